@@ -1,0 +1,38 @@
+# Stable names; each works on a fresh machine, since bootstrap installs what is missing and is a no-op otherwise.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help up down test test-unit test-fresh check bench
+
+RUN := uv run --no-sync python -m
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t14
+
+up: ## install what is missing, build the images, start the stack, speak a sentence
+	@scripts/bootstrap
+	@$(RUN) build.images
+	@$(RUN) build.cutover switch
+	@$(RUN) build.hello
+
+down: ## stop and remove the stack's containers; journal, images and .env stay
+	@docker compose --profile '*' down
+
+test: ## every test: unit, integration, end to end
+	@scripts/bootstrap
+	@$(RUN) pytest
+
+test-unit: ## the tests that need no Docker
+	@scripts/bootstrap --no-engine
+	@$(RUN) pytest tests/unit
+
+test-fresh: ## both README commands on a fresh Debian 12 with its own engine
+	@scripts/bootstrap
+	@tests/fresh/run
+
+check: ## format, lint, types, structure, Dockerfiles, Compose file, shell, workflows
+	@scripts/bootstrap --no-engine
+	@scripts/check
+
+bench: ## the figures that the README quotes
+	@scripts/bootstrap
+	@$(RUN) bench

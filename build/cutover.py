@@ -1,0 +1,106 @@
+"""`python -m build.cutover`: make a release live, go back, and see where things stand."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from build import console
+from build.console import Reporter, out
+from build.decisions import history
+from build.decisions.history import Release
+from build.errors import NoLastGoodError
+from build.procedures.resolve import resolve
+from build.procedures.stack import ensure_up
+from build.procedures.status import Status, read
+from build.procedures.switch import Switch
+from build.procedures.target import Target
+
+app = console.app("Blue/green cutover that loses no request.")
+
+
+@app.command()
+def switch(
+    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
+) -> None:
+    """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    release = resolve(settings, target.engine, report, ref)
+    ensure_up(target, report)
+    live = target.live_release()
+    if live and live == release:
+        out.print(f"{release} is live already; nothing to do")
+        return
+    Switch(target, report, release, kind="switch").run()
+    out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
+
+
+@app.command()
+def rollback(
+    ref: Annotated[str | None, typer.Argument(help="an earlier release; the last good one when left out")] = None,
+) -> None:
+    """Go back to the last good release, through the same gate."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    ensure_up(target, report)
+    release = resolve(settings, target.engine, report, ref) if ref else _last_good(target)
+    Switch(target, report, release, kind="rollback").run()
+    out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
+
+
+def _last_good(target: Target) -> Release:
+    release = history.last_good(target.history(), target.live_release())
+    if release is None:
+        raise NoLastGoodError(
+            "there is no earlier good release to go back to", remedy="name one: `build.cutover rollback COMMIT`"
+        )
+    return release
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Both colours, their releases, health, traffic, what is in flight, last good, in progress."""
+    target = Target(console.settings())
+    found = read(target)
+    target.refresh_env(found.live)
+    if as_json:
+        out.print_json(json.dumps(found.json()))
+    else:
+        _show(found)
+
+
+def _show(found: Status) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "colour", "release", "digest", "container", "health", "rotation", "share", "in flight"):
+        table.add_column(heading, no_wrap=True)
+    for colour, facts in found.stack.items():
+        share = found.shares[colour]
+        table.add_row(
+            "live" if colour is found.live else "",
+            colour,
+            facts.release.sha if facts.release else "-",
+            facts.release.digest[:19] if facts.release else "-",
+            facts.container,
+            facts.phase or "-",
+            facts.admin if found.proxy_running else "no proxy",
+            "-" if share is None else f"{share:.0%}",
+            str(facts.sessions),
+        )
+    out.print(table)
+    out.print(f"last good    {found.last_good.sha if found.last_good else '-'}")
+    doing = found.in_progress
+    out.print(f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}")
+    if found.lock:
+        out.print(f"lock         {found.lock}")
+    if found.hold and (found.hold.mode != "none" or found.hold.held):
+        out.print(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
+    for warning in found.warnings:
+        out.print(f"[yellow]warning[/yellow]      {warning}")
+
+
+if __name__ == "__main__":
+    console.main(app)

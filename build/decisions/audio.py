@@ -1,0 +1,150 @@
+"""Does this recording hold the sentence that was asked for? Pure measures of a PCM signal, and their verdict.
+
+The bounds are start values: they catch silence, clipping, wrong lengths and wrong rates. Telling one voice or one
+sentence from another needs a golden set.
+"""
+
+from __future__ import annotations
+
+import io
+import wave
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FRAME_S = 0.02
+SILENT_DBFS = -50.0
+CLIPPED_AT = 0.999
+FLOOR_DBFS = -120.0
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the gate asks of one synthesis.
+
+    Attributes:
+        sample_rate: Hz, what the release declares.
+        chars_per_second: slowest and fastest plausible speech; English lies between 8 and 25.
+        overhead_s: silence that a voice may put around a short text.
+        rms_dbfs: quietest plausible level.
+        peak: lowest and highest plausible peak, of full scale 1.
+        clipped: largest plausible share of samples at full scale.
+        silence: largest plausible share of silent frames.
+        gap_s: longest plausible silence between sounds.
+    """
+
+    sample_rate: int | None = None
+    chars_per_second: tuple[float, float] = (6.0, 28.0)
+    overhead_s: float = 1.0
+    rms_dbfs: float = -40.0
+    peak: tuple[float, float] = (0.05, 1.0)
+    clipped: float = 0.001
+    silence: float = 0.6
+    gap_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was heard: seconds, Hz, dBFS, shares of 1."""
+
+    sample_rate: int
+    duration_s: float
+    rms_dbfs: float
+    peak: float
+    clipped: float
+    silence: float
+    gap_s: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`faults` is empty when the recording passes; each entry says what was measured and what is allowed."""
+
+    measures: Measures | None
+    faults: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.faults
+
+
+def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
+    """A mono 16-bit PCM WAV as floats in [-1, 1), shape (samples,), and its rate in Hz.
+
+    Raises:
+        ValueError: not such a WAV, or its end is missing.
+    """
+    try:
+        with wave.open(io.BytesIO(wav)) as reader:
+            if (reader.getnchannels(), reader.getsampwidth()) != (1, 2):
+                raise ValueError(f"{reader.getnchannels()} channels of {reader.getsampwidth()} bytes, not mono 16 bit")
+            declared, rate = reader.getnframes(), reader.getframerate()
+            frames = reader.readframes(declared)
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"no WAV: {error}") from None
+    if len(frames) != 2 * declared:
+        raise ValueError(f"truncated: {len(frames) // 2} of {declared} samples")
+    return np.frombuffer(frames, "<i2").astype(np.float32) / np.float32(32768), rate
+
+
+def measure(samples: npt.NDArray[np.float32], rate: int) -> Measures:
+    """Measures of a mono signal in [-1, 1], shape (samples,), at `rate` Hz."""
+    if not len(samples):
+        return Measures(rate, 0.0, FLOOR_DBFS, 0.0, 0.0, 1.0, 0.0)
+    frame = max(1, int(rate * FRAME_S))
+    padded = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
+    level = np.sqrt(np.mean(np.square(padded), axis=1))
+    silent = level < 10 ** (SILENT_DBFS / 20)
+    rms = float(np.sqrt(np.mean(np.square(samples))))
+    return Measures(
+        sample_rate=rate,
+        duration_s=len(samples) / rate,
+        rms_dbfs=max(float(20 * np.log10(rms)), FLOOR_DBFS) if rms else FLOOR_DBFS,
+        peak=float(np.max(np.abs(samples))),
+        clipped=float(np.mean(np.abs(samples) >= CLIPPED_AT)),
+        silence=float(np.mean(silent)),
+        gap_s=_longest_inner_run(silent) * FRAME_S,
+    )
+
+
+def _longest_inner_run(silent: npt.NDArray[np.bool_]) -> int:
+    """Frames in the longest silence that has sound on both sides."""
+    sound = np.flatnonzero(~silent)
+    return int(np.max(np.diff(sound), initial=1)) - 1 if len(sound) else 0
+
+
+def judge(text: str, wav: bytes, expected: Expectation) -> Verdict:
+    """The verdict on `wav` as a recording of `text`."""
+    try:
+        samples, rate = decode(wav)
+    except ValueError as error:
+        return Verdict(None, (f"does not decode: {error}",))
+    heard = measure(samples, rate)
+    slow, fast = expected.chars_per_second
+    shortest, longest = len(text) / fast, len(text) / slow + expected.overhead_s
+    checks = (
+        (
+            expected.sample_rate in (None, rate),
+            f"sample rate {rate} Hz, not the {expected.sample_rate} Hz that the release declares",
+        ),
+        (
+            shortest <= heard.duration_s <= longest,
+            f"{heard.duration_s:.2f} s for {len(text)} characters, plausible is {shortest:.2f} to {longest:.2f} s",
+        ),
+        (
+            heard.rms_dbfs > expected.rms_dbfs,
+            f"silent: level {heard.rms_dbfs:.0f} dBFS, at least {expected.rms_dbfs:.0f} expected",
+        ),
+        (
+            expected.peak[0] <= heard.peak <= expected.peak[1],
+            f"peak {heard.peak:.3f}, plausible is {expected.peak[0]} to {expected.peak[1]}",
+        ),
+        (
+            heard.clipped <= expected.clipped,
+            f"clipped: {heard.clipped:.2%} of samples at full scale, at most {expected.clipped:.2%}",
+        ),
+        (heard.silence <= expected.silence, f"{heard.silence:.0%} silence, at most {expected.silence:.0%}"),
+        (heard.gap_s <= expected.gap_s, f"a gap of {heard.gap_s:.2f} s, at most {expected.gap_s:.2f} s"),
+    )
+    return Verdict(heard, tuple(fault for passed, fault in checks if not passed))

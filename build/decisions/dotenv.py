@@ -1,0 +1,44 @@
+"""The .env that Compose reads, derived from what runs; nobody edits it and everybody can delete it."""
+
+from __future__ import annotations
+
+from build.decisions.colours import Colour
+
+HEADER = "# Derived by the orchestrator from what runs on the target; rewritten by every command of it.\n"
+
+
+def parse(text: str) -> dict[str, str]:
+    """KEY=value lines; comments and blank lines are skipped.
+
+    Raises:
+        ValueError: a line is none of these.
+    """
+    values = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ValueError(f"line {number} is not KEY=value: {line!r}")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def render(values: dict[str, str]) -> str:
+    """The file's text, keys in the order given."""
+    return HEADER + "".join(f"{key}={value}\n" for key, value in values.items() if value)
+
+
+def derive(
+    *, project: str, port: int, subnet_prefix: str, proxy_image: str, images: dict[Colour, str], live: Colour | None
+) -> dict[str, str]:
+    """The variables of compose.yaml. Only the live colour's profile is on, so `up` starts and stops no other."""
+    return {
+        "COMPOSE_PROJECT_NAME": project,
+        "COMPOSE_PROFILES": live.value if live else "",
+        "PORT": str(port),
+        "SUBNET_PREFIX": subnet_prefix,
+        "PROXY_IMAGE": proxy_image,
+        "BLUE_IMAGE": images.get(Colour.BLUE, ""),
+        "GREEN_IMAGE": images.get(Colour.GREEN, ""),
+    }

@@ -1,0 +1,180 @@
+"""What doctor and preflight found: facts about the host in, findings out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from build.errors import DiskFullError, EngineUnreachableError, LineError, PortTakenError, PreflightError
+
+MINIMUM_ENGINE = (26, 0)
+GB = 10**9
+
+
+class Level(StrEnum):
+    OK = "ok"
+    NOT_VERIFIED = "not verified"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a report; a problem's remedy says what to do, `error` is what a command raises for it."""
+
+    subject: str
+    level: Level
+    message: str
+    remedy: str = ""
+    error: type[LineError] = PreflightError
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """The host and its engine, as far as it answers. Sizes in bytes."""
+
+    engine_version: str = ""
+    engine_error: str = ""
+    rootless: bool = False
+    compose_version: str = ""
+    buildx_version: str = ""
+    storage_driver: str = ""
+    free_bytes: int | None = None
+    port: int = 0
+    port_owner: str = ""
+    subnet: str = ""
+    subnet_overlaps: str = ""
+    gpu: str = ""
+    standins: tuple[str, ...] = ()
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `v2.26.1-desktop` is (2, 26, 1)."""
+    numbers = []
+    for part in text.lstrip("v").replace("-", ".").replace("+", ".").split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def engine(facts: HostFacts) -> list[Finding]:
+    """The engine, its plugins, and whether it is rootless."""
+    if facts.engine_error:
+        return [
+            Finding(
+                "engine",
+                Level.PROBLEM,
+                f"no Docker daemon answers: {facts.engine_error}",
+                "run `scripts/bootstrap` as root, or add yourself to the group that owns the Docker socket",
+                EngineUnreachableError,
+            )
+        ]
+    found = [Finding("engine", Level.OK, f"Docker Engine {facts.engine_version}, storage {facts.storage_driver}")]
+    if version(facts.engine_version) < MINIMUM_ENGINE:
+        found = [
+            Finding(
+                "engine",
+                Level.PROBLEM,
+                f"Docker Engine {facts.engine_version} is older than {MINIMUM_ENGINE[0]}",
+                "update the engine; bootstrap never replaces one that is there",
+                EngineUnreachableError,
+            )
+        ]
+    if facts.rootless:
+        found.append(
+            Finding(
+                "rootless",
+                Level.WARNING,
+                "rootless Docker: builds and cutovers work, GPUs and ports under 1024 need host settings",
+                "use a rootful engine for production GPUs",
+            )
+        )
+    for plugin, found_version in (("compose", facts.compose_version), ("buildx", facts.buildx_version)):
+        if found_version:
+            found.append(Finding(plugin, Level.OK, found_version))
+        else:
+            remedy = "run `scripts/bootstrap`"
+            found.append(Finding(plugin, Level.PROBLEM, "the plugin is missing", remedy, EngineUnreachableError))
+    return found
+
+
+def disk(facts: HostFacts, needed: int) -> list[Finding]:
+    """Free disk where the engine keeps its images, against what is about to be written (bytes)."""
+    if facts.free_bytes is None:
+        return [Finding("disk", Level.NOT_VERIFIED, "the engine's disk is on another machine")]
+    free, need = f"{facts.free_bytes / GB:.1f} GB free", f"{needed / GB:.1f} GB"
+    if facts.free_bytes < needed:
+        return [
+            Finding(
+                "disk",
+                Level.PROBLEM,
+                f"{free} where Docker keeps images; {need} needed",
+                "`docker system df` shows what can go; `docker buildx prune` and `docker image prune` free it",
+                DiskFullError,
+            )
+        ]
+    return [Finding("disk", Level.OK, f"{free}, {need} needed")]
+
+
+def network(facts: HostFacts) -> list[Finding]:
+    """The proxy's port and subnet."""
+    found = []
+    if facts.port_owner:
+        found.append(
+            Finding(
+                "port",
+                Level.PROBLEM,
+                f"port {facts.port} on 127.0.0.1 is taken by {facts.port_owner}",
+                "stop that, or choose another port: `PORT=7861 make up`",
+                PortTakenError,
+            )
+        )
+    else:
+        found.append(Finding("port", Level.OK, f"{facts.port} is free or ours"))
+    if facts.subnet_overlaps:
+        found.append(
+            Finding(
+                "subnet",
+                Level.PROBLEM,
+                f"{facts.subnet} overlaps {facts.subnet_overlaps}",
+                "set subnet_prefix in pyproject.toml [tool.cutover] to three free octets, such as 10.201.7",
+                PortTakenError,
+            )
+        )
+    else:
+        found.append(Finding("subnet", Level.OK, f"{facts.subnet} is free or ours"))
+    return found
+
+
+def gpu(facts: HostFacts) -> list[Finding]:
+    """Whether there is a GPU to prove anything on."""
+    if facts.gpu:
+        return [Finding("gpu", Level.OK, facts.gpu)]
+    return [Finding("gpu", Level.NOT_VERIFIED, "no NVIDIA GPU on this host: nothing about CUDA is proven here")]
+
+
+def origins(facts: HostFacts) -> list[Finding]:
+    """Whether images here rest on stand-ins."""
+    if not facts.standins:
+        return [Finding("origins", Level.OK, "no stand-in images on this host")]
+    names = ", ".join(facts.standins)
+    return [
+        Finding("origins", Level.NOT_VERIFIED, f"stand-ins in use: {names}; the genuine upstream images were not tried")
+    ]
+
+
+def evaluate(facts: HostFacts, *, needed_bytes: int) -> list[Finding]:
+    """Everything doctor reports, in the order of the report."""
+    found = engine(facts)
+    if not facts.engine_error:
+        found += disk(facts, needed_bytes) + network(facts) + gpu(facts) + origins(facts)
+    return found
+
+
+def refuse(found: list[Finding]) -> None:
+    """Raises the first problem's own error with all of them in it; returns when there is none."""
+    problems = [finding for finding in found if finding.level is Level.PROBLEM]
+    if problems:
+        message = "; ".join(f"{finding.subject}: {finding.message}" for finding in problems)
+        raise problems[0].error(message, remedy="; ".join(dict.fromkeys(finding.remedy for finding in problems)))

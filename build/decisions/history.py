@@ -1,0 +1,126 @@
+"""The journal read as history: which cutovers there were, what is in progress, which release was last good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from build.decisions.machine import FINAL, State
+
+
+class Event(StrEnum):
+    """What a journal record says. An intent is written before the act, its outcome (done, failed) after."""
+
+    BEGIN = "begin"
+    INTENT = "intent"
+    DONE = "done"
+    FAILED = "failed"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A build of one commit: `sha` as tagged (with `-dirty` for a dirty tree), `image` as deployed.
+
+    `image` is `repo@sha256:...` for a pushed image and the image's own ID otherwise; both name exactly one content.
+    """
+
+    sha: str
+    image: str
+
+    def __str__(self) -> str:
+        return f"{self.sha[:12]}{'-dirty' if self.sha.endswith('-dirty') else ''}"
+
+    @property
+    def digest(self) -> str:
+        """The part of `image` that starts with `sha256:`."""
+        return self.image[self.image.index("sha256:") :]
+
+
+@dataclass
+class Cutover:
+    """One cutover as the journal tells it."""
+
+    id: str
+    kind: str
+    release: Release
+    colour: str
+    previous: Release | None
+    began: str
+    state: State = State.PLANNED
+    step: str = ""
+    ended: str = ""
+    error: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def served(self) -> bool:
+        """True when this cutover put its release live and left it there."""
+        return self.state in {State.SWITCHED, State.SOAKING, State.RETIRED}
+
+
+def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
+    """Folds journal records, oldest first, into cutovers.
+
+    Raises:
+        ValueError: a record belongs to no cutover that was begun, or names an unknown event or state.
+    """
+    cutovers: dict[str, Cutover] = {}
+    for record in records:
+        event, identity = Event(record["event"]), record["cutover"]
+        if event is Event.BEGIN:
+            cutovers[identity] = _begun(record)
+        elif identity not in cutovers:
+            raise ValueError(f"record {record['seq']} belongs to cutover {identity}, which was never begun")
+        else:
+            _apply(cutovers[identity], event, record)
+    return list(cutovers.values())
+
+
+def _begun(record: dict[str, Any]) -> Cutover:
+    previous = record["previous"]
+    return Cutover(
+        id=record["cutover"],
+        kind=record["kind"],
+        release=Release(**record["release"]),
+        colour=record["colour"],
+        previous=Release(**previous) if previous else None,
+        began=record["at"],
+    )
+
+
+def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
+    if event is Event.INTENT:
+        cutover.step = record["step"]
+    if event in {Event.DONE, Event.END}:
+        cutover.state = State(record["state"])
+        cutover.facts.update(record.get("facts", {}))
+    if event is Event.FAILED:
+        cutover.error = record["error"]
+    if event is Event.END:
+        cutover.ended, cutover.step = record["at"], ""
+
+
+def in_progress(history: list[Cutover]) -> Cutover | None:
+    """The newest cutover, while it has no end; only one at a time can be under way."""
+    newest = history[-1] if history else None
+    return newest if newest and not newest.ended and newest.state not in FINAL else None
+
+
+def last_good(history: list[Cutover], live: Release | None) -> Release | None:
+    """Where a rollback goes by default: the newest release that served before `live` and was not left in doubt.
+
+    A release that somebody rolled back from is in doubt until a later cutover makes it live again.
+    """
+    good: list[Release] = []
+    for cutover in history:
+        if not cutover.served:
+            continue
+        if cutover.kind == "rollback" and cutover.previous:
+            good = [release for release in good if release.sha != cutover.previous.sha]
+        elif cutover.previous and cutover.previous not in good:
+            good.append(cutover.previous)  # what was live before the first journaled cutover
+        good = [release for release in good if release.sha != cutover.release.sha] + [cutover.release]
+    return next((release for release in reversed(good) if live is None or release.sha != live.sha), None)

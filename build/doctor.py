@@ -1,0 +1,76 @@
+"""`python -m build.doctor`: what is wrong with this host, and the remedy for each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from build import console
+from build.console import escape, out
+from build.decisions import findings
+from build.decisions.findings import Level
+from build.drivers.engine import Engine
+from build.errors import NotHealthyError
+from build.procedures.host import host_facts
+from build.settings import Settings, environment_name
+
+app = console.app("What is wrong with this host, and the remedy for each.")
+
+# The slim line from nothing (stand-ins, build cache, two releases) as measured by `make test-fresh`.
+NEEDED_BYTES = {"slim": 6 * findings.GB, "cuda": 30 * findings.GB}
+NOT_VERIFIED = Path("docs/not-verified.txt")
+COLOURS = {Level.OK: "green", Level.NOT_VERIFIED: "yellow", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+
+
+@app.callback(invoke_without_command=True)
+def check(
+    context: typer.Context,
+    strict: Annotated[
+        bool, typer.Option(help="fail when something is not verified that the repository does not list")
+    ] = False,
+) -> None:
+    """Report on engine, plugins, disk, port, subnet, GPU and the origin of images."""
+    if context.invoked_subcommand:
+        return
+    settings = console.settings()
+    found = findings.evaluate(host_facts(settings, Engine()), needed_bytes=NEEDED_BYTES[settings.flavour])
+    for finding in found:
+        out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<8} {escape(finding.message)}")
+        if finding.remedy and finding.level is not Level.OK:
+            out.print(f"{'':14}remedy: {escape(finding.remedy)}")
+    findings.refuse(found)
+    if strict:
+        _compare_with_list([finding.subject for finding in found if finding.level is Level.NOT_VERIFIED])
+
+
+def _compare_with_list(unverified: list[str]) -> None:
+    """What could not be verified here must be known: a new entry is a gap that opened unseen."""
+    known = {line.split()[0] for line in NOT_VERIFIED.read_text().splitlines() if line and not line.startswith("#")}
+    unknown = sorted(set(unverified) - known)
+    if unknown:
+        raise NotHealthyError(
+            f"not verified, and not in {NOT_VERIFIED}: {', '.join(unknown)}",
+            remedy="find out why it cannot be verified any more; list it only if that is meant to be so",
+        )
+
+
+@app.command()
+def settings() -> None:
+    """List every setting: its name in the environment, what is in force, what it is."""
+    in_force = console.settings()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("setting", "environment", "in force", "what it is"):
+        table.add_column(heading)
+    for name, field in Settings.model_fields.items():
+        if name != "root":
+            table.add_row(name, environment_name(name), str(getattr(in_force, name)), field.description)
+    out.print(table)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("COLUMNS", "160")
+    console.main(app)

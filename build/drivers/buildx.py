@@ -1,0 +1,60 @@
+"""BuildKit through buildx, by python-on-whales (docker-py cannot drive it). Progress goes straight to the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from python_on_whales import DockerClient
+from python_on_whales.exceptions import DockerException
+
+from build.errors import CommandFailedError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made from its context.
+
+    Attributes:
+        file: the Dockerfile, relative to the exported tree; its folder is the context when `own_folder` is set.
+        contexts: named build contexts, such as `{"channel": "docker-image://name:tag"}`.
+    """
+
+    file: str
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    own_folder: bool = False
+
+
+def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = ()) -> None:
+    """Builds one image from an exported tree into the engine's store.
+
+    Args:
+        secrets: BuildKit secrets, such as `id=ca,src=/path`.
+
+    Raises:
+        CommandFailedError: the build failed; its output has been shown by then.
+    """
+    dockerfile = tree / recipe.file
+    try:
+        DockerClient().buildx.build(
+            dockerfile.parent if recipe.own_folder else tree,
+            file=dockerfile,
+            tags=[tag],
+            target=recipe.target,
+            build_args=dict(recipe.args),
+            labels=dict(recipe.labels),
+            build_contexts=dict(recipe.contexts),
+            secrets=list(secrets),
+            load=True,
+            progress="auto" if sys.stderr.isatty() else "plain",
+        )
+    except DockerException as error:
+        raise CommandFailedError(
+            f"the build of {tag} failed with exit code {error.return_code}",
+            remedy="the last lines of its output above say which step and why",
+        ) from None

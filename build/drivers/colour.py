@@ -1,0 +1,97 @@
+"""One colour's container: what it runs, what the service in it says, and how to speak to it. All by Docker exec."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from docker.models.containers import Container
+
+from build.decisions.colours import Colour
+from build.decisions.drain import Load
+from build.decisions.history import Release
+from build.decisions.warmup import Look
+from build.drivers.engine import Answer, Engine
+
+REVISION = "ai.glm-tts.release"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the service's control socket says (service.control status)."""
+
+    phase: str = ""
+    progress: int = 0
+    requests: int | None = None
+    streams: int = 0
+    jobs: int = 0
+    error: str = ""
+
+
+class ColourContainer:
+    def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
+        self._engine = engine
+        self.colour = colour
+        self.name = f"{project}-{colour.service}-1"
+
+    def find(self) -> Container | None:
+        return self._engine.container(self.name)
+
+    def release(self) -> Release | None:
+        """What the container was made from; None without a container."""
+        container = self.find()
+        if container is None:
+            return None
+        # The reference it was created by is what .env must name for Compose to see no difference.
+        return Release(container.labels.get(REVISION, "unknown"), _reference(container))
+
+    def status(self) -> Status:
+        """The service's own word; an empty one when it does not answer (yet)."""
+        answer = self._exec("service.control", "status")
+        if answer.exit_code:
+            return Status(error=answer.error)
+        said = json.loads(answer.stdout)
+        return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
+
+    def look(self, at: float) -> Look:
+        """The container and the service in it, at a moment of the caller's clock (seconds)."""
+        container = self.find()
+        if container is None:
+            return Look(at, running=False)
+        state = container.attrs["State"]
+        if state["Status"] != "running" or container.attrs["RestartCount"]:
+            return Look(at, running=False, exit_code=state["ExitCode"])
+        status = self.status()
+        return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
+
+    def load(self, sessions: int, queued: int) -> Load:
+        """What is in flight: the proxy's counts, given, beside the service's own."""
+        status = self.status()
+        return Load(sessions, queued, status.requests, status.streams, status.jobs)
+
+    def speak(self, text: str) -> Answer:
+        """One synthesis by the service itself, asked from inside the container: a WAV on stdout."""
+        return self._exec("service.probe", "speak", "--text", text)
+
+    def stop(self, grace_s: int) -> None:
+        """SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a quick way back."""
+        container = self.find()
+        if container is not None:
+            container.stop(timeout=grace_s)
+
+    def remove(self) -> str:
+        """Removes the container and returns the newest lines of its log."""
+        container = self.find()
+        if container is None:
+            return ""
+        logs = self._engine.logs(container)
+        self._engine.remove(container)
+        return logs
+
+    def _exec(self, module: str, *args: str) -> Answer:
+        return self._engine.execute(self.name, ["python", "-m", module, *args])
+
+
+def _reference(container: Container) -> str:
+    configured: str = container.attrs["Config"]["Image"]
+    return configured if "sha256:" in configured else str(container.attrs["Image"])

@@ -1,0 +1,46 @@
+"""The one door to subprocesses: an argv list, a timeout, and an error that says what was run and what it answered."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from build.errors import CommandFailedError
+
+log = logging.getLogger(__name__)
+KEPT_STDERR = 4000
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    timeout_s: float = 120,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+) -> bytes:
+    """Runs a command to its end and returns its stdout.
+
+    Args:
+        env: the whole environment of the command; inherited when None.
+
+    Raises:
+        CommandFailedError: it is not installed, exited other than 0 or took longer than `timeout_s` seconds.
+    """
+    shown = shlex.join(argv)
+    log.debug("$ %s", shown)
+    try:
+        done = subprocess.run(
+            list(argv), cwd=cwd, input=stdin, capture_output=True, timeout=timeout_s, env=env, check=False
+        )
+    except FileNotFoundError:
+        raise CommandFailedError(f"{argv[0]} is not installed", remedy="run `scripts/bootstrap`") from None
+    except subprocess.TimeoutExpired:
+        raise CommandFailedError(f"`{shown}` did not end within {timeout_s:.0f} s") from None
+    if done.returncode:
+        stderr = done.stderr.decode(errors="replace")[-KEPT_STDERR:]
+        raise CommandFailedError(f"`{shown}` exited with {done.returncode}", detail=stderr.strip())
+    return done.stdout

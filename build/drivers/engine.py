@@ -1,0 +1,122 @@
+"""The Docker engine through its API: containers, images, exec. Works unchanged on a remote one (DOCKER_HOST)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.models.images import Image
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import ReadTimeout
+
+from build.errors import CommandFailedError, EngineUnreachableError
+
+API_TIMEOUT_S = 300
+STANDIN_LABEL = "ai.glm-tts.standin"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command inside a container answered."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode(errors="replace")
+
+    @property
+    def error(self) -> str:
+        return self.stderr.decode(errors="replace").strip()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns a daemon that is away into the error that says what to do; other API errors keep their own words."""
+    try:
+        yield
+    except (NoConnection, ReadTimeout) as error:
+        raise EngineUnreachableError(
+            f"the Docker daemon does not answer: {error}", remedy="run `scripts/bootstrap`"
+        ) from None
+    except APIError as error:
+        raise CommandFailedError(f"Docker refused: {error.explanation or error}") from None
+    except DockerException as error:
+        raise EngineUnreachableError(
+            f"the Docker daemon cannot be reached: {error}",
+            remedy="run `scripts/bootstrap` as root, or check DOCKER_HOST and the Docker group",
+        ) from None
+
+
+class Engine:
+    """One engine. Every method raises EngineUnreachableError when it is away."""
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        with explained():
+            return docker.from_env(timeout=API_TIMEOUT_S)
+
+    def info(self) -> dict[str, object]:
+        with explained():
+            return dict(self.client.info())
+
+    def container(self, name: str) -> Container | None:
+        """The container of that name, fresh; None when there is none."""
+        with explained():
+            try:
+                return self.client.containers.get(name)
+            except NotFound:
+                return None
+
+    def containers(self, label: str) -> list[Container]:
+        """All containers, running or not, that carry `key=value`."""
+        with explained():
+            found: list[Container] = self.client.containers.list(all=True, filters={"label": label})
+            return found
+
+    def image(self, reference: str) -> Image | None:
+        """The image of that name, tag, digest or ID if it is on the engine."""
+        with explained():
+            try:
+                return self.client.images.get(reference)
+            except ImageNotFound:
+                return None
+
+    def images(self, repository: str) -> list[Image]:
+        """Images tagged in a repository, newest first."""
+        with explained():
+            found: list[Image] = self.client.images.list(name=repository)
+        return sorted(found, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
+
+    def execute(self, container: str, argv: Sequence[str]) -> Answer:
+        """Runs a command in a running container, to its end.
+
+        Raises:
+            CommandFailedError: the container is not there or does not run.
+        """
+        with explained():
+            api, target = self.client.api, self.client.containers.get(container)
+            started = api.exec_create(target.id, list(argv))["Id"]
+            stdout, stderr = api.exec_start(started, demux=True)
+            return Answer(api.exec_inspect(started)["ExitCode"], stdout or b"", stderr or b"")
+
+    def logs(self, container: Container, lines: int = 30) -> str:
+        """The newest lines of a container's log."""
+        with explained():
+            text: bytes = container.logs(tail=lines)
+        return text.decode(errors="replace").strip()
+
+    def remove(self, container: Container) -> None:
+        """Removes a container by its ID, running or not; one that has gone already is fine."""
+        with explained():
+            try:
+                container.remove(force=True)
+            except NotFound:
+                return

@@ -1,0 +1,113 @@
+"""One cutover at a time: the lock is a container's name, because creating it either succeeds or says who has it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from build.drivers.engine import Engine, explained
+from build.errors import LockHeldError
+
+LABEL = "ai.glm-tts.lock."
+CONFLICT = 409
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds the lock. `started` tells a process from a later one that was given the same pid."""
+
+    user: str
+    host: str
+    pid: str
+    started: str
+    since: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}"
+
+    @property
+    def gone(self) -> bool:
+        """True when the owner was a process of this machine and has ended."""
+        return self.host == _host() and _started(self.pid) != self.started
+
+
+def _host() -> str:
+    # The boot is part of it: after a restart every old owner is gone, whatever its pid.
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()}/{boot.read_text()[:8] if boot.exists() else ''}"
+
+
+def _started(pid: str) -> str:
+    """Start time of a process in clock ticks since boot (proc(5), field 22); empty when there is none."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _owner(container: Container) -> Owner:
+    labels = {key.removeprefix(LABEL): value for key, value in container.labels.items() if key.startswith(LABEL)}
+    return Owner(**{name: labels.get(name, "?") for name in Owner.__dataclass_fields__})
+
+
+class Lock:
+    def __init__(self, engine: Engine, project: str) -> None:
+        self._engine = engine
+        self.name = f"{project}-cutover-lock"
+
+    def holder(self) -> Owner | None:
+        """Who has it now."""
+        container = self._engine.container(self.name)
+        return _owner(container) if container else None
+
+    @contextmanager
+    def held(self, image: str, what: str) -> Iterator[None]:
+        """Holds the lock for the block. `image` is any image of the engine; its container is never started.
+
+        Raises:
+            LockHeldError: somebody else has it; the message says who, since when and for what.
+        """
+        container = self._take(image, what)
+        try:
+            yield
+        finally:
+            self._engine.remove(container)
+
+    def _take(self, image: str, what: str) -> Container:
+        pid = str(os.getpid())
+        me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), what)
+        labels = {LABEL + key: value for key, value in asdict(me).items()}
+        for _ in range(2):
+            with explained():
+                try:
+                    return self._engine.client.containers.create(image, ["true"], name=self.name, labels=labels)
+                except APIError as error:
+                    if error.status_code != CONFLICT:
+                        raise
+            self._remove_stale()
+        raise self._held()
+
+    def _remove_stale(self) -> None:
+        """Removes the lock of a process that has ended, by its ID: a new owner of the name is never hit."""
+        container = self._engine.container(self.name)
+        if container is None:
+            return
+        if not _owner(container).gone:
+            raise self._held()
+        self._engine.remove(container)
+
+    def _held(self) -> LockHeldError:
+        return LockHeldError(
+            f"another cutover holds the lock: {self.holder() or 'it ended this moment'}",
+            remedy="wait for it; if its process is gone for good, `docker rm` the container " + self.name,
+        )

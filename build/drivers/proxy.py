@@ -1,0 +1,141 @@
+"""HAProxy's runtime socket, reached by exec into its container; every change is saved by the same exec (proxyctl)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Literal
+
+from build.drivers.engine import Engine
+from build.errors import ProxyError
+
+BACKEND = "app"
+Admin = Literal["ready", "drain", "maint"]
+HoldMode = Literal["none", "long", "all"]
+
+RUNNING = 2  # srv_op_state of a server that may get traffic (HAProxy management guide, "show servers state")
+
+
+class _AdminFlag(IntFlag):
+    """srv_admin_state, same source; 0x04 (disabled in the file) stays set on a server made ready since."""
+
+    FORCED_MAINT = 0x01
+    INHERITED_MAINT = 0x02
+    FORCED_DRAIN = 0x08
+    INHERITED_DRAIN = 0x10
+    RESOLUTION_MAINT = 0x20
+
+    @property
+    def admin(self) -> Admin:
+        if self & (self.FORCED_MAINT | self.INHERITED_MAINT | self.RESOLUTION_MAINT):
+            return "maint"
+        return "drain" if self & (self.FORCED_DRAIN | self.INHERITED_DRAIN) else "ready"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server as the proxy sees it.
+
+    Attributes:
+        up: by its health check; meaningless in maint, where checks rest.
+        check: result of the newest health check, such as L7OK; empty before the first one.
+        sessions: streams in progress; queued: requests waiting for it; rate: streams given to it in the last second.
+        total: streams since the proxy started; errors: those that failed to connect or got no whole answer.
+    """
+
+    admin: Admin
+    up: bool
+    check: str
+    sessions: int
+    queued: int
+    rate: int
+    total: int
+    errors: int
+
+    @property
+    def usable(self) -> bool:
+        return self.admin == "ready" and self.up
+
+
+@dataclass(frozen=True)
+class Hold:
+    mode: str
+    held: int
+
+
+class Proxy:
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine = engine
+        self._container = container
+
+    def _ask(self, kind: Literal["read", "change"], *commands: str) -> str:
+        answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
+        if answer.exit_code:
+            raise ProxyError(
+                f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
+                remedy=f"`docker logs {self._container}` says why",
+                detail=answer.error,
+            )
+        return answer.text
+
+    def servers(self) -> dict[str, Server]:
+        """Every server of the backend, by name."""
+        lines = self._ask("read", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
+        states = {row["srv_name"]: row for row in _table(lines, "# be_id", " ")}
+        return {
+            row["svname"]: _server(states[row["svname"]], row)
+            for row in _table(lines, "# pxname", ",")
+            if row["svname"] in states
+        }
+
+    def set_admin(self, server: str, admin: Admin) -> None:
+        """Puts a server into or out of rotation, and saves that."""
+        self._change(f"set server {BACKEND}/{server} state {admin}")
+
+    def shutdown_sessions(self, server: str) -> None:
+        """Closes what is still open on a server: event streams of browser tabs, by then."""
+        self._change(f"shutdown sessions server {BACKEND}/{server}")
+
+    def hold(self, mode: HoldMode) -> Hold:
+        """Sets the gate."""
+        return _hold(self._ask("change", f"hold {mode}"))
+
+    def held(self) -> Hold:
+        """The gate, and how many requests wait at it."""
+        return _hold(self._ask("read", "hold"))
+
+    def _change(self, command: str) -> None:
+        # HAProxy answers a state change with an empty line; any word is a refusal.
+        said = self._ask("change", command).strip()
+        if said:
+            raise ProxyError(f"the proxy refused `{command}`: {said}")
+
+
+def _table(lines: list[str], head: str, separator: str) -> Iterator[dict[str, str]]:
+    """The rows of one answer among several: from the line that starts with `head` to the next empty line."""
+    start = next(number for number, line in enumerate(lines) if line.startswith(head))
+    end = next((number for number in range(start, len(lines)) if not lines[number].strip()), len(lines))
+    body = [lines[start].removeprefix("# "), *lines[start + 1 : end]]
+    return iter(csv.DictReader(body, delimiter=separator))
+
+
+def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
+    return Server(
+        admin=_AdminFlag(int(state["srv_admin_state"])).admin,
+        up=int(state["srv_op_state"]) == RUNNING,
+        check=stat["check_status"].removeprefix("* "),
+        sessions=int(stat["scur"] or 0),
+        queued=int(stat["qcur"] or 0),
+        rate=int(stat["rate"] or 0),
+        total=int(stat["stot"] or 0),
+        errors=int(stat["econ"] or 0) + int(stat["eresp"] or 0),
+    )
+
+
+def _hold(said: str) -> Hold:
+    mode, _, held = said.strip().partition(" ")
+    if not held.isdigit():
+        raise ProxyError(f"the proxy's gate refused: {said.strip()}")
+    return Hold(mode, int(held))

@@ -1,0 +1,159 @@
+"""Every way a command can end other than well.
+
+One tree, one exit code per class, one place that exits (build.console.main). A message says what happened and why it
+matters; `remedy` says what to do about it. Codes are stable: scripts may rely on them (docs/errors.md lists them).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LineError(Exception):
+    """Base of all expected failures; prints as message, optional detail (logs, a table), remedy."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, remedy: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.detail = detail
+
+
+class UsageError(LineError):
+    """An unknown option or a value that makes no sense (2 is what shells and typer use for it)."""
+
+    exit_code = 2
+
+
+class SettingsError(LineError):
+    """pyproject.toml, .env or the environment hold settings that contradict each other or do not parse."""
+
+    exit_code = 3
+
+
+class NoRepositoryError(LineError):
+    """Not inside a git repository, or one without a commit."""
+
+    exit_code = 4
+
+
+class MissingFileError(LineError):
+    """A file that the command cannot work without is not there."""
+
+    exit_code = 5
+
+
+class EngineUnreachableError(LineError):
+    """No Docker daemon answers, or it is too old, or Compose or buildx is missing."""
+
+    exit_code = 6
+
+
+class CommandFailedError(LineError):
+    """An outside command (git, docker build, docker compose) ended with an error or ran out of time."""
+
+    exit_code = 7
+
+
+class DiskFullError(LineError):
+    """Not enough free disk for what is about to be written; nothing was written."""
+
+    exit_code = 8
+
+
+class PortTakenError(LineError):
+    """The port or the subnet of the proxy is already used by something else on the host."""
+
+    exit_code = 9
+
+
+class DirtyTreeError(LineError):
+    """Uncommitted changes where only a commit may go on (a push)."""
+
+    exit_code = 10
+
+
+class StandinRefusedError(LineError):
+    """An image built on stand-ins was about to be pushed for production."""
+
+    exit_code = 11
+
+
+class ImageNotFoundError(LineError):
+    """The release asked for has no image here and cannot be pulled."""
+
+    exit_code = 12
+
+
+class LockHeldError(LineError):
+    """Another cutover is in progress on this target."""
+
+    exit_code = 13
+
+
+class PreflightError(LineError):
+    """Something known before the cutover began rules it out; nothing was touched."""
+
+    exit_code = 14
+
+
+class CandidateExitedError(LineError):
+    """The candidate's container stopped by itself before it was ready."""
+
+    exit_code = 15
+
+
+class CandidateStalledError(LineError):
+    """The candidate stopped making progress, or took longer than the start budget."""
+
+    exit_code = 16
+
+
+class GateRefusedError(LineError):
+    """The candidate spoke, and what it said did not pass."""
+
+    exit_code = 17
+
+
+class ProxyError(LineError):
+    """The proxy refused a command, or did not come to see a server as it is."""
+
+    exit_code = 18
+
+
+class DrainError(LineError):
+    """The old colour could not be taken out of service as planned; the new one serves."""
+
+    exit_code = 19
+
+
+class NoLastGoodError(LineError):
+    """There is no earlier good release to go back to."""
+
+    exit_code = 20
+
+
+class StateCorruptError(LineError):
+    """The journal on the target cannot be read; it is never taken for empty."""
+
+    exit_code = 21
+
+
+class RegistryError(LineError):
+    """The registry refused, was not reachable, or holds something other than what was pushed."""
+
+    exit_code = 22
+
+
+class NotHealthyError(LineError):
+    """doctor or status found something that needs attention."""
+
+    exit_code = 23
+
+
+class InterruptedByUserError(LineError):
+    """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""One module per flow; its `run` tells the whole story in order."""

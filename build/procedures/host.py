@@ -1,0 +1,85 @@
+"""Gathers the facts that doctor and preflight judge (build.decisions.findings)."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+from build.decisions.findings import HostFacts
+from build.drivers import command, host
+from build.drivers.engine import STANDIN_LABEL, Engine, explained
+from build.errors import CommandFailedError, EngineUnreachableError
+from build.settings import Settings
+
+
+def host_facts(settings: Settings, engine: Engine) -> HostFacts:
+    """Everything known about the host; with an engine that is away, only that."""
+    try:
+        info = engine.info()
+    except EngineUnreachableError as error:
+        return HostFacts(engine_error=error.message)
+    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    return HostFacts(
+        engine_version=str(info.get("ServerVersion", "")),
+        rootless=any("rootless" in str(option) for option in _list(info, "SecurityOptions")),
+        compose_version=_plugin("compose"),
+        buildx_version=_plugin("buildx"),
+        storage_driver=str(info.get("Driver", "")),
+        free_bytes=host.free_bytes(str(info.get("DockerRootDir", ""))) if local else None,
+        port=settings.port,
+        port_owner=_port_owner(settings, engine) if local else "",
+        subnet=settings.subnet,
+        subnet_overlaps=_overlap(settings, engine),
+        gpu=host.gpu() if local else "",
+        standins=_standins(engine),
+    )
+
+
+def _list(info: dict[str, object], key: str) -> list[object]:
+    value = info.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _plugin(name: str) -> str:
+    try:
+        return command.run(["docker", name, "version"], timeout_s=20).decode().strip()
+    except CommandFailedError:
+        return ""
+
+
+def _port_owner(settings: Settings, engine: Engine) -> str:
+    if host.port_is_free(settings.port):
+        return ""
+    with explained():
+        publishers = engine.client.containers.list(filters={"publish": str(settings.port)})
+    names = [container.name for container in publishers]
+    if settings.container("proxy") in names:
+        return ""
+    return f"the container {names[0]}" if names else "another process"
+
+
+def _overlap(settings: Settings, engine: Engine) -> str:
+    """The first other network, of Docker or of the host, that the stack's subnet overlaps."""
+    ours, own_name = ipaddress.IPv4Network(settings.subnet), f"{settings.project}_tts"
+    own_interface = ""
+    with explained():
+        networks = engine.client.networks.list()
+    for network in networks:
+        if network.name == own_name:
+            own_interface = f"br-{str(network.id)[:12]}"
+            continue
+        for config in (network.attrs.get("IPAM") or {}).get("Config") or []:
+            subnet = config.get("Subnet", "")
+            if "." in subnet and ipaddress.IPv4Network(subnet).overlaps(ours):
+                return f"the Docker network {network.name} ({subnet})"
+    for interface, route in host.routes():
+        if interface != own_interface and route.overlaps(ours):
+            return f"the host's route {route} by {interface}"
+    return ""
+
+
+def _standins(engine: Engine) -> tuple[str, ...]:
+    with explained():
+        images = engine.client.images.list(filters={"label": STANDIN_LABEL})
+    names = {name for image in images for name in image.labels[STANDIN_LABEL].split(",") if name}
+    return tuple(sorted(names))

@@ -1,0 +1,74 @@
+"""From what the operator wrote (a commit, a tag, a digest, nothing) to the release whose image is on the engine."""
+
+from __future__ import annotations
+
+import re
+
+from docker.models.images import Image
+
+from build.decisions.history import Release
+from build.drivers import git
+from build.drivers.engine import Engine, explained
+from build.errors import ImageNotFoundError
+from build.procedures.build_images import RELEASE_LABEL, app_repository
+from build.procedures.report import Report
+from build.settings import Settings
+
+SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
+
+
+def resolve(settings: Settings, engine: Engine, report: Report, reference: str | None) -> Release:
+    """The release that `reference` names; without one, that of the clone's HEAD (or of its dirty tree).
+
+    A reference is a full or short commit SHA, an image name with tag or digest, or an image ID. What is
+    not on the engine is pulled, before any lock is taken.
+
+    Raises:
+        ImageNotFoundError: there is no such image, or it is none of this project's.
+    """
+    wanted = reference or git.read(settings.root).release
+    image = _local(settings, engine, wanted) or _pulled(engine, report, wanted)
+    if image is None:
+        raise ImageNotFoundError(
+            f"there is no image for {wanted}",
+            remedy="build it from its commit with `python -m build.images`, or name one of `docker images glm-tts-*`",
+        )
+    release = image.labels.get(RELEASE_LABEL)
+    if not release:
+        raise ImageNotFoundError(
+            f"{wanted} is an image, but no release of this project: it lacks the label {RELEASE_LABEL}",
+            remedy="name an image that build.images made",
+        )
+    return Release(release, _immutable(image, wanted))
+
+
+def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
+    if not SHA.fullmatch(wanted):
+        return engine.image(wanted)
+    sha, dirty, _ = wanted.partition("-dirty")
+    found = {
+        image.id: image
+        for image in engine.images(app_repository(settings.flavour))
+        for tag in image.tags
+        if (name := tag.rpartition(":")[2]).startswith(sha) and name.endswith("-dirty") == bool(dirty)
+    }
+    if len(found) > 1:
+        raise ImageNotFoundError(f"{wanted} fits {len(found)} images", remedy="give more digits of the commit")
+    return next(iter(found.values()), None)
+
+
+def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
+    """An image from a registry; only names with a registry or a digest can be one."""
+    if "/" not in wanted or wanted.startswith("sha256:"):
+        return None
+    report.step(f"pulling {wanted}")
+    with explained():
+        pulled = engine.client.images.pull(wanted)
+    return pulled if isinstance(pulled, Image) else None
+
+
+def _immutable(image: Image, wanted: str) -> str:
+    """`repo@digest` when the image came from or went to a registry under the name asked for, else its ID."""
+    digests: list[str] = image.attrs.get("RepoDigests") or []
+    repository = wanted.partition("@")[0]
+    return next((digest for digest in digests if digest.partition("@")[0] in repository), str(image.id))

@@ -1,0 +1,23 @@
+"""The parts of the stack that stay up through every cutover: the proxy and the state container."""
+
+from __future__ import annotations
+
+from build.decisions import findings
+from build.errors import ImageNotFoundError
+from build.procedures.host import host_facts
+from build.procedures.report import Report
+from build.procedures.target import Target
+
+
+def ensure_up(target: Target, report: Report) -> None:
+    """Starts the proxy and the state container where they do not run; leaves running ones alone."""
+    missing = [service for service in ("proxy", "state") if not target.running(service)]
+    if not missing:
+        return
+    if not target.proxy_image:
+        raise ImageNotFoundError("there is no proxy image yet", remedy="`make up`, or `uv run python -m build.images`")
+    findings.refuse(findings.network(host_facts(target.settings, target.engine)))
+    report.step(f"starting {' and '.join(missing)}")
+    target.refresh_env(None)
+    target.compose.up(*missing)
+    target.await_healthy(missing)

@@ -1,0 +1,69 @@
+"""What is live, on what, how healthy, and what is in progress."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from build.decisions import colours, history
+from build.decisions.colours import Colour, Stack
+from build.decisions.history import Cutover, Release
+from build.drivers.lock import Owner
+from build.drivers.proxy import Hold
+from build.procedures.target import Target
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it at one moment."""
+
+    stack: Stack
+    live: Colour | None
+    shares: dict[Colour, float | None]
+    last_good: Release | None
+    in_progress: Cutover | None
+    lock: Owner | None
+    hold: Hold | None
+    proxy_running: bool
+    warnings: tuple[str, ...]
+
+    def json(self) -> dict[str, Any]:
+        """For programs; the keys are stable."""
+        return {
+            "live": self.live,
+            "colours": {
+                colour: {**asdict(facts), "share": self.shares[colour]} for colour, facts in self.stack.items()
+            },
+            "last_good": asdict(self.last_good) if self.last_good else None,
+            "in_progress": asdict(self.in_progress) if self.in_progress else None,
+            "lock": asdict(self.lock) if self.lock else None,
+            "hold": asdict(self.hold) if self.hold else None,
+            "warnings": list(self.warnings),
+        }
+
+
+def read(target: Target) -> Status:
+    """Asks everything once; works on a stack that is down or half up."""
+    stack = target.survey(ask_service=True)
+    past = target.history()
+    warnings = []
+    live = None
+    try:
+        live = target.live(stack)
+    except ValueError as error:
+        warnings.append(f"{error}: the next switch settles it")
+    proxy_running = target.running("proxy")
+    if proxy_running and live and not stack[live].usable:
+        warnings.append(f"{live} is live, but the proxy's health checks fail on it")
+    release = stack[live].release if live else None
+    return Status(
+        stack=stack,
+        live=live,
+        shares=colours.shares(stack),
+        last_good=history.last_good(past, release),
+        in_progress=history.in_progress(past),
+        lock=target.lock.holder(),
+        hold=target.proxy.held() if proxy_running else None,
+        proxy_running=proxy_running,
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,166 @@
+"""Everything a cutover touches on one target, gathered: drivers by name, and the facts that procedures begin with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from build.decisions import colours as pure
+from build.decisions import dotenv, history
+from build.decisions.colours import Colour, ColourFacts, Stack
+from build.decisions.history import Cutover, Release
+from build.drivers.colour import ColourContainer
+from build.drivers.compose import Compose
+from build.drivers.engine import Engine
+from build.drivers.journal import Journal
+from build.drivers.lock import Lock
+from build.drivers.proxy import Proxy, Server
+from build.errors import CommandFailedError, StateCorruptError
+from build.settings import Settings
+
+PROXY_REPOSITORY = "glm-tts-proxy"
+ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time as procedures see it; tests bring their own."""
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+        return time.monotonic()
+
+    def polls(self, every_s: float = 0.2) -> Iterator[float]:
+        """Endless looks at the clock, `every_s` seconds apart, the first at once."""
+        while True:
+            yield self.now()
+            time.sleep(every_s)
+
+
+class Target:
+    """The stack of one project on one engine."""
+
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.engine = engine or Engine()
+        self.compose = Compose(settings.root)
+        self.proxy = Proxy(self.engine, settings.container("proxy"))
+        self.journal = Journal(self.engine, settings.container("state"))
+        self.lock = Lock(self.engine, settings.project)
+        self.colours = {colour: ColourContainer(self.engine, settings.project, colour) for colour in Colour}
+
+    @cached_property
+    def proxy_image(self) -> str:
+        """What the proxy runs; the newest one built while there is none."""
+        container = self.engine.container(self.settings.container("proxy"))
+        if container is not None:
+            image: str = container.attrs["Config"]["Image"]
+            return image
+        built = self.engine.images(PROXY_REPOSITORY)
+        return str(built[0].tags[0]) if built else ""
+
+    def running(self, service: str) -> bool:
+        container = self.engine.container(self.settings.container(service))
+        return container is not None and container.status == "running"
+
+    def survey(self, *, ask_service: bool = False) -> Stack:
+        """Both colours as Docker and the proxy see them; `ask_service` also has each service say its phase."""
+        servers = self.proxy.servers() if self.running("proxy") else {}
+        return {
+            colour: self._facts(container, servers.get(colour.server, ABSENT), ask_service)
+            for colour, container in self.colours.items()
+        }
+
+    def _facts(self, colour: ColourContainer, server: Server, ask_service: bool) -> ColourFacts:
+        container = colour.find()
+        status = container.status if container else "absent"
+        return ColourFacts(
+            release=colour.release(),
+            container=status,
+            admin=server.admin,
+            usable=server.usable,
+            rate=server.rate,
+            sessions=server.sessions,
+            phase=colour.status().phase if ask_service and status == "running" else "",
+        )
+
+    def history(self) -> list[Cutover]:
+        """The cutovers that the target's journal tells of; none while its state container does not run."""
+        if not self.running("state"):
+            return []
+        try:
+            return history.read(self.journal.read())
+        except (ValueError, KeyError) as error:
+            raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
+
+    def refresh_env(self, live: Colour | None, **planned: str) -> None:
+        """Rewrites .env from what runs. `planned` (blue=..., green=...) names an image that is about to run.
+
+        A colour without a container keeps what .env had, so that `up` after `down` starts what was live.
+        """
+        stored = self._stored()
+        images = {}
+        for colour, container in self.colours.items():
+            release = container.release()
+            kept = stored.get(f"{colour.name}_IMAGE", "")
+            images[colour] = planned.get(colour.value) or (release.image if release else kept)
+        profile = live.value if live else stored.get("COMPOSE_PROFILES", "")
+        self.compose.write_env(
+            dotenv.render(
+                dotenv.derive(
+                    project=self.settings.project,
+                    port=self.settings.port,
+                    subnet_prefix=self.settings.subnet_prefix,
+                    proxy_image=self.proxy_image,
+                    images=images,
+                    live=Colour(profile) if profile else None,
+                )
+            )
+        )
+
+    def _stored(self) -> dict[str, str]:
+        path = self.compose.env_file
+        return dotenv.parse(path.read_text()) if path.exists() else {}
+
+    def adopt(self, image: str) -> None:
+        """Names a fresh image for the first `up` of a clone whose target runs nothing yet; else only refreshes .env."""
+        live = self._live_or_none()
+        first = live is None and not self._stored().get("COMPOSE_PROFILES")
+        self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
+
+    def live_release(self) -> Release | None:
+        """The release that is live now."""
+        stack = self.survey()
+        live = self.live(stack)
+        return stack[live].release if live else None
+
+    def _live_or_none(self) -> Colour | None:
+        try:
+            return self.live(self.survey())
+        except ValueError:
+            return None
+
+    def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
+        """Waits until the containers run and, where they have a health check, pass it.
+
+        Raises:
+            CommandFailedError: one did not within the time; with its newest log lines.
+        """
+        for service in services:
+            name = self.settings.container(service)
+            began = self.clock.now()
+            for now in self.clock.polls():
+                container = self.engine.container(name)
+                health = container.attrs["State"].get("Health", {}).get("Status") if container else None
+                if container and container.status == "running" and health in (None, "healthy"):
+                    break
+                if now - began > timeout_s:
+                    logs = self.engine.logs(container) if container else ""
+                    raise CommandFailedError(f"{name} is not healthy after {timeout_s:.0f} s", detail=logs)
+
+    def live(self, stack: Stack) -> Colour | None:
+        """The live colour, or None before the first release (see decisions.colours.live)."""
+        return pure.live(stack)

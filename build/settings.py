@@ -1,0 +1,149 @@
+"""Settings of one clone, resolved once at the edge: environment over .env over pyproject.toml over defaults."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from build.decisions import dotenv
+from build.decisions.colours import Colour
+from build.errors import MissingFileError, SettingsError
+
+# What Compose needs under its own name; everything else is CUTOVER_<NAME>.
+ENVIRONMENT_NAMES = {"project": "COMPOSE_PROJECT_NAME", "port": "PORT", "subnet_prefix": "SUBNET_PREFIX"}
+
+
+def _three_octets(prefix: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(f"{prefix}.0/24")
+    except ValueError:
+        raise ValueError("must be three octets, such as 172.29.118") from None
+    if not network.is_private:
+        raise ValueError("must be a private network")
+    return prefix
+
+
+class Settings(BaseModel):
+    """Everything a deployment can be told. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: Path
+    project: str = Field(
+        "glm-tts", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Compose project; prefix of all names"
+    )
+    port: int = Field(7860, ge=1, le=65535, description="port of the proxy on 127.0.0.1")
+    subnet_prefix: Annotated[str, AfterValidator(_three_octets)] = Field("172.29.118", description="the stack's /24")
+    flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
+    start_timeout_s: float = Field(600, gt=0, le=7200, description="longest start of a candidate")
+    stall_timeout_s: float = Field(
+        60, gt=0, le=3600, description="longest time a starting candidate may show no progress"
+    )
+    drain_timeout_s: float = Field(120, gt=0, le=3600, description="longest wait for the old colour's requests")
+    gate_syntheses: int = Field(3, ge=1, le=50, description="sentences that a candidate must speak")
+    gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
+
+    def container(self, service: str) -> str:
+        """The name Compose gives a service's one container."""
+        return f"{self.project}-{service}-1"
+
+    def colour_container(self, colour: Colour) -> str:
+        return self.container(colour.service)
+
+    @property
+    def subnet(self) -> str:
+        return f"{self.subnet_prefix}.0/24"
+
+    @property
+    def url(self) -> str:
+        """Where clients on this host find the service."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def environment_name(field: str) -> str:
+    """The environment variable that sets a field."""
+    return ENVIRONMENT_NAMES.get(field, f"CUTOVER_{field.upper()}")
+
+
+def load(root: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings in force for the clone at `root`.
+
+    Raises:
+        MissingFileError: no pyproject.toml there.
+        SettingsError: one message with every value that does not fit, where it came from, and the nearest valid name.
+    """
+    fields = [name for name in Settings.model_fields if name != "root"]
+    table = _table(root)
+    stray = [
+        f"[tool.cutover] {name}: no such setting{_nearest(name, fields)}" for name in table if name not in fields
+    ] + [
+        f"{name}: no such setting{_nearest(name, [environment_name(field) for field in fields])}"
+        for name in environ
+        if name.startswith("CUTOVER_") and name not in map(environment_name, fields)
+    ]
+    values, origins = _layers(fields, table, _dotenv(root), environ)
+    try:
+        settings = Settings(root=root, **values)
+    except ValidationError as error:
+        wrong = [
+            f"{origins[str(item['loc'][0])]}: {item['msg'].removeprefix('Value error, ')}, not {item['input']!r}"
+            for item in error.errors()
+        ]
+    else:
+        if not stray:
+            return settings
+        wrong = []
+    raise SettingsError(
+        "these settings do not work:\n  " + "\n  ".join(stray + wrong),
+        remedy="`python -m build.doctor settings` lists them all with what each may be",
+    )
+
+
+def _table(root: Path) -> dict[str, Any]:
+    path = root / "pyproject.toml"
+    if not path.exists():
+        raise MissingFileError(f"there is no {path}", remedy="run this from the root of the project's clone")
+    try:
+        document = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    table: dict[str, Any] = document.get("tool", {}).get("cutover", {})
+    return table
+
+
+def _dotenv(root: Path) -> dict[str, str]:
+    path = root / ".env"
+    try:
+        return dotenv.parse(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}", remedy="delete it; every command derives it again") from None
+
+
+def _layers(
+    fields: list[str], table: Mapping[str, Any], stored: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The winning value of each field that is given at all, and the words for where it came from."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for field in fields:
+        name = environment_name(field)
+        candidates = (
+            (f"[tool.cutover] {field}", table.get(field)),
+            (f"{name} in .env", stored.get(name)),
+            (f"{name} in the environment", environ.get(name) or None),
+        )
+        for origin, value in candidates:
+            if value is not None:
+                values[field], origins[field] = value, origin
+    return values, origins
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

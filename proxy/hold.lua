@@ -1,0 +1,56 @@
+-- The hold gate: requests wait here, before a server is chosen, while a cutover has nowhere to send them.
+--   hold none   pass (but wait for a server when none is usable)
+--   hold long   hold requests with long bodies, so that the short ones drain behind them
+--   hold all    hold everything
+-- The mode is set over the runtime socket and saved by proxyctl; a proxy that crashes comes back holding.
+
+local MODES = { none = true, long = true, all = true }
+local POLL_MS = 25            -- released within this time of a change
+local STATE = "/var/lib/haproxy/hold"
+
+local long_bytes = tonumber(os.getenv("HOLD_LONG_BYTES") or "400")
+local budget_s = tonumber(os.getenv("HOLD_BUDGET_S") or "60")
+local held = 0
+
+local function saved_mode()
+  local file = io.open(STATE, "r")
+  if not file then return "none" end
+  local mode = file:read("*l")
+  file:close()
+  return MODES[mode] and mode or "none"
+end
+
+local mode = saved_mode()
+
+core.register_cli({ "hold" }, "hold [none|long|all] : the gate's mode, and how many requests wait", function(applet, _, wanted)
+  if wanted and wanted ~= "" then
+    if not MODES[wanted] then
+      applet:send("hold takes none, long or all, not '" .. wanted .. "'\n")
+      return
+    end
+    mode = wanted
+  end
+  applet:send(mode .. " " .. held .. "\n")
+end)
+
+local function must_wait(txn, length)
+  return mode == "all" or (mode == "long" and length > long_bytes) or txn.f:nbsrv("app") == 0
+end
+
+core.register_action("hold", { "http-req" }, function(txn)
+  -- A body of unknown length counts as long.
+  local length = tonumber(txn.f:req_hdr("content-length") or "") or math.huge
+  if not must_wait(txn, length) then return end
+  held = held + 1
+  local deadline = core.now().sec + budget_s
+  while must_wait(txn, length) and core.now().sec < deadline do core.msleep(POLL_MS) end
+  held = held - 1
+  if must_wait(txn, length) then
+    local reply = txn:reply({ status = 503, reason = "Service Unavailable" })
+    reply:add_header("Content-Type", "application/json")
+    reply:add_header("Retry-After", "5")
+    reply:set_body('{"error":{"message":"No model can take this request now; nothing was spoken. Try again shortly.",'
+      .. '"type":"service_unavailable","code":"held_too_long","param":null}}\n')
+    txn:done(reply)
+  end
+end, 0)

@@ -1,0 +1,180 @@
+"""Releases go by while clients speak: nothing is lost, whatever becomes of the candidate."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from datetime import datetime
+from typing import Any
+
+import pytest
+import requests
+
+from build.errors import (
+    CandidateExitedError,
+    CandidateStalledError,
+    GateRefusedError,
+    ImageNotFoundError,
+    LockHeldError,
+)
+from tests.support.load import Report, hammering
+from tests.support.stack import Stack, wait_for
+
+SWITCHES = 5
+
+
+def cut_over_under_load(stack: Stack, rate: float, *command: str) -> tuple[Report, dict[str, float]]:
+    """Runs one cutover while short requests come and three long ones begin as soon as the gate does."""
+    with hammering(stack.url, rate) as load:
+        wait_for("traffic", lambda: len(load.report.samples) > rate)
+        process = stack.start("build.cutover", *command)
+        said = []
+        assert process.stdout
+        for line in process.stdout:
+            said.append(line)
+            if "gate:" in line:
+                load.three_long()
+        assert process.wait() == 0, "".join(said)
+        served = len(load.report.samples)
+        wait_for("traffic after the switch", lambda: len(load.report.samples) > served + rate)
+    return load.report, drain_times(stack)
+
+
+def drain_times(stack: Stack) -> dict[str, float]:
+    """When the newest cutover began to move traffic and when the old colour had been taken out, as Unix times."""
+    newest = stack.journal()[-1]["cutover"]
+    records = {(r["event"], r.get("step")): r for r in stack.journal() if r["cutover"] == newest}
+    moved, drained = records[("intent", "switch")], records[("done", "switch")]
+    return {"began": unix(moved["at"]), "drain": unix(drained["at"])}
+
+
+def unix(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
+
+
+def assert_nothing_was_lost(report: Report, times: dict[str, float]) -> None:
+    print(report.summary())
+    assert report.failed == [], report.summary()
+    assert len(report.releases) == 2, report.releases
+    assert report.spanning(times["began"], times["drain"]), "no long request was in flight across the switch"
+
+
+def test_five_switches_and_a_rollback_lose_no_request(stack: Stack, rate: float) -> None:
+    shas = []
+    for number in range(SWITCHES):
+        shas.append(stack.release(f"switch {number}"))
+        report, times = cut_over_under_load(stack, rate, "switch")
+        assert_nothing_was_lost(report, times)
+        assert shas[-1] in report.releases
+
+    status = stack.status()
+    assert status["colours"][status["live"]]["release"]["sha"] == shas[-1]
+    assert status["last_good"]["sha"] == shas[-2]
+
+    report, times = cut_over_under_load(stack, rate, "rollback")
+    assert_nothing_was_lost(report, times)
+    status = stack.status()
+    assert status["colours"][status["live"]]["release"]["sha"] == shas[-2]
+    assert status["in_progress"] is None
+    assert status["lock"] is None
+
+
+def test_compose_up_after_a_cutover_changes_nothing(stack: Stack) -> None:
+    before = stack.containers()
+    stack.compose("up", "-d")
+    assert stack.containers() == before
+
+
+def test_a_killed_proxy_comes_back_on_the_new_colour(stack: Stack) -> None:
+    sha = stack.release("before the proxy dies")
+    stack.run("build.cutover", "switch")
+    proxy = stack.container("proxy")
+    os.kill(proxy.attrs["State"]["Pid"], signal.SIGKILL)
+
+    def answers() -> requests.Response | None:
+        try:
+            return requests.get(f"{stack.url}/livez", timeout=2)
+        except requests.RequestException:
+            return None
+
+    wait_for("the proxy's restart", lambda: (stack.container("proxy").attrs["RestartCount"] or 0) > 0)
+    answer = wait_for("an answer through the proxy", answers)
+    assert answer.headers["X-Release"] == sha
+
+
+def derived(stack: Stack, name: str, dockerfile: str) -> str:
+    """A release made from the newest good image with something wrong in it."""
+    tag = f"glm-tts-slim-broken:{name}-{stack.project}"
+    text = f"FROM glm-tts-slim:{stack.releases[-1]}\n{dockerfile}\nLABEL ai.glm-tts.release={name}\n"
+    subprocess.run(
+        ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"],
+        input=text,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    return tag
+
+
+SILENCE = r"""RUN printf '%s\n' \
+ 'import service.engines.piper as piper' \
+ 'spoken = piper.PiperEngine.synthesize' \
+ 'piper.PiperEngine.synthesize = lambda *given: (chunk * 0 for chunk in spoken(*given))' \
+ >> /app/service/engines/__init__.py"""
+
+BROKEN = [
+    ("silent", SILENCE, GateRefusedError, "silent"),
+    ("exits", 'CMD ["sh", "-c", "echo no such voice >&2; exit 7"]', CandidateExitedError, "exit code 7"),
+    ("never-ready", 'CMD ["sleep", "infinity"]', CandidateStalledError, "never got ready"),
+]
+
+
+@pytest.mark.parametrize(("name", "dockerfile", "error", "why"), BROKEN, ids=[each[0] for each in BROKEN])
+def test_a_bad_candidate_is_refused_and_leaves_nothing(
+    stack: Stack, rate: float, name: str, dockerfile: str, error: Any, why: str
+) -> None:
+    reference = derived(stack, name, dockerfile)
+    before = stack.status()
+    with hammering(stack.url, rate) as load:
+        done = stack.run("build.cutover", "switch", reference, check=False, CUTOVER_STALL_TIMEOUT_S="5")
+    print(done.stderr)
+    stack.docker.images.remove(reference, force=True)
+    assert done.returncode == error.exit_code
+    assert why in done.stderr
+    assert "remedy:" in done.stderr
+    assert load.report.failed == [], load.report.summary()
+    assert set(load.report.releases) == {before["colours"][before["live"]]["release"]["sha"]}
+    assert_only_the_live_colour_is_left(stack)
+
+
+def assert_only_the_live_colour_is_left(stack: Stack) -> None:
+    live = stack.status()["live"]
+    assert set(stack.containers()) == {f"{stack.project}-{service}-1" for service in ("proxy", "state", f"app-{live}")}
+    assert stack.docker.containers.list(all=True, filters={"name": f"{stack.project}-cutover-lock"}) == []
+
+
+def test_the_log_of_a_candidate_that_exits_is_shown(stack: Stack) -> None:
+    reference = derived(stack, "exits", BROKEN[1][1])
+    done = stack.run("build.cutover", "switch", reference, check=False)
+    stack.docker.images.remove(reference, force=True)
+    assert "| no such voice" in done.stderr
+
+
+def test_a_release_without_an_image_is_refused(stack: Stack) -> None:
+    done = stack.run("build.cutover", "switch", "0123456789abcdef0123456789abcdef01234567", check=False)
+    assert done.returncode == ImageNotFoundError.exit_code
+    assert "there is no image for 0123456" in done.stderr
+
+
+def test_of_two_switches_at_once_one_wins_and_the_other_says_who_holds_the_lock(stack: Stack) -> None:
+    sha = stack.release("two at once")
+    first = stack.start("build.cutover", "switch")
+    wait_for("the lock", lambda: stack.status()["lock"])
+    second = stack.run("build.cutover", "switch", check=False)
+    said, _ = first.communicate(timeout=300)
+    assert first.returncode == 0, said
+    assert second.returncode == LockHeldError.exit_code
+    assert f"(pid {first.pid})" in second.stderr
+    status = stack.status()
+    assert status["colours"][status["live"]]["release"]["sha"] == sha

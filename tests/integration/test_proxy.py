@@ -1,0 +1,222 @@
+"""The real HAProxy: what it remembers, what it holds, whom it sends where, what it keeps to itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from build.drivers.engine import Engine
+from build.drivers.proxy import Proxy
+from build.errors import ProxyError
+from tests.support.stack import Stack, free_port, free_subnet, wait_for
+
+BACKEND = Path(__file__).with_name("backend.py").read_text()
+HOLD_BUDGET_S = 3
+
+
+@dataclass
+class Door:
+    """A proxy of this module's own with two backends behind it."""
+
+    proxy: Proxy
+    url: str
+    containers: dict[str, Any]
+    at_first: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str = "/", **how: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=10, **how)
+
+    def post(self, path: str = "/v1/audio/speech", body: bytes = b"short", **how: Any) -> requests.Response:
+        return requests.post(self.url + path, data=body, timeout=20, **how)
+
+    def rotate(self, to: str) -> None:
+        other = "green" if to == "blue" else "blue"
+        self.proxy.set_admin(f"{to}-1", "ready")
+        self.proxy.set_admin(f"{other}-1", "maint")
+        wait_for(f"{to} alone", lambda: self.proxy.servers()[f"{to}-1"].usable)
+
+    def kill(self) -> None:
+        """Kills the proxy's process by its host pid (`docker kill` suppresses the restart), awaits the next."""
+        before = self.containers["proxy"].attrs["RestartCount"]
+        os.kill(self.containers["proxy"].attrs["State"]["Pid"], signal.SIGKILL)
+
+        def restarted() -> bool:
+            self.containers["proxy"].reload()
+            attrs = self.containers["proxy"].attrs
+            return bool(attrs["RestartCount"] > before and attrs["State"]["Running"])
+
+        wait_for("the proxy's restart", restarted)
+        wait_for("its socket", self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.proxy.servers())
+        except ProxyError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def door(stack: Stack) -> Iterator[Door]:
+    client, port = stack.docker, free_port()
+    prefix = free_subnet(client)
+    labels = {"com.docker.compose.project": f"{stack.project}"}
+    pool = {"Config": [{"Subnet": f"{prefix}.0/24"}]}
+    network = client.networks.create(f"{stack.project}-door", ipam=pool, labels=labels)
+
+    def run(name: str, address: str, image: Any, **how: Any) -> Any:
+        container = client.containers.create(image, name=f"{stack.project}-door-{name}", labels=labels, **how)
+        network.connect(container, ipv4_address=address)
+        client.networks.get("bridge").disconnect(container)
+        container.start()
+        container.reload()
+        return container
+
+    app, proxy_image = f"glm-tts-slim:{stack.releases[0]}", stack.container("proxy").image
+    containers = {
+        name: run(name, f"{prefix}.{host}", app, command=["python", "-c", BACKEND], environment={"NAME": name})
+        for name, host in (("blue", 11), ("green", 21))
+    }
+    containers["proxy"] = run(
+        "proxy",
+        f"{prefix}.2",
+        proxy_image,
+        environment={"SUBNET_PREFIX": prefix, "HOLD_BUDGET_S": str(HOLD_BUDGET_S)},
+        ports={"8080/tcp": ("127.0.0.1", port)},
+        restart_policy={"Name": "always"},
+        tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
+    )
+    proxy = Proxy(Engine(), containers["proxy"].name)
+    door = Door(proxy, f"http://127.0.0.1:{port}", containers)
+    wait_for("the proxy", door._answers)
+    door.at_first = {name: server.admin for name, server in proxy.servers().items()}
+    yield door
+    for container in containers.values():
+        container.remove(force=True, v=True)
+    network.remove()
+
+
+@pytest.fixture(autouse=True)
+def _begin_on_blue(door: Door) -> None:
+    door.proxy.hold("none")
+    door.rotate("blue")
+
+
+def test_without_a_saved_state_blue_is_in_rotation_and_green_is_not(door: Door) -> None:
+    assert door.at_first == {"blue-1": "ready", "green-1": "maint"}
+
+
+@pytest.mark.parametrize("colour", ["green", "blue"])
+def test_a_killed_proxy_comes_back_with_the_rotation_it_had(door: Door, colour: str) -> None:
+    door.rotate(colour)
+    door.kill()
+    assert {door.get().text for _ in range(8)} == {colour}
+    servers = door.proxy.servers()
+    assert {name: server.admin for name, server in servers.items()} == {
+        f"{colour}-1": "ready",
+        f"{'blue' if colour == 'green' else 'green'}-1": "maint",
+    }
+
+
+def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
+    thread.start()
+    return thread, answers
+
+
+def test_held_requests_wait_and_are_answered_on_release(door: Door) -> None:
+    door.proxy.hold("all")
+    thread, answers = in_background(lambda: door.post(body=b"x" * 2_000_000))
+    wait_for("the request at the gate", lambda: door.proxy.held().held == 1)
+    assert answers == []
+    door.proxy.hold("none")
+    thread.join(10)
+    assert [answer.text for answer in answers] == ["blue"]
+
+
+def test_hold_long_lets_short_requests_pass(door: Door) -> None:
+    door.proxy.hold("long")
+    assert door.post(body=b"short").text == "blue"
+    thread, answers = in_background(lambda: door.post(body=b"x" * 5000))
+    wait_for("the long one at the gate", lambda: door.proxy.held().held == 1)
+    door.proxy.hold("none")
+    thread.join(10)
+    assert answers[0].text == "blue"
+
+
+def test_a_hold_ends_with_503_and_retry_after(door: Door) -> None:
+    door.proxy.hold("all")
+    began = time.monotonic()
+    answer = door.post()
+    assert time.monotonic() - began >= HOLD_BUDGET_S - 1
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json()["error"]["code"] == "held_too_long"
+
+
+def test_the_hold_outlives_a_killed_proxy(door: Door) -> None:
+    door.proxy.hold("all")
+    door.kill()
+    assert door.proxy.held().mode == "all"
+
+
+def test_with_no_colour_usable_requests_wait_for_one(door: Door) -> None:
+    door.proxy.set_admin("blue-1", "maint")
+    thread, answers = in_background(door.post)
+    wait_for("the request at the gate", lambda: door.proxy.held().held == 1)
+    door.proxy.set_admin("green-1", "ready")
+    thread.join(10)
+    assert answers[0].text == "green"
+
+
+def test_an_unknown_hold_and_an_unknown_server_are_refused(door: Door) -> None:
+    with pytest.raises(ProxyError, match="none, long or all"):
+        door.proxy.hold("some")  # type: ignore[arg-type]
+    with pytest.raises(ProxyError, match="refused"):
+        door.proxy.set_admin("red-1", "ready")
+
+
+def test_the_page_sticks_to_its_colour_until_that_is_in_maint_and_the_api_never_sticks(door: Door) -> None:
+    page = requests.Session()
+    assert page.get(door.url, timeout=10).text == "blue"
+    assert page.cookies.get("COLOUR") == "blue-1"
+    assert "Set-Cookie" not in door.post().headers
+    door.proxy.set_admin("green-1", "ready")
+    door.proxy.set_admin("blue-1", "drain")
+    assert {page.get(door.url, timeout=10).text for _ in range(4)} == {"blue"}
+    assert {page.post(f"{door.url}/v1/audio/speech", timeout=10).text for _ in range(4)} == {"green"}
+    door.proxy.set_admin("blue-1", "maint")
+    assert page.get(door.url, timeout=10).text == "green"
+
+
+def test_what_is_in_flight_on_a_draining_colour_ends_well_and_is_counted(door: Door) -> None:
+    thread, answers = in_background(lambda: door.post(headers={"X-Slow": "1.5"}))
+    wait_for("the request in flight", lambda: door.proxy.servers()["blue-1"].sessions == 1)
+    door.proxy.set_admin("green-1", "ready")
+    door.proxy.set_admin("blue-1", "drain")
+    assert door.post().text == "green"
+    thread.join(10)
+    assert answers[0].text == "blue"
+    assert door.proxy.servers()["blue-1"].sessions == 0
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/%6detrics", "/%72eadyz", "/metrics/x"])
+def test_internal_paths_are_not_reachable(door: Door, path: str) -> None:
+    assert door.get(path).status_code == 404
+
+
+def test_a_body_over_25_mb_is_refused(door: Door) -> None:
+    assert door.post(body=bytes(26_300_000)).status_code == 413
+
+
+def test_only_loopback_is_published(door: Door) -> None:
+    ports = door.containers["proxy"].attrs["NetworkSettings"]["Ports"]
+    assert {binding["HostIp"] for bindings in ports.values() for binding in bindings or []} == {"127.0.0.1"}

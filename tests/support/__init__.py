@@ -1,0 +1,1 @@
+"""What integration, end-to-end tests and benchmarks share: a stack of their own, load, and ears."""

@@ -1,0 +1,35 @@
+"""Listening to an answer of the service: is all of it there, and is it sound to its end?"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from build.decisions.audio import decode
+
+PCM_RATE = 22050
+SILENT_DBFS = -50.0
+
+
+def fault_in_wav(body: bytes, at_least_s: float) -> str:
+    """Why a WAV is no good: truncated, too short, or silent in its last quarter; empty when it is fine."""
+    try:
+        samples, rate = decode(body)
+    except ValueError as error:
+        return str(error)
+    return _fault(samples, rate, at_least_s)
+
+
+def fault_in_pcm(body: bytes, at_least_s: float) -> str:
+    """The same for raw 16-bit mono PCM at 22.05 kHz."""
+    if len(body) % 2:
+        return f"{len(body)} bytes are no whole samples"
+    return _fault(np.frombuffer(body, "<i2").astype(np.float32) / np.float32(32768), PCM_RATE, at_least_s)
+
+
+def _fault(samples: npt.NDArray[np.float32], rate: int, at_least_s: float) -> str:
+    if len(samples) < at_least_s * rate:
+        return f"{len(samples) / rate:.2f} s, at least {at_least_s:.2f} s expected: its end is missing"
+    tail = samples[-len(samples) // 4 :]
+    level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(tail)))), 1e-9))
+    return "" if level > SILENT_DBFS else f"its last quarter is silent ({level:.0f} dBFS)"

@@ -1,0 +1,221 @@
+"""A whole stack of a test's own: its own clone, Compose project, port, subnet and volumes, beside whatever is live."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from build.drivers import command, git, host
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PREFIX = "glm-tts-test-"
+PATIENCE_S = 600
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_subnet(client: docker.DockerClient) -> str:
+    """Three octets of a /24 that neither Docker nor the host uses."""
+    used = [network for _, network in host.routes()]
+    for network in client.networks.list():
+        for config in (network.attrs.get("IPAM") or {}).get("Config") or []:
+            if "." in config.get("Subnet", ""):
+                used.append(ipaddress.IPv4Network(config["Subnet"]))
+    candidates = [f"10.213.{number}" for number in range(256)]
+    random.shuffle(candidates)
+    return next(
+        prefix for prefix in candidates if not any(ipaddress.IPv4Network(f"{prefix}.0/24").overlaps(n) for n in used)
+    )
+
+
+def sweep(client: docker.DockerClient, only: str = "") -> None:
+    """Removes what test stacks left behind: those of ended processes, or `only` the one named."""
+
+    def dead(project: str) -> bool:
+        if only:
+            return project == only
+        pid = project.removeprefix(PREFIX).partition("-")[0]
+        return project.startswith(PREFIX) and not Path("/proc", pid).exists()
+
+    for container in client.containers.list(all=True):
+        name = container.name or ""
+        project = container.labels.get("com.docker.compose.project") or name.removesuffix("-cutover-lock")
+        if dead(project):
+            container.remove(force=True, v=True)
+    for kind in (client.networks, client.volumes):
+        for thing in kind.list():
+            labels = thing.attrs.get("Labels") or {}
+            if dead(labels.get("com.docker.compose.project", "")):
+                thing.remove()
+
+
+def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Polls until `condition` is true and returns its value; fails with `what` was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {timeout_s:.0f} s")
+
+
+@dataclass
+class Stack:
+    """One clone and the stack that it deploys."""
+
+    root: Path
+    project: str
+    port: int
+    env: dict[str, str]
+    docker: docker.DockerClient
+    releases: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(self, module: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Runs `python -m module args` in the clone, as a user would."""
+        done = subprocess.run(
+            [sys.executable, "-m", module, *args],
+            cwd=self.root,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{module} {' '.join(args)} exited with {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def start(self, module: str, *args: str, **env: str) -> subprocess.Popen[str]:
+        """The same in the background; stdout and stderr come as one stream of lines."""
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *args],
+            cwd=self.root,
+            env={**self.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+
+    def commit(self, change: str) -> str:
+        """Changes a line in service/ and commits; returns the SHA."""
+        module = self.root / "service" / "__init__.py"
+        text = re.sub(r"\n# release: .*\n", "", module.read_text())
+        module.write_text(f"{text}\n# release: {change}\n")
+        command.run(["git", "commit", "--quiet", "--all", "-m", change], cwd=self.root)
+        return git.read(self.root).sha
+
+    def release(self, change: str) -> str:
+        """A new commit with its image built; returns the SHA."""
+        sha = self.commit(change)
+        self.run("build.images")
+        self.releases.append(sha)
+        return sha
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("build.cutover", "status", "--json").stdout)
+        return found
+
+    def compose(self, *args: str) -> str:
+        """A plain `docker compose` in the clone, by nothing but its .env."""
+        done = subprocess.run(
+            ["docker", "compose", *args],
+            cwd=self.root,
+            env=_without_settings(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"docker compose {' '.join(args)}: {done.stderr}")
+        return done.stdout
+
+    def container(self, service: str) -> Any:
+        return self.docker.containers.get(f"{self.project}-{service}-1")
+
+    def containers(self) -> dict[str, tuple[str, str]]:
+        """ID and start time of every container of the project, by name."""
+        found = self.docker.containers.list(all=True, filters={"label": f"com.docker.compose.project={self.project}"})
+        return {str(each.name): (str(each.id), each.attrs["State"]["StartedAt"]) for each in found}
+
+    def journal(self) -> list[dict[str, Any]]:
+        code, said = self.container("state").exec_run(["cat", "/var/lib/cutover/journal.jsonl"])
+        assert code == 0, said
+        return [json.loads(line) for line in said.splitlines()]
+
+    def close(self) -> None:
+        """Removes all of it: containers, network, volumes, the images of its commits, the clone."""
+        sweep(self.docker, only=self.project)
+        for sha in self.releases:
+            for image in self.docker.images.list(filters={"label": f"org.opencontainers.image.revision={sha}"}):
+                with contextlib.suppress(docker.errors.APIError):
+                    self.docker.images.remove(image.id, force=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment without anything that would set up a stack other than the clone's own."""
+    ours = ("CUTOVER_", "COMPOSE_")
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(ours) and key not in {"PORT", "SUBNET_PREFIX"}
+    }
+
+
+def clone(into: Path) -> Path:
+    """A clone whose HEAD holds the working tree as it is, uncommitted changes and all."""
+    commit = git.read(REPOSITORY)
+    command.run(["git", "clone", "--quiet", "--no-hardlinks", str(REPOSITORY), str(into)])
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.invalid")):
+        command.run(["git", "config", key, value], cwd=into)
+    if commit.dirty:
+        # No ref names the dirty tree's objects, so that a fetch would not bring them: read them where they are.
+        (into / ".git/objects/info/alternates").write_text(f"{REPOSITORY}/.git/objects\n")
+        made = command.run(["git", "commit-tree", commit.tree, "-p", "HEAD", "-m", "as in the working tree"], cwd=into)
+        command.run(["git", "reset", "--quiet", "--hard", made.decode().strip()], cwd=into)
+    return into
+
+
+@contextlib.contextmanager
+def fresh_stack(scratch: Path) -> Iterator[Stack]:
+    """A stack that nothing else uses, with nothing deployed yet; removed at the end."""
+    client = docker.from_env()
+    sweep(client)
+    project = f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"
+    port = free_port()
+    env = {
+        **_without_settings(),
+        "COMPOSE_PROJECT_NAME": project,
+        "PORT": str(port),
+        "SUBNET_PREFIX": free_subnet(client),
+    }
+    stack = Stack(clone(scratch / "clone"), project, port, env, client)
+    try:
+        yield stack
+    finally:
+        stack.close()
+        client.close()

@@ -1,0 +1,50 @@
+"""Which colour is live, what share each has, and the .env that follows from it."""
+
+import pytest
+
+from build.decisions import dotenv
+from build.decisions.colours import Colour, ColourFacts, live, shares
+
+
+def facts(admin: str = "maint", container: str = "running", rate: int = 0) -> ColourFacts:
+    return ColourFacts(release=None, container=container, admin=admin, usable=admin == "ready", rate=rate)
+
+
+def stack(blue: ColourFacts, green: ColourFacts) -> dict[Colour, ColourFacts]:
+    return {Colour.BLUE: blue, Colour.GREEN: green}
+
+
+def test_live_is_the_colour_in_rotation_with_a_running_container() -> None:
+    assert live(stack(facts("ready"), facts("maint"))) is Colour.BLUE
+    assert live(stack(facts("drain"), facts("ready"))) is Colour.GREEN
+    assert live(stack(facts("ready", container="absent"), facts("maint"))) is None
+
+
+def test_two_colours_in_rotation_are_not_guessed_at() -> None:
+    with pytest.raises(ValueError, match="both"):
+        live(stack(facts("ready"), facts("ready")))
+
+
+def test_shares_are_what_was_observed() -> None:
+    assert shares(stack(facts(rate=3), facts(rate=1))) == {Colour.BLUE: 0.75, Colour.GREEN: 0.25}
+    assert shares(stack(facts(), facts())) == {Colour.BLUE: None, Colour.GREEN: None}
+
+
+def test_env_has_the_live_profile_alone_and_reads_back() -> None:
+    values = dotenv.derive(
+        project="p",
+        port=1,
+        subnet_prefix="10.0.0",
+        proxy_image="x",
+        images={Colour.GREEN: "sha256:1"},
+        live=Colour.GREEN,
+    )
+    text = dotenv.render(values)
+    assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
+    assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green"
+    assert "BLUE_IMAGE" not in dotenv.parse(text)
+
+
+def test_a_broken_env_is_refused_with_its_line() -> None:
+    with pytest.raises(ValueError, match="line 2"):
+        dotenv.parse("A=1\nthis is prose\n")
