@@ -6,13 +6,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import typer
-from click.exceptions import ClickException
 from rich.console import Console
 
 from build.errors import InterruptedByUserError, LineError
@@ -50,26 +48,25 @@ def main(command: typer.Typer) -> NoReturn:
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(name)s: %(message)s"
     )
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(_guarded(lambda: command(standalone_mode=False)))
+    # A stop from outside undoes what Ctrl-C undoes; as an error of ours it passes typer untouched.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    sys.exit(run(command))
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # A stop from outside must undo what Ctrl-C undoes.
-    raise KeyboardInterrupt
-
-
-def _guarded(call: Callable[[], object]) -> int:
+def run(command: typer.Typer, args: list[str] | None = None) -> int:
+    """Runs a command line (sys.argv when None) to its exit code; usage errors are typer's own."""
     try:
-        result = call()
+        command(args)
     except LineError as error:
         return _explain(error)
-    except ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return _explain(InterruptedByUserError("interrupted"))
-    return result if isinstance(result, int) else 0
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    return 0
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
 
 
 def _explain(error: LineError) -> int:

@@ -15,13 +15,12 @@ from build.decisions import findings
 from build.decisions.findings import Level
 from build.drivers.engine import Engine
 from build.errors import NotHealthyError
+from build.procedures.build_images import peak_bytes
 from build.procedures.host import host_facts
 from build.settings import Settings, environment_name
 
 app = console.app("What is wrong with this host, and the remedy for each.")
 
-# The slim line from nothing (stand-ins, build cache, two releases) as measured by `make test-fresh`.
-NEEDED_BYTES = {"slim": 6 * findings.GB, "cuda": 30 * findings.GB}
 NOT_VERIFIED = Path("docs/not-verified.txt")
 COLOURS = {Level.OK: "green", Level.NOT_VERIFIED: "yellow", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 
@@ -37,7 +36,7 @@ def check(
     if context.invoked_subcommand:
         return
     settings = console.settings()
-    found = findings.evaluate(host_facts(settings, Engine()), needed_bytes=NEEDED_BYTES[settings.flavour])
+    found = findings.evaluate(host_facts(settings, Engine()), needed_bytes=peak_bytes(settings))
     for finding in found:
         out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<8} {escape(finding.message)}")
         if finding.remedy and finding.level is not Level.OK:

@@ -12,15 +12,12 @@ from build.console import Reporter, out
 from build.decisions import findings
 from build.drivers import git
 from build.drivers.engine import Engine
-from build.procedures.build_images import BuildImages
+from build.procedures.build_images import BuildImages, peak_bytes
 from build.procedures.host import host_facts
 from build.procedures.publish import Publisher
 from build.procedures.target import Target
 
 app = console.app("Build the images of this commit, each only when its inputs changed.")
-
-# Free disk a build may need at its peak: layers, build cache, and what the engine unpacks beside them.
-PEAK_BYTES = {"slim": 4 * findings.GB, "cuda": 20 * findings.GB}
 
 
 class Flavour(StrEnum):
@@ -40,7 +37,7 @@ def build(
     commit = git.read(settings.root)
     publisher = Publisher(engine, report, push, commit) if push else None
     facts = host_facts(settings, engine)
-    findings.refuse(findings.engine(facts) + findings.disk(facts, PEAK_BYTES[settings.flavour]))
+    findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
     if commit.dirty:
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     built = BuildImages(settings, engine, report, commit).run(publisher)

@@ -37,6 +37,15 @@ PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service")
 
 
+# Free disk (GB) a build may need at its peak: layers, build cache, and what the engine unpacks beside them.
+PEAK_GB = {"slim": 4.0, "cuda": 20.0}
+
+
+def peak_bytes(settings: Settings) -> int:
+    """Free disk that a build demands before it begins."""
+    return int((PEAK_GB[settings.flavour] if settings.free_gb is None else settings.free_gb) * 10**9)
+
+
 def app_repository(flavour: str) -> str:
     return f"glm-tts-{flavour}"
 

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
-from build.decisions.history import Release, in_progress, last_good, read
+from build.decisions.history import Cutover, Release, in_progress, last_good, read
 
+Records = list[dict[str, Any]]
 A, B, C = (Release(name * 40, f"sha256:{name * 64}") for name in "abc")
 
 
-def cutover(number: int, to: Release, previous: Release | None, *, kind: str = "switch", end: str = "retired"):
+def cutover(
+    number: int, to: Release, previous: Release | None, *, kind: str = "switch", end: str = "retired"
+) -> Records:
     begin = {
         "event": "begin", "kind": kind, "colour": "blue", "at": "t",
         "release": {"sha": to.sha, "image": to.image},
@@ -21,7 +24,7 @@ def cutover(number: int, to: Release, previous: Release | None, *, kind: str = "
     return [{"cutover": str(number), "seq": 0, **record} for record in records]
 
 
-def history(*cutovers):
+def history(*cutovers: Records) -> list[Cutover]:
     return read(record for records in cutovers for record in records)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from build.decisions.machine import ENDS, FINAL, STRAIGHT, Remedy, State, next_step
+from build.decisions.machine import ENDS, FINAL, STRAIGHT, Remedy, State, Step, next_step
 
 
 def test_the_straight_path_leads_from_pulled_to_retired_and_visits_no_state_twice() -> None:
@@ -15,7 +15,7 @@ def test_the_straight_path_leads_from_pulled_to_retired_and_visits_no_state_twic
 
 
 @pytest.mark.parametrize("step", STRAIGHT)
-def test_before_the_switch_a_failure_never_touches_traffic_and_after_it_never_undoes_it(step) -> None:
+def test_before_the_switch_a_failure_never_touches_traffic_and_after_it_never_undoes_it(step: Step) -> None:
     names = [each.name for each in STRAIGHT]
     before, after = names.index(step.name) < names.index("switch"), names.index(step.name) > names.index("switch")
     if before:

@@ -1,0 +1,125 @@
+"""What commands say, and exit with, when they cannot do what was asked. No daemon is needed for any of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from build import console, errors
+from build.errors import LineError
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+APPS = {name: import_module(f"build.{name}").app for name in ("images", "cutover", "doctor", "hello")}
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Run(Protocol):
+    def __call__(self, command: str, /, *args: str, cwd: Path = REPOSITORY, **env: str) -> Done: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line in this process, without a daemon to talk to."""
+    for key in list(os.environ):
+        if key.startswith(("CUTOVER_", "COMPOSE_")) or key in {"PORT", "SUBNET_PREFIX"}:
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+
+    def run(command: str, /, *args: str, cwd: Path = REPOSITORY, **env: str) -> Done:
+        monkeypatch.chdir(cwd)
+        for key, value in env.items():
+            monkeypatch.setenv(key, value)
+        code = console.run(APPS[command], list(args))
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def every_error() -> list[type[LineError]]:
+    found = [LineError]
+    for error in found:
+        found += error.__subclasses__()
+    return found
+
+
+def test_exit_codes_are_unique_and_documented() -> None:
+    codes = {error.exit_code: error.__name__ for error in every_error()}
+    assert len(codes) == len(every_error())
+    table = (REPOSITORY / "docs" / "errors.md").read_text()
+    for code, name in codes.items():
+        if name != "LineError":
+            assert f"| {code} | `{name}` |" in table, f"docs/errors.md lacks {code} {name}"
+
+
+@pytest.mark.parametrize("command", ["images", "cutover", "doctor", "hello"])
+def test_an_unknown_option_is_a_usage_error(run: Run, command: str) -> None:
+    done = run(command, "--no-such-option")
+    assert done.returncode == errors.UsageError.exit_code
+    assert "--no-such-option" in done.stderr
+
+
+def test_a_value_out_of_range_is_a_usage_error_that_names_the_choices(run: Run) -> None:
+    done = run("images", "--flavour", "tpu")
+    assert done.returncode == errors.UsageError.exit_code
+    assert "slim" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["images"], ["cutover", "switch", "abc1234"], ["cutover", "status"], ["doctor"]])
+def test_without_a_daemon_the_remedy_is_given(run: Run, command: list[str]) -> None:
+    done = run(*command)
+    assert done.returncode == errors.EngineUnreachableError.exit_code
+    assert "remedy: " in done.stderr
+    assert "bootstrap" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_outside_a_clone_the_missing_file_is_named(run: Run, tmp_path: Path) -> None:
+    done = run("images", cwd=tmp_path)
+    assert done.returncode == errors.MissingFileError.exit_code
+    assert "pyproject.toml" in done.stderr
+
+
+def test_without_a_repository_nothing_is_built(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    done = run("images", cwd=tmp_path)
+    assert done.returncode == errors.NoRepositoryError.exit_code
+
+
+def test_all_wrong_settings_are_said_together_with_the_nearest_name(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.cutover]\nprot = 1\nsubnet_prefix = "8.8.8"\n')
+    done = run("doctor", cwd=tmp_path, PORT="70000", CUTOVER_FLAVOR="slim")
+    assert done.returncode == errors.SettingsError.exit_code
+    for words in (
+        "did you mean port?",
+        "did you mean CUTOVER_FLAVOUR?",
+        "PORT in the environment: ",
+        "must be a private network, not '8.8.8'",
+    ):
+        assert words in done.stderr
+
+
+def test_a_broken_env_file_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / ".env").write_text("prose\n")
+    done = run("cutover", "status", cwd=tmp_path)
+    assert done.returncode == errors.SettingsError.exit_code
+    assert "line 1" in done.stderr
+
+
+def test_the_environment_wins_over_env_file_and_that_over_pyproject(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.cutover]\nport = 1001\ndrain_timeout_s = 7\n")
+    (tmp_path / ".env").write_text("PORT=1002\nCOMPOSE_PROJECT_NAME=stored\n")
+    shown = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
+    for expected in ("1003", "stored", "7.0"):
+        assert expected in shown
