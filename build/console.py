@@ -17,7 +17,8 @@ from build.errors import InterruptedByUserError, LineError
 from build.settings import Settings, load
 
 # Results go to stdout, everything about getting there to stderr.
-out = Console(highlight=False, soft_wrap=True)
+# A pipe has no width: 160 columns show every table whole.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -28,7 +28,7 @@ def hello(
     try:
         answer = requests.post(
             f"{url}/v1/audio/speech",
-            json={"model": "piper", "input": text, "voice": "joe", "response_format": "wav"},
+            json={"model": "tts-1", "input": text, "voice": "joe", "response_format": "wav"},
             timeout=120,
         )
     except requests.RequestException as error:

@@ -73,6 +73,12 @@ class ColourContainer:
         """One synthesis by the service itself, asked from inside the container: a WAV on stdout."""
         return self._exec("service.probe", "speak", "--text", text)
 
+    def set_cpu_weight(self, weight: int) -> None:
+        """The container's weight against others when processors are short; Docker's default is 1024."""
+        container = self.find()
+        if container is not None:
+            container.update(cpu_shares=weight)
+
     def stop(self, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a quick way back."""
         container = self.find()

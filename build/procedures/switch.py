@@ -27,6 +27,8 @@ from build.procedures.target import Target
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150
+# A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
+CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
 
 
 class Switch:
@@ -129,6 +131,7 @@ class Switch:
         self._target.proxy.set_admin(self._idle.server, "maint")
         self._candidate.remove()
         self._target.compose.up(self._idle.service)
+        self._candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
     def _warm(self) -> dict[str, Any]:
         settings, began = self._settings, self._clock.now()
@@ -166,6 +169,7 @@ class Switch:
 
     def _verify(self) -> dict[str, Any]:
         self._report.step(f"gate: {self._settings.gate_syntheses} sentences spoken by the candidate")
+        self._candidate.set_cpu_weight(SERVING_WEIGHT)
         results = []
         for text in gate.sentences(self._settings.gate_syntheses):
             began = self._clock.now()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ import requests
 from build.drivers.engine import Engine
 from build.drivers.proxy import Proxy
 from build.errors import ProxyError
-from tests.support.stack import Stack, free_port, free_subnet, wait_for
+from tests.support.stack import Stack, crash, free_port, free_subnet, wait_for
 
 BACKEND = Path(__file__).with_name("backend.py").read_text()
 HOLD_BUDGET_S = 3
@@ -44,17 +42,8 @@ class Door:
         self.proxy.set_admin(f"{other}-1", "maint")
         wait_for(f"{to} alone", lambda: self.proxy.servers()[f"{to}-1"].usable)
 
-    def kill(self) -> None:
-        """Kills the proxy's process by its host pid (`docker kill` suppresses the restart), awaits the next."""
-        before = self.containers["proxy"].attrs["RestartCount"]
-        os.kill(self.containers["proxy"].attrs["State"]["Pid"], signal.SIGKILL)
-
-        def restarted() -> bool:
-            self.containers["proxy"].reload()
-            attrs = self.containers["proxy"].attrs
-            return bool(attrs["RestartCount"] > before and attrs["State"]["Running"])
-
-        wait_for("the proxy's restart", restarted)
+    def crash(self) -> None:
+        crash(self.containers["proxy"])
         wait_for("its socket", self._answers)
 
     def _answers(self) -> bool:
@@ -117,7 +106,7 @@ def test_without_a_saved_state_blue_is_in_rotation_and_green_is_not(door: Door) 
 @pytest.mark.parametrize("colour", ["green", "blue"])
 def test_a_killed_proxy_comes_back_with_the_rotation_it_had(door: Door, colour: str) -> None:
     door.rotate(colour)
-    door.kill()
+    door.crash()
     assert {door.get().text for _ in range(8)} == {colour}
     servers = door.proxy.servers()
     assert {name: server.admin for name, server in servers.items()} == {
@@ -164,7 +153,7 @@ def test_a_hold_ends_with_503_and_retry_after(door: Door) -> None:
 
 def test_the_hold_outlives_a_killed_proxy(door: Door) -> None:
     door.proxy.hold("all")
-    door.kill()
+    door.crash()
     assert door.proxy.held().mode == "all"
 
 

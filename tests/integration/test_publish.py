@@ -19,6 +19,8 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 REGISTRY = """FROM {os_image}
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends docker-registry && rm -rf /var/lib/apt/lists/*
+# Debian's own configuration demands a password.
+RUN sed -i '/^auth:/,/path:/d' /etc/docker/registry/config.yml
 CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 """
 
@@ -34,9 +36,8 @@ def registry(stack: Stack) -> Iterator[str]:
         capture_output=True,
     )
     port = free_port()
-    container = DockerContainer(tag).with_kwargs(
-        ports={"5000/tcp": ("127.0.0.1", port)}, labels={"com.docker.compose.project": stack.project}
-    )
+    container = DockerContainer(tag).with_kwargs(labels={"com.docker.compose.project": stack.project})
+    container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py's own form; it is passed on
     with container:
         address = f"127.0.0.1:{port}"
         wait_for("the registry", lambda: answers(f"http://{address}/v2/"))

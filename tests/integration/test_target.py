@@ -13,7 +13,7 @@ from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
 from build.drivers.lock import Lock
 from build.errors import DiskFullError, LockHeldError, PortTakenError, StateCorruptError
-from tests.support.stack import Stack
+from tests.support.stack import Stack, free_port
 
 
 def shell(stack: Stack, script: str) -> None:
@@ -89,45 +89,30 @@ def test_the_lock_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
         assert (holder.what, holder.gone) == ("lives", False)
 
 
+def refused_elsewhere(stack: Stack, port: int, subnet_prefix: str) -> str:
+    """What a first switch says in another project on this port and subnet; nothing of it may be created."""
+    project = f"{stack.project}-elsewhere"
+    env_before = (stack.root / ".env").read_text()
+    elsewhere = {"COMPOSE_PROJECT_NAME": project, "PORT": str(port), "SUBNET_PREFIX": subnet_prefix}
+    done = stack.run("build.cutover", "switch", check=False, **elsewhere)
+    assert done.returncode == PortTakenError.exit_code
+    assert stack.docker.containers.list(all=True, filters={"name": project}) == []
+    assert (stack.root / ".env").read_text() == env_before
+    return done.stderr
+
+
 def test_a_taken_port_is_refused_before_anything_is_created(stack: Stack) -> None:
-    project = f"{stack.project}-taken"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        (stack.root / ".env").rename(stack.root / ".env.kept")
-        try:
-            done = stack.run(
-                "build.cutover",
-                "switch",
-                check=False,
-                COMPOSE_PROJECT_NAME=project,
-                PORT=str(port),
-                SUBNET_PREFIX="10.214.0",
-            )
-        finally:
-            (stack.root / ".env.kept").rename(stack.root / ".env")
-    assert done.returncode == PortTakenError.exit_code
-    assert f"port {port} on 127.0.0.1 is taken by another process" in done.stderr
-    assert stack.docker.containers.list(all=True, filters={"name": project}) == []
+        said = refused_elsewhere(stack, port, "10.214.0")
+    assert f"port {port} on 127.0.0.1 is taken by another process" in said
 
 
 def test_a_subnet_that_is_in_use_is_refused(stack: Stack) -> None:
-    prefix = stack.env["SUBNET_PREFIX"]
-    (stack.root / ".env").rename(stack.root / ".env.kept")
-    try:
-        done = stack.run(
-            "build.cutover",
-            "switch",
-            check=False,
-            COMPOSE_PROJECT_NAME=f"{stack.project}-x",
-            PORT="1",
-            SUBNET_PREFIX=prefix,
-        )
-    finally:
-        (stack.root / ".env.kept").rename(stack.root / ".env")
-    assert done.returncode == PortTakenError.exit_code
-    assert f"overlaps the Docker network {stack.project}_tts" in done.stderr
+    said = refused_elsewhere(stack, free_port(), stack.env["SUBNET_PREFIX"])
+    assert f"overlaps the Docker network {stack.project}_tts" in said
 
 
 def test_a_nearly_full_disk_is_refused_before_a_build(stack: Stack) -> None:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,22 +93,15 @@ class Load:
         self._thread.join(TIMEOUT_S + 20)
         assert not self._thread.is_alive(), "requests are still in flight long after their timeout"
 
-    def three_long(self, apart_s: float = 0.5) -> None:
-        """Starts three long ones, one of them streamed, `apart_s` seconds apart."""
-        for number, kind in enumerate(("long", "long-streamed", "long")):
-            self._soon(self._later(number * apart_s, kind))
-
-    def _soon(self, coroutine: Any) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(self._spawn(coroutine), self._loop)
+    def ask_long(self, *, streamed: bool) -> None:
+        """Sends a long request now, beside the short ones."""
+        kind = "long-streamed" if streamed else "long"
+        asyncio.run_coroutine_threadsafe(self._spawn(self._ask(kind, LONG, LONG_S)), self._loop)
 
     async def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _later(self, delay_s: float, kind: str) -> None:
-        await asyncio.sleep(delay_s)
-        await self._ask(kind, LONG, LONG_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -134,7 +126,7 @@ class Load:
     async def _ask(self, kind: str, text: str, at_least_s: float) -> None:
         assert self._session
         streamed = kind == "long-streamed"
-        body = {"model": "piper", "voice": "joe", "input": text, "response_format": "pcm" if streamed else "wav"}
+        body = {"model": "tts-1", "voice": "joe", "input": text, "response_format": "pcm" if streamed else "wav"}
         if streamed:
             body["stream_format"] = "audio"
         began, status, release = time.time(), 0, ""
@@ -167,7 +159,7 @@ def capacity(url: str, seconds: float = 4.0, lanes: int = 4) -> float:
         for done in itertools.count():
             if time.monotonic() > end:
                 return done
-            body = {"model": "piper", "voice": "joe", "input": "Good.", "response_format": "wav"}
+            body = {"model": "tts-1", "voice": "joe", "input": "Good.", "response_format": "wav"}
             async with session.post(f"{url}/v1/audio/speech", json=body) as answer:
                 assert answer.status == 200, await answer.text()
                 await answer.read()

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -76,6 +77,21 @@ def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> 
             return value
         time.sleep(0.05)
     raise AssertionError(f"{what}: not within {timeout_s:.0f} s")
+
+
+def crash(container: Any) -> None:
+    """Kills a container's process by its host pid and waits for its restart (`docker kill` suppresses the policy)."""
+    container.reload()
+    before, pid = container.attrs["RestartCount"], container.attrs["State"]["Pid"]
+    assert container.attrs["State"]["Status"] == "running"
+    assert pid > 1, "0 would be this process's own group"
+    os.kill(pid, signal.SIGKILL)
+
+    def restarted() -> bool:
+        container.reload()
+        return bool(container.attrs["RestartCount"] > before and container.attrs["State"]["Status"] == "running")
+
+    wait_for(f"the restart of {container.name}", restarted)
 
 
 @dataclass
