@@ -32,7 +32,7 @@ CONDA_LOCK = "locks/conda-forge-linux-64.lock"
 OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
 CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.0-base")
 
-CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "build/__init__.py", "environment.yml", "locks/tools.txt")
+CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
 PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service")
 
@@ -52,10 +52,8 @@ def app_repository(flavour: str) -> str:
 
 def base_inputs(flavour: str) -> tuple[str, ...]:
     """Every file that decides what the base image holds."""
-    return (
-        "Dockerfile.base", "build/conda", "build/__init__.py", "environment.yml",
-        "locks/tools.txt", f"locks/{flavour}.txt", CONDA_LOCK,
-    )  # fmt: skip
+    torch = ("locks/torch.txt",) if flavour == "cuda" else ()
+    return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", CONDA_LOCK)
 
 
 @dataclass(frozen=True)

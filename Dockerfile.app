@@ -1,0 +1,19 @@
+# The app image: what was built for the base, and service/ on top as one small layer, so that a change in code
+# rebuilds and ships kilobytes. The base brings the environment, tini and with-env as ENTRYPOINT, user app, /app.
+ARG BASE
+FROM ${BASE}
+
+COPY service /app/service
+
+# Last: a new release's name must not cost the layer above its cache.
+ARG RELEASE=unreleased
+ENV RELEASE=${RELEASE}
+
+EXPOSE 7860
+STOPSIGNAL SIGTERM
+
+# One real inference, or recent real traffic as evidence. Often while it starts: readiness is seen within a second.
+HEALTHCHECK --interval=15s --timeout=20s --start-period=120s --start-interval=0.5s --retries=2 \
+    CMD ["python", "-m", "service.probe", "health"]
+
+CMD ["python", "-m", "service"]

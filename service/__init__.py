@@ -1,0 +1,1 @@
+"""The speech service: what runs in the container."""

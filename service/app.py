@@ -1,0 +1,103 @@
+"""The wiring: one Service holds the parts, and `asgi` is what the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from service import engines, page
+from service.api import speech_routes
+from service.docs import docs_routes
+from service.engines.base import Engine
+from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
+from service.front import Front
+from service.health import health_routes
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.middleware import BodyLimit, RequestContext, Traffic
+from service.predict import predict_routes
+from service.scheduler import Scheduler
+from service.settings import Settings
+from service.speech import Speech
+
+
+class Service:
+    """Everything that one process runs. Make it inside a running event loop; tests give their own engine."""
+
+    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.traffic = Traffic()
+        self.engine = engine or engines.create(settings.engine, settings.slots)
+        about = self.engine.describe()
+        self.metrics.build.labels(settings.release, about.engine).set(1)
+        self.lifecycle = Lifecycle(self.engine, self.metrics)
+        self.scheduler = Scheduler(
+            about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.fail
+        )
+        self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
+        self.front = Front(self._api())
+        self.asgi: ASGIApp = RequestContext(BodyLimit(self.front), settings.release, self.traffic, self.metrics)
+        self._page_life = contextlib.AsyncExitStack()
+
+    def _api(self) -> FastAPI:
+        app = FastAPI(
+            title="Speech service",
+            version=self.settings.release,
+            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; service/docs.py has one that does not
+            redoc_url=None,
+            redirect_slashes=False,
+        )
+        app.include_router(speech_routes(self.speech))
+        app.include_router(predict_routes(self.speech, self.settings.voices))
+        app.include_router(health_routes(self.status, self.metrics))
+        app.include_router(docs_routes(app))
+        app.add_exception_handler(ServiceError, on_service_error)
+        app.add_exception_handler(HTTPException, on_http_error)
+        app.add_exception_handler(Exception, on_unexpected)
+        return app
+
+    async def start(self) -> None:
+        """Load the model, with the web page made beside it: ready means that both are there."""
+        page_opened = asyncio.create_task(self._open_page())
+        try:
+            await self.lifecycle.load(beside=page_opened)
+        finally:
+            page_opened.cancel()
+
+    async def _open_page(self) -> None:
+        """Import Gradio (seconds of CPU) in a thread, and let the front show the page."""
+        app = await asyncio.to_thread(page.build, self.speech)
+        await self._page_life.enter_async_context(app.router.lifespan_context(app))
+        self.front.page = app
+
+    async def close(self) -> None:
+        """Give everything back, after the server has ended."""
+        await self._page_life.aclose()
+        self.scheduler.close()
+        if not self.scheduler.stuck:
+            await asyncio.to_thread(self.engine.unload)
+
+    def status(self) -> dict[str, Any]:
+        """How the service is; the fields that the control socket promises."""
+        about = self.engine.describe()
+        last = self.scheduler.last_success
+        return {
+            "phase": self.lifecycle.phase,
+            "progress": self.lifecycle.progress,
+            "release": self.settings.release,
+            "engine": about.engine,
+            "device": about.device,
+            "requests": self.traffic.requests,
+            "streams": len(self.traffic.streams),
+            "jobs": self.scheduler.jobs,
+            "completed": self.scheduler.completed,
+            "last_inference_age_s": None if last is None else round(time.monotonic() - last, 3),
+            "error": self.lifecycle.error,
+        }

@@ -1,0 +1,65 @@
+"""Reading a JSON body into a model, with one clear message for whatever is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect
+
+from service.errors import BadJsonError, ClientGoneError, InvalidError, NotJsonError, shown
+from service.settings import nearest
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI description of a route that reads `model`."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
+async def read_json(request: Request, model: type[M]) -> M:
+    """Read and check the request's body; raise NotJsonError, BadJsonError, TooLargeError or InvalidError."""
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise NotJsonError(f"Content-Type is {shown(content_type)}, it must be application/json", param="Content-Type")
+    try:
+        raw = await request.body()
+    except ClientDisconnect:
+        raise ClientGoneError("the client left while it was sending") from None
+    try:
+        value = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise BadJsonError(f"the body is not JSON: {reason}") from None
+    if not isinstance(value, dict):
+        raise InvalidError("the body must be a JSON object", code="invalid_type")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        message = "; ".join(_told(problem, list(model.model_fields)) for problem in problems)
+        raise InvalidError(message, code=problems[0]["type"], param=_field(problems[0])) from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _field(problem: ErrorDetails) -> str:
+    """data[0] for ("data", 0)."""
+    first, *rest = problem["loc"] or ("body",)
+    return str(first)[:60] + "".join(f"[{part}]" for part in rest)
+
+
+def _told(problem: ErrorDetails, fields: list[str]) -> str:
+    """One problem in words: the field, the value, what is allowed."""
+    name = _field(problem)
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown field {shown(name)}, allowed are {', '.join(fields)}.{nearest(name, fields)}"
+    return f"{name} is {shown(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -1,0 +1,184 @@
+"""What every request passes through: a name for it, a count, a log line, a size limit, and a net for the unexpected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import TooLargeError, respond
+from service.metrics import Metrics
+
+logger = logging.getLogger("service.access")
+
+MAX_BODY = 25 * 1024 * 1024
+# A client that is still sending when it is refused sees a reset instead of the reason, so its bytes are taken
+# and dropped for a while.
+_LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
+
+HEALTH = ("/livez", "/readyz", "/metrics")
+_CLOSED = "the service is closing its event streams"
+_OWN = (b"x-release", b"x-request-id")
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass
+class Traffic:
+    """What is in flight: requests, and aside from them event streams of web tabs, which stay open for ever."""
+
+    requests: int = 0
+    streams: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def close_streams(self) -> None:
+        """End every event stream that is open now."""
+        for task in self.streams:
+            task.cancel(_CLOSED)
+
+
+@dataclass
+class _Exchange:
+    """One request and what became of it."""
+
+    request_id: str
+    counted: bool
+    status: int = 0
+    stream: asyncio.Task[None] | None = None
+    began: float = field(default_factory=time.monotonic)
+
+
+class RequestContext:
+    """The outermost layer: X-Release and X-Request-Id on every answer, counts, metrics, the log line."""
+
+    def __init__(self, app: ASGIApp, release: str, traffic: Traffic, metrics: Metrics) -> None:
+        self.app = app
+        self.release = release.encode()
+        self.traffic = traffic
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":  # nothing here speaks it
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        exchange = _Exchange(_request_id(scope), counted=scope["path"] not in HEALTH)
+        scope["request_id"] = exchange.request_id
+        self.traffic.requests += exchange.counted
+        try:
+            await self.app(scope, receive, self._marks(exchange, send))
+        except asyncio.CancelledError as cancelled:
+            if cancelled.args != (_CLOSED,):
+                raise
+            await send({"type": "http.response.body", "body": b""})
+        except Exception:
+            # Once an answer has begun nothing can be told any more: returning leaves it unfinished, and the server
+            # then cuts the connection, which is how a client knows.
+            logger.exception("unexpected error, request id %s", exchange.request_id)
+        finally:
+            self._finish(exchange, scope)
+
+    def _marks(self, exchange: _Exchange, send: Send) -> Send:
+        """`send` that adds the headers, and notices what kind of answer it is."""
+        own = [(b"x-release", self.release), (b"x-request-id", exchange.request_id.encode())]
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in _OWN]
+                message["headers"] = headers + own
+                if dict(headers).get(b"content-type", b"").startswith(b"text/event-stream"):
+                    self._becomes_stream(exchange)
+            await send(message)
+
+        return marked
+
+    def _becomes_stream(self, exchange: _Exchange) -> None:
+        exchange.stream = asyncio.current_task()
+        if exchange.stream:
+            self.traffic.requests -= exchange.counted
+            self.traffic.streams.add(exchange.stream)
+
+    def _finish(self, exchange: _Exchange, scope: Scope) -> None:
+        took = time.monotonic() - exchange.began
+        if exchange.stream:
+            self.traffic.streams.discard(exchange.stream)
+        else:
+            self.traffic.requests -= exchange.counted
+        if not exchange.counted:
+            return
+        status = 499 if scope.get("client_gone") else exchange.status or 499
+        route = getattr(scope.get("route"), "path", None) or scope.get("part", "unmatched")
+        self.metrics.requests.labels(route, status).inc()
+        if not exchange.stream:
+            self.metrics.request_seconds.labels(route).observe(took)
+        # A page is fifty files, which nobody asked for one by one.
+        level = logging.DEBUG if route == "page" and status < 400 else logging.INFO
+        path = _printable(scope["path"])
+        logger.log(level, "%s %s %s %.3fs %s", scope["method"], path, status, took, exchange.request_id)
+
+
+def _printable(path: str) -> str:
+    """A path that cannot forge a log line."""
+    return path.encode("unicode_escape").decode()
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own X-Request-Id if it is sane, else a new one."""
+    offered = dict(scope["headers"]).get(b"x-request-id", b"")
+    return offered.decode() if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
+
+
+class BodyLimit:
+    """Refuses bodies over `limit` bytes with 413, whether their length is announced or not."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
+        refused = announced.isdigit() and int(announced) > self.limit
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen, refused
+            message = await receive()
+            seen += len(message.get("body", b""))
+            refused = refused or seen > self.limit
+            # To the application it looks as if the client had left; what it makes of that is not sent.
+            return {"type": "http.disconnect"} if refused else message
+
+        async def unless_refused(message: Message) -> None:
+            if not refused:
+                await send(message)
+
+        if not refused:
+            try:
+                await self.app(scope, limited, unless_refused)
+            except Exception:
+                if not refused:
+                    raise
+        if refused:
+            if seen or b"expect" not in headers:  # a client with Expect waits to be asked for its body
+                await _linger(receive, seen)
+            refusal = TooLargeError(f"the body is over {self.limit} bytes, the most that is taken")
+            await respond(refusal)(scope, receive, send)
+
+
+async def _linger(receive: Receive, seen: int) -> None:
+    """Take what a refused client still sends, within bounds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while seen < _LINGER_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return

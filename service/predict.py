@@ -1,0 +1,57 @@
+"""POST /api/predict: [prompt_audio, prompt_text, text], as clients of older Gradio services send it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.audio import check_prompt, encode, find_prompt, seconds
+from service.body import json_body, read_json
+from service.errors import InvalidError
+from service.speech import Speech, while_connected
+
+
+class PredictBody(BaseModel):
+    """Three values in order: a file in the voices folder or none, its transcript or none, the text to say."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)  # such clients also send fn_index, session_hash
+
+    data: list[str | None] = Field(
+        min_length=3, max_length=3, examples=[["examples/sample.wav", "", "test"]],
+        description="[prompt_audio, prompt_text, text]; null or an empty string stands for no prompt.",
+    )  # fmt: skip
+
+
+def predict_routes(speech: Speech, voices: Path) -> APIRouter:
+    """The route, with prompt names resolved inside the folder `voices` alone."""
+    router = APIRouter(tags=["speech"])
+
+    @router.post("/api/predict", openapi_extra=json_body(PredictBody))
+    async def predict(request: Request) -> dict[str, Any]:
+        """Say the text; the answer is {"data": [{"name", "data": <data URL>}, <message>]}."""
+        prompt_audio, prompt_text, text = (await read_json(request, PredictBody)).data
+        if len(prompt_text or "") > speech.max_chars:
+            message = f"data[1] has more than {speech.max_chars} characters"
+            raise InvalidError(message, code="text_too_long", param="data[1]")
+        utterance = speech.utterance(text or "", None, 1.0, param="data[2]")
+        prompt = ""
+        if prompt_audio:
+            path = find_prompt(voices, prompt_audio, "data[0]")
+            heard = await asyncio.to_thread(check_prompt, path, "data[0]")
+            prompt = f" The prompt audio ({heard:.2f} s) was checked but not imitated: this engine's voice is fixed."
+        pieces = await while_connected(request.receive, speech.say(utterance))
+        rate = speech.engine.sample_rate
+        content = await asyncio.to_thread(_data_url, pieces, rate)
+        message = f"output: {seconds(pieces, rate):.2f} s of speech at {rate} Hz, voice {utterance.voice}.{prompt}"
+        return {"data": [{"name": "speech.wav", "data": content}, message]}
+
+    return router
+
+
+def _data_url(pieces: list[Any], rate: int) -> str:
+    return "data:audio/wav;base64," + base64.b64encode(encode(pieces, rate, "wav")).decode()

@@ -1,0 +1,117 @@
+"""Asks the running service to prove itself. Standard library only: it runs every few seconds, and must start fast.
+
+`health` is the container's HEALTHCHECK; `speak` writes a WAV to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import struct
+import sys
+from typing import Any
+
+from service.control import ask
+from service.settings import Settings, SettingsError
+
+EVIDENCE_S = 30.0
+"""A real success not older than this is evidence enough: probing must not compete with users."""
+
+_TEXT = "Ready."
+_SECONDS = (0.2, 5.0)  # what _TEXT may last; it takes about 0.6
+_AUDIBLE = 300  # of 32767
+_CONTROL_TIMEOUT_S = 3.0
+_HEALTH_TIMEOUT_S = 15.0
+_SPEAK_TIMEOUT_S = 120.0
+
+STARTING = ("starting", "loading", "warming")
+ON_PURPOSE = ("draining", "unloaded")
+"""Phases that someone asked for: unhealthy would have a watching orchestrator kill what is still being spoken."""
+
+
+class ProbeError(Exception):
+    """The service did not prove itself; the message is one line."""
+
+
+def health(settings: Settings) -> str:
+    """Say what proves that the service works, or raise ProbeError."""
+    try:
+        status = ask(settings.control, "status", _CONTROL_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"the control socket does not answer: {error}") from None
+    phase, age = status.get("phase"), status.get("last_inference_age_s")
+    if phase in ON_PURPOSE:
+        return f"{phase}, as it was told"
+    if phase != "ready":
+        raise ProbeError(f"phase {phase}" + (f": {status['error']}" if status.get("error") else ""))
+    if isinstance(age, (int, float)) and age <= EVIDENCE_S:
+        return f"ready, last inference {age:.1f} s ago"
+    seconds = check_wav(fetch_speech(settings, _TEXT, None, _HEALTH_TIMEOUT_S))
+    return f"ready, spoke {seconds:.2f} s"
+
+
+def fetch_speech(settings: Settings, text: str, voice: str | None, timeout_s: float) -> bytes:
+    """Have the text spoken over HTTP on this machine; the WAV's bytes, or ProbeError with the service's reason."""
+    import http.client  # noqa: PLC0415 - half of the start-up time, and most health checks need no HTTP
+
+    body: dict[str, Any] = {"input": text} | ({"voice": voice} if voice else {})
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=timeout_s)
+    try:
+        connection.request("POST", "/v1/audio/speech", json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ProbeError(f"no speech from port {settings.port}: {type(error).__name__} {error}") from None
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise ProbeError(f"no speech, HTTP {response.status}: {_reason(content)}")
+    return content
+
+
+def _reason(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return content[:200].decode(errors="replace")
+
+
+def check_wav(content: bytes) -> float:
+    """The seconds of a mono 16-bit WAV as the service sends it; ProbeError if it is not plausible speech of _TEXT."""
+    if len(content) < 44 or content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise ProbeError("what came back is no WAV")
+    rate: int = struct.unpack_from("<I", content, 24)[0]
+    samples = array.array("h", content[44 : 44 + (len(content) - 44) // 2 * 2])
+    seconds = len(samples) / max(rate, 1)
+    if not _SECONDS[0] <= seconds <= _SECONDS[1]:
+        raise ProbeError(f"the speech lasts {seconds:.2f} s, plausible are {_SECONDS[0]} to {_SECONDS[1]} s")
+    if max(map(abs, samples)) < _AUDIBLE:
+        raise ProbeError("the speech is silent")
+    return seconds
+
+
+def main() -> int:
+    """The command line; one clear line and 1 when the service does not prove itself."""
+    parser = argparse.ArgumentParser(prog="python -m service.probe", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("health", help="exit 0 if the service speaks")
+    speak = commands.add_parser("speak", help="write a WAV to standard output")
+    speak.add_argument("--text", required=True)
+    speak.add_argument("--voice")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_env(os.environ)
+        if arguments.command == "health":
+            sys.stdout.write(health(settings) + "\n")
+        else:
+            sys.stdout.buffer.write(fetch_speech(settings, arguments.text, arguments.voice, _SPEAK_TIMEOUT_S))
+    except (ProbeError, SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Who speaks when: a bounded queue in front of as many slots as the engine has inferences at a time.
+
+A slot is taken for one piece (about a sentence), in order of asking. So a long text gives way between its sentences,
+and one whose client has left stops at the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from service.engines.base import Audio, Piece
+from service.errors import BusyError, LateError, ServiceError
+from service.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+Start = Callable[[], Iterator[Piece]]
+"""Begins a synthesis: called in a worker thread, as is each step of the iterator."""
+
+_RETRY_AFTER_MAX_S = 60
+_LEARNING_RATE = 0.1
+_HUNG = 2
+"""An inference that takes so many times as long as a whole request may will not come back."""
+
+
+@dataclass
+class _Job:
+    """One accepted synthesis. `budget` is the time left in seconds; a client's slow reading does not use it."""
+
+    start: Start
+    budget: float
+    accepted: float
+    pieces: Iterator[Piece] | None = None
+    worked: float = 0.0
+    waiting: bool = True
+
+    def step(self) -> Piece | None:
+        """The next piece, or None at the end. Runs in a worker thread."""
+        began = time.monotonic()
+        self.pieces = self.pieces or self.start()
+        piece = next(self.pieces, None)
+        self.worked += time.monotonic() - began
+        return piece
+
+
+class Scheduler:
+    """Runs syntheses on `slots` threads, with at most `queue_limit` that have not started yet."""
+
+    def __init__(
+        self, slots: int, queue_limit: int, deadline_s: float, metrics: Metrics, on_hung: Callable[[str], None]
+    ) -> None:
+        self.slots = slots
+        self.queue_limit = queue_limit
+        self.deadline_s = deadline_s
+        self.jobs = 0
+        self.waiting = 0
+        self.completed = 0
+        self.last_success: float | None = None
+        self._metrics = metrics
+        self._on_hung = on_hung
+        self._free = asyncio.Semaphore(slots)
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
+        self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
+        self._job_seconds = 0.5  # what a job costs on average; a first guess, learnt from then on
+        metrics.queue_depth.set_function(lambda: self.waiting)
+        metrics.jobs.set_function(lambda: self.jobs)
+
+    @property
+    def stuck(self) -> bool:
+        """Is a thread still in the engine?"""
+        return bool(self._running)
+
+    def retry_after(self) -> int:
+        """In how many seconds the queue may have moved on: what waits, over what is done at a time."""
+        estimate = math.ceil((self.waiting + 1) * self._job_seconds / self.slots)
+        return max(1, min(estimate, _RETRY_AFTER_MAX_S))
+
+    @contextlib.asynccontextmanager
+    async def job(self, start: Start) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept a synthesis and give its pieces; raise BusyError when the queue is full, LateError past the deadline.
+
+        Leaving the block, however that comes about, gives everything back.
+        """
+        if self.waiting >= self.queue_limit:
+            raise BusyError(f"the queue is full: {self.waiting} requests are waiting", retry_after=self.retry_after())
+        job = _Job(start, self.deadline_s, time.monotonic())
+        self.jobs += 1
+        self.waiting += 1
+        try:
+            yield self._pieces(job)
+            self.completed += 1
+            self._job_seconds += _LEARNING_RATE * (job.worked - self._job_seconds)
+        except (asyncio.CancelledError, GeneratorExit):
+            self._metrics.abandoned.inc()
+            raise
+        finally:
+            self.jobs -= 1
+            self.waiting -= job.waiting
+
+    async def _pieces(self, job: _Job) -> AsyncIterator[Audio]:
+        while True:
+            began = time.monotonic()
+            piece = await self._next(job)
+            job.budget -= time.monotonic() - began
+            if piece is not None:
+                yield piece.samples
+            if piece is None or piece.last:
+                return
+
+    async def _next(self, job: _Job) -> Piece | None:
+        """One piece, within what is left of the job's time."""
+        try:
+            async with asyncio.timeout(max(job.budget, 0)):
+                await self._free.acquire()
+                return await asyncio.wrap_future(self._submit(job))
+        except TimeoutError:
+            raise LateError(f"the speech was not finished within {self.deadline_s:g} s") from None
+        except Exception as error:  # whatever an engine raises: the request fails, the service goes on
+            logger.exception("the engine failed")
+            raise ServiceError(f"the engine failed: {type(error).__name__}", code="engine_failed") from error
+
+    def _submit(self, job: _Job) -> Future[Piece | None]:
+        """Start the job's next step. The slot is taken; it comes back when the thread is really done.
+
+        An inference cannot be interrupted: when its client leaves or its deadline passes, it still has its core.
+        """
+        if job.waiting:
+            job.waiting = False
+            self.waiting -= 1
+            self._metrics.queue_wait_seconds.observe(time.monotonic() - job.accepted)
+        loop = asyncio.get_running_loop()
+        try:
+            thread = self._pool.submit(self._timed, job)
+        except BaseException:
+            self._free.release()
+            raise
+        self._running[thread] = loop.call_later(_HUNG * self.deadline_s, self._hangs)
+
+        def done(_thread: Future[Piece | None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may be gone when the last thread ends
+                loop.call_soon_threadsafe(self._give_back, thread)
+
+        thread.add_done_callback(done)
+        return thread
+
+    def _timed(self, job: _Job) -> Piece | None:
+        with self._metrics.inference_seconds.time():
+            piece = job.step()
+        if piece is not None and piece.samples.any():  # silence is no evidence that it works
+            self.last_success = time.monotonic()
+        return piece
+
+    def _give_back(self, thread: Future[Piece | None]) -> None:
+        self._running.pop(thread).cancel()
+        self._free.release()
+
+    def _hangs(self) -> None:
+        """A slot whose thread does not come back is lost for good, and only a new process has it again."""
+        self._on_hung(f"one inference has not returned for {_HUNG * self.deadline_s:g} s")
+
+    def close(self) -> None:
+        """Take no more work; threads that are still in the engine are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,105 @@
+"""Running the service: the listening socket, signals, the order of the end, and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+
+from service.app import Service
+from service.commands import listen
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED, EXIT_ADDRESS = 0, 3, 4
+
+# How long a failure can still be asked for over the control socket before the process ends.
+_FAILURE_SHOWN_S = 1.0
+_POLL_S = 0.05
+_SETTLED_S = 0.5
+
+
+class CannotListenError(Exception):
+    """An address or a path that was given cannot be listened on."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, told apart in three ways: what a signal means, when open event streams end, and the exit code."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Accept nothing new from now on and end when what was accepted is done; a second Ctrl-C ends at once.
+
+        Unlike uvicorn's own, it does not raise the signal again at the end: a clean stop exits with 0.
+        """
+        del frame
+        self.service.lifecycle.stop()
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listener, finish requests and then end the event streams that would never end by themselves."""
+        streams = asyncio.create_task(self._close_streams())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            streams.cancel()
+
+    async def _close_streams(self) -> None:
+        """Close them once nothing has been in flight for a moment: a tab may still be told what it asked for."""
+        idle_s = 0.0
+        while True:
+            idle = not self.service.traffic.requests and not self.service.scheduler.jobs
+            idle_s = idle_s + _POLL_S if idle else 0.0
+            if idle_s >= _SETTLED_S:
+                self.service.traffic.close_streams()
+            await asyncio.sleep(_POLL_S)
+
+
+async def run(settings: Settings) -> int:
+    """Serve until a signal or a failure; the exit code. Raises CannotListenError."""
+    service = Service(settings)
+    listener = _listener(settings)
+    config = uvicorn.Config(
+        service.asgi, lifespan="off", access_log=False, log_config=None, server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.grace_s)),
+    )  # fmt: skip
+    server = Server(config, service)
+    try:
+        control = await listen(settings.control, service)
+    except OSError as error:
+        raise CannotListenError(f"cannot make the control socket {settings.control}: {error}") from None
+    logger.info("listening on %s:%s, release %s", *listener.getsockname()[:2], settings.release)
+    tasks = [asyncio.create_task(service.start()), asyncio.create_task(_end_on_failure(service, server))]
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        control.close()
+        with contextlib.suppress(OSError):
+            settings.control.unlink()
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await service.close()
+    return EXIT_FAILED if service.lifecycle.failed.is_set() else EXIT_OK
+
+
+async def _end_on_failure(service: Service, server: Server) -> None:
+    await service.lifecycle.failed.wait()
+    await asyncio.sleep(_FAILURE_SHOWN_S)
+    server.should_exit = True
+
+
+def _listener(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=1024)
+    except OSError as error:
+        raise CannotListenError(f"cannot listen on {settings.host}:{settings.port}: {error}") from None

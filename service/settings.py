@@ -1,0 +1,126 @@
+"""Settings: resolved once from the environment, at the edge, with every problem reported together.
+
+Standard library only: the probe and the control client read them too, and must start fast.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from service.engines import ENGINES
+
+_VOICES = str(Path(__file__).parent / "voices")
+_CONTROL = "/run/service/control.sock"
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; `problems` has a line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """' Did you mean ...?' for a mistyped word, or nothing."""
+    match = get_close_matches(word, known, n=1)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def _release(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value):
+        raise ValueError("must be 1 to 128 of the characters A-Z a-z 0-9 . _ -, since it is sent as a header")
+    return value
+
+
+def _engine(value: str) -> str:
+    if value not in ENGINES:
+        raise ValueError(f"no such engine; there is {', '.join(ENGINES)}.{nearest(value, list(ENGINES))}")
+    return value
+
+
+def _folder(value: str) -> Path:
+    if not Path(value).is_dir():
+        raise ValueError("is not a folder")
+    return Path(value).resolve()
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+def _option(env: str, default: str, parse: Callable[[str], Any] = str) -> Any:
+    """A setting: its environment name, its default as it would be written there, and its parser."""
+    return field(metadata={"env": env, "default": default, "parse": parse})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. Times in seconds."""
+
+    release: str = _option("RELEASE", "unreleased", _release)
+    engine: str = _option("TTS_ENGINE", "piper", _engine)
+    host: str = _option("TTS_HOST", "0.0.0.0")  # noqa: S104 - a container's own address; what is published is the proxy
+    port: int = _option("TTS_PORT", "7860", _integer(0, 65535))
+    queue: int = _option("TTS_QUEUE", "128", _integer(1, 100_000))
+    deadline_s: float = _option("TTS_DEADLINE_S", "100", _seconds(0.1, 3600))
+    max_chars: int = _option("TTS_MAX_CHARS", "4096", _integer(1, 1_000_000))
+    concurrency: int = _option("TTS_CONCURRENCY", "0", _integer(0, 256))
+    voices: Path = _option("TTS_VOICES", _VOICES, _folder)  # noqa: RUF009 - a field(), like the others
+    control: Path = _option("TTS_CONTROL", _CONTROL, Path)  # noqa: RUF009 - a field(), like the others
+    grace_s: float = _option("TTS_GRACE_S", "110", _seconds(0.1, 3600))
+
+    @property
+    def slots(self) -> int:
+        """Inferences at a time that are wanted: the setting, or the cores that this process may use."""
+        return self.concurrency or len(os.sched_getaffinity(0))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings; raise SettingsError with every problem at once."""
+        values, problems = {}, []
+        for option in fields(cls):
+            name = option.metadata["env"]
+            raw = environ.get(name) or option.metadata["default"]
+            try:
+                values[option.name] = option.metadata["parse"](raw)
+            except ValueError as error:
+                problems.append(f"{name}={raw}: {error}")
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """A line for each TTS_ name that is no setting: a warning, not an error.
+
+    An older release must still start with a newer one's environment, or there is no way back to it.
+    """
+    known = [option.metadata["env"] for option in fields(Settings)]
+    strangers = sorted(name for name in environ if name.startswith("TTS_") and name not in known)
+    return [f"{name} is not a setting and is ignored.{nearest(name, known)}" for name in strangers]

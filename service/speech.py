@@ -1,0 +1,102 @@
+"""One way to speak, for the API, the predict route and the page alike: checked, queued, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from service.audio import seconds
+from service.engines.base import Audio, Engine, Utterance, Voice
+from service.errors import ClientGoneError, InvalidError, ServiceError, shown
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.scheduler import Scheduler
+from service.text import check_text
+
+SPEED = (0.25, 4.0)
+
+T = TypeVar("T")
+
+
+class Speech:
+    """Turns checked requests into audio through the scheduler."""
+
+    def __init__(
+        self, engine: Engine, lifecycle: Lifecycle, scheduler: Scheduler, metrics: Metrics, max_chars: int
+    ) -> None:
+        self.engine = engine
+        self.max_chars = max_chars
+        self._lifecycle = lifecycle
+        self._scheduler = scheduler
+        self._metrics = metrics
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The voices that can be asked for; the first is the default."""
+        return self.engine.describe().voices
+
+    def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
+        """Check what is to be said; raise InvalidError naming `param` for text that cannot be spoken."""
+        voice = self._voice(voice_id)
+        if not SPEED[0] <= speed <= SPEED[1]:
+            allowed = f"allowed are {SPEED[0]:g} to {SPEED[1]:g}"
+            raise InvalidError(f"speed is {speed:g}, {allowed}", code="out_of_range", param="speed")
+        return Utterance(check_text(text, voice.language, self.max_chars, param), voice.id, speed)
+
+    def _voice(self, voice_id: str | None) -> Voice:
+        if voice_id is None:
+            return self.voices[0]
+        for voice in self.voices:
+            if voice.id == voice_id:
+                return voice
+        message = f"voice {shown(voice_id)} does not exist; there is {', '.join(voice.id for voice in self.voices)}"
+        raise InvalidError(message, code="no_such_voice", param="voice")
+
+    @contextlib.asynccontextmanager
+    async def pieces(self, utterance: Utterance) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept the utterance and give its audio as it is spoken, at least one piece.
+
+        Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
+        """
+        self._lifecycle.check_accepting()
+        async with self._scheduler.job(functools.partial(self.engine.synthesize, utterance)) as pieces:
+            yield self._counted(pieces)
+
+    async def say(self, utterance: Utterance) -> list[Audio]:
+        """All of the utterance's audio; raises as `pieces` does."""
+        async with self.pieces(utterance) as pieces:
+            return [piece async for piece in pieces]
+
+    async def _counted(self, pieces: AsyncIterator[Audio]) -> AsyncIterator[Audio]:
+        spoken = False
+        async for piece in pieces:
+            spoken = True
+            self._metrics.audio_seconds.inc(seconds([piece], self.engine.sample_rate))
+            yield piece
+        if not spoken:
+            raise ServiceError("the engine gave no audio", code="engine_failed")
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` for a client whose body has been read; cancel it and raise ClientGoneError when the client leaves."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGoneError("the client left")
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

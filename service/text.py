@@ -1,0 +1,54 @@
+"""What text can be spoken: a pure check that names what is wrong with it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from typing import NoReturn
+
+from service.errors import InvalidError
+
+# Beyond ASCII: typographic quotes, dashes, currency and the signs that occur in ordinary English text.
+_SIGNS = frozenset("‘’‚‛“”„«»‹›‐‑‒–—―…•·¡¿§©®™°±×÷†‡′″ªº²³¹¼½¾€£¥¢₹₩₽₺₪₫₱₦₴₿¤¬µ№\u00a0\u2009\u202f\u2002\u2003")
+_NAMED = 5
+
+
+def _english(char: str) -> bool:
+    """Latin letters with any accents, ASCII digits, usual punctuation and currency signs."""
+    if char.isascii():
+        return char.isprintable() or char in "\n\r\t"
+    if char in _SIGNS:
+        return True
+    return unicodedata.name(char, "").startswith(("LATIN SMALL", "LATIN CAPITAL", "COMBINING"))
+
+
+ALPHABETS: dict[str, Callable[[str], bool]] = {"en": _english}
+"""Per language (ISO 639-1): can a voice of this language read the character?"""
+
+
+def name_character(char: str) -> str:
+    """A character as U+0041 LATIN CAPITAL LETTER A; those without a name by their kind."""
+    kind = {"Cc": "control character", "Cs": "lone surrogate", "Co": "private use"}
+    fallback = kind.get(unicodedata.category(char), "unassigned")
+    return f"U+{ord(char):04X} {unicodedata.name(char, fallback)}"
+
+
+def check_text(text: str, language: str, max_chars: int, param: str) -> str:
+    """Return `text` composed (NFC) and stripped, or raise InvalidError with what a voice of `language` cannot speak."""
+
+    def refuse(problem: str, code: str) -> NoReturn:
+        raise InvalidError(f"{param} {problem}", code=code, param=param)
+
+    if len(text) > max_chars:
+        refuse(f"has {len(text)} characters, at most {max_chars} are allowed", "text_too_long")
+    text = unicodedata.normalize("NFC", text).strip()
+    if not text:
+        refuse("is empty", "empty_text")
+    strangers = list(dict.fromkeys(char for char in text if not ALPHABETS[language](char)))
+    if strangers:
+        named = ", ".join(map(name_character, strangers[:_NAMED]))
+        more = f" and {len(strangers) - _NAMED} more" if len(strangers) > _NAMED else ""
+        refuse(f"has characters that a voice of language {language!r} cannot speak: {named}{more}", "unspeakable_text")
+    if not any(char.isalnum() for char in text):
+        refuse("has no letter or digit, so there is nothing to say", "empty_text")
+    return text

@@ -1,0 +1,85 @@
+"""What the tests of the service share: an engine of our own making, and ways to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+
+from service.app import Service
+from service.engines.base import Description, Piece, Utterance, Voice
+
+SAMPLE_RATE = 8000
+JSON = {"Content-Type": "application/json"}
+
+
+class FakeEngine:
+    """Speaks a tenth of a second for each sentence; can be made to wait, to fail, or to be silent."""
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, concurrency: int = 1) -> None:
+        self.concurrency = concurrency
+        self.spoken: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.error: Exception | None = None
+        self.load_error: Exception | None = None
+        self.level = 9000
+        self.loaded = False
+
+    def load(self, progress: Callable[[str], None]) -> None:
+        if self.load_error:
+            raise self.load_error
+        self.loaded = True
+        progress("loaded")
+
+    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        sentences = [sentence for sentence in utterance.text.split(".") if sentence.strip()]
+        for number, sentence in enumerate(sentences, start=1):
+            self.entered.release()
+            assert self.gate.wait(10), "a test forgot to open the gate"
+            if self.error:
+                raise self.error
+            self.spoken.append(sentence.strip())
+            yield Piece(np.full(SAMPLE_RATE // 10, self.level, np.int16), last=number == len(sentences))
+
+    def unload(self) -> None:
+        self.loaded = False
+
+    def describe(self) -> Description:
+        return Description("fake", "fake-1", "CPU", (Voice("joe", "Joe", "en"),), self.concurrency)
+
+
+def client_of(service: Service) -> httpx.AsyncClient:
+    """A client that calls the service in process."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(service.asgi), base_url="http://service")
+
+
+async def until(condition: Callable[[], Any], within_s: float = 5.0) -> None:
+    """Wait for a condition; fail when it does not come true."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+async def entered(engine: FakeEngine) -> None:
+    """Wait until one more inference has begun."""
+    await asyncio.to_thread(lambda: engine.entered.acquire(timeout=5))
+
+
+def at_rest(service: Service) -> bool:
+    """Has everything been given back?"""
+    scheduler = service.scheduler
+    counts = (scheduler.jobs, scheduler.waiting, len(scheduler._running), service.traffic.requests)
+    return counts == (0, 0, 0, 0) and scheduler._free._value == scheduler.slots
+
+
+Say = Callable[..., Awaitable[httpx.Response]]

@@ -1,0 +1,114 @@
+"""The control socket, through its own client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import commands, control
+from service.app import Service
+from service.engines.base import Utterance
+from tests.unit.service.support import FakeEngine, entered, until
+
+pytestmark = pytest.mark.anyio
+
+Tell = Callable[[str], Awaitable[dict[str, Any]]]
+
+STATUS = {
+    "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
+    "last_inference_age_s", "error",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def tell(service: Service) -> AsyncIterator[Tell]:
+    path = service.settings.control
+    path.touch()  # a stale socket in the way
+    server = await commands.listen(path, service)
+
+    async def ask(command: str) -> dict[str, Any]:
+        return await asyncio.to_thread(control.ask, path, command, 5.0)
+
+    yield ask
+    server.close()
+
+
+async def test_status_has_the_promised_fields(tell: Tell, service: Service) -> None:
+    status = await tell("status")
+    assert set(status) == STATUS
+    assert (status["phase"], status["release"], status["engine"]) == ("ready", "test-1", "fake")
+    assert (status["requests"], status["streams"], status["jobs"], status["error"]) == (0, 0, 0, None)
+    assert stat.S_IMODE(service.settings.control.stat().st_mode) == 0o600
+
+
+async def test_drain_and_resume(tell: Tell) -> None:
+    assert (await tell("drain"))["phase"] == "draining"
+    assert (await tell("drain"))["phase"] == "draining"
+    assert (await tell("resume"))["phase"] == "ready"
+
+
+async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
+    tell: Tell, service: Service, engine: FakeEngine
+) -> None:
+    engine.gate.clear()
+    job = asyncio.create_task(service.speech.say(Utterance("x.", "joe")))
+    await entered(engine)
+    refused = await tell("unload")
+    assert "1 jobs" in refused["refused"]
+    assert refused["jobs"] == 1
+    engine.gate.set()
+    await job
+    await until(lambda: not service.scheduler.stuck)
+    unloaded = await tell("unload")
+    assert (unloaded["phase"], unloaded["last_inference_age_s"]) == ("unloaded", None)
+    assert not engine.loaded
+    assert "unloaded" in (await tell("resume"))["refused"]
+    engine.spoken.clear()
+    assert (await tell("load"))["phase"] == "ready"
+    assert engine.spoken, "it has spoken once before it says that it is ready"
+
+
+async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: FakeEngine) -> None:
+    await tell("unload")
+    engine.load_error = OSError("no memory")
+    reply = await tell("load")
+    assert "no memory" in reply["refused"]
+    assert reply["phase"] == "failed"
+
+
+@pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": "dance"}\n', b'{"command": ["x"]}\n'])
+async def test_nonsense_is_refused(tell: Tell, service: Service, line: bytes) -> None:
+    assert "refused" in json.loads(await asyncio.to_thread(_raw, service.settings.control, line))
+    assert (await tell("status"))["phase"] == "ready"
+
+
+async def test_an_endless_line_gets_nothing(tell: Tell, service: Service) -> None:
+    assert await asyncio.to_thread(_raw, service.settings.control, b"x" * 10_000 + b"\n") == b""
+    assert (await tell("status"))["phase"] == "ready"
+
+
+def _raw(path: Path, line: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(path))
+        try:
+            client.sendall(line)
+            return client.makefile("rb").readline()
+        except ConnectionError:
+            return b""
+
+
+def test_the_client_says_when_nobody_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTS_CONTROL", str(tmp_path / "none.sock"))
+    monkeypatch.setattr("sys.argv", ["control", "status"])
+    assert control.main() == 1
+    assert "no answer" in json.loads(capsys.readouterr().out)["refused"]

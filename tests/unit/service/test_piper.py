@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from service.engines.base import Engine, EngineError, Utterance
+from service.engines.piper import PiperEngine, split_phonemes
+
+
+def spoken(engine: Engine, text: str, speed: float = 1.0) -> list[np.ndarray]:
+    return [piece.samples for piece in engine.synthesize(Utterance(text, "joe", speed))]
+
+
+def test_a_sentence_sounds(piper: Engine) -> None:
+    (samples,) = spoken(piper, "Good morning.")
+    assert samples.dtype == np.int16
+    assert 0.4 < samples.size / piper.sample_rate < 2.0
+    assert 10_000 < np.abs(samples).max() < 0.95 * 32767
+    assert piper.describe().device == "CPUExecutionProvider"
+
+
+def test_each_sentence_is_a_piece_and_the_last_says_so(piper: Engine) -> None:
+    pieces = list(piper.synthesize(Utterance("One. Two. Three.", "joe")))
+    assert [piece.last for piece in pieces] == [False, False, True]
+
+
+def test_speed_shortens(piper: Engine) -> None:
+    text = "This sentence takes a while."
+    slow, fast = (sum(map(len, spoken(piper, text, speed))) for speed in (0.5, 2.0))
+    assert 2.5 < slow / fast < 6
+
+
+def test_a_long_sentence_is_cut_into_bounded_pieces(piper: Engine) -> None:
+    pieces = spoken(piper, "and so on " * 35)
+    assert len(pieces) > 1
+    assert max(map(len, pieces)) < 30 * piper.sample_rate
+
+
+def test_brackets_are_not_phonemes(piper: Engine) -> None:
+    assert sum(map(len, spoken(piper, "[[ab]] word"))) > 0
+
+
+def test_cuts_come_after_the_strongest_break() -> None:
+    assert ["".join(piece) for piece in split_phonemes(list("aa bb, cc dd ee"), limit=9)] == ["aa bb,", " cc dd ee"]
+    assert ["".join(piece) for piece in split_phonemes(list("abcdefgh"), limit=3)] == ["abc", "def", "gh"]
+    assert list(split_phonemes([])) == []
+
+
+def test_unload_drops_the_model_and_load_brings_it_back() -> None:
+    engine = PiperEngine(1)
+    engine.load(lambda _step: None)
+    assert engine._voice
+    model = weakref.ref(engine._voice.session)
+    engine.unload()
+    gc.collect()
+    assert model() is None
+    assert engine.describe().device == ""
+    with pytest.raises(EngineError, match="not loaded"):
+        spoken(engine, "Hello.")
+    engine.load(lambda _step: None)
+    assert spoken(engine, "Hello.")

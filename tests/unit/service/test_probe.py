@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import probe
+from service.audio import encode
+from service.probe import ProbeError, check_wav, health
+from service.settings import Settings
+
+RATE = 22050
+
+
+def wav(seconds: float, level: int = 9000) -> bytes:
+    return encode([np.full(int(seconds * RATE), level, np.int16)], RATE, "wav")
+
+
+def test_plausible_speech() -> None:
+    assert check_wav(wav(0.6)) == pytest.approx(0.6, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "no WAV"), (b"x" * 100, "no WAV"), (wav(0), "0.00 s"), (wav(0.1), "0.10 s"), (wav(9), "9.00 s"),
+     (wav(0.6, level=20), "silent")],
+)  # fmt: skip
+def test_what_is_no_speech(content: bytes, why: str) -> None:
+    with pytest.raises(ProbeError, match=why):
+        check_wav(content)
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
+    monkeypatch.setattr(probe, "ask", lambda *_: {"error": None, "last_inference_age_s": None} | status)
+
+
+def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    asked(monkeypatch, phase="ready", last_inference_age_s=12.0)
+    assert "12.0 s ago" in health(settings)
+
+
+@pytest.mark.parametrize("age", [None, 31.0])
+def test_without_evidence_it_speaks(monkeypatch: pytest.MonkeyPatch, settings: Settings, age: float | None) -> None:
+    asked(monkeypatch, phase="ready", last_inference_age_s=age)
+    monkeypatch.setattr(probe, "fetch_speech", lambda *_: wav(0.5))
+    assert health(settings) == "ready, spoke 0.50 s"
+
+
+@pytest.mark.parametrize("phase", ["starting", "loading", "warming", "failed"])
+def test_what_cannot_speak_yet_or_any_more(monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str) -> None:
+    asked(monkeypatch, phase=phase, error="no model")
+    with pytest.raises(ProbeError, match=f"phase {phase}: no model"):
+        health(settings)
+
+
+@pytest.mark.parametrize("phase", ["draining", "unloaded"])
+def test_what_was_asked_for_is_not_ill(monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str) -> None:
+    asked(monkeypatch, phase=phase)
+    assert phase in health(settings)
+
+
+def test_nobody_there(settings: Settings) -> None:
+    with pytest.raises(ProbeError, match="control socket does not answer"):
+        health(settings)
+    with pytest.raises(ProbeError, match="no speech from port 1"):
+        probe.fetch_speech(dataclasses.replace(settings, port=1), "x", None, 1.0)
+
+
+def test_only_the_standard_library_is_imported() -> None:
+    code = "import sys, json, service.probe; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    loaded = set(
+        json.loads(
+            subprocess.check_output([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.')\n{code}"])
+        )
+    )
+    assert loaded <= set(sys.stdlib_module_names) | {"service", "__main__"}

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError, unknown
+
+
+def test_defaults_need_no_environment() -> None:
+    settings = Settings.from_env({})
+    assert (settings.port, settings.queue, settings.deadline_s, settings.max_chars) == (7860, 128, 100.0, 4096)
+    assert (settings.voices / "examples" / "sample.wav").is_file()
+    assert settings.slots >= 1
+
+
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
+    wrong = {
+        "TTS_ENGINE": "pipr",
+        "TTS_QUEUE": "0",
+        "TTS_DEADLINE_S": "soon",
+        "TTS_GRACE_S": "nan",
+        "TTS_VOICES": str(tmp_path / "none"),
+        "RELEASE": "a\nb",
+    }
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env(wrong)
+    assert len(error.value.problems) == len(wrong)
+    assert "Did you mean 'piper'?" in str(error.value)
+    for name in wrong:
+        assert name in str(error.value)
+
+
+def test_a_strange_name_is_a_warning_with_the_nearest_one() -> None:
+    assert unknown({"TTS_QUEU": "3", "PATH": "x"}) == [
+        "TTS_QUEU is not a setting and is ignored. Did you mean 'TTS_QUEUE'?"
+    ]
