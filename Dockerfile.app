@@ -12,8 +12,8 @@ ENV RELEASE=${RELEASE}
 EXPOSE 7860
 STOPSIGNAL SIGTERM
 
-# One real inference, or recent real traffic as evidence. Often while it starts: readiness is seen within a second.
-HEALTHCHECK --interval=15s --timeout=20s --start-period=120s --start-interval=0.5s --retries=2 \
+# One real inference, or recent real traffic as evidence. More often while it starts, but each look costs CPU then.
+HEALTHCHECK --interval=15s --timeout=20s --start-period=120s --start-interval=2s --retries=2 \
     CMD ["python", "-m", "service.probe", "health"]
 
 CMD ["python", "-m", "service"]

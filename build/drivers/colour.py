@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from build.decisions.colours import Colour
 from build.decisions.drain import Load
 from build.decisions.history import Release
 from build.decisions.warmup import Look
-from build.drivers.engine import Answer, Engine
+from build.drivers.engine import Answer, Engine, explained
+from build.errors import CommandFailedError
 
 REVISION = "ai.glm-tts.release"
 
@@ -60,7 +62,7 @@ class ColourContainer:
             return Look(at, running=False)
         state = container.attrs["State"]
         if state["Status"] != "running" or container.attrs["RestartCount"]:
-            return Look(at, running=False, exit_code=state["ExitCode"])
+            return Look(at, running=False, exit_code=self._engine.exit_code(container))
         status = self.status()
         return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
 
@@ -74,16 +76,21 @@ class ColourContainer:
         return self._exec("service.probe", "speak", "--text", text)
 
     def set_cpu_weight(self, weight: int) -> None:
-        """The container's weight against others when processors are short; Docker's default is 1024."""
+        """The container's weight against others when processors are short; Docker's default is 1024.
+
+        A courtesy to live traffic: a container that cannot take it has exited, which whoever waits for it finds out.
+        """
         container = self.find()
         if container is not None:
-            container.update(cpu_shares=weight)
+            with contextlib.suppress(CommandFailedError), explained():
+                container.update(cpu_shares=weight)
 
     def stop(self, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a quick way back."""
         container = self.find()
         if container is not None:
-            container.stop(timeout=grace_s)
+            with explained():
+                container.stop(timeout=grace_s)
 
     def remove(self) -> str:
         """Removes the container and returns the newest lines of its log."""

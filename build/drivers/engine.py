@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import docker
@@ -53,6 +54,12 @@ def explained() -> Iterator[None]:
             f"the Docker daemon cannot be reached: {error}",
             remedy="run `scripts/bootstrap` as root, or check DOCKER_HOST and the Docker group",
         ) from None
+
+
+def _unix(engine_time: str) -> float:
+    """The engine's RFC 3339 time (nanoseconds and all) in seconds since 1970."""
+    whole, _, fraction = engine_time.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()
 
 
 class Engine:
@@ -112,6 +119,21 @@ class Engine:
         with explained():
             text: bytes = container.logs(tail=lines)
         return text.decode(errors="replace").strip()
+
+    def exit_code(self, container: Container) -> int | None:
+        """What the container's process last exited with, also when the restart policy has started it again.
+
+        Its state forgets that on the restart; the engine's events do not. Times are the engine's own.
+        """
+        with explained():
+            ended = self.client.events(
+                since=_unix(container.attrs["Created"]),
+                until=_unix(self.client.info()["SystemTime"]),
+                filters={"container": container.id, "event": "die"},
+                decode=True,
+            )
+            codes = [int(event["Actor"]["Attributes"]["exitCode"]) for event in ended]
+        return codes[-1] if codes else None
 
     def remove(self, container: Container) -> None:
         """Removes a container by its ID, running or not; one that has gone already is fine."""

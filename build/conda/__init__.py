@@ -1,0 +1,16 @@
+"""The conda client of this project: solves environment.yml, installs from an explicit lock, makes a stand-in channel.
+
+It runs on the host (`python -m build.lock conda`) and inside image builds (`python -m build.conda`), where py-rattler,
+pyyaml and zstandard are all there is: so nothing in here imports the rest of build.
+"""
+
+from __future__ import annotations
+
+
+class CondaError(Exception):
+    """Something about channels, locks or packages that cannot go on; says what, why and what to do."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"{message}\n  remedy: {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy

@@ -1,0 +1,159 @@
+"""Solve and install, on py-rattler (the library that pixi is built on)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import rattler
+from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
+from rattler.shell import ActivationVariables, Shell, activate
+
+from build.conda import CondaError
+from build.conda.environment import Environment
+from build.conda.explicit import ExplicitLock, LockedPackage
+
+PLATFORM = rattler.Subdir("linux-64")
+
+# The older C library of the two bases (Ubuntu 22.04), as a real channel's packages must accept it.
+GLIBC = "2.35"
+
+# The rest of what a solve may count on, given by hand because the host that solves need not resemble the one that
+# runs; __cuda is the oldest driver's that torch's CUDA 12 wheels accept (525).
+_VIRTUAL_PACKAGES = ("__unix=0=0", "__linux=5.10=0", "__archspec=1=x86_64", "__cuda=12.0=0")
+
+_DOWNLOADS = 8
+_TIMEOUT_S = 60
+
+
+async def solve(environment: Environment, channels: Sequence[str] = (), glibc: str = GLIBC) -> ExplicitLock:
+    """The lock of an environment, from its own channels or from others given instead (names or URLs).
+
+    `glibc` is the version of the system that the environment will run on.
+
+    Raises:
+        CondaError: a channel cannot be reached, or the specs cannot be met together.
+    """
+    sources = tuple(channels) or environment.channels
+    virtual_packages = (*_VIRTUAL_PACKAGES, f"__glibc={glibc}=0")
+    try:
+        records = await rattler.solve(
+            list(sources),
+            [rattler.MatchSpec(spec, strict=False) for spec in environment.specs],
+            platforms=[PLATFORM, rattler.Subdir("noarch")],
+            virtual_packages=[_virtual_package(text) for text in virtual_packages],
+        )
+    except SolverError as error:
+        raise CondaError(
+            f"{environment.name} cannot be solved from {', '.join(sources)}: {error}",
+            remedy="change the specs in environment.yml",
+        ) from None
+    except (GatewayError, FetchRepoDataError) as error:
+        raise CondaError(
+            f"no answer from {', '.join(sources)}: {error}",
+            remedy="give a channel that this machine can reach (--channel URL), or write the lock where it can be",
+        ) from None
+    return ExplicitLock(
+        environment=environment.name,
+        channels=sources,
+        virtual_packages=virtual_packages,
+        packages=tuple(_locked(record) for record in _in_install_order(records)),
+    )
+
+
+def _virtual_package(text: str) -> rattler.GenericVirtualPackage:
+    name, version, build = text.split("=")
+    return rattler.GenericVirtualPackage(
+        rattler.PackageName(name), rattler.Version(version), rattler.BuildString(build)
+    )
+
+
+def _in_install_order(records: list[rattler.RepoDataRecord]) -> list[rattler.RepoDataRecord]:
+    by_name = {record.name.normalized: record for record in records}
+    return [by_name[record.name.normalized] for record in rattler.PackageRecord.sort_topologically(list(records))]
+
+
+def _locked(record: rattler.RepoDataRecord) -> LockedPackage:
+    if record.sha256 is None:
+        raise CondaError(f"the channel gives no sha256 for {record.url}", remedy="use a channel that does")
+    return LockedPackage(str(record.url), record.sha256.hex())
+
+
+async def install(lock: ExplicitLock, prefix: Path) -> None:
+    """Makes the environment at `prefix`, from packages whose bytes have the sha256 that the lock says.
+
+    Raises:
+        CondaError: a package cannot be fetched, or is not what the lock says; nothing is installed then.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        with ThreadPoolExecutor(_DOWNLOADS) as pool:
+            archives = list(pool.map(lambda package: fetch(package, Path(scratch)), lock.packages))
+        # From the archives, not from the lock's lines: those know neither the dependencies of a package nor whether
+        # it is noarch, and an environment without them in conda-meta cannot be updated or checked later.
+        records = [await rattler.RepoDataRecord.from_package_archive(archive) for archive in archives]
+        await rattler.install(
+            records,
+            prefix,
+            cache_dir=Path(scratch) / "cache",
+            platform=PLATFORM,
+            execute_link_scripts=False,
+            show_progress=False,
+        )
+    _record_origins(lock, prefix)
+
+
+def fetch(package: LockedPackage, folder: Path) -> Path:
+    """A verified copy of a package in `folder`.
+
+    The hash is checked here because py-rattler does not check it for file:// channels.
+
+    Raises:
+        CondaError: it cannot be fetched, or has another sha256.
+    """
+    target = folder / package.file_name
+    try:
+        # (explicit.parse lets http, https and file URLs through, nothing else)
+        with urllib.request.urlopen(package.url, timeout=_TIMEOUT_S) as source, target.open("wb") as copy:  # noqa: S310
+            shutil.copyfileobj(source, copy)
+    except OSError as error:
+        raise CondaError(
+            f"{package.url} cannot be fetched: {error}", remedy="see that its channel is reachable"
+        ) from None
+    with target.open("rb") as copy:
+        found = hashlib.file_digest(copy, "sha256").hexdigest()
+    if found != package.sha256:
+        target.unlink()
+        raise CondaError(
+            f"{package.url} has sha256 {found}, the lock says {package.sha256}",
+            remedy="find out which of the two was changed before you write the lock anew",
+        )
+    return target
+
+
+def _record_origins(lock: ExplicitLock, prefix: Path) -> None:
+    # conda-meta would otherwise name the scratch folder, which is gone and named anew each time, as every package's
+    # origin, and be readable for its owner alone, who is not the user that the image runs as.
+    by_file = {package.file_name: package for package in lock.packages}
+    for path in (prefix / "conda-meta").glob("*.json"):
+        record = json.loads(path.read_text())
+        for scratch in ("extracted_package_dir", "package_tarball_full_path", "link"):
+            record.pop(scratch, None)
+        package = by_file[record["fn"]]
+        record.update(url=package.url, channel=package.channel)
+        path.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+        path.chmod(0o644)
+
+
+def activation_script(prefix: Path) -> str:
+    """What a shell sources to activate the environment: its activate.d scripts in order, and their variables.
+
+    PATH is left out: the image sets it with ENV, so that `docker exec` has it too.
+    """
+    script = activate(prefix, ActivationVariables(current_path=["/usr/bin"]), Shell.bash).script
+    return "".join(line for line in script.splitlines(keepends=True) if not line.startswith("export PATH="))

@@ -1,0 +1,66 @@
+"""environment.yml, read: what is asked of a conda environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from build.conda import CondaError
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Direct dependencies of one environment: conda specs by channel, and pip requirements that are installed after."""
+
+    name: str
+    channels: tuple[str, ...]
+    specs: tuple[str, ...]
+    pip: tuple[str, ...]
+
+
+def load(paths: Sequence[Path]) -> Environment:
+    """The environment that the files describe together.
+
+    The first file is the base; each further one extends it, as `conda env update --file` would: its dependencies are
+    added, its channels go behind, and its name must be the same.
+
+    Raises:
+        CondaError: a file is missing, is not YAML, or lacks a name or dependencies.
+    """
+    documents = [_document(path) for path in paths]
+    names = {document["name"] for document in documents}
+    if len(names) != 1:
+        raise CondaError(
+            f"{', '.join(map(str, paths))} name different environments: {', '.join(sorted(names))}",
+            remedy="give the files that extend environment.yml its name",
+        )
+    dependencies = [item for document in documents for item in document["dependencies"]]
+    channels = [channel for document in documents for channel in document.get("channels") or []]
+    return Environment(
+        name=names.pop(),
+        channels=_unique(channel for channel in channels if channel != "nodefaults"),
+        specs=_unique(item for item in dependencies if isinstance(item, str)),
+        pip=_unique(line for item in dependencies if isinstance(item, dict) for line in item.get("pip", [])),
+    )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise CondaError(
+            f"{path} cannot be read: {error.strerror}", remedy="run this from the project's root"
+        ) from None
+    except yaml.YAMLError as error:
+        raise CondaError(f"{path} is not YAML: {error}", remedy="correct it") from None
+    if not isinstance(document, dict) or not document.get("name") or not isinstance(document.get("dependencies"), list):
+        raise CondaError(f"{path} has no name or no list of dependencies", remedy="write it as conda env export does")
+    return document
+
+
+def _unique(items: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))

@@ -1,0 +1,83 @@
+"""The explicit lock: one URL and one sha256 per package, in the order in which they are installed.
+
+The format is conda's own (`@EXPLICIT`, as `conda list --explicit --sha256` prints it), so that conda, mamba and
+micromamba can install it too. What it was solved for stands in comments above.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from build.conda import CondaError
+
+_LINE = re.compile(
+    r"(?P<url>(?:https?|file)://\S+/(?P<file>[^/\s#]+\.(?:conda|tar\.bz2)))#(?:sha256:)?(?P<hash>[0-9a-f]{64})"
+)
+_MARK = "@EXPLICIT"
+
+
+@dataclass(frozen=True)
+class LockedPackage:
+    """One package: where it lies, and the sha256 (hex) that its bytes must have."""
+
+    url: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """Name-version-build with its suffix."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def channel(self) -> str:
+        """URL of the channel, without subdirectory."""
+        return self.url.rsplit("/", 2)[0]
+
+
+@dataclass(frozen=True)
+class ExplicitLock:
+    """What was solved, and for what: environment, channels and virtual packages are for the reader."""
+
+    environment: str
+    channels: tuple[str, ...]
+    virtual_packages: tuple[str, ...]
+    packages: tuple[LockedPackage, ...]
+
+    def text(self) -> str:
+        """The lock as a file; parse() reads it back."""
+        head = [
+            f"# environment: {self.environment}",
+            f"# channels: {' '.join(self.channels)}",
+            f"# virtual packages: {' '.join(self.virtual_packages)}",
+            _MARK,
+        ]
+        return "\n".join([*head, *(f"{package.url}#sha256:{package.sha256}" for package in self.packages), ""])
+
+
+def parse(text: str, origin: str) -> ExplicitLock:
+    """Reads an explicit lock; `origin` names it in errors.
+
+    Raises:
+        CondaError: every line that is no URL with a sha256, or there is no package at all.
+    """
+    body = [line.strip() for line in text.splitlines()]
+    entries = [line for line in body if line and line != _MARK and not line.startswith("#")]
+    matches = [(line, _LINE.fullmatch(line)) for line in entries]
+    wrong = [line for line, match in matches if not match]
+    if wrong or not entries:
+        detail = "\n  ".join(wrong) or "it holds no package"
+        raise CondaError(
+            f"{origin} is no explicit lock with sha256:\n  {detail}", remedy="write it with build.lock conda"
+        )
+    return ExplicitLock(
+        environment=_comment(body, "environment"),
+        channels=tuple(_comment(body, "channels").split()),
+        virtual_packages=tuple(_comment(body, "virtual packages").split()),
+        packages=tuple(LockedPackage(match["url"], match["hash"]) for _, match in matches if match),
+    )
+
+
+def _comment(lines: list[str], key: str) -> str:
+    prefix = f"# {key}: "
+    return next((line.removeprefix(prefix) for line in lines if line.startswith(prefix)), "")

@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# Docker Engine, Compose and buildx: what is there is used as it is, what is missing is installed.
+
+ENGINE_MINIMUM=26
+ENGINE_LOG=/var/log/dockerd.log
+ENGINE_WAIT_S=60
+
+# ENGINE_VERSION is empty as long as it does not.
+engine_answers() { ENGINE_VERSION=$(docker info --format '{{.ServerVersion}}' 2>/dev/null) && [ -n "$ENGINE_VERSION" ]; }
+
+ensure_engine() {
+    engine_answers || refuse_foreign_engine
+    install_missing
+    [ -n "$ENGINE_VERSION" ] || start_engine
+    [ "${ENGINE_VERSION%%.*}" -ge "$ENGINE_MINIMUM" ] ||
+        fail "Docker Engine $ENGINE_VERSION is too old" "this project needs $ENGINE_MINIMUM or newer, and never replaces an engine that is there" \
+            "upgrade the engine, then run this again"
+}
+
+install_missing() {
+    local missing=() plugin
+    [ -n "$ENGINE_VERSION" ] || { have dockerd && have docker; } || missing+=(docker.io docker-cli containerd iptables)
+    for plugin in compose buildx; do
+        docker "$plugin" version >/dev/null 2>&1 || missing+=("docker-$plugin")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    need_root "installing ${missing[*]}"
+    install_packages "${missing[@]}"
+    for plugin in compose buildx; do
+        docker "$plugin" version >"$LOG" 2>&1 ||
+            fail "docker $plugin does not work after its installation" "$(tail -n 3 "$LOG")" "see whether an older plugin stands in ~/.docker/cli-plugins"
+    done
+}
+
+# An engine elsewhere, or one whose socket this user may not open, is not ours to install a second one beside.
+refuse_foreign_engine() {
+    have docker || return 0
+    local host why
+    host=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}
+    why=$(docker info --format '{{.ServerVersion}}' 2>&1 | tail -n 1 || true)
+    case $host in
+        '' | unix:///var/run/docker.sock | unix:///run/docker.sock) ;;
+        *) fail "the engine at $host does not answer" "$why" "start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use this machine's own" ;;
+    esac
+    if ! is_root && [ -S /var/run/docker.sock ] && ! [ -w /var/run/docker.sock ]; then
+        fail "$(id -un) has no access to Docker" "/var/run/docker.sock is not writable" \
+            "sudo usermod -aG docker $(id -un) && newgrp docker"
+    fi
+}
+
+# The packages named, from Debian 13 where this is Debian 12, whose own engine (20.10) is too old.
+install_packages() {
+    local id version
+    id=$(. /etc/os-release && echo "$ID")
+    version=$(. /etc/os-release && echo "${VERSION_ID:-}")
+    case $id:$version in
+        debian:12) add_trixie ;;
+        debian:*) apt_update ;;
+        *) fail "Docker Engine $ENGINE_MINIMUM, Compose v2 and buildx are not all here" "bootstrap installs them on Debian only; this is $id $version" \
+            "install them as your distribution documents, then run this again" ;;
+    esac
+    apt_install "$@"
+}
+
+# Debian 13's archive at a priority below every installed package's, and the engine's packages alone above it:
+# nothing else comes from there unless one of them needs it (runc stays Debian 12's).
+add_trixie() {
+    local sources=/etc/apt/sources.list.d/glm-tts-docker.sources mirror
+    if ! [ -f "$sources" ]; then
+        mirror=$(debian_mirror) || exit 1
+        say "adding Debian 13's archive at the configured mirror, for the engine's packages only"
+        cat >/etc/apt/preferences.d/glm-tts-docker.pref <<'PREF'
+Explanation: written by scripts/bootstrap; remove it together with sources.list.d/glm-tts-docker.sources
+Package: *
+Pin: release n=trixie
+Pin-Priority: 50
+
+Package: docker.io docker-cli docker-compose docker-buildx containerd
+Pin: release n=trixie
+Pin-Priority: 600
+PREF
+        cat >"$sources" <<SOURCES
+# Written by scripts/bootstrap: Docker Engine, Compose and buildx; preferences.d/glm-tts-docker.pref holds it to them.
+Types: deb
+URIs: $mirror
+Suites: trixie
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+        apt_sources_changed
+    fi
+    apt_update
+}
+
+start_engine() {
+    local pid=
+    need_root "starting Docker Engine"
+    if runs_systemd; then
+        say "starting the engine (systemctl start docker)"
+        systemctl start docker >"$LOG" 2>&1 || fail "the engine did not start" "$(tail -n 5 "$LOG")" "journalctl -u docker"
+    elif engine_runs; then
+        say "the engine is starting already"
+    else
+        say "starting the engine in the background (log: $ENGINE_LOG)"
+        setsid nohup dockerd >>"$ENGINE_LOG" 2>&1 </dev/null 9<&- &
+        pid=$!
+    fi
+    wait_for_engine "$pid"
+}
+
+# A dockerd named by its own pid file: a second one in this network namespace would take the first one's bridge away.
+engine_runs() {
+    local pid
+    pid=$(cat /var/run/docker.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]
+}
+
+# wait_for_engine [PID]: until it answers, it exits, or ENGINE_WAIT_S seconds are over.
+wait_for_engine() {
+    local until=$((SECONDS + ENGINE_WAIT_S))
+    until engine_answers; do
+        if [ -n "$1" ] && ! kill -0 "$1" 2>/dev/null; then
+            fail "the engine exited while it started" "$(tail -n 8 "$ENGINE_LOG")" "see $ENGINE_LOG"
+        fi
+        [ "$SECONDS" -lt "$until" ] ||
+            fail "the engine does not answer after $ENGINE_WAIT_S s" "$(tail -n 8 "$ENGINE_LOG" 2>&1)" "see $ENGINE_LOG, or journalctl -u docker"
+        sleep 0.2
+    done
+    say "the engine answers: $ENGINE_VERSION"
+}

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# The images that Dockerfile.base builds on: the genuine ones where they can be had, else stand-ins that say they are.
+# A stand-in carries the label ai.glm-tts.standin, by which a production push refuses what was built on it.
+
+OS_IMAGE=debian:bookworm-slim
+OS_STANDIN=standin/debian:bookworm-slim
+CUDA_IMAGE=nvidia/cuda:11.8.0-base-ubuntu22.04
+CUDA_STANDIN=standin/nvidia-cuda:11.8.0-base
+PULL_LIMIT_S=120 # the larger of the two is about 90 MB
+
+has_image() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# pull IMAGE: true when it came within the limit; says why where it did not.
+pull() {
+    say "pulling $1"
+    timeout "$PULL_LIMIT_S" docker pull --quiet "$1" >"$LOG" 2>&1 && return
+    say "$1 cannot be pulled: $(tail -n 1 "$LOG")"
+    return 1
+}
+
+ensure_os_image() {
+    has_image "$OS_IMAGE" || has_image "$OS_STANDIN" || pull "$OS_IMAGE" || build_os_standin
+}
+
+ensure_cuda_image() {
+    has_image "$CUDA_IMAGE" || has_image "$CUDA_STANDIN" || pull "$CUDA_IMAGE" || build_cuda_standin
+}
+
+# Debian 12 from the machine's own mirror, without what a container never reads (as the genuine slim image).
+build_os_standin() {
+    need_root "building the stand-in $OS_STANDIN"
+    have apt-get || fail "no stand-in can be built for $OS_IMAGE" "it is made from a Debian mirror, and this machine has no apt" \
+        "load the genuine image: docker load"
+    have mmdebstrap || { apt_update && apt_install mmdebstrap; }
+    local sources options=() option
+    sources=$(bookworm_sources)
+    while read -r option; do options+=("--aptopt=$option"); done < <(clock_options)
+    for option in man info locale groff lintian linda 'doc/*'; do options+=("--dpkgopt=path-exclude=/usr/share/$option/*"); done
+    # apt would take usrmerge, and 50 MB of perl with it, for the dependency that usr-is-merged also meets (and checks:
+    # hence mmdebstrap's own hooks, which merge /usr before the first package).
+    # shellcheck disable=SC2016  # $1 is mmdebstrap's: the new system's root
+    options+=('--setup-hook=printf "Package: usrmerge\nPin: release *\nPin-Priority: -1\n" >"$1/etc/apt/preferences.d/usrmerge"'
+        '--customize-hook=rm "$1/etc/apt/preferences.d/usrmerge"' '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr')
+    say "building the stand-in $OS_STANDIN from $(awk '{ print $2; exit }' <<<"$sources")"
+    # One fixed date for every file, as mmdebstrap's reproducible output wants it: the day Debian 12 was released.
+    # Through a file, so that a build that fails half way leaves no image behind.
+    SOURCE_DATE_EPOCH=1686355200 mmdebstrap --variant=minbase --format=tar --aptopt='Acquire::Languages "none"' \
+        --dpkgopt='path-include=/usr/share/doc/*/copyright' "${options[@]}" bookworm "$SCRATCH/os.tar" - <<<"$sources" >"$LOG" 2>&1 ||
+        fail "the stand-in $OS_STANDIN could not be built" "$(grep '^E:' "$LOG" | cut -c 1-200)" "see that the Debian mirror is reachable (apt-get update)"
+    docker import --change 'LABEL ai.glm-tts.standin=os' --change 'CMD ["bash"]' \
+        --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$SCRATCH/os.tar" "$OS_STANDIN" >/dev/null
+    say "$OS_STANDIN stands in for $OS_IMAGE: an image built on it is refused by a production push"
+}
+
+# One-line sources of bookworm, its updates and its security fixes, at the archives that this machine uses.
+bookworm_sources() {
+    local mirror
+    mirror=$(debian_mirror) || exit 1
+    printf 'deb %s bookworm main\ndeb %s bookworm-updates main\n' "$mirror" "$mirror"
+    debian_archives | awk '$2 ~ /-security$/ { print "deb", $1, "bookworm-security", "main"; exit }'
+}
+
+# What this machine tells apt about the dates of its mirror (a frozen mirror is out of date on purpose); builds need it too.
+clock_options() { apt-config dump | grep -E '^Acquire::Check-(Valid-Until|Date) ' || true; }
+
+build_cuda_standin() {
+    local os=$OS_IMAGE
+    has_image "$os" || os=$OS_STANDIN
+    say "building the stand-in $CUDA_STANDIN (Debian's CUDA 11.8 runtime)"
+    # (The context is one small folder: this target copies nothing, and the clone may hold gigabytes.)
+    docker buildx build --quiet --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" \
+        --tag "$CUDA_STANDIN" "$ROOT/locks" >"$LOG" 2>&1 ||
+        fail "the stand-in $CUDA_STANDIN could not be built" "$(tail -n 8 "$LOG")" \
+            "docker buildx build --file Dockerfile.standin --target cuda --build-arg OS_IMAGE=$os locks"
+    say "$CUDA_STANDIN stands in for $CUDA_IMAGE: an image built on it is refused by a production push"
+}

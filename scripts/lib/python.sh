@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# uv, and the .venv that the orchestrator and the tests run in. (LOG and ROOT come from scripts/bootstrap.)
+
+PYTHON_MINIMUM=3.11
+CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+
+# (A shim of a version manager may be on PATH and still not run.)
+uv_works() { uv --version >/dev/null 2>&1; }
+
+ensure_uv() {
+    uv_works && return
+    local home=/usr/local/lib/glm-tts bin=/usr/local/bin
+    is_root || { home=$HOME/.local/share/glm-tts && bin=$HOME/.local/bin; }
+    if ! [ -x "$bin/uv" ]; then
+        ensure_python
+        say "installing uv into $home/uv"
+        {
+            python3 -m venv --clear "$home/uv" &&
+                "$home/uv/bin/python" -m pip install --quiet --no-cache-dir --require-hashes --no-deps -r "$ROOT/locks/uv.txt"
+        } >"$LOG" 2>&1 || fail "uv could not be installed" "$(tail -n 5 "$LOG")" "see that pip reaches its package index (pip config list), or install uv yourself"
+        mkdir -p "$bin"
+        ln -sf "$home/uv/bin/uv" "$bin/uv"
+    fi
+    uv_works || {
+        PATH=$bin:$PATH
+        say "uv is in $bin, which is not on your PATH: add it"
+    }
+}
+
+# A Python that can make a venv, new enough to run pip for uv.
+ensure_python() {
+    python3 -c 'import ensurepip, venv, ssl' 2>/dev/null && [ -r "$CA_BUNDLE" ] && return
+    need_root "installing Python"
+    have apt-get || fail "python3 with venv is missing" "bootstrap installs it with apt only" "install Python $PYTHON_MINIMUM or newer, then run this again"
+    apt_update
+    apt_install python3 python3-venv ca-certificates
+}
+
+# .venv holds exactly what locks/dev.txt names; a copy of the lock inside it says what it was synced from.
+ensure_venv() {
+    local venv=$ROOT/.venv lock=$ROOT/locks/dev.txt
+    cmp --silent "$lock" "$venv/synced-from.txt" && [ -x "$venv/bin/python" ] && return
+    use_machine_settings
+    say "syncing .venv from locks/dev.txt"
+    { [ -x "$venv/bin/python" ] || uv venv --quiet --no-config --python ">=$PYTHON_MINIMUM" --clear "$venv"; } 2>"$LOG" ||
+        fail "no .venv could be made" "$(tail -n 3 "$LOG")" "install Python $PYTHON_MINIMUM or newer"
+    uv pip sync --no-config --quiet --require-hashes --python "$venv" "$lock" 2>"$LOG" ||
+        fail ".venv could not be synced" "$(tail -n 8 "$LOG")" "see that the package index is reachable, then run this again"
+    cp "$lock" "$venv/synced-from.txt"
+}
+
+# uv reads neither pip's settings nor the system's certificates: hand it the machine's index and bundle.
+use_machine_settings() {
+    local index
+    index=${PIP_INDEX_URL:-$(sed -n 's/^[[:space:]]*index-url[[:space:]]*=[[:space:]]*//p' \
+        "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf" /etc/pip.conf 2>/dev/null | head -n 1 || true)}
+    [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+    [ ! -r "$CA_BUNDLE" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$CA_BUNDLE}"
+}
