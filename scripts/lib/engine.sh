@@ -51,8 +51,8 @@ refuse_foreign_engine() {
 # The packages named, from Debian 13 where this is Debian 12, whose own engine (20.10) is too old.
 install_packages() {
     local id version
-    id=$(. /etc/os-release && echo "$ID")
-    version=$(. /etc/os-release && echo "${VERSION_ID:-}")
+    # shellcheck source=/dev/null
+    read -r id version < <(. /etc/os-release && echo "$ID ${VERSION_ID:-}")
     case $id:$version in
         debian:12) add_trixie ;;
         debian:*) apt_update ;;
