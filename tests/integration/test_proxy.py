@@ -199,7 +199,8 @@ def test_what_is_in_flight_on_a_draining_colour_ends_well_and_is_counted(door: D
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/%6detrics", "/%72eadyz", "/metrics/x"])
 def test_internal_paths_are_not_reachable(door: Door, path: str) -> None:
-    assert door.get(path).status_code == 404
+    answer = door.get(path, headers={"X-Request-Id": "mine-1"})
+    assert (answer.status_code, answer.headers["X-Request-Id"]) == (404, "mine-1")
 
 
 def test_a_body_over_25_mb_is_refused(door: Door) -> None:
