@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: help up down test test-unit test-fresh check bench
 
+# Where bootstrap puts uv for a user who is not root.
+export PATH := $(PATH):$(HOME)/.local/bin
+
 RUN := uv run python -m
 
 help: ## this list
@@ -15,6 +18,7 @@ up: ## install what is missing, build the images, start the stack, speak a sente
 	@$(RUN) build.hello
 
 down: ## stop and remove the stack's containers; journal, images and .env stay
+	@command -v docker >/dev/null || { echo 'there is no Docker here, so nothing runs' >&2; exit 1; }
 	@docker compose --profile '*' down
 
 test: ## every test: unit, integration, end to end
@@ -29,7 +33,7 @@ test-fresh: ## both README commands on a fresh Debian 12 with its own engine
 	@scripts/bootstrap
 	@tests/fresh/run
 
-check: ## format, lint, types, structure, Dockerfiles, Compose file, shell, workflows
+check: ## format, lint, types, structure, Dockerfiles, Compose file, shell
 	@scripts/bootstrap --no-engine
 	@scripts/check
 

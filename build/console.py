@@ -22,6 +22,9 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Reporter:
     """Says what a procedure does, as it does it."""
 
@@ -46,11 +49,10 @@ def settings() -> Settings:
 
 def main(command: typer.Typer) -> NoReturn:
     """Runs a command line and exits: 0, or the error's own code after what, why and remedy on stderr."""
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
+    level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # A stop from outside undoes what Ctrl-C undoes; as an error of ours it passes typer untouched.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, _interrupt)
     sys.exit(run(command))
 
@@ -67,6 +69,9 @@ def run(command: typer.Typer, args: list[str] | None = None) -> int:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    # Once is enough: what follows is the undoing, and a second signal must not cut that off.
+    for each in STOPS:
+        signal.signal(each, signal.SIG_IGN)
     raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
 
 

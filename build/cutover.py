@@ -11,12 +11,12 @@ from rich.table import Table
 from build import console
 from build.console import Reporter, out
 from build.decisions import history
-from build.decisions.history import Release
+from build.decisions.history import Cutover, Release
 from build.errors import NoLastGoodError
+from build.procedures import cutover
 from build.procedures.resolve import resolve
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
-from build.procedures.switch import Switch
 from build.procedures.target import Target
 
 app = console.app("Blue/green cutover that loses no request.")
@@ -29,13 +29,9 @@ def switch(
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
-    release = resolve(settings, target.engine, report, ref)
+    wanted = resolve(settings, target.engine, report, ref)
     ensure_up(target, report)
-    live = target.live_release()
-    if live and live == release:
-        out.print(f"{release} is live already; nothing to do")
-        return
-    Switch(target, report, release, kind="switch").run()
+    release = cutover.run(target, report, "switch", lambda _history, _live: wanted)
     out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
 
 
@@ -46,14 +42,14 @@ def rollback(
     """Go back to the last good release, through the same gate."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
+    named = resolve(settings, target.engine, report, ref) if ref else None
     ensure_up(target, report)
-    release = resolve(settings, target.engine, report, ref) if ref else _last_good(target)
-    Switch(target, report, release, kind="rollback").run()
+    release = cutover.run(target, report, "rollback", lambda past, live: named or _last_good(past, live))
     out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
 
 
-def _last_good(target: Target) -> Release:
-    release = history.last_good(target.history(), target.live_release())
+def _last_good(past: list[Cutover], live: Release | None) -> Release:
+    release = history.last_good(past, live)
     if release is None:
         raise NoLastGoodError(
             "there is no earlier good release to go back to", remedy="name one: `build.cutover rollback COMMIT`"
@@ -66,7 +62,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="for programs")]
     """Both colours, their releases, health, traffic, what is in flight, last good, in progress."""
     target = Target(console.settings())
     found = read(target)
-    target.refresh_env(found.live)
+    if not found.lock:  # while a cutover is under way, .env is its business
+        target.refresh_env(found.live)
     if as_json:
         out.print_json(json.dumps(found.json()))
     else:

@@ -12,9 +12,9 @@ from rich.table import Table
 from build import console
 from build.console import escape, out
 from build.decisions import findings
-from build.decisions.findings import Level
+from build.decisions.findings import Finding, Level
 from build.drivers.engine import Engine
-from build.errors import NotHealthyError
+from build.errors import MissingFileError, NotHealthyError
 from build.procedures.build_images import peak_bytes
 from build.procedures.host import host_facts
 from build.settings import Settings, environment_name
@@ -38,21 +38,22 @@ def check(
     settings = console.settings()
     found = findings.evaluate(host_facts(settings, Engine()), needed_bytes=peak_bytes(settings))
     for finding in found:
-        out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<8} {escape(finding.message)}")
+        out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<13} {escape(finding.message)}")
         if finding.remedy and finding.level is not Level.OK:
             out.print(f"{'':14}remedy: {escape(finding.remedy)}")
     findings.refuse(found)
     if strict:
-        _compare_with_list([finding.subject for finding in found if finding.level is Level.NOT_VERIFIED])
+        _refuse_unlisted(found)
 
 
-def _compare_with_list(unverified: list[str]) -> None:
+def _refuse_unlisted(found: list[Finding]) -> None:
     """What could not be verified here must be known: a new entry is a gap that opened unseen."""
-    known = {line.split()[0] for line in NOT_VERIFIED.read_text().splitlines() if line and not line.startswith("#")}
-    unknown = sorted(set(unverified) - known)
-    if unknown:
+    if not NOT_VERIFIED.exists():
+        raise MissingFileError(f"there is no {NOT_VERIFIED}", remedy="restore it from git")
+    new = findings.unlisted(found, NOT_VERIFIED.read_text())
+    if new:
         raise NotHealthyError(
-            f"not verified, and not in {NOT_VERIFIED}: {', '.join(unknown)}",
+            f"not verified, and not in {NOT_VERIFIED}: {', '.join(new)}",
             remedy="find out why it cannot be verified any more; list it only if that is meant to be so",
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +10,8 @@ import typer
 
 from build import console
 from build.console import out
-from build.errors import NotHealthyError
+from build.decisions.audio import decode
+from build.errors import MissingFileError, NotHealthyError
 
 app = console.app("Speak a sentence through the proxy into a file.")
 SENTENCE = "Hello. This release was built from a commit, proved that it can speak, and went live."
@@ -37,11 +36,17 @@ def hello(
         ) from None
     if not answer.ok:
         raise NotHealthyError(f"{url} answered {answer.status_code}", detail=answer.text[:2000])
-    with wave.open(io.BytesIO(answer.content)) as sound:
-        seconds = sound.getnframes() / sound.getframerate()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(answer.content)
-    out.print(f"spoke {seconds:.1f} s into [bold]{file}[/bold] (release {answer.headers.get('X-Release', '?')})")
+    try:
+        samples, rate = decode(answer.content)
+    except ValueError as error:
+        raise NotHealthyError(f"{url} answered with something that is no speech: {error}") from None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(answer.content)
+    except OSError as error:
+        raise MissingFileError(f"{file} cannot be written: {error.strerror}", remedy="name another --file") from None
+    release = answer.headers.get("X-Release", "?")
+    out.print(f"spoke {len(samples) / rate:.1f} s into [bold]{file}[/bold] (release {release})")
     out.print(f"\nweb page   {url}/\nAPI        {url}/v1/audio/speech   documented at {url}/docs\n")
     out.print("next: change a line in service/, commit, then")
     out.print("  uv run python -m build.images && uv run python -m build.cutover switch")

@@ -41,7 +41,7 @@ def build(
     if commit.dirty:
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     built = BuildImages(settings, engine, report, commit).run(publisher)
-    Target(settings, engine).adopt(built.image_id)
+    Target(settings, engine).adopt(built.image_id, built.proxy)
     if built.standins:
         report.note(f"stands on stand-ins for: {', '.join(built.standins)}; not fit for production")
     out.print(f"{built.reference}  {built.image_id}  in {built.seconds:.1f} s")

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from build.decisions import dotenv
-from build.decisions.colours import Colour
 from build.errors import MissingFileError, SettingsError
 
 # What Compose needs under its own name; everything else is CUTOVER_<NAME>.
@@ -53,9 +52,6 @@ class Settings(BaseModel):
     def container(self, service: str) -> str:
         """The name Compose gives a service's one container."""
         return f"{self.project}-{service}-1"
-
-    def colour_container(self, colour: Colour) -> str:
-        return self.container(colour.service)
 
     @property
     def subnet(self) -> str:
@@ -136,7 +132,7 @@ def _layers(
         name = environment_name(field)
         candidates = (
             (f"[tool.cutover] {field}", table.get(field)),
-            (f"{name} in .env", stored.get(name)),
+            (f"{name} in .env", stored.get(name) if field in ENVIRONMENT_NAMES else None),
             (f"{name} in the environment", environ.get(name) or None),
         )
         for origin, value in candidates:

@@ -10,7 +10,17 @@ local STATE = "/var/lib/haproxy/hold"
 
 local long_bytes = tonumber(os.getenv("HOLD_LONG_BYTES") or "400")
 local budget_s = tonumber(os.getenv("HOLD_BUDGET_S") or "60")
-local held = 0
+local STALE_S = 2             -- a client that leaves takes its coroutine along, without a word
+
+local waiting, tickets = {}, 0 -- ticket -> when it last looked
+
+local function held()
+  local count, now = 0, core.now().sec
+  for ticket, seen in pairs(waiting) do
+    if now - seen > STALE_S then waiting[ticket] = nil else count = count + 1 end
+  end
+  return count
+end
 
 local function saved_mode()
   local file = io.open(STATE, "r")
@@ -30,7 +40,7 @@ core.register_cli({ "hold" }, "hold [none|long|all] : the gate's mode, and how m
     end
     mode = wanted
   end
-  applet:send(mode .. " " .. held .. "\n")
+  applet:send(mode .. " " .. held() .. "\n")
 end)
 
 local function must_wait(txn, length)
@@ -41,10 +51,13 @@ core.register_action("hold", { "http-req" }, function(txn)
   -- A body of unknown length counts as long.
   local length = tonumber(txn.f:req_hdr("content-length") or "") or math.huge
   if not must_wait(txn, length) then return end
-  held = held + 1
-  local deadline = core.now().sec + budget_s
-  while must_wait(txn, length) and core.now().sec < deadline do core.msleep(POLL_MS) end
-  held = held - 1
+  tickets = tickets + 1
+  local ticket, deadline = tickets, core.now().sec + budget_s
+  while must_wait(txn, length) and core.now().sec < deadline do
+    waiting[ticket] = core.now().sec
+    core.msleep(POLL_MS)
+  end
+  waiting[ticket] = nil
   if must_wait(txn, length) then
     local reply = txn:reply({ status = 503, reason = "Service Unavailable" })
     reply:add_header("Content-Type", "application/json")

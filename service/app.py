@@ -94,6 +94,7 @@ class Service:
             "release": self.settings.release,
             "engine": about.engine,
             "device": about.device,
+            "sample_rate": self.engine.sample_rate if about.device else None,
             "requests": self.traffic.requests,
             "streams": len(self.traffic.streams),
             "jobs": self.scheduler.jobs,

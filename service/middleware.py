@@ -146,11 +146,12 @@ class BodyLimit:
         headers = dict(scope["headers"])
         announced = headers.get(b"content-length", b"0")
         refused = announced.isdigit() and int(announced) > self.limit
-        seen = 0
+        seen, ended = 0, False
 
         async def limited() -> Message:
-            nonlocal seen, refused
+            nonlocal seen, refused, ended
             message = await receive()
+            ended = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             refused = refused or seen > self.limit
             # To the application it looks as if the client had left; what it makes of that is not sent.
@@ -167,7 +168,7 @@ class BodyLimit:
                 if not refused:
                     raise
         if refused:
-            if seen or b"expect" not in headers:  # a client with Expect waits to be asked for its body
+            if (seen or b"expect" not in headers) and not ended:  # a client with Expect waits to be asked for its body
                 await _linger(receive, seen)
             refusal = TooLargeError(f"the body is over {self.limit} bytes, the most that is taken")
             await respond(refusal)(scope, receive, send)

@@ -64,10 +64,6 @@ class Verdict:
     measures: Measures | None
     faults: tuple[str, ...]
 
-    @property
-    def passed(self) -> bool:
-        return not self.faults
-
 
 def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
     """A mono 16-bit PCM WAV as floats in [-1, 1), shape (samples,), and its rate in Hz.
@@ -83,6 +79,8 @@ def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
             frames = reader.readframes(declared)
     except (wave.Error, EOFError) as error:
         raise ValueError(f"no WAV: {error}") from None
+    if rate <= 0:
+        raise ValueError(f"a sample rate of {rate} Hz")
     if len(frames) != 2 * declared:
         raise ValueError(f"truncated: {len(frames) // 2} of {declared} samples")
     return np.frombuffer(frames, "<i2").astype(np.float32) / np.float32(32768), rate

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from build.decisions.history import Release
+from build.errors import ProxyError
 
 
 class Colour(StrEnum):
@@ -49,23 +50,24 @@ class ColourFacts:
     sessions: int = 0
     phase: str = ""
 
-    @property
-    def running(self) -> bool:
-        return self.container == "running"
-
 
 Stack = dict[Colour, ColourFacts]
 
 
 def live(stack: Stack) -> Colour | None:
-    """The colour that new requests go to: ready in the proxy, with a container. None before the first release.
+    """The colour that new requests go to: ready in the proxy, with a container, even one that crashes just now.
+
+    None before the first release.
 
     Raises:
-        ValueError: both are in rotation, so a cutover was cut off between its two commands; neither may be assumed.
+        ProxyError: both are in rotation, as a cutover leaves them that was killed between two commands.
     """
-    in_rotation = [colour for colour, facts in stack.items() if facts.admin == "ready" and facts.running]
+    in_rotation = [colour for colour, facts in stack.items() if facts.admin == "ready" and facts.container != "absent"]
     if len(in_rotation) > 1:
-        raise ValueError("both colours are in rotation")
+        raise ProxyError(
+            "both colours are in rotation, and the journal tells of no cutover that left them so",
+            remedy="take one out: `docker exec` into the proxy, `proxyctl change 'set server app/green-1 state maint'`",
+        )
     return in_rotation[0] if in_rotation else None
 
 

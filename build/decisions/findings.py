@@ -138,7 +138,7 @@ def network(facts: HostFacts) -> list[Finding]:
                 "subnet",
                 Level.PROBLEM,
                 f"{facts.subnet} overlaps {facts.subnet_overlaps}",
-                "set subnet_prefix in pyproject.toml [tool.cutover] to three free octets, such as 10.201.7",
+                "choose three free octets: `SUBNET_PREFIX=10.201.7 make up`",
                 PortTakenError,
             )
         )
@@ -155,13 +155,19 @@ def gpu(facts: HostFacts) -> list[Finding]:
 
 
 def origins(facts: HostFacts) -> list[Finding]:
-    """Whether images here rest on stand-ins."""
+    """Whether images here rest on stand-ins, one finding for each kind."""
     if not facts.standins:
         return [Finding("origins", Level.OK, "no stand-in images on this host")]
-    names = ", ".join(facts.standins)
     return [
-        Finding("origins", Level.NOT_VERIFIED, f"stand-ins in use: {names}; the genuine upstream images were not tried")
+        Finding(f"standin:{kind}", Level.NOT_VERIFIED, "a stand-in is in use; the genuine upstream was not tried")
+        for kind in facts.standins
     ]
+
+
+def unlisted(found: list[Finding], known: str) -> list[str]:
+    """Subjects that are not verified and not named by the first word of a line of `known` (`#` begins a comment)."""
+    listed = {line.split()[0] for line in known.splitlines() if line.strip() and not line.startswith("#")}
+    return [each.subject for each in found if each.level is Level.NOT_VERIFIED and each.subject not in listed]
 
 
 def evaluate(facts: HostFacts, *, needed_bytes: int) -> list[Finding]:

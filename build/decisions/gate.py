@@ -43,9 +43,14 @@ class Result:
         return {**asdict(self), "faults": list(self.faults)}
 
 
-def judge(text: str, exit_code: int, wav: bytes, error: str, took_s: float) -> Result:
-    """Judges what the candidate answered to `text`; a refusal or a crash is a fault like any other."""
+def judge(
+    text: str, exit_code: int, wav: bytes, error: str, *, took_s: float, sample_rate: int | None = None
+) -> Result:
+    """Judges what the candidate answered to `text`; a refusal or a crash is a fault like any other.
+
+    `sample_rate` is what the release says of itself, in Hz; None leaves it open.
+    """
     if exit_code:
         return Result(text, took_s, None, (f"no audio: {error or f'exit code {exit_code}'}",))
-    verdict = judge_audio(text, wav, Expectation())
+    verdict = judge_audio(text, wav, Expectation(sample_rate=sample_rate))
     return Result(text, took_s, verdict.measures, verdict.faults)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from docker.models.containers import Container
 
 from build.decisions.colours import Colour
 from build.decisions.drain import Load
 from build.decisions.history import Release
+from build.decisions.names import RELEASE_LABEL
 from build.decisions.warmup import Look
 from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 
-REVISION = "ai.glm-tts.release"
+STATUS_TIMEOUT_S = 5
+TIMED_OUT = 124  # of timeout(1)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Status:
     requests: int | None = None
     streams: int = 0
     jobs: int = 0
+    sample_rate: int | None = None
     error: str = ""
 
 
@@ -45,15 +49,16 @@ class ColourContainer:
         if container is None:
             return None
         # The reference it was created by is what .env must name for Compose to see no difference.
-        return Release(container.labels.get(REVISION, "unknown"), _reference(container))
+        return Release(container.labels.get(RELEASE_LABEL, "unknown"), _reference(container))
 
     def status(self) -> Status:
         """The service's own word; an empty one when it does not answer (yet)."""
-        answer = self._exec("service.control", "status")
-        if answer.exit_code:
-            return Status(error=answer.error)
-        said = json.loads(answer.stdout)
-        return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
+        try:
+            answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
+            said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
+            return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
+        except (CommandFailedError, ValueError, AttributeError) as error:
+            return Status(error=str(error))
 
     def look(self, at: float) -> Look:
         """The container and the service in it, at a moment of the caller's clock (seconds)."""
@@ -71,9 +76,12 @@ class ColourContainer:
         status = self.status()
         return Load(sessions, queued, status.requests, status.streams, status.jobs)
 
-    def speak(self, text: str) -> Answer:
+    def speak(self, text: str, timeout_s: float) -> Answer:
         """One synthesis by the service itself, asked from inside the container: a WAV on stdout."""
-        return self._exec("service.probe", "speak", "--text", text)
+        answer = self._exec(timeout_s, "service.probe", "speak", "--text", text)
+        if answer.exit_code == TIMED_OUT:
+            return Answer(TIMED_OUT, b"", f"no answer within {timeout_s:.0f} s".encode())
+        return answer
 
     def set_cpu_weight(self, weight: int) -> None:
         """The container's weight against others when processors are short; Docker's default is 1024.
@@ -101,8 +109,9 @@ class ColourContainer:
         self._engine.remove(container)
         return logs
 
-    def _exec(self, module: str, *args: str) -> Answer:
-        return self._engine.execute(self.name, ["python", "-m", module, *args])
+    def _exec(self, timeout_s: float, module: str, *args: str) -> Answer:
+        # The engine sets no bound on an exec, so one is set inside.
+        return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
 
 
 def _reference(container: Container) -> str:

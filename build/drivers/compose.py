@@ -43,10 +43,10 @@ class Compose:
         if not self.env_file.exists() or self.env_file.read_text() != text:
             files.replace(self.env_file, text)
 
-    def up(self, *services: str, recreate: bool = False) -> None:
+    def up(self, *services: str) -> None:
         """Creates and starts exactly these services; those that run as described are left alone."""
         with _explained():
-            self._cli.compose.up(list(services), detach=True, quiet=True, force_recreate=recreate, no_build=True)
+            self._cli.compose.up(list(services), detach=True, quiet=True, no_build=True)
 
     def check(self) -> None:
         """Raises CommandFailedError when compose.yaml with this .env is not valid."""

@@ -12,13 +12,11 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
-from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import ReadTimeout
+from requests.exceptions import RequestException
 
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
-STANDIN_LABEL = "ai.glm-tts.standin"
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,12 @@ def explained() -> Iterator[None]:
     """Turns a daemon that is away into the error that says what to do; other API errors keep their own words."""
     try:
         yield
-    except (NoConnection, ReadTimeout) as error:
+    except APIError as error:  # first: it is one of requests' too
+        raise CommandFailedError(f"Docker refused: {error.explanation or error}") from None
+    except (RequestException, OSError) as error:
         raise EngineUnreachableError(
             f"the Docker daemon does not answer: {error}", remedy="run `scripts/bootstrap`"
         ) from None
-    except APIError as error:
-        raise CommandFailedError(f"Docker refused: {error.explanation or error}") from None
     except DockerException as error:
         raise EngineUnreachableError(
             f"the Docker daemon cannot be reached: {error}",
@@ -68,7 +66,7 @@ class Engine:
     @cached_property
     def client(self) -> docker.DockerClient:
         with explained():
-            return docker.from_env(timeout=API_TIMEOUT_S)
+            return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True)
 
     def info(self) -> dict[str, object]:
         with explained():
@@ -81,12 +79,6 @@ class Engine:
                 return self.client.containers.get(name)
             except NotFound:
                 return None
-
-    def containers(self, label: str) -> list[Container]:
-        """All containers, running or not, that carry `key=value`."""
-        with explained():
-            found: list[Container] = self.client.containers.list(all=True, filters={"label": label})
-            return found
 
     def image(self, reference: str) -> Image | None:
         """The image of that name, tag, digest or ID if it is on the engine."""
@@ -112,7 +104,9 @@ class Engine:
             api, target = self.client.api, self.client.containers.get(container)
             started = api.exec_create(target.id, list(argv))["Id"]
             stdout, stderr = api.exec_start(started, demux=True)
-            return Answer(api.exec_inspect(started)["ExitCode"], stdout or b"", stderr or b"")
+            code = api.exec_inspect(started)["ExitCode"]
+        # No code: the container ended under the command.
+        return Answer(1 if code is None else code, stdout or b"", stderr or b"")
 
     def logs(self, container: Container, lines: int = 30) -> str:
         """The newest lines of a container's log."""

@@ -39,7 +39,7 @@ class Commit:
 
 
 def _git(root: Path, *args: str, env: dict[str, str] | None = None) -> str:
-    return command.run(["git", *args], cwd=root, env=env).decode().strip()
+    return command.run(["git", *args], cwd=root, env=env).decode().rstrip("\n")
 
 
 def _maybe(root: Path, *args: str) -> str:
@@ -72,6 +72,11 @@ def read(root: Path) -> Commit:
         source=_public_url(_maybe(root, "remote", "get-url", "origin")),
         tree=_working_tree(root) if dirty else _git(root, "rev-parse", "HEAD^{tree}"),
     )
+
+
+def commit_of(root: Path, name: str) -> str:
+    """The full SHA of whatever git knows by that name (a short SHA, a tag, HEAD~1); empty when it knows none."""
+    return _maybe(root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
 
 
 def _working_tree(root: Path) -> str:

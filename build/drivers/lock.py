@@ -19,6 +19,7 @@ from build.errors import LockHeldError
 
 LABEL = "ai.glm-tts.lock."
 CONFLICT = 409
+ASLEEP = ["tini", "--", "sleep", "infinity"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class Owner:
 
 
 def _host() -> str:
-    # The boot is part of it: after a restart every old owner is gone, whatever its pid.
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{socket.gethostname()}/{boot.read_text()[:8] if boot.exists() else ''}"
+    # What a pid means is part of it: after a restart, or in another container, it names another process or none.
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if not boot.exists():
+        return socket.gethostname()
+    return f"{socket.gethostname()}/{boot.read_text()[:8]}/{namespace.readlink()}"
 
 
 def _started(pid: str) -> str:
@@ -72,7 +75,7 @@ class Lock:
 
     @contextmanager
     def held(self, image: str, what: str) -> Iterator[None]:
-        """Holds the lock for the block. `image` is any image of the engine; its container is never started.
+        """Holds the lock for the block. `image` is the proxy's: its container sleeps, so that no prune removes it.
 
         Raises:
             LockHeldError: somebody else has it; the message says who, since when and for what.
@@ -90,10 +93,15 @@ class Lock:
         for _ in range(2):
             with explained():
                 try:
-                    return self._engine.client.containers.create(image, ["true"], name=self.name, labels=labels)
+                    container = self._engine.client.containers.create(
+                        image, entrypoint=ASLEEP, name=self.name, labels=labels, network_mode="none"
+                    )
                 except APIError as error:
                     if error.status_code != CONFLICT:
                         raise
+                else:
+                    container.start()
+                    return container
             self._remove_stale()
         raise self._held()
 

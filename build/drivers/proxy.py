@@ -94,6 +94,14 @@ class Proxy:
         """Puts a server into or out of rotation, and saves that."""
         self._change(f"set server {BACKEND}/{server} state {admin}")
 
+    def demand_check(self, server: str) -> None:
+        """Takes a server for down until a health check has really passed; it gets no new request meanwhile.
+
+        HAProxy takes a server that leaves maint for up, and shows the result of a check from its earlier life.
+        """
+        self.set_admin(server, "drain")
+        self._change(f"set server {BACKEND}/{server} health down")
+
     def shutdown_sessions(self, server: str) -> None:
         """Closes what is still open on a server: event streams of browser tabs, by then."""
         self._change(f"shutdown sessions server {BACKEND}/{server}")
@@ -115,7 +123,9 @@ class Proxy:
 
 def _table(lines: list[str], head: str, separator: str) -> Iterator[dict[str, str]]:
     """The rows of one answer among several: from the line that starts with `head` to the next empty line."""
-    start = next(number for number, line in enumerate(lines) if line.startswith(head))
+    start = next((number for number, line in enumerate(lines) if line.startswith(head)), None)
+    if start is None:
+        raise ProxyError(f"the proxy's answer has no table {head!r}")
     end = next((number for number in range(start, len(lines)) if not lines[number].strip()), len(lines))
     body = [lines[start].removeprefix("# "), *lines[start + 1 : end]]
     return iter(csv.DictReader(body, delimiter=separator))

@@ -8,24 +8,29 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from docker.models.images import Image
 
+from build.decisions.names import (
+    CHANNEL_REPOSITORY,
+    FLAVOUR_LABEL,
+    PROXY_REPOSITORY,
+    RELEASE_LABEL,
+    STANDIN_LABEL,
+    app_repository,
+    base_repository,
+)
 from build.drivers import buildx, git
 from build.drivers.buildx import Recipe
-from build.drivers.engine import STANDIN_LABEL, Engine
+from build.drivers.engine import Engine
 from build.drivers.git import Commit
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures.publish import Publisher
 from build.procedures.report import Report
 from build.settings import Settings
 
-RELEASE_LABEL = "ai.glm-tts.release"
 OCI = "org.opencontainers.image."
-PROXY = "glm-tts-proxy"
-CHANNEL = "standin/conda-channel"
 CONDA_LOCK = "locks/conda-forge-linux-64.lock"
 
 # The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.
@@ -44,10 +49,6 @@ PEAK_GB = {"slim": 4.0, "cuda": 20.0}
 def peak_bytes(settings: Settings) -> int:
     """Free disk that a build demands before it begins."""
     return int((PEAK_GB[settings.flavour] if settings.free_gb is None else settings.free_gb) * 10**9)
-
-
-def app_repository(flavour: str) -> str:
-    return f"glm-tts-{flavour}"
 
 
 def base_inputs(flavour: str) -> tuple[str, ...]:
@@ -71,6 +72,7 @@ class Built:
     reference: str
     image_id: str
     base: str
+    proxy: str
     pushed: str
     standins: tuple[str, ...]
     seconds: float
@@ -90,7 +92,7 @@ class BuildImages:
         """Builds what changed and returns what came of it; with a publisher, base and app end in its registry."""
         began = time.monotonic()
         upstream = self._upstreams()
-        self._proxy(upstream["OS_IMAGE"])
+        proxy = self._proxy(upstream["OS_IMAGE"])
         base = self._base(upstream)
         if publisher:
             # A pushed base is named by digest; BuildKit cannot build FROM a local image's ID, so there its tag must do.
@@ -100,6 +102,7 @@ class BuildImages:
             reference=app.reference,
             image_id=str(app.image.id),
             base=base.reference,
+            proxy=proxy.reference,
             pushed=publisher.push(app.image, app.reference) if publisher else "",
             standins=_standins(app.image),
             seconds=time.monotonic() - began,
@@ -121,7 +124,7 @@ class BuildImages:
 
     def _proxy(self, os_image: Named) -> Named:
         recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
-        return self._build_once(PROXY, PROXY_INPUTS, [os_image], recipe)
+        return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
     def _base(self, upstream: dict[str, Named]) -> Named:
         inputs = self._present(base_inputs(self._flavour))
@@ -137,9 +140,9 @@ class BuildImages:
             target=self._flavour,
             args={name: parent.reference for name, parent in upstream.items()},
             contexts=contexts,
-            labels={STANDIN_LABEL: ",".join(standins), "ai.glm-tts.flavour": self._flavour},
+            labels={STANDIN_LABEL: ",".join(standins), FLAVOUR_LABEL: self._flavour},
         )
-        return self._build_once(f"glm-tts-base-{self._flavour}", inputs, parents, recipe)
+        return self._build_once(base_repository(self._flavour), inputs, parents, recipe)
 
     def _channel(self, os_image: Named) -> Named:
         self._report.note(f"the repository has no {CONDA_LOCK}; a channel of our own making stands in for conda-forge")
@@ -149,7 +152,7 @@ class BuildImages:
             args={"OS_IMAGE": os_image.reference},
             labels={STANDIN_LABEL: "conda"},
         )
-        return self._build_once(CHANNEL, CHANNEL_INPUTS, [os_image], recipe)
+        return self._build_once(CHANNEL_REPOSITORY, CHANNEL_INPUTS, [os_image], recipe)
 
     def _app(self, base: Named) -> Named:
         commit = self._commit
@@ -158,11 +161,12 @@ class BuildImages:
             OCI + "revision": commit.sha,
             OCI + "source": commit.source,
             OCI + "version": commit.tag or commit.release,
-            OCI + "created": datetime.now(UTC).isoformat("T", "seconds"),
+            # The commit's time, not the build's: building a commit again gives the same image.
+            OCI + "created": commit.committed,
             OCI + "base.name": base.reference,
             OCI + "base.digest": base.reference.partition("@")[2] or str(base.image.id),
             RELEASE_LABEL: commit.release,
-            "ai.glm-tts.flavour": self._flavour,
+            FLAVOUR_LABEL: self._flavour,
             "ai.glm-tts.triggered-by": os.environ.get("GITHUB_ACTOR", ""),
             STANDIN_LABEL: ",".join(_standins(base.image)),
         }

@@ -6,8 +6,9 @@ import ipaddress
 import os
 
 from build.decisions.findings import HostFacts
+from build.decisions.names import STANDIN_LABEL
 from build.drivers import command, host
-from build.drivers.engine import STANDIN_LABEL, Engine, explained
+from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.settings import Settings
 

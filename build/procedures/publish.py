@@ -5,7 +5,8 @@ from __future__ import annotations
 from docker.errors import APIError
 from docker.models.images import Image
 
-from build.drivers.engine import STANDIN_LABEL, Engine, explained
+from build.decisions.names import STANDIN_LABEL
+from build.drivers.engine import Engine, explained
 from build.drivers.git import Commit
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.procedures.report import Report

@@ -7,10 +7,10 @@ import re
 from docker.models.images import Image
 
 from build.decisions.history import Release
+from build.decisions.names import RELEASE_LABEL, app_repository
 from build.drivers import git
 from build.drivers.engine import Engine, explained
 from build.errors import ImageNotFoundError
-from build.procedures.build_images import RELEASE_LABEL, app_repository
 from build.procedures.report import Report
 from build.settings import Settings
 
@@ -20,8 +20,8 @@ SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 def resolve(settings: Settings, engine: Engine, report: Report, reference: str | None) -> Release:
     """The release that `reference` names; without one, that of the clone's HEAD (or of its dirty tree).
 
-    A reference is a full or short commit SHA, an image name with tag or digest, or an image ID. What is
-    not on the engine is pulled, before any lock is taken.
+    A reference is a commit as git knows it (a SHA, a tag, HEAD~1), an image name with tag or digest, or an image ID.
+    What is not on the engine is pulled, before any lock is taken.
 
     Raises:
         ImageNotFoundError: there is no such image, or it is none of this project's.
@@ -43,18 +43,20 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
 
 
 def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
-    if not SHA.fullmatch(wanted):
+    repository = app_repository(settings.flavour)
+    known = git.commit_of(settings.root, wanted) or wanted
+    if not SHA.fullmatch(known):
         return engine.image(wanted)
-    sha, dirty, _ = wanted.partition("-dirty")
+    sha, dirty, _ = known.partition("-dirty")
     found = {
         image.id: image
-        for image in engine.images(app_repository(settings.flavour))
+        for image in engine.images(repository)
         for tag in image.tags
         if (name := tag.rpartition(":")[2]).startswith(sha) and name.endswith("-dirty") == bool(dirty)
     }
     if len(found) > 1:
         raise ImageNotFoundError(f"{wanted} fits {len(found)} images", remedy="give more digits of the commit")
-    return next(iter(found.values()), None)
+    return next(iter(found.values()), None) or engine.image(wanted)
 
 
 def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
@@ -68,7 +70,8 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
 
 
 def _immutable(image: Image, wanted: str) -> str:
-    """`repo@digest` when the image came from or went to a registry under the name asked for, else its ID."""
+    """`repo@digest` when the image is known to a registry, the one asked for if there are several; else its ID."""
     digests: list[str] = image.attrs.get("RepoDigests") or []
     repository = wanted.partition("@")[0]
-    return next((digest for digest in digests if digest.partition("@")[0] in repository), str(image.id))
+    asked_for = [digest for digest in digests if digest.partition("@")[0] == repository]
+    return next(iter(asked_for or digests), str(image.id))

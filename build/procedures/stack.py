@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from build.decisions import findings
-from build.errors import ImageNotFoundError
+from build.errors import ImageNotFoundError, SettingsError
 from build.procedures.host import host_facts
 from build.procedures.report import Report
 from build.procedures.target import Target
 
 
 def ensure_up(target: Target, report: Report) -> None:
-    """Starts the proxy and the state container where they do not run; leaves running ones alone."""
+    """Starts the proxy and the state container where they do not run; leaves running ones alone.
+
+    Raises:
+        SettingsError: the proxy is there, but at another port or subnet than the settings ask for.
+    """
+    asked, there = (target.settings.port, target.settings.subnet_prefix), target.place
+    if asked != there:
+        raise SettingsError(
+            "the stack is at port {} in {}.0/24, and now port {} in {}.0/24 is asked for".format(*there, *asked),
+            remedy="leave PORT and SUBNET_PREFIX as they were; or `make down`, then `make up` with the new ones",
+        )
     missing = [service for service in ("proxy", "state") if not target.running(service)]
     if not missing:
         return

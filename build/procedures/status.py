@@ -47,12 +47,12 @@ def read(target: Target) -> Status:
     stack = target.survey(ask_service=True)
     past = target.history()
     warnings = []
-    live = None
-    try:
-        live = target.live(stack)
-    except ValueError as error:
-        warnings.append(f"{error}: the next switch settles it")
+    live = target.live_or_none(stack)
+    if sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values()) > 1:
+        warnings.append("both colours are in rotation: a cutover was cut off, and the next one settles it")
     proxy_running = target.running("proxy")
+    if proxy_running and not target.running("state"):
+        warnings.append("the state container does not run, so nothing is known of the past: `docker compose up -d`")
     if proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but the proxy's health checks fail on it")
     release = stack[live].release if live else None

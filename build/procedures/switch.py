@@ -1,4 +1,4 @@
-"""The cutover: bring a release up in the idle colour, have it speak, move the traffic, let the old colour finish."""
+"""One switch: bring a release up in the idle colour, have it speak, move the traffic, let the old colour finish."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 from build.decisions import drain, gate
 from build.decisions.colours import Colour, Stack
 from build.decisions.drain import Drained
-from build.decisions.history import Event, Release, in_progress
+from build.decisions.history import Event, Release
 from build.decisions.machine import ENDS, Remedy, State, Step, next_step
 from build.decisions.warmup import Look, Outcome, Warmup
 from build.errors import (
     CandidateExitedError,
     CandidateStalledError,
+    CommandFailedError,
     DrainError,
     GateRefusedError,
+    ImageNotFoundError,
     LineError,
     PreflightError,
     ProxyError,
@@ -32,9 +34,19 @@ CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
 
 
 class Switch:
-    """One cutover to one release; `run` is the story, the methods named after the machine's steps are its chapters."""
+    """One cutover to one release; the methods named after the machine's steps are its chapters."""
 
-    def __init__(self, target: Target, report: Report, release: Release, *, kind: str, identity: str = "") -> None:
+    def __init__(
+        self,
+        target: Target,
+        report: Report,
+        release: Release,
+        *,
+        kind: str,
+        idle: Colour,
+        live: Colour | None,
+        identity: str = "",
+    ) -> None:
         self._target = target
         self._settings = target.settings
         self._report = report
@@ -42,58 +54,11 @@ class Switch:
         self._release = release
         self._kind = kind
         self._id = identity or secrets.token_hex(4)
-
-    def run(self) -> None:
-        """Makes the release live, or leaves everything as it was and says why."""
-        target = self._target
-        with target.lock.held(target.proxy_image, f"{self._kind} to {self._release}"):
-            self._settle()
-            stack = target.survey()
-            live = target.live(stack)
-            self._take_places(live.other if live else Colour.BLUE, live)
-            self._begin(stack)
-            self._walk(State.PULLED)
-
-    def _settle(self) -> None:
-        """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up.
-
-        The candidate of the latter is out of rotation and makes way when this cutover starts its own.
-        """
-        left = in_progress(self._target.history())
-        if left is None:
-            return
-        if left.state is State.SWITCHED or left.step == "switch":
-            self._report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
-            unfinished = Switch(self._target, self._report, left.release, kind=left.kind, identity=left.id)
-            colour = Colour(left.colour)
-            unfinished._take_places(colour, colour.other if left.previous else None)
-            unfinished._walk(left.state)
-        else:
-            self._report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
-            self._target.journal.append(cutover=left.id, event=Event.END, state=State.FAILED)
-
-    def _take_places(self, idle: Colour, live: Colour | None) -> None:
         self._idle, self._live = idle, live
-        self._candidate = self._target.colours[idle]
+        self._candidate = target.colours[idle]
 
-    def _walk(self, state: State) -> None:
-        """Step by step through the machine; intent before each act, outcome after."""
-        while step := next_step(state):
-            self._journal(Event.INTENT, step=step.name)
-            try:
-                facts = self._act(step)()
-            except BaseException as error:
-                self._recover(step, error)
-                raise
-            state = step.ends
-            self._journal(Event.DONE, step=step.name, state=state, facts=facts or {})
-        self._journal(Event.END, state=state)
-
-    def _act(self, step: Step) -> Callable[[], dict[str, Any] | None]:
-        act: Callable[[], dict[str, Any] | None] = getattr(self, f"_{step.name}")
-        return act
-
-    def _begin(self, stack: Stack) -> None:
+    def begin(self, stack: Stack) -> None:
+        """Journals what this cutover is about to do."""
         previous = stack[self._live].release if self._live else None
         self._journal(
             Event.BEGIN,
@@ -103,16 +68,34 @@ class Switch:
             previous=asdict(previous) if previous else None,
         )
 
+    def walk(self, state: State) -> None:
+        """Step by step through the machine from `state`; intent before each act, outcome after."""
+        while step := next_step(state):
+            try:
+                self._journal(Event.INTENT, step=step.name)
+                facts = self._act(step)()
+                self._journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
+            except BaseException as error:
+                self._recover(step, error)
+                raise
+            state = step.ends
+        self._journal(Event.END, state=state)
+
+    def _act(self, step: Step) -> Callable[[], dict[str, Any] | None]:
+        act: Callable[[], dict[str, Any] | None] = getattr(self, f"_{step.name}")
+        return act
+
     # The steps, in order.
 
     def _preflight(self) -> None:
-        target = self._target
-        servers = target.proxy.servers()
-        if self._idle.server not in servers:
-            raise PreflightError(
-                f"the proxy knows no server {self._idle.server}",
-                remedy="it runs a foreign haproxy.cfg: make down && make up",
+        target, servers = self._target, self._target.proxy.servers()
+        if target.engine.image(self._release.image) is None:
+            raise ImageNotFoundError(
+                f"the image of {self._release} is not on the engine any more ({self._release.image})",
+                remedy="pull it, or build it from its commit and name it",
             )
+        if self._idle.server not in servers:
+            raise PreflightError(f"the proxy knows no server {self._idle.server}", remedy="`make down`, then `make up`")
         idle = servers[self._idle.server]
         unfinished = self._candidate.load(idle.sessions, idle.queued).work if idle.sessions else 0
         if unfinished:
@@ -129,8 +112,16 @@ class Switch:
         self._report.step(f"starting {self._release} in {self._idle}")
         # Out of rotation before it exists: whatever an earlier run left, it gets no request until it is verified.
         self._target.proxy.set_admin(self._idle.server, "maint")
+        self._candidate.stop(STOP_GRACE_S)
         self._candidate.remove()
+        self._target.refresh_env(self._live, **{self._idle.value: self._release.image})
         self._target.compose.up(self._idle.service)
+        started = self._candidate.release()
+        if started != self._release:
+            raise CommandFailedError(
+                f"Compose started {started} in {self._idle}, not {self._release}: .env was changed meanwhile",
+                remedy="let nothing else run `docker compose` or write .env during a cutover; then switch again",
+            )
         self._candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
     def _warm(self) -> dict[str, Any]:
@@ -170,11 +161,13 @@ class Switch:
     def _verify(self) -> dict[str, Any]:
         self._report.step(f"gate: {self._settings.gate_syntheses} sentences spoken by the candidate")
         self._candidate.set_cpu_weight(SERVING_WEIGHT)
+        rate = self._candidate.status().sample_rate
         results = []
         for text in gate.sentences(self._settings.gate_syntheses):
             began = self._clock.now()
-            answer = self._candidate.speak(text)
-            result = gate.judge(text, answer.exit_code, answer.stdout, answer.error, self._clock.now() - began)
+            answer = self._candidate.speak(text, self._settings.gate_timeout_s)
+            took_s = self._clock.now() - began
+            result = gate.judge(text, answer.exit_code, answer.stdout, answer.error, took_s=took_s, sample_rate=rate)
             results.append(result)
             self._report.note(str(result))
         faults = [f"“{result.text}”: {fault}" for result in results for fault in result.faults]
@@ -186,64 +179,91 @@ class Switch:
         return {"gate": [result.facts() for result in results]}
 
     def _switch(self) -> None:
-        proxy, candidate, live = self._target.proxy, self._idle.server, self._live
-        self._report.step(f"traffic: {live or 'nothing'} -> {self._idle}")
-        proxy.set_admin(candidate, "ready")
-        self._until_usable(candidate)
-        if live:
-            proxy.set_admin(live.server, "drain")
-        self._target.refresh_env(self._idle)
+        proxy = self._target.proxy
+        self._report.step(f"traffic: {self._live or 'nothing'} -> {self._idle}")
+        proxy.demand_check(self._idle.server)
+        self._until_seen_healthy()
+        proxy.set_admin(self._idle.server, "ready")
+        proxy.set_admin(self._idle.other.server, "drain" if self._live else "maint")
 
-    def _until_usable(self, server: str) -> None:
-        """Waits until the proxy itself has seen the server healthy: it starts as up before its first check."""
-        began = self._clock.now()
+    def _until_seen_healthy(self) -> None:
+        """Waits for a health check by the proxy itself: it reaches the candidate by another way than the gate did."""
+        server, began = self._idle.server, self._clock.now()
         for now in self._clock.polls(0.05):
             seen = self._target.proxy.servers()[server]
-            if seen.usable and seen.check.startswith("L7OK"):
+            if seen.up:
                 return
             if now - began > PROXY_NOTICES_S:
-                raise ProxyError(f"the proxy does not see {server} healthy (last check: {seen.check or 'none'})")
+                raise ProxyError(
+                    f"the proxy does not see {server} healthy (last check: {seen.check or 'none'})",
+                    remedy="the candidate answers inside its container only: see what address it listens on",
+                )
 
     def _retire(self) -> dict[str, Any]:
+        self._target.refresh_env(self._idle)
         if not self._live:
             return {}
-        old, proxy = self._target.colours[self._live], self._target.proxy
-        self._report.step(f"draining {self._live}")
+        old, proxy = self._live, self._target.proxy
+        self._report.step(f"draining {old}")
+        began, half_s = self._clock.now(), self._settings.drain_timeout_s / 2
+        # Web tabs, which a cookie binds, go on being served in drain, and move on in maint.
+        self._until_empty(old, half_s)
+        proxy.set_admin(old.server, "maint")
+        left = self._until_empty(old, half_s)
+        if left:
+            raise DrainError(
+                f"{old} still has {left} requests after {self._clock.now() - began:.0f} s; "
+                f"{self._release} is live in {self._idle} and gets all new ones",
+                remedy=f"`docker stop` {self._target.colours[old].name} once they are done, or raise drain_timeout_s",
+            )
+        proxy.shutdown_sessions(old.server)
+        self._target.colours[old].stop(STOP_GRACE_S)
+        return {"drain_s": round(self._clock.now() - began, 2)}
+
+    def _until_empty(self, colour: Colour, budget_s: float) -> int:
+        """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent."""
         began = self._clock.now()
         for now in self._clock.polls():
-            seen = proxy.servers()[self._live.server]
-            load = old.load(seen.sessions, seen.queued)
-            verdict = drain.judge(load, now - began, self._settings.drain_timeout_s)
-            if verdict is Drained.OVER_BUDGET:
-                raise DrainError(
-                    f"{self._live} still has {load.work} requests after {now - began:.0f} s; "
-                    f"{self._release} is live in {self._idle} and gets all new ones",
-                    remedy=f"wait and `docker stop` {old.name}, or raise drain_timeout_s",
-                )
-            if verdict is Drained.EMPTY:
-                break
-        # Clients that a cookie binds would still be served in drain; maint sends them on.
-        proxy.set_admin(self._live.server, "maint")
-        proxy.shutdown_sessions(self._live.server)
-        old.stop(STOP_GRACE_S)
-        return {"drain_s": round(self._clock.now() - began, 2)}
+            seen = self._target.proxy.servers()[colour.server]
+            load = self._target.colours[colour].load(seen.sessions, seen.queued)
+            verdict = drain.judge(load, now - began, budget_s)
+            if verdict is not Drained.BUSY:
+                return load.work
+        raise AssertionError("a clock never ends")
 
     # What a failure calls for.
 
     def _recover(self, step: Step, error: BaseException) -> None:
-        """Undoes what the machine says must be undone, and journals how it ended."""
-        logs = ""
-        if step.on_failure is Remedy.RETURN and self._live:
-            self._target.proxy.set_admin(self._live.server, "ready")
+        """Undoes what the machine says must be undone, one act after the other whatever becomes of each."""
+        acts: list[Callable[[], object]] = []
+        if step.on_failure is Remedy.RETURN:
+            acts += [self._give_back, lambda: self._candidate.stop(STOP_GRACE_S)]
         if step.on_failure in {Remedy.RETURN, Remedy.DISCARD}:
-            self._target.proxy.set_admin(self._idle.server, "maint")
-            logs = self._candidate.remove()
+            acts += [lambda: self._target.proxy.set_admin(self._idle.server, "maint"), lambda: self._discard(error)]
+        if step.on_failure is not Remedy.KEEP:
+            acts.append(lambda: self._target.refresh_env(self._live))
+        said = str(error) or type(error).__name__
+        acts += [
+            lambda: self._journal(Event.FAILED, step=step.name, error=said),
+            lambda: self._journal(Event.END, state=ENDS[step.on_failure]),
+        ]
+        for act in acts:
+            try:
+                act()
+            except LineError as also:
+                self._report.note(f"and while undoing it: {also.message}")
+
+    def _give_back(self) -> None:
+        """Traffic to the old colour again; what the candidate has begun it may finish."""
+        if self._live:
+            self._target.proxy.set_admin(self._live.server, "ready")
+        self._target.proxy.set_admin(self._idle.server, "maint")
+        self._until_empty(self._idle, self._settings.drain_timeout_s)
+
+    def _discard(self, error: BaseException) -> None:
+        logs = self._candidate.remove()
         if isinstance(error, LineError) and logs and not error.detail:
             error.detail = logs
-        if step.on_failure is not Remedy.KEEP:
-            self._target.refresh_env(self._live)
-        self._journal(Event.FAILED, step=step.name, error=str(error) or type(error).__name__)
-        self._journal(Event.END, state=ENDS[step.on_failure])
 
     def _journal(self, event: Event, **facts: Any) -> None:
         self._target.journal.append(cutover=self._id, event=event, **facts)

@@ -10,17 +10,17 @@ from functools import cached_property
 from build.decisions import colours as pure
 from build.decisions import dotenv, history
 from build.decisions.colours import Colour, ColourFacts, Stack
-from build.decisions.history import Cutover, Release
+from build.decisions.history import Cutover
+from build.decisions.names import PROXY_REPOSITORY
 from build.drivers.colour import ColourContainer
 from build.drivers.compose import Compose
 from build.drivers.engine import Engine
 from build.drivers.journal import Journal
 from build.drivers.lock import Lock
 from build.drivers.proxy import Proxy, Server
-from build.errors import CommandFailedError, StateCorruptError
+from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.settings import Settings
 
-PROXY_REPOSITORY = "glm-tts-proxy"
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
@@ -57,13 +57,26 @@ class Target:
 
     @cached_property
     def proxy_image(self) -> str:
-        """What the proxy runs; the newest one built while there is none."""
+        """What the proxy runs; while there is none, what .env names for it, or the newest one built."""
         container = self.engine.container(self.settings.container("proxy"))
         if container is not None:
             image: str = container.attrs["Config"]["Image"]
             return image
+        stored = self._stored().get("PROXY_IMAGE", "")
+        if stored and self.engine.image(stored):
+            return stored
         built = self.engine.images(PROXY_REPOSITORY)
         return str(built[0].tags[0]) if built else ""
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Port and subnet prefix of the proxy that is there; those of the settings while there is none."""
+        container = self.engine.container(self.settings.container("proxy"))
+        if container is None:
+            return self.settings.port, self.settings.subnet_prefix
+        published = next(iter(container.attrs["HostConfig"]["PortBindings"].values()))[0]["HostPort"]
+        environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"])
+        return int(published), environment["SUBNET_PREFIX"]
 
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))
@@ -111,12 +124,13 @@ class Target:
             kept = stored.get(f"{colour.name}_IMAGE", "")
             images[colour] = planned.get(colour.value) or (release.image if release else kept)
         profile = live.value if live else stored.get("COMPOSE_PROFILES", "")
+        port, subnet_prefix = self.place
         self.compose.write_env(
             dotenv.render(
                 dotenv.derive(
                     project=self.settings.project,
-                    port=self.settings.port,
-                    subnet_prefix=self.settings.subnet_prefix,
+                    port=port,
+                    subnet_prefix=subnet_prefix,
                     proxy_image=self.proxy_image,
                     images=images,
                     live=Colour(profile) if profile else None,
@@ -128,22 +142,29 @@ class Target:
         path = self.compose.env_file
         return dotenv.parse(path.read_text()) if path.exists() else {}
 
-    def adopt(self, image: str) -> None:
-        """Names a fresh image for the first `up` of a clone whose target runs nothing yet; else only refreshes .env."""
-        live = self._live_or_none()
+    def adopt(self, image: str, proxy_image: str) -> None:
+        """Names fresh images for the first `up` of a clone whose target runs nothing yet; else refreshes .env as ever.
+
+        While a cutover is under way, .env is its business.
+        """
+        if self.lock.holder():
+            return
+        if self.engine.container(self.settings.container("proxy")) is None:
+            self.proxy_image = proxy_image
+        stack = self.survey()
+        live = self.live_or_none(stack)
         first = live is None and not self._stored().get("COMPOSE_PROFILES")
         self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
 
-    def live_release(self) -> Release | None:
-        """The release that is live now."""
-        stack = self.survey()
-        live = self.live(stack)
-        return stack[live].release if live else None
+    def live(self, stack: Stack) -> Colour | None:
+        """The live colour, or None before the first release (see decisions.colours.live)."""
+        return pure.live(stack)
 
-    def _live_or_none(self) -> Colour | None:
+    def live_or_none(self, stack: Stack) -> Colour | None:
+        """The same for those who only look: None also while a killed cutover has left both in rotation."""
         try:
-            return self.live(self.survey())
-        except ValueError:
+            return pure.live(stack)
+        except ProxyError:
             return None
 
     def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
@@ -163,7 +184,3 @@ class Target:
                 if now - began > timeout_s:
                     logs = self.engine.logs(container) if container else ""
                     raise CommandFailedError(f"{name} is not healthy after {timeout_s:.0f} s", detail=logs)
-
-    def live(self, stack: Stack) -> Colour | None:
-        """The live colour, or None before the first release (see decisions.colours.live)."""
-        return pure.live(stack)

@@ -66,6 +66,7 @@ def test_five_switches_and_a_rollback_lose_no_request(stack: Stack, rate: float)
         report, times = cut_over_under_load(stack, rate, "switch")
         assert_nothing_was_lost(report, times)
         assert shas[-1] in report.releases
+        assert_compose_up_changes_nothing(stack)
 
     status = stack.status()
     assert status["colours"][status["live"]]["release"]["sha"] == shas[-1]
@@ -77,9 +78,10 @@ def test_five_switches_and_a_rollback_lose_no_request(stack: Stack, rate: float)
     assert status["colours"][status["live"]]["release"]["sha"] == shas[-2]
     assert status["in_progress"] is None
     assert status["lock"] is None
+    assert_compose_up_changes_nothing(stack)
 
 
-def test_compose_up_after_a_cutover_changes_nothing(stack: Stack) -> None:
+def assert_compose_up_changes_nothing(stack: Stack) -> None:
     before = stack.containers()
     stack.compose("up", "-d")
     assert stack.containers() == before
@@ -142,7 +144,9 @@ def test_a_bad_candidate_is_refused_and_leaves_nothing(
     reference = derived(stack, name, dockerfile)
     before = stack.status()
     with hammering(stack.url, rate) as load:
-        done = stack.run("build.cutover", "switch", reference, check=False, CUTOVER_STALL_TIMEOUT_S="5")
+        # Patience is for those that load something: imports alone take seconds beside live traffic.
+        patience = {"CUTOVER_STALL_TIMEOUT_S": "5"} if name == "never-ready" else {}
+        done = stack.run("build.cutover", "switch", reference, check=False, **patience)
     print(done.stderr)
     stack.docker.images.remove(reference, force=True)
     assert done.returncode == error.exit_code
@@ -151,6 +155,7 @@ def test_a_bad_candidate_is_refused_and_leaves_nothing(
     assert load.report.failed == [], load.report.summary()
     assert set(load.report.releases) == {before["colours"][before["live"]]["release"]["sha"]}
     assert_only_the_live_colour_is_left(stack)
+    assert_compose_up_changes_nothing(stack)
 
 
 def assert_only_the_live_colour_is_left(stack: Stack) -> None:
@@ -166,8 +171,13 @@ def test_the_log_of_a_candidate_that_exits_is_shown(stack: Stack) -> None:
     assert "| no such voice" in done.stderr
 
 
-def test_a_release_without_an_image_is_refused(stack: Stack) -> None:
-    done = stack.run("build.cutover", "switch", "0123456789abcdef0123456789abcdef01234567", check=False)
+def test_a_release_without_an_image_is_refused(stack: Stack, rate: float) -> None:
+    before = stack.containers()
+    with hammering(stack.url, rate) as load:
+        wait_for("traffic", lambda: len(load.report.samples) > rate)
+        done = stack.run("build.cutover", "switch", "0123456789abcdef0123456789abcdef01234567", check=False)
+    assert load.report.failed == [], load.report.summary()
+    assert stack.containers() == before
     assert done.returncode == ImageNotFoundError.exit_code
     assert "there is no image for 0123456" in done.stderr
 
@@ -183,3 +193,25 @@ def test_of_two_switches_at_once_one_wins_and_the_other_says_who_holds_the_lock(
     assert f"(pid {first.pid})" in second.stderr
     status = stack.status()
     assert status["colours"][status["live"]]["release"]["sha"] == sha
+
+
+def test_a_cutover_killed_while_draining_is_finished_by_the_next_one(stack: Stack, rate: float) -> None:
+    stack.release("its cutover is killed")
+    with hammering(stack.url, rate / 2) as load:
+        with stack.start("build.cutover", "switch") as killed:
+            assert killed.stdout
+            for line in killed.stdout:
+                if "passed" in line:
+                    load.ask_long(streamed=False)
+                if "draining" in line:
+                    killed.kill()
+        left = stack.status()
+        assert left["in_progress"]["state"] == "switched"
+        newest = stack.release("after the killed one")
+        done = stack.run("build.cutover", "switch")
+    assert "finishing the switch to" in done.stderr
+    assert load.report.failed == [], load.report.summary()
+    status = stack.status()
+    assert status["colours"][status["live"]]["release"]["sha"] == newest
+    assert status["last_good"]["sha"] == left["in_progress"]["release"]["sha"]
+    assert (status["in_progress"], status["lock"]) == (None, None)

@@ -1,10 +1,12 @@
-"""Stands in for a colour behind the proxy: says its name, answers slowly when asked to. Runs inside a container."""
+"""Stands in for a colour behind the proxy: says its name, and waits for a sign first when asked to."""
 
 import http.server
 import os
 import socketserver
 import time
+from pathlib import Path
 
+GO_ON = Path("/tmp/go-on")  # noqa: S108 - inside a container of its own
 NAME = os.environ["NAME"].encode()
 
 
@@ -12,7 +14,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        time.sleep(float(self.headers.get("X-Slow", 0)))
+        while self.headers.get("X-Wait") and not GO_ON.exists():
+            time.sleep(0.02)
         self.send_response(200)
         self.send_header("Content-Length", str(len(NAME)))
         self.end_headers()

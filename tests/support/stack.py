@@ -55,7 +55,7 @@ def sweep(client: docker.DockerClient, only: str = "") -> None:
         if only:
             return project == only
         pid = project.removeprefix(PREFIX).partition("-")[0]
-        return project.startswith(PREFIX) and not Path("/proc", pid).exists()
+        return project.startswith(PREFIX) and pid.isdigit() and not Path("/proc", pid).exists()
 
     for container in client.containers.list(all=True):
         name = container.name or ""
@@ -156,18 +156,9 @@ class Stack:
         return found
 
     def compose(self, *args: str) -> str:
-        """A plain `docker compose` in the clone, by nothing but its .env."""
-        done = subprocess.run(
-            ["docker", "compose", *args],
-            cwd=self.root,
-            env=_without_settings(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(f"docker compose {' '.join(args)}: {done.stderr}")
-        return done.stdout
+        """A plain `docker compose` in the clone, by its .env; the project is named in case there is none yet."""
+        argv = ["docker", "compose", "--project-name", self.project, *args]
+        return command.run(argv, cwd=self.root, env=_without_settings()).decode()
 
     def container(self, service: str) -> Any:
         return self.docker.containers.get(f"{self.project}-{service}-1")
@@ -195,11 +186,8 @@ class Stack:
 def _without_settings() -> dict[str, str]:
     """The environment without anything that would set up a stack other than the clone's own."""
     ours = ("CUTOVER_", "COMPOSE_")
-    return {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(ours) and key not in {"PORT", "SUBNET_PREFIX"}
-    }
+    names = {"PORT", "SUBNET_PREFIX", "PROXY_IMAGE", "BLUE_IMAGE", "GREEN_IMAGE"}
+    return {key: value for key, value in os.environ.items() if not key.startswith(ours) and key not in names}
 
 
 def clone(into: Path) -> Path:

@@ -4,6 +4,7 @@ import pytest
 
 from build.decisions import dotenv
 from build.decisions.colours import Colour, ColourFacts, live, shares
+from build.errors import ProxyError
 
 
 def facts(admin: str = "maint", container: str = "running", rate: int = 0) -> ColourFacts:
@@ -20,8 +21,12 @@ def test_live_is_the_colour_in_rotation_with_a_running_container() -> None:
     assert live(stack(facts("ready", container="absent"), facts("maint"))) is None
 
 
+def test_a_live_colour_that_crashes_is_still_the_live_one() -> None:
+    assert live(stack(facts("ready", container="restarting"), facts("maint"))) is Colour.BLUE
+
+
 def test_two_colours_in_rotation_are_not_guessed_at() -> None:
-    with pytest.raises(ValueError, match="both"):
+    with pytest.raises(ProxyError, match="both"):
         live(stack(facts("ready"), facts("ready")))
 
 

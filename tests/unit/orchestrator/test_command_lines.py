@@ -14,7 +14,7 @@ from build import console, errors
 from build.errors import LineError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-APPS = {name: import_module(f"build.{name}").app for name in ("images", "cutover", "doctor", "hello")}
+APPS = {name: import_module(f"build.{name}").app for name in ("images", "cutover", "doctor", "hello", "lock")}
 
 
 @dataclass
@@ -62,7 +62,7 @@ def test_exit_codes_are_unique_and_documented() -> None:
             assert f"| {code} | `{name}` |" in table, f"docs/errors.md lacks {code} {name}"
 
 
-@pytest.mark.parametrize("command", ["images", "cutover", "doctor", "hello"])
+@pytest.mark.parametrize("command", ["images", "cutover", "doctor", "hello", "lock"])
 def test_an_unknown_option_is_a_usage_error(run: Run, command: str) -> None:
     done = run(command, "--no-such-option")
     assert done.returncode == errors.UsageError.exit_code

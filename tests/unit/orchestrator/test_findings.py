@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from build.decisions.findings import GB, HostFacts, Level, disk, evaluate, refuse, version
+from build.decisions.findings import GB, HostFacts, Level, disk, evaluate, refuse, unlisted, version
 from build.errors import DiskFullError, EngineUnreachableError, PortTakenError
 
 FIT = HostFacts(
@@ -39,7 +39,7 @@ def test_a_fit_host_has_nothing_but_ok() -> None:
         ({"port_owner": "another process"}, "port", Level.PROBLEM),
         ({"subnet_overlaps": "the Docker network x"}, "subnet", Level.PROBLEM),
         ({"gpu": ""}, "gpu", Level.NOT_VERIFIED),
-        ({"standins": ("os",)}, "origins", Level.NOT_VERIFIED),
+        ({"standins": ("os",)}, "standin:os", Level.NOT_VERIFIED),
     ],
 )
 def test_each_shortcoming_is_found_alone(change: dict[str, object], subject: str, level: Level) -> None:
@@ -75,6 +75,14 @@ def test_several_problems_are_said_together() -> None:
 def test_warnings_and_gaps_refuse_nothing() -> None:
     refuse(evaluate(replace(FIT, rootless=True, gpu=""), needed_bytes=GB))
     refuse(disk(FIT, 50 * GB))
+
+
+def test_what_is_not_verified_must_be_listed() -> None:
+    found = evaluate(replace(FIT, gpu="", standins=("os", "conda")), needed_bytes=GB)
+    known = "# why\ngpu  none here\nstandin:os  Debian\n"
+    assert unlisted(found, known) == ["standin:conda"]
+    assert unlisted(found, known + "standin:conda  ours\n") == []
+    assert unlisted(evaluate(FIT, needed_bytes=GB), "") == []
 
 
 @pytest.mark.parametrize(

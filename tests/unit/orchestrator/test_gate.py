@@ -66,7 +66,7 @@ def test_a_recording_whose_end_is_missing_does_not_decode() -> None:
 
 
 def test_a_refused_synthesis_is_a_fault_with_the_reason_given() -> None:
-    result = gate.judge(TEXT, 1, b"", "503 loading", 0.1)
+    result = gate.judge(TEXT, 1, b"", "503 loading", took_s=0.1)
     assert result.faults == ("no audio: 503 loading",)
     assert "REFUSED" in str(result)
 
