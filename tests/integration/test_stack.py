@@ -72,6 +72,25 @@ def test_the_image_says_what_it_is_made_of(stack: Stack, app: Any) -> None:
     assert ("conda" in labels["ai.glm-tts.standin"]) == (source == "stand-in")
 
 
+def layers(stack: Stack, sha: str) -> list[str]:
+    found: list[str] = stack.docker.images.get(f"glm-tts-slim:{sha}").attrs["RootFS"]["Layers"]
+    return found
+
+
+def test_building_a_commit_again_gives_the_same_image(stack: Stack) -> None:
+    stack.release("built twice")
+    again = [stack.run("build.images").stdout.split()[1] for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_a_change_in_code_is_one_small_layer(stack: Stack) -> None:
+    old, new = stack.release("one line"), stack.release("another line")
+    fresh = set(layers(stack, new)) - set(layers(stack, old))
+    assert len(fresh) == 1
+    history = stack.docker.images.get(f"glm-tts-slim:{new}").history()
+    assert next(step["Size"] for step in history if step["Size"]) < 1_000_000
+
+
 def test_containers_have_no_privileges_and_only_the_proxy_a_port(stack: Stack) -> None:
     for name in stack.containers():
         attrs = stack.docker.containers.get(name).attrs

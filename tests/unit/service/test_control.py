@@ -23,7 +23,7 @@ Tell = Callable[[str], Awaitable[dict[str, Any]]]
 
 STATUS = {
     "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
-    "last_inference_age_s", "error",
+    "last_inference_age_s", "error", "sample_rate",
 }  # fmt: skip
 
 

@@ -1,0 +1,216 @@
+"""The switch on a target in memory: the order of its acts, and what every failure leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from build.decisions.colours import Colour
+from build.decisions.history import Release
+from build.errors import (
+    CandidateExitedError,
+    CandidateStalledError,
+    CommandFailedError,
+    DrainError,
+    GateRefusedError,
+    InterruptedByUserError,
+    LineError,
+    ProxyError,
+)
+from build.procedures import cutover
+from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
+
+GREEN = Colour.GREEN
+
+
+def switch(target: Target, report: Report | None = None) -> Release:
+    return cutover.run(cast(Any, target), report or Report(), "switch", lambda _history, _live: NEW)
+
+
+def moves(target: Target) -> list[str]:
+    """What was done to the proxy and to containers, without the lock and the weights."""
+    return [said for said in target.said if not said.startswith(("lock", "unlock")) and "weight" not in said]
+
+
+def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_colour_is_stopped_last() -> None:
+    target = Target()
+    assert switch(target) == NEW
+    assert moves(target) == [
+        "green-1 maint", "green stopped", "green removed", "app-green up",
+        "green-1 check", "green-1 ready", "blue-1 drain",
+        "blue-1 maint", "blue-1 shutdown", "blue stopped",
+    ]  # fmt: skip
+    assert target.ended == "retired"
+    assert target.env[-1] == (GREEN, {})
+
+
+def test_what_is_live_already_is_left_alone() -> None:
+    target = Target()
+    assert cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: OLD) == OLD
+    assert moves(target) == []
+    assert target.records == []
+
+
+def test_the_first_release_goes_to_blue_and_nothing_is_drained() -> None:
+    target = Target()
+    target.colours[Colour.BLUE].holds = None
+    switch(target)
+    assert "blue-1 ready" in moves(target)
+    assert not [said for said in moves(target) if "drain" in said or "shutdown" in said]
+    assert "green-1 maint" in moves(target)
+
+
+def break_start(target: Target) -> None:
+    def up(_service: str) -> None:
+        raise CommandFailedError("no such image")
+
+    target.compose.up = up
+
+
+def exit_early(target: Target) -> None:
+    target.colours[GREEN].running = False
+
+
+def never_ready(target: Target) -> None:
+    target.colours[GREEN].phase = "loading"
+
+
+def silent(target: Target) -> None:
+    target.colours[GREEN].sound = False
+
+
+BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[LineError]]] = [
+    (break_start, CommandFailedError),
+    (exit_early, CandidateExitedError),
+    (never_ready, CandidateStalledError),
+    (silent, GateRefusedError),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error"), BEFORE_THE_SWITCH, ids=[spoil.__name__ for spoil, _ in BEFORE_THE_SWITCH])
+def test_a_failure_before_the_switch_never_touches_live_traffic(
+    spoil: Callable[[Target], None], error: type[LineError]
+) -> None:
+    target = Target()
+    spoil(target)
+    with pytest.raises(error) as raised:
+        switch(target)
+    assert not [said for said in moves(target) if said.startswith("blue")]
+    assert moves(target)[-1] == "green removed"
+    assert raised.value.detail == "its last words"
+    assert target.ended == "failed"
+    assert target.env[-1] == (Colour.BLUE, {})
+    assert target.said[-1] == "unlock"
+
+
+def test_a_candidate_that_the_proxy_cannot_reach_gets_no_traffic_and_goes() -> None:
+    target = Target()
+    target.proxy.reachable = False
+    with pytest.raises(ProxyError, match="does not see green-1 healthy"):
+        switch(target)
+    assert "green-1 ready" not in moves(target)
+    assert moves(target)[-5:] == ["blue-1 ready", "green-1 maint", "green stopped", "green-1 maint", "green removed"]
+    assert target.ended == "rolled-back"
+
+
+def test_a_drain_over_its_budget_keeps_the_new_release_and_kills_nothing() -> None:
+    target = Target()
+    target.colours[Colour.BLUE].work = 2
+    with pytest.raises(DrainError, match="still has 2 requests"):
+        switch(target)
+    assert moves(target)[-2:] == ["blue-1 drain", "blue-1 maint"]
+    assert target.ended == "switched"
+
+
+def test_an_interruption_is_undone_and_journaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target()
+
+    def interrupted(*_given: object) -> Any:
+        raise InterruptedByUserError("interrupted by SIGINT")
+
+    monkeypatch.setattr(target.colours[GREEN], "speak", interrupted)
+    with pytest.raises(InterruptedByUserError):
+        switch(target)
+    assert moves(target)[-1] == "green removed"
+    assert (target.ended, target.history()[-1].error) == ("failed", "interrupted by SIGINT")
+
+
+def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, report = Target(), Report()
+    exit_early(target)
+    remove = target.colours[GREEN].remove
+
+    def proxy_dies() -> str:
+        target.proxy.broken = ProxyError("the socket is gone")
+        return remove()
+
+    monkeypatch.setattr(target.colours[GREEN], "remove", proxy_dies)
+    with pytest.raises(CandidateExitedError):
+        switch(target, report)
+    assert "and while undoing it: the socket is gone" in report.lines
+    assert target.ended == "failed"
+
+
+def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
+    target = Target()
+
+    def up(service: str) -> None:
+        target.colours[GREEN].holds = OLD
+
+    target.compose.up = up
+    with pytest.raises(CommandFailedError, match="not bbbb"):
+        switch(target)
+    assert target.ended == "failed"
+
+
+def cut_off(target: Target, *records: dict[str, Any]) -> None:
+    """The journal of a switch to NEW in green that was killed after `records`."""
+    target._append(
+        cutover="x", event="begin", kind="switch", colour="green",
+        release={"sha": NEW.sha, "image": NEW.image}, previous={"sha": OLD.sha, "image": OLD.image},
+    )  # fmt: skip
+    for record in records:
+        target._append(cutover="x", **record)
+    target.colours[GREEN].holds = NEW
+
+
+def test_a_switch_killed_between_its_two_commands_is_finished_by_the_next_one() -> None:
+    target = Target()
+    cut_off(target, {"event": "done", "state": "verified"}, {"event": "intent", "step": "switch"})
+    target.proxy.set_admin("green-1", "ready")
+    target.said.clear()
+    assert switch(target) == NEW
+    assert moves(target) == [
+        "green-1 check",
+        "green-1 ready",
+        "blue-1 drain",
+        "blue-1 maint",
+        "blue-1 shutdown",
+        "blue stopped",
+    ]
+    assert [each.state for each in target.history()] == ["retired"]
+
+
+def test_a_switch_killed_before_it_moved_anything_is_given_up() -> None:
+    target = Target()
+    cut_off(target, {"event": "done", "state": "starting"}, {"event": "intent", "step": "warm"})
+    assert switch(target) == NEW
+    assert [each.state for each in target.history()] == ["failed", "retired"]
+
+
+def test_a_rollback_chooses_after_the_killed_cutover_is_settled() -> None:
+    target = Target()
+    cut_off(target, {"event": "done", "state": "switched"}, {"event": "intent", "step": "retire"})
+    target.proxy.set_admin("green-1", "ready")
+    target.proxy.set_admin("blue-1", "drain")
+    chosen: list[Release | None] = []
+    target.compose.up = lambda _service: setattr(target.colours[Colour.BLUE], "holds", OLD)
+
+    def choose(_history: Any, live: Release | None) -> Release:
+        chosen.append(live)
+        return OLD
+
+    assert cutover.run(cast(Any, target), Report(), "rollback", choose) == OLD
+    assert chosen == [NEW]
