@@ -38,6 +38,8 @@ OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
 CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.0-base")
 
 CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
+SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
 PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service")
 
@@ -227,5 +229,5 @@ def _check_ancestry(app: Image, base: Named) -> None:
 
 def _ca_secret() -> list[str]:
     """The host's CA bundle, for networks that inspect TLS; a secret is never part of a layer."""
-    bundle = os.environ.get("SSL_CERT_FILE", "")
-    return [f"id=ca,src={bundle}"] if bundle and Path(bundle).is_file() else []
+    bundles = (os.environ.get("SSL_CERT_FILE", ""), SYSTEM_BUNDLE)
+    return next(([f"id=ca,src={bundle}"] for bundle in bundles if bundle and Path(bundle).is_file()), [])

@@ -40,8 +40,10 @@ def registry(stack: Stack) -> Iterator[str]:
     container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py's own form; it is passed on
     with container:
         address = f"127.0.0.1:{port}"
+        stack.registries.append(address)
         wait_for("the registry", lambda: answers(f"http://{address}/v2/"))
         yield address
+    stack.docker.images.remove(tag)
 
 
 def answers(url: str) -> bool:

@@ -104,6 +104,7 @@ class Stack:
     env: dict[str, str]
     docker: docker.DockerClient
     releases: list[str] = field(default_factory=list)
+    registries: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -180,6 +181,11 @@ class Stack:
             for image in self.docker.images.list(filters={"label": f"org.opencontainers.image.revision={sha}"}):
                 with contextlib.suppress(docker.errors.APIError):
                     self.docker.images.remove(image.id, force=True)
+        for image in self.docker.images.list():
+            for name in [*image.tags, *(image.attrs.get("RepoDigests") or [])]:
+                if name.startswith(tuple(f"{registry}/" for registry in self.registries)):
+                    with contextlib.suppress(docker.errors.APIError):
+                        self.docker.images.remove(name)
         shutil.rmtree(self.root, ignore_errors=True)
 
 
