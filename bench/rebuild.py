@@ -20,10 +20,8 @@ def measure(stack: Stack, runs: int) -> None:
         stack.releases.append(before)
         seconds.append(_timed(stack))
         sizes.append(new_bytes(stack, *stack.releases[-2:]))
-    out.print(f"no-change rebuild     {unchanged:6.2f} s   0 new bytes (median of {runs})")
-    out.print(
-        f"code-only rebuild     {median(seconds):6.2f} s   {median(sizes):.0f} bytes in new layers (median of {runs})"
-    )
+    out.print(f"no-change rebuild  {unchanged:6.2f} s  (medians of {runs})")
+    out.print(f"code-only rebuild  {median(seconds):6.2f} s  {median(sizes):.0f} bytes in new layers")
 
 
 def _timed(stack: Stack) -> float:
