@@ -102,6 +102,7 @@ start_engine() {
         say "the engine is starting already"
     else
         say "starting the engine in the background (log: $ENGINE_LOG)"
+        drop_stale_pids
         setsid nohup dockerd >>"$ENGINE_LOG" 2>&1 </dev/null 9<&- &
         pid=$!
     fi
@@ -112,6 +113,17 @@ start_engine() {
 engine_runs() {
     local pid
     pid=$(cat /var/run/docker.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]
+}
+
+# An engine that was killed leaves its pid files; where another process has the number now, the next one would not start.
+drop_stale_pids() {
+    local file
+    for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+        case $(cat "/proc/$(cat "$file" 2>/dev/null)/comm" 2>/dev/null) in
+            dockerd | containerd) ;;
+            *) rm -f "$file" ;;
+        esac
+    done
 }
 
 # wait_for_engine [PID]: until it answers, it exits, or ENGINE_WAIT_S seconds are over.
