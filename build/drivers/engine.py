@@ -17,6 +17,7 @@ from requests.exceptions import RequestException
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
+NO_REFERENCE = 400  # what was asked for cannot be the name of an image
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class Engine:
                 return self.client.images.get(reference)
             except ImageNotFound:
                 return None
+            except APIError as error:
+                if error.status_code == NO_REFERENCE:
+                    return None
+                raise
 
     def images(self, repository: str) -> list[Image]:
         """Images tagged in a repository, newest first."""

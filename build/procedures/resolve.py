@@ -10,7 +10,7 @@ from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL, app_repository
 from build.drivers import git
 from build.drivers.engine import Engine, explained
-from build.errors import ImageNotFoundError
+from build.errors import CommandFailedError, ImageNotFoundError
 from build.procedures.report import Report
 from build.settings import Settings
 
@@ -64,8 +64,14 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
     if "/" not in wanted or wanted.startswith("sha256:"):
         return None
     report.step(f"pulling {wanted}")
-    with explained():
-        pulled = engine.client.images.pull(wanted)
+    try:
+        with explained():
+            pulled = engine.client.images.pull(wanted)
+    except CommandFailedError as error:
+        raise ImageNotFoundError(
+            f"{wanted} is neither here nor can it be pulled: {error.message}",
+            remedy="see that its registry is reachable, and `docker login` if it wants to know you",
+        ) from None
     return pulled if isinstance(pulled, Image) else None
 
 

@@ -9,10 +9,13 @@ import threading
 
 import pytest
 
+from build.console import Reporter
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
 from build.drivers.lock import Lock
-from build.errors import DiskFullError, LockHeldError, PortTakenError, StateCorruptError
+from build.errors import DiskFullError, ImageNotFoundError, LockHeldError, PortTakenError, StateCorruptError
+from build.procedures.resolve import resolve
+from build.settings import load
 from tests.support.stack import Stack, free_port
 
 
@@ -125,3 +128,18 @@ def test_doctor_finds_this_host_fit_and_names_what_it_cannot_verify(stack: Stack
     done = stack.run("build.doctor", "--strict")
     assert "not verified" in done.stdout or "NVIDIA" in done.stdout
     assert "problem" not in done.stdout
+
+
+@pytest.mark.parametrize("reference", ["bad name!", "HEAD~99", "sha256:" + "0" * 64, "127.0.0.1:1/nothing/here:now"])
+def test_a_reference_that_names_no_release_is_refused(stack: Stack, reference: str) -> None:
+    done = stack.run("build.cutover", "switch", reference, check=False)
+    assert done.returncode == ImageNotFoundError.exit_code
+    assert "remedy:" in done.stderr
+
+
+def test_a_release_is_found_by_whatever_names_its_commit(stack: Stack) -> None:
+    sha = stack.releases[-1]
+    image = stack.docker.images.get(f"glm-tts-slim:{sha}")
+    settings = load(stack.root, stack.env)
+    for name in (sha, sha[:9], "HEAD", f"glm-tts-slim:{sha}", str(image.id)):
+        assert resolve(settings, Engine(), Reporter(), name).sha == sha
