@@ -110,20 +110,20 @@ start_engine() {
 }
 
 # A dockerd named by its own pid file: a second one in this network namespace would take the first one's bridge away.
-engine_runs() {
-    local pid
-    pid=$(cat /var/run/docker.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]
+engine_runs() { pid_file_holds /var/run/docker.pid dockerd; }
+
+# pid_file_holds FILE NAME: the process in it is alive (a zombie is not) and has that name.
+pid_file_holds() {
+    local pid='' name='' state=''
+    { read -r pid <"$1" || [ -n "$pid" ]; } 2>/dev/null || return 1
+    { read -r _ name state _ <"/proc/$pid/stat"; } 2>/dev/null || return 1
+    [ "$name" = "($2)" ] && [ "$state" != Z ]
 }
 
 # An engine that was killed leaves its pid files; where another process has the number now, the next one would not start.
 drop_stale_pids() {
-    local file
-    for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
-        case $(cat "/proc/$(cat "$file" 2>/dev/null)/comm" 2>/dev/null) in
-            dockerd | containerd) ;;
-            *) rm -f "$file" ;;
-        esac
-    done
+    pid_file_holds /var/run/docker.pid dockerd || rm -f /var/run/docker.pid
+    pid_file_holds /var/run/docker/containerd/containerd.pid containerd || rm -f /var/run/docker/containerd/containerd.pid
 }
 
 # wait_for_engine [PID]: until it answers, it exits, or ENGINE_WAIT_S seconds are over.
