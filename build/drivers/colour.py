@@ -79,6 +79,10 @@ class ColourContainer:
     def speak(self, text: str, timeout_s: float) -> Answer:
         """One synthesis by the service itself, asked from inside the container: a WAV on stdout."""
         answer = self._exec(timeout_s, "service.probe", "speak", "--text", text)
+        if (
+            answer.exit_code == 0 and not answer.stdout
+        ):  # an exec's stream can be lost: that is not the candidate's fault
+            answer = self._exec(timeout_s, "service.probe", "speak", "--text", text)
         if answer.exit_code == TIMED_OUT:
             return Answer(TIMED_OUT, b"", f"no answer within {timeout_s:.0f} s".encode())
         return answer

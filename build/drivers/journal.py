@@ -9,6 +9,7 @@ from build.drivers.engine import Engine
 from build.errors import StateCorruptError
 
 FILE = "/var/lib/cutover/journal.jsonl"
+END, ATTEMPTS = "== end", 3
 
 # A whole new file takes the old one's place, so that a crash leaves no half record; $1 is the record without its time.
 _APPEND = f"""set -eu
@@ -32,11 +33,8 @@ class Journal:
         Raises:
             StateCorruptError: a line is no record, or a record is missing.
         """
-        answer = self._engine.execute(self._container, ["sh", "-c", f"test ! -e {FILE} || cat {FILE}"])
-        if answer.exit_code:
-            raise self._corrupt(f"cannot be read: {answer.error}")
         records = []
-        for number, line in enumerate(answer.text.splitlines()):
+        for number, line in enumerate(self._lines()):
             try:
                 record = json.loads(line)
             except ValueError:
@@ -45,6 +43,16 @@ class Journal:
                 raise self._corrupt(f"line {number + 1} is not record {number}")
             records.append(record)
         return records
+
+    def _lines(self) -> list[str]:
+        """The file's lines, known to be all: the stream of an exec can be lost, and nothing may look like an empty file."""
+        script = f"test ! -e {FILE} || cat {FILE}; echo; echo {END}"
+        for _ in range(ATTEMPTS):
+            answer = self._engine.execute(self._container, ["sh", "-c", script])
+            content, end, _ = answer.text.rpartition(f"\n{END}")
+            if answer.exit_code == 0 and end:
+                return content.splitlines()
+        raise self._corrupt(f"cannot be read whole: {answer.error}")
 
     def append(self, **record: Any) -> None:
         """Adds a record and returns once it is on the target's disk."""

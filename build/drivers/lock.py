@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from build.errors import LockHeldError
 
 LABEL = "ai.glm-tts.lock."
 CONFLICT = 409
+ATTEMPTS, RETRY_S = 50, 0.1
 ASLEEP = ["tini", "--", "sleep", "infinity"]
 
 
@@ -90,7 +92,7 @@ class Lock:
         pid = str(os.getpid())
         me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), what)
         labels = {LABEL + key: value for key, value in asdict(me).items()}
-        for _ in range(2):
+        for _ in range(ATTEMPTS):
             with explained():
                 try:
                     container = self._engine.client.containers.create(
@@ -102,17 +104,19 @@ class Lock:
                 else:
                     container.start()
                     return container
-            self._remove_stale()
+            self._refuse_or_clear()
         raise self._held()
 
-    def _remove_stale(self) -> None:
-        """Removes the lock of a process that has ended, by its ID: a new owner of the name is never hit."""
+    def _refuse_or_clear(self) -> None:
+        """Raises for a holder that lives; removes the lock of one that has ended, by ID: a new owner is never hit."""
         container = self._engine.container(self.name)
         if container is None:
-            return
-        if not _owner(container).gone:
+            # The engine takes the name before it shows the container: the holder is just taking it, or just ended.
+            time.sleep(RETRY_S)
+        elif _owner(container).gone:
+            self._engine.remove(container)
+        else:
             raise self._held()
-        self._engine.remove(container)
 
     def _held(self) -> LockHeldError:
         return LockHeldError(

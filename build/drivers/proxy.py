@@ -15,6 +15,9 @@ BACKEND = "app"
 Admin = Literal["ready", "drain", "maint"]
 HoldMode = Literal["none", "long", "all"]
 
+END = "== end"  # proxyctl's last line
+ATTEMPTS = 3
+
 RUNNING = 2  # srv_op_state of a server that may get traffic (HAProxy management guide, "show servers state")
 
 
@@ -71,18 +74,27 @@ class Proxy:
         self._container = container
 
     def _ask(self, kind: Literal["read", "change"], *commands: str) -> str:
-        answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
-        if answer.exit_code:
-            raise ProxyError(
-                f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
-                remedy=f"`docker logs {self._container}` says why",
-                detail=answer.error,
-            )
-        return answer.text
+        """Runs commands that can all be repeated, until their answer has come whole."""
+        for _ in range(ATTEMPTS):
+            answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
+            if answer.exit_code:
+                break
+            said, end, _ = answer.text.rpartition(END)
+            if end and all(said.strip() or not command.startswith("show") for command in commands):
+                return said
+        raise ProxyError(
+            f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
+            remedy=f"`docker logs {self._container}` says why",
+            detail=answer.error,
+        )
 
     def servers(self) -> dict[str, Server]:
         """Every server of the backend, by name."""
-        lines = self._ask("read", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
+        lines: list[str] = []
+        for _ in range(ATTEMPTS):
+            lines = self._ask("read", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
+            if all(any(line.startswith(head) for line in lines) for head in ("# be_id", "# pxname")):
+                break
         states = {row["srv_name"]: row for row in _table(lines, "# be_id", " ")}
         return {
             row["svname"]: _server(states[row["svname"]], row)
