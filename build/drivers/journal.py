@@ -45,7 +45,7 @@ class Journal:
         return records
 
     def _lines(self) -> list[str]:
-        """The file's lines, known to be all: an exec's stream can be lost, and that must not look like an empty file."""
+        """The file's lines, known to be all: an exec's stream can be lost, which must not look like an empty file."""
         script = f"test ! -e {FILE} || cat {FILE}; echo; echo {END}"
         for _ in range(ATTEMPTS):
             answer = self._engine.execute(self._container, ["sh", "-c", script])
