@@ -153,6 +153,42 @@ class NotHealthyError(LineError):
     exit_code = 23
 
 
+class IdentityError(LineError):
+    """What CI says it builds is not what the clone holds, or a tag cannot name an image."""
+
+    exit_code = 24
+
+
+class IncompatibleError(LineError):
+    """Versions that cannot work together, known before anything is built."""
+
+    exit_code = 25
+
+
+class LockStaleError(LineError):
+    """A lock does not belong to its inputs any more, or an image holds something else than its lock says."""
+
+    exit_code = 26
+
+
+class VerificationError(LineError):
+    """An image was run and looked into, and something in it is not as it must be."""
+
+    exit_code = 27
+
+
+class RetentionRefusedError(LineError):
+    """Nothing may be removed now: a cutover is under way, or the last one failed."""
+
+    exit_code = 28
+
+
+class RecordError(LineError):
+    """A build record does not fit its schema, or there is none where one was asked for."""
+
+    exit_code = 29
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 
