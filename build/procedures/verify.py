@@ -90,6 +90,7 @@ class Verifier:
             container = self._engine.client.containers.create(
                 image.id,
                 ["python", "-c", (INSIDE / script).read_text(), *args],
+                user=f"{APP_UID}:{APP_UID}",  # also where the image says otherwise
                 network_mode="none",
                 read_only=True,
                 tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
