@@ -110,6 +110,10 @@ class BuildImages:
             seconds=time.monotonic() - began,
         )
 
+    def base(self) -> Named:
+        """The base image alone, built when its inputs changed."""
+        return self._base(self._upstreams())
+
     def _upstreams(self) -> dict[str, Named]:
         images = {"OS_IMAGE": self._genuine_or_standin(*OS_IMAGES, "scripts/bootstrap")}
         if self._flavour == "cuda":
