@@ -110,7 +110,7 @@ class Verifier:
 
     def _tree(self, release: str, blobs: dict[str, str]) -> Line:
         try:
-            listed = git.identity_of(self._settings.root, release, ("service",)) if release else ""
+            listed = git.identity_of(self._settings.root, release, ("service", "voices")) if release else ""
         except CommandFailedError:
             listed = ""
         if not listed:
