@@ -1,4 +1,4 @@
-"""Writes the locks (`python -m build.lock pip`, `conda`, `apt`), and exports what an image holds (`export`)."""
+"""Writes the locks (`python -m build.lock pip`, `conda`, `apt`), checks them (`check`), exports an image (`export`)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,46 @@ from rich.table import Table
 from build import console
 from build.conda import CondaError, client, environment
 from build.decisions import inventory as inventories
-from build.drivers import git
+from build.decisions import lockdiff
+from build.decisions.lockdiff import Difference
+from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM
+from build.drivers import command, git
 from build.drivers.engine import Engine
-from build.errors import CommandFailedError, MissingFileError
-from build.procedures import inventory, locks
+from build.errors import CommandFailedError, MissingFileError, UsageError
+from build.procedures import inventory, lockindex, locks
 from build.procedures.build_images import BuildImages
 
-# In this order: cuda is constrained to torch's versions, dev to slim's.
-PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev")
 CONDA_LOCK = Path("locks/conda-forge-linux-64.lock")
 ENVIRONMENT = Path("environment.yml")
 
-# What the images run. Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
+# Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
 _COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--no-config", "--generate-hashes", "--no-emit-index-url"),
-    *("--python-version", "3.11", "--python-platform", "x86_64-unknown-linux-gnu"),
-    *("--custom-compile-command", "python -m build.lock pip"),
+    *PIP_PLATFORM,
+    *("--custom-compile-command", lockindex.PIP_COMMAND),
 )
 _COMPILE_LIMIT_S = 600
 
 app = console.app("Writes the locks that images and .venv are installed from.")
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    checked: Annotated[bool, typer.Option("--check", help="the same as the command check")] = False,
+) -> None:
+    """Writes the locks that images and .venv are installed from."""
+    if context.invoked_subcommand:
+        return
+    if not checked:
+        raise UsageError("no command was given", remedy="python -m build.lock --help lists them")
+    check()
+
+
+@app.command()
+def check() -> None:
+    """Fail when a lock does not belong to its inputs any more, or was edited by hand. Offline."""
+    console.Reporter().step(f"{lockindex.check(Path.cwd())} locks belong to their inputs")
 
 
 @app.command()
@@ -46,7 +66,10 @@ def pip(
         source, target = Path(f"locks/{name}.in"), Path(f"locks/{name}.txt")
         _require(source)
         report.step(f"{target}")
+        before = target.read_text() if target.exists() else ""
         _compile([*_COMPILE, *(["--upgrade"] if upgrade else []), "--output-file", str(target), str(source)], target)
+        lockindex.record(Path.cwd(), str(target), lockindex.PIP_COMMAND, _uv_version())
+        _show(report, lockdiff.between("pip", before, target.read_text()))
 
 
 @app.command()
@@ -79,7 +102,19 @@ def apt(
     settings = settings.model_copy(update={"flavour": flavour})
     base = BuildImages(settings, engine, report, git.read(settings.root)).base()
     name, changed = locks.write_apt(engine, settings.root, flavour, base)
-    report.step(f"{name} from {base.reference}: {len(changed)} packages changed")
+    report.step(f"{name} from {base.reference}")
+    _show(report, changed)
+
+
+@app.command()
+def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
+    """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
+    typer.echo(inventories.exported(inventory.read(Engine(), image)), nl=False)
+
+
+def _show(report: console.Reporter, changed: list[Difference]) -> None:
+    """What a lock command changed: an empty cell is a package that was not there, or is not any more."""
+    report.note(f"{len(changed)} packages changed")
     if changed:
         table = Table("name", "before", "now")
         for one in changed:
@@ -87,10 +122,9 @@ def apt(
         console.out.print(table)
 
 
-@app.command()
-def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
-    """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
-    typer.echo(inventories.exported(inventory.read(Engine(), image)), nl=False)
+def _uv_version() -> str:
+    # Its first two words; the third names the platform it was built for.
+    return " ".join(command.run(["uv", "--version"]).decode().split()[:2])
 
 
 def _require(path: Path) -> None:
