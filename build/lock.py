@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from pathlib import Path
@@ -12,18 +11,17 @@ import typer
 from rich.table import Table
 
 from build import console
-from build.conda import CondaError, client, environment
+from build.conda import virtual
 from build.decisions import inventory as inventories
 from build.decisions import lockdiff
 from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM
+from build.decisions.lockindex import FLAVOURS, PIP_LOCKS, PIP_PLATFORM
 from build.drivers import command, git
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, MissingFileError, UsageError
-from build.procedures import inventory, lockindex, locks
-from build.procedures.build_images import BuildImages
+from build.procedures import conda_locks, inventory, lockindex, locks
+from build.procedures.build_images import BuildImages, Named
 
-CONDA_LOCK = Path("locks/conda-forge-linux-64.lock")
 ENVIRONMENT = Path("environment.yml")
 
 # Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
@@ -74,21 +72,27 @@ def pip(
 
 @app.command()
 def conda(
+    flavour: Annotated[
+        Literal["slim", "cuda"] | None, typer.Option(help="for which base; for both when left out")
+    ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="solve from this channel (name or URL) instead")] = None,
+    glibc: Annotated[str | None, typer.Option(help="C library that another channel's packages will run on")] = None,
 ) -> None:
-    """Solve environment.yml into the explicit lock, where its channel can be reached."""
+    """Solve environment.yml into an explicit lock per flavour; from our own channel where no other can be reached."""
     _require(ENVIRONMENT)
+    if glibc and not channel:
+        raise UsageError("--glibc goes with --channel", remedy="leave it out: the bases' C library is known")
     report = console.Reporter()
-    report.step(f"{CONDA_LOCK}")
-    try:
-        lock = asyncio.run(client.solve(environment.load([ENVIRONMENT]), channel or ()))
-    except CondaError as error:
-        raise CommandFailedError(
-            f"{error.message}\nNo lock was written: without a channel's answer it could only be made up.",
-            remedy=error.remedy,
-        ) from None
-    CONDA_LOCK.write_text(lock.text())
-    report.note(f"{len(lock.packages)} packages from {', '.join(lock.channels)}")
+    for each in [flavour] if flavour else FLAVOURS:
+        name, changed = conda_locks.write(Path.cwd(), each, report, _own_channel, channel or (), glibc or virtual.GLIBC)
+        report.step(name)
+        _show(report, changed)
+
+
+def _own_channel() -> tuple[Engine, Named]:
+    settings, engine = console.settings(), Engine()
+    settings = settings.model_copy(update={"flavour": "slim"})
+    return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root)).channel()
 
 
 @app.command()

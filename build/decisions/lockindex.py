@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 
 INDEX = "locks/index.json"
 
+FLAVOURS = ("slim", "cuda")
+
 # In this order: cuda is constrained to torch's versions, dev to slim's.
 PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev")
 
@@ -44,6 +46,11 @@ class Stale:
     lock: str
     why: str
     command: str
+
+
+def conda_lock(flavour: str, *, standin: bool = False) -> str:
+    """Where a flavour's conda lock lies; one that is not of environment.yml's own channels says so."""
+    return f"locks/conda-{'standin' if standin else 'forge'}-{flavour}-linux-64.lock"
 
 
 def sha256(text: str) -> str:
@@ -131,7 +138,7 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def of_flavour(names: Iterable[str], flavour: str) -> list[str]:
     """Those of the locks that the base image of a flavour is made from, without what only builds it."""
-    wanted = {f"locks/{flavour}.txt", f"locks/conda-forge-{flavour}-linux-64.lock"}
+    wanted = {f"locks/{flavour}.txt", conda_lock(flavour)}
     wanted |= {f"locks/apt-{flavour}.txt", f"locks/apt-{flavour}.standin.txt"}
     if flavour == "cuda":
         wanted.add("locks/torch.txt")

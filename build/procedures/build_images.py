@@ -14,6 +14,7 @@ from pathlib import Path
 from docker.models.images import Image
 
 from build.decisions.identity import Claim, Commit, Identity, identify
+from build.decisions.lockindex import conda_lock
 from build.decisions.names import (
     CHANNEL_REPOSITORY,
     ENVIRONMENT_LABEL,
@@ -36,8 +37,6 @@ from build.errors import CommandFailedError, ImageNotFoundError, MissingFileErro
 from build.procedures import compatibility
 from build.procedures.report import Report
 from build.settings import Settings
-
-CONDA_LOCK = "locks/conda-forge-linux-64.lock"
 
 # The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.
 OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
@@ -62,7 +61,7 @@ def peak_bytes(settings: Settings) -> int:
 def base_inputs(flavour: str) -> tuple[str, ...]:
     """Every file that decides what the base image holds."""
     torch = ("locks/torch.txt",) if flavour == "cuda" else ()
-    return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", CONDA_LOCK)
+    return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", conda_lock(flavour))
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class BuildImages:
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
         parents = list(upstream.values())
-        if CONDA_LOCK not in inputs:
-            channel = self._channel(upstream["OS_IMAGE"])
+        if conda_lock(self._flavour) not in inputs:
+            channel = self.channel()
             contexts["channel"] = f"docker-image://{channel.reference}"
             parents.append(channel)
         standins = sorted({name for parent in parents for name in standins_of(parent.image)})
@@ -134,8 +133,11 @@ class BuildImages:
         )
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe)
 
-    def _channel(self, os_image: Named) -> Named:
-        self._report.note(f"the repository has no {CONDA_LOCK}; a channel of our own making stands in for conda-forge")
+    def channel(self) -> Named:
+        """The image of the project's own conda channel, built when its inputs changed."""
+        os_image = self.upstream["OS_IMAGE"]
+        lock = conda_lock(self._flavour)
+        self._report.note(f"the repository has no {lock}; a channel of our own making stands in for conda-forge")
         recipe = Recipe(
             "Dockerfile.standin",
             target="channel",
@@ -201,7 +203,7 @@ class BuildImages:
         """Those of `paths` that the tree has; only the conda lock may be missing."""
         tracked = git.identity_of(self._settings.root, self._commit.tree, paths)
         present = tuple(path for path in paths if f"\t{path}" in tracked)
-        missing = [path for path in paths if path not in present and path != CONDA_LOCK]
+        missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
             raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
         return present

@@ -7,17 +7,11 @@ from pathlib import Path
 
 from build.conda import CondaError, environment, virtual
 from build.decisions import lockindex as pure
-from build.decisions.lockindex import INDEX, Entry
+from build.decisions.lockindex import FLAVOURS, INDEX, Entry
 from build.drivers import files
 from build.errors import LockStaleError, MissingFileError
 
-FLAVOURS = ("slim", "cuda")
 PIP_COMMAND = "python -m build.lock pip"
-
-
-def conda_lock(flavour: str) -> str:
-    """Where a flavour's lock of the genuine channel lies."""
-    return f"locks/conda-forge-{flavour}-linux-64.lock"
 
 
 def conda_command(flavour: str) -> str:

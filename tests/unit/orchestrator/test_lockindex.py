@@ -94,7 +94,7 @@ def test_an_input_that_is_gone_is_no_stale_lock(clone: Path) -> None:
 
 
 def test_a_conda_lock_depends_on_the_conda_specs_of_its_flavour_alone(clone: Path) -> None:
-    name = lockindex.conda_lock("cuda")
+    name = pure.conda_lock("cuda")
     (clone / name).write_text("@EXPLICIT\n")
     assert f"{name}: no lock command wrote it" in refusal(clone).detail
     lockindex.record(clone, name, lockindex.conda_command("cuda"), "py-rattler 1")
