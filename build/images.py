@@ -73,11 +73,12 @@ def _show(made: Made) -> None:
 @app.command(name="verify")
 def verify_(
     ref: Annotated[str, typer.Argument(help="an image on the engine, by name, tag, digest or ID")],
-    json: Annotated[bool, typer.Option("--json", help="the reports as JSON lines")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="look into a base again that has passed before")] = False,
+    json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
 ) -> None:
     """Run an image and look into it: environment, layers, identity, code, voice."""
     settings, engine = console.settings(), Engine()
-    reports = verify.verify_reference(settings, engine, Reporter(), ref)
+    reports = verify.verify_reference(settings, engine, Reporter(), ref, fresh)
     if json:
         for each in reports:
             out.print(each.to_json(), soft_wrap=True, markup=False)

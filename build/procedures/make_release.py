@@ -145,6 +145,9 @@ class MakeRelease:
             self._seconds[name] = time.monotonic() - began
 
 
+_OUTCOMES = ("passed", "failed", "not verified")
+
+
 def _summary(found: Findings) -> Verification:
     by = {outcome: tuple(line.name for line in found.lines if line.outcome == outcome) for outcome in _OUTCOMES}
     return Verification(
@@ -153,6 +156,3 @@ def _summary(found: Findings) -> Verification:
         failed=by["failed"],
         not_verified=by["not verified"],
     )
-
-
-_OUTCOMES = ("passed", "failed", "not verified")
