@@ -76,6 +76,10 @@ def running_registry(
     with container:
         wait_for("the registry", lambda: _answers(f"http://127.0.0.1:{port}/v2/"))
         yield Running(f"127.0.0.1:{port}", str(container.get_wrapped_container().id))
+    client = docker.from_env()
+    with contextlib.suppress(docker.errors.APIError):  # another registry may run on it; the last one takes it along
+        client.images.remove(TAG)
+    client.close()
 
 
 def _build() -> None:
