@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from docker.errors import APIError
 from docker.models.images import Image
 
 from build.decisions.identity import Commit
 from build.decisions.names import STANDIN_LABEL
+from build.drivers import transfer
 from build.drivers.engine import Engine, explained
+from build.drivers.patience import Patience
+from build.drivers.registry import Manifest, Registry
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.procedures.report import Report
 
-NOT_FOUND = 404
-
 
 class Publisher:
-    """Pushes to one registry what may be pushed."""
+    """Pushes to one registry what may be pushed. Names are given without the registry: `glm-tts-slim:<sha>`."""
 
-    def __init__(self, engine: Engine, report: Report, registry: str, commit: Commit) -> None:
+    def __init__(
+        self, engine: Engine, report: Report, registry: str, commit: Commit, patience: Patience | None = None
+    ) -> None:
         """
         Raises:
             DirtyTreeError: the tree has changes that no commit holds, so nobody could trace the image.
+            UsageError: the registry is given as a URL.
         """
         if commit.dirty:
             raise DirtyTreeError(
@@ -30,51 +33,128 @@ class Publisher:
             )
         self._engine = engine
         self._report = report
-        self._registry = registry.rstrip("/")
-        self._tag = next(reversed(commit.tags), "")
+        self._patience = patience or Patience(note=report.note)
+        self.registry = Registry(registry, self._patience)
+        self._version = next(reversed(commit.tags), "")
 
-    def push(self, image: Image, name: str) -> str:
-        """Pushes an image as `registry/name` (with its tag) unless the registry has it, and returns `repo@digest`.
+    def base(self, name: str, image: Image | None) -> tuple[str, Image] | None:
+        """The base of these inputs as the registry has it: `repo@digest`, and the image, which the engine has too.
+
+        A registry that lacks it is given `image`. One that has it keeps its own, whoever built that: what is built
+        from the digest stands on the same base everywhere.
+
+        Args:
+            image: the base built here, None to use the registry's or nothing.
+
+        Returns:
+            None when there is no image here and none in the registry.
 
         Raises:
             StandinRefusedError: a production push of an image that stands on stand-ins.
-            RegistryError: refused, unreachable, or the digest read back is another one.
+            RegistryError: refused, unreachable, or the registry holds something other than what was pushed.
         """
+        repository, _, tag = name.rpartition(":")
+        if image is None and not self.registry.digest(repository, tag):
+            return None
+        return self._published(name, image)
+
+    def app(self, image: Image, name: str) -> tuple[str, Image]:
+        """The app image of a commit as the registry has it: `repo@digest` and the image; its tag is never moved.
+
+        Raises:
+            StandinRefusedError, RegistryError: as base().
+        """
+        return self._published(name, image)
+
+    def push(self, image: Image, name: str) -> str:
+        """Publishes an image and returns `repo@digest`; raises as app() does."""
+        return self._published(name, image)[0]
+
+    def tag(self, reference: str, tag: str, *, movable: bool) -> None:
+        """Puts a published image under one more tag, without moving a byte of it.
+
+        Args:
+            reference: `repo@digest`, as base() and app() return it.
+            tag: such as a version (not movable) or a channel (movable).
+
+        Raises:
+            RegistryError: there is no such image, or the tag names another one and is not movable.
+        """
+        repository, digest = self._parsed(reference)
+        present = self.registry.digest(repository, tag)
+        if present == digest:
+            return
+        if present and not movable:
+            raise RegistryError(
+                f"{repository}:{tag} is {present} already and not {digest}; such a tag is never moved",
+                remedy="give the release a version of its own",
+            )
+        manifest = self._manifest(repository, digest)
+        self.registry.put_manifest(repository, tag, manifest.body, manifest.media_type)
+        self._report.note(f"{self.registry.full(repository)}:{tag} is {digest}")
+
+    def _published(self, name: str, image: Image | None) -> tuple[str, Image]:
+        """What the registry has under a name, pushed there first when it has nothing."""
+        repository, _, tag = name.rpartition(":")
+        full = self.registry.full(repository)
+        digest = self.registry.digest(repository, tag)
+        if image and not digest:
+            self._refuse_standins(image, name)
+            self._report.step(f"pushing {full}:{tag}")
+            # The engine tries a push that is refused five times over, and says less about it.
+            self.registry.check_push(repository)
+            transfer.push(self._engine, image, full, tag, self._patience)
+            digest = self.registry.digest(repository, tag)
+            if not digest:
+                raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
+            _check(self._manifest(repository, digest), image, f"{full}:{tag}")
+        else:
+            self._report.note(f"{full}:{tag} is in the registry already")
+        return f"{full}@{digest}", self._here(repository, name, digest, image)
+
+    def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
+        """The published image on this engine, pulled when it is another one than was built here, or none was."""
+        full = self.registry.full(repository)
+        manifest = self._manifest(repository, digest)
+        if found := self._engine.image(f"{full}@{digest}"):
+            return found
+        if image and not _is(manifest, image):
+            self._report.note(f"{name} was published from another build; that one is the release and is used here")
+        pulled = transfer.pull(self._engine, full, digest, self._patience)
+        _check(manifest, pulled, f"{full}@{digest}")
+        self._refuse_standins(pulled, name)
+        with explained():
+            pulled.tag(*name.rsplit(":", 1))
+        return pulled
+
+    def _manifest(self, repository: str, digest: str) -> Manifest:
+        manifest = self.registry.manifest(repository, digest)
+        if manifest is None:
+            raise RegistryError(f"the registry has no {self.registry.full(repository)}@{digest}")
+        return manifest
+
+    def _parsed(self, reference: str) -> tuple[str, str]:
+        """The repository within the registry, and the digest, of a `repo@digest`."""
+        repository, _, digest = reference.partition("@")
+        return repository.removeprefix(self.registry.full("x").removesuffix("x")), digest
+
+    def _refuse_standins(self, image: Image, name: str) -> None:
         standins = image.labels.get(STANDIN_LABEL, "")
-        if self._tag and standins:
+        if self._version and standins:
             raise StandinRefusedError(
-                f"{name} stands on stand-ins for {standins}, and the tag {self._tag} makes this a production push",
+                f"{name} stands on stand-ins for {standins}, and the tag {self._version} makes this a production push",
                 remedy="build where the genuine upstream images and channel can be reached",
             )
-        repository, _, tag = f"{self._registry}/{name}".rpartition(":")
-        present = self._digest(f"{repository}:{tag}")
-        if not present:
-            self._report.step(f"pushing {repository}:{tag}")
-            with explained():
-                image.tag(repository, tag)
-            self._upload(repository, tag)
-            present = self._digest(f"{repository}:{tag}")
-        else:
-            self._report.note(f"{repository}:{tag} is in the registry already")
-        if not present:
-            raise RegistryError(f"{repository}:{tag} was pushed, but the registry does not know it")
-        return f"{repository}@{present}"
 
-    def _upload(self, repository: str, tag: str) -> None:
-        with explained():
-            for event in self._engine.client.images.push(repository, tag, stream=True, decode=True):
-                if "error" in event:
-                    raise RegistryError(
-                        f"the push of {repository}:{tag} failed: {event['error']}",
-                        remedy="`docker login`, or check the registry's name and whether it is up",
-                    )
 
-    def _digest(self, reference: str) -> str:
-        """The registry's manifest digest of a reference, empty when it has none."""
-        try:
-            return str(self._engine.client.images.get_registry_data(reference).id)
-        except APIError as error:
-            words = str(error.explanation or error)
-            if error.status_code == NOT_FOUND or "manifest unknown" in words or "not found" in words:
-                return ""
-            raise RegistryError(f"the registry does not answer for {reference}: {words}") from None
+def _is(manifest: Manifest, image: Image) -> bool:
+    """An image's ID is its configuration's digest, or the manifest's in an engine that keeps images by containerd."""
+    return image.id in (manifest.config, manifest.digest)
+
+
+def _check(manifest: Manifest, image: Image, name: str) -> None:
+    if not _is(manifest, image):
+        raise RegistryError(
+            f"{name} is another image in the registry ({manifest.config or manifest.digest}) than here ({image.id})",
+            remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
+        )

@@ -1,0 +1,57 @@
+"""Images between an engine and a registry: push and pull, tried again where what went wrong can pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from docker.errors import APIError
+from docker.models.images import Image
+
+from build.decisions.retry import words_pass
+from build.drivers.engine import Engine, explained
+from build.drivers.patience import PassingError, Patience
+from build.errors import RegistryError
+
+REMEDY = "`docker login`, or check the registry's name and whether it is up"
+
+
+def push(engine: Engine, image: Image, repository: str, tag: str, patience: Patience) -> None:
+    """Pushes an image as repository:tag; layers that the registry has are not sent again.
+
+    Raises:
+        RegistryError: refused, or not done after all attempts.
+    """
+    with explained():
+        image.tag(repository, tag)
+    api = engine.client.api
+    what = f"the push of {repository}:{tag}"
+    patience.run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
+
+
+def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Image:
+    """Pulls repository@digest and returns the image.
+
+    Raises:
+        RegistryError: refused, or not done after all attempts.
+    """
+    api = engine.client.api
+    what = f"the pull of {repository}@{digest}"
+    patience.run(lambda: _follow(what, lambda: api.pull(repository, tag=digest, stream=True, decode=True)))
+    image = engine.image(f"{repository}@{digest}")
+    if image is None:
+        raise RegistryError(f"{what} ended well, but the engine does not have the image")
+    return image
+
+
+def _follow(what: str, start: Any) -> None:
+    """Reads an engine's progress to its end."""
+    with explained():
+        try:
+            events: Iterable[dict[str, Any]] = start()
+            words = next((str(event["error"]) for event in events if "error" in event), "")
+        except APIError as error:
+            words = str(error.explanation or error)
+    if words:
+        failure = RegistryError(f"{what} failed: {words}", remedy=REMEDY)
+        raise PassingError(failure) if words_pass(words) else failure

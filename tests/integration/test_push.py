@@ -1,0 +1,211 @@
+"""The publisher with the real engine and a real registry, on images of a few bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.images import Image
+
+from build.decisions.identity import Commit
+from build.decisions.names import STANDIN_LABEL
+from build.drivers.engine import Engine
+from build.drivers.patience import Patience
+from build.drivers.registry import Registry
+from build.errors import RegistryError, StandinRefusedError
+from build.procedures.publish import Publisher
+from tests.support.faults import Faults, faults
+from tests.support.registry import Running, docker_config, running_registry
+
+Make = Callable[..., Image]
+
+
+class Heard:
+    """A report that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def step(self, text: str) -> None:
+        self.lines.append(text)
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+    def __contains__(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with running_registry() as found:
+        yield found
+
+
+@pytest.fixture
+def proxy(running: Running) -> Iterator[Faults]:
+    with faults(running.address) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    found = Engine()
+    yield found
+    found.client.close()
+
+
+@pytest.fixture
+def repository(engine: Engine) -> Iterator[str]:
+    """A name of this test's own; its images are removed in the end, from wherever they were pushed."""
+    name = f"glm-tts-test-{uuid.uuid4().hex[:12]}"
+    yield name
+    forget(engine, name)
+
+
+@pytest.fixture
+def make(engine: Engine, repository: str) -> Make:
+    """Makes an image with one small file."""
+
+    def made(content: bytes, tag: str = "key", labels: str = "") -> Image:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            entry = tarfile.TarInfo("content")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+        changes = [f"LABEL {labels}"] if labels else []
+        engine.client.api.import_image_from_data(packed.getvalue(), repository=repository, tag=tag, changes=changes)
+        return engine.client.images.get(f"{repository}:{tag}")
+
+    return made
+
+
+def forget(engine: Engine, repository: str) -> None:
+    """The engine as one that never had an image of the repository."""
+    for image in engine.client.images.list():
+        names = [*image.tags, *(image.attrs.get("RepoDigests") or [])]
+        for name in names:
+            if repository in name:
+                with contextlib.suppress(docker.errors.APIError):
+                    engine.client.images.remove(name, force=True)
+
+
+def publisher(engine: Engine, address: str, *tags: str, heard: Heard | None = None) -> Publisher:
+    commit = Commit("f" * 40, (), tags, "main", False, "2026-01-02T03:04:05+00:00", "", "")
+    return Publisher(engine, heard or Heard(), address, commit, Patience(sleep=lambda _: None))
+
+
+def test_an_image_is_pushed_once_and_known_by_its_digest(
+    engine: Engine, running: Running, make: Make, repository: str
+) -> None:
+    image, heard = make(b"one"), Heard()
+    reference, published = publisher(engine, running.address, heard=heard).app(image, f"{repository}:key")
+    digest = Registry(running.address).digest(repository, "key")
+    assert (reference, published.id) == (f"{running.address}/{repository}@{digest}", image.id)
+    assert "pushing" in heard
+
+    again = Heard()
+    assert publisher(engine, running.address, heard=again).app(image, f"{repository}:key")[0] == reference
+    assert "pushing" not in again
+
+
+def test_a_tag_of_a_commit_is_never_moved(engine: Engine, running: Running, make: Make, repository: str) -> None:
+    first = publisher(engine, running.address).app(make(b"the release"), f"{repository}:sha")
+    released = first[1].id
+    forget(engine, repository)
+    other, heard = make(b"built again, and different", tag="sha"), Heard()
+
+    reference, used = publisher(engine, running.address, heard=heard).app(other, f"{repository}:sha")
+    assert (reference, used.id) == (first[0], released)
+    assert other.id != released
+    assert engine.client.images.get(f"{repository}:sha").id == released
+    assert "published from another build" in heard
+
+
+def test_a_base_is_pulled_by_its_key_where_there_is_none(
+    engine: Engine, running: Running, make: Make, repository: str
+) -> None:
+    assert publisher(engine, running.address).base(f"{repository}:key", None) is None
+    pushed = publisher(engine, running.address).base(f"{repository}:key", make(b"a base"))
+    assert pushed
+    forget(engine, repository)
+    pulled = publisher(engine, running.address).base(f"{repository}:key", None)
+    assert pulled
+    assert (pulled[0], pulled[1].id) == (pushed[0], pushed[1].id)
+    assert engine.client.images.get(f"{repository}:key").id == pushed[1].id
+
+
+def test_a_version_stays_and_a_channel_moves(engine: Engine, running: Running, make: Make, repository: str) -> None:
+    ours = publisher(engine, running.address)
+    one = ours.push(make(b"one", tag="a"), f"{repository}:a")
+    two = ours.push(make(b"two", tag="b"), f"{repository}:b")
+    for _ in range(2):
+        ours.tag(one, "v1.0.0", movable=False)
+    ours.tag(one, "staging", movable=True)
+    ours.tag(two, "staging", movable=True)
+    with pytest.raises(RegistryError, match="never moved"):
+        ours.tag(two, "v1.0.0", movable=False)
+    registry = Registry(running.address)
+    assert registry.digest(repository, "v1.0.0") == one.partition("@")[2]
+    assert registry.digest(repository, "staging") == two.partition("@")[2]
+    assert running.tags(repository) == ["a", "b", "staging", "v1.0.0"]
+
+
+def test_stand_ins_are_not_published_for_production(
+    engine: Engine, running: Running, make: Make, repository: str
+) -> None:
+    image = make(b"one", labels=f"{STANDIN_LABEL}=conda")
+    with pytest.raises(StandinRefusedError, match="conda"):
+        publisher(engine, running.address, "v1.0.0").app(image, f"{repository}:key")
+    assert running.tags(repository) == []
+    publisher(engine, running.address).app(image, f"{repository}:key")
+    forget(engine, repository)
+    with pytest.raises(StandinRefusedError, match="conda"):
+        publisher(engine, running.address, "v1.0.0").base(f"{repository}:key", None)
+
+
+def test_another_manifest_than_what_was_pushed_is_refused(
+    engine: Engine, proxy: Faults, make: Make, repository: str
+) -> None:
+    proxy.tamper = lambda content: content.replace(b"config", b"cOnfig")
+    with pytest.raises(RegistryError, match="has the digest"):
+        publisher(engine, proxy.address).app(make(b"one"), f"{repository}:key")
+
+
+def test_an_upload_that_is_reset_half_way_ends_well(
+    engine: Engine, proxy: Faults, make: Make, running: Running, repository: str
+) -> None:
+    proxy.cut_after = [1]
+    image = make(uuid.uuid4().bytes * 65536)
+    reference, _ = publisher(engine, proxy.address).app(image, f"{repository}:key")
+    assert not proxy.cut_after
+    found = Registry(running.address).manifest(repository, reference.partition("@")[2])
+    assert found
+    assert found.config == image.id
+
+
+def test_a_push_that_meets_a_busy_registry_is_tried_again(
+    engine: Engine, proxy: Faults, make: Make, running: Running, repository: str
+) -> None:
+    proxy.refuse_only = lambda method, path: method == "PUT" and "/manifests/" in path
+    proxy.refusals = [(503, {}), (503, {})]
+    publisher(engine, proxy.address).app(make(b"one"), f"{repository}:key")
+    assert not proxy.refusals
+    assert running.tags(repository) == ["key"]
+
+
+def test_a_denied_push_is_said_before_the_engine_begins(
+    engine: Engine, make: Make, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_registry(password=True) as guarded, faults(guarded.address) as seen:
+        monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, seen.address, "nobody")))
+        with pytest.raises(RegistryError, match="denied") as refused:
+            publisher(engine, seen.address).app(make(b"one"), f"{repository}:key")
+        assert "docker login" in refused.value.remedy
+        assert len(seen.seen) == 2, "one request, and the same with the password"
