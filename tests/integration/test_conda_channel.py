@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,12 +18,13 @@ import pytest
 from build.conda import CondaError, channel, client, explicit, virtual
 from build.conda.explicit import ExplicitLock
 from build.console import Reporter
-from build.drivers import buildx, git
+from build.decisions.lockindex import conda_lock
+from build.drivers import buildx, git, imagefiles
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError
-from build.procedures import conda_locks
-from build.procedures.build_images import BuildImages, Named
+from build.procedures import build_images, conda_locks
+from build.procedures.build_images import OS_IMAGES, BuildImages, Named
 from build.settings import load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -179,3 +180,27 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
     assert spoiled in refused.value.message
     assert "No lock was written" in refused.value.message
     assert list((root / "locks").iterdir()) == []
+
+
+def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
+    engine: Engine, unpacked: Path, tmp_path: Path
+) -> None:
+    tree, tag = tmp_path / "tree", f"glm-tts-test-conda:{os.getpid()}"
+    tree.mkdir()
+    git.export(REPOSITORY, git.read(REPOSITORY).tree, ("Dockerfile.base", "build/conda", "locks"), tree)
+    # Packages without a lock of their own are as good as a genuine channel that answers.
+    shutil.copytree(unpacked, tmp_path / "packages", ignore=shutil.ignore_patterns(channel.LOCK_NAME))
+    shutil.copy(unpacked / channel.LOCK_NAME, tree / conda_lock("slim"))
+    contexts = {"channel": str(tmp_path / "packages")}
+    arguments = {"OS_IMAGE": next(name for name in OS_IMAGES if engine.image(name))}
+    recipe = Recipe("Dockerfile.base", target="conda-slim", args=arguments, contexts=contexts)
+    secrets = build_images._ca_secret()
+    buildx.build(tree, recipe, tag=tag, secrets=secrets)
+    try:
+        imagefiles.copy_out(engine, tag, ["/opt/locks"], tmp_path)
+    finally:
+        engine.client.images.remove(tag)
+    assert (tmp_path / "locks/conda-source").read_text() == "channel\n"
+    assert (tmp_path / "locks/conda.lock").read_text() == own_lock(unpacked).text()
+    with pytest.raises(CommandFailedError):
+        buildx.build(tree, replace(recipe, target="conda-cuda"), tag=tag, secrets=secrets)
