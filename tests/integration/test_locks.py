@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,9 @@ def test_a_fresh_base_has_not_drifted_from_its_pip_lock_and_another_pin_shows(he
 
 def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: Engine, base: str, tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
+    for path in ("Dockerfile.base", "build/conda/image/prepare-os"):  # the lock's inputs, which the index names
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / path, tmp_path / path)
     named = Named("base", engine.client.images.get(base))
     name, first = locks.write_apt(engine, tmp_path, "slim", named)
     assert "tini" in {one.name for one in first}
