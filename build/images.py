@@ -1,23 +1,29 @@
-"""`python -m build.images`: build the base and the app image of this commit."""
+"""`python -m build.images`: build, verify and publish the images of this commit; see what was built."""
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from build import console
 from build.console import Reporter, out
 from build.decisions import findings
+from build.decisions.identity import claim, identify
+from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
-from build.procedures.build_images import BuildImages, peak_bytes
+from build.procedures import compatibility, inspection, records, verify
+from build.procedures.build_images import peak_bytes
 from build.procedures.host import host_facts
+from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
 from build.procedures.target import Target
 
-app = console.app("Build the images of this commit, each only when its inputs changed.")
+app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
 
 
 class Flavour(StrEnum):
@@ -25,28 +31,95 @@ class Flavour(StrEnum):
     CUDA = "cuda"
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def build(
+    context: typer.Context,
     flavour: Annotated[Flavour | None, typer.Option(help="which base; the setting when left out")] = None,
     push: Annotated[str, typer.Option(metavar="REGISTRY", help="push base and app to this registry, by digest")] = "",
 ) -> None:
-    """Build the images of HEAD, tagged by its full SHA; a dirty tree is built as `<sha>-dirty` and never pushed."""
+    """Build and verify the images of HEAD, tagged by its full SHA; a dirty tree is `<sha>-dirty` and never pushed."""
+    if context.invoked_subcommand:
+        return
     settings, report, engine = console.settings(), Reporter(), Engine()
     if flavour:
         settings = settings.model_copy(update={"flavour": flavour.value})
     commit = git.read(settings.root)
+    identity = identify(commit, claim(os.environ))
+    compatibility.require(settings.root, settings.flavour)
     publisher = Publisher(engine, report, push, commit) if push else None
     facts = host_facts(settings, engine)
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
     if commit.dirty:
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
-    built = BuildImages(settings, engine, report, commit).run(publisher)
-    Target(settings, engine).adopt(built.image_id, built.proxy)
-    if built.standins:
-        report.note(f"stands on stand-ins for: {', '.join(built.standins)}; not fit for production")
-    out.print(f"{built.reference}  {built.image_id}  in {built.seconds:.1f} s")
-    if built.pushed:
-        out.print(built.pushed)
+    if commit.shallow and not commit.tags:
+        report.note("the clone is shallow, so that a tag may be missing: taken for staging")
+    made = MakeRelease(settings, engine, report, commit, identity).run(publisher)
+    Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
+    if made.standins:
+        report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
+    _show(made)
+
+
+def _show(made: Made) -> None:
+    # What others do with the image (looking into it, pushing it) is told apart from the making of it.
+    after = {phase: took for phase, took in made.seconds.items() if phase.startswith(("verify", "push"))}
+    making = sum(made.seconds.values()) - sum(after.values())
+    more = "".join(f", {phase} {took:.1f} s" for phase, took in after.items())
+    out.print(f"{made.app.reference}  {made.app.image.id}  in {making:.1f} s{more}")
+    if made.pushed:
+        out.print(made.pushed)
+
+
+@app.command(name="verify")
+def verify_(
+    ref: Annotated[str, typer.Argument(help="an image on the engine, by name, tag, digest or ID")],
+    json: Annotated[bool, typer.Option("--json", help="the reports as JSON lines")] = False,
+) -> None:
+    """Run an image and look into it: environment, layers, identity, code, voice."""
+    settings, engine = console.settings(), Engine()
+    reports = verify.verify_reference(settings, engine, Reporter(), ref)
+    if json:
+        for each in reports:
+            out.print(each.to_json(), soft_wrap=True, markup=False)
+    else:
+        out.print(inspection.table(reports))
+    verify.require(reports)
+
+
+@app.command()
+def history(
+    json: Annotated[bool, typer.Option("--json", help="the records, one JSON document a line")] = False,
+) -> None:
+    """List the builds of this clone, oldest first."""
+    known = records.read(console.settings().root)
+    if json:
+        for record in known:
+            out.print(record.model_dump_json(), soft_wrap=True, markup=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "verified", "published as"):
+        table.add_column(heading)
+    for record in known:
+        table.add_row(*_row(record))
+    out.print(table)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
+    failed = [line for part in record.verification for line in part.failed]
+    verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
+    where = f"{record.environment} {record.version}".strip()
+    size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
+    return record.built_at, release, where, record.flavour, size, took, verified, record.pushed or "-"
+
+
+@app.command()
+def inspect(
+    ref: Annotated[str, typer.Argument(help="a commit, or an image by name, tag, digest or ID")],
+) -> None:
+    """Show where an image comes from: its labels, and the record of its build where this clone has it."""
+    settings = console.settings()
+    out.print_json(data=inspection.inspect(settings, Engine(), Reporter(), ref))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Writes the locks (`python -m build.lock pip`, `conda`, `apt`), and exports what an image holds (`export`)."""
+"""Writes the locks (`python -m build.lock pip`, `conda`, `apt`), checks them (`check`), exports an image (`export`)."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from pathlib import Path
@@ -12,28 +11,47 @@ import typer
 from rich.table import Table
 
 from build import console
-from build.conda import CondaError, client, environment
+from build.conda import virtual
 from build.decisions import inventory as inventories
-from build.drivers import git
+from build.decisions import lockdiff
+from build.decisions.lockdiff import Difference
+from build.decisions.lockindex import FLAVOURS, PIP_LOCKS, PIP_PLATFORM
+from build.drivers import command, git
 from build.drivers.engine import Engine
-from build.errors import CommandFailedError, MissingFileError
-from build.procedures import inventory, locks
-from build.procedures.build_images import BuildImages
+from build.errors import CommandFailedError, MissingFileError, UsageError
+from build.procedures import conda_locks, inventory, lockindex, locks
+from build.procedures.build_images import BuildImages, Named
 
-# In this order: cuda is constrained to torch's versions, dev to slim's.
-PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev")
-CONDA_LOCK = Path("locks/conda-forge-linux-64.lock")
 ENVIRONMENT = Path("environment.yml")
 
-# What the images run. Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
+# Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
 _COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--no-config", "--generate-hashes", "--no-emit-index-url"),
-    *("--python-version", "3.11", "--python-platform", "x86_64-unknown-linux-gnu"),
-    *("--custom-compile-command", "python -m build.lock pip"),
+    *PIP_PLATFORM,
+    *("--custom-compile-command", lockindex.PIP_COMMAND),
 )
 _COMPILE_LIMIT_S = 600
 
 app = console.app("Writes the locks that images and .venv are installed from.")
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    checked: Annotated[bool, typer.Option("--check", help="the same as the command check")] = False,
+) -> None:
+    """Writes the locks that images and .venv are installed from."""
+    if context.invoked_subcommand:
+        return
+    if not checked:
+        raise UsageError("no command was given", remedy="python -m build.lock --help lists them")
+    check()
+
+
+@app.command()
+def check() -> None:
+    """Fail when a lock does not belong to its inputs any more, or was edited by hand. Offline."""
+    console.Reporter().step(f"{lockindex.check(Path.cwd())} locks belong to their inputs")
 
 
 @app.command()
@@ -46,26 +64,35 @@ def pip(
         source, target = Path(f"locks/{name}.in"), Path(f"locks/{name}.txt")
         _require(source)
         report.step(f"{target}")
+        before = target.read_text() if target.exists() else ""
         _compile([*_COMPILE, *(["--upgrade"] if upgrade else []), "--output-file", str(target), str(source)], target)
+        lockindex.record(Path.cwd(), str(target), lockindex.PIP_COMMAND, _uv_version())
+        _show(report, lockdiff.between("pip", before, target.read_text()))
 
 
 @app.command()
 def conda(
+    flavour: Annotated[
+        Literal["slim", "cuda"] | None, typer.Option(help="for which base; for both when left out")
+    ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="solve from this channel (name or URL) instead")] = None,
+    glibc: Annotated[str | None, typer.Option(help="C library that another channel's packages will run on")] = None,
 ) -> None:
-    """Solve environment.yml into the explicit lock, where its channel can be reached."""
+    """Solve environment.yml into an explicit lock per flavour; from our own channel where no other can be reached."""
     _require(ENVIRONMENT)
+    if glibc and not channel:
+        raise UsageError("--glibc goes with --channel", remedy="leave it out: the bases' C library is known")
     report = console.Reporter()
-    report.step(f"{CONDA_LOCK}")
-    try:
-        lock = asyncio.run(client.solve(environment.load([ENVIRONMENT]), channel or ()))
-    except CondaError as error:
-        raise CommandFailedError(
-            f"{error.message}\nNo lock was written: without a channel's answer it could only be made up.",
-            remedy=error.remedy,
-        ) from None
-    CONDA_LOCK.write_text(lock.text())
-    report.note(f"{len(lock.packages)} packages from {', '.join(lock.channels)}")
+    for each in [flavour] if flavour else FLAVOURS:
+        name, changed = conda_locks.write(Path.cwd(), each, report, _own_channel, channel or (), glibc or virtual.GLIBC)
+        report.step(name)
+        _show(report, changed)
+
+
+def _own_channel() -> tuple[Engine, Named]:
+    settings, engine = console.settings(), Engine()
+    settings = settings.model_copy(update={"flavour": "slim"})
+    return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root)).channel()
 
 
 @app.command()
@@ -79,7 +106,19 @@ def apt(
     settings = settings.model_copy(update={"flavour": flavour})
     base = BuildImages(settings, engine, report, git.read(settings.root)).base()
     name, changed = locks.write_apt(engine, settings.root, flavour, base)
-    report.step(f"{name} from {base.reference}: {len(changed)} packages changed")
+    report.step(f"{name} from {base.reference}")
+    _show(report, changed)
+
+
+@app.command()
+def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
+    """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
+    typer.echo(inventories.exported(inventory.read(Engine(), image)), nl=False)
+
+
+def _show(report: console.Reporter, changed: list[Difference]) -> None:
+    """What a lock command changed: an empty cell is a package that was not there, or is not any more."""
+    report.note(f"{len(changed)} packages changed")
     if changed:
         table = Table("name", "before", "now")
         for one in changed:
@@ -87,10 +126,9 @@ def apt(
         console.out.print(table)
 
 
-@app.command()
-def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
-    """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
-    typer.echo(inventories.exported(inventory.read(Engine(), image)), nl=False)
+def _uv_version() -> str:
+    # Its first two words; the third names the platform it was built for.
+    return " ".join(command.run(["uv", "--version"]).decode().split()[:2])
 
 
 def _require(path: Path) -> None:

@@ -48,6 +48,10 @@ class Settings(BaseModel):
     drain_timeout_s: float = Field(120, gt=0, le=3600, description="longest wait for the old colour's requests")
     gate_syntheses: int = Field(3, ge=1, le=50, description="sentences that a candidate must speak")
     gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
+    keep_releases: int = Field(5, ge=0, le=1000, description="verified releases that the janitor keeps, by time")
+    min_free_gb: float = Field(20, ge=0, description="free disk (GB) below which the janitor removes anything")
+    build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor leaves")
+    keep_logs_days: float = Field(30, ge=0, le=3650, description="age (days) from which build records may go")
 
     def container(self, service: str) -> str:
         """The name Compose gives a service's one container."""

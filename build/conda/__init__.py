@@ -14,3 +14,7 @@ class CondaError(Exception):
         super().__init__(f"{message}\n  remedy: {remedy}" if remedy else message)
         self.message = message
         self.remedy = remedy
+
+
+class UnreachableError(CondaError):
+    """A channel does not answer; another one may."""

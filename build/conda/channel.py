@@ -6,6 +6,8 @@ the image that carries it. Locks made from it are its own and never those of a r
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import re
 import shutil
@@ -48,6 +50,27 @@ async def make(system: Path, wheels: Path, environment_file: Path, channel: Path
     glibc = platform.libc_ver()[1]
     lock = await client.solve(environment.load([environment_file]), [channel.as_uri()], glibc)
     (channel / LOCK_NAME).write_text(lock.text())
+
+
+def verify(channel: Path) -> None:
+    """Checks every package that the channel's index names, because py-rattler does not for a channel on disk.
+
+    Raises:
+        CondaError: a package is not there, or its sha256 is not the index's; or there is no index.
+    """
+    indexes = sorted(channel.glob("*/repodata.json"))
+    if not indexes:
+        raise CondaError(f"{channel} is no channel: it has no index", remedy="make it anew")
+    for index in indexes:
+        document = json.loads(index.read_text())
+        for name, record in (document.get("packages", {}) | document.get("packages.conda", {})).items():
+            path = index.parent / name
+            found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no file"
+            if found != record["sha256"]:
+                raise CondaError(
+                    f"{path} has sha256 {found}, the channel's index says {record['sha256']}",
+                    remedy="make the channel anew",
+                )
 
 
 def _python(system: Path, channel: Path) -> None:

@@ -15,33 +15,29 @@ import rattler
 from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 from rattler.shell import ActivationVariables, Shell, activate
 
-from build.conda import CondaError
+from build.conda import CondaError, UnreachableError, virtual
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock, LockedPackage
 
 PLATFORM = rattler.Subdir("linux-64")
 
-# The older C library of the two bases (Ubuntu 22.04), as a real channel's packages must accept it.
-GLIBC = "2.35"
-
-# The rest of what a solve may count on, given by hand because the host that solves need not resemble the one that
-# runs; __cuda is the oldest driver's that torch's CUDA 12 wheels accept (525).
-_VIRTUAL_PACKAGES = ("__unix=0=0", "__linux=5.10=0", "__archspec=1=x86_64", "__cuda=12.0=0")
-
 _DOWNLOADS = 8
 _TIMEOUT_S = 60
 
 
-async def solve(environment: Environment, channels: Sequence[str] = (), glibc: str = GLIBC) -> ExplicitLock:
+async def solve(
+    environment: Environment, channels: Sequence[str] = (), glibc: str = virtual.GLIBC, flavour: str = "slim"
+) -> ExplicitLock:
     """The lock of an environment, from its own channels or from others given instead (names or URLs).
 
-    `glibc` is the version of the system that the environment will run on.
+    `glibc` is the version of the system that the environment will run on; the cuda flavour alone is solved for a GPU.
 
     Raises:
-        CondaError: a channel cannot be reached, or the specs cannot be met together.
+        UnreachableError: a channel does not answer.
+        CondaError: the specs cannot be met together.
     """
     sources = tuple(channels) or environment.channels
-    virtual_packages = (*_VIRTUAL_PACKAGES, f"__glibc={glibc}=0")
+    virtual_packages = virtual.packages(flavour, glibc)
     try:
         records = await rattler.solve(
             list(sources),
@@ -55,7 +51,7 @@ async def solve(environment: Environment, channels: Sequence[str] = (), glibc: s
             remedy="change the specs in environment.yml",
         ) from None
     except (GatewayError, FetchRepoDataError) as error:
-        raise CondaError(
+        raise UnreachableError(
             f"no answer from {', '.join(sources)}: {error}",
             remedy="give a channel that this machine can reach (--channel URL), or write the lock where it can be",
         ) from None

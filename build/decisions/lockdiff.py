@@ -54,6 +54,11 @@ def differences(kind: str, before: Mapping[str, str], now: Mapping[str, str]) ->
     ]
 
 
+def between(kind: str, before: str, now: str) -> list[Difference]:
+    """What changed from one lock's text to another's."""
+    return differences(kind, packages(kind, before), packages(kind, now))
+
+
 def drift(inventory: Inventory, locks: LockTexts) -> list[Difference]:
     """Where the image (now) differs from its locks (before); empty when it is exactly what they say."""
     found: list[Difference] = []

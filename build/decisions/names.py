@@ -3,6 +3,12 @@
 RELEASE_LABEL = "ai.glm-tts.release"
 STANDIN_LABEL = "ai.glm-tts.standin"
 FLAVOUR_LABEL = "ai.glm-tts.flavour"
+ENVIRONMENT_LABEL = "ai.glm-tts.environment"
+TRIGGERED_BY_LABEL = "ai.glm-tts.triggered-by"
+RUN_ID_LABEL = "ai.glm-tts.run-id"
+INPUTS_LABEL = "ai.glm-tts.inputs"
+LOCKS_LABEL = "ai.glm-tts.locks"
+OCI = "org.opencontainers.image."
 PROXY_REPOSITORY = "glm-tts-proxy"
 CHANNEL_REPOSITORY = "standin/conda-channel"
 

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from build.decisions.lockdiff import Difference
 
 Outcome = Literal["passed", "failed", "not verified"]
 
-_CACHE = re.compile(
-    r"(^|/)(\.cache/(pip|uv)|\.conda/pkgs|conda/pkgs|var/lib/apt/lists|var/cache/apt)/.*[^/]$|(^|/)var/cache/apt/archives/.*\.deb$"
-)
+APP_UID = 10001
+COLOURS = {"passed": "green", "failed": "bold red", "not verified": "yellow"}
+SHOWN = 5
+
+_CACHE = re.compile(r"(^|/)(\.cache/(pip|uv)|\.conda/pkgs|conda/pkgs|var/lib/apt/lists|var/cache/apt)/.*[^/]$")
 _SECRET = re.compile(
-    r"(^|/)(\.netrc|\.pypirc|\.git-credentials|id_(rsa|ed25519|ecdsa)|\.docker/config\.json|\.aws/credentials|\.kube/config)$"
+    r"(^|/)(\.netrc|\.pypirc|\.git-credentials|id_(rsa|ed25519|ecdsa)|\.docker/config\.json|\.aws/credentials"
+    r"|\.kube/config)$|^usr/local/share/ca-certificates/."
 )
-PRIVATE_KEY = re.compile(rb"\s*-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_CONFIGURATION = re.compile(r"(^|/)(pip\.conf|uv\.toml|\.condarc|\.npmrc|\.gitconfig|[^/]+\.(list|sources))$")
+_CREDENTIALS = re.compile(rb"://[^/\s:@]+:[^/\s:@]+@|_authToken=\S")
+# A key has its base64 below the heading; code that merely names the heading has not.
+_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=:, -]{16}")
+_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9])(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{60}|hf_[A-Za-z0-9]{34}"
+    rb"|glpat-[\w-]{20}|sk-ant-[\w-]{24})(?![A-Za-z0-9])"
+)
 _SETUID = {"chfn", "chsh", "gpasswd", "mount", "newgrp", "passwd", "su", "umount"}
-SETUID_BIT = 0o4000
+_SETUID_BIT, _STICKY_BIT = 0o4000, 0o1000
+_COPY = re.compile(r"COPY (--\S+ )*\S+ /app/\S+( # buildkit)?")
+_METADATA = re.compile(r"(ARG|CMD|ENV|EXPOSE|HEALTHCHECK|LABEL|STOPSIGNAL) ")
 
 
 @dataclass(frozen=True)
@@ -29,11 +47,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """`image` is an ID; `part` is base or app."""
+    """`image` is an ID; `part` is base or app; `checks` is the hash of the rules and scripts that looked."""
 
     image: str
     part: str
     lines: tuple[Line, ...]
+    checks: str = ""
 
     @property
     def failed(self) -> tuple[Line, ...]:
@@ -44,18 +63,33 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        said = json.loads(text)
-        return cls(said["image"], said["part"], tuple(Line(**line) for line in said["lines"]))
+        """
+        Raises:
+            ValueError: it is no such report.
+        """
+        try:
+            said = json.loads(text)
+            return cls(said["image"], said["part"], tuple(Line(**line) for line in said["lines"]), said["checks"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no report of a verification: {error!r}") from None
 
 
 def line(name: str, good: bool, detail: str = "") -> Line:
     return Line(name, "passed" if good else "failed", detail)
 
 
-def none_of(name: str, found: list[str]) -> Line:
+def none_of(name: str, found: Sequence[str]) -> Line:
     """Passed when nothing was found; else the first few."""
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    return line(name, not found, ", ".join(found[:5]) + more)
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return line(name, not found, ", ".join(found[:SHOWN]) + more)
+
+
+def drift_line(kind: str, found: Sequence[Difference] | None) -> Line:
+    """How an image differs from its lock of one kind; None where there is no such lock."""
+    if found is None:
+        return Line(f"{kind} lock", "not verified", "there is no such lock")
+    said = [f"{each.name} {each.now or 'is missing'} (locked: {each.before or 'not'})" for each in found]
+    return none_of(f"{kind} lock", said)
 
 
 def is_package_cache(path: str) -> bool:
@@ -63,10 +97,49 @@ def is_package_cache(path: str) -> bool:
     return bool(_CACHE.search(path))
 
 
-def is_secret(path: str, head: bytes) -> bool:
-    """By its name, or by how it begins."""
-    return bool(_SECRET.search(path) or PRIVATE_KEY.match(head))
+def is_secret(path: str, content: bytes) -> bool:
+    """By its name, or by what it holds: a private key, a token, a URL with a password. `path` has no leading slash."""
+    if _SECRET.search(path) or _KEY.search(content) or _TOKEN.search(content):
+        return True
+    return bool(_CONFIGURATION.search(path) and _CREDENTIALS.search(content))
 
 
 def is_unexpected_setuid(path: str, mode: int) -> bool:
-    return bool(mode & SETUID_BIT) and path.rpartition("/")[2] not in _SETUID
+    return bool(mode & _SETUID_BIT) and path.rpartition("/")[2] not in _SETUID
+
+
+def is_app_users(uid: int, gid: int, mode: int) -> bool:
+    """A file or folder that the service's user owns or may write to; what is sticky and for all (/tmp) is not meant."""
+    for_all = bool(mode & 0o002) and not mode & _STICKY_BIT
+    return uid == APP_UID or for_all or (gid == APP_UID and bool(mode & 0o020))
+
+
+def unlike_copies(above: Sequence[str], layers: int) -> list[str]:
+    """What in the history above the base is neither metadata nor a COPY into /app.
+
+    Args:
+        above: the instructions above the base, as the image's history names them.
+        layers: how many layers the image has above the base; each must be one of the copies.
+    """
+    copies = [step for step in above if _COPY.fullmatch(step)]
+    strange = [step or "a step without a name" for step in above if step not in copies and not _METADATA.match(step)]
+    if not strange and len(copies) != layers:
+        return [f"{layers} layers, but {len(copies)} copies"]
+    return strange
+
+
+def changed_configuration(base: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
+    """What an app image's configuration changes of its base's beyond adding RELEASE to the environment."""
+    names = [name for name in ("User", "WorkingDir", "Entrypoint") if base.get(name) != app.get(name)]
+    added = set(app.get("Env") or []) ^ set(base.get("Env") or [])
+    return names + sorted(each.partition("=")[0] for each in added if not each.startswith("RELEASE="))
+
+
+def table(reports: Sequence[Report]) -> Table:
+    """The lines of all reports for humans."""
+    shown = Table("part", "what", "outcome", "detail")
+    for report in reports:
+        for each in report.lines:
+            cells = (report.part, each.name, Text(each.outcome, style=COLOURS[each.outcome]), each.detail)
+            shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from requests.exceptions import ConnectionError as NoAnswer
 from requests.exceptions import ReadTimeout
@@ -11,10 +12,10 @@ from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 
 
-def run(engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120) -> Answer:
+def run(engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120, **options: Any) -> Answer:
     """Runs argv in a new container of an image (ID or name) by the image's own entrypoint, and removes it.
 
-    It has no network, no capability and no file that it can write.
+    It has no network, no capability and no file that it can write. `options` are docker's own for the container.
 
     Raises:
         CommandFailedError: the image is not there, the container cannot start, or it took longer than `limit_s`.
@@ -28,6 +29,7 @@ def run(engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             healthcheck={"test": ["NONE"]},
+            **options,
         )
     try:
         with explained():

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions.identity import Commit
+from build.decisions.identity import Claim, Commit, Identity, identify
+from build.decisions.lockindex import conda_lock
 from build.decisions.names import (
     CHANNEL_REPOSITORY,
+    ENVIRONMENT_LABEL,
     FLAVOUR_LABEL,
+    INPUTS_LABEL,
+    LOCKS_LABEL,
+    OCI,
     PROXY_REPOSITORY,
     RELEASE_LABEL,
+    RUN_ID_LABEL,
     STANDIN_LABEL,
+    TRIGGERED_BY_LABEL,
     app_repository,
     base_repository,
 )
@@ -26,12 +34,9 @@ from build.drivers import buildx, git
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
-from build.procedures.publish import Publisher
+from build.procedures import compatibility
 from build.procedures.report import Report
 from build.settings import Settings
-
-OCI = "org.opencontainers.image."
-CONDA_LOCK = "locks/conda-forge-linux-64.lock"
 
 # The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.
 OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
@@ -56,7 +61,7 @@ def peak_bytes(settings: Settings) -> int:
 def base_inputs(flavour: str) -> tuple[str, ...]:
     """Every file that decides what the base image holds."""
     torch = ("locks/torch.txt",) if flavour == "cuda" else ()
-    return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", CONDA_LOCK)
+    return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", conda_lock(flavour))
 
 
 @dataclass(frozen=True)
@@ -67,54 +72,23 @@ class Named:
     image: Image
 
 
-@dataclass(frozen=True)
-class Built:
-    """What a build made. `pushed` is `repo@digest`, empty when it stayed on the engine."""
-
-    reference: str
-    image_id: str
-    base: str
-    proxy: str
-    pushed: str
-    standins: tuple[str, ...]
-    seconds: float
-
-
 class BuildImages:
     """One build of one commit (or of a dirty tree, under its own name)."""
 
-    def __init__(self, settings: Settings, engine: Engine, report: Report, commit: Commit) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, report: Report, commit: Commit, identity: Identity | None = None
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._report = report
         self._commit = commit
+        self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
+        self.built = 0
 
-    def run(self, publisher: Publisher | None = None) -> Built:
-        """Builds what changed and returns what came of it; with a publisher, base and app end in its registry."""
-        began = time.monotonic()
-        upstream = self._upstreams()
-        proxy = self._proxy(upstream["OS_IMAGE"])
-        base = self._base(upstream)
-        if publisher:
-            # A pushed base is named by digest; BuildKit cannot build FROM a local image's ID, so there its tag must do.
-            base = Named(publisher.push(base.image, base.reference), base.image)
-        app = self._app(base)
-        return Built(
-            reference=app.reference,
-            image_id=str(app.image.id),
-            base=base.reference,
-            proxy=proxy.reference,
-            pushed=publisher.push(app.image, app.reference) if publisher else "",
-            standins=_standins(app.image),
-            seconds=time.monotonic() - began,
-        )
-
-    def base(self) -> Named:
-        """The base image alone, built when its inputs changed."""
-        return self._base(self._upstreams())
-
-    def _upstreams(self) -> dict[str, Named]:
+    @cached_property
+    def upstream(self) -> dict[str, Named]:
+        """The images that everything stands on, by the name of the build argument that takes them."""
         images = {"OS_IMAGE": self._genuine_or_standin(*OS_IMAGES, "scripts/bootstrap")}
         if self._flavour == "cuda":
             images["CUDA_IMAGE"] = self._genuine_or_standin(*CUDA_IMAGES, "scripts/bootstrap --cuda")
@@ -128,30 +102,42 @@ class BuildImages:
             return Named(standin, image)
         raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
 
-    def _proxy(self, os_image: Named) -> Named:
+    def proxy(self) -> Named:
+        """The proxy's image, built when its inputs changed."""
+        os_image = self.upstream["OS_IMAGE"]
         recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
-    def _base(self, upstream: dict[str, Named]) -> Named:
+    def base(self) -> Named:
+        """The base image, built when its inputs changed."""
+        upstream = self.upstream
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
         parents = list(upstream.values())
-        if CONDA_LOCK not in inputs:
-            channel = self._channel(upstream["OS_IMAGE"])
+        if conda_lock(self._flavour) not in inputs:
+            channel = self.channel()
             contexts["channel"] = f"docker-image://{channel.reference}"
             parents.append(channel)
-        standins = sorted({name for parent in parents for name in _standins(parent.image)})
+        standins = sorted({name for parent in parents for name in standins_of(parent.image)})
         recipe = Recipe(
             "Dockerfile.base",
             target=self._flavour,
             args={name: parent.reference for name, parent in upstream.items()},
             contexts=contexts,
-            labels={STANDIN_LABEL: ",".join(standins), FLAVOUR_LABEL: self._flavour},
+            labels={
+                STANDIN_LABEL: ",".join(standins),
+                FLAVOUR_LABEL: self._flavour,
+                LOCKS_LABEL: ",".join(f"{name}={digest}" for name, digest in self.lock_hashes().items()),
+                **compatibility.facts_for_labels(self._settings.root, self._flavour),
+            },
         )
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe)
 
-    def _channel(self, os_image: Named) -> Named:
-        self._report.note(f"the repository has no {CONDA_LOCK}; a channel of our own making stands in for conda-forge")
+    def channel(self) -> Named:
+        """The image of the project's own conda channel, built when its inputs changed."""
+        os_image = self.upstream["OS_IMAGE"]
+        lock = conda_lock(self._flavour)
+        self._report.note(f"the repository has no {lock}; a channel of our own making stands in for conda-forge")
         recipe = Recipe(
             "Dockerfile.standin",
             target="channel",
@@ -160,31 +146,43 @@ class BuildImages:
         )
         return self._build_once(CHANNEL_REPOSITORY, CHANNEL_INPUTS, [os_image], recipe)
 
-    def _app(self, base: Named) -> Named:
-        commit = self._commit
+    def app(self, base: Named) -> Named:
+        """The app image of the commit on a base, built unless the one that is here has the same inputs."""
+        commit, identity = self._commit, self._identity
         reference = f"{app_repository(self._flavour)}:{commit.release}"
         labels = {
             OCI + "revision": commit.sha,
             OCI + "source": commit.source,
-            OCI + "version": next(reversed(commit.tags), commit.release),
+            OCI + "version": identity.version or commit.release,
             # The commit's time, not the build's: building a commit again gives the same image.
             OCI + "created": commit.committed,
             OCI + "base.name": base.reference,
             OCI + "base.digest": base.reference.partition("@")[2] or str(base.image.id),
             RELEASE_LABEL: commit.release,
             FLAVOUR_LABEL: self._flavour,
-            "ai.glm-tts.triggered-by": os.environ.get("GITHUB_ACTOR", ""),
-            STANDIN_LABEL: ",".join(_standins(base.image)),
+            STANDIN_LABEL: ",".join(standins_of(base.image)),
+            ENVIRONMENT_LABEL: identity.environment.value,
         }
+        labels[INPUTS_LABEL] = self._key(APP_INPUTS, [base], labels)
+        if (image := self._engine.image(reference)) and image.labels.get(INPUTS_LABEL) == labels[INPUTS_LABEL]:
+            return Named(reference, image)
+        # Who asked for it is no input: the same commit asked for twice is one image.
+        labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
-        self._report.step(f"app image {reference}")
+        self._report.step(f"building {reference}")
         app = self._build(reference, APP_INPUTS, recipe)
         _check_ancestry(app.image, base)
         return app
 
+    def lock_hashes(self) -> dict[str, str]:
+        """sha256 of every lock that decides the base image, by file name without suffix."""
+        root = self._settings.root
+        locks = [Path(path) for path in self._present(base_inputs(self._flavour)) if path.startswith("locks/")]
+        return {path.stem: f"sha256:{hashlib.sha256((root / path).read_bytes()).hexdigest()}" for path in locks}
+
     def _build_once(self, repository: str, inputs: tuple[str, ...], parents: list[Named], recipe: Recipe) -> Named:
         """The image tagged by its inputs, so that it is built when one of them changed and else never."""
-        reference = f"{repository}:{self._key(inputs, parents)}"
+        reference = f"{repository}:{self._key(inputs, parents, recipe.labels)}"
         if image := self._engine.image(reference):
             return Named(reference, image)
         self._report.step(f"building {reference}")
@@ -196,6 +194,7 @@ class BuildImages:
             git.export(self._settings.root, self._commit.tree, inputs, tree)
             buildx.build(tree, recipe, tag=reference, secrets=_ca_secret())
         image = self._engine.image(reference)
+        self.built += 1
         if image is None:
             raise CommandFailedError(f"the build of {reference} ended well, but the engine does not have the image")
         return Named(reference, image)
@@ -204,20 +203,21 @@ class BuildImages:
         """Those of `paths` that the tree has; only the conda lock may be missing."""
         tracked = git.identity_of(self._settings.root, self._commit.tree, paths)
         present = tuple(path for path in paths if f"\t{path}" in tracked)
-        missing = [path for path in paths if path not in present and path != CONDA_LOCK]
+        missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
             raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
         return present
 
-    def _key(self, inputs: tuple[str, ...], parents: Iterable[Named]) -> str:
-        """16 hex digits that change when an input file or a parent image does."""
-        text = git.identity_of(self._settings.root, self._commit.tree, self._present(inputs))
-        return hashlib.sha256("\n".join([text, *(str(parent.image.id) for parent in parents)]).encode()).hexdigest()[
-            :16
-        ]
+    def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
+        """16 hex digits that change when an input file, a parent image or a label does."""
+        files = git.identity_of(self._settings.root, self._commit.tree, self._present(inputs))
+        said = json.dumps(dict(labels), sort_keys=True)
+        text = "\n".join([files, *(str(parent.image.id) for parent in parents), said])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _standins(image: Image) -> tuple[str, ...]:
+def standins_of(image: Image) -> tuple[str, ...]:
+    """What an image stands on instead of the genuine thing: os, cuda, conda."""
     return tuple(name for name in image.labels.get(STANDIN_LABEL, "").split(",") if name)
 
 

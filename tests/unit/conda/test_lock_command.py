@@ -1,11 +1,23 @@
 """build.lock: what it refuses, without a network."""
 
+import asyncio
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from rattler.index import index_fs
 
-from build import lock
-from build.errors import CommandFailedError, MissingFileError
+from build import console, lock
+from build.conda import package
+from build.conda.package import Metadata
+from build.decisions import lockindex
+from build.decisions.lockindex import conda_lock
+from build.errors import CommandFailedError, MissingFileError, UsageError
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,10 +28,83 @@ def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: 
         lock.pip()
 
 
-def test_without_a_channels_answer_no_lock_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose channel does not answer, where there is no engine either."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     (tmp_path / "locks").mkdir()
-    lock.ENVIRONMENT.write_text("name: test\nchannels: [nowhere]\ndependencies: [python]\n")
-    with pytest.raises(CommandFailedError, match="No lock was written"):
-        lock.conda([(tmp_path / "nowhere").as_uri()])
-    assert not lock.CONDA_LOCK.exists()
+    (tmp_path / "pyproject.toml").touch()
+    for argv in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *argv], check=True)
+    nowhere = (tmp_path / "nowhere").as_uri()
+    lock.ENVIRONMENT.write_text(f"name: test\nchannels: ['{nowhere}']\ndependencies: [python]\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [[], ["--channel", "file:///nowhere"]])
+def test_without_a_channels_answer_no_lock_is_written(unreachable: Path, arguments: list[str]) -> None:
+    argv = [sys.executable, "-m", "build.lock", "conda", *arguments]
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    )
+    assert done.returncode == CommandFailedError.exit_code
+    assert "No lock was written" in done.stderr
+    assert ("own channel is not to be had: the Docker daemon" in done.stderr) == (not arguments)
+    assert list((unreachable / "locks").iterdir()) == []
+
+
+@pytest.fixture
+def channel(unreachable: Path) -> str:
+    """The project's channel answers after all: `gpu` needs a driver, `plain` does not."""
+    folder = unreachable / "nowhere"
+    for name, depends in (("plain", ()), ("gpu", ("__cuda >=12",))):
+        (unreachable / name).mkdir()
+        (unreachable / name / "file").write_text(name)
+        package.write(unreachable / name, Metadata(name, "1.0", "test_0", "MIT", depends), folder)
+    asyncio.run(index_fs(folder, write_zst=False, write_shards=False))
+    return folder.as_uri()
+
+
+def ask(spec: str) -> None:
+    text = lock.ENVIRONMENT.read_text()
+    lock.ENVIRONMENT.write_text(text.partition("dependencies:")[0] + f"dependencies: [{spec}]\n")
+
+
+def test_a_driver_is_there_for_the_cuda_flavour_alone(channel: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ask("gpu")
+    assert console.run(lock.app, ["conda", "--flavour", "cuda"]) == 0
+    assert "__cuda=12.0=0" in Path(conda_lock("cuda")).read_text()
+    assert console.run(lock.app, ["conda", "--flavour", "slim"]) == CommandFailedError.exit_code
+    assert "__cuda" in capsys.readouterr().err
+    assert not Path(conda_lock("slim")).exists()
+
+
+def test_a_lock_per_flavour_is_written_with_what_changed_and_what_it_came_from(
+    channel: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask("plain")
+    assert console.run(lock.app, ["conda"]) == 0
+    assert re.search(r"plain\W+1\.0=test_0", capsys.readouterr().out)
+    index = lockindex.parse(Path(lockindex.INDEX).read_text())
+    assert index.keys() == {conda_lock("slim"), conda_lock("cuda")}
+    assert index[conda_lock("slim")].tool.startswith("py-rattler ")
+    assert console.run(lock.app, ["conda"]) == 0
+    captured = capsys.readouterr()
+    assert "0 packages changed" in captured.err
+    assert captured.out == ""
+
+
+def test_another_channels_lock_says_so_and_never_takes_the_genuine_ones_place(
+    channel: str, unreachable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask("plain")
+    (unreachable / "nowhere").rename(unreachable / "other")
+    other = (unreachable / "other").as_uri()
+    assert console.run(lock.app, ["conda", "--flavour", "slim", "--channel", other]) == 0
+    assert [path.name for path in (unreachable / "locks").iterdir()] == ["conda-standin-slim-linux-64.lock"]
+    assert "no conda-forge lock" in capsys.readouterr().err
+
+
+def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None:
+    assert console.run(lock.app, ["conda", "--glibc", "2.36"]) == UsageError.exit_code

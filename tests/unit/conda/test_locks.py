@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from build.lock import PIP_LOCKS
+from build.decisions.lockindex import PIP_LOCKS
 
 LOCKS = Path(__file__).parents[3] / "locks"
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*(?:\[[a-z,]+\])?)==(\S+) \\$", re.MULTILINE)

@@ -14,7 +14,9 @@ from build import console, errors
 from build.errors import LineError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-APPS = {name: import_module(f"build.{name}").app for name in ("images", "cutover", "doctor", "hello", "lock")}
+APPS = {
+    name: import_module(f"build.{name}").app for name in ("images", "cutover", "doctor", "hello", "janitor", "lock")
+}
 
 
 @dataclass
@@ -62,7 +64,7 @@ def test_exit_codes_are_unique_and_documented() -> None:
             assert f"| {code} | `{name}` |" in table, f"docs/errors.md lacks {code} {name}"
 
 
-@pytest.mark.parametrize("command", ["images", "cutover", "doctor", "hello", "lock"])
+@pytest.mark.parametrize("command", ["images", "cutover", "doctor", "hello", "janitor", "lock"])
 def test_an_unknown_option_is_a_usage_error(run: Run, command: str) -> None:
     done = run(command, "--no-such-option")
     assert done.returncode == errors.UsageError.exit_code
@@ -75,7 +77,9 @@ def test_a_value_out_of_range_is_a_usage_error_that_names_the_choices(run: Run) 
     assert "slim" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["images"], ["cutover", "switch", "abc1234"], ["cutover", "status"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [["images"], ["cutover", "switch", "abc1234"], ["cutover", "status"], ["doctor"], ["janitor"]]
+)
 def test_without_a_daemon_the_remedy_is_given(run: Run, command: list[str]) -> None:
     done = run(*command)
     assert done.returncode == errors.EngineUnreachableError.exit_code

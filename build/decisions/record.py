@@ -1,0 +1,75 @@
+"""The record of one build: what was built from what, by whom, with which tools, and what was found in it.
+
+The model is the one source; build/data/build-record.schema.json is written from it (`schema()`, held by a test) for
+readers in other languages.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+MaybeSha256 = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Base(_Part):
+    """The base image: the reference it was built from, its ID, and the digest of its manifest where it was pushed."""
+
+    reference: str
+    image_id: Sha256
+    digest: MaybeSha256
+
+
+class Verification(_Part):
+    """What was found in one part of the image (base, app)."""
+
+    part: Literal["base", "app"]
+    passed: int = Field(ge=0)
+    failed: tuple[str, ...]
+    not_verified: tuple[str, ...]
+
+
+class Record(_Part):
+    """One build. Times are UTC in ISO 8601, sizes in bytes, durations in seconds by phase."""
+
+    schema_version: Literal[1] = 1
+    id: str = Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{12}(-dirty)?$")
+    built_at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    sha: str = Field(pattern=r"^[0-9a-f]{40}$")
+    dirty: bool
+    ref: str
+    environment: Literal["production", "staging", "local"]
+    version: str
+    triggered_by: str
+    run_id: str
+    host: str
+    flavour: Literal["slim", "cuda"]
+    tools: dict[str, str]
+    locks: dict[str, Sha256]
+    standins: tuple[str, ...]
+    base: Base
+    reference: str
+    image_id: Sha256
+    manifest_digest: MaybeSha256
+    pushed: str
+    size_bytes: int = Field(ge=0)
+    seconds: dict[str, Annotated[float, Field(ge=0)]]
+    verification: tuple[Verification, ...]
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a record."""
+    document: dict[str, Any] = Record.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+def identifier(built_at: str, release: str) -> str:
+    """The record's ID: when, and which release; sorts by time."""
+    sha, dash, dirty = release.partition("-")
+    return f"{built_at.replace('-', '').replace(':', '')}-{sha[:12]}{dash}{dirty}"

@@ -1,0 +1,158 @@
+"""From a commit to a release: images built, looked into, published where that was asked for, and written down."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from docker.models.images import Image
+
+from build.decisions.identity import Commit, Identity
+from build.decisions.record import Base, Record, Verification, identifier
+from build.decisions.verification import Report as Findings
+from build.drivers import command
+from build.drivers.engine import Engine
+from build.procedures import records, verify
+from build.procedures.build_images import BuildImages, Named, standins_of
+from build.procedures.publish import Publisher
+from build.procedures.report import Report
+from build.settings import Settings
+
+
+@dataclass
+class Made:
+    """What a run made. `pushed` is `repo@digest`, empty when it stayed on the engine.
+
+    `seconds` are by phase; `record` is None when nothing was built and nothing published.
+    """
+
+    app: Named
+    base: Named
+    proxy: Named
+    pushed: str = ""
+    findings: list[Findings] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    record: Record | None = None
+
+    @property
+    def standins(self) -> tuple[str, ...]:
+        return standins_of(self.app.image)
+
+
+class MakeRelease:
+    """One run for one commit. An image that fails its verification is never published, and its record says so."""
+
+    def __init__(self, settings: Settings, engine: Engine, report: Report, commit: Commit, identity: Identity) -> None:
+        self._settings, self._engine, self._report = settings, engine, report
+        self._commit, self._identity = commit, identity
+        self._images = BuildImages(settings, engine, report, commit, identity)
+        self._verifier = verify.Verifier(settings, engine, report)
+        self._seconds: dict[str, float] = {}
+        self._findings: list[Findings] = []
+
+    def run(self, publisher: Publisher | None = None) -> Made:
+        """Builds what changed, verifies what was built, publishes, records.
+
+        Raises:
+            VerificationError: an image is not as it must be; its record says so, and nothing of it was pushed.
+        """
+        with self._phase("proxy"):
+            proxy = self._images.proxy()
+        with self._phase("base"):
+            base = self._images.base()
+        if publisher:
+            self._look(self._verifier.base, base)
+            with self._phase("push base"):
+                # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
+                base = Named(publisher.push(base.image, base.reference), base.image)
+        with self._phase("app"):
+            app = self._images.app(base)
+        made = Made(app, base, proxy, findings=self._findings, seconds=self._seconds)
+        if self._images.built or publisher:
+            self._finish(made, publisher)
+        return made
+
+    def _finish(self, made: Made, publisher: Publisher | None) -> None:
+        """Whatever comes of it is written down, also that it failed."""
+        try:
+            if not self._findings:
+                self._look(self._verifier.base, made.base)
+            self._look(self._verifier.app, made.app)
+            if publisher:
+                with self._phase("push app"):
+                    made.pushed = publisher.push(made.app.image, made.app.reference)
+        finally:
+            made.record = self._record(made)
+            records.write(self._settings.root, made.record)
+
+    def _look(self, verifier: Callable[[Image], Findings], image: Named) -> None:
+        part = "base" if not self._findings else "app"
+        with self._phase(f"verify {part}"):
+            self._findings.append(verifier(image.image))
+        verify.require(self._findings)
+
+    def _record(self, made: Made) -> Record:
+        commit, identity = self._commit, self._identity
+        built_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Record(
+            id=identifier(built_at, commit.release),
+            built_at=built_at,
+            sha=commit.sha,
+            dirty=bool(commit.dirty),
+            ref=identity.ref,
+            environment=identity.environment.value,
+            version=identity.version,
+            triggered_by=identity.triggered_by,
+            run_id=identity.run_id,
+            host=socket.gethostname(),
+            flavour=self._settings.flavour,
+            tools=self._tools(),
+            locks=self._images.lock_hashes(),
+            standins=made.standins,
+            base=Base(
+                reference=made.base.reference,
+                image_id=str(made.base.image.id),
+                digest=made.base.reference.partition("@")[2],
+            ),
+            reference=made.app.reference,
+            image_id=str(made.app.image.id),
+            manifest_digest=made.pushed.partition("@")[2],
+            pushed=made.pushed,
+            size_bytes=int(made.app.image.attrs["Size"]),
+            seconds={phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
+            verification=tuple(_summary(each) for each in made.findings),
+        )
+
+    def _tools(self) -> dict[str, str]:
+        return {
+            "python": platform.python_version(),
+            "git": command.run(["git", "version"]).decode().split()[2],
+            "engine": str(self._engine.info()["ServerVersion"]),
+            "buildx": command.run(["docker", "buildx", "version"]).decode().split()[1],
+        }
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = time.monotonic() - began
+
+
+def _summary(found: Findings) -> Verification:
+    by = {outcome: tuple(line.name for line in found.lines if line.outcome == outcome) for outcome in _OUTCOMES}
+    return Verification(
+        part="base" if found.part == "base" else "app",
+        passed=len(by["passed"]),
+        failed=by["failed"],
+        not_verified=by["not verified"],
+    )
+
+
+_OUTCOMES = ("passed", "failed", "not verified")
