@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from requests.exceptions import RequestException
 
+from build.drivers import ssh
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
@@ -66,6 +68,8 @@ class Engine:
 
     @cached_property
     def client(self) -> docker.DockerClient:
+        if os.environ.get("DOCKER_HOST", "").startswith("ssh://"):
+            ssh.close_quietly()
         with explained():
             return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True)
 

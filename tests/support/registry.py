@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
@@ -40,11 +41,15 @@ class Running:
 
     address: str
     container: str
+    auth: tuple[str, str] | None = None
+
+    def get(self, path: str) -> Any:
+        """What the registry's API answers under /v2/, read past the code under test."""
+        return requests.get(f"http://{self.address}/v2/{path}", auth=self.auth, timeout=5).json()
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository, read past the code under test; empty when there is no such repository."""
-        found = requests.get(f"http://{self.address}/v2/{repository}/tags/list", timeout=5).json()
-        return sorted(found.get("tags") or [])
+        """The tags of a repository; empty when there is no such repository."""
+        return sorted(self.get(f"{repository}/tags/list").get("tags") or [])
 
 
 @contextlib.contextmanager
@@ -75,7 +80,8 @@ def running_registry(
         container.with_env(name, value)
     with container:
         wait_for("the registry", lambda: _answers(f"http://127.0.0.1:{port}/v2/"))
-        yield Running(f"127.0.0.1:{port}", str(container.get_wrapped_container().id))
+        auth = (USER, PASSWORD) if password else None
+        yield Running(f"127.0.0.1:{port}", str(container.get_wrapped_container().id), auth)
     client = docker.from_env()
     with contextlib.suppress(docker.errors.APIError):  # another registry may run on it; the last one takes it along
         client.images.remove(TAG)

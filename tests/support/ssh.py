@@ -1,0 +1,67 @@
+"""A target that is reached by ssh: a real sshd in a container, with this host's engine behind it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.procedures.build_images import OS_IMAGES
+from tests.support.stack import Stack, free_port, wait_for
+
+TAG = "glm-tts-test-sshd"
+SSHD = """FROM {os_image}
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server && rm -rf /var/lib/apt/lists/*
+RUN rm -f /etc/ssh/ssh_host_* && mkdir -p /run/sshd
+CMD ["/usr/sbin/sshd", "-D", "-e", "-h", "/run/host-key", "-o", "AuthorizedKeysFile=/run/user-key.pub", \
+     "-o", "PasswordAuthentication=no", "-o", "StrictModes=no"]
+"""
+
+
+@dataclass(frozen=True)
+class SshTarget:
+    """Where a Docker client finds the engine (`user@host:port`), and the secrets that let it in."""
+
+    address: str
+    key: str
+    known_hosts: str
+
+
+def _key(path: Path) -> str:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True)
+    return path.with_suffix(".pub").read_text()
+
+
+@contextmanager
+def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
+    """A target of its own keys; removed at the end."""
+    os_image = next(name for name in OS_IMAGES if stack.docker.images.list(name=name))
+    build = ["docker", "buildx", "build", "--quiet", "--tag", TAG, "-"]
+    subprocess.run(build, input=SSHD.format(os_image=os_image).encode(), check=True, capture_output=True)
+    host_key, port = _key(scratch / "host-key"), free_port()
+    _key(scratch / "user-key")
+    client = shutil.which("docker")
+    assert client
+    mounts = [
+        f"{Path(client).resolve()}:/usr/bin/docker:ro",
+        "/var/run/docker.sock:/var/run/docker.sock",
+        f"{scratch / 'host-key'}:/run/host-key:ro",
+        f"{scratch / 'user-key.pub'}:/run/user-key.pub:ro",
+    ]
+    container = stack.docker.containers.run(
+        TAG,
+        detach=True,
+        ports={"22/tcp": ("127.0.0.1", port)},
+        volumes=mounts,
+        labels={"com.docker.compose.project": stack.project},
+    )
+    try:
+        wait_for("sshd", lambda: b"Server listening" in container.logs())
+        known = f"[127.0.0.1]:{port} {host_key.strip()}"
+        yield SshTarget(f"root@127.0.0.1:{port}", (scratch / "user-key").read_text().rstrip("\n"), known)
+    finally:
+        container.remove(force=True, v=True)
+        stack.docker.images.remove(TAG)

@@ -1,0 +1,182 @@
+"""Runs the `run:` steps of a workflow's jobs as GitHub's runner does; what it does not know, it refuses."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Contexts = Mapping[str, Any]
+PATIENCE_S = 600
+TOKEN = re.compile(r"\s*('(?:[^']|'')*'|==|&&|\|\||[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+)")
+
+
+class _Expression:
+    """Contexts' values, text, `==`, `&&` and `||`: all that the workflows here need."""
+
+    def __init__(self, text: str, contexts: Contexts) -> None:
+        self._tokens: list[str] = []
+        self._contexts = contexts
+        at = 0
+        while text[at:].strip():
+            found = TOKEN.match(text, at)
+            if not found:
+                raise ValueError(f"an expression that this runner does not know: {text.strip()}")
+            self._tokens.append(found[1])
+            at = found.end()
+
+    def value(self) -> str | bool:
+        found = self._either()
+        if self._tokens:
+            raise ValueError(f"what does {self._tokens[0]} mean here?")
+        return found
+
+    def _taken(self, operator: str) -> bool:
+        return bool(self._tokens) and self._tokens[0] == operator and bool(self._tokens.pop(0))
+
+    def _either(self) -> str | bool:
+        left = self._both()
+        while self._taken("||"):
+            right = self._both()
+            left = left or right
+        return left
+
+    def _both(self) -> str | bool:
+        left = self._equal()
+        while self._taken("&&"):
+            right = self._equal()
+            left = right if left else left
+        return left
+
+    def _equal(self) -> str | bool:
+        left = self._operand()
+        return left == self._operand() if self._taken("==") else left
+
+    def _operand(self) -> str:
+        if not self._tokens or self._tokens[0] in ("==", "&&", "||"):
+            raise ValueError("an operand is missing")
+        token = self._tokens.pop(0)
+        if token.startswith("'"):
+            return token[1:-1].replace("''", "'")
+        found: Any = self._contexts
+        for part in token.split("."):
+            if part not in found:
+                raise ValueError(f"nothing is known of {token}")
+            found = found[part]
+        if not isinstance(found, str):
+            raise ValueError(f"{token} is no text")
+        return found
+
+
+def resolve(text: str, contexts: Contexts) -> str:
+    """The text with every `${{ }}` in it replaced.
+
+    Raises:
+        ValueError: an expression of another kind, or a name that no context holds.
+    """
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(_Expression(found[1], contexts).value()), text)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one step: its name, exit code and output (both streams together)."""
+
+    name: str
+    code: int
+    output: str
+
+
+@dataclass
+class Ran:
+    """One job's run.
+
+    Attributes:
+        environment: the deployment environment whose secrets it was given.
+        steps: those that ran, in order; with `uses:` steps left out, and after a failure only those of `if: always()`.
+        outputs: the job's own, as later jobs see them.
+    """
+
+    environment: str
+    steps: list[Step] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[Step]:
+        return [step for step in self.steps if step.code]
+
+
+class Runner:
+    """A machine that a job is given: a workspace with the checkout in it, and a folder for what is temporary."""
+
+    def __init__(self, workspace: Path, scratch: Path, environ: Mapping[str, str], replaced: tuple[str, ...]) -> None:
+        """`replaced` names the actions (`owner/name`) whose work the test has done or does without."""
+        self._workspace, self._scratch, self._replaced = workspace, scratch, replaced
+        self.temp = scratch / "temp"
+        self.temp.mkdir(parents=True)
+        self._environ = {**environ, "CI": "true", "GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(self.temp)}
+
+    def run(self, workflow: Path, job: str, contexts: Contexts) -> Ran:
+        """Runs a job's steps to its end, failed or not.
+
+        Raises:
+            ValueError: something that this runner does not know, or an action that is not replaced.
+        """
+        wanted = yaml.safe_load(workflow.read_text())["jobs"][job]
+        ran, outputs = Ran(resolve(wanted["environment"], contexts)), dict[str, dict[str, str]]()
+        for number, step in enumerate(wanted["steps"]):
+            condition = step.get("if", "success()")
+            if condition not in ("always()", "success()"):
+                raise ValueError(f"a condition that this runner does not know: {condition}")
+            if "uses" in step:
+                if step["uses"].partition("@")[0] not in self._replaced:
+                    raise ValueError(f"nothing stands in for {step['uses']}")
+            elif condition == "always()" or not ran.failed:
+                done, said = self._step(number, step, {**contexts, "steps": outputs})
+                ran.steps.append(done)
+                outputs[step.get("id", f"step-{number}")] = {"outputs": said}  # type: ignore[dict-item]
+        if not ran.failed:
+            known = {**contexts, "steps": outputs}
+            ran.outputs = {name: resolve(text, known) for name, text in wanted.get("outputs", {}).items()}
+        return ran
+
+    def _step(self, number: int, step: dict[str, Any], contexts: Contexts) -> tuple[Step, dict[str, str]]:
+        unknown = set(step) - {"name", "id", "if", "env", "run"}
+        if unknown or "${{" in step["run"]:
+            raise ValueError(f"a step that this runner does not know: {step}")
+        files = {name: self._scratch / f"{number}-{name}" for name in ("OUTPUT", "ENV", "PATH", "STEP_SUMMARY")}
+        for path in files.values():
+            path.touch()
+        script = self._scratch / f"{number}.sh"
+        script.write_text(step["run"])
+        own = {name: resolve(str(text), contexts) for name, text in step.get("env", {}).items()}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+            cwd=self._workspace,
+            env={**self._environ, **{f"GITHUB_{name}": str(path) for name, path in files.items()}, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        self._environ.update(_pairs(files["ENV"]))
+        for folder in files["PATH"].read_text().splitlines():
+            self._environ["PATH"] = f"{folder}:{self._environ['PATH']}"
+        return Step(step.get("name", step["run"]), done.returncode, done.stdout), _pairs(files["OUTPUT"])
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """What a step wrote as `name=value` lines."""
+    pairs = {}
+    for line in path.read_text().splitlines():
+        name, equals, value = line.partition("=")
+        if not equals or "<<" in name:
+            raise ValueError(f"no name=value: {line}")
+        pairs[name] = value
+    return pairs
