@@ -17,6 +17,7 @@ import requests
 from build.console import out
 from build.decisions.names import OCI
 from build.drivers import command
+from build.errors import CommandFailedError
 from tests.support.registry import Running, running_registry
 from tests.support.stack import Stack
 
@@ -64,7 +65,8 @@ def _ours(stack: Stack, registry: Running, change: str) -> tuple[float, float, i
     for line in process.stdout or ():
         if "naming to" in line and "glm-tts-slim:" in line:
             made = time.monotonic() - began
-    assert process.wait() == 0
+    if code := process.wait():
+        raise CommandFailedError(f"build.images --push exited with {code}")
     took = time.monotonic() - began
     return made, took, *_new(registry, "glm-tts-slim", stack.releases[-1], known)
 
