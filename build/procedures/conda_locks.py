@@ -17,7 +17,7 @@ from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import conda_lock
 from build.drivers import files, imagefiles
 from build.drivers.engine import Engine
-from build.errors import CommandFailedError, LineError
+from build.errors import CommandFailedError, LineError, UsageError
 from build.procedures import lockindex
 from build.procedures.build_images import Named
 from build.procedures.report import Report
@@ -40,6 +40,7 @@ def write(
 
     Raises:
         CommandFailedError: it cannot be solved, or no channel answers; no lock was written.
+        UsageError: another glibc was given for environment.yml's own channels.
     """
     try:
         lock, genuine = _solve(root, flavour, report, own, channels, glibc)
@@ -64,8 +65,13 @@ def _solve(
 ) -> tuple[ExplicitLock, bool]:
     """The lock, and whether it is of environment.yml's own channels."""
     asked = environment.load([root / "environment.yml"])
+    genuine = not channels or tuple(channels) == asked.channels
+    if genuine and glibc != virtual.GLIBC:
+        raise UsageError(
+            f"a lock of {', '.join(asked.channels)} is for the bases' glibc {virtual.GLIBC}, not {glibc}",
+            remedy="leave --glibc out, or change it in build/conda/virtual.py for good",
+        )
     try:
-        genuine = not channels or tuple(channels) == asked.channels
         return asyncio.run(client.solve(asked, channels, glibc, flavour)), genuine
     except UnreachableError as error:
         if channels:

@@ -107,4 +107,7 @@ def test_another_channels_lock_says_so_and_never_takes_the_genuine_ones_place(
 
 
 def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None:
-    assert console.run(lock.app, ["conda", "--glibc", "2.36"]) == UsageError.exit_code
+    ask("plain")
+    for arguments in ([], ["--channel", channel]):
+        assert console.run(lock.app, ["conda", *arguments, "--glibc", "2.36"]) == UsageError.exit_code
+    assert list(Path("locks").iterdir()) == []
