@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from docker.errors import APIError
@@ -13,7 +15,9 @@ from build.drivers.engine import Engine, explained
 from build.drivers.patience import PassingError, Patience
 from build.errors import RegistryError
 
-REMEDY = "`docker login`, or check the registry's name and whether it is up"
+REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
+# The engine tries each layer five times, 5, 10, 15 and 20 s apart, and says so. After that we need not begin again.
+LAST_WAIT = "Retrying in 20 "
 
 
 def push(engine: Engine, image: Image, repository: str, tag: str, patience: Patience) -> None:
@@ -26,7 +30,7 @@ def push(engine: Engine, image: Image, repository: str, tag: str, patience: Pati
         image.tag(repository, tag)
     api = engine.client.api
     what = f"the push of {repository}:{tag}"
-    patience.run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
+    _patiently(patience).run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
 
 
 def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Image:
@@ -37,21 +41,29 @@ def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Im
     """
     api = engine.client.api
     what = f"the pull of {repository}@{digest}"
-    patience.run(lambda: _follow(what, lambda: api.pull(repository, tag=digest, stream=True, decode=True)))
+    _patiently(patience).run(lambda: _follow(what, lambda: api.pull(repository, tag=digest, stream=True, decode=True)))
     image = engine.image(f"{repository}@{digest}")
     if image is None:
         raise RegistryError(f"{what} ended well, but the engine does not have the image")
     return image
 
 
+def _patiently(patience: Patience) -> Patience:
+    """As many attempts, however long they take: gigabytes on their way are not time spent waiting."""
+    return replace(patience, total_s=math.inf)
+
+
 def _follow(what: str, start: Any) -> None:
     """Reads an engine's progress to its end."""
+    words, exhausted = "", False
     with explained():
         try:
             events: Iterable[dict[str, Any]] = start()
-            words = next((str(event["error"]) for event in events if "error" in event), "")
+            for event in events:
+                exhausted |= str(event.get("status", "")).startswith(LAST_WAIT)
+                words = words or str(event.get("error", ""))
         except APIError as error:
             words = str(error.explanation or error)
     if words:
         failure = RegistryError(f"{what} failed: {words}", remedy=REMEDY)
-        raise PassingError(failure) if words_pass(words) else failure
+        raise PassingError(failure) if words_pass(words) and not exhausted else failure

@@ -98,8 +98,9 @@ class Publisher:
         repository, _, tag = name.rpartition(":")
         full = self.registry.full(repository)
         digest = self.registry.digest(repository, tag)
-        if image and not digest:
+        if image:
             self._refuse_standins(image, name)
+        if image and not digest:
             self._report.step(f"pushing {full}:{tag}")
             # The engine tries a push that is refused five times over, and says less about it.
             self.registry.check_push(repository)
@@ -117,6 +118,7 @@ class Publisher:
         full = self.registry.full(repository)
         manifest = self._manifest(repository, digest)
         if found := self._engine.image(f"{full}@{digest}"):
+            self._refuse_standins(found, name)
             return found
         if image and not _is(manifest, image):
             self._report.note(f"{name} was published from another build; that one is the release and is used here")

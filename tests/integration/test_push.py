@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,8 +26,19 @@ from build.errors import RegistryError, StandinRefusedError
 from build.procedures.publish import Publisher
 from tests.support.faults import Faults, faults
 from tests.support.registry import Running, docker_config, running_registry
+from tests.support.stack import REPOSITORY, wait_for
 
 Make = Callable[..., Image]
+MB = 2**20
+PUSH = """
+from build.console import Reporter
+from build.decisions.identity import Commit
+from build.drivers.engine import Engine
+from {module} import Publisher
+commit = Commit("f" * 40, (), (), "main", False, "", "", "")
+engine = Engine()
+Publisher(engine, Reporter(), "{address}", commit).app(engine.image("{name}"), "{name}")
+"""
 
 
 class Heard:
@@ -165,6 +180,8 @@ def test_stand_ins_are_not_published_for_production(
         publisher(engine, running.address, "v1.0.0").app(image, f"{repository}:key")
     assert running.tags(repository) == []
     publisher(engine, running.address).app(image, f"{repository}:key")
+    with pytest.raises(StandinRefusedError, match="conda"):
+        publisher(engine, running.address, "v1.0.0").app(image, f"{repository}:key")
     forget(engine, repository)
     with pytest.raises(StandinRefusedError, match="conda"):
         publisher(engine, running.address, "v1.0.0").base(f"{repository}:key", None)
@@ -209,3 +226,31 @@ def test_a_denied_push_is_said_before_the_engine_begins(
             publisher(engine, seen.address).app(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
         assert len(seen.seen) == 2, "one request, and the same with the password"
+
+
+def test_a_push_that_was_killed_half_way_is_finished_by_the_next_one(
+    engine: Engine, proxy: Faults, make: Make, running: Running, repository: str
+) -> None:
+    image = make(os.urandom(8 * MB))
+    proxy.hold_after = MB
+    program = PUSH.format(module=Publisher.__module__, address=proxy.address, name=f"{repository}:key")
+    with subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
+        wait_for("an upload on its way", lambda: proxy.uploaded >= MB or process.poll() is not None)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, process.stderr and process.stderr.read()
+    assert running.tags(repository) == []
+
+    proxy.hold_after = None
+    proxy.released.set()
+    reference, published = publisher(engine, proxy.address).app(image, f"{repository}:key")
+    assert published.id == image.id
+    assert Registry(running.address).digest(repository, "key") == reference.partition("@")[2]
+
+
+def test_a_full_registry_is_said_and_leaves_no_tag(engine: Engine, make: Make, repository: str) -> None:
+    image = make(os.urandom(8 * MB))
+    with running_registry(storage_mb=4) as small, faults(small.address) as seen:
+        with pytest.raises(RegistryError, match=r"the push of .* failed"):
+            publisher(engine, seen.address).app(image, f"{repository}:key")
+        assert sum(method == "HEAD" and "/manifests/" in path for method, path in seen.seen) == 1, "not begun again"
+        assert small.tags(repository) == []

@@ -72,9 +72,10 @@ def running_registry(
             "REGISTRY_AUTH_HTPASSWD_REALM": "test",
             "REGISTRY_AUTH_HTPASSWD_PATH": "/etc/docker/registry/htpasswd",
         }
-    more = {"tmpfs": {STORAGE: f"size={storage_mb}m"}} if storage_mb else {}
     port = free_port()
-    container = DockerContainer(TAG).with_kwargs(labels={"com.docker.compose.project": project}, **more)
+    container = DockerContainer(TAG).with_kwargs(labels={"com.docker.compose.project": project})
+    if storage_mb:
+        container.with_tmpfs_mount(STORAGE, f"size={storage_mb}m")
     container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py's own form; it is passed on
     for name, value in environment.items():
         container.with_env(name, value)
