@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +72,10 @@ class Named:
     image: Image
 
 
+# Asked for an image, by its reference here, that may have been built by somebody else.
+Elsewhere = Callable[[str], Image | None]
+
+
 class BuildImages:
     """One build of one commit (or of a dirty tree, under its own name)."""
 
@@ -108,8 +112,8 @@ class BuildImages:
         recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
-    def base(self) -> Named:
-        """The base image, built when its inputs changed."""
+    def base(self, elsewhere: Elsewhere | None = None) -> Named:
+        """The base image of these inputs: the one that is here, else from `elsewhere`, else built."""
         upstream = self.upstream
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
@@ -131,7 +135,7 @@ class BuildImages:
                 **compatibility.facts_for_labels(self._settings.root, self._flavour),
             },
         )
-        return self._build_once(base_repository(self._flavour), inputs, parents, recipe)
+        return self._build_once(base_repository(self._flavour), inputs, parents, recipe, elsewhere)
 
     def channel(self) -> Named:
         """The image of the project's own conda channel, built when its inputs changed."""
@@ -180,10 +184,17 @@ class BuildImages:
         locks = [Path(path) for path in self._present(base_inputs(self._flavour)) if path.startswith("locks/")]
         return {path.stem: f"sha256:{hashlib.sha256((root / path).read_bytes()).hexdigest()}" for path in locks}
 
-    def _build_once(self, repository: str, inputs: tuple[str, ...], parents: list[Named], recipe: Recipe) -> Named:
+    def _build_once(
+        self,
+        repository: str,
+        inputs: tuple[str, ...],
+        parents: list[Named],
+        recipe: Recipe,
+        elsewhere: Elsewhere | None = None,
+    ) -> Named:
         """The image tagged by its inputs, so that it is built when one of them changed and else never."""
         reference = f"{repository}:{self._key(inputs, parents, recipe.labels)}"
-        if image := self._engine.image(reference):
+        if image := self._engine.image(reference) or (elsewhere(reference) if elsewhere else None):
             return Named(reference, image)
         self._report.step(f"building {reference}")
         return self._build(reference, inputs, recipe)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from docker.models.images import Image
@@ -17,10 +18,11 @@ from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Report as Findings
 from build.drivers import command
 from build.drivers.engine import Engine
-from build.procedures import records, verify
+from build.procedures import attach, inventory, records, sbom, verify
 from build.procedures.build_images import BuildImages, Named, standins_of
 from build.procedures.publish import Publisher
 from build.procedures.report import Report
+from build.procedures.sbom import ImageFacts
 from build.settings import Settings
 
 
@@ -64,12 +66,12 @@ class MakeRelease:
         with self._phase("proxy"):
             proxy = self._images.proxy()
         with self._phase("base"):
-            base = self._images.base()
+            base = self._images.base(publisher.fetch if publisher else None)
         if publisher:
             self._look(self._verifier.base, base)
             with self._phase("push base"):
                 # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
-                base = Named(publisher.push(base.image, base.reference), base.image)
+                base = Named(*publisher.publish(base.image, base.reference))
         with self._phase("app"):
             app = self._images.app(base)
         made = Made(app, base, proxy, findings=self._findings, seconds=self._seconds)
@@ -85,10 +87,33 @@ class MakeRelease:
             self._look(self._verifier.app, made.app)
             if publisher:
                 with self._phase("push app"):
-                    made.pushed = publisher.push(made.app.image, made.app.reference)
+                    made.pushed, image = publisher.publish(made.app.image, made.app.reference)
+                    made.app = Named(made.app.reference, image)
         finally:
             made.record = self._record(made)
             records.write(self._settings.root, made.record)
+        if publisher:
+            self._tag_and_document(made, publisher, made.record)
+
+    def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
+        """Names for people, and what is known about the image, beside it; a run after a killed one completes them."""
+        self._report.step(f"documents beside {made.pushed}")
+        known = inventory.read(self._engine, str(made.app.image.id))
+        facts = ImageFacts(
+            repository=made.app.reference.rpartition(":")[0],
+            image_id=str(made.app.image.id),
+            digest=record.manifest_digest,
+            sha=record.sha,
+            committed=self._commit.committed,
+            flavour=record.flavour,
+        )
+        reports = json.dumps([asdict(each) for each in made.findings], indent=2).encode()
+        publisher.attach(made.pushed, attach.SBOM, sbom.make(known, facts))
+        publisher.attach(made.pushed, attach.VERIFICATION, reports, once=True)
+        publisher.attach(made.pushed, attach.BUILD_RECORD, record.model_dump_json(indent=2).encode(), once=True)
+        if record.version:
+            publisher.tag(made.pushed, record.version, movable=False)
+        publisher.tag(made.pushed, record.environment, movable=True)
 
     def _look(self, verifier: Callable[[Image], Findings], image: Named) -> None:
         part = "base" if not self._findings else "app"

@@ -11,6 +11,7 @@ from build.drivers.engine import Engine, explained
 from build.drivers.patience import Patience
 from build.drivers.registry import Manifest, Registry
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
+from build.procedures import attach
 from build.procedures.report import Report
 
 
@@ -37,44 +38,41 @@ class Publisher:
         self.registry = Registry(registry, self._patience)
         self._version = next(reversed(commit.tags), "")
 
-    def base(self, name: str, image: Image | None) -> tuple[str, Image] | None:
-        """The base of these inputs as the registry has it: `repo@digest`, and the image, which the engine has too.
+    def publish(self, image: Image, name: str) -> tuple[str, Image]:
+        """The image of that name as the registry has it: `repo@digest`, and the image, which the engine has too.
 
-        A registry that lacks it is given `image`. One that has it keeps its own, whoever built that: what is built
-        from the digest stands on the same base everywhere.
-
-        Args:
-            image: the base built here, None to use the registry's or nothing.
-
-        Returns:
-            None when there is no image here and none in the registry.
+        A registry that lacks it is given `image`. One that has it keeps its own, whoever built that (a tag that names
+        a commit or a base's inputs is never moved), and its image is brought here in place of `image`.
 
         Raises:
             StandinRefusedError: a production push of an image that stands on stand-ins.
             RegistryError: refused, unreachable, or the registry holds something other than what was pushed.
         """
+        return self._published(name, image)
+
+    def fetch(self, name: str) -> Image | None:
+        """The registry's image of that name, brought here; None where it has none. Raises as publish() does."""
         repository, _, tag = name.rpartition(":")
-        if image is None and not self.registry.digest(repository, tag):
-            return None
-        return self._published(name, image)
+        return self._published(name, None)[1] if self.registry.digest(repository, tag) else None
 
-    def app(self, image: Image, name: str) -> tuple[str, Image]:
-        """The app image of a commit as the registry has it: `repo@digest` and the image; its tag is never moved.
+    def attach(self, reference: str, artifact_type: str, content: bytes, *, once: bool = False) -> None:
+        """Puts a document beside a published image; `once`: unless it has one of that type already.
 
-        Raises:
-            StandinRefusedError, RegistryError: as base().
+        Args:
+            reference: `repo@digest`, as publish() returns it.
         """
-        return self._published(name, image)
-
-    def push(self, image: Image, name: str) -> str:
-        """Publishes an image and returns `repo@digest`; raises as app() does."""
-        return self._published(name, image)[0]
+        repository, digest = self._parsed(reference)
+        if once and any(
+            each.artifact_type == artifact_type for each in attach.attached(self.registry, repository, digest)
+        ):
+            return
+        attach.attach(self.registry, repository, digest, artifact_type, content, {})
 
     def tag(self, reference: str, tag: str, *, movable: bool) -> None:
         """Puts a published image under one more tag, without moving a byte of it.
 
         Args:
-            reference: `repo@digest`, as base() and app() return it.
+            reference: `repo@digest`, as publish() returns it.
             tag: such as a version (not movable) or a channel (movable).
 
         Raises:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from build.drivers.registry import Registry
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
+from build.procedures import attach
 from tests.support.registry import Running, running_registry
 from tests.support.stack import Stack, free_port
 
@@ -28,7 +31,10 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     registry, sha = running.address, stack.release("published")
     pushed = stack.run("build.images", "--push", registry).stdout.splitlines()[-1]
     assert pushed.startswith(f"{registry}/glm-tts-slim@sha256:")
-    assert running.tags("glm-tts-slim") == [sha]
+    digest = pushed.partition("@")[2]
+    assert set(running.tags("glm-tts-slim")) == {sha, "staging", attach.fallback_tag(digest)}
+    beside = attach.attached(Registry(registry), "glm-tts-slim", digest)
+    assert {each.artifact_type for each in beside} == {attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD}
     assert len(running.tags("glm-tts-base-slim")) == 1
 
     labels = stack.docker.images.get(f"glm-tts-slim:{sha}").labels
@@ -38,6 +44,10 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     again = stack.run("build.images", "--push", registry)
     assert again.stdout.splitlines()[-1] == pushed
     assert again.stderr.count("is in the registry already") == 2
+    assert attach.attached(Registry(registry), "glm-tts-slim", digest) == beside
+    record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
+    assert (record["sha"], record["pushed"], record["manifest_digest"]) == (sha, pushed, digest)
+    assert {part["part"] for part in record["verification"]} == {"base", "app"}
 
     stack.run("build.cutover", "switch", pushed)
     status = stack.status()

@@ -37,7 +37,7 @@ from build.drivers.engine import Engine
 from {module} import Publisher
 commit = Commit("f" * 40, (), (), "main", False, "", "", "")
 engine = Engine()
-Publisher(engine, Reporter(), "{address}", commit).app(engine.image("{name}"), "{name}")
+Publisher(engine, Reporter(), "{address}", commit).publish(engine.image("{name}"), "{name}")
 """
 
 
@@ -120,23 +120,23 @@ def test_an_image_is_pushed_once_and_known_by_its_digest(
     engine: Engine, running: Running, make: Make, repository: str
 ) -> None:
     image, heard = make(b"one"), Heard()
-    reference, published = publisher(engine, running.address, heard=heard).app(image, f"{repository}:key")
+    reference, published = publisher(engine, running.address, heard=heard).publish(image, f"{repository}:key")
     digest = Registry(running.address).digest(repository, "key")
     assert (reference, published.id) == (f"{running.address}/{repository}@{digest}", image.id)
     assert "pushing" in heard
 
     again = Heard()
-    assert publisher(engine, running.address, heard=again).app(image, f"{repository}:key")[0] == reference
+    assert publisher(engine, running.address, heard=again).publish(image, f"{repository}:key")[0] == reference
     assert "pushing" not in again
 
 
 def test_a_tag_of_a_commit_is_never_moved(engine: Engine, running: Running, make: Make, repository: str) -> None:
-    first = publisher(engine, running.address).app(make(b"the release"), f"{repository}:sha")
+    first = publisher(engine, running.address).publish(make(b"the release"), f"{repository}:sha")
     released = first[1].id
     forget(engine, repository)
     other, heard = make(b"built again, and different", tag="sha"), Heard()
 
-    reference, used = publisher(engine, running.address, heard=heard).app(other, f"{repository}:sha")
+    reference, used = publisher(engine, running.address, heard=heard).publish(other, f"{repository}:sha")
     assert (reference, used.id) == (first[0], released)
     assert other.id != released
     assert engine.client.images.get(f"{repository}:sha").id == released
@@ -146,20 +146,19 @@ def test_a_tag_of_a_commit_is_never_moved(engine: Engine, running: Running, make
 def test_a_base_is_pulled_by_its_key_where_there_is_none(
     engine: Engine, running: Running, make: Make, repository: str
 ) -> None:
-    assert publisher(engine, running.address).base(f"{repository}:key", None) is None
-    pushed = publisher(engine, running.address).base(f"{repository}:key", make(b"a base"))
-    assert pushed
+    assert publisher(engine, running.address).fetch(f"{repository}:key") is None
+    pushed = publisher(engine, running.address).publish(make(b"a base"), f"{repository}:key")
     forget(engine, repository)
-    pulled = publisher(engine, running.address).base(f"{repository}:key", None)
+    pulled = publisher(engine, running.address).fetch(f"{repository}:key")
     assert pulled
-    assert (pulled[0], pulled[1].id) == (pushed[0], pushed[1].id)
+    assert pulled.id == pushed[1].id
     assert engine.client.images.get(f"{repository}:key").id == pushed[1].id
 
 
 def test_a_version_stays_and_a_channel_moves(engine: Engine, running: Running, make: Make, repository: str) -> None:
     ours = publisher(engine, running.address)
-    one = ours.push(make(b"one", tag="a"), f"{repository}:a")
-    two = ours.push(make(b"two", tag="b"), f"{repository}:b")
+    one = ours.publish(make(b"one", tag="a"), f"{repository}:a")[0]
+    two = ours.publish(make(b"two", tag="b"), f"{repository}:b")[0]
     for _ in range(2):
         ours.tag(one, "v1.0.0", movable=False)
     ours.tag(one, "staging", movable=True)
@@ -177,14 +176,14 @@ def test_stand_ins_are_not_published_for_production(
 ) -> None:
     image = make(b"one", labels=f"{STANDIN_LABEL}=conda")
     with pytest.raises(StandinRefusedError, match="conda"):
-        publisher(engine, running.address, "v1.0.0").app(image, f"{repository}:key")
+        publisher(engine, running.address, "v1.0.0").publish(image, f"{repository}:key")
     assert running.tags(repository) == []
-    publisher(engine, running.address).app(image, f"{repository}:key")
+    publisher(engine, running.address).publish(image, f"{repository}:key")
     with pytest.raises(StandinRefusedError, match="conda"):
-        publisher(engine, running.address, "v1.0.0").app(image, f"{repository}:key")
+        publisher(engine, running.address, "v1.0.0").publish(image, f"{repository}:key")
     forget(engine, repository)
     with pytest.raises(StandinRefusedError, match="conda"):
-        publisher(engine, running.address, "v1.0.0").base(f"{repository}:key", None)
+        publisher(engine, running.address, "v1.0.0").fetch(f"{repository}:key")
 
 
 def test_another_manifest_than_what_was_pushed_is_refused(
@@ -192,7 +191,7 @@ def test_another_manifest_than_what_was_pushed_is_refused(
 ) -> None:
     proxy.tamper = lambda content: content.replace(b"config", b"cOnfig")
     with pytest.raises(RegistryError, match="has the digest"):
-        publisher(engine, proxy.address).app(make(b"one"), f"{repository}:key")
+        publisher(engine, proxy.address).publish(make(b"one"), f"{repository}:key")
 
 
 def test_an_upload_that_is_reset_half_way_ends_well(
@@ -200,7 +199,7 @@ def test_an_upload_that_is_reset_half_way_ends_well(
 ) -> None:
     proxy.cut_after = [1]
     image = make(uuid.uuid4().bytes * 65536)
-    reference, _ = publisher(engine, proxy.address).app(image, f"{repository}:key")
+    reference, _ = publisher(engine, proxy.address).publish(image, f"{repository}:key")
     assert not proxy.cut_after
     found = Registry(running.address).manifest(repository, reference.partition("@")[2])
     assert found
@@ -212,7 +211,7 @@ def test_a_push_that_meets_a_busy_registry_is_tried_again(
 ) -> None:
     proxy.refuse_only = lambda method, path: method == "PUT" and "/manifests/" in path
     proxy.refusals = [(503, {}), (503, {})]
-    publisher(engine, proxy.address).app(make(b"one"), f"{repository}:key")
+    publisher(engine, proxy.address).publish(make(b"one"), f"{repository}:key")
     assert not proxy.refusals
     assert running.tags(repository) == ["key"]
 
@@ -223,7 +222,7 @@ def test_a_denied_push_is_said_before_the_engine_begins(
     with running_registry(password=True) as guarded, faults(guarded.address) as seen:
         monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, seen.address, "nobody")))
         with pytest.raises(RegistryError, match="denied") as refused:
-            publisher(engine, seen.address).app(make(b"one"), f"{repository}:key")
+            publisher(engine, seen.address).publish(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
         assert len(seen.seen) == 2, "one request, and the same with the password"
 
@@ -242,7 +241,7 @@ def test_a_push_that_was_killed_half_way_is_finished_by_the_next_one(
 
     proxy.hold_after = None
     proxy.released.set()
-    reference, published = publisher(engine, proxy.address).app(image, f"{repository}:key")
+    reference, published = publisher(engine, proxy.address).publish(image, f"{repository}:key")
     assert published.id == image.id
     assert Registry(running.address).digest(repository, "key") == reference.partition("@")[2]
 
@@ -251,6 +250,6 @@ def test_a_full_registry_is_said_and_leaves_no_tag(engine: Engine, make: Make, r
     image = make(os.urandom(8 * MB))
     with running_registry(storage_mb=4) as small, faults(small.address) as seen:
         with pytest.raises(RegistryError, match=r"the push of .* failed"):
-            publisher(engine, seen.address).app(image, f"{repository}:key")
+            publisher(engine, seen.address).publish(image, f"{repository}:key")
         assert sum(method == "HEAD" and "/manifests/" in path for method, path in seen.seen) == 1, "not begun again"
         assert small.tags(repository) == []
