@@ -43,13 +43,14 @@ class Stream(io.RawIOBase):
     """An iterator of bytes as a file that is read once, from front to end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
+        # A view, because a slice of bytes would copy the rest of the chunk for each small read.
+        self._chunks, self._rest = chunks, memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._rest = self._rest or next(self._chunks, b"")
+        self._rest = self._rest or memoryview(next(self._chunks, b""))
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count

@@ -163,10 +163,9 @@ class Verifier:
         return self._settings.root / "out/verified" / f"{str(image.id).removeprefix('sha256:')}-{part}.json"
 
     def _tree(self, release: str, blobs: dict[str, str]) -> Line:
-        try:
-            listed = git.identity_of(self._settings.root, release, CODE) if release else ""
-        except CommandFailedError:
-            listed = ""
+        root = self._settings.root
+        commit = git.commit_of(root, release) if release else ""
+        listed = git.identity_of(root, commit, CODE) if commit else ""
         if not listed:
             return Line("files of the commit", "not verified", f"this clone does not know {release or 'the release'}")
         known = {path: meta.split()[2] for meta, path in (row.split("\t") for row in listed.splitlines())}
