@@ -198,7 +198,8 @@ class Registry:
             return self._send(method, url, data=body, headers={**(headers or {}), **granted})
 
         answer = send()
-        if answer.status_code == 401:
+        if answer.status_code == 401 and urlsplit(answer.url).netloc == urlsplit(self._url).netloc:
+            # Only the registry itself is told who we are, not a storage that it sends us to.
             self._granted[repository] = self._authorize(answer)
             answer = send()
         if answer.ok or answer.status_code in fine:

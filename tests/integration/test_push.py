@@ -155,6 +155,19 @@ def test_a_base_is_pulled_by_its_key_where_there_is_none(
     assert engine.client.images.get(f"{repository}:key").id == pushed[1].id
 
 
+def test_a_base_of_another_runner_is_used_in_place_of_our_own(
+    engine: Engine, running: Running, make: Make, repository: str
+) -> None:
+    theirs = publisher(engine, running.address).base(f"{repository}:key", make(b"their build"))
+    assert theirs
+    forget(engine, repository)
+    ours = make(b"our build of the same inputs")
+    used = publisher(engine, running.address).base(f"{repository}:key", ours)
+    assert used
+    assert (used[0], used[1].id) == (theirs[0], theirs[1].id)
+    assert used[1].id != ours.id
+
+
 def test_a_version_stays_and_a_channel_moves(engine: Engine, running: Running, make: Make, repository: str) -> None:
     ours = publisher(engine, running.address)
     one = ours.publish(make(b"one", tag="a"), f"{repository}:a")[0]
