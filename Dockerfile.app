@@ -3,6 +3,8 @@
 ARG BASE
 FROM ${BASE}
 
+# Example recordings first: 200 kB that compress badly and hardly ever change.
+COPY voices /app/voices
 COPY service /app/service
 
 # Last: a new release's name must not cost the layer above its cache.

@@ -1,4 +1,4 @@
-"""Writes the locks: `python -m build.lock pip` from locks/*.in, `python -m build.lock conda` from environment.yml."""
+"""Writes the locks (`python -m build.lock pip`, `conda`, `apt`), and exports what an image holds (`export`)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import asyncio
 import os
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from rich.table import Table
 
 from build import console
 from build.conda import CondaError, client, environment
+from build.decisions import inventory as inventories
+from build.drivers import git
+from build.drivers.engine import Engine
 from build.errors import CommandFailedError, MissingFileError
+from build.procedures import inventory, locks
+from build.procedures.build_images import BuildImages
 
 # In this order: cuda is constrained to torch's versions, dev to slim's.
 PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev")
@@ -60,6 +66,31 @@ def conda(
         ) from None
     CONDA_LOCK.write_text(lock.text())
     report.note(f"{len(lock.packages)} packages from {', '.join(lock.channels)}")
+
+
+@app.command()
+def apt(
+    flavour: Annotated[
+        Literal["slim", "cuda"], typer.Option(help="which base; built first when its inputs changed")
+    ] = "slim",
+) -> None:
+    """Write down every Debian package of the base image, and print what changed."""
+    settings, report, engine = console.settings(), console.Reporter(), Engine()
+    settings = settings.model_copy(update={"flavour": flavour})
+    base = BuildImages(settings, engine, report, git.read(settings.root)).base()
+    name, changed = locks.write_apt(engine, settings.root, flavour, base)
+    report.step(f"{name} from {base.reference}: {len(changed)} packages changed")
+    if changed:
+        table = Table("name", "before", "now")
+        for one in changed:
+            table.add_row(one.name, one.before, one.now)
+        console.out.print(table)
+
+
+@app.command()
+def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
+    """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
+    typer.echo(inventories.exported(inventory.read(Engine(), image)), nl=False)
 
 
 def _require(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from service.engines import ENGINES
 
-_VOICES = str(Path(__file__).parent / "voices")
+_VOICES = str(Path(__file__).parents[1] / "voices")
 _CONTROL = "/run/service/control.sock"
 
 

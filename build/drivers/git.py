@@ -4,38 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from build.decisions.identity import Commit
 from build.drivers import command
 from build.errors import CommandFailedError, NoRepositoryError
-
-
-@dataclass(frozen=True)
-class Commit:
-    """HEAD, and how the working tree differs from it.
-
-    Attributes:
-        sha: full, 40 hex digits.
-        dirty: the changed and untracked paths, empty for a clean tree.
-        tag: the exact tag on this commit, empty without one.
-        committed: commit time, ISO 8601.
-        source: URL of `origin` without credentials, empty without a remote or with a local one.
-        tree: the tree that a build reads: HEAD's own, or the working tree's when it is dirty.
-    """
-
-    sha: str
-    dirty: tuple[str, ...]
-    tag: str
-    committed: str
-    source: str
-    tree: str
-
-    @property
-    def release(self) -> str:
-        """What its images are tagged and known by."""
-        return f"{self.sha}-dirty" if self.dirty else self.sha
 
 
 def _git(root: Path, *args: str, env: dict[str, str] | None = None) -> str:
@@ -67,7 +41,9 @@ def read(root: Path) -> Commit:
     return Commit(
         sha=sha,
         dirty=dirty,
-        tag=_maybe(root, "describe", "--tags", "--exact-match"),
+        tags=tuple(_git(root, "tag", "--points-at", "HEAD", "--sort=version:refname").splitlines()),
+        branch=_maybe(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
+        shallow=_git(root, "rev-parse", "--is-shallow-repository") == "true",
         committed=_git(root, "show", "-s", "--format=%cI", "HEAD"),
         source=_public_url(_maybe(root, "remote", "get-url", "origin")),
         tree=_working_tree(root) if dirty else _git(root, "rev-parse", "HEAD^{tree}"),

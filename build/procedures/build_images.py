@@ -12,6 +12,7 @@ from pathlib import Path
 
 from docker.models.images import Image
 
+from build.decisions.identity import Commit
 from build.decisions.names import (
     CHANNEL_REPOSITORY,
     FLAVOUR_LABEL,
@@ -24,7 +25,6 @@ from build.decisions.names import (
 from build.drivers import buildx, git
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
-from build.drivers.git import Commit
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures.publish import Publisher
 from build.procedures.report import Report
@@ -41,7 +41,7 @@ CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks
 SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 PROXY_INPUTS = ("proxy",)
-APP_INPUTS = ("Dockerfile.app", "service")
+APP_INPUTS = ("Dockerfile.app", "service", "voices")
 
 
 # Free disk (GB) a build may need at its peak: layers, build cache, and what the engine unpacks beside them.
@@ -110,6 +110,10 @@ class BuildImages:
             seconds=time.monotonic() - began,
         )
 
+    def base(self) -> Named:
+        """The base image alone, built when its inputs changed."""
+        return self._base(self._upstreams())
+
     def _upstreams(self) -> dict[str, Named]:
         images = {"OS_IMAGE": self._genuine_or_standin(*OS_IMAGES, "scripts/bootstrap")}
         if self._flavour == "cuda":
@@ -162,7 +166,7 @@ class BuildImages:
         labels = {
             OCI + "revision": commit.sha,
             OCI + "source": commit.source,
-            OCI + "version": commit.tag or commit.release,
+            OCI + "version": next(reversed(commit.tags), commit.release),
             # The commit's time, not the build's: building a commit again gives the same image.
             OCI + "created": commit.committed,
             OCI + "base.name": base.reference,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from docker.errors import APIError
 from docker.models.images import Image
 
+from build.decisions.identity import Commit
 from build.decisions.names import STANDIN_LABEL
 from build.drivers.engine import Engine, explained
-from build.drivers.git import Commit
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.procedures.report import Report
 
@@ -31,8 +31,7 @@ class Publisher:
         self._engine = engine
         self._report = report
         self._registry = registry.rstrip("/")
-        self._production = bool(commit.tag)
-        self._tag = commit.tag
+        self._tag = next(reversed(commit.tags), "")
 
     def push(self, image: Image, name: str) -> str:
         """Pushes an image as `registry/name` (with its tag) unless the registry has it, and returns `repo@digest`.
@@ -42,7 +41,7 @@ class Publisher:
             RegistryError: refused, unreachable, or the digest read back is another one.
         """
         standins = image.labels.get(STANDIN_LABEL, "")
-        if self._production and standins:
+        if self._tag and standins:
             raise StandinRefusedError(
                 f"{name} stands on stand-ins for {standins}, and the tag {self._tag} makes this a production push",
                 remedy="build where the genuine upstream images and channel can be reached",

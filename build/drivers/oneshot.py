@@ -1,0 +1,45 @@
+"""A command in a container of its own that is gone afterwards; through the API alone, so a remote engine will do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from requests.exceptions import ConnectionError as NoAnswer
+from requests.exceptions import ReadTimeout
+
+from build.drivers.engine import Answer, Engine, explained
+from build.errors import CommandFailedError
+
+
+def run(engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120) -> Answer:
+    """Runs argv in a new container of an image (ID or name) by the image's own entrypoint, and removes it.
+
+    It has no network, no capability and no file that it can write.
+
+    Raises:
+        CommandFailedError: the image is not there, the container cannot start, or it took longer than `limit_s`.
+    """
+    with explained():
+        container = engine.client.containers.create(
+            image,
+            list(argv),
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            healthcheck={"test": ["NONE"]},
+        )
+    try:
+        with explained():
+            container.start()
+            try:
+                code = int(container.wait(timeout=limit_s)["StatusCode"])
+            except (ReadTimeout, NoAnswer) as error:
+                if not isinstance(error, ReadTimeout) and "timed out" not in str(error):
+                    raise
+                raise CommandFailedError(
+                    f"a command in {image} was not done within {limit_s:.0f} s", remedy="try again on an idle machine"
+                ) from None
+            return Answer(code, container.logs(stderr=False), container.logs(stdout=False))
+    finally:
+        engine.remove(container)

@@ -1,0 +1,170 @@
+"""An HTTP proxy on 127.0.0.1 in front of a registry, which counts what is uploaded and lets things go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PIECE = 16 * 1024
+# For one hop only, or written again by http.server.
+HOP = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}
+
+
+class CutError(Exception):
+    """This connection is to be reset now."""
+
+
+@dataclass
+class Faults:
+    """What goes wrong, and what was seen. Everything may be changed while the proxy runs.
+
+    Attributes:
+        address: host:port to use in place of the registry's.
+        refusals: answered one by one, instead of passing the request on: (status, headers).
+        refuse_only: which requests `refusals` are for, by method and path.
+        cut_after: bytes of uploads after which a connection is reset, once for each entry.
+        hold_after: bytes of uploads after which all of them stand still.
+        tamper: changes a manifest's bytes on their way down.
+        uploaded: bytes of blobs that went up so far.
+        seen: (method, path) of every request.
+    """
+
+    address: str = ""
+    refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    refuse_only: Callable[[str, str], bool] = lambda _method, _path: True
+    cut_after: list[int] = field(default_factory=list)
+    hold_after: int | None = None
+    tamper: Callable[[bytes], bytes] | None = None
+    uploaded: int = 0
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, length: int) -> None:
+        with self.lock:
+            self.uploaded += length
+            cut = bool(self.cut_after) and self.uploaded >= self.cut_after[0]
+            if cut:
+                self.cut_after.pop(0)
+        if cut:
+            raise CutError
+        if self.hold_after is not None and self.uploaded >= self.hold_after:
+            self.released.wait()
+
+    def refusal(self, method: str, path: str) -> tuple[int, dict[str, str]] | None:
+        with self.lock:
+            self.seen.append((method, path))
+            return self.refusals.pop(0) if self.refusals and self.refuse_only(method, path) else None
+
+
+@contextlib.contextmanager
+def faults(registry: str) -> Iterator[Faults]:
+    """A proxy in front of the registry at `registry` (host:port) until the end of the context."""
+    state = Faults()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": registry, "state": state}))
+    server.daemon_threads = True
+    state.address = f"127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        state.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: str
+    state: Faults
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self) -> None:
+        try:
+            if refusal := self.state.refusal(self.command, self.path):
+                for _ in self.body():
+                    pass
+                self.reply(refusal[0], refusal[1], b"")
+            else:
+                self.forward()
+        except (CutError, OSError):
+            self.close_connection = True
+            with contextlib.suppress(OSError):  # no lingering: the peer sees a reset, not an end
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+
+    # http.server finds a method by its name.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
+
+    def body(self) -> Iterator[bytes]:
+        """The request's body in pieces, counted when it is part of a blob."""
+        counted = "/blobs/uploads/" in self.path
+        for piece in self.chunks() if self.chunked else self.plain():
+            if counted:
+                self.state.count(len(piece))
+            yield piece
+
+    @property
+    def chunked(self) -> bool:
+        return self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+
+    def plain(self) -> Iterator[bytes]:
+        left = int(self.headers.get("Content-Length") or 0)
+        while left:
+            piece = self.rfile.read(min(PIECE, left))
+            if not piece:
+                raise CutError
+            left -= len(piece)
+            yield piece
+
+    def chunks(self) -> Iterator[bytes]:
+        while length := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
+            yield self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def forward(self) -> None:
+        upstream = http.client.HTTPConnection(self.registry, timeout=60)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            has_body = self.chunked or "Content-Length" in self.headers
+            upstream.request(
+                self.command,
+                self.path,
+                body=self.body() if has_body else None,
+                headers=headers,
+                encode_chunked=self.chunked,
+            )
+            self.relay(upstream.getresponse())
+        finally:
+            upstream.close()
+
+    def relay(self, answer: http.client.HTTPResponse) -> None:
+        headers = {name: value for name, value in answer.getheaders() if name.lower() not in HOP}
+        if self.command == "HEAD":
+            self.reply(answer.status, {**headers, "Content-Length": answer.getheader("Content-Length", "0")}, b"")
+            return
+        content = answer.read()
+        if self.state.tamper and "/manifests/" in self.path and self.command == "GET":
+            content = self.state.tamper(content)
+        self.reply(answer.status, headers, content)
+
+    def reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in headers and status != 204:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: what went through is in `seen`."""

@@ -1,0 +1,105 @@
+"""A real registry (Debian's docker-registry) in a container of its own, with what a test wants of it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import requests
+from testcontainers.core.container import DockerContainer
+
+from build.procedures.build_images import OS_IMAGES
+from tests.support.stack import free_port, wait_for
+
+# Ryuk, its reaper, is an image from Docker Hub; every container here ends with its context.
+os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+TAG = "glm-tts-test-registry"
+STORAGE = "/var/lib/docker-registry"
+USER, PASSWORD = "runner", "correct horse"
+# Debian's own configuration demands a password; the tests bring their own, where they want one.
+REGISTRY = """FROM {os_image}
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends apache2-utils docker-registry \\
+ && rm -rf /var/lib/apt/lists/*
+RUN sed -i '/^auth:/,/path:/d' /etc/docker/registry/config.yml \\
+ && htpasswd -Bbc /etc/docker/registry/htpasswd {user} '{password}'
+CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A registry that answers at `address` (host:port)."""
+
+    address: str
+    container: str
+
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository, read past the code under test; empty when there is no such repository."""
+        found = requests.get(f"http://{self.address}/v2/{repository}/tags/list", timeout=5).json()
+        return sorted(found.get("tags") or [])
+
+
+@contextlib.contextmanager
+def running_registry(
+    *, project: str = "", password: bool = False, storage_mb: int = 0, deletes: bool = False
+) -> Iterator[Running]:
+    """A registry until the end of the context.
+
+    Args:
+        project: the Compose project whose sweep removes it should this process be killed.
+        password: USER and PASSWORD are demanded.
+        storage_mb: megabytes of storage in memory, 0 for the container's own disk.
+        deletes: manifests may be deleted.
+    """
+    _build()
+    environment = {"REGISTRY_STORAGE_DELETE_ENABLED": str(deletes).lower()}
+    if password:
+        environment |= {
+            "REGISTRY_AUTH": "htpasswd",
+            "REGISTRY_AUTH_HTPASSWD_REALM": "test",
+            "REGISTRY_AUTH_HTPASSWD_PATH": "/etc/docker/registry/htpasswd",
+        }
+    more = {"tmpfs": {STORAGE: f"size={storage_mb}m"}} if storage_mb else {}
+    port = free_port()
+    container = DockerContainer(TAG).with_kwargs(labels={"com.docker.compose.project": project}, **more)
+    container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py's own form; it is passed on
+    for name, value in environment.items():
+        container.with_env(name, value)
+    with container:
+        wait_for("the registry", lambda: _answers(f"http://127.0.0.1:{port}/v2/"))
+        yield Running(f"127.0.0.1:{port}", str(container.get_wrapped_container().id))
+
+
+def _build() -> None:
+    client = docker.from_env()
+    os_image = next(name for name in OS_IMAGES if client.images.list(name=name))
+    client.close()
+    subprocess.run(
+        ["docker", "buildx", "build", "--quiet", "--tag", TAG, "-"],
+        input=REGISTRY.format(os_image=os_image, user=USER, password=PASSWORD).encode(),
+        check=True,
+        capture_output=True,
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code in (200, 401)
+    except requests.RequestException:
+        return False
+
+
+def docker_config(folder: Path, address: str, user: str = USER, password: str = PASSWORD) -> Path:
+    """A folder for DOCKER_CONFIG that knows one registry's credentials."""
+    folder.mkdir(parents=True, exist_ok=True)
+    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
+    return folder

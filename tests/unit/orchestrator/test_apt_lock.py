@@ -1,0 +1,18 @@
+"""Under which name an apt lock is written: one read from a stand-in system never takes the genuine one's place."""
+
+import pytest
+
+from build.procedures.locks import apt_lock_name
+
+
+@pytest.mark.parametrize(
+    ("standins", "name"),
+    [
+        ("", "locks/apt-slim.txt"),
+        ("conda", "locks/apt-slim.txt"),
+        ("conda,os", "locks/apt-slim.standin.txt"),
+        ("os,cuda", "locks/apt-slim.standin.txt"),
+    ],
+)
+def test_a_standin_system_is_in_the_name(standins: str, name: str) -> None:
+    assert apt_lock_name("slim", standins) == name

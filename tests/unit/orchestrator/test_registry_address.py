@@ -1,0 +1,20 @@
+"""How a registry is addressed."""
+
+from __future__ import annotations
+
+import pytest
+
+from build.drivers.registry import Registry
+from build.errors import UsageError
+
+
+@pytest.mark.parametrize("url", ["https://registry.example/team", "http://127.0.0.1:5000"])
+def test_a_url_is_refused_with_the_name_to_use_instead(url: str) -> None:
+    with pytest.raises(UsageError, match="is a URL") as refused:
+        Registry(url)
+    assert refused.value.remedy == f"say {url.partition('://')[2]}"
+
+
+@pytest.mark.parametrize("address", ["registry.example/team", "registry.example/team/"])
+def test_names_stand_below_host_and_namespace(address: str) -> None:
+    assert Registry(address).full("thing") == "registry.example/team/thing"
