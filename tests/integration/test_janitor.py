@@ -366,5 +366,11 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     assert why[last_good].endswith(("before the newest in the journal", "last good release"))
     assert target.lock.holder() is None
 
+    pin = f"glm-tts-slim:pinned-{live[:12]}"
+    assert stack.run("build.janitor", "pin", live[:12]).stdout.split() == [pin]
+    assert pin in stack.run("build.janitor", "pins").stdout.split()
+    assert stack.run("build.janitor", "unpin", live).stdout.split() == [pin]
+    assert pin not in stack.run("build.janitor", "pins").stdout.split()
+
     stack.run("build.cutover", "rollback")
     assert stack.status()["colours"][stack.status()["live"]]["release"]["sha"] == last_good
