@@ -12,7 +12,7 @@ from build.console import Reporter, out
 from build.decisions.findings import GB
 from build.decisions.retention import Action
 from build.drivers.engine import Engine
-from build.drivers.registry_store import RegistryStore
+from build.drivers.registry import Registry
 from build.errors import CommandFailedError
 from build.procedures.janitor import Janitor, Outcome
 from build.procedures.janitor_registry import RegistrySurvey
@@ -39,7 +39,7 @@ def clean(
     if context.invoked_subcommand:
         return
     settings, report = console.settings(), Reporter()
-    survey = RegistrySurvey(RegistryStore(registry), registry) if registry else None
+    survey = RegistrySurvey(Registry(registry)) if registry else None
     janitor = Janitor(Target(settings), report, registry=survey)
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
     if dry_run:
@@ -70,14 +70,14 @@ def unpin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
 
 
 @app.command()
-def pins() -> None:
-    """List the pins on this engine."""
-    for name in Pins(Engine()).all():
+def pins(registry: Annotated[str, REGISTRY] = "") -> None:
+    """List the pins."""
+    for name in _pins(Engine(), registry).all():
         out.print(name)
 
 
 def _pins(engine: Engine, registry: str) -> Pins:
-    return Pins(engine, registry=registry, store=RegistryStore(registry) if registry else None)
+    return Pins(engine, registry=Registry(registry) if registry else None)
 
 
 def table(actions: tuple[Action, ...]) -> Table:

@@ -2,77 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import json
 
 from build.decisions.names import RELEASE_LABEL
 from build.decisions.retention import ARTIFACT, Item, Place, Role
+from build.drivers.registry import Manifest, Registry
+from build.errors import RegistryError
 from build.procedures.janitor_host import OCI, ROLES, when
-
-Document = dict[str, Any]
-
-
-class Store(Protocol):
-    """The part of a registry's API that retention needs."""
-
-    def tags(self, repository: str) -> list[str]:
-        """Its tags; none for a repository that is not there."""
-
-    def manifest(self, repository: str, reference: str) -> tuple[str, Document]:
-        """Digest and content of what a tag or digest names."""
-
-    def blob(self, repository: str, digest: str) -> Document:
-        """A small blob that is JSON."""
-
-    def delete(self, repository: str, digest: str) -> None:
-        """Removes a manifest, and with it every tag on it."""
 
 
 class RegistrySurvey:
-    """The project's repositories at `host/prefix`, told apart by what their tags and labels say."""
+    """The project's repositories in one registry, told apart by what their tags and labels say."""
 
-    def __init__(self, store: Store, address: str) -> None:
-        """`address` is HOST or HOST/PREFIX, as images are pushed to."""
-        self._store = store
-        self._host, _, prefix = address.strip("/").partition("/")
-        self._prefix = f"{prefix}/" if prefix else ""
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._names = {registry.full(name): name for name in ROLES}
 
     def items(self) -> list[Item]:
         """Every manifest that a tag leads to, images before what is attached to them."""
         found: list[Item] = []
         for name, role in ROLES.items():
-            repository = self._prefix + name
             tags: dict[str, list[str]] = {}
-            for tag in self._store.tags(repository):
-                digest, _ = self._store.manifest(repository, tag)
-                tags.setdefault(digest, []).append(tag)
-            found += [self._item(repository, digest, each, role) for digest, each in tags.items()]
+            for tag in self._registry.tags(name):
+                # A tag without a manifest is what a removal that was cut off leaves.
+                if digest := self._registry.digest(name, tag):
+                    tags.setdefault(digest, []).append(tag)
+            found += [self._item(name, digest, each, role) for digest, each in tags.items()]
         return sorted(found, key=lambda item: item.role is Role.ARTIFACT)
 
     def remove(self, item: Item) -> None:
-        """Deletes a manifest with its tags; of an artifact's index, what it lists as well."""
-        repository = item.repository.removeprefix(f"{self._host}/")
-        _, document = self._store.manifest(repository, item.id)
-        for child in document.get("manifests", []):
-            self._store.delete(repository, child["digest"])
-        self._store.delete(repository, item.id)
+        """Deletes a manifest with its tags, and what refers to it; of an index, what it lists as well."""
+        name = self._names[item.repository]
+        manifest = self._registry.manifest(name, item.id)
+        children = manifest.parsed.get("manifests", []) if manifest else []
+        for child in [*children, *(self._registry.referrers(name, item.id) or [])]:
+            self._registry.delete_manifest(name, child["digest"])
+        self._registry.delete_manifest(name, item.id)
 
-    def _item(self, repository: str, digest: str, tags: list[str], role: Role) -> Item:
-        where = f"{self._host}/{repository}"
-        names = (*(f"{where}:{tag}" for tag in sorted(tags)), f"{where}@{digest}")
-        _, document = self._store.manifest(repository, digest)
+    def _item(self, name: str, digest: str, tags: list[str], role: Role) -> Item:
+        where = self._registry.full(name)
+        names = (*(f"{where}:{tag}" for tag in tags), f"{where}@{digest}")
+        manifest = self._manifest(name, digest)
         if attached := ARTIFACT.fullmatch(tags[0]):
-            size = sum(int(child.get("size", 0)) for child in document.get("manifests", []))
+            size = sum(int(child.get("size", 0)) for child in manifest.parsed.get("manifests", []))
             subject = (f"{where}@sha256:{attached[1]}",)
             return Item(Place.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
-        if "manifests" in document:  # an index: its first image stands for it
-            _, document = self._store.manifest(repository, document["manifests"][0]["digest"])
-        config = self._store.blob(repository, document["config"]["digest"])
+        if listed := manifest.parsed.get("manifests"):  # an index: its first image stands for it
+            manifest = self._manifest(name, listed[0]["digest"])
+        config = json.loads(self._registry.blob(name, manifest.config))
         labels = (config.get("config") or {}).get("Labels") or {}
         built = when(config.get("created", ""))
         return Item(
             Place.REGISTRY,
             digest,
-            size=sum(int(layer["size"]) for layer in document.get("layers", [])),
+            size=sum(int(layer["size"]) for layer in manifest.parsed.get("layers", [])),
             created=when(labels.get(OCI + "created", "")) or built,
             touched=built,
             role=role,
@@ -82,3 +65,12 @@ class RegistrySurvey:
             stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
             layers=tuple((config.get("rootfs") or {}).get("diff_ids") or ()),
         )
+
+    def _manifest(self, name: str, digest: str) -> Manifest:
+        manifest = self._registry.manifest(name, digest)
+        if manifest is None:
+            raise RegistryError(
+                f"{self._registry.full(name)} names {digest}, and does not have it",
+                remedy="somebody else removes from this registry now, or a removal was cut off; try again",
+            )
+        return manifest

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
+import json
+
 from docker.models.images import Image
 
 from build.decisions.history import Release
 from build.decisions.names import FLAVOUR_LABEL, app_repository
 from build.decisions.retention import PIN
 from build.drivers.engine import Engine, explained
-from build.errors import CommandFailedError, ImageNotFoundError, RegistryError, RetentionRefusedError
+from build.drivers.registry import OCI_MANIFEST, Registry
+from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.procedures.janitor_host import Scope, repository
-from build.procedures.janitor_registry import Store
 
 
 class Pins:
-    """Pins on one engine and, with a `registry` (HOST/PREFIX) and its `store`, in that registry."""
+    """Pins on one engine and, where one is given, in a registry."""
 
-    def __init__(
-        self, engine: Engine, *, scope: Scope | None = None, registry: str = "", store: Store | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, *, scope: Scope | None = None, registry: Registry | None = None) -> None:
         self._engine = engine
         self._scope = scope or Scope()
-        self._registry = registry.strip("/")
-        self._store = store
+        self._registry = registry
 
     def add(self, release: Release) -> list[str]:
-        """Pins a release whose image is on the engine; returns the tags that do it."""
-        image = self._engine.image(release.image)
-        if image is None:
-            raise ImageNotFoundError(f"{release.image} is not on the engine any more", remedy="pull or build it first")
+        """Pins a release whose image is on the engine; returns the tags that do it.
+
+        Raises:
+            ImageNotFoundError: the engine, or the registry, does not have it.
+        """
+        image = self._image(release)
         made = [self._local(release, image)]
-        self._tag(image, made[0])
         if self._registry:
-            made.append(self._remote(release, image))
-            self._tag(image, made[1])
-            self._push(made[1])
+            made.append(self._pin_remotely(self._registry, release, image))
+        with explained():
+            image.tag(repository(made[0]), made[0].rpartition(":")[2])
         return made
 
     def remove(self, release: Release) -> list[str]:
@@ -44,75 +44,73 @@ class Pins:
             RetentionRefusedError: the pin is the last name of the image, which would go with it.
             ImageNotFoundError: it is not pinned.
         """
-        image = self._engine.image(release.image)
-        if image is None:
-            raise ImageNotFoundError(f"{release.image} is not on the engine any more")
+        image = self._image(release)
         local = self._local(release, image)
-        remote = self._remote(release, image) if self._registry else ""
-        ours = {name for name in (local, remote) if name}
-        if ours >= set(image.tags) and not image.attrs.get("RepoDigests"):
+        if image.tags == [local] and not image.attrs.get("RepoDigests"):
             raise RetentionRefusedError(
                 f"{local} is the image's last name, and the image would go with it",
                 remedy=f"`docker rmi {local}` if that is what you want, or give it another tag first",
             )
-        gone = [name for name in (local, remote) if name in image.tags]
-        if remote and self._unpin_remotely(remote):
-            gone = list(dict.fromkeys([*gone, remote]))
-        if not gone:
+        gone = [self._unpin_remotely(self._registry, release, image)] if self._registry else []
+        if local in image.tags:
+            with explained():
+                self._engine.client.images.remove(local)
+            gone.append(local)
+        if not any(gone):
             raise ImageNotFoundError(f"{release} is not pinned", remedy="`python -m build.janitor pins` lists all pins")
-        for name in gone:
-            if self._engine.image(name):
-                with explained():
-                    self._engine.client.images.remove(name)
-        return gone
+        return [name for name in gone if name]
 
     def all(self) -> list[str]:
-        """Every pin on the engine, by name."""
+        """Every pin, by name: the engine's, then the registry's."""
         with explained():
             images = self._engine.client.api.images()
         names = [name for image in images for name in image.get("RepoTags") or []]
-        return sorted(
-            name for name in names if self._scope.role(repository(name)) and name.rpartition(":")[2].startswith(PIN)
-        )
+        here = [name for name in names if self._scope.role(repository(name)) and PIN in name.rpartition(":")[2]]
+        return sorted(here) + (_remote(self._registry) if self._registry else [])
 
-    def _name(self, release: Release, image: Image) -> str:
-        return f"{app_repository(image.labels.get(FLAVOUR_LABEL, 'slim'))}:{PIN}{release}"
+    def _image(self, release: Release) -> Image:
+        image = self._engine.image(release.image)
+        if image is None:
+            raise ImageNotFoundError(f"{release.image} is not on the engine any more", remedy="build or pull it again")
+        return image
 
     def _local(self, release: Release, image: Image) -> str:
-        name = self._name(release, image)
+        name = f"{_repository(image)}:{PIN}{release}"
         return f"{self._scope.prefix}/{name}" if self._scope.prefix else name
 
-    def _remote(self, release: Release, image: Image) -> str:
-        return f"{self._registry}/{self._name(release, image)}"
+    def _pin_remotely(self, registry: Registry, release: Release, image: Image) -> str:
+        """The very manifest gets another tag, so that its digest, by which it is deployed, is what stays."""
+        name, tag = _repository(image), f"{PIN}{release}"
+        digest = release.image.partition("@")[2]
+        manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, release.sha)
+        if manifest is None:
+            raise ImageNotFoundError(
+                f"{registry.full(name)} does not have {release}", remedy="push it first: `build.images --push`"
+            )
+        registry.put_manifest(name, tag, manifest.body, manifest.media_type)
+        return f"{registry.full(name)}:{tag}"
 
-    def _tag(self, image: Image, name: str) -> None:
-        with explained():
-            image.tag(repository(name), name.rpartition(":")[2])
-
-    def _push(self, name: str) -> None:
-        where, _, tag = name.rpartition(":")
-        with explained():
-            for event in self._engine.client.images.push(where, tag, stream=True, decode=True):
-                if "error" in event:
-                    raise RegistryError(
-                        f"the pin {name} could not be pushed: {event['error']}", remedy="`docker login`, and again"
-                    )
-
-    def _unpin_remotely(self, name: str) -> bool:
-        """Registries delete manifests, not tags: the tag is moved to an empty image, and that one is deleted."""
-        where, _, tag = name.rpartition(":")
-        path = where.partition("/")[2]
-        if self._store is None or tag not in self._store.tags(path):
-            return False
-        with explained():
-            empty = self._engine.client.api.import_image_from_data(EMPTY_TAR, repository=where, tag=tag)
-        if not empty:
-            raise CommandFailedError(f"no empty image could be made to move {name} to")
-        self._push(name)
-        digest, _ = self._store.manifest(path, tag)
-        self._store.delete(path, digest)
-        return True
+    def _unpin_remotely(self, registry: Registry, release: Release, image: Image) -> str:
+        """Registries delete manifests, not tags: the tag is moved to an empty manifest, and that one is deleted."""
+        name, tag = _repository(image), f"{PIN}{release}"
+        if not registry.digest(name, tag):
+            return ""
+        config = registry.put_blob(name, b"{}")
+        empty = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+            "layers": [],
+            "annotations": {"ai.glm-tts.was": tag},  # no two tags share one, which would go together
+        }
+        registry.delete_manifest(name, registry.put_manifest(name, tag, json.dumps(empty).encode(), OCI_MANIFEST))
+        return f"{registry.full(name)}:{tag}"
 
 
-# A tar archive without a file: two blocks of zeros.
-EMPTY_TAR = bytes(1024)
+def _repository(image: Image) -> str:
+    return app_repository(image.labels.get(FLAVOUR_LABEL, "slim"))
+
+
+def _remote(registry: Registry) -> list[str]:
+    names = [app_repository(flavour) for flavour in ("slim", "cuda")]
+    return [f"{registry.full(name)}:{tag}" for name in names for tag in registry.tags(name) if tag.startswith(PIN)]

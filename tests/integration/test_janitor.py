@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
 import random
-import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,20 +22,20 @@ from build.console import Reporter
 from build.decisions.history import Release
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE
-from build.drivers.registry_store import RegistryStore
-from build.errors import ImageNotFoundError, RegistryError, RetentionRefusedError
+from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
+from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor import table
-from build.procedures.build_images import OS_IMAGES
 from build.procedures.janitor import Janitor
 from build.procedures.janitor_host import Scope
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.target import Target
 from build.settings import Settings, load
-from tests.support.stack import PREFIX, Stack, free_port, wait_for
+from tests.support.registry import STORAGE, Running, running_registry
+from tests.support.stack import PREFIX, Stack, wait_for
 
 OCI = "org.opencontainers.image."
-WEIGHT = 300_000  # bytes of each image
+WEIGHT, ATTACHED = 300_000, 200_000  # bytes of each image, and of what is attached to it
 
 
 def sha(number: int) -> str:
@@ -204,94 +202,28 @@ def test_old_records_go_but_not_those_of_images_that_stay(yard: Yard) -> None:
     assert reports == [f"{kept.id.removeprefix('sha256:')}-app.json"]
 
 
-REGISTRY = """FROM {os_image}
-RUN apt-get update -q && apt-get install -y -q --no-install-recommends docker-registry && rm -rf /var/lib/apt/lists/*
-RUN sed -i '/^auth:/,/path:/d' /etc/docker/registry/config.yml
-CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
-"""
+def disk(registry: Running, client: Any) -> int:
+    """Bytes that a registry's storage takes."""
+    code, said = client.containers.get(registry.container).exec_run(["du", "-sb", STORAGE])
+    assert code == 0, said
+    return int(said.split()[0])
 
 
-@dataclass
-class Registry:
-    host: str
-    container: Any
-
-    @property
-    def disk(self) -> int:
-        """Bytes that the registry's storage takes."""
-        code, said = self.container.exec_run(["du", "-sb", "/var/lib/docker-registry"])
-        assert code == 0, said
-        return int(said.split()[0])
-
-    def up(self) -> bool:
-        try:
-            return requests.get(f"http://{self.host}/v2/", timeout=2).ok
-        except requests.RequestException:
-            return False
-
-    def put(self, repository: str, reference: str, document: dict[str, Any]) -> str:
-        """A manifest; returns its digest."""
-        body = json.dumps(document).encode()
-        url = f"http://{self.host}/v2/{repository}/manifests/{reference}"
-        requests.put(url, body, headers={"Content-Type": document["mediaType"]}, timeout=10).raise_for_status()
-        return f"sha256:{hashlib.sha256(body).hexdigest()}"
-
-    def upload(self, repository: str, content: bytes) -> str:
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        begun = requests.post(f"http://{self.host}/v2/{repository}/blobs/uploads/", timeout=10)
-        begun.raise_for_status()
-        requests.put(begun.headers["Location"], content, params={"digest": digest}, timeout=10).raise_for_status()
-        return digest
-
-    def attach(self, repository: str, subject: str) -> None:
-        """An artifact of 200 kB, found by the fallback tag of its subject."""
-        content, empty = random.randbytes(200_000), b"{}"
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": ""},
-            "layers": [{"mediaType": "application/vnd.cyclonedx+json", "size": len(content), "digest": ""}],
-        }
-        manifest["config"]["digest"] = self.upload(repository, empty)  # type: ignore[index]  # a dict
-        manifest["layers"][0]["digest"] = self.upload(repository, content)  # type: ignore[index]  # a list
-        digest = self.put(repository, f"sha256:{hashlib.sha256(json.dumps(manifest).encode()).hexdigest()}", manifest)
-        entry = {"mediaType": manifest["mediaType"], "digest": digest, "size": len(json.dumps(manifest))}
-        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
-        self.put(repository, subject.replace(":", "-"), index)
-
-
-@pytest.fixture
-def start_registry() -> Iterator[Callable[..., Registry]]:
-    client = docker.from_env()
-    tag = f"{PREFIX}janitor-registry"
-    os_image = next(name for name in OS_IMAGES if client.images.list(name=name))
-    subprocess.run(
-        ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"],
-        input=REGISTRY.format(os_image=os_image).encode(),
-        check=True,
-        capture_output=True,
-    )
-    started: list[Any] = []
-
-    def start(*, delete: bool = True) -> Registry:
-        port = free_port()
-        container = client.containers.run(
-            tag,
-            detach=True,
-            ports={"5000/tcp": ("127.0.0.1", port)},
-            environment={"REGISTRY_STORAGE_DELETE_ENABLED": str(delete).lower()},
-            labels={"com.docker.compose.project": f"{PREFIX}{os.getpid()}-registry"},
-        )
-        started.append(container)
-        registry = Registry(f"127.0.0.1:{port}", container)
-        wait_for("the registry", registry.up)
-        return registry
-
-    yield start
-    for container in started:
-        container.remove(force=True, v=True)
-    client.images.remove(tag)
-    client.close()
+def attach(registry: Registry, name: str, subject: str) -> None:
+    """An artifact of 200 kB, found by the fallback tag of its subject."""
+    content = random.randbytes(ATTACHED)
+    config = {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": registry.put_blob(name, b"{}")}
+    layer = {
+        "mediaType": "application/vnd.cyclonedx+json",
+        "size": ATTACHED,
+        "digest": registry.put_blob(name, content),
+    }
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
+    body = json.dumps(manifest).encode()
+    digest = registry.put_manifest(name, sha256(body), body, OCI_MANIFEST)
+    entry = {"mediaType": OCI_MANIFEST, "digest": digest, "size": len(body)}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+    registry.put_manifest(name, subject.replace(":", "-"), json.dumps(index).encode(), OCI_INDEX)
 
 
 def push(yard: Yard, *tags: str) -> None:
@@ -300,76 +232,74 @@ def push(yard: Yard, *tags: str) -> None:
             assert "error" not in event, event
 
 
-def test_a_registry_keeps_what_is_needed_and_its_disk_shrinks(
-    yard: Yard, start_registry: Callable[..., Registry]
-) -> None:
-    registry = start_registry()
-    yard.prefix = f"{registry.host}/team"
-    store = RegistryStore(registry.host)
-    bases = [yard.make(f"glm-tts-base-slim:{number:016x}") for number in (1, 2, 3)]
-    push(yard, *(f"glm-tts-base-slim:{number:016x}" for number in (1, 2, 3)))
-    digests = [store.manifest("team/glm-tts-base-slim", f"{number:016x}")[0] for number in (1, 2, 3)]
-    assert len(bases) == len(set(digests))
-    apps = {number: yard.app(number, digests[0 if number < 4 else 1]) for number in (1, 2, 3, 4, 5)}
-    push(yard, *(f"glm-tts-slim:{sha(number)}" for number in apps))
-    apps[5].tag(f"{yard.prefix}/glm-tts-slim", "v1.0.0")
-    push(yard, "glm-tts-slim:v1.0.0")
-    yard.make("glm-tts-base-slim:000000000000000f")
-    push(yard, "glm-tts-base-slim:000000000000000f")
-    for number in (1, 2, 4):
-        registry.attach("team/glm-tts-slim", store.manifest("team/glm-tts-slim", sha(number))[0])
-    pins = Pins(Engine(), scope=Scope(prefix=yard.prefix), registry=yard.prefix, store=store)
-    pins.add(Release(sha(4), apps[4].id))
-    copy = f"{yard.project}-copy"
-    apps[1].tag(copy, "1")
-    before = registry.disk
+def test_a_registry_keeps_what_is_needed_and_its_disk_shrinks(yard: Yard) -> None:
+    app, base = "glm-tts-slim", "glm-tts-base-slim"
+    with running_registry(project=yard.project, deletes=True) as running:
+        yard.prefix = f"{running.address}/team"
+        registry = Registry(yard.prefix)
+        keys = [f"{number:016x}" for number in (1, 2, 3)]
+        for key in keys:
+            yard.make(f"{base}:{key}")
+        push(yard, *(f"{base}:{key}" for key in keys))
+        apps = {
+            number: yard.app(number, registry.digest(base, keys[0 if number < 4 else 1])) for number in (1, 2, 3, 4, 5)
+        }
+        apps[5].tag(f"{yard.prefix}/{app}", "v1.0.0")
+        yard.make(f"{base}:000000000000000f")
+        push(yard, *(f"{app}:{sha(number)}" for number in apps), f"{app}:v1.0.0", f"{base}:000000000000000f")
+        for number in (1, 2, 4):
+            attach(registry, app, registry.digest(app, sha(number)))
+        pins = Pins(Engine(), scope=Scope(prefix=yard.prefix), registry=registry)
+        pin = f"{yard.prefix}/{app}:pinned-{sha(4)[:12]}"
+        four = Release(sha(4), apps[4].id)
+        assert pins.add(four) == [pin, pin]  # the engine's and the registry's: here they go by one name
+        assert registry.digest(app, f"pinned-{sha(4)[:12]}") == registry.digest(app, sha(4))
+        attached = registry.digest(app, sha(4)).replace(":", "-")
+        copy = f"{yard.project}-copy"
+        apps[1].tag(copy, "1")
+        before = disk(running, yard.client)
 
-    survey = RegistrySurvey(store, yard.prefix)
-    janitor = yard.janitor(survey, keep_releases=0)
-    done = janitor.run(dry_run=False, now=True, collect_garbage=registry.container.id)
-    assert not done.failed
-    wait_for("the registry again", registry.up)
+        janitor = yard.janitor(RegistrySurvey(registry), keep_releases=0)
+        done = janitor.run(dry_run=False, now=True, collect_garbage=running.container)
+        assert not done.failed
+        wait_for("the registry again", lambda: answers(running))
+        assert set(running.tags(f"team/{app}")) == {sha(4), f"pinned-{sha(4)[:12]}", attached, sha(5), "v1.0.0"}
+        assert set(running.tags(f"team/{base}")) == {keys[1], "000000000000000f"}
+        # Gone: three apps, two bases, two artifacts; random bytes do not shrink on the way.
+        assert before - disk(running, yard.client) >= 5 * WEIGHT + 2 * ATTACHED
+        pulled = yard.client.images.pull(f"{yard.prefix}/{app}", tag="v1.0.0")
+        assert pulled.labels["ai.glm-tts.release"] == sha(5)
 
-    attached = store.manifest("team/glm-tts-slim", sha(4))[0].replace(":", "-")
-    assert set(store.tags("team/glm-tts-slim")) == {
-        sha(4),
-        f"pinned-{sha(4)[:12]}",
-        attached,
-        sha(5),
-        "v1.0.0",
-    }
-    assert set(store.tags("team/glm-tts-base-slim")) == {"0000000000000002", "000000000000000f"}
-    # Gone: three apps, two bases, two artifacts; random bytes do not shrink on the way.
-    assert before - registry.disk >= 5 * WEIGHT + 2 * 200_000
-    assert yard.client.images.pull(f"{yard.prefix}/glm-tts-slim", tag="v1.0.0").labels["ai.glm-tts.release"] == sha(5)
-    # The registry knows that the blobs are gone: what went can be pushed again, whole.
-    again = f"{yard.prefix}/glm-tts-slim"
-    yard.client.images.get(f"{copy}:1").tag(again, sha(1))
-    push(yard, f"glm-tts-slim:{sha(1)}")
-    for name in (f"{again}:{sha(1)}", f"{copy}:1"):
-        yard.client.images.remove(name)
-    assert yard.client.images.pull(again, tag=sha(1)).labels["ai.glm-tts.release"] == sha(1)
+        # The registry knows that the blobs are gone: what went can be pushed again, whole.
+        again = f"{yard.prefix}/{app}"
+        yard.client.images.get(f"{copy}:1").tag(again, sha(1))
+        push(yard, f"{app}:{sha(1)}")
+        for name in (f"{again}:{sha(1)}", f"{copy}:1"):
+            yard.client.images.remove(name)
+        assert yard.client.images.pull(again, tag=sha(1)).labels["ai.glm-tts.release"] == sha(1)
 
-    assert f"{yard.prefix}/glm-tts-slim:pinned-{sha(4)[:12]}" in pins.remove(Release(sha(4), apps[4].id))
-    assert f"pinned-{sha(4)[:12]}" not in store.tags("team/glm-tts-slim")
-    assert sha(4) in store.tags("team/glm-tts-slim")
+        assert pin in pins.all()
+        assert pins.remove(four) == [pin, pin]
+        assert pins.all() == []
+        assert sha(4) in running.tags(f"team/{app}")
 
 
-def test_a_registry_that_forbids_deletion_is_said_with_the_remedy(
-    yard: Yard, start_registry: Callable[..., Registry]
-) -> None:
-    registry = start_registry(delete=False)
-    yard.prefix = f"{registry.host}/team"
-    yard.app(1)
-    push(yard, f"glm-tts-slim:{sha(1)}")
-    store = RegistryStore(registry.host)
-    digest, _ = store.manifest("team/glm-tts-slim", sha(1))
-    with pytest.raises(RegistryError, match="does not allow deletion") as caught:
-        store.delete("team/glm-tts-slim", digest)
-    assert "REGISTRY_STORAGE_DELETE_ENABLED" in caught.value.remedy
-    done = yard.janitor(RegistrySurvey(store, yard.prefix), keep_releases=0).run(dry_run=False, now=True)
-    assert len(done.failed) == 1
-    assert store.tags("team/glm-tts-slim") == [sha(1)]
+def answers(running: Running) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(f"http://{running.address}/v2/", timeout=2).ok
+    return False
+
+
+def test_a_registry_that_forbids_deletion_is_said_and_keeps_all(yard: Yard) -> None:
+    with running_registry(project=yard.project) as running:
+        yard.prefix = f"{running.address}/team"
+        yard.app(1)
+        push(yard, f"glm-tts-slim:{sha(1)}")
+        survey = RegistrySurvey(Registry(yard.prefix))
+        done = yard.janitor(survey, keep_releases=0).run(dry_run=False, now=True)
+        assert len(done.failed) == 1
+        assert "deletes nothing" in done.failed[0]
+        assert running.tags("team/glm-tts-slim") == [sha(1)]
 
 
 @pytest.fixture
@@ -435,6 +365,12 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     why = {action.item.name.rpartition(":")[2]: action.why for action in outcome.actions if action.item.role}
     assert why[last_good].endswith(("before the newest in the journal", "last good release"))
     assert target.lock.holder() is None
+
+    pin = f"glm-tts-slim:pinned-{live[:12]}"
+    assert stack.run("build.janitor", "pin", live[:12]).stdout.split() == [pin]
+    assert pin in stack.run("build.janitor", "pins").stdout.split()
+    assert stack.run("build.janitor", "unpin", live).stdout.split() == [pin]
+    assert pin not in stack.run("build.janitor", "pins").stdout.split()
 
     stack.run("build.cutover", "rollback")
     assert stack.status()["colours"][stack.status()["live"]]["release"]["sha"] == last_good

@@ -208,6 +208,7 @@ def test_after_a_failed_or_during_a_cutover_the_answer_is_no() -> None:
     assert retention.refusal([cutover(2, state=State.FAILED), good]) == ""
     for state in (State.FAILED, State.ROLLED_BACK, State.HELD):
         assert "failed" in retention.refusal([good, cutover(2, state=state, error="the gate refused")])
+    assert "failed" in retention.refusal([cutover(2, state=State.FAILED)])  # given up by the one after it
     assert "under way" in retention.refusal([good, cutover(2, state=State.WARMING, ended="")])
     assert "failed" in retention.refusal([good, cutover(2, state=State.SWITCHED, error="did not drain")])
 
