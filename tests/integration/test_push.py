@@ -103,9 +103,9 @@ def make(engine: Engine, repository: str) -> Make:
 
 def forget(engine: Engine, repository: str) -> None:
     """The engine as one that never had an image of the repository."""
-    for image in engine.client.images.list():
-        names = [*image.tags, *(image.attrs.get("RepoDigests") or [])]
-        for name in names:
+    # (The summary alone: an image of somebody else may go between a list and a look at it.)
+    for image in engine.client.api.images():
+        for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
             if repository in name:
                 with contextlib.suppress(docker.errors.APIError):
                     engine.client.images.remove(name, force=True)

@@ -102,6 +102,9 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
     release = published.outputs["release"]
     assert release.startswith(f"{registry.address}/staging/glm-tts-slim@sha256:")
     assert {sha, "staging"} < set(registry.tags("staging/glm-tts-slim"))
+    assert [path for path in (scratch / "publish/workspace/out/builds").rglob("*") if path.is_file()], (
+        "no record to keep"
+    )
     assert live(stack)["sha"] != sha, "only the deploy job touches the target"
 
     deploy = runner(stack, scratch / "deploy", sha)
