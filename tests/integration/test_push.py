@@ -158,12 +158,10 @@ def test_a_base_is_pulled_by_its_key_where_there_is_none(
 def test_a_base_of_another_runner_is_used_in_place_of_our_own(
     engine: Engine, running: Running, make: Make, repository: str
 ) -> None:
-    theirs = publisher(engine, running.address).base(f"{repository}:key", make(b"their build"))
-    assert theirs
+    theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:key")
     forget(engine, repository)
     ours = make(b"our build of the same inputs")
-    used = publisher(engine, running.address).base(f"{repository}:key", ours)
-    assert used
+    used = publisher(engine, running.address).publish(ours, f"{repository}:key")
     assert (used[0], used[1].id) == (theirs[0], theirs[1].id)
     assert used[1].id != ours.id
 
