@@ -11,7 +11,7 @@ from rich.table import Table
 
 from build import console
 from build.console import Reporter, out
-from build.decisions import findings
+from build.decisions import findings, verification
 from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.drivers import git
@@ -83,7 +83,7 @@ def verify_(
         for each in reports:
             out.print(each.to_json(), soft_wrap=True, markup=False)
     else:
-        out.print(inspection.table(reports))
+        out.print(verification.table(reports))
     verify.require(reports)
 
 

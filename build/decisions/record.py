@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MaybeSha256 = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 
 
@@ -51,7 +52,7 @@ class Record(_Part):
     host: str
     flavour: Literal["slim", "cuda"]
     tools: dict[str, str]
-    locks: dict[str, Sha256]
+    locks: dict[str, Hex256]
     standins: tuple[str, ...]
     base: Base
     reference: str

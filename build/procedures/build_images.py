@@ -35,6 +35,7 @@ from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures import compatibility
+from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
 from build.settings import Settings
 
@@ -132,7 +133,9 @@ class BuildImages:
             labels={
                 STANDIN_LABEL: ",".join(standins),
                 FLAVOUR_LABEL: self._flavour,
-                LOCKS_LABEL: ",".join(f"{name}={digest}" for name, digest in self.lock_hashes().items()),
+                LOCKS_LABEL: ",".join(
+                    f"{name}={digest}" for name, digest in lock_hashes(self._flavour, self._settings.root).items()
+                ),
                 **compatibility.facts_for_labels(self._settings.root, self._flavour),
             },
         )
@@ -178,12 +181,6 @@ class BuildImages:
         app = self._build(reference, APP_INPUTS, recipe)
         _check_ancestry(app.image, base)
         return app
-
-    def lock_hashes(self) -> dict[str, str]:
-        """sha256 of every lock that decides the base image, by file name without suffix."""
-        root = self._settings.root
-        locks = [Path(path) for path in self._present(base_inputs(self._flavour)) if path.startswith("locks/")]
-        return {path.stem: f"sha256:{hashlib.sha256((root / path).read_bytes()).hexdigest()}" for path in locks}
 
     def _build_once(
         self,

@@ -1,33 +1,16 @@
-"""What is known about an image: its labels, its build's record, what was found in it."""
+"""What is known about an image: its labels, what it is known as, the record of its build."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
 from build.decisions.names import OCI
-from build.decisions.verification import Report as Findings
 from build.drivers.engine import Engine
 from build.errors import ImageNotFoundError
 from build.procedures import records
 from build.procedures.report import Report
 from build.procedures.resolve import resolve
 from build.settings import Settings
-
-STYLES = {"passed": "green", "failed": "bold red", "not verified": "yellow"}
-
-
-def table(reports: list[Findings]) -> Table:
-    """The lines of verification reports, for a reader."""
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("part", "line", "outcome", "detail"):
-        shown.add_column(heading)
-    for report in reports:
-        for line in report.lines:
-            outcome = f"[{STYLES[line.outcome]}]{line.outcome}[/]"
-            shown.add_row(report.part, line.name, outcome, line.detail.replace("[", r"\["))
-    return shown
 
 
 def inspect(settings: Settings, engine: Engine, report: Report, reference: str) -> dict[str, Any]:

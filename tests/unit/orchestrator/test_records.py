@@ -33,7 +33,7 @@ def record(**changes: object) -> Record:
         "host": "here",
         "flavour": "slim",
         "tools": {"git": "2"},
-        "locks": {"slim": DIGEST},
+        "locks": {"slim.txt": "0" * 64},
         "standins": (),
         "base": Base(reference="base:key", image_id=DIGEST, digest=""),
         "reference": "app:sha",

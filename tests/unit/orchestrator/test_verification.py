@@ -8,6 +8,8 @@ from rich.console import Console
 from build.decisions import verification as rules
 from build.decisions.lockdiff import Difference
 from build.decisions.verification import Line, Report
+from build.errors import VerificationError
+from build.procedures import verify
 
 REPORT = Report(
     "sha256:1", "base", (Line("size", "failed", "[9] MB"), Line("GPU", "not verified"), Line("wav", "passed")), "abc"
@@ -128,3 +130,11 @@ def test_drift_is_told_by_package_and_an_absent_lock_is_not_verified() -> None:
 
 def test_a_long_list_is_cut() -> None:
     assert rules.none_of("secrets", list("abcdefg")).detail == "a, b, c, d, e and 2 more"
+
+
+def test_a_failed_line_stops_a_build_unless_it_is_tolerated_by_name() -> None:
+    report = Report("sha256:0", "base", (Line("apt lock", "failed", "tini 1 -> 2"), Line("python", "passed")))
+    verify.require([report], tolerated=("apt lock",))
+    with pytest.raises(VerificationError) as caught:
+        verify.require([report])
+    assert "tini 1 -> 2" in caught.value.detail
