@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.live import Live
 
-from build import console
+from build import console, views
 from build.console import Reporter, out
-from build.decisions import history
+from build.decisions import history as past_of
 from build.decisions.history import Cutover, Release
 from build.errors import NoLastGoodError
 from build.procedures import cutover
@@ -20,36 +24,42 @@ from build.procedures.status import Status, read
 from build.procedures.target import Target
 
 app = console.app("Blue/green cutover that loses no request.")
+lock = console.app("The lease that keeps cutovers apart.")
+app.add_typer(lock, name="lock")
+
+Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for another cutover")]
 
 
 @app.command()
 def switch(
     ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
+    wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     wanted = resolve(settings, target.engine, report, ref)
     ensure_up(target, report)
-    release = cutover.run(target, report, "switch", lambda _history, _live: wanted)
+    release = cutover.run(target, report, "switch", lambda _history, _live: wanted, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
 
 
 @app.command()
 def rollback(
     ref: Annotated[str | None, typer.Argument(help="an earlier release; the last good one when left out")] = None,
+    wait: Wait = 0,
 ) -> None:
     """Go back to the last good release, through the same gate."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     named = resolve(settings, target.engine, report, ref) if ref else None
     ensure_up(target, report)
-    release = cutover.run(target, report, "rollback", lambda past, live: named or _last_good(past, live))
+    release = cutover.run(target, report, "rollback", lambda past, live: named or _last_good(past, live), wait_s=wait)
     out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
 
 
 def _last_good(past: list[Cutover], live: Release | None) -> Release:
-    release = history.last_good(past, live)
+    release = past_of.last_good(past, live)
     if release is None:
         raise NoLastGoodError(
             "there is no earlier good release to go back to", remedy="name one: `build.cutover rollback COMMIT`"
@@ -58,45 +68,81 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
 
 
 @app.command()
-def status(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+def resume(wait: Wait = 0) -> None:
+    """Go on with a cutover that was cut off, from where its journal ends."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    ensure_up(target, report)
+    release = cutover.resume(target, report, wait_s=wait)
+    out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
+
+
+@app.command()
+def abort(wait: Wait = 0) -> None:
+    """Undo a cutover that was cut off: traffic to the old colour, the candidate gone."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    ensure_up(target, report)
+    release = cutover.abort(target, report, wait_s=wait)
+    out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}" if release else "nothing is live")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="for programs; with --watch one document a line")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="again and again, until interrupted")] = False,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
+) -> None:
     """Both colours, their releases, health, traffic, what is in flight, last good, in progress."""
     target = Target(console.settings())
+    if not watch:
+        found = _look(target)
+        out.print_json(json.dumps(found.json())) if as_json else out.print(views.status(found))
+    elif as_json:
+        for found in _looks(target, every):
+            out.print(json.dumps(found.json()), markup=False, soft_wrap=True)
+    else:
+        with Live(console=out, auto_refresh=False) as screen:
+            for found in _looks(target, every):
+                screen.update(views.status(found), refresh=True)
+
+
+def _looks(target: Target, every_s: float) -> Iterator[Status]:
+    while True:
+        yield _look(target)
+        time.sleep(every_s)
+
+
+def _look(target: Target) -> Status:
     found = read(target)
     if not found.lock:  # while a cutover is under way, .env is its business
         target.refresh_env(found.live)
+    return found
+
+
+@app.command()
+def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Every cutover that the target's journal tells of, oldest first."""
+    target = Target(console.settings())
+    past, broken = target.history(), past_of.broken_leases(target.records())
     if as_json:
-        out.print_json(json.dumps(found.json()))
+        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "leases_broken": broken}))
     else:
-        _show(found)
+        out.print(views.history(past, broken))
 
 
-def _show(found: Status) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "colour", "release", "digest", "container", "health", "rotation", "share", "in flight"):
-        table.add_column(heading, no_wrap=True)
-    for colour, facts in found.stack.items():
-        share = found.shares[colour]
-        table.add_row(
-            "live" if colour is found.live else "",
-            colour,
-            facts.release.sha if facts.release else "-",
-            facts.release.digest[:19] if facts.release else "-",
-            facts.container,
-            facts.phase or "-",
-            facts.admin if found.proxy_running else "no proxy",
-            "-" if share is None else f"{share:.0%}",
-            str(facts.sessions),
-        )
-    out.print(table)
-    out.print(f"last good    {found.last_good.sha if found.last_good else '-'}")
-    doing = found.in_progress
-    out.print(f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}")
-    if found.lock:
-        out.print(f"lock         {found.lock}")
-    if found.hold and (found.hold.mode != "none" or found.hold.held):
-        out.print(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
-    for warning in found.warnings:
-        out.print(f"[yellow]warning[/yellow]      {warning}")
+@lock.command(name="show")
+def show_lock() -> None:
+    """Say who holds the lease."""
+    out.print(str(Target(console.settings()).lease.holder() or "nobody holds the lease"), markup=False)
+
+
+@lock.command(name="break")
+def break_lock(
+    reason: Annotated[str, typer.Option(help="why; it goes into the journal")],
+) -> None:
+    """Take the lease from a cutover that is gone for good, on record; `resume` or `abort` then ends it."""
+    cutover.break_lease(Target(console.settings()), Reporter(), getpass.getuser(), reason)
 
 
 if __name__ == "__main__":

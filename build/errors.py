@@ -189,6 +189,18 @@ class RecordError(LineError):
     exit_code = 29
 
 
+class LeaseLostError(LineError):
+    """This cutover's lease on the target has ended: another one may be under way, so it changed nothing more."""
+
+    exit_code = 30
+
+
+class NothingToResumeError(LineError):
+    """There is no cutover under way to resume or abort, or it has gone too far to be undone."""
+
+    exit_code = 31
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from build.decisions.machine import FINAL, State
+from build.decisions.machine import FINAL, SERVING, State, Strategy
 
 
 class Event(StrEnum):
@@ -18,6 +18,7 @@ class Event(StrEnum):
     DONE = "done"
     FAILED = "failed"
     END = "end"
+    LEASE_BROKEN = "lease-broken"  # of no cutover: somebody took the lease from whoever had it, and says why
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,14 @@ class Release:
 
 @dataclass
 class Cutover:
-    """One cutover as the journal tells it."""
+    """One cutover as the journal tells it.
+
+    Attributes:
+        colour: the one that the release goes to.
+        previous: what was live before it.
+        began, ended: by the target's clock; `ended` is empty while it is under way.
+        step: the one that was begun last; empty once it has ended.
+    """
 
     id: str
     kind: str
@@ -49,7 +57,8 @@ class Cutover:
     colour: str
     previous: Release | None
     began: str
-    state: State = State.PLANNED
+    strategy: Strategy = Strategy.OVERLAP
+    state: State = State.PULLED
     step: str = ""
     ended: str = ""
     error: str = ""
@@ -58,7 +67,7 @@ class Cutover:
     @property
     def served(self) -> bool:
         """True when this cutover put its release live and left it there."""
-        return self.state in {State.SWITCHED, State.SOAKING, State.RETIRED}
+        return self.state in SERVING
 
 
 def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
@@ -69,7 +78,9 @@ def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
     """
     cutovers: dict[str, Cutover] = {}
     for record in records:
-        event, identity = Event(record["event"]), record["cutover"]
+        event, identity = Event(record["event"]), str(record.get("cutover"))
+        if event is Event.LEASE_BROKEN:
+            continue
         if event is Event.BEGIN:
             cutovers[identity] = _begun(record)
         elif identity not in cutovers:
@@ -88,6 +99,7 @@ def _begun(record: dict[str, Any]) -> Cutover:
         colour=record["colour"],
         previous=Release(**previous) if previous else None,
         began=record["at"],
+        strategy=Strategy(record["strategy"]),
     )
 
 
@@ -101,6 +113,11 @@ def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
         cutover.error = record["error"]
     if event is Event.END:
         cutover.ended, cutover.step = record["at"], ""
+
+
+def broken_leases(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records of leases that were taken from their owners: at, owner, by, reason."""
+    return [record for record in records if record["event"] == Event.LEASE_BROKEN]
 
 
 def in_progress(history: list[Cutover]) -> Cutover | None:

@@ -1,7 +1,7 @@
 """The cutover as a state machine: which step comes next, and what a failure in it calls for.
 
-The table is the whole policy. A procedure performs the step that `next_step` names, journals it, and asks again; a
-resumed cutover asks with the state that the journal holds. Other strategies (hold, canary, soak) are other tables.
+A strategy is a table of steps, and the tables are the whole policy. A procedure performs the step that `next_step`
+names, journals it, and asks again; a resumed cutover asks with the state that the journal holds.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a cutover has reached. The last four are final, `switched` onwards the candidate serves."""
+    """What a cutover has reached. From `switched` on the candidate serves; FINAL ones are the end of it."""
 
-    PLANNED = "planned"
     PULLED = "pulled"
     PREFLIGHTED = "preflighted"
     STARTING = "starting"
     WARMING = "warming"
     VERIFIED = "verified"
+    ADMITTED = "admitted"
     CANARY = "canary"
     SWITCHED = "switched"
     SOAKING = "soaking"
-    ROLLING_BACK = "rolling-back"
     RETIRED = "retired"
     ROLLED_BACK = "rolled-back"
     FAILED = "failed"
@@ -30,6 +29,7 @@ class State(StrEnum):
 
 
 FINAL = frozenset({State.RETIRED, State.ROLLED_BACK, State.FAILED, State.HELD})
+SERVING = frozenset({State.SWITCHED, State.SOAKING, State.RETIRED})
 
 
 class Remedy(StrEnum):
@@ -41,24 +41,34 @@ class Remedy(StrEnum):
     KEEP = "keep"  # the candidate is good and serves: only clearing up is left
 
 
+class Strategy(StrEnum):
+    """How two releases share the machine."""
+
+    OVERLAP = "overlap"  # both are loaded while traffic moves
+
+
 @dataclass(frozen=True)
 class Step:
-    """One journaled act: allowed in state `begins`, leads to `ends`."""
+    """One journaled act: begins where the step before it in its table ends, and leads to `ends`."""
 
     name: str
-    begins: State
     ends: State
     on_failure: Remedy
 
 
-STRAIGHT = (
-    Step("preflight", State.PULLED, State.PREFLIGHTED, Remedy.STOP),
-    Step("start", State.PREFLIGHTED, State.STARTING, Remedy.DISCARD),
-    Step("warm", State.STARTING, State.WARMING, Remedy.DISCARD),
-    Step("verify", State.WARMING, State.VERIFIED, Remedy.DISCARD),
-    Step("switch", State.VERIFIED, State.SWITCHED, Remedy.RETURN),
-    Step("retire", State.SWITCHED, State.RETIRED, Remedy.KEEP),
-)
+Table = tuple[Step, ...]
+
+TABLES: dict[Strategy, Table] = {
+    Strategy.OVERLAP: (
+        Step("preflight", State.PREFLIGHTED, Remedy.STOP),
+        Step("start", State.STARTING, Remedy.DISCARD),
+        Step("warm", State.WARMING, Remedy.DISCARD),
+        Step("verify", State.VERIFIED, Remedy.DISCARD),
+        Step("admit", State.ADMITTED, Remedy.DISCARD),
+        Step("switch", State.SWITCHED, Remedy.RETURN),
+        Step("retire", State.RETIRED, Remedy.KEEP),
+    ),
+}
 
 # Where a failed cutover ends, by what had to be done about it.
 ENDS = {
@@ -69,6 +79,14 @@ ENDS = {
 }
 
 
-def next_step(state: State, table: tuple[Step, ...] = STRAIGHT) -> Step | None:
+def next_step(state: State, table: Table) -> Step | None:
     """The step that leads on from `state`; None when the cutover is over."""
-    return next((step for step in table if step.begins is state), None)
+    if state in FINAL:
+        return None
+    reached = next((number for number, step in enumerate(table) if step.ends is state), -1)
+    return table[reached + 1]
+
+
+def step_named(name: str, table: Table) -> Step | None:
+    """The step of that name; None for one that was never begun (an empty name)."""
+    return next((step for step in table if step.name == name), None)

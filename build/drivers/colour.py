@@ -43,6 +43,11 @@ class ColourContainer:
     def find(self) -> Container | None:
         return self._engine.container(self.name)
 
+    @property
+    def running(self) -> bool:
+        container = self.find()
+        return container is not None and container.status == "running"
+
     def release(self) -> Release | None:
         """What the container was made from; None without a container."""
         container = self.find()

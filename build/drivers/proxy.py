@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Literal
 
+from build.drivers.conversation import Conversation, inside
 from build.drivers.engine import Engine
-from build.errors import ProxyError
+from build.errors import CommandFailedError, ProxyError
 
 BACKEND = "app"
 Admin = Literal["ready", "drain", "maint"]
@@ -72,21 +74,44 @@ class Proxy:
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
         self._container = container
+        self._session: Conversation | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """For the block, a command costs no exec: the stream to the socket is open."""
+        self._session = inside(self._container, "proxyctl", "session")
+        try:
+            yield
+        finally:
+            session, self._session = self._session, None
+            session.close()
 
     def _ask(self, kind: Literal["read", "change"], *commands: str) -> str:
         """Runs commands that can all be repeated, until their answer has come whole."""
         for _ in range(ATTEMPTS):
-            answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
-            if answer.exit_code:
-                break
-            said, end, _ = answer.text.rpartition(END)
-            if end and all(said.strip() or not command.startswith("show") for command in commands):
+            whole, said, error = self._once(kind, *commands)
+            if whole and all(said.strip() or not command.startswith("show") for command in commands):
                 return said
         raise ProxyError(
             f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
             remedy=f"`docker logs {self._container}` says why",
-            detail=answer.error,
+            detail=error,
         )
+
+    def _once(self, kind: str, *commands: str) -> tuple[bool, str, str]:
+        """Whether the answer is whole, the answer, and what went wrong."""
+        if self._session:
+            try:
+                lines, end = self._session.ask("\t".join([kind, *commands]))
+                return end == "end", "\n".join(lines) + "\n", ""
+            except CommandFailedError as error:
+                # The proxy may have been started anew, and its stream ended with the old one.
+                self._session.close()
+                self._session = inside(self._container, "proxyctl", "session")
+                return False, "", error.message
+        answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
+        said, end, _ = answer.text.rpartition(END)
+        return bool(end) and not answer.exit_code, said, answer.error
 
     def servers(self) -> dict[str, Server]:
         """Every server of the backend, by name."""
@@ -104,7 +129,11 @@ class Proxy:
 
     def set_admin(self, server: str, admin: Admin) -> None:
         """Puts a server into or out of rotation, and saves that."""
-        self._change(f"set server {BACKEND}/{server} state {admin}")
+        self.set_admins((server, admin))
+
+    def set_admins(self, *changes: tuple[str, Admin]) -> None:
+        """The same for several, in that order, with nothing in between and one save at the end."""
+        self._change(*(f"set server {BACKEND}/{server} state {admin}" for server, admin in changes))
 
     def demand_check(self, server: str) -> None:
         """Takes a server for down until a health check has really passed; it gets no new request meanwhile.
@@ -126,11 +155,11 @@ class Proxy:
         """The gate, and how many requests wait at it."""
         return _hold(self._ask("read", "hold"))
 
-    def _change(self, command: str) -> None:
+    def _change(self, *commands: str) -> None:
         # HAProxy answers a state change with an empty line; any word is a refusal.
-        said = self._ask("change", command).strip()
+        said = self._ask("change", *commands).strip()
         if said:
-            raise ProxyError(f"the proxy refused `{command}`: {said}")
+            raise ProxyError(f"the proxy refused `{'; '.join(commands)}`: {said}")
 
 
 def _table(lines: list[str], head: str, separator: str) -> Iterator[dict[str, str]]:

@@ -1,27 +1,32 @@
-"""A cutover from lock to end: settle what was left, choose the release, switch to it."""
+"""A cutover from lease to end: settle what was left, choose, walk; or go on with, or undo, one that was cut off."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from build.decisions.colours import Colour
 from build.decisions.history import Cutover, Event, Release, in_progress
-from build.decisions.machine import State
+from build.decisions.machine import SERVING, Remedy, State, step_named
+from build.errors import InterruptedByUserError, LineError, NothingToResumeError
 from build.procedures.report import Report
-from build.procedures.switch import Switch
+from build.procedures.steps.run import Run
 from build.procedures.target import Target
+from build.procedures.walk import undo, walk
 
 # Picks the release from the history and what is live, once both are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
+Check = Callable[[], None]
 
 
-def run(target: Target, report: Report, kind: str, choose: Choice) -> Release:
+def run(target: Target, report: Report, kind: str, choose: Choice, *, wait_s: float = 0) -> Release:
     """Makes the chosen release live, or leaves everything as it was and says why; returns what is live.
 
-    Everything that is decided from the target's state is decided under its lock.
+    Everything that is decided from the target's state is decided under its lease.
     """
-    with target.lock.held(target.proxy_image, kind):
-        settle(target, report)
+    with _leased(target, report, kind, wait_s) as check:
+        _settle(target, report, check)
         stack = target.survey()
         live = target.live(stack)
         release = stack[live].release if live else None
@@ -29,25 +34,88 @@ def run(target: Target, report: Report, kind: str, choose: Choice) -> Release:
         if wanted == release:
             report.note(f"{wanted} is live already; nothing to do")
             return wanted
-        cutover = Switch(target, report, wanted, kind=kind, idle=live.other if live else Colour.BLUE, live=live)
+        idle = live.other if live else Colour.BLUE
+        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle=idle, live=live)
         cutover.begin(stack)
-        cutover.walk(State.PULLED)
+        walk(cutover, State.PULLED, check)
         return wanted
 
 
-def settle(target: Target, report: Report) -> None:
-    """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up.
+def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
+    """Goes on with a cutover that was cut off, from the state that the journal holds; returns what is live then."""
+    with _leased(target, report, "resume", wait_s) as check:
+        left = _under_way(target)
+        report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
+        walk(Run.left(target, report, left), left.state, check)
+        return left.release
 
-    The candidate of the latter is out of rotation, and makes way when the next cutover starts its own.
+
+def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | None:
+    """Undoes a cutover that was cut off: traffic to the old colour, the candidate gone; returns what is live then.
+
+    Raises:
+        NothingToResumeError: there is none, or the old colour is not there any more to go back to.
     """
+    with _leased(target, report, "abort", wait_s):
+        left = _under_way(target)
+        _give_up(target, report, left, InterruptedByUserError("aborted by the operator"))
+        return left.previous
+
+
+def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
+    """Takes the lease from its owner, for good and on record.
+
+    Raises:
+        NothingToResumeError: nobody has it.
+    """
+    owner = target.lease.holder()
+    if owner is None:
+        raise NothingToResumeError("nobody holds the lease, so there is nothing to break")
+    target.journal.append(event=Event.LEASE_BROKEN, owner=str(owner), by=who, reason=reason)
+    target.lease.remove()
+    report.note(f"taken from {owner}")
+
+
+@contextmanager
+def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
+    """The lease, with the streams to journal and proxy open: what is asked of them then costs no start."""
+    with (
+        target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
+        target.journal.opened(),
+        target.proxy.opened(),
+    ):
+        yield heartbeat.check
+
+
+def _under_way(target: Target) -> Cutover:
+    left = in_progress(target.history())
+    if left is None:
+        raise NothingToResumeError("no cutover is under way", remedy="see `python -m build.cutover history`")
+    return left
+
+
+def _settle(target: Target, report: Report, check: Check) -> None:
+    """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up."""
     left = in_progress(target.history())
     if left is None:
         return
-    if left.state is State.SWITCHED or left.step == "switch":
+    if left.state in SERVING or left.step == "switch":
         report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
-        idle = Colour(left.colour)
-        live = idle.other if left.previous else None
-        Switch(target, report, left.release, kind=left.kind, idle=idle, live=live, identity=left.id).walk(left.state)
+        walk(Run.left(target, report, left), left.state, check)
     else:
         report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
-        target.journal.append(cutover=left.id, event=Event.END, state=State.FAILED)
+        _give_up(target, report, left, LineError("cut off, and given up by the next cutover"))
+
+
+def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> None:
+    cutover = Run.left(target, report, left)
+    step = step_named(left.step, cutover.table)
+    remedy = step.on_failure if step else Remedy.STOP
+    if remedy is Remedy.KEEP:
+        remedy = Remedy.RETURN
+        if cutover.old is None or not cutover.old.running:
+            raise NothingToResumeError(
+                f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",
+                remedy="`python -m build.cutover resume` ends it; `rollback` goes back to the last good release",
+            )
+    undo(cutover, remedy, why, left.step)

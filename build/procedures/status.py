@@ -8,7 +8,7 @@ from typing import Any
 from build.decisions import colours, history
 from build.decisions.colours import Colour, Stack
 from build.decisions.history import Cutover, Release
-from build.drivers.lock import Owner
+from build.drivers.lease import Owner
 from build.drivers.proxy import Hold
 from build.procedures.target import Target
 
@@ -62,7 +62,7 @@ def read(target: Target) -> Status:
         shares=colours.shares(stack),
         last_good=history.last_good(past, release),
         in_progress=history.in_progress(past),
-        lock=target.lock.holder(),
+        lock=target.lease.holder(),
         hold=target.proxy.held() if proxy_running else None,
         proxy_running=proxy_running,
         warnings=tuple(warnings),

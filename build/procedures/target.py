@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from build.decisions import colours as pure
 from build.decisions import dotenv, history
@@ -16,7 +17,7 @@ from build.drivers.colour import ColourContainer
 from build.drivers.compose import Compose
 from build.drivers.engine import Engine
 from build.drivers.journal import Journal
-from build.drivers.lock import Lock
+from build.drivers.lease import Lease
 from build.drivers.proxy import Proxy, Server
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.settings import Settings
@@ -52,7 +53,7 @@ class Target:
         self.compose = Compose(settings.root)
         self.proxy = Proxy(self.engine, settings.container("proxy"))
         self.journal = Journal(self.engine, settings.container("state"))
-        self.lock = Lock(self.engine, settings.project)
+        self.lease = Lease(self.engine, settings.project)
         self.colours = {colour: ColourContainer(self.engine, settings.project, colour) for colour in Colour}
 
     @cached_property
@@ -103,12 +104,14 @@ class Target:
             phase=colour.status().phase if ask_service and status == "running" else "",
         )
 
+    def records(self) -> list[dict[str, Any]]:
+        """What the target's journal holds; nothing while its state container does not run."""
+        return self.journal.read() if self.running("state") else []
+
     def history(self) -> list[Cutover]:
-        """The cutovers that the target's journal tells of; none while its state container does not run."""
-        if not self.running("state"):
-            return []
+        """The cutovers that the target's journal tells of."""
         try:
-            return history.read(self.journal.read())
+            return history.read(self.records())
         except (ValueError, KeyError) as error:
             raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
 
@@ -147,7 +150,7 @@ class Target:
 
         While a cutover is under way, .env is its business.
         """
-        if self.lock.holder():
+        if self.lease.holder():
             return
         if self.engine.container(self.settings.container("proxy")) is None:
             self.proxy_image = proxy_image

@@ -21,7 +21,7 @@ import requests
 from build.console import Reporter
 from build.decisions.history import Release
 from build.drivers.engine import Engine
-from build.drivers.journal import FILE
+from build.drivers.journal import FILE, Journal
 from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor import table
@@ -333,15 +333,20 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
         code, said = stack.container("state").exec_run(["sh", "-c", script])
         assert code == 0, said
 
-    release = f'{{"sha":"{sha(9)}","image":"sha256:{sha(9)}"}}'
-    seq = len(stack.journal())
-    begin = f'{{"seq":{seq},"event":"begin","cutover":"x","kind":"switch","colour":"{idle}","at":"now",'
-    begin += f'"release":{release},"previous":null}}'
-    end = f'{{"seq":{seq + 1},"event":"end","cutover":"x","state":"failed","at":"now"}}'
+    begin: dict[str, Any] = {
+        "event": "begin",
+        "kind": "switch",
+        "strategy": "overlap",
+        "colour": idle,
+        "previous": None,
+    }
+    begin["release"] = {"sha": sha(9), "image": f"sha256:{sha(9)}"}
+    end = {"event": "end", "state": "failed"}
     shell(f"cp {FILE} {FILE}.kept")
     try:
-        for lines, said in (([begin], "under way"), ([begin, end], "failed")):
-            shell(f"cp {FILE}.kept {FILE}; printf '%s\\n' {' '.join(repr(line) for line in lines)} >>{FILE}")
+        journal = Journal(Engine(), stack.container("state").name)
+        for record, said in ((begin, "under way"), (end, "failed")):
+            journal.append(cutover="x", **record)
             with pytest.raises(RetentionRefusedError, match=said):
                 janitor().run(dry_run=False, now=True)
             done = stack.run("build.janitor", "--dry-run", check=False)
@@ -350,7 +355,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     finally:
         shell(f"mv {FILE}.kept {FILE}")
     target = Target(settings, Engine())
-    with target.lock.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
+    with target.lease.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
         janitor().run(dry_run=False, now=True)
     stack.container("state").stop()
     try:
@@ -364,7 +369,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     assert yard.names() == everything - {f"glm-tts-slim:{first}"}
     why = {action.item.name.rpartition(":")[2]: action.why for action in outcome.actions if action.item.role}
     assert why[last_good].endswith(("before the newest in the journal", "last good release"))
-    assert target.lock.holder() is None
+    assert target.lease.holder() is None
 
     pin = f"glm-tts-slim:pinned-{live[:12]}"
     assert stack.run("build.janitor", "pin", live[:12]).stdout.split() == [pin]

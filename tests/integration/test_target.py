@@ -6,21 +6,38 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from typing import Any
 
 import pytest
 
 from build.console import Reporter
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
-from build.drivers.lock import Lock
-from build.errors import DiskFullError, ImageNotFoundError, LockHeldError, PortTakenError, StateCorruptError
+from build.drivers.lease import Heartbeat, Lease
+from build.errors import (
+    DiskFullError,
+    ImageNotFoundError,
+    LeaseLostError,
+    LockHeldError,
+    NothingToResumeError,
+    PortTakenError,
+    StateCorruptError,
+)
 from build.procedures.resolve import resolve
 from build.settings import load
-from tests.support.stack import Stack, free_port
+from tests.support.stack import Stack, free_port, wait_for
 
 
 def shell(stack: Stack, script: str) -> None:
     code, said = stack.container("state").exec_run(["sh", "-c", script])
+    assert code == 0, said
+
+
+def end_stream(container: Any, pattern: str) -> None:
+    """Kills the exec whose command line has `pattern`, which must not match itself."""
+    kill = f'for each in /proc/[0-9]*; do ! grep -qs "{pattern}" "$each/cmdline" || kill "${{each#/proc/}}"; done'
+    code, said = container.exec_run(["sh", "-c", kill])
     assert code == 0, said
 
 
@@ -34,10 +51,43 @@ def test_the_journal_keeps_order_and_time_and_refuses_damage(stack: Stack) -> No
         assert newest["seq"] == len(before)
         assert newest["text"] == 'quotes " and \\ and %s and $HOME'
         assert newest["at"] >= before[-1]["at"]
-        for damage in (f"echo '{{' >>{FILE}", f"sed -i 2d {FILE}", f"truncate -s -3 {FILE}"):
+        damages = (
+            "echo '{{' >>{0}",
+            "sed -i 2d {0}",
+            "truncate -s -3 {0}",
+            "sed -i '$s/retired/failed/' {0}",
+        )
+        for damage in (each.format(FILE) for each in damages):
             shell(stack, f"cp {FILE}.kept {FILE} && {damage}")
             with pytest.raises(StateCorruptError):
                 journal.read()
+    finally:
+        shell(stack, f"mv {FILE}.kept {FILE}")
+
+
+def test_of_two_writers_the_one_who_does_not_know_the_newest_record_is_told(stack: Stack) -> None:
+    mine, other = (Journal(Engine(), stack.container("state").name) for _ in range(2))
+    shell(stack, f"cp {FILE} {FILE}.kept")
+    try:
+        with mine.opened(), other.opened():
+            mine.append(event="lease-broken", owner="a", by="b", reason="first")
+            other.append(event="lease-broken", owner="a", by="b", reason="second")
+            with pytest.raises(LeaseLostError, match="somebody else has written"):
+                mine.append(event="lease-broken", owner="a", by="b", reason="third")
+        assert [record["reason"] for record in mine.read()[-2:]] == ["first", "second"]
+    finally:
+        shell(stack, f"mv {FILE}.kept {FILE}")
+
+
+def test_a_journal_whose_stream_breaks_opens_another_and_writes_each_record_once(stack: Stack) -> None:
+    journal = Journal(Engine(), stack.container("state").name)
+    shell(stack, f"cp {FILE} {FILE}.kept")
+    try:
+        with journal.opened():
+            journal.append(event="lease-broken", owner="a", by="b", reason="first")
+            end_stream(stack.container("state"), "read -r [e]xpected")
+            journal.append(event="lease-broken", owner="a", by="b", reason="second")
+        assert [record["reason"] for record in journal.read()[-2:]] == ["first", "second"]
     finally:
         shell(stack, f"mv {FILE}.kept {FILE}")
 
@@ -51,13 +101,13 @@ def test_status_refuses_a_damaged_journal_rather_than_taking_it_for_empty(stack:
     assert done.returncode == StateCorruptError.exit_code
 
 
-def test_of_many_that_want_the_lock_one_gets_it(stack: Stack) -> None:
+def test_of_many_that_want_the_lease_one_gets_it(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
     got, refused, hold = [], [], threading.Event()
 
     def want(number: int) -> None:
         try:
-            with Lock(Engine(), stack.project).held(image, f"attempt {number}"):
+            with Lease(Engine(), stack.project).held(image, f"attempt {number}"):
                 got.append(number)
                 hold.wait(30)
         except LockHeldError as error:
@@ -72,24 +122,79 @@ def test_of_many_that_want_the_lock_one_gets_it(stack: Stack) -> None:
         thread.join(60)
     assert len(got) == 1
     assert all(f"attempt {got[0]}" in message for message in refused)
-    assert Lock(Engine(), stack.project).holder() is None
+    assert Lease(Engine(), stack.project).holder() is None
 
 
-def test_the_lock_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
+def test_the_lease_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
     die = (
-        "import os; from build.drivers.engine import Engine; from build.drivers.lock import Lock\n"
-        f"with Lock(Engine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
+        "import os; from build.drivers.engine import Engine; from build.drivers.lease import Heartbeat, Lease\n"
+        f"with Lease(Engine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", die], check=False, cwd=stack.root)
-    lock = Lock(Engine(), stack.project)
-    dead = lock.holder()
+    lease = Lease(Engine(), stack.project)
+    dead = lease.holder()
     assert dead
     assert dead.gone
-    with lock.held(image, "lives"):
-        holder = lock.holder()
+    with lease.held(image, "lives"):
+        holder = lease.holder()
         assert holder
         assert (holder.what, holder.gone) == ("lives", False)
+
+
+def test_a_lease_whose_owner_is_not_heard_of_expires_and_its_owner_finds_out(stack: Stack) -> None:
+    image = str(stack.container("proxy").image.id)
+    lease = Lease(Engine(), stack.project, expiry_s=2)
+    with lease.held(image, "stays heard") as heartbeat:
+        container = stack.docker.containers.get(lease.name)
+        began = time.monotonic()
+        wait_for("twice the expiry", lambda: time.monotonic() - began > 4)
+        container.reload()
+        assert container.status == "running"
+        heartbeat.check()
+        end_stream(container, "while read -r [_];")  # one that breaks is opened anew
+        began = time.monotonic()
+        wait_for("twice the expiry", lambda: time.monotonic() - began > 4)
+        heartbeat.check()
+        container.pause()  # as a target that cannot be reached
+        wait_for("the owner to give up", lambda: lost(heartbeat))
+        container.unpause()
+        wait_for("the end of the lease", lambda: (owner := lease.holder()) and owner.expired)
+        with Lease(Engine(), stack.project).held(image, "comes next"):
+            assert (owner := lease.holder())
+            assert owner.what == "comes next"
+    assert lease.holder() is None
+
+
+def lost(heartbeat: Heartbeat) -> bool:
+    try:
+        heartbeat.check()
+    except LeaseLostError:
+        return True
+    return False
+
+
+def test_a_lease_is_waited_for_and_can_be_broken_on_record(stack: Stack) -> None:
+    image = str(stack.container("proxy").image.id)
+    assert stack.run("build.cutover", "lock", "show").stdout == "nobody holds the lease\n"
+    assert stack.run("build.cutover", "lock", "break", "--reason", "x", check=False).returncode == 31
+    shell(stack, f"cp {FILE} {FILE}.kept")
+    try:
+        with Lease(Engine(), stack.project).held(image, "somebody's"):
+            waiting = stack.start("build.cutover", "resume", "--wait", "60")
+            assert waiting.stdout
+            said = waiting.stdout.readline()
+            assert "waiting: another cutover holds the lease" in said
+            assert stack.run("build.cutover", "resume", "--wait", "0.1", check=False).returncode == 13
+            broken = stack.run("build.cutover", "lock", "break", "--reason", "the laptop drowned")
+            assert "somebody's" in broken.stderr
+            waiting.communicate(timeout=60)
+            assert waiting.returncode == NothingToResumeError.exit_code
+        newest = stack.journal()[-1]
+        assert (newest["event"], newest["reason"]) == ("lease-broken", "the laptop drowned")
+        assert "the laptop drowned" in stack.run("build.cutover", "history").stdout
+    finally:
+        shell(stack, f"mv {FILE}.kept {FILE}")
 
 
 def refused_elsewhere(stack: Stack, port: int, subnet_prefix: str) -> str:

@@ -65,10 +65,18 @@ class Proxy:
         return dict(self.servers_now)
 
     def set_admin(self, server: str, admin: Any) -> None:
+        self.set_admins((server, admin))
+
+    def set_admins(self, *changes: tuple[str, Any]) -> None:
         if self.broken:
             raise self.broken
-        self.said.append(f"{server} {admin}")
-        self.servers_now[server] = replace(self.servers_now[server], admin=admin, up=admin != "maint")
+        for server, admin in changes:
+            self.said.append(f"{server} {admin}")
+            self.servers_now[server] = replace(self.servers_now[server], admin=admin, up=admin != "maint")
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        yield
 
     def demand_check(self, server: str) -> None:
         self.said.append(f"{server} check")
@@ -132,8 +140,9 @@ class Target:
         self.colours[Colour.BLUE].holds = OLD
         self.engine = SimpleNamespace(image=lambda _reference: object())
         self.compose = SimpleNamespace(up=self._up, check=lambda: None)
-        self.journal = SimpleNamespace(append=self._append)
-        self.lock = SimpleNamespace(held=self._held)
+        self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened)
+        self.lost: LineError | None = None
+        self.lease = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
@@ -145,12 +154,16 @@ class Target:
         self.records.append({"seq": len(self.records), "at": "t", **record})
 
     @contextmanager
-    def _held(self, _image: str, what: str) -> Iterator[None]:
-        self.said.append(f"lock for {what}")
+    def _held(self, _image: str, what: str, **_patience: Any) -> Iterator[Any]:
+        self.said.append(f"lease for {what}")
         try:
-            yield
+            yield SimpleNamespace(check=self._check)
         finally:
-            self.said.append("unlock")
+            self.said.append("released")
+
+    def _check(self) -> None:
+        if self.lost:
+            raise self.lost
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         self.env.append((live, planned))

@@ -14,7 +14,7 @@ def cutover(
     number: int, to: Release, previous: Release | None, *, kind: str = "switch", end: str = "retired"
 ) -> Records:
     begin = {
-        "event": "begin", "kind": kind, "colour": "blue", "at": "t",
+        "event": "begin", "kind": kind, "strategy": "overlap", "colour": "blue", "at": "t",
         "release": {"sha": to.sha, "image": to.image},
         "previous": {"sha": previous.sha, "image": previous.image} if previous else None,
     }  # fmt: skip

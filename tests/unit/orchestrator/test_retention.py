@@ -198,8 +198,8 @@ def anything(dice: random.Random) -> tuple[Facts, Policy]:
 
 def cutover(number: int, *, state: State = State.RETIRED, previous: int | None = None, **changes: object) -> Cutover:
     before = Release(sha(previous), digest(previous)) if previous else None
-    made = Cutover(str(number), "switch", Release(sha(number), digest(number)), "blue", before, "", state, ended="then")
-    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of Cutover
+    made = Cutover(str(number), "switch", Release(sha(number), digest(number)), "blue", before, "", ended="then")
+    return replace(made, state=state, **changes)  # type: ignore[arg-type]  # the fields of Cutover
 
 
 def test_after_a_failed_or_during_a_cutover_the_answer_is_no() -> None:

@@ -16,7 +16,9 @@ from build.errors import (
     DrainError,
     GateRefusedError,
     InterruptedByUserError,
+    LeaseLostError,
     LineError,
+    NothingToResumeError,
     ProxyError,
 )
 from build.procedures import cutover
@@ -30,8 +32,10 @@ def switch(target: Target, report: Report | None = None) -> Release:
 
 
 def moves(target: Target) -> list[str]:
-    """What was done to the proxy and to containers, without the lock and the weights."""
-    return [said for said in target.said if not said.startswith(("lock", "unlock")) and "weight" not in said]
+    """What was done to the proxy and to containers, without the lease and the weights."""
+    return [
+        said for said in target.said if not said.startswith("lease") and said != "released" and "weight" not in said
+    ]
 
 
 def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_colour_is_stopped_last() -> None:
@@ -102,7 +106,7 @@ def test_a_failure_before_the_switch_never_touches_live_traffic(
     assert raised.value.detail == "its last words"
     assert target.ended == "failed"
     assert target.env[-1] == (Colour.BLUE, {})
-    assert target.said[-1] == "unlock"
+    assert target.said[-1] == "released"
 
 
 def test_a_candidate_that_the_proxy_cannot_reach_gets_no_traffic_and_goes() -> None:
@@ -111,8 +115,9 @@ def test_a_candidate_that_the_proxy_cannot_reach_gets_no_traffic_and_goes() -> N
     with pytest.raises(ProxyError, match="does not see green-1 healthy"):
         switch(target)
     assert "green-1 ready" not in moves(target)
-    assert moves(target)[-5:] == ["blue-1 ready", "green-1 maint", "green stopped", "green-1 maint", "green removed"]
-    assert target.ended == "rolled-back"
+    assert not [said for said in moves(target) if said.startswith("blue")]
+    assert moves(target)[-3:] == ["green-1 check", "green-1 maint", "green removed"]
+    assert target.ended == "failed"
 
 
 def test_a_drain_over_its_budget_keeps_the_new_release_and_kills_nothing() -> None:
@@ -168,7 +173,7 @@ def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
 def cut_off(target: Target, *records: dict[str, Any]) -> None:
     """The journal of a switch to NEW in green that was killed after `records`."""
     target._append(
-        cutover="x", event="begin", kind="switch", colour="green",
+        cutover="x", event="begin", kind="switch", strategy="overlap", colour="green",
         release={"sha": NEW.sha, "image": NEW.image}, previous={"sha": OLD.sha, "image": OLD.image},
     )  # fmt: skip
     for record in records:
@@ -176,33 +181,93 @@ def cut_off(target: Target, *records: dict[str, Any]) -> None:
     target.colours[GREEN].holds = NEW
 
 
+SWITCHING = ({"event": "done", "state": "admitted"}, {"event": "intent", "step": "switch"})
+RETIRING = ({"event": "done", "state": "switched"}, {"event": "intent", "step": "retire"})
+WARMING = ({"event": "done", "state": "starting"}, {"event": "intent", "step": "warm"})
+
+
 def test_a_switch_killed_between_its_two_commands_is_finished_by_the_next_one() -> None:
     target = Target()
-    cut_off(target, {"event": "done", "state": "verified"}, {"event": "intent", "step": "switch"})
+    cut_off(target, *SWITCHING)
     target.proxy.set_admin("green-1", "ready")
     target.said.clear()
     assert switch(target) == NEW
-    assert moves(target) == [
-        "green-1 check",
-        "green-1 ready",
-        "blue-1 drain",
-        "blue-1 maint",
-        "blue-1 shutdown",
-        "blue stopped",
-    ]
+    assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown", "blue stopped"]
     assert [each.state for each in target.history()] == ["retired"]
 
 
 def test_a_switch_killed_before_it_moved_anything_is_given_up() -> None:
     target = Target()
-    cut_off(target, {"event": "done", "state": "starting"}, {"event": "intent", "step": "warm"})
+    cut_off(target, *WARMING)
     assert switch(target) == NEW
+    assert moves(target)[:2] == ["green-1 maint", "green removed"]
     assert [each.state for each in target.history()] == ["failed", "retired"]
+
+
+def test_resume_goes_on_from_the_state_that_the_journal_holds() -> None:
+    target = Target()
+    cut_off(target, *WARMING)
+    assert cutover.resume(cast(Any, target), Report()) == NEW
+    assert moves(target) == [
+        "green-1 check", "green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown", "blue stopped",
+    ]  # fmt: skip
+    assert [each.state for each in target.history()] == ["retired"]
+
+
+@pytest.mark.parametrize(("records", "undone", "ended"), [
+    ((), [], "failed"),
+    (WARMING, ["green-1 maint", "green removed"], "failed"),
+    (SWITCHING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green stopped", "green-1 maint", "green removed"],
+     "rolled-back"),
+    (RETIRING, ["blue-1 check", "blue-1 ready", "green-1 drain", "green-1 maint", "green stopped", "green-1 maint",
+                "green removed"], "rolled-back"),
+], ids=["begun", "warming", "switching", "retiring"])  # fmt: skip
+def test_abort_undoes_what_was_done_from_any_state(records: Any, undone: list[str], ended: str) -> None:
+    target = Target()
+    cut_off(target, *records)
+    if records is RETIRING:
+        target.proxy.set_admin("blue-1", "drain")
+    target.said.clear()
+    assert cutover.abort(cast(Any, target), Report()) == OLD
+    assert moves(target) == undone
+    assert (target.ended, target.history()[-1].error) == (ended, "aborted by the operator")
+
+
+def test_what_serves_alone_is_not_aborted() -> None:
+    target = Target()
+    cut_off(target, *RETIRING)
+    target.colours[Colour.BLUE].running = False
+    target.said.clear()
+    with pytest.raises(NothingToResumeError, match="the old colour has stopped"):
+        cutover.abort(cast(Any, target), Report())
+    assert moves(target) == []
+    assert target.history()[-1].ended == ""
+
+
+@pytest.mark.parametrize("act", [cutover.resume, cutover.abort])
+def test_without_a_cutover_under_way_there_is_nothing_to_resume_or_abort(act: Any) -> None:
+    with pytest.raises(NothingToResumeError):
+        act(cast(Any, Target()), Report())
+
+
+def test_who_has_lost_the_lease_changes_nothing_more() -> None:
+    target = Target()
+    compose_up = target.compose.up
+
+    def up(service: str) -> None:
+        compose_up(service)
+        target.lost = LeaseLostError("it was broken")
+
+    target.compose.up = up
+    with pytest.raises(LeaseLostError):
+        switch(target)
+    assert moves(target)[-1] == "app-green up"
+    assert target.history()[-1].state == "starting"
 
 
 def test_a_rollback_chooses_after_the_killed_cutover_is_settled() -> None:
     target = Target()
-    cut_off(target, {"event": "done", "state": "switched"}, {"event": "intent", "step": "retire"})
+    cut_off(target, *RETIRING)
     target.proxy.set_admin("green-1", "ready")
     target.proxy.set_admin("blue-1", "drain")
     chosen: list[Release | None] = []

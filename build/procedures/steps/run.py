@@ -1,0 +1,111 @@
+"""One cutover under way: what moves where, on which target. Every step is a function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from build.decisions import drain
+from build.decisions.colours import Colour, Stack
+from build.decisions.drain import Drained
+from build.decisions.history import Cutover, Event, Release
+from build.decisions.machine import TABLES, Strategy, Table
+from build.drivers.colour import ColourContainer
+from build.errors import ProxyError
+from build.procedures.report import Report
+from build.procedures.target import Clock, Target
+from build.settings import Settings
+
+PROXY_NOTICES_S = 15
+STOP_GRACE_S = 150
+
+# What a step leaves in the journal beside that it was done.
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """`idle` is the colour that the release goes to; `live` the one that serves until then, None at first."""
+
+    target: Target
+    report: Report
+    id: str
+    kind: str
+    release: Release
+    idle: Colour
+    live: Colour | None
+    strategy: Strategy = Strategy.OVERLAP
+
+    @classmethod
+    def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
+        """The one that the journal tells of."""
+        idle = Colour(cutover.colour)
+        live = idle.other if cutover.previous else None
+        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, cutover.strategy)
+
+    @property
+    def candidate(self) -> ColourContainer:
+        return self.target.colours[self.idle]
+
+    @property
+    def old(self) -> ColourContainer | None:
+        return self.target.colours[self.live] if self.live else None
+
+    @property
+    def table(self) -> Table:
+        return TABLES[self.strategy]
+
+    @property
+    def settings(self) -> Settings:
+        return self.target.settings
+
+    @property
+    def clock(self) -> Clock:
+        return self.target.clock
+
+    def begin(self, stack: Stack) -> None:
+        """Journals what this cutover is about to do."""
+        previous = stack[self.live].release if self.live else None
+        self.journal(
+            Event.BEGIN,
+            kind=self.kind,
+            strategy=self.strategy,
+            release=asdict(self.release),
+            colour=self.idle,
+            previous=asdict(previous) if previous else None,
+        )
+
+    def journal(self, event: Event, **facts: Any) -> None:
+        self.target.journal.append(cutover=self.id, event=event, **facts)
+
+    def until_seen_healthy(self, colour: Colour) -> None:
+        """Waits for a health check by the proxy itself: it reaches a colour by another way than the gate does.
+
+        Raises:
+            ProxyError: none has passed within PROXY_NOTICES_S.
+        """
+        self.target.proxy.demand_check(colour.server)
+        began = self.clock.now()
+        for now in self.clock.polls(0.05):
+            seen = self.target.proxy.servers()[colour.server]
+            if seen.up:
+                return
+            if now - began > PROXY_NOTICES_S:
+                raise ProxyError(
+                    f"the proxy does not see {colour.server} healthy (last check: {seen.check or 'none'})",
+                    remedy="it answers inside its container only: see what address it listens on",
+                )
+
+    def until_empty(self, colour: Colour, budget_s: float) -> int:
+        """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent."""
+        began = self.clock.now()
+        for now in self.clock.polls():
+            seen = self.target.proxy.servers()[colour.server]
+            load = self.target.colours[colour].load(seen.sessions, seen.queued)
+            if drain.judge(load, now - began, budget_s) is not Drained.BUSY:
+                return load.work
+        raise AssertionError("a clock never ends")
+
+
+Act = Callable[[Run], Facts | None]

@@ -1,0 +1,52 @@
+"""Traffic: the candidate into rotation, the old colour out of it, and back again where that was a mistake."""
+
+from __future__ import annotations
+
+from build.errors import DrainError
+from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
+
+
+def admit(run: Run) -> None:
+    """The proxy sees the candidate healthy; no request goes there yet."""
+    run.until_seen_healthy(run.idle)
+
+
+def switch(run: Run) -> Facts:
+    """New requests go to the candidate, in one breath: it is made ready before the old colour drains."""
+    run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
+    began = run.clock.now()
+    run.target.proxy.set_admins((run.idle.server, "ready"), (run.idle.other.server, "drain" if run.live else "maint"))
+    return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1)}
+
+
+def retire(run: Run) -> Facts:
+    """The old colour finishes what it had begun, and stops; its container stays for a quick way back."""
+    run.target.refresh_env(run.idle)
+    if not (run.live and run.old):
+        return {}
+    run.report.step(f"draining {run.live}")
+    began, half_s = run.clock.now(), run.settings.drain_timeout_s / 2
+    # Web tabs, which a cookie binds, go on being served in drain, and move on in maint.
+    run.until_empty(run.live, half_s)
+    run.target.proxy.set_admin(run.live.server, "maint")
+    left = run.until_empty(run.live, half_s)
+    if left:
+        raise DrainError(
+            f"{run.live} still has {left} requests after {run.clock.now() - began:.0f} s; "
+            f"{run.release} is live in {run.idle} and gets all new ones",
+            remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_timeout_s",
+        )
+    run.target.proxy.shutdown_sessions(run.live.server)
+    run.old.stop(STOP_GRACE_S)
+    return {"drain_s": round(run.clock.now() - began, 2)}
+
+
+def give_back(run: Run) -> None:
+    """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
+    if run.live:
+        if run.target.proxy.servers()[run.live.server].admin != "ready":
+            run.until_seen_healthy(run.live)
+        run.target.proxy.set_admins((run.live.server, "ready"), (run.idle.server, "drain"))
+        run.until_empty(run.idle, run.settings.drain_timeout_s)
+    run.target.proxy.set_admin(run.idle.server, "maint")
+    run.candidate.stop(STOP_GRACE_S)

@@ -1,0 +1,63 @@
+"""Walks a cutover through its table: each step journaled before and after, each failure answered as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from build.decisions.history import Event
+from build.decisions.machine import ENDS, Remedy, State, next_step
+from build.errors import LeaseLostError, LineError
+from build.procedures.steps import candidate, traffic
+from build.procedures.steps.run import Act, Run
+
+STEPS: dict[str, Act] = {
+    "preflight": candidate.preflight,
+    "start": candidate.start,
+    "warm": candidate.warm,
+    "verify": candidate.verify,
+    "admit": traffic.admit,
+    "switch": traffic.switch,
+    "retire": traffic.retire,
+}
+
+
+def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> None:
+    """Step by step from `state` to the end; intent before each act, outcome after.
+
+    Args:
+        check: raises when this process may not act any more (its lease is lost).
+    """
+    while step := next_step(state, run.table):
+        check()
+        try:
+            run.journal(Event.INTENT, step=step.name)
+            facts = STEPS[step.name](run)
+            run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
+        except LeaseLostError:
+            raise  # it is another's to undo
+        except BaseException as error:
+            undo(run, step.on_failure, error, step.name)
+            raise
+        state = step.ends
+    run.journal(Event.END, state=state)
+
+
+def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
+    """Undoes what must be undone, one act after the other whatever becomes of each, and journals the end."""
+    acts: list[Callable[[], object]] = []
+    if remedy is Remedy.RETURN:
+        acts.append(lambda: traffic.give_back(run))
+    if remedy in {Remedy.RETURN, Remedy.DISCARD}:
+        acts.append(lambda: candidate.discard(run, error))
+    if remedy is not Remedy.KEEP:
+        acts.append(lambda: run.target.refresh_env(run.live))
+    said = str(error) or type(error).__name__
+    acts += [
+        lambda: run.journal(Event.FAILED, step=step, error=said),
+        lambda: run.journal(Event.END, state=ENDS[remedy]),
+    ]
+    for act in acts:
+        try:
+            act()
+        except LineError as also:
+            run.report.note(f"and while undoing it: {also.message}")
