@@ -138,10 +138,13 @@ class Engine:
             codes = [int(event["Actor"]["Attributes"]["exitCode"]) for event in ended]
         return codes[-1] if codes else None
 
+    def now(self) -> float:
+        """Seconds since 1970 by the engine's clock."""
+        return _unix(str(self.info()["SystemTime"]))
+
     def age_s(self, container: Container) -> float:
         """Seconds since a container was created, by the engine's own clock."""
-        with explained():
-            return _unix(str(self.client.info()["SystemTime"])) - _unix(container.attrs["Created"])
+        return self.now() - _unix(container.attrs["Created"])
 
     def remove(self, container: Container) -> None:
         """Removes a container by its ID, running or not; one that has gone already is fine."""

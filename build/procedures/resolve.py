@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 
+from docker.auth import resolve_repository_name
 from docker.models.images import Image
+from docker.utils import parse_repository_tag
 
+from build.decisions import findings
+from build.decisions.findings import HostFacts
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL, app_repository
-from build.drivers import git
+from build.drivers import git, host
 from build.drivers.engine import Engine, explained
-from build.errors import CommandFailedError, ImageNotFoundError
+from build.drivers.patience import Patience
+from build.drivers.registry import Registry
+from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
 from build.procedures.report import Report
 from build.settings import Settings
+
+# Disk that an image takes while it is pulled, by the size of its compressed layers: they and what they unpack to.
+UNPACKED = 3.5
+ONCE = Patience(attempts=1)
 
 SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 
@@ -27,7 +38,11 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
         ImageNotFoundError: there is no such image, or it is none of this project's.
     """
     wanted = reference or git.read(settings.root).release
-    image = _local(settings, engine, wanted) or _pulled(engine, report, wanted)
+    image = _local(settings, engine, wanted)
+    if image is None:
+        image = _pulled(engine, report, wanted)
+    else:
+        _still_there(report, image, wanted)
     if image is None:
         raise ImageNotFoundError(
             f"there is no image for {wanted}",
@@ -63,6 +78,7 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
     """An image from a registry; only names with a registry or a digest can be one."""
     if "/" not in wanted or wanted.startswith("sha256:"):
         return None
+    _refuse_unless_it_fits(engine, wanted)
     report.step(f"pulling {wanted}")
     try:
         with explained():
@@ -73,6 +89,40 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
             remedy="see that its registry is reachable, and `docker login` if it wants to know you",
         ) from None
     return pulled if isinstance(pulled, Image) else None
+
+
+def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
+    """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
+    root = str(engine.info().get("DockerRootDir", ""))
+    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    registry, name, reference = _at_registry(wanted)
+    try:
+        manifest = registry.manifest(name, reference)
+    except RegistryError:
+        return
+    layers = manifest.parsed.get("layers", []) if manifest else []
+    needed = int(UNPACKED * sum(layer["size"] for layer in layers))
+    findings.refuse(findings.disk(HostFacts(free_bytes=host.free_bytes(root) if local else None), needed))
+
+
+def _still_there(report: Report, image: Image, wanted: str) -> None:
+    """Says so when a published image cannot be pulled again: it can go live here, and nowhere else."""
+    published = _immutable(image, wanted)
+    if "@" not in published:
+        return
+    registry, name, digest = _at_registry(published)
+    try:
+        if not registry.digest(name, digest):
+            report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+    except RegistryError as error:
+        report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
+
+
+def _at_registry(reference: str) -> tuple[Registry, str, str]:
+    """The registry of a reference, the repository in it, and the tag or digest."""
+    repository, tag = parse_repository_tag(reference)
+    address, name = resolve_repository_name(repository)
+    return Registry(address, ONCE), name, tag or "latest"
 
 
 def _immutable(image: Image, wanted: str) -> str:

@@ -79,6 +79,12 @@ class Target:
         environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"])
         return int(published), environment["SUBNET_PREFIX"]
 
+    def published(self) -> str:
+        """Where the proxy can be reached now, such as 127.0.0.1:7860; empty when nowhere."""
+        container = self.engine.container(self.settings.container("proxy"))
+        bindings = container.attrs["NetworkSettings"]["Ports"].values() if container else ()
+        return next((f"{each['HostIp']}:{each['HostPort']}" for found in bindings if found for each in found), "")
+
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))
         return container is not None and container.status == "running"

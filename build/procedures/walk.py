@@ -7,11 +7,11 @@ from collections.abc import Callable
 from build.decisions.history import Event
 from build.decisions.machine import ENDS, Remedy, State, next_step
 from build.errors import LeaseLostError, LineError
-from build.procedures.steps import candidate, traffic
+from build.procedures.steps import candidate, preflight, traffic
 from build.procedures.steps.run import Act, Run
 
 STEPS: dict[str, Act] = {
-    "preflight": candidate.preflight,
+    "preflight": preflight.check,
     "start": candidate.start,
     "warm": candidate.warm,
     "verify": candidate.verify,

@@ -1,4 +1,4 @@
-"""The candidate, before any traffic: may it begin, does it start, does it get ready, does it speak well."""
+"""The candidate, before any traffic: does it start, does it get ready, does it speak well."""
 
 from __future__ import annotations
 
@@ -9,37 +9,12 @@ from build.errors import (
     CandidateStalledError,
     CommandFailedError,
     GateRefusedError,
-    ImageNotFoundError,
     LineError,
-    PreflightError,
 )
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 
 # A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
 CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
-
-
-def preflight(run: Run) -> None:
-    """Refuses what can be known to go wrong, before anything is touched."""
-    target, servers = run.target, run.target.proxy.servers()
-    if target.engine.image(run.release.image) is None:
-        raise ImageNotFoundError(
-            f"the image of {run.release} is not on the engine any more ({run.release.image})",
-            remedy="pull it, or build it from its commit and name it",
-        )
-    if run.idle.server not in servers:
-        raise PreflightError(f"the proxy knows no server {run.idle.server}", remedy="`make down`, then `make up`")
-    idle = servers[run.idle.server]
-    unfinished = run.candidate.load(idle.sessions, idle.queued).work if idle.sessions else 0
-    if unfinished:
-        raise PreflightError(
-            f"{run.idle} still finishes {unfinished} requests of an earlier cutover",
-            remedy="wait until `build.cutover status` shows none in flight there",
-        )
-    if run.live and not servers[run.live.server].usable:
-        run.report.note(f"{run.live} is live but the proxy's checks fail on it; the candidate is its way out")
-    target.refresh_env(run.live, **{run.idle.value: run.release.image})
-    target.compose.check()
 
 
 def start(run: Run) -> None:

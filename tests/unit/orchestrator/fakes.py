@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from build.decisions.history import Release
 from build.decisions.warmup import Look
 from build.drivers.colour import Status
 from build.drivers.engine import Answer
-from build.drivers.proxy import Server
+from build.drivers.proxy import Hold, Server
 from build.errors import LineError
 from build.settings import Settings
 
@@ -77,6 +78,9 @@ class Proxy:
     @contextmanager
     def opened(self) -> Iterator[None]:
         yield
+
+    def held(self) -> Hold:
+        return Hold("none", 0)
 
     def demand_check(self, server: str) -> None:
         self.said.append(f"{server} check")
@@ -138,7 +142,7 @@ class Target:
         self.proxy.servers_now = {"blue-1": replace(SERVER, admin="ready", up=True), "green-1": SERVER}
         self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
-        self.engine = SimpleNamespace(image=lambda _reference: object())
+        self.engine = SimpleNamespace(image=lambda _reference: SimpleNamespace(labels={}), now=time.time)
         self.compose = SimpleNamespace(up=self._up, check=lambda: None)
         self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened)
         self.lost: LineError | None = None
@@ -167,6 +171,9 @@ class Target:
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         self.env.append((live, planned))
+
+    def published(self) -> str:
+        return "127.0.0.1:7860"
 
     def survey(self) -> Stack:
         return {

@@ -1,0 +1,66 @@
+"""The first step: refuses what can be known to go wrong, all of it at once, before anything is touched."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from build.decisions import findings, preflight
+from build.decisions.findings import Level
+from build.decisions.history import Release
+from build.decisions.names import MINIMUM_DRIVER_LABEL
+from build.drivers import host
+from build.errors import CommandFailedError
+from build.procedures.steps.run import Facts, Run
+
+
+def check(run: Run) -> Facts:
+    """Raises the first problem's own error with every one in it; warnings are said and journaled."""
+    run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
+    found = preflight.evaluate(_facts(run))
+    findings.refuse(found)
+    for each in found:
+        run.report.note(f"{each.subject}: {each.message}")
+    return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
+
+
+def _facts(run: Run) -> preflight.Facts:
+    target, servers = run.target, run.target.proxy.servers()
+    image = target.engine.image(run.release.image)
+    idle, live = servers.get(run.idle.server), servers.get(run.live.server) if run.live else None
+    return preflight.Facts(
+        release=run.release,
+        idle=run.idle,
+        live=run.live,
+        image=image is not None,
+        minimum_driver=image.labels.get(MINIMUM_DRIVER_LABEL, "") if image else "",
+        driver=_driver(),
+        servers=frozenset(servers),
+        published=target.published(),
+        hold=target.proxy.held().mode,
+        unfinished=run.candidate.load(idle.sessions, idle.queued).work if idle and idle.sessions else 0,
+        live_usable=bool(live and live.usable),
+        serving=run.old.release() if run.old else None,
+        recorded=_recorded(run),
+        compose_error=_compose_error(run),
+        skew_s=target.engine.now() - time.time(),
+    )
+
+
+def _driver() -> str:
+    """The driver's version where the engine is this machine's; a remote one is asked when its container starts."""
+    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    return host.gpu().rpartition(", ")[2] if local else ""
+
+
+def _recorded(run: Run) -> Release | None:
+    """What the journal knows to serve: the release of the newest cutover that served."""
+    return next((each.release for each in reversed(run.target.history()) if each.served), None)
+
+
+def _compose_error(run: Run) -> str:
+    try:
+        run.target.compose.check()
+    except CommandFailedError as error:
+        return (error.detail or error.message).strip().splitlines()[-1]
+    return ""
