@@ -127,3 +127,23 @@ def docker_config(folder: Path, address: str, user: str = USER, password: str = 
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
     return folder
+
+
+@contextlib.contextmanager
+def also_within(container: str, running: Running) -> Iterator[None]:
+    """The same registry, storage and all, at the same address for what is in a container's own network."""
+    client = docker.from_env()
+    settings = client.containers.get(running.container).attrs["Config"]["Env"]
+    second = client.containers.run(
+        TAG,
+        detach=True,
+        network_mode=f"container:{container}",
+        volumes_from=[running.container],
+        environment=[*settings, f"REGISTRY_HTTP_ADDR={running.address}"],
+        labels=client.containers.get(container).labels,
+    )
+    try:
+        yield
+    finally:
+        second.remove(force=True)
+        client.close()
