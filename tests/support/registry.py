@@ -26,6 +26,7 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 TAG = "glm-tts-test-registry"
 STORAGE = "/var/lib/docker-registry"
 CERTIFICATE = "/etc/docker/registry/issuer.pem"
+ENGINE_LIMIT_S = 300  # a busy engine needed more than docker-py's 60 s to remove a container
 USER, PASSWORD = "runner", "correct horse"
 # Debian's own configuration demands a password; the tests bring their own, where they want one.
 REGISTRY = """FROM {os_image}
@@ -132,7 +133,7 @@ def docker_config(folder: Path, address: str, user: str = USER, password: str = 
 @contextlib.contextmanager
 def also_within(container: str, running: Running) -> Iterator[None]:
     """The same registry, storage and all, at the same address for what is in a container's own network."""
-    client = docker.from_env()
+    client = docker.from_env(timeout=ENGINE_LIMIT_S)
     settings = client.containers.get(running.container).attrs["Config"]["Env"]
     second = client.containers.run(
         TAG,
