@@ -53,7 +53,7 @@ def build(
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     if commit.shallow and not commit.tags:
         report.note("the clone is shallow, so that a tag may be missing: taken for staging")
-    made = MakeRelease(settings, engine, report, commit, identity).run(publisher)
+    made = MakeRelease(settings, engine, report, commit, identity, publisher).run()
     Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
         report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")

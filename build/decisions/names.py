@@ -13,6 +13,8 @@ OCI = "org.opencontainers.image."
 PROXY_REPOSITORY = "glm-tts-proxy"
 CHANNEL_REPOSITORY = "standin/conda-channel"
 
+CACHE_TAG = "cache"  # the newest base, in a registry: what the next one takes layers from
+
 
 def app_repository(flavour: str) -> str:
     return f"glm-tts-{flavour}"

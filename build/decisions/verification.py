@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rich.table import Table
 from rich.text import Text
@@ -67,11 +67,40 @@ class Report:
         Raises:
             ValueError: it is no such report.
         """
+        return cls._of(json.loads(text))
+
+    @classmethod
+    def _of(cls, said: Any) -> Report:
         try:
-            said = json.loads(text)
-            return cls(said["image"], said["part"], tuple(Line(**line) for line in said["lines"]), said["checks"])
+            lines = tuple(Line(**line) for line in said["lines"])
+            found = cls(said["image"], said["part"], lines, said["checks"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no report of a verification: {error!r}") from None
+        if strange := {line.outcome for line in lines} - set(get_args(Outcome)):
+            raise ValueError(f"no line of a verification can be {', '.join(map(repr, strange))}")
+        return found
+
+
+def document(reports: Sequence[Report]) -> bytes:
+    """Reports as they are kept beside an image in a registry."""
+    return json.dumps([asdict(each) for each in reports], indent=2).encode()
+
+
+def of_document(content: bytes) -> list[Report]:
+    """
+    Raises:
+        ValueError: it is no such document.
+    """
+    said = json.loads(content)
+    if not isinstance(said, list):
+        raise ValueError("this is no list of reports")
+    return [Report._of(each) for each in said]
+
+
+def believed(reports: Iterable[Report], image: str, checks: str) -> Report | None:
+    """The first report on this base, by these very checks, in which nothing failed: a look would find the same."""
+    fitting = (each for each in reports if (each.image, each.part, each.checks) == (image, "base", checks))
+    return next((each for each in fitting if each.lines and not each.failed), None)
 
 
 def line(name: str, good: bool, detail: str = "") -> Line:

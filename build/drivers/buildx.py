@@ -30,10 +30,13 @@ class Recipe:
     own_folder: bool = False
 
 
-def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = ()) -> None:
+def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), cache: str = "") -> None:
     """Builds one image from an exported tree into the engine's store.
 
+    Its configuration says which step made which layer (BuildKit's inline cache), so that it can be another's `cache`.
+
     Args:
+        cache: a pushed image whose layers may be taken, each when it is the one that a step needs.
         secrets: BuildKit secrets, such as `id=ca,src=/path`.
 
     Raises:
@@ -50,6 +53,8 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = ()) 
             labels=dict(recipe.labels),
             build_contexts=dict(recipe.contexts),
             secrets=list(secrets),
+            cache_from=f"type=registry,ref={cache}" if cache else None,
+            cache_to="type=inline",
             load=True,
             progress="auto" if sys.stderr.isatty() else "plain",
         )

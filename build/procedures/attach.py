@@ -14,6 +14,9 @@ SBOM = "application/vnd.cyclonedx+json"
 VERIFICATION = "application/vnd.glm-tts.verification+json"
 BUILD_RECORD = "application/vnd.glm-tts.build-record+json"
 
+# On a base's report: the hash of the checks that made it, so that only those of the present ones are read.
+CHECKS = "ai.glm-tts.checks"
+
 EMPTY = "application/vnd.oci.empty.v1+json"
 ATTEMPTS = 5
 
@@ -75,6 +78,17 @@ def attached(registry: Registry, repository: str, subject_digest: str) -> list[A
         found = _entries(registry, repository, fallback_tag(subject_digest))
     return [
         Attached(each["digest"], each.get("artifactType", ""), dict(each.get("annotations") or {})) for each in found
+    ]
+
+
+def find(
+    registry: Registry, repository: str, subject_digest: str, artifact_type: str, annotations: Mapping[str, str]
+) -> list[Attached]:
+    """What is attached to an image of one type, with exactly these annotations."""
+    return [
+        each
+        for each in attached(registry, repository, subject_digest)
+        if (each.artifact_type, each.annotations) == (artifact_type, annotations)
     ]
 
 

@@ -6,16 +6,18 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from docker.models.images import Image
 
 from build.decisions.identity import Claim, Commit, Identity, identify
 from build.decisions.lockindex import conda_lock
 from build.decisions.names import (
+    CACHE_TAG,
     CHANNEL_REPOSITORY,
     ENVIRONMENT_LABEL,
     FLAVOUR_LABEL,
@@ -74,15 +76,27 @@ class Named:
     image: Image
 
 
-# Asked for an image, by its reference here, that may have been built by somebody else.
-Elsewhere = Callable[[str], Image | None]
+class Elsewhere(Protocol):
+    """A place where others put what they built; names are references here."""
+
+    def fetch(self, name: str) -> Image | None:
+        """The image of that name, brought here."""
+
+    def cache(self, name: str) -> str:
+        """What BuildKit may know the image by to take layers from it; empty when there is none."""
 
 
 class BuildImages:
     """One build of one commit (or of a dirty tree, under its own name)."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, report: Report, commit: Commit, identity: Identity | None = None
+        self,
+        settings: Settings,
+        engine: Engine,
+        report: Report,
+        commit: Commit,
+        identity: Identity | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -90,6 +104,7 @@ class BuildImages:
         self._commit = commit
         self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
+        self._elsewhere = elsewhere
         self.built = 0
 
     @cached_property
@@ -114,8 +129,8 @@ class BuildImages:
         recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
-    def base(self, elsewhere: Elsewhere | None = None) -> Named:
-        """The base image of these inputs: the one that is here, else from `elsewhere`, else built."""
+    def base(self) -> Named:
+        """The base image of these inputs: the one that is here, else from elsewhere, else built."""
         upstream = self.upstream
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
@@ -139,7 +154,7 @@ class BuildImages:
                 **compatibility.facts_for_labels(self._settings.root, self._flavour),
             },
         )
-        return self._build_once(base_repository(self._flavour), inputs, parents, recipe, elsewhere)
+        return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
 
     def channel(self) -> Named:
         """The image of the project's own conda channel, built when its inputs changed."""
@@ -178,7 +193,7 @@ class BuildImages:
         labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
         self._report.step(f"building {reference}")
-        app = self._build(reference, APP_INPUTS, recipe)
+        app = self._build(reference, APP_INPUTS, recipe, identity.environment.value)
         _check_ancestry(app.image, base)
         return app
 
@@ -188,20 +203,27 @@ class BuildImages:
         inputs: tuple[str, ...],
         parents: list[Named],
         recipe: Recipe,
-        elsewhere: Elsewhere | None = None,
+        cache_tag: str = "",
     ) -> Named:
-        """The image tagged by its inputs, so that it is built when one of them changed and else never."""
+        """The image tagged by its inputs, so that it is built when one of them changed and else never.
+
+        Args:
+            cache_tag: for what others may have built: which image of the repository to take layers from.
+        """
         reference = f"{repository}:{self._key(inputs, parents, recipe.labels)}"
-        if image := self._engine.image(reference) or (elsewhere(reference) if elsewhere else None):
+        shared = self._elsewhere if cache_tag else None
+        if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
             return Named(reference, image)
         self._report.step(f"building {reference}")
-        return self._build(reference, inputs, recipe)
+        return self._build(reference, inputs, recipe, cache_tag)
 
-    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe) -> Named:
+    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, cache_tag: str = "") -> Named:
+        cached = f"{reference.rpartition(':')[0]}:{cache_tag}"
+        cache = self._elsewhere.cache(cached) if self._elsewhere and cache_tag else ""
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=_ca_secret())
+            buildx.build(tree, recipe, tag=reference, secrets=_ca_secret(), cache=cache)
         image = self._engine.image(reference)
         self.built += 1
         if image is None:

@@ -1,20 +1,27 @@
-"""What is known about an image: its labels, what it is known as, the record of its build."""
+"""What is known about an image: its labels, what it is known as, the record of its build, what is attached to it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
+
+from docker import auth
 
 from build.decisions.names import OCI
 from build.drivers.engine import Engine
-from build.errors import ImageNotFoundError
-from build.procedures import records
+from build.drivers.patience import Patience
+from build.drivers.registry import Registry
+from build.errors import ImageNotFoundError, RegistryError
+from build.procedures import attach, records
 from build.procedures.report import Report
 from build.procedures.resolve import resolve
 from build.settings import Settings
 
 
 def inspect(settings: Settings, engine: Engine, report: Report, reference: str) -> dict[str, Any]:
-    """Labels of a release's image without their common prefixes, what it is known as, and its record or None.
+    """Labels of a release's image without their common prefixes, what it is known as, its record or None.
+
+    And what is attached to it in each registry that it was pushed to or pulled from; None for one that is away.
 
     Raises:
         ImageNotFoundError: there is no such image, or it is none of this project's.
@@ -29,10 +36,27 @@ def inspect(settings: Settings, engine: Engine, report: Report, reference: str) 
         if name.startswith((OCI, "ai.glm-tts."))
     }
     known = [record for record in records.read(settings.root) if record.image_id == image.id]
+    digests: list[str] = image.attrs.get("RepoDigests") or []
     return {
         "image": image.id,
-        "names": [*image.tags, *(image.attrs.get("RepoDigests") or [])],
+        "names": [*image.tags, *digests],
         "size_bytes": int(image.attrs["Size"]),
         "labels": labels,
         "record": known[-1].model_dump(mode="json") if known else None,
+        "attached": {digest: _attached(report, digest) for digest in digests},
     }
+
+
+def _attached(report: Report, reference: str) -> list[dict[str, Any]] | None:
+    """Type, digest and annotations of each document beside a `repo@digest`."""
+    repository, _, digest = reference.partition("@")
+    host, name = auth.resolve_repository_name(repository)
+    if host == auth.INDEX_NAME and "/" not in name:
+        name = f"library/{name}"
+    try:
+        # Somebody waits for an answer that is useful without this part.
+        found = attach.attached(Registry(host, Patience(attempts=1)), name, digest)
+    except RegistryError as error:
+        report.note(f"what is attached to {reference} is not known: {error.message}")
+        return None
+    return [asdict(each) for each in found]

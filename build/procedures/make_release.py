@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from docker.models.images import Image
 
+from build.decisions import verification
 from build.decisions.identity import Commit, Identity
+from build.decisions.names import CACHE_TAG
 from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Report as Findings
 from build.drivers import command
@@ -55,17 +56,26 @@ DRIFT: tuple[str, ...] = ("apt lock",)
 class MakeRelease:
     """One run for one commit. An image that fails its verification is never published, and its record says so."""
 
-    def __init__(self, settings: Settings, engine: Engine, report: Report, commit: Commit, identity: Identity) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        report: Report,
+        commit: Commit,
+        identity: Identity,
+        publisher: Publisher | None = None,
+    ) -> None:
         self._settings, self._engine, self._report = settings, engine, report
         self._commit, self._identity = commit, identity
-        self._images = BuildImages(settings, engine, report, commit, identity)
+        self._images = BuildImages(settings, engine, report, commit, identity, publisher)
+        self._publisher = publisher
         self._verifier = verify.Verifier(settings, engine, report)
         self._seconds: dict[str, float] = {}
         self._findings: list[Findings] = []
         self._tolerated = DRIFT
 
-    def run(self, publisher: Publisher | None = None) -> Made:
-        """Builds what changed, verifies what was built, publishes, records.
+    def run(self) -> Made:
+        """Builds what changed, verifies what was built, publishes where there is a publisher, records.
 
         Raises:
             VerificationError: an image is not as it must be; its record says so, and nothing of it was pushed.
@@ -73,19 +83,39 @@ class MakeRelease:
         with self._phase("proxy"):
             proxy = self._images.proxy()
         with self._phase("base"):
-            base = self._images.base(publisher.fetch if publisher else None)
-        if publisher:
-            self._tolerated = ()
-            self._look(self._verifier.base, base)
-            with self._phase("push base"):
-                # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
-                base = Named(*publisher.publish(base.image, base.reference))
+            base = self._images.base()
+        if publisher := self._publisher:
+            # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
+            base = self._published(base, publisher)
         with self._phase("app"):
             app = self._images.app(base)
         made = Made(app, base, proxy, findings=self._findings, seconds=self._seconds)
         if self._images.built or publisher:
             self._finish(made, publisher)
         return made
+
+    def _published(self, base: Named, publisher: Publisher) -> Named:
+        """The base as it is in the registry, looked into here or by whoever published it, its report beside it."""
+        self._tolerated = ()
+
+        def told(checks: str) -> Iterator[Findings]:
+            for document in publisher.documents(base.reference, attach.VERIFICATION, {attach.CHECKS: checks}):
+                with suppress(ValueError):  # what is no report says nothing
+                    yield from verification.of_document(document)
+
+        def look(image: Image) -> Findings:
+            return self._verifier.base(image, told)
+
+        self._look(look, base)
+        with self._phase("push base"):
+            published = Named(*publisher.publish(base.image, base.reference))
+        if published.image.id != base.image.id:
+            self._findings.clear()
+            self._look(look, published)
+        annotations = {attach.CHECKS: self._findings[0].checks}
+        publisher.attach(published.reference, attach.VERIFICATION, verification.document(self._findings), annotations)
+        publisher.tag(published.reference, CACHE_TAG, movable=True)
+        return published
 
     def _finish(self, made: Made, publisher: Publisher | None) -> None:
         """Whatever comes of it is written down, also that it failed."""
@@ -119,10 +149,9 @@ class MakeRelease:
             committed=self._commit.committed,
             flavour=record.flavour,
         )
-        reports = json.dumps([asdict(each) for each in made.findings], indent=2).encode()
         publisher.attach(made.pushed, attach.SBOM, sbom.make(known, facts))
-        publisher.attach(made.pushed, attach.VERIFICATION, reports, once=True)
-        publisher.attach(made.pushed, attach.BUILD_RECORD, record.model_dump_json(indent=2).encode(), once=True)
+        publisher.attach(made.pushed, attach.VERIFICATION, verification.document(made.findings))
+        publisher.attach(made.pushed, attach.BUILD_RECORD, record.model_dump_json(indent=2).encode())
         if record.version:
             publisher.tag(made.pushed, record.version, movable=False)
         publisher.tag(made.pushed, record.environment, movable=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
 from docker.models.images import Image
 
 from build.decisions.identity import Commit
@@ -13,6 +16,8 @@ from build.drivers.registry import Manifest, Registry
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.procedures import attach
 from build.procedures.report import Report
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Publisher:
@@ -55,18 +60,29 @@ class Publisher:
         repository, _, tag = name.rpartition(":")
         return self._published(name, None)[1] if self.registry.digest(repository, tag) else None
 
-    def attach(self, reference: str, artifact_type: str, content: bytes, *, once: bool = False) -> None:
-        """Puts a document beside a published image; `once`: unless it has one of that type already.
+    def cache(self, name: str) -> str:
+        """The registry's image of that name as BuildKit knows it, empty when there is none."""
+        repository, _, tag = name.rpartition(":")
+        return f"{self.registry.full(repository)}:{tag}" if self.registry.digest(repository, tag) else ""
+
+    def attach(
+        self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Puts a document beside a published image, unless one of that type has these annotations there already.
 
         Args:
             reference: `repo@digest`, as publish() returns it.
         """
         repository, digest = self._parsed(reference)
-        if once and any(
-            each.artifact_type == artifact_type for each in attach.attached(self.registry, repository, digest)
-        ):
-            return
-        attach.attach(self.registry, repository, digest, artifact_type, content, {})
+        if not attach.find(self.registry, repository, digest, artifact_type, annotations):
+            attach.attach(self.registry, repository, digest, artifact_type, content, annotations)
+
+    def documents(self, name: str, artifact_type: str, annotations: Mapping[str, str] = NOTHING) -> Iterator[bytes]:
+        """Those beside the image of that name, if the registry has it, that are of the type and so annotated."""
+        repository, _, tag = name.rpartition(":")
+        if digest := self.registry.digest(repository, tag):
+            for each in attach.find(self.registry, repository, digest, artifact_type, annotations):
+                yield attach.content(self.registry, repository, each.digest)
 
     def tag(self, reference: str, tag: str, *, movable: bool) -> None:
         """Puts a published image under one more tag, without moving a byte of it.

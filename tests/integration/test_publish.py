@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import pytest
 
+from build.decisions import verification
+from build.decisions.names import CACHE_TAG
+from build.decisions.verification import Line
 from build.drivers.registry import Registry
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.procedures import attach
+from tests.support.faults import faults
 from tests.support.registry import Running, running_registry
-from tests.support.stack import Stack, free_port
+from tests.support.stack import PATIENCE_S, Stack, free_port, wait_for
 
 
 @pytest.fixture(scope="module")
 def running(stack: Stack) -> Iterator[Running]:
-    with running_registry(project=stack.project) as found:
+    with running_registry(project=stack.project, deletes=True) as found:
         stack.registries.append(found.address)
         yield found
 
@@ -35,7 +43,12 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     assert set(running.tags("glm-tts-slim")) == {sha, "staging", attach.fallback_tag(digest)}
     beside = attach.attached(Registry(registry), "glm-tts-slim", digest)
     assert {each.artifact_type for each in beside} == {attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD}
-    assert len(running.tags("glm-tts-base-slim")) == 1
+    (base,) = (tag for tag in running.tags("glm-tts-base-slim") if re.fullmatch("[0-9a-f]{16}", tag))
+    its = Registry(registry).digest("glm-tts-base-slim", base)
+    assert set(running.tags("glm-tts-base-slim")) == {base, CACHE_TAG, attach.fallback_tag(its)}
+    assert Registry(registry).digest("glm-tts-base-slim", CACHE_TAG) == its
+    reports = attach.attached(Registry(registry), "glm-tts-base-slim", its)
+    assert [each.artifact_type for each in reports] == [attach.VERIFICATION]
 
     labels = stack.docker.images.get(f"glm-tts-slim:{sha}").labels
     assert labels["org.opencontainers.image.base.name"].startswith(f"{registry}/glm-tts-base-slim@sha256:")
@@ -45,6 +58,7 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     assert again.stdout.splitlines()[-1] == pushed
     assert again.stderr.count("is in the registry already") == 2
     assert attach.attached(Registry(registry), "glm-tts-slim", digest) == beside
+    assert attach.attached(Registry(registry), "glm-tts-base-slim", its) == reports
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
     assert (record["sha"], record["pushed"], record["manifest_digest"]) == (sha, pushed, digest)
     assert {part["part"] for part in record["verification"]} == {"base", "app"}
@@ -80,3 +94,98 @@ def test_a_registry_that_is_away_is_said(stack: Stack) -> None:
     done = stack.run("build.images", "--push", f"127.0.0.1:{free_port()}", check=False)
     assert done.returncode == RegistryError.exit_code
     assert "does not answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", r"/manifests/sha256:\w+$"),  # the first document, before anything of it can be found
+        ("PUT", r"/manifests/sha256-\w+$"),  # the list of documents, when the first one is there already
+        ("PUT", r"/manifests/staging$"),  # the channel, when all documents are there
+    ],
+)
+def test_what_a_killed_push_left_undone_beside_the_image_is_done_by_the_next(
+    stack: Stack, running: Running, method: str, path: str
+) -> None:
+    repository = "glm-tts-slim"
+    with faults(running.address) as seen:
+        stack.registries.append(seen.address)
+        before = running.tags(repository)
+        sha = stack.commit(f"killed at {path}")
+        stack.releases.append(sha)
+        seen.hold = lambda said, where: f"/{repository}/" in where and said == method and bool(re.search(path, where))
+        push = stack.start("build.images", "--push", seen.address)
+        with push:
+            try:
+                wait_for("what is held", lambda: seen.held.is_set() or push.poll() is not None, PATIENCE_S)
+            finally:
+                push.kill()
+            said = push.stdout.read() if push.stdout else ""
+        assert push.returncode == -signal.SIGKILL, said
+        registry = Registry(running.address)
+        digest = registry.digest(repository, sha)
+        assert digest, "killed after the image was there"
+
+        seen.hold = lambda _method, _path: False
+        seen.released.set()
+        runs = [stack.run("build.images", "--push", seen.address) for _ in range(2)]
+        assert {run.stdout.splitlines()[-1] for run in runs} == {f"{seen.address}/{repository}@{digest}"}
+        assert registry.digest(repository, sha) == digest == registry.digest(repository, "staging")
+        assert set(running.tags(repository)) - {*before, "staging"} == {sha, attach.fallback_tag(digest)}
+        beside = [each.artifact_type for each in attach.attached(registry, repository, digest)]
+        assert sorted(beside) == sorted((attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD))
+
+
+def test_inspect_shows_what_is_attached_and_the_rest_when_the_registry_is_away(stack: Stack, running: Running) -> None:
+    sha = stack.commit("inspected")
+    stack.releases.append(sha)
+    with faults(running.address) as seen:
+        stack.registries.append(seen.address)
+        pushed = stack.run("build.images", "--push", seen.address).stdout.splitlines()[-1]
+        there = json.loads(stack.run("build.images", "inspect", sha).stdout)
+    beside = attach.attached(Registry(running.address), "glm-tts-slim", pushed.partition("@")[2])
+    assert there["attached"] == {pushed: [asdict(each) for each in beside]}
+    assert {each.artifact_type for each in beside} == {attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD}
+
+    away = stack.run("build.images", "inspect", sha)
+    assert json.loads(away.stdout) == there | {"attached": {pushed: None}}
+    assert f"what is attached to {pushed} is not known" in away.stderr
+    assert "does not answer" in away.stderr
+    assert sha[:12] in stack.run("build.images", "history").stdout
+
+
+def without_reports(stack: Stack) -> None:
+    """The clone as a fresh runner's, which has looked into nothing yet."""
+    shutil.rmtree(stack.root / "out/verified", ignore_errors=True)
+
+
+def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(stack: Stack, running: Running) -> None:
+    looked, believed = "looking into every layer", "has passed these checks where it was published"
+    stack.releases.append(stack.commit("looked into once"))
+    stack.run("build.images", "--push", running.address)
+    without_reports(stack)
+    done = stack.run("build.images", "--push", running.address)
+    assert believed in done.stderr
+    assert looked not in done.stderr
+
+    registry, repository = Registry(running.address), "glm-tts-base-slim"
+    subject = registry.digest(repository, CACHE_TAG)
+    (good,) = attach.attached(registry, repository, subject)
+    content = attach.content(registry, repository, good.digest)
+    (report,) = verification.of_document(content)
+    assert not report.failed
+    forged = (
+        replace(report, checks="0" * 64),
+        replace(report, image="sha256:" + "0" * 64),
+        replace(report, lines=(*report.lines, Line("size", "failed", "too much"))),
+    )
+    registry.delete_manifest(repository, registry.digest(repository, attach.fallback_tag(subject)))
+    for each in forged:
+        attach.attach(
+            registry, repository, subject, attach.VERIFICATION, verification.document([each]), good.annotations
+        )
+    attach.attach(registry, repository, subject, attach.VERIFICATION, b"no report", good.annotations)
+    without_reports(stack)
+    done = stack.run("build.images", "--push", running.address)
+    assert looked in done.stderr
+    assert believed not in done.stderr

@@ -31,6 +31,8 @@ class Faults:
         refuse_only: which requests `refusals` are for, by method and path.
         cut_after: bytes of uploads after which a connection is reset, once for each entry.
         hold_after: bytes of uploads after which all of them stand still.
+        hold: which requests stand still, by method and path, until `released`; the registry never sees them.
+        held: set once one does.
         tamper: changes a manifest's bytes on their way down.
         uploaded: bytes of blobs that went up so far.
         seen: (method, path) of every request.
@@ -41,6 +43,8 @@ class Faults:
     refuse_only: Callable[[str, str], bool] = lambda _method, _path: True
     cut_after: list[int] = field(default_factory=list)
     hold_after: int | None = None
+    hold: Callable[[str, str], bool] = lambda _method, _path: False
+    held: threading.Event = field(default_factory=threading.Event)
     tamper: Callable[[bytes], bytes] | None = None
     uploaded: int = 0
     seen: list[tuple[str, str]] = field(default_factory=list)
@@ -61,7 +65,12 @@ class Faults:
     def refusal(self, method: str, path: str) -> tuple[int, dict[str, str]] | None:
         with self.lock:
             self.seen.append((method, path))
-            return self.refusals.pop(0) if self.refusals and self.refuse_only(method, path) else None
+            refusal = self.refusals.pop(0) if self.refusals and self.refuse_only(method, path) else None
+        if self.hold(method, path):
+            self.held.set()
+            self.released.wait()
+            raise CutError
+        return refusal
 
 
 @contextlib.contextmanager

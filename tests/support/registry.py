@@ -18,12 +18,15 @@ from testcontainers.core.container import DockerContainer
 
 from build.procedures.build_images import OS_IMAGES
 from tests.support.stack import free_port, wait_for
+from tests.support.tokens import Tokens
 
 # Ryuk, its reaper, is an image from Docker Hub; every container here ends with its context.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 TAG = "glm-tts-test-registry"
 STORAGE = "/var/lib/docker-registry"
+CERTIFICATE = "/etc/docker/registry/issuer.pem"
+ENGINE_LIMIT_S = 300  # a busy engine needed more than docker-py's 60 s to remove a container
 USER, PASSWORD = "runner", "correct horse"
 # Debian's own configuration demands a password; the tests bring their own, where they want one.
 REGISTRY = """FROM {os_image}
@@ -31,6 +34,7 @@ RUN apt-get update -q && apt-get install -y -q --no-install-recommends apache2-u
  && rm -rf /var/lib/apt/lists/*
 RUN sed -i '/^auth:/,/path:/d' /etc/docker/registry/config.yml \\
  && htpasswd -Bbc /etc/docker/registry/htpasswd {user} '{password}'
+VOLUME {storage}
 CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 """
 
@@ -54,7 +58,12 @@ class Running:
 
 @contextlib.contextmanager
 def running_registry(
-    *, project: str = "", password: bool = False, storage_mb: int = 0, deletes: bool = False
+    *,
+    project: str = "",
+    password: bool = False,
+    storage_mb: int = 0,
+    deletes: bool = False,
+    tokens: Tokens | None = None,
 ) -> Iterator[Running]:
     """A registry until the end of the context.
 
@@ -63,6 +72,7 @@ def running_registry(
         password: USER and PASSWORD are demanded.
         storage_mb: megabytes of storage in memory, 0 for the container's own disk.
         deletes: manifests may be deleted.
+        tokens: the server whose tokens are demanded.
     """
     _build()
     environment = {"REGISTRY_STORAGE_DELETE_ENABLED": str(deletes).lower()}
@@ -72,11 +82,15 @@ def running_registry(
             "REGISTRY_AUTH_HTPASSWD_REALM": "test",
             "REGISTRY_AUTH_HTPASSWD_PATH": "/etc/docker/registry/htpasswd",
         }
+    if tokens:
+        environment |= tokens.environment(CERTIFICATE)
     port = free_port()
     container = DockerContainer(TAG).with_kwargs(labels={"com.docker.compose.project": project})
     if storage_mb:
         container.with_tmpfs_mount(STORAGE, f"size={storage_mb}m")
     container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py's own form; it is passed on
+    if tokens:
+        container.with_copy_into_container(tokens.certificate, CERTIFICATE)
     for name, value in environment.items():
         container.with_env(name, value)
     with container:
@@ -95,7 +109,7 @@ def _build() -> None:
     client.close()
     subprocess.run(
         ["docker", "buildx", "build", "--quiet", "--tag", TAG, "-"],
-        input=REGISTRY.format(os_image=os_image, user=USER, password=PASSWORD).encode(),
+        input=REGISTRY.format(os_image=os_image, user=USER, password=PASSWORD, storage=STORAGE).encode(),
         check=True,
         capture_output=True,
     )
@@ -114,3 +128,23 @@ def docker_config(folder: Path, address: str, user: str = USER, password: str = 
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
     return folder
+
+
+@contextlib.contextmanager
+def also_within(container: str, running: Running) -> Iterator[None]:
+    """The same registry, storage and all, at the same address for what is in a container's own network."""
+    client = docker.from_env(timeout=ENGINE_LIMIT_S)
+    settings = client.containers.get(running.container).attrs["Config"]["Env"]
+    second = client.containers.run(
+        TAG,
+        detach=True,
+        network_mode=f"container:{container}",
+        volumes_from=[running.container],
+        environment=[*settings, f"REGISTRY_HTTP_ADDR={running.address}"],
+        labels=client.containers.get(container).labels,
+    )
+    try:
+        yield
+    finally:
+        second.remove(force=True)
+        client.close()

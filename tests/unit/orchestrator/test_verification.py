@@ -1,6 +1,7 @@
 """The rules of a verification: what no layer may hold, what may lie above a base, and the report as JSON."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from build.procedures import verify
 REPORT = Report(
     "sha256:1", "base", (Line("size", "failed", "[9] MB"), Line("GPU", "not verified"), Line("wav", "passed")), "abc"
 )
+GOOD = replace(REPORT, lines=REPORT.lines[1:])
 # In pieces, so that no scanner takes this file for a leak.
 KEY = b"-----BEGIN RSA " + b"PRIVATE KEY-----\nMIIEowIBAAKCAQEAxyz0123456789\n"
 TOKENS = (b"AKIA" + b"Q" * 16, b"ghp_" + b"a1" * 18, b"hf_" + b"Ab" * 17, b"glpat-" + b"x" * 20)
@@ -24,10 +26,34 @@ def test_a_report_survives_json_and_names_what_failed() -> None:
     assert [line.name for line in REPORT.failed] == ["size"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"image": "sha256:1"}', '{"image": "", "part": "", "lines": [{}]}'])
+STRANGE = '{"image": "", "part": "", "checks": "", "lines": [{"name": "size", "outcome": "fine"}]}'
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"image": "sha256:1"}', '{"image": "", "part": "", "lines": [{}]}', STRANGE]
+)
 def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's own words differ from ours
         Report.from_json(text)
+
+
+def test_reports_survive_the_document_beside_an_image() -> None:
+    assert rules.of_document(rules.document([REPORT, GOOD])) == [REPORT, GOOD]
+    for content in (b"", b"{}", b"[1]", STRANGE.encode()):
+        with pytest.raises(ValueError):  # noqa: PT011 - JSON's own words differ from ours
+            rules.of_document(content)
+
+
+def test_only_a_report_on_this_base_by_these_checks_without_a_failure_is_believed() -> None:
+    assert rules.believed([REPORT, GOOD], "sha256:1", "abc") == GOOD
+    others = (
+        REPORT,
+        replace(GOOD, image="sha256:2"),
+        replace(GOOD, part="app"),
+        replace(GOOD, checks="abd"),
+        replace(GOOD, lines=()),
+    )
+    assert rules.believed(others, "sha256:1", "abc") is None
 
 
 def test_the_table_shows_each_line_as_it_is() -> None:
