@@ -1,4 +1,4 @@
-"""BuildKit through buildx, by python-on-whales (docker-py cannot drive it). Progress goes straight to the terminal."""
+"""BuildKit through buildx's command line (docker-py cannot drive it). Progress goes straight to the terminal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from python_on_whales import DockerClient
-from python_on_whales.exceptions import DockerException
-
-from build.errors import CommandFailedError
+from build.drivers import command
 
 
 @dataclass(frozen=True)
@@ -40,21 +37,18 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = ()) 
         CommandFailedError: the build failed; its output has been shown by then.
     """
     dockerfile = tree / recipe.file
-    try:
-        DockerClient().buildx.build(
-            dockerfile.parent if recipe.own_folder else tree,
-            file=dockerfile,
-            tags=[tag],
-            target=recipe.target,
-            build_args=dict(recipe.args),
-            labels=dict(recipe.labels),
-            build_contexts=dict(recipe.contexts),
-            secrets=list(secrets),
-            load=True,
-            progress="auto" if sys.stderr.isatty() else "plain",
-        )
-    except DockerException as error:
-        raise CommandFailedError(
-            f"the build of {tag} failed with exit code {error.return_code}",
-            remedy="the last lines of its output above say which step and why",
-        ) from None
+    options = {
+        "--build-arg": _pairs(recipe.args),
+        "--build-context": _pairs(recipe.contexts),
+        "--label": _pairs(recipe.labels),
+        "--secret": secrets,
+        "--target": [recipe.target] if recipe.target else [],
+    }
+    argv = ["docker", "buildx", "build", "--load", "--progress", "auto" if sys.stderr.isatty() else "plain"]
+    argv += [word for name, values in options.items() for value in values for word in (name, value)]
+    argv += ["--tag", tag, "--file", str(dockerfile), str(dockerfile.parent if recipe.own_folder else tree)]
+    command.show(argv, what=f"the build of {tag}")
+
+
+def _pairs(values: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in values.items()]

@@ -1,4 +1,4 @@
-"""The one door to subprocesses: an argv list, a timeout, and an error that says what was run and what it answered."""
+"""The one door to subprocesses: an argv list, and an error that says what was run and what it answered."""
 
 from __future__ import annotations
 
@@ -44,3 +44,21 @@ def run(
         stderr = done.stderr.decode(errors="replace")[-KEPT_STDERR:]
         raise CommandFailedError(f"`{shown}` exited with {done.returncode}", detail=stderr.strip())
     return done.stdout
+
+
+def show(argv: Sequence[str], *, what: str) -> None:
+    """Runs a command whose output is for whoever watches: all of it goes to stderr, as it comes, however long it takes.
+
+    Raises:
+        CommandFailedError: it is not installed, or exited other than 0.
+    """
+    log.debug("$ %s", shlex.join(argv))
+    try:
+        done = subprocess.run(list(argv), stdin=subprocess.DEVNULL, stdout=2, check=False)
+    except FileNotFoundError:
+        raise CommandFailedError(f"{argv[0]} is not installed", remedy="run `scripts/bootstrap`") from None
+    if done.returncode:
+        raise CommandFailedError(
+            f"{what} failed with exit code {done.returncode}",
+            remedy="the last lines of its output above say which step and why",
+        )

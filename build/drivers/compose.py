@@ -1,26 +1,12 @@
-"""Docker Compose on this project's compose.yaml and .env, through python-on-whales."""
+"""Docker Compose on this project's compose.yaml and .env, by its command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
-from python_on_whales import DockerClient
-from python_on_whales.exceptions import DockerException
+from build.drivers import command, files
 
-from build.drivers import files
-from build.errors import CommandFailedError
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except DockerException as error:
-        words = (error.stderr or "").strip()
-        raise CommandFailedError(f"docker compose exited with {error.return_code}", detail=words[-2000:]) from None
+LIMIT_S = 600  # an engine under load takes its time to create a container
 
 
 class Compose:
@@ -30,14 +16,6 @@ class Compose:
         self.root = root
         self.env_file = root / ".env"
 
-    @cached_property
-    def _cli(self) -> DockerClient:
-        return DockerClient(
-            compose_files=[self.root / "compose.yaml"],
-            compose_env_files=[self.env_file],
-            compose_project_directory=self.root,
-        )
-
     def write_env(self, text: str) -> None:
         """Replaces .env at once; a reader sees the old file or the new one."""
         if not self.env_file.exists() or self.env_file.read_text() != text:
@@ -45,10 +23,12 @@ class Compose:
 
     def up(self, *services: str) -> None:
         """Creates and starts exactly these services; those that run as described are left alone."""
-        with _explained():
-            self._cli.compose.up(list(services), detach=True, quiet=True, no_build=True)
+        self._run("up", "--detach", "--no-build", *services)
 
     def check(self) -> None:
         """Raises CommandFailedError when compose.yaml with this .env is not valid."""
-        with _explained():
-            self._cli.compose.config(return_json=True)
+        self._run("config", "--quiet")
+
+    def _run(self, *args: str) -> None:
+        files = ["--project-directory", self.root, "--file", self.root / "compose.yaml", "--env-file", self.env_file]
+        command.run(["docker", "compose", *map(str, files), *args], timeout_s=LIMIT_S)
