@@ -57,12 +57,13 @@ def measure(stack: Stack, runs: int) -> None:
         stack.run("build.images", "--push", registry.address)
         _theirs(stack, registry, "bench: compose, the first")
         stack.release("bench: nothing new")
-        unchanged = median(_timed(lambda: stack.run("build.images")) for _ in range(runs))
+        unchanged = [_timed(lambda: stack.run("build.images")) for _ in range(runs)]
         ours, theirs = [], []
         for number in range(runs):
             ours.append(_ours(stack, registry, f"bench: {number}"))
             theirs.append(_theirs(stack, registry, f"bench: compose {number}"))
-    out.print(f"no change: {unchanged:.2f} s from command to answer (median of {runs})")
+    # On a machine that others use, too, the best run says more about the code than the median does.
+    out.print(f"no change: {median(unchanged):.2f} s from command to answer, best {min(unchanged):.2f} (of {runs})")
     costs = [_show("build.images --push", ours), _show("docker compose build && docker compose push", theirs)]
     ratios = [mine / other for mine, other in zip(astuple(costs[0])[:3], astuple(costs[1])[:3], strict=True)]
     out.print(f"ratios: {ratios[0]:.2f} to the tagged image, {ratios[1]:.2f} to the end, {ratios[2]:.2f} in bytes")
@@ -70,8 +71,9 @@ def measure(stack: Stack, runs: int) -> None:
 
 def _show(way: str, costs: list[Cost]) -> Cost:
     middle = Cost(*(median(column) for column in zip(*map(astuple, costs), strict=True)))
+    best = min(cost.made_s for cost in costs)
     out.print(
-        f"{way} (medians of {len(costs)}): {middle.made_s:.2f} s from command to tagged image, "
+        f"{way} (medians of {len(costs)}): {middle.made_s:.2f} s from command to tagged image, best {best:.2f}; "
         f"{middle.total_s:.2f} s to the end; pushed {middle.image_bytes / 1e3:.1f} kB in {middle.layers:.0f} layers, "
         f"{middle.dependency_layers:.0f} of them dependencies, and {middle.document_bytes / 1e3:.1f} kB of documents"
     )

@@ -33,7 +33,8 @@ class Entry:
     content: str
 
 
-Listing = list[dict[str, Entry]]
+# By the layer's digest, lowest first.
+Listing = dict[str, dict[str, Entry]]
 
 
 def measure(stack: Stack, runs: int, flavour: str) -> None:
@@ -42,6 +43,8 @@ def measure(stack: Stack, runs: int, flavour: str) -> None:
     for _ in range(runs):
         first, second = (_built(stack, sha, flavour) for _ in range(2))
         _show(first, second)
+        same = len(first.keys() & second.keys())
+        out.print(f"  {same} of {len(first)} layers are the same bytes, times and all: the others were built again")
 
 
 def _built(stack: Stack, sha: str, flavour: str) -> Listing:
@@ -51,8 +54,8 @@ def _built(stack: Stack, sha: str, flavour: str) -> Listing:
         found: dict[str, dict[str, Entry]] = {}
         for name, layer in layers.opened(image):
             found[name.rpartition("/")[2]] = {each.name: _entry(layer, each) for each in layer}
-        # Lowest first; the engine calls a layer by its digest.
-        return [found[digest.removeprefix("sha256:")] for digest in image.attrs["RootFS"]["Layers"]]
+        digests = [digest.removeprefix("sha256:") for digest in image.attrs["RootFS"]["Layers"]]
+        return {digest: found[digest] for digest in digests}
 
 
 def _entry(layer: tarfile.TarFile, each: tarfile.TarInfo) -> Entry:
@@ -66,11 +69,11 @@ def _entry(layer: tarfile.TarFile, each: tarfile.TarInfo) -> Entry:
 def _show(first: Listing, second: Listing) -> None:
     differ = [
         (number, path, _what(one.get(path), other.get(path)))
-        for number, (one, other) in enumerate(zip(first, second, strict=True), start=1)
+        for number, (one, other) in enumerate(zip(first.values(), second.values(), strict=True), start=1)
         for path in sorted(one.keys() | other.keys())
         if one.get(path) != other.get(path)
     ]
-    total = sum(map(len, first))
+    total = sum(map(len, first.values()))
     out.print(f"{total} entries in {len(first)} layers, built twice: {len(differ)} differ (times apart)")
     reasons: Counter[str] = Counter()
     for number, path, what in differ:
