@@ -50,20 +50,20 @@ def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tup
     stack, nested = serving
     nested.load(next(name for name in OS_IMAGES if stack.docker.images.list(name=name)))
     fill(nested)
-    limit = {"CUTOVER_BUILD_CACHE_GB": str(LIMIT_MB / 1000), "CUTOVER_KEEP_RELEASES": "0"}
+    stack.env |= {"CUTOVER_BUILD_CACHE_GB": str(LIMIT_MB / 1000), "CUTOVER_KEEP_RELEASES": "0"}
     before = cache_mb(nested)
     assert before > BUILDS * WEIGHT_MB
     images = sorted(tag for image in nested.client.images.list() for tag in image.tags)
     live = nested.client.containers.get(f"{stack.project}-app-blue-1")
 
-    dry = stack.run("build.janitor", "--dry-run", **limit).stdout
+    dry = stack.run("build.janitor", "--dry-run").stdout
     row = next(line for line in dry.splitlines() if "build cache" in line)
     size = re.search(r"^remove .* (\d+\.\d) MB +0\.2 GB, 0\.1 wanted *$", row)
     assert size, row
     assert float(size[1]) == pytest.approx(before - LIMIT_MB, abs=1)
     assert cache_mb(nested) == before
 
-    stack.run("build.janitor", "--now", **limit)
+    stack.run("build.janitor", "--now")
     assert 0 < cache_mb(nested) <= LIMIT_MB
     assert sorted(tag for image in nested.client.images.list() for tag in image.tags) == images
     live.reload()
@@ -72,4 +72,4 @@ def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tup
     assert again == b""
     assert stack.status()["live"] == "blue"
 
-    assert "within 0.1 GB" in stack.run("build.janitor", "--dry-run", **limit).stdout
+    assert "within 0.1 GB" in stack.run("build.janitor", "--dry-run").stdout
