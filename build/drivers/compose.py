@@ -1,4 +1,6 @@
-"""Docker Compose on this project's compose.yaml and .env, through python-on-whales."""
+"""Docker Compose on this project's compose.yaml and .env, through python-on-whales (imported when it is asked)."""
+
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -6,16 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-
-from python_on_whales import DockerClient
-from python_on_whales.exceptions import DockerException
+from typing import TYPE_CHECKING
 
 from build.drivers import files
 from build.errors import CommandFailedError
 
+if TYPE_CHECKING:
+    from python_on_whales import DockerClient
+
 
 @contextmanager
 def _explained() -> Iterator[None]:
+    from python_on_whales.exceptions import DockerException
+
     try:
         yield
     except DockerException as error:
@@ -32,6 +37,8 @@ class Compose:
 
     @cached_property
     def _cli(self) -> DockerClient:
+        from python_on_whales import DockerClient
+
         return DockerClient(
             compose_files=[self.root / "compose.yaml"],
             compose_env_files=[self.env_file],

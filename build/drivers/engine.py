@@ -15,7 +15,6 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from requests.exceptions import RequestException
 
-from build.drivers import ssh
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
@@ -69,6 +68,8 @@ class Engine:
     @cached_property
     def client(self) -> docker.DockerClient:
         if os.environ.get("DOCKER_HOST", "").startswith("ssh://"):
+            from build.drivers import ssh  # noqa: PLC0415 - it needs what build.drivers leaves out otherwise
+
             ssh.close_quietly()
         with explained():
             return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True)

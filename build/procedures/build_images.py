@@ -223,7 +223,7 @@ class BuildImages:
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=_ca_secret(), cache=cache)
+            buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache)
         image = self._engine.image(reference)
         self.built += 1
         if image is None:
@@ -262,7 +262,7 @@ def _check_ancestry(app: Image, base: Named) -> None:
         )
 
 
-def _ca_secret() -> list[str]:
+def ca_secret() -> list[str]:
     """The host's CA bundle, for networks that inspect TLS; a secret is never part of a layer."""
     bundles = (os.environ.get("SSL_CERT_FILE", ""), SYSTEM_BUNDLE)
     return next(([f"id=ca,src={bundle}"] for bundle in bundles if bundle and Path(bundle).is_file()), [])

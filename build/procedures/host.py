@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from build.decisions.findings import HostFacts
 from build.decisions.names import STANDIN_LABEL
@@ -19,12 +20,14 @@ def host_facts(settings: Settings, engine: Engine) -> HostFacts:
         info = engine.info()
     except EngineUnreachableError as error:
         return HostFacts(engine_error=error.message)
+    with ThreadPoolExecutor() as pool:
+        compose, buildx = pool.map(_plugin, ("compose", "buildx"))
     local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
     return HostFacts(
         engine_version=str(info.get("ServerVersion", "")),
         rootless=any("rootless" in str(option) for option in _list(info, "SecurityOptions")),
-        compose_version=_plugin("compose"),
-        buildx_version=_plugin("buildx"),
+        compose_version=compose,
+        buildx_version=buildx,
         storage_driver=str(info.get("Driver", "")),
         free_bytes=host.free_bytes(str(info.get("DockerRootDir", ""))) if local else None,
         port=settings.port,
@@ -81,6 +84,6 @@ def _overlap(settings: Settings, engine: Engine) -> str:
 
 def _standins(engine: Engine) -> tuple[str, ...]:
     with explained():
-        images = engine.client.images.list(filters={"label": STANDIN_LABEL})
-    names = {name for image in images for name in image.labels[STANDIN_LABEL].split(",") if name}
+        images = engine.client.api.images(filters={"label": STANDIN_LABEL})
+    names = {name for image in images for name in image["Labels"][STANDIN_LABEL].split(",") if name}
     return tuple(sorted(names))

@@ -7,7 +7,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from docker.models.images import Image
 
@@ -59,12 +59,26 @@ class Stream(io.RawIOBase):
 def scan(image: Image) -> Found:
     """Looks into every layer; a file that a later layer deletes is still in the one that brought it."""
     found = Found()
+    for _, layer in opened(image):
+        found.layers += 1
+        for each in layer:
+            _look(layer, each, found)
+    return found
+
+
+def opened(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
+    """Every layer under the name that the engine sends it by, to be read to its end before the next one."""
     with explained(), _opened(image.save()) as outer:
         for part in outer:
             file = outer.extractfile(part) if part.isfile() else None
-            if file is not None and not part.name.endswith(".json"):
-                _scan(file, found)
-    return found
+            if file is None or part.name.endswith(".json"):
+                continue
+            try:
+                layer = tarfile.open(fileobj=file, mode="r|*")  # noqa: SIM115 - closed below; some engines compress layers
+            except tarfile.ReadError:
+                continue  # an image's own JSON
+            with layer:
+                yield part.name, layer
 
 
 def read_folder(engine: Engine, image: Image, path: str) -> Folder:
@@ -96,23 +110,16 @@ def _read(archive: tarfile.TarFile, each: tarfile.TarInfo, folder: Folder) -> No
         folder.loose.append(path or each.name)
 
 
-def _scan(file: IO[bytes], found: Found) -> None:
-    try:
-        layer = tarfile.open(fileobj=file, mode="r|*")  # noqa: SIM115 - closed below; an engine may compress layers
-    except tarfile.ReadError:
-        return  # an image's own JSON
-    found.layers += 1
-    with layer:
-        for each in layer:
-            path = each.name.removeprefix("./")
-            content = layer.extractfile(each) if each.isreg() else None
-            if content and is_secret(path, content.read(HEAD_BYTES)):
-                found.secrets.append(path)
-            # Locks and whiteouts are empty.
-            if content and each.size and is_package_cache(path):
-                found.caches.append(path)
-            owned = (each.isreg() or each.isdir()) and is_app_users(each.uid, each.gid, each.mode)
-            if owned and not path.startswith(OWN):
-                found.ownership.append(path)
-            if is_unexpected_setuid(path, each.mode):
-                found.setuid.append(path)
+def _look(layer: tarfile.TarFile, each: tarfile.TarInfo, found: Found) -> None:
+    path = each.name.removeprefix("./")
+    content = layer.extractfile(each) if each.isreg() else None
+    if content and is_secret(path, content.read(HEAD_BYTES)):
+        found.secrets.append(path)
+    # Locks and whiteouts are empty.
+    if content and each.size and is_package_cache(path):
+        found.caches.append(path)
+    owned = (each.isreg() or each.isdir()) and is_app_users(each.uid, each.gid, each.mode)
+    if owned and not path.startswith(OWN):
+        found.ownership.append(path)
+    if is_unexpected_setuid(path, each.mode):
+        found.setuid.append(path)

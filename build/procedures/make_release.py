@@ -19,12 +19,11 @@ from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Report as Findings
 from build.drivers import command
 from build.drivers.engine import Engine
-from build.procedures import attach, inventory, records, sbom, verify
+from build.procedures import attach, inventory, records, verify
 from build.procedures.build_images import BuildImages, Named, standins_of
 from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
 from build.procedures.report import Report
-from build.procedures.sbom import ImageFacts
 from build.settings import Settings
 
 
@@ -139,9 +138,11 @@ class MakeRelease:
 
     def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
         """Names for people, and what is known about the image, beside it; a run after a killed one completes them."""
+        from build.procedures import sbom  # noqa: PLC0415 - cyclonedx: 0.1 s that all but a push can spare
+
         self._report.step(f"documents beside {made.pushed}")
         known = inventory.read(self._engine, str(made.app.image.id))
-        facts = ImageFacts(
+        facts = sbom.ImageFacts(
             repository=made.app.reference.rpartition(":")[0],
             image_id=str(made.app.image.id),
             digest=record.manifest_digest,

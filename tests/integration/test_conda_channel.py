@@ -194,7 +194,7 @@ def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
     contexts = {"channel": str(tmp_path / "packages")}
     arguments = {"OS_IMAGE": next(name for name in OS_IMAGES if engine.image(name))}
     recipe = Recipe("Dockerfile.base", target="conda-slim", args=arguments, contexts=contexts)
-    secrets = build_images._ca_secret()
+    secrets = build_images.ca_secret()
     buildx.build(tree, recipe, tag=tag, secrets=secrets)
     try:
         imagefiles.copy_out(engine, tag, ["/opt/locks"], tmp_path)

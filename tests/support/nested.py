@@ -28,7 +28,7 @@ RUN --mount=target=/scripts bash -euc 'ROOT=/ LOG=/tmp/log; . /scripts/lib/commo
 """
 INSIDE = "/run/nested"  # where the folder that is shared with the host is in the container
 PATIENCE_S = 60
-LOAD_LIMIT_S = 600
+LIMIT_S = 600  # gigabytes are loaded, and removed
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Nested:
     @cached_property
     def client(self) -> docker.DockerClient:
         """The engine by its API, once it answers."""
-        return docker.DockerClient(base_url=self.host, timeout=LOAD_LIMIT_S)
+        return docker.DockerClient(base_url=self.host, timeout=LIMIT_S)
 
     @property
     def host(self) -> str:
@@ -54,7 +54,7 @@ class Nested:
         kept = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
         return {**kept, "DOCKER_HOST": self.host}
 
-    def run(self, *argv: str, limit_s: float = LOAD_LIMIT_S) -> str:
+    def run(self, *argv: str, limit_s: float = LIMIT_S) -> str:
         """A command on this engine, such as `docker build`, to its end; returns its stdout."""
         return command.run(argv, env=self.env, timeout_s=limit_s).decode()
 
@@ -118,7 +118,7 @@ def nested_engine(*options: str, project: str = "") -> Iterator[Nested]:
         options: more of dockerd's own, such as `--live-restore`.
         project: the Compose project whose sweep removes it should this process be killed; else one of this process's.
     """
-    client = docker.from_env()
+    client = docker.from_env(timeout=LIMIT_S)
     try:
         _build(client)
         labels = {"com.docker.compose.project": project or f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"}
@@ -147,4 +147,4 @@ def nested_engine(*options: str, project: str = "") -> Iterator[Nested]:
 def _build(client: docker.DockerClient) -> None:
     os_image = next(name for name in OS_IMAGES if client.images.list(name=name))
     argv = ["docker", "buildx", "build", "--quiet", "--tag", TAG, "--file", "-", str(REPOSITORY / "scripts")]
-    command.run(argv, stdin=ENGINE.format(os_image=os_image).encode(), timeout_s=LOAD_LIMIT_S)
+    command.run(argv, stdin=ENGINE.format(os_image=os_image).encode(), timeout_s=LIMIT_S)

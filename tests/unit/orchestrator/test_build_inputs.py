@@ -40,8 +40,8 @@ def test_the_ca_bundle_of_the_environment_comes_before_the_system_s(
     own, system = tmp_path / "own.pem", tmp_path / "system.pem"
     monkeypatch.setattr(build_images, "SYSTEM_BUNDLE", str(system))
     monkeypatch.setenv("SSL_CERT_FILE", str(own))
-    assert build_images._ca_secret() == []
+    assert build_images.ca_secret() == []
     system.write_text("x")
-    assert build_images._ca_secret() == [f"id=ca,src={system}"]
+    assert build_images.ca_secret() == [f"id=ca,src={system}"]
     own.write_text("x")
-    assert build_images._ca_secret() == [f"id=ca,src={own}"]
+    assert build_images.ca_secret() == [f"id=ca,src={own}"]

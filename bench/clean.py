@@ -1,0 +1,36 @@
+"""An empty builder: a nested engine that holds nothing but the upstream images, which no build here makes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from build.console import Reporter
+from build.decisions import findings
+from build.drivers import git
+from build.drivers.engine import Engine
+from build.procedures.build_images import BuildImages, Named, peak_bytes
+from build.procedures.host import host_facts
+from build.settings import Settings, load
+from tests.support.nested import Nested, nested_engine
+from tests.support.stack import Stack
+
+
+@contextlib.contextmanager
+def builder(stack: Stack, flavour: str) -> Iterator[tuple[Nested, dict[str, Named]]]:
+    """The builder, and the images that it was given, by build argument.
+
+    Raises:
+        DiskFullError: the disk is too small for what the flavour needs at its peak.
+        ImageNotFoundError: an upstream image is not on the host's engine.
+    """
+    settings, engine = _settings(stack, flavour), Engine()
+    findings.refuse(findings.disk(host_facts(settings, engine), peak_bytes(settings)))
+    upstream = BuildImages(settings, engine, Reporter(), git.read(stack.root)).upstream
+    with nested_engine(project=stack.project) as nested:
+        nested.load(*(each.reference for each in upstream.values()))
+        yield nested, upstream
+
+
+def _settings(stack: Stack, flavour: str) -> Settings:
+    return load(stack.root, {**stack.env, "CUTOVER_FLAVOUR": flavour})
