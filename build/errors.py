@@ -189,6 +189,12 @@ class RecordError(LineError):
     exit_code = 29
 
 
+class LocksIncompleteError(LineError):
+    """Some locks were written, and others could not be: a channel, an index or the engine was out of reach."""
+
+    exit_code = 30
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 
