@@ -137,6 +137,7 @@ class Verifier:
                 ", ".join(said["providers"]),
             ),
             line("wav written and read", said["wav"]),
+            none_of("CA bundle", said["authorities"]),
             *(_torch(said, pins) if flavour == "cuda" else []),
             *self._drift(image, known),
         ]
