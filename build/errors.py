@@ -201,6 +201,12 @@ class NothingToResumeError(LineError):
     exit_code = 31
 
 
+class LocksIncompleteError(LineError):
+    """Some locks were written, and others could not be: a channel, an index or the engine was out of reach."""
+
+    exit_code = 32
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

@@ -1,12 +1,17 @@
 """Run inside a base image (`python -c`): what is installed and whether it works, as JSON on stdout."""
 
+import base64
+import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import io
 import json
 import os
 import re
+import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,7 @@ def main() -> None:
         "providers": session.get_providers(),
         "inference": bool(session.run(None, {"x": one})[0] == one),
         "wav": rate == 22050 and len(read) == len(tone) and float(abs(read - tone).max()) < 1e-3,
+        "authorities": strange_authorities(),
         "locks": {path.name: path.read_text() for path in Path("/opt/locks").iterdir() if path.suffix in LOCKS},
     }
     if importlib.util.find_spec("torch"):
@@ -50,6 +56,77 @@ def look_at_torch() -> dict[str, Any]:
         "gpu": gpu,
         "libraries": sorted(set(re.findall(r"(/\S+/lib(?:cudart|cublas|cudnn|cuda)\.so\S*)", maps))),
     }
+
+
+DPKG = Path("/var/lib/dpkg/info/ca-certificates.md5sums")
+DEBIAN_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+LOCAL = Path("/usr/local/share/ca-certificates")
+NAMES_A_BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+
+
+def strange_authorities() -> list[str]:
+    """Certificates that no package brought, as that of a network which inspects TLS would be; each with its bundle."""
+    distribution = {each for path in distribution_files() for each in certificates(path.read_bytes())}
+    known, bundles, changed = set(distribution), {DEBIAN_BUNDLE}, []
+    for path, sha, size in recorded_bundles():
+        data = path.read_bytes() if path.exists() else b""
+        bundles.add(path.resolve())
+        if hashlib.sha256(data).hexdigest() == sha:
+            known.update(certificates(data))
+        elif data:
+            # Where something was only appended, it alone is strange.
+            changed.append((path, data[size:] if hashlib.sha256(data[:size]).hexdigest() == sha else data))
+    found = []
+    for path, data in changed:
+        found += beyond(known, data, path) or [f"{path} is not as its package brought it"]
+    if DEBIAN_BUNDLE.exists():
+        found += beyond(distribution, DEBIAN_BUNDLE.read_bytes(), DEBIAN_BUNDLE)
+    found += [str(path) for path in LOCAL.rglob("*") if path.is_file()]
+    named = {name: os.environ.get(name) for name in NAMES_A_BUNDLE}
+    return found + [f"{name}={path}" for name, path in named.items() if path and Path(path).resolve() not in bundles]
+
+
+def beyond(known: set[bytes], data: bytes, bundle: Path) -> list[str]:
+    return [f"{subject(each)} in {bundle}" for each in certificates(data) if each not in known]
+
+
+def recorded_bundles() -> Iterator[tuple[Path, str, int]]:
+    """Each bundle that a conda package or a wheel brought, with the sha256 and the size that it had then."""
+    for record in Path(sys.prefix, "conda-meta").glob("*.json"):
+        for each in json.loads(record.read_text())["paths_data"]["paths"]:
+            if each["_path"].endswith("cacert.pem"):
+                yield Path(sys.prefix, each["_path"]), each["sha256"], each["size_in_bytes"]
+    for distribution in importlib.metadata.distributions():
+        for file in distribution.files or ():
+            if file.name == "cacert.pem" and file.hash:
+                sha = base64.urlsafe_b64decode(file.hash.value + "=").hex()
+                yield Path(str(file.locate())), sha, file.size or 0
+
+
+def distribution_files() -> Iterator[Path]:
+    """The files of Debian's ca-certificates that are as it brought them."""
+    for row in DPKG.read_text().splitlines() if DPKG.exists() else ():
+        md5, name = row.split(maxsplit=1)
+        path = Path("/", name)
+        good = path.exists() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == md5
+        if good and path.suffix == ".crt":
+            yield path
+
+
+def certificates(bundle: bytes) -> list[bytes]:
+    """Each certificate of a PEM file, as DER."""
+    pem = r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----"
+    return [ssl.PEM_cert_to_DER_cert(each) for each in re.findall(pem, bundle.decode("latin-1"), re.DOTALL)]
+
+
+def subject(certificate: bytes) -> str:
+    """The name of an authority; its fingerprint where it is none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=certificate)
+    loaded: list[dict[str, Any]] = context.get_ca_certs()
+    fields = {name: text for each in loaded for part in each["subject"] for name, text in part}
+    kinds = (fields.get(kind) for kind in ("commonName", "organizationalUnitName", "organizationName"))
+    return next(filter(None, kinds), f"sha256:{hashlib.sha256(certificate).hexdigest()}")
 
 
 def identity_model() -> bytes:

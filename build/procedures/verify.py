@@ -145,6 +145,7 @@ class Verifier:
                 ", ".join(said["providers"]),
             ),
             line("wav written and read", said["wav"]),
+            none_of("CA bundle", said["authorities"]),
             *(_torch(said, pins) if flavour == "cuda" else []),
             *self._drift(image, known),
         ]
@@ -234,9 +235,7 @@ def _scanned(image: Image, flavour: str) -> list[Line]:
 
 def _torch(said: dict[str, Any], pins: dict[str, str]) -> list[Line]:
     version, cuda = said.get("torch", "none"), said.get("torch_cuda") or "none"
-    wanted = compatibility.torch_cuda(
-        compatibility.Facts(said["python"], pins.get("torch", ""), "", "", pins), versions.table()
-    )
+    wanted = compatibility.torch_cuda(compatibility.Facts(torch=pins.get("torch", "")), versions.table())
     libraries: list[str] = said.get("libraries", [])
     own = [path for path in libraries if "/libcuda.so" not in path]
     # /usr/local/cuda is a link: the process sees /usr/local/cuda-11.8/compat.

@@ -1,5 +1,6 @@
 """Verification of real images: the slim one passes, and each image with one thing broken fails by exactly that line."""
 
+import datetime
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from build.console import Reporter
 from build.decisions.verification import Report
@@ -110,6 +114,60 @@ def test_a_base_with_one_thing_broken_fails_by_that_line(
     stack: Stack, base: str, derive: Callable[[str, str], str], breakage: str, name: str
 ) -> None:
     assert failed(stack, derive(base, breakage)) == [name]
+
+
+@pytest.fixture(scope="module")
+def authority() -> str:
+    """An authority's certificate, as a network that inspects TLS would have it trusted."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An Inspecting Network")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        f"{PACKAGES}/certifi/cacert.pem",
+        f"{PACKAGES}/pip/_vendor/certifi/cacert.pem",
+        "/opt/conda/envs/tts/ssl/cacert.pem",
+        "/etc/ssl/certs/ca-certificates.crt",
+    ],
+)
+def test_an_authority_that_no_package_brought_is_named_with_the_bundle_that_has_it(
+    stack: Stack, base: str, derive: Callable[[str, str], str], authority: str, bundle: str
+) -> None:
+    leak = f"USER 0\nRUN mkdir -p {Path(bundle).parent} && cat >>{bundle} <<EOF\n{authority}EOF\nUSER 10001:10001"
+    (report,) = reports(stack, derive(base, leak))
+    assert [(line.name, line.detail) for line in report.failed] == [("CA bundle", f"An Inspecting Network in {bundle}")]
+
+
+def test_the_distributions_own_bundle_passes_and_one_certificate_more_in_it_does_not(
+    stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
+) -> None:
+    install = "apt-get update -q && apt-get install -y -q --no-install-recommends ca-certificates"
+    own = derive(base, AS_ROOT.format(f"{install} && rm -r /var/lib/apt/lists/* /var/cache/apt/*"))
+    assert failed(stack, own) == ["apt lock"]
+    leak = f"RUN cat >/usr/local/share/ca-certificates/x.crt <<EOF\n{authority}EOF\nRUN update-ca-certificates"
+    (report,) = reports(stack, derive(own, f"USER 0\n{leak}\nUSER 10001:10001"))
+    found = {line.name: line.detail for line in report.failed}
+    assert found.keys() == {"apt lock", "CA bundle", "secrets"}
+    assert found["CA bundle"] == (
+        "An Inspecting Network in /etc/ssl/certs/ca-certificates.crt, /usr/local/share/ca-certificates/x.crt"
+    )
+
+
+def test_a_bundle_of_unknown_origin_that_the_environment_names_is_told(
+    stack: Stack, base: str, derive: Callable[[str, str], str]
+) -> None:
+    (report,) = reports(stack, derive(base, "ENV REQUESTS_CA_BUNDLE=/opt/own.pem"))
+    assert [(line.name, line.detail) for line in report.failed] == [("CA bundle", "REQUESTS_CA_BUNDLE=/opt/own.pem")]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from build.conda import package
 from build.conda.package import Metadata
 from build.decisions import lockindex
 from build.decisions.lockindex import conda_lock
-from build.errors import CommandFailedError, MissingFileError, UsageError
+from build.errors import CommandFailedError, LocksIncompleteError, MissingFileError, UsageError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -42,12 +42,15 @@ def unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "build.lock", *arguments]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60, env=env)
+
+
 @pytest.mark.parametrize("arguments", [[], ["--channel", "file:///nowhere"]])
 def test_without_a_channels_answer_no_lock_is_written(unreachable: Path, arguments: list[str]) -> None:
-    argv = [sys.executable, "-m", "build.lock", "conda", *arguments]
-    done = subprocess.run(
-        argv, check=False, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    )
+    done = run("conda", *arguments)
     assert done.returncode == CommandFailedError.exit_code
     assert "No lock was written" in done.stderr
     assert ("own channel is not to be had: the Docker daemon" in done.stderr) == (not arguments)
@@ -111,3 +114,42 @@ def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None
     for arguments in ([], ["--channel", channel]):
         assert console.run(lock.app, ["conda", *arguments, "--glibc", "2.36"]) == UsageError.exit_code
     assert list(Path("locks").iterdir()) == []
+
+
+@pytest.fixture
+def inputs(unreachable: Path) -> None:
+    """Pip inputs that need no index."""
+    for name in lockindex.PIP_LOCKS:
+        Path(f"locks/{name}.in").touch()
+
+
+@pytest.mark.usefixtures("inputs", "channel")
+def test_bare_it_writes_what_it_can_and_its_exit_code_says_that_it_was_not_all() -> None:
+    ask("plain")
+    done = run()
+    assert done.returncode == LocksIncompleteError.exit_code == 30
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()]
+    assert [conda_lock("slim"), "plain", "", "1.0=test_0"] in rows
+    assert [conda_lock("cuda"), "plain", "", "1.0=test_0"] in rows
+    told = [line for line in done.stderr.splitlines() if line.startswith("  | ")]
+    assert [line[4:21] for line in told] == ["apt lock of slim:", "apt lock of cuda:"], (
+        "the engine is away, nothing else"
+    )
+    assert f"{len(lockindex.PIP_LOCKS) + 2} locks were written" in done.stderr
+    assert {path.name for path in Path("locks").glob("*.*") if path.suffix != ".in"} == {
+        *(f"{name}.txt" for name in lockindex.PIP_LOCKS),
+        *(Path(conda_lock(flavour)).name for flavour in lockindex.FLAVOURS),
+        Path(lockindex.INDEX).name,
+    }
+    assert run("--check").returncode == run("check").returncode == 0
+
+
+@pytest.mark.usefixtures("inputs", "unreachable")
+def test_bare_without_any_channel_the_pip_locks_are_written_and_no_conda_lock() -> None:
+    done = run("--flavour", "slim")
+    assert done.returncode == LocksIncompleteError.exit_code
+    assert f"{conda_lock('slim')}: " in done.stderr
+    assert conda_lock("cuda") not in done.stderr
+    assert "own channel is not to be had" in done.stderr
+    assert list(Path("locks").glob("conda-*")) == []
+    assert Path("locks/dev.txt").exists()
