@@ -10,10 +10,11 @@ from rich.table import Table
 
 from build import console
 from build.console import Reporter, out
+from build.decisions import gate as rules
 from build.decisions import history
 from build.decisions.history import Cutover, Release
 from build.errors import NoLastGoodError
-from build.procedures import cutover
+from build.procedures import cutover, golden, trial
 from build.procedures.resolve import resolve
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
@@ -55,6 +56,28 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
             "there is no earlier good release to go back to", remedy="name one: `build.cutover rollback COMMIT`"
         )
     return release
+
+
+@app.command()
+def gate(
+    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    wanted = resolve(settings, target.engine, report, ref)
+    results, keep = trial.run(target, report, wanted)
+    if as_json:
+        out.print_json(json.dumps({"release": wanted.sha, "gate": [result.facts() for result in results]}))
+        return
+    known = golden.load(settings)
+    heading, *rows = rules.table(results, known.bounds, known.texts.expect)
+    table = Table(*heading, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print(f"[bold]{wanted.sha}[/bold] passes; listen to it in {keep}")
 
 
 @app.command()

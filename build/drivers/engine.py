@@ -138,6 +138,11 @@ class Engine:
             codes = [int(event["Actor"]["Attributes"]["exitCode"]) for event in ended]
         return codes[-1] if codes else None
 
+    def age_s(self, container: Container) -> float:
+        """Seconds since the container was created, by the engine's own clock."""
+        with explained():
+            return _unix(self.client.info()["SystemTime"]) - _unix(container.attrs["Created"])
+
     def remove(self, container: Container) -> None:
         """Removes a container by its ID, running or not; one that has gone already is fine."""
         with explained():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from build.decisions import drain, gate
+from build.decisions import drain
 from build.decisions.colours import Colour, Stack
 from build.decisions.drain import Drained
 from build.decisions.history import Event, Release
@@ -18,12 +18,12 @@ from build.errors import (
     CandidateStalledError,
     CommandFailedError,
     DrainError,
-    GateRefusedError,
     ImageNotFoundError,
     LineError,
     PreflightError,
     ProxyError,
 )
+from build.procedures import gate
 from build.procedures.report import Report
 from build.procedures.target import Target
 
@@ -159,23 +159,10 @@ class Switch:
         )
 
     def _verify(self) -> dict[str, Any]:
-        self._report.step(f"gate: {self._settings.gate_syntheses} sentences spoken by the candidate")
         self._candidate.set_cpu_weight(SERVING_WEIGHT)
-        rate = self._candidate.status().sample_rate
-        results = []
-        for text in gate.sentences(self._settings.gate_syntheses):
-            began = self._clock.now()
-            answer = self._candidate.speak(text, self._settings.gate_timeout_s)
-            took_s = self._clock.now() - began
-            result = gate.judge(text, answer.exit_code, answer.stdout, answer.error, took_s=took_s, sample_rate=rate)
-            results.append(result)
-            self._report.note(str(result))
-        faults = [f"“{result.text}”: {fault}" for result in results for fault in result.faults]
-        if faults:
-            raise GateRefusedError(
-                f"the candidate {self._release} spoke, and it did not pass:\n  " + "\n  ".join(faults),
-                remedy="listen to it with `python -m service.probe speak` in its image; live traffic was not touched",
-            )
+        live = self._target.colours[self._live] if self._live else None
+        keep = self._settings.root / "out/cutovers" / self._id
+        results = gate.run(self._candidate, live, self._settings, self._clock, self._report, keep)
         return {"gate": [result.facts() for result in results]}
 
     def _switch(self) -> None:

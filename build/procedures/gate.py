@@ -1,0 +1,137 @@
+"""The gate: a candidate speaks the golden set, beside the live release where there is one, and is judged by it."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from build.decisions import audio, speech
+from build.decisions import gate as rules
+from build.decisions.gate import AGAIN, Result, Spoken
+from build.decisions.golden import Text
+from build.decisions.speech import Features
+from build.drivers.colour import ServiceContainer
+from build.errors import GateRefusedError, LineError
+from build.procedures import golden
+from build.procedures.report import Report
+from build.settings import Settings
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+
+
+def run(
+    candidate: ServiceContainer,
+    live: ServiceContainer | None,
+    settings: Settings,
+    clock: Clock,
+    report: Report,
+    keep: Path | None,
+) -> list[Result]:
+    """Judges a candidate that is ready; the results of each synthesis, all passed. What was spoken is left in `keep`.
+
+    Raises:
+        GateRefusedError: it did not pass; the table of all measures and bounds is in the error's detail.
+        GoldenError: the golden set cannot be used.
+    """
+    began = clock.now()
+    trial = Trial(candidate, live, settings, report, keep)
+    texts = trial.golden.texts.first(settings.gate_syntheses)
+    report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
+    results = [trial.speak(text) for text in texts]
+    repeated = [trial.speak(text) for text in texts if text.name == rules.again(results) for _ in range(AGAIN)]
+    faults = rules.settled(results, repeated)
+    slow = [] if faults else trial.slowness(results)
+    if slow:
+        report.note("slow; measured once more")
+        slow = trial.slowness(results + [trial.speak(text) for text in texts])
+    done = [*results, *repeated]
+    report.note(f"judged in {clock.now() - began:.1f} s")
+    if faults or slow:
+        raise GateRefusedError(
+            "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults + slow),
+            detail=rules.plain(rules.table(done, trial.golden.bounds, trial.golden.texts.expect)),
+            remedy=(f"listen to it in {keep}; " if keep else "") + "live traffic was not touched. If it is meant to "
+            "sound like this: `python -m build.golden calibrate REF`, review, commit, and switch again",
+        )
+    return done
+
+
+class Trial:
+    """One candidate before the gate, with what is known of how it ought to sound."""
+
+    def __init__(
+        self,
+        candidate: ServiceContainer,
+        live: ServiceContainer | None,
+        settings: Settings,
+        report: Report,
+        keep: Path | None,
+    ) -> None:
+        self.golden = golden.load(settings)
+        self._candidate, self._live, self._report, self._keep = candidate, live, report, keep
+        self._patience_s = settings.gate_timeout_s
+        self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
+        self._lives: list[Result] = []
+        self._count = 0
+        if not live and not self.golden.stored:
+            report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
+
+    def speak(self, text: Text) -> Result:
+        """The text by the live release, then by the candidate, so that both meet the same machine; judged."""
+        self._count += 1
+        references = {"golden": self.golden.stored[text.name]} if text.name in self.golden.stored else {}
+        if (of_live := self._by_live(text, references)) is not None:
+            references = {**references, "live": of_live}
+        spoken = self._candidate.speak(text.say, self.golden.texts.voice, self._patience_s)
+        self._store(text, "candidate", spoken)
+        result = rules.judge(text, spoken, self._expected, references, self.golden.bounds)
+        self._report.note(str(result))
+        return result
+
+    def slowness(self, results: Iterable[Result]) -> list[str]:
+        """What of these results, and of the live release's so far, is too slow."""
+        return rules.slowness(list(results), self._lives, self.golden.texts.expect)
+
+    def _by_live(self, text: Text, stored: dict[str, Features]) -> Features | None:
+        """The live release's own recording as a reference, if it passes itself; a live release may be broken."""
+        if self._live is None:
+            return None
+        try:
+            spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
+        except LineError as error:
+            spoken = Spoken(b"", error=error.message)
+        result = rules.judge(text, spoken, self.golden.texts.expect.of(None), stored, self.golden.bounds)
+        if result.faults and not result.near:
+            self._report.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
+            return None
+        self._lives.append(result)
+        self._store(text, "live", spoken)
+        return speech.features(*audio.decode(spoken.wav))
+
+    def _store(self, text: Text, whose: str, spoken: Spoken) -> None:
+        if self._keep and spoken.wav:
+            self._keep.mkdir(parents=True, exist_ok=True)
+            (self._keep / f"{self._count:02}-{text.name}-{whose}.wav").write_bytes(playable(spoken.wav))
+
+
+def playable(wav: bytes) -> bytes:
+    """A streamed WAV with a header that knows its length, which players want; what is no WAV stays as it is."""
+    try:
+        samples, rate = audio.decode(wav)
+    except ValueError:
+        return wav
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(np.rint(samples * 32768).astype("<i2").tobytes())
+    return buffer.getvalue()
