@@ -1,4 +1,4 @@
-"""`python -m bench [rebuild|switch]`: everything when nothing is named."""
+"""`python -m bench [gate|rebuild|switch]`: everything when nothing is named."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from bench import rebuild, switch
+from bench import gate, rebuild, switch
 from build import console
 from tests.support.stack import fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
-BENCHES = {"rebuild": rebuild.measure, "switch": switch.measure}
+BENCHES = {"gate": gate.measure, "rebuild": rebuild.measure, "switch": switch.measure}
 
 
 @app.command()
 def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"which of {', '.join(BENCHES)}")] = None,
-    runs: Annotated[int, typer.Option(min=1, max=20, help="runs of each; the median is printed")] = 5,
+    runs: Annotated[int, typer.Option(min=1, max=200, help="runs of each; the median is printed")] = 5,
 ) -> None:
     """Measure on a stack of the benchmark's own, beside whatever is live."""
     chosen = names or list(BENCHES)

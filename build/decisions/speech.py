@@ -112,7 +112,9 @@ def deviations(heard: Features, reference: Features) -> Deviations:
 
 
 def _ratio(one: float, other: float) -> float:
-    return float(abs(np.log(one / other))) if one > 0 and other > 0 else NOT_AT_ALL
+    if one > 0 and other > 0:
+        return float(abs(np.log(one / other)))
+    return 0.0 if one == other else NOT_AT_ALL
 
 
 def _frames(samples: npt.NDArray[np.float32], rate: int) -> Floats:

@@ -15,7 +15,7 @@ from build.decisions import gate as rules
 from build.decisions.gate import AGAIN, Result, Spoken
 from build.decisions.golden import Text
 from build.decisions.speech import Features
-from build.drivers.colour import ServiceContainer
+from build.drivers.colour import Status
 from build.errors import GateRefusedError, LineError
 from build.procedures import golden
 from build.procedures.report import Report
@@ -27,9 +27,19 @@ class Clock(Protocol):
         """Seconds on a monotonic clock."""
 
 
+class Speaker(Protocol):
+    """A release that can be spoken to: a colour's container, or one of its own (build.drivers.colour)."""
+
+    def status(self) -> Status:
+        """What the service says of itself."""
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+        """One synthesis."""
+
+
 def run(
-    candidate: ServiceContainer,
-    live: ServiceContainer | None,
+    candidate: Speaker,
+    live: Speaker | None,
     settings: Settings,
     clock: Clock,
     report: Report,
@@ -69,8 +79,8 @@ class Trial:
 
     def __init__(
         self,
-        candidate: ServiceContainer,
-        live: ServiceContainer | None,
+        candidate: Speaker,
+        live: Speaker | None,
         settings: Settings,
         report: Report,
         keep: Path | None,
