@@ -16,7 +16,7 @@ from service.engines.piper import PiperEngine
 from tests.support.mouths import FAULTS, Mouth
 from tests.support.stack import REPOSITORY, Stack
 
-FEWER = 10  # a fault is tried once for so many runs of the good engine
+FEWER = 25  # a fault is tried once for so many runs of the good engine
 
 
 class Quiet:

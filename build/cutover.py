@@ -67,16 +67,18 @@ def gate(
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     wanted = resolve(settings, target.engine, report, ref)
-    results, keep = trial.run(target, report, wanted)
+    judged, keep = trial.run(target, report, wanted)
     if as_json:
-        out.print_json(json.dumps({"release": wanted.sha, "gate": [result.facts() for result in results]}))
+        out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
         return
     known = golden.load(settings)
-    heading, *rows = rules.table(results, known.bounds, known.texts.expect)
+    heading, *rows = rules.table(judged.results, known.bounds, known.texts.expect)
     table = Table(*heading, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     out.print(table)
+    live = "none live" if judged.live_realtime is None else f"live {judged.live_realtime:.2f}"
+    out.print(f"DNSMOS {judged.quality:.2f}, at least {known.quality:.2f}; {judged.realtime:.2f} of real time ({live})")
     out.print(f"[bold]{wanted.sha}[/bold] passes; listen to it in {keep}")
 
 

@@ -82,6 +82,20 @@ class Result:
         return {**asdict(self), "faults": list(self.faults)}
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A candidate that passed: each synthesis, its DNSMOS over all of them, and its best speed beside the live's."""
+
+    results: tuple[Result, ...]
+    quality: float
+    realtime: float
+    live_realtime: float | None
+
+    def facts(self) -> dict[str, Any]:
+        """For the journal."""
+        return {**asdict(self), "results": [result.facts() for result in self.results]}
+
+
 def judge(
     text: Text,
     spoken: Spoken,

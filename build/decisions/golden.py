@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict
+from statistics import median
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +17,7 @@ from build.decisions.speech import Deviations, Features
 FLOORS = Deviations(
     words=12.0, stretch=20.0, contour=5.0, timbre=0.8, pitch=0.08, length=0.1, gap=0.15, level=4.0, noise=0.05
 )
+QUALITY_FLOOR = 0.15  # and so much of DNSMOS may always be missing
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -97,6 +99,7 @@ class Calibration(Model):
     release: str
     runs: int = Field(ge=2)
     bounds: Deviations
+    quality: float = Field(ge=1, le=5, description="least DNSMOS of all texts in a row")
     references: dict[str, Reference]
 
 
@@ -127,8 +130,12 @@ def _names(model: type[Model], parents: list[str]) -> list[str]:
     return list(speech.NAMES) if parents[:1] == ["bounds"] else list(found.model_fields)
 
 
-def calibrate(release: str, golden: GoldenSet, spoken: dict[str, list[Features]]) -> Calibration:
+def calibrate(
+    release: str, golden: GoldenSet, spoken: dict[str, list[Features]], qualities: list[float]
+) -> Calibration:
     """What a release's own recordings (by name of the text, at least two of each) make of the set.
+
+    `qualities` are the DNSMOS of each take of all texts in a row.
 
     Any two recordings of a text may differ as far as the two that differ most, and as much again as those lie beyond
     the median; the reference of a text is the recording that lies nearest to all others.
@@ -146,7 +153,15 @@ def calibrate(release: str, golden: GoldenSet, spoken: dict[str, list[Features]]
         numbers = {name: round(value, 3) for name, value in vars(best).items() if name != "cepstra"}
         references[text.name] = Reference(say=text.say, cepstra=speech.pack(best.cepstra), **numbers)
     runs = min(len(takes) for takes in spoken.values())
-    return Calibration(release=release, runs=runs, bounds=Deviations(**bounds), references=references)
+    usual_quality = median(qualities)
+    least = min(usual_quality - QUALITY_FLOOR, 2 * min(qualities) - usual_quality)
+    return Calibration(
+        release=release,
+        runs=runs,
+        bounds=Deviations(**bounds),
+        quality=round(least, 3),
+        references=references,
+    )
 
 
 def _distances(one: Features, takes: list[Features]) -> list[Deviations]:

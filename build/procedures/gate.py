@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from build.decisions import audio, speech
 from build.decisions import gate as rules
-from build.decisions.gate import AGAIN, Result, Spoken
+from build.decisions.gate import AGAIN, Judgement, Result, Spoken
 from build.decisions.golden import Text
 from build.decisions.speech import Features
+from build.drivers import listener
 from build.drivers.colour import Status
 from build.errors import GateRefusedError, LineError
 from build.procedures import golden
@@ -44,8 +46,8 @@ def run(
     clock: Clock,
     report: Report,
     keep: Path | None,
-) -> list[Result]:
-    """Judges a candidate that is ready; the results of each synthesis, all passed. What was spoken is left in `keep`.
+) -> Judgement:
+    """Judges a candidate that is ready. What was spoken, by the live release too, is left in the folder `keep`.
 
     Raises:
         GateRefusedError: it did not pass; the table of all measures and bounds is in the error's detail.
@@ -57,21 +59,20 @@ def run(
     report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
     results = [trial.speak(text) for text in texts]
     repeated = [trial.speak(text) for text in texts if text.name == rules.again(results) for _ in range(AGAIN)]
-    faults = rules.settled(results, repeated)
-    slow = [] if faults else trial.slowness(results)
-    if slow:
+    faults = rules.settled(results, repeated) or trial.flaws()
+    if not faults and trial.slowness(results):
         report.note("slow; measured once more")
-        slow = trial.slowness(results + [trial.speak(text) for text in texts])
-    done = [*results, *repeated]
+        results += [trial.speak(text) for text in texts]
+        faults = trial.slowness(results)
     report.note(f"judged in {clock.now() - began:.1f} s")
-    if faults or slow:
+    if faults:
         raise GateRefusedError(
-            "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults + slow),
-            detail=rules.plain(rules.table(done, trial.golden.bounds, trial.golden.texts.expect)),
+            "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults),
+            detail=rules.plain(rules.table(results + repeated, trial.golden.bounds, trial.golden.texts.expect)),
             remedy=(f"listen to it in {keep}; " if keep else "") + "live traffic was not touched. If it is meant to "
             "sound like this: `python -m build.golden calibrate REF`, review, commit, and switch again",
         )
-    return done
+    return trial.passed(results + repeated)
 
 
 class Trial:
@@ -90,7 +91,9 @@ class Trial:
         self._patience_s = settings.gate_timeout_s
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
         self._lives: list[Result] = []
-        self._count = 0
+        self._sounds: list[npt.NDArray[np.float32]] = []
+        self._rate = self._count = 0
+        self._quality = 0.0
         if not live and not self.golden.stored:
             report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
 
@@ -104,7 +107,24 @@ class Trial:
         self._store(text, "candidate", spoken)
         result = rules.judge(text, spoken, self._expected, references, self.golden.bounds)
         self._report.note(str(result))
+        if not result.faults:
+            sound, self._rate = audio.decode(spoken.wav)
+            self._sounds.append(sound)
         return result
+
+    def flaws(self) -> list[str]:
+        """What a listener would mind in all of it, which no comparison shows."""
+        self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
+        # What was calibrated holds for all texts in a row; fewer of them spread more.
+        whole = len(self._sounds) >= len(self.golden.texts.texts)
+        least = self.golden.quality if whole else self.golden.texts.expect.quality
+        return [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
+
+    def passed(self, results: Iterable[Result]) -> Judgement:
+        """The judgement on a candidate that has no faults."""
+        sounding = [result for result in results if not result.faults]
+        live = min((result.realtime for result in self._lives), default=None)
+        return Judgement(tuple(sounding), self._quality, min(result.realtime for result in sounding), live)
 
     def slowness(self, results: Iterable[Result]) -> list[str]:
         """What of these results, and of the live release's so far, is too slow."""

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 
 from build.decisions import audio, golden, speech
 from build.decisions.golden import FLOORS, Calibration, GoldenSet
 from build.decisions.speech import Deviations, Features
-from build.drivers import files
+from build.drivers import files, listener
 from build.drivers.colour import ServiceContainer
 from build.errors import GateRefusedError, GoldenError, MissingFileError
 from build.procedures.report import Report
@@ -19,17 +21,22 @@ from build.settings import Settings
 
 HEAD = """\
 # Written by `python -m build.golden calibrate` from what the release below said; review it like code. `bounds`: how far
-# a recording may lie from the reference (see build/decisions/speech.py); `cepstra`: the reference itself, packed.
+# a recording may lie from its reference (build/decisions/speech.py says in what); `quality`: the least DNSMOS of all
+# texts in a row; `cepstra`: the reference itself, packed.
 """
 M = TypeVar("M", bound=golden.Model)
 
 
 @dataclass(frozen=True)
 class Golden:
-    """A golden set and what was measured for it; `bounds` are the floors and `stored` empty before a calibration."""
+    """A golden set and what was measured for it; before a calibration `bounds` are the floors and `stored` is empty.
+
+    `quality` is the least DNSMOS of all texts in a row.
+    """
 
     texts: GoldenSet
     bounds: Deviations
+    quality: float
     stored: dict[str, Features]
 
 
@@ -47,24 +54,33 @@ def load(settings: Settings) -> Golden:
         MissingFileError: there is no such set.
     """
     hand, measured = paths(settings)
-    if not hand.exists():
-        there = ", ".join(sorted(path.stem for path in hand.parent.glob("*.yaml"))) or "none"
-        raise MissingFileError(
-            f"there is no golden set {hand}", remedy=f"set gate_golden to one of those that are there: {there}"
-        )
-    texts, wrong = _read(GoldenSet, hand)
+    texts, wrong = _texts(hand)
     calibration, also = _read(Calibration, measured) if measured.exists() else (None, [])
-    if texts is None or wrong or also:
-        raise GoldenError(
-            "the golden set cannot be used:\n  " + "\n  ".join(wrong + also),
-            remedy=f"correct {hand.name}; write its calibration again with `python -m build.golden calibrate`",
-        )
+    texts = _usable(texts, wrong + also, hand)
     if calibration is None:
-        return Golden(texts, FLOORS, {})
+        return Golden(texts, FLOORS, texts.expect.quality, {})
     known = calibration.references
     stored = {text.name: known[text.name] for text in texts.texts if text.name in known}
     current = {name: each.features for name, each in stored.items() if each.say in {text.say for text in texts.texts}}
-    return Golden(texts, calibration.bounds, current)
+    return Golden(texts, calibration.bounds, calibration.quality, current)
+
+
+def _texts(hand: Path) -> tuple[GoldenSet | None, list[str]]:
+    if hand.exists():
+        return _read(GoldenSet, hand)
+    there = ", ".join(sorted(path.stem for path in hand.parent.glob("*.yaml"))) or "none"
+    raise MissingFileError(
+        f"there is no golden set {hand}", remedy=f"set gate_golden to one of those that are there: {there}"
+    )
+
+
+def _usable(texts: GoldenSet | None, wrong: list[str], hand: Path) -> GoldenSet:
+    if texts is None or wrong:
+        raise GoldenError(
+            "the golden set cannot be used:\n  " + "\n  ".join(wrong),
+            remedy=f"correct {hand}; write its calibration again with `python -m build.golden calibrate`",
+        )
+    return texts
 
 
 def _read(model: type[M], path: Path) -> tuple[M | None, list[str]]:
@@ -85,12 +101,15 @@ def calibrate(
     Raises:
         GateRefusedError: a recording is bad by itself: nothing can be calibrated on that.
     """
-    texts = load(settings).texts
+    hand, path = paths(settings)
+    texts = _usable(*_texts(hand), hand)  # the calibration that is there may be a broken one
     expected = texts.expect.of(container.status().sample_rate)
     spoken: dict[str, list[Features]] = {}
+    takes: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(runs)]
+    rate = 0
     for text in texts.texts:
         report.step(f"{text.name}, {runs} times")
-        for _ in range(runs):
+        for take in takes:
             answer = container.speak(text.say, texts.voice, settings.gate_timeout_s)
             faults = (answer.error,) if answer.error else audio.judge(text.say, answer.wav, expected).faults
             if faults:
@@ -98,11 +117,13 @@ def calibrate(
                     f"{release} cannot be calibrated on: “{text.say}”: {'; '.join(faults)}",
                     remedy="calibrate on a release that speaks well; nothing was written",
                 )
-            spoken.setdefault(text.name, []).append(speech.features(*audio.decode(answer.wav)))
-    _, path = paths(settings)
+            samples, rate = audio.decode(answer.wav)
+            spoken.setdefault(text.name, []).append(speech.features(samples, rate))
+            take.append(samples)
     before = path.read_text() if path.exists() else ""
     path.parent.mkdir(exist_ok=True)
-    after = HEAD + render(golden.calibrate(release, texts, spoken))
+    qualities = [listener.quality(np.concatenate(take), rate) for take in takes]
+    after = HEAD + render(golden.calibrate(release, texts, spoken, qualities))
     files.replace(path, after)
     return before, after
 

@@ -162,8 +162,8 @@ class Switch:
         self._candidate.set_cpu_weight(SERVING_WEIGHT)
         live = self._target.colours[self._live] if self._live else None
         keep = self._settings.root / "out/cutovers" / self._id
-        results = gate.run(self._candidate, live, self._settings, self._clock, self._report, keep)
-        return {"gate": [result.facts() for result in results]}
+        judged = gate.run(self._candidate, live, self._settings, self._clock, self._report, keep)
+        return {"gate": judged.facts()}
 
     def _switch(self) -> None:
         proxy = self._target.proxy

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from build.decisions.gate import Result
+from build.decisions.gate import Judgement
 from build.decisions.history import Release
 from build.decisions.warmup import Outcome, Warmup
 from build.drivers import throwaway
@@ -20,8 +20,8 @@ from build.procedures.target import Target
 STARTING_WEIGHT, SERVING_WEIGHT = 64, 1024
 
 
-def run(target: Target, report: Report, release: Release) -> tuple[list[Result], Path]:
-    """The gate alone: its results, and the folder with what was spoken.
+def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Path]:
+    """The gate alone: its judgement, and the folder with what was spoken.
 
     Raises:
         GateRefusedError: the release did not pass.

@@ -32,8 +32,10 @@ def test_a_good_release_passes_beside_the_live_one(stack: Stack) -> None:
     done = stack.run("build.cutover", "gate", sha, "--json")
     found = json.loads(done.stdout)
     assert found["release"] == sha
-    assert len(found["gate"]) >= 6
-    assert all(result["faults"] == [] and result["deviations"] for result in found["gate"])
+    judged = found["gate"]
+    assert len(judged["results"]) >= 6
+    assert all(result["faults"] == [] and result["deviations"] for result in judged["results"])
+    assert judged["live_realtime"] > 0
     assert "live release does not pass" not in done.stderr
     kept = sorted((stack.root / "out/gates" / sha).glob("*.wav"))
     assert {path.stem.rsplit("-", 1)[1] for path in kept} == {"candidate", "live"}

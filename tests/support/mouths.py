@@ -116,6 +116,14 @@ def clipped(sound: Sound) -> Sound:
     return np.asarray(np.clip(LOUDER * sound, -1, 1), np.float32)
 
 
+def dropouts(sound: Sound) -> Sound:
+    """Ten milliseconds in a hundred are missing."""
+    holed = sound.copy()
+    for start in range(0, len(sound), RATE // 10):
+        holed[start : start + RATE // 100] = 0
+    return holed
+
+
 def deeper(sound: Sound) -> Sound:
     """Pitch and vocal tract of a larger person: spoken faster, then played slower."""
     count = int(len(sound) / DEEPER)
@@ -189,6 +197,7 @@ FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
     "espeak-ng's voice": (Stranger, "another voice"),
     "reversed": (lambda engine: Mouth(engine, lambda sound: sound[::-1]), "other words"),
     "another sentence": (lambda engine: Mouth(engine, words=another), "other words"),
+    "dropouts of 10 ms": (lambda engine: Mouth(engine, dropouts), "poor"),
     "3x slower": (lambda engine: Mouth(engine, work=3), "slow"),
     "every second one silent": (lambda engine: Mouth(engine, np.zeros_like, every=2), "silent"),
 }

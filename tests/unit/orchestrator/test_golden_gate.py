@@ -8,7 +8,7 @@ import pytest
 
 from build.decisions import gate as rules
 from build.decisions.audio import Measures
-from build.decisions.gate import Result
+from build.decisions.gate import Judgement, Result
 from build.decisions.golden import Expect
 from build.errors import GateRefusedError
 from build.procedures import gate
@@ -32,14 +32,16 @@ def judge(
     syntheses: int = 1,
     keep: Path | None = None,
     report: Report | None = None,
-) -> list[Result]:
+) -> Judgement:
     settings = Settings(root=REPOSITORY, gate_syntheses=syntheses)
     return gate.run(candidate, live, settings, Clock(), report or Report(), keep)
 
 
 def test_the_engine_passes_beside_itself_and_what_was_spoken_is_kept(piper: Engine, tmp_path: Path) -> None:
-    results = judge(Mouth(piper), Mouth(piper), syntheses=2, keep=tmp_path / "kept")
-    assert [result.faults for result in results] == [(), ()]
+    judged = judge(Mouth(piper), Mouth(piper), syntheses=2, keep=tmp_path / "kept")
+    assert [result.faults for result in judged.results] == [(), ()]
+    assert judged.quality > 3
+    assert judged.facts()["results"][0]["deviations"]["words"] > 0
     kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert [name.split("-", 1)[1] for name in kept[:2]] == ["evening-candidate.wav", "evening-live.wav"]
 
@@ -48,7 +50,7 @@ def test_the_engine_passes_beside_itself_and_what_was_spoken_is_kept(piper: Engi
 def test_each_fault_is_caught_and_named(recorded: Recorded, name: str) -> None:
     mouth, word = FAULTS[name]
     with pytest.raises(GateRefusedError, match=word) as raised:
-        judge(mouth(recorded))
+        judge(mouth(recorded), syntheses=6 if word == "poor" else 1)
     assert "bounds" in raised.value.detail
 
 
@@ -68,7 +70,7 @@ def test_what_fails_every_second_time_is_not_tried_until_it_passes(recorded: Rec
 
 def test_a_live_release_that_is_broken_is_no_measure(recorded: Recorded) -> None:
     report = Report()
-    assert judge(Mouth(recorded), Mouth(recorded, noise), report=report)[0].against == "golden"
+    assert judge(Mouth(recorded), Mouth(recorded, noise), report=report).results[0].against == "golden"
     assert any("does not pass itself" in line for line in report.lines)
 
 
