@@ -78,7 +78,8 @@ def gate(
         table.add_row(*row)
     out.print(table)
     live = "none live" if judged.live_realtime is None else f"live {judged.live_realtime:.2f}"
-    out.print(f"DNSMOS {judged.quality:.2f}, at least {known.quality:.2f}; {judged.realtime:.2f} of real time ({live})")
+    quality = "not asked" if judged.quality is None else f"{judged.quality:.2f}, at least {known.quality}"
+    out.print(f"DNSMOS {quality}; {judged.realtime:.2f} of real time ({live})")
     out.print(f"[bold]{wanted.sha}[/bold] passes; listen to it in {keep}")
 
 

@@ -87,7 +87,7 @@ class Judgement:
     """A candidate that passed: each synthesis, its DNSMOS over all of them, and its best speed beside the live's."""
 
     results: tuple[Result, ...]
-    quality: float
+    quality: float | None
     realtime: float
     live_realtime: float | None
 

@@ -33,7 +33,10 @@ class Text(Model):
 
 
 class Expect(Model):
-    """What holds for every text, whatever it is compared with; speeds are multiples of the live's or of real time."""
+    """What holds for every text, whatever it is compared with.
+
+    `quality` is the least DNSMOS, None where it is not to be asked; speeds are multiples of the live's or of real time.
+    """
 
     chars_per_second: tuple[Positive, Positive] = (8.0, 25.0)
     rms_dbfs: float = Field(-40.0, ge=-90, lt=0)
@@ -41,7 +44,7 @@ class Expect(Model):
     clipped: float = Field(0.001, ge=0, le=1)
     silence: float = Field(0.35, ge=0, le=1)
     gap_s: float = Field(1.0, gt=0)
-    quality: float = Field(2.7, ge=1, le=5)
+    quality: float | None = Field(2.7, ge=1, le=5)
     realtime: float = Field(2.0, gt=0)
     slower: float = Field(2.0, gt=1)
 

@@ -93,7 +93,7 @@ class Trial:
         self._lives: list[Result] = []
         self._sounds: list[npt.NDArray[np.float32]] = []
         self._rate = self._count = 0
-        self._quality = 0.0
+        self._quality: float | None = None
         if not live and not self.golden.stored:
             report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
 
@@ -114,10 +114,12 @@ class Trial:
 
     def flaws(self) -> list[str]:
         """What a listener would mind in all of it, which no comparison shows."""
-        self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
         # What was calibrated holds for all texts in a row; fewer of them spread more.
         whole = len(self._sounds) >= len(self.golden.texts.texts)
         least = self.golden.quality if whole else self.golden.texts.expect.quality
+        if least is None:
+            return []
+        self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
         return [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
 
     def passed(self, results: Iterable[Result]) -> Judgement:

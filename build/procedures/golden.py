@@ -36,7 +36,7 @@ class Golden:
 
     texts: GoldenSet
     bounds: Deviations
-    quality: float
+    quality: float | None
     stored: dict[str, Features]
 
 

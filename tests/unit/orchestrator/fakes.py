@@ -32,6 +32,7 @@ OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
 # What is said to colours that do not really speak: nothing of it is calibrated.
 GOLDEN = """
 voice: joe
+expect: {quality: null}
 texts:
   - {name: short, say: Somebody says something.}
 """
