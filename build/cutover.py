@@ -17,7 +17,7 @@ from build.console import Reporter, out
 from build.decisions import history as past_of
 from build.decisions.history import Cutover, Release
 from build.errors import NoLastGoodError
-from build.procedures import cutover
+from build.procedures import cutover, golden, trial
 from build.procedures.resolve import resolve
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
@@ -85,6 +85,23 @@ def abort(wait: Wait = 0) -> None:
     ensure_up(target, report)
     release = cutover.abort(target, report, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}" if release else "nothing is live")
+
+
+@app.command()
+def gate(
+    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    wanted = resolve(settings, target.engine, report, ref)
+    judged, keep = trial.run(target, report, wanted)
+    if as_json:
+        out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
+        return
+    out.print(views.gate(judged, golden.load(settings)))
+    out.print(f"[bold]{wanted.sha}[/bold] passes; listen to it in {keep}")
 
 
 @app.command()

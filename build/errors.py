@@ -207,6 +207,12 @@ class LocksIncompleteError(LineError):
     exit_code = 32
 
 
+class GoldenError(LineError):
+    """A golden set or its calibration does not parse, or holds what makes no sense."""
+
+    exit_code = 35
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

@@ -8,7 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from build.decisions import gate as rules
+from build.decisions.gate import Judgement
 from build.decisions.history import Cutover
+from build.procedures.golden import Golden
 from build.procedures.status import Status
 
 
@@ -66,3 +69,14 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
         )
     taken = [f"{each['at']}  {each['by']} broke the lease of {each['owner']}: {each['reason']}" for each in broken]
     return Group(table, *map(Text, taken))
+
+
+def gate(judged: Judgement, known: Golden) -> RenderableType:
+    """Each synthesis with its measures under their bounds, then what was found in all of them."""
+    heading, *rows = rules.table(judged.results, known.bounds, known.texts.expect)
+    table = _table(*heading)
+    for row in rows:
+        table.add_row(*row)
+    live = "none live" if judged.live_realtime is None else f"live {judged.live_realtime:.2f}"
+    quality = "not asked" if judged.quality is None else f"{judged.quality:.2f}, at least {known.quality}"
+    return Group(table, Text(f"DNSMOS {quality}; {judged.realtime:.2f} of real time ({live})"))

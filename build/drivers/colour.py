@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from docker.models.containers import Container
 
 from build.decisions.colours import Colour
 from build.decisions.drain import Load
+from build.decisions.gate import Spoken
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL
 from build.decisions.warmup import Look
 from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 
+SPEAK = Path(__file__).parents[1] / "inside/speak.py"
 STATUS_TIMEOUT_S = 5
 TIMED_OUT = 124  # of timeout(1)
 
@@ -34,11 +38,12 @@ class Status:
     error: str = ""
 
 
-class ColourContainer:
-    def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
+class ServiceContainer:
+    """A container that the service runs in, by its name."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
-        self.colour = colour
-        self.name = f"{project}-{colour.service}-1"
+        self.name = name
 
     def find(self) -> Container | None:
         return self._engine.container(self.name)
@@ -81,16 +86,19 @@ class ColourContainer:
         status = self.status()
         return Load(sessions, queued, status.requests, status.streams, status.jobs)
 
-    def speak(self, text: str, timeout_s: float) -> Answer:
-        """One synthesis by the service itself, asked from inside the container: a WAV on stdout."""
-        answer = self._exec(timeout_s, "service.probe", "speak", "--text", text)
-        if (
-            answer.exit_code == 0 and not answer.stdout
-        ):  # an exec's stream can be lost: that is not the candidate's fault
-            answer = self._exec(timeout_s, "service.probe", "speak", "--text", text)
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+        """One synthesis by the service, asked and timed inside the container by a script of ours."""
+        argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s)]
+        answer = self._engine.execute(self.name, argv)
+        if answer.exit_code == 0 and not answer.stdout:  # an exec's stream can be lost: not the candidate's fault
+            answer = self._engine.execute(self.name, argv)
         if answer.exit_code == TIMED_OUT:
-            return Answer(TIMED_OUT, b"", f"no answer within {timeout_s:.0f} s".encode())
-        return answer
+            return Spoken(b"", error=f"no answer within {timeout_s:.0f} s")
+        try:
+            said: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+            return Spoken(base64.b64decode(said.pop("wav")), **said)
+        except (ValueError, LookupError, TypeError):
+            return Spoken(b"", error=answer.error or f"exit code {answer.exit_code}")
 
     def set_cpu_weight(self, weight: int) -> None:
         """The container's weight against others when processors are short; Docker's default is 1024.
@@ -121,6 +129,14 @@ class ColourContainer:
     def _exec(self, timeout_s: float, module: str, *args: str) -> Answer:
         # The engine sets no bound on an exec, so one is set inside.
         return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
+
+
+class ColourContainer(ServiceContainer):
+    """That of a colour."""
+
+    def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
+        super().__init__(engine, f"{project}-{colour.service}-1")
+        self.colour = colour
 
 
 def _reference(container: Container) -> str:

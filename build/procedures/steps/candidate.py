@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from build.decisions import gate
-from build.decisions.warmup import Look, Outcome, Warmup
 from build.errors import (
-    CandidateExitedError,
-    CandidateStalledError,
     CommandFailedError,
-    GateRefusedError,
     LineError,
 )
+from build.procedures import gate
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
+from build.procedures.warming import await_ready
 
 # A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
 CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
@@ -36,62 +33,17 @@ def start(run: Run) -> None:
 
 
 def warm(run: Run) -> Facts:
-    """Waits until the candidate is ready, as long as it makes progress."""
-    settings, began = run.settings, run.clock.now()
-    warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
-    seen = ""
-    for now in run.clock.polls():
-        look = run.candidate.look(now)
-        outcome = warmup.judge(look)
-        if look.phase and look.phase != seen:
-            seen = look.phase
-            run.report.note(f"{now - began:5.1f} s  {seen}")
-        if outcome is Outcome.READY:
-            return {"warm_s": round(now - began, 2)}
-        if outcome is not Outcome.WAIT:
-            raise _not_warm(run, outcome, look, now - began)
-    raise AssertionError("a clock never ends")
-
-
-def _not_warm(run: Run, outcome: Outcome, look: Look, after_s: float) -> LineError:
-    if outcome is Outcome.EXITED:
-        why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
-        return CandidateExitedError(
-            f"the candidate {run.release} stopped by itself {after_s:.1f} s after its start: {why}",
-            remedy="its log above says why; live traffic was not touched",
-        )
-    where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
-    limit = (
-        f"no progress for {run.settings.stall_timeout_s:.0f} s"
-        if outcome is Outcome.STALLED
-        else f"not ready within {run.settings.start_timeout_s:.0f} s"
-    )
-    return CandidateStalledError(
-        f"the candidate {run.release} never got ready: {limit}; {where}",
-        remedy="its log above may say why; stall_timeout_s and start_timeout_s set the patience",
-    )
+    """Waits until the candidate is ready."""
+    took_s = await_ready(run.candidate, run.release, run.settings, run.clock, run.report)
+    return {"warm_s": round(took_s, 2)}
 
 
 def verify(run: Run) -> Facts:
-    """The gate: the candidate speaks, and is listened to."""
-    run.report.step(f"gate: {run.settings.gate_syntheses} sentences spoken by the candidate")
+    """The gate: the candidate speaks, and is listened to beside the live release."""
     run.candidate.set_cpu_weight(SERVING_WEIGHT)
-    rate = run.candidate.status().sample_rate
-    results = []
-    for text in gate.sentences(run.settings.gate_syntheses):
-        began = run.clock.now()
-        answer = run.candidate.speak(text, run.settings.gate_timeout_s)
-        took_s = run.clock.now() - began
-        result = gate.judge(text, answer.exit_code, answer.stdout, answer.error, took_s=took_s, sample_rate=rate)
-        results.append(result)
-        run.report.note(str(result))
-    faults = [f"“{result.text}”: {fault}" for result in results for fault in result.faults]
-    if faults:
-        raise GateRefusedError(
-            f"the candidate {run.release} spoke, and it did not pass:\n  " + "\n  ".join(faults),
-            remedy="listen to it with `python -m service.probe speak` in its image; live traffic was not touched",
-        )
-    return {"gate": [result.facts() for result in results]}
+    keep = run.settings.root / "out/cutovers" / run.id
+    judged = gate.run(run.candidate, run.old, run.settings, run.clock, run.report, keep)
+    return {"gate": judged.facts()}
 
 
 def discard(run: Run, error: BaseException | None = None) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
+import tempfile
 import time
 import wave
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,15 +21,22 @@ from build.decisions import colours as pure
 from build.decisions import history
 from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.drain import Load
+from build.decisions.gate import Spoken
 from build.decisions.history import Release
 from build.decisions.warmup import Look
 from build.drivers.colour import Status
-from build.drivers.engine import Answer
 from build.drivers.proxy import Hold, Server
 from build.errors import LineError
 from build.settings import Settings
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
+# What is said to colours that do not really speak: nothing of it is calibrated.
+GOLDEN = """
+voice: joe
+expect: {quality: null}
+texts:
+  - {name: short, say: Somebody says something.}
+"""
 SERVER = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
@@ -114,9 +124,9 @@ class ColourContainer:
     def load(self, sessions: int, queued: int) -> Load:
         return Load(sessions, queued, self.work)
 
-    def speak(self, text: str, timeout_s: float) -> Answer:  # noqa: ARG002 - as the driver's
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:  # noqa: ARG002 - as the driver's
         wav = speech(text)
-        return Answer(0, wav if self.sound else wav[:44] + bytes(len(wav) - 44), b"")
+        return Spoken(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
 
     def set_cpu_weight(self, weight: int) -> None:
         self.said.append(f"{self.name} weight {weight}")
@@ -136,7 +146,11 @@ class Target:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.records: list[dict[str, Any]] = []
-        self.settings = Settings(root=Path("/nowhere"), drain_timeout_s=10)
+        root = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, root)
+        (root / "golden").mkdir()
+        (root / "golden/joe.yaml").write_text(GOLDEN)
+        self.settings = Settings(root=root, drain_timeout_s=10)
         self.clock = Clock()
         self.proxy = Proxy(self.said)
         self.proxy.servers_now = {"blue-1": replace(SERVER, admin="ready", up=True), "green-1": SERVER}

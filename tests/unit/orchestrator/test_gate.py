@@ -1,14 +1,13 @@
 """The gate hears what is wrong with a recording."""
 
-import io
-import wave
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from build.decisions import gate
-from build.decisions.audio import Expectation, judge
+from build.decisions.audio import Expectation, judge, judge_samples
+from build.decisions.gate import Spoken
+from build.decisions.golden import FLOORS, Text
+from tests.support.mouths import wav
 
 RATE = 22050
 TEXT = "Seven clear voices read the morning news aloud."  # 47 characters
@@ -20,16 +19,6 @@ def speech(seconds: float = 3.0, rate: int = RATE) -> np.ndarray:
     syllables = (time % 0.33) < 0.25
     noise = np.random.default_rng(1).normal(size=len(time))
     return (0.15 * noise * syllables).clip(-0.9, 0.9)
-
-
-def wav(samples: np.ndarray, rate: int = RATE) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes((samples * 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
 
 
 def test_plausible_speech_passes() -> None:
@@ -65,13 +54,13 @@ def test_a_recording_whose_end_is_missing_does_not_decode() -> None:
     assert "no WAV" in judge(TEXT, b"<html>busy</html>", Expectation()).faults[0]
 
 
+def test_what_is_not_a_number_is_named() -> None:
+    samples = speech().astype(np.float32)
+    samples[100:200] = np.nan
+    assert "NaN" in judge_samples(TEXT, samples, RATE, Expectation()).faults[0]
+
+
 def test_a_refused_synthesis_is_a_fault_with_the_reason_given() -> None:
-    result = gate.judge(TEXT, 1, b"", "503 loading", took_s=0.1)
+    result = gate.judge(Text(name="a", say=TEXT), Spoken(b"", error="503 loading"), Expectation(), {}, FLOORS)
     assert result.faults == ("no audio: 503 loading",)
     assert "REFUSED" in str(result)
-
-
-def test_the_same_number_of_sentences_as_asked_for_and_no_two_neighbours_equal() -> None:
-    texts = gate.sentences(12)
-    assert len(texts) == 12
-    assert all(one != two for one, two in pairwise(texts))

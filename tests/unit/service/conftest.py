@@ -1,9 +1,8 @@
-"""Fixtures: the service around an engine of our own making, and the embedded voice."""
+"""Fixtures: the service around an engine of our own making."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.engines.base import Engine
-from service.engines.piper import PiperEngine
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, Say, client_of
 
@@ -50,14 +47,6 @@ async def service(settings: Settings, engine: FakeEngine) -> AsyncIterator[Servi
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(service) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def piper() -> Engine:
-    """The embedded voice, loaded once."""
-    engine = PiperEngine(len(os.sched_getaffinity(0)))
-    engine.load(lambda _step: None)
-    return engine
 
 
 @pytest.fixture

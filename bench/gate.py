@@ -1,0 +1,62 @@
+"""The gate itself: how often it turns a good engine away, and what it catches. The real engine, in this process."""
+
+from __future__ import annotations
+
+import os
+from statistics import median
+
+from rich.table import Table
+
+from build.console import out
+from build.errors import GateRefusedError
+from build.procedures import gate
+from build.procedures.target import Clock
+from build.settings import Settings
+from service.engines.piper import PiperEngine
+from tests.support.mouths import FAULTS, Mouth
+from tests.support.stack import REPOSITORY, Stack
+
+FEWER = 25  # a fault is tried once for so many runs of the good engine
+
+
+class Quiet:
+    """A report that nobody reads."""
+
+    def step(self, text: str) -> None:
+        """Said to nobody."""
+
+    note = step
+
+
+def measure(_stack: Stack, runs: int) -> None:
+    """Prints false alarms over `runs` gates of the good engine beside itself, and catches for every fault."""
+    engine = PiperEngine(len(os.sched_getaffinity(0)))
+    engine.load(lambda _: None)
+    table = Table("release", "gates", "refused", "named by its fault", "median time", box=None, pad_edge=False)
+    alarms = _gates(Mouth(engine), Mouth(engine), runs)
+    table.add_row("the good engine", *_cells(alarms, ""))
+    for line in (refusal for refusal, _ in alarms if refusal):
+        out.print(f"false alarm: {line}", markup=False)
+    for name, (mouth, word) in FAULTS.items():
+        table.add_row(name, *_cells(_gates(mouth(engine), Mouth(engine), max(1, runs // FEWER)), word))
+    out.print(table)
+
+
+def _gates(candidate: Mouth, live: Mouth, runs: int) -> list[tuple[str, float]]:
+    """Why each gate refused the candidate ("" where it passed), and the seconds it took."""
+    settings, clock, done = Settings(root=REPOSITORY), Clock(), []
+    for _ in range(runs):
+        began, refusal = clock.now(), ""
+        try:
+            gate.run(candidate, live, settings, clock, Quiet(), None)
+        except GateRefusedError as error:
+            refusal = error.message
+        done.append((refusal, clock.now() - began))
+    return done
+
+
+def _cells(done: list[tuple[str, float]], word: str) -> list[str]:
+    refusals = [refusal for refusal, _ in done if refusal]
+    named = sum(word in refusal for refusal in refusals) if word else 0
+    times = median(seconds for _, seconds in done)
+    return [str(len(done)), str(len(refusals)), f"{named} ({word})" if word else "-", f"{times:.1f} s"]

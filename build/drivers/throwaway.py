@@ -1,0 +1,58 @@
+"""A release's service in a container of its own, beside the stack and out of its reach, removed at the end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from docker.types import DeviceRequest
+
+from build.decisions.names import FLAVOUR_LABEL
+from build.drivers.colour import ServiceContainer
+from build.drivers.engine import Engine, explained
+
+LABEL = "ai.glm-tts.throwaway"
+# One that outlived this was left by a run that was killed.
+LIFE_S = 3600
+
+
+@contextmanager
+def service(engine: Engine, project: str, image: str) -> Iterator[ServiceContainer]:
+    """The service of an image, starting; as hardened as the stack's, without a network: it is spoken to by exec."""
+    sweep(engine, project)
+    name = f"{project}-throwaway-{secrets.token_hex(4)}"
+    found = engine.image(image)
+    cuda = found is not None and found.labels.get(FLAVOUR_LABEL) == "cuda"
+    gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if cuda and "nvidia" in str(engine.info()) else None
+    with explained():
+        container = engine.client.containers.create(
+            image,
+            name=name,
+            labels={LABEL: project},
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            tmpfs={
+                "/tmp": "size=256m,mode=1777",  # noqa: S108 - the container's own
+                "/run/service": "size=1m,mode=0700,uid=10001,gid=10001",
+            },
+            pids_limit=512,
+            device_requests=gpus,
+        )
+    try:
+        with explained():
+            container.start()
+        yield ServiceContainer(engine, name)
+    finally:
+        engine.remove(container)
+
+
+def sweep(engine: Engine, project: str) -> None:
+    """Removes what a killed run of this project left, by the engine's own clock."""
+    with explained():
+        left = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
+    for container in left:
+        if engine.age_s(container) > LIFE_S:
+            engine.remove(container)

@@ -1,0 +1,52 @@
+"""`python -m build.golden`: what a release says to prove itself, and how far its voice may stray."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated
+
+import typer
+
+from build import console
+from build.console import Reporter, err, out
+from build.errors import PreflightError
+from build.procedures import golden, trial
+from build.procedures.resolve import resolve
+from build.procedures.target import Target
+
+SHOWN = 110
+app = console.app("The golden set that every candidate must speak.")
+
+
+@app.callback()
+def main() -> None:
+    """The golden set that every candidate must speak."""
+
+
+@app.command()
+def calibrate(
+    ref: Annotated[
+        str | None, typer.Argument(help="a release to calibrate on, on its own; the live one when left out")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=3, max=100, help="recordings of each text")] = 10,
+) -> None:
+    """Measure how far the voice strays from itself, write the bounds, and show what changed, for review."""
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    if ref:
+        wanted = resolve(settings, target.engine, report, ref)
+        with trial.running(target, report, wanted) as container:
+            before, after = golden.calibrate(settings, wanted.sha, container, runs, report)
+    else:
+        live = trial.live_service(target)
+        release = live.release() if live else None
+        if live is None or release is None:
+            raise PreflightError("no release is live", remedy="name one: `build.golden calibrate REF`, or `make up`")
+        before, after = golden.calibrate(settings, release.sha, live, runs, report)
+    for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1):
+        out.print(line if len(line) <= SHOWN else f"{line[:SHOWN]}...", markup=False)
+    err.print(f"written to {golden.paths(settings)[1]}; nothing else was changed. Review it and commit it.")
+
+
+if __name__ == "__main__":
+    console.main(app)

@@ -1,0 +1,38 @@
+"""Run inside a release's container (`python -c`): one text spoken by its own service, as JSON on stdout.
+
+What is asked and timed here is the orchestrator's own doing: a release cannot answer for itself. Over HTTP as a
+client's request, sent as it is spoken, so that the time to the first sound is known.
+"""
+
+import base64
+import http.client
+import json
+import os
+import sys
+import time
+
+
+def main(text: str, voice: str, timeout_s: float) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("TTS_PORT", "7860")), timeout=timeout_s)
+    body = {"input": text, "voice": voice, "response_format": "wav", "stream_format": "audio"}
+    connection.connect()
+    began = time.monotonic()
+    said = {"wav": "", "first_s": 0.0, "took_s": 0.0, "error": ""}
+    try:
+        connection.request("POST", "/v1/audio/speech", json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        content = response.read(1)
+        said["first_s"] = time.monotonic() - began
+        content += response.read()
+    except (OSError, http.client.HTTPException) as error:
+        said["error"] = f"{type(error).__name__} {error}"
+    else:
+        said["took_s"] = time.monotonic() - began
+        if response.status == http.client.OK:
+            said["wav"] = base64.b64encode(content).decode()
+        else:
+            said["error"] = f"HTTP {response.status}: {content[:200].decode(errors='replace')}"
+    print(json.dumps(said))  # noqa: T201 - the answer
+
+
+main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

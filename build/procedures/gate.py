@@ -1,0 +1,169 @@
+"""The gate: a candidate speaks the golden set, beside the live release where there is one, and is judged by it."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from build.decisions import audio, speech
+from build.decisions import gate as rules
+from build.decisions.gate import AGAIN, Judgement, Result, Spoken
+from build.decisions.golden import Text
+from build.decisions.speech import Features
+from build.drivers import listener
+from build.drivers.colour import Status
+from build.errors import GateRefusedError, LineError
+from build.procedures import golden
+from build.procedures.report import Report
+from build.settings import Settings
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+
+
+class Speaker(Protocol):
+    """A release that can be spoken to: a colour's container, or one of its own (build.drivers.colour)."""
+
+    def status(self) -> Status:
+        """What the service says of itself."""
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+        """One synthesis."""
+
+
+def run(
+    candidate: Speaker,
+    live: Speaker | None,
+    settings: Settings,
+    clock: Clock,
+    report: Report,
+    keep: Path | None,
+) -> Judgement:
+    """Judges a candidate that is ready. What was spoken, by the live release too, is left in the folder `keep`.
+
+    Raises:
+        GateRefusedError: it did not pass; the table of all measures and bounds is in the error's detail.
+        GoldenError: the golden set cannot be used.
+    """
+    began = clock.now()
+    trial = Trial(candidate, live, settings, report, keep)
+    texts = trial.golden.texts.first(settings.gate_syntheses)
+    report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
+    results = [trial.speak(text) for text in texts]
+    repeated = [trial.speak(text) for text in texts if text.name == rules.again(results) for _ in range(AGAIN)]
+    faults = rules.settled(results, repeated) or trial.flaws()
+    if not faults and trial.slowness(results):
+        report.note("slow; measured once more")
+        results += [trial.speak(text) for text in texts]
+        faults = trial.slowness(results)
+    report.note(f"judged in {clock.now() - began:.1f} s")
+    if faults:
+        raise GateRefusedError(
+            "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults),
+            detail=rules.plain(rules.table(results + repeated, trial.golden.bounds, trial.golden.texts.expect)),
+            remedy=(f"listen to it in {keep}; " if keep else "") + "live traffic was not touched. If it is meant to "
+            "sound like this: `python -m build.golden calibrate REF`, review, commit, and switch again",
+        )
+    return trial.passed(results + repeated)
+
+
+class Trial:
+    """One candidate before the gate, with what is known of how it ought to sound."""
+
+    def __init__(
+        self,
+        candidate: Speaker,
+        live: Speaker | None,
+        settings: Settings,
+        report: Report,
+        keep: Path | None,
+    ) -> None:
+        self.golden = golden.load(settings)
+        self._candidate, self._live, self._report, self._keep = candidate, live, report, keep
+        self._patience_s = settings.gate_timeout_s
+        self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
+        self._lives: list[Result] = []
+        self._sounds: list[npt.NDArray[np.float32]] = []
+        self._rate = self._count = 0
+        self._quality: float | None = None
+        if not live and not self.golden.stored:
+            report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
+
+    def speak(self, text: Text) -> Result:
+        """The text by the live release, then by the candidate, so that both meet the same machine; judged."""
+        self._count += 1
+        references = {"golden": self.golden.stored[text.name]} if text.name in self.golden.stored else {}
+        if (of_live := self._by_live(text, references)) is not None:
+            references = {**references, "live": of_live}
+        spoken = self._candidate.speak(text.say, self.golden.texts.voice, self._patience_s)
+        self._store(text, "candidate", spoken)
+        result = rules.judge(text, spoken, self._expected, references, self.golden.bounds)
+        self._report.note(str(result))
+        if not result.faults:
+            sound, self._rate = audio.decode(spoken.wav)
+            self._sounds.append(sound)
+        return result
+
+    def flaws(self) -> list[str]:
+        """What a listener would mind in all of it, which no comparison shows."""
+        # What was calibrated holds for all texts in a row; fewer of them spread more.
+        whole = len(self._sounds) >= len(self.golden.texts.texts)
+        least = self.golden.quality if whole else self.golden.texts.expect.quality
+        if least is None:
+            return []
+        self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
+        return [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
+
+    def passed(self, results: Iterable[Result]) -> Judgement:
+        """The judgement on a candidate that has no faults."""
+        sounding = [result for result in results if not result.faults]
+        live = min((result.realtime for result in self._lives), default=None)
+        return Judgement(tuple(sounding), self._quality, min(result.realtime for result in sounding), live)
+
+    def slowness(self, results: Iterable[Result]) -> list[str]:
+        """What of these results, and of the live release's so far, is too slow."""
+        return rules.slowness(list(results), self._lives, self.golden.texts.expect)
+
+    def _by_live(self, text: Text, stored: dict[str, Features]) -> Features | None:
+        """The live release's own recording as a reference, if it passes itself; a live release may be broken."""
+        if self._live is None:
+            return None
+        try:
+            spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
+        except LineError as error:
+            spoken = Spoken(b"", error=error.message)
+        result = rules.judge(text, spoken, self.golden.texts.expect.of(None), stored, self.golden.bounds)
+        if result.faults and not result.near:
+            self._report.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
+            return None
+        self._lives.append(result)
+        self._store(text, "live", spoken)
+        return speech.features(*audio.decode(spoken.wav))
+
+    def _store(self, text: Text, whose: str, spoken: Spoken) -> None:
+        if self._keep and spoken.wav:
+            self._keep.mkdir(parents=True, exist_ok=True)
+            (self._keep / f"{self._count:02}-{text.name}-{whose}.wav").write_bytes(playable(spoken.wav))
+
+
+def playable(wav: bytes) -> bytes:
+    """A streamed WAV with a header that knows its length, which players want; what is no WAV stays as it is."""
+    try:
+        samples, rate = audio.decode(wav)
+    except ValueError:
+        return wav
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(np.rint(samples * 32768).astype("<i2").tobytes())
+    return buffer.getvalue()

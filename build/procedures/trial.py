@@ -1,0 +1,58 @@
+"""A release tried alone: in a throw-away container, by the gate or for a calibration; the stack is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from build.decisions.gate import Judgement
+from build.decisions.history import Release
+from build.drivers import throwaway
+from build.drivers.colour import ColourContainer, ServiceContainer
+from build.errors import LineError
+from build.procedures import gate
+from build.procedures.report import Report
+from build.procedures.target import Target
+from build.procedures.warming import await_ready
+
+# As much as a candidate gets in a cutover: what live traffic leaves, until it can speak.
+STARTING_WEIGHT, SERVING_WEIGHT = 64, 1024
+
+
+def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Path]:
+    """The gate alone: its judgement, and the folder with what was spoken.
+
+    Raises:
+        GateRefusedError: the release did not pass.
+    """
+    keep = target.settings.root / "out/gates" / release.sha
+    live = live_service(target)
+    with running(target, report, release) as candidate:
+        return gate.run(candidate, live, target.settings, target.clock, report, keep), keep
+
+
+def live_service(target: Target) -> ColourContainer | None:
+    """The live colour's container, if there is one that runs."""
+    live = target.live_or_none(target.survey())
+    return target.colours[live] if live and target.running(live.service) else None
+
+
+@contextmanager
+def running(target: Target, report: Report, release: Release) -> Iterator[ServiceContainer]:
+    """The release in a container of its own, ready to speak.
+
+    Raises:
+        CandidateExitedError: it stopped by itself.
+        CandidateStalledError: it did not get ready.
+    """
+    report.step(f"starting {release} on its own")
+    with throwaway.service(target.engine, target.settings.project, release.image) as container:
+        container.set_cpu_weight(STARTING_WEIGHT)
+        try:
+            await_ready(container, release, target.settings, target.clock, report)
+        except LineError as error:
+            error.detail = container.remove()
+            raise
+        container.set_cpu_weight(SERVING_WEIGHT)
+        yield container

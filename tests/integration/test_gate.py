@@ -1,0 +1,63 @@
+"""The gate alone on a stack: a release in a container of its own, beside the live one; nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from build.errors import GateRefusedError
+from tests.support.releases import SILENCE, derived
+from tests.support.stack import Stack, fresh_stack
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with a release live."""
+    with fresh_stack(tmp_path_factory.mktemp("gate")) as stack:
+        stack.release("live")
+        stack.run("build.cutover", "switch")
+        yield stack
+
+
+def left_over(stack: Stack) -> list[str]:
+    return [str(each.name) for each in stack.docker.containers.list(all=True) if f"{stack.project}-throw" in each.name]
+
+
+def test_a_good_release_passes_beside_the_live_one(stack: Stack) -> None:
+    sha, before = stack.release("to be gated"), stack.containers()
+    done = stack.run("build.cutover", "gate", sha, "--json")
+    found = json.loads(done.stdout)
+    assert found["release"] == sha
+    judged = found["gate"]
+    assert len(judged["results"]) >= 6
+    assert all(result["faults"] == [] and result["deviations"] for result in judged["results"])
+    assert judged["live_realtime"] > 0
+    assert "live release does not pass" not in done.stderr
+    kept = sorted((stack.root / "out/gates" / sha).glob("*.wav"))
+    assert {path.stem.rsplit("-", 1)[1] for path in kept} == {"candidate", "live"}
+    with wave.open(str(kept[0])) as reader:
+        assert reader.getnframes() == reader.getframerate() * reader.getnframes() / reader.getframerate() > 10_000
+    assert stack.containers() == before
+    assert left_over(stack) == []
+
+
+def test_a_silent_release_is_refused_with_the_table_and_leaves_nothing(stack: Stack) -> None:
+    reference, before = derived(stack, "mute", SILENCE), stack.containers()
+    done = stack.run("build.cutover", "gate", reference, check=False)
+    stack.docker.images.remove(reference, force=True)
+    assert done.returncode == GateRefusedError.exit_code, done.stderr
+    assert "silent" in done.stderr
+    assert "| bounds" in done.stderr
+    assert stack.containers() == before
+    assert left_over(stack) == []
+
+
+def test_the_live_release_can_be_calibrated_on_and_then_passes(stack: Stack) -> None:
+    done = stack.run("build.golden", "calibrate", "--runs", "3")
+    assert "+  words:" in done.stdout
+    calibrated = Path(stack.root / "golden/calibrated/joe.yaml").read_text()
+    assert f"release: {stack.releases[0]}" in calibrated

@@ -1,0 +1,18 @@
+"""What the unit tests of the service and of the gate share: the embedded voice."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from service.engines.base import Engine
+from service.engines.piper import PiperEngine
+
+
+@pytest.fixture(scope="session")
+def piper() -> Engine:
+    """The embedded voice, loaded once."""
+    engine = PiperEngine(len(os.sched_getaffinity(0)))
+    engine.load(lambda _step: None)
+    return engine
