@@ -18,12 +18,14 @@ import pytest
 from docker.models.images import Image
 
 from build.decisions.identity import Commit
-from build.decisions.names import STANDIN_LABEL
+from build.decisions.names import RELEASE_LABEL, STANDIN_LABEL
 from build.drivers.engine import Engine
 from build.drivers.patience import Patience
 from build.drivers.registry import Registry
-from build.errors import RegistryError, StandinRefusedError
+from build.errors import DiskFullError, RegistryError, StandinRefusedError
 from build.procedures.publish import Publisher
+from build.procedures.resolve import resolve
+from build.settings import Settings
 from tests.support.faults import Faults, faults
 from tests.support.registry import Running, docker_config, running_registry
 from tests.support.stack import REPOSITORY, wait_for
@@ -264,3 +266,40 @@ def test_a_full_registry_is_said_and_leaves_no_tag(engine: Engine, make: Make, r
             publisher(engine, seen.address).publish(image, f"{repository}:key")
         assert sum(method == "HEAD" and "/manifests/" in path for method, path in seen.seen) == 1, "not begun again"
         assert small.tags(repository) == []
+
+
+def published_release(engine: Engine, address: str, make: Make, repository: str) -> str:
+    """A release in the registry, as `repo@digest`."""
+    image = make(b"a release", labels=f"{RELEASE_LABEL}={'f' * 40}")
+    return publisher(engine, address).publish(image, f"{repository}:key")[0]
+
+
+def test_a_release_that_the_disk_has_no_room_for_is_not_pulled(
+    engine: Engine, running: Running, make: Make, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = published_release(engine, running.address, make, repository)
+    forget(engine, repository)
+    settings = Settings(root=REPOSITORY)
+    monkeypatch.setattr("build.drivers.host.free_bytes", lambda _path: 100)
+    with pytest.raises(DiskFullError):
+        resolve(settings, engine, Heard(), reference)
+    assert engine.image(reference) is None
+    monkeypatch.undo()
+    assert resolve(settings, engine, Heard(), reference).image == reference
+
+
+def test_a_release_that_cannot_be_pulled_again_is_said_and_still_usable(
+    engine: Engine, make: Make, repository: str
+) -> None:
+    settings = Settings(root=REPOSITORY)
+    with running_registry(deletes=True) as registry:
+        reference = published_release(engine, registry.address, make, repository)
+        heard = Heard()
+        assert resolve(settings, engine, heard, reference).image == reference
+        assert not heard.lines
+        Registry(registry.address).delete_manifest(repository, reference.partition("@")[2])
+        assert resolve(settings, engine, heard, reference).image == reference
+        assert "no longer has" in heard
+    away = Heard()
+    assert resolve(settings, engine, away, reference).image == reference
+    assert "does not answer" in away
