@@ -49,6 +49,7 @@ class Settings(BaseModel):
     gate_golden: str = Field("joe", pattern=r"^[a-z0-9_-]{1,40}$", description="golden set: golden/NAME.yaml")
     gate_syntheses: int = Field(6, ge=1, le=50, description="how many of its texts a candidate must speak")
     gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
+    standby: bool = Field(True, description="the old colour stays loaded, for a way back within seconds")
     keep_releases: int = Field(5, ge=0, le=1000, description="verified releases that the janitor keeps, by time")
     min_free_gb: float = Field(20, ge=0, description="free disk (GB) below which the janitor removes anything")
     build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor leaves")

@@ -6,7 +6,7 @@ names, journals it, and asks again; a resumed cutover asks with the state that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -38,6 +38,7 @@ class Remedy(StrEnum):
     STOP = "stop"  # nothing exists yet: just say why
     DISCARD = "discard"  # traffic was never touched: show the candidate's logs and remove it
     RETURN = "return"  # traffic may have moved: give it back to the old colour, then discard
+    STAY = "stay"  # a way back is never undone: traffic stays where it is, and somebody must look
     KEEP = "keep"  # the candidate is good and serves: only clearing up is left
 
 
@@ -45,6 +46,7 @@ class Strategy(StrEnum):
     """How two releases share the machine."""
 
     OVERLAP = "overlap"  # both are loaded while traffic moves
+    WARM = "warm"  # back to a release that still stands by, loaded
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,28 @@ TABLES: dict[Strategy, Table] = {
         Step("switch", State.SWITCHED, Remedy.RETURN),
         Step("retire", State.RETIRED, Remedy.KEEP),
     ),
+    Strategy.WARM: (
+        Step("confirm", State.ADMITTED, Remedy.STOP),
+        Step("switch", State.SWITCHED, Remedy.STAY),
+        Step("retire", State.RETIRED, Remedy.KEEP),
+    ),
 }
+
+
+def table(strategy: Strategy, *, back: bool) -> Table:
+    """The steps of a strategy; on the way `back` to an earlier release, moved traffic is never given back."""
+    steps = TABLES[strategy]
+    if not back:
+        return steps
+    return tuple(replace(each, on_failure=Remedy.STAY) if each.on_failure is Remedy.RETURN else each for each in steps)
+
 
 # Where a failed cutover ends, by what had to be done about it.
 ENDS = {
     Remedy.STOP: State.FAILED,
     Remedy.DISCARD: State.FAILED,
     Remedy.RETURN: State.ROLLED_BACK,
+    Remedy.STAY: State.HELD,
     Remedy.KEEP: State.SWITCHED,
 }
 

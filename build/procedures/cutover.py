@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from build.decisions.colours import Colour
 from build.decisions.history import Cutover, Event, Release, in_progress
-from build.decisions.machine import SERVING, Remedy, State, step_named
+from build.decisions.machine import SERVING, Remedy, State, Strategy, step_named
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
 from build.procedures.report import Report
-from build.procedures.steps.run import Run
+from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
 from build.procedures.walk import undo, walk
 
@@ -35,7 +35,10 @@ def run(target: Target, report: Report, kind: str, choose: Choice, *, wait_s: fl
             report.note(f"{wanted} is live already; nothing to do")
             return wanted
         idle = live.other if live else Colour.BLUE
-        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle=idle, live=live)
+        strategy = Strategy.WARM if kind == ROLLBACK and _stands_by(target, idle, wanted) else Strategy.OVERLAP
+        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, strategy)
+        if kind == ROLLBACK:
+            report.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
         walk(cutover, State.PULLED, check)
         return wanted
@@ -92,6 +95,25 @@ def _under_way(target: Target) -> Cutover:
     if left is None:
         raise NothingToResumeError("no cutover is under way", remedy="see `python -m build.cutover history`")
     return left
+
+
+def _stands_by(target: Target, idle: Colour, wanted: Release) -> bool:
+    container = target.colours[idle]
+    return container.running and container.release() == wanted and container.status().phase == "ready"
+
+
+def _expected(cutover: Run) -> str:
+    """How long the way back will take, said first."""
+    if cutover.strategy is Strategy.WARM:
+        return f"it stands by in {cutover.idle}, so that traffic moves within seconds"
+    known = [
+        each.facts["warm_s"]
+        for each in cutover.target.history()
+        if each.release == cutover.release and "warm_s" in each.facts
+    ]
+    return (
+        f"it must be started first, which took {known[-1]:.0f} s the last time" if known else "it must be started first"
+    )
 
 
 def _settle(target: Target, report: Report, check: Check) -> None:

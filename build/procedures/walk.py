@@ -16,6 +16,7 @@ STEPS: dict[str, Act] = {
     "warm": candidate.warm,
     "verify": candidate.verify,
     "admit": traffic.admit,
+    "confirm": traffic.confirm,
     "switch": traffic.switch,
     "retire": traffic.retire,
 }
@@ -49,7 +50,9 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
         acts.append(lambda: traffic.give_back(run))
     if remedy in {Remedy.RETURN, Remedy.DISCARD}:
         acts.append(lambda: candidate.discard(run, error))
-    if remedy is not Remedy.KEEP:
+    if remedy is Remedy.STAY:
+        run.report.note("a way back is never undone: look at `python -m build.cutover status`, and act")
+    if remedy not in {Remedy.KEEP, Remedy.STAY}:
         acts.append(lambda: run.target.refresh_env(run.live))
     said = str(error) or type(error).__name__
     acts += [

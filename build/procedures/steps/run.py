@@ -10,7 +10,7 @@ from build.decisions import drain
 from build.decisions.colours import Colour, Stack
 from build.decisions.drain import Drained
 from build.decisions.history import Cutover, Event, Release
-from build.decisions.machine import TABLES, Strategy, Table
+from build.decisions.machine import Strategy, Table, table
 from build.drivers.colour import ColourContainer
 from build.errors import ProxyError
 from build.procedures.report import Report
@@ -19,6 +19,8 @@ from build.settings import Settings
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150
+
+ROLLBACK = "rollback"  # the kind of a cutover that goes back
 
 # What a step leaves in the journal beside that it was done.
 Facts = dict[str, Any]
@@ -54,7 +56,7 @@ class Run:
 
     @property
     def table(self) -> Table:
-        return TABLES[self.strategy]
+        return table(self.strategy, back=self.kind == ROLLBACK)
 
     @property
     def settings(self) -> Settings:
@@ -80,12 +82,11 @@ class Run:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
     def until_seen_healthy(self, colour: Colour) -> None:
-        """Waits for a health check by the proxy itself: it reaches a colour by another way than the gate does.
+        """Waits for a health check by the proxy that was demanded: it goes another way than the gate does.
 
         Raises:
             ProxyError: none has passed within PROXY_NOTICES_S.
         """
-        self.target.proxy.demand_check(colour.server)
         began = self.clock.now()
         for now in self.clock.polls(0.05):
             seen = self.target.proxy.servers()[colour.server]

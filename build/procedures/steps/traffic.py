@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from build.errors import DrainError
-from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
+from build.procedures import gate
+from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 
 def admit(run: Run) -> None:
     """The proxy sees the candidate healthy; no request goes there yet."""
+    run.target.proxy.demand_check(run.idle.server)
     run.until_seen_healthy(run.idle)
+
+
+def confirm(run: Run) -> Facts:
+    """A release that stands by says one text of the golden set, while the proxy looks at it; else it stays out."""
+    proxy, once = run.target.proxy, run.settings.model_copy(update={"gate_syntheses": 1})
+    proxy.demand_check(run.idle.server)
+    try:
+        judged = gate.run(run.candidate, None, once, run.clock, run.report, None)
+        run.until_seen_healthy(run.idle)
+    except BaseException:
+        proxy.set_admin(run.idle.server, "maint")
+        raise
+    return {"gate": judged.facts()}
 
 
 def switch(run: Run) -> Facts:
@@ -20,7 +35,7 @@ def switch(run: Run) -> Facts:
 
 
 def retire(run: Run) -> Facts:
-    """The old colour finishes what it had begun, and stops; its container stays for a quick way back."""
+    """The old colour finishes what it had begun, and stands by or stops; its container stays for a quick way back."""
     run.target.refresh_env(run.idle)
     if not (run.live and run.old):
         return {}
@@ -37,14 +52,18 @@ def retire(run: Run) -> Facts:
             remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_timeout_s",
         )
     run.target.proxy.shutdown_sessions(run.live.server)
-    run.old.stop(STOP_GRACE_S)
-    return {"drain_s": round(run.clock.now() - began, 2)}
+    # What was gone back from is in doubt, and stands by for nobody.
+    standby = run.settings.standby and run.kind != ROLLBACK
+    if not standby:
+        run.old.stop(STOP_GRACE_S)
+    return {"drain_s": round(run.clock.now() - began, 2), "standby": standby}
 
 
 def give_back(run: Run) -> None:
     """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
     if run.live:
         if run.target.proxy.servers()[run.live.server].admin != "ready":
+            run.target.proxy.demand_check(run.live.server)
             run.until_seen_healthy(run.live)
         run.target.proxy.set_admins((run.live.server, "ready"), (run.idle.server, "drain"))
         run.until_empty(run.idle, run.settings.drain_timeout_s)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from build.decisions.machine import ENDS, FINAL, TABLES, Remedy, State, Strategy, next_step
+from build.decisions.machine import ENDS, FINAL, TABLES, Remedy, State, Strategy, next_step, table
 
 TABLE = pytest.mark.parametrize("strategy", Strategy)
 
@@ -24,11 +24,20 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
     for step in TABLES[strategy]:
         if step.name == "switch":
             moved = True
-            assert step.on_failure is Remedy.RETURN
+            assert step.on_failure is (Remedy.STAY if strategy is Strategy.WARM else Remedy.RETURN)
         elif moved:
             assert step.on_failure is Remedy.KEEP
         else:
             assert step.on_failure in {Remedy.STOP, Remedy.DISCARD}
+
+
+@TABLE
+def test_a_way_back_is_never_undone(strategy: Strategy) -> None:
+    steps = table(strategy, back=True)
+    assert [each.name for each in steps] == [each.name for each in TABLES[strategy]]
+    assert Remedy.RETURN not in {each.on_failure for each in steps}
+    assert {each.name for each in steps if each.on_failure is Remedy.STAY} == {"switch"}
+    assert table(strategy, back=False) is TABLES[strategy]
 
 
 def test_every_failure_has_an_end_and_final_states_have_no_next_step() -> None:

@@ -44,10 +44,81 @@ def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_col
     assert moves(target) == [
         "green-1 maint", "green stopped", "green removed", "app-green up",
         "green-1 check", "green-1 ready", "blue-1 drain",
-        "blue-1 maint", "blue-1 shutdown", "blue stopped",
+        "blue-1 maint", "blue-1 shutdown",
     ]  # fmt: skip
     assert target.ended == "retired"
     assert target.env[-1] == (GREEN, {})
+    assert target.history()[-1].facts["standby"] is True
+
+
+def test_without_standby_the_old_colour_is_stopped() -> None:
+    target = Target()
+    target.settings = target.settings.model_copy(update={"standby": False})
+    switch(target)
+    assert moves(target)[-1] == "blue stopped"
+    assert target.history()[-1].facts["standby"] is False
+
+
+def back(target: Target, report: Report | None = None) -> Release:
+    return cutover.run(cast(Any, target), report or Report(), "rollback", lambda _history, _live: OLD)
+
+
+def test_a_way_back_to_what_stands_by_speaks_once_and_moves() -> None:
+    target, report = Target(), Report()
+    switch(target)
+    target.said.clear()
+    assert back(target, report) == OLD
+    assert moves(target) == [
+        "blue-1 check", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
+    ]  # fmt: skip
+    assert any("stands by in blue" in line for line in report.lines)
+    assert target.ended == "retired"
+
+
+def test_what_stands_by_and_is_silent_gets_no_traffic() -> None:
+    target = Target()
+    switch(target)
+    target.colours[Colour.BLUE].sound = False
+    target.said.clear()
+    with pytest.raises(GateRefusedError):
+        back(target)
+    assert moves(target) == ["blue-1 check", "blue-1 maint"]
+    assert target.ended == "failed"
+    assert target.live(target.survey()) is GREEN
+
+
+def test_a_way_back_to_what_has_stopped_goes_through_all_of_it_and_says_so_first() -> None:
+    target, report = Target(), Report()
+    switch(target)
+    blue = target.colours[Colour.BLUE]
+    blue.phase = ""  # it does not answer
+
+    def up(_service: str) -> None:
+        blue.holds, blue.phase = OLD, "ready"
+
+    target.compose.up = up
+    target.said.clear()
+    assert back(target, report) == OLD
+    assert "blue removed" in moves(target)
+    assert any("must be started first" in line for line in report.lines)
+
+
+def test_a_way_back_is_never_rolled_back_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target()
+    switch(target)
+    change = target.proxy.set_admins
+
+    def refuses(*changes: tuple[str, Any]) -> None:
+        if ("blue-1", "ready") in changes:
+            raise ProxyError("the socket is gone")
+        change(*changes)
+
+    monkeypatch.setattr(target.proxy, "set_admins", refuses)
+    target.said.clear()
+    with pytest.raises(ProxyError):
+        back(target)
+    assert moves(target) == ["blue-1 check"]
+    assert target.ended == "held"
 
 
 def test_what_is_live_already_is_left_alone() -> None:
@@ -192,7 +263,7 @@ def test_a_switch_killed_between_its_two_commands_is_finished_by_the_next_one() 
     target.proxy.set_admin("green-1", "ready")
     target.said.clear()
     assert switch(target) == NEW
-    assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown", "blue stopped"]
+    assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown"]
     assert [each.state for each in target.history()] == ["retired"]
 
 
@@ -209,7 +280,7 @@ def test_resume_goes_on_from_the_state_that_the_journal_holds() -> None:
     cut_off(target, *WARMING)
     assert cutover.resume(cast(Any, target), Report()) == NEW
     assert moves(target) == [
-        "green-1 check", "green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown", "blue stopped",
+        "green-1 check", "green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown",
     ]  # fmt: skip
     assert [each.state for each in target.history()] == ["retired"]
 
