@@ -1,7 +1,7 @@
 """One commit on two clean builders: are the images made of the same files?
 
 Every entry of every layer is compared: path, kind, mode, owner, size, link and content. Times apart: BuildKit's docker
-driver keeps those of the build. No difference is known; what depends on the day (/etc/shadow did) needs two days to show.
+driver keeps those of the build. No difference is known; what depends on the day, as /etc/shadow did, needs two to show.
 """
 
 from __future__ import annotations

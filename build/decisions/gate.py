@@ -11,6 +11,7 @@ from build.decisions import audio, speech
 from build.decisions.audio import Expectation, Measures
 from build.decisions.golden import Expect, Text
 from build.decisions.speech import Deviations, Features
+from build.decisions.spoken import Spoken
 
 # A synthesis that strays this much too far at most may be the voice's own chance; anything else never is.
 NEAR = 1.25
@@ -32,19 +33,6 @@ WORDS = {
     "noise": "noise: flatness beyond the reference's",
 }
 COLUMNS = ("text", "heard", "took", "first", "dBFS", "peak", "clipped", "silence", *speech.NAMES, "against", "verdict")
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """What a release answered to one text; times in seconds, from the request on, as seen inside its container.
-
-    `error` says why there is no audio; then `wav` is empty.
-    """
-
-    wav: bytes
-    first_s: float = 0.0
-    took_s: float = 0.0
-    error: str = ""
 
 
 @dataclass(frozen=True)

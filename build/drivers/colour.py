@@ -13,9 +13,9 @@ from docker.models.containers import Container
 
 from build.decisions.colours import Colour
 from build.decisions.drain import Load
-from build.decisions.gate import Spoken
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL
+from build.decisions.spoken import Spoken
 from build.decisions.warmup import Look
 from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError

@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from build.decisions import audio, speech
 from build.decisions import gate as rules
-from build.decisions.gate import AGAIN, Judgement, Result, Spoken
+from build.decisions.gate import AGAIN, Judgement, Result
 from build.decisions.golden import Text
 from build.decisions.speech import Features
+from build.decisions.spoken import Spoken
 from build.drivers import listener
 from build.drivers.colour import Status
 from build.errors import GateRefusedError, LineError

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions.gate import Spoken
+from build.decisions.spoken import Spoken
 from build.drivers.colour import Status
 from service.engines.base import Audio, Piece, Utterance
 

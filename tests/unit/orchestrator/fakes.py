@@ -21,8 +21,8 @@ from build.decisions import colours as pure
 from build.decisions import history
 from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.drain import Load
-from build.decisions.gate import Spoken
 from build.decisions.history import Release
+from build.decisions.spoken import Spoken
 from build.decisions.warmup import Look
 from build.drivers.colour import Status
 from build.drivers.proxy import Hold, Server

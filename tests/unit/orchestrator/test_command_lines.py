@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -127,3 +129,10 @@ def test_the_environment_wins_over_env_file_and_that_over_pyproject(run: Run, tm
     shown = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
     for expected in ("1003", "stored", "7.0"):
         assert expected in shown
+
+
+def test_a_build_without_news_is_spared_the_libraries_that_others_need() -> None:
+    heavy = ("numpy", "python_on_whales", "cyclonedx", "onnxruntime", "paramiko")
+    ask = f"import sys, build.images; print([name for name in {heavy} if sys.modules.get(name)])"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -5,8 +5,8 @@ import pytest
 
 from build.decisions import gate
 from build.decisions.audio import Expectation, judge, judge_samples
-from build.decisions.gate import Spoken
 from build.decisions.golden import FLOORS, Text
+from build.decisions.spoken import Spoken
 from tests.support.mouths import wav
 
 RATE = 22050
