@@ -43,7 +43,13 @@ def preflight(run: Run) -> None:
 
 
 def start(run: Run) -> None:
-    """Starts the release in the idle colour."""
+    """Starts the release in the idle colour, to load its model by itself."""
+    run.target.orders.give(run.idle, parked=False, device=run.plan.device if run.plan.assign else "")
+    launch(run)
+
+
+def launch(run: Run) -> None:
+    """Starts the release's container in the idle colour, whatever orders its process will find."""
     run.report.step(f"starting {run.release} in {run.idle}")
     # Out of rotation before it exists: whatever an earlier run left, it gets no request until it is verified.
     run.target.proxy.set_admin(run.idle.server, "maint")
@@ -60,12 +66,12 @@ def start(run: Run) -> None:
     run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
 
-def warm(run: Run) -> Facts:
+def warm(run: Run, every_s: float = 0.5) -> Facts:
     """Waits until the candidate is ready, as long as it makes progress."""
     settings, began = run.settings, run.clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
     seen = ""
-    for now in run.clock.polls():
+    for now in run.clock.polls(every_s):
         look = run.candidate.look(now)
         outcome = warmup.judge(look)
         if look.phase and look.phase != seen:
@@ -74,11 +80,12 @@ def warm(run: Run) -> Facts:
         if outcome is Outcome.READY:
             return {"warm_s": round(now - began, 2)}
         if outcome is not Outcome.WAIT:
-            raise _not_warm(run, outcome, look, now - began)
+            raise not_warm(run, outcome, look, now - began)
     raise AssertionError("a clock never ends")
 
 
-def _not_warm(run: Run, outcome: Outcome, look: Look, after_s: float) -> LineError:
+def not_warm(run: Run, outcome: Outcome, look: Look, after_s: float) -> LineError:
+    """Why the wait for a candidate is over."""
     if outcome is Outcome.EXITED:
         why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
         return CandidateExitedError(

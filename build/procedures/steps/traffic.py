@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from build.errors import DrainError
+from build.procedures.steps import memory
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 
 
@@ -36,9 +37,11 @@ def retire(run: Run) -> Facts:
             f"{run.release} is live in {run.idle} and gets all new ones",
             remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_timeout_s",
         )
+    drain_s = round(run.clock.now() - began, 2)
+    held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
     run.target.proxy.shutdown_sessions(run.live.server)
     run.old.stop(STOP_GRACE_S)
-    return {"drain_s": round(run.clock.now() - began, 2)}
+    return {"drain_s": drain_s, **held}
 
 
 def give_back(run: Run) -> None:
