@@ -48,5 +48,5 @@ class Orders:
         if answer.exit_code:
             raise CommandFailedError(
                 f"orders to the colours cannot be written: {answer.error}",
-                remedy="`docker compose up -d state`: its container is from before there were any, or its disk is full",
+                remedy="`make down`, then `make up`, if the stack is older than they; or its disk is full",
             )

@@ -44,7 +44,7 @@ def _hold(target: Target, release: Release, chosen: Plan, *, forced: bool) -> Pl
     if not target.orders.usable():
         raise PreflightError(
             "the state container is from before holds: it cannot have a candidate wait without its model",
-            remedy="`docker compose up -d state`, which no request passes through; nothing was touched",
+            remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
         )
     expected_s = holding.expected_s(target.history(), release)
     holding.check(expected_s, target.hold_budget_s, forced=forced)

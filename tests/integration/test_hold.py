@@ -5,6 +5,7 @@ The GPU is not there (tests/support/gpu.py); what looks at it is the real nvidia
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +17,7 @@ from build.errors import CandidateExitedError, GateRefusedError, NoRoomError
 from tests.support import gpu
 from tests.support.gpu import GIB, FakeGpus
 from tests.support.load import Report, hammering
-from tests.support.stack import Stack, fresh_stack, wait_for
+from tests.support.stack import Stack, crash, fresh_stack, wait_for
 
 RATE = 3.0
 LOAD_S = 5.0
@@ -111,8 +112,8 @@ def test_requests_wait_while_one_model_makes_room_for_the_next_and_none_is_lost(
             said = []
             for line in process.stdout:
                 said.append(line)
-                if "unloaded" in line or "starting" in line:
-                    load.ask_long(streamed="starting" in line)
+                if "unloaded" in line or "holding" in line:  # in flight when the hold begins, and held
+                    load.ask_long(streamed="unloaded" in line)
         assert process.returncode == 0, "".join(said)
         served = len(load.report.samples)
         wait_for("traffic after the switch", lambda: len(load.report.samples) > served + RATE)
@@ -207,3 +208,27 @@ def test_a_release_that_fits_nowhere_is_refused_with_the_sums(held: Stack) -> No
     assert "the live release holds 10.0 GiB" in done.stderr
     assert held.containers() == before
     assert len(held.journal()) == records
+
+
+def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held: Stack, gpus: FakeGpus) -> None:
+    gpus.plug(2)
+    try:
+        reference = derived(held, "elsewhere")
+        done = held.run("build.cutover", "switch", reference)
+        assert "strategy overlap" in done.stderr
+        assert newest(held)[0]["plan"]["device"] == "GPU-fake-1"
+        colour = held.container(f"app-{live(held)[0]}")
+        assert devices_used(colour) == [0, 10 * GIB]
+        crash(colour)
+        wait_for("the restarted process's model", lambda: devices_used(colour) == [0, 10 * GIB])
+        wait_for("its readiness", lambda: held.status()["colours"][live(held)[0]]["phase"] == "ready")
+        before = held.containers()
+        held.compose("up", "-d")
+        assert held.containers() == before
+    finally:
+        gpus.plug(1)
+
+
+def devices_used(colour: Any) -> list[int]:
+    said = json.loads(colour.exec_run(["python", "-m", "service.probe", "gpu"]).output)
+    return [device["used"] for device in said["devices"]]

@@ -26,6 +26,8 @@ def _fake_gpu() -> None:
     import time
     from pathlib import Path
 
+    if "FAKE_NVML" not in os.environ:  # the build, which looks into the image
+        return
     library = ctypes.CDLL("libnvidia-ml.so.1")
     library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]
     library.fake_drop.argtypes = [ctypes.c_uint64, ctypes.c_double]
@@ -81,6 +83,12 @@ class FakeGpus:
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(told))
         fresh.rename(path)
+
+    def plug(self, devices: int) -> None:
+        """From now on there are so many."""
+        with (self.folder / "ledger").open("r+b") as ledger:
+            ledger.seek(struct.calcsize("<Q"))
+            ledger.write(struct.pack("<I", devices))
 
     def claims(self) -> list[tuple[int, int, int]]:
         """(pid, device, bytes) of all that is written down, of ended processes too."""

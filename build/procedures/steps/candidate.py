@@ -90,7 +90,7 @@ def not_warm(run: Run, outcome: Outcome, look: Look, after_s: float) -> LineErro
         why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
         return CandidateExitedError(
             f"the candidate {run.release} stopped by itself {after_s:.1f} s after its start: {why}",
-            remedy="its log above says why; live traffic was not touched",
+            remedy=f"its log above says why; {run.aftermath}",
         )
     where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
     limit = (

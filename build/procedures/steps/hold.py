@@ -32,6 +32,7 @@ def park(run: Run) -> Facts:
     for now in run.clock.polls():
         look = run.candidate.look(now)
         if look.phase == "unloaded":
+            run.report.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
             return {"park_s": round(now - began, 2)}
         if look.phase in {"loading", "warming", "ready"}:
             raise NoRoomError(

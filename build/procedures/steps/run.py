@@ -59,6 +59,13 @@ class Run:
         return self.plan.strategy
 
     @property
+    def aftermath(self) -> str:
+        """What a candidate that is no good has cost the clients, for its error."""
+        if self.strategy is Strategy.HOLD:
+            return "requests waited meanwhile, if the hold had begun, and the old release serves them"
+        return "live traffic was not touched"
+
+    @property
     def table(self) -> Table:
         return TABLES[self.strategy]
 

@@ -282,3 +282,21 @@ def test_waiting_for_room_ends_where_nobody_can_tell(target: Target) -> None:
     target.colours[GREEN].device = None
     plan = Plan(Strategy.HOLD, device="GPU-1", enough=9 * GIB)
     memory.until_free(Run(cast(Any, target), Report(), "x", "switch", NEW, GREEN, BLUE, plan))
+
+
+def test_a_candidate_that_serves_already_finishes_what_it_has_begun_before_it_is_taken_back(target: Target) -> None:
+    append = target.journal.append
+
+    def fails(**record: Any) -> None:
+        if (record["event"], record.get("step")) == ("done", "switch"):
+            raise ProxyError("the target went away")
+        append(**record)
+
+    target.journal.append = fails
+    with pytest.raises(ProxyError):
+        switch(target)
+    assert moves(target)[len(UP_TO_THE_LOAD) :] == [
+        "green-1 check", "green-1 ready", "gate none",
+        "gate long", "gate all", "green-1 maint", "gate all", "green-1 maint", "green removed",
+        "blue load", "blue-1 check", "blue-1 ready", "gate none", "green-1 maint", "green removed",
+    ]  # fmt: skip
