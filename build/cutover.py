@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.live import Live
@@ -16,6 +16,7 @@ from build import console, views
 from build.console import Reporter, out
 from build.decisions import history as past_of
 from build.decisions.history import Cutover, Release
+from build.decisions.machine import Strategy
 from build.errors import NoLastGoodError
 from build.procedures import cutover, golden, trial
 from build.procedures.resolve import resolve
@@ -27,12 +28,24 @@ app = console.app("Blue/green cutover that loses no request.")
 lock = console.app("The lease that keeps cutovers apart.")
 app.add_typer(lock, name="lock")
 
+Wish = Literal["auto", "overlap", "hold"]
+Sharing = Annotated[
+    Wish,
+    typer.Option(
+        "--strategy", help="both releases loaded, or one at a time while requests wait; auto: as memory allows"
+    ),
+]
+ForceHold = Annotated[
+    bool, typer.Option("--force-hold", help="hold even where clients are expected to get 503 for a while")
+]
 Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for another cutover")]
 
 
 @app.command()
 def switch(
     ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
+    strategy: Sharing = "auto",
+    force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
@@ -40,13 +53,23 @@ def switch(
     target = Target(settings)
     wanted = resolve(settings, target.engine, report, ref)
     ensure_up(target, report)
-    release = cutover.run(target, report, "switch", lambda _history, _live: wanted, wait_s=wait)
+    release = cutover.run(
+        target,
+        report,
+        "switch",
+        lambda _history, _live: wanted,
+        asked=_asked(strategy),
+        force_hold=force_hold,
+        wait_s=wait,
+    )
     out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
 
 
 @app.command()
 def rollback(
     ref: Annotated[str | None, typer.Argument(help="an earlier release; the last good one when left out")] = None,
+    strategy: Sharing = "auto",
+    force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
     """Go back to the last good release, through the same gate."""
@@ -54,8 +77,20 @@ def rollback(
     target = Target(settings)
     named = resolve(settings, target.engine, report, ref) if ref else None
     ensure_up(target, report)
-    release = cutover.run(target, report, "rollback", lambda past, live: named or _last_good(past, live), wait_s=wait)
+    release = cutover.run(
+        target,
+        report,
+        "rollback",
+        lambda past, live: named or _last_good(past, live),
+        asked=_asked(strategy),
+        force_hold=force_hold,
+        wait_s=wait,
+    )
     out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
+
+
+def _asked(wish: Wish) -> Strategy | None:
+    return None if wish == "auto" else Strategy(wish)
 
 
 def _last_good(past: list[Cutover], live: Release | None) -> Release:

@@ -213,6 +213,18 @@ class GoldenError(LineError):
     exit_code = 35
 
 
+class NoRoomError(LineError):
+    """The GPU has not enough memory for the release, or did not get it back; the message has the arithmetic."""
+
+    exit_code = 40
+
+
+class HoldTooLongError(LineError):
+    """Requests would have to wait in the proxy for longer than it keeps them."""
+
+    exit_code = 41
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

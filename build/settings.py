@@ -46,6 +46,10 @@ class Settings(BaseModel):
         60, gt=0, le=3600, description="longest time a starting candidate may show no progress"
     )
     drain_timeout_s: float = Field(120, gt=0, le=3600, description="longest wait for the old colour's requests")
+    vram_timeout_s: float = Field(
+        15, gt=0, le=600, description="longest wait for GPU memory that was given back to be free"
+    )
+    vram_margin_mb: float = Field(512, ge=0, description="GPU memory (MiB) to leave free beside what is needed")
     gate_golden: str = Field("joe", pattern=r"^[a-z0-9_-]{1,40}$", description="golden set: golden/NAME.yaml")
     gate_syntheses: int = Field(6, ge=1, le=50, description="how many of its texts a candidate must speak")
     gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")

@@ -22,6 +22,11 @@ def main() -> int:
     for line in unknown(os.environ):
         logging.warning("%s", line)
 
+    if settings.device:
+        # By UUID, before anything has looked for a GPU. In the container's environment it would make Compose see a
+        # change each time that a release goes to another GPU.
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings.device
+
     from service import server  # noqa: PLC0415 - seconds of imports, which a wrong setting need not wait for
 
     try:

@@ -64,10 +64,16 @@ class Service:
         return app
 
     async def start(self) -> None:
-        """Load the model, with the web page made beside it: ready means that both are there."""
+        """Load the model, with the web page made beside it: ready means that both are there.
+
+        Parked, it does everything but that, and waits to be told to load: while another process still has the memory.
+        """
         page_opened = asyncio.create_task(self._open_page())
         try:
-            await self.lifecycle.load(beside=page_opened)
+            if self.settings.parked:
+                await self.lifecycle.park(beside=page_opened)
+            else:
+                await self.lifecycle.load(beside=page_opened)
         finally:
             page_opened.cancel()
 
@@ -87,7 +93,7 @@ class Service:
     def status(self) -> dict[str, Any]:
         """How the service is; the fields that the control socket promises."""
         about = self.engine.describe()
-        last = self.scheduler.last_success
+        last, oldest = self.scheduler.last_success, self.traffic.oldest_s
         return {
             "phase": self.lifecycle.phase,
             "progress": self.lifecycle.progress,
@@ -96,6 +102,7 @@ class Service:
             "device": about.device,
             "sample_rate": self.engine.sample_rate if about.device else None,
             "requests": self.traffic.requests,
+            "oldest_s": None if oldest is None else round(oldest, 3),
             "streams": len(self.traffic.streams),
             "jobs": self.scheduler.jobs,
             "completed": self.scheduler.completed,

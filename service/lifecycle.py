@@ -80,6 +80,18 @@ class Lifecycle:
             if not self.stopping:
                 self._enter(Phase.READY)
 
+    async def park(self, beside: Awaitable[object]) -> None:
+        """Import what a load needs, wait for `beside`, and stay without a model. Failures end in FAILED."""
+        try:
+            await asyncio.to_thread(self.engine.prepare)
+            self._step("prepared")
+            await beside
+        except Exception as error:  # noqa: BLE001 - as in load
+            self.fail(f"{type(error).__name__}: {error}", error)
+        else:
+            if not self.stopping:
+                self._enter(Phase.UNLOADED)
+
     def fail(self, reason: str, error: BaseException | None = None) -> None:
         """End in FAILED: the process exits soon after, so that whoever started it sees it."""
         self.error = reason

@@ -30,10 +30,21 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 @dataclass
 class Traffic:
-    """What is in flight: requests, and aside from them event streams of web tabs, which stay open for ever."""
+    """What is in flight: requests (when each began, by a clock of seconds), and aside from them event streams of web
+    tabs, which stay open for ever.
+    """
 
-    requests: int = 0
+    began: dict[int, float] = field(default_factory=dict)
     streams: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def requests(self) -> int:
+        return len(self.began)
+
+    @property
+    def oldest_s(self) -> float | None:
+        """How long the oldest request has been in flight, in seconds; None without any."""
+        return time.monotonic() - min(self.began.values()) if self.began else None
 
     def close_streams(self) -> None:
         """End every event stream that is open now."""
@@ -69,7 +80,8 @@ class RequestContext:
             return
         exchange = _Exchange(_request_id(scope), counted=scope["path"] not in HEALTH)
         scope["request_id"] = exchange.request_id
-        self.traffic.requests += exchange.counted
+        if exchange.counted:
+            self.traffic.began[id(exchange)] = exchange.began
         try:
             await self.app(scope, receive, self._marks(exchange, send))
         except asyncio.CancelledError as cancelled:
@@ -101,7 +113,7 @@ class RequestContext:
     def _becomes_stream(self, exchange: _Exchange) -> None:
         exchange.stream = asyncio.current_task()
         if exchange.stream:
-            self.traffic.requests -= exchange.counted
+            self.traffic.began.pop(id(exchange), None)
             self.traffic.streams.add(exchange.stream)
 
     def _finish(self, exchange: _Exchange, scope: Scope) -> None:
@@ -109,7 +121,7 @@ class RequestContext:
         if exchange.stream:
             self.traffic.streams.discard(exchange.stream)
         else:
-            self.traffic.requests -= exchange.counted
+            self.traffic.began.pop(id(exchange), None)
         if not exchange.counted:
             return
         status = 499 if scope.get("client_gone") else exchange.status or 499

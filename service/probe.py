@@ -1,6 +1,6 @@
 """Asks the running service to prove itself. Standard library only: it runs every few seconds, and must start fast.
 
-`health` is the container's HEALTHCHECK; `speak` writes a WAV to standard output.
+`health` is the container's HEALTHCHECK; `speak` writes a WAV to standard output; `gpu` says what the GPUs hold.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import struct
 import sys
 from typing import Any
 
+from service import gpu
 from service.control import ask
 from service.settings import Settings, SettingsError
 
@@ -100,7 +101,11 @@ def main() -> int:
     speak = commands.add_parser("speak", help="write a WAV to standard output")
     speak.add_argument("--text", required=True)
     speak.add_argument("--voice")
+    commands.add_parser("gpu", help="what the GPUs hold, as JSON; no devices, and why, where there is no NVML")
     arguments = parser.parse_args()
+    if arguments.command == "gpu":
+        sys.stdout.write(json.dumps(gpu.read()) + "\n")
+        return 0
     try:
         settings = Settings.from_env(os.environ)
         if arguments.command == "health":

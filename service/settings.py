@@ -18,6 +18,7 @@ from service.engines import ENGINES
 
 _VOICES = str(Path(__file__).parents[1] / "voices")
 _CONTROL = "/run/service/control.sock"
+_ORDERS = "/run/orders"
 
 
 class SettingsError(Exception):
@@ -94,11 +95,25 @@ class Settings:
     voices: Path = _option("TTS_VOICES", _VOICES, _folder)  # noqa: RUF009 - a field(), like the others
     control: Path = _option("TTS_CONTROL", _CONTROL, Path)  # noqa: RUF009 - a field(), like the others
     grace_s: float = _option("TTS_GRACE_S", "110", _seconds(0.1, 3600))
+    orders: Path = _option("TTS_ORDERS", _ORDERS, Path)  # noqa: RUF009 - a field(), like the others
 
     @property
     def slots(self) -> int:
         """Inferences at a time that are wanted: the setting, or the cores that this process may use."""
         return self.concurrency or len(os.sched_getaffinity(0))
+
+    @property
+    def parked(self) -> bool:
+        """Is this process to start without its model? Ordered by a file, so that the next start is another matter."""
+        return (self.orders / "park").exists()
+
+    @property
+    def device(self) -> str:
+        """The GPU (its UUID) that this process is to use; empty for whatever CUDA takes."""
+        try:
+            return (self.orders / "device").read_text().strip()
+        except OSError:
+            return ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

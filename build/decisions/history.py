@@ -47,6 +47,7 @@ class Cutover:
     Attributes:
         colour: the one that the release goes to.
         previous: what was live before it.
+        plan: how it shares the GPU (build.decisions.vram.Plan).
         began, ended: by the target's clock; `ended` is empty while it is under way.
         step: the one that was begun last; empty once it has ended.
     """
@@ -58,6 +59,7 @@ class Cutover:
     previous: Release | None
     began: str
     strategy: Strategy = Strategy.OVERLAP
+    plan: dict[str, Any] = field(default_factory=dict)
     state: State = State.PULLED
     step: str = ""
     ended: str = ""
@@ -100,6 +102,7 @@ def _begun(record: dict[str, Any]) -> Cutover:
         previous=Release(**previous) if previous else None,
         began=record["at"],
         strategy=Strategy(record["strategy"]),
+        plan=record.get("plan", {}),
     )
 
 

@@ -16,6 +16,9 @@ class State(StrEnum):
     PULLED = "pulled"
     PREFLIGHTED = "preflighted"
     STARTING = "starting"
+    PARKED = "parked"
+    HOLDING = "holding"
+    LOADED = "loaded"
     WARMING = "warming"
     VERIFIED = "verified"
     ADMITTED = "admitted"
@@ -39,6 +42,7 @@ class Remedy(StrEnum):
     DISCARD = "discard"  # traffic was never touched: show the candidate's logs and remove it
     RETURN = "return"  # traffic may have moved: give it back to the old colour, then discard
     STAY = "stay"  # a way back is never undone: traffic stays where it is, and somebody must look
+    RELOAD = "reload"  # the old colour may have given its model up: discard the candidate, have the old one load again
     KEEP = "keep"  # the candidate is good and serves: only clearing up is left
 
 
@@ -47,6 +51,7 @@ class Strategy(StrEnum):
 
     OVERLAP = "overlap"  # both are loaded while traffic moves
     WARM = "warm"  # back to a release that still stands by, loaded
+    HOLD = "hold"  # one at a time: requests wait in the proxy from one's unloading until the other has proven itself
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,20 @@ TABLES: dict[Strategy, Table] = {
         Step("switch", State.SWITCHED, Remedy.STAY),
         Step("retire", State.RETIRED, Remedy.KEEP),
     ),
+    Strategy.HOLD: (
+        Step("preflight", State.PREFLIGHTED, Remedy.STOP),
+        Step("park", State.PARKED, Remedy.DISCARD),
+        Step("hold", State.HOLDING, Remedy.RELOAD),
+        Step("load", State.LOADED, Remedy.RELOAD),
+        Step("verify", State.VERIFIED, Remedy.RELOAD),
+        Step("admit", State.ADMITTED, Remedy.RELOAD),
+        Step("switch", State.SWITCHED, Remedy.RELOAD),
+        Step("retire", State.RETIRED, Remedy.KEEP),
+    ),
 }
+
+# What takes traffic back from a candidate that has begun to serve.
+WAY_BACK = {Strategy.OVERLAP: Remedy.RETURN, Strategy.HOLD: Remedy.RELOAD, Strategy.WARM: Remedy.STAY}
 
 
 def table(strategy: Strategy, *, back: bool) -> Table:
@@ -92,6 +110,7 @@ ENDS = {
     Remedy.DISCARD: State.FAILED,
     Remedy.RETURN: State.ROLLED_BACK,
     Remedy.STAY: State.HELD,
+    Remedy.RELOAD: State.ROLLED_BACK,
     Remedy.KEEP: State.SWITCHED,
 }
 

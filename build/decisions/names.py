@@ -2,6 +2,7 @@
 
 RELEASE_LABEL = "ai.glm-tts.release"
 STANDIN_LABEL = "ai.glm-tts.standin"
+VRAM_LABEL = "ai.glm-tts.vram-bytes"
 FLAVOUR_LABEL = "ai.glm-tts.flavour"
 ENVIRONMENT_LABEL = "ai.glm-tts.environment"
 TRIGGERED_BY_LABEL = "ai.glm-tts.triggered-by"

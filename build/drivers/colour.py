@@ -16,22 +16,25 @@ from build.decisions.drain import Load
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL
 from build.decisions.spoken import Spoken
+from build.decisions.vram import View, view
 from build.decisions.warmup import Look
 from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 
 SPEAK = Path(__file__).parents[1] / "inside/speak.py"
 STATUS_TIMEOUT_S = 5
+GPU_TIMEOUT_S = 10
 TIMED_OUT = 124  # of timeout(1)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the service's control socket says (service.control status)."""
+    """What the service's control socket says (service.control status); `oldest_s` is the age of the oldest request."""
 
     phase: str = ""
     progress: int = 0
     requests: int | None = None
+    oldest_s: float | None = None
     streams: int = 0
     jobs: int = 0
     sample_rate: int | None = None
@@ -85,6 +88,44 @@ class ServiceContainer:
         """What is in flight: the proxy's counts, given, beside the service's own."""
         status = self.status()
         return Load(sessions, queued, status.requests, status.streams, status.jobs)
+
+    def tell(self, command: str, timeout_s: float) -> str:
+        """Has the service do something (service.control); empty when it is done, else why it is not."""
+        try:
+            answer = self._exec(timeout_s, "service.control", command)
+            said = json.loads(answer.stdout) if answer.stdout else {}
+        except (CommandFailedError, ValueError) as error:
+            return str(error)
+        return "" if not answer.exit_code else str(said.get("refused") or answer.error or f"exit {answer.exit_code}")
+
+    def begin_load(self) -> None:
+        """Has a service without a model load one; it is not waited for, since only its progress tells how long."""
+        self._engine.begin(self.name, ["python", "-m", "service.control", "load"])
+
+    def gpu(self) -> View:
+        """What this container sees of the GPUs."""
+        try:
+            answer = self._exec(GPU_TIMEOUT_S, "service.probe", "gpu")
+            return view(json.loads(answer.stdout)) if not answer.exit_code else View(why="its release cannot tell")
+        except (CommandFailedError, ValueError, KeyError, TypeError) as error:
+            return View(why=str(error))
+
+    def pids(self) -> frozenset[int]:
+        """Its processes as the host numbers them; none when it does not run."""
+        container = self.find()
+        if container is None or container.status != "running":
+            return frozenset()
+        try:
+            return self._engine.pids(container)
+        except CommandFailedError:
+            return frozenset()
+
+    def start(self) -> None:
+        """Starts the container that is there, after a stop."""
+        container = self.find()
+        if container is not None:
+            with explained():
+                container.start()
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
         """One synthesis by the service, asked and timed inside the container by a script of ours."""

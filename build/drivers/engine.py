@@ -118,6 +118,24 @@ class Engine:
         # No code: the container ended under the command.
         return Answer(1 if code is None else code, stdout or b"", stderr or b"")
 
+    def begin(self, container: str, argv: Sequence[str]) -> None:
+        """Starts a command in a running container and does not wait for its end."""
+        with explained():
+            api, target = self.client.api, self.client.containers.get(container)
+            api.exec_start(api.exec_create(target.id, list(argv))["Id"], detach=True)
+
+    def pids(self, container: Container) -> frozenset[int]:
+        """A running container's processes, as the host numbers them."""
+        with explained():
+            table = container.top(ps_args="-eo pid")
+        return frozenset(int(row[0]) for row in table["Processes"])
+
+    def containers(self) -> list[Container]:
+        """Those that run."""
+        with explained():
+            found: list[Container] = self.client.containers.list()
+        return found
+
     def logs(self, container: Container, lines: int = 30) -> str:
         """The newest lines of a container's log."""
         with explained():

@@ -151,6 +151,14 @@ class Proxy:
         """Sets the gate."""
         return _hold(self._ask("change", f"hold {mode}"))
 
+    def release(self, server: str) -> Hold:
+        """Makes a server ready and opens the gate, with nothing in between; the requests that waited go there."""
+        said = self._ask("change", f"set server {BACKEND}/{server} state ready", "hold none")
+        refused = said.strip().rpartition("\n")[0].strip()
+        if refused:
+            raise ProxyError(f"the proxy refused to make {server} ready: {refused}")
+        return _hold(said)
+
     def held(self) -> Hold:
         """The gate, and how many requests wait at it."""
         return _hold(self._ask("read", "hold"))
@@ -186,7 +194,7 @@ def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
 
 
 def _hold(said: str) -> Hold:
-    mode, _, held = said.strip().partition(" ")
+    mode, _, held = said.strip().rpartition("\n")[2].partition(" ")
     if not held.isdigit():
         raise ProxyError(f"the proxy's gate refused: {said.strip()}")
     return Hold(mode, int(held))

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from build.decisions.colours import Colour
 from build.decisions.history import Cutover, Event, Release, in_progress
-from build.decisions.machine import SERVING, Remedy, State, Strategy, step_named
+from build.decisions.machine import SERVING, WAY_BACK, Remedy, State, Strategy, step_named
+from build.decisions.vram import Plan
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
+from build.procedures import strategy
 from build.procedures.report import Report
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
@@ -20,10 +22,23 @@ Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
 
 
-def run(target: Target, report: Report, kind: str, choose: Choice, *, wait_s: float = 0) -> Release:
+def run(
+    target: Target,
+    report: Report,
+    kind: str,
+    choose: Choice,
+    *,
+    asked: Strategy | None = None,
+    force_hold: bool = False,
+    wait_s: float = 0,
+) -> Release:
     """Makes the chosen release live, or leaves everything as it was and says why; returns what is live.
 
     Everything that is decided from the target's state is decided under its lease.
+
+    Args:
+        asked: how the releases are to share the machine; None leaves it to what is measured.
+        force_hold: hold also where requests are expected to wait longer than the proxy keeps them.
     """
     with _leased(target, report, kind, wait_s) as check:
         _settle(target, report, check)
@@ -35,8 +50,12 @@ def run(target: Target, report: Report, kind: str, choose: Choice, *, wait_s: fl
             report.note(f"{wanted} is live already; nothing to do")
             return wanted
         idle = live.other if live else Colour.BLUE
-        strategy = Strategy.WARM if kind == ROLLBACK and _stands_by(target, idle, wanted) else Strategy.OVERLAP
-        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, strategy)
+        plan = (
+            Plan(Strategy.WARM, reason="it stands by")
+            if kind == ROLLBACK and asked is None and _stands_by(target, idle, wanted)
+            else strategy.plan(target, report, wanted, live, asked, forced=force_hold)
+        )
+        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, plan)
         if kind == ROLLBACK:
             report.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
@@ -134,7 +153,7 @@ def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> N
     step = step_named(left.step, cutover.table)
     remedy = step.on_failure if step else Remedy.STOP
     if remedy is Remedy.KEEP:
-        remedy = Remedy.RETURN
+        remedy = WAY_BACK[cutover.strategy]
         if cutover.old is None or not cutover.old.running:
             raise NothingToResumeError(
                 f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",

@@ -22,6 +22,7 @@ from build.drivers.colour import Status
 from build.errors import GateRefusedError, LineError
 from build.procedures import golden
 from build.procedures.report import Report
+from build.procedures.warming import UNTOUCHED
 from build.settings import Settings
 
 
@@ -47,6 +48,7 @@ def run(
     clock: Clock,
     report: Report,
     keep: Path | None,
+    aftermath: str = UNTOUCHED,
 ) -> Judgement:
     """Judges a candidate that is ready. What was spoken, by the live release too, is left in the folder `keep`.
 
@@ -70,7 +72,7 @@ def run(
         raise GateRefusedError(
             "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults),
             detail=rules.plain(rules.table(results + repeated, trial.golden.bounds, trial.golden.texts.expect)),
-            remedy=(f"listen to it in {keep}; " if keep else "") + "live traffic was not touched. If it is meant to "
+            remedy=(f"listen to it in {keep}; " if keep else "") + f"{aftermath}. If it is meant to "
             "sound like this: `python -m build.golden calibrate REF`, review, commit, and switch again",
         )
     return trial.passed(results + repeated)

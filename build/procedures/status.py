@@ -56,14 +56,17 @@ def read(target: Target) -> Status:
     if proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but the proxy's health checks fail on it")
     release = stack[live].release if live else None
+    hold, lock = target.proxy.held() if proxy_running else None, target.lease.holder()
+    if hold and hold.mode != "none" and lock is None:
+        warnings.append("requests are held, and no cutover is there to let them go: `build.cutover resume` or `abort`")
     return Status(
         stack=stack,
         live=live,
         shares=colours.shares(stack),
         last_good=history.last_good(past, release),
         in_progress=history.in_progress(past),
-        lock=target.lease.holder(),
-        hold=target.proxy.held() if proxy_running else None,
+        lock=lock,
+        hold=hold,
         proxy_running=proxy_running,
         warnings=tuple(warnings),
     )

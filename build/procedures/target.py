@@ -18,10 +18,12 @@ from build.drivers.compose import Compose
 from build.drivers.engine import Engine
 from build.drivers.journal import Journal
 from build.drivers.lease import Lease
+from build.drivers.orders import Orders
 from build.drivers.proxy import Proxy, Server
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.settings import Settings
 
+HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
@@ -53,6 +55,7 @@ class Target:
         self.compose = Compose(settings.root)
         self.proxy = Proxy(self.engine, settings.container("proxy"))
         self.journal = Journal(self.engine, settings.container("state"))
+        self.orders = Orders(self.engine, settings.container("state"))
         self.lease = Lease(self.engine, settings.project)
         self.colours = {colour: ColourContainer(self.engine, settings.project, colour) for colour in Colour}
 
@@ -84,6 +87,13 @@ class Target:
         container = self.engine.container(self.settings.container("proxy"))
         bindings = container.attrs["NetworkSettings"]["Ports"].values() if container else ()
         return next((f"{each['HostIp']}:{each['HostPort']}" for found in bindings if found for each in found), "")
+
+    @property
+    def hold_budget_s(self) -> float:
+        """How long the proxy's gate keeps a request (HOLD_BUDGET_S of proxy/hold.lua)."""
+        container = self.engine.container(self.settings.container("proxy"))
+        given = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
+        return float(given.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
 
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from build.decisions.history import Event
-from build.decisions.machine import ENDS, Remedy, State, next_step
+from build.decisions.machine import ENDS, Remedy, State, Strategy, next_step
 from build.errors import LeaseLostError, LineError
-from build.procedures.steps import candidate, preflight, traffic
+from build.procedures.steps import candidate, hold, preflight, traffic
 from build.procedures.steps.run import Act, Run
 
-STEPS: dict[str, Act] = {
-    "preflight": preflight.check,
-    "start": candidate.start,
-    "warm": candidate.warm,
-    "verify": candidate.verify,
-    "admit": traffic.admit,
-    "confirm": traffic.confirm,
-    "switch": traffic.switch,
-    "retire": traffic.retire,
+_ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
+
+STEPS: dict[Strategy, dict[str, Act]] = {
+    Strategy.OVERLAP: {
+        **_ANY,
+        "start": candidate.start,
+        "warm": candidate.warm,
+        "switch": traffic.switch,
+        "retire": traffic.retire,
+    },
+    Strategy.WARM: {"confirm": traffic.confirm, "switch": traffic.switch, "retire": traffic.retire},
+    Strategy.HOLD: {
+        **_ANY,
+        "park": hold.park,
+        "hold": hold.hold,
+        "load": hold.load,
+        "switch": hold.switch,
+        "retire": hold.retire,
+    },
 }
 
 
@@ -32,7 +42,7 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
         check()
         try:
             run.journal(Event.INTENT, step=step.name)
-            facts = STEPS[step.name](run)
+            facts = STEPS[run.strategy][step.name](run)
             run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
         except LeaseLostError:
             raise  # it is another's to undo
@@ -50,6 +60,10 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
         acts.append(lambda: traffic.give_back(run))
     if remedy in {Remedy.RETURN, Remedy.DISCARD}:
         acts.append(lambda: candidate.discard(run, error))
+    if remedy is Remedy.RELOAD:
+        acts.append(lambda: hold.reload(run, error))
+    if run.strategy is Strategy.HOLD and remedy in {Remedy.DISCARD, Remedy.RELOAD}:
+        acts.append(lambda: run.target.orders.unpark(run.idle))
     if remedy is Remedy.STAY:
         run.report.note("a way back is never undone: look at `python -m build.cutover status`, and act")
     if remedy not in {Remedy.KEEP, Remedy.STAY}:

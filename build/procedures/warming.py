@@ -19,8 +19,20 @@ class Starting(Protocol):
         """The container and the service in it, at a moment of the caller's clock (seconds)."""
 
 
-def await_ready(container: Starting, release: Release, settings: Settings, clock: Clock, report: Report) -> float:
-    """Returns the seconds it took.
+UNTOUCHED = "live traffic was not touched"
+
+
+def await_ready(
+    container: Starting,
+    release: Release,
+    settings: Settings,
+    clock: Clock,
+    report: Report,
+    *,
+    every_s: float = 0.5,
+    aftermath: str = UNTOUCHED,
+) -> float:
+    """Returns the seconds it took; `aftermath` is what a release that is no good has cost the clients.
 
     Raises:
         CandidateExitedError: it stopped by itself.
@@ -29,7 +41,7 @@ def await_ready(container: Starting, release: Release, settings: Settings, clock
     began = clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
     seen = ""
-    for now in clock.polls():
+    for now in clock.polls(every_s):
         look = container.look(now)
         outcome = warmup.judge(look)
         if look.phase and look.phase != seen:
@@ -38,16 +50,19 @@ def await_ready(container: Starting, release: Release, settings: Settings, clock
         if outcome is Outcome.READY:
             return now - began
         if outcome is not Outcome.WAIT:
-            raise _not_ready(release, settings, outcome, look, now - began)
+            raise not_ready(release, settings, outcome, look, now - began, aftermath)
     raise AssertionError("a clock never ends")
 
 
-def _not_ready(release: Release, settings: Settings, outcome: Outcome, look: Look, after_s: float) -> LineError:
+def not_ready(
+    release: Release, settings: Settings, outcome: Outcome, look: Look, after_s: float, aftermath: str
+) -> LineError:
+    """Why the wait for a release is over."""
     if outcome is Outcome.EXITED:
         why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
         return CandidateExitedError(
             f"the candidate {release} stopped by itself {after_s:.1f} s after its start: {why}",
-            remedy="its log above says why; live traffic was not touched",
+            remedy=f"its log above says why; {aftermath}",
         )
     where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
     limit = (

@@ -59,6 +59,9 @@ class Engine(Protocol):
     sample_rate: int
     """Samples per second (Hz); valid once loaded."""
 
+    def prepare(self) -> None:
+        """Import what `load` needs, and take no memory for a model (blocking)."""
+
     def load(self, progress: Callable[[str], None]) -> None:
         """Load the model (blocking); call `progress(step)` after each step. Raise EngineError when it cannot be."""
 

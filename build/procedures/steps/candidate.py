@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from build.decisions.machine import Strategy
 from build.errors import (
     CommandFailedError,
     LineError,
@@ -15,7 +16,13 @@ CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
 
 
 def start(run: Run) -> None:
-    """Starts the release in the idle colour."""
+    """Starts the release in the idle colour, to load its model by itself."""
+    run.target.orders.give(run.idle, parked=False, device=run.plan.device if run.plan.assign else "")
+    launch(run)
+
+
+def launch(run: Run) -> None:
+    """Starts the release's container in the idle colour, whatever orders its process will find."""
     run.report.step(f"starting {run.release} in {run.idle}")
     # Out of rotation before it exists: whatever an earlier run left, it gets no request until it is verified.
     run.target.proxy.set_admin(run.idle.server, "maint")
@@ -32,9 +39,11 @@ def start(run: Run) -> None:
     run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
 
-def warm(run: Run) -> Facts:
+def warm(run: Run, every_s: float = 0.5) -> Facts:
     """Waits until the candidate is ready."""
-    took_s = await_ready(run.candidate, run.release, run.settings, run.clock, run.report)
+    took_s = await_ready(
+        run.candidate, run.release, run.settings, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
+    )
     return {"warm_s": round(took_s, 2)}
 
 
@@ -42,7 +51,9 @@ def verify(run: Run) -> Facts:
     """The gate: the candidate speaks, and is listened to beside the live release."""
     run.candidate.set_cpu_weight(SERVING_WEIGHT)
     keep = run.settings.root / "out/cutovers" / run.id
-    judged = gate.run(run.candidate, run.old, run.settings, run.clock, run.report, keep)
+    # In a hold the old process has no model to speak with: what was calibrated must do.
+    live = run.old if run.strategy is Strategy.OVERLAP else None
+    judged = gate.run(run.candidate, live, run.settings, run.clock, run.report, keep, run.aftermath)
     return {"gate": judged.facts()}
 
 

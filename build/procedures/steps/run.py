@@ -11,6 +11,7 @@ from build.decisions.colours import Colour, Stack
 from build.decisions.drain import Drained
 from build.decisions.history import Cutover, Event, Release
 from build.decisions.machine import Strategy, Table, table
+from build.decisions.vram import Plan
 from build.drivers.colour import ColourContainer
 from build.errors import ProxyError
 from build.procedures.report import Report
@@ -37,14 +38,15 @@ class Run:
     release: Release
     idle: Colour
     live: Colour | None
-    strategy: Strategy = Strategy.OVERLAP
+    plan: Plan
 
     @classmethod
     def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
         """The one that the journal tells of."""
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
-        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, cutover.strategy)
+        plan = Plan(**{**cutover.plan, "strategy": cutover.strategy})
+        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan)
 
     @property
     def candidate(self) -> ColourContainer:
@@ -53,6 +55,17 @@ class Run:
     @property
     def old(self) -> ColourContainer | None:
         return self.target.colours[self.live] if self.live else None
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.plan.strategy
+
+    @property
+    def aftermath(self) -> str:
+        """What a candidate that is no good has cost the clients, for its error."""
+        if self.strategy is Strategy.HOLD:
+            return "requests waited meanwhile, if the hold had begun, and the old release serves them"
+        return "live traffic was not touched"
 
     @property
     def table(self) -> Table:
@@ -73,6 +86,7 @@ class Run:
             Event.BEGIN,
             kind=self.kind,
             strategy=self.strategy,
+            plan=asdict(self.plan),
             release=asdict(self.release),
             colour=self.idle,
             previous=asdict(previous) if previous else None,
@@ -98,10 +112,10 @@ class Run:
                     remedy="it answers inside its container only: see what address it listens on",
                 )
 
-    def until_empty(self, colour: Colour, budget_s: float) -> int:
+    def until_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5) -> int:
         """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent."""
         began = self.clock.now()
-        for now in self.clock.polls():
+        for now in self.clock.polls(every_s):
             seen = self.target.proxy.servers()[colour.server]
             load = self.target.colours[colour].load(seen.sessions, seen.queued)
             if drain.judge(load, now - began, budget_s) is not Drained.BUSY:

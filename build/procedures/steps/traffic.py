@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from build.errors import DrainError
 from build.procedures import gate
+from build.procedures.steps import memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 
@@ -51,12 +52,14 @@ def retire(run: Run) -> Facts:
             f"{run.release} is live in {run.idle} and gets all new ones",
             remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_timeout_s",
         )
+    drain_s = round(run.clock.now() - began, 2)
+    held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
     run.target.proxy.shutdown_sessions(run.live.server)
     # What was gone back from is in doubt, and stands by for nobody.
     standby = run.settings.standby and run.kind != ROLLBACK
     if not standby:
         run.old.stop(STOP_GRACE_S)
-    return {"drain_s": round(run.clock.now() - began, 2), "standby": standby}
+    return {"drain_s": drain_s, "standby": standby, **held}
 
 
 def give_back(run: Run) -> None:

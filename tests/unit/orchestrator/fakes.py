@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.drain import Load
 from build.decisions.history import Release
 from build.decisions.spoken import Spoken
+from build.decisions.vram import Device, Process, View
 from build.decisions.warmup import Look
 from build.drivers.colour import Status
 from build.drivers.proxy import Hold, Server
@@ -37,6 +39,7 @@ expect: {quality: null}
 texts:
   - {name: short, say: Somebody says something.}
 """
+PIDS = {"blue": 11, "green": 21, "": 666}
 SERVER = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
@@ -71,6 +74,7 @@ class Proxy:
     reachable: bool = True
     broken: LineError | None = None
     servers_now: dict[str, Server] = field(default_factory=dict)
+    mode: str = "none"
 
     def servers(self) -> dict[str, Server]:
         return dict(self.servers_now)
@@ -89,15 +93,62 @@ class Proxy:
     def opened(self) -> Iterator[None]:
         yield
 
-    def held(self) -> Hold:
-        return Hold("none", 0)
-
     def demand_check(self, server: str) -> None:
         self.said.append(f"{server} check")
         self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
 
     def shutdown_sessions(self, server: str) -> None:
         self.said.append(f"{server} shutdown")
+
+    def hold(self, mode: Any) -> Hold:
+        self.said.append(f"gate {mode}")
+        self.mode = mode
+        return self.held()
+
+    def held(self) -> Hold:
+        return Hold(self.mode, 3)
+
+    def release(self, server: str) -> Hold:
+        self.set_admins((server, "ready"))
+        return self.hold("none")
+
+
+@dataclass
+class Gpu:
+    """One device: what each colour claims, and what somebody else does."""
+
+    total: int
+    claims: dict[str, int] = field(default_factory=dict)
+    foreign: int = 0
+
+    def view(self, asked: str) -> View:
+        used = {**self.claims, "": self.foreign}
+        processes = tuple(
+            Process(PIDS[name], size, mine=bool(name) and name == asked) for name, size in used.items() if size
+        )
+        return View((Device("GPU-1", "Fake", self.total, self.total - sum(used.values()), processes),))
+
+
+@dataclass
+class Orders:
+    """What the next start of each colour will find."""
+
+    said: list[str]
+    parked: set[str] = field(default_factory=set)
+    devices: dict[str, str] = field(default_factory=dict)
+
+    def usable(self) -> bool:
+        return True
+
+    def park(self, colour: str) -> None:
+        self.parked.add(str(colour))
+
+    def unpark(self, colour: str) -> None:
+        self.parked.discard(str(colour))
+
+    def give(self, colour: str, *, parked: bool, device: str) -> None:
+        self.parked = self.parked | {str(colour)} if parked else self.parked - {str(colour)}
+        self.devices[str(colour)] = device
 
 
 @dataclass
@@ -111,6 +162,44 @@ class ColourContainer:
     running: bool = True
     sound: bool = True
     work: int = 0
+    model: int = 8
+    keeps: int = 0  # what it does not give back when it unloads
+    loads: bool = True
+    stops: bool = False  # whether a stop ends it, for those who look at that
+    device: Gpu | None = None
+
+    def find(self) -> object | None:
+        return self.holds
+
+    def gpu(self) -> View:
+        return self.device.view(self.name) if self.device else View(why="no NVML")
+
+    def pids(self) -> frozenset[int]:
+        return frozenset({PIDS[self.name]})
+
+    def claim(self, size: int) -> None:
+        if self.device:
+            self.device.claims[self.name] = size
+
+    def tell(self, command: str, timeout_s: float) -> str:  # noqa: ARG002 - as the driver's
+        self.said.append(f"{self.name} {command}")
+        self.phase = "unloaded"
+        self.claim(self.keeps)
+        return ""
+
+    def begin_load(self) -> None:
+        self.said.append(f"{self.name} load")
+        free = self.device.total - sum(self.device.claims.values()) if self.device else self.model
+        if not self.loads or free < self.model:
+            self.phase = "failed"
+            return
+        self.phase = "ready"
+        self.claim(self.model)
+
+    def start(self) -> None:
+        self.said.append(f"{self.name} started")
+        self.running, self.phase = True, "ready"
+        self.claim(self.model)
 
     def release(self) -> Release | None:
         return self.holds
@@ -119,7 +208,7 @@ class ColourContainer:
         return Look(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
 
     def status(self) -> Status:
-        return Status(phase=self.phase, sample_rate=22050)
+        return Status(phase=self.phase, sample_rate=22050, oldest_s=None)
 
     def load(self, sessions: int, queued: int) -> Load:
         return Load(sessions, queued, self.work)
@@ -133,9 +222,12 @@ class ColourContainer:
 
     def stop(self, grace_s: int) -> None:  # noqa: ARG002 - as the driver's
         self.said.append(f"{self.name} stopped")
+        self.claim(0)
+        self.running = self.running and not self.stops
 
     def remove(self) -> str:
         self.said.append(f"{self.name} removed")
+        self.claim(0)
         self.holds = None
         return "its last words"
 
@@ -156,9 +248,16 @@ class Target:
         self.proxy.servers_now = {"blue-1": replace(SERVER, admin="ready", up=True), "green-1": SERVER}
         self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
-        self.engine = SimpleNamespace(image=lambda _reference: SimpleNamespace(labels={}), now=time.time)
+        self.engine = SimpleNamespace(
+            now=time.time,
+            image=lambda _reference: SimpleNamespace(labels={}),
+            containers=lambda: [SimpleNamespace(name=f"app-{colour}") for colour in Colour],
+            pids=lambda container: {PIDS[container.name.removeprefix("app-")]},
+        )
+        self.orders = Orders(self.said)
+        self.hold_budget_s = 60.0
         self.compose = SimpleNamespace(up=self._up, check=lambda: None)
-        self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened)
+        self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
         self.lost: LineError | None = None
         self.lease = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
@@ -166,10 +265,17 @@ class Target:
 
     def _up(self, service: str) -> None:
         self.said.append(f"{service} up")
-        self.colours[Colour(service.removeprefix("app-"))].holds = NEW
+        colour = self.colours[Colour(service.removeprefix("app-"))]
+        colour.holds = NEW
+        colour.running = colour.running or colour.stops
+        if colour.name in self.orders.parked:
+            colour.phase = "unloaded"
+        elif colour.running:
+            colour.claim(colour.model)
 
     def _append(self, **record: Any) -> None:
-        self.records.append({"seq": len(self.records), "at": "t", **record})
+        at = datetime.fromtimestamp(self.clock.time, UTC).isoformat()
+        self.records.append({"seq": len(self.records), "at": at, **record})
 
     @contextmanager
     def _held(self, _image: str, what: str, **_patience: Any) -> Iterator[Any]:
@@ -182,6 +288,14 @@ class Target:
     def _check(self) -> None:
         if self.lost:
             raise self.lost
+
+    def with_gpu(self, total: int) -> Gpu:
+        """A device on which OLD holds its model."""
+        device = Gpu(total)
+        for container in self.colours.values():
+            container.device = device
+        self.colours[Colour.BLUE].claim(self.colours[Colour.BLUE].model)
+        return device
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         self.env.append((live, planned))

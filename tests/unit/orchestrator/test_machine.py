@@ -2,7 +2,7 @@
 
 import pytest
 
-from build.decisions.machine import ENDS, FINAL, TABLES, Remedy, State, Strategy, next_step, table
+from build.decisions.machine import ENDS, FINAL, TABLES, WAY_BACK, Remedy, State, Strategy, next_step, table
 
 TABLE = pytest.mark.parametrize("strategy", Strategy)
 
@@ -24,9 +24,11 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
     for step in TABLES[strategy]:
         if step.name == "switch":
             moved = True
-            assert step.on_failure is (Remedy.STAY if strategy is Strategy.WARM else Remedy.RETURN)
+            assert step.on_failure is WAY_BACK[strategy]
         elif moved:
             assert step.on_failure is Remedy.KEEP
+        elif strategy is Strategy.HOLD and step.name not in {"preflight", "park"}:
+            assert step.on_failure is Remedy.RELOAD
         else:
             assert step.on_failure in {Remedy.STOP, Remedy.DISCARD}
 
@@ -36,7 +38,8 @@ def test_a_way_back_is_never_undone(strategy: Strategy) -> None:
     steps = table(strategy, back=True)
     assert [each.name for each in steps] == [each.name for each in TABLES[strategy]]
     assert Remedy.RETURN not in {each.on_failure for each in steps}
-    assert {each.name for each in steps if each.on_failure is Remedy.STAY} == {"switch"}
+    stays = {each.name for each in steps if each.on_failure is Remedy.STAY}
+    assert stays == (set() if strategy is Strategy.HOLD else {"switch"})
     assert table(strategy, back=False) is TABLES[strategy]
 
 

@@ -32,7 +32,13 @@ class FakeEngine:
         self.error: Exception | None = None
         self.load_error: Exception | None = None
         self.level = 9000
+        self.prepared = False
         self.loaded = False
+
+    def prepare(self) -> None:
+        if self.load_error:
+            raise self.load_error
+        self.prepared = True
 
     def load(self, progress: Callable[[str], None]) -> None:
         if self.load_error:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from service import commands, control
@@ -23,7 +24,7 @@ Tell = Callable[[str], Awaitable[dict[str, Any]]]
 
 STATUS = {
     "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
-    "last_inference_age_s", "error", "sample_rate",
+    "last_inference_age_s", "error", "sample_rate", "oldest_s",
 }  # fmt: skip
 
 
@@ -112,3 +113,19 @@ def test_the_client_says_when_nobody_is_there(
     monkeypatch.setattr("sys.argv", ["control", "status"])
     assert control.main() == 1
     assert "no answer" in json.loads(capsys.readouterr().out)["refused"]
+
+
+async def test_status_tells_how_long_the_oldest_request_has_been_in_flight(
+    service: Service, client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    assert service.status()["oldest_s"] is None
+    engine.gate.clear()
+    first = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
+    await entered(engine)
+    age = service.status()["oldest_s"]
+    second = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "y."}))
+    await until(lambda: service.status()["requests"] == 2)
+    assert service.status()["oldest_s"] >= age
+    engine.gate.set()
+    await asyncio.gather(first, second)
+    assert service.status()["oldest_s"] is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 
 import httpx
@@ -83,3 +84,37 @@ async def test_a_stop_while_loading_does_not_become_ready(settings: Settings, en
     service.lifecycle.stop()
     await loading
     assert service.lifecycle.phase is Phase.DRAINING
+
+
+@pytest.mark.parametrize("parked", [True, False])
+async def test_a_parked_process_starts_without_its_model_and_loads_when_told(
+    settings: Settings, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, parked: bool
+) -> None:
+    settings = dataclasses.replace(settings, orders=settings.control.parent)
+    if parked:
+        (settings.orders / "park").touch()
+    service = Service(settings, engine)
+    opened = []
+
+    async def page() -> None:
+        opened.append(True)
+
+    monkeypatch.setattr(service, "_open_page", page)
+    await service.start()
+    assert (service.lifecycle.phase, engine.loaded) == ((Phase.UNLOADED, False) if parked else (Phase.READY, True))
+    assert opened, "the page is there either way"
+    if parked:
+        assert engine.prepared
+        await service.lifecycle.load()
+        assert (service.lifecycle.phase, engine.loaded) == (Phase.READY, True)
+
+
+async def test_a_parked_process_that_cannot_even_import_says_why(settings: Settings, engine: FakeEngine) -> None:
+    async def page() -> None:
+        pass
+
+    engine.load_error = ImportError("no runtime")
+    service = Service(settings, engine)
+    await service.lifecycle.park(beside=page())
+    assert service.lifecycle.phase is Phase.FAILED
+    assert "no runtime" in str(service.status()["error"])

@@ -35,3 +35,12 @@ def test_a_strange_name_is_a_warning_with_the_nearest_one() -> None:
     assert unknown({"TTS_QUEU": "3", "PATH": "x"}) == [
         "TTS_QUEU is not a setting and is ignored. Did you mean 'TTS_QUEUE'?"
     ]
+
+
+def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
+    settings = Settings.from_env({"TTS_ORDERS": str(tmp_path / "blue")})
+    assert (settings.parked, settings.device) == (False, "")
+    (tmp_path / "blue").mkdir()
+    (tmp_path / "blue/park").touch()
+    (tmp_path / "blue/device").write_text("GPU-1\n")
+    assert (settings.parked, settings.device) == (True, "GPU-1")

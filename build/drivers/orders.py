@@ -1,0 +1,52 @@
+"""Standing orders to a colour's process, as files on the target: start without a model, use this GPU.
+
+A volume and no environment variable: Compose must not see another configuration afterwards, and a colour that crashes
+and is started anew by its restart policy must do what is true by then. The state container writes, the colours read.
+"""
+
+from __future__ import annotations
+
+from build.decisions.colours import Colour
+from build.drivers.engine import Engine
+from build.errors import CommandFailedError
+
+FOLDER = "/run/orders"
+
+
+class Orders:
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine = engine
+        self._container = container
+
+    def usable(self) -> bool:
+        """False for a state container from before there were orders."""
+        return not self._engine.execute(self._container, ["test", "-w", FOLDER]).exit_code
+
+    def park(self, colour: Colour) -> None:
+        """From its next start on, the process of `colour` leaves the model out until it is told to load."""
+        self._do(f"mkdir -p {FOLDER}/{colour} && : >{FOLDER}/{colour}/park && sync {FOLDER}/{colour}")
+
+    def unpark(self, colour: Colour) -> None:
+        """From its next start on, it loads its model by itself."""
+        self._do(f"rm -f {FOLDER}/{colour}/park")
+
+    def give(self, colour: Colour, *, parked: bool, device: str) -> None:
+        """All orders for the next container of `colour`; `device` is a GPU's UUID, empty for any."""
+        folder = f"{FOLDER}/{colour}"
+        wanted = [f"{folder}/park"] * parked + [f"{folder}/device"] * bool(device)
+        script = [f"rm -f {folder}/park {folder}/device"]
+        if wanted:
+            script += [
+                f"mkdir -p {folder}",
+                *(f"echo '{device}' >{path}" for path in wanted),
+                f"sync {' '.join(wanted)}",
+            ]
+        self._do(" && ".join(script))
+
+    def _do(self, script: str) -> None:
+        answer = self._engine.execute(self._container, ["sh", "-c", script])
+        if answer.exit_code:
+            raise CommandFailedError(
+                f"orders to the colours cannot be written: {answer.error}",
+                remedy="`make down`, then `make up`, if the stack is older than they; or its disk is full",
+            )

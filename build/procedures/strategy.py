@@ -1,0 +1,53 @@
+"""How the candidate and the live release share the GPU: measured first, then decided, and said before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from build.decisions import holding, vram
+from build.decisions.colours import Colour
+from build.decisions.history import Release
+from build.decisions.machine import Strategy
+from build.decisions.names import FLAVOUR_LABEL, VRAM_LABEL
+from build.decisions.vram import Facts, Plan, View
+from build.errors import PreflightError
+from build.procedures.report import Report
+from build.procedures.target import Target
+
+MIB = 2**20
+
+
+def plan(
+    target: Target, report: Report, release: Release, live: Colour | None, asked: Strategy | None, *, forced: bool
+) -> Plan:
+    """The plan for `release` beside the colour that is live.
+
+    Raises:
+        NoRoomError: it does not fit, whatever is done.
+        HoldTooLongError: requests would wait longer than the proxy keeps them, and that was not `forced`.
+    """
+    if live is None:
+        return Plan(reason="nothing is live")
+    old = target.colours[live]
+    view = old.gpu() if old.running else View(why=f"{live} does not run")
+    image = target.engine.image(release.image)
+    labels = image.labels if image else {}
+    need = vram.needed(target.history(), release, labels.get(FLAVOUR_LABEL, ""), labels.get(VRAM_LABEL, ""))
+    margin = int(target.settings.vram_margin_mb * MIB)
+    pids = old.pids() if view.devices else frozenset[int]()
+    # What stands by in the idle colour makes way for the candidate.
+    standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
+    chosen = vram.decide(Facts(view.without(standing_by), pids, need, margin), asked)
+    report.note(f"strategy {chosen.strategy}: {chosen.reason}")
+    return _hold(target, release, chosen, forced=forced) if chosen.strategy is Strategy.HOLD else chosen
+
+
+def _hold(target: Target, release: Release, chosen: Plan, *, forced: bool) -> Plan:
+    if not target.orders.usable():
+        raise PreflightError(
+            "the state container is from before holds: it cannot have a candidate wait without its model",
+            remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
+        )
+    expected_s = holding.expected_s(target.history(), release)
+    holding.check(expected_s, target.hold_budget_s, forced=forced)
+    return replace(chosen, expected_s=expected_s)
