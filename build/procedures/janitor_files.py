@@ -1,4 +1,4 @@
-"""Records and reports of builds under out/: which images they call good, and which of them are old."""
+"""Records, reports and recordings under out/: which images they call good, and which of them are old."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from build.decisions.retention import Item, Place
 
-RECORDS = ("out/builds", "out/verified")
+RECORDS = ("out/builds", "out/verified", "out/cutovers", "out/gates")
 MOST_READ = 1_000_000  # bytes of a file that are searched for the images it tells of
 
 
@@ -27,7 +27,7 @@ def verified(root: Path) -> set[str]:
 
 
 def records(root: Path) -> list[Item]:
-    """Every file and folder that a build or a verification left, oldest first."""
+    """Every file and folder that a build, a verification, a cutover or a gate left, oldest first."""
     entries = [entry for folder in RECORDS for entry in sorted((root / folder).glob("*"))]
     items = [
         Item(
@@ -60,5 +60,7 @@ def _files(entry: Path) -> list[Path]:
 
 
 def _text(file: Path) -> str:
+    if file.suffix == ".wav":
+        return ""
     with file.open("rb") as stream:
         return stream.read(MOST_READ).decode(errors="replace")

@@ -192,12 +192,18 @@ def test_old_records_go_but_not_those_of_images_that_stay(yard: Yard) -> None:
     folder = builds / "of-gone"
     folder.mkdir()
     (folder / "log").write_text("pip said much")
+    for name in ("old", "new"):
+        (yard.root / "out/cutovers" / name).mkdir(parents=True)
+        (yard.root / "out/cutovers" / name / "spoken.wav").write_bytes(b"RIFF")
+    recording = yard.root / "out/cutovers/old/spoken.wav"
     long_ago = time.time() - 40 * 86400
-    for path in (builds / "kept.json", builds / "gone.json", folder / "log", *yard.root.glob("out/verified/*")):
+    logs = (builds / "kept.json", builds / "gone.json", folder / "log", recording)
+    for path in (*logs, *yard.root.glob("out/verified/*")):
         os.utime(path, (long_ago, long_ago))
     yard.janitor(keep_releases=1).run(dry_run=False, now=True)
     left = {path.name for path in builds.iterdir()}
     assert left == {"kept.json", "recent.json"}
+    assert [path.name for path in (yard.root / "out/cutovers").iterdir()] == ["new"]
     reports = [path.name for path in yard.root.glob("out/verified/*")]
     assert reports == [f"{kept.id.removeprefix('sha256:')}-app.json"]
 
