@@ -213,6 +213,12 @@ class GoldenError(LineError):
     exit_code = 35
 
 
+class HookRefusedError(LineError):
+    """The pre-switch hook failed, so the candidate was undone; live traffic was not touched."""
+
+    exit_code = 36
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

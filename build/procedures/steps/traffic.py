@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from build.decisions.hooks import Point
 from build.errors import DrainError
+from build.procedures import hooks
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 
 
 def admit(run: Run) -> None:
-    """The proxy sees the candidate healthy; no request goes there yet."""
+    """The proxy sees the candidate healthy, and the user's hook agrees; no request goes there yet."""
     run.until_seen_healthy(run.idle)
+    if run.settings.hooks.pre_switch:
+        hooks.refuse_or_go_on(run.settings, run.target.journal, run.report, run.told)
 
 
 def switch(run: Run) -> Facts:
@@ -22,6 +26,8 @@ def switch(run: Run) -> Facts:
 def retire(run: Run) -> Facts:
     """The old colour finishes what it had begun, and stops; its container stays for a quick way back."""
     run.target.refresh_env(run.idle)
+    if run.settings.hooks.post_switch:
+        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.report, run.told)
     if not (run.live and run.old):
         return {}
     run.report.step(f"draining {run.live}")
