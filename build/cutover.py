@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -181,6 +182,20 @@ def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")
         out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "leases_broken": broken}))
     else:
         out.print(views.history(past, broken))
+
+
+@app.command()
+def report(
+    identity: Annotated[str | None, typer.Argument(metavar="ID", help="as `history` names it; the newest one")] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="write a copy of it there")] = None,
+) -> None:
+    """The page of a cutover: its path; it can be sent and opened anywhere."""
+    from build.procedures import report_page  # noqa: PLC0415 - no other command needs a template engine at its start
+
+    path = report_page.find(Target(console.settings()), identity)
+    if to:
+        to.write_bytes(path.read_bytes())
+    out.print(str(to or path), markup=False)
 
 
 @lock.command(name="show")

@@ -213,6 +213,12 @@ class GoldenError(LineError):
     exit_code = 35
 
 
+class HookRefusedError(LineError):
+    """The pre-switch hook failed, so the candidate was undone; live traffic was not touched."""
+
+    exit_code = 36
+
+
 class NoRoomError(LineError):
     """The GPU has not enough memory for the release, or did not get it back; the message has the arithmetic."""
 

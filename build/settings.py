@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from build.decisions import dotenv
+from build.decisions.hooks import FACTS, Point
 from build.errors import MissingFileError, SettingsError
 
 # What Compose needs under its own name; everything else is CUTOVER_<NAME>.
@@ -26,6 +28,36 @@ def _three_octets(prefix: str) -> str:
     if not network.is_private:
         raise ValueError("must be a private network")
     return prefix
+
+
+def _http(url: SecretStr) -> SecretStr:
+    if url.get_secret_value() and not url.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must be a URL that begins with http:// or https://")
+    return url
+
+
+# Shown nowhere: the addresses of webhooks are secrets themselves.
+Address = Annotated[SecretStr, AfterValidator(_http)]
+Argv = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Hooks(BaseModel):
+    """A user's commands, as argv lists: no shell reads them. They run in the clone's root."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"))
+
+    pre_switch: Argv | None = None
+    post_switch: Argv | None = None
+    on_rollback: Argv | None = None
+    on_alert: Argv | None = None
+
+    def at(self, point: Point) -> tuple[str, ...]:
+        """The command of a point; empty when there is none."""
+        argv: tuple[str, ...] | None = getattr(self, point.value.replace("-", "_"))
+        return argv or ()
+
+    def __str__(self) -> str:
+        return ", ".join(point for point in Point if self.at(point)) or "none"
 
 
 class Settings(BaseModel):
@@ -54,6 +86,14 @@ class Settings(BaseModel):
     gate_syntheses: int = Field(6, ge=1, le=50, description="how many of its texts a candidate must speak")
     gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
     standby: bool = Field(True, description="the old colour stays loaded, for a way back within seconds")
+    hooks: Hooks = Field(
+        Hooks(), description="[tool.cutover.hooks]: commands at pre-switch, post-switch, on-rollback, on-alert"
+    )
+    hook_timeout_s: float = Field(60, gt=0, le=3600, description="longest time that one of them may take")
+    alert_webhook: Address = Field(SecretStr(""), description="where an alert is posted as JSON")
+    alertmanager: Address = Field(
+        SecretStr(""), description="an Alertmanager's address; alerts are raised and resolved"
+    )
     keep_releases: int = Field(5, ge=0, le=1000, description="verified releases that the janitor keeps, by time")
     min_free_gb: float = Field(20, ge=0, description="free disk (GB) below which the janitor removes anything")
     build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor leaves")
@@ -92,16 +132,13 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     ] + [
         f"{name}: no such setting{_nearest(name, [environment_name(field) for field in fields])}"
         for name in environ
-        if name.startswith("CUTOVER_") and name not in map(environment_name, fields)
+        if name.startswith("CUTOVER_") and name not in FACTS and name not in map(environment_name, fields)
     ]
     values, origins = _layers(fields, table, _dotenv(root), environ)
     try:
         settings = Settings(root=root, **values)
     except ValidationError as error:
-        wrong = [
-            f"{origins[str(item['loc'][0])]}: {item['msg'].removeprefix('Value error, ')}, not {item['input']!r}"
-            for item in error.errors()
-        ]
+        wrong = [_wrong(origins[str(item["loc"][0])], item) for item in error.errors()]
     else:
         if not stray:
             return settings
@@ -110,6 +147,15 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
         "these settings do not work:\n  " + "\n  ".join(stray + wrong),
         remedy="`python -m build.doctor settings` lists them all with what each may be",
     )
+
+
+def _wrong(origin: str, item: ErrorDetails) -> str:
+    field, *within = map(str, item["loc"])
+    if field == "hooks" and item["type"] == "extra_forbidden":
+        return f"[tool.cutover.hooks] {within[0]}: no such hook{_nearest(within[0], list(Point))}"
+    where = " ".join([origin, *within])
+    shown = "" if Settings.model_fields[field].annotation is SecretStr else f", not {item['input']!r}"
+    return f"{where}: {item['msg'].removeprefix('Value error, ')}{shown}"
 
 
 def _table(root: Path) -> dict[str, Any]:

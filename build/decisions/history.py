@@ -18,6 +18,7 @@ class Event(StrEnum):
     DONE = "done"
     FAILED = "failed"
     END = "end"
+    HOOK = "hook"  # a user's command ran; it moves nothing
     LEASE_BROKEN = "lease-broken"  # of no cutover: somebody took the lease from whoever had it, and says why
 
 

@@ -142,6 +142,12 @@ class Engine:
             text: bytes = container.logs(tail=lines)
         return text.decode(errors="replace").strip()
 
+    def log_between(self, container: Container, since: float, until: float) -> list[str]:
+        """The lines of a container's log of a time (seconds since 1970), each behind the engine's own time stamp."""
+        with explained():
+            text: bytes = container.logs(since=since, until=until, timestamps=True)
+        return text.decode(errors="replace").splitlines()
+
     def exit_code(self, container: Container) -> int | None:
         """What the container's process last exited with, also when the restart policy has started it again.
 

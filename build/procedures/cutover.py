@@ -12,6 +12,7 @@ from build.decisions.machine import SERVING, WAY_BACK, Remedy, State, Strategy, 
 from build.decisions.vram import Plan
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
 from build.procedures import strategy
+from build.procedures.aftermath import Aftermath
 from build.procedures.report import Report
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
@@ -101,10 +102,13 @@ def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
 @contextmanager
 def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
     """The lease, with the streams to journal and proxy open: what is asked of them then costs no start."""
+    after = Aftermath(target, report)
     with (
+        after.paged(),
         target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
         target.journal.opened(),
         target.proxy.opened(),
+        after.attended(),
     ):
         yield heartbeat.check
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from build.decisions.history import Event
+from build.decisions.hooks import Point
 from build.decisions.machine import ENDS, Remedy, State, Strategy, next_step
 from build.errors import LeaseLostError, LineError
+from build.procedures import hooks
 from build.procedures.steps import candidate, hold, preflight, traffic
-from build.procedures.steps.run import Act, Run
+from build.procedures.steps.run import ROLLBACK, Act, Run
 
 _ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
 
@@ -51,6 +53,8 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
             raise
         state = step.ends
     run.journal(Event.END, state=state)
+    if run.kind == ROLLBACK:
+        gone_back(run)
 
 
 def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
@@ -78,3 +82,11 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
             act()
         except LineError as also:
             run.report.note(f"and while undoing it: {also.message}")
+    if remedy in {Remedy.RETURN, Remedy.RELOAD}:
+        gone_back(run, said)
+
+
+def gone_back(run: Run, error: str = "") -> None:
+    """Tells the user's hook that traffic is where it was before."""
+    if run.settings.hooks.on_rollback:
+        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.report, run.told, error)

@@ -12,7 +12,7 @@ from build.decisions.colours import Colour
 from build.decisions.warmup import Outcome, Warmup
 from build.drivers.colour import ColourContainer
 from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
-from build.procedures.steps import candidate, memory
+from build.procedures.steps import candidate, memory, traffic
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 from build.procedures.warming import not_ready
 
@@ -140,7 +140,7 @@ def switch(run: Run) -> Facts:
 
 def retire(run: Run) -> Facts:
     """The old process, which has served since nothing, ends; its container stays, to load by itself when started."""
-    run.target.refresh_env(run.idle)
+    traffic.announce(run)
     live, old = _old(run)
     run.target.proxy.shutdown_sessions(live.server)
     old.stop(STOP_GRACE_S)

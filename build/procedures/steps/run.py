@@ -92,6 +92,11 @@ class Run:
             previous=asdict(previous) if previous else None,
         )
 
+    @property
+    def told(self) -> Cutover:
+        """This cutover as the journal tells it; hooks and alerts say no more than that."""
+        return next(each for each in reversed(self.target.history()) if each.id == self.id)
+
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 

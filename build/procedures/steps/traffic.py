@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from build.decisions.hooks import Point
 from build.errors import DrainError
-from build.procedures import gate
+from build.procedures import gate, hooks
 from build.procedures.steps import memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 
 def admit(run: Run) -> None:
-    """The proxy sees the candidate healthy; no request goes there yet."""
+    """The proxy sees the candidate healthy, and the user's hook agrees; no request goes there yet."""
     run.target.proxy.demand_check(run.idle.server)
     run.until_seen_healthy(run.idle)
+    if run.settings.hooks.pre_switch:
+        hooks.refuse_or_go_on(run.settings, run.target.journal, run.report, run.told)
 
 
 def confirm(run: Run) -> Facts:
@@ -35,9 +38,16 @@ def switch(run: Run) -> Facts:
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1)}
 
 
+def announce(run: Run) -> None:
+    """Whoever reads .env, and the user's hook, learn that the candidate serves."""
+    run.target.refresh_env(run.idle)
+    if run.settings.hooks.post_switch:
+        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.report, run.told)
+
+
 def retire(run: Run) -> Facts:
     """The old colour finishes what it had begun, and stands by or stops; its container stays for a quick way back."""
-    run.target.refresh_env(run.idle)
+    announce(run)
     if not (run.live and run.old):
         return {}
     run.report.step(f"draining {run.live}")

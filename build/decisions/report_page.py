@@ -1,0 +1,85 @@
+"""A cutover's page: what is on it, and its text. Everything that is shown comes from outside and is escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+
+from build.decisions import plot
+from build.decisions.history import Cutover
+from build.decisions.plot import Plot
+from build.decisions.timeline import Span
+
+# Shown elsewhere on the page.
+SHOWN = frozenset({"gate", "warnings"})
+MEMORY = ("vram", "gpu", "memory")
+
+
+@dataclass(frozen=True)
+class Take:
+    """One text before the gate: what both releases said, as data URIs ("" where there is none)."""
+
+    name: str
+    text: str
+    candidate: str
+    live: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What there is; whatever is empty is left out, with a word on it where one would look for it.
+
+    Attributes:
+        error: the cutover's error, whole; `detail` its log lines or table, `remedy` what it says to do.
+        gate: heading, bounds, then the measures of each synthesis.
+        traffic: why there is no plot, when there is none.
+    """
+
+    project: str
+    cutover: Cutover
+    spans: Sequence[Span] = ()
+    error: str = ""
+    detail: str = ""
+    remedy: str = ""
+    gate: Sequence[Sequence[str]] = ()
+    takes: Sequence[Take] = ()
+    plot: Plot | None = None
+    traffic: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [str(each) for each in self.facts.get("warnings", [])]
+
+    @property
+    def memory(self) -> dict[str, str]:
+        """GPU memory, where a step measured it."""
+        return {name: _plain(value) for name, value in self._others() if name.lower().startswith(MEMORY)}
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """What else the steps left in the journal."""
+        return {name: _plain(value) for name, value in self._others() if not name.lower().startswith(MEMORY)}
+
+    def _others(self) -> list[tuple[str, Any]]:
+        return [(name, value) for name, value in self.facts.items() if name not in SHOWN]
+
+    @property
+    def tone(self) -> str:
+        return "good" if self.cutover.served and not self.error else "bad" if self.cutover.ended else "open"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def render(page: Page, template: str) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(page=page, cutover=page.cutover, size=plot)

@@ -1,0 +1,87 @@
+"""A user's command, run to its end or its deadline, with everything that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_READ = 64 * 1024  # bytes of output that are remembered, the newest
+GRACE_S = 2
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended; `error` says what is wrong, and is empty when it exited with 0."""
+
+    output: str
+    took_s: float
+    error: str = ""
+
+
+def run(argv: Sequence[str], *, cwd: Path, timeout_s: float, facts: Mapping[str, str]) -> Ended:
+    """Runs `argv` in this process's environment and `facts`; stdout and stderr are one output."""
+    began = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env={**os.environ, **facts},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that what it started can be ended with it
+        )
+    except (OSError, ValueError) as error:
+        return Ended("", 0.0, f"it cannot be run: {error}")
+    try:
+        output, in_time = _read(process, began + timeout_s)
+    finally:
+        _end(process)
+    took_s = time.monotonic() - began
+    said = output.decode(errors="replace")
+    if not in_time:
+        return Ended(said, took_s, f"it did not end within {timeout_s:g} s")
+    return Ended(said, took_s, f"it exited with {process.returncode}" if process.returncode else "")
+
+
+def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
+    """What the process says until it ends (a child of it may keep the stream open) and whether it did so in time."""
+    if process.stdout is None:
+        raise ValueError("the process has no output to read")
+    os.set_blocking(process.stdout.fileno(), False)
+    kept = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            ended = process.poll() is not None
+            selector.select(0 if ended else POLL_S)
+            block = process.stdout.read(MOST_READ)
+            kept = (kept + (block or b""))[-MOST_READ:]
+            if ended and not block:
+                return kept, True
+            if block == b"":  # it has closed its output and goes on
+                time.sleep(POLL_S)
+            if time.monotonic() > deadline:
+                return kept, ended
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    if process.returncode != 0:  # of one that ended well, what it left running is left to run
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
