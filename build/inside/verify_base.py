@@ -67,7 +67,8 @@ NAMES_A_BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_
 def strange_authorities() -> list[str]:
     """Certificates that no package brought, as that of a network which inspects TLS would be; each with its bundle."""
     distribution = {each for path in distribution_files() for each in certificates(path.read_bytes())}
-    known, bundles, changed = set(distribution), {DEBIAN_BUNDLE}, []
+    known, bundles = set(distribution), {DEBIAN_BUNDLE}
+    changed: dict[Path, bytes] = {}  # pip's is on record twice: with conda and with the wheel
     for path, sha, size in recorded_bundles():
         data = path.read_bytes() if path.exists() else b""
         bundles.add(path.resolve())
@@ -75,9 +76,9 @@ def strange_authorities() -> list[str]:
             known.update(certificates(data))
         elif data:
             # Where something was only appended, it alone is strange.
-            changed.append((path, data[size:] if hashlib.sha256(data[:size]).hexdigest() == sha else data))
+            changed[path] = data[size:] if hashlib.sha256(data[:size]).hexdigest() == sha else data
     found = []
-    for path, data in changed:
+    for path, data in changed.items():
         found += beyond(known, data, path) or [f"{path} is not as its package brought it"]
     if DEBIAN_BUNDLE.exists():
         found += beyond(distribution, DEBIAN_BUNDLE.read_bytes(), DEBIAN_BUNDLE)

@@ -214,7 +214,7 @@ def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held:
     gpus.plug(2)
     try:
         reference = derived(held, "elsewhere")
-        done = held.run("build.cutover", "switch", reference)
+        done = held.run("build.cutover", "switch", reference, CUTOVER_STANDBY="false")
         assert "strategy overlap" in done.stderr
         assert newest(held)[0]["plan"]["device"] == "GPU-fake-1"
         colour = held.container(f"app-{live(held)[0]}")
