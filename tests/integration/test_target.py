@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -248,3 +249,12 @@ def test_a_release_is_found_by_whatever_names_its_commit(stack: Stack) -> None:
     settings = load(stack.root, stack.env)
     for name in (sha, sha[:9], "HEAD", f"glm-tts-slim:{sha}", str(image.id)):
         assert resolve(settings, Engine(), Reporter(), name).sha == sha
+
+
+def test_status_can_be_watched_a_document_a_line(stack: Stack) -> None:
+    with stack.start("build.cutover", "status", "--json", "--watch", "--every", "0.2") as watching:
+        assert watching.stdout
+        seen = [json.loads(watching.stdout.readline()) for _ in range(3)]
+        watching.terminate()
+        assert watching.wait(timeout=30) == 130
+    assert {each["live"] for each in seen} == {stack.status()["live"]}
