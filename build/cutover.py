@@ -103,24 +103,27 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
     return release
 
 
+def _up() -> tuple[Target, Reporter]:
+    """The target with its proxy and state container running, and whom to tell."""
+    target, report = Target(console.settings()), Reporter()
+    ensure_up(target, report)
+    return target, report
+
+
 @app.command()
 def resume(wait: Wait = 0) -> None:
     """Go on with a cutover that was cut off, from where its journal ends."""
-    settings, report = console.settings(), Reporter()
-    target = Target(settings)
-    ensure_up(target, report)
+    target, report = _up()
     release = cutover.resume(target, report, wait_s=wait)
-    out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
+    out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}")
 
 
 @app.command()
 def abort(wait: Wait = 0) -> None:
     """Undo a cutover that was cut off: traffic to the old colour, the candidate gone."""
-    settings, report = console.settings(), Reporter()
-    target = Target(settings)
-    ensure_up(target, report)
+    target, report = _up()
     release = cutover.abort(target, report, wait_s=wait)
-    out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}" if release else "nothing is live")
+    out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}" if release else "nothing is live")
 
 
 @app.command()

@@ -13,11 +13,9 @@ from build.drivers.colour import ColourContainer, ServiceContainer
 from build.errors import LineError
 from build.procedures import gate
 from build.procedures.report import Report
+from build.procedures.steps.candidate import CANDIDATE_WEIGHT, SERVING_WEIGHT
 from build.procedures.target import Target
 from build.procedures.warming import await_ready
-
-# As much as a candidate gets in a cutover: what live traffic leaves, until it can speak.
-STARTING_WEIGHT, SERVING_WEIGHT = 64, 1024
 
 
 def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Path]:
@@ -48,7 +46,7 @@ def running(target: Target, report: Report, release: Release) -> Iterator[Servic
     """
     report.step(f"starting {release} on its own")
     with throwaway.service(target.engine, target.settings.project, release.image) as container:
-        container.set_cpu_weight(STARTING_WEIGHT)
+        container.set_cpu_weight(CANDIDATE_WEIGHT)
         try:
             await_ready(container, release, target.settings, target.clock, report)
         except LineError as error:
