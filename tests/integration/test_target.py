@@ -52,18 +52,19 @@ def test_the_journal_keeps_order_and_time_and_refuses_damage(stack: Stack) -> No
         assert newest["seq"] == len(before)
         assert newest["text"] == 'quotes " and \\ and %s and $HOME'
         assert newest["at"] >= before[-1]["at"]
+        shell(stack, f"cp {FILE} {FILE}.whole")
         damages = (
             "echo '{{' >>{0}",
             "sed -i 2d {0}",
             "truncate -s -3 {0}",
-            "sed -i '$s/retired/failed/' {0}",
+            "sed -i '$s/quotes/quotas/' {0}",
         )
         for damage in (each.format(FILE) for each in damages):
-            shell(stack, f"cp {FILE}.kept {FILE} && {damage}")
+            shell(stack, f"cp {FILE}.whole {FILE} && {damage}")
             with pytest.raises(StateCorruptError):
                 journal.read()
     finally:
-        shell(stack, f"mv {FILE}.kept {FILE}")
+        shell(stack, f"mv {FILE}.kept {FILE} && rm -f {FILE}.whole")
 
 
 def test_of_two_writers_the_one_who_does_not_know_the_newest_record_is_told(stack: Stack) -> None:
