@@ -16,14 +16,17 @@ from rich.live import Live
 from build import console, views
 from build.console import Reporter, out
 from build.decisions import history as past_of
+from build.decisions import rollout
 from build.decisions.history import Cutover, Release
 from build.decisions.machine import Strategy
+from build.decisions.rollout import Rollout
 from build.errors import NoLastGoodError
 from build.procedures import cutover, golden, trial
 from build.procedures.resolve import resolve
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
 from build.procedures.target import Target
+from build.settings import Settings
 
 app = console.app("Blue/green cutover that loses no request.")
 lock = console.app("The lease that keeps cutovers apart.")
@@ -39,6 +42,13 @@ Sharing = Annotated[
 ForceHold = Annotated[
     bool, typer.Option("--force-hold", help="hold even where clients are expected to get 503 for a while")
 ]
+Canary = Annotated[
+    str | None,
+    typer.Option(metavar="SHARES", help="percent of the traffic, step by step, such as 5,25,100; or `none`"),
+]
+Soak = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="after the switch, how long the old colour can take over")
+]
 Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for another cutover")]
 
 
@@ -46,11 +56,14 @@ Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="h
 def switch(
     ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
     strategy: Sharing = "auto",
+    canary: Canary = None,
+    soak: Soak = None,
     force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
     settings, report = console.settings(), Reporter()
+    let_in = _rollout(settings, canary, soak)
     target = Target(settings)
     wanted = resolve(settings, target.engine, report, ref)
     ensure_up(target, report)
@@ -60,6 +73,7 @@ def switch(
         "switch",
         lambda _history, _live: wanted,
         asked=_asked(strategy),
+        rollout=let_in,
         force_hold=force_hold,
         wait_s=wait,
     )
@@ -88,6 +102,15 @@ def rollback(
         wait_s=wait,
     )
     out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
+
+
+def _rollout(settings: Settings, canary: str | None, soak_s: float | None) -> Rollout:
+    """What was asked for, and where nothing was, what the settings say."""
+    try:
+        shares = settings.canary if canary is None else rollout.parse(canary)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--canary") from None
+    return Rollout(shares, settings.soak_s if soak_s is None else soak_s)
 
 
 def _asked(wish: Wish) -> Strategy | None:

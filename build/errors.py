@@ -219,6 +219,18 @@ class HookRefusedError(LineError):
     exit_code = 36
 
 
+class CanaryFailedError(LineError):
+    """The candidate did worse on real traffic than the live release; traffic was given back."""
+
+    exit_code = 37
+
+
+class InconclusiveError(LineError):
+    """A canary could be neither passed nor failed, or not be measured; it stays as it is, to be resumed or aborted."""
+
+    exit_code = 38
+
+
 class NoRoomError(LineError):
     """The GPU has not enough memory for the release, or did not get it back; the message has the arithmetic."""
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from build.decisions import dotenv
+from build.decisions import dotenv, rollout
 from build.decisions.hooks import FACTS, Point
 from build.errors import MissingFileError, SettingsError
 
@@ -36,6 +36,12 @@ def _http(url: SecretStr) -> SecretStr:
     return url
 
 
+def _shares(given: object) -> object:
+    """Of a canary: a list in pyproject.toml, `5,25,100` in the environment."""
+    return rollout.parse(given) if isinstance(given, str) else given
+
+
+Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]
 # Shown nowhere: the addresses of webhooks are secrets themselves.
 Address = Annotated[SecretStr, AfterValidator(_http)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -85,6 +91,11 @@ class Settings(BaseModel):
     gate_golden: str = Field("joe", pattern=r"^[a-z0-9_-]{1,40}$", description="golden set: golden/NAME.yaml")
     gate_syntheses: int = Field(6, ge=1, le=50, description="how many of its texts a candidate must speak")
     gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
+    canary: Shares = Field((), description="shares of the traffic (percent) at which a candidate must prove itself")
+    canary_samples: int = Field(20, ge=2, le=10000, description="syntheses of each release that a verdict takes")
+    canary_slower: float = Field(1.5, ge=1, le=100, description="how many times slower than the live release it may be")
+    canary_timeout_s: float = Field(300, gt=0, le=86400, description="longest wait for the verdict on one share")
+    soak_s: float = Field(10, ge=0, le=86400, description="after the switch, how long the old colour can take over")
     standby: bool = Field(True, description="the old colour stays loaded, for a way back within seconds")
     hooks: Hooks = Field(
         Hooks(), description="[tool.cutover.hooks]: commands at pre-switch, post-switch, on-rollback, on-alert"

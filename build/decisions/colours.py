@@ -23,6 +23,16 @@ class Colour(StrEnum):
         return f"{self.value}-1"
 
     @property
+    def standby(self) -> str:
+        """The same once more, which takes over when nothing else is up."""
+        return f"{self.value}-1-standby"
+
+    @property
+    def host(self) -> int:
+        """The last octet of its address (compose.yaml)."""
+        return 11 if self is Colour.BLUE else 21
+
+    @property
     def service(self) -> str:
         """Its service in compose.yaml."""
         return f"app-{self.value}"

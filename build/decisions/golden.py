@@ -141,8 +141,8 @@ def calibrate(
     `qualities` are the DNSMOS of each take of all texts in a row.
 
     Any two recordings of a text may differ as far as the two that differ most, and as much again as those lie beyond
-    the median; the reference of a text is the recording that lies nearest to all others. The DNSMOS may lie twice as far
-    below the median as its lowest tenth does.
+    the median; the reference of a text is the recording that lies nearest to all others. The DNSMOS may lie twice as
+    far below the median as its lowest tenth does.
     """
     apart = {name: [_distances(one, takes) for one in takes] for name, takes in spoken.items()}
     pairs = [pair for rows in apart.values() for row in rows for pair in row]

@@ -18,6 +18,8 @@ class Event(StrEnum):
     DONE = "done"
     FAILED = "failed"
     END = "end"
+    SHARE = "share"  # a canary has proven itself at a share of the traffic
+    PAUSED = "paused"  # a step could not be judged; it waits as it is for `resume` or `abort`
     HOOK = "hook"  # a user's command ran; it moves nothing
     LEASE_BROKEN = "lease-broken"  # of no cutover: somebody took the lease from whoever had it, and says why
 
@@ -50,7 +52,9 @@ class Cutover:
         previous: what was live before it.
         plan: how it shares the GPU (build.decisions.vram.Plan).
         began, ended: by the target's clock; `ended` is empty while it is under way.
+        rollout: the canary and the soak that it was begun with (build.decisions.rollout.Rollout).
         step: the one that was begun last; empty once it has ended.
+        paused: why it waits for somebody to go on with it; empty while it does not.
     """
 
     id: str
@@ -61,9 +65,11 @@ class Cutover:
     began: str
     strategy: Strategy = Strategy.OVERLAP
     plan: dict[str, Any] = field(default_factory=dict)
+    rollout: dict[str, Any] = field(default_factory=dict)
     state: State = State.PULLED
     step: str = ""
     ended: str = ""
+    paused: str = ""
     error: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -104,19 +110,24 @@ def _begun(record: dict[str, Any]) -> Cutover:
         began=record["at"],
         strategy=Strategy(record["strategy"]),
         plan=record.get("plan", {}),
+        rollout=record.get("rollout", {}),
     )
 
 
 def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
     if event is Event.INTENT:
-        cutover.step = record["step"]
+        cutover.step, cutover.paused = record["step"], ""
+    if event is Event.PAUSED:
+        cutover.paused = record["error"]
+    if event is Event.SHARE:
+        cutover.facts.setdefault("canary", []).append(record["facts"])
     if event in {Event.DONE, Event.END}:
         cutover.state = State(record["state"])
         cutover.facts.update(record.get("facts", {}))
     if event is Event.FAILED:
         cutover.error = record["error"]
     if event is Event.END:
-        cutover.ended, cutover.step = record["at"], ""
+        cutover.ended, cutover.step, cutover.paused = record["at"], "", ""
 
 
 def broken_leases(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -65,6 +65,9 @@ class Step:
 
 Table = tuple[Step, ...]
 
+# Steps that are walked only when they are asked for, and never on a way back.
+CANARY, SOAK = "canary", "soak"
+
 TABLES: dict[Strategy, Table] = {
     Strategy.OVERLAP: (
         Step("preflight", State.PREFLIGHTED, Remedy.STOP),
@@ -72,7 +75,9 @@ TABLES: dict[Strategy, Table] = {
         Step("warm", State.WARMING, Remedy.DISCARD),
         Step("verify", State.VERIFIED, Remedy.DISCARD),
         Step("admit", State.ADMITTED, Remedy.DISCARD),
+        Step(CANARY, State.CANARY, Remedy.RETURN),
         Step("switch", State.SWITCHED, Remedy.RETURN),
+        Step(SOAK, State.SOAKING, Remedy.RETURN),
         Step("retire", State.RETIRED, Remedy.KEEP),
     ),
     Strategy.WARM: (
@@ -88,6 +93,7 @@ TABLES: dict[Strategy, Table] = {
         Step("verify", State.VERIFIED, Remedy.RELOAD),
         Step("admit", State.ADMITTED, Remedy.RELOAD),
         Step("switch", State.SWITCHED, Remedy.RELOAD),
+        Step(SOAK, State.SOAKING, Remedy.RELOAD),
         Step("retire", State.RETIRED, Remedy.KEEP),
     ),
 }
@@ -96,9 +102,10 @@ TABLES: dict[Strategy, Table] = {
 WAY_BACK = {Strategy.OVERLAP: Remedy.RETURN, Strategy.HOLD: Remedy.RELOAD, Strategy.WARM: Remedy.STAY}
 
 
-def table(strategy: Strategy, *, back: bool) -> Table:
+def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = False) -> Table:
     """The steps of a strategy; on the way `back` to an earlier release, moved traffic is never given back."""
-    steps = TABLES[strategy]
+    left_out = {name for name, asked in ((CANARY, canary), (SOAK, soak)) if back or not asked}
+    steps = tuple(each for each in TABLES[strategy] if each.name not in left_out)
     if not back:
         return steps
     return tuple(replace(each, on_failure=Remedy.STAY) if each.on_failure is Remedy.RETURN else each for each in steps)

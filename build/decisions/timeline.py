@@ -48,9 +48,13 @@ def read(records: Iterable[dict[str, Any]]) -> list[Span]:
             began = max(at - zero - took, 0.0)
             output = str(record["output"])
             spans.append(Span(f"hook {record['point']}", began, took, error or "good", bool(error), output))
-        elif step and event in {Event.DONE, Event.FAILED}:
-            failed = event == Event.FAILED
-            outcome = "failed" if failed else str(record["state"])
+        elif event == Event.SHARE and (share := record["facts"]["share"]):
+            spans.append(
+                Span(f"canary {share} %", at - zero - record["facts"]["took_s"], record["facts"]["took_s"], "pass")
+            )
+        elif step and event in {Event.DONE, Event.FAILED, Event.PAUSED}:
+            failed = event != Event.DONE
+            outcome = str(record["state"]) if event == Event.DONE else str(event)
             spans.append(Span(step, open_at - zero, at - open_at, outcome, failed))
             step = ""
     if step:

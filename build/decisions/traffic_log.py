@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from datetime import datetime
 
 # As Docker stamps a line, then proxy/haproxy.cfg's log-format. A + before a time: the request was still going on.
-_LINE = re.compile(r"(\S+Z) \S+ (\S+) (-?\d+)/(-?\d+)/(-?\d+)/(-?\d+)/\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)")
-FAILED_FROM = 500
+_LINE = re.compile(r"(\S+Z) (\S+) (\S+) (?:-?\d+/){4}\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)(?: \S+ \S+ \S+ \"(\S+))?")
+OK, FAILED_FROM = 200, 500
 # HAProxy's first letter of how a session ended: anything but a dash is no good end; C is the client's own leaving.
 GOOD_ENDS = frozenset("-C")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: when it ended (Unix time), which server had it ("" for none), seconds in all, HTTP status."""
+    """One request: when it ended (Unix time), which server had it ("" for none), seconds in all, HTTP status.
+
+    `spoken`: it asked for speech and got some; `client`: whose address it came from.
+    """
 
     ended: float
     server: str
     took_s: float
     status: int
     failed: bool
+    spoken: bool = False
+    client: str = ""
 
 
 def read(lines: Iterable[str]) -> list[Request]:
@@ -30,7 +35,7 @@ def read(lines: Iterable[str]) -> list[Request]:
     found = []
     for line in lines:
         if match := _LINE.match(line):
-            at, server, *_, took_ms, status, end = match.groups()
+            at, client, server, took_ms, status, end, method = match.groups()
             found.append(
                 Request(
                     ended=_unix(at),
@@ -38,6 +43,8 @@ def read(lines: Iterable[str]) -> list[Request]:
                     took_s=max(int(took_ms), 0) / 1000,
                     status=int(status),
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
+                    spoken=method == "POST" and int(status) == OK,
+                    client=client,
                 )
             )
     return found

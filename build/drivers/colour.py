@@ -129,7 +129,14 @@ class ServiceContainer:
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
         """One synthesis by the service, asked and timed inside the container by a script of ours."""
-        argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s)]
+        return self._speak(timeout_s, text, voice)
+
+    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
+        """The same by a server of the proxy at `proxy` (HOST:PORT), asked from inside this container."""
+        return self._speak(timeout_s, text, voice, proxy, f"COLOUR={server}")
+
+    def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> Spoken:
+        argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *where]
         answer = self._engine.execute(self.name, argv)
         if answer.exit_code == 0 and not answer.stdout:  # an exec's stream can be lost: not the candidate's fault
             answer = self._engine.execute(self.name, argv)

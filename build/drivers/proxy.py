@@ -47,7 +47,8 @@ class Server:
         up: by its health check; meaningless in maint, where checks rest.
         check: result of the newest health check, such as L7OK; empty before the first one.
         sessions: streams in progress; queued: requests waiting for it; rate: streams given to it in the last second.
-        total: streams since the proxy started; errors: those that failed to connect or got no whole answer.
+        total: streams since the proxy started; errors: those that failed to connect, got no whole answer, or a 5xx.
+        weight: its share beside the other servers' weights; failed_checks: health checks since the proxy started.
     """
 
     admin: Admin
@@ -58,6 +59,12 @@ class Server:
     rate: int
     total: int
     errors: int
+    weight: int = 100
+    failed_checks: int = 0
+
+    @property
+    def healthy(self) -> bool:
+        return self.up and self.check.startswith("L7OK")
 
     @property
     def usable(self) -> bool:
@@ -131,9 +138,14 @@ class Proxy:
         """Puts a server into or out of rotation, and saves that."""
         self.set_admins((server, admin))
 
-    def set_admins(self, *changes: tuple[str, Admin]) -> None:
-        """The same for several, in that order, with nothing in between and one save at the end."""
-        self._change(*(f"set server {BACKEND}/{server} state {admin}" for server, admin in changes))
+    def set_admins(self, *changes: tuple[str, Admin | int]) -> None:
+        """The same for several, in that order, nothing in between and one save at the end; a number is a weight."""
+        self._change(
+            *(
+                f"set server {BACKEND}/{server} {'weight' if isinstance(to, int) else 'state'} {to}"
+                for server, to in changes
+            )
+        )
 
     def demand_check(self, server: str) -> None:
         """Takes a server for down until a health check has really passed; it gets no new request meanwhile.
@@ -189,7 +201,9 @@ def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
         queued=int(stat["qcur"] or 0),
         rate=int(stat["rate"] or 0),
         total=int(stat["stot"] or 0),
-        errors=int(stat["econ"] or 0) + int(stat["eresp"] or 0),
+        errors=sum(int(stat[name] or 0) for name in ("econ", "eresp", "hrsp_5xx")),
+        weight=int(state["srv_uweight"]),
+        failed_checks=int(stat["chkfail"] or 0),
     )
 
 

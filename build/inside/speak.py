@@ -1,7 +1,8 @@
 """Run inside a release's container (`python -c`): one text spoken by its own service, as JSON on stdout.
 
 What is asked and timed here is the orchestrator's own doing: a release cannot answer for itself. Over HTTP as a
-client's request, sent as it is spoken, so that the time to the first sound is known.
+client's request, sent as it is spoken, so that the time to the first sound is known. With an address (HOST:PORT) and a
+cookie it is asked there: of the proxy, for the server that the cookie names.
 """
 
 import base64
@@ -12,14 +13,16 @@ import sys
 import time
 
 
-def main(text: str, voice: str, timeout_s: float) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("TTS_PORT", "7860")), timeout=timeout_s)
+def main(text: str, voice: str, timeout_s: float, address: str = "", cookie: str = "") -> None:
+    address = address or f"127.0.0.1:{os.environ.get('TTS_PORT', '7860')}"
+    connection = http.client.HTTPConnection(address, timeout=timeout_s)
     body = {"input": text, "voice": voice, "response_format": "wav", "stream_format": "audio"}
     connection.connect()
     began = time.monotonic()
     said = {"wav": "", "first_s": 0.0, "took_s": 0.0, "error": ""}
     try:
-        connection.request("POST", "/v1/audio/speech", json.dumps(body), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Cookie": cookie}
+        connection.request("POST", "/v1/audio/speech", json.dumps(body), headers)
         response = connection.getresponse()
         content = response.read(1)
         said["first_s"] = time.monotonic() - began
@@ -35,4 +38,4 @@ def main(text: str, voice: str, timeout_s: float) -> None:
     print(json.dumps(said))  # noqa: T201 - the answer
 
 
-main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+main(sys.argv[1], sys.argv[2], float(sys.argv[3]), *sys.argv[4:])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from build.decisions.colours import Colour
 from build.decisions.history import Cutover, Event, Release, in_progress
 from build.decisions.machine import SERVING, WAY_BACK, Remedy, State, Strategy, step_named
+from build.decisions.rollout import AT_ONCE, Rollout
 from build.decisions.vram import Plan
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
 from build.procedures import strategy
@@ -31,6 +32,7 @@ def run(
     *,
     asked: Strategy | None = None,
     force_hold: bool = False,
+    rollout: Rollout = AT_ONCE,
     wait_s: float = 0,
 ) -> Release:
     """Makes the chosen release live, or leaves everything as it was and says why; returns what is live.
@@ -39,6 +41,7 @@ def run(
 
     Args:
         asked: how the releases are to share the machine; None leaves it to what is measured.
+        rollout: canary and soak; a way back has neither.
         force_hold: hold also where requests are expected to wait longer than the proxy keeps them.
     """
     with _leased(target, report, kind, wait_s) as check:
@@ -56,7 +59,7 @@ def run(
             if kind == ROLLBACK and asked is None and _stands_by(target, idle, wanted)
             else strategy.plan(target, report, wanted, live, asked, forced=force_hold)
         )
-        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, plan)
+        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, plan, rollout)
         if kind == ROLLBACK:
             report.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)

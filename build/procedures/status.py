@@ -8,6 +8,7 @@ from typing import Any
 from build.decisions import colours, history
 from build.decisions.colours import Colour, Stack
 from build.decisions.history import Cutover, Release
+from build.decisions.machine import CANARY
 from build.drivers.lease import Owner
 from build.drivers.proxy import Hold
 from build.procedures.target import Target
@@ -48,7 +49,11 @@ def read(target: Target) -> Status:
     past = target.history()
     warnings = []
     live = target.live_or_none(stack)
-    if sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values()) > 1:
+    doing = history.in_progress(past)
+    if doing and doing.paused:
+        warnings.append(f"{doing.paused}; `build.cutover resume` goes on with it, `build.cutover abort` undoes it")
+    in_rotation = sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values())
+    if in_rotation > 1 and not (doing and doing.step == CANARY):
         warnings.append("both colours are in rotation: a cutover was cut off, and the next one settles it")
     proxy_running = target.running("proxy")
     if proxy_running and not target.running("state"):
@@ -64,7 +69,7 @@ def read(target: Target) -> Status:
         live=live,
         shares=colours.shares(stack),
         last_good=history.last_good(past, release),
-        in_progress=history.in_progress(past),
+        in_progress=doing,
         lock=lock,
         hold=hold,
         proxy_running=proxy_running,

@@ -12,6 +12,7 @@ from build.decisions import colours as pure
 from build.decisions import dotenv, history
 from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.history import Cutover
+from build.decisions.machine import CANARY
 from build.decisions.names import PROXY_REPOSITORY
 from build.drivers.colour import ColourContainer
 from build.drivers.compose import Compose
@@ -81,6 +82,16 @@ class Target:
         published = next(iter(container.attrs["HostConfig"]["PortBindings"].values()))[0]["HostPort"]
         environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"])
         return int(published), environment["SUBNET_PREFIX"]
+
+    @property
+    def inside(self) -> str:
+        """The proxy's address (HOST:PORT) inside the stack's network."""
+        return f"{self.place[1]}.2:8080"
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The colours' addresses inside the stack's network."""
+        return frozenset(f"{self.place[1]}.{colour.host}" for colour in Colour)
 
     def published(self) -> str:
         """Where the proxy can be reached now, such as 127.0.0.1:7860; empty when nowhere."""
@@ -180,11 +191,12 @@ class Target:
         return pure.live(stack)
 
     def live_or_none(self, stack: Stack) -> Colour | None:
-        """The same for those who only look: None also while a killed cutover has left both in rotation."""
+        """The same for those who only look: with both in rotation the one that a canary is compared with, or None."""
         try:
             return pure.live(stack)
         except ProxyError:
-            return None
+            left = history.in_progress(self.history())
+            return Colour(left.colour).other if left and left.step == CANARY else None
 
     def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
         """Waits until the containers run and, where they have a health check, pass it.

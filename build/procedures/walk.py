@@ -7,9 +7,9 @@ from collections.abc import Callable
 from build.decisions.history import Event
 from build.decisions.hooks import Point
 from build.decisions.machine import ENDS, Remedy, State, Strategy, next_step
-from build.errors import LeaseLostError, LineError
+from build.errors import InconclusiveError, LeaseLostError, LineError
 from build.procedures import hooks
-from build.procedures.steps import candidate, hold, preflight, traffic
+from build.procedures.steps import candidate, hold, preflight, proving, traffic
 from build.procedures.steps.run import ROLLBACK, Act, Run
 
 _ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
@@ -19,7 +19,9 @@ STEPS: dict[Strategy, dict[str, Act]] = {
         **_ANY,
         "start": candidate.start,
         "warm": candidate.warm,
+        "canary": proving.canary,
         "switch": traffic.switch,
+        "soak": proving.soak,
         "retire": traffic.retire,
     },
     Strategy.WARM: {"confirm": traffic.confirm, "switch": traffic.switch, "retire": traffic.retire},
@@ -29,6 +31,7 @@ STEPS: dict[Strategy, dict[str, Act]] = {
         "hold": hold.hold,
         "load": hold.load,
         "switch": hold.switch,
+        "soak": proving.soak,
         "retire": hold.retire,
     },
 }
@@ -48,6 +51,9 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
             run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
         except LeaseLostError:
             raise  # it is another's to undo
+        except InconclusiveError as error:
+            run.journal(Event.PAUSED, step=step.name, error=str(error))
+            raise
         except BaseException as error:
             undo(run, step.on_failure, error, step.name)
             raise

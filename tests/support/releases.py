@@ -34,3 +34,20 @@ def _silent(self, utterance, spoken=PiperEngine.synthesize):
 PiperEngine.synthesize = _silent
 END
 USER 10001:10001"""
+
+# The golden set passes; what clients say beside it does not, or takes a second longer.
+_ONLY = """USER root
+RUN cat >>/app/service/engines/piper.py <<'END'
+
+
+def _spoilt(self, utterance, spoken=PiperEngine.synthesize):
+    if utterance.text == "Yes.":
+        {what}
+    yield from spoken(self, utterance)
+
+
+PiperEngine.synthesize = _spoilt
+END
+USER 10001:10001"""
+FAILING = _ONLY.format(what='raise RuntimeError("no such word")')
+SLOW = _ONLY.replace('== "Yes."', 'in {{"Yes.", "No.", "Good."}}').format(what='__import__("time").sleep(1)')

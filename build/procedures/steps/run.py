@@ -10,7 +10,8 @@ from build.decisions import drain
 from build.decisions.colours import Colour, Stack
 from build.decisions.drain import Drained
 from build.decisions.history import Cutover, Event, Release
-from build.decisions.machine import Strategy, Table, table
+from build.decisions.machine import SOAK, Strategy, Table, step_named, table
+from build.decisions.rollout import AT_ONCE, Rollout
 from build.decisions.vram import Plan
 from build.drivers.colour import ColourContainer
 from build.errors import ProxyError
@@ -39,6 +40,7 @@ class Run:
     idle: Colour
     live: Colour | None
     plan: Plan
+    rollout: Rollout = AT_ONCE
 
     @classmethod
     def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
@@ -46,7 +48,8 @@ class Run:
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
         plan = Plan(**{**cutover.plan, "strategy": cutover.strategy})
-        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan)
+        rollout = Rollout.told(cutover.rollout)
+        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
 
     @property
     def candidate(self) -> ColourContainer:
@@ -69,7 +72,13 @@ class Run:
 
     @property
     def table(self) -> Table:
-        return table(self.strategy, back=self.kind == ROLLBACK)
+        # Without an old colour there is nothing to be compared with, nor to go back to.
+        canary, soak = (bool(asked and self.live) for asked in (self.rollout.canary, self.rollout.soak_s))
+        return table(self.strategy, back=self.kind == ROLLBACK, canary=canary, soak=soak)
+
+    @property
+    def soaks(self) -> bool:
+        return step_named(SOAK, self.table) is not None
 
     @property
     def settings(self) -> Settings:
@@ -87,6 +96,7 @@ class Run:
             kind=self.kind,
             strategy=self.strategy,
             plan=asdict(self.plan),
+            rollout=asdict(self.rollout),
             release=asdict(self.release),
             colour=self.idle,
             previous=asdict(previous) if previous else None,
@@ -121,8 +131,11 @@ class Run:
         """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent."""
         began = self.clock.now()
         for now in self.clock.polls(every_s):
-            seen = self.target.proxy.servers()[colour.server]
-            load = self.target.colours[colour].load(seen.sessions, seen.queued)
+            seen = self.target.proxy.servers()
+            both = seen[colour.server], seen[colour.standby]
+            load = self.target.colours[colour].load(
+                sum(each.sessions for each in both), sum(each.queued for each in both)
+            )
             if drain.judge(load, now - began, budget_s) is not Drained.BUSY:
                 return load.work
         raise AssertionError("a clock never ends")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from build.decisions.hooks import Point
+from build.decisions.rollout import WHOLE
 from build.errors import DrainError
 from build.procedures import gate, hooks
 from build.procedures.steps import memory
@@ -34,7 +35,14 @@ def switch(run: Run) -> Facts:
     """New requests go to the candidate, in one breath: it is made ready before the old colour drains."""
     run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     began = run.clock.now()
-    run.target.proxy.set_admins((run.idle.server, "ready"), (run.idle.other.server, "drain" if run.live else "maint"))
+    other = run.idle.other
+    run.target.proxy.set_admins(
+        (other.standby, "ready" if run.soaks else "maint"),
+        (run.idle.server, WHOLE),
+        (run.idle.server, "ready"),
+        (other.server, "drain" if run.live else "maint"),
+        (other.server, WHOLE),
+    )
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1)}
 
 
@@ -51,6 +59,7 @@ def retire(run: Run) -> Facts:
     if not (run.live and run.old):
         return {}
     run.report.step(f"draining {run.live}")
+    run.target.proxy.set_admin(run.live.standby, "maint")
     began, half_s = run.clock.now(), run.settings.drain_timeout_s / 2
     # Web tabs, which a cookie binds, go on being served in drain, and move on in maint.
     run.until_empty(run.live, half_s)
@@ -74,11 +83,19 @@ def retire(run: Run) -> Facts:
 
 def give_back(run: Run) -> None:
     """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
+    proxy, servers = run.target.proxy, run.target.proxy.servers()
+    # One that fails its checks will end nothing: what it has not begun to answer, the proxy asks the old one.
+    finishes = servers[run.idle.server].healthy
     if run.live:
-        if run.target.proxy.servers()[run.live.server].admin != "ready":
-            run.target.proxy.demand_check(run.live.server)
+        old = servers[run.live.server]
+        if old.admin == "maint" or not old.up:  # in drain its health is looked after, and need not be waited for
+            proxy.demand_check(run.live.server)
             run.until_seen_healthy(run.live)
-        run.target.proxy.set_admins((run.live.server, "ready"), (run.idle.server, "drain"))
-        run.until_empty(run.idle, run.settings.drain_timeout_s)
-    run.target.proxy.set_admin(run.idle.server, "maint")
-    run.candidate.stop(STOP_GRACE_S)
+        proxy.set_admins((run.live.server, WHOLE), (run.live.server, "ready"), (run.idle.server, "drain"))
+        if finishes:
+            run.until_empty(run.idle, run.settings.drain_timeout_s)
+    proxy.set_admins((run.idle.other.standby, "maint"), (run.idle.server, "maint"), (run.idle.server, WHOLE))
+    if finishes:
+        run.candidate.stop(STOP_GRACE_S)
+    else:
+        proxy.shutdown_sessions(run.idle.server)

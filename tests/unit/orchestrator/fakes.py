@@ -40,7 +40,7 @@ texts:
   - {name: short, say: Somebody says something.}
 """
 PIDS = {"blue": 11, "green": 21, "": 666}
-SERVER = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
+SERVER = Server(admin="maint", up=False, check="L7OK", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
 def speech(text: str) -> bytes:
@@ -83,11 +83,15 @@ class Proxy:
         self.set_admins((server, admin))
 
     def set_admins(self, *changes: tuple[str, Any]) -> None:
+        """Says weights and what stands by only where they change."""
         if self.broken:
             raise self.broken
-        for server, admin in changes:
-            self.said.append(f"{server} {admin}")
-            self.servers_now[server] = replace(self.servers_now[server], admin=admin, up=admin != "maint")
+        for server, to in changes:
+            now = self.servers_now[server]
+            then = replace(now, weight=to) if isinstance(to, int) else replace(now, admin=to, up=to != "maint")
+            if then != now or not (isinstance(to, int) or "standby" in server):
+                self.said.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
+            self.servers_now[server] = then
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -245,7 +249,10 @@ class Target:
         self.settings = Settings(root=root, drain_timeout_s=10)
         self.clock = Clock()
         self.proxy = Proxy(self.said)
-        self.proxy.servers_now = {"blue-1": replace(SERVER, admin="ready", up=True), "green-1": SERVER}
+        self.proxy.servers_now = dict.fromkeys(
+            (name for each in Colour for name in (each.server, each.standby)), SERVER
+        )
+        self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True)
         self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
         self.engine = SimpleNamespace(

@@ -2,7 +2,19 @@
 
 import pytest
 
-from build.decisions.machine import ENDS, FINAL, TABLES, WAY_BACK, Remedy, State, Strategy, next_step, table
+from build.decisions.machine import (
+    CANARY,
+    ENDS,
+    FINAL,
+    SOAK,
+    TABLES,
+    WAY_BACK,
+    Remedy,
+    State,
+    Strategy,
+    next_step,
+    table,
+)
 
 TABLE = pytest.mark.parametrize("strategy", Strategy)
 
@@ -26,7 +38,9 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
             moved = True
             assert step.on_failure is WAY_BACK[strategy]
         elif moved:
-            assert step.on_failure is Remedy.KEEP
+            assert step.on_failure is (WAY_BACK[strategy] if step.name == SOAK else Remedy.KEEP)
+        elif step.name == CANARY:
+            assert step.on_failure is Remedy.RETURN
         elif strategy is Strategy.HOLD and step.name not in {"preflight", "park"}:
             assert step.on_failure is Remedy.RELOAD
         else:
@@ -36,11 +50,12 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
 @TABLE
 def test_a_way_back_is_never_undone(strategy: Strategy) -> None:
     steps = table(strategy, back=True)
-    assert [each.name for each in steps] == [each.name for each in TABLES[strategy]]
+    assert [each.name for each in steps] == [each.name for each in TABLES[strategy] if each.name not in {CANARY, SOAK}]
     assert Remedy.RETURN not in {each.on_failure for each in steps}
     stays = {each.name for each in steps if each.on_failure is Remedy.STAY}
     assert stays == (set() if strategy is Strategy.HOLD else {"switch"})
-    assert table(strategy, back=False) is TABLES[strategy]
+    assert table(strategy, back=False, canary=True, soak=True) == TABLES[strategy]
+    assert table(strategy, back=True, canary=True, soak=True) == steps
 
 
 def test_every_failure_has_an_end_and_final_states_have_no_next_step() -> None:

@@ -1,0 +1,102 @@
+"""The canary's judgement: the candidate beside the live release, on what clients got from both in the same window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import comb
+from statistics import median
+from typing import Any
+
+from build.decisions.traffic_log import Request
+
+# One failed request is anybody's bad luck; two are looked at, and so unlikely they must be.
+FEW = 2
+CHANCE, DOUBT = 0.01, 0.05
+# On top of the factor, since a proxy's log counts milliseconds and a short sentence takes a hundred of them.
+USUAL_SLACK_S, SLOWEST_SLACK_S = 0.1, 0.3
+
+
+class Outcome(StrEnum):
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    WAIT = "wait"  # too little is known; inconclusive when time is up
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one colour's clients got: counted requests, those that failed, seconds that each synthesis took."""
+
+    sent: int = 0
+    failed: int = 0
+    took_s: tuple[float, ...] = ()
+
+    @property
+    def p50_s(self) -> float:
+        return median(self.took_s) if self.took_s else 0.0
+
+    @property
+    def p95_s(self) -> float:
+        return sorted(self.took_s)[int(0.95 * (len(self.took_s) - 1))] if self.took_s else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.sent} sent, {self.failed} failed, p50 {self.p50_s:.2f} s, p95 {self.p95_s:.2f} s"
+
+    def facts(self) -> dict[str, Any]:
+        """For the journal."""
+        return {"sent": self.sent, "failed": self.failed, "p50_s": round(self.p50_s, 3), "p95_s": round(self.p95_s, 3)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    outcome: Outcome
+    reason: str
+
+
+def times(requests: Iterable[Request], server: str) -> tuple[float, ...]:
+    """The seconds that a server's syntheses took, of those that ended well."""
+    return tuple(each.took_s for each in requests if each.server == server and each.spoken and not each.failed)
+
+
+def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:
+    """Passes a candidate that fails no oftener than the live release and is at most `slower` times as slow.
+
+    Args:
+        least: syntheses of each that a verdict takes; failures that are no chance need no such number.
+    """
+    likely = chance(candidate, live)
+    if candidate.failed >= FEW and likely < CHANCE:
+        return Verdict(Outcome.FAIL, f"{candidate.failed} of {candidate.sent} failed, of the live's {_rate(live)}")
+    if min(len(candidate.took_s), len(live.took_s)) < least:
+        return Verdict(Outcome.WAIT, f"{len(candidate.took_s)} and {len(live.took_s)} syntheses, {least} are needed")
+    if candidate.failed and likely < DOUBT:
+        return Verdict(Outcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
+    if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
+        return Verdict(Outcome.FAIL, late)
+    if late := _late("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
+        # The tail of few is one request or two.
+        many = len(candidate.took_s) >= 2 * least
+        return Verdict(Outcome.FAIL if many else Outcome.WAIT, late)
+    return Verdict(Outcome.PASS, f"{candidate}; live: {live}")
+
+
+def chance(candidate: Window, live: Window) -> float:
+    """How likely it is that so many of all failures or more fall on the candidate (Fisher's exact test, one-sided)."""
+    sent, failed = candidate.sent + live.sent, candidate.failed + live.failed
+    if not candidate.failed or not live.sent:
+        return 1.0
+    ways = sum(
+        comb(candidate.sent, mine) * comb(live.sent, failed - mine)
+        for mine in range(candidate.failed, min(candidate.sent, failed) + 1)
+    )
+    return ways / comb(sent, failed)
+
+
+def _rate(window: Window) -> str:
+    return f"{window.sent} {window.failed}"
+
+
+def _late(what: str, value: float, live: float, slower: float, slack_s: float) -> str:
+    most = slower * live + slack_s
+    return f"slow: {what} {value:.2f} s, at most {most:.2f} s (live {live:.2f} s)" if value > most else ""

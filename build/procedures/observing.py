@@ -1,0 +1,94 @@
+"""What clients get of both colours, by the proxy's counters and log; where there are few, by requests of our own."""
+
+from __future__ import annotations
+
+from build.decisions import audio, canary, traffic_log
+from build.decisions.canary import Window
+from build.decisions.colours import Colour
+from build.decisions.spoken import Spoken
+from build.decisions.traffic_log import Request
+from build.drivers.proxy import Server
+from build.procedures import golden
+from build.procedures.steps.run import Run
+
+QUIET_LOOKS = 2  # so many looks without a client on the candidate, and we speak ourselves
+
+
+class Observer:
+    """One window, from its making on; the log from `before_s` seconds earlier on."""
+
+    def __init__(self, run: Run, before_s: float = 0.0) -> None:
+        self._run = run
+        self._texts = golden.load(run.settings).texts
+        self._began = self._read_to = run.target.engine.now()
+        self._first = run.target.proxy.servers()
+        self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
+        self._mute = dict.fromkeys(Colour, 0)
+        self._asked = self._quiet = 0
+        self._had = 0
+
+    def look(self) -> dict[Colour, Window]:
+        """Both colours' windows up to now."""
+        now = self._run.target.engine.now()
+        # What ends at the edge of two looks is logged a little later than it is stamped.
+        known = {(each.ended, each.server) for each in self._log}
+        fresh = [each for each in self._logged(self._read_to - 1, now) if (each.ended, each.server) not in known]
+        self._log += [each for each in fresh if each.ended >= self._began]
+        self._read_to = now
+        servers = self._run.target.proxy.servers()
+        return {colour: self._window(colour, servers) for colour in Colour}
+
+    def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
+        took = canary.times(self._log, colour.server)
+        before = [each for each in self._log if each.server == colour.server and each.ended < self._began]
+        first, now = self._first[colour.server], servers[colour.server]
+        # A proxy that was started anew counts from nothing.
+        anew = now.total < first.total
+        sent, errors = (now.total, now.errors) if anew else (now.total - first.total, now.errors - first.errors)
+        failed = errors + self._mute[colour] + sum(each.failed for each in before)
+        sent = max(sent + len(before), len(took))
+        return Window(sent, min(failed, sent), took)
+
+    def down(self) -> str:
+        """Why the candidate gets no traffic any more, or should not; empty while it is well."""
+        first = self._first[self._run.idle.server]
+        now = self._run.target.proxy.servers()[self._run.idle.server]
+        if not now.up:
+            return f"the proxy has marked it down (last check: {now.check or 'none'})"
+        failing = now.failed_checks > first.failed_checks and not now.check.startswith("L7OK")
+        return f"a health check failed: {now.check}" if failing else ""
+
+    @property
+    def share(self) -> float:
+        """The candidate's part of what clients asked for, ours apart; 0 to 1."""
+        of = [each.server for each in self._log if each.ended >= self._began and not self._ours(each)]
+        return of.count(self._run.idle.server) / len(of) if of else 0.0
+
+    def speak_if_quiet(self, *colours: Colour) -> None:
+        """Says a text of the golden set through the proxy to each of the colours, when no client has of late."""
+        count = len(canary.times(self._log, self._run.idle.server))
+        self._quiet = 0 if count > self._had else self._quiet + 1
+        self._had = count
+        if self._quiet < QUIET_LOOKS and count:
+            return
+        text = self._texts.texts[self._asked % len(self._texts.texts)]
+        self._asked += 1
+        for colour in colours:
+            spoken = self._run.candidate.speak_through(
+                self._run.target.inside, colour.server, text.say, self._texts.voice, self._run.settings.gate_timeout_s
+            )
+            self._mute[colour] += self._is_mute(text.say, spoken)
+        self._had = count + 1
+
+    def _is_mute(self, text: str, spoken: Spoken) -> bool:
+        """An answer that counts as good and is not; what failed is in the proxy's counters already."""
+        if spoken.error:
+            return False
+        return bool(audio.judge(text, spoken.wav, self._texts.expect.of(None)).faults)
+
+    def _ours(self, request: Request) -> bool:
+        return request.client in self._run.target.addresses
+
+    def _logged(self, since: float, until: float) -> list[Request]:
+        container = self._run.target.engine.container(self._run.settings.container("proxy"))
+        return traffic_log.read(self._run.target.engine.log_between(container, since, until)) if container else []

@@ -1,0 +1,143 @@
+"""A candidate on real traffic: judged beside the live release, given up without a loss, or left as it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from build.errors import CanaryFailedError, InconclusiveError
+from tests.support.load import Load, hammering
+from tests.support.releases import FAILING, SLOW, derived
+from tests.support.stack import Stack, wait_for
+
+FEW = {"CUTOVER_CANARY_SAMPLES": "8"}
+
+
+@contextmanager
+def speaking(stack: Stack, rate: float) -> Iterator[Load]:
+    """Clients on the stack before, while and after the block runs."""
+    with hammering(stack.url, rate) as load:
+        wait_for("traffic", lambda: len(load.report.samples) > rate)
+        yield load
+        served = len(load.report.samples)
+        wait_for("traffic afterwards", lambda: len(load.report.samples) > served + rate)
+
+
+def newest(stack: Stack) -> dict[str, Any]:
+    """The newest cutover's journal records by what they say."""
+    records = stack.journal()
+    mine = [each for each in records if each.get("cutover") == records[-1]["cutover"]]
+    return {f"{each['event']} {each.get('step', '')}".strip(): each for each in mine}
+
+
+def live_sha(stack: Stack) -> str:
+    status = stack.status()
+    return str(status["colours"][status["live"]]["release"]["sha"])
+
+
+def test_a_candidate_gets_one_share_after_the_other_and_then_everything(stack: Stack, rate: float) -> None:
+    sha = stack.release("a good canary")
+    with speaking(stack, rate) as load:
+        done = stack.run("build.cutover", "switch", "--canary", "25,50,100", "--soak", "5", **FEW)
+    print(done.stderr, load.report.summary())
+    assert load.report.failed == [], load.report.summary()
+    assert live_sha(stack) == sha
+    shares = [each["facts"] for each in stack.journal() if each["event"] == "share"][-2:]
+    assert [each["share"] for each in shares] == [25, 50]
+    for each in shares:
+        assert each["candidate"]["sent"] >= 8
+        assert each["candidate"]["failed"] == each["live"]["failed"] == 0
+        assert each["live"]["p50_s"] > 0
+        assert 0 < each["observed"] < 1
+    soaked = newest(stack)["done soak"]["facts"]["soak"]
+    assert soaked["candidate"]["sent"] > 0
+    assert {server["admin"] for server in stack.status()["colours"].values()} == {"ready", "maint"}
+
+
+@pytest.mark.parametrize(("name", "dockerfile", "why"), [("failing", FAILING, "failed"), ("slow", SLOW, "slow")])
+def test_what_only_clients_notice_is_given_back(
+    stack: Stack, rate: float, name: str, dockerfile: str, why: str
+) -> None:
+    before, reference = live_sha(stack), derived(stack, name, dockerfile)
+    with speaking(stack, rate) as load:
+        done = stack.run("build.cutover", "switch", reference, "--canary", "50", check=False, **FEW)
+    print(done.stderr, load.report.summary())
+    assert done.returncode == CanaryFailedError.exit_code
+    assert why in done.stderr
+    assert newest(stack)["end"]["state"] == "rolled-back"
+    assert live_sha(stack) == before
+    assert len(load.report.failed) <= (10 if name == "failing" else 0), load.report.summary()
+    assert load.report.samples[-1].release == before
+
+
+@pytest.mark.parametrize("fault", ["killed", "hung"])
+def test_a_candidate_that_dies_in_its_soak_costs_nobody_a_request(stack: Stack, rate: float, fault: str) -> None:
+    before, sha = live_sha(stack), stack.release(f"{fault} in its soak")
+    idle = "green" if stack.status()["live"] == "blue" else "blue"
+    said = []
+    with speaking(stack, rate) as load, stack.start("build.cutover", "switch", "--soak", "120") as process:
+        assert process.stdout
+        for line in process.stdout:
+            said.append(line)
+            if "soaking" in line:
+                wait_for("clients on the candidate", lambda: any(each.release == sha for each in load.report.samples))
+                break_down(stack.container(f"app-{idle}"), fault)
+    print("".join(said), load.report.summary())
+    assert process.returncode == CanaryFailedError.exit_code
+    assert live_sha(stack) == before
+    assert newest(stack)["end"]["state"] == "rolled-back"
+    assert load.report.failed == [], load.report.summary()
+    assert set(load.report.releases) == {before, sha}
+    assert load.report.samples[-1].release == before
+
+
+def break_down(container: Any, fault: str) -> None:
+    if fault == "hung":
+        container.pause()
+    else:
+        os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
+
+
+def test_with_no_client_the_shares_are_proven_by_our_own_requests(stack: Stack) -> None:
+    sha = stack.release("a canary at night")
+    stack.run("build.cutover", "switch", "--canary", "50", **FEW)
+    assert live_sha(stack) == sha
+    assert newest(stack)["share"]["facts"]["candidate"]["sent"] >= 8
+    assert newest(stack)["share"]["facts"]["observed"] == 0
+
+
+def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack, rate: float) -> None:
+    before, sha = live_sha(stack), stack.release("an undecided canary")
+    never = {"CUTOVER_CANARY_SAMPLES": "9999", "CUTOVER_CANARY_TIMEOUT_S": "3"}
+    with speaking(stack, rate) as load:
+        done = stack.run("build.cutover", "switch", "--canary", "25,50", check=False, **never)
+        assert done.returncode == InconclusiveError.exit_code, done.stderr
+        assert "no result" in done.stderr
+        wait_for("both to serve", lambda: {before, sha} <= {each.release for each in load.report.samples[-40:]})
+        status = stack.status()
+        assert status["colours"][status["live"]]["release"]["sha"] == before
+        assert "resume" in " ".join(status["warnings"])
+        containers = stack.containers()
+        stack.compose("up", "-d")
+        assert stack.containers() == containers
+        stack.run("build.cutover", "resume", **FEW)
+    print(load.report.summary())
+    assert load.report.failed == [], load.report.summary()
+    assert live_sha(stack) == sha
+
+
+def test_a_canary_without_a_verdict_can_be_undone(stack: Stack, rate: float) -> None:
+    before = live_sha(stack)
+    stack.release("an unwanted canary")
+    with speaking(stack, rate) as load:
+        never = {"CUTOVER_CANARY_SAMPLES": "9999", "CUTOVER_CANARY_TIMEOUT_S": "3"}
+        stack.run("build.cutover", "switch", "--canary", "25", check=False, **never)
+        stack.run("build.cutover", "abort")
+    assert load.report.failed == [], load.report.summary()
+    assert live_sha(stack) == before
+    assert newest(stack)["end"]["state"] == "rolled-back"
