@@ -17,6 +17,7 @@ from build import console, views
 from build.console import Reporter, out
 from build.decisions import history as past_of
 from build.decisions import rollout
+from build.decisions.colours import MOST_REPLICAS
 from build.decisions.history import Cutover, Release
 from build.decisions.machine import Strategy
 from build.decisions.rollout import Rollout
@@ -49,6 +50,10 @@ Canary = Annotated[
 Soak = Annotated[
     float | None, typer.Option(metavar="SECONDS", min=0, help="after the switch, how long the old colour can take over")
 ]
+Replicas = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=MOST_REPLICAS, help="how many containers, each with a GPU of its own"),
+]
 Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for another cutover")]
 
 
@@ -58,12 +63,13 @@ def switch(
     strategy: Sharing = "auto",
     canary: Canary = None,
     soak: Soak = None,
+    replicas: Replicas = None,
     force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
     settings, report = console.settings(), Reporter()
-    let_in = _rollout(settings, canary, soak)
+    let_in = _rollout(settings, canary, soak, replicas)
     target = Target(settings)
     wanted = resolve(settings, target.engine, report, ref)
     ensure_up(target, report)
@@ -98,19 +104,20 @@ def rollback(
         "rollback",
         lambda past, live: named or _last_good(past, live),
         asked=_asked(strategy),
+        rollout=Rollout(replicas=settings.replicas),
         force_hold=force_hold,
         wait_s=wait,
     )
     out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
 
 
-def _rollout(settings: Settings, canary: str | None, soak_s: float | None) -> Rollout:
+def _rollout(settings: Settings, canary: str | None, soak_s: float | None, replicas: int | None) -> Rollout:
     """What was asked for, and where nothing was, what the settings say."""
     try:
         shares = settings.canary if canary is None else rollout.parse(canary)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--canary") from None
-    return Rollout(shares, settings.soak_s if soak_s is None else soak_s)
+    return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
 
 
 def _asked(wish: Wish) -> Strategy | None:

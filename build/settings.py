@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from build.decisions import dotenv, rollout
+from build.decisions.colours import MOST_REPLICAS
 from build.decisions.hooks import FACTS, Point
 from build.errors import MissingFileError, SettingsError
 
@@ -91,6 +92,7 @@ class Settings(BaseModel):
     gate_golden: str = Field("joe", pattern=r"^[a-z0-9_-]{1,40}$", description="golden set: golden/NAME.yaml")
     gate_syntheses: int = Field(6, ge=1, le=50, description="how many of its texts a candidate must speak")
     gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
+    replicas: int = Field(1, ge=1, le=MOST_REPLICAS, description="containers of a release, each with a GPU of its own")
     canary: Shares = Field((), description="shares of the traffic (percent) at which a candidate must prove itself")
     canary_samples: int = Field(20, ge=2, le=10000, description="syntheses of each release that a verdict takes")
     canary_slower: float = Field(1.5, ge=1, le=100, description="how many times slower than the live release it may be")

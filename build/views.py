@@ -32,7 +32,7 @@ def status(found: Status) -> RenderableType:
             colour,
             facts.release.sha if facts.release else "-",
             facts.release.digest[:19] if facts.release else "-",
-            facts.container,
+            facts.container + (f" x{facts.replicas}" if facts.replicas > 1 else ""),
             facts.phase or "-",
             facts.admin if found.proxy_running else "no proxy",
             "-" if share is None else f"{share:.0%}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import comb
@@ -54,9 +54,9 @@ class Verdict:
     reason: str
 
 
-def times(requests: Iterable[Request], server: str) -> tuple[float, ...]:
-    """The seconds that a server's syntheses took, of those that ended well."""
-    return tuple(each.took_s for each in requests if each.server == server and each.spoken and not each.failed)
+def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
+    """The seconds that the syntheses of some servers took, of those that ended well."""
+    return tuple(each.took_s for each in requests if each.server in servers and each.spoken and not each.failed)
 
 
 def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:

@@ -8,6 +8,41 @@ from enum import StrEnum
 from build.decisions.history import Release
 from build.errors import ProxyError
 
+MOST_REPLICAS = 4  # places of a colour in compose.yaml and proxy/haproxy.cfg
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place for a container of a colour; `number` counts from 1."""
+
+    colour: str
+    number: int
+
+    @property
+    def server(self) -> str:
+        """Its server in the proxy."""
+        return f"{self.colour}-{self.number}"
+
+    @property
+    def standby(self) -> str:
+        """The same once more, which takes over when nothing else is up."""
+        return f"{self.server}-standby"
+
+    @property
+    def profile(self) -> str:
+        """Its profile in compose.yaml, and the folder of its orders."""
+        return self.colour if self.number == 1 else self.server
+
+    @property
+    def service(self) -> str:
+        """Its service in compose.yaml."""
+        return f"app-{self.profile}"
+
+    @property
+    def host(self) -> int:
+        """The last octet of its address."""
+        return (10 if self.colour == Colour.BLUE else 20) + self.number
+
 
 class Colour(StrEnum):
     BLUE = "blue"
@@ -18,35 +53,31 @@ class Colour(StrEnum):
         return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
     @property
-    def server(self) -> str:
-        """Its (first) server in the proxy."""
-        return f"{self.value}-1"
+    def slots(self) -> tuple[Slot, ...]:
+        """All its places, whether or not a container is in them."""
+        return tuple(Slot(self.value, number) for number in range(1, MOST_REPLICAS + 1))
 
     @property
-    def standby(self) -> str:
-        """The same once more, which takes over when nothing else is up."""
-        return f"{self.value}-1-standby"
+    def servers(self) -> tuple[str, ...]:
+        """All its servers in the proxy."""
+        return tuple(slot.server for slot in self.slots)
 
     @property
-    def host(self) -> int:
-        """The last octet of its address (compose.yaml)."""
-        return 11 if self is Colour.BLUE else 21
-
-    @property
-    def service(self) -> str:
-        """Its service in compose.yaml."""
-        return f"app-{self.value}"
+    def standbys(self) -> tuple[str, ...]:
+        """The same once more, as backups."""
+        return tuple(slot.standby for slot in self.slots)
 
 
 @dataclass(frozen=True)
 class ColourFacts:
-    """One colour as found.
+    """One colour as found, all of its containers together.
 
     Attributes:
-        release: what its container runs; None without a container.
-        container: Docker's word for the container's state, or "absent".
-        admin: the proxy's administrative state of its server: ready, drain or maint.
-        usable: the proxy would send requests there now.
+        release: what its containers run; None without one.
+        container: Docker's word for their state (that of the worst), or "absent".
+        admin: the proxy's administrative state of its servers: ready, drain or maint.
+        usable: the proxy would send requests to at least one of them now.
+        replicas: how many there are.
         rate: requests a second that the proxy gave it over the last second.
         sessions: streams it has now.
         phase: the service's own word; empty when it does not answer.
@@ -59,6 +90,7 @@ class ColourFacts:
     rate: int = 0
     sessions: int = 0
     phase: str = ""
+    replicas: int = 1
 
 
 Stack = dict[Colour, ColourFacts]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from build.decisions.colours import Colour
 
 HEADER = "# Derived by the orchestrator from what runs on the target; rewritten by every command of it.\n"
@@ -30,15 +32,23 @@ def render(values: dict[str, str]) -> str:
 
 
 def derive(
-    *, project: str, port: int, subnet_prefix: str, proxy_image: str, images: dict[Colour, str], live: Colour | None
+    *,
+    project: str,
+    port: int,
+    subnet_prefix: str,
+    proxy_image: str,
+    images: dict[Colour, str],
+    profiles: Iterable[str],
+    runtime: str,
 ) -> dict[str, str]:
-    """The variables of compose.yaml. Only the live colour's profile is on, so `up` starts and stops no other."""
+    """The variables of compose.yaml. Only the live colour's profiles are on, so `up` starts and stops no other."""
     return {
         "COMPOSE_PROJECT_NAME": project,
-        "COMPOSE_PROFILES": live.value if live else "",
+        "COMPOSE_PROFILES": ",".join(profiles),
         "PORT": str(port),
         "SUBNET_PREFIX": subnet_prefix,
         "PROXY_IMAGE": proxy_image,
         "BLUE_IMAGE": images.get(Colour.BLUE, ""),
         "GREEN_IMAGE": images.get(Colour.GREEN, ""),
+        "APP_RUNTIME": runtime,
     }

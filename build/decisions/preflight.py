@@ -67,7 +67,8 @@ def _image(facts: Facts) -> Iterator[Finding]:
 
 
 def _proxy(facts: Facts) -> Iterator[Finding]:
-    if missing := sorted({colour.server for colour in Colour} - facts.servers):
+    known = {name for colour in Colour for name in (*colour.servers, *colour.standbys)}
+    if missing := sorted(known - facts.servers):
         said = f"the proxy knows no server {', '.join(missing)}"
         yield Finding("proxy", Level.PROBLEM, said, "`make down`, then `make up`")
     if not facts.published:

@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-WHOLE = 100
+WHOLE = 100  # percent, and the weight of a server in haproxy.cfg
+HEAVIEST = 256  # HAProxy's own bound
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """`canary`: shares in percent, each below 100; `soak_s`: seconds after the switch in which traffic may return."""
+    """`canary`: shares in percent, each below 100; `soak_s`: seconds after the switch in which traffic may return.
+
+    `replicas`: how many containers it has.
+    """
 
     canary: tuple[int, ...] = ()
     soak_s: float = 0.0
+    replicas: int = 1
 
     @classmethod
     def told(cls, facts: Mapping[str, Any]) -> Rollout:
         """The one that a journal record tells of."""
-        return cls(tuple(facts.get("canary", ())), float(facts.get("soak_s", 0)))
+        return cls(tuple(facts.get("canary", ())), float(facts.get("soak_s", 0)), int(facts.get("replicas", 1)))
 
 
 AT_ONCE = Rollout()
@@ -38,6 +43,14 @@ def shares(given: Iterable[int]) -> tuple[int, ...]:
     if any(later <= earlier for earlier, later in pairwise(found)):
         raise ValueError("shares must rise, such as 5,25,100")
     return tuple(share for share in found if share < WHOLE)
+
+
+def weights(share: int, candidates: int, lives: int) -> tuple[int, int]:
+    """The weights of each of so many candidates and live servers at which the candidates get `share` percent."""
+    pair = share * lives, (WHOLE - share) * candidates
+    scale = min(1.0, HEAVIEST / max(pair))
+    candidate, live = (max(1, round(each * scale)) for each in pair)
+    return candidate, live
 
 
 def parse(text: str) -> tuple[int, ...]:

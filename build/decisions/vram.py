@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,18 @@ class View:
     def device(self, uuid: str) -> Device | None:
         return next((each for each in self.devices if each.uuid == uuid), None)
 
+    def beside(self, other: View) -> View:
+        """What this container and another one see, each device once."""
+        mine = {
+            process.pid for view in (self, other) for each in view.devices for process in each.processes if process.mine
+        }
+        seen = {each.uuid: each for each in (*other.devices, *self.devices)}
+        devices = [
+            replace(each, processes=tuple(replace(process, mine=process.pid in mine) for process in each.processes))
+            for each in seen.values()
+        ]
+        return View(tuple(devices), self.why or other.why)
+
     def held(self, pids: Collection[int] = ()) -> int:
         return sum(each.held(pids) for each in self.devices)
 
@@ -97,17 +109,17 @@ class Plan:
     """How a cutover shares the GPU; it is journaled when the cutover begins.
 
     Attributes:
-        device: UUID of the GPU that the candidate goes to; empty without one.
+        devices: UUIDs of the GPUs that the candidate goes to, one for each replica; none without a GPU.
         assign: the candidate must be told so, since there are several.
         need: what the candidate takes, at best knowledge; 0 when nothing is known.
-        live: what the live release holds on `device`.
-        enough: what must be free there before the candidate may load.
+        live: what the live release holds on one of them.
+        enough: what must be free on each before the candidate may load.
         reason: the arithmetic, for people.
         expected_s: how long requests will wait; None when unknown, or when none does.
     """
 
     strategy: Strategy = Strategy.OVERLAP
-    device: str = ""
+    devices: tuple[str, ...] = ()
     assign: bool = False
     need: int = 0
     live: int = 0
@@ -115,49 +127,83 @@ class Plan:
     reason: str = ""
     expected_s: float | None = None
 
+    @classmethod
+    def told(cls, facts: Mapping[str, Any]) -> Plan:
+        """The one that a journal record tells of; what an older version wrote beside that is left out."""
+        known = {name: facts[name] for name in cls.__dataclass_fields__ if name in facts}
+        return cls(**{**known, "devices": tuple(known.get("devices", ()))})
+
+    def assigned(self, number: int) -> str:
+        """The device that the replica of this number (from 1 on) must be told to use; empty for any."""
+        return self.devices[number - 1] if self.assign and number <= len(self.devices) else ""
+
 
 @dataclass(frozen=True)
 class Facts:
-    """What the decision rests on. `pids` are the live container's processes as the host numbers them."""
+    """What the decision rests on. `pids` are the live containers' processes as the host numbers them."""
 
     view: View
     pids: frozenset[int] = field(default_factory=frozenset)
     need: Need | None = None
     margin: int = 0
+    replicas: int = 1
 
 
 def decide(facts: Facts, asked: Strategy | None) -> Plan:
     """The strategy for a candidate beside a live release; `asked` is the operator's wish, None for auto.
 
+    Each replica has a device of its own.
+
     Raises:
-        NoRoomError: the candidate does not fit, by a need that is known.
+        NoRoomError: the candidate does not fit, by a need that is known, or has more replicas than there are devices.
     """
     devices = facts.view.devices
     if not devices:
         return Plan(asked or Strategy.OVERLAP, reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
-    need = facts.need or Need(facts.view.held(facts.pids), "an estimate: what the live release holds")
+    if facts.replicas > len(devices):
+        raise NoRoomError(
+            f"{facts.replicas} replicas, and {len(devices)} GPUs: each has one of its own",
+            remedy=f"--replicas {len(devices)}; nothing was touched",
+        )
+    need = facts.need or Need(_most(devices, facts.pids), "an estimate: what the live release holds")
     several = len(devices) > 1
-    roomiest = max(devices, key=lambda each: each.free)
-    holders = [each for each in devices if each.held(facts.pids)] or devices
-    freed = max(holders, key=lambda each: each.free + each.held(facts.pids))
+    holders = [each for each in devices if each.held(facts.pids)]
+    roomiest = _first(facts.replicas, devices, lambda each: each.free)
+    freed = _first(
+        facts.replicas,
+        holders if len(holders) >= facts.replicas else devices,
+        lambda each: each.free + each.held(facts.pids),
+    )
     wanted = need.size + facts.margin
     sums = f"it needs {gib(need.size)} ({need.source}) and a margin of {gib(facts.margin)}"
 
-    def plan(strategy: Strategy, device: Device, why: str) -> Plan:
-        held = device.held(facts.pids)
-        reason = f"{sums}; {_of(device)} has {gib(device.free)} free, the live release holds {gib(held)}: {why}"
-        enough = min(wanted, device.free + held)
-        return Plan(strategy, device.uuid, several, need.size, held, enough, reason)
+    def plan(strategy: Strategy, chosen: Sequence[Device], why: str) -> Plan:
+        has = "; ".join(
+            f"{_of(each)} has {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}"
+            for each in chosen
+        )
+        enough = min(wanted, *(each.free + each.held(facts.pids) for each in chosen))
+        uuids, held = tuple(each.uuid for each in chosen), _most(chosen, facts.pids)
+        return Plan(strategy, uuids, several, need.size, held, enough, f"{sums}; {has}: {why}")
 
-    if asked is not Strategy.HOLD and roomiest.free >= wanted:
+    if asked is not Strategy.HOLD and all(each.free >= wanted for each in roomiest):
         return plan(Strategy.OVERLAP, roomiest, "both fit")
-    if asked is not Strategy.OVERLAP and freed.free + freed.held(facts.pids) >= wanted:
+    if asked is not Strategy.OVERLAP and all(each.free + each.held(facts.pids) >= wanted for each in freed):
         return plan(Strategy.HOLD, freed, "it fits when the live release has given its memory back")
     if facts.need is None and asked is not None:
         return plan(asked, freed, "it may not fit, but nothing better is known, and it was asked for")
     if facts.need is None and not need.size:
         return plan(Strategy.OVERLAP, roomiest, "nothing is known of either, so they are tried side by side")
     raise _refusal(facts, sums, asked)
+
+
+def _most(devices: Sequence[Device], pids: Collection[int]) -> int:
+    """What the live release holds on the device where it holds most."""
+    return max(each.held(pids) for each in devices)
+
+
+def _first(count: int, devices: Sequence[Device], room: Callable[[Device], int]) -> tuple[Device, ...]:
+    return tuple(sorted(devices, key=room, reverse=True)[:count])
 
 
 def _of(device: Device) -> str:

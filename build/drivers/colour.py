@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from build.decisions.colours import Colour
+from build.decisions.colours import Slot
 from build.decisions.drain import Load
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL
@@ -179,12 +179,12 @@ class ServiceContainer:
         return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
 
 
-class ColourContainer(ServiceContainer):
-    """That of a colour."""
+class Replica(ServiceContainer):
+    """The one in a slot."""
 
-    def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
-        super().__init__(engine, f"{project}-{colour.service}-1")
-        self.colour = colour
+    def __init__(self, engine: Engine, project: str, slot: Slot) -> None:
+        super().__init__(engine, f"{project}-{slot.service}-1")
+        self.slot = slot
 
 
 def _reference(container: Container) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any, cast
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
@@ -18,6 +19,7 @@ from requests.exceptions import RequestException
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
+NVIDIA = "nvidia"  # as NVIDIA's toolkit registers its runtime
 NO_REFERENCE = 400  # what was asked for cannot be the name of an image
 
 
@@ -78,6 +80,11 @@ class Engine:
         with explained():
             return dict(self.client.info())
 
+    @property
+    def gpu_runtime(self) -> str:
+        """The runtime that gives containers GPUs; empty where the engine knows of none."""
+        return NVIDIA if NVIDIA in dict(cast(Any, self.info().get("Runtimes") or {})) else ""
+
     def container(self, name: str) -> Container | None:
         """The container of that name, fresh; None when there is none."""
         with explained():
@@ -85,6 +92,12 @@ class Engine:
                 return self.client.containers.get(name)
             except NotFound:
                 return None
+
+    def names(self, prefix: str) -> frozenset[str]:
+        """The names of all containers that begin like that, running or not."""
+        with explained():
+            found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
+        return frozenset(name.removeprefix("/") for each in found for name in each["Names"])
 
     def image(self, reference: str) -> Image | None:
         """The image of that name, tag, digest or ID if it is on the engine."""

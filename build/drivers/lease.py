@@ -104,7 +104,8 @@ class Heartbeat:
         while not self._stop.is_set():
             try:
                 session = session or inside(self._container, "sh", "-c", _HEAR)
-                session.ask("beat", timeout_s=self._every_s)
+                # A busy machine answers late, and takes longest to open a new stream: one is not given up lightly.
+                session.ask("beat", timeout_s=self._expiry_s / 2)
                 heard = time.monotonic()
             except CommandFailedError as error:
                 # A stream can break while the container lives on, which gives us until its patience ends.
@@ -189,6 +190,7 @@ class Lease:
                         name=self.name,
                         labels=labels,
                         network_mode="none",
+                        healthcheck={"test": ["NONE"]},  # the image's own looks for a proxy
                     )
                 except APIError as error:
                     if error.status_code != CONFLICT:

@@ -1,4 +1,4 @@
-"""Standing orders to a colour's process, as files on the target: start without a model, use this GPU.
+"""Standing orders to a container's process, as files on the target: start without a model, use this GPU.
 
 A volume and no environment variable: Compose must not see another configuration afterwards, and a colour that crashes
 and is started anew by its restart policy must do what is true by then. The state container writes, the colours read.
@@ -6,7 +6,6 @@ and is started anew by its restart policy must do what is true by then. The stat
 
 from __future__ import annotations
 
-from build.decisions.colours import Colour
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError
 
@@ -22,17 +21,21 @@ class Orders:
         """False for a state container from before there were orders."""
         return not self._engine.execute(self._container, ["test", "-w", FOLDER]).exit_code
 
-    def park(self, colour: Colour) -> None:
-        """From its next start on, the process of `colour` leaves the model out until it is told to load."""
-        self._do(f"mkdir -p {FOLDER}/{colour} && : >{FOLDER}/{colour}/park && sync {FOLDER}/{colour}")
+    def park(self, *names: str) -> None:
+        """From its next start on, the process of each leaves the model out until it is told to load."""
+        self._do(
+            " && ".join(
+                f"mkdir -p {FOLDER}/{each} && : >{FOLDER}/{each}/park && sync {FOLDER}/{each}" for each in names
+            )
+        )
 
-    def unpark(self, colour: Colour) -> None:
-        """From its next start on, it loads its model by itself."""
-        self._do(f"rm -f {FOLDER}/{colour}/park")
+    def unpark(self, *names: str) -> None:
+        """From its next start on, each loads its model by itself."""
+        self._do(f"rm -f {' '.join(f'{FOLDER}/{each}/park' for each in names)}")
 
-    def give(self, colour: Colour, *, parked: bool, device: str) -> None:
-        """All orders for the next container of `colour`; `device` is a GPU's UUID, empty for any."""
-        folder = f"{FOLDER}/{colour}"
+    def give(self, name: str, *, parked: bool, device: str) -> None:
+        """All orders for the next container of that name; `device` is a GPU's UUID, empty for any."""
+        folder = f"{FOLDER}/{name}"
         wanted = [f"{folder}/park"] * parked + [f"{folder}/device"] * bool(device)
         script = [f"rm -f {folder}/park {folder}/device"]
         if wanted:

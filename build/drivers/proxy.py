@@ -155,20 +155,20 @@ class Proxy:
         self.set_admin(server, "drain")
         self._change(f"set server {BACKEND}/{server} health down")
 
-    def shutdown_sessions(self, server: str) -> None:
-        """Closes what is still open on a server: event streams of browser tabs, by then."""
-        self._change(f"shutdown sessions server {BACKEND}/{server}")
+    def shutdown_sessions(self, *servers: str) -> None:
+        """Closes what is still open on servers: event streams of browser tabs, by then."""
+        self._change(*(f"shutdown sessions server {BACKEND}/{server}" for server in servers))
 
     def hold(self, mode: HoldMode) -> Hold:
         """Sets the gate."""
         return _hold(self._ask("change", f"hold {mode}"))
 
-    def release(self, server: str) -> Hold:
-        """Makes a server ready and opens the gate, with nothing in between; the requests that waited go there."""
-        said = self._ask("change", f"set server {BACKEND}/{server} state ready", "hold none")
+    def release(self, *servers: str) -> Hold:
+        """Makes servers ready and opens the gate, with nothing in between; the requests that waited go there."""
+        said = self._ask("change", *(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
         refused = said.strip().rpartition("\n")[0].strip()
         if refused:
-            raise ProxyError(f"the proxy refused to make {server} ready: {refused}")
+            raise ProxyError(f"the proxy refused to make {', '.join(servers)} ready: {refused}")
         return _hold(said)
 
     def held(self) -> Hold:

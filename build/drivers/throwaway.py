@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from docker.types import DeviceRequest
-
 from build.decisions.names import FLAVOUR_LABEL
 from build.drivers.colour import ServiceContainer
 from build.drivers.engine import Engine, explained
@@ -24,7 +22,7 @@ def service(engine: Engine, project: str, image: str) -> Iterator[ServiceContain
     name = f"{project}-throwaway-{secrets.token_hex(4)}"
     found = engine.image(image)
     cuda = found is not None and found.labels.get(FLAVOUR_LABEL) == "cuda"
-    gpus = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if cuda and "nvidia" in str(engine.info()) else None
+    runtime = engine.gpu_runtime if cuda else ""
     with explained():
         container = engine.client.containers.create(
             image,
@@ -39,7 +37,8 @@ def service(engine: Engine, project: str, image: str) -> Iterator[ServiceContain
                 "/run/service": "size=1m,mode=0700,uid=10001,gid=10001",
             },
             pids_limit=512,
-            device_requests=gpus,
+            runtime=runtime or None,
+            environment={"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
         )
     try:
         with explained():

@@ -41,7 +41,7 @@ def run(
 
     Args:
         asked: how the releases are to share the machine; None leaves it to what is measured.
-        rollout: canary and soak; a way back has neither.
+        rollout: canary, soak and replicas; a way back has neither of the first two.
         force_hold: hold also where requests are expected to wait longer than the proxy keeps them.
     """
     with _leased(target, report, kind, wait_s) as check:
@@ -57,7 +57,7 @@ def run(
         plan = (
             Plan(Strategy.WARM, reason="it stands by")
             if kind == ROLLBACK and asked is None and _stands_by(target, idle, wanted)
-            else strategy.plan(target, report, wanted, live, asked, forced=force_hold)
+            else strategy.plan(target, report, wanted, live, asked, replicas=rollout.replicas, forced=force_hold)
         )
         cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, plan, rollout)
         if kind == ROLLBACK:

@@ -21,9 +21,9 @@ from build.decisions.names import (
     base_repository,
 )
 from build.decisions.retention import Item, Place, Role
-from build.drivers.colour import ColourContainer
 from build.drivers.engine import Engine, explained
 from build.drivers.journal import Journal
+from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
 from build.settings import Settings
 
@@ -123,7 +123,7 @@ class HostSurvey:
                     self._need(found, value, f"{key} in .env")
         for project in self._projects():
             past = self._history(project)
-            lives = [ColourContainer(self._engine, project, colour).release() for colour in Colour]
+            lives = [ColourContainers(self._engine, project, colour).release() for colour in Colour]
             for name, why in retention.journaled(past, lives).items():
                 self._need(found, name, f"{project}: {why}")
             found.served |= retention.served(past)

@@ -39,34 +39,33 @@ class Observer:
         return {colour: self._window(colour, servers) for colour in Colour}
 
     def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
-        took = canary.times(self._log, colour.server)
-        before = [each for each in self._log if each.server == colour.server and each.ended < self._began]
-        first, now = self._first[colour.server], servers[colour.server]
-        # A proxy that was started anew counts from nothing.
-        anew = now.total < first.total
-        sent, errors = (now.total, now.errors) if anew else (now.total - first.total, now.errors - first.errors)
-        failed = errors + self._mute[colour] + sum(each.failed for each in before)
-        sent = max(sent + len(before), len(took))
+        took = canary.times(self._log, colour.servers)
+        before = [each for each in self._log if each.server in colour.servers and each.ended < self._began]
+        since = [_since(self._first[name], servers[name]) for name in colour.servers]
+        sent = max(sum(each[0] for each in since) + len(before), len(took))
+        failed = sum(each[1] for each in since) + self._mute[colour] + sum(each.failed for each in before)
         return Window(sent, min(failed, sent), took)
 
     def down(self) -> str:
-        """Why the candidate gets no traffic any more, or should not; empty while it is well."""
-        first = self._first[self._run.idle.server]
-        now = self._run.target.proxy.servers()[self._run.idle.server]
-        if not now.up:
-            return f"the proxy has marked it down (last check: {now.check or 'none'})"
-        failing = now.failed_checks > first.failed_checks and not now.check.startswith("L7OK")
-        return f"a health check failed: {now.check}" if failing else ""
+        """Why the candidate gets no traffic any more, or should not; empty while all of it is well."""
+        servers = self._run.target.proxy.servers()
+        for name in self._run.used(self._run.idle):
+            first, now = self._first[name], servers[name]
+            if not now.up:
+                return f"the proxy has marked {name} down (last check: {now.check or 'none'})"
+            if now.failed_checks > first.failed_checks and not now.healthy:
+                return f"a health check of {name} failed: {now.check}"
+        return ""
 
     @property
     def share(self) -> float:
         """The candidate's part of what clients asked for, ours apart; 0 to 1."""
         of = [each.server for each in self._log if each.ended >= self._began and not self._ours(each)]
-        return of.count(self._run.idle.server) / len(of) if of else 0.0
+        return sum(each in self._run.idle.servers for each in of) / len(of) if of else 0.0
 
     def speak_if_quiet(self, *colours: Colour) -> None:
         """Says a text of the golden set through the proxy to each of the colours, when no client has of late."""
-        count = len(canary.times(self._log, self._run.idle.server))
+        count = len(canary.times(self._log, self._run.idle.servers))
         self._quiet = 0 if count > self._had else self._quiet + 1
         self._had = count
         if self._quiet < QUIET_LOOKS and count:
@@ -74,8 +73,9 @@ class Observer:
         text = self._texts.texts[self._asked % len(self._texts.texts)]
         self._asked += 1
         for colour in colours:
-            spoken = self._run.candidate.speak_through(
-                self._run.target.inside, colour.server, text.say, self._texts.voice, self._run.settings.gate_timeout_s
+            server = self._run.used(colour)[self._asked % len(self._run.used(colour))]
+            spoken = self._run.candidate.replicas[0].speak_through(
+                self._run.target.inside, server, text.say, self._texts.voice, self._run.settings.gate_timeout_s
             )
             self._mute[colour] += self._is_mute(text.say, spoken)
         self._had = count + 1
@@ -92,3 +92,9 @@ class Observer:
     def _logged(self, since: float, until: float) -> list[Request]:
         container = self._run.target.engine.container(self._run.settings.container("proxy"))
         return traffic_log.read(self._run.target.engine.log_between(container, since, until)) if container else []
+
+
+def _since(first: Server, now: Server) -> tuple[int, int]:
+    """What was sent to a server since, and what of it failed; a proxy that was started anew counts from nothing."""
+    anew = now.total < first.total
+    return (now.total, now.errors) if anew else (now.total - first.total, now.errors - first.errors)

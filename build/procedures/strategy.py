@@ -18,7 +18,14 @@ MIB = 2**20
 
 
 def plan(
-    target: Target, report: Report, release: Release, live: Colour | None, asked: Strategy | None, *, forced: bool
+    target: Target,
+    report: Report,
+    release: Release,
+    live: Colour | None,
+    asked: Strategy | None,
+    *,
+    replicas: int,
+    forced: bool,
 ) -> Plan:
     """The plan for `release` beside the colour that is live.
 
@@ -37,7 +44,7 @@ def plan(
     pids = old.pids() if view.devices else frozenset[int]()
     # What stands by in the idle colour makes way for the candidate.
     standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
-    chosen = vram.decide(Facts(view.without(standing_by), pids, need, margin), asked)
+    chosen = vram.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked)
     report.note(f"strategy {chosen.strategy}: {chosen.reason}")
     return _hold(target, release, chosen, forced=forced) if chosen.strategy is Strategy.HOLD else chosen
 

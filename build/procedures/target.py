@@ -14,13 +14,13 @@ from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.history import Cutover
 from build.decisions.machine import CANARY
 from build.decisions.names import PROXY_REPOSITORY
-from build.drivers.colour import ColourContainer
 from build.drivers.compose import Compose
 from build.drivers.engine import Engine
 from build.drivers.journal import Journal
 from build.drivers.lease import Lease
 from build.drivers.orders import Orders
 from build.drivers.proxy import Proxy, Server
+from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.settings import Settings
 
@@ -58,7 +58,7 @@ class Target:
         self.journal = Journal(self.engine, settings.container("state"))
         self.orders = Orders(self.engine, settings.container("state"))
         self.lease = Lease(self.engine, settings.project)
-        self.colours = {colour: ColourContainer(self.engine, settings.project, colour) for colour in Colour}
+        self.colours = {colour: ColourContainers(self.engine, settings.project, colour) for colour in Colour}
 
     @cached_property
     def proxy_image(self) -> str:
@@ -91,7 +91,7 @@ class Target:
     @property
     def addresses(self) -> frozenset[str]:
         """The colours' addresses inside the stack's network."""
-        return frozenset(f"{self.place[1]}.{colour.host}" for colour in Colour)
+        return frozenset(f"{self.place[1]}.{slot.host}" for colour in Colour for slot in colour.slots)
 
     def published(self) -> str:
         """Where the proxy can be reached now, such as 127.0.0.1:7860; empty when nowhere."""
@@ -113,22 +113,22 @@ class Target:
     def survey(self, *, ask_service: bool = False) -> Stack:
         """Both colours as Docker and the proxy see them; `ask_service` also has each service say its phase."""
         servers = self.proxy.servers() if self.running("proxy") else {}
-        return {
-            colour: self._facts(container, servers.get(colour.server, ABSENT), ask_service)
-            for colour, container in self.colours.items()
-        }
+        return {colour: self._facts(container, servers, ask_service) for colour, container in self.colours.items()}
 
-    def _facts(self, colour: ColourContainer, server: Server, ask_service: bool) -> ColourFacts:
-        container = colour.find()
-        status = container.status if container else "absent"
+    def _facts(self, colour: ColourContainers, servers: dict[str, Server], ask_service: bool) -> ColourFacts:
+        replicas = colour.replicas
+        names = [each.slot.server for each in replicas] or list(colour.colour.servers[:1])
+        its = [servers.get(name, ABSENT) for name in names]
         return ColourFacts(
             release=colour.release(),
-            container=status,
-            admin=server.admin,
-            usable=server.usable,
-            rate=server.rate,
-            sessions=server.sessions,
-            phase=colour.status().phase if ask_service and status == "running" else "",
+            container=colour.state,
+            # One that was taken out by hand does not make the others idle.
+            admin=next((each.admin for each in its if each.admin != "maint"), "maint"),
+            usable=any(each.usable for each in its),
+            rate=sum(each.rate for each in its),
+            sessions=sum(each.sessions for each in its),
+            phase=colour.status().phase if ask_service and colour.state == "running" else "",
+            replicas=len(replicas),
         )
 
     def records(self) -> list[dict[str, Any]]:
@@ -153,7 +153,7 @@ class Target:
             release = container.release()
             kept = stored.get(f"{colour.name}_IMAGE", "")
             images[colour] = planned.get(colour.value) or (release.image if release else kept)
-        profile = live.value if live else stored.get("COMPOSE_PROFILES", "")
+        stayed = stored.get("COMPOSE_PROFILES", "").split(",")
         port, subnet_prefix = self.place
         self.compose.write_env(
             dotenv.render(
@@ -163,10 +163,15 @@ class Target:
                     subnet_prefix=subnet_prefix,
                     proxy_image=self.proxy_image,
                     images=images,
-                    live=Colour(profile) if profile else None,
+                    runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
+                    profiles=self._profiles(live) if live else [each for each in stayed if each],
                 )
             )
         )
+
+    def _profiles(self, live: Colour) -> list[str]:
+        """Those of the colour's containers; while there is none, that of its first."""
+        return [each.slot.profile for each in self.colours[live].replicas] or [live.slots[0].profile]
 
     def _stored(self) -> dict[str, str]:
         path = self.compose.env_file

@@ -9,7 +9,7 @@ from pathlib import Path
 from build.decisions.gate import Judgement
 from build.decisions.history import Release
 from build.drivers import throwaway
-from build.drivers.colour import ColourContainer, ServiceContainer
+from build.drivers.colour import ServiceContainer
 from build.errors import LineError
 from build.procedures import gate
 from build.procedures.report import Report
@@ -30,10 +30,11 @@ def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Pa
         return gate.run(candidate, live, target.settings, target.clock, report, keep), keep
 
 
-def live_service(target: Target) -> ColourContainer | None:
+def live_service(target: Target) -> ServiceContainer | None:
     """The live colour's container, if there is one that runs."""
     live = target.live_or_none(target.survey())
-    return target.colours[live] if live and target.running(live.service) else None
+    running = [each for each in target.colours[live].replicas if each.running] if live else []
+    return running[0] if running else None
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class Verifier:
         return {}, line(name, False, detail)
 
     def _has_gpu(self, flavour: str) -> bool:
-        return flavour == "cuda" and "nvidia" in cast(dict[str, Any], self._engine.info().get("Runtimes") or {})
+        return flavour == "cuda" and bool(self._engine.gpu_runtime)
 
     def _environment(self, image: Image, flavour: str, said: dict[str, Any], apt: str | None) -> list[Line]:
         texts = {name: text for name, text in said["locks"].items() if name.endswith(".txt")}

@@ -15,7 +15,7 @@ from tests.support.load import Load, hammering
 from tests.support.releases import FAILING, SLOW, derived
 from tests.support.stack import Stack, wait_for
 
-FEW = {"CUTOVER_CANARY_SAMPLES": "8"}
+FEW = "8"  # so many syntheses of each
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def live_sha(stack: Stack) -> str:
 def test_a_candidate_gets_one_share_after_the_other_and_then_everything(stack: Stack, rate: float) -> None:
     sha = stack.release("a good canary")
     with speaking(stack, rate) as load:
-        done = stack.run("build.cutover", "switch", "--canary", "25,50,100", "--soak", "5", **FEW)
+        done = stack.run("build.cutover", "switch", "--canary", "25,50,100", "--soak", "5", CUTOVER_CANARY_SAMPLES=FEW)
     print(done.stderr, load.report.summary())
     assert load.report.failed == [], load.report.summary()
     assert live_sha(stack) == sha
@@ -65,7 +65,9 @@ def test_what_only_clients_notice_is_given_back(
 ) -> None:
     before, reference = live_sha(stack), derived(stack, name, dockerfile)
     with speaking(stack, rate) as load:
-        done = stack.run("build.cutover", "switch", reference, "--canary", "50", check=False, **FEW)
+        done = stack.run(
+            "build.cutover", "switch", reference, "--canary", "50", check=False, CUTOVER_CANARY_SAMPLES=FEW
+        )
     print(done.stderr, load.report.summary())
     assert done.returncode == CanaryFailedError.exit_code
     assert why in done.stderr
@@ -105,7 +107,7 @@ def break_down(container: Any, fault: str) -> None:
 
 def test_with_no_client_the_shares_are_proven_by_our_own_requests(stack: Stack) -> None:
     sha = stack.release("a canary at night")
-    stack.run("build.cutover", "switch", "--canary", "50", **FEW)
+    stack.run("build.cutover", "switch", "--canary", "50", CUTOVER_CANARY_SAMPLES=FEW)
     assert live_sha(stack) == sha
     assert newest(stack)["share"]["facts"]["candidate"]["sent"] >= 8
     assert newest(stack)["share"]["facts"]["observed"] == 0
@@ -113,9 +115,16 @@ def test_with_no_client_the_shares_are_proven_by_our_own_requests(stack: Stack) 
 
 def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack, rate: float) -> None:
     before, sha = live_sha(stack), stack.release("an undecided canary")
-    never = {"CUTOVER_CANARY_SAMPLES": "9999", "CUTOVER_CANARY_TIMEOUT_S": "3"}
     with speaking(stack, rate) as load:
-        done = stack.run("build.cutover", "switch", "--canary", "25,50", check=False, **never)
+        done = stack.run(
+            "build.cutover",
+            "switch",
+            "--canary",
+            "25,50",
+            check=False,
+            CUTOVER_CANARY_SAMPLES="9999",
+            CUTOVER_CANARY_TIMEOUT_S="3",
+        )
         assert done.returncode == InconclusiveError.exit_code, done.stderr
         assert "no result" in done.stderr
         wait_for("both to serve", lambda: {before, sha} <= {each.release for each in load.report.samples[-40:]})
@@ -125,7 +134,7 @@ def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack,
         containers = stack.containers()
         stack.compose("up", "-d")
         assert stack.containers() == containers
-        stack.run("build.cutover", "resume", **FEW)
+        stack.run("build.cutover", "resume", CUTOVER_CANARY_SAMPLES=FEW)
     print(load.report.summary())
     assert load.report.failed == [], load.report.summary()
     assert live_sha(stack) == sha
@@ -135,8 +144,15 @@ def test_a_canary_without_a_verdict_can_be_undone(stack: Stack, rate: float) -> 
     before = live_sha(stack)
     stack.release("an unwanted canary")
     with speaking(stack, rate) as load:
-        never = {"CUTOVER_CANARY_SAMPLES": "9999", "CUTOVER_CANARY_TIMEOUT_S": "3"}
-        stack.run("build.cutover", "switch", "--canary", "25", check=False, **never)
+        stack.run(
+            "build.cutover",
+            "switch",
+            "--canary",
+            "25",
+            check=False,
+            CUTOVER_CANARY_SAMPLES="9999",
+            CUTOVER_CANARY_TIMEOUT_S="3",
+        )
         stack.run("build.cutover", "abort")
     assert load.report.failed == [], load.report.summary()
     assert live_sha(stack) == before

@@ -28,6 +28,7 @@ class Door:
     proxy: Proxy
     url: str
     containers: dict[str, Any]
+    inside: str
     at_first: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str = "/", **how: Any) -> requests.Response:
@@ -84,7 +85,7 @@ def door(stack: Stack) -> Iterator[Door]:
         tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
     )
     proxy = Proxy(Engine(), containers["proxy"].name)
-    door = Door(proxy, f"http://127.0.0.1:{port}", containers)
+    door = Door(proxy, f"http://127.0.0.1:{port}", containers, f"{prefix}.2:8080")
     wait_for("the proxy", door._answers)
     door.at_first = {name: server.admin for name, server in proxy.servers().items()}
     yield door
@@ -100,7 +101,8 @@ def _begin_on_blue(door: Door) -> None:
 
 
 def test_without_a_saved_state_blue_is_in_rotation_and_green_is_not(door: Door) -> None:
-    assert door.at_first == {"blue-1": "ready", "green-1": "maint"}
+    assert {name for name, admin in door.at_first.items() if admin != "maint"} == {"blue-1"}
+    assert {"green-1", "green-4", "blue-2", "blue-1-standby"} < set(door.at_first)
 
 
 @pytest.mark.parametrize("colour", ["green", "blue"])
@@ -109,10 +111,48 @@ def test_a_killed_proxy_comes_back_with_the_rotation_it_had(door: Door, colour: 
     door.crash()
     assert {door.get().text for _ in range(8)} == {colour}
     servers = door.proxy.servers()
-    assert {name: server.admin for name, server in servers.items()} == {
-        f"{colour}-1": "ready",
-        f"{'blue' if colour == 'green' else 'green'}-1": "maint",
+    assert {name for name, server in servers.items() if server.admin != "maint"} == {f"{colour}-1"}
+
+
+def test_weights_and_what_stands_by_outlive_a_killed_proxy_too(door: Door) -> None:
+    door.proxy.set_admins(("blue-1", 75), ("green-1", 25), ("green-1", "ready"), ("blue-1-standby", "ready"))
+    door.crash()
+    servers = door.proxy.servers()
+    assert {name: server.weight for name, server in servers.items() if name.endswith("-1")} == {
+        "blue-1": 75,
+        "green-1": 25,
     }
+    assert servers["blue-1-standby"].admin == "ready"
+    wait_for("both to serve", lambda: all(door.proxy.servers()[name].usable for name in ("blue-1", "green-1")))
+    answers = [door.get().text for _ in range(40)]
+    assert answers.count("green") == pytest.approx(10, abs=2)
+    door.proxy.set_admins(("blue-1", 100), ("green-1", 100), ("blue-1-standby", "maint"))
+
+
+def test_the_old_colour_takes_over_when_the_one_in_rotation_dies(door: Door) -> None:
+    door.rotate("green")
+    door.proxy.set_admins(("blue-1", "drain"), ("blue-1-standby", "ready"))
+    wait_for("what stands by", lambda: door.proxy.servers()["blue-1-standby"].usable)
+    assert door.get().text == "green"
+    door.containers["green"].kill()
+    try:
+        assert {door.post().text for _ in range(5)} == {"blue"}
+    finally:
+        door.containers["green"].start()
+        door.proxy.set_admins(("blue-1-standby", "maint"))
+
+
+def test_only_the_colours_themselves_may_name_a_server_of_the_api(door: Door) -> None:
+    door.proxy.set_admin("green-1", "ready")
+    wait_for("both to serve", lambda: door.proxy.servers()["green-1"].usable)
+    cookie = {"Cookie": "COLOUR=green-1"}
+    assert {door.post(headers=cookie).text for _ in range(4)} == {"blue", "green"}
+    ask = (
+        "import urllib.request as r;"
+        f"print(r.urlopen(r.Request('http://{door.inside}/v1/audio/speech', b'x', {cookie!r})).read().decode())"
+    )
+    said = [door.containers["blue"].exec_run(["python", "-c", ask]).output.decode().strip() for _ in range(4)]
+    assert said == ["green"] * 4
 
 
 def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:

@@ -17,19 +17,22 @@ CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
 
 def start(run: Run) -> None:
     """Starts the release in the idle colour, to load its model by itself."""
-    run.target.orders.give(run.idle, parked=False, device=run.plan.device if run.plan.assign else "")
-    launch(run)
+    launch(run, parked=False)
 
 
-def launch(run: Run) -> None:
-    """Starts the release's container in the idle colour, whatever orders its process will find."""
-    run.report.step(f"starting {run.release} in {run.idle}")
+def launch(run: Run, *, parked: bool) -> None:
+    """Starts the release's containers in the idle colour, to load their model by themselves or when told to."""
+    count = run.rollout.replicas
+    run.report.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
+    slots = run.idle.slots[:count]
+    for slot in slots:
+        run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
     # Out of rotation before it exists: whatever an earlier run left, it gets no request until it is verified.
-    run.target.proxy.set_admin(run.idle.server, "maint")
+    run.rotate((run.idle.servers, "maint"))
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
-    run.target.compose.up(run.idle.service)
+    run.target.compose.up(*(slot.service for slot in slots))
     started = run.candidate.release()
     if started != run.release:
         raise CommandFailedError(
@@ -40,7 +43,7 @@ def launch(run: Run) -> None:
 
 
 def warm(run: Run, every_s: float = 0.5) -> Facts:
-    """Waits until the candidate is ready."""
+    """Waits until the candidate is ready, all of it."""
     took_s = await_ready(
         run.candidate, run.release, run.settings, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
     )
@@ -48,18 +51,23 @@ def warm(run: Run, every_s: float = 0.5) -> Facts:
 
 
 def verify(run: Run) -> Facts:
-    """The gate: the candidate speaks, and is listened to beside the live release."""
+    """The gate: each of the candidate's containers speaks, and is listened to beside the live release."""
     run.candidate.set_cpu_weight(SERVING_WEIGHT)
     keep = run.settings.root / "out/cutovers" / run.id
     # In a hold the old process has no model to speak with: what was calibrated must do.
     live = run.old if run.strategy is Strategy.OVERLAP else None
-    judged = gate.run(run.candidate, live, run.settings, run.clock, run.report, keep, run.aftermath)
-    return {"gate": judged.facts()}
+    facts: Facts = {}
+    for each in run.candidate.replicas:
+        first = not facts
+        folder = keep if first else keep / each.slot.server
+        judged = gate.run(each, live, run.settings, run.clock, run.report, folder, run.aftermath)
+        facts["gate" if first else f"gate {each.slot.server}"] = judged.facts()
+    return facts
 
 
 def discard(run: Run, error: BaseException | None = None) -> None:
     """Out of rotation and gone; its last words go with `error`."""
-    run.target.proxy.set_admin(run.idle.server, "maint")
+    run.rotate((run.idle.servers, "maint"))
     logs = run.candidate.remove()
     if isinstance(error, LineError) and logs and not error.detail:
         error.detail = logs

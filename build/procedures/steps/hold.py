@@ -10,7 +10,7 @@ from typing import cast
 from build.decisions import holding
 from build.decisions.colours import Colour
 from build.decisions.warmup import Outcome, Warmup
-from build.drivers.colour import ColourContainer
+from build.drivers.replicas import ColourContainers
 from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
 from build.procedures.steps import candidate, memory, traffic
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
@@ -25,9 +25,7 @@ LONG_SHARE = 0.8  # of the time to drain in which only long requests wait
 
 def park(run: Run) -> Facts:
     """Starts the candidate's process without its model, beside live traffic, and waits for its imports."""
-    device = run.plan.device if run.plan.assign else ""
-    run.target.orders.give(run.idle, parked=True, device=device)
-    candidate.launch(run)
+    candidate.launch(run, parked=True)
     settings, began = run.settings, run.clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
     for now in run.clock.polls():
@@ -65,10 +63,10 @@ def hold(run: Run) -> Facts:
     return {**facts, "closed_s": round(run.clock.now() - closed, 2)}
 
 
-def _old(run: Run) -> tuple[Colour, ColourContainer]:
+def _old(run: Run) -> tuple[Colour, ColourContainers]:
     if run.live is None:
         raise AssertionError("nothing is live, so nothing holds memory")
-    return run.live, cast(ColourContainer, run.old)
+    return run.live, cast(ColourContainers, run.old)
 
 
 def _quiet(run: Run, colour: Colour, budget_s: float) -> tuple[float, float]:
@@ -85,7 +83,7 @@ def _quiet(run: Run, colour: Colour, budget_s: float) -> tuple[float, float]:
     left = run.until_empty(colour, began + budget_s - closed, LOOK_S)
     if not left:
         # Only now, and not drain: what is no request for speech passes the gate, and a cookie leads it here.
-        proxy.set_admin(colour.server, "maint")
+        run.rotate((colour.servers, "maint"))
         left = run.until_empty(colour, began + budget_s - run.clock.now(), LOOK_S)
     if left:
         raise DrainError(
@@ -106,9 +104,13 @@ def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
             return
 
 
-def _unload(run: Run, colour: Colour, container: ColourContainer) -> None:
+def _folders(colour: Colour) -> tuple[str, ...]:
+    return tuple(slot.profile for slot in colour.slots)
+
+
+def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
     """Has a colour's process drop its model and stay; one that cannot is stopped."""
-    run.target.orders.park(colour)  # or it would load again if it crashed now
+    run.target.orders.park(*_folders(colour))  # or it would load again if it crashed now
     began, refused = run.clock.now(), ""
     for now in run.clock.polls(LOOK_S):
         refused = container.tell("unload", UNLOAD_S)
@@ -123,7 +125,7 @@ def _unload(run: Run, colour: Colour, container: ColourContainer) -> None:
 def load(run: Run) -> Facts:
     """The candidate loads its model, into memory that is free."""
     run.candidate.set_cpu_weight(candidate.SERVING_WEIGHT)
-    run.target.orders.unpark(run.idle)
+    run.target.orders.unpark(*_folders(run.idle))
     if run.candidate.status().phase == "unloaded":
         run.candidate.begin_load()
     return {"load_s": candidate.warm(run, memory.LOOK_S)["warm_s"]}
@@ -134,7 +136,7 @@ def switch(run: Run) -> Facts:
     waiting = run.target.proxy.held().held
     run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
     began = run.clock.now()
-    run.target.proxy.release(run.idle.server)
+    run.target.proxy.release(*run.used(run.idle))
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": waiting}
 
 
@@ -142,9 +144,9 @@ def retire(run: Run) -> Facts:
     """The old process, which has served since nothing, ends; its container stays, to load by itself when started."""
     traffic.announce(run)
     live, old = _old(run)
-    run.target.proxy.shutdown_sessions(live.server)
+    run.target.proxy.shutdown_sessions(*live.servers)
     old.stop(STOP_GRACE_S)
-    run.target.orders.unpark(live)
+    run.target.orders.unpark(*_folders(live))
     held_s = holding.held_s(run.target.journal.read(), run.id)
     if held_s is not None:
         run.report.note(f"requests were held for {held_s:.1f} s")
@@ -160,17 +162,17 @@ def reload(run: Run, error: BaseException) -> None:
     proxy = run.target.proxy
     run.report.step(f"{live} takes over again")
     try:
-        run.target.orders.unpark(live)
-        if proxy.servers()[run.idle.server].admin == "ready":
+        run.target.orders.unpark(*_folders(live))
+        if any(each.admin == "ready" for each in run.seen(run.idle)):
             _give_up(run)
         if not (old.running and old.status().phase == "ready"):
             proxy.hold("all")
             candidate.discard(run, error)
             _revive(run, old)
-        if not proxy.servers()[live.server].usable:
-            proxy.demand_check(live.server)
+        if not all(each.usable for each in run.seen(live)):
+            run.demand_check(live)
             run.until_seen_healthy(live)
-        proxy.release(live.server)
+        proxy.release(*run.used(live))
     except LineError:
         proxy.hold("none")
         raise
@@ -183,21 +185,21 @@ def _give_up(run: Run) -> None:
         _quiet(run, run.idle, run.settings.drain_timeout_s)
     except DrainError as error:
         run.report.note(error.message)
-        run.target.proxy.set_admin(run.idle.server, "maint")
+        run.rotate((run.idle.servers, "maint"))
         run.candidate.stop(STOP_GRACE_S)
 
 
-def _revive(run: Run, old: ColourContainer) -> None:
+def _revive(run: Run, old: ColourContainers) -> None:
     """Waits for the memory that the candidate had, and until the old process has its model again.
 
     Raises:
         CandidateStalledError: it does not get ready within the time of a start.
     """
-    if old.find() is None:
+    if not old.replicas:
         raise CommandFailedError(f"{old.name} is gone", remedy="switch to a release that is known to be good")
     if not old.running:
         old.start()
-    elif run.plan.device:
+    elif run.plan.devices:
         memory.wait_for_room(run, old, run.plan.live)
     began, asked = run.clock.now(), -float(ASK_AGAIN_S)
     for now in run.clock.polls(memory.LOOK_S):

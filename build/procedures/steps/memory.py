@@ -7,7 +7,7 @@ from typing import Any
 from build.decisions.colours import Colour
 from build.decisions.names import FLAVOUR_LABEL
 from build.decisions.vram import Device, gib
-from build.drivers.colour import ColourContainer
+from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, NoRoomError
 from build.procedures.steps.run import STOP_GRACE_S, Run
 
@@ -17,10 +17,11 @@ LOOK_S = 0.2
 def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
     """What the release in `colour` holds now, for the next decision; nothing where there is no GPU to look at."""
     container = run.target.colours[colour]
-    release = container.release() if run.plan.device else None
+    release = container.release() if run.plan.devices else None
     if release is None:
         return []
-    held = container.gpu().held(container.pids())
+    pids = container.pids()
+    held = max((each.held(pids) for each in container.gpu().devices), default=0)  # each replica has a device of its own
     image = run.target.engine.image(release.image)
     flavour = image.labels.get(FLAVOUR_LABEL, "") if image else ""
     return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
@@ -32,7 +33,7 @@ def until_free(run: Run) -> None:
     Raises:
         NoRoomError: it still has none; the message names who holds it.
     """
-    if not run.plan.device:
+    if not run.plan.devices:
         return
     device = wait_for_room(run, run.candidate, run.plan.enough)
     if device and run.old and run.old.running and _may_hold(run.old, device):
@@ -48,19 +49,18 @@ def until_free(run: Run) -> None:
         )
 
 
-def wait_for_room(run: Run, asked: ColourContainer, enough: int) -> Device | None:
-    """None once `enough` bytes are free by the word of `asked` (or nobody can tell); the device as it is at the end."""
+def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | None:
+    """None once `enough` bytes are free on each device, or nobody can tell; else one that had less to the end."""
     began = run.clock.now()
     for now in run.clock.polls(LOOK_S):
-        device = asked.gpu().device(run.plan.device)
-        if device is None or device.free >= enough:
-            return None
-        if now - began > run.settings.vram_timeout_s:
-            return device
+        seen = asked.gpu()
+        short = next((each for each in seen.devices if each.uuid in run.plan.devices and each.free < enough), None)
+        if short is None or now - began > run.settings.vram_timeout_s:
+            return short
     raise AssertionError("a clock never ends")
 
 
-def _may_hold(old: ColourContainer, device: Device) -> bool:
+def _may_hold(old: ColourContainers, device: Device) -> bool:
     seen = old.gpu().device(device.uuid)
     # A driver that names no process leaves only the suspicion.
     return not device.processes or (seen is not None and seen.held(old.pids()) > 0)

@@ -27,7 +27,9 @@ def check(run: Run) -> Facts:
 def _facts(run: Run) -> preflight.Facts:
     target, servers = run.target, run.target.proxy.servers()
     image = target.engine.image(run.release.image)
-    idle, live = servers.get(run.idle.server), servers.get(run.live.server) if run.live else None
+    idle = [servers[name] for name in run.idle.servers if name in servers]
+    sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
+    lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
     return preflight.Facts(
         release=run.release,
         idle=run.idle,
@@ -38,8 +40,8 @@ def _facts(run: Run) -> preflight.Facts:
         servers=frozenset(servers),
         published=target.published(),
         hold=target.proxy.held().mode,
-        unfinished=run.candidate.load(idle.sessions, idle.queued).work if idle and idle.sessions else 0,
-        live_usable=bool(live and live.usable),
+        unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
+        live_usable=any(each.usable for each in lives),
         serving=run.old.release() if run.old else None,
         recorded=_recorded(run),
         compose_error=_compose_error(run),

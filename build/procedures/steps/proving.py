@@ -6,7 +6,7 @@ from build.decisions import canary as rules
 from build.decisions.canary import Outcome, Window
 from build.decisions.colours import Colour
 from build.decisions.history import Event
-from build.decisions.rollout import WHOLE
+from build.decisions.rollout import weights
 from build.errors import CanaryFailedError, InconclusiveError, LineError
 from build.procedures.observing import Observer
 from build.procedures.steps.run import Facts, Run
@@ -29,17 +29,20 @@ def canary(run: Run) -> Facts | None:
 def _at(run: Run, share: int) -> Facts:
     live = _live(run)
     run.report.step(f"canary: {share} % to {run.idle}")
-    run.target.proxy.set_admins((live.server, WHOLE - share), (run.idle.server, share), (run.idle.server, "ready"))
+    candidates, lives = run.used(run.idle), run.used(live)
+    mine, its = weights(share, len(candidates), len(lives))
+    run.rotate((lives, its), (candidates, mine), (candidates, "ready"))
     observer = Observer(run)
     began, blind, reason = run.clock.now(), 0, ""
     for now in run.clock.polls(LOOK_S):
+        _refuse_if_down(run, observer)
         try:
+            observer.speak_if_quiet(live, run.idle)
             seen = observer.look()
             blind = 0
         except LineError as error:
             blind, reason = blind + 1, f"cannot be measured: {error.message}"
         else:
-            _refuse_if_down(run, observer)
             verdict = rules.judge(seen[run.idle], seen[live], run.settings.canary_samples, run.settings.canary_slower)
             reason = verdict.reason
             if verdict.outcome is Outcome.FAIL:
@@ -47,7 +50,6 @@ def _at(run: Run, share: int) -> Facts:
             if verdict.outcome is Outcome.PASS:
                 run.report.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
                 return {"took_s": round(now - began, 2), "observed": round(observer.share, 3), **_told(run, seen, live)}
-            observer.speak_if_quiet(live, run.idle)
         if blind > BLIND_LOOKS or now - began > run.settings.canary_timeout_s:
             raise InconclusiveError(
                 f"the canary at {share} % has no result after {now - began:.0f} s: {reason}",
@@ -89,6 +91,7 @@ def soak(run: Run) -> Facts:
             continue
         looked = now
         try:
+            observer.speak_if_quiet(run.idle)
             seen = observer.look()
         except LineError as error:
             run.report.note(f"one look failed: {error.message}")
@@ -96,7 +99,6 @@ def soak(run: Run) -> Facts:
             verdict = rules.judge(seen[run.idle], seen[live], settings.canary_samples, settings.canary_slower)
             if verdict.outcome is Outcome.FAIL:
                 raise CanaryFailedError(f"with all the traffic {run.release} is worse: {verdict.reason}", remedy=SEE)
-            observer.speak_if_quiet(run.idle)
         if now - began >= run.rollout.soak_s:
             break
     return {"soak": {"took_s": run.rollout.soak_s, **(_told(run, seen, live) if seen else {})}}

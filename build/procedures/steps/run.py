@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from build.decisions.history import Cutover, Event, Release
 from build.decisions.machine import SOAK, Strategy, Table, step_named, table
 from build.decisions.rollout import AT_ONCE, Rollout
 from build.decisions.vram import Plan
-from build.drivers.colour import ColourContainer
+from build.drivers.proxy import Admin, Server
+from build.drivers.replicas import ColourContainers
 from build.errors import ProxyError
 from build.procedures.report import Report
 from build.procedures.target import Clock, Target
@@ -47,16 +48,16 @@ class Run:
         """The one that the journal tells of."""
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
-        plan = Plan(**{**cutover.plan, "strategy": cutover.strategy})
+        plan = Plan.told({**cutover.plan, "strategy": cutover.strategy})
         rollout = Rollout.told(cutover.rollout)
         return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
 
     @property
-    def candidate(self) -> ColourContainer:
+    def candidate(self) -> ColourContainers:
         return self.target.colours[self.idle]
 
     @property
-    def old(self) -> ColourContainer | None:
+    def old(self) -> ColourContainers | None:
         return self.target.colours[self.live] if self.live else None
 
     @property
@@ -110,33 +111,62 @@ class Run:
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
+    def used(self, colour: Colour) -> tuple[str, ...]:
+        """The proxy's servers that a colour has containers for; the first one while it has none."""
+        return tuple(each.slot.server for each in self.target.colours[colour].replicas) or colour.servers[:1]
+
+    def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
+        """States or weights of the proxy's servers, in that order, with nothing in between."""
+        self.target.proxy.set_admins(*((server, to) for servers, to in changes for server in servers))
+
+    def seen(self, colour: Colour) -> list[Server]:
+        """A colour's servers as the proxy sees them now."""
+        servers = self.target.proxy.servers()
+        return [servers[name] for name in self.used(colour)]
+
+    def standbys(self, colour: Colour) -> tuple[str, ...]:
+        """The same once more, as backups."""
+        return tuple(f"{server}-standby" for server in self.used(colour))
+
+    def demand_check(self, colour: Colour) -> None:
+        """Takes a colour for down until health checks of it have really passed; it gets no new request meanwhile."""
+        for server in self.used(colour):
+            self.target.proxy.demand_check(server)
+
     def until_seen_healthy(self, colour: Colour) -> None:
-        """Waits for a health check by the proxy that was demanded: it goes another way than the gate does.
+        """Waits for a health check of each by the proxy that was demanded: it goes another way than the gate does.
 
         Raises:
             ProxyError: none has passed within PROXY_NOTICES_S.
         """
-        began = self.clock.now()
+        began, used = self.clock.now(), self.used(colour)
         for now in self.clock.polls(0.05):
-            seen = self.target.proxy.servers()[colour.server]
-            if seen.up:
+            servers = self.target.proxy.servers()
+            down = [name for name in used if not servers[name].up]
+            if not down:
                 return
             if now - began > PROXY_NOTICES_S:
+                check = servers[down[0]].check or "none"
                 raise ProxyError(
-                    f"the proxy does not see {colour.server} healthy (last check: {seen.check or 'none'})",
+                    f"the proxy does not see {down[0]} healthy (last check: {check})",
                     remedy="it answers inside its container only: see what address it listens on",
                 )
 
-    def until_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5) -> int:
-        """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent."""
-        began = self.clock.now()
+    def until_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5, *, alive: bool = False) -> int:
+        """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent.
+
+        Args:
+            alive: give it up at once when it fails a health check.
+        """
+        began, used = self.clock.now(), self.used(colour)
         for now in self.clock.polls(every_s):
             seen = self.target.proxy.servers()
-            both = seen[colour.server], seen[colour.standby]
+            its = [seen[name] for name in (*colour.servers, *colour.standbys)]
             load = self.target.colours[colour].load(
-                sum(each.sessions for each in both), sum(each.queued for each in both)
+                sum(each.sessions for each in its), sum(each.queued for each in its)
             )
-            if drain.judge(load, now - began, budget_s) is not Drained.BUSY:
+            dead = alive and not all(seen[name].healthy for name in used)
+            if dead or drain.judge(load, now - began, budget_s) is not Drained.BUSY:
                 return load.work
         raise AssertionError("a clock never ends")
 

@@ -12,7 +12,7 @@ from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 def admit(run: Run) -> None:
     """The proxy sees the candidate healthy, and the user's hook agrees; no request goes there yet."""
-    run.target.proxy.demand_check(run.idle.server)
+    run.demand_check(run.idle)
     run.until_seen_healthy(run.idle)
     if run.settings.hooks.pre_switch:
         hooks.refuse_or_go_on(run.settings, run.target.journal, run.report, run.told)
@@ -20,15 +20,15 @@ def admit(run: Run) -> None:
 
 def confirm(run: Run) -> Facts:
     """A release that stands by says one text of the golden set, while the proxy looks at it; else it stays out."""
-    proxy, once = run.target.proxy, run.settings.model_copy(update={"gate_syntheses": 1})
-    proxy.demand_check(run.idle.server)
+    once = run.settings.model_copy(update={"gate_syntheses": 1})
+    run.demand_check(run.idle)
     try:
-        judged = gate.run(run.candidate, None, once, run.clock, run.report, None)
+        judged = [gate.run(each, None, once, run.clock, run.report, None) for each in run.candidate.replicas]
         run.until_seen_healthy(run.idle)
     except BaseException:
-        proxy.set_admin(run.idle.server, "maint")
+        run.rotate((run.idle.servers, "maint"))
         raise
-    return {"gate": judged.facts()}
+    return {"gate": judged[0].facts()}
 
 
 def switch(run: Run) -> Facts:
@@ -36,12 +36,12 @@ def switch(run: Run) -> Facts:
     run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     began = run.clock.now()
     other = run.idle.other
-    run.target.proxy.set_admins(
-        (other.standby, "ready" if run.soaks else "maint"),
-        (run.idle.server, WHOLE),
-        (run.idle.server, "ready"),
-        (other.server, "drain" if run.live else "maint"),
-        (other.server, WHOLE),
+    run.rotate(
+        (run.standbys(other), "ready" if run.soaks else "maint"),
+        (run.used(run.idle), WHOLE),
+        (run.used(run.idle), "ready"),
+        (run.used(other), "drain" if run.live else "maint"),
+        (run.used(other), WHOLE),
     )
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1)}
 
@@ -59,11 +59,11 @@ def retire(run: Run) -> Facts:
     if not (run.live and run.old):
         return {}
     run.report.step(f"draining {run.live}")
-    run.target.proxy.set_admin(run.live.standby, "maint")
+    run.rotate((run.live.standbys, "maint"))
     began, half_s = run.clock.now(), run.settings.drain_timeout_s / 2
     # Web tabs, which a cookie binds, go on being served in drain, and move on in maint.
     run.until_empty(run.live, half_s)
-    run.target.proxy.set_admin(run.live.server, "maint")
+    run.rotate((run.live.servers, "maint"))
     left = run.until_empty(run.live, half_s)
     if left:
         raise DrainError(
@@ -73,7 +73,7 @@ def retire(run: Run) -> Facts:
         )
     drain_s = round(run.clock.now() - began, 2)
     held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
-    run.target.proxy.shutdown_sessions(run.live.server)
+    run.target.proxy.shutdown_sessions(*run.live.servers)
     # What was gone back from is in doubt, and stands by for nobody.
     standby = run.settings.standby and run.kind != ROLLBACK
     if not standby:
@@ -83,19 +83,20 @@ def retire(run: Run) -> Facts:
 
 def give_back(run: Run) -> None:
     """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
-    proxy, servers = run.target.proxy, run.target.proxy.servers()
     # One that fails its checks will end nothing: what it has not begun to answer, the proxy asks the old one.
-    finishes = servers[run.idle.server].healthy
+    finishes = all(each.healthy for each in run.seen(run.idle))
+    candidates = run.used(run.idle)
     if run.live:
-        old = servers[run.live.server]
-        if old.admin == "maint" or not old.up:  # in drain its health is looked after, and need not be waited for
-            proxy.demand_check(run.live.server)
+        lives = run.used(run.live)
+        if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):
+            run.demand_check(run.live)  # in drain its health is looked after, and need not be waited for
             run.until_seen_healthy(run.live)
-        proxy.set_admins((run.live.server, WHOLE), (run.live.server, "ready"), (run.idle.server, "drain"))
+        run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:
-            run.until_empty(run.idle, run.settings.drain_timeout_s)
-    proxy.set_admins((run.idle.other.standby, "maint"), (run.idle.server, "maint"), (run.idle.server, WHOLE))
+            run.until_empty(run.idle, run.settings.drain_timeout_s, alive=True)
+            finishes = all(each.healthy for each in run.seen(run.idle))
+    run.rotate((run.idle.other.standbys, "maint"), (candidates, "maint"), (candidates, WHOLE))
     if finishes:
         run.candidate.stop(STOP_GRACE_S)
     else:
-        proxy.shutdown_sessions(run.idle.server)
+        run.target.proxy.shutdown_sessions(*candidates)

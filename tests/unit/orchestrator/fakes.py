@@ -20,7 +20,7 @@ import numpy as np
 
 from build.decisions import colours as pure
 from build.decisions import history
-from build.decisions.colours import Colour, ColourFacts, Stack
+from build.decisions.colours import Colour, ColourFacts, Slot, Stack
 from build.decisions.drain import Load
 from build.decisions.history import Release
 from build.decisions.spoken import Spoken
@@ -75,6 +75,7 @@ class Proxy:
     broken: LineError | None = None
     servers_now: dict[str, Server] = field(default_factory=dict)
     mode: str = "none"
+    in_use: tuple[str, ...] = ("blue-1", "green-1")
 
     def servers(self) -> dict[str, Server]:
         return dict(self.servers_now)
@@ -83,13 +84,13 @@ class Proxy:
         self.set_admins((server, admin))
 
     def set_admins(self, *changes: tuple[str, Any]) -> None:
-        """Says weights and what stands by only where they change."""
+        """Says weights, and what happens to servers that are not in use, only where they change."""
         if self.broken:
             raise self.broken
         for server, to in changes:
             now = self.servers_now[server]
             then = replace(now, weight=to) if isinstance(to, int) else replace(now, admin=to, up=to != "maint")
-            if then != now or not (isinstance(to, int) or "standby" in server):
+            if then != now or (server in self.in_use and not isinstance(to, int)):
                 self.said.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
 
@@ -101,8 +102,9 @@ class Proxy:
         self.said.append(f"{server} check")
         self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
 
-    def shutdown_sessions(self, server: str) -> None:
-        self.said.append(f"{server} shutdown")
+    def shutdown_sessions(self, *servers: str) -> None:
+        """Says it of those that are in use."""
+        self.said += [f"{server} shutdown" for server in servers if server in self.in_use]
 
     def hold(self, mode: Any) -> Hold:
         self.said.append(f"gate {mode}")
@@ -112,8 +114,8 @@ class Proxy:
     def held(self) -> Hold:
         return Hold(self.mode, 3)
 
-    def release(self, server: str) -> Hold:
-        self.set_admins((server, "ready"))
+    def release(self, *servers: str) -> Hold:
+        self.set_admins(*((server, "ready") for server in servers))
         return self.hold("none")
 
 
@@ -144,15 +146,15 @@ class Orders:
     def usable(self) -> bool:
         return True
 
-    def park(self, colour: str) -> None:
-        self.parked.add(str(colour))
+    def park(self, *names: str) -> None:
+        self.parked |= set(names)
 
-    def unpark(self, colour: str) -> None:
-        self.parked.discard(str(colour))
+    def unpark(self, *names: str) -> None:
+        self.parked -= set(names)
 
-    def give(self, colour: str, *, parked: bool, device: str) -> None:
-        self.parked = self.parked | {str(colour)} if parked else self.parked - {str(colour)}
-        self.devices[str(colour)] = device
+    def give(self, name: str, *, parked: bool, device: str) -> None:
+        self.parked = self.parked | {name} if parked else self.parked - {name}
+        self.devices[name] = device
 
 
 @dataclass
@@ -171,6 +173,14 @@ class ColourContainer:
     loads: bool = True
     stops: bool = False  # whether a stop ends it, for those who look at that
     device: Gpu | None = None
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.name, 1)
+
+    @property
+    def replicas(self) -> list[ColourContainer]:
+        return [self] if self.holds else []
 
     def find(self) -> object | None:
         return self.holds
@@ -250,7 +260,7 @@ class Target:
         self.clock = Clock()
         self.proxy = Proxy(self.said)
         self.proxy.servers_now = dict.fromkeys(
-            (name for each in Colour for name in (each.server, each.standby)), SERVER
+            (name for each in Colour for name in (*each.servers, *each.standbys)), SERVER
         )
         self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True)
         self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
@@ -315,7 +325,7 @@ class Target:
             colour: ColourFacts(
                 release=container.holds,
                 container="running" if container.holds else "absent",
-                admin=self.proxy.servers_now[colour.server].admin,
+                admin=self.proxy.servers_now[colour.servers[0]].admin,
                 usable=True,
             )
             for colour, container in self.colours.items()

@@ -58,10 +58,25 @@ LINE = (
 
 
 def test_the_proxys_log_tells_how_long_a_servers_syntheses_took_and_who_asked() -> None:
-    base = {"second": 1, "host": 1, "server": "green-1", "took": 250, "status": 200, "end": "--", "method": "POST"}
-    changes = [{}, {"server": "blue-1"}, {"method": "GET"}, {"status": 500}, {"end": "SD"}, {"took": 500, "host": 11}]
+    base: dict[str, object] = {
+        "second": 1,
+        "host": 1,
+        "server": "green-1",
+        "took": 250,
+        "status": 200,
+        "end": "--",
+        "method": "POST",
+    }
+    changes: list[dict[str, object]] = [
+        {},
+        {"server": "blue-1"},
+        {"method": "GET"},
+        {"status": 500},
+        {"end": "SD"},
+        {"took": 500, "host": 11},
+    ]
     found = read(LINE.format(**{**base, **change}) for change in changes)
-    assert times(found, "green-1") == (0.25, 0.5)
+    assert times(found, ["green-1", "green-2"]) == (0.25, 0.5)
     assert [each.client for each in found][-1] == "172.29.118.11"
     assert isinstance(found[0], Request)
 
@@ -82,3 +97,15 @@ def test_shares_that_are_none_are_refused(text: str, why: str) -> None:
 def test_a_rollout_comes_back_from_the_journal_as_it_was() -> None:
     assert Rollout.told({"canary": [5, 25], "soak_s": 30}) == Rollout((5, 25), 30.0)
     assert Rollout.told({}) == Rollout()
+
+
+@pytest.mark.parametrize(
+    ("share", "candidates", "lives", "weights"),
+    [(25, 1, 1, (25, 75)), (25, 2, 2, (50, 150)), (50, 1, 3, (150, 50)), (1, 1, 1, (1, 99)), (1, 4, 4, (3, 256))],
+)
+def test_weights_make_the_share_whatever_the_number_of_servers(
+    share: int, candidates: int, lives: int, weights: tuple[int, int]
+) -> None:
+    assert rollout.weights(share, candidates, lives) == weights
+    mine, its = weights[0] * candidates, weights[1] * lives
+    assert mine / (mine + its) == pytest.approx(share / 100, abs=0.002)

@@ -42,11 +42,13 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
         subnet_prefix="10.0.0",
         proxy_image="x",
         images={Colour.GREEN: "sha256:1"},
-        live=Colour.GREEN,
+        profiles=["green", "green-2"],
+        runtime="",
     )
     text = dotenv.render(values)
     assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
-    assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green"
+    assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green,green-2"
+    assert "APP_RUNTIME" not in dotenv.parse(text)
     assert "BLUE_IMAGE" not in dotenv.parse(text)
 
 

@@ -280,7 +280,7 @@ def test_whatever_state_a_hold_is_killed_in_it_is_finished_or_undone(
 
 def test_waiting_for_room_ends_where_nobody_can_tell(target: Target) -> None:
     target.colours[GREEN].device = None
-    plan = Plan(Strategy.HOLD, device="GPU-1", enough=9 * GIB)
+    plan = Plan(Strategy.HOLD, devices=("GPU-1",), enough=9 * GIB)
     memory.until_free(Run(cast(Any, target), Report(), "x", "switch", NEW, GREEN, BLUE, plan))
 
 

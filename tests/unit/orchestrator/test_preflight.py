@@ -11,6 +11,7 @@ from build.decisions.preflight import Facts, evaluate
 from build.errors import CommandFailedError, ImageNotFoundError, LineError, PreflightError
 from tests.unit.orchestrator.fakes import NEW, OLD
 
+ALL = frozenset(name for colour in Colour for name in (*colour.servers, *colour.standbys))
 GOOD = Facts(
     release=NEW,
     idle=Colour.GREEN,
@@ -18,7 +19,7 @@ GOOD = Facts(
     image=True,
     minimum_driver="525",
     driver="550.54.14",
-    servers=frozenset({"blue-1", "green-1"}),
+    servers=ALL,
     published="127.0.0.1:7860",
     hold="none",
     unfinished=0,
@@ -39,7 +40,7 @@ def test_a_sound_target_gives_no_finding() -> None:
 PROBLEMS: list[tuple[dict[str, object], str, type[LineError]]] = [
     ({"image": False}, "not on the engine any more", ImageNotFoundError),
     ({"driver": "470.82.01"}, "driver 470.82.01 is older than 525", PreflightError),
-    ({"servers": frozenset({"blue-1"})}, "knows no server green-1", PreflightError),
+    ({"servers": ALL - {"green-1", "blue-2-standby"}}, "knows no server blue-2-standby, green-1", PreflightError),
     ({"published": ""}, "not published", PreflightError),
     ({"hold": "all"}, r"holds requests \(all\)", PreflightError),
     ({"unfinished": 2}, "still finishes 2 requests", PreflightError),

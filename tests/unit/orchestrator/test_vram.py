@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from build.decisions import holding, vram
 from build.decisions.history import Cutover, Release
 from build.decisions.machine import Strategy
-from build.decisions.vram import GIB, Device, Facts, Need, Process, View, decide
+from build.decisions.vram import GIB, Device, Facts, Need, Plan, Process, View, decide
 from build.errors import HoldTooLongError, NoRoomError
 
 RELEASE = Release("a" * 40, "sha256:" + "a" * 64)
@@ -60,13 +62,44 @@ def test_the_margin_counts() -> None:
 
 def test_of_several_devices_the_one_with_most_room_is_taken_and_named_to_the_candidate() -> None:
     plan = decide(facts(device(0, live=9), device(1, others=2), device(2, others=5), need=9), None)
-    assert (plan.strategy, plan.device, plan.assign) == (OVERLAP, "GPU-1", True)
-    assert not decide(facts(device(0, live=9), need=9), None).assign
+    assert (plan.strategy, plan.devices, plan.assigned(1)) == (OVERLAP, ("GPU-1",), "GPU-1")
+    assert not decide(facts(device(0, live=9), need=9), None).assigned(1)
+
+
+def test_each_replica_has_a_device_of_its_own() -> None:
+    four = facts(device(0, live=9), device(1, live=9), device(2, others=2), device(3), need=9)
+    plan = decide(replace(four, replicas=2), None)
+    assert (plan.strategy, plan.devices) == (OVERLAP, ("GPU-3", "GPU-2"))
+    assert [plan.assigned(number) for number in (1, 2, 3)] == ["GPU-3", "GPU-2", ""]
+    plan = decide(replace(four, replicas=3), None)
+    assert (plan.strategy, plan.live, plan.enough) == (HOLD, 9 * GIB, int(9.5 * GIB))
+    two = facts(device(0, live=9), device(1, live=9, others=1), need=9)
+    plan = decide(replace(two, replicas=2), None)
+    assert (plan.strategy, set(plan.devices)) == (HOLD, {"GPU-0", "GPU-1"})
+    with pytest.raises(NoRoomError, match="3 replicas, and 2 GPUs"):
+        decide(replace(two, replicas=3), None)
+    assert decide(Facts(View(why="no NVML"), replicas=3), None).devices == ()
+
+
+def test_what_several_containers_see_is_one_view() -> None:
+    one, other = (
+        View((device(0, live=9), Device("GPU-1", "Fake", 16, 8, (Process(22, 8, mine),)))) for mine in (False, True)
+    )
+    both = one.beside(other)
+    assert [each.uuid for each in both.devices] == ["GPU-0", "GPU-1"]
+    assert [each.held() for each in both.devices] == [9 * GIB, 8]
+    assert View(why="no NVML").beside(one).devices
+
+
+def test_a_plan_comes_back_from_the_journal_as_it_was() -> None:
+    plan = decide(facts(device(0, live=9), device(1), need=9), None)
+    assert Plan.told(json.loads(json.dumps(asdict(plan)))) == plan
+    assert Plan.told({"strategy": "overlap", "device": "of an older version"}).devices == ()
 
 
 def test_a_hold_takes_the_device_that_the_live_release_leaves() -> None:
     plan = decide(facts(device(0, live=9, others=6), device(1, others=8), need=9), None)
-    assert (plan.strategy, plan.device, plan.live, plan.enough) == (HOLD, "GPU-0", 9 * GIB, int(9.5 * GIB))
+    assert (plan.strategy, plan.devices, plan.live, plan.enough) == (HOLD, ("GPU-0",), 9 * GIB, int(9.5 * GIB))
 
 
 def test_no_more_is_waited_for_than_can_become_free() -> None:

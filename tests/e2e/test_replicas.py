@@ -1,0 +1,77 @@
+"""Several containers of one release: all must pass, all serve, and all leave together."""
+
+from __future__ import annotations
+
+from tests.support.load import hammering
+from tests.support.releases import derived
+from tests.support.stack import Stack, wait_for
+
+# One of the two says nothing but silence: each container decides that when it starts, by who was first.
+ONE_SILENT = """USER root
+RUN cat >>/app/service/engines/piper.py <<'END'
+
+
+def _silent(self, utterance, spoken=PiperEngine.synthesize):
+    import os
+
+    for piece in spoken(self, utterance):
+        mute = "-2" in os.environ["TTS_ORDERS"] and utterance.text != "Ready to speak."
+        yield piece._replace(samples=piece.samples * 0) if mute else piece
+
+
+PiperEngine.synthesize = _silent
+END
+USER 10001:10001"""
+
+
+def names(stack: Stack) -> set[str]:
+    return {name.removeprefix(f"{stack.project}-") for name in stack.containers() if "app" in name}
+
+
+def totals(stack: Stack, colour: str) -> dict[str, int]:
+    """Requests that each server of a colour has had."""
+    code, said = stack.container("proxy").exec_run(["proxyctl", "read", "show stat app 4 -1"])
+    assert code == 0, said
+    heading, *rows = [line.split(",") for line in said.decode().splitlines() if "," in line]
+    name, total = heading.index("svname"), heading.index("stot")
+    return {row[name]: int(row[total]) for row in rows if row[name].startswith(colour) and "standby" not in row[name]}
+
+
+def test_two_replicas_share_the_traffic_and_leave_without_a_loss(stack: Stack, rate: float) -> None:
+    sha = stack.release("twice")
+    with hammering(stack.url, rate) as load:
+        wait_for("traffic", lambda: len(load.report.samples) > rate)
+        stack.run("build.cutover", "switch", "--replicas", "2", "--canary", "50", CUTOVER_CANARY_SAMPLES="8")
+        served = len(load.report.samples)
+        wait_for("traffic afterwards", lambda: len(load.report.samples) > served + 2 * rate)
+        status = stack.status()
+        live = status["live"]
+        assert status["colours"][live]["release"]["sha"] == sha
+        assert status["colours"][live]["replicas"] == 2
+        assert {f"app-{live}-1", f"app-{live}-2-1"} <= names(stack)
+        had = totals(stack, live)
+        assert min(had[f"{live}-1"], had[f"{live}-2"]) > 0
+        assert (had[f"{live}-3"], had[f"{live}-4"]) == (0, 0)
+        before = stack.containers()
+        stack.compose("up", "-d")
+        assert stack.containers() == before
+        stack.release("once again")
+        stack.run("build.cutover", "switch")
+        stack.run("build.cutover", "rollback")
+    print(load.report.summary())
+    assert load.report.failed == [], load.report.summary()
+    assert stack.status()["colours"][live]["release"]["sha"] == sha
+    assert stack.status()["live"] == live
+    assert stack.status()["colours"][live]["replicas"] == 2, "both stood by"
+
+
+def test_one_bad_replica_of_two_refuses_the_release_and_both_go(stack: Stack) -> None:
+    before, reference = stack.containers(), derived(stack, "half-silent", ONE_SILENT)
+    idle = "green" if stack.status()["live"] == "blue" else "blue"
+    done = stack.run("build.cutover", "switch", reference, "--replicas", "2", check=False)
+    assert done.returncode == 17, done.stderr
+    assert "silent" in done.stderr
+    assert not {name for name in names(stack) if idle in name}
+    assert {name: stack.containers()[name] for name in before if idle not in name} == {
+        name: found for name, found in before.items() if idle not in name
+    }
