@@ -231,6 +231,10 @@ class ColourContainer:
         wav = speech(text)
         return Spoken(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
 
+    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
+        self.said.append(f"asked {server} by {proxy}")
+        return self.speak(text, voice, timeout_s)
+
     def set_cpu_weight(self, weight: int) -> None:
         self.said.append(f"{self.name} weight {weight}")
 
@@ -252,6 +256,8 @@ class Target:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.records: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self.inside, self.addresses = "proxy:8080", frozenset[str]()
         root = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, root)
         (root / "golden").mkdir()
@@ -267,6 +273,8 @@ class Target:
         self.colours[Colour.BLUE].holds = OLD
         self.engine = SimpleNamespace(
             now=time.time,
+            container=lambda name: name,
+            log_between=lambda *_of: list(self.log),
             image=lambda _reference: SimpleNamespace(labels={}),
             containers=lambda: [SimpleNamespace(name=f"app-{colour}") for colour in Colour],
             pids=lambda container: {PIDS[container.name.removeprefix("app-")]},
