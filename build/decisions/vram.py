@@ -51,10 +51,11 @@ class Device:
 
 @dataclass(frozen=True)
 class View:
-    """What one container sees of the GPUs; without devices, `why`."""
+    """What one container sees of the GPUs, and the driver's version; without devices, `why`."""
 
     devices: tuple[Device, ...] = ()
     why: str = ""
+    driver: str = ""
 
     def device(self, uuid: str) -> Device | None:
         return next((each for each in self.devices if each.uuid == uuid), None)
@@ -69,7 +70,7 @@ class View:
             replace(each, processes=tuple(replace(process, mine=process.pid in mine) for process in each.processes))
             for each in seen.values()
         ]
-        return View(tuple(devices), self.why or other.why)
+        return replace(self, devices=tuple(devices), driver=self.driver or other.driver)
 
     def held(self, pids: Collection[int] = ()) -> int:
         return sum(each.held(pids) for each in self.devices)
@@ -93,6 +94,7 @@ def view(said: dict[str, Any]) -> View:
             for each in said["devices"]
         ),
         said["why"],
+        said.get("driver", ""),
     )
 
 

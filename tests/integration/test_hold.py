@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from build.errors import CandidateExitedError, GateRefusedError, NoRoomError
+from build.errors import CandidateExitedError, GateRefusedError, NoRoomError, PreflightError
 from tests.support import gpu
 from tests.support.gpu import GIB, FakeGpus
 from tests.support.load import Report, hammering
@@ -39,9 +39,8 @@ def held(tmp_path_factory: pytest.TempPathFactory, gpus: FakeGpus) -> Iterator[S
         text = compose.read_text()
         seen = f'volumes: ["{gpus.folder}:{gpu.INSIDE}", "orders:/run/orders:ro"]\n  pid: host'
         text = text.replace('volumes: ["orders:/run/orders:ro"]', seen)
-        for colour in ("blue", "green"):
-            told = f"TTS_ORDERS: /run/orders/{colour}"
-            text = text.replace(told, f"{told}, LD_LIBRARY_PATH: {gpu.INSIDE}, FAKE_NVML: {gpu.INSIDE}")
+        told = f"LD_LIBRARY_PATH: {gpu.INSIDE}, FAKE_NVML: {gpu.INSIDE}"
+        text = text.replace("{<<: *gpu, ", f"{{<<: *gpu, {told}, ")
         compose.write_text(text)
         engine = stack.root / "service/engines/piper.py"
         engine.write_text(engine.read_text() + gpu.ENGINE)
@@ -216,7 +215,7 @@ def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held:
         reference = derived(held, "elsewhere")
         done = held.run("build.cutover", "switch", reference, CUTOVER_STANDBY="false")
         assert "strategy overlap" in done.stderr
-        assert newest(held)[0]["plan"]["device"] == "GPU-fake-1"
+        assert newest(held)[0]["plan"]["devices"] == ["GPU-fake-1"]
         colour = held.container(f"app-{live(held)[0]}")
         assert devices_used(colour) == [0, 10 * GIB]
         crash(colour)
@@ -225,6 +224,36 @@ def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held:
         before = held.containers()
         held.compose("up", "-d")
         assert held.containers() == before
+    finally:
+        gpus.plug(1)
+
+
+def test_a_release_for_a_newer_driver_than_the_live_one_sees_is_refused(held: Stack) -> None:
+    reference = derived(held, "too-new", "ai.glm-tts.minimum-driver=575.10")
+    done = held.run("build.cutover", "switch", reference, "--strategy", "hold", check=False)
+    assert done.returncode == PreflightError.exit_code
+    assert "driver 570.00 is older than 575.10" in done.stderr
+
+
+def test_two_replicas_have_a_gpu_each_and_wait_for_it_together(held: Stack, gpus: FakeGpus) -> None:
+    gpus.plug(2)
+    try:
+        for name in ("pair", "next-pair"):
+            reference = derived(held, name)
+            with hammering(held.url, RATE) as load:
+                wait_for("traffic", lambda load=load: len(load.report.samples) > RATE)
+                held.run("build.cutover", "switch", reference, "--replicas", "2", "--soak", "2")
+            print(load.report.summary())
+            assert load.report.failed == [], load.report.summary()
+            assert newest(held)[0]["strategy"] == "hold"
+            colour, release = live(held)
+            assert release == name
+            for service in (f"app-{colour}", f"app-{colour}-2"):
+                assert devices_used(held.container(service)) == [10 * GIB, 10 * GIB]
+        before = held.containers()
+        held.compose("up", "-d")
+        assert held.containers() == before
+        held.run("build.cutover", "switch", derived(held, "single"))
     finally:
         gpus.plug(1)
 

@@ -36,7 +36,7 @@ def _facts(run: Run) -> preflight.Facts:
         live=run.live,
         image=image is not None,
         minimum_driver=image.labels.get(MINIMUM_DRIVER_LABEL, "") if image else "",
-        driver=_driver(),
+        driver=_driver(run),
         servers=frozenset(servers),
         published=target.published(),
         hold=target.proxy.held().mode,
@@ -49,8 +49,10 @@ def _facts(run: Run) -> preflight.Facts:
     )
 
 
-def _driver() -> str:
-    """The driver's version where the engine is this machine's; a remote one is asked when its container starts."""
+def _driver(run: Run) -> str:
+    """The driver's version: as the live colour sees it, which works through any engine; else as this machine does."""
+    if run.old and run.old.running and (seen := run.old.gpu().driver):
+        return seen
     local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
     return host.gpu().rpartition(", ")[2] if local else ""
 
