@@ -20,11 +20,12 @@ from service.front import Front
 from service.health import health_routes
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.middleware import BodyLimit, RequestContext, Traffic
+from service.middleware import BodyLimit, RequestContext
 from service.predict import predict_routes
 from service.scheduler import Scheduler
 from service.settings import Settings
 from service.speech import Speech
+from service.traffic import Traffic
 
 
 class Service:
@@ -33,7 +34,7 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.traffic = Traffic()
+        self.traffic = Traffic(self.metrics, settings.long_bytes)
         self.engine = engine or engines.create(settings.engine, settings.slots)
         about = self.engine.describe()
         self.metrics.build.labels(settings.release, about.engine).set(1)
@@ -79,7 +80,7 @@ class Service:
 
     async def _open_page(self) -> None:
         """Import Gradio (seconds of CPU) in a thread, and let the front show the page."""
-        app = await asyncio.to_thread(page.build, self.speech)
+        app = await asyncio.to_thread(page.build, self.speech, self.traffic)
         await self._page_life.enter_async_context(app.router.lifespan_context(app))
         self.front.page = app
 
@@ -103,7 +104,8 @@ class Service:
             "sample_rate": self.engine.sample_rate if about.device else None,
             "requests": self.traffic.requests,
             "oldest_s": None if oldest is None else round(oldest, 3),
-            "streams": len(self.traffic.streams),
+            "streams": self.traffic.streams,
+            "classes": self.traffic.by_class(),
             "jobs": self.scheduler.jobs,
             "completed": self.scheduler.completed,
             "last_inference_age_s": None if last is None else round(time.monotonic() - last, 3),

@@ -16,9 +16,19 @@ from service.settings import nearest
 M = TypeVar("M", bound=BaseModel)
 
 
+BATCH_HEADER = {
+    "name": "X-TTS-Class",
+    "in": "header",
+    "schema": {"const": "batch"},
+    "description": "Given: nobody waits for this one. While a release is replaced it may get 503 with Retry-After and "
+    'the code "draining": ask again, and the new release answers.',
+}
+
+
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """The OpenAPI description of a route that reads `model`."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [BATCH_HEADER]}
 
 
 async def read_json(request: Request, model: type[M]) -> M:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from service.app import Service
-from service.control import COMMANDS
+from service.control import CLASSES, COMMANDS
 from service.lifecycle import Phase, RefusedError
+from service.traffic import Class
 
 _LINE_LIMIT = 4096
 _READ_TIMEOUT_S = 5.0
@@ -41,11 +42,10 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
 
 
 async def answer(service: Service, line: bytes) -> dict[str, Any]:
-    """Carry out one command line, {"command": ...}, and say how the service then is."""
+    """Carry out one command line, {"command": ...} and what belongs to it, and say how the service then is."""
     try:
         request = json.loads(line)
-        command = request.get("command") if isinstance(request, dict) else None
-        await _carry_out(service, command)
+        await _carry_out(service, request if isinstance(request, dict) else {})
     except RefusedError as refusal:
         return service.status() | {"refused": str(refusal)}
     except ValueError:
@@ -53,9 +53,9 @@ async def answer(service: Service, line: bytes) -> dict[str, Any]:
     return service.status()
 
 
-async def _carry_out(service: Service, command: object) -> None:
+async def _carry_out(service: Service, request: dict[str, Any]) -> None:
     lifecycle = service.lifecycle
-    match command:
+    match request.get("command"):
         case "status":
             pass
         case "drain":
@@ -73,5 +73,9 @@ async def _carry_out(service: Service, command: object) -> None:
                 raise RefusedError(f"in flight: {requests} requests, {jobs} jobs")
             await asyncio.shield(asyncio.ensure_future(lifecycle.unload()))
             service.scheduler.last_success = None  # it says nothing about the next model
+        case "cut":
+            if request.get("class") not in CLASSES:
+                raise RefusedError(f"no such class; there is {', '.join(CLASSES)}")
+            await service.traffic.cut(Class(request["class"]), waiting=request.get("waiting") is True)
         case _:
             raise RefusedError(f"no such command; there is {', '.join(COMMANDS)}")

@@ -1,4 +1,4 @@
-"""The control socket's client: status, drain, resume, load, unload. One JSON line asks, one answers.
+"""The control socket's client: status, drain, resume, load, unload, cut CLASS. One JSON line asks, one answers.
 
 The answer is the status; a command that was refused adds {"refused": <why>}, and the client then exits with 1.
 Standard library only, so that it starts fast.
@@ -16,15 +16,16 @@ from typing import Any
 
 from service.settings import Settings, SettingsError
 
-COMMANDS = ("status", "drain", "resume", "load", "unload")
+COMMANDS = ("status", "drain", "resume", "load", "unload", "cut")
+CLASSES = ("short", "long", "stream", "batch")
 
 
-def ask(path: Path, command: str, timeout_s: float) -> dict[str, Any]:
+def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
     """Send one command to the socket at `path`; raise OSError or ValueError when there is no sound answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout_s)
         client.connect(str(path))
-        client.sendall(json.dumps({"command": command}).encode() + b"\n")
+        client.sendall(json.dumps({"command": command} | details).encode() + b"\n")
         with client.makefile("rb") as lines:
             reply = json.loads(lines.readline())
     if not isinstance(reply, dict):
@@ -36,11 +37,17 @@ def main() -> int:
     """The client's command line."""
     parser = argparse.ArgumentParser(prog="python -m service.control", description="Ask or tell the running service.")
     parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("kind", metavar="CLASS", nargs="?", choices=CLASSES, help="what to cut: " + ", ".join(CLASSES))
+    parser.add_argument("--waiting", action="store_true", help="cut only what has not begun to be spoken")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait (default: %(default)g)")
     arguments = parser.parse_args()
+    cut = arguments.command == "cut"
+    if cut != bool(arguments.kind) or (arguments.waiting and not cut):
+        parser.error("cut, and nothing else, takes a class, and --waiting")
+    details = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
     try:
         path = Settings.from_env(os.environ).control
-        reply = ask(path, arguments.command, arguments.timeout)
+        reply = ask(path, arguments.command, arguments.timeout, **details)
     except (SettingsError, OSError, ValueError) as error:
         reply = {"refused": f"no answer from the control socket: {error}"}
     sys.stdout.write(json.dumps(reply) + "\n")

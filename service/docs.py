@@ -55,6 +55,10 @@ def _fields(operation: dict[str, Any]) -> str:
         f"<tr><td><code>{escape(name)}</code><td>{escape(_allowed(field, name in schema.get('required', ())))}"
         f"<td>{escape(field.get('description', ''))}"
         for name, field in schema.get("properties", {}).items()
+    ] + [
+        f"<tr><td><code>{escape(header['name'])}</code><td>{escape(_allowed(header['schema'], False))}, a header"
+        f"<td>{escape(header['description'])}"
+        for header in operation.get("parameters", ())
     ]
     return f"<table>{''.join(rows)}</table>" if rows else ""
 

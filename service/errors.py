@@ -77,6 +77,15 @@ class UnavailableError(ServiceError):
     status, code = 503, "not_ready"
 
 
+class DrainingError(UnavailableError):
+    """503: this release is being replaced; asked again, another one answers."""
+
+    code = "draining"
+
+    def __init__(self) -> None:
+        super().__init__("this release is being replaced; nothing is wrong with the request: ask again", retry_after=1)
+
+
 class LateError(ServiceError):
     """504: the deadline passed before the speech was finished."""
 

@@ -17,12 +17,23 @@ class Metrics:
             "tts_requests", "HTTP requests answered; 499: the client left", ["route", "status"], registry=self.registry
         )
         self.request_seconds = self._histogram("tts_request_seconds", "Time to answer, event streams aside", ["route"])
+        self.class_requests = Counter(
+            "tts_class_requests",
+            "Requests ended, by class and outcome; cut: by a drain",
+            ["class", "outcome"],
+            registry=self.registry,
+        )
+        self.class_in_flight = Gauge(
+            "tts_class_in_flight", "Requests in flight, by class", ["class"], registry=self.registry
+        )
         self.queue_depth = self._gauge("tts_queue_depth", "Accepted syntheses that have not started")
         self.jobs = self._gauge("tts_jobs", "Syntheses accepted and not finished")
         self.queue_wait_seconds = self._histogram("tts_queue_wait_seconds", "From acceptance to the first inference")
         self.inference_seconds = self._histogram("tts_inference_seconds", "One inference, about a sentence")
         self.audio_seconds = Counter("tts_audio_seconds", "Audio synthesised", registry=self.registry)
-        self.abandoned = Counter("tts_abandoned", "Syntheses dropped because their client left", registry=self.registry)
+        self.abandoned = Counter(
+            "tts_abandoned", "Syntheses dropped: their client left, or a cut", registry=self.registry
+        )
         self.ready = self._gauge("tts_ready", "1 when speech is accepted")
         self.phase = Gauge("tts_phase", "1 for the phase the service is in", ["phase"], registry=self.registry)
         self.build = Gauge("tts_build_info", "What runs", ["release", "engine"], registry=self.registry)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import TooLargeError, respond
+from service.errors import DrainingError, TooLargeError, respond
+from service.front import belongs_to_page
 from service.metrics import Metrics
+from service.traffic import Class, Item, Outcome, Traffic
 
 logger = logging.getLogger("service.access")
 
@@ -23,43 +25,19 @@ MAX_BODY = 25 * 1024 * 1024
 _LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
 
 HEALTH = ("/livez", "/readyz", "/metrics")
-_CLOSED = "the service is closing its event streams"
 _OWN = (b"x-release", b"x-request-id")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 @dataclass
-class Traffic:
-    """What is in flight: requests (when each began, by a clock of seconds), and aside from them event streams of web
-    tabs, which stay open for ever.
-    """
-
-    began: dict[int, float] = field(default_factory=dict)
-    streams: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def requests(self) -> int:
-        return len(self.began)
-
-    @property
-    def oldest_s(self) -> float | None:
-        """How long the oldest request has been in flight, in seconds; None without any."""
-        return time.monotonic() - min(self.began.values()) if self.began else None
-
-    def close_streams(self) -> None:
-        """End every event stream that is open now."""
-        for task in self.streams:
-            task.cancel(_CLOSED)
-
-
-@dataclass
 class _Exchange:
-    """One request and what became of it."""
+    """One request and what became of it; `item` is its place in the traffic, where it is counted."""
 
     request_id: str
-    counted: bool
+    item: Item | None
     status: int = 0
-    stream: asyncio.Task[None] | None = None
+    ended: bool = False
+    outcome: Outcome | None = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -78,16 +56,15 @@ class RequestContext:
             if scope["type"] == "websocket":  # nothing here speaks it
                 await send({"type": "websocket.close", "code": 1000})
             return
-        exchange = _Exchange(_request_id(scope), counted=scope["path"] not in HEALTH)
+        exchange = _Exchange(_request_id(scope), self._enter(scope))
         scope["request_id"] = exchange.request_id
-        if exchange.counted:
-            self.traffic.began[id(exchange)] = exchange.began
+        marked = self._marks(exchange, send)
         try:
-            await self.app(scope, receive, self._marks(exchange, send))
-        except asyncio.CancelledError as cancelled:
-            if cancelled.args != (_CLOSED,):
+            await self.app(scope, receive, marked)
+        except asyncio.CancelledError:
+            if not (exchange.item and exchange.item.cut):
                 raise
-            await send({"type": "http.response.body", "body": b""})
+            await _cut(exchange, scope, receive, marked)
         except Exception:
             # Once an answer has begun nothing can be told any more: returning leaves it unfinished, and the server
             # then cuts the connection, which is how a client knows.
@@ -95,44 +72,57 @@ class RequestContext:
         finally:
             self._finish(exchange, scope)
 
+    def _enter(self, scope: Scope) -> Item | None:
+        path = scope["path"]
+        if path in HEALTH:
+            return None
+        return self.traffic.enter(scope["method"], dict(scope["headers"]), page=belongs_to_page(path))
+
     def _marks(self, exchange: _Exchange, send: Send) -> Send:
-        """`send` that adds the headers, and notices what kind of answer it is."""
+        """`send` that adds the headers, and notices what kind of answer it is and whether it has ended."""
         own = [(b"x-release", self.release), (b"x-request-id", exchange.request_id.encode())]
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
                 headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in _OWN]
                 message["headers"] = headers + own
-                if dict(headers).get(b"content-type", b"").startswith(b"text/event-stream"):
-                    self._becomes_stream(exchange)
+                if exchange.item and dict(headers).get(b"content-type", b"").startswith(b"text/event-stream"):
+                    exchange.item.kind = Class.STREAM
             await send(message)
+            exchange.status = message.get("status", exchange.status)
+            exchange.ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         return marked
 
-    def _becomes_stream(self, exchange: _Exchange) -> None:
-        exchange.stream = asyncio.current_task()
-        if exchange.stream:
-            self.traffic.began.pop(id(exchange), None)
-            self.traffic.streams.add(exchange.stream)
-
     def _finish(self, exchange: _Exchange, scope: Scope) -> None:
-        took = time.monotonic() - exchange.began
-        if exchange.stream:
-            self.traffic.streams.discard(exchange.stream)
-        else:
-            self.traffic.began.pop(id(exchange), None)
-        if not exchange.counted:
+        item = exchange.item
+        if not item:
             return
+        took = time.monotonic() - exchange.began
         status = 499 if scope.get("client_gone") else exchange.status or 499
+        answered = Outcome.COMPLETED if exchange.ended and status != 499 else Outcome.UNFINISHED
+        self.traffic.leave(item, exchange.outcome or answered)
         route = getattr(scope.get("route"), "path", None) or scope.get("part", "unmatched")
         self.metrics.requests.labels(route, status).inc()
-        if not exchange.stream:
+        if item.kind is not Class.STREAM:
             self.metrics.request_seconds.labels(route).observe(took)
         # A page is fifty files, which nobody asked for one by one.
         level = logging.DEBUG if route == "page" and status < 400 else logging.INFO
         path = _printable(scope["path"])
         logger.log(level, "%s %s %s %.3fs %s", scope["method"], path, status, took, exchange.request_id)
+
+
+async def _cut(exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+    """Tell the client of a request that was cut: to ask again, or, half way out, by an answer that has no end."""
+    if exchange.ended:
+        return
+    exchange.outcome = Outcome.CUT
+    if task := asyncio.current_task():
+        task.uncancel()
+    if not exchange.status:
+        await respond(DrainingError())(scope, receive, send)
+    elif exchange.item and exchange.item.kind is Class.STREAM:
+        await send({"type": "http.response.body", "body": b""})
 
 
 def _printable(path: str) -> str:

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from service.audio import seconds
 from service.errors import ServiceError
 from service.speech import SPEED, Speech
+from service.traffic import Traffic
 
 # The scheduler decides who speaks; Gradio only has to keep one page's visitors from filling the service's queue.
 _AT_A_TIME = 8
@@ -35,7 +36,7 @@ _CSS = """
 """
 
 
-def build(speech: Speech) -> FastAPI:
+def build(speech: Speech, traffic: Traffic) -> FastAPI:
     """Make the page as an application of its own; its lifespan must be entered before it serves. Blocking."""
     with _no_stub_files():
         import gradio as gr  # noqa: PLC0415 - the module's docstring says why
@@ -44,7 +45,7 @@ def build(speech: Speech) -> FastAPI:
     theme = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"])
     blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_KEPT_S))
     with blocks:
-        _lay_out(gr, speech)
+        _lay_out(gr, speech, traffic)
     blocks.queue(max_size=_QUEUE, default_concurrency_limit=_AT_A_TIME)
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
@@ -54,7 +55,7 @@ def build(speech: Speech) -> FastAPI:
     return app
 
 
-def _lay_out(gr: Any, speech: Speech) -> None:
+def _lay_out(gr: Any, speech: Speech, traffic: Traffic) -> None:
     voices = [(voice.name, voice.id) for voice in speech.voices]
     gr.Markdown(
         "# Text to speech\nA neural voice that runs on this machine. Type something, and hear it spoken.",
@@ -75,7 +76,8 @@ def _lay_out(gr: Any, speech: Speech) -> None:
 
     async def speak(text: str, voice: str, speed: float) -> tuple[tuple[int, Any], str]:
         try:
-            pieces = await speech.say(speech.utterance(text, voice, speed, param="the text"))
+            utterance = speech.utterance(text, voice, speed, param="the text")
+            pieces = await traffic.for_a_tab(utterance.text, speech.say(utterance))
         except ServiceError as error:
             raise gr.Error(_sentence(error.message), title="Not spoken", print_exception=False) from None
         rate = speech.engine.sample_rate

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from service import traffic
 from service.engines.base import Audio, Piece
 from service.errors import BusyError, LateError, ServiceError
 from service.metrics import Metrics
@@ -133,6 +134,7 @@ class Scheduler:
         """
         if job.waiting:
             job.waiting = False
+            traffic.begins()
             self.waiting -= 1
             self._metrics.queue_wait_seconds.observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ import uvicorn
 from service.app import Service
 from service.commands import listen
 from service.settings import Settings
+from service.traffic import Class
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Server(uvicorn.Server):
             idle = not self.service.traffic.requests and not self.service.scheduler.jobs
             idle_s = idle_s + _POLL_S if idle else 0.0
             if idle_s >= _SETTLED_S:
-                self.service.traffic.close_streams()
+                await self.service.traffic.cut(Class.STREAM)
             await asyncio.sleep(_POLL_S)
 
 

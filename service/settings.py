@@ -92,6 +92,7 @@ class Settings:
     deadline_s: float = _option("TTS_DEADLINE_S", "100", _seconds(0.1, 3600))
     max_chars: int = _option("TTS_MAX_CHARS", "4096", _integer(1, 1_000_000))
     concurrency: int = _option("TTS_CONCURRENCY", "0", _integer(0, 256))
+    long_bytes: int = _option("TTS_LONG_BYTES", "400", _integer(0, 1_000_000))  # as HOLD_LONG_BYTES of the proxy
     voices: Path = _option("TTS_VOICES", _VOICES, _folder)  # noqa: RUF009 - a field(), like the others
     control: Path = _option("TTS_CONTROL", _CONTROL, Path)  # noqa: RUF009 - a field(), like the others
     grace_s: float = _option("TTS_GRACE_S", "110", _seconds(0.1, 3600))

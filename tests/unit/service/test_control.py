@@ -16,15 +16,16 @@ import pytest
 from service import commands, control
 from service.app import Service
 from service.engines.base import Utterance
+from service.traffic import Class
 from tests.unit.service.support import FakeEngine, entered, until
 
 pytestmark = pytest.mark.anyio
 
-Tell = Callable[[str], Awaitable[dict[str, Any]]]
+Tell = Callable[..., Awaitable[dict[str, Any]]]
 
 STATUS = {
     "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
-    "last_inference_age_s", "error", "sample_rate", "oldest_s",
+    "last_inference_age_s", "error", "sample_rate", "oldest_s", "classes",
 }  # fmt: skip
 
 
@@ -34,8 +35,8 @@ async def tell(service: Service) -> AsyncIterator[Tell]:
     path.touch()  # a stale socket in the way
     server = await commands.listen(path, service)
 
-    async def ask(command: str) -> dict[str, Any]:
-        return await asyncio.to_thread(control.ask, path, command, 5.0)
+    async def ask(command: str, **details: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(lambda: control.ask(path, command, 5.0, **details))
 
     yield ask
     server.close()
@@ -82,6 +83,29 @@ async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: 
     reply = await tell("load")
     assert "no memory" in reply["refused"]
     assert reply["phase"] == "failed"
+
+
+async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.gate.clear()
+    asked = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
+    await entered(engine)
+    assert (await tell("cut", **{"class": "long"}))["classes"]["short"]["in_flight"] == 1
+    short = (await tell("cut", **{"class": "short"}))["classes"]["short"]
+    assert (short["in_flight"], short["cut"], short["completed"]) == (0, 1, 0)
+    assert (await asked).status_code == 503
+    assert "no such class" in (await tell("cut", **{"class": "medium"}))["refused"]
+
+
+@pytest.mark.parametrize("words", [["cut"], ["status", "long"], ["drain", "--waiting"], ["cut", "medium"]])
+def test_only_a_cut_takes_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["control", *words])
+    with pytest.raises(SystemExit) as refused:
+        control.main()
+    assert refused.value.code == 2
+
+
+def test_the_client_knows_the_classes_there_are() -> None:
+    assert tuple(Class) == control.CLASSES
 
 
 @pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": "dance"}\n', b'{"command": ["x"]}\n'])
