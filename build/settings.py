@@ -12,10 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from build.decisions import dotenv, rollout
+from build.decisions import dotenv, drain, rollout
 from build.decisions.colours import MOST_REPLICAS
 from build.decisions.hooks import FACTS, Point
 from build.errors import MissingFileError, SettingsError
+
+# What ends a container, or the proxy's connections, at the latest once it is told to stop.
+STOPS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
 
 # What Compose needs under its own name; everything else is CUTOVER_<NAME>.
 ENVIRONMENT_NAMES = {"project": "COMPOSE_PROJECT_NAME", "port": "PORT", "subnet_prefix": "SUBNET_PREFIX"}
@@ -84,7 +87,16 @@ class Settings(BaseModel):
     stall_timeout_s: float = Field(
         60, gt=0, le=3600, description="longest time a starting candidate may show no progress"
     )
-    drain_timeout_s: float = Field(120, gt=0, le=3600, description="longest wait for the old colour's requests")
+    drain_short_s: float = Field(
+        30, gt=0, le=3600, description="longest wait for the old colour's short requests; what is left is cut"
+    )
+    drain_long_s: float = Field(120, gt=0, le=3600, description="the same for long ones")
+    drain_stream_s: float = Field(
+        60, gt=0, le=3600, description="the same for web tabs that wait for something; others move on at once"
+    )
+    drain_batch_s: float = Field(
+        30, gt=0, le=3600, description="the same for batch items that have begun; others are told to ask again at once"
+    )
     vram_timeout_s: float = Field(
         15, gt=0, le=600, description="longest wait for GPU memory that was given back to be free"
     )
@@ -115,6 +127,16 @@ class Settings(BaseModel):
     def container(self, service: str) -> str:
         """The name Compose gives a service's one container."""
         return f"{self.project}-{service}-1"
+
+    @property
+    def drain_budgets(self) -> dict[str, float]:
+        """By class of requests, as the service names them."""
+        return {
+            "short": self.drain_short_s,
+            "long": self.drain_long_s,
+            "stream": self.drain_stream_s,
+            "batch": self.drain_batch_s,
+        }
 
     @property
     def subnet(self) -> str:
@@ -153,9 +175,9 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         wrong = [_wrong(origins[str(item["loc"][0])], item) for item in error.errors()]
     else:
-        if not stray:
+        wrong = _beyond_a_stop(settings, origins)
+        if not stray + wrong:
             return settings
-        wrong = []
     raise SettingsError(
         "these settings do not work:\n  " + "\n  ".join(stray + wrong),
         remedy="`python -m build.doctor settings` lists them all with what each may be",
@@ -169,6 +191,21 @@ def _wrong(origin: str, item: ErrorDetails) -> str:
     where = " ".join([origin, *within])
     shown = "" if Settings.model_fields[field].annotation is SecretStr else f", not {item['input']!r}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _beyond_a_stop(settings: Settings, origins: Mapping[str, str]) -> list[str]:
+    """Drain budgets that a stop of the stack would not wait for: it cuts what they promise to let finish."""
+    wrong = []
+    for file, name in STOPS.items():
+        path = settings.root / file
+        most_s = drain.bearable_s(path.read_text(), name) if path.exists() else None
+        for kind, budget_s in settings.drain_budgets.items():
+            if most_s is not None and budget_s > most_s:
+                field = f"drain_{kind}_s"
+                origin = origins.get(field, f"[tool.cutover] {field}")
+                said = f"a stop ends everything after {most_s:g} s ({name} in {file}), sooner than {budget_s:g} s"
+                wrong.append(f"{origin}: {said}; lower it, or raise that first")
+    return wrong
 
 
 def _table(root: Path) -> dict[str, Any]:

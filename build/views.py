@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from build.decisions import drain
 from build.decisions import gate as rules
 from build.decisions.gate import Judgement
 from build.decisions.history import Cutover
@@ -53,7 +54,9 @@ def status(found: Status) -> RenderableType:
 
 def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType:
     """Cutovers, oldest first, and leases that were broken."""
-    table = _table("id", "began (target's clock)", "ended", "kind", "release", "from", "colour", "state", "error")
+    table = _table(
+        "id", "began (target's clock)", "ended", "kind", "release", "from", "colour", "state", "cut", "error"
+    )
     for each in past:
         error = each.error.partition("\n")[0]
         table.add_row(
@@ -65,6 +68,7 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
             str(each.previous or "-"),
             each.colour,
             f"{each.state}: {each.step}" if each.step else each.state,
+            drain.cut(each.facts["drain"]) if each.facts.get("drain") else "-",
             Text(error[:80]),
         )
     taken = [f"{each['at']}  {each['by']} broke the lease of {each['owner']}: {each['reason']}" for each in broken]

@@ -15,7 +15,7 @@ from build.decisions.plot import Plot
 from build.decisions.timeline import Span
 
 # Shown elsewhere on the page.
-SHOWN = frozenset({"gate", "warnings"})
+SHOWN = frozenset({"gate", "warnings", "drain"})
 MEMORY = ("vram", "gpu", "memory")
 
 
@@ -54,6 +54,12 @@ class Page:
     @property
     def warnings(self) -> list[str]:
         return [str(each) for each in self.facts.get("warnings", [])]
+
+    @property
+    def drained(self) -> dict[str, dict[str, int]]:
+        """By class, what became of the requests on the colour that was taken out."""
+        found: dict[str, dict[str, int]] = self.facts.get("drain", {})
+        return found
 
     @property
     def memory(self) -> dict[str, str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from docker.models.containers import Container
 
+from build.decisions import drain
 from build.decisions.colours import Slot
-from build.decisions.drain import Load
+from build.decisions.drain import Counts, Load
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL
 from build.decisions.spoken import Spoken
@@ -29,7 +30,12 @@ TIMED_OUT = 124  # of timeout(1)
 
 @dataclass(frozen=True)
 class Status:
-    """What the service's control socket says (service.control status); `oldest_s` is the age of the oldest request."""
+    """What the service's control socket says (service.control status).
+
+    Attributes:
+        oldest_s: the age of the oldest request.
+        classes: requests by class; none from a release that cannot tell.
+    """
 
     phase: str = ""
     progress: int = 0
@@ -39,6 +45,11 @@ class Status:
     jobs: int = 0
     sample_rate: int | None = None
     error: str = ""
+    classes: Counts = field(default_factory=dict)
+
+    def load(self, sessions: int, queued: int) -> Load:
+        """What is in flight: the proxy's counts, given, beside the service's own."""
+        return Load(sessions, queued, self.requests, self.streams, self.jobs)
 
 
 class ServiceContainer:
@@ -69,8 +80,9 @@ class ServiceContainer:
         try:
             answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
             said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
+            said["classes"] = drain.read(said.get("classes", {}))
             return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
-        except (CommandFailedError, ValueError, AttributeError) as error:
+        except (CommandFailedError, ValueError, TypeError, AttributeError) as error:
             return Status(error=str(error))
 
     def look(self, at: float) -> Look:
@@ -85,14 +97,13 @@ class ServiceContainer:
         return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
 
     def load(self, sessions: int, queued: int) -> Load:
-        """What is in flight: the proxy's counts, given, beside the service's own."""
-        status = self.status()
-        return Load(sessions, queued, status.requests, status.streams, status.jobs)
+        """The same, asked now."""
+        return self.status().load(sessions, queued)
 
     def tell(self, command: str, timeout_s: float) -> str:
-        """Has the service do something (service.control); empty when it is done, else why it is not."""
+        """Has the service do something (service.control's words); empty when it is done, else why it is not."""
         try:
-            answer = self._exec(timeout_s, "service.control", command)
+            answer = self._exec(timeout_s, "service.control", *command.split())
             said = json.loads(answer.stdout) if answer.stdout else {}
         except (CommandFailedError, ValueError) as error:
             return str(error)

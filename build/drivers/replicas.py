@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 
+from build.decisions import drain
 from build.decisions.colours import Colour
 from build.decisions.drain import Load
 from build.decisions.history import Release
@@ -70,8 +71,7 @@ class ColourContainers:
 
     def load(self, sessions: int, queued: int) -> Load:
         """What is in flight: the proxy's counts, given, beside the services' own."""
-        status = self.status()
-        return Load(sessions, queued, status.requests, status.streams, status.jobs)
+        return self.status().load(sessions, queued)
 
     def tell(self, command: str, timeout_s: float) -> str:
         """Has each do something; why one of them does not, empty when all did."""
@@ -131,4 +131,5 @@ def _together(one: Status, other: Status) -> Status:
         jobs=one.jobs + other.jobs,
         sample_rate=one.sample_rate,
         error=one.error or other.error,
+        classes=drain.together([one.classes, other.classes]),
     )

@@ -10,7 +10,7 @@ from build.decisions.machine import ENDS, Remedy, State, Strategy, next_step
 from build.errors import InconclusiveError, LeaseLostError, LineError
 from build.procedures import hooks
 from build.procedures.steps import candidate, hold, preflight, proving, traffic
-from build.procedures.steps.run import ROLLBACK, Act, Run
+from build.procedures.steps.run import ROLLBACK, Act, Facts, Run
 
 _ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
 
@@ -66,12 +66,13 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
 def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
     """Undoes what must be undone, one act after the other whatever becomes of each, and journals the end."""
     acts: list[Callable[[], object]] = []
+    facts: Facts = {}
     if remedy is Remedy.RETURN:
-        acts.append(lambda: traffic.give_back(run))
+        acts.append(lambda: facts.update(traffic.give_back(run)))
     if remedy in {Remedy.RETURN, Remedy.DISCARD}:
         acts.append(lambda: candidate.discard(run, error))
     if remedy is Remedy.RELOAD:
-        acts.append(lambda: hold.reload(run, error))
+        acts.append(lambda: facts.update(hold.reload(run, error)))
     if run.strategy is Strategy.HOLD and remedy in {Remedy.DISCARD, Remedy.RELOAD}:
         acts.append(lambda: run.target.orders.unpark(*(slot.profile for slot in run.idle.slots)))
     if remedy is Remedy.STAY:
@@ -81,7 +82,7 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
     said = str(error) or type(error).__name__
     acts += [
         lambda: run.journal(Event.FAILED, step=step, error=said),
-        lambda: run.journal(Event.END, state=ENDS[remedy]),
+        lambda: run.journal(Event.END, state=ENDS[remedy], facts=facts),
     ]
     for act in acts:
         try:

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from build.errors import HookRefusedError
 from tests.support.load import hammering
-from tests.support.stack import Stack, wait_for
-
-
-@contextmanager
-def hooks(stack: Stack, table: str) -> Iterator[None]:
-    """The clone's settings with a table of hooks."""
-    settings = stack.root / "pyproject.toml"
-    before = settings.read_text()
-    settings.write_text(f"{before}\n[tool.cutover.hooks]\n{table}\n")
-    try:
-        yield
-    finally:
-        settings.write_text(before)
+from tests.support.stack import Stack, hooks, wait_for
 
 
 def live(stack: Stack) -> str:

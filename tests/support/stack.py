@@ -231,3 +231,15 @@ def fresh_stack(scratch: Path) -> Iterator[Stack]:
     finally:
         stack.close()
         client.close()
+
+
+@contextlib.contextmanager
+def hooks(stack: Stack, table: str) -> Iterator[None]:
+    """The clone's settings with a table of hooks."""
+    settings = stack.root / "pyproject.toml"
+    before = settings.read_text()
+    settings.write_text(f"{before}\n[tool.cutover.hooks]\n{table}\n")
+    try:
+        yield
+    finally:
+        settings.write_text(before)

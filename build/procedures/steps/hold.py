@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import cast
 
-from build.decisions import holding
+from build.decisions import drain, holding
 from build.decisions.colours import Colour
 from build.decisions.warmup import Outcome, Warmup
 from build.drivers.replicas import ColourContainers
 from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
 from build.procedures.steps import candidate, memory, traffic
+from build.procedures.steps.draining import Tally
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 from build.procedures.warming import not_ready
 
@@ -53,8 +54,11 @@ def hold(run: Run) -> Facts:
     facts: Facts = {}
     if old.running and old.status().phase != "unloaded":
         facts["vram_old"] = memory.measured(run, live)
-        drain_s = holding.drain_budget_s(run.plan.expected_s, budget_s, most_s=run.settings.drain_timeout_s)
-        facts["long_s"], closed = _quiet(run, live, drain_s)
+        most_s = max(run.settings.drain_budgets.values())
+        drain_s = holding.drain_budget_s(run.plan.expected_s, budget_s, most_s=most_s)
+        tally = Tally(run, live)
+        facts["long_s"], closed = _quiet(run, live, drain_s, tally)
+        facts["drain"] = tally.ended()
         _unload(run, live, old)
     else:  # resumed: it has no model any more
         run.target.proxy.hold("all")
@@ -69,17 +73,21 @@ def _old(run: Run) -> tuple[Colour, ColourContainers]:
     return run.live, cast(ColourContainers, run.old)
 
 
-def _quiet(run: Run, colour: Colour, budget_s: float) -> tuple[float, float]:
+def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[float, float]:
     """Empties a colour and takes it out; how long only long requests waited, and when all began to.
+
+    Batch items are asked again, and meet the gate: those not begun at once, the others when people have to wait.
 
     Raises:
         DrainError: it still has requests when the budget is spent.
     """
     proxy, began = run.target.proxy, run.clock.now()
     proxy.hold("long")
+    tally.cut("batch --waiting")
     _until_only_young(run, colour, budget_s * LONG_SHARE)
     proxy.hold("all")
     closed = run.clock.now()
+    tally.cut("batch")
     left = run.until_empty(colour, began + budget_s - closed, LOOK_S)
     if not left:
         # Only now, and not drain: what is no request for speech passes the gate, and a cookie leads it here.
@@ -90,6 +98,7 @@ def _quiet(run: Run, colour: Colour, budget_s: float) -> tuple[float, float]:
             f"{colour} still has {left} requests after {run.clock.now() - began:.0f} s, as long as others can wait",
             remedy="switch again when fewer long requests are under way",
         )
+    tally.look()
     return round(closed - began, 2), closed
 
 
@@ -144,27 +153,34 @@ def retire(run: Run) -> Facts:
     """The old process, which has served since nothing, ends; its container stays, to load by itself when started."""
     traffic.announce(run)
     live, old = _old(run)
+    tally = Tally(run, live)
+    tally.cut(drain.STREAM)
+    tally.look()
+    ended = drain.summed([run.told.facts.get("drain", {}), tally.ended()])
     run.target.proxy.shutdown_sessions(*live.servers)
     old.stop(STOP_GRACE_S)
     run.target.orders.unpark(*_folders(live))
     held_s = holding.held_s(run.target.journal.read(), run.id)
     if held_s is not None:
         run.report.note(f"requests were held for {held_s:.1f} s")
-    return {"hold_s": held_s, "vram": memory.measured(run, run.idle)}
+    if ended:
+        run.report.note(f"{live}: {drain.told(ended)}")
+    return {"hold_s": held_s, "drain": ended, "vram": memory.measured(run, run.idle)}
 
 
-def reload(run: Run, error: BaseException) -> None:
+def reload(run: Run, error: BaseException) -> Facts:
     """The old colour serves again, with its model, and what waited goes there; the candidate is gone.
 
     The gate opens in any case: what nobody can serve is answered by the proxy.
     """
     live, old = _old(run)
     proxy = run.target.proxy
+    facts: Facts = {}
     run.report.step(f"{live} takes over again")
     try:
         run.target.orders.unpark(*_folders(live))
         if any(each.admin == "ready" for each in run.seen(run.idle)):
-            _give_up(run)
+            facts = _give_up(run)
         if not (old.running and old.status().phase == "ready"):
             proxy.hold("all")
             candidate.discard(run, error)
@@ -177,16 +193,27 @@ def reload(run: Run, error: BaseException) -> None:
         proxy.hold("none")
         raise
     candidate.discard(run, error)
+    return facts
 
 
-def _give_up(run: Run) -> None:
-    """Takes the candidate out again, which has begun to serve; what it does not finish in time ends with it."""
+def _give_up(run: Run) -> Facts:
+    """Takes the candidate out again, which has begun to serve; what it does not finish in time is cut."""
+    tally = Tally(run, run.idle)
+    left = 0
     try:
-        _quiet(run, run.idle, run.settings.drain_timeout_s)
+        _quiet(run, run.idle, max(run.settings.drain_budgets.values()), tally)
     except DrainError as error:
         run.report.note(error.message)
         run.rotate((run.idle.servers, "maint"))
+        for kind in run.settings.drain_budgets:
+            tally.cut(kind)
+        _, left = tally.look()
+        run.target.proxy.shutdown_sessions(*run.idle.servers)
         run.candidate.stop(STOP_GRACE_S)
+    ended = drain.with_left(tally.ended(), left)
+    if ended:
+        run.report.note(f"{run.idle}: {drain.told(ended)}")
+    return {"drain": ended}
 
 
 def _revive(run: Run, old: ColourContainers) -> None:

@@ -6,7 +6,7 @@ from build.decisions.hooks import Point
 from build.decisions.rollout import WHOLE
 from build.errors import DrainError
 from build.procedures import gate, hooks
-from build.procedures.steps import memory
+from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 
@@ -58,34 +58,29 @@ def retire(run: Run) -> Facts:
     announce(run)
     if not (run.live and run.old):
         return {}
-    run.report.step(f"draining {run.live}")
     run.rotate((run.live.standbys, "maint"))
-    began, half_s = run.clock.now(), run.settings.drain_timeout_s / 2
-    # Web tabs, which a cookie binds, go on being served in drain, and move on in maint.
-    run.until_empty(run.live, half_s)
-    run.rotate((run.live.servers, "maint"))
-    left = run.until_empty(run.live, half_s)
-    if left:
+    drained = draining.empty(run, run.live)
+    if drained.left and not drained.ended:
         raise DrainError(
-            f"{run.live} still has {left} requests after {run.clock.now() - began:.0f} s; "
+            f"{run.live} still has {drained.left} requests after {drained.took_s:.0f} s, which its release cannot cut; "
             f"{run.release} is live in {run.idle} and gets all new ones",
-            remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_timeout_s",
+            remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_long_s",
         )
-    drain_s = round(run.clock.now() - began, 2)
     held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
     run.target.proxy.shutdown_sessions(*run.live.servers)
     # What was gone back from is in doubt, and stands by for nobody.
     standby = run.settings.standby and run.kind != ROLLBACK
     if not standby:
         run.old.stop(STOP_GRACE_S)
-    return {"drain_s": drain_s, "standby": standby, **held}
+    return {**drained.facts(), "standby": standby, **held}
 
 
-def give_back(run: Run) -> None:
+def give_back(run: Run) -> Facts:
     """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
     # One that fails its checks will end nothing: what it has not begun to answer, the proxy asks the old one.
     finishes = all(each.healthy for each in run.seen(run.idle))
     candidates = run.used(run.idle)
+    facts: Facts = {}
     if run.live:
         lives = run.used(run.live)
         if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):
@@ -93,10 +88,10 @@ def give_back(run: Run) -> None:
             run.until_seen_healthy(run.live)
         run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:
-            run.until_empty(run.idle, run.settings.drain_timeout_s, alive=True)
+            facts = draining.empty(run, run.idle, alive=True).facts()
             finishes = all(each.healthy for each in run.seen(run.idle))
     run.rotate((run.idle.other.standbys, "maint"), (candidates, "maint"), (candidates, WHOLE))
+    run.target.proxy.shutdown_sessions(*candidates)
     if finishes:
         run.candidate.stop(STOP_GRACE_S)
-    else:
-        run.target.proxy.shutdown_sessions(*candidates)
+    return facts

@@ -21,7 +21,7 @@ import numpy as np
 from build.decisions import colours as pure
 from build.decisions import history
 from build.decisions.colours import Colour, ColourFacts, Slot, Stack
-from build.decisions.drain import Load
+from build.decisions.drain import Count, Load
 from build.decisions.history import Release
 from build.decisions.spoken import Spoken
 from build.decisions.vram import Device, Process, View
@@ -168,6 +168,8 @@ class ColourContainer:
     running: bool = True
     sound: bool = True
     work: int = 0
+    classes: dict[str, Count] = field(default_factory=dict)  # none: a release from before there were classes
+    deaf: bool = False  # whether it cuts nothing
     model: int = 8
     keeps: int = 0  # what it does not give back when it unloads
     loads: bool = True
@@ -197,9 +199,18 @@ class ColourContainer:
 
     def tell(self, command: str, timeout_s: float) -> str:  # noqa: ARG002 - as the driver's
         self.said.append(f"{self.name} {command}")
+        if command.startswith("cut "):
+            self._cut(*command.split()[1:])
+            return ""
         self.phase = "unloaded"
         self.claim(self.keeps)
         return ""
+
+    def _cut(self, kind: str, only: str = "") -> None:
+        count = self.classes.get(kind)
+        if count and not only and not self.deaf:
+            ended, self.work = count.cut + count.in_flight, self.work - count.in_flight * (kind != "stream")
+            self.classes[kind] = replace(count, in_flight=0, idle=0, cut=ended)
 
     def begin_load(self) -> None:
         self.said.append(f"{self.name} load")
@@ -222,7 +233,10 @@ class ColourContainer:
         return Look(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
 
     def status(self) -> Status:
-        return Status(phase=self.phase, sample_rate=22050, oldest_s=None)
+        streams = self.classes["stream"].in_flight if "stream" in self.classes else 0
+        return Status(
+            phase=self.phase, sample_rate=22050, requests=self.work, streams=streams, classes=dict(self.classes)
+        )
 
     def load(self, sessions: int, queued: int) -> Load:
         return Load(sessions, queued, self.work)
@@ -262,7 +276,7 @@ class Target:
         weakref.finalize(self, shutil.rmtree, root)
         (root / "golden").mkdir()
         (root / "golden/joe.yaml").write_text(GOLDEN)
-        self.settings = Settings(root=root, drain_timeout_s=10)
+        self.settings = Settings(root=root, drain_short_s=10, drain_long_s=10, drain_stream_s=10, drain_batch_s=10)
         self.clock = Clock()
         self.proxy = Proxy(self.said)
         self.proxy.servers_now = dict.fromkeys(

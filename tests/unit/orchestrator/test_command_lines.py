@@ -13,7 +13,9 @@ from typing import Protocol
 import pytest
 
 from build import console, errors
+from build.decisions import drain
 from build.errors import LineError
+from build.settings import STOPS, load
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = {
@@ -124,11 +126,44 @@ def test_a_broken_env_file_is_named(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_environment_wins_over_env_file_and_that_over_pyproject(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool.cutover]\nport = 1001\ndrain_timeout_s = 7\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.cutover]\nport = 1001\ndrain_long_s = 7\n")
     (tmp_path / ".env").write_text("PORT=1002\nCOMPOSE_PROJECT_NAME=stored\n")
     shown = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
     for expected in ("1003", "stored", "7.0"):
         assert expected in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        (
+            "compose.yaml",
+            "  stop_grace_period: 2m\n    stop_grace_period: 1m40s\n",
+            "100 s (stop_grace_period in compose",
+        ),
+        ("proxy/haproxy.cfg", "global\n    hard-stop-after 90s\n", "90 s (hard-stop-after in proxy/haproxy.cfg)"),
+    ],
+)
+def test_a_drain_that_no_stop_would_wait_for_is_refused(
+    run: Run, tmp_path: Path, file: str, text: str, why: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.cutover]\ndrain_batch_s = 101\n")
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / file).write_text(text)
+    done = run("doctor", "settings", cwd=tmp_path, CUTOVER_DRAIN_LONG_S="130")
+    assert done.returncode == errors.SettingsError.exit_code
+    assert "[tool.cutover] drain_batch_s: " in done.stderr
+    assert "CUTOVER_DRAIN_LONG_S in the environment: " in done.stderr
+    assert "drain_short_s" not in done.stderr
+    assert why in " ".join(done.stderr.split())
+
+
+def test_the_budgets_as_they_are_fit_the_stack_as_it_is() -> None:
+    settings = load(REPOSITORY, {})
+    for file, name in STOPS.items():
+        bearable_s = drain.bearable_s((REPOSITORY / file).read_text(), name)
+        assert bearable_s
+        assert max(settings.drain_budgets.values()) <= bearable_s
 
 
 def test_a_build_without_news_is_spared_the_libraries_that_others_need() -> None:

@@ -36,7 +36,7 @@ def ended(service: Service, kind: Class) -> tuple[int, int, int]:
 
 
 class Client:
-    """One request as a server would pass it on, and the messages of its answer; after `reads` of them it reads no more."""
+    """One request as a server passes it on, and the messages of its answer; after `reads` of them it reads no more."""
 
     def __init__(
         self, service: Service, path: str = SPEECH, body: dict[str, Any] | None = None, reads: int = 1000
