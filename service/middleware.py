@@ -37,7 +37,7 @@ class _Exchange:
     item: Item | None
     status: int = 0
     ended: bool = False
-    outcome: Outcome | None = None
+    cut: bool = False
     began: float = field(default_factory=time.monotonic)
 
 
@@ -100,8 +100,7 @@ class RequestContext:
             return
         took = time.monotonic() - exchange.began
         status = 499 if scope.get("client_gone") else exchange.status or 499
-        answered = Outcome.COMPLETED if exchange.ended and status != 499 else Outcome.UNFINISHED
-        self.traffic.leave(item, exchange.outcome or answered)
+        self.traffic.leave(item, _outcome(exchange, item, status))
         route = getattr(scope.get("route"), "path", None) or scope.get("part", "unmatched")
         self.metrics.requests.labels(route, status).inc()
         if item.kind is not Class.STREAM:
@@ -112,11 +111,18 @@ class RequestContext:
         logger.log(level, "%s %s %s %.3fs %s", scope["method"], path, status, took, exchange.request_id)
 
 
+def _outcome(exchange: _Exchange, item: Item, status: int) -> Outcome:
+    # Gradio takes the end of its streams as any other end.
+    if exchange.cut or (item.cut and item.kind is Class.STREAM):
+        return Outcome.CUT
+    return Outcome.COMPLETED if exchange.ended and status != 499 else Outcome.UNFINISHED
+
+
 async def _cut(exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
     """Tell the client of a request that was cut: to ask again, or, half way out, by an answer that has no end."""
     if exchange.ended:
         return
-    exchange.outcome = Outcome.CUT
+    exchange.cut = True
     if task := asyncio.current_task():
         task.uncancel()
     if not exchange.status:

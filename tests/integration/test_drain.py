@@ -14,7 +14,7 @@ import requests
 from build.drivers.colour import ServiceContainer
 from build.drivers.engine import Engine
 from tests.support.ears import fault_in_wav
-from tests.support.stack import Stack, fresh_stack, hooks, wait_for
+from tests.support.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
 
 # Appended to the piper engine of a clone: a text may have to wait, after its first sentence, for a file of its name.
 ENGINE = """
@@ -123,20 +123,22 @@ def test_each_class_has_its_own_end_and_the_journal_counts_what_the_clients_saw(
     blue = patient.container("app-blue")
     proven, go = tmp_path / "proven", tmp_path / "go"
     waits = f'["sh", "-c", "touch {proven}; until [ -e {go} ]; do sleep 0.1; done"]'
-    with ThreadPoolExecutor() as pool, hooks(patient, f"pre-switch = {waits}"):
-        process = patient.start("build.cutover", "switch", CUTOVER_DRAIN_LONG_S=f"{LONG_BUDGET_S}")
-        try:
-            wait_for("the gate's end", proven.exists)
-            clients = Clients(patient, pool)
-            tab = clients.tab()
-            short, long = clients.ask(SHORT), clients.ask(f"Soon {LONG}")
-            broken, unheard = clients.listen(f"Never {LONG}"), clients.ask(f"Never {LONG}")
-            wait_for("them all", lambda: in_flight(blue) == {"short": 1, "long": 3, "stream": 1})
-            wait_for("a first sound", clients.heard.is_set)
-            batch = clients.ask(f"Never {LONG}", **{"X-TTS-Class": "batch"})
-            wait_for("the batch item", lambda: in_flight(blue).get("batch") == 1)
-        finally:
-            go.touch()
+    with (
+        ThreadPoolExecutor() as pool,
+        hooks(patient, f"pre-switch = {waits}"),
+        patient.start("build.cutover", "switch", new, CUTOVER_DRAIN_LONG_S=f"{LONG_BUDGET_S}") as process,
+    ):
+        wait_for("the gate's end", lambda: proven.exists() or process.poll() is not None, PATIENCE_S)
+        assert process.poll() is None, process.communicate()[0]
+        clients = Clients(patient, pool)
+        tab = clients.tab()
+        short, long = clients.ask(SHORT), clients.ask(f"Soon {LONG}")
+        broken, unheard = clients.listen(f"Never {LONG}"), clients.ask(f"Never {LONG}")
+        wait_for("them all", lambda: in_flight(blue) == {"short": 1, "long": 3, "stream": 1})
+        wait_for("a first sound", clients.heard.is_set)
+        batch = clients.ask(f"Never {LONG}", **{"X-TTS-Class": "batch"})
+        wait_for("the batch item", lambda: in_flight(blue).get("batch") == 1)
+        go.touch()
         retry = batch.result(60)
         assert (retry.status_code, retry.headers["X-Release"]) == (503, old)
         assert int(retry.headers["Retry-After"]) >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.app import Service
 from service.engines.base import Utterance
@@ -74,6 +75,13 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"data: alive\n\n", "more_body": True})
     await asyncio.Event().wait()
+
+
+async def gradios_page(scope: Scope, receive: Receive, send: Send) -> None:
+    """The same, but it takes being cut for the end of what it had to say."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await page(scope, receive, send)
+    await send({"type": "http.response.body", "body": b""})
 
 
 def test_short_ends_where_the_proxys_gate_has_it_end() -> None:
@@ -143,8 +151,9 @@ async def test_an_answer_half_way_out_never_ends(service: Service) -> None:
     await until(lambda: at_rest(service))
 
 
-async def test_a_stream_is_closed_so_that_it_ends_well(service: Service) -> None:
-    service.front.page = page
+@pytest.mark.parametrize("made", [page, gradios_page])
+async def test_a_stream_is_closed_so_that_it_ends_well(service: Service, made: ASGIApp) -> None:
+    service.front.page = made
     tab = Client(service, "/gradio_api/heartbeat/x")
     await until(lambda: len(tab.messages) == 2)
     assert in_flight(service) == {"stream": 1}
