@@ -76,18 +76,17 @@ def _old(run: Run) -> tuple[Colour, ColourContainers]:
 def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[float, float]:
     """Empties a colour and takes it out; how long only long requests waited, and when all began to.
 
-    Batch items are asked again, and meet the gate: those not begun at once, the others when people have to wait.
+    Batch items make way at once, since people wait from now on; asked again, they wait at the gate like the others.
 
     Raises:
         DrainError: it still has requests when the budget is spent.
     """
     proxy, began = run.target.proxy, run.clock.now()
     proxy.hold("long")
-    tally.cut("batch --waiting")
+    tally.cut("batch")
     _until_only_young(run, colour, budget_s * LONG_SHARE)
     proxy.hold("all")
     closed = run.clock.now()
-    tally.cut("batch")
     left = run.until_empty(colour, began + budget_s - closed, LOOK_S)
     if not left:
         # Only now, and not drain: what is no request for speech passes the gate, and a cookie leads it here.

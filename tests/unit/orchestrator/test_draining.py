@@ -162,7 +162,7 @@ def test_a_hold_has_batch_items_ask_again_and_closes_the_streams() -> None:
     in_flight(target, batch=Count(2), stream=Count(1, idle=1))
     hold(target, report)
     assert [said for said in moves(target) if "cut" in said or "gate" in said] == [
-        "gate long", "blue cut batch --waiting", "gate all", "blue cut batch", "gate none", "blue cut stream",
+        "gate long", "blue cut batch", "gate all", "gate none", "blue cut stream",
     ]  # fmt: skip
     found = target.history()[-1].facts["drain"]
     assert (found["batch"]["cut"], found["stream"]["cut"]) == (2, 1)
