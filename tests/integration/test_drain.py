@@ -108,7 +108,8 @@ class Clients:
 
 def in_flight(colour: Any) -> dict[str, int]:
     """By the service's word."""
-    classes = ServiceContainer(Engine(), colour.name).status().classes
+    container = ServiceContainer(Engine(), colour.name)
+    classes = wait_for("an answer", lambda: container.status().classes)
     return {kind: count.in_flight for kind, count in classes.items() if count.in_flight}
 
 

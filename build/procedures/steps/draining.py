@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from build.decisions import drain
 from build.decisions.colours import Colour
 from build.decisions.drain import Counts, Ended
+from build.drivers.colour import ColourContainer
 from build.procedures.steps.run import Facts, Run
 
 CUT_TIMEOUT_S = 10
+ATTEMPTS = 3
 CUT_GRACE_S = 10  # after the longest budget; what still is there then ends with its connection
 
 
@@ -19,7 +21,7 @@ class Tally:
     def __init__(self, run: Run, colour: Colour) -> None:
         self._run = run
         self._homes = [((colour.server, colour.standby), run.target.colours[colour])]
-        self._before = [container.status().classes for _, container in self._homes]
+        self._before = [_classes(container) for _, container in self._homes]
         self._now = list(self._before)
 
     @property
@@ -48,6 +50,12 @@ class Tally:
     def ended(self) -> Ended:
         """What has ended until the last look."""
         return drain.summed(drain.ended(*pair) for pair in zip(self._before, self._now, strict=True))
+
+
+def _classes(container: ColourContainer) -> Counts:
+    """What it tells; one that is too busy to answer at once must not be taken for one that cannot tell."""
+    said = (container.status() for _ in range(ATTEMPTS))
+    return next((status.classes for status in said if status.phase), {})
 
 
 @dataclass(frozen=True)
@@ -83,15 +91,17 @@ def empty(run: Run, colour: Colour) -> Drained:
 
 def _by_class(run: Run, colour: Colour, tally: Tally) -> int:
     """Returns what nobody could be told to cut."""
-    budgets, began, moved = run.settings.drain_budgets, run.clock.now(), False
+    budgets, began, moved, silent = run.settings.drain_budgets, run.clock.now(), False, 0
     tally.cut("batch --waiting")
     for now in run.clock.polls():
         waited_s = now - began
         counts, work = tally.look()
+        silent = 0 if counts else silent + 1
         late = drain.overdue(counts, waited_s, budgets)
         if moved:
-            done = not any(count.in_flight for count in counts.values())
-            if (done and work <= 0) or waited_s > max(budgets.values()) + CUT_GRACE_S:
+            # A service that has gone leaves it to the proxy's count.
+            done = work <= 0 and not any(count.in_flight for count in counts.values()) and silent in {0, ATTEMPTS}
+            if done or waited_s > max(budgets.values()) + CUT_GRACE_S:
                 return work
             late += [drain.STREAM] if drain.tabs_idle(counts) else []
         elif late or drain.tabs_may_move(counts, waited_s, budgets):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from build.decisions.colours import Colour
 from build.decisions.drain import Count
 from build.decisions.machine import Strategy
 from build.decisions.report_page import Page
+from build.drivers.colour import Status
 from build.errors import ProxyError
 from build.procedures import cutover
 from build.procedures.report_page import TEMPLATE
@@ -117,6 +119,35 @@ def test_what_cannot_be_cut_ends_with_its_connection_and_is_counted() -> None:
     assert target.history()[-1].facts["drain"]["unknown"] == {"completed": 0, "cut": 2, "unfinished": 0}
     assert any("0 finished, 2 unknown cut" in line for line in report.lines)
     assert target.ended == "retired"
+
+
+def silent_at(target: Target, *looks: int) -> None:
+    """The service does not answer when it is asked for the n-th time."""
+    blue, look, asked = target.colours[BLUE], target.colours[BLUE].status, itertools.count()
+
+    def status() -> Any:
+        return Status(error="no answer") if next(asked) in looks else look()
+
+    blue.status = status  # type: ignore[method-assign]
+
+
+def test_a_service_that_is_too_busy_to_answer_is_asked_again() -> None:
+    target = Target()
+    in_flight(target, short=Count(1))
+    finishing(target, "short", 0.25)
+    target.colours[BLUE].work = 0  # the proxy counts nothing any more
+    silent_at(target, 0, 1, 4, 5)
+    switch(target)
+    assert target.history()[-1].facts["drain"]["short"] == {"completed": 1, "cut": 0, "unfinished": 0}
+
+
+def test_a_service_that_has_gone_meanwhile_is_not_waited_for() -> None:
+    target = Target()
+    in_flight(target, short=Count(1))
+    silent_at(target, *range(2, 100))
+    switch(target)
+    assert target.ended == "retired"
+    assert target.history()[-1].facts["drain_s"] < BUDGETS["short"] + 5
 
 
 def fails_after_the_switch(target: Target) -> None:
