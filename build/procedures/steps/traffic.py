@@ -88,8 +88,8 @@ def give_back(run: Run) -> Facts:
             run.until_seen_healthy(run.live)
         run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:
-            facts = draining.empty(run, run.idle, alive=True).facts()
-            finishes = all(each.healthy for each in run.seen(run.idle))
+            drained = draining.empty(run, run.idle, alive=True)
+            facts, finishes = drained.facts(), not drained.died
     run.rotate((run.idle.other.standbys, "maint"), (candidates, "maint"), (candidates, WHOLE))
     run.target.proxy.shutdown_sessions(*candidates)
     if finishes:

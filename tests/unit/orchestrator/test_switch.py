@@ -288,9 +288,9 @@ def test_resume_goes_on_from_the_state_that_the_journal_holds() -> None:
 @pytest.mark.parametrize(("records", "undone", "ended"), [
     ((), [], "failed"),
     (WARMING, ["green-1 maint", "green removed"], "failed"),
-    (SWITCHING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green-1 maint", "green-1 shutdown", "green stopped",
+    (SWITCHING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
                  "green-1 maint", "green removed"], "rolled-back"),
-    (RETIRING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green-1 maint", "green-1 shutdown", "green stopped",
+    (RETIRING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
                 "green-1 maint", "green removed"], "rolled-back"),
 ], ids=["begun", "warming", "switching", "retiring"])  # fmt: skip
 def test_abort_undoes_what_was_done_from_any_state(records: Any, undone: list[str], ended: str) -> None:
