@@ -51,8 +51,8 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         compose = stack.root / "compose.yaml"
         text = compose.read_text()
         for colour in ("blue", "green"):
-            told = f"TTS_ORDERS: /run/orders/{colour}"
-            text = text.replace(told, f'{told}, TTS_CONCURRENCY: "{SLOTS}"')
+            told = f"TTS_ORDERS: /run/orders/{colour}}}"
+            text = text.replace(told, f'TTS_CONCURRENCY: "{SLOTS}", {told}')
         compose.write_text(text)
         engine = stack.root / "service/engines/piper.py"
         engine.write_text(engine.read_text() + ENGINE)
