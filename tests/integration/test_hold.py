@@ -239,23 +239,27 @@ def test_two_replicas_have_a_gpu_each_and_wait_for_it_together(held: Stack, gpus
     gpus.plug(2)
     try:
         for name in ("pair", "next-pair"):
-            reference = derived(held, name)
-            with hammering(held.url, RATE) as load:
-                wait_for("traffic", lambda load=load: len(load.report.samples) > RATE)
-                held.run("build.cutover", "switch", reference, "--replicas", "2", "--soak", "2")
-            print(load.report.summary())
-            assert load.report.failed == [], load.report.summary()
-            assert newest(held)[0]["strategy"] == "hold"
-            colour, release = live(held)
-            assert release == name
-            for service in (f"app-{colour}", f"app-{colour}-2"):
-                assert devices_used(held.container(service)) == [10 * GIB, 10 * GIB]
+            switch_to_two(held, name)
         before = held.containers()
         held.compose("up", "-d")
         assert held.containers() == before
         held.run("build.cutover", "switch", derived(held, "single"))
     finally:
         gpus.plug(1)
+
+
+def switch_to_two(held: Stack, name: str) -> None:
+    reference = derived(held, name)
+    with hammering(held.url, RATE) as load:
+        wait_for("traffic", lambda: len(load.report.samples) > RATE)
+        held.run("build.cutover", "switch", reference, "--replicas", "2", "--soak", "2")
+    print(load.report.summary())
+    assert load.report.failed == [], load.report.summary()
+    assert newest(held)[0]["strategy"] == "hold"
+    colour, release = live(held)
+    assert release == name
+    for service in (f"app-{colour}", f"app-{colour}-2"):
+        assert devices_used(held.container(service)) == [10 * GIB, 10 * GIB]
 
 
 def devices_used(colour: Any) -> list[int]:
