@@ -55,8 +55,8 @@ class Verdict:
 
 
 def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
-    """The seconds that the syntheses of some servers took, of those that ended well."""
-    return tuple(each.took_s for each in requests if each.server in servers and each.spoken and not each.failed)
+    """The seconds that some servers took for a synthesis, of those that ended well; a hold's waiting is not theirs."""
+    return tuple(each.served_s for each in requests if each.server in servers and each.spoken and not each.failed)
 
 
 def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:

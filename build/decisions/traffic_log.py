@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 # As Docker stamps a line, then proxy/haproxy.cfg's log-format. A + before a time: the request was still going on.
-_LINE = re.compile(r"(\S+Z) (\S+) (\S+) (?:-?\d+/){4}\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)(?: \S+ \S+ \S+ \"(\S+))?")
+_LINE = re.compile(
+    r"(\S+Z) (\S+) (\S+) (-?\d+)/(-?\d+)/-?\d+/-?\d+/\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)(?: \S+ \S+ \S+ \"(\S+))?"
+)
 OK, FAILED_FROM = 200, 500
 # HAProxy's first letter of how a session ended: anything but a dash is no good end; C is the client's own leaving.
 GOOD_ENDS = frozenset("-C")
@@ -18,7 +20,8 @@ GOOD_ENDS = frozenset("-C")
 class Request:
     """One request: when it ended (Unix time), which server had it ("" for none), seconds in all, HTTP status.
 
-    `spoken`: it asked for speech and got some; `client`: whose address it came from.
+    `served_s`: those of them that it did not wait in the proxy; `spoken`: it asked for speech and got some; `client`:
+    whose address it came from.
     """
 
     ended: float
@@ -26,6 +29,7 @@ class Request:
     took_s: float
     status: int
     failed: bool
+    served_s: float = 0.0
     spoken: bool = False
     client: str = ""
 
@@ -35,7 +39,7 @@ def read(lines: Iterable[str]) -> list[Request]:
     found = []
     for line in lines:
         if match := _LINE.match(line):
-            at, client, server, took_ms, status, end, method = match.groups()
+            at, client, server, asked_ms, waited_ms, took_ms, status, end, method = match.groups()
             found.append(
                 Request(
                     ended=_unix(at),
@@ -43,6 +47,7 @@ def read(lines: Iterable[str]) -> list[Request]:
                     took_s=max(int(took_ms), 0) / 1000,
                     status=int(status),
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
+                    served_s=(int(took_ms) - max(int(asked_ms), 0) - max(int(waited_ms), 0)) / 1000,
                     spoken=method == "POST" and int(status) == OK,
                     client=client,
                 )

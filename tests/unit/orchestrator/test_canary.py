@@ -52,7 +52,7 @@ def test_the_chance_of_failures_is_that_of_fishers_exact_test() -> None:
 
 
 LINE = (
-    "2026-11-25T07:00:0{second}.123456789Z 172.29.118.{host} {server} 0/0/0/5/{took} {status} 900 {end} 1/1 0/0 "
+    "2026-11-25T07:00:0{second}.123456789Z 172.29.118.{host} {server} 3/4000/0/5/{took} {status} 900 {end} 1/1 0/0 "
     'an-id "{method} /v1/audio/speech HTTP/1.1"'
 )
 
@@ -62,7 +62,7 @@ def test_the_proxys_log_tells_how_long_a_servers_syntheses_took_and_who_asked() 
         "second": 1,
         "host": 1,
         "server": "green-1",
-        "took": 250,
+        "took": 4253,
         "status": 200,
         "end": "--",
         "method": "POST",
@@ -73,7 +73,7 @@ def test_the_proxys_log_tells_how_long_a_servers_syntheses_took_and_who_asked() 
         {"method": "GET"},
         {"status": 500},
         {"end": "SD"},
-        {"took": 500, "host": 11},
+        {"took": 4503, "host": 11},
     ]
     found = read(LINE.format(**{**base, **change}) for change in changes)
     assert times(found, ["green-1", "green-2"]) == (0.25, 0.5)
