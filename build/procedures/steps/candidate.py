@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from build.decisions.machine import Strategy
+from build.drivers.colour import Replica
 from build.errors import (
     CommandFailedError,
     LineError,
@@ -56,13 +59,19 @@ def verify(run: Run) -> Facts:
     keep = run.settings.root / "out/cutovers" / run.id
     # In a hold the old process has no model to speak with: what was calibrated must do.
     live = run.old if run.strategy is Strategy.OVERLAP else None
-    facts: Facts = {}
-    for each in run.candidate.replicas:
-        first = not facts
-        folder = keep if first else keep / each.slot.server
-        judged = gate.run(each, live, run.settings, run.clock, run.report, folder, run.aftermath)
-        facts["gate" if first else f"gate {each.slot.server}"] = judged.facts()
-    return facts
+    first, *others = run.candidate.replicas
+
+    def judge(each: Replica) -> Facts:
+        folder = keep if each is first else keep / each.slot.server
+        return gate.run(each, live, run.settings, run.clock, run.report, folder, run.aftermath).facts()
+
+    if live or not others:  # in turn, since the live release's speed is the measure
+        judged = [judge(each) for each in (first, *others)]
+    else:  # requests wait
+        with ThreadPoolExecutor() as pool:
+            judged = list(pool.map(judge, (first, *others)))
+    named = {f"gate {each.slot.server}": facts for each, facts in zip(others, judged[1:], strict=True)}
+    return {"gate": judged[0], **named}
 
 
 def discard(run: Run, error: BaseException | None = None) -> None:
