@@ -15,6 +15,7 @@ from build.drivers.colour import ServiceContainer
 from build.drivers.engine import Engine
 from tests.support.ears import fault_in_wav
 from tests.support.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
+from tests.support.tab import open_tab
 
 # Appended to the piper engine of a clone: a text may have to wait, after its first sentence, for a file of its name.
 ENGINE = """
@@ -90,21 +91,6 @@ class Clients:
 
         return self._pool.submit(listens)
 
-    def tab(self) -> Future[tuple[str, str]]:
-        """A web tab's event stream, opened again once it has ended well: the releases of both."""
-        session = requests.Session()
-        assert session.get(self._stack.url, timeout=60).ok
-        path = f"{self._stack.url}/gradio_api/heartbeat/a-tab"
-
-        def open_tab() -> tuple[str, str]:
-            with session.get(path, stream=True, timeout=120) as first:
-                for _ in first.iter_content(1):
-                    pass
-            with session.get(path, stream=True, timeout=60) as second:
-                return first.headers["X-Release"], second.headers["X-Release"]
-
-        return self._pool.submit(open_tab)
-
 
 def in_flight(colour: Any) -> dict[str, int]:
     """By the service's word."""
@@ -126,13 +112,13 @@ def test_each_class_has_its_own_end_and_the_journal_counts_what_the_clients_saw(
     waits = f'["sh", "-c", "touch {proven}; until [ -e {go} ]; do sleep 0.1; done"]'
     with (
         ThreadPoolExecutor() as pool,
+        open_tab(patient.url) as tab,
         hooks(patient, f"pre-switch = {waits}"),
         patient.start("build.cutover", "switch", new, CUTOVER_DRAIN_LONG_S=f"{LONG_BUDGET_S}") as process,
     ):
         wait_for("the gate's end", lambda: proven.exists() or process.poll() is not None, PATIENCE_S)
         assert process.poll() is None, process.communicate()[0]
         clients = Clients(patient, pool)
-        tab = clients.tab()
         short, long = clients.ask(SHORT), clients.ask(f"Soon {LONG}")
         broken, unheard = clients.listen(f"Never {LONG}"), clients.ask(f"Never {LONG}")
         wait_for("them all", lambda: in_flight(blue) == {"short": 1, "long": 3, "stream": 1})
@@ -151,7 +137,8 @@ def test_each_class_has_its_own_end_and_the_journal_counts_what_the_clients_saw(
         for answer in (short.result(60), long.result(60)):
             assert (answer.status_code, answer.headers["X-Release"]) == (200, old)
             assert fault_in_wav(answer.content, 0.5) == ""
-        assert tab.result(60) == (old, new)
+        wait_for("the tab on the new colour", lambda: tab.releases[-1] == new)
+        assert (tab.releases, tab.broken) == ([old, new], [])
         assert broken.result(60) == (200, False), "a broken body, not a well-formed short one"
         assert (unheard.result(60).status_code, unheard.result().json()["error"]["code"]) == (503, "draining")
         said, _ = process.communicate(timeout=120)

@@ -18,6 +18,7 @@ from tests.support import gpu
 from tests.support.gpu import GIB, FakeGpus
 from tests.support.load import Report, hammering
 from tests.support.stack import Stack, crash, fresh_stack, wait_for
+from tests.support.tab import open_tab
 
 RATE = 3.0
 LOAD_S = 5.0
@@ -226,6 +227,18 @@ def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held:
         assert held.containers() == before
     finally:
         gpus.plug(1)
+
+
+def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGpus) -> None:
+    with open_tab(held.url) as tab, hammering(held.url, RATE) as load:
+        wait_for("the tab's stream", lambda: tab.releases)
+        expected = [live(held)[1], "first-move", "second-move"]
+        for name in expected[1:]:
+            held.run("build.cutover", "switch", derived(held, name))
+            wait_for("the tab's move", lambda: tab.releases[-1] == live(held)[1])
+        assert newest(held)[0]["strategy"] == "hold"
+    assert (tab.releases, tab.broken) == (expected, [])
+    assert_nothing_is_left(held, gpus, load.report)
 
 
 def test_a_release_for_a_newer_driver_than_the_live_one_sees_is_refused(held: Stack) -> None:
