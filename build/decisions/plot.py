@@ -11,7 +11,7 @@ from typing import TypeVar
 from build.decisions.traffic_log import Request
 
 WIDTH, HEIGHT, SHARE_HEIGHT = 800, 220, 60
-LEFT, RIGHT = 64, 792  # room for the words before, and for a dot's half after
+LEFT, RIGHT = 74, 792  # room for the words before, and for a dot's half after
 MOST_DOTS, MOST_SLICES, IN_A_SLICE = 1500, 80, 3
 NEAR = 90  # closer than this, the words of two marks would cover each other
 FLOOR_S = 0.01  # under it every request is as fast as it gets
