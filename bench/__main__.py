@@ -1,4 +1,4 @@
-"""`python -m bench [NAME...]`: gate, rebuild and switch when nothing is named; cold and twice build environments."""
+"""`python -m bench [NAME...]`: all but cold and twice, which build environments, when nothing is named."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Annotated
 
 import typer
 
-from bench import cold, gate, rebuild, switch, twice
+from bench import cold, gate, hold, rebuild, rollback, switch, twice
 from build import console
 from build.images import Flavour
 from tests.support.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
-NAMES = ("gate", "rebuild", "switch", "cold", "twice")
-QUICK = NAMES[:3]
-DEFAULT_RUNS = {"cold": 1, "twice": 1}
+NAMES = ("gate", "rebuild", "switch", "rollback", "hold", "cold", "twice")
+QUICK = NAMES[:5]
+DEFAULT_RUNS = {"hold": 1, "cold": 1, "twice": 1}
 
 
 @app.command()
@@ -26,7 +26,14 @@ def main(
     names: Annotated[list[str] | None, typer.Argument(help=f"which of {', '.join(NAMES)}")] = None,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, max=200, help="runs of each; the median is printed (5; of cold and twice 1)"),
+        typer.Option(min=1, max=200, help="runs of each; the median is printed (5; of hold, cold and twice 1)"),
+    ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(min=0.1, help="short requests a second for switch and hold; at most half of what is carried"),
+    ] = 10.0,
+    rollout: Annotated[
+        Path | None, typer.Option(help="the script of docker-rollout, which switch is then beside", exists=True)
     ] = None,
     flavour: Annotated[
         Flavour, typer.Option(help="what cold and twice build; cuda needs 24 GB of disk")
@@ -36,7 +43,9 @@ def main(
     benches: dict[str, Callable[[Stack, int], None]] = {
         "gate": gate.measure,
         "rebuild": rebuild.measure,
-        "switch": switch.measure,
+        "switch": partial(switch.measure, most_per_s=rate, script=rollout),
+        "rollback": rollback.measure,
+        "hold": partial(hold.measure, most_per_s=rate),
         "cold": partial(cold.measure, flavour=flavour.value),
         "twice": partial(twice.measure, flavour=flavour.value),
     }

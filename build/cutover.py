@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.live import Live
 
 from build import console, views
 from build.console import Reporter, out
@@ -23,7 +22,6 @@ from build.decisions.machine import Strategy
 from build.decisions.rollout import Rollout
 from build.errors import NoLastGoodError
 from build.procedures import cutover, golden, trial
-from build.procedures.resolve import resolve
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
 from build.procedures.target import Target
@@ -71,7 +69,7 @@ def switch(
     settings, report = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
     target = Target(settings)
-    wanted = resolve(settings, target.engine, report, ref)
+    wanted = _named(target, report, ref)
     ensure_up(target, report)
     release = cutover.run(
         target,
@@ -96,7 +94,7 @@ def rollback(
     """Go back to the last good release, through the same gate."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
-    named = resolve(settings, target.engine, report, ref) if ref else None
+    named = _named(target, report, ref) if ref else None
     ensure_up(target, report)
     release = cutover.run(
         target,
@@ -118,6 +116,12 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--canary") from None
     return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
+
+
+def _named(target: Target, report: Reporter, ref: str | None) -> Release:
+    from build.procedures.resolve import resolve  # noqa: PLC0415 - 0.2 s, which a way back has no use for
+
+    return resolve(target.settings, target.engine, report, ref)
 
 
 def _asked(wish: Wish) -> Strategy | None:
@@ -164,7 +168,7 @@ def gate(
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
-    wanted = resolve(settings, target.engine, report, ref)
+    wanted = _named(target, report, ref)
     judged, keep = trial.run(target, report, wanted)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
@@ -188,6 +192,8 @@ def status(
         for found in _looks(target, every):
             out.print(json.dumps(found.json()), markup=False, soft_wrap=True)
     else:
+        from rich.live import Live  # noqa: PLC0415 - nobody else needs it
+
         with Live(console=out, auto_refresh=False) as screen:
             for found in _looks(target, every):
                 screen.update(views.status(found), refresh=True)

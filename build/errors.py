@@ -6,19 +6,26 @@ matters; `remedy` says what to do about it. Codes are stable: scripts may rely o
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class LineError(Exception):
-    """Base of all expected failures; prints as message, optional detail (logs, a table), remedy."""
+    """Base of all expected failures; prints as message, optional detail (logs, a table), remedy.
+
+    `facts` is what was measured on the way there, for the journal.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, remedy: str = "", detail: str = "") -> None:
+    def __init__(
+        self, message: str, *, remedy: str = "", detail: str = "", facts: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.detail = detail
+        self.facts = dict(facts or {})
 
 
 class UsageError(LineError):

@@ -81,6 +81,4 @@ def gate(judged: Judgement, known: Golden) -> RenderableType:
     table = _table(*heading)
     for row in rows:
         table.add_row(*row)
-    live = "none live" if judged.live_realtime is None else f"live {judged.live_realtime:.2f}"
-    quality = "not asked" if judged.quality is None else f"{judged.quality:.2f}, at least {known.quality}"
-    return Group(table, Text(f"DNSMOS {quality}; {judged.realtime:.2f} of real time ({live})"))
+    return Group(table, Text(f"{judged}; DNSMOS at least {known.quality}" if known.quality else str(judged)))

@@ -32,7 +32,7 @@ WORDS = {
     "level": "another level than the reference's: dB",
     "noise": "noise: flatness beyond the reference's",
 }
-COLUMNS = ("text", "heard", "took", "first", "dBFS", "peak", "clipped", "silence", *speech.NAMES, "against", "verdict")
+COLUMNS = ("text", "verdict", "heard", "took", "first", "dBFS", "peak", "clipped", "silence", *speech.NAMES, "against")
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,20 @@ class Result:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A candidate that passed: each synthesis, its DNSMOS over all of them, and its best speed beside the live's."""
+    """What was heard of a candidate: each synthesis, DNSMOS over all of them, and its best speed beside the live's.
+
+    Those of one that passed have no faults; `quality` is None where it was not asked for.
+    """
 
     results: tuple[Result, ...]
     quality: float | None
     realtime: float
     live_realtime: float | None
+
+    def __str__(self) -> str:
+        heard = "not asked" if self.quality is None else f"{self.quality:.2f}"
+        live = "none live" if self.live_realtime is None else f"live {self.live_realtime:.2f}"
+        return f"DNSMOS {heard}; {self.realtime:.2f} of real time ({live})"
 
     def facts(self) -> dict[str, Any]:
         """For the journal."""
@@ -189,8 +197,8 @@ def _late(ours: Sequence[Result], lives: Sequence[Result], expect: Expect) -> li
 def table(results: Sequence[Result], bounds: Deviations, expect: Expect) -> list[list[str]]:
     """Heading, bounds, then each synthesis: every measure under what it may be."""
     low, high = expect.peak
-    limits = ["", "", "", "", f">{expect.rms_dbfs:.0f}", f"{low:g}-{high:g}", f"<{expect.clipped:.1%}"]
-    limits += [f"<{expect.silence:.0%}", *(f"<{value:.2f}" for value in asdict(bounds).values()), "", ""]
+    limits = ["", "", "", "", "", f">{expect.rms_dbfs:.0f}", f"{low:g}-{high:g}", f"<{expect.clipped:.1%}"]
+    limits += [f"<{expect.silence:.0%}", *(f"<{value:.2f}" for value in asdict(bounds).values()), ""]
     return [list(COLUMNS), ["bounds", *limits[1:]], *(_row(result) for result in results)]
 
 
@@ -201,13 +209,13 @@ def _row(result: Result) -> list[str]:
         absolute = [f"{heard.rms_dbfs:.0f}", f"{heard.peak:.2f}", f"{heard.clipped:.1%}", f"{heard.silence:.0%}"]
     return [
         result.name,
+        "passed" if not result.faults else "near" if result.near else "REFUSED",
         f"{heard.duration_s:.2f} s" if heard else "-",
         f"{result.took_s:.2f} s",
         f"{result.first_s:.2f} s",
         *absolute,
         *([f"{value:.2f}" for value in asdict(apart).values()] if apart else ["-"] * len(speech.NAMES)),
         result.against or "-",
-        "passed" if not result.faults else "near" if result.near else "REFUSED",
     ]
 
 

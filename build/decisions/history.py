@@ -121,9 +121,10 @@ def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
         cutover.paused = record["error"]
     if event is Event.SHARE:
         cutover.facts.setdefault("canary", []).append(record["facts"])
+    if event in {Event.DONE, Event.FAILED, Event.END}:
+        cutover.facts.update(record.get("facts", {}))
     if event in {Event.DONE, Event.END}:
         cutover.state = State(record["state"])
-        cutover.facts.update(record.get("facts", {}))
     if event is Event.FAILED:
         cutover.error = record["error"]
     if event is Event.END:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from build.decisions.traffic_log import Request
 
 WIDTH, HEIGHT, SHARE_HEIGHT = 800, 220, 60
-LEFT = 46
-MOST_DOTS, BUCKETS = 1500, 80
+LEFT, RIGHT = 74, 792  # room for the words before, and for a dot's half after
+MOST_DOTS, MOST_SLICES, IN_A_SLICE = 1500, 80, 3
+NEAR = 90  # closer than this, the words of two marks would cover each other
 FLOOR_S = 0.01  # under it every request is as fast as it gets
 COLOURS = {"blue": "blue", "green": "green"}
 T = TypeVar("T")
@@ -28,10 +29,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class Mark:
-    """A line across the plot, with its word."""
+    """A line across the plot, with its word; `row` is 1 for one that evades its neighbour's."""
 
     at: float
     text: str
+    row: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, 
         return None
     times = [request.ended - zero for request in requests]
     first, last = min(0.0, *times), max(*times, *(at for at, _ in steps), 0.0)
-    across = (WIDTH - LEFT) / max(last - first, 1.0)
+    across = (RIGHT - LEFT) / max(last - first, 1.0)
     top = max(1.0, *(request.took_s for request in requests))
     decades = math.log10(top / FLOOR_S)
 
@@ -80,11 +82,19 @@ def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, 
         dots=tuple(_dot(each, x(each.ended - zero), y(each.took_s), zero) for each in shown),
         seconds=tuple(Mark(x(each), f"{each:g} s") for each in _ticks(first, last)),
         latencies=tuple(Mark(y(each), f"{each:g} s") for each in (0.01, 0.1, 1.0, 10.0, 100.0) if each <= top),
-        steps=tuple(Mark(x(at), text) for at, text in steps),
+        steps=_marks([(x(at), text) for at, text in steps]),
         bars=_bars(requests, times, first, last),
         sent=len(requests),
         failed=sum(each.failed for each in requests),
     )
+
+
+def _marks(steps: Iterable[tuple[float, str]]) -> tuple[Mark, ...]:
+    marks: list[Mark] = []
+    for at, text in steps:
+        near = bool(marks) and at - marks[-1].at < NEAR
+        marks.append(Mark(at, text, row=1 - marks[-1].row if near else 0))
+    return tuple(marks)
 
 
 def _kind(server: str) -> str:
@@ -112,11 +122,12 @@ def _ticks(first: float, last: float) -> list[float]:
 
 def _bars(requests: Sequence[Request], times: Sequence[float], first: float, last: float) -> tuple[Bar, ...]:
     """Each server's share of the requests that ended in each slice of time; an empty slice has none."""
-    width = max(last - first, 1.0) / BUCKETS
+    count = min(max(len(requests) // IN_A_SLICE, 1), MOST_SLICES)
+    width = max(last - first, 1.0) / count
     slices: dict[int, Counter[str]] = {}
     for request, at in zip(requests, times, strict=True):
-        slices.setdefault(min(int((at - first) / width), BUCKETS - 1), Counter())[_kind(request.server)] += 1
-    pixels = (WIDTH - LEFT) / BUCKETS
+        slices.setdefault(min(int((at - first) / width), count - 1), Counter())[_kind(request.server)] += 1
+    pixels = (RIGHT - LEFT) / count
     bars = []
     for number, counted in sorted(slices.items()):
         below = 0.0

@@ -13,10 +13,13 @@ from build.decisions import plot
 from build.decisions.history import Cutover
 from build.decisions.plot import Plot
 from build.decisions.timeline import Span
+from build.decisions.vram import gib
 
 # Shown elsewhere on the page.
 SHOWN = frozenset({"gate", "warnings", "drain"})
 MEMORY = ("vram", "gpu", "memory")
+UNITS = ("s", "ms")
+NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Page:
 
     Attributes:
         error: the cutover's error, whole; `detail` its log lines or table, `remedy` what it says to do.
-        gate: heading, bounds, then the measures of each synthesis.
+        gate: heading, bounds, then the measures of each synthesis; `heard` what was found in all of them.
         traffic: why there is no plot, when there is none.
     """
 
@@ -46,6 +49,7 @@ class Page:
     detail: str = ""
     remedy: str = ""
     gate: Sequence[Sequence[str]] = ()
+    heard: str = ""
     takes: Sequence[Take] = ()
     plot: Plot | None = None
     traffic: str = ""
@@ -64,23 +68,31 @@ class Page:
     @property
     def memory(self) -> dict[str, str]:
         """GPU memory, where a step measured it."""
-        return {name: _plain(value) for name, value in self._others() if name.lower().startswith(MEMORY)}
+        return dict(_said(name, value) for name, value in self._others() if name.lower().startswith(MEMORY))
 
     @property
     def measured(self) -> dict[str, str]:
         """What else the steps left in the journal."""
-        return {name: _plain(value) for name, value in self._others() if not name.lower().startswith(MEMORY)}
+        return dict(_said(name, value) for name, value in self._others() if not name.lower().startswith(MEMORY))
 
     def _others(self) -> list[tuple[str, Any]]:
-        return [(name, value) for name, value in self.facts.items() if name not in SHOWN]
+        return [(name, value) for name, value in self.facts.items() if name not in SHOWN and value not in NOTHING]
 
     @property
     def tone(self) -> str:
         return "good" if self.cutover.served and not self.error else "bad" if self.cutover.ended else "open"
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _said(name: str, value: Any) -> tuple[str, str]:
+    """A fact of the journal in words; its name ends with its unit where it has one."""
+    if isinstance(value, bool):
+        return name, "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(each, dict) and {"sha", "bytes"} <= each.keys() for each in value):
+        return name, ", ".join(f"{each['sha'][:12]}: {gib(each['bytes'])}" for each in value)
+    words, _, unit = name.rpartition("_")
+    if words and unit in UNITS:
+        return words.replace("_", " "), f"{value} {unit}"
+    return name, value if isinstance(value, str) else json.dumps(value)
 
 
 def render(page: Page, template: str) -> str:

@@ -31,9 +31,14 @@ ATTEMPTS, RETRY_S, WAIT_S = 50, 0.1, 1.0
 EXPIRY_S = 30
 BEATS = 6  # in the time of an expiry
 _BEAT = "read -r now _ </proc/uptime && echo ${now%.*} >/tmp/beat"
+# The file is empty for as long as a beat is being written, which on a busy machine is long enough to be seen.
 _WATCH = f"""{_BEAT}
-silent() {{ read -r now _ </proc/uptime && read -r last </tmp/beat && echo $((${{now%.*}} - last)); }}
-while [ "$(silent)" -lt "$1" ]; do sleep 1; done"""
+last=${{now%.*}}
+while [ $((${{now%.*}} - last)) -lt "$1" ]; do
+    sleep 1
+    read -r now _ </proc/uptime
+    read -r heard </tmp/beat && last=$heard
+done"""
 _HEAR = f"while read -r _; do {_BEAT} && echo '== ok'; done"
 
 

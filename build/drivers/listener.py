@@ -9,10 +9,10 @@ import math
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime  # type: ignore[import-untyped]
 
 from build.errors import MissingFileError
 
@@ -46,7 +46,9 @@ def _resampled(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.fl
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Any:
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - most commands listen to nobody
+
     package = find_spec("speechmos")
     if package is None or not package.origin:
         raise MissingFileError("the weights of DNSMOS are not installed", remedy="run `scripts/bootstrap`")

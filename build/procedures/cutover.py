@@ -45,11 +45,11 @@ def run(
         force_hold: hold also where requests are expected to wait longer than the proxy keeps them.
     """
     with _leased(target, report, kind, wait_s) as check:
-        _settle(target, report, check)
+        past = _settle(target, report, check)
         stack = target.survey()
         live = target.live(stack)
         release = stack[live].release if live else None
-        wanted = choose(target.history(), release)
+        wanted = choose(past, release)
         if wanted == release:
             report.note(f"{wanted} is live already; nothing to do")
             return wanted
@@ -142,17 +142,22 @@ def _expected(cutover: Run) -> str:
     )
 
 
-def _settle(target: Target, report: Report, check: Check) -> None:
-    """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up."""
-    left = in_progress(target.history())
+def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
+    """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up.
+
+    Returns all there was: to read it costs an exec, and a way back is in a hurry.
+    """
+    past = target.history()
+    left = in_progress(past)
     if left is None:
-        return
+        return past
     if left.state in SERVING or left.step == "switch":
         report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
         walk(Run.left(target, report, left), left.state, check)
     else:
         report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
         _give_up(target, report, left, LineError("cut off, and given up by the next cutover"))
+    return target.history()
 
 
 def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> None:

@@ -49,15 +49,20 @@ def run(
     report: Report,
     keep: Path | None,
     aftermath: str = UNTOUCHED,
+    *,
+    known: bool = False,
 ) -> Judgement:
     """Judges a candidate that is ready. What was spoken, by the live release too, is left in the folder `keep`.
+
+    Args:
+        known: it has been through the whole gate before; where there is a reference, DNSMOS is not asked again.
 
     Raises:
         GateRefusedError: it did not pass; the table of all measures and bounds is in the error's detail.
         GoldenError: the golden set cannot be used.
     """
     began = clock.now()
-    trial = Trial(candidate, live, settings, report, keep)
+    trial = Trial(candidate, live, settings, report, keep, known=known)
     texts = trial.golden.texts.first(settings.gate_syntheses)
     report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
     results, faults = trial.take(texts)
@@ -75,8 +80,9 @@ def run(
             detail=rules.plain(rules.table(results, trial.golden.bounds, trial.golden.texts.expect)),
             remedy=(f"listen to it in {keep}; " if keep else "") + f"{aftermath}. If it is meant to "
             "sound like this: `python -m build.golden calibrate REF`, review, commit, and switch again",
+            facts={"gate": trial.judgement(results).facts()},
         )
-    return trial.passed(results)
+    return trial.judgement([result for result in results if not result.faults])
 
 
 class Trial:
@@ -89,8 +95,11 @@ class Trial:
         settings: Settings,
         report: Report,
         keep: Path | None,
+        *,
+        known: bool,
     ) -> None:
         self.golden = golden.load(settings)
+        self._listens = not (known and self.golden.stored)
         self._candidate, self._live, self._report, self._keep = candidate, live, report, keep
         self._patience_s = settings.gate_timeout_s
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
@@ -128,16 +137,16 @@ class Trial:
         # What was calibrated holds for all texts in a row; fewer of them spread more.
         whole = len(self._sounds) >= len(self.golden.texts.texts)
         least = self.golden.quality if whole else self.golden.texts.expect.quality
-        if least is None:
+        if least is None or not self._listens:
             return []
         self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
         return [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
 
-    def passed(self, results: Sequence[Result]) -> Judgement:
-        """The judgement on a candidate that has no faults."""
-        sounding = [result for result in results if not result.faults]
+    def judgement(self, results: Sequence[Result]) -> Judgement:
+        """These results, with the best speed of both sides."""
+        best = min((result.realtime for result in results if result.realtime), default=0.0)
         live = min((result.realtime for result in self._lives), default=None)
-        return Judgement(tuple(sounding), self._quality, min(result.realtime for result in sounding), live)
+        return Judgement(tuple(results), self._quality, best, live)
 
     def slowness(self, results: Sequence[Result]) -> list[str]:
         """What of these results, and of the live release's so far, is too slow."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from build.decisions import gate as rules
 from build.decisions import plot, report_page, timeline, traffic_log
 from build.decisions.audio import Measures
-from build.decisions.gate import Result
+from build.decisions.gate import Judgement, Result
 from build.decisions.history import Cutover
 from build.decisions.hooks import redact
 from build.decisions.plot import Plot
@@ -67,15 +67,17 @@ def gather(target: Target, identity: str, error: BaseException | None = None) ->
     spans = timeline.read(records)
     drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
     line = error if isinstance(error, LineError) else None
-    judged = cutover.facts.get("gate", {})
+    judged = _judgement(cutover.facts["gate"]) if cutover.facts.get("gate") else None
     return Page(
         project=target.settings.project,
         cutover=cutover,
         spans=spans,
         error=redact(line.message if line else str(error or cutover.error), os.environ),
-        detail=redact(line.detail if line else "", os.environ),
+        # The gate's table is shown as such.
+        detail=redact(line.detail if line and "gate" not in line.facts else "", os.environ),
         remedy=redact(line.remedy if line else "", os.environ),
-        gate=_table(target.settings, judged),
+        gate=_table(target.settings, judged.results) if judged else [],
+        heard=str(judged or ""),
         takes=_takes(target.settings, path=place(target.settings, identity).parent),
         plot=drawn,
         traffic=why,
@@ -96,15 +98,19 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
     return plot.draw(traffic_log.read(lines), began, steps), ""
 
 
-def _table(settings: Settings, judged: Mapping[str, Any]) -> list[list[str]]:
+def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
     """The gate's measures under their bounds; nothing where the golden set cannot be read any more."""
-    if not judged.get("results"):
-        return []
     try:
         known = golden.load(settings)
     except LineError:
         return []
-    return rules.table([_result(each) for each in judged["results"]], known.bounds, known.texts.expect)
+    return rules.table(results, known.bounds, known.texts.expect)
+
+
+def _judgement(facts: Mapping[str, Any]) -> Judgement:
+    """What Judgement.facts wrote into the journal."""
+    results = tuple(_result(each) for each in facts["results"])
+    return Judgement(results, facts["quality"], facts["realtime"], facts["live_realtime"])
 
 
 def _result(facts: Mapping[str, Any]) -> Result:

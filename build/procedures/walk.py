@@ -80,8 +80,9 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
     if remedy not in {Remedy.KEEP, Remedy.STAY}:
         acts.append(lambda: run.target.refresh_env(run.live))
     said = str(error) or type(error).__name__
+    measured = error.facts if isinstance(error, LineError) else {}
     acts += [
-        lambda: run.journal(Event.FAILED, step=step, error=said),
+        lambda: run.journal(Event.FAILED, step=step, error=said, facts=measured),
         lambda: run.journal(Event.END, state=ENDS[remedy], facts=facts),
     ]
     for act in acts:

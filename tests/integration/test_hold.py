@@ -6,7 +6,6 @@ The GPU is not there (tests/support/gpu.py); what looks at it is the real nvidia
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -15,9 +14,9 @@ import pytest
 
 from build.errors import CandidateExitedError, GateRefusedError, NoRoomError, PreflightError
 from tests.support import gpu
-from tests.support.gpu import GIB, FakeGpus
+from tests.support.gpu import GIB, FakeGpus, renamed
 from tests.support.load import Report, hammering
-from tests.support.stack import Stack, crash, fresh_stack, wait_for
+from tests.support.stack import Stack, crash, wait_for
 from tests.support.tab import open_tab
 
 RATE = 3.0
@@ -35,33 +34,8 @@ def gpus(tmp_path_factory: pytest.TempPathFactory) -> FakeGpus:
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory, gpus: FakeGpus) -> Iterator[Stack]:
     """A stack on those GPUs with a first release live."""
-    with fresh_stack(tmp_path_factory.mktemp("hold")) as stack:
-        compose = stack.root / "compose.yaml"
-        text = compose.read_text()
-        seen = f'volumes: ["{gpus.folder}:{gpu.INSIDE}", "orders:/run/orders:ro"]\n  pid: host'
-        text = text.replace('volumes: ["orders:/run/orders:ro"]', seen)
-        told = f"LD_LIBRARY_PATH: {gpu.INSIDE}, FAKE_NVML: {gpu.INSIDE}"
-        text = text.replace("{<<: *gpu, ", f"{{<<: *gpu, {told}, ")
-        compose.write_text(text)
-        engine = stack.root / "service/engines/piper.py"
-        engine.write_text(engine.read_text() + gpu.ENGINE)
-        stack.release("the first, which claims GPU memory")
-        stack.run("build.cutover", "switch")
+    with gpu.stack_on(gpus, tmp_path_factory.mktemp("hold")) as stack:
         yield stack
-
-
-def derived(stack: Stack, name: str, *labels: str) -> str:
-    """A release that differs in nothing but its name, by which its engine knows how to behave."""
-    tag = f"glm-tts-slim-hold:{name}-{stack.project}"
-    words = " ".join((f"ai.glm-tts.release={name}", f"org.opencontainers.image.revision={stack.releases[0]}", *labels))
-    subprocess.run(
-        ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"],
-        input=f"FROM glm-tts-slim:{stack.releases[0]}\nENV RELEASE={name}\nLABEL {words}\n",
-        text=True,
-        check=True,
-        capture_output=True,
-    )
-    return tag
 
 
 def live(stack: Stack) -> tuple[str, str]:
@@ -104,7 +78,7 @@ def assert_nothing_is_left(stack: Stack, gpus: FakeGpus, report: Report) -> None
 def test_requests_wait_while_one_model_makes_room_for_the_next_and_none_is_lost(held: Stack, gpus: FakeGpus) -> None:
     gpus.behave(held.releases[0], late_s=2.0)
     gpus.behave("second", load_s=LOAD_S)
-    reference = derived(held, "second")
+    reference = renamed(held, "second")
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         with held.start("build.cutover", "switch", reference) as process:
@@ -146,7 +120,7 @@ def test_a_candidate_that_fails_in_the_hold_has_the_old_process_load_again(
     held: Stack, gpus: FakeGpus, name: str, behaviour: dict[str, Any], error: Any, why: str
 ) -> None:
     gpus.behave(name, **behaviour)
-    reference = derived(held, name)
+    reference = renamed(held, name)
     before, old = live(held), held.container(f"app-{live(held)[0]}").attrs["State"]["StartedAt"]
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
@@ -167,7 +141,7 @@ def test_a_candidate_that_fails_in_the_hold_has_the_old_process_load_again(
 def test_a_hold_whose_orchestrator_is_killed_is_finished_or_undone(held: Stack, gpus: FakeGpus, then: str) -> None:
     name = f"killed-{then}"
     gpus.behave(name, load_s=LOAD_S)
-    reference, before = derived(held, name), live(held)
+    reference, before = renamed(held, name), live(held)
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         with held.start("build.cutover", "switch", reference) as killed:
@@ -188,7 +162,7 @@ def test_a_process_that_keeps_memory_is_named_and_only_then_stopped(held: Stack,
     colour, release = live(held)
     gpus.behave(release, keeps=8 * GIB)
     old = held.container(f"app-{colour}")
-    reference = derived(held, "after-the-keeper")
+    reference = renamed(held, "after-the-keeper")
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         done = held.run("build.cutover", "switch", reference, CUTOVER_VRAM_TIMEOUT_S="2")
@@ -200,7 +174,7 @@ def test_a_process_that_keeps_memory_is_named_and_only_then_stopped(held: Stack,
 
 
 def test_a_release_that_fits_nowhere_is_refused_with_the_sums(held: Stack) -> None:
-    reference = derived(held, "too-big", f"ai.glm-tts.vram-bytes={30 * GIB}")
+    reference = renamed(held, "too-big", f"ai.glm-tts.vram-bytes={30 * GIB}")
     before, records = held.containers(), len(held.journal())
     done = held.run("build.cutover", "switch", reference, check=False)
     assert done.returncode == NoRoomError.exit_code
@@ -213,7 +187,7 @@ def test_a_release_that_fits_nowhere_is_refused_with_the_sums(held: Stack) -> No
 def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held: Stack, gpus: FakeGpus) -> None:
     gpus.plug(2)
     try:
-        reference = derived(held, "elsewhere")
+        reference = renamed(held, "elsewhere")
         done = held.run("build.cutover", "switch", reference, CUTOVER_STANDBY="false")
         assert "strategy overlap" in done.stderr
         assert newest(held)[0]["plan"]["devices"] == ["GPU-fake-1"]
@@ -234,7 +208,7 @@ def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGp
         wait_for("the tab's stream", lambda: tab.releases)
         expected = [live(held)[1], "first-move", "second-move"]
         for name in expected[1:]:
-            held.run("build.cutover", "switch", derived(held, name))
+            held.run("build.cutover", "switch", renamed(held, name))
             wait_for("the tab's move", lambda: tab.releases[-1] == live(held)[1])
         assert newest(held)[0]["strategy"] == "hold"
     assert (tab.releases, tab.broken) == (expected, [])
@@ -242,7 +216,7 @@ def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGp
 
 
 def test_a_release_for_a_newer_driver_than_the_live_one_sees_is_refused(held: Stack) -> None:
-    reference = derived(held, "too-new", "ai.glm-tts.minimum-driver=575.10")
+    reference = renamed(held, "too-new", "ai.glm-tts.minimum-driver=575.10")
     done = held.run("build.cutover", "switch", reference, "--strategy", "hold", check=False)
     assert done.returncode == PreflightError.exit_code
     assert "driver 570.00 is older than 575.10" in done.stderr
@@ -256,13 +230,13 @@ def test_two_replicas_have_a_gpu_each_and_wait_for_it_together(held: Stack, gpus
         before = held.containers()
         held.compose("up", "-d")
         assert held.containers() == before
-        held.run("build.cutover", "switch", derived(held, "single"))
+        held.run("build.cutover", "switch", renamed(held, "single"))
     finally:
         gpus.plug(1)
 
 
 def switch_to_two(held: Stack, name: str) -> None:
-    reference = derived(held, name)
+    reference = renamed(held, name)
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         held.run("build.cutover", "switch", reference, "--replicas", "2", "--soak", "2")

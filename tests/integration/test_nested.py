@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import docker
 
-from build.procedures.build_images import OS_IMAGES
+from tests.support import images
 from tests.support.nested import nested_engine
 
 DOCKERFILE = "FROM {os_image}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends tini\n"
@@ -12,7 +12,7 @@ DOCKERFILE = "FROM {os_image}\nRUN apt-get update -q && apt-get install -y -q --
 
 def test_a_nested_engine_runs_builds_and_survives_a_crash() -> None:
     host = docker.from_env()
-    os_image = next(name for name in OS_IMAGES if host.images.list(name=name))
+    os_image = images.os_image()
     with nested_engine("--live-restore") as nested:
         assert nested.client.images.list() == []
         nested.load(os_image)

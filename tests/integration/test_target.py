@@ -176,6 +176,25 @@ def lost(heartbeat: Heartbeat) -> bool:
     return False
 
 
+def test_a_beat_that_is_just_being_written_does_not_end_the_lease(stack: Stack) -> None:
+    lease = Lease(Engine(), stack.project, expiry_s=300)  # the next beat is far away
+    with lease.held(str(stack.container("proxy").image.id), "writes"):
+        container = stack.docker.containers.get(lease.name)
+        assert container.exec_run(["sh", "-c", ": >/tmp/beat"]).exit_code == 0
+        until_it_looks_again(container)
+        until_it_looks_again(container)
+
+
+def until_it_looks_again(container: Any) -> None:
+    before = pause(container)
+    wait_for("another look of the lease's watch", lambda: pause(container) not in {before, ""})
+
+
+def pause(container: Any) -> str:
+    """The process that the watch of a lease waits for until it looks again; there is none when it has ended."""
+    return next((row[1] for row in container.top()["Processes"] if row[-1].startswith("sleep")), "")
+
+
 def test_a_lease_is_waited_for_and_can_be_broken_on_record(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
     assert stack.run("build.cutover", "lock", "show").stdout == "nobody holds the lease\n"

@@ -5,12 +5,16 @@ Everything that looks does so through the real nvidia-ml-py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.stack import Stack, fresh_stack
 
 GIB = 2**30
 SOURCE = Path(__file__).parent / "nvml" / "nvml.c"
@@ -110,3 +114,43 @@ def make(folder: Path, *, total: int = 16 * GIB, devices: int = 1) -> FakeGpus:
     gpus = FakeGpus(folder)
     gpus.behave(bytes=10 * GIB, load_s=1.0, keeps=0, late_s=0.0, silent=False)
     return gpus
+
+
+@contextlib.contextmanager
+def stack_on(gpus: FakeGpus, scratch: Path) -> Iterator[Stack]:
+    """A stack on those GPUs with a first release live, whose engine claims their memory."""
+    with fresh_stack(scratch) as stack:
+        give(gpus, stack)
+        stack.release("the first, which claims GPU memory")
+        stack.run("build.cutover", "switch")
+        yield stack
+
+
+def give(gpus: FakeGpus, stack: Stack, at: str = "") -> None:
+    """Has the stack's colours see the GPUs, and its engine claim their memory; before its first release.
+
+    `at` is where the stack's Docker engine finds their folder, if it is not this machine's.
+    """
+    compose = stack.root / "compose.yaml"
+    text = compose.read_text()
+    seen = f'volumes: ["{at or gpus.folder}:{INSIDE}", "orders:/run/orders:ro"]\n  pid: host'
+    text = text.replace('volumes: ["orders:/run/orders:ro"]', seen)
+    told = f"LD_LIBRARY_PATH: {INSIDE}, FAKE_NVML: {INSIDE}"
+    text = text.replace("{<<: *gpu, ", f"{{<<: *gpu, {told}, ")
+    compose.write_text(text)
+    engine = stack.root / "service/engines/piper.py"
+    engine.write_text(engine.read_text() + ENGINE)
+
+
+def renamed(stack: Stack, name: str, *labels: str) -> str:
+    """A release that differs from the first in nothing but its name, by which its engine knows how to behave."""
+    tag = f"glm-tts-slim-hold:{name}-{stack.project}"
+    words = " ".join((f"ai.glm-tts.release={name}", f"org.opencontainers.image.revision={stack.releases[0]}", *labels))
+    subprocess.run(
+        ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"],
+        input=f"FROM glm-tts-slim:{stack.releases[0]}\nENV RELEASE={name}\nLABEL {words}\n",
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    return tag

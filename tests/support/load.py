@@ -40,6 +40,11 @@ class Sample:
     def seconds(self) -> float:
         return self.ended - self.began
 
+    @property
+    def cut(self) -> bool:
+        """Its answer had begun, and did not come whole."""
+        return bool(self.failure) and self.status == 200
+
 
 @dataclass
 class Report:
@@ -68,11 +73,15 @@ class Report:
 
 
 class Load:
-    """Short requests at `rate` a second until stopped, and long ones on demand; its own thread and event loop."""
+    """Short requests at `rate` a second until stopped, and long ones on demand; its own thread and event loop.
 
-    def __init__(self, url: str, rate: float) -> None:
+    With `stream_every_s`, a long one that is streamed leaves that often, too.
+    """
+
+    def __init__(self, url: str, rate: float, stream_every_s: float | None = None) -> None:
         self._url = f"{url}/v1/audio/speech"
         self._rate = rate
+        self._stream_every_s = stream_every_s
         self._report = Report()
         self._loop = asyncio.new_event_loop()
         self._session: aiohttp.ClientSession | None = None
@@ -114,10 +123,13 @@ class Load:
         async with aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
         ) as self._session:
-            due = time.monotonic()
+            due = streamed = time.monotonic()
             while not self._stop.is_set():
                 text, at_least_s = next(texts)
                 await self._spawn(self._ask("short", text, at_least_s))
+                if self._stream_every_s and due >= streamed:
+                    await self._spawn(self._ask("long-streamed", LONG, LONG_S))
+                    streamed += self._stream_every_s
                 due += 1 / self._rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             while self._tasks:
@@ -142,9 +154,9 @@ class Load:
 
 
 @contextmanager
-def hammering(url: str, rate: float) -> Iterator[Load]:
+def hammering(url: str, rate: float, stream_every_s: float | None = None) -> Iterator[Load]:
     """Load for the block; its report is complete afterwards."""
-    load = Load(url, rate)
+    load = Load(url, rate, stream_every_s)
     load.start()
     try:
         yield load

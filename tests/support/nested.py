@@ -16,7 +16,7 @@ import docker
 
 from build.drivers import command
 from build.errors import CommandFailedError
-from build.procedures.build_images import OS_IMAGES
+from tests.support import images
 from tests.support.stack import PREFIX, REPOSITORY, wait_for
 
 TAG = "glm-tts-test-engine"
@@ -120,7 +120,7 @@ def nested_engine(*options: str, project: str = "") -> Iterator[Nested]:
     """
     client = docker.from_env(timeout=LIMIT_S)
     try:
-        _build(client)
+        images.build(TAG, ENGINE, REPOSITORY / "scripts")
         labels = {"com.docker.compose.project": project or f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"}
         with tempfile.TemporaryDirectory() as scratch:
             container = client.containers.run(
@@ -142,9 +142,3 @@ def nested_engine(*options: str, project: str = "") -> Iterator[Nested]:
                 container.remove(force=True, v=True)
     finally:
         client.close()
-
-
-def _build(client: docker.DockerClient) -> None:
-    os_image = next(name for name in OS_IMAGES if client.images.list(name=name))
-    argv = ["docker", "buildx", "build", "--quiet", "--tag", TAG, "--file", "-", str(REPOSITORY / "scripts")]
-    command.run(argv, stdin=ENGINE.format(os_image=os_image).encode(), timeout_s=LIMIT_S)

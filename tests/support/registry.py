@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import docker
 import requests
 from testcontainers.core.container import DockerContainer
 
-from build.procedures.build_images import OS_IMAGES
+from tests.support import images
 from tests.support.stack import free_port, wait_for
 from tests.support.tokens import Tokens
 
@@ -29,12 +28,12 @@ CERTIFICATE = "/etc/docker/registry/issuer.pem"
 ENGINE_LIMIT_S = 300  # a busy engine needed more than docker-py's 60 s to remove a container
 USER, PASSWORD = "runner", "correct horse"
 # Debian's own configuration demands a password; the tests bring their own, where they want one.
-REGISTRY = """FROM {os_image}
+REGISTRY = f"""FROM {{os_image}}
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends apache2-utils docker-registry \\
  && rm -rf /var/lib/apt/lists/*
 RUN sed -i '/^auth:/,/path:/d' /etc/docker/registry/config.yml \\
- && htpasswd -Bbc /etc/docker/registry/htpasswd {user} '{password}'
-VOLUME {storage}
+ && htpasswd -Bbc /etc/docker/registry/htpasswd {USER} '{PASSWORD}'
+VOLUME {STORAGE}
 CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 """
 
@@ -74,7 +73,7 @@ def running_registry(
         deletes: manifests may be deleted.
         tokens: the server whose tokens are demanded.
     """
-    _build()
+    images.build(TAG, REGISTRY)
     environment = {"REGISTRY_STORAGE_DELETE_ENABLED": str(deletes).lower()}
     if password:
         environment |= {
@@ -101,18 +100,6 @@ def running_registry(
     with contextlib.suppress(docker.errors.APIError):  # another registry may run on it; the last one takes it along
         client.images.remove(TAG)
     client.close()
-
-
-def _build() -> None:
-    client = docker.from_env()
-    os_image = next(name for name in OS_IMAGES if client.images.list(name=name))
-    client.close()
-    subprocess.run(
-        ["docker", "buildx", "build", "--quiet", "--tag", TAG, "-"],
-        input=REGISTRY.format(os_image=os_image, user=USER, password=PASSWORD, storage=STORAGE).encode(),
-        check=True,
-        capture_output=True,
-    )
 
 
 def _answers(url: str) -> bool:

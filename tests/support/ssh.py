@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.procedures.build_images import OS_IMAGES
+from tests.support import images
 from tests.support.stack import Stack, free_port, wait_for
 
 TAG = "glm-tts-test-sshd"
@@ -38,9 +38,7 @@ def _key(path: Path) -> str:
 @contextmanager
 def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
     """A target of its own keys; removed at the end."""
-    os_image = next(name for name in OS_IMAGES if stack.docker.images.list(name=name))
-    build = ["docker", "buildx", "build", "--quiet", "--tag", TAG, "-"]
-    subprocess.run(build, input=SSHD.format(os_image=os_image).encode(), check=True, capture_output=True)
+    images.build(TAG, SSHD)
     host_key, port = _key(scratch / "host-key"), free_port()
     _key(scratch / "user-key")
     client = shutil.which("docker")

@@ -57,7 +57,7 @@ def sweep(client: docker.DockerClient, only: str = "") -> None:
         pid = project.removeprefix(PREFIX).partition("-")[0]
         return project.startswith(PREFIX) and pid.isdigit() and not Path("/proc", pid).exists()
 
-    for container in client.containers.list(all=True):
+    for container in client.containers.list(all=True, ignore_removed=True):  # others come and go
         name = container.name or ""
         project = container.labels.get("com.docker.compose.project") or name.removesuffix("-cutover-lock")
         if dead(project):

@@ -23,7 +23,9 @@ def confirm(run: Run) -> Facts:
     once = run.settings.model_copy(update={"gate_syntheses": 1})
     run.demand_check(run.idle)
     try:
-        judged = [gate.run(each, None, once, run.clock, run.report, None) for each in run.candidate.replicas]
+        judged = [
+            gate.run(each, None, once, run.clock, run.report, None, known=True) for each in run.candidate.replicas
+        ]
         run.until_seen_healthy(run.idle)
     except BaseException:
         run.rotate((run.idle.servers, "maint"))

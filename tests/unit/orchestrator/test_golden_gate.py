@@ -49,6 +49,13 @@ def test_the_engine_passes_beside_itself_and_what_was_spoken_is_kept(piper: Engi
     assert [name.split("-", 1)[1] for name in kept[:2]] == ["evening-candidate.wav", "evening-live.wav"]
 
 
+def test_a_release_that_is_known_is_compared_and_not_listened_to_again(recorded: Recorded) -> None:
+    once = Settings(root=REPOSITORY, gate_syntheses=1)
+    assert gate.run(Mouth(recorded), None, once, Clock(), Report(), None, known=True).quality is None
+    with pytest.raises(GateRefusedError, match="words"):
+        gate.run(Mouth(recorded, noise), None, once, Clock(), Report(), None, known=True)
+
+
 @pytest.mark.parametrize("name", sorted(FAULTS.keys() - {"3x slower", "every second one silent"}))
 def test_each_fault_is_caught_and_named(recorded: Recorded, name: str) -> None:
     mouth, word = FAULTS[name]

@@ -30,11 +30,12 @@ def render(page: Page) -> str:
 
 
 def test_nothing_from_outside_becomes_markup() -> None:
-    made = cutover(error=EVIL, facts={"warnings": [EVIL], "vram_free": EVIL, EVIL: EVIL})
+    plan = {"reason": EVIL}
+    made = cutover(error=EVIL, plan=plan, facts={"warnings": [EVIL], "vram_free": EVIL, EVIL: EVIL})
     spans = [timeline.Span(EVIL, 0, 1, EVIL, failed=True, output=EVIL)]
     take = Take(EVIL, EVIL, f'data:"{EVIL}', "")
     html = render(
-        Page(EVIL, made, spans, EVIL, EVIL, EVIL, [[EVIL], [EVIL], [EVIL]], [take], traffic=EVIL, facts=made.facts)
+        Page(EVIL, made, spans, EVIL, EVIL, EVIL, 3 * [[EVIL, EVIL]], EVIL, [take], traffic=EVIL, facts=made.facts)
     )
     assert "<script" not in html
     assert html.count("&lt;script&gt;") > 10

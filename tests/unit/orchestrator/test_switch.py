@@ -84,6 +84,7 @@ def test_what_stands_by_and_is_silent_gets_no_traffic() -> None:
         back(target)
     assert moves(target) == ["blue-1 check", "blue-1 maint"]
     assert target.ended == "failed"
+    assert target.history()[-1].facts["gate"]["results"][0]["faults"], "what was measured is journaled"
     assert target.live(target.survey()) is GREEN
 
 

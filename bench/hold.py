@@ -1,0 +1,66 @@
+"""A GPU with room for one model (tests/support/gpu.py), a release that loads for half a minute, and who waits."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import journaled
+from build.console import out
+from build.decisions import timeline
+from tests.support import gpu
+from tests.support.load import TIMEOUT_S, Report, capacity, hammering
+from tests.support.stack import Stack, wait_for
+
+LOAD_S = 25.0  # the gate has its share of the 30 s
+
+
+def measure(_stack: Stack, runs: int, most_per_s: float) -> None:
+    """Prints what clients saw of `runs` holds, on a stack of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        folder.chmod(0o755)  # the containers' users are others
+        gpus = gpu.make(folder / "gpus")
+        with gpu.stack_on(gpus, folder / "stack") as stack:
+            rate = min(most_per_s, capacity(stack.url) / 2)
+            for number in range(runs):
+                gpus.behave(name := f"held-{number}", load_s=LOAD_S)
+                _show(*_held(stack, gpu.renamed(stack, name), rate), rate)
+
+
+def _held(stack: Stack, reference: str, rate: float) -> tuple[Report, list[dict[str, Any]]]:
+    with hammering(stack.url, rate) as load:
+        wait_for("traffic", lambda: len(load.report.samples) > 5 * rate)
+        stack.run("build.cutover", "switch", reference)
+        records = journaled.newest(stack)
+        wait_for("the backlog's end", lambda: _calm_again(load.report, records, rate), TIMEOUT_S)
+    return load.report, records
+
+
+def _calm_again(report: Report, records: list[dict[str, Any]], rate: float) -> float | None:
+    """Seconds from the release until those who asked then waited no longer than before the hold."""
+    began, opened = _at(records, "hold"), journaled.moved(records)
+    slowest = max(each.seconds for each in report.samples if each.ended < began)
+    after = sorted((each for each in report.samples if each.began > opened), key=lambda each: each.began)
+    row = math.ceil(rate)  # a second's worth in a row: one alone may have been lucky
+    for number in range(len(after) - row):
+        if all(each.seconds <= slowest for each in after[number : number + row]):
+            return after[number].began - opened
+    return None
+
+
+def _at(records: list[dict[str, Any]], step: str) -> float:
+    return next(timeline.unix(each["at"]) for each in records if each.get("step") == step)
+
+
+def _show(report: Report, records: list[dict[str, Any]], rate: float) -> None:
+    facts = {name: value for each in records for name, value in each.get("facts", {}).items()}
+    slowest = max(each.seconds for each in report.samples)
+    out.print(
+        f"{rate:.1f} short requests a second: {len(report.samples)} sent, {len(report.failed)} failed; "
+        f"held for {facts['hold_s']:.1f} s, {facts['waited']} waited, slowest {slowest:.1f} s, "
+        f"backlog worked off after {_calm_again(report, records, rate) or 0.0:.1f} s "
+        f"(the gate keeps a request for 60 s, the queue for 60 s more, a client for {TIMEOUT_S} s)"
+    )

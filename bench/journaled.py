@@ -1,0 +1,67 @@
+"""What the journal says of a cutover's time: how fast traffic moved, and what the orchestrator itself cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import astuple, dataclass
+from statistics import median
+from typing import Any
+
+from build.console import out
+from build.decisions import timeline
+from build.decisions.history import Event
+from tests.support.stack import Stack
+
+# What a candidate needs whoever starts it: its boot, its gate; draining is in the facts of `retire`.
+NEEDED = ("start", "warm", "verify")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one switch: milliseconds from the journaled intent to the proxy's word, seconds of the rest.
+
+    `overhead_s` is the command's whole time without the candidate's boot, its gate and the drain.
+    """
+
+    acknowledged_ms: float
+    overhead_s: float
+    boot_s: float
+    gate_s: float
+    drain_s: float
+
+
+def newest(stack: Stack) -> list[dict[str, Any]]:
+    """The records of the newest cutover."""
+    records = stack.journal()
+    return [record for record in records if record.get("cutover") == records[-1]["cutover"]]
+
+
+def moved(records: list[dict[str, Any]]) -> float:
+    """When the proxy had moved the traffic, as Unix time."""
+    return next(
+        timeline.unix(each["at"]) for each in records if each["event"] == Event.DONE and each["state"] == "switched"
+    )
+
+
+def switch(stack: Stack, sha: str) -> Times:
+    """Makes a release live."""
+    began = time.monotonic()
+    stack.run("build.cutover", "switch", sha)
+    total_s = time.monotonic() - began
+    records = newest(stack)
+    facts = {name: value for each in records for name, value in each.get("facts", {}).items()}
+    took = {span.name: span.took_s or 0.0 for span in timeline.read(records)}
+    needed_s = sum(took[name] for name in NEEDED) + facts["drain_s"]
+    boot_s = took["start"] + took["warm"]
+    return Times(facts["acknowledged_ms"], total_s - needed_s, boot_s, took["verify"], facts["drain_s"])
+
+
+def show(times: list[Times]) -> None:
+    """Medians."""
+    middle = Times(*(median(column) for column in zip(*map(astuple, times), strict=True)))
+    slowest = max(each.acknowledged_ms for each in times)
+    out.print(
+        f"build.cutover switch: intent to acknowledgement {middle.acknowledged_ms:.0f} ms (slowest {slowest:.0f}); "
+        f"orchestrator {middle.overhead_s:.1f} s beyond boot {middle.boot_s:.1f} s, gate {middle.gate_s:.1f} s, "
+        f"drain {middle.drain_s:.1f} s (medians of {len(times)})"
+    )

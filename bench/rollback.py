@@ -1,0 +1,35 @@
+"""The way back: seconds from the command until the proxy has moved the traffic, to a release that stands by or not."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+from bench import journaled
+from build.console import out
+from build.decisions import timeline
+from tests.support.stack import Stack
+
+
+def measure(stack: Stack, runs: int) -> None:
+    """Prints medians of `runs` rollbacks of each kind, after a switch each."""
+    images = [stack.release(f"bench: rollback {number}") for number in range(2)]
+    stack.run("build.cutover", "switch", images[0])
+    for name, standby in (("warm, it stands by", "true"), ("cold, it has stopped", "false")):
+        moved, ended, steps = zip(*(_back(stack, images[1], standby) for _ in range(runs)), strict=True)
+        parts = ", ".join(f"{step} {median(each[step] for each in steps):.2f}" for step in steps[0])
+        out.print(
+            f"{name}: {median(moved):.2f} s from command to traffic moved (best {min(moved):.2f}), "
+            f"{median(ended):.1f} s to its end; seconds to each: {parts} (medians of {runs})"
+        )
+
+
+def _back(stack: Stack, sha: str, standby: str) -> tuple[float, float, dict[str, float]]:
+    """Seconds until traffic had moved, until the end, and from the command until each step began."""
+    stack.run("build.cutover", "switch", sha, CUTOVER_STANDBY=standby)
+    began = time.time()
+    stack.run("build.cutover", "rollback")
+    ended_s = time.time() - began
+    records = journaled.newest(stack)
+    begun = {str(each["step"]): timeline.unix(each["at"]) - began for each in records if each["event"] == "intent"}
+    return journaled.moved(records) - began, ended_s, begun

@@ -1,0 +1,28 @@
+"""Images of what tests bring along, on the OS image that bootstrap makes; BuildKit keeps their layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import docker
+
+from build.drivers import command
+from build.procedures.build_images import OS_IMAGES
+
+LIMIT_S = 600
+
+
+def os_image() -> str:
+    """The one that is here."""
+    client = docker.from_env(timeout=LIMIT_S)
+    try:
+        return next(name for name in OS_IMAGES if client.images.list(name=name))
+    finally:
+        client.close()
+
+
+def build(tag: str, dockerfile: str, context: Path | None = None) -> None:
+    """Builds a Dockerfile, whose {os_image} is filled in, with `context` to take files from."""
+    source = ["--file", "-", str(context)] if context else ["-"]
+    argv = ["docker", "buildx", "build", "--quiet", "--tag", tag, *source]
+    command.run(argv, stdin=dockerfile.replace("{os_image}", os_image()).encode(), timeout_s=LIMIT_S)
