@@ -16,7 +16,7 @@ from build.decisions.timeline import Span
 from build.decisions.vram import gib
 
 # Shown elsewhere on the page.
-SHOWN = frozenset({"gate", "warnings", "drain"})
+SHOWN = frozenset({"gate", "warnings", "drain", "canary", "soak"})
 MEMORY = ("vram", "gpu", "memory")
 UNITS = ("s", "ms")
 NOTHING: tuple[object, ...] = (None, "", [], {})
@@ -66,6 +66,13 @@ class Page:
         return found
 
     @property
+    def proven(self) -> list[tuple[str, dict[str, Any]]]:
+        """What clients got of both releases at each share of a canary, and in the soak."""
+        shares = [(f"canary {each['share']} %", each) for each in self.facts.get("canary", [])]
+        soak = self.facts.get("soak", {})
+        return shares + ([("soak", soak)] if "candidate" in soak else [])
+
+    @property
     def memory(self) -> dict[str, str]:
         """GPU memory, where a step measured it."""
         return dict(_said(name, value) for name, value in self._others() if name.lower().startswith(MEMORY))
@@ -76,7 +83,8 @@ class Page:
         return dict(_said(name, value) for name, value in self._others() if not name.lower().startswith(MEMORY))
 
     def _others(self) -> list[tuple[str, Any]]:
-        return [(name, value) for name, value in self.facts.items() if name not in SHOWN and value not in NOTHING]
+        own = {name: value for name, value in self.facts.items() if name not in SHOWN and not name.startswith("gate ")}
+        return [(name, value) for name, value in own.items() if value not in NOTHING]
 
     @property
     def tone(self) -> str:

@@ -55,6 +55,19 @@ def test_a_page_of_next_to_nothing_says_what_is_missing() -> None:
     assert "<audio" not in html
 
 
+def test_a_canary_and_a_soak_have_their_table() -> None:
+    window = {"sent": 30, "failed": 2, "p50_s": 0.21, "p95_s": 0.4}
+    pair = {"candidate": window, "live": {**window, "failed": 0}}
+    facts = {"canary": [{"share": 25, "took_s": 4, "observed": 0.262, **pair}], "soak": {"took_s": 10, **pair}}
+    html = render(Page("p", cutover(facts=facts), facts=facts))
+    assert "canary 25 %" in html
+    assert "26 %" in html
+    assert html.count("0.21 s") == 4
+    assert html.count('class="bad">2<') == 2
+    assert "observed" not in html
+    assert "What clients got" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
+
+
 def test_the_page_needs_nothing_from_elsewhere() -> None:
     drawn = plot.draw(traffic_log.read(LOG.splitlines()), 1767323040.0, [(1.0, "switch")])
     html = render(Page("p", cutover(), plot=drawn))
