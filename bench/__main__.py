@@ -1,4 +1,4 @@
-"""`python -m bench [NAME...]`: all but cold and twice, which build environments, when nothing is named."""
+"""`python -m bench [NAME...]`: all but chaos, which breaks, and cold and twice, which build, when nothing is named."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from bench import cold, gate, hold, rebuild, rollback, switch, twice
+from bench import chaos, cold, gate, hold, rebuild, rollback, switch, twice
 from build import console
 from build.images import Flavour
 from tests.support.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
-NAMES = ("gate", "rebuild", "switch", "rollback", "hold", "cold", "twice")
+NAMES = ("gate", "rebuild", "switch", "rollback", "hold", "chaos", "cold", "twice")
 QUICK = NAMES[:5]
 DEFAULT_RUNS = {"hold": 1, "cold": 1, "twice": 1}
 
@@ -38,6 +38,13 @@ def main(
     flavour: Annotated[
         Flavour, typer.Option(help="what cold and twice build; cuda needs 24 GB of disk")
     ] = Flavour.SLIM,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="WORDS", help="of chaos, combinations with these words in their names")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--every", help="of chaos, each fault at each record it can strike at")
+    ] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="of chaos, what its results do not have yet")] = False,
 ) -> None:
     """Measure on a stack of the benchmark's own, beside whatever is live."""
     benches: dict[str, Callable[[Stack, int], None]] = {
@@ -46,6 +53,7 @@ def main(
         "switch": partial(switch.measure, most_per_s=rate, script=rollout),
         "rollback": rollback.measure,
         "hold": partial(hold.measure, most_per_s=rate),
+        "chaos": partial(chaos.measure, only=only or (), every=every, missing=missing),
         "cold": partial(cold.measure, flavour=flavour.value),
         "twice": partial(twice.measure, flavour=flavour.value),
     }

@@ -59,4 +59,6 @@ def held_s(records: Sequence[dict[str, Any]], cutover: str) -> float | None:
         return None
     began, ended = (datetime.fromisoformat(done[step]["at"]) for step in ("hold", "switch"))
     closed: float = done["hold"].get("facts", {}).get("closed_s", 0.0)
-    return round((ended - began).total_seconds() + closed, 2)
+    between_s = (ended - began).total_seconds()
+    # A clock that was set back meanwhile tells nothing.
+    return round(between_s + closed, 2) if between_s >= 0 else None

@@ -67,6 +67,12 @@ class ServiceContainer:
         container = self.find()
         return container is not None and container.status == "running"
 
+    @property
+    def crashed(self) -> bool:
+        """True when it has ended, or ended and was started anew by its restart policy. Costs no exec."""
+        container = self.find()
+        return container is None or _crashed(container)
+
     def release(self) -> Release | None:
         """What the container was made from; None without a container."""
         container = self.find()
@@ -90,8 +96,7 @@ class ServiceContainer:
         container = self.find()
         if container is None:
             return Look(at, running=False)
-        state = container.attrs["State"]
-        if state["Status"] != "running" or container.attrs["RestartCount"]:
+        if _crashed(container):
             return Look(at, running=False, exit_code=self._engine.exit_code(container))
         status = self.status()
         return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
@@ -196,6 +201,10 @@ class Replica(ServiceContainer):
     def __init__(self, engine: Engine, project: str, slot: Slot) -> None:
         super().__init__(engine, f"{project}-{slot.service}-1")
         self.slot = slot
+
+
+def _crashed(container: Container) -> bool:
+    return container.attrs["State"]["Status"] != "running" or bool(container.attrs["RestartCount"])
 
 
 def _reference(container: Container) -> str:

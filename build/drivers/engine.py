@@ -126,7 +126,10 @@ class Engine:
         with explained():
             api, target = self.client.api, self.client.containers.get(container)
             started = api.exec_create(target.id, list(argv))["Id"]
-            stdout, stderr = api.exec_start(started, demux=True)
+            try:
+                stdout, stderr = api.exec_start(started, demux=True)
+            except ValueError as error:  # docker-py of a stream that broke off in the middle: no answer came
+                return Answer(1, b"", str(error).encode())
             code = api.exec_inspect(started)["ExitCode"]
         # No code: the container ended under the command.
         return Answer(1 if code is None else code, stdout or b"", stderr or b"")
@@ -146,7 +149,7 @@ class Engine:
     def containers(self) -> list[Container]:
         """Those that run."""
         with explained():
-            found: list[Container] = self.client.containers.list()
+            found: list[Container] = self.client.containers.list(ignore_removed=True)
         return found
 
     def logs(self, container: Container, lines: int = 30) -> str:

@@ -50,6 +50,12 @@ class ColourContainers:
         """At least one of them runs."""
         return any(each.running for each in self.replicas)
 
+    @property
+    def crashed(self) -> bool:
+        """One of them has ended, or was started anew by its restart policy; or there is none."""
+        there = self.replicas
+        return not there or any(each.crashed for each in there)
+
     def release(self) -> Release | None:
         """What they were made from; None without a container."""
         return next((each.release() for each in self.replicas), None)

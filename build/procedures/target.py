@@ -137,8 +137,9 @@ class Target:
 
     def history(self) -> list[Cutover]:
         """The cutovers that the target's journal tells of."""
+        records = self.records()
         try:
-            return history.read(self.records())
+            return history.read(records)
         except (ValueError, KeyError) as error:
             raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
 

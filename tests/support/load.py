@@ -93,6 +93,11 @@ class Load:
     def report(self) -> Report:
         return self._report
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that have no whole answer yet."""
+        return len(self._tasks)
+
     def start(self) -> None:
         self._thread.start()
 
@@ -105,7 +110,7 @@ class Load:
     def ask_long(self, *, streamed: bool) -> None:
         """Sends a long request now, beside the short ones."""
         kind = "long-streamed" if streamed else "long"
-        asyncio.run_coroutine_threadsafe(self._spawn(self._ask(kind, LONG, LONG_S)), self._loop)
+        asyncio.run_coroutine_threadsafe(self._spawn(self._ask(kind, LONG, LONG_S)), self._loop).result()
 
     async def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)

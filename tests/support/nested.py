@@ -45,6 +45,17 @@ class Nested:
         return docker.DockerClient(base_url=self.host, timeout=LIMIT_S)
 
     @property
+    def address(self) -> str:
+        """Where what its containers publish is reached from this machine."""
+        shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return command.run(["docker", "inspect", "--format", shown, self.container]).decode().strip()
+
+    @property
+    def pid(self) -> str:
+        """dockerd's, as its container counts."""
+        return self._inside("cat", "/var/run/docker.pid")
+
+    @property
     def host(self) -> str:
         return f"unix://{self.folder}/docker.sock"
 
@@ -78,7 +89,7 @@ class Nested:
 
     def kill(self, signal: str = "KILL") -> None:
         """Ends dockerd by a signal, and waits until it is gone; its containers run on without it after a SIGKILL."""
-        pid = self._inside("cat", "/var/run/docker.pid")
+        pid = self.pid
         self._inside("sh", "-c", f"kill -{signal} {pid}")
         wait_for("the end of dockerd", lambda: not self._runs(pid), PATIENCE_S)
 

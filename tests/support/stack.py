@@ -105,10 +105,11 @@ class Stack:
     docker: docker.DockerClient
     releases: list[str] = field(default_factory=list)
     registries: list[str] = field(default_factory=list)
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def run(self, module: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         """Runs `python -m module args` in the clone, as a user would."""
@@ -159,14 +160,16 @@ class Stack:
     def compose(self, *args: str) -> str:
         """A plain `docker compose` in the clone, by its .env; the project is named in case there is none yet."""
         argv = ["docker", "compose", "--project-name", self.project, *args]
-        return command.run(argv, cwd=self.root, env=_without_settings()).decode()
+        engine = {name: value for name, value in self.env.items() if name == "DOCKER_HOST"}
+        return command.run(argv, cwd=self.root, env={**_without_settings(), **engine}).decode()
 
     def container(self, service: str) -> Any:
         return self.docker.containers.get(f"{self.project}-{service}-1")
 
     def containers(self) -> dict[str, tuple[str, str]]:
         """ID and start time of every container of the project, by name."""
-        found = self.docker.containers.list(all=True, filters={"label": f"com.docker.compose.project={self.project}"})
+        ours = {"label": f"com.docker.compose.project={self.project}"}
+        found = self.docker.containers.list(all=True, filters=ours, ignore_removed=True)
         return {str(each.name): (str(each.id), each.attrs["State"]["StartedAt"]) for each in found}
 
     def journal(self) -> list[dict[str, Any]]:

@@ -141,6 +141,7 @@ def load(run: Run) -> Facts:
 
 def switch(run: Run) -> Facts:
     """The candidate is made ready and the gate opened, in one breath: what waited is spoken by it."""
+    traffic.require_alive(run)
     waiting = run.target.proxy.held().held
     run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
     began = run.clock.now()
@@ -185,11 +186,11 @@ def reload(run: Run, error: BaseException) -> Facts:
             candidate.discard(run, error)
             _revive(run, old)
         if not all(each.usable for each in run.seen(live)):
-            run.demand_check(live)
-            run.until_seen_healthy(live)
+            traffic.look_again(run, live)
         proxy.release(*run.used(live))
     except LineError:
-        proxy.hold("none")
+        run.demand_check(live)  # in rotation, and down: whenever it comes back, it serves
+        proxy.release(*run.used(live))
         raise
     candidate.discard(run, error)
     return facts

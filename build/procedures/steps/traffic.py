@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from build.decisions.colours import Colour
 from build.decisions.hooks import Point
+from build.decisions.machine import Strategy
 from build.decisions.rollout import WHOLE
-from build.errors import DrainError
+from build.errors import CandidateExitedError, DrainError, ProxyError
 from build.procedures import gate, hooks
 from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
@@ -33,8 +35,27 @@ def confirm(run: Run) -> Facts:
     return {"gate": judged[0].facts()}
 
 
+def require_alive(run: Run) -> None:
+    """What has died or was removed since it was judged gets no traffic; what serves already is left to serve.
+
+    Raises:
+        CandidateExitedError: it is not what was judged any more.
+    """
+    seen = run.seen(run.idle)
+    if any(each.admin == "ready" for each in seen):  # resumed, and traffic had moved
+        return
+    # A release that stands by may have crashed once in its life, and has just spoken.
+    crashed = not run.candidate.running if run.strategy is Strategy.WARM else run.candidate.crashed
+    if crashed or any(each.admin == "maint" or not each.up for each in seen):
+        raise CandidateExitedError(
+            f"{run.release} in {run.idle} has ended since it was judged, or was taken out: no request goes there",
+            remedy=f"`docker logs` of it may say why; switch again. {run.aftermath[0].upper()}{run.aftermath[1:]}",
+        )
+
+
 def switch(run: Run) -> Facts:
     """New requests go to the candidate, in one breath: it is made ready before the old colour drains."""
+    require_alive(run)
     run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     began = run.clock.now()
     other = run.idle.other
@@ -77,6 +98,18 @@ def retire(run: Run) -> Facts:
     return {**drained.facts(), "standby": standby, **held}
 
 
+def look_again(run: Run, colour: Colour) -> None:
+    """Waits until the proxy sees a colour healthy that is to have the traffic again, which it gets in any case.
+
+    Where it is all there is, it belongs into rotation while it is down, too: whenever it comes back, it serves.
+    """
+    run.demand_check(colour)
+    try:
+        run.until_seen_healthy(colour)
+    except ProxyError as error:
+        run.report.note(f"{error.message}; it is in rotation, and serves as soon as it is")
+
+
 def give_back(run: Run) -> Facts:
     """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
     # One that fails its checks will end nothing: what it has not begun to answer, the proxy asks the old one.
@@ -86,8 +119,7 @@ def give_back(run: Run) -> Facts:
     if run.live:
         lives = run.used(run.live)
         if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):
-            run.demand_check(run.live)  # in drain its health is looked after, and need not be waited for
-            run.until_seen_healthy(run.live)
+            look_again(run, run.live)  # in drain its health is looked after, and need not be waited for
         run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:
             drained = draining.empty(run, run.idle, alive=True)

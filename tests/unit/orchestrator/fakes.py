@@ -187,6 +187,10 @@ class ColourContainer:
     def find(self) -> object | None:
         return self.holds
 
+    @property
+    def crashed(self) -> bool:
+        return self.holds is None or not self.running
+
     def gpu(self) -> View:
         return self.device.view(self.name) if self.device else View(why="no NVML")
 

@@ -268,6 +268,43 @@ def test_a_switch_killed_between_its_two_commands_is_finished_by_the_next_one() 
     assert [each.state for each in target.history()] == ["retired"]
 
 
+def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target()
+    append = target.journal.append
+
+    def dies(**record: Any) -> None:
+        append(**record)
+        if (record["event"], record.get("step")) == ("intent", "switch"):
+            target.colours[GREEN].running = False
+
+    monkeypatch.setattr(target.journal, "append", dies)
+    with pytest.raises(CandidateExitedError, match="has ended since it was judged"):
+        switch(target)
+    assert not [said for said in moves(target) if said in {"green-1 ready", "blue-1 drain"}]
+    assert target.ended == "rolled-back"
+
+
+def test_a_resumed_switch_moves_nothing_to_a_candidate_that_was_discarded_meanwhile() -> None:
+    target = Target()
+    cut_off(target, *SWITCHING)
+    target.colours[GREEN].holds = None  # a full disk let it be undone, and the journal could not say so
+    with pytest.raises(CandidateExitedError):
+        cutover.resume(cast(Any, target), Report())
+    assert "green-1 ready" not in moves(target)
+    assert target.ended == "rolled-back"
+
+
+def test_an_old_colour_that_is_down_is_in_rotation_again_and_serves_as_soon_as_it_can() -> None:
+    target, report = Target(), Report()
+    cut_off(target, *SWITCHING)
+    target.proxy.set_admins(("green-1", "ready"), ("blue-1", "maint"))
+    target.proxy.reachable = False
+    assert cutover.abort(cast(Any, target), report) == OLD
+    assert target.proxy.servers_now["blue-1"].admin == "ready"
+    assert target.ended == "rolled-back"
+    assert any("serves as soon as it is" in line for line in report.lines)
+
+
 def test_a_switch_killed_before_it_moved_anything_is_given_up() -> None:
     target = Target()
     cut_off(target, *WARMING)

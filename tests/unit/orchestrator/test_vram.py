@@ -160,6 +160,8 @@ def test_how_long_requests_waited_is_read_from_the_journal() -> None:
     records = [done("hold", 10, closed_s=2.5), done("load", 20), done("switch", 30)]
     assert holding.held_s(records, "x") == 22.5
     assert holding.held_s(records[:2], "x") is None
+    set_back = [{**each, "at": "2020-01-01T00:00:00.000Z"} if each["step"] == "switch" else each for each in records]
+    assert holding.held_s(set_back, "x") is None
 
 
 def test_what_stands_by_makes_way_and_counts_as_room() -> None:

@@ -1,0 +1,65 @@
+"""Faults at exactly one record of the journal, under load: nothing is lost that need not be, and nothing is left over.
+
+A covering set; `python -m bench chaos` runs the whole matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from build.decisions.machine import Strategy
+from tests.support.chaos import row
+from tests.support.chaos.bed import Bed, bed
+from tests.support.chaos.stepped import points, steps
+
+CASES = {str(case): case for case in row.cases(every=True)}
+COVERING = (
+    "overlap intent:warm orchestrator killed",
+    "overlap intent:switch orchestrator killed",
+    "overlap intent:retire orchestrator killed",
+    "hold done:hold orchestrator killed",
+    "hold intent:switch orchestrator killed",
+    "overlap intent:switch candidate killed",
+    "overlap intent:soak candidate killed",
+    "hold done:load candidate killed",
+    "overlap done:warm live colour killed",
+    "hold done:hold proxy killed",
+    "hold intent:load candidate out of memory",
+    "overlap done:admit disk full",
+    "overlap intent:switch journal corrupt",
+    "hold done:verify target's clock jumps",
+    "overlap done:admit lease broken",
+)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    with bed(tmp_path_factory.mktemp("chaos")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", COVERING)
+def test_a_fault_costs_no_more_than_it_must_and_leaves_nothing(broken: Bed, name: str) -> None:
+    try:
+        found = row.run(broken, CASES[name])
+    except BaseException:
+        broken.afresh()
+        raise
+    print(found)
+    if found.wrong:
+        broken.afresh()
+    assert found.wrong == ()
+    assert found.proof.startswith("at record "), found.proof
+
+
+def test_the_matrix_is_derived_from_the_tables_of_steps() -> None:
+    for strategy in (Strategy.OVERLAP, Strategy.HOLD):
+        killed = [case.point for case in CASES.values() if (case.fault.name, case.strategy) == (KILLED, strategy)]
+        assert killed == points(strategy)
+        assert {each.step for each in killed} >= {step.name for step in steps(strategy)}
+    assert len(row.cases()) >= 60
+
+
+KILLED = "orchestrator killed"
