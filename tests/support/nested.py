@@ -28,6 +28,7 @@ RUN --mount=target=/scripts bash -euc 'ROOT=/ LOG=/tmp/log; . /scripts/lib/commo
 """
 INSIDE = "/run/nested"  # where the folder that is shared with the host is in the container
 PATIENCE_S = 60
+STOP_S = 200  # a stop waits for the containers, which have 160 s to end
 LIMIT_S = 600  # gigabytes are loaded, and removed
 
 
@@ -91,7 +92,7 @@ class Nested:
         """Ends dockerd by a signal, and waits until it is gone; its containers run on without it after a SIGKILL."""
         pid = self.pid
         self._inside("sh", "-c", f"kill -{signal} {pid}")
-        wait_for("the end of dockerd", lambda: not self._runs(pid), PATIENCE_S)
+        wait_for("the end of dockerd", lambda: not self._runs(pid), STOP_S)
 
     def restart(self) -> None:
         """Kills dockerd as a crash would, and starts it again."""
