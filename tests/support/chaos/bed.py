@@ -92,10 +92,10 @@ class Bed:
 
     def status(self) -> Status:
         """What `build.cutover status` knows, without the start of a process."""
-        return status.read(self._target)
+        return status.read(self.target)
 
     @cached_property
-    def _target(self) -> Target:
+    def target(self) -> Target:
         engine = Engine()
         engine.client = self.stack.docker
         return Target(settings.load(self.stack.root, self.stack.env), engine)

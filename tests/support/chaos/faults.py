@@ -17,7 +17,6 @@ from docker.errors import APIError
 from build.decisions.colours import Colour
 from build.decisions.history import Event
 from build.decisions.machine import Strategy
-from build.drivers.engine import Engine
 from build.errors import LockHeldError
 from tests.support.chaos.bed import Bed
 from tests.support.chaos.stepped import Point, Stepped
@@ -140,7 +139,7 @@ def _starve(scene: Scene) -> str:
         return bool(container.attrs["RestartCount"] or container.status != "running")
 
     wait_for("the kernel to kill the candidate", killed)
-    code = Engine().exit_code(container)
+    code = scene.bed.target.engine.exit_code(container)
     assert code == KILLED, code
     return f"{container.name}: exit code {code} with {megabytes} MB of memory"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import tempfile
@@ -81,7 +82,8 @@ class Stepped:
         if self._link is None:
             connection, _ = self._server.accept()
             connection.settimeout(PATIENCE_S)
-            self._link = connection.makefile("rw")
+            with connection:  # the file keeps it open, and closes it
+                self._link = connection.makefile("rw")
         try:
             if self._stands:
                 self._link.write("go\n")
@@ -99,5 +101,8 @@ class Stepped:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate(timeout=PATIENCE_S)
+        if self._link is not None:
+            with contextlib.suppress(OSError):  # what it had still to say to a killed one
+                self._link.close()
         self._server.close()
         self._scratch.cleanup()
