@@ -96,6 +96,7 @@ class Bed:
 
     @cached_property
     def target(self) -> Target:
+        """The stack as the orchestrator sees it, from this process."""
         engine = Engine()
         engine.client = self.stack.docker
         return Target(settings.load(self.stack.root, self.stack.env), engine)
