@@ -57,14 +57,15 @@ def switch(run: Run) -> Facts:
     """New requests go to the candidate, in one breath: it is made ready before the old colour drains."""
     require_alive(run)
     run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
-    began = run.clock.now()
     other = run.idle.other
+    candidates, others, standbys = run.used(run.idle), run.used(other), run.standbys(other)
+    began = run.clock.now()
     run.rotate(
-        (run.standbys(other), "ready" if run.soaks else "maint"),
-        (run.used(run.idle), WHOLE),
-        (run.used(run.idle), "ready"),
-        (run.used(other), "drain" if run.live else "maint"),
-        (run.used(other), WHOLE),
+        (standbys, "ready" if run.soaks else "maint"),
+        (candidates, WHOLE),
+        (candidates, "ready"),
+        (others, "drain" if run.live else "maint"),
+        (others, WHOLE),
     )
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1)}
 
