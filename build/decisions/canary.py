@@ -50,8 +50,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Verdict:
+    """`late`: it is for slowness, which may be the machine's where both were not measured in the same window."""
+
     outcome: Outcome
     reason: str
+    late: bool = False
 
 
 def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
@@ -73,11 +76,11 @@ def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict
     if candidate.failed and likely < DOUBT:
         return Verdict(Outcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
     if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
-        return Verdict(Outcome.FAIL, late)
+        return Verdict(Outcome.FAIL, late, late=True)
     if late := _late("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
         # The tail of few is one request or two.
         many = len(candidate.took_s) >= 2 * least
-        return Verdict(Outcome.FAIL if many else Outcome.WAIT, late)
+        return Verdict(Outcome.FAIL if many else Outcome.WAIT, late, late=True)
     return Verdict(Outcome.PASS, f"{candidate}; live: {live}")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from build.decisions import audio, canary, traffic_log
 from build.decisions.canary import Window
 from build.decisions.colours import Colour
+from build.decisions.golden import Text
 from build.decisions.spoken import Spoken
 from build.decisions.traffic_log import Request
 from build.drivers.proxy import Server
 from build.procedures import golden
 from build.procedures.steps.run import Run
 
+SIDE_BY_SIDE = 3  # texts
 QUIET_LOOKS = 2  # so many looks without a client on the candidate, and we speak ourselves
 
 
@@ -68,10 +70,9 @@ class Observer:
         count = len(canary.times(self._log, self._run.idle.servers))
         self._quiet = 0 if count > self._had else self._quiet + 1
         self._had = count
-        if self._quiet < QUIET_LOOKS and count:
+        if self._quiet < QUIET_LOOKS:
             return
-        text = self._texts.texts[self._asked % len(self._texts.texts)]
-        self._asked += 1
+        text = self._next()
         for colour in colours:
             server = self._run.used(colour)[self._asked % len(self._run.used(colour))]
             spoken = self._run.candidate.replicas[0].speak_through(
@@ -79,6 +80,26 @@ class Observer:
             )
             self._mute[colour] += self._is_mute(text.say, spoken)
         self._had = count + 1
+
+    def slower(self, live: Colour) -> bool:
+        """Is the candidate the slower one, side by side with the old colour, text for text, each at its best?
+
+        False where nobody can tell: the old colour has no model any more, or does not answer.
+        """
+        best = dict.fromkeys((live, self._run.idle), float("inf"))
+        for text in [self._next() for _ in range(SIDE_BY_SIDE)]:
+            for colour in best:
+                colours = self._run.target.colours[colour]
+                spoken = colours.speak(text.say, self._texts.voice, self._run.settings.gate_timeout_s)
+                heard = audio.judge(text.say, spoken.wav, self._texts.expect.of(None)).measures
+                if heard and heard.duration_s:
+                    best[colour] = min(best[colour], spoken.took_s / heard.duration_s)
+        return best[live] < float("inf") and best[self._run.idle] > self._run.settings.canary_slower * best[live]
+
+    def _next(self) -> Text:
+        text = self._texts.texts[self._asked % len(self._texts.texts)]
+        self._asked += 1
+        return text
 
     def _is_mute(self, text: str, spoken: Spoken) -> bool:
         """An answer that counts as good and is not; what failed is in the proxy's counters already."""

@@ -193,6 +193,22 @@ def test_a_candidate_that_fails_in_its_soak_gives_everything_back_at_once(seen: 
     assert target.ended == "rolled-back"
 
 
+def test_what_looks_slow_in_a_soak_is_heard_side_by_side_before_it_is_given_up() -> None:
+    assert switch(busy(green_ms=900), SOAK) == NEW  # both speak as fast as ever: the machine was busy
+
+    target = busy(green_ms=900)
+    candidate = target.colours[GREEN]
+    speak = candidate.speak
+
+    def slows_down() -> None:
+        candidate.speak = lambda *what: replace(speak(*what), took_s=0.9)  # type: ignore[method-assign]
+
+    at_intent(target, "soak", slows_down)
+    with pytest.raises(CanaryFailedError, match=r"with all the traffic .* slow"):
+        switch(target, SOAK)
+    assert target.ended == "rolled-back"
+
+
 def test_a_way_back_and_a_first_release_have_neither() -> None:
     target = Target()
     target.colours[BLUE].holds = None
