@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 import pytest
@@ -24,16 +23,19 @@ SWITCHES, LONG = 5, 3
 
 
 def cut_over_under_load(stack: Stack, rate: float, *command: str) -> tuple[Report, dict[str, float]]:
-    """Runs one cutover while short requests come, and a long one begins with each of the gate's first sentences."""
+    """Runs one cutover while short requests come, and long ones that begin just before traffic moves."""
     with hammering(stack.url, rate) as load:
         wait_for("traffic", lambda: len(load.report.samples) > rate)
-        said, number = [], count()
+        said = []
+        # A way back speaks once, and moves traffic at once.
+        before = "passed" if "rollback" in command else "judged in"
         with stack.start("build.cutover", *command) as process:
             assert process.stdout
             for line in process.stdout:
                 said.append(line)
-                if "passed" in line and (asked := next(number)) < LONG:
-                    load.ask_long(streamed=asked == 1)
+                if before in line:
+                    for number in range(LONG):
+                        load.ask_long(streamed=number == 1)
         assert process.returncode == 0, "".join(said)
         served = len(load.report.samples)
         wait_for("traffic after the switch", lambda: len(load.report.samples) > served + rate)
@@ -172,10 +174,10 @@ def test_a_cutover_killed_while_draining_is_finished_by_the_next_one(stack: Stac
     with hammering(stack.url, rate / 2) as load:
         with stack.start("build.cutover", "switch") as killed:
             assert killed.stdout
-            number = count()
             for line in killed.stdout:
-                if "passed" in line and next(number) < LONG:
-                    load.ask_long(streamed=False)
+                if "judged in" in line:
+                    for _ in range(LONG):
+                        load.ask_long(streamed=False)
                 if "draining" in line:
                     killed.kill()
         left = stack.status()
