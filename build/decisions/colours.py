@@ -58,6 +58,11 @@ class Colour(StrEnum):
         return tuple(Slot(self.value, number) for number in range(1, MOST_REPLICAS + 1))
 
     @property
+    def profiles(self) -> tuple[str, ...]:
+        """Those of all its places; orders lie under the same names."""
+        return tuple(slot.profile for slot in self.slots)
+
+    @property
     def servers(self) -> tuple[str, ...]:
         """All its servers in the proxy."""
         return tuple(slot.server for slot in self.slots)

@@ -74,7 +74,7 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
     if remedy is Remedy.RELOAD:
         acts.append(lambda: facts.update(hold.reload(run, error)))
     if run.strategy is Strategy.HOLD and remedy in {Remedy.DISCARD, Remedy.RELOAD}:
-        acts.append(lambda: run.target.orders.unpark(*(slot.profile for slot in run.idle.slots)))
+        acts.append(lambda: run.target.orders.unpark(*run.idle.profiles))
     if remedy is Remedy.STAY:
         run.report.note("a way back is never undone: look at `python -m build.cutover status`, and act")
     if remedy not in {Remedy.KEEP, Remedy.STAY}:

@@ -137,6 +137,6 @@ def _as_one(run: Run, colour: Colour, alive: bool) -> int:
     half_s = max(run.settings.drain_budgets.values()) / 2
     if alive:
         return run.until_empty(colour, 2 * half_s, alive=True)
-    run.until_empty(colour, half_s, alive=alive)
+    run.until_empty(colour, half_s)
     run.rotate((run.used(colour), "maint"))
-    return run.until_empty(colour, half_s, alive=alive)
+    return run.until_empty(colour, half_s)

@@ -112,13 +112,9 @@ def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
             return
 
 
-def _folders(colour: Colour) -> tuple[str, ...]:
-    return tuple(slot.profile for slot in colour.slots)
-
-
 def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
     """Has a colour's process drop its model and stay; one that cannot is stopped."""
-    run.target.orders.park(*_folders(colour))  # or it would load again if it crashed now
+    run.target.orders.park(*colour.profiles)  # or it would load again if it crashed now
     began, refused = run.clock.now(), ""
     for now in run.clock.polls(LOOK_S):
         refused = container.tell("unload", UNLOAD_S)
@@ -133,7 +129,7 @@ def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
 def load(run: Run) -> Facts:
     """The candidate loads its model, into memory that is free."""
     run.candidate.set_cpu_weight(candidate.SERVING_WEIGHT)
-    run.target.orders.unpark(*_folders(run.idle))
+    run.target.orders.unpark(*run.idle.profiles)
     if run.candidate.status().phase == "unloaded":
         run.candidate.begin_load()
     return {"load_s": candidate.warm(run, memory.LOOK_S)["warm_s"]}
@@ -159,7 +155,7 @@ def retire(run: Run) -> Facts:
     ended = drain.summed([run.told.facts.get("drain", {}), tally.ended()])
     run.target.proxy.shutdown_sessions(*live.servers)
     old.stop(STOP_GRACE_S)
-    run.target.orders.unpark(*_folders(live))
+    run.target.orders.unpark(*live.profiles)
     held_s = holding.held_s(run.target.journal.read(), run.id)
     if held_s is not None:
         run.report.note(f"requests were held for {held_s:.1f} s")
@@ -178,7 +174,7 @@ def reload(run: Run, error: BaseException) -> Facts:
     facts: Facts = {}
     run.report.step(f"{live} takes over again")
     try:
-        run.target.orders.unpark(*_folders(live))
+        run.target.orders.unpark(*live.profiles)
         if any(each.admin == "ready" for each in run.seen(run.idle)):
             facts = _give_up(run)
         if not (old.running and old.status().phase == "ready"):

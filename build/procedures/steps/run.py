@@ -126,7 +126,7 @@ class Run:
 
     def standbys(self, colour: Colour) -> tuple[str, ...]:
         """The same once more, as backups."""
-        return tuple(f"{server}-standby" for server in self.used(colour))
+        return tuple(each.slot.standby for each in self.target.colours[colour].replicas) or colour.standbys[:1]
 
     def demand_check(self, colour: Colour) -> None:
         """Takes a colour for down until health checks of it have really passed; it gets no new request meanwhile."""
