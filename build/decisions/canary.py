@@ -13,7 +13,9 @@ from build.decisions.traffic_log import Request
 
 # One failed request is anybody's bad luck; two are looked at, and so unlikely they must be.
 FEW = 2
-CHANCE, DOUBT = 0.01, 0.05
+CHANCE = 0.01
+# So much oftener than the live release may a candidate fail that passes: one failure wants fifty requests beside it.
+TOLERATED = 0.02
 # On top of the factor, since a proxy's log counts milliseconds and a short sentence takes a hundred of them.
 USUAL_SLACK_S, SLOWEST_SLACK_S = 0.1, 0.3
 
@@ -40,6 +42,10 @@ class Window:
     def p95_s(self) -> float:
         return sorted(self.took_s)[int(0.95 * (len(self.took_s) - 1))] if self.took_s else 0.0
 
+    @property
+    def failure_rate(self) -> float:
+        return self.failed / self.sent if self.sent else 0.0
+
     def __str__(self) -> str:
         return f"{self.sent} sent, {self.failed} failed, p50 {self.p50_s:.2f} s, p95 {self.p95_s:.2f} s"
 
@@ -63,7 +69,10 @@ def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, 
 
 
 def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:
-    """Passes a candidate that fails no oftener than the live release and is at most `slower` times as slow.
+    """Passes a candidate that fails hardly oftener than the live release and is at most `slower` times as slow.
+
+    Few requests cannot tell a candidate that fails at one in five from a sound one: what is no proof of a fault is no
+    proof of its absence, and more are waited for.
 
     Args:
         least: syntheses of each that a verdict takes; failures that are no chance need no such number.
@@ -73,7 +82,7 @@ def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict
         return Verdict(Outcome.FAIL, f"{candidate.failed} of {candidate.sent} failed, of the live's {_rate(live)}")
     if min(len(candidate.took_s), len(live.took_s)) < least:
         return Verdict(Outcome.WAIT, f"{len(candidate.took_s)} and {len(live.took_s)} syntheses, {least} are needed")
-    if candidate.failed and likely < DOUBT:
+    if candidate.failure_rate > live.failure_rate + TOLERATED:
         return Verdict(Outcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
     if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
         return Verdict(Outcome.FAIL, late, late=True)

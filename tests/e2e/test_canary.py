@@ -77,7 +77,8 @@ def test_what_only_clients_notice_is_given_back(stack: Stack, name: str, dockerf
     assert why in done.stderr
     assert newest(stack)["end"]["state"] == "rolled-back"
     assert live_sha(stack) == before
-    assert len(load.report.failed) <= (8 if name == "failing" else 0), load.report.summary()
+    # Some have to fail for anybody to notice; the proxy gives half of two or three looks' requests to the candidate.
+    assert len(load.report.failed) <= (20 if name == "failing" else 0), load.report.summary()
     assert load.report.samples[-1].release == before
 
 

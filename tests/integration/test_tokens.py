@@ -63,8 +63,13 @@ def opened(address: str, waits: list[float]) -> Registry:
 
 
 def granted(tokens: Tokens) -> list[str]:
-    """The scopes that tokens were given out for, in order."""
-    return [scope for _, scope, status in tokens.asked if status == 200]
+    """The scopes that tokens were given out for, in order; the registry names a scope's actions in any order."""
+    return [_sorted(scope) for _, scope, status in tokens.asked if status == 200]
+
+
+def _sorted(scope: str) -> str:
+    name, _, actions = scope.rpartition(":")
+    return f"{name}:{','.join(sorted(actions.split(',')))}"
 
 
 def test_one_token_serves_until_more_is_wanted(address: str, tokens: Tokens) -> None:

@@ -35,13 +35,13 @@ PiperEngine.synthesize = _silent
 END
 USER 10001:10001"""
 
-# The golden set passes; what clients say beside it does not, or takes a second longer.
+# The golden set passes; three of four texts that clients say beside it do not, or take a second longer.
 _ONLY = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 
 
 def _spoilt(self, utterance, spoken=PiperEngine.synthesize):
-    if utterance.text == "Yes.":
+    if utterance.text in ("Yes.", "No.", "Good."):
         {what}
     yield from spoken(self, utterance)
 
@@ -50,4 +50,4 @@ PiperEngine.synthesize = _spoilt
 END
 USER 10001:10001"""
 FAILING = _ONLY.format(what='raise RuntimeError("no such word")')
-SLOW = _ONLY.replace('== "Yes."', 'in {{"Yes.", "No.", "Good."}}').format(what='__import__("time").sleep(1)')
+SLOW = _ONLY.format(what='__import__("time").sleep(1)')
