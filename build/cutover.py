@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from build import console, views
+from build import console
 from build.console import Reporter, out
 from build.decisions import history as past_of
 from build.decisions import rollout
@@ -21,7 +21,7 @@ from build.decisions.history import Cutover, Release
 from build.decisions.machine import Strategy
 from build.decisions.rollout import Rollout
 from build.errors import NoLastGoodError
-from build.procedures import cutover, golden, trial
+from build.procedures import cutover
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
 from build.procedures.target import Target
@@ -166,6 +166,9 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
+    from build import views  # noqa: PLC0415 - numpy, which a way back has no time for
+    from build.procedures import golden, trial  # noqa: PLC0415
+
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     wanted = _named(target, report, ref)
@@ -184,6 +187,8 @@ def status(
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
 ) -> None:
     """Both colours, their releases, health, traffic, what is in flight, last good, in progress."""
+    from build import views  # noqa: PLC0415 - numpy, which a way back has no time for
+
     target = Target(console.settings())
     if not watch:
         found = _look(target)
@@ -215,6 +220,8 @@ def _look(target: Target) -> Status:
 @app.command()
 def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Every cutover that the target's journal tells of, oldest first."""
+    from build import views  # noqa: PLC0415 - numpy, which a way back has no time for
+
     target = Target(console.settings())
     past, broken = target.history(), past_of.broken_leases(target.records())
     if as_json:

@@ -21,6 +21,7 @@ from pathlib import Path
 from docker.errors import APIError
 from docker.models.containers import Container
 
+from build.drivers import command
 from build.drivers.conversation import Conversation, inside
 from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, LeaseLostError, LineError, LockHeldError
@@ -81,7 +82,10 @@ def _started(pid: str) -> str:
 
 
 class Heartbeat:
-    """Keeps a lease alive from a thread of its own; `check` tells whether it still is."""
+    """Keeps a lease alive from a thread of its own; `check` tells whether it still is.
+
+    The thread starts the lease's container, too: the name is what keeps others away, and nobody waits for the rest.
+    """
 
     def __init__(self, container: str, expiry_s: float) -> None:
         self._container = container
@@ -106,6 +110,11 @@ class Heartbeat:
     def _beat(self) -> None:
         session: Conversation | None = None
         heard = time.monotonic()
+        try:
+            command.run(["docker", "start", self._container], timeout_s=self._expiry_s)
+        except CommandFailedError as error:
+            self._lost = error.message
+            return
         while not self._stop.is_set():
             try:
                 session = session or inside(self._container, "sh", "-c", _HEAR)
@@ -201,7 +210,6 @@ class Lease:
                     if error.status_code != CONFLICT:
                         raise
                 else:
-                    container.start()
                     return container
             self._refuse_or_clear()
         raise self._held()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,8 +19,9 @@ from build.procedures.aftermath import Aftermath
 from build.procedures.report import Report
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
-from build.procedures.walk import undo, walk
 
+# What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease.
+WALK = "build.procedures.walk"
 # Picks the release from the history and what is live, once both are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
@@ -63,7 +66,7 @@ def run(
         if kind == ROLLBACK:
             report.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
-        walk(cutover, State.PULLED, check)
+        _walk(cutover, State.PULLED, check)
         return wanted
 
 
@@ -72,7 +75,7 @@ def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
     with _leased(target, report, "resume", wait_s) as check:
         left = _under_way(target)
         report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
-        walk(Run.left(target, report, left), left.state, check)
+        _walk(Run.left(target, report, left), left.state, check)
         return left.release
 
 
@@ -106,6 +109,7 @@ def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
 def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
     """The lease, with the streams to journal and proxy open: what is asked of them then costs no start."""
     after = Aftermath(target, report)
+    threading.Thread(target=importlib.import_module, args=(WALK,), daemon=True).start()
     with (
         after.paged(),
         target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
@@ -114,6 +118,12 @@ def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterato
         after.attended(),
     ):
         yield heartbeat.check
+
+
+def _walk(cutover: Run, state: State, check: Check) -> None:
+    from build.procedures.walk import walk  # noqa: PLC0415 - see WALK
+
+    walk(cutover, state, check)
 
 
 def _under_way(target: Target) -> Cutover:
@@ -153,7 +163,7 @@ def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
         return past
     if left.state in SERVING or left.step == "switch":
         report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
-        walk(Run.left(target, report, left), left.state, check)
+        _walk(Run.left(target, report, left), left.state, check)
     else:
         report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
         _give_up(target, report, left, LineError("cut off, and given up by the next cutover"))
@@ -171,4 +181,6 @@ def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> N
                 f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",
                 remedy="`python -m build.cutover resume` ends it; `rollback` goes back to the last good release",
             )
+    from build.procedures.walk import undo  # noqa: PLC0415 - see WALK
+
     undo(cutover, remedy, why, left.step)

@@ -166,8 +166,9 @@ def test_the_budgets_as_they_are_fit_the_stack_as_it_is() -> None:
         assert max(settings.drain_budgets.values()) <= bearable_s
 
 
-def test_a_build_without_news_is_spared_the_libraries_that_others_need() -> None:
+@pytest.mark.parametrize("command", ["build.images", "build.cutover"])
+def test_a_command_in_a_hurry_is_spared_the_libraries_that_others_need(command: str) -> None:
     heavy = ("numpy", "python_on_whales", "cyclonedx", "onnxruntime", "paramiko")
-    ask = f"import sys, build.images; print([name for name in {heavy} if sys.modules.get(name)])"
+    ask = f"import sys, {command}; print([name for name in {heavy} if sys.modules.get(name)])"
     done = subprocess.run([sys.executable, "-c", ask], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
