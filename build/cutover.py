@@ -18,10 +18,11 @@ from build.decisions import history as past_of
 from build.decisions import rollout
 from build.decisions.colours import MOST_REPLICAS
 from build.decisions.history import Cutover, Release
-from build.decisions.machine import Strategy
+from build.decisions.machine import Asked, Strategy
 from build.decisions.rollout import Rollout
 from build.errors import NoLastGoodError
 from build.procedures import cutover
+from build.procedures.ahead import Ahead
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
 from build.procedures.target import Target
@@ -76,9 +77,8 @@ def switch(
         report,
         "switch",
         lambda _history, _live: wanted,
-        asked=_asked(strategy),
+        asked=_asked(strategy, force_hold),
         rollout=let_in,
-        force_hold=force_hold,
         wait_s=wait,
     )
     out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
@@ -94,6 +94,8 @@ def rollback(
     """Go back to the last good release, through the same gate."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
+    # A cold start is asked for by name: nobody is in a hurry then.
+    ahead = Ahead(Target(settings)) if strategy == "auto" else None
     named = _named(target, report, ref) if ref else None
     ensure_up(target, report)
     release = cutover.run(
@@ -101,9 +103,9 @@ def rollback(
         report,
         "rollback",
         lambda past, live: named or _last_good(past, live),
-        asked=_asked(strategy),
+        asked=_asked(strategy, force_hold),
         rollout=Rollout(replicas=settings.replicas),
-        force_hold=force_hold,
+        ahead=ahead,
         wait_s=wait,
     )
     out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
@@ -124,8 +126,8 @@ def _named(target: Target, report: Reporter, ref: str | None) -> Release:
     return resolve(target.settings, target.engine, report, ref)
 
 
-def _asked(wish: Wish) -> Strategy | None:
-    return None if wish == "auto" else Strategy(wish)
+def _asked(wish: Wish, force_hold: bool) -> Asked:
+    return Asked(None if wish == "auto" else Strategy(wish), force_hold)
 
 
 def _last_good(past: list[Cutover], live: Release | None) -> Release:

@@ -55,6 +55,17 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a user wants of that; no strategy leaves it to what is measured.
+
+    `forced`: hold also where requests are expected to wait longer than the proxy keeps them.
+    """
+
+    strategy: Strategy | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True)
 class Step:
     """One journaled act: begins where the step before it in its table ends, and leads to `ends`."""
 

@@ -73,6 +73,12 @@ class ServiceContainer:
         container = self.find()
         return container is None or _crashed(container)
 
+    @property
+    def life(self) -> str:
+        """Names what runs in it: another one after each start; empty without a container."""
+        container = self.find()
+        return f"{container.id} {container.attrs['State']['StartedAt']}" if container else ""
+
     def release(self) -> Release | None:
         """What the container was made from; None without a container."""
         container = self.find()

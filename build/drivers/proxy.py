@@ -147,13 +147,13 @@ class Proxy:
             )
         )
 
-    def demand_check(self, server: str) -> None:
-        """Takes a server for down until a health check has really passed; it gets no new request meanwhile.
+    def demand_check(self, *servers: str) -> None:
+        """Takes servers for down until a health check has really passed; they get no new request meanwhile.
 
         HAProxy takes a server that leaves maint for up, and shows the result of a check from its earlier life.
         """
-        self.set_admin(server, "drain")
-        self._change(f"set server {BACKEND}/{server} health down")
+        changes = [(server, change) for server in servers for change in ("state drain", "health down")]
+        self._change(*(f"set server {BACKEND}/{server} {change}" for server, change in changes))
 
     def shutdown_sessions(self, *servers: str) -> None:
         """Closes what is still open on servers: event streams of browser tabs, by then."""

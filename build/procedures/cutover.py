@@ -10,12 +10,13 @@ from contextlib import contextmanager
 
 from build.decisions.colours import Colour
 from build.decisions.history import Cutover, Event, Release, in_progress
-from build.decisions.machine import SERVING, WAY_BACK, Remedy, State, Strategy, step_named
+from build.decisions.machine import SERVING, WAY_BACK, Asked, Remedy, State, Strategy, step_named
 from build.decisions.rollout import AT_ONCE, Rollout
 from build.decisions.vram import Plan
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
 from build.procedures import strategy
 from build.procedures.aftermath import Aftermath
+from build.procedures.ahead import Ahead
 from build.procedures.report import Report
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
@@ -25,6 +26,7 @@ WALK = "build.procedures.walk"
 # Picks the release from the history and what is live, once both are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
+UNASKED = Asked()
 
 
 def run(
@@ -33,9 +35,9 @@ def run(
     kind: str,
     choose: Choice,
     *,
-    asked: Strategy | None = None,
-    force_hold: bool = False,
+    asked: Asked = UNASKED,
     rollout: Rollout = AT_ONCE,
+    ahead: Ahead | None = None,
     wait_s: float = 0,
 ) -> Release:
     """Makes the chosen release live, or leaves everything as it was and says why; returns what is live.
@@ -43,9 +45,9 @@ def run(
     Everything that is decided from the target's state is decided under its lease.
 
     Args:
-        asked: how the releases are to share the machine; None leaves it to what is measured.
+        asked: how the releases are to share the machine.
         rollout: canary, soak and replicas; a way back has neither of the first two.
-        force_hold: hold also where requests are expected to wait longer than the proxy keeps them.
+        ahead: has begun to listen to what may stand by.
     """
     with _leased(target, report, kind, wait_s) as check:
         past = _settle(target, report, check)
@@ -59,10 +61,10 @@ def run(
         idle = live.other if live else Colour.BLUE
         plan = (
             Plan(Strategy.WARM, reason="it stands by")
-            if kind == ROLLBACK and asked is None and _stands_by(target, idle, wanted)
-            else strategy.plan(target, report, wanted, live, asked, replicas=rollout.replicas, forced=force_hold)
+            if kind == ROLLBACK and asked.strategy is None and _stands_by(target, idle, wanted, ahead)
+            else strategy.plan(target, report, wanted, live, asked, replicas=rollout.replicas)
         )
-        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, plan, rollout)
+        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, plan, rollout, ahead)
         if kind == ROLLBACK:
             report.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
@@ -133,9 +135,12 @@ def _under_way(target: Target) -> Cutover:
     return left
 
 
-def _stands_by(target: Target, idle: Colour, wanted: Release) -> bool:
-    container = target.colours[idle]
-    return container.running and container.release() == wanted and container.status().phase == "ready"
+def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: Ahead | None) -> bool:
+    colour = target.colours[idle]
+    if not colour.running or colour.release() != wanted:
+        return False
+    said = [ahead.of(each) if ahead else each for each in colour.replicas]
+    return all(each.status().phase == "ready" for each in said)
 
 
 def _expected(cutover: Run) -> str:

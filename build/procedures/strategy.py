@@ -7,7 +7,7 @@ from dataclasses import replace
 from build.decisions import holding, vram
 from build.decisions.colours import Colour
 from build.decisions.history import Release
-from build.decisions.machine import Strategy
+from build.decisions.machine import Asked, Strategy
 from build.decisions.names import FLAVOUR_LABEL, VRAM_LABEL
 from build.decisions.vram import Facts, Plan, View
 from build.errors import PreflightError
@@ -22,10 +22,9 @@ def plan(
     report: Report,
     release: Release,
     live: Colour | None,
-    asked: Strategy | None,
+    asked: Asked,
     *,
     replicas: int,
-    forced: bool,
 ) -> Plan:
     """The plan for `release` beside the colour that is live.
 
@@ -44,9 +43,9 @@ def plan(
     pids = old.pids() if view.devices else frozenset[int]()
     # What stands by in the idle colour makes way for the candidate.
     standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
-    chosen = vram.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked)
+    chosen = vram.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
     report.note(f"strategy {chosen.strategy}: {chosen.reason}")
-    return _hold(target, release, chosen, forced=forced) if chosen.strategy is Strategy.HOLD else chosen
+    return _hold(target, release, chosen, forced=asked.forced) if chosen.strategy is Strategy.HOLD else chosen
 
 
 def _hold(target: Target, release: Release, chosen: Plan, *, forced: bool) -> Plan:

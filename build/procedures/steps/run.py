@@ -16,6 +16,7 @@ from build.decisions.vram import Plan
 from build.drivers.proxy import Admin, Server
 from build.drivers.replicas import ColourContainers
 from build.errors import ProxyError
+from build.procedures.ahead import Ahead
 from build.procedures.report import Report
 from build.procedures.target import Clock, Target
 from build.settings import Settings
@@ -31,7 +32,10 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """`idle` is the colour that the release goes to; `live` the one that serves until then, None at first."""
+    """`idle` is the colour that the release goes to; `live` the one that serves until then, None at first.
+
+    `ahead` has heard a release that stands by already, where anybody was in a hurry.
+    """
 
     target: Target
     report: Report
@@ -42,6 +46,7 @@ class Run:
     live: Colour | None
     plan: Plan
     rollout: Rollout = AT_ONCE
+    ahead: Ahead | None = None
 
     @classmethod
     def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
@@ -130,8 +135,7 @@ class Run:
 
     def demand_check(self, colour: Colour) -> None:
         """Takes a colour for down until health checks of it have really passed; it gets no new request meanwhile."""
-        for server in self.used(colour):
-            self.target.proxy.demand_check(server)
+        self.target.proxy.demand_check(*self.used(colour))
 
     def until_seen_healthy(self, colour: Colour) -> None:
         """Waits for a health check of each by the proxy that was demanded: it goes another way than the gate does.

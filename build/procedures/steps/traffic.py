@@ -24,10 +24,9 @@ def confirm(run: Run) -> Facts:
     """A release that stands by says one text of the golden set, while the proxy looks at it; else it stays out."""
     once = run.settings.model_copy(update={"gate_syntheses": 1})
     run.demand_check(run.idle)
+    speakers = [run.ahead.of(each) if run.ahead else each for each in run.candidate.replicas]
     try:
-        judged = [
-            gate.run(each, None, once, run.clock, run.report, None, known=True) for each in run.candidate.replicas
-        ]
+        judged = [gate.run(each, None, once, run.clock, run.report, None, known=True) for each in speakers]
         run.until_seen_healthy(run.idle)
     except BaseException:
         run.rotate((run.idle.servers, "maint"))

@@ -98,9 +98,10 @@ class Proxy:
     def opened(self) -> Iterator[None]:
         yield
 
-    def demand_check(self, server: str) -> None:
-        self.said.append(f"{server} check")
-        self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
+    def demand_check(self, *servers: str) -> None:
+        self.said += [f"{server} check" for server in servers]
+        for server in servers:
+            self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
 
     def shutdown_sessions(self, *servers: str) -> None:
         """Says it of those that are in use."""
@@ -173,6 +174,8 @@ class ColourContainer:
     model: int = 8
     keeps: int = 0  # what it does not give back when it unloads
     loads: bool = True
+    life: str = "first"
+    texts: list[str] = field(default_factory=list)  # what it was asked to say
     stops: bool = False  # whether a stop ends it, for those who look at that
     device: Gpu | None = None
 
@@ -246,6 +249,7 @@ class ColourContainer:
         return Load(sessions, queued, self.work)
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:  # noqa: ARG002 - as the driver's
+        self.texts.append(text)
         wav = speech(text)
         return Spoken(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
 

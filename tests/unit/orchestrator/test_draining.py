@@ -14,7 +14,7 @@ from build.console import out
 from build.decisions import drain, report_page
 from build.decisions.colours import Colour
 from build.decisions.drain import Count
-from build.decisions.machine import Strategy
+from build.decisions.machine import Asked, Strategy
 from build.decisions.report_page import Page
 from build.drivers.colour import Status
 from build.errors import ProxyError
@@ -178,7 +178,9 @@ def test_what_a_candidate_does_not_finish_when_traffic_goes_back_is_cut_and_coun
 
 
 def hold(target: Target, report: Report) -> None:
-    cutover.run(cast(Any, target), report, "switch", lambda _history, _live: NEW, asked=Strategy.HOLD, force_hold=True)
+    cutover.run(
+        cast(Any, target), report, "switch", lambda _history, _live: NEW, asked=Asked(Strategy.HOLD, forced=True)
+    )
 
 
 def a_gpu(target: Target) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from build.decisions.colours import Colour
 from build.decisions.history import Release
-from build.decisions.machine import Strategy
+from build.decisions.machine import Asked, Strategy
 from build.decisions.vram import Plan
 from build.errors import (
     CandidateExitedError,
@@ -76,7 +76,7 @@ def test_the_next_hold_knows_what_to_expect_and_what_the_release_needs(target: T
     target.colours[GREEN].phase = "ready"
     target.colours[BLUE].running = True
     target.compose.up = lambda _service: _revived(target, third)
-    cutover.run(cast(Any, target), report, "switch", lambda _history, _live: third, asked=Strategy.HOLD)
+    cutover.run(cast(Any, target), report, "switch", lambda _history, _live: third, asked=Asked(Strategy.HOLD))
     assert any("expected about 6 s" in line for line in report.lines)
     assert any("of the same flavour" in line for line in report.lines)
 
@@ -105,10 +105,10 @@ def out_of_memory(target: Target) -> None:
 def unreachable(target: Target) -> None:
     demand, asked = target.proxy.demand_check, []
 
-    def check(server: str) -> None:
-        target.proxy.reachable = server == "blue-1"
-        asked.append(server)
-        demand(server)
+    def check(*servers: str) -> None:
+        target.proxy.reachable = servers == ("blue-1",)
+        asked.extend(servers)
+        demand(*servers)
 
     target.proxy.demand_check = check  # type: ignore[method-assign]
 
@@ -235,7 +235,7 @@ def test_a_hold_that_outlasts_the_proxys_patience_needs_consent(target: Target) 
     with pytest.raises(HoldTooLongError, match="76 s, and the proxy keeps them for 60 s"):
         switch(target)
     assert moves(target) == []
-    assert switch(target, force_hold=True) == NEW
+    assert switch(target, asked=Asked(forced=True)) == NEW
 
 
 @pytest.mark.parametrize(
