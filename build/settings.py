@@ -124,6 +124,11 @@ class Settings(BaseModel):
     build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor leaves")
     keep_logs_days: float = Field(30, ge=0, le=3650, description="age (days) from which build records may go")
 
+    @property
+    def golden(self) -> Path:
+        """The golden set's file, written by hand."""
+        return self.root / "golden" / f"{self.gate_golden}.yaml"
+
     def container(self, service: str) -> str:
         """The name Compose gives a service's one container."""
         return f"{self.project}-{service}-1"

@@ -42,8 +42,8 @@ class Golden:
 
 def paths(settings: Settings) -> tuple[Path, Path]:
     """The set, written by hand, and its calibration."""
-    folder = settings.root / "golden"
-    return folder / f"{settings.gate_golden}.yaml", folder / "calibrated" / f"{settings.gate_golden}.yaml"
+    hand = settings.golden
+    return hand, hand.parent / "calibrated" / hand.name
 
 
 def load(settings: Settings) -> Golden:

@@ -103,7 +103,8 @@ def out_of_memory(target: Target) -> None:
 
 
 def unreachable(target: Target) -> None:
-    demand, asked = target.proxy.demand_check, []
+    demand = target.proxy.demand_check
+    asked: list[str] = []
 
     def check(*servers: str) -> None:
         target.proxy.reachable = servers == ("blue-1",)
