@@ -32,7 +32,7 @@ def back(target: Target, ahead: Ahead) -> Release:
 def heard(target: Target) -> tuple[Ahead, ColourContainer]:
     """What stands by, heard."""
     ahead, blue = Ahead(cast(Any, target)), target.colours[Colour.BLUE]
-    ahead.of(cast(Any, blue))
+    assert ahead.heard(cast(Any, blue))
     assert len(blue.texts) == 1
     return ahead, blue
 
@@ -76,8 +76,8 @@ def test_what_could_not_be_heard_is_asked_in_its_turn(target: Target, monkeypatc
         raise CommandFailedError("no engine")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(target, "survey", away)
+        meanwhile.setattr(target.proxy, "servers", away)
         ahead = Ahead(cast(Any, target))
-        ahead.of(cast(Any, target.colours[Colour.BLUE]))
+        assert ahead.heard(cast(Any, target.colours[Colour.BLUE])) is None
     assert back(target, ahead) == OLD
     assert len(target.colours[Colour.BLUE].texts) == 1
