@@ -180,8 +180,15 @@ def test_a_beat_that_is_just_being_written_does_not_end_the_lease(stack: Stack) 
     lease = Lease(Engine(), stack.project, expiry_s=300)  # the next beat is far away
     with lease.held(str(stack.container("proxy").image.id), "writes"):
         container = stack.docker.containers.get(lease.name)
-        assert container.exec_run(["sh", "-c", ": >/tmp/beat"]).exit_code == 0
-        until_it_looks_again(container)
+        wait_for("the lease to run", lambda: container.reload() or container.status == "running")
+
+        def seen_empty() -> bool:
+            """The watch has looked at an empty file; False where the first beat came in between."""
+            assert container.exec_run(["sh", "-c", ": >/tmp/beat"]).exit_code == 0
+            until_it_looks_again(container)
+            return not container.exec_run(["sh", "-c", "test ! -s /tmp/beat"]).exit_code
+
+        wait_for("a look at a beat that is being written", seen_empty)
         until_it_looks_again(container)
 
 
