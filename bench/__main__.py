@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from bench import chaos, cold, gate, hold, rebuild, rollback, switch, twice
+from bench import chaos, cold, gate, hold, rebuild, rollback, soak, switch, twice
 from build import console
 from build.images import Flavour
 from tests.support.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
-NAMES = ("gate", "rebuild", "switch", "rollback", "hold", "chaos", "cold", "twice")
-QUICK = NAMES[:5]
+NAMES = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "chaos", "cold", "twice")
+QUICK = NAMES[:6]
 DEFAULT_RUNS = {"hold": 1, "cold": 1, "twice": 1}
 
 
@@ -30,7 +30,9 @@ def main(
     ] = None,
     rate: Annotated[
         float,
-        typer.Option(min=0.1, help="short requests a second for switch and hold; at most half of what is carried"),
+        typer.Option(
+            min=0.1, help="short requests a second for switch, soak and hold; at most half of what is carried"
+        ),
     ] = 10.0,
     rollout: Annotated[
         Path | None, typer.Option(help="the script of docker-rollout, which switch is then beside", exists=True)
@@ -52,6 +54,7 @@ def main(
         "rebuild": rebuild.measure,
         "switch": partial(switch.measure, most_per_s=rate, script=rollout),
         "rollback": rollback.measure,
+        "soak": partial(soak.measure, most_per_s=rate),
         "hold": partial(hold.measure, most_per_s=rate),
         "chaos": partial(chaos.measure, only=only or (), every=every, missing=missing),
         "cold": partial(cold.measure, flavour=flavour.value),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +12,7 @@ from build.errors import CanaryFailedError, InconclusiveError
 from tests.support.load import Load, hammering
 from tests.support.releases import FAILING, SLOW, derived
 from tests.support.stack import Stack, wait_for
+from tests.support.strike import break_down
 
 FEW = "8"  # so many syntheses of each
 RATE = 4.0
@@ -101,13 +100,6 @@ def test_a_candidate_that_dies_in_its_soak_costs_nobody_a_request(stack: Stack, 
     assert load.report.failed == [], load.report.summary()
     assert set(load.report.releases) == {before, sha}
     assert load.report.samples[-1].release == before
-
-
-def break_down(container: Any, fault: str) -> None:
-    if fault == "hung":
-        container.pause()
-    else:
-        os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
 
 
 def test_with_no_client_the_shares_are_proven_by_our_own_requests(stack: Stack) -> None:

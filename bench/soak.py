@@ -1,0 +1,63 @@
+"""A candidate that dies with all the traffic on it: how soon the old release answers, and what clients noticed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import median
+
+from build.console import out
+from tests.support.load import TIMEOUT_S, Sample, capacity, hammering
+from tests.support.stack import Stack, wait_for
+from tests.support.strike import break_down
+
+SOAK_S = 120.0  # never reached
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Of one soak: seconds from the fault until an answer of the old release, and of the slowest request after it."""
+
+    sent: int
+    failed: int
+    back_s: float
+    slowest_s: float
+
+
+def measure(stack: Stack, runs: int, most_per_s: float) -> None:
+    """Prints medians over `runs` candidates that are killed in their soak, and over as many that hang."""
+    before, sha = (stack.release(f"bench: soak {number}") for number in range(2))
+    stack.run("build.cutover", "switch", before)
+    rate = min(most_per_s, capacity(stack.url) / 2)
+    for fault in ("killed", "hung"):
+        found = [_broken(stack, before, sha, fault, rate) for _ in range(runs)]
+        back_s, slowest_s = (median(getattr(each, name) for each in found) for name in ("back_s", "slowest_s"))
+        out.print(
+            f"{fault} in its soak, {rate:.1f} short requests a second: {sum(each.sent for each in found)} sent, "
+            f"{sum(each.failed for each in found)} failed; the old release answers after {back_s:.2f} s, "
+            f"slowest request {slowest_s:.2f} s (medians of {runs})"
+        )
+
+
+def _broken(stack: Stack, before: str, sha: str, fault: str, rate: float) -> Broken:
+    idle = "green" if stack.status()["live"] == "blue" else "blue"
+    with hammering(stack.url, rate) as load, stack.start("build.cutover", "switch", sha, "--soak", str(SOAK_S)) as said:
+        samples = load.report.samples
+        for line in said.stdout or ():
+            if "soaking" in line:
+                wait_for("clients on the candidate", lambda: sum(each.release == sha for each in samples) > rate)
+                struck = time.time()
+                break_down(stack.container(f"app-{idle}"), fault)
+        wait_for("the old release", lambda: _after(samples, before, struck), TIMEOUT_S)
+    after = [each for each in load.report.samples if each.ended > struck]
+    return Broken(
+        len(load.report.samples),
+        len(load.report.failed),
+        min(each.ended for each in _after(samples, before, struck)) - struck,
+        max(each.seconds for each in after),
+    )
+
+
+def _after(samples: list[Sample], release: str, moment: float) -> list[Sample]:
+    """What a release has answered of what was asked from a moment on."""
+    return [each for each in samples if each.release == release and each.began >= moment]
