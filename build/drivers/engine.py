@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from struct import Struct
 from typing import Any, cast
 
 import docker
@@ -20,6 +21,8 @@ from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
 NVIDIA = "nvidia"  # as NVIDIA's toolkit registers its runtime
+STDOUT, STDERR = 1, 2
+FRAME = Struct(">BxxxL")  # whose the bytes are that follow, and how many
 NO_REFERENCE = 400  # what was asked for cannot be the name of an image
 
 
@@ -62,6 +65,23 @@ def _unix(engine_time: str) -> float:
     """The engine's RFC 3339 time (nanoseconds and all) in seconds since 1970."""
     whole, _, fraction = engine_time.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()
+
+
+def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
+    """What a command said on stdout and stderr, out of the frames in which the engine sends both.
+
+    Raises:
+        ValueError: it breaks off, or is none: what the command said is not known.
+    """
+    said, at = {STDOUT: b"", STDERR: b""}, 0
+    while at < len(stream):
+        kind, length = FRAME.unpack_from(stream.ljust(at + FRAME.size, b"\0"), at)
+        at += FRAME.size
+        if kind not in said or at + length > len(stream):
+            raise ValueError("the stream of what a command said broke off")
+        said[kind] += stream[at : at + length]
+        at += length
+    return said[STDOUT], said[STDERR]
 
 
 class Engine:
@@ -126,13 +146,18 @@ class Engine:
         with explained():
             api, target = self.client.api, self.client.containers.get(container)
             started = api.exec_create(target.id, list(argv))["Id"]
-            try:
-                stdout, stderr = api.exec_start(started, demux=True)
-            except ValueError as error:  # docker-py of a stream that broke off in the middle: no answer came
-                return Answer(1, b"", str(error).encode())
+            # Not docker-py's exec_start: it reads the bare socket, and loses what came along with the headers.
+            url = f"{api.base_url}/v{api.api_version}/exec/{started}/start"
+            said = api.post(url, json={"Detach": False, "Tty": False}, timeout=api.timeout)
+            if not said.ok:
+                raise APIError(said.reason, said, said.text)
             code = api.exec_inspect(started)["ExitCode"]
+        try:
+            stdout, stderr = demultiplexed(said.content)
+        except ValueError as error:
+            return Answer(1, b"", str(error).encode())
         # No code: the container ended under the command.
-        return Answer(1 if code is None else code, stdout or b"", stderr or b"")
+        return Answer(1 if code is None else code, stdout, stderr)
 
     def begin(self, container: str, argv: Sequence[str]) -> None:
         """Starts a command in a running container and does not wait for its end."""

@@ -146,6 +146,20 @@ def test_a_candidate_that_fails_gives_its_memory_back_before_the_old_process_loa
     assert target.live(target.survey()) is BLUE
 
 
+def test_an_old_process_that_cannot_load_again_is_left_in_rotation_and_nobody_waits_for_it(target: Target) -> None:
+    silent(target)
+    target.colours[BLUE].loads = False
+    report = Report()
+    with pytest.raises(GateRefusedError):
+        switch(target, report)
+    back = moves(target)[moves(target).index("green removed", moves(target).index("green load")) :]
+    assert back == ["green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none"]
+    assert target.proxy.mode == "none"
+    assert target.proxy.servers_now["blue-1"].admin == "ready"
+    assert any("did not load its model again" in line for line in report.lines)
+    assert target.ended == "rolled-back"
+
+
 def test_a_colour_that_does_not_get_empty_keeps_its_model_and_the_gate_opens(target: Target) -> None:
     target.colours[BLUE].work = 2
     with pytest.raises(DrainError, match="still has 2 requests after 10 s"):
