@@ -12,7 +12,8 @@ from build.decisions.history import Release
 from build.errors import CommandFailedError, GateRefusedError
 from build.procedures import cutover
 from build.procedures.ahead import FRESH_S, Ahead
-from tests.unit.orchestrator.fakes import NEW, OLD, ColourContainer, Report, Target
+from tests.unit.orchestrator.fake_drivers import ColourContainer
+from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
 
 
 @pytest.fixture
