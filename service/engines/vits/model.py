@@ -29,7 +29,7 @@ BLOCKS = ((3, (1, 2)), (5, (2, 6)), (7, (3, 12)))
 
 @dataclass(frozen=True)
 class Scales:
-    """How to speak: `noise` of the sound, `length` as a factor, `noise_w` of the durations; without noise, always alike."""
+    """How to speak: `noise` of the sound, `length` as a factor, `noise_w` of the durations; noise 0 is always alike."""
 
     noise: float
     length: float
