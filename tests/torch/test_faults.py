@@ -103,10 +103,10 @@ import ctypes
 from service.engines.vits import device
 library = ctypes.CDLL("libnvidia-ml.so.1")
 library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]
-cuda = device.Cuda()
+cuda = device.choose("cuda")
 cuda._before, cuda._uuid = device._used(), "GPU-fake-1"
 assert library.fake_claim(1, {GIB // 2}) == 0
-cuda._measure()
+device.choose("cuda")._measure()  # of a later load
 print(cuda.context_bytes)
 cuda._uuid = "GPU-unknown"
 cuda._measure()

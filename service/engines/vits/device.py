@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from functools import cache
 
 import torch
 
@@ -120,8 +121,9 @@ class Cuda:
         return "an unknown size (no NVML)" if self.context_bytes is None else f"{self.context_bytes / MIB:.0f} MiB"
 
 
+@cache
 def choose(kind: str) -> Cpu | Cuda:
-    """The device of a setting, `cuda` or `cpu`, not opened yet."""
+    """The device of a setting, `cuda` or `cpu`: one for the whole process, as its CUDA context is."""
     return Cpu() if kind == "cpu" else Cuda()
 
 
