@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from typing import Any
 
@@ -27,6 +28,8 @@ from service.settings import Settings
 from service.speech import Speech
 from service.traffic import Traffic
 
+logger = logging.getLogger(__name__)
+
 
 class Service:
     """Everything that one process runs. Make it inside a running event loop; tests give their own engine."""
@@ -35,7 +38,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.traffic = Traffic(self.metrics, settings.long_bytes)
-        self.engine = engine or engines.create(settings.engine, settings.slots)
+        self.engine = engine or engines.create(settings)
         about = self.engine.describe()
         self.metrics.build.labels(settings.release, about.engine).set(1)
         self.lifecycle = Lifecycle(self.engine, self.metrics)
@@ -89,7 +92,10 @@ class Service:
         await self._page_life.aclose()
         self.scheduler.close()
         if not self.scheduler.stuck:
-            await asyncio.to_thread(self.engine.unload)
+            try:
+                await asyncio.to_thread(self.engine.unload)
+            except Exception:  # the process ends, and with it what was still held
+                logger.exception("the engine could not give everything back")
 
     def status(self) -> dict[str, Any]:
         """How the service is; the fields that the control socket promises."""

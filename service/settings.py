@@ -14,11 +14,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from service.engines import ENGINES
+from service.engines import ENGINES, default
 
 _VOICES = str(Path(__file__).parents[1] / "voices")
 _CONTROL = "/run/service/control.sock"
 _ORDERS = "/run/orders"
+_PROCESSORS = ("cuda", "cpu")
 
 
 class SettingsError(Exception):
@@ -44,6 +45,12 @@ def _release(value: str) -> str:
 def _engine(value: str) -> str:
     if value not in ENGINES:
         raise ValueError(f"no such engine; there is {', '.join(ENGINES)}.{nearest(value, list(ENGINES))}")
+    return value
+
+
+def _processor(value: str) -> str:
+    if value not in _PROCESSORS:
+        raise ValueError(f"must be {' or '.join(_PROCESSORS)}.{nearest(value, list(_PROCESSORS))}")
     return value
 
 
@@ -85,7 +92,8 @@ class Settings:
     """Everything that can be set. Times in seconds."""
 
     release: str = _option("RELEASE", "unreleased", _release)
-    engine: str = _option("TTS_ENGINE", "piper", _engine)
+    engine: str = _option("TTS_ENGINE", default(), _engine)
+    processor: str = _option("TTS_DEVICE", "cuda", _processor)  # of engine vits: it never takes the other by itself
     host: str = _option("TTS_HOST", "0.0.0.0")  # noqa: S104 - a container's own address; what is published is the proxy
     port: int = _option("TTS_PORT", "7860", _integer(0, 65535))
     queue: int = _option("TTS_QUEUE", "128", _integer(1, 100_000))

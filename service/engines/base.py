@@ -24,6 +24,14 @@ class EngineError(Exception):
     """The engine cannot do what it is for: a missing file, a provider that is not there, silent speech."""
 
 
+class NoMemoryError(EngineError):
+    """There was too little memory for this utterance; the engine has given back what it took, and can speak on."""
+
+
+class BrokenError(EngineError):
+    """The engine will not speak again: only a new process can."""
+
+
 @dataclass(frozen=True)
 class Voice:
     """A voice that can be asked for by its `id`; `language` (ISO 639-1) decides which characters it can read."""
@@ -35,11 +43,15 @@ class Voice:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast)."""
+    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast).
+
+    With the same `seed` an engine that can says it the same way again; None is another way each time.
+    """
 
     text: str
     voice: str
     speed: float = 1.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Engine(Protocol):
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield the speech piece by piece, about a sentence each: the caller may stop between any two.
 
+        Raise NoMemoryError or BrokenError where they fit; any other error costs this utterance alone.
         Nothing but `next` is called on the iterator, so it must need no closing beyond its own deletion.
         """
 

@@ -26,6 +26,8 @@ _HEAD, _CLAIM, _CLAIMS = "<QII", "<IIQd", 64
 ENGINE = """
 
 def _fake_gpu() -> None:
+    import ctypes
+    import json
     import os
     import time
     from pathlib import Path

@@ -31,6 +31,7 @@ class FakeEngine:
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
         self.load_error: Exception | None = None
+        self.unload_error: Exception | None = None
         self.level = 9000
         self.prepared = False
         self.loaded = False
@@ -58,6 +59,8 @@ class FakeEngine:
 
     def unload(self) -> None:
         self.loaded = False
+        if self.unload_error:
+            raise self.unload_error
 
     def describe(self) -> Description:
         return Description("fake", "fake-1", "CPU", (Voice("joe", "Joe", "en"),), self.concurrency)

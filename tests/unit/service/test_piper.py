@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from service.engines.base import Engine, EngineError, Utterance
-from service.engines.piper import PiperEngine, split_phonemes
+from service.engines.embedded import split_phonemes
+from service.engines.piper import PiperEngine
 
 
 def spoken(engine: Engine, text: str, speed: float = 1.0) -> list[np.ndarray]:

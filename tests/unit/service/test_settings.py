@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ def test_defaults_need_no_environment() -> None:
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     wrong = {
         "TTS_ENGINE": "pipr",
+        "TTS_DEVICE": "gpu",
         "TTS_QUEUE": "0",
         "TTS_DEADLINE_S": "soon",
         "TTS_GRACE_S": "nan",
@@ -35,6 +39,15 @@ def test_a_strange_name_is_a_warning_with_the_nearest_one() -> None:
     assert unknown({"TTS_QUEU": "3", "PATH": "x"}) == [
         "TTS_QUEU is not a setting and is ignored. Did you mean 'TTS_QUEUE'?"
     ]
+
+
+def test_the_engine_is_torchs_where_torch_is(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").touch()
+    ask = "from service.settings import Settings; print(Settings.from_env({}).engine, 'torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:."}
+    argv = [sys.executable, "-c", f"import sys; {ask}"]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "vits False\n"
 
 
 def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
