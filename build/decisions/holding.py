@@ -13,6 +13,8 @@ from build.errors import HoldTooLongError
 AROUND_S = 6.0
 # A hold whose load nobody has measured may have this share of the budget for the drain.
 UNKNOWN_SHARE = 0.5
+# A way back takes so long beside the old release's load: the last look at one that hangs (5 s), its removal, the proxy.
+BACK_S = 10.0
 # A candidate has half as much again as its last load took, and never less than what a slow first answer takes.
 SLOWER, LEAST_S = 1.5, 10.0
 # Left of the budget when the drain has had its part, for what goes slower than it did.
@@ -71,7 +73,7 @@ def patience_s(
     """
     way_back_s = budget_s * UNKNOWN_SHARE if reload_s is None else reload_s
     needed_s = SLOWER * (load_s or 0) if loading else 0.0
-    return max(budget_s - spent_s - way_back_s - SPARE_S, needed_s, LEAST_S)
+    return max(budget_s - spent_s - way_back_s - BACK_S, needed_s, LEAST_S)
 
 
 def began_at(records: Sequence[dict[str, Any]], cutover: str) -> str | None:

@@ -185,11 +185,11 @@ def test_a_hold_that_was_forced_waits_as_long_as_any_start(target: Target) -> No
 @pytest.mark.parametrize(
     ("spent_s", "load_s", "reload_s", "loading", "left_s"),
     [
-        (5, 10, 20, True, 30),  # 60 - 5 - 20, and 5 to spare
-        (5, None, None, True, 20),  # nobody knows how long the way back takes: half is kept for it
+        (5, 10, 20, True, 25),  # 60 - 5 - 20, and 10 for the way back itself
+        (5, None, None, True, 15),  # nobody knows how long the way back takes: half is kept for it
         (5, 30, 30, True, 45),  # what it is expected to take it may take, whatever becomes of the rest
         (40, 30, 20, False, 10),  # loaded; it only has to answer
-        (5, 30, 20, False, 30),
+        (5, 30, 20, False, 25),
     ],
 )
 def test_what_a_hold_leaves_a_candidate(
