@@ -86,7 +86,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in _OWN]
                 message["headers"] = headers + own
-                if exchange.item and dict(headers).get(b"content-type", b"").startswith(b"text/event-stream"):
+                events = dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
+                if events and exchange.item and exchange.item.page:  # speech as events ends by itself, a tab's does not
                     exchange.item.kind = Class.STREAM
             await send(message)
             exchange.status = message.get("status", exchange.status)

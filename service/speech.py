@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
 from service.audio import seconds
-from service.engines.base import Audio, Engine, Utterance, Voice
+from service.engines.base import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError, shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -19,8 +21,23 @@ from service.scheduler import Scheduler
 from service.text import check_text
 
 SPEED = (0.25, 4.0)
+SEED = (0, 2**31 - 1)
 
 T = TypeVar("T")
+
+
+@dataclass
+class Spoken:
+    """What was said, and for how many seconds the engine worked on it."""
+
+    sample_rate: int
+    pieces: list[Audio] = field(default_factory=list)
+    worked_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it sounds."""
+        return seconds(self.pieces, self.sample_rate)
 
 
 class Speech:
@@ -58,19 +75,22 @@ class Speech:
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager
-    async def pieces(self, utterance: Utterance) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and give its audio as it is spoken, at least one piece.
+    async def pieces(self, utterance: Utterance, spoken: Spoken | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept the utterance and give its audio as it is spoken, at least one piece; `spoken` gets the engine's time.
 
         Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
         """
         self._lifecycle.check_accepting()
-        async with self._scheduler.job(functools.partial(self.engine.synthesize, utterance)) as pieces:
+        start = functools.partial(_timed, self.engine, utterance, spoken or Spoken(self.engine.sample_rate))
+        async with self._scheduler.job(start) as pieces:
             yield self._counted(pieces)
 
-    async def say(self, utterance: Utterance) -> list[Audio]:
+    async def say(self, utterance: Utterance) -> Spoken:
         """All of the utterance's audio; raises as `pieces` does."""
-        async with self.pieces(utterance) as pieces:
-            return [piece async for piece in pieces]
+        spoken = Spoken(self.engine.sample_rate)
+        async with self.pieces(utterance, spoken) as pieces:
+            spoken.pieces = [piece async for piece in pieces]
+        return spoken
 
     async def _counted(self, pieces: AsyncIterator[Audio]) -> AsyncIterator[Audio]:
         spoken = False
@@ -80,6 +100,15 @@ class Speech:
             yield piece
         if not spoken:
             raise ServiceError("the engine gave no audio", code="engine_failed")
+
+
+def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Piece]:
+    """Synthesize, and add up the time that this takes."""
+    began = time.monotonic()
+    for piece in engine.synthesize(utterance):
+        spoken.worked_s += time.monotonic() - began
+        yield piece
+        began = time.monotonic()
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -41,28 +41,48 @@ class Voice:
     language: str
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A voice to imitate: int16 mono `samples` [n] at `sample_rate` Hz, and what is said in them ("" if unknown)."""
+
+    samples: Audio
+    sample_rate: int
+    text: str
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.size / self.sample_rate
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast).
 
-    With the same `seed` an engine that can says it the same way again; None is another way each time.
+    With the same `seed` it is said the same way again, without one another way each time. `seed` and `prompt` are given
+    only to an engine whose Description says that it can do them.
     """
 
     text: str
     voice: str
     speed: float = 1.0
     seed: int | None = None
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
 class Description:
-    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded."""
+    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded.
+
+    `seeds`: the same seed gives the same audio. `prompts`: it imitates the voice of a Prompt.
+    """
 
     engine: str
     model: str
     device: str
     voices: tuple[Voice, ...]
     concurrency: int
+    seeds: bool = False
+    prompts: bool = False
 
 
 class Engine(Protocol):

@@ -102,4 +102,4 @@ class VitsEngine:
     def describe(self) -> Description:
         """The engine, its voice, and the device that it runs on."""
         device = "" if self._loaded is None else self._loaded.runtime.device.name
-        return Description("vits", embedded.MODEL, device, embedded.VOICES, self._concurrency)
+        return Description("vits", embedded.MODEL, device, embedded.VOICES, self._concurrency, seeds=True)
