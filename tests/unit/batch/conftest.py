@@ -1,0 +1,16 @@
+"""Fixtures: a speech service that does as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.batch.support import Mouth, looping
+
+
+@pytest.fixture
+def mouth() -> Iterator[Mouth]:
+    mouth = Mouth()
+    with looping(mouth.serve):
+        yield mouth
