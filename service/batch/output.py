@@ -136,13 +136,22 @@ class Output:
         except OSError as error:
             if not shards.is_full(error) or len(clips) == 1:
                 raise
-            half = len(clips) // 2
-            self._add(clips[:half])
-            self._add(clips[half:])
+            self._add_halves(clips)
             return
         self._next += 1
         with (self.folder / MANIFEST).open("a", encoding="utf-8") as manifest:
             manifest.writelines(entry.line() for entry in entries)
+
+    def _add_halves(self, clips: Sequence[Clip]) -> None:
+        """Write both halves, the second one too when the first finds no room."""
+        half, lack = len(clips) // 2, None
+        for part in (clips[:half], clips[half:]):
+            try:
+                self._add(part)
+            except OSError as error:
+                lack = error
+        if lack:
+            raise lack
 
     def failed(self, task: dict[str, Any]) -> None:
         """Note a task that failed, in a form that can be run again."""

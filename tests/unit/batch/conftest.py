@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.batch.support import Mouth, looping
+from tests.unit.batch.support import STARTED, Mouth, looping
 
 
 @pytest.fixture
@@ -14,3 +14,13 @@ def mouth() -> Iterator[Mouth]:
     mouth = Mouth()
     with looping(mouth.serve):
         yield mouth
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """No process outlives its test."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()

@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from aiohttp import web
 from service.batch.__main__ import command
 
 RATE = 8000
+STARTED: list[subprocess.Popen[bytes]] = []
+"""Processes of the test that runs; none is left at its end."""
 
 
 def wav(seconds: float = 0.1) -> bytes:
@@ -68,7 +71,7 @@ async def _cut(request: web.Request, half: bool) -> web.StreamResponse:
         await response.prepare(request)
         await response.write(wav()[:500])
     assert request.transport
-    request.transport.abort() if not half else request.transport.close()
+    request.transport.close()  # what was written goes out first
     return response
 
 
@@ -132,7 +135,7 @@ class Mouth:
 def looping(make: Callable[[threading.Event, asyncio.Event], Awaitable[None]]) -> Iterator[None]:
     """Run a server in a thread with a loop of its own."""
     started = threading.Event()
-    stop: list[Callable[[], None]] = []
+    stop: list[Callable[[], object]] = []
 
     async def run() -> None:
         ended = asyncio.Event()
@@ -182,10 +185,30 @@ def batch(*args: object) -> int:
     return command([str(arg) for arg in args])
 
 
-def start(*args: object, **options: Any) -> subprocess.Popen[str]:
-    """A command line in a process of its own."""
+@dataclass
+class Started:
+    """A command line in a process of its own, and what it says."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def told(self) -> str:
+        """What it has said so far."""
+        return plain(self.log.read_text())
+
+    def end(self, within_s: float = 60) -> int:
+        """Wait for its end; its exit code."""
+        return self.process.wait(within_s)
+
+
+def start(log: Path, *args: object, **options: Any) -> Started:
+    """Start a command line."""
     argv = [sys.executable, "-m", "service.batch", *map(str, args)]
-    return subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+    with log.open("w") as out:
+        process = subprocess.Popen(argv, stderr=out, stdout=out, **options)
+    STARTED.append(process)
+    return Started(process, log)
 
 
 def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
