@@ -94,6 +94,29 @@ def check(tasks: Tasks, response_format: Form = Form.WAV, max_chars: MaxChars = 
 
 
 @app.command()
+def generate(
+    book: Annotated[Path, typer.Argument(help="a text file, English or Chinese")],
+    characters: Annotated[Path, typer.Option(metavar="YAML", help="who speaks with which voice")],
+    out_file: Annotated[Path, typer.Option("--out", metavar="JSONL", help="the task file to write")] = Path(
+        "tasks.jsonl"
+    ),
+    encoding: Annotated[str, typer.Option(help="the book's")] = "utf-8",
+    max_chars: MaxChars = 4096,
+) -> None:
+    """Make a file of tasks from a book: narrator and speakers, and a list of what should be looked at."""
+    from service.batch import characters as cast  # noqa: PLC0415
+    from service.batch import generate as making  # noqa: PLC0415
+
+    read = cast.read(characters)
+    written = making.generate(making.read_book(book, encoding), read, characters.parent, out_file, max_chars)
+    for speaker, tasks in written.tasks.most_common():
+        out.print(f"{tasks:6} {escape(speaker)}")
+    out.print(f"{written.tasks.total()} tasks in {escape(str(out_file))}")
+    if written.review:
+        err.print(f"{len(written.review)} to be looked at in {escape(str(making.review_path(out_file)))}")
+
+
+@app.command()
 def verify(
     tasks: Tasks, folder: Annotated[Path, typer.Argument(help="what --out was")], max_chars: MaxChars = 4096
 ) -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_names_that_some_file_systems_take_for_the_same(one: str, other: str) ->
 
 def test_the_identity_changes_with_all_that_is_heard() -> None:
     task = Task("a.wav", "Hello.", "p.wav", "p", "joe", 1)
-    other = {"output_name": "b", "input_text": "x", "prompt_text": "x", "voice": "x", "seed": None}
+    other: dict[str, Any] = {"output_name": "b", "input_text": "x", "prompt_text": "x", "voice": "x", "seed": None}
     identities = {dataclasses.replace(task, **{name: value}).identity("1") for name, value in other.items()}
     assert len(identities | {task.identity("1"), task.identity("2")}) == 7
     assert dataclasses.replace(task, prompt_audio="moved/p.wav").identity("1") == task.identity("1")
