@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from service.batch import checking, settings
-from service.batch.errors import BatchError, StoppedError
+from service.batch.errors import BatchError, BookError, StoppedError
 from service.batch.settings import Settings
 from service.batch.tasks import Rules
 
@@ -102,11 +102,14 @@ def generate(
     ),
     encoding: Annotated[str, typer.Option(help="the book's")] = "utf-8",
     max_chars: MaxChars = 4096,
+    force: Annotated[bool, typer.Option("--force", help="write over a task file that is there")] = False,
 ) -> None:
     """Make a file of tasks from a book: narrator and speakers, and a list of what should be looked at."""
     from service.batch import characters as cast  # noqa: PLC0415
     from service.batch import generate as making  # noqa: PLC0415
 
+    if out_file.exists() and not force:
+        raise BookError(f"{out_file} is there already", "it may have been corrected: name another --out, or --force")
     read = cast.read(characters)
     written = making.generate(making.read_book(book, encoding), read, characters.parent, out_file, max_chars)
     for speaker, tasks in written.tasks.most_common():
@@ -148,7 +151,8 @@ def command(args: list[str] | None = None) -> int:
 def main() -> NoReturn:
     """Run the command line and exit."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stopped)  # `run` has its own while requests are in flight
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _stopped)  # `run` has its own while requests are in flight
     sys.exit(command())
 
 

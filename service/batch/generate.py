@@ -19,7 +19,7 @@ from service.batch.quotation import marks
 from service.batch.sentences import split
 
 _MAX_BYTES = 64 * 1024 * 1024
-_DIGITS = 5
+_DIGITS = 6
 _SHOWN = 60
 NARRATOR = "narrator"
 

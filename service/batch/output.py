@@ -64,8 +64,8 @@ class Output:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock()
             self._clear()
-            self._settle()
             self._read()
+            self._settle()
             self._failed = self._held.enter_context((self.folder / _FAILING).open("wb"))
         except OSError as error:
             self._held.close()
@@ -96,13 +96,13 @@ class Output:
             path.unlink()
 
     def _settle(self) -> None:
-        """Clips of one folder are made alike: keep what they are made with, or refuse what differs."""
+        """Clips of one folder are made alike: refuse what differs from those that are there, or keep what it is."""
         kept = kept_settings(self.folder)
-        differs = [name for name in self._made_with if kept and kept.get(name) != self._made_with[name]]
-        if differs:
+        differs = [name for name in self._made_with if kept.get(name) != self._made_with[name]]
+        if differs and kept and self.done:
             was = ", ".join(f"{name} {kept.get(name)!r}" for name in differs)
             raise OutputError(f"the clips in {self.folder} were made with {was}", "use the same, or another --out")
-        if not kept:
+        if differs:
             with shards.replaced(self.folder / _SETTINGS) as file:
                 file.write(json.dumps(self._made_with, indent=2).encode() + b"\n")
 

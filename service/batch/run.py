@@ -25,7 +25,9 @@ from service.batch.slots import Slots
 from service.batch.tasks import Task
 from service.batch.verdicts import Answer, Verdict, judge, pause_s
 
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""But for those that are ignored: nohup means it."""
+
 _NO_CONNECTION_S = 5.0
 """A URL that is wrong is told soon; a service that answers that it is not ready is waited for."""
 
@@ -57,8 +59,9 @@ class Run:
     async def run(self) -> None:
         """Do what is to be done; raise the BatchError that says why not all of it is."""
         with self._signals():
-            await self._through([self._greet()])
-            await self._through([self._work() for _ in range(self._settings.in_flight_max + _SPARE)])
+            if self._checked.pending:
+                await self._through([self._greet()])
+                await self._through([self._work() for _ in range(self._settings.in_flight_max + _SPARE)])
             await self._flush()
             self._settle()
         self._conclude()
@@ -66,12 +69,13 @@ class Run:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in _STOPS:
+        heeded = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in heeded:
             loop.add_signal_handler(number, self._stop)
         try:
             yield
         finally:
-            for number in _STOPS:
+            for number in heeded:
                 loop.remove_signal_handler(number)
 
     async def _through(self, parts: list[Coroutine[Any, Any, None]]) -> None:

@@ -255,3 +255,18 @@ def test_one_folder_has_clips_of_one_kind(mouth: Mouth, tmp_path: Path, capsys: 
     tasks.write_text('{"output_name": "clip-000", "input_text": "Another text."}\n')
     assert run(mouth, tasks) == 4
     assert "is in the output already, made otherwise" in plain(capsys.readouterr().err)
+
+
+def test_a_folder_without_clips_may_be_begun_otherwise(mouth: Mouth, tmp_path: Path) -> None:
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("not a task")
+    assert run(mouth, tasks) == 4
+    assert run(mouth, write_tasks(tasks, 2), "--voice", "other") == 0
+
+
+def test_where_all_is_done_no_service_is_needed(mouth: Mouth, tmp_path: Path) -> None:
+    tasks, out = write_tasks(tmp_path / "tasks.jsonl", 2), tmp_path / "out"
+    assert run(mouth, tasks) == 0
+    (out / "failed.jsonl").write_text("of an earlier run\n")
+    assert batch("run", tasks, "--endpoint", "http://127.0.0.1:1", "--out", out) == 0
+    assert not (out / "failed.jsonl").exists()

@@ -40,9 +40,9 @@ def test_killed_at_any_moment_it_goes_on(mouth: Mouth, tmp_path: Path) -> None:
         return spoken()
 
     mouth.answer = slow
-    tasks, out = write_tasks(tmp_path / "tasks.jsonl", 300), tmp_path / "out"
+    tasks, out = write_tasks(tmp_path / "tasks.jsonl", 150), tmp_path / "out"
     kept: Counter[str] = Counter()
-    for more in (7, 31, 40, 52, 65):
+    for more in (7, 31, 40):
         so_far = mouth.given.total()
         running = begin(mouth, tasks, "--shard-size", 3)
         until(lambda: mouth.given.total() >= so_far + more)  # noqa: B023 - called in this round
@@ -54,9 +54,9 @@ def test_killed_at_any_moment_it_goes_on(mouth: Mouth, tmp_path: Path) -> None:
         now = {name: mouth.asked[f"Text {int(name[5:8])}."] for name in there}
         assert all(now[name] == times for name, times in kept.items()), "what was there is not asked for again"
         kept = Counter(now)
-    assert len(kept) > 100
+    assert len(kept) > 40
     assert begin(mouth, tasks).end() == 0
-    assert clips(out) == named(300)
+    assert clips(out) == named(150)
     assert not list(out.glob(".*.tmp"))
     assert batch("verify", tasks, out) == 0
 
@@ -90,11 +90,11 @@ def test_a_stop_finishes_what_is_in_flight(mouth: Mouth, tmp_path: Path, number:
     until(lambda: mouth.asked.total() > 13 and mouth.in_flight >= 4)
     running.process.send_signal(number)
     until(lambda: "stopping" in running.told)
-    asked = mouth.asked.total()
     opened.set()
     assert running.end() == 130
+    asked = mouth.asked.total()
+    assert 14 <= asked < 14 + 10, "nothing was begun any more"
     assert f"{asked} clips of this run are kept" in running.told
-    assert mouth.asked.total() == asked
     assert len(clips(out)) == len(manifest(out)) == asked
     assert begin(mouth, tasks).end() == 0
     assert clips(out) == named(40)
@@ -223,3 +223,17 @@ def test_a_folder_that_cannot_be_made(mouth: Mouth, tmp_path: Path, capsys: pyte
     tasks = write_tasks(tmp_path / "tasks.jsonl", 1)
     assert batch("run", tasks, "--endpoint", mouth.url, "--out", tmp_path / "file" / "out") == 6
     assert "Not a directory" in plain(capsys.readouterr().err)
+
+
+def test_nohup_is_heeded(mouth: Mouth, tmp_path: Path) -> None:
+    async def slow(_body: dict[str, Any], _before: int) -> web.StreamResponse:
+        await asyncio.sleep(0.01)
+        return spoken()
+
+    mouth.answer = slow
+    tasks = write_tasks(tmp_path / "tasks.jsonl", 40)
+    running = begin(mouth, tasks, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    until(lambda: mouth.asked.total() > 5)
+    running.process.send_signal(signal.SIGHUP)
+    assert running.end() == 0
+    assert clips(tmp_path / "out") == named(40)
