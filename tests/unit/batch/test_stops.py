@@ -61,6 +61,22 @@ def test_killed_at_any_moment_it_goes_on(mouth: Mouth, tmp_path: Path) -> None:
     assert batch("verify", tasks, out) == 0
 
 
+def test_killed_while_a_shard_is_written(mouth: Mouth, tmp_path: Path) -> None:
+    async def long(_body: dict[str, Any], _before: int) -> web.StreamResponse:
+        return spoken(120.0)
+
+    mouth.answer = long
+    tasks, out = write_tasks(tmp_path / "tasks.jsonl", 20), tmp_path / "out"
+    running = begin(mouth, tasks)
+    until(lambda: list(out.glob("*shard*")))
+    running.process.kill()
+    running.end()
+    assert clips(out) == [], "it is not there, rather than half there"
+    assert begin(mouth, tasks).end() == 0
+    assert clips(out) == named(20)
+    assert batch("verify", tasks, out) == 0
+
+
 def test_killed_between_a_shard_and_the_manifest(mouth: Mouth, tmp_path: Path) -> None:
     tasks, out = write_tasks(tmp_path / "tasks.jsonl", 20), tmp_path / "out"
     options = ("run", tasks, "--endpoint", mouth.url, "--out", out)
