@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from service.batch.characters import Character
-from service.batch.mentions import Finder, Mention
+from service.batch.mentions import VERB, Finder, Mention
 from service.batch.quotation import Marks, Span, is_speech, spans
 
 _NEAR = 4  # paragraphs that a pronoun looks back
@@ -105,10 +105,13 @@ class Attribution:
             return Speaker(Sure.SAID, mention.character)
         if mention.gender is None:
             return Speaker(Sure.UNKNOWN, who=mention.text, why="not in the characters file")
-        near = sorted(set().union(*self._there))
-        fits = [one for one in near if self._characters[one].gender in (mention.gender, None)]
-        if len(fits) == 1 and self._characters[fits[0]].gender:
-            return Speaker(Sure.SAID, fits[0])
+        # In the paragraph itself, or else in all of the last ones: there, who spoke last is seldom who speaks now.
+        for near in (self._there[-1], set().union(*self._there)):
+            fits = [one for one in sorted(near) if self._characters[one].gender in (mention.gender, None)]
+            if len(fits) == 1 and self._characters[fits[0]].gender:
+                return Speaker(Sure.SAID, fits[0])
+            if fits:
+                break
         names = " or ".join(self._characters[one].name for one in fits) or "nobody"
         return Speaker(Sure.UNKNOWN, who=mention.text, why=f"{mention.text} may be {names}")
 
@@ -128,14 +131,22 @@ class Attribution:
         """The speaker of a paragraph that says nothing of one."""
         if self._announced:
             return self._announced
-        narration = " ".join(text[span.start : span.end] for span in found if not span.quoted)
-        named = {mention.character for mention in self._finder.known(narration)} - {None}
-        if len(named) == 1:
-            return Speaker(Sure.GUESSED, named.pop(), why="named beside it")
+        told = [text[span.start : span.end].strip() for span in found if not span.quoted]
+        if (beside := self._acting(told)) is not None:
+            return Speaker(Sure.GUESSED, beside, why="named beside it")
         last = self._spoke[-2:]
-        if len(last) == len(set(last)) == 2 and last[0] is not None and not narration.strip():
+        if len(last) == len(set(last)) == 2 and last[0] is not None and not any(told):
             return Speaker(Sure.GUESSED, last[0], why="by turns")
         return Speaker(Sure.UNKNOWN, why="nobody is named")
+
+    def _acting(self, told: list[str]) -> int | None:
+        """Who does something beside a quotation: a sentence begins with them, or nobody else is there."""
+        mentions = [mention for one in told for mention in self._finder.known(one)]
+        first = [known[0] for one in told if (known := self._finder.known(one)) and not known[0].start]
+        if first:
+            return self._who(first[0]).character
+        named = {mention.character for mention in mentions} - {None}
+        return named.pop() if len(named) == 1 else None
 
     def _remember(self, text: str, found: list[Span], speakers: dict[int, Speaker]) -> None:
         """What the next paragraph may need."""
@@ -172,8 +183,12 @@ def _narration(text: str, found: list[Span], number: int) -> str:
 def _first_sentence(narration: str) -> str:
     match = _SENTENCE.search(narration)
     sentence = narration[: match.end()] if match else narration
-    # In Chinese the speaker and the verb come before the first comma, and whatever comes after has verbs of its own.
-    return re.split("[，：]", sentence, maxsplit=1)[0] if _CHINESE.search(sentence) else sentence
+    if not _CHINESE.search(sentence):
+        return sentence
+    # The speaker and the verb come before the first comma, unless more of the sentence has the verb. What leads in the
+    # next quotation has verbs of its own.
+    clause = re.split("[，：]", sentence, maxsplit=1)[0]
+    return clause if VERB.search(clause) or sentence.rstrip().endswith(_LEADS_IN) else sentence
 
 
 def _last_sentence(narration: str) -> str:

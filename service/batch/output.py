@@ -49,11 +49,15 @@ def kept_settings(folder: Path) -> dict[str, Any]:
 
 
 class Output:
-    """One output folder, held by this process alone: a context manager."""
+    """One output folder, held by this process alone: a context manager.
+
+    `done` has the identity of each clip that was there at the beginning by names.key, `written` counts those since.
+    """
 
     def __init__(self, folder: Path, made_with: dict[str, Any]) -> None:
         self.folder = folder
         self.done: dict[int, str] = {}
+        self.written = 0
         self._made_with = made_with
         self._next = 1
         self._held = contextlib.ExitStack()
@@ -139,6 +143,7 @@ class Output:
             self._add_halves(clips)
             return
         self._next += 1
+        self.written += len(entries)
         with (self.folder / MANIFEST).open("a", encoding="utf-8") as manifest:
             manifest.writelines(entry.line() for entry in entries)
 

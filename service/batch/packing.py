@@ -16,7 +16,6 @@ class Packer:
         self._size = size
         self._waiting: list[Clip] = []
         self._writing = asyncio.Lock()
-        self.written = 0
 
     async def add(self, clip: Clip) -> None:
         """Take a clip, and write the shard that it fills. Raises OutputError."""
@@ -39,4 +38,3 @@ class Packer:
                 except asyncio.CancelledError:
                     await asyncio.wait([writing])
                     raise
-                self.written += len(clips)

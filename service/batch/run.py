@@ -47,13 +47,13 @@ class Run:
         self._progress = progress
         self._todo = checked.todo()
         self._packer = Packer(output, settings.shard_size)
-        self._limit = Limit(settings.in_flight_min, settings.in_flight_max, settings.in_flight)
+        self._limit = Limit(settings.in_flight_min, settings.in_flight_max, settings.in_flight_first)
         self._slots = Slots(self._limit)
         self._stopping = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
         self._error: BatchError | None = None
         self._unexpected: BaseException | None = None
-        self._failed = 0
+        self._spoken = self._failed = 0
         self._served = time.monotonic()
 
     async def run(self) -> None:
@@ -179,6 +179,7 @@ class Run:
             "request_id": answer.request_id,
             "task": identity,
         }
+        self._spoken += 1
         self._progress.spoke(answer.duration_s)
         await self._packer.add(Clip(answer.content, facts))
 
@@ -212,11 +213,13 @@ class Run:
     def _conclude(self) -> None:
         if self._unexpected:
             raise self._unexpected
+        if lost := self._spoken - self._output.written:
+            self._progress.note(f"{lost} clips were spoken and could not be kept: they are made again the next time")
         if self._error:
             raise self._error
         if self._stopping.is_set():
             raise StoppedError(
-                f"stopped; {self._packer.written} clips of this run are kept", "the same command goes on"
+                f"stopped; {self._output.written} clips of this run are kept", "the same command goes on"
             )
         if self._failed:
             path = self._output.folder / FAILED

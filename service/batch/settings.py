@@ -16,6 +16,7 @@ from service.batch.errors import SettingsError
 from service.batch.tasks import FIELDS, GLM_TTS, Rules, shown
 
 KEY_NAME = "TTS_API_KEY"
+_IN_FLIGHT = 4
 _PATHS = ("tasks", "out", "api_key_file")
 
 
@@ -27,7 +28,7 @@ class Settings(BaseModel):
     tasks: Path
     endpoint: str
     out: Path
-    in_flight: int = Field(4, ge=1, le=1000)
+    in_flight: int | None = Field(None, ge=1, le=1000)
     in_flight_min: int = Field(1, ge=1, le=1000)
     in_flight_max: int = Field(16, ge=1, le=1000)
     shard_size: int = Field(10, ge=1, le=10_000)
@@ -49,6 +50,11 @@ class Settings(BaseModel):
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise ValueError("must have no user, password, query or fragment; a key belongs into --api-key-file")
         return value.rstrip("/").removesuffix("/v1").rstrip("/")
+
+    @property
+    def in_flight_first(self) -> int:
+        """Requests in flight to begin with: what is set, else a few, within the bounds."""
+        return self.in_flight or max(self.in_flight_min, min(_IN_FLIGHT, self.in_flight_max))
 
     @property
     def rules(self) -> Rules:
@@ -78,9 +84,9 @@ def resolve(given: Mapping[str, Any], config: Path | None) -> Settings:
     except ValidationError as error:
         problems = [_told(problem["loc"], problem, from_file, config) for problem in error.errors()]
         raise SettingsError("; ".join(problems), "docs/batch.md lists the settings") from None
-    if not settings.in_flight_min <= settings.in_flight <= settings.in_flight_max:
+    if not settings.in_flight_min <= settings.in_flight_first <= settings.in_flight_max:
         bounds = f"{settings.in_flight_min} to {settings.in_flight_max}"
-        raise SettingsError(f"in_flight is {settings.in_flight}, outside its bounds {bounds}", "widen the bounds")
+        raise SettingsError(f"in_flight is {settings.in_flight_first}, outside its bounds {bounds}", "widen the bounds")
     return settings
 
 

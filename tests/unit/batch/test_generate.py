@@ -69,6 +69,9 @@ def speech(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, 
         ("「進來。」李四说。", "李四"),
         ("张三走了。李四站起来。“进来。”她说。", "李四"),
         ("“进来。”安娜问道，张三没有回答。", "Anna"),
+        ("“进来。”李四放下书，抬头问道。", "李四"),
+        ("张三来了，李四也来了。\n\n“进来。”张三应了一声。", "张三"),
+        ('Bob left.\n\nCarl opened one eye. "Come in," he growled.', "Carl"),
     ],
 )
 def test_the_one_who_is_said_to_speak(text: str, who: str) -> None:
@@ -89,13 +92,14 @@ def test_the_one_who_is_said_to_speak(text: str, who: str) -> None:
         ('Bob and Carl sat down. "Come in," he said.', "he may be Bob or Carl"),
         ('"Come in," she said.', "she may be nobody"),
         ("“进来。”王五说道。", "王五"),
+        ('Bob came.\n\n"Good," said Carl.\n\n"Come in," he said.', "he may be Bob or Carl"),
         ("张三的妹妹说：“进来。”", "妹妹"),
     ],
 )
 def test_whoever_is_not_known_is_left_for_review(text: str, who: str) -> None:
     attribution = Attribution(CAST, marks(text))
     parts = [part for one in paragraphs(text) for part in attribution.paragraph(one.text)]
-    (speaker,) = [part.speaker for part in parts if part.speaker]
+    speaker = [part.speaker for part in parts if part.speaker][-1]
     assert speaker.sure is Sure.UNKNOWN
     assert speaker.character is None
     assert who in f"{speaker.who} {speaker.why}"
@@ -134,6 +138,9 @@ def test_what_is_done_beside_a_quotation_is_a_guess() -> None:
     assert speech('Anna put down her cup. "Come in."') == [("?Anna", "Come in.")]
     assert speech('"Come in." Anna said it to herself.') == [("?Anna", "Come in.")]
     assert speech('"Come in." Anna said nothing more.') == [("?Anna", "Come in.")]
+    assert speech('Anna came. "Come in." She looked at Bob. "Sit."') == [("?Anna", "Come in."), ("?Anna", "Sit.")]
+    assert speech("张三和李四来了。\n\n“小声点！”她瞪了他一眼。") == [("?李四", "小声点！")]
+    assert speech("“进来。”李四放下书，张三问道：“谁？”")[1] == ("张三", "谁？")
 
 
 def test_a_quotation_over_paragraphs_keeps_its_speaker() -> None:

@@ -27,7 +27,13 @@ def test_a_file_of_settings(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     found = settings.resolve({"tasks": Path("t"), "voice": "amy", "out": None}, tmp_path / name)
     assert (found.endpoint, found.out, found.shard_size, found.voice) == ("http://a:1", tmp_path / "there", 3, "amy")
-    assert found.in_flight == 4
+    assert found.in_flight_first == 4
+
+
+@pytest.mark.parametrize(("bounds", "first"), [((1, 2), 2), ((6, 9), 6), ((1, 16), 4)])
+def test_the_first_limit_is_within_its_bounds(bounds: tuple[int, int], first: int) -> None:
+    given = GIVEN | {"in_flight_min": bounds[0], "in_flight_max": bounds[1]}
+    assert settings.resolve(given, None).in_flight_first == first
 
 
 @pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])

@@ -168,12 +168,11 @@ def test_a_full_disk_costs_nothing_that_was_done(mouth: Mouth, tmp_path: Path) -
 
     mouth.answer = by_length
     tasks, out = write_tasks(tmp_path / "tasks.jsonl", 30), tmp_path / "out"
-    running = begin(
-        mouth, tasks, "--shard-size", 5, "--in-flight", 1, "--in-flight-max", 1, preexec_fn=small_files(100_000)
-    )
+    running = begin(mouth, tasks, "--shard-size", 5, "--in-flight-max", 1, preexec_fn=small_files(100_000))
     assert running.end() == 6, running.told
     assert "cannot be written: File too large" in running.told
     assert "make room" in running.told
+    assert "were spoken and could not be kept" in running.told
     given = sum(mouth.given[f"Text {n}."] for n in range(10))
     assert len(clips(out)) == len(manifest(out)) >= given - 1, "but for the one that was in flight"
     assert given >= 9
