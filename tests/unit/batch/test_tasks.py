@@ -17,7 +17,7 @@ from service.batch import names
 from service.batch.checking import Checked, check
 from service.batch.errors import TasksError
 from service.batch.tasks import BadLineError, Rules, Task, parse
-from tests.unit.batch.support import batch, plain, wav, write_tasks
+from tests.unit.batch.support import batch, environment, plain, wav, write_tasks
 
 GOOD = {"output_name": "a", "input_text": "Hello."}
 
@@ -172,7 +172,8 @@ print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def peak_mb(path: Path, code: int) -> tuple[float, str]:
     """The most memory that a check takes, in MB, and what it says. A child counts what its parent has: a small one."""
     argv = [sys.executable, "-m", "service.batch", "check", str(path)]
-    done = subprocess.run([sys.executable, "-S", "-c", PEAK, *argv], capture_output=True, text=True, check=True)
+    argv = [sys.executable, "-S", "-c", PEAK, *argv]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment())
     ended, peak = done.stdout.split()[-2:]
     assert int(ended) == code, done.stderr
     return int(peak) / 1024, plain(done.stderr)
