@@ -1,0 +1,56 @@
+"""A book's text as paragraphs, each with the line that it begins on. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_ENDS = tuple(".!?…:;。！？：；\"'”’」』）)*-—")
+_INDENT = re.compile(r"\t| {2,}|\u3000")
+_CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Text in one line, and where each of the book's own lines begins in it."""
+
+    text: str
+    starts: tuple[tuple[int, int], ...]
+
+    def line(self, at: int) -> int:
+        """The book's line (from 1) that the character at `at` is on."""
+        return max((number for start, number in self.starts if start <= at), default=self.starts[0][1])
+
+
+def paragraphs(text: str) -> Iterator[Paragraph]:
+    """Paragraphs end at empty lines and before indented ones; at every line where lines are not wrapped."""
+    lines = text.splitlines()
+    wrapped = _is_wrapped(lines)
+    parts: list[tuple[int, str]] = []
+    for number, line in enumerate(lines, start=1):
+        bare = line.strip()
+        if parts and (not bare or not wrapped or _INDENT.match(line)):
+            yield _joined(parts)
+            parts = []
+        if bare:
+            parts.append((number, bare))
+    if parts:
+        yield _joined(parts)
+
+
+def _is_wrapped(lines: list[str]) -> bool:
+    """Do most lines that another follows break off in the middle of a sentence?"""
+    followed = [line.rstrip() for line, after in itertools.pairwise(lines) if line.strip() and after.strip()]
+    return sum(not line.endswith(_ENDS) for line in followed) * 2 > len(followed)
+
+
+def _joined(parts: list[tuple[int, str]]) -> Paragraph:
+    text, starts = "", []
+    for number, part in parts:
+        if text and not (_CJK.match(text[-1]) and _CJK.match(part[0])):
+            text += " "
+        starts.append((len(text), number))
+        text += part
+    return Paragraph(text, tuple(starts))

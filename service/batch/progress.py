@@ -1,0 +1,107 @@
+"""How far a run is: a bar on a terminal, a line now and then elsewhere. On stderr."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol, Self
+
+from rich import progress
+from rich.console import Console
+from rich.markup import escape
+
+_EVERY_S = 10.0
+
+
+class Progress(Protocol):
+    """What a run tells."""
+
+    limit: int
+
+    def spoke(self, duration_s: float) -> None:
+        """One more clip is there."""
+
+    def failed(self, what: str) -> None:
+        """One item has failed for good."""
+
+    def waiting(self, why: str) -> None:
+        """The service asks to be asked again."""
+
+    def note(self, text: str) -> None:
+        """Something the user must see."""
+
+
+class Shown:
+    """The progress of `total` items of which `done` are there. A context manager."""
+
+    def __init__(self, console: Console, total: int, done: int) -> None:
+        self.limit = 0
+        self._console = console
+        self._total = total
+        self._done = self._before = done
+        self._failed = 0
+        self._audio_s = 0.0
+        self._why = ""
+        self._began = self._told = time.monotonic()
+        self._bar = progress.Progress(
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[facts]}"),
+            progress.TimeRemainingColumn(),
+            console=console,
+            refresh_per_second=2,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, completed=done, facts="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._tell()
+        self._bar.stop()
+
+    def spoke(self, duration_s: float) -> None:
+        """One more clip is there."""
+        self._done += 1
+        self._audio_s += duration_s
+        self._why = ""
+        self._moved()
+
+    def failed(self, what: str) -> None:
+        """One item has failed for good."""
+        self._failed += 1
+        self._console.print(f"failed: {escape(what)}", style="red")
+        self._moved()
+
+    def waiting(self, why: str) -> None:
+        """The service asks to be asked again."""
+        self._why = why
+        self._moved()
+
+    def note(self, text: str) -> None:
+        """Something the user must see."""
+        self._console.print(escape(text))
+
+    def _moved(self) -> None:
+        now = time.monotonic()
+        self._bar.update(self._task, completed=self._done + self._failed, facts=escape(self._facts(now)))
+        if not self._console.is_terminal and now - self._told >= _EVERY_S:
+            self._tell()
+
+    def _facts(self, now: float) -> str:
+        took = max(now - self._began, 1e-3)
+        made = self._done - self._before
+        failed = f", {self._failed} failed" if self._failed else ""
+        why = f", waiting: {self._why}" if self._why else ""
+        return f"{made / took:.2f}/s, {self._audio_s / took:.1f} x real time, {self.limit} in flight{failed}{why}"
+
+    def _tell(self) -> None:
+        """One line of text, where there is no bar."""
+        self._told = now = time.monotonic()
+        if self._console.is_terminal:
+            return
+        made = self._done - self._before
+        left = self._total - self._done - self._failed
+        left_s = f", {left * (now - self._began) / made:.0f} s left" if made and left else ""
+        self._console.print(f"{self._done} of {self._total}: {escape(self._facts(now))}{left_s}")

@@ -1,0 +1,92 @@
+"""What is spoken in a paragraph and what is told, by quotation marks alone. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+DOUBLE = {"“": "”", '"': '"', "「": "」", "『": "』", "„": "“", "«": "»"}
+_SINGLE = {"‘": "’", "'": "'"}
+_LETTER = re.compile(r"\w")
+_STOPS = tuple(",.!?…—–-;:，。！？；：~～")
+
+
+class Marks(Enum):
+    """What a book sets its speech in. Single marks are apostrophes unless a book has no double ones."""
+
+    DOUBLE = "double"
+    SINGLE = "single"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a paragraph: from `start` to `end`, marks included. `closed`: the closing mark is there."""
+
+    start: int
+    end: int
+    quoted: bool
+    closed: bool = True
+
+
+def marks(text: str) -> Marks:
+    """Which marks a book uses."""
+    if any(mark in text for mark in DOUBLE):
+        return Marks.DOUBLE
+    single = re.search(r"(?m)(?:^|[\s—])[‘'](?=\w)[^‘’'\n]{1,400}[,.!?…—][’'](?=\s|$)", text)
+    return Marks.SINGLE if single else Marks.DOUBLE
+
+
+def spans(text: str, style: Marks) -> list[Span]:
+    """The paragraph in parts, in order, quoted and not; nested marks belong to the outer part."""
+    found: list[Span] = []
+    at = start = 0
+    while at < len(text):
+        close = _closing(text, at, style)
+        if not close:
+            at += 1
+            continue
+        if at > start:
+            found.append(Span(start, at, quoted=False))
+        end = _end(text, at, close)
+        found.append(Span(at, end or len(text), quoted=True, closed=bool(end)))
+        at = start = end or len(text)
+    if start < len(text):
+        found.append(Span(start, len(text), quoted=False))
+    return found
+
+
+def _closing(text: str, at: int, style: Marks) -> str:
+    """The mark that closes the one that opens at `at`; empty when none opens there."""
+    mark = text[at]
+    if style is Marks.DOUBLE:
+        # Five feet ten is 5'10", which opens nothing.
+        return "" if mark == '"' and text[at - 1 : at].isdigit() else DOUBLE.get(mark, "")
+    opens = (not at or not _LETTER.match(text[at - 1])) and _LETTER.match(text[at + 1 : at + 2])
+    return _SINGLE.get(mark, "") if opens else ""
+
+
+def _end(text: str, opened: int, close: str) -> int | None:
+    """Where the quotation ends, after its mark; None when it does not."""
+    depth = 0
+    for at in range(opened + 1, len(text)):
+        if text[at] == text[opened] != close:
+            depth += 1
+        elif text[at] == close and (close not in "’'" or _closes(text, at)):
+            if not depth:
+                return at + 1
+            depth -= 1
+    return None
+
+
+def _closes(text: str, at: int) -> bool:
+    """Does a single mark close, or is it an apostrophe?"""
+    return text[at - 1] in _STOPS and not _LETTER.match(text[at + 1 : at + 2])
+
+
+def is_speech(text: str, span: Span) -> bool:
+    """Is a quotation spoken, and no scare quote? Whole sentences are, and what a colon or comma leads in."""
+    inner = text[span.start + 1 : span.end - 1 if span.closed else span.end].strip()
+    alone = not text[: span.start].strip() and not text[span.end :].strip()
+    led_in = text[: span.start].rstrip().endswith((",", ":", "，", "："))
+    return alone or led_in or not span.closed or inner.endswith(_STOPS)

@@ -1,0 +1,75 @@
+"""What an answer means for its task, and how long to wait before the next try. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+_LONGEST_PAUSE_S = 30.0
+_LONGEST_RETRY_AFTER_S = 300.0
+_FIRST_PAUSE_S = 0.5
+
+
+class Verdict(Enum):
+    """What to do after an answer."""
+
+    DONE = "done"
+    WAIT = "wait"  # the service's moment, not the task's fault: asked again for as long as patience lasts
+    AGAIN = "again"  # may pass, but may be the task's doing: asked again a few times
+    FAILED = "failed"  # fails again whenever it is asked
+    STOP = "stop"  # every task would get the same answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one request. `status` 0: no answer, and then `sent` says whether the service may have got it."""
+
+    status: int
+    sent: bool = True
+    code: str = ""
+    message: str = ""
+    retry_after_s: float | None = None
+    content: bytes = b""
+    duration_s: float = 0.0
+    release: str = ""
+    request_id: str = ""
+    seconds: float = 0.0
+
+    @property
+    def told(self) -> str:
+        """The answer in words."""
+        return self.message if not self.status else f"{self.status} {self.code}: {self.message}".replace(" :", ":")
+
+
+BROKEN = "broken_audio"
+"""The code of a 200 whose audio is not whole."""
+
+
+def judge(answer: Answer) -> Verdict:  # noqa: PLR0911 - a table
+    """What an answer means."""
+    match answer.status:
+        case 200:
+            return Verdict.AGAIN if answer.code == BROKEN else Verdict.DONE
+        case 0:
+            return Verdict.AGAIN if answer.sent else Verdict.WAIT
+        case 425 | 429 | 503:
+            return Verdict.WAIT
+        case 401 | 403 | 404 | 405 | 407:
+            return Verdict.STOP
+        case status if status < 400:
+            return Verdict.STOP
+        case 408:
+            return Verdict.AGAIN
+        case status if status < 500:
+            return Verdict.FAILED
+        case 501 | 505:
+            return Verdict.FAILED
+        case _:
+            return Verdict.AGAIN
+
+
+def pause_s(tries: int, retry_after_s: float | None, chance: float) -> float:
+    """Seconds before the next try, after so many (from 1); `chance` from 0 to 1 spreads those who wait together."""
+    if retry_after_s is not None:
+        return min(retry_after_s, _LONGEST_RETRY_AFTER_S) * (1 + chance / 4)
+    return min(_FIRST_PAUSE_S * 2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_S) * (0.5 + chance / 2)

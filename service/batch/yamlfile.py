@@ -1,0 +1,44 @@
+"""YAML files that people write: read whole, with clear errors, and no key that silently wins over another."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_MAX_BYTES = 1024 * 1024
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping, each key once."""
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def text(path: Path) -> str:
+    """A small file's text; raise ValueError with what is wrong."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"{path} has more than {_MAX_BYTES} bytes")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: byte {error.start + 1}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def load(path: Path) -> Any:
+    """What a YAML file holds; raise ValueError with what is wrong."""
+    try:
+        return yaml.load(text(path), _Loader)  # noqa: S506 - it is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

@@ -1,0 +1,26 @@
+"""Fixtures: a speech service that does as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.batch.support import STARTED, Mouth, looping
+
+
+@pytest.fixture
+def mouth() -> Iterator[Mouth]:
+    mouth = Mouth()
+    with looping(mouth.serve):
+        yield mouth
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """No process outlives its test."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()

@@ -1,0 +1,201 @@
+"""Task files: every bad line is told with its number, and none is ever whole in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.batch import names
+from service.batch.checking import Checked, check
+from service.batch.errors import TasksError
+from service.batch.tasks import BadLineError, Rules, Task, parse
+from tests.unit.batch.support import batch, environment, plain, wav, write_tasks
+
+GOOD = {"output_name": "a", "input_text": "Hello."}
+
+
+def line(**fields: object) -> bytes:
+    return json.dumps(GOOD | fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("given", "task"),
+    [
+        (line(), Task("a.wav", "Hello.")),
+        (line(output_name="a.WAV", voice=None, seed=None, prompt_audio=""), Task("a.wav", "Hello.")),
+        (line(output_name="v1.2", seed=7, voice="joe"), Task("v1.2.wav", "Hello.", voice="joe", seed=7)),
+        (line(output_name="第一章 001"), Task("第一章 001.wav", "Hello.")),
+        (line(error={"status": 422}), Task("a.wav", "Hello.")),
+        (
+            b'{"uttid": "u", "prompt_text": "p", "prompt_speech": "p.wav", "syn_text": "\xe4\xbd\xa0\xe5\xa5\xbd"}',
+            Task("u.wav", "你好", "p.wav", "p"),
+        ),
+    ],
+)
+def test_a_good_line(given: bytes, task: Task) -> None:
+    assert parse(given, Rules()) == task
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (b"{", "is not JSON"),
+        (b'["output_name"]', "must be a JSON object"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"output_name": "a", "input_text": "\xff"}', "is not UTF-8: byte 37 is 0xff"),
+        (b'{"output_name": "a", "output_name": "b", "input_text": "x"}', 'has "output_name" twice'),
+        (b'{"output_name": "a", "uttid": "b", "input_text": "x"}', "has output_name twice, once as uttid"),
+        (b'{"output_name": "a", "input_text": "\\ud800 x"}', "half of a surrogate pair"),
+        (b"{}", "input_text is missing or empty; output_name is missing or empty"),
+        (line(input_text="..."), "input_text has no letter or digit"),
+        (line(input_text="x" * 4097), "input_text has 4097 characters, at most 4096 are allowed"),
+        (line(input_text=5, seed="7"), 'input_text is 5, it must be a text; seed is "7", it must be a whole number'),
+        (line(seed=True), "seed is true"),
+        (line(seed=-1), "seed is -1"),
+        (line(input_txt="x"), 'unknown field "input_txt", did you mean input_text?'),
+        (line(prompt_text="x"), "prompt_text is given without prompt_audio"),
+        (line(output_name="../etc/passwd"), "without folders"),
+        (line(output_name="..\\x"), "without folders"),
+        (line(output_name="/x"), "without folders"),
+        (line(output_name="c:x"), "without folders"),
+        (line(output_name=".."), "must not begin with a dot"),
+        (line(output_name=".hidden"), "must not begin with a dot"),
+        (line(output_name="x\x00y"), "cannot be printed"),
+        (line(output_name="x\u202ey"), "cannot be printed"),
+        (line(output_name="NUL"), "name a device"),
+        (line(output_name="x."), "end with a dot"),
+        (line(output_name="x.flac"), "ends in .flac, but the clips are wav"),
+        (line(output_name="é" * 120), "has more than 200 bytes"),
+        (line(output_name=".wav"), "is empty"),
+        (None, "has more than 262144 bytes"),
+    ],
+)
+def test_a_bad_line(given: bytes | None, told: str) -> None:
+    with pytest.raises(BadLineError, match=re.escape(told)) as caught:
+        parse(given, Rules())
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(("one", "other"), [("A.wav", "a.wav"), ("é", "e\u0301"), ("STRASSE", "straße")])
+def test_names_that_some_file_systems_take_for_the_same(one: str, other: str) -> None:
+    assert names.key(one) == names.key(other)
+
+
+def test_the_identity_changes_with_all_that_is_heard() -> None:
+    task = Task("a.wav", "Hello.", "p.wav", "p", "joe", 1)
+    other: dict[str, Any] = {"output_name": "b", "input_text": "x", "prompt_text": "x", "voice": "x", "seed": None}
+    identities = {dataclasses.replace(task, **{name: value}).identity("1") for name, value in other.items()}
+    assert len(identities | {task.identity("1"), task.identity("2")}) == 7
+    assert dataclasses.replace(task, prompt_audio="moved/p.wav").identity("1") == task.identity("1")
+
+
+def checked(path: Path) -> tuple[Checked | None, dict[int, str]]:
+    problems: dict[int, str] = {}
+    try:
+        return check(path, Rules(), {}, problems.__setitem__), problems
+    except TasksError:
+        return None, problems
+
+
+def test_every_bad_line_is_told_with_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret.txt").write_text("root:x:0:0")
+    (tmp_path / "folder").mkdir()
+    lines = [
+        line(),
+        b"",
+        line(output_name="A.wav"),
+        b"not json",
+        line(output_name="b", prompt_audio="nowhere.wav"),
+        line(output_name="c", prompt_audio="secret.txt"),
+        line(output_name="d", prompt_audio="folder"),
+        line(output_name="e", prompt_audio="nul\0l"),
+        line(output_name="f"),
+        b"\xff",
+    ]
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    _, problems = checked(path)
+    assert sorted(problems) == [3, 4, 5, 6, 7, 8, 10]
+    assert "is that of line 1 already" in problems[3]
+    assert "cannot be read: No such file" in problems[5]
+    assert "is not a WAV" in problems[6]
+    assert batch("run", path, "--endpoint", "http://127.0.0.1:9", "--out", tmp_path / "out") == 4
+    told = plain(capsys.readouterr().err)
+    assert "line 10: is not UTF-8" in told
+    assert "has 7 bad lines, so nothing was begun" in told
+
+
+def test_lines_of_a_good_file_are_gone_through_once(tmp_path: Path) -> None:
+    (tmp_path / "p.wav").write_bytes(wav())
+    path = write_tasks(tmp_path / "tasks.jsonl", 3, prompt_audio="p.wav")
+    good, _ = checked(path)
+    assert good
+    assert [task.output_name for task, _ in good.todo()] == ["clip-000.wav", "clip-001.wav", "clip-002.wav"]
+    assert not good.pending
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "gb18030", "latin-1"])
+def test_another_encoding_is_named_or_its_lines_are(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    text = '{"output_name": "a", "input_text": "été"}\n{"output_name": "b", "input_text": "x"}\n'
+    path.write_bytes(text.encode(codec))
+    good, problems = checked(path)
+    assert good is None
+    assert set(problems) == {"utf-16": set(), "utf-16-le": {1, 2, 3}}.get(codec, {1})
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_tasks(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(content)
+    with pytest.raises(TasksError, match="has no tasks"):
+        check(path, Rules(), {}, lambda _number, _problem: None)
+    with pytest.raises(TasksError, match="cannot be read"):
+        check(tmp_path, Rules(), {}, lambda _number, _problem: None)
+
+
+PEAK = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def peak_mb(path: Path, code: int) -> tuple[float, str]:
+    """The most memory that a check takes, in MB, and what it says. A child counts what its parent has: a small one."""
+    argv = [sys.executable, "-m", "service.batch", "check", str(path)]
+    argv = [sys.executable, "-S", "-c", PEAK, *argv]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment())
+    ended, peak = done.stdout.split()[-2:]
+    assert int(ended) == code, done.stderr
+    return int(peak) / 1024, plain(done.stderr)
+
+
+def test_a_line_of_a_gigabyte_is_told_and_not_read_into_memory(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    with path.open("wb") as file:
+        file.write(line() + b"\n")
+        file.seek(2**30, os.SEEK_CUR)
+        file.write(b"\n" + line(output_name="b") + b"\nnot json")
+    usual, _ = peak_mb(write_tasks(tmp_path / "small.jsonl", 3), 0)
+    peak, told = peak_mb(path, 4)
+    assert peak < usual + 8
+    assert "line 2: has more than 262144 bytes" in told
+    assert "line 4: is not JSON" in told
+    assert "has 2 bad lines" in told
+
+
+def test_memory_does_not_follow_the_length_of_the_file(tmp_path: Path) -> None:
+    usual, _ = peak_mb(write_tasks(tmp_path / "small.jsonl", 10), 0)
+    tasks = write_tasks(tmp_path / "tasks.jsonl", 10_000, prompt_text="", voice="x" * 2000)
+    assert tasks.stat().st_size > 20_000_000
+    peak, _ = peak_mb(tasks, 0)
+    assert peak < usual + 8
