@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 
 class ServiceError(Exception):
@@ -112,11 +113,24 @@ def error_body(message: str, error_type: str, code: str, param: str | None) -> b
     return json.dumps({"error": safe}).encode()
 
 
+class _Told(Response):
+    """An error's answer, which leaves its code in the scope for whoever counts."""
+
+    code = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope["error_code"] = self.code
+        await super().__call__(scope, receive, send)
+
+
 def respond(error: ServiceError) -> Response:
     """The HTTP answer for an error."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     body = error_body(error.message, error.type, error.code, error.param)
-    return Response(body, error.status, headers, media_type="application/json")
+    told = _Told(body, error.status, headers, media_type="application/json")
+    told.code = error.code
+    return told
 
 
 def respond_status(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DrainingError, TooLargeError, respond
 from service.front import belongs_to_page
-from service.metrics import Metrics
+from service.metrics import Metrics, Refusal
 from service.traffic import Class, Item, Outcome, Traffic
 
 logger = logging.getLogger("service.access")
@@ -26,6 +26,7 @@ _LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
 
 HEALTH = ("/livez", "/readyz", "/metrics")
 _OWN = (b"x-release", b"x-request-id")
+_LIMITS = ("rate_limit_exceeded", "too_many_at_once")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -101,10 +102,13 @@ class RequestContext:
         took = time.monotonic() - exchange.began
         status = 499 if scope.get("client_gone") else exchange.status or 499
         self.traffic.leave(item, _outcome(exchange, item, status))
-        route = getattr(scope.get("route"), "path", None) or scope.get("part", "unmatched")
-        self.metrics.requests.labels(route, status).inc()
+        route = scope.get("part") or getattr(scope.get("route"), "path", "unmatched")
+        release = self.release.decode()
+        if scope.get("error_code") in _LIMITS:
+            self.metrics.rejected.labels(Refusal.RATE_LIMIT).inc()
+        self.metrics.requests.labels(route, status, release).inc()
         if item.kind is not Class.STREAM:
-            self.metrics.request_seconds.labels(route).observe(took)
+            self.metrics.request_seconds.labels(route, release).observe(took)
         # A page is fifty files, which nobody asked for one by one.
         level = logging.DEBUG if route == "page" and status < 400 else logging.INFO
         path = _printable(scope["path"])

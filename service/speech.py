@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
 from service.audio import seconds
-from service.engines.base import Audio, Engine, Utterance, Voice
+from service.engines.base import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError, shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -21,6 +23,13 @@ from service.text import check_text
 SPEED = (0.25, 4.0)
 
 T = TypeVar("T")
+
+
+@dataclass
+class _Spoken:
+    """For how many seconds the engine worked on something."""
+
+    worked_s: float = 0.0
 
 
 class Speech:
@@ -64,22 +73,36 @@ class Speech:
         Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
         """
         self._lifecycle.check_accepting()
-        async with self._scheduler.job(functools.partial(self.engine.synthesize, utterance)) as pieces:
-            yield self._counted(pieces)
+        spoken = _Spoken()
+        async with self._scheduler.job(functools.partial(_timed, self.engine, utterance, spoken)) as pieces:
+            yield self._counted(pieces, spoken, time.monotonic())
 
     async def say(self, utterance: Utterance) -> list[Audio]:
         """All of the utterance's audio; raises as `pieces` does."""
         async with self.pieces(utterance) as pieces:
             return [piece async for piece in pieces]
 
-    async def _counted(self, pieces: AsyncIterator[Audio]) -> AsyncIterator[Audio]:
-        spoken = False
+    async def _counted(self, pieces: AsyncIterator[Audio], spoken: _Spoken, accepted: float) -> AsyncIterator[Audio]:
+        audio_s = 0.0
         async for piece in pieces:
-            spoken = True
-            self._metrics.audio_seconds.inc(seconds([piece], self.engine.sample_rate))
+            length = seconds([piece], self.engine.sample_rate)
+            if length and not audio_s:
+                self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
+            audio_s += length
+            self._metrics.audio_seconds.inc(length)
             yield piece
-        if not spoken:
+        if not audio_s:
             raise ServiceError("the engine gave no audio", code="engine_failed")
+        self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
+
+
+def _timed(engine: Engine, utterance: Utterance, spoken: _Spoken) -> Iterator[Piece]:
+    """Synthesize, and add up the time that this takes."""
+    began = time.monotonic()
+    for piece in engine.synthesize(utterance):
+        spoken.worked_s += time.monotonic() - began
+        yield piece
+        began = time.monotonic()
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

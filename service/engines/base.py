@@ -24,6 +24,19 @@ class EngineError(Exception):
     """The engine cannot do what it is for: a missing file, a provider that is not there, silent speech."""
 
 
+# torch's, which cannot be imported where there is no torch, and an engine's own.
+_OUT_OF_MEMORY = ("OutOfMemoryError", "NoMemoryError")
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Was it, or was its cause, too little memory, be it the host's or a GPU's?"""
+    while error is not None:
+        if isinstance(error, MemoryError) or type(error).__name__ in _OUT_OF_MEMORY:
+            return True
+        error = error.__cause__
+    return False
+
+
 @dataclass(frozen=True)
 class Voice:
     """A voice that can be asked for by its `id`; `language` (ISO 639-1) decides which characters it can read."""
