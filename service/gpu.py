@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,11 +93,21 @@ class Nvml:
                 self._open = self._was_there = True
             found = [_sensed(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
         except pynvml.NVMLError as error:
-            self._open = False
             absent = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
-            return None if error.value in absent and not self._was_there else Seen([], whole=False)
+            if error.value in absent and not self._was_there:
+                return None
+            found = [None]
         devices = [device for device in found if device]
-        return Seen(devices, whole=len(devices) == len(found))
+        whole = len(devices) == len(found)
+        if self._open and not whole:
+            self._close(pynvml)
+        return Seen(devices, whole)
+
+    def _close(self, nvml: Any) -> None:
+        """Have the next look begin anew: what failed may work by a new connection."""
+        self._open = False
+        with contextlib.suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
 
 
 def _sensed(nvml: Any, index: int) -> Device | None:
