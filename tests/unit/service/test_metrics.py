@@ -112,7 +112,7 @@ async def test_waiting_first_audio_and_work_are_timed(
 
 async def until_scraped(client: httpx.AsyncClient, name: str, value: float, **labels: str) -> None:
     """Wait until a series has a value."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while (now := await scraped(client))(name, **labels) != value:
         assert time.monotonic() < deadline, f"{name} is {now(name, **labels)}"
 
