@@ -1,7 +1,7 @@
 # Stable names; each works on a fresh machine, since bootstrap installs what is missing and is a no-op otherwise.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help up down test test-unit test-fresh check bench
+.PHONY: help up down test test-unit test-torch test-fresh check bench
 
 # Where bootstrap puts uv for a user who is not root.
 export PATH := $(PATH):$(HOME)/.local/bin
@@ -21,13 +21,17 @@ down: ## stop and remove the stack's containers; journal, images and .env stay
 	@command -v docker >/dev/null || { echo 'there is no Docker here, so nothing runs' >&2; exit 1; }
 	@docker compose --profile '*' down
 
-test: ## every test: unit, integration, end to end
+test: ## every test but those below: unit, integration, end to end
 	@scripts/bootstrap
 	@$(RUN) pytest
 
 test-unit: ## the tests that need no Docker
 	@scripts/bootstrap --no-engine
 	@$(RUN) pytest tests/unit
+
+test-torch: ## engine vits on torch, in an environment of its own (8 GB), on the CPU
+	@scripts/bootstrap --torch
+	@.venv-torch/bin/python -m pytest tests/torch
 
 test-fresh: ## both README commands on a fresh Debian 12 with its own engine
 	@scripts/bootstrap

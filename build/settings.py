@@ -82,6 +82,7 @@ class Settings(BaseModel):
     port: int = Field(7860, ge=1, le=65535, description="port of the proxy on 127.0.0.1")
     subnet_prefix: Annotated[str, AfterValidator(_three_octets)] = Field("172.29.118", description="the stack's /24")
     flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
+    device: Literal["cuda", "cpu"] = Field("cuda", description="where torch speaks, in the cuda flavour")
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) a build demands; by flavour when left out")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="longest start of a candidate")
     stall_timeout_s: float = Field(

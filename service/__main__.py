@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 
+from service.keys import KeysError
 from service.settings import Settings, SettingsError, unknown
 
 
@@ -31,6 +32,9 @@ def main() -> int:
 
     try:
         return asyncio.run(server.run(settings))
+    except KeysError as error:
+        logging.error("setting TTS_API_KEYS: %s", error)
+        return 2
     except server.CannotListenError as error:
         logging.error("%s", error)
         return server.EXIT_ADDRESS

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Receive, Scope, Send
 
-from service.audio import MEDIA_TYPES, STREAMED, encode, seconds, wav_header
+from service import openapi
+from service.audio import STREAMED, encode
 from service.body import json_body, read_json
-from service.engines.base import Utterance
-from service.errors import ClientGoneError, InvalidError, shown
-from service.speech import SPEED, Speech, while_connected
+from service.engines.base import Prompt, Utterance
+from service.errors import InvalidError, shown
+from service.guard import client_of
+from service.prompts import read_reference
+from service.speech import SEED, SPEED, Speech, while_connected
+from service.streams import SpeechStream, audio_headers
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd")
 """Names that clients written for OpenAI send by default; the engine's one model answers to them."""
@@ -28,73 +33,61 @@ class SpeechBody(BaseModel):
     input: str = Field(description="What to say: Latin letters, digits, usual punctuation, currency signs.")
     model: str | None = Field(None, description="A name from /v1/models; tts-1 and tts-1-hd mean the same.")
     voice: str | None = Field(None, description="An id from /v1/audio/voices; by default the first.")
-    response_format: Literal["wav", "pcm", "flac"] = Field("wav", description="pcm: 16-bit little-endian mono.")
+    response_format: Literal["wav", "pcm", "flac", "mp3", "opus"] = Field(
+        "wav", description="pcm: 16-bit little-endian mono; opus: in Ogg."
+    )
     speed: float = Field(
         1.0, description="2.0 is twice as fast.", json_schema_extra={"minimum": SPEED[0], "maximum": SPEED[1]}
     )
-    stream_format: Literal["audio"] | None = Field(
-        None, description="Given: wav or pcm is sent sentence by sentence as it is spoken."
+    stream_format: Literal["audio", "sse"] | None = Field(
+        None,
+        description="Given: wav or pcm is sent sentence by sentence as it is spoken, as audio or as server-sent events "
+        "(speech.audio.delta with the next bytes in base64, at last speech.audio.done).",
     )
+    seed: int | None = Field(
+        None,
+        description="The same seed, text, voice and speed give the same audio from the same release on the same "
+        "machine. Refused where the engine cannot do that.",
+    )
+    ref_audio: str | None = Field(
+        None,
+        description="A voice to imitate, 3 to 10 s of wav, flac or mp3: in base64, or the name of a file in the voices "
+        "folder. Refused where the engine cannot imitate.",
+    )
+    ref_text: str | None = Field(None, description="What is said in ref_audio.")
 
 
-class SpeechStream(Response):
-    """An answer that is sent as it is spoken. It begins with the first piece, so early failures keep their status."""
-
-    def __init__(self, speech: Speech, utterance: Utterance, form: str) -> None:
-        self._speech = speech
-        self._utterance = utterance
-        self._form = form
-        self.background = None
-        self.status_code = 200
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak to the client until the end, or until it leaves."""
-        try:
-            await while_connected(receive, self._run(send))
-        except ClientGoneError:
-            scope["client_gone"] = True
-
-    async def _run(self, send: Send) -> None:
-        async with self._speech.pieces(self._utterance) as pieces:
-            first = await anext(pieces)
-            rate = self._speech.engine.sample_rate
-            self.init_headers(_headers(self._form, rate))
-            del self.headers["content-length"]
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            head = wav_header(rate) if self._form == "wav" else b""
-            await send({"type": "http.response.body", "body": head + first.tobytes(), "more_body": True})
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece.tobytes(), "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def speech_routes(speech: Speech) -> APIRouter:
-    """POST /v1/audio/speech, GET /v1/audio/voices, GET /v1/models."""
+def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
+    """POST /v1/audio/speech, GET /v1/audio/voices, GET /v1/models; prompts are files of `voices_folder` alone."""
     router = APIRouter(tags=["speech"])
 
-    @router.post("/v1/audio/speech", response_class=Response, openapi_extra=json_body(SpeechBody))
+    described = json_body(SpeechBody, openapi.speech_fields(speech, OPENAI_MODELS))
+    openapi.only_some_are_streamed(described)
+
+    @router.post(
+        "/v1/audio/speech", response_class=Response, openapi_extra=described, responses=openapi.spoken(openapi.AUDIO)
+    )
     async def speak(request: Request) -> Response:
-        """Say `input` in a voice, as a file or (`stream_format`: "audio") as it is spoken."""
+        """Say `input` in a voice, as a file or (`stream_format`) as it is spoken."""
         body = await read_json(request, SpeechBody)
         _check_model(body.model, speech)
+        form = body.response_format
+        if body.stream_format and form not in STREAMED:
+            message = f"response_format {form} cannot be streamed, {' and '.join(STREAMED)} can"
+            raise InvalidError(message, code="not_streamable", param="response_format")
         utterance = speech.utterance(body.input, body.voice, body.speed)
+        utterance = replace(utterance, seed=_seed(body, speech), prompt=await _prompt(body, speech, voices_folder))
+        client_of(request.scope).say(utterance.text)
         if body.stream_format:
-            if body.response_format not in STREAMED:
-                message = f"response_format {body.response_format} cannot be streamed, {' and '.join(STREAMED)} can"
-                raise InvalidError(message, code="not_streamable", param="response_format")
-            return SpeechStream(speech, utterance, body.response_format)
-        pieces = await while_connected(request.receive, speech.say(utterance))
-        rate = speech.engine.sample_rate
-        content = await asyncio.to_thread(encode, pieces, rate, body.response_format)
-        headers = _headers(body.response_format, rate) | {"X-Audio-Duration": f"{seconds(pieces, rate):.3f}"}
-        return Response(content, headers=headers)
+            return SpeechStream(speech, utterance, form, events=body.stream_format == "sse")
+        return await _file(request, speech, utterance, form)
 
-    @router.get("/v1/audio/voices")
+    @router.get("/v1/audio/voices", responses=openapi.REFUSED)
     async def voices() -> dict[str, Any]:
         """The voices that /v1/audio/speech takes."""
         return {"voices": [{"id": v.id, "name": v.name, "language": v.language} for v in speech.voices]}
 
-    @router.get("/v1/models")
+    @router.get("/v1/models", responses=openapi.REFUSED)
     async def models() -> dict[str, Any]:
         """The model that is loaded, in OpenAI's list shape."""
         known = speech.engine.describe()
@@ -110,5 +103,41 @@ def _check_model(name: str | None, speech: Speech) -> None:
         raise InvalidError(f"model {shown(name)} does not exist; there is {names}", code="no_such_model", param="model")
 
 
-def _headers(form: str, sample_rate: int) -> dict[str, str]:
-    return {"Content-Type": MEDIA_TYPES[form], "X-Sample-Rate": str(sample_rate)}
+def _seed(body: SpeechBody, speech: Speech) -> int | None:
+    if body.seed is None:
+        return None
+    about = speech.engine.describe()
+    if not about.seeds:
+        message = f"engine {about.engine} cannot give the same speech twice; leave seed out"
+        raise InvalidError(message, code="seed_not_supported", param="seed")
+    if not SEED[0] <= body.seed <= SEED[1]:
+        message = f"seed is {shown(body.seed)}, allowed are {SEED[0]} to {SEED[1]}"
+        raise InvalidError(message, code="out_of_range", param="seed")
+    return body.seed
+
+
+async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> Prompt | None:
+    if body.ref_audio is None and body.ref_text is None:
+        return None
+    about = speech.engine.describe()
+    param = "ref_text" if body.ref_audio is None else "ref_audio"
+    if not about.prompts:
+        message = f"engine {about.engine} has voices of its own and cannot imitate one; leave {param} out"
+        raise InvalidError(message, code="prompt_not_supported", param=param)
+    if body.ref_audio is None:
+        raise InvalidError(
+            "ref_text is the transcript of ref_audio, which is missing", code="missing", param="ref_audio"
+        )
+    if len(body.ref_text or "") > speech.max_chars:
+        message = f"ref_text has more than {speech.max_chars} characters"
+        raise InvalidError(message, code="text_too_long", param="ref_text")
+    return await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+
+
+async def _file(request: Request, speech: Speech, utterance: Utterance, form: str) -> Response:
+    spoken = await while_connected(request.receive, speech.say(utterance))
+    content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, form)
+    headers = audio_headers(form, spoken.sample_rate) | {"X-Audio-Duration": f"{spoken.seconds:.3f}"}
+    if spoken.seconds:
+        headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"
+    return Response(content, headers=headers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 import time
 from typing import Any
 
@@ -11,13 +13,15 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from service import engines, page
+from service import engines, openapi, page
 from service.api import speech_routes
 from service.docs import docs_routes
 from service.engines.base import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.front import Front
+from service.guard import Guard
 from service.health import health_routes
+from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.middleware import BodyLimit, RequestContext
@@ -27,15 +31,20 @@ from service.settings import Settings
 from service.speech import Speech
 from service.traffic import Traffic
 
+logger = logging.getLogger(__name__)
+
 
 class Service:
-    """Everything that one process runs. Make it inside a running event loop; tests give their own engine."""
+    """Everything that one process runs. Make it inside a running event loop; tests give their own engine.
+
+    Raise KeysError when there is to be a file of API keys, and none that can be used.
+    """
 
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.traffic = Traffic(self.metrics, settings.long_bytes)
-        self.engine = engine or engines.create(settings.engine, settings.slots)
+        self.engine = engine or engines.create(settings)
         about = self.engine.describe()
         self.metrics.build.labels(settings.release, about.engine).set(1)
         self.lifecycle = Lifecycle(self.engine, self.metrics)
@@ -44,7 +53,9 @@ class Service:
         )
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
         self.front = Front(self._api())
-        self.asgi: ASGIApp = RequestContext(BodyLimit(self.front), settings.release, self.traffic, self.metrics)
+        keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
+        guarded = Guard(BodyLimit(self.front), settings, keys, self.metrics)
+        self.asgi: ASGIApp = RequestContext(guarded, settings.release, self.traffic, self.metrics)
         self._page_life = contextlib.AsyncExitStack()
 
     def _api(self) -> FastAPI:
@@ -55,10 +66,11 @@ class Service:
             redoc_url=None,
             redirect_slashes=False,
         )
-        app.include_router(speech_routes(self.speech))
+        app.include_router(speech_routes(self.speech, self.settings.voices))
         app.include_router(predict_routes(self.speech, self.settings.voices))
         app.include_router(health_routes(self.status, self.metrics))
         app.include_router(docs_routes(app))
+        app.openapi = functools.partial(openapi.describe, app, keys=self.settings.api_keys is not None)  # type: ignore[method-assign]
         app.add_exception_handler(ServiceError, on_service_error)
         app.add_exception_handler(HTTPException, on_http_error)
         app.add_exception_handler(Exception, on_unexpected)
@@ -89,7 +101,10 @@ class Service:
         await self._page_life.aclose()
         self.scheduler.close()
         if not self.scheduler.stuck:
-            await asyncio.to_thread(self.engine.unload)
+            try:
+                await asyncio.to_thread(self.engine.unload)
+            except Exception:  # the process ends, and with it what was still held
+                logger.exception("the engine could not give everything back")
 
     def status(self) -> dict[str, Any]:
         """How the service is; the fields that the control socket promises."""

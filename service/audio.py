@@ -1,20 +1,27 @@
-"""Audio as bytes: encoding speech, and checking what is offered as a prompt."""
+"""Audio as bytes: encoding speech."""
 
 from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from service.engines.base import Audio
-from service.errors import InvalidError
+from service.resample import resample
 
-MEDIA_TYPES = {"wav": "audio/wav", "pcm": "audio/pcm", "flac": "audio/flac"}
+MEDIA_TYPES = {
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+    "flac": "audio/flac",
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg; codecs=opus",
+}
 STREAMED = ("wav", "pcm")
-PROMPT_SECONDS = (0.1, 60.0)
+
+_COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 # The length of a stream is not known when its header goes out; readers take this value as "to the end".
 _UNKNOWN = 0xFFFFFFFF
@@ -36,45 +43,31 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """Int16 pieces to a whole file of `form` (a key of MEDIA_TYPES). Blocking: call it in a thread."""
     samples = np.concatenate(pieces).astype("<i2", copy=False)
-    if form == "flac":
-        file = io.BytesIO()
-        soundfile.write(file, samples, sample_rate, format="FLAC", subtype="PCM_16")
-        return file.getvalue()
+    if form in _COMPRESSED:
+        return _compress(samples, sample_rate, form)
     data = samples.tobytes()
     return data if form == "pcm" else wav_header(sample_rate, len(data)) + data
+
+
+def _compress(samples: Audio, sample_rate: int, form: str) -> bytes:
+    rate = encoded_rate(sample_rate, form)
+    samples = resample(samples, sample_rate, rate)
+    container, codec = _COMPRESSED[form]
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", rate, 1, format=container, subtype=codec) as out:
+        # Second by second: libsndfile puts what it is given at once on its stack.
+        for start in range(0, samples.size, rate):
+            out.write(samples[start : start + rate])
+    return file.getvalue()
+
+
+def encoded_rate(sample_rate: int, form: str) -> int:
+    """The rate (Hz) that a file of `form` has: Opus knows only some, and gets the next higher one."""
+    if form != "opus":
+        return sample_rate
+    return next((rate for rate in _OPUS_RATES if rate >= sample_rate), _OPUS_RATES[-1])
 
 
 def seconds(pieces: list[Audio], sample_rate: int) -> float:
     """How long the pieces sound, in seconds."""
     return sum(piece.size for piece in pieces) / sample_rate
-
-
-def find_prompt(folder: Path, name: str, param: str) -> Path:
-    """The file called `name` inside `folder`, or InvalidError: no URL, no way out of the folder, no link out of it."""
-    refusal = InvalidError(f"{param} names no file in the voices folder", code="no_such_audio", param=param)
-    root = folder.resolve()
-    try:
-        path = (root / name).resolve()
-        inside = path.is_relative_to(root) and path.is_file()
-    except (OSError, ValueError, RuntimeError):  # over-long names, NUL bytes, loops of links
-        raise refusal from None
-    if not inside or ".." in Path(name).parts or Path(name).is_absolute():
-        raise refusal
-    return path
-
-
-def check_prompt(path: Path, param: str) -> float:
-    """Decode the audio file at `path` and return its seconds, or InvalidError. Blocking: call it in a thread."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            duration = float(file.frames / file.samplerate)
-            if PROMPT_SECONDS[0] <= duration <= PROMPT_SECONDS[1]:
-                read = len(file.read(dtype="int16"))
-                duration = float(read / file.samplerate)
-    except (soundfile.LibsndfileError, OSError):
-        raise InvalidError(f"{param} is not audio that can be read", code="not_audio", param=param) from None
-    low, high = PROMPT_SECONDS
-    if not low <= duration <= high:
-        raise InvalidError(f"{param} lasts {duration:.2f} s, allowed are {low:g} to {high:g} s",
-                      code="bad_prompt_length", param=param)  # fmt: skip
-    return duration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
@@ -19,15 +20,18 @@ M = TypeVar("M", bound=BaseModel)
 BATCH_HEADER = {
     "name": "X-TTS-Class",
     "in": "header",
-    "schema": {"const": "batch"},
-    "description": "Given: nobody waits for this one. While a release is replaced it may get 503 with Retry-After and "
+    "schema": {"type": "string", "examples": ["batch"]},
+    "description": "batch: nobody waits for this one. While a release is replaced it may get 503 with Retry-After and "
     'the code "draining": ask again, and the new release answers.',
 }
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The OpenAPI description of a route that reads `model`."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
+def json_body(model: type[BaseModel], known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The OpenAPI description of a route that reads `model`; `known` adds to its fields what this process knows."""
+    schema = model.model_json_schema()
+    for name, more in known.items():
+        schema["properties"][name] |= more
+    content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}, "parameters": [BATCH_HEADER]}
 
 

@@ -71,8 +71,8 @@ async def _carry_out(service: Service, request: dict[str, Any]) -> None:
             requests, jobs = service.traffic.requests, service.scheduler.jobs
             if requests or jobs or service.scheduler.stuck:
                 raise RefusedError(f"in flight: {requests} requests, {jobs} jobs")
-            await asyncio.shield(asyncio.ensure_future(lifecycle.unload()))
             service.scheduler.last_success = None  # it says nothing about the next model
+            await asyncio.shield(asyncio.ensure_future(lifecycle.unload()))
         case "cut":
             if request.get("class") not in CLASSES:
                 raise RefusedError(f"no such class; there is {', '.join(CLASSES)}")

@@ -66,6 +66,8 @@ def _fields(operation: dict[str, Any]) -> str:
 def _allowed(field: dict[str, Any], required: bool) -> str:
     """What a field may be, in short."""
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    if not kinds:
+        return "nothing: this engine cannot do it"
     kind = kinds[0]
     values = kind.get("enum") or ([kind["const"]] if "const" in kind else None)
     text = " | ".join(map(str, values)) if values else str(kind.get("type", ""))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 
 class ServiceError(Exception):
@@ -19,6 +19,8 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: str = "internal_error"
+
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, message: str, *, code: str = "", param: str | None = None, retry_after: int | None = None
@@ -54,6 +56,16 @@ class NotJsonError(ClientError):
     status, code = 415, "unsupported_media_type"
 
 
+class KeyMissingError(ClientError):
+    """401: no API key, or none that is known."""
+
+    status, code = 401, "invalid_api_key"
+
+    def __init__(self, message: str, challenge: str) -> None:
+        super().__init__(message)
+        self.headers = {"WWW-Authenticate": challenge}
+
+
 class InvalidError(ClientError):
     """422: a field is missing, unknown or out of range."""
 
@@ -70,6 +82,12 @@ class BusyError(ServiceError):
     """429: the queue is full."""
 
     status, type, code = 429, "rate_limit_error", "queue_full"
+
+
+class LimitError(ServiceError):
+    """429: this client has asked for as much as it may."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
 
 class UnavailableError(ServiceError):
@@ -113,24 +131,11 @@ def error_body(message: str, error_type: str, code: str, param: str | None) -> b
     return json.dumps({"error": safe}).encode()
 
 
-class _Told(Response):
-    """An error's answer, which leaves its code in the scope for whoever counts."""
-
-    code = ""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        scope["error_code"] = self.code
-        await super().__call__(scope, receive, send)
-
-
 def respond(error: ServiceError) -> Response:
     """The HTTP answer for an error."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     body = error_body(error.message, error.type, error.code, error.param)
-    told = _Told(body, error.status, headers, media_type="application/json")
-    told.code = error.code
-    return told
+    return Response(body, error.status, {**error.headers, **retry}, media_type="application/json")
 
 
 def respond_status(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:

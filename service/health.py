@@ -18,18 +18,18 @@ def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> API
     """The routes; `status` gives what the control socket's status gives."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/livez")
+    @router.get("/livez", response_class=PlainTextResponse)
     async def livez() -> Response:
         """200 while the process answers at all."""
         return PlainTextResponse("alive\n")
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses={503: {"description": "Not ready; the body says in which phase."}})
     async def readyz() -> Response:
         """200 in phase `ready` (busy is ready), 503 in any other."""
         now = status()
         return JSONResponse({key: now[key] for key in READY_KEYS}, 200 if now["phase"] == "ready" else 503)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def scrape() -> Response:
         """Prometheus metrics."""
         return Response(await metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -117,12 +117,19 @@ class Lifecycle:
         self._enter(Phase.READY)
 
     async def unload(self) -> None:
-        """Drop the model. The caller has made sure that nothing is in flight."""
+        """Drop the model. The caller has made sure that nothing is in flight.
+
+        Raise RefusedError when its memory did not come back: it is gone until the process ends.
+        """
         if self.phase not in (Phase.READY, Phase.DRAINING, Phase.UNLOADED):
             raise RefusedError(f"cannot unload while {self.phase}")
         self._enter(Phase.UNLOADED)
         self._metrics.memory.unloaded()
-        await asyncio.to_thread(self.engine.unload)
+        try:
+            await asyncio.to_thread(self.engine.unload)
+        except Exception as error:
+            logger.exception("the engine could not give everything back")
+            raise RefusedError(f"the model is dropped, but not all of its memory came back: {error}") from None
 
     def stop(self) -> None:
         """The process is to end: accept nothing new, for good. Safe to call twice."""

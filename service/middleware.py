@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DrainingError, TooLargeError, respond
 from service.front import belongs_to_page
-from service.metrics import Metrics, Refusal
+from service.metrics import Metrics
 from service.traffic import Class, Item, Outcome, Traffic
 
 logger = logging.getLogger("service.access")
@@ -26,7 +26,6 @@ _LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
 
 HEALTH = ("/livez", "/readyz", "/metrics")
 _OWN = (b"x-release", b"x-request-id")
-_LIMITS = ("rate_limit_exceeded", "too_many_at_once")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -87,7 +86,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in _OWN]
                 message["headers"] = headers + own
-                if exchange.item and dict(headers).get(b"content-type", b"").startswith(b"text/event-stream"):
+                events = dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
+                if events and exchange.item and exchange.item.page:  # speech as events ends by itself, a tab's does not
                     exchange.item.kind = Class.STREAM
             await send(message)
             exchange.status = message.get("status", exchange.status)
@@ -104,8 +104,6 @@ class RequestContext:
         self.traffic.leave(item, _outcome(exchange, item, status))
         route = scope.get("part") or getattr(scope.get("route"), "path", "unmatched")
         release = self.release.decode()
-        if scope.get("error_code") in _LIMITS:
-            self.metrics.rejected.labels(Refusal.RATE_LIMIT).inc()
         self.metrics.requests.labels(route, status, release).inc()
         if item.kind is not Class.STREAM:
             self.metrics.request_seconds.labels(route, release).observe(took)

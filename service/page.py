@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 
-from service.audio import seconds
 from service.errors import ServiceError
+from service.guard import client_of
 from service.speech import SPEED, Speech
 from service.traffic import Traffic
 
@@ -74,15 +74,19 @@ def _lay_out(gr: Any, speech: Speech, traffic: Traffic) -> None:
             details = gr.Markdown("Your speech appears here, to play and to download.", elem_classes="about")
     gr.Markdown("For programs: [API](/docs), compatible with OpenAI's speech endpoint.", elem_classes="about")
 
-    async def speak(text: str, voice: str, speed: float) -> tuple[tuple[int, Any], str]:
+    async def speak(text: str, voice: str, speed: float, request: Any) -> tuple[tuple[int, Any], str]:
         try:
             utterance = speech.utterance(text, voice, speed, param="the text")
-            pieces = await traffic.for_a_tab(utterance.text, speech.say(utterance))
+            client = client_of(request.request.scope)
+            with client.request():
+                client.say(utterance.text)
+                spoken = await traffic.for_a_tab(utterance.text, speech.say(utterance))
         except ServiceError as error:
             raise gr.Error(_sentence(error.message), title="Not spoken", print_exception=False) from None
-        rate = speech.engine.sample_rate
-        return (rate, np.concatenate(pieces)), f"{seconds(pieces, rate):.1f} seconds at {rate} Hz."
+        rate = spoken.sample_rate
+        return (rate, np.concatenate(spoken.pieces)), f"{spoken.seconds:.1f} seconds at {rate} Hz."
 
+    speak.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
     gr.on([button.click, text.submit], speak, [text, voice, speed], [audio, details], api_name="speak")
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.audio import check_prompt, encode, find_prompt, seconds
+from service import openapi
+from service.audio import encode
 from service.body import json_body, read_json
 from service.errors import InvalidError
+from service.guard import client_of
+from service.prompts import find_prompt, read_prompt
 from service.speech import Speech, while_connected
 
 
@@ -30,8 +34,9 @@ class PredictBody(BaseModel):
 def predict_routes(speech: Speech, voices: Path) -> APIRouter:
     """The route, with prompt names resolved inside the folder `voices` alone."""
     router = APIRouter(tags=["speech"])
+    described = json_body(PredictBody, openapi.predict_fields(speech, voices))
 
-    @router.post("/api/predict", openapi_extra=json_body(PredictBody))
+    @router.post("/api/predict", openapi_extra=described, responses=openapi.spoken())
     async def predict(request: Request) -> dict[str, Any]:
         """Say the text; the answer is {"data": [{"name", "data": <data URL>}, <message>]}."""
         prompt_audio, prompt_text, text = (await read_json(request, PredictBody)).data
@@ -39,15 +44,20 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
             message = f"data[1] has more than {speech.max_chars} characters"
             raise InvalidError(message, code="text_too_long", param="data[1]")
         utterance = speech.utterance(text or "", None, 1.0, param="data[2]")
-        prompt = ""
+        note = ""
         if prompt_audio:
             path = find_prompt(voices, prompt_audio, "data[0]")
-            heard = await asyncio.to_thread(check_prompt, path, "data[0]")
-            prompt = f" The prompt audio ({heard:.2f} s) was checked but not imitated: this engine's voice is fixed."
-        pieces = await while_connected(request.receive, speech.say(utterance))
-        rate = speech.engine.sample_rate
-        content = await asyncio.to_thread(_data_url, pieces, rate)
-        message = f"output: {seconds(pieces, rate):.2f} s of speech at {rate} Hz, voice {utterance.voice}.{prompt}"
+            heard = await asyncio.to_thread(read_prompt, path, "data[0]", prompt_text or "")
+            if speech.engine.describe().prompts:
+                utterance = replace(utterance, prompt=heard)
+            else:
+                seconds = f"{heard.seconds:.2f} s"
+                note = f" The prompt audio ({seconds}) was checked but not imitated: this engine's voice is fixed."
+        client_of(request.scope).say(utterance.text)
+        spoken = await while_connected(request.receive, speech.say(utterance))
+        rate = spoken.sample_rate
+        content = await asyncio.to_thread(_data_url, spoken.pieces, rate)
+        message = f"output: {spoken.seconds:.2f} s of speech at {rate} Hz, voice {utterance.voice}.{note}"
         return {"data": [{"name": "speech.wav", "data": content}, message]}
 
     return router

@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service import traffic
-from service.engines.base import Audio, Piece, is_out_of_memory
-from service.errors import BusyError, LateError, ServiceError
+from service.engines.base import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
+from service.errors import BusyError, LateError, ServiceError, UnavailableError
 from service.metrics import Metrics, Refusal
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Scheduler:
     """Runs syntheses on `slots` threads, with at most `queue_limit` that have not started yet."""
 
     def __init__(
-        self, slots: int, queue_limit: int, deadline_s: float, metrics: Metrics, on_hung: Callable[[str], None]
+        self, slots: int, queue_limit: int, deadline_s: float, metrics: Metrics, on_broken: Callable[[str], None]
     ) -> None:
         self.slots = slots
         self.queue_limit = queue_limit
@@ -65,7 +65,7 @@ class Scheduler:
         self.completed = 0
         self.last_success: float | None = None
         self._metrics = metrics
-        self._on_hung = on_hung
+        self._on_broken = on_broken
         self._free = asyncio.Semaphore(slots)
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
         self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
@@ -126,6 +126,9 @@ class Scheduler:
         except TimeoutError:
             self._metrics.rejected.labels(Refusal.DEADLINE).inc()
             raise LateError(f"the speech was not finished within {self.deadline_s:g} s") from None
+        except NoMemoryError as error:
+            logger.warning("%s", error)
+            raise UnavailableError(str(error), code="out_of_memory", retry_after=self.retry_after()) from None
         except Exception as error:  # whatever an engine raises: the request fails, the service goes on
             logger.exception("the engine failed")
             raise ServiceError(f"the engine failed: {type(error).__name__}", code="engine_failed") from error
@@ -171,10 +174,13 @@ class Scheduler:
     def _give_back(self, thread: Future[Piece | None]) -> None:
         self._running.pop(thread).cancel()
         self._free.release()
+        # Also when its client has left, and nobody else sees it.
+        if not thread.cancelled() and isinstance(error := thread.exception(), BrokenError):
+            self._on_broken(f"the engine is broken: {error}")
 
     def _hangs(self) -> None:
         """A slot whose thread does not come back is lost for good, and only a new process has it again."""
-        self._on_hung(f"one inference has not returned for {_HUNG * self.deadline_s:g} s")
+        self._on_broken(f"one inference has not returned for {_HUNG * self.deadline_s:g} s")
 
     def close(self) -> None:
         """Take no more work; threads that are still in the engine are not waited for."""

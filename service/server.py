@@ -66,15 +66,19 @@ class Server(uvicorn.Server):
             await asyncio.sleep(_POLL_S)
 
 
+def configured(service: Service) -> uvicorn.Config:
+    """How uvicorn is to run the service. Whom its proxy asks for is the guard's business, who knows the proxy."""
+    return uvicorn.Config(
+        service.asgi, lifespan="off", access_log=False, log_config=None, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=max(1, round(service.settings.grace_s)),
+    )  # fmt: skip
+
+
 async def run(settings: Settings) -> int:
     """Serve until a signal or a failure; the exit code. Raises CannotListenError."""
     service = Service(settings)
     listener = _listener(settings)
-    config = uvicorn.Config(
-        service.asgi, lifespan="off", access_log=False, log_config=None, server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.grace_s)),
-    )  # fmt: skip
-    server = Server(config, service)
+    server = Server(configured(service), service)
     try:
         control = await listen(settings.control, service)
     except OSError as error:

@@ -11,14 +11,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from service.engines import ENGINES
+from service.engines import ENGINES, default
 
 _VOICES = str(Path(__file__).parents[1] / "voices")
 _CONTROL = "/run/service/control.sock"
 _ORDERS = "/run/orders"
+_PROCESSORS = ("cuda", "cpu")
 
 
 class SettingsError(Exception):
@@ -47,10 +49,31 @@ def _engine(value: str) -> str:
     return value
 
 
+def _processor(value: str) -> str:
+    if value not in _PROCESSORS:
+        raise ValueError(f"must be {' or '.join(_PROCESSORS)}.{nearest(value, list(_PROCESSORS))}")
+    return value
+
+
 def _folder(value: str) -> Path:
     if not Path(value).is_dir():
         raise ValueError("is not a folder")
     return Path(value).resolve()
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value)) if value else ""
+    except ValueError:
+        raise ValueError("must be an IP address") from None
+
+
+def _addresses(value: str) -> frozenset[str]:
+    return frozenset(map(_address, value.split()))
+
+
+def _path_or_none(value: str) -> Path | None:
+    return Path(value) if value else None
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -81,11 +104,21 @@ def _option(env: str, default: str, parse: Callable[[str], Any] = str) -> Any:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Requests per minute, characters per minute, requests at a time; 0 for no limit."""
+
+    requests: int = 0
+    characters: int = 0
+    concurrent: int = 0
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that can be set. Times in seconds."""
 
     release: str = _option("RELEASE", "unreleased", _release)
-    engine: str = _option("TTS_ENGINE", "piper", _engine)
+    engine: str = _option("TTS_ENGINE", default(), _engine)
+    processor: str = _option("TTS_DEVICE", "cuda", _processor)  # of engine vits: it never takes the other by itself
     host: str = _option("TTS_HOST", "0.0.0.0")  # noqa: S104 - a container's own address; what is published is the proxy
     port: int = _option("TTS_PORT", "7860", _integer(0, 65535))
     queue: int = _option("TTS_QUEUE", "128", _integer(1, 100_000))
@@ -97,11 +130,23 @@ class Settings:
     control: Path = _option("TTS_CONTROL", _CONTROL, Path)  # noqa: RUF009 - a field(), like the others
     grace_s: float = _option("TTS_GRACE_S", "110", _seconds(0.1, 3600))
     orders: Path = _option("TTS_ORDERS", _ORDERS, Path)  # noqa: RUF009 - a field(), like the others
+    published: str = _option("TTS_PUBLISHED", "127.0.0.1", _address)  # where the proxy listens, for whoever asks it
+    api_keys: Path | None = _option("TTS_API_KEYS", "", _path_or_none)  # noqa: RUF009 - a field(), like the others
+    proxy: str = _option("TTS_PROXY", "", _address)  # it alone says truly for whom it asks
+    inside: frozenset[str] = _option("TTS_INSIDE", "", _addresses)  # who needs no key: own probes, the gate
+    client_rpm: int = _option("TTS_CLIENT_RPM", "0", _integer(0, 999_999_999))
+    client_cpm: int = _option("TTS_CLIENT_CPM", "0", _integer(0, 999_999_999))
+    client_concurrent: int = _option("TTS_CLIENT_CONCURRENT", "0", _integer(0, 999_999_999))
 
     @property
     def slots(self) -> int:
         """Inferences at a time that are wanted: the setting, or the cores that this process may use."""
         return self.concurrency or len(os.sched_getaffinity(0))
+
+    @property
+    def client_limits(self) -> Limits:
+        """What each client may ask for, where its key says nothing else."""
+        return Limits(self.client_rpm, self.client_cpm, self.client_concurrent)
 
     @property
     def parked(self) -> bool:
@@ -127,6 +172,12 @@ class Settings:
                 values[option.name] = option.metadata["parse"](raw)
             except ValueError as error:
                 problems.append(f"{name}={raw}: {error}")
+        published = values.get("published")
+        if published and not ip_address(published).is_loopback and not values.get("api_keys"):
+            problems.append(
+                f"TTS_PUBLISHED={published}: anyone who reaches this address could speak; name a file of API keys in "
+                "TTS_API_KEYS (`python -m service.keys new NAME` makes a key), or publish on 127.0.0.1"
+            )
         if problems:
             raise SettingsError(problems)
         return cls(**values)

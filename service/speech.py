@@ -7,7 +7,7 @@ import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.types import Receive
@@ -21,15 +21,23 @@ from service.scheduler import Scheduler
 from service.text import check_text
 
 SPEED = (0.25, 4.0)
+SEED = (0, 2**31 - 1)
 
 T = TypeVar("T")
 
 
 @dataclass
-class _Spoken:
-    """For how many seconds the engine worked on something."""
+class Spoken:
+    """What was said, and for how many seconds the engine worked on it."""
 
+    sample_rate: int
+    pieces: list[Audio] = field(default_factory=list)
     worked_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it sounds."""
+        return seconds(self.pieces, self.sample_rate)
 
 
 class Speech:
@@ -67,22 +75,24 @@ class Speech:
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager
-    async def pieces(self, utterance: Utterance) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and give its audio as it is spoken, at least one piece.
+    async def pieces(self, utterance: Utterance, spoken: Spoken | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept the utterance and give its audio as it is spoken, at least one piece; `spoken` gets the engine's time.
 
         Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
         """
         self._lifecycle.check_accepting()
-        spoken = _Spoken()
+        spoken = spoken or Spoken(self.engine.sample_rate)
         async with self._scheduler.job(functools.partial(_timed, self.engine, utterance, spoken)) as pieces:
             yield self._counted(pieces, spoken, time.monotonic())
 
-    async def say(self, utterance: Utterance) -> list[Audio]:
+    async def say(self, utterance: Utterance) -> Spoken:
         """All of the utterance's audio; raises as `pieces` does."""
-        async with self.pieces(utterance) as pieces:
-            return [piece async for piece in pieces]
+        spoken = Spoken(self.engine.sample_rate)
+        async with self.pieces(utterance, spoken) as pieces:
+            spoken.pieces = [piece async for piece in pieces]
+        return spoken
 
-    async def _counted(self, pieces: AsyncIterator[Audio], spoken: _Spoken, accepted: float) -> AsyncIterator[Audio]:
+    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Spoken, accepted: float) -> AsyncIterator[Audio]:
         audio_s = 0.0
         async for piece in pieces:
             length = seconds([piece], self.engine.sample_rate)
@@ -96,7 +106,7 @@ class Speech:
         self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
 
 
-def _timed(engine: Engine, utterance: Utterance, spoken: _Spoken) -> Iterator[Piece]:
+def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Piece]:
     """Synthesize, and add up the time that this takes."""
     began = time.monotonic()
     for piece in engine.synthesize(utterance):

@@ -40,6 +40,7 @@ def derive(
     images: dict[Colour, str],
     profiles: Iterable[str],
     runtime: str,
+    device: str,
 ) -> dict[str, str]:
     """The variables of compose.yaml. Only the live colour's profiles are on, so `up` starts and stops no other."""
     return {
@@ -51,4 +52,5 @@ def derive(
         "BLUE_IMAGE": images.get(Colour.BLUE, ""),
         "GREEN_IMAGE": images.get(Colour.GREEN, ""),
         "APP_RUNTIME": runtime,
+        "TTS_DEVICE": device,
     }

@@ -56,6 +56,11 @@ class Result:
     near: bool = False
 
     @property
+    def mute(self) -> bool:
+        """There was no answer, or none that is sound: which is nobody's chance."""
+        return bool(self.faults) and self.measures is None
+
+    @property
     def realtime(self) -> float:
         """Seconds of work for each second of sound."""
         return self.took_s / self.measures.duration_s if self.measures and self.measures.duration_s else 0.0

@@ -118,6 +118,8 @@ class Plan:
         enough: what must be free on each before the candidate may load.
         reason: the arithmetic, for people.
         expected_s: how long requests will wait; None when unknown, or when none does.
+        load_s, reload_s: what the loads of the candidate and of the old release are expected to take; None: unknown.
+        forced: requests may wait longer than the proxy keeps them.
     """
 
     strategy: Strategy = Strategy.OVERLAP
@@ -128,6 +130,9 @@ class Plan:
     enough: int = 0
     reason: str = ""
     expected_s: float | None = None
+    load_s: float | None = None
+    reload_s: float | None = None
+    forced: bool = False
 
     @classmethod
     def told(cls, facts: Mapping[str, Any]) -> Plan:

@@ -56,8 +56,8 @@ class Owner:
     expired: bool = False
 
     def __str__(self) -> str:
-        expired = ", not heard of since" if self.expired else ""
-        return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}{expired}"
+        ended = ", not heard of since" if self.expired else ", whose process has ended" if self.gone else ""
+        return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}{ended}"
 
     @property
     def gone(self) -> bool:

@@ -49,6 +49,7 @@ class Server:
         sessions: streams in progress; queued: requests waiting for it; rate: streams given to it in the last second.
         total: streams since the proxy started; errors: those that failed to connect, got no whole answer, or a 5xx.
         weight: its share beside the other servers' weights; failed_checks: health checks since the proxy started.
+        checking: a health check is under way: of who answers they take milliseconds, of who hangs `timeout check`.
     """
 
     admin: Admin
@@ -61,10 +62,16 @@ class Server:
     errors: int
     weight: int = 100
     failed_checks: int = 0
+    checking: bool = False
 
     @property
     def healthy(self) -> bool:
         return self.up and self.check.startswith("L7OK")
+
+    @property
+    def failing(self) -> bool:
+        """Its newest health check has failed, whether that was enough to take it for down or not."""
+        return self.check.startswith(("L4", "L7")) and not self.check.startswith("L7OK")
 
     @property
     def usable(self) -> bool:
@@ -204,6 +211,7 @@ def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
         errors=sum(int(stat[name] or 0) for name in ("econ", "eresp", "hrsp_5xx")),
         weight=int(state["srv_uweight"]),
         failed_checks=int(stat["chkfail"] or 0),
+        checking=stat["check_status"].startswith("* "),
     )
 
 

@@ -16,8 +16,11 @@ LIFE_S = 3600
 
 
 @contextmanager
-def service(engine: Engine, project: str, image: str) -> Iterator[ServiceContainer]:
-    """The service of an image, starting; as hardened as the stack's, without a network: it is spoken to by exec."""
+def service(engine: Engine, project: str, image: str, device: str) -> Iterator[ServiceContainer]:
+    """The service of an image, starting; as hardened as the stack's, without a network: it is spoken to by exec.
+
+    `device` is where it speaks if it does so by torch: cuda or cpu.
+    """
     sweep(engine, project)
     name = f"{project}-throwaway-{secrets.token_hex(4)}"
     found = engine.image(image)
@@ -38,7 +41,11 @@ def service(engine: Engine, project: str, image: str) -> Iterator[ServiceContain
             },
             pids_limit=512,
             runtime=runtime or None,
-            environment={"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
+            environment={
+                "NVIDIA_VISIBLE_DEVICES": "all",
+                "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+                "TTS_DEVICE": device,
+            },
         )
     try:
         with explained():

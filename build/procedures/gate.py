@@ -113,7 +113,11 @@ class Trial:
     def take(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
         """All texts, one of them oftener where the rules grant that; what was said, and the faults that stand."""
         self._sounds = []
-        results = [self.speak(text) for text in texts]
+        results: list[Result] = []
+        for text in texts:
+            results.append(self.speak(text))
+            if results[-1].mute:  # whatever it would say to the others, it is refused; and requests may be waiting
+                break
         repeated = [self.speak(text) for text in texts if text.name == rules.again(results) for _ in range(AGAIN)]
         return results + repeated, rules.settled(results, repeated)
 

@@ -27,6 +27,7 @@ class Observer:
         self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
         self._mute = dict.fromkeys(Colour, 0)
         self._asked = self._quiet = 0
+        self.answers = False  # at the newest look no health check of the candidate was waited for
         self._had = 0
 
     def look(self) -> dict[Colour, Window]:
@@ -51,7 +52,9 @@ class Observer:
     def down(self) -> str:
         """Why the candidate gets no traffic any more, or should not; empty while all of it is well."""
         servers = self._run.target.proxy.servers()
-        for name in self._run.used(self._run.idle):
+        used = self._run.used(self._run.idle)
+        self.answers = not any(servers[name].checking for name in used)
+        for name in used:
             first, now = self._first[name], servers[name]
             if not now.up:
                 return f"the proxy has marked {name} down (last check: {now.check or 'none'})"

@@ -45,15 +45,19 @@ def plan(
     standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
     chosen = vram.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
     report.note(f"strategy {chosen.strategy}: {chosen.reason}")
-    return _hold(target, release, chosen, forced=asked.forced) if chosen.strategy is Strategy.HOLD else chosen
+    if chosen.strategy is not Strategy.HOLD:
+        return chosen
+    return _hold(target, release, old.release(), replace(chosen, forced=asked.forced))
 
 
-def _hold(target: Target, release: Release, chosen: Plan, *, forced: bool) -> Plan:
+def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -> Plan:
     if not target.orders.usable():
         raise PreflightError(
             "the state container is from before holds: it cannot have a candidate wait without its model",
             remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
         )
-    expected_s = holding.expected_s(target.history(), release)
-    holding.check(expected_s, target.hold_budget_s, forced=forced)
-    return replace(chosen, expected_s=expected_s)
+    history = target.history()
+    expected_s = holding.expected_s(history, release)
+    holding.check(expected_s, target.hold_budget_s, forced=chosen.forced)
+    load_s, reload_s = (holding.last_load_s(history, each) if each else None for each in (release, old))
+    return replace(chosen, expected_s=expected_s, load_s=load_s, reload_s=reload_s)

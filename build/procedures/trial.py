@@ -46,10 +46,11 @@ def running(target: Target, report: Report, release: Release) -> Iterator[Servic
         CandidateStalledError: it did not get ready.
     """
     report.step(f"starting {release} on its own")
-    with throwaway.service(target.engine, target.settings.project, release.image) as container:
+    settings = target.settings
+    with throwaway.service(target.engine, settings.project, release.image, settings.device) as container:
         container.set_cpu_weight(CANDIDATE_WEIGHT)
         try:
-            await_ready(container, release, target.settings, target.clock, report)
+            await_ready(container, release, settings, target.clock, report)
         except LineError as error:
             error.detail = container.remove()
             raise

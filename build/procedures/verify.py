@@ -41,6 +41,8 @@ CODE = ("service", "voices")
 LIMIT_S = 300
 # What others have found in an image whose place in a registry is known, by the hash of the checks.
 Published = Callable[[str], Iterable[Report]]
+# Between samples, of 1 at most.
+TORCH_DIFFERS = 1e-3
 LIBRARIES = {"libcudart.so.12", "libcublas.so.12", "libcudnn.so.9"}
 
 
@@ -99,6 +101,7 @@ class Verifier:
             none_of("secrets in /app", folder.secrets),
             none_of("ownership of /app", folder.loose),
             none_of("voice", heard) if said else Line("voice", "failed", runs.detail),
+            *_voice_on_torch(said),
         )
         return _kept(self._path(image, "app"), Report(str(image.id), "app", lines))
 
@@ -247,6 +250,16 @@ def _torch(said: dict[str, Any], pins: dict[str, str]) -> list[Line]:
         line("CUDA of torch", cuda == wanted, f"{cuda} (its wheels' is {wanted})"),
         none_of("library origins", foreign + [f"{name} not loaded" for name in missing]),
         Line("GPU", "passed") if said.get("gpu") else Line("GPU", "not verified", "there is none here"),
+    ]
+
+
+def _voice_on_torch(said: dict[str, Any]) -> list[Line]:
+    """One line, of an image that has torch and an engine for it."""
+    differs = said.get("torch_differs")
+    if differs is None:
+        return []
+    return [
+        line("voice on torch", differs < TORCH_DIFFERS, f"{differs:.0e} from onnxruntime (up to {TORCH_DIFFERS:g})")
     ]
 
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# uv, and the .venv that the orchestrator and the tests run in. (LOG and ROOT come from scripts/bootstrap.)
+# uv, and the environments that the orchestrator and the tests run in. (LOG and ROOT come from scripts/bootstrap.)
 
 PYTHON_MINIMUM=3.11
 CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
@@ -36,17 +36,24 @@ ensure_python() {
     apt_install python3 python3-venv ca-certificates
 }
 
-# .venv holds exactly what locks/dev.txt names; a copy of the lock inside it says what it was synced from.
-ensure_venv() {
-    local venv=$ROOT/.venv lock=$ROOT/locks/dev.txt
-    cmp --silent "$lock" "$venv/synced-from.txt" && [ -x "$venv/bin/python" ] && return
+ensure_venv() { sync_venv .venv dev; }
+
+# torch and its CUDA libraries beside it, 7 GB: for the tests of the engine that runs on it.
+ensure_torch_venv() { sync_venv .venv-torch dev torch; }
+
+# A venv holds exactly what its locks name; a copy of them inside it says what it was synced from.
+sync_venv() {
+    local name=$1 venv=$ROOT/$1 locks=()
+    shift
+    locks=("${@/#/$ROOT/locks/}") && locks=("${locks[@]/%/.txt}")
+    cat "${locks[@]}" | cmp --silent - "$venv/synced-from.txt" && [ -x "$venv/bin/python" ] && return
     use_machine_settings
-    say "syncing .venv from locks/dev.txt"
+    say "syncing $name from ${locks[*]#"$ROOT/"}"
     { [ -x "$venv/bin/python" ] || uv venv --quiet --no-config --python ">=$PYTHON_MINIMUM" --clear "$venv"; } 2>"$LOG" ||
-        fail "no .venv could be made" "$(tail -n 3 "$LOG")" "install Python $PYTHON_MINIMUM or newer"
-    uv pip sync --no-config --quiet --require-hashes --python "$venv" "$lock" 2>"$LOG" ||
-        fail ".venv could not be synced" "$(tail -n 8 "$LOG")" "see that the package index is reachable, then run this again"
-    cp "$lock" "$venv/synced-from.txt"
+        fail "no $name could be made" "$(tail -n 3 "$LOG")" "install Python $PYTHON_MINIMUM or newer"
+    uv pip sync --no-config --quiet --require-hashes --python "$venv" "${locks[@]}" 2>"$LOG" ||
+        fail "$name could not be synced" "$(tail -n 8 "$LOG")" "see that the package index is reachable, then run this again"
+    cat "${locks[@]}" >"$venv/synced-from.txt"
 }
 
 # uv reads neither pip's settings nor the system's certificates: hand it the machine's index and bundle.

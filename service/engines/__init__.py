@@ -6,15 +6,22 @@ Classes are imported only when one is made, so that reading settings or running 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from service.engines.base import Engine
+    from service.settings import Settings
 
-ENGINES = {"piper": "service.engines.piper:PiperEngine"}
+ENGINES = {"piper": "service.engines.piper:PiperEngine", "vits": "service.engines.vits:VitsEngine"}
 
 
-def create(name: str, concurrency: int) -> Engine:
-    """Make the engine called `name` (a key of ENGINES, not loaded yet) for `concurrency` inferences at a time."""
-    module, _, attribute = ENGINES[name].partition(":")
-    return cast("Engine", getattr(import_module(module), attribute)(concurrency))
+def default() -> str:
+    """The engine of an environment that names none: torch's where torch is (the cuda flavour), else onnxruntime's."""
+    return "vits" if find_spec("torch") else "piper"
+
+
+def create(settings: Settings) -> Engine:
+    """Make the engine that is set (a key of ENGINES), not loaded yet."""
+    module, _, attribute = ENGINES[settings.engine].partition(":")
+    return cast("Engine", getattr(import_module(module), attribute).of(settings))

@@ -24,14 +24,19 @@ class EngineError(Exception):
     """The engine cannot do what it is for: a missing file, a provider that is not there, silent speech."""
 
 
-# torch's, which cannot be imported where there is no torch, and an engine's own.
-_OUT_OF_MEMORY = ("OutOfMemoryError", "NoMemoryError")
+class NoMemoryError(EngineError):
+    """There was too little memory for this utterance; the engine has given back what it took, and can speak on."""
+
+
+class BrokenError(EngineError):
+    """The engine will not speak again: only a new process can."""
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Was it, or was its cause, too little memory, be it the host's or a GPU's?"""
     while error is not None:
-        if isinstance(error, MemoryError) or type(error).__name__ in _OUT_OF_MEMORY:
+        # torch's own is known by its name: there is not a torch in every flavour.
+        if isinstance(error, (MemoryError, NoMemoryError)) or type(error).__name__ == "OutOfMemoryError":
             return True
         error = error.__cause__
     return False
@@ -46,24 +51,48 @@ class Voice:
     language: str
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A voice to imitate: int16 mono `samples` [n] at `sample_rate` Hz, and what is said in them ("" if unknown)."""
+
+    samples: Audio
+    sample_rate: int
+    text: str
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.size / self.sample_rate
+
+
 @dataclass(frozen=True)
 class Utterance:
-    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast)."""
+    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast).
+
+    With the same `seed` it is said the same way again, without one another way each time. `seed` and `prompt` are given
+    only to an engine whose Description says that it can do them.
+    """
 
     text: str
     voice: str
     speed: float = 1.0
+    seed: int | None = None
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
 class Description:
-    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded."""
+    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded.
+
+    `seeds`: the same seed gives the same audio. `prompts`: it imitates the voice of a Prompt.
+    """
 
     engine: str
     model: str
     device: str
     voices: tuple[Voice, ...]
     concurrency: int
+    seeds: bool = False
+    prompts: bool = False
 
 
 class Engine(Protocol):
@@ -81,6 +110,7 @@ class Engine(Protocol):
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield the speech piece by piece, about a sentence each: the caller may stop between any two.
 
+        Raise NoMemoryError or BrokenError where they fit; any other error costs this utterance alone.
         Nothing but `next` is called on the iterator, so it must need no closing beyond its own deletion.
         """
 

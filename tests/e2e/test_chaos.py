@@ -23,6 +23,7 @@ COVERING = (
     "hold intent:switch orchestrator killed",
     "overlap intent:switch candidate killed",
     "overlap intent:soak candidate killed",
+    "overlap done:canary candidate hangs",
     "hold done:load candidate killed",
     "overlap done:warm live colour killed",
     "hold done:hold proxy killed",

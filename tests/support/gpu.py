@@ -31,6 +31,8 @@ LOST = 15  # NVML's code for a GPU that has fallen off the bus
 ENGINE = """
 
 def _fake_gpu() -> None:
+    import ctypes
+    import json
     import os
     import time
     from pathlib import Path

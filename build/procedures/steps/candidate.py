@@ -11,6 +11,7 @@ from build.errors import (
     LineError,
 )
 from build.procedures import gate
+from build.procedures.steps import patience
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 from build.procedures.warming import await_ready
 
@@ -47,8 +48,9 @@ def launch(run: Run, *, parked: bool) -> None:
 
 def warm(run: Run, every_s: float = 0.5) -> Facts:
     """Waits until the candidate is ready, all of it."""
+    bounded = patience.settings(run, loading=True)
     took_s = await_ready(
-        run.candidate, run.release, run.settings, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
+        run.candidate, run.release, bounded, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
     )
     return {"warm_s": round(took_s, 2)}
 
@@ -60,10 +62,11 @@ def verify(run: Run) -> Facts:
     # In a hold the old process has no model to speak with: what was calibrated must do.
     live = run.old if run.strategy is Strategy.OVERLAP else None
     first, *others = run.candidate.replicas
+    bounded = patience.settings(run, loading=False)
 
     def judge(each: Replica) -> Facts:
         folder = keep if each is first else keep / each.slot.server
-        return gate.run(each, live, run.settings, run.clock, run.report, folder, run.aftermath).facts()
+        return gate.run(each, live, bounded, run.clock, run.report, folder, run.aftermath).facts()
 
     if live or not others:  # in turn, since the live release's speed is the measure
         judged = [judge(each) for each in (first, *others)]

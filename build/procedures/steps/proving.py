@@ -100,6 +100,7 @@ def soak(run: Run) -> Facts:
             # Then and now are two windows, and the machine may be what became slow.
             if verdict.outcome is Outcome.FAIL and (not verdict.late or observer.slower(live)):
                 raise CanaryFailedError(f"with all the traffic {run.release} is worse: {verdict.reason}", remedy=SEE)
-        if now - began >= run.rollout.soak_s:
+        # One that has just begun to hang has failed nothing yet: the check that it does not answer is waited for.
+        if now - began >= run.rollout.soak_s and observer.answers:
             break
     return {"soak": {"took_s": run.rollout.soak_s, **(_told(run, seen, live) if seen else {})}}

@@ -6,10 +6,13 @@ from build.decisions.colours import Colour
 from build.decisions.hooks import Point
 from build.decisions.machine import Strategy
 from build.decisions.rollout import WHOLE
+from build.drivers.proxy import Server
 from build.errors import CandidateExitedError, DrainError, ProxyError
 from build.procedures import gate, hooks
 from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
+
+LOOK_S = 0.05
 
 
 def admit(run: Run) -> None:
@@ -35,19 +38,23 @@ def confirm(run: Run) -> Facts:
 
 
 def require_alive(run: Run) -> None:
-    """What has died or was removed since it was judged gets no traffic; what serves already is left to serve.
+    """What has died, hangs or was removed since it was judged gets no traffic; what serves already is left to serve.
 
     Raises:
         CandidateExitedError: it is not what was judged any more.
     """
-    seen = run.seen(run.idle)
+    seen: list[Server] = []
+    for _ in run.clock.polls(LOOK_S):  # the proxy's `timeout check` bounds it
+        seen = run.seen(run.idle)
+        if not any(each.checking for each in seen):
+            break
     if any(each.admin == "ready" for each in seen):  # resumed, and traffic had moved
         return
     # A release that stands by may have crashed once in its life, and has just spoken.
     crashed = not run.candidate.running if run.strategy is Strategy.WARM else run.candidate.crashed
-    if crashed or any(each.admin == "maint" or not each.up for each in seen):
+    if crashed or any(each.admin == "maint" or not each.up or each.failing for each in seen):
         raise CandidateExitedError(
-            f"{run.release} in {run.idle} has ended since it was judged, or was taken out: no request goes there",
+            f"{run.release} in {run.idle} has ended or hangs since it was judged, or was taken out: it gets no request",
             remedy=f"`docker logs` of it may say why; switch again. {run.aftermath[0].upper()}{run.aftermath[1:]}",
         )
 

@@ -138,8 +138,8 @@ def _ask_long(load: Load) -> int:
 def _finish(scene: Scene, fault: Fault) -> list[str]:
     """What an operator does next: sees to the cause, then goes on with what is under way."""
     fault.heal(scene)
-    stack = scene.bed.stack
-    if not scene.bed.status().in_progress:
+    stack, found = scene.bed.stack, scene.bed.status()
+    if not found.in_progress and not found.lock:  # a killed cutover's last act may have been to end
         return []
     command = list(fault.finish) or scene.switch
     done = stack.run("build.cutover", *command, check=False, **PATIENCE)

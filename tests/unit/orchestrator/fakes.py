@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +53,7 @@ class Target:
         self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
         self.engine = SimpleNamespace(
-            now=time.time,
+            now=lambda: self.clock.time,
             container=lambda name: name,
             log_between=lambda *_of: list(self.log),
             image=lambda _reference: SimpleNamespace(labels={}),

@@ -193,6 +193,24 @@ def test_a_candidate_that_fails_in_its_soak_gives_everything_back_at_once(seen: 
     assert target.ended == "rolled-back"
 
 
+def test_a_soak_does_not_end_while_a_health_check_is_waited_for() -> None:
+    target = busy()
+    looks, ends_at = target.proxy.servers, 2 * SOAK.soak_s
+
+    def servers() -> Any:
+        found = looks()
+        if found["blue-1-standby"].admin == "ready":
+            hung = {"checking": True} if target.clock.time < ends_at else {"check": "L7TOUT", "failed_checks": 1}
+            found["green-1"] = replace(found["green-1"], **hung)
+        return found
+
+    target.proxy.servers = servers  # type: ignore[method-assign]
+    with pytest.raises(CanaryFailedError, match="health check of green-1 failed: L7TOUT"):
+        switch(target, SOAK)
+    assert target.clock.time >= ends_at
+    assert target.ended == "rolled-back"
+
+
 def test_what_looks_slow_in_a_soak_is_heard_side_by_side_before_it_is_given_up() -> None:
     assert switch(busy(green_ms=900), SOAK) == NEW  # both speak as fast as ever: the machine was busy
 

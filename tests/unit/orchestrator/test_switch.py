@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -229,6 +230,28 @@ def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pyt
     assert target.ended == "failed"
 
 
+def test_no_traffic_goes_to_a_candidate_that_hangs_after_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, looks = Target(), iter(range(20))
+    append, seen = target.journal.append, target.proxy.servers
+
+    def hangs() -> Any:
+        found, looked = seen(), next(looks)
+        hung = {"checking": True} if looked < 15 else {"check": "L7TOUT"}
+        return {**found, "green-1": replace(found["green-1"], **hung)}
+
+    def and_then(**record: Any) -> None:
+        append(**record)
+        if (record["event"], record.get("step")) == ("intent", "switch"):
+            monkeypatch.setattr(target.proxy, "servers", hangs)
+
+    monkeypatch.setattr(target.journal, "append", and_then)
+    with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
+        switch(target)
+    assert next(looks) >= 15, "the check was waited for"
+    assert "green-1 ready" not in moves(target)
+    assert target.ended == "rolled-back"
+
+
 def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
     target = Target()
 
@@ -251,7 +274,7 @@ def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate(monkeypatch: py
             target.colours[GREEN].running = False
 
     monkeypatch.setattr(target.journal, "append", dies)
-    with pytest.raises(CandidateExitedError, match="has ended since it was judged"):
+    with pytest.raises(CandidateExitedError, match="has ended or hangs since it was judged"):
         switch(target)
     assert not [said for said in moves(target) if said in {"green-1 ready", "blue-1 drain"}]
     assert target.ended == "rolled-back"

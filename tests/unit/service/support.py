@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import httpx
@@ -13,6 +16,8 @@ import numpy as np
 
 from service.app import Service
 from service.engines.base import Description, Piece, Utterance, Voice
+from service.server import Server, configured
+from service.settings import Settings
 
 SAMPLE_RATE = 8000
 JSON = {"Content-Type": "application/json"}
@@ -28,11 +33,15 @@ class FakeEngine:
         self.spoken: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.ungated = 0  # so many sentences of a text pass without the gate
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
         self.load_error: Exception | None = None
+        self.unload_error: Exception | None = None
         self.level = 9000
         self.prepared = False
+        self.seeds = self.prompts = False
+        self.last: Utterance | None = None
         self.loaded = False
 
     def prepare(self) -> None:
@@ -47,10 +56,11 @@ class FakeEngine:
         progress("loaded")
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        self.last = utterance
         sentences = [sentence for sentence in utterance.text.split(".") if sentence.strip()]
         for number, sentence in enumerate(sentences, start=1):
             self.entered.release()
-            assert self.gate.wait(10), "a test forgot to open the gate"
+            assert number <= self.ungated or self.gate.wait(10), "a test forgot to open the gate"
             if self.error:
                 raise self.error
             self.spoken.append(sentence.strip())
@@ -58,14 +68,48 @@ class FakeEngine:
 
     def unload(self) -> None:
         self.loaded = False
+        if self.unload_error:
+            raise self.unload_error
 
     def describe(self) -> Description:
-        return Description("fake", "fake-1", "CPU", (Voice("joe", "Joe", "en"),), self.concurrency)
+        voices = (Voice("joe", "Joe", "en"),)
+        return Description("fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts)
 
 
 def client_of(service: Service) -> httpx.AsyncClient:
     """A client that calls the service in process."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(service.asgi), base_url="http://service")
+
+
+@contextlib.contextmanager
+def served(settings: Settings, engine: FakeEngine) -> Iterator[tuple[str, Service]]:
+    """A ready service over real HTTP, from a thread of its own: its address, and the service."""
+    started: Future[tuple[str, Service, Server]] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, engine, started)))
+    thread.start()
+    url, service, server = started.result(timeout=10)
+    try:
+        yield url, service
+    finally:
+        engine.gate.set()
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive(), "the server did not end"
+
+
+async def _serve(settings: Settings, engine: FakeEngine, started: Future[tuple[str, Service, Server]]) -> None:
+    try:
+        service = Service(settings, engine)
+        await service.lifecycle.load()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            server = Server(configured(service), service)
+            started.set_result((f"http://127.0.0.1:{listener.getsockname()[1]}", service, server))
+            await server.serve(sockets=[listener])
+        await service.close()
+    except BaseException as error:
+        if started.done():
+            raise
+        started.set_exception(error)
 
 
 async def until(condition: Callable[[], Any], within_s: float = 5.0) -> None:

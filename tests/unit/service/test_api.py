@@ -45,12 +45,22 @@ def quick_load(piper: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.lifecycle.warm_up", lambda _engine: None)
 
 
-@pytest.mark.parametrize(("form", "media"), [("wav", "audio/wav"), ("flac", "audio/flac")])
-async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str, media: str) -> None:
+FILES = [
+    ("wav", "audio/wav", 22050),
+    ("flac", "audio/flac", 22050),
+    ("mp3", "audio/mpeg", 22050),
+    ("opus", "audio/ogg; codecs=opus", 24000),
+]
+
+
+@pytest.mark.parametrize(("form", "media", "rate"), FILES)
+async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str, media: str, rate: int) -> None:
     response = await client.post("/v1/audio/speech", json={"input": "Good morning.", "response_format": form})
     assert (response.status_code, response.headers["content-type"]) == (200, media)
-    samples, rate = soundfile.read(io.BytesIO(response.content), dtype="int16")
+    samples, found = soundfile.read(io.BytesIO(response.content), dtype="int16")
+    assert (found, response.headers["x-sample-rate"]) == (rate, str(rate))
     assert len(samples) / rate == pytest.approx(float(response.headers["x-audio-duration"]), abs=0.001)
+    assert 0.001 < float(response.headers["x-realtime-factor"]) < 20
     assert 0.4 < len(samples) / rate < 2
     assert np.abs(samples).max() > 3000
 
@@ -125,8 +135,14 @@ BAD = [
     (speech(speed=True), 422, "speed is true"),
     (speech(voice="output"), 422, "there is joe"),
     (speech(model="gpt"), 422, "there is en_US-joe-medium, tts-1"),
-    (speech(response_format="mp3"), 422, "'wav', 'pcm' or 'flac'"),
-    (speech(stream_format="sse"), 422, "'audio'"),
+    (speech(response_format="aac"), 422, "'wav', 'pcm', 'flac', 'mp3' or 'opus'"),
+    (speech(stream_format="chunks"), 422, "'audio' or 'sse'"),
+    (speech(stream_format="sse", response_format="mp3"), 422, "wav and pcm can"),
+    (speech(seed=-1), 422, "seed is -1, allowed are 0 to 2147483647"),
+    (speech(seed=2**31), 422, "allowed are"),
+    (speech(seed=1.5), 422, "seed is 1.5"),
+    (speech(ref_audio="examples/sample.wav"), 422, "cannot imitate one; leave ref_audio out"),
+    (speech(ref_text="Yes."), 422, "leave ref_text out"),
     (speech(stream_format="audio", response_format="flac"), 422, "wav and pcm can"),
     (speech(output_format="wav"), 422, "unknown field"),
     (speech(response_fromat="wav"), 422, "Did you mean 'response_format'?"),

@@ -15,7 +15,7 @@ import pytest
 
 from service import commands, control
 from service.app import Service
-from service.engines.base import Utterance
+from service.engines.base import EngineError, Utterance
 from service.traffic import Class
 from tests.unit.service.support import FakeEngine, entered, until
 
@@ -75,6 +75,16 @@ async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
     engine.spoken.clear()
     assert (await tell("load"))["phase"] == "ready"
     assert engine.spoken, "it has spoken once before it says that it is ready"
+
+
+async def test_an_unload_that_leaves_something_says_so_and_the_end_is_clean(
+    tell: Tell, service: Service, engine: FakeEngine
+) -> None:
+    engine.unload_error = EngineError("20 MiB of GPU memory are still held")
+    reply = await tell("unload")
+    assert "not all of its memory came back: 20 MiB" in reply["refused"]
+    assert (reply["phase"], reply["last_inference_age_s"]) == ("unloaded", None)
+    await service.close()
 
 
 async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: FakeEngine) -> None:

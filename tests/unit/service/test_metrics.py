@@ -17,8 +17,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import Service
-from service.engines.base import Piece, Utterance
-from service.errors import ServiceError
+from service.engines.base import NoMemoryError, Piece, Utterance
 from service.lifecycle import Phase
 from service.settings import Settings
 from tests.unit.service.serving import Scrape, scraped, served
@@ -176,16 +175,21 @@ async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEn
     await service.close()
 
 
-@pytest.mark.parametrize(("code", "counted"), [("rate_limit_exceeded", 1), ("too_many_at_once", 1), ("other", 0)])
+@pytest.mark.parametrize("limits", [{"client_rpm": 1}, {"client_cpm": 2}, {"client_concurrent": 1}], ids=str)
 async def test_a_client_that_asks_for_too_much_is_counted(
-    client: httpx.AsyncClient, say: Say, service: Service, monkeypatch: pytest.MonkeyPatch, code: str, counted: int
+    settings: Settings, engine: FakeEngine, limits: dict[str, int]
 ) -> None:
-    def too_much(*_: object) -> None:
-        raise ServiceError("too much", code=code)
-
-    monkeypatch.setattr(service.speech, "utterance", too_much)
-    await say("x.")
-    assert (await rejected(client))["rate_limit"] == counted
+    service = Service(dataclasses.replace(settings, **limits), engine)  # type: ignore[arg-type]
+    await service.lifecycle.load()
+    engine.gate.clear()
+    async with served(service) as client:
+        taken = asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
+        await until(lambda: service.scheduler.jobs == 1)
+        assert (await client.post(SPEECH, json={"input": "x."})).status_code == 429
+        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 1, "not_ready": 0}
+        engine.gate.set()
+        assert (await taken).status_code == 200
+    await service.close()
 
 
 class OutOfMemoryError(RuntimeError):
@@ -212,9 +216,10 @@ async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEng
 
 
 async def test_an_inference_without_memory_is_counted(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
-    for error, so_far in ((RuntimeError("a fault"), 0), (OutOfMemoryError("of 80 GiB"), 1), (MemoryError(), 2)):
+    errors = (RuntimeError("a fault"), OutOfMemoryError("of 80 GiB"), MemoryError(), NoMemoryError("for a sentence"))
+    for so_far, error in enumerate(errors):
         engine.error = error
-        assert (await say("x.")).status_code == 500
+        assert (await say("x.")).status_code == (503 if isinstance(error, NoMemoryError) else 500)
         assert (await scraped(client))("tts_engine_out_of_memory_total") == so_far
 
 

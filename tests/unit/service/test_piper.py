@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from service.engines.base import Engine, EngineError, Utterance
-from service.engines.piper import PiperEngine, split_phonemes
+from service.engines.embedded import split_phonemes
+from service.engines.piper import PiperEngine
 
 
 def spoken(engine: Engine, text: str, speed: float = 1.0) -> list[np.ndarray]:
@@ -41,6 +43,19 @@ def test_a_long_sentence_is_cut_into_bounded_pieces(piper: Engine) -> None:
 
 def test_brackets_are_not_phonemes(piper: Engine) -> None:
     assert sum(map(len, spoken(piper, "[[ab]] word"))) > 0
+
+
+def test_a_seed_gives_the_same_speech_whoever_else_speaks(piper: Engine) -> None:
+    def seeded(seed: int) -> bytes:
+        pieces = piper.synthesize(Utterance("One is this. Two is that.", "joe", seed=seed))
+        return b"".join(piece.samples.tobytes() for piece in pieces)
+
+    first, other = seeded(7), seeded(8)
+    assert first != other
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(seeded, [7, 8, 7, 8]))
+    assert again == [first, other, first, other]
+    assert spoken(piper, "One is this.")[0].tobytes() != spoken(piper, "One is this.")[0].tobytes(), "without a seed"
 
 
 def test_cuts_come_after_the_strongest_break() -> None:

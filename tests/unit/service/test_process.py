@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from service.control import ask
+from service.keys import new
 
 LONG = "This is a sentence of a long text. " * 8
 
@@ -173,6 +174,41 @@ def test_wrong_settings_are_all_told_and_exit_2(tmp_path: Path) -> None:
         assert running.process.wait(timeout=10) == 2
         assert "TTS_QUEUE=many" in running.log.read_text()
         assert "Did you mean 'piper'?" in running.log.read_text()
+
+
+def test_published_without_keys_or_with_a_broken_file_exits_2(tmp_path: Path) -> None:
+    with started(tmp_path, TTS_PUBLISHED="0.0.0.0") as running:  # noqa: S104
+        assert running.process.wait(timeout=10) == 2
+        assert "TTS_API_KEYS" in running.log.read_text()
+    with started(tmp_path, TTS_PUBLISHED="0.0.0.0", TTS_API_KEYS=str(tmp_path / "none")) as running:  # noqa: S104
+        assert running.process.wait(timeout=30) == 2
+        assert "the file of API keys cannot be read" in running.log.read_text()
+
+
+def test_with_keys_the_page_asks_for_a_password_and_the_probe_needs_none(tmp_path: Path) -> None:
+    key, line = new("anna", {"rpm": 1})
+    (tmp_path / "keys").write_text(line)
+    own = {"TTS_HOST": "127.0.0.1", "TTS_API_KEYS": str(tmp_path / "keys"), "TTS_INSIDE": "127.0.0.1"}
+    with started(tmp_path, **own) as running:
+        running.environment["TTS_PORT"] = port = running.wait_for(r"listening on 127.0.0.1:(\d+)")
+        running.wait_for("(lifecycle: ready)")
+        assert running.run("service.probe", "speak", "--text", "Yes.").stdout.startswith(b"RIFF")
+        elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(transport=elsewhere, base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            page = client.get("/")
+            assert (page.status_code, page.headers["www-authenticate"][:5]) == (401, "Basic")
+            client.auth = httpx.BasicAuth("anna", key)
+            assert client.get("/").status_code == 200
+            spoken = [spoken_by_page(client, "Good morning."), spoken_by_page(client, "Good evening.")]
+    assert "event: complete" in spoken[0]
+    assert "event: error" in spoken[1]
+    assert "1 requests per minute" in spoken[1]
+    assert key not in running.log.read_text()
+
+
+def spoken_by_page(client: httpx.Client, text: str) -> str:
+    event = client.post("/gradio_api/call/speak", json={"data": [text, "joe", 1.0]}).json()["event_id"]
+    return client.get(f"/gradio_api/call/speak/{event}").text
 
 
 def test_a_taken_port_exits_4(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.engines.base import Piece, Utterance
+from service.engines.base import BrokenError, NoMemoryError, Piece, Utterance
+from service.errors import ServiceError
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, Say, at_rest, client_of, entered, until
 
@@ -76,6 +77,37 @@ async def test_an_engine_that_raises_costs_one_request(service: Service, engine:
     await until(lambda: at_rest(service))
     engine.error = None
     assert (await say("x")).status_code == 200
+
+
+async def test_too_little_memory_is_told_as_such_and_costs_one_request(
+    service: Service, engine: FakeEngine, say: Say
+) -> None:
+    engine.error = NoMemoryError("too little memory for this sentence")
+    response = await say("x")
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "out_of_memory")
+    assert response.json()["error"]["message"] == "too little memory for this sentence"
+    assert int(response.headers["retry-after"]) >= 1
+    await until(lambda: at_rest(service))
+    engine.error = None
+    assert (await say("x")).status_code == 200
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_a_broken_engine_ends_the_service_whoever_still_listens(
+    service: Service, engine: FakeEngine, stays: bool
+) -> None:
+    engine.error = BrokenError("illegal memory access")
+    engine.gate.clear()
+    task = speech(service, "x.")
+    await entered(engine)
+    if not stays:
+        task.cancel()
+    engine.gate.set()
+    with pytest.raises(ServiceError if stays else asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(service.lifecycle.failed.wait(), 5)
+    assert service.status()["error"] == "the engine is broken: illegal memory access"
+    await until(lambda: at_rest(service))
 
 
 async def test_an_engine_without_audio_is_an_error(service: Service, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,11 +20,15 @@ def test_defaults_need_no_environment() -> None:
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     wrong = {
         "TTS_ENGINE": "pipr",
+        "TTS_DEVICE": "gpu",
         "TTS_QUEUE": "0",
         "TTS_DEADLINE_S": "soon",
         "TTS_GRACE_S": "nan",
         "TTS_VOICES": str(tmp_path / "none"),
         "RELEASE": "a\nb",
+        "TTS_PUBLISHED": "everywhere",
+        "TTS_PROXY": "proxy",
+        "TTS_INSIDE": "127.0.0.1 colour",
     }
     with pytest.raises(SettingsError) as error:
         Settings.from_env(wrong)
@@ -37,6 +44,15 @@ def test_a_strange_name_is_a_warning_with_the_nearest_one() -> None:
     ]
 
 
+def test_the_engine_is_torchs_where_torch_is(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").touch()
+    ask = "from service.settings import Settings; print(Settings.from_env({}).engine, 'torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:."}
+    argv = [sys.executable, "-c", f"import sys; {ask}"]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "vits False\n"
+
+
 def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
     settings = Settings.from_env({"TTS_ORDERS": str(tmp_path / "blue")})
     assert (settings.parked, settings.device) == (False, "")
@@ -44,3 +60,16 @@ def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
     (tmp_path / "blue/park").touch()
     (tmp_path / "blue/device").write_text("GPU-1\n")
     assert (settings.parked, settings.device) == (True, "GPU-1")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::", "203.0.113.5"])  # noqa: S104
+def test_beyond_this_machine_there_must_be_keys(address: str) -> None:
+    with pytest.raises(SettingsError, match="name a file of API keys in TTS_API_KEYS"):
+        Settings.from_env({"TTS_PUBLISHED": address})
+    settings = Settings.from_env({"TTS_PUBLISHED": address, "TTS_API_KEYS": "/run/secrets/api-keys"})
+    assert settings.api_keys == Path("/run/secrets/api-keys")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
+def test_on_this_machine_alone_there_need_be_none(address: str) -> None:
+    assert Settings.from_env({"TTS_PUBLISHED": address}).api_keys is None

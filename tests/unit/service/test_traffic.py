@@ -214,6 +214,21 @@ async def test_who_leaves_is_neither_completed_nor_cut(service: Service, engine:
     assert ended(service, Class.SHORT) == (0, 0, 2)
 
 
+async def test_speech_as_events_is_no_tab(service: Service, engine: FakeEngine) -> None:
+    engine.gate.clear()
+    engine.ungated = 1
+    client = Client(service, body={"input": "One. Two.", "stream_format": "sse"})
+    await until(lambda: len(client.messages) == 2)
+    assert in_flight(service) == {"short": 1}
+    assert service.traffic.requests == 1, "a drain waits for it"
+    await service.traffic.cut(Class.STREAM)
+    engine.gate.set()
+    await client.task
+    assert client.whole
+    assert b"speech.audio.done" in client.messages[-1]["body"]
+    assert ended(service, Class.SHORT) == (1, 0, 0)
+
+
 async def test_classes_are_measured(service: Service, client: httpx.AsyncClient) -> None:
     await client.post(SPEECH, json={"input": "x."}, headers=BATCH)
     text = (await client.get("/metrics")).text

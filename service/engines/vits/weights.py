@@ -1,0 +1,34 @@
+"""The parameters of the voice's ONNX file under the names of the network's modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+PARTS = ("enc_p.", "dp.", "flow.", "dec.")
+# Two that the exporter renamed: it gave the embedding the name of an input that this voice has not, and computed the
+# scale from its parameter.
+RENAMED = {"sid": "enc_p.emb.weight", "/dp/flows.0/Exp_output_0": "dp.flows.0.scale"}
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+def read(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Every parameter by name. A file of another make gives fewer or other names, which the network then refuses."""
+    graph = onnx.load(path).graph
+    names = RENAMED | _unnamed(graph)
+    found = {names.get(each.name, each.name): each for each in graph.initializer}
+    return {name: numpy_helper.to_array(each) for name, each in found.items() if name.startswith(PARTS)}
+
+
+def _unnamed(graph: Any) -> dict[str, str]:
+    """Weights computed by the exporter (of normalised convolutions) have numbers for names; the bias kept its own."""
+    return {
+        node.input[1]: node.input[2].removesuffix("bias") + "weight"
+        for node in graph.node
+        if node.op_type in _CONVOLUTIONS and not node.input[1].startswith(PARTS)
+    }

@@ -1,0 +1,163 @@
+"""API keys: a file with a line for each, `NAME sha256:HASH [rpm=N] [cpm=N] [concurrent=N]`; `#` begins a comment.
+
+rpm and cpm: requests and characters of text per minute; concurrent: requests at a time; 0: no limit.
+`python -m service.keys new NAME` makes a key and its line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from service.settings import Limits
+
+logger = logging.getLogger(__name__)
+
+FIELDS = {"rpm": "requests", "cpm": "characters", "concurrent": "concurrent"}
+"""How the file calls the Limits."""
+
+_NAME = r"[A-Za-z0-9._-]{1,64}"
+_LINE = re.compile(rf"(?P<name>{_NAME}) sha256:(?P<hash>[0-9a-f]{{64}})(?P<limits>(?: [a-z]+=\d{{1,9}})*)")
+_MAX_BYTES = 1_000_000
+
+
+class KeysError(Exception):
+    """The file of keys cannot be used; the message says why, and never what is in it."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """Whose key it is, what it hashes to, and its limits."""
+
+    name: str
+    digest: bytes
+    limits: Limits
+
+
+class Keys:
+    """The keys of the file at `path`, read again when it changes: a line taken out is a key revoked.
+
+    `limits` are those of a key whose line says nothing else. Raise KeysError when the file cannot be used at the start;
+    later a broken one is logged, and the keys from before stay.
+    """
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._seen = _stamp(path)
+        self._keys = parse(_read(path), limits)
+
+    def find(self, token: str) -> Key | None:
+        """The key that `token` is, or None."""
+        self._refresh()
+        digest = _digest(token)
+        found = None
+        for key in self._keys:  # all of them, each in constant time: how long it takes tells nothing
+            if hmac.compare_digest(key.digest, digest):
+                found = key
+        return found
+
+    def _refresh(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self._keys = parse(_read(self._path), self._limits)
+        except KeysError as error:
+            logger.error("%s; the keys from before stay", error)
+        else:
+            logger.info("read %d API keys", len(self._keys))
+
+
+def parse(text: str, limits: Limits) -> list[Key]:
+    """The keys of a file's text; raise KeysError naming the line that is wrong."""
+    keys: list[Key] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = " ".join(line.partition("#")[0].split())
+        if stripped:
+            keys.append(_key(stripped, limits, number))
+    if not keys:
+        raise KeysError("the file of API keys has no key; make one with `python -m service.keys new NAME`")
+    names = [key.name for key in keys]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise KeysError(f"the file of API keys names {twice} twice")
+    return keys
+
+
+def _key(line: str, limits: Limits, number: int) -> Key:
+    match = _LINE.fullmatch(line)
+    if not match:
+        raise KeysError(
+            f"line {number} of the file of API keys is not `NAME sha256:HASH [rpm=N] [cpm=N] [concurrent=N]`"
+        )
+    own = dict(part.split("=") for part in match["limits"].split())
+    strange = set(own) - set(FIELDS)
+    if strange:
+        known = ", ".join(FIELDS)
+        raise KeysError(f"line {number} of the file of API keys sets {min(strange)}; there is {known}")
+    limits = replace(limits, **{FIELDS[name]: int(value) for name, value in own.items()})
+    return Key(match["name"], bytes.fromhex(match["hash"]), limits)
+
+
+def _digest(token: str) -> bytes:
+    # A key is 256 random bits: nobody can guess what it hashes to, so a slow or a salted hash would add nothing.
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise KeysError(f"the file of API keys has more than {_MAX_BYTES} bytes")
+        return content.decode()
+    except OSError as error:
+        raise KeysError(f"the file of API keys cannot be read: {error.strerror}: {path}") from None
+    except UnicodeDecodeError:
+        raise KeysError(f"the file of API keys is not text: {path}") from None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def new(name: str, limits: dict[str, int]) -> tuple[str, str]:
+    """A new key, and its line for the file."""
+    key = f"tts_{secrets.token_urlsafe(32)}"
+    parts = [name, f"sha256:{_digest(key).hex()}", *(f"{field}={value}" for field, value in limits.items())]
+    return key, " ".join(parts)
+
+
+def main() -> int:
+    """The command line: new NAME."""
+    parser = argparse.ArgumentParser(prog="python -m service.keys", description="API keys.")
+    command = parser.add_subparsers(dest="command", required=True).add_parser("new", help="make a key")
+    command.add_argument("name", metavar="NAME", help="whose it is: letters, digits, . _ -")
+    for field, what in zip(FIELDS, ("requests per minute", "characters per minute", "requests at a time"), strict=True):
+        command.add_argument(f"--{field}", type=int, metavar="N", help=f"{what}; 0: no limit")
+    arguments = parser.parse_args()
+    if not re.fullmatch(_NAME, arguments.name):
+        parser.error("NAME is 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    limits = {field: value for field in FIELDS if (value := getattr(arguments, field)) is not None}
+    if any(not 0 <= value < 10**9 for value in limits.values()):
+        parser.error("a limit is a whole number from 0 to 999999999")
+    key, line = new(arguments.name, limits)
+    sys.stdout.write(f"The key, shown this once:\n{key}\n\nIts line for the file of API keys:\n{line}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The description of the API that programs read: what is allowed, exactly, and how refusals look."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.audio import MEDIA_TYPES, STREAMED
+from service.prompts import prompt_names
+from service.speech import SEED, Speech
+from service.text import ALPHABETS
+
+_ERROR = {"$ref": "#/components/schemas/Error"}
+_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code", "param"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "code": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+_REASONS = {
+    400: "The body is not JSON.",
+    401: "No API key, or none that is known.",
+    413: "The body is too large.",
+    415: "The body is not said to be JSON.",
+    422: "A field is missing, unknown or out of range; the message says which.",
+    429: "The queue is full, or this client has had what it may; Retry-After says when to come back.",
+    503: "No model is ready, or this release is being replaced; Retry-After says when to come back.",
+    504: "The speech was not finished in time.",
+}
+
+AUDIO: dict[str, Any] = {
+    "description": "The speech.",
+    "content": {media: {} for media in (*sorted({form.partition(";")[0] for form in MEDIA_TYPES.values()}),
+                                        "text/event-stream")},
+    "headers": {
+        "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Hz."},
+        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds; of whole files."},
+        "X-Realtime-Factor": {
+            "schema": {"type": "string"},
+            "description": "Seconds that the engine worked for each second of speech; of whole files.",
+        },
+    },
+}  # fmt: skip
+
+
+def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": _ERROR}}
+    return {status: {"description": _REASONS[status], "content": content} for status in statuses}
+
+
+REFUSED = _refusals([401])
+
+
+def spoken(answer: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route that speaks; `answer` is the good one where FastAPI cannot know it."""
+    good: dict[int | str, dict[str, Any]] = {200: answer} if answer else {}
+    return good | _refusals(_REASONS)
+
+
+def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What this process knows of the fields of SpeechBody."""
+    about = speech.engine.describe()
+    nothing = {"anyOf": [{"type": "null"}]}
+    fields: dict[str, dict[str, Any]] = {
+        "input": _text(speech),
+        "voice": {"anyOf": [{"enum": [voice.id for voice in speech.voices], "type": "string"}, {"type": "null"}]},
+        "model": {"anyOf": [{"enum": [about.model, *model_names], "type": "string"}, {"type": "null"}]},
+        "seed": {"anyOf": [{"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, {"type": "null"}]},
+    }
+    if not about.seeds:
+        fields["seed"] = nothing
+    if not about.prompts:
+        fields |= {"ref_audio": nothing, "ref_text": nothing}
+    return fields
+
+
+def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
+    """What this process knows of the fields of PredictBody: `data` as [prompt_audio, prompt_text, text]."""
+    audio = {"enum": [None, "", *prompt_names(folder)]}
+    transcript = {"type": ["string", "null"], "maxLength": speech.max_chars}
+    text = {"type": "string"} | _text(speech)
+    return {"data": {"prefixItems": [audio, transcript, text], "items": False}}
+
+
+def _text(speech: Speech) -> dict[str, Any]:
+    return {"minLength": 1, "maxLength": speech.max_chars, "pattern": speakable(speech.voices[0].language)}
+
+
+def only_some_are_streamed(described: dict[str, Any]) -> None:
+    """Write into the description of a speech route that stream_format goes with some formats alone."""
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    schema["anyOf"] = [
+        {"properties": {"response_format": {"enum": list(STREAMED)}}},
+        {"properties": {"stream_format": {"type": "null"}}},
+    ]
+
+
+@functools.cache
+def speakable(language: str) -> str:
+    """A pattern for the texts that a voice of `language` can speak: its characters, and among them something to say."""
+    known = ALPHABETS[language]
+    every = _class(known)
+    some = _class(lambda char: known(char) and char.isalnum())
+    return f"^{every}*{some}{every}*$"
+
+
+def _class(belongs: Callable[[str], bool]) -> str:
+    """A character class of a regular expression, as JavaScript and Python both read it."""
+    found = [code for code in range(0x10000) if belongs(chr(code))]
+    runs = [[code for _, code in run] for _, run in itertools.groupby(enumerate(found), lambda at: at[1] - at[0])]
+    ranges = (f"\\u{run[0]:04X}" + (f"-\\u{run[-1]:04X}" if len(run) > 1 else "") for run in runs)
+    return f"[{''.join(ranges)}]"
+
+
+def describe(app: FastAPI, *, keys: bool) -> dict[str, Any]:
+    """The OpenAPI description of `app`; `keys`: a request needs an API key."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})["Error"] = _ERROR_SCHEMA
+    if keys:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operation in _operations(schema):
+            if path.startswith(("/v1/", "/api/")):
+                operation["security"] = [{"key": []}]
+    app.openapi_schema = schema
+    return schema
+
+
+def _operations(schema: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            yield path, operation

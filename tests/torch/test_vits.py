@@ -1,0 +1,122 @@
+"""The embedded voice on torch beside the same voice on onnxruntime."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from piper.config import SynthesisConfig
+
+from service.engines import embedded
+from service.engines.base import EngineError, Utterance
+from service.engines.piper import PiperEngine
+from service.engines.vits import VitsEngine
+from service.engines.vits.model import Scales
+from tests.torch.support import runtime
+
+SENTENCES = (
+    "Yes.",
+    "Good morning.",
+    "No, not now!",
+    "How far is it from here to the station?",
+    "Every sentence that you hear was made a moment ago.",
+    "The quick brown fox jumps over the lazy dog.",
+    "On the 3rd of May 1984, forty-two people measured 3.75 metres of rain.",
+    "She sells sea shells by the sea shore; the shells she sells are surely sea shells.",
+    "Dr. Smith's e-mail (sent at 10:45 a.m.) said: please, come quickly...",
+    "Whether the weather be fine or whether the weather be not, whether the weather be cold or whether the weather be "
+    "hot, we'll weather the weather, whatever the weather, whether we like it or not.",
+)
+TEXT = "This sentence takes a while, so that its length says something."
+
+
+def spoken(engine: VitsEngine | PiperEngine, text: str, speed: float = 1.0, seed: int | None = None) -> np.ndarray:
+    return np.concatenate([piece.samples for piece in engine.synthesize(Utterance(text, "joe", speed, seed))])
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_without_noise_it_is_what_onnxruntime_says(
+    vits: VitsEngine, piper: PiperEngine, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    differs = max(differences(vits, piper, text, length=1.0))
+    with capsys.disabled():
+        print(f" {differs:.1e}", end="")
+    assert differs < 1e-3
+
+
+@pytest.mark.parametrize("length", [0.25, 0.5, 2.0, 4.0])
+def test_it_is_so_at_any_speed(vits: VitsEngine, piper: PiperEngine, length: float) -> None:
+    assert max(differences(vits, piper, TEXT, length)) < 1e-3
+
+
+def differences(vits: VitsEngine, piper: PiperEngine, text: str, length: float) -> list[float]:
+    """How far the samples of each piece are from onnxruntime's, both without noise."""
+    assert piper._voice
+    silent = SynthesisConfig(noise_scale=0, noise_w_scale=0, length_scale=length)
+    found = []
+    for ids in embedded.phoneme_ids(piper._voice, text):
+        theirs = np.asarray(piper._voice.phoneme_ids_to_audio(ids, silent))
+        ours = runtime(vits).speak(ids, Scales(0, length, 0), torch.Generator())
+        assert ours.shape == theirs.shape
+        assert np.abs(theirs).max() > 0.05
+        found.append(float(np.abs(ours - theirs).max()))
+    return found
+
+
+def test_with_its_noise_it_is_as_long_and_as_loud(vits: VitsEngine, piper: PiperEngine) -> None:
+    def measured(engine: VitsEngine | PiperEngine) -> tuple[float, float]:
+        said = [spoken(engine, TEXT).astype(float) for _ in range(8)]
+        return float(np.mean([len(each) for each in said])), float(np.mean([np.sqrt(np.mean(x * x)) for x in said]))
+
+    (length, level), (usual_length, usual_level) = measured(vits), measured(piper)
+    assert length == pytest.approx(usual_length, rel=0.05)
+    assert level == pytest.approx(usual_level, rel=0.25)
+
+
+def test_a_seed_says_it_the_same_way_again(vits: VitsEngine) -> None:
+    first, again, other = (spoken(vits, "Good morning. And now?", seed=seed) for seed in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(spoken(vits, "Good morning."), spoken(vits, "Good morning."))
+
+
+def test_speed_shortens(vits: VitsEngine) -> None:
+    slow, fast = (len(spoken(vits, TEXT, speed, seed=1)) for speed in (0.5, 2.0))
+    assert 2 < slow / fast < 4, "a quarter of the time, but for what is rounded up"
+
+
+def test_each_sentence_is_a_piece_and_the_last_says_so(vits: VitsEngine) -> None:
+    pieces = list(vits.synthesize(Utterance("One. Two. Three.", "joe")))
+    assert [piece.last for piece in pieces] == [False, False, True]
+    assert {piece.samples.dtype for piece in pieces} == {np.dtype(np.int16)}
+    assert all(10_000 < np.abs(piece.samples).max() < 0.95 * 32767 for piece in pieces)
+    assert vits.sample_rate == 22050
+
+
+def test_a_long_sentence_is_cut_into_bounded_pieces(vits: VitsEngine) -> None:
+    pieces = [piece.samples for piece in vits.synthesize(Utterance("and so on " * 35, "joe"))]
+    assert len(pieces) > 1
+    assert max(map(len, pieces)) < 30 * vits.sample_rate
+
+
+def test_unload_drops_the_model_and_load_brings_it_back() -> None:
+    engine = VitsEngine(1, "cpu")
+    steps: list[str] = []
+    assert engine.describe().device == ""
+    engine.unload()
+    engine.load(steps.append)
+    assert len(steps) >= 4
+    assert engine.describe().device == "cpu"
+    parameters = [weakref.ref(each) for each in runtime(engine).network.parameters()]
+    engine.unload()
+    gc.collect()
+    assert len(parameters) == 350
+    assert not any(each() is not None for each in parameters)
+    assert engine.describe().device == ""
+    with pytest.raises(EngineError, match="not loaded"):
+        spoken(engine, "Hello.")
+    engine.load(steps.append)
+    assert spoken(engine, "Hello.").any()

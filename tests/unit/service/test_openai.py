@@ -1,0 +1,169 @@
+"""OpenAI's own client, unchanged, against the service over real HTTP."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import soundfile
+
+from service.app import Service
+from service.keys import new
+from service.settings import Settings
+from tests.unit.service.support import SAMPLE_RATE, FakeEngine, at_rest, served
+
+KEY, LINE = new("anna", {})
+THREE = "One. Two. Three."
+
+
+@pytest.fixture
+def running(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[tuple[str, Service]]:
+    (tmp_path / "keys").write_text(LINE)
+    own = dataclasses.replace(settings, api_keys=tmp_path / "keys", inside=frozenset({"127.0.0.9"}))
+    with served(own, engine) as (url, service):
+        yield url, service
+
+
+@pytest.fixture
+def client(running: tuple[str, Service]) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{running[0]}/v1", api_key=KEY, max_retries=0) as client:
+        yield client
+
+
+@pytest.mark.parametrize("form", ["wav", "pcm", "flac", "mp3", "opus"])
+def test_speech_in_every_format(
+    client: openai.OpenAI, form: Literal["wav", "pcm", "flac", "mp3", "opus"], tmp_path: Path
+) -> None:
+    answer = client.audio.speech.create(model="tts-1", voice="joe", input=THREE, response_format=form)
+    answer.write_to_file(tmp_path / "speech")
+    content = (tmp_path / "speech").read_bytes()
+    if form == "pcm":
+        assert len(content) == 3 * SAMPLE_RATE // 10 * 2
+    else:
+        samples, rate = soundfile.read(io.BytesIO(content))
+        assert len(samples) / rate == pytest.approx(0.3)
+    assert answer.response.headers["x-release"] == "test-1"
+    assert answer.response.headers["x-audio-duration"] == "0.300"
+    assert float(answer.response.headers["x-realtime-factor"]) < 5
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["fake-1"]
+
+
+@pytest.mark.parametrize("form", ["wav", "pcm"])
+def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Literal["wav", "pcm"]) -> None:
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="joe", input=THREE, response_format=form, stream_format="sse"
+    ) as answer:
+        assert answer.headers["content-type"] == "text/event-stream"
+        events = [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line]
+    assert [event["type"] for event in events] == ["speech.audio.delta"] * 3 + ["speech.audio.done"]
+    content = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
+    if form == "wav":
+        content = soundfile.read(io.BytesIO(content), dtype="int16")[0].tobytes()
+    assert np.frombuffer(content, np.int16).tolist() == [9000] * (3 * SAMPLE_RATE // 10)
+
+
+@pytest.mark.parametrize("stream", ["sse", "audio"])
+def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
+    client: openai.OpenAI, running: tuple[str, Service], engine: FakeEngine, stream: Literal["sse", "audio"]
+) -> None:
+    service = running[1]
+    before = len(engine.spoken)
+    engine.ungated = 1
+    engine.gate.clear()
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="joe", input=THREE, stream_format=stream
+    ) as answer:
+        assert next(answer.iter_bytes(100)), "while the second sentence is still being spoken"
+        assert engine.spoken[before:] == ["One"]
+    eventually(lambda: service.traffic.requests == 0)
+    engine.gate.set()
+    eventually(lambda: at_rest(service))
+    assert "Three" not in engine.spoken
+    assert service.metrics.abandoned._value.get() == 1
+
+
+def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: tuple[str, Service]) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        client.audio.speech.create(model="tts-1", voice="alloy", input="x")
+    assert refused.value.param == "voice"
+    with (
+        openai.OpenAI(base_url=f"{running[0]}/v1", api_key="tts_wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError) as unknown,
+    ):
+        stranger.models.list()
+    assert unknown.value.code == "invalid_api_key"
+
+
+def test_who_says_that_it_asks_from_inside_is_not_believed(running: tuple[str, Service]) -> None:
+    for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
+        answer = httpx.get(f"{running[0]}/v1/models", headers={header: "127.0.0.9"})
+        assert answer.status_code == 401
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as inside:
+        assert inside.get(f"{running[0]}/v1/models").status_code == 200
+
+
+def test_what_an_engine_cannot_do_is_refused(client: openai.OpenAI, engine: FakeEngine) -> None:
+    for extra, code in (({"seed": 3}, "seed_not_supported"), ({"ref_audio": "a.wav"}, "prompt_not_supported")):
+        with pytest.raises(openai.UnprocessableEntityError) as refused:
+            client.audio.speech.create(model="tts-1", voice="joe", input="x", extra_body=extra)
+        assert refused.value.code == code
+    assert "x" not in engine.spoken
+
+
+def test_a_seed_and_a_voice_to_imitate_reach_the_engine(client: openai.OpenAI, engine: FakeEngine) -> None:
+    engine.seeds = engine.prompts = True
+    file = io.BytesIO()
+    stereo = np.stack([np.full(4 * SAMPLE_RATE, 1000), np.full(4 * SAMPLE_RATE, 3000)], axis=1).astype(np.int16)
+    soundfile.write(file, stereo, SAMPLE_RATE, format="FLAC")
+    for ref in (base64.b64encode(file.getvalue()).decode(), "examples/sample.wav"):
+        extra = {"seed": 3, "ref_audio": ref, "ref_text": "What is heard."}
+        client.audio.speech.create(model="tts-1", voice="joe", input="x", extra_body=extra)
+        assert engine.last
+        assert engine.last.seed == 3
+        assert engine.last.prompt
+        assert engine.last.prompt.text == "What is heard."
+        assert 3 < engine.last.prompt.seconds < 5
+        if "." not in ref:
+            assert engine.last.prompt.samples.tolist() == [2000] * 4 * SAMPLE_RATE
+
+
+BAD_PROMPTS = [
+    ({"ref_text": "x"}, "ref_audio"),
+    ({"ref_audio": "no base64!"}, "neither base64"),
+    ({"ref_audio": ""}, "not audio"),
+    ({"ref_audio": "AAAA"}, "not audio"),
+    ({"ref_audio": "../service/app.wav"}, "no file in the voices folder"),
+    ({"ref_audio": "http://host/a.wav"}, "no file in the voices folder"),
+    ({"ref_audio": "examples/sample.wav", "ref_text": "x" * 5000}, "more than 4096"),
+]
+
+
+@pytest.mark.parametrize(("extra", "named"), BAD_PROMPTS, ids=[str(number) for number in range(len(BAD_PROMPTS))])
+def test_a_bad_prompt_is_told(
+    running: tuple[str, Service], engine: FakeEngine, extra: dict[str, str], named: str
+) -> None:
+    engine.prompts = True
+    headers = {"Authorization": f"Bearer {KEY}"}
+    answer = httpx.post(f"{running[0]}/v1/audio/speech", json={"input": "x"} | extra, headers=headers)
+    assert answer.status_code == 422
+    assert named in answer.json()["error"]["message"]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
