@@ -62,17 +62,20 @@ class Gpus:
         self._nvml = Nvml()
         self._look: Future[Seen | None] | None = None
         self._began = 0.0
+        self._seen: Seen | None = None
 
     async def refresh(self) -> None:
         """Have a look at the GPUs, or wait for the look that is under way, until that is half a second old."""
         if self._look is None or self._look.done():
             self._look, self._began = Future(), time.monotonic()
             self._send(self._look)
-        left = self._began + _PATIENCE_S - time.monotonic()
+        look, left = self._look, self._began + _PATIENCE_S - time.monotonic()
         if left > 0:
-            await asyncio.wait({asyncio.wrap_future(self._look)}, timeout=left)
-            if not self._look.done():
+            await asyncio.wait({asyncio.wrap_future(look)}, timeout=left)
+            if not look.done():
                 logger.warning("the GPU driver has not answered for %g s: the metrics do without it", _PATIENCE_S)
+        # Its own look's: another scrape may have begun the next one.
+        self._seen = look.result() if look.done() else Seen([], whole=False)
 
     def _send(self, look: Future[Seen | None]) -> None:
         def run() -> None:
@@ -89,9 +92,7 @@ class Gpus:
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client's Collector; `refresh` comes before."""
-        if self._look is None:
-            return
-        seen = self._look.result() if self._look.done() else Seen([], whole=False)
+        seen = self._seen
         if seen is None:
             return
         meaning = "1 when every GPU answered; 0 when one failed, or the driver took over half a second"

@@ -102,6 +102,13 @@ def test_each_gpu_tells_what_it_can(running: Served) -> None:
     assert [now(name, uuid="GPU-fake-0") for name in told] == [0, 0, 16 * GIB, 0, 0], "nothing is not unknown"
 
 
+def test_scrapes_at_the_same_time_all_see_the_gpus(running: Served) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as scrapers:
+        for now in scrapers.map(lambda _: running.scrape(), range(200)):
+            assert now("tts_gpu_read_success") == 1
+            assert now("tts_gpu_memory_size_bytes", uuid="GPU-fake-1") == 16 * GIB
+
+
 def test_memory_is_told_by_whomever_it_is_held(running: Served) -> None:
     claim = f"import ctypes; ctypes.CDLL('libnvidia-ml.so.1').fake_claim(1, ctypes.c_uint64({10 * GIB})); input()"
     environment = {**os.environ, **running.gpus.environment}
