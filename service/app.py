@@ -54,7 +54,7 @@ class Service:
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
         self.front = Front(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
-        guarded = Guard(BodyLimit(self.front), settings, keys)
+        guarded = Guard(BodyLimit(self.front), settings, keys, self.metrics)
         self.asgi: ASGIApp = RequestContext(guarded, settings.release, self.traffic, self.metrics)
         self._page_life = contextlib.AsyncExitStack()
 

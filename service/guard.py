@@ -13,6 +13,7 @@ from service.errors import KeyMissingError, LimitError, respond
 from service.front import belongs_to_page
 from service.keys import Keys
 from service.limits import Client, Clients
+from service.metrics import Metrics, Refusal
 from service.settings import Limits, Settings
 
 OPEN = ("/livez", "/readyz", "/metrics")
@@ -34,11 +35,11 @@ def client_of(scope: Scope) -> Client:
 class Guard:
     """Lets in who has a key (where there are keys), counts speech against the client's limits."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys | None) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys | None, metrics: Metrics) -> None:
         self.app = app
         self.keys = keys
         self.limits = settings.client_limits
-        self.clients = Clients()
+        self.clients = Clients(on_refusal=metrics.rejected.labels(Refusal.RATE_LIMIT).inc)
         self._proxy = settings.proxy
         self._inside = settings.inside
 

@@ -32,6 +32,6 @@ def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> API
     @router.get("/metrics", response_class=PlainTextResponse)
     async def scrape() -> Response:
         """Prometheus metrics."""
-        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable
 from enum import StrEnum
 
 import numpy as np
 
-from service.engines.base import Engine, EngineError, Utterance
+from service.engines.base import Engine, EngineError, Utterance, is_out_of_memory
 from service.errors import UnavailableError
-from service.metrics import Metrics
+from service.metrics import Metrics, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +56,14 @@ class Lifecycle:
     def check_accepting(self) -> None:
         """Raise UnavailableError unless new speech is accepted."""
         if self.phase is not Phase.READY:
+            self._metrics.rejected.labels(Refusal.NOT_READY).inc()
             raise UnavailableError(f"the service is {self.phase}", retry_after=RETRY_AFTER_S.get(self.phase, 1))
 
     async def load(self, beside: Awaitable[object] | None = None) -> None:
         """Load the model, wait for `beside` (other start-up work), speak once, be ready. Failures end in FAILED."""
         if self.phase not in (Phase.STARTING, Phase.UNLOADED):
             raise RefusedError(f"cannot load while {self.phase}")
-        loop = asyncio.get_running_loop()
+        loop, began = asyncio.get_running_loop(), time.monotonic()
 
         def progress(step: str) -> None:
             loop.call_soon_threadsafe(self._step, step)
@@ -75,9 +77,12 @@ class Lifecycle:
                 self._enter(Phase.WARMING)
                 await asyncio.to_thread(warm_up, self.engine)
         except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot speak, and must say why
+            self._metrics.load_ended(succeeded=False, took_s=time.monotonic() - began)
+            self._metrics.out_of_memory.inc(is_out_of_memory(error))
             self.fail(f"{type(error).__name__}: {error}", error)
         else:
             if not self.stopping:
+                self._metrics.load_ended(succeeded=True, took_s=time.monotonic() - began)
                 self._enter(Phase.READY)
 
     async def park(self, beside: Awaitable[object]) -> None:
@@ -119,6 +124,7 @@ class Lifecycle:
         if self.phase not in (Phase.READY, Phase.DRAINING, Phase.UNLOADED):
             raise RefusedError(f"cannot unload while {self.phase}")
         self._enter(Phase.UNLOADED)
+        self._metrics.memory.unloaded()
         try:
             await asyncio.to_thread(self.engine.unload)
         except Exception as error:

@@ -43,11 +43,12 @@ class _Bucket:
 
 @dataclass
 class Client:
-    """What one client has asked for lately."""
+    """What one client has asked for lately; `on_refusal` is called for each time that it asked for too much."""
 
     name: str
     limits: Limits
     clock: Callable[[], float] = time.monotonic
+    on_refusal: Callable[[], None] = lambda: None
     running: int = 0
     _requests: _Bucket = field(default_factory=_Bucket)
     _characters: _Bucket = field(default_factory=_Bucket)
@@ -55,10 +56,11 @@ class Client:
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
         """One request for speech, from its start to its end; raise LimitError when it is one too many."""
-        if self.limits.concurrent and self.running >= self.limits.concurrent:
-            message = f"this client has {self.running} requests in flight, the most that it may have"
-            raise LimitError(message, code="too_many_at_once", retry_after=_SOON)
-        self._requests.spend(1, self.limits.requests, self.clock(), "requests")
+        with self._told_of():
+            if self.limits.concurrent and self.running >= self.limits.concurrent:
+                message = f"this client has {self.running} requests in flight, the most that it may have"
+                raise LimitError(message, code="too_many_at_once", retry_after=_SOON)
+            self._requests.spend(1, self.limits.requests, self.clock(), "requests")
         self.running += 1
         try:
             yield
@@ -67,20 +69,35 @@ class Client:
 
     def say(self, text: str) -> None:
         """Have a text spoken; raise LimitError when it is more than is left of this minute."""
-        self._characters.spend(len(text), self.limits.characters, self.clock(), "characters")
+        with self._told_of():
+            self._characters.spend(len(text), self.limits.characters, self.clock(), "characters")
+
+    @contextlib.contextmanager
+    def _told_of(self) -> Iterator[None]:
+        try:
+            yield
+        except LimitError:
+            self.on_refusal()
+            raise
 
 
 class Clients:
     """The clients that were seen lately, by name; those that have been away longest are forgotten."""
 
-    def __init__(self, most: int = _MOST_CLIENTS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        most: int = _MOST_CLIENTS,
+        clock: Callable[[], float] = time.monotonic,
+        on_refusal: Callable[[], None] = lambda: None,
+    ) -> None:
         self._most = most
         self._clock = clock
+        self._on_refusal = on_refusal
         self._seen: OrderedDict[str, Client] = OrderedDict()
 
     def get(self, name: str, limits: Limits) -> Client:
         """The client of that name, with the limits that it has now."""
-        client = self._seen.setdefault(name, Client(name, limits, self._clock))
+        client = self._seen.setdefault(name, Client(name, limits, self._clock, self._on_refusal))
         client.limits = limits
         self._seen.move_to_end(name)
         if len(self._seen) > self._most:

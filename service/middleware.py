@@ -102,10 +102,11 @@ class RequestContext:
         took = time.monotonic() - exchange.began
         status = 499 if scope.get("client_gone") else exchange.status or 499
         self.traffic.leave(item, _outcome(exchange, item, status))
-        route = getattr(scope.get("route"), "path", None) or scope.get("part", "unmatched")
-        self.metrics.requests.labels(route, status).inc()
+        route = scope.get("part") or getattr(scope.get("route"), "path", "unmatched")
+        release = self.release.decode()
+        self.metrics.requests.labels(route, status, release).inc()
         if item.kind is not Class.STREAM:
-            self.metrics.request_seconds.labels(route).observe(took)
+            self.metrics.request_seconds.labels(route, release).observe(took)
         # A page is fifty files, which nobody asked for one by one.
         level = logging.DEBUG if route == "page" and status < 400 else logging.INFO
         path = _printable(scope["path"])

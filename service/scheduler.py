@@ -16,9 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service import traffic
-from service.engines.base import Audio, BrokenError, NoMemoryError, Piece
+from service.engines.base import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
 from service.errors import BusyError, LateError, ServiceError, UnavailableError
-from service.metrics import Metrics
+from service.metrics import Metrics, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class Scheduler:
         self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
         self._job_seconds = 0.5  # what a job costs on average; a first guess, learnt from then on
         metrics.queue_depth.set_function(lambda: self.waiting)
+        metrics.queue_capacity.set(queue_limit)
         metrics.jobs.set_function(lambda: self.jobs)
 
     @property
@@ -90,6 +91,7 @@ class Scheduler:
         Leaving the block, however that comes about, gives everything back.
         """
         if self.waiting >= self.queue_limit:
+            self._metrics.rejected.labels(Refusal.QUEUE_FULL).inc()
             raise BusyError(f"the queue is full: {self.waiting} requests are waiting", retry_after=self.retry_after())
         job = _Job(start, self.deadline_s, time.monotonic())
         self.jobs += 1
@@ -122,6 +124,7 @@ class Scheduler:
                 await self._free.acquire()
                 return await asyncio.wrap_future(self._submit(job))
         except TimeoutError:
+            self._metrics.rejected.labels(Refusal.DEADLINE).inc()
             raise LateError(f"the speech was not finished within {self.deadline_s:g} s") from None
         except NoMemoryError as error:
             logger.warning("%s", error)
@@ -156,10 +159,16 @@ class Scheduler:
         return thread
 
     def _timed(self, job: _Job) -> Piece | None:
-        with self._metrics.inference_seconds.time():
-            piece = job.step()
+        try:
+            with self._metrics.inference_seconds.time():
+                piece = job.step()
+        except Exception as error:
+            if is_out_of_memory(error):
+                self._metrics.out_of_memory.inc()
+            raise
         if piece is not None and piece.samples.any():  # silence is no evidence that it works
             self.last_success = time.monotonic()
+            self._metrics.last_success.set_to_current_time()
         return piece
 
     def _give_back(self, thread: Future[Piece | None]) -> None:

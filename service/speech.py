@@ -81,9 +81,9 @@ class Speech:
         Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
         """
         self._lifecycle.check_accepting()
-        start = functools.partial(_timed, self.engine, utterance, spoken or Spoken(self.engine.sample_rate))
-        async with self._scheduler.job(start) as pieces:
-            yield self._counted(pieces)
+        spoken = spoken or Spoken(self.engine.sample_rate)
+        async with self._scheduler.job(functools.partial(_timed, self.engine, utterance, spoken)) as pieces:
+            yield self._counted(pieces, spoken, time.monotonic())
 
     async def say(self, utterance: Utterance) -> Spoken:
         """All of the utterance's audio; raises as `pieces` does."""
@@ -92,14 +92,18 @@ class Speech:
             spoken.pieces = [piece async for piece in pieces]
         return spoken
 
-    async def _counted(self, pieces: AsyncIterator[Audio]) -> AsyncIterator[Audio]:
-        spoken = False
+    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Spoken, accepted: float) -> AsyncIterator[Audio]:
+        audio_s = 0.0
         async for piece in pieces:
-            spoken = True
-            self._metrics.audio_seconds.inc(seconds([piece], self.engine.sample_rate))
+            length = seconds([piece], self.engine.sample_rate)
+            if length and not audio_s:
+                self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
+            audio_s += length
+            self._metrics.audio_seconds.inc(length)
             yield piece
-        if not spoken:
+        if not audio_s:
             raise ServiceError("the engine gave no audio", code="engine_failed")
+        self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
 
 
 def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Piece]:

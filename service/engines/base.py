@@ -32,6 +32,16 @@ class BrokenError(EngineError):
     """The engine will not speak again: only a new process can."""
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Was it, or was its cause, too little memory, be it the host's or a GPU's?"""
+    while error is not None:
+        # torch's own is known by its name: there is not a torch in every flavour.
+        if isinstance(error, (MemoryError, NoMemoryError)) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        error = error.__cause__
+    return False
+
+
 @dataclass(frozen=True)
 class Voice:
     """A voice that can be asked for by its `id`; `language` (ISO 639-1) decides which characters it can read."""

@@ -6,6 +6,7 @@ Everything that looks does so through the real nvidia-ml-py.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import struct
 import subprocess
@@ -21,6 +22,10 @@ SOURCE = Path(__file__).parent / "nvml" / "nvml.c"
 LIBRARY = "libnvidia-ml.so.1"
 INSIDE = "/fake"  # where the folder is seen in a container
 _HEAD, _CLAIM, _CLAIMS = "<QII", "<IIQd", 64
+_SENSORS, _SENSED = "<IIII", 8
+_SENSORS_AT = struct.calcsize(_HEAD) + struct.calcsize(_CLAIM) * _CLAIMS
+_CANNOT_TELL = 2**32 - 1
+LOST = 15  # NVML's code for a GPU that has fallen off the bus
 
 # Appended to the piper engine of a clone: it claims GPU memory as a real one would, by behaviours.json.
 ENGINE = """
@@ -96,9 +101,26 @@ class FakeGpus:
             ledger.seek(struct.calcsize("<Q"))
             ledger.write(struct.pack("<I", devices))
 
+    def sense(
+        self, device: int, *, code: int = 0, percent: int | None = 0, celsius: int | None = 0, watts: float | None = 0
+    ) -> None:
+        """What a device feels; None for what it cannot tell, `code` for a device that fails at everything."""
+        milliwatts = None if watts is None else round(watts * 1000)
+        told = [_CANNOT_TELL if value is None else value for value in (code, percent, celsius, milliwatts)]
+        with (self.folder / "ledger").open("r+b") as ledger:
+            ledger.seek(_SENSORS_AT + device * struct.calcsize(_SENSORS))
+            ledger.write(struct.pack(_SENSORS, *told))
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Until the end of the context whoever asks a device for its memory gets no answer."""
+        with (self.folder / "ledger").open("rb") as ledger:
+            fcntl.flock(ledger, fcntl.LOCK_EX)
+            yield
+
     def claims(self) -> list[tuple[int, int, int]]:
         """(pid, device, bytes) of all that is written down, of ended processes too."""
-        ledger = (self.folder / "ledger").read_bytes()[struct.calcsize(_HEAD) :]
+        ledger = (self.folder / "ledger").read_bytes()[struct.calcsize(_HEAD) : _SENSORS_AT]
         rows = [row[:3] for row in struct.iter_unpack(_CLAIM, ledger)]
         return [row for row in rows if row[2]]
 
@@ -110,7 +132,8 @@ def make(folder: Path, *, total: int = 16 * GIB, devices: int = 1) -> FakeGpus:
         ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", folder / LIBRARY, SOURCE], check=True
     )
     ledger = folder / "ledger"
-    ledger.write_bytes(struct.pack(_HEAD, total, devices, 0) + bytes(struct.calcsize(_CLAIM) * _CLAIMS))
+    claims, sensors = struct.calcsize(_CLAIM) * _CLAIMS, struct.calcsize(_SENSORS) * _SENSED
+    ledger.write_bytes(struct.pack(_HEAD, total, devices, 0) + bytes(claims + sensors))
     ledger.chmod(0o666)  # the containers' users are others
     folder.chmod(0o755)
     gpus = FakeGpus(folder)

@@ -14,15 +14,23 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, CLAIMS = 64 };
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7 };
+enum { DRIVER_NOT_LOADED = 9, CLAIMS = 64, SENSED = 8 };
 
 struct claim { uint32_t pid, device; uint64_t bytes; double free_at; /* 0: held */ };
-struct ledger { uint64_t total; uint32_t devices, padding; struct claim claims[CLAIMS]; };
+struct sensors { uint32_t code /* what every question is answered with */, percent, celsius, milliwatts; };
+struct ledger {
+    uint64_t total;
+    uint32_t devices, padding;
+    struct claim claims[CLAIMS];
+    struct sensors sensors[SENSED];
+};
+struct utilization { unsigned int gpu, memory; };
 struct memory { unsigned long long total, free, used; };
 struct process { unsigned int pid; unsigned long long used; unsigned int gpu_instance, compute_instance; };
 
 static struct ledger *ledger;
-static int file = -1;
+static int file = -1, opened;
 
 static double now(void) {
     struct timespec t;
@@ -88,13 +96,30 @@ void fake_drop(uint64_t keep, double late_s) {
     done(SUCCESS);
 }
 
-int nvmlInitWithFlags(unsigned flags) { (void)flags; return map(); }
-int nvmlShutdown(void) { return SUCCESS; }
+int nvmlInitWithFlags(unsigned flags) {
+    int code = map();
+    (void)flags;
+    opened += !code;
+    return code;
+}
+
+int nvmlShutdown(void) {
+    if (!opened) return UNINITIALIZED;
+    opened--;
+    return SUCCESS;
+}
+
 const char *nvmlErrorString(int code) { return code == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "Unknown Error"; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = ledger->devices; return SUCCESS; }
+
+int nvmlDeviceGetCount_v2(unsigned *count) {
+    if (!opened) return UNINITIALIZED;
+    *count = ledger->devices;
+    return SUCCESS;
+}
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
     if (index >= ledger->devices) return INVALID_ARGUMENT;
+    if (index < SENSED && ledger->sensors[index].code) return ledger->sensors[index].code;
     *handle = (void *)(uintptr_t)(index + 1);
     return SUCCESS;
 }
@@ -133,4 +158,24 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, struc
         }
     *count = n;
     return done(n > room || (n && !found) ? INSUFFICIENT_SIZE : SUCCESS);
+}
+
+/* UINT32_MAX stands for what a device cannot tell. */
+static int sense(uint32_t value, unsigned *told) {
+    *told = value;
+    return value == UINT32_MAX ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(void *handle, struct utilization *rates) {
+    rates->memory = 0;
+    return sense(ledger->sensors[index_of(handle) % SENSED].percent, &rates->gpu);
+}
+
+int nvmlDeviceGetTemperature(void *handle, unsigned sensor, unsigned *celsius) {
+    (void)sensor;
+    return sense(ledger->sensors[index_of(handle) % SENSED].celsius, celsius);
+}
+
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts) {
+    return sense(ledger->sensors[index_of(handle) % SENSED].milliwatts, milliwatts);
 }

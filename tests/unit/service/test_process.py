@@ -127,6 +127,14 @@ def test_the_pages_errors_have_the_same_shape(running: Running, path: str) -> No
     assert response.headers["x-request-id"]
 
 
+def test_the_page_is_one_route(running: Running) -> None:
+    for path in ("/", "/config", "/assets/x", "/static/y", "/gradio_api/x", "/gradio_api/file=x"):
+        httpx.get(f"{running.url}{path}")
+    metrics = httpx.get(f"{running.url}/metrics").text
+    routes = set(re.findall(r'^tts_requests_total{.*route="([^"]*)"', metrics, re.MULTILINE))
+    assert routes == {"page", "unmatched", "/v1/audio/speech"}
+
+
 def test_a_client_that_leaves_is_noticed(running: Running) -> None:
     host, port = running.url.removeprefix("http://").split(":")
     for stream in (b"", b', "stream_format": "audio"'):
@@ -138,7 +146,7 @@ def test_a_client_that_leaves_is_noticed(running: Running) -> None:
         _until(lambda: (_status(running)["jobs"], _status(running)["requests"]) == (0, 0))
     metrics = httpx.get(f"{running.url}/metrics").text
     assert "tts_abandoned_total 2.0" in metrics
-    assert 'tts_requests_total{route="/v1/audio/speech",status="499"} 2.0' in metrics
+    assert 'tts_requests_total{release="test-1",route="/v1/audio/speech",status="499"} 2.0' in metrics
 
 
 def test_a_stop_finishes_what_was_accepted_and_closes_idle_tabs(running: Running) -> None:

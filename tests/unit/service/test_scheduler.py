@@ -216,11 +216,11 @@ async def test_what_is_measured(service: Service, client: httpx.AsyncClient, say
     await say("")
     text = (await client.get("/metrics")).text
     for line in (
-        'tts_requests_total{route="/v1/audio/speech",status="200"} 1.0',
-        'tts_requests_total{route="/v1/audio/speech",status="422"} 1.0',
-        'tts_request_seconds_count{route="/v1/audio/speech"} 2.0',
+        'tts_requests_total{release="test-1",route="/v1/audio/speech",status="200"} 1.0',
+        'tts_requests_total{release="test-1",route="/v1/audio/speech",status="422"} 1.0',
+        'tts_request_duration_seconds_count{release="test-1",route="/v1/audio/speech"} 2.0',
         "tts_audio_seconds_total 0.2",
-        "tts_inference_seconds_count 2.0",
+        "tts_inference_duration_seconds_count 2.0",
         "tts_queue_wait_seconds_count 1.0",
         "tts_queue_depth 0.0",
         "tts_abandoned_total 0.0",
