@@ -77,7 +77,7 @@ def configured(service: Service) -> uvicorn.Config:
 async def run(settings: Settings) -> int:
     """Serve until a signal or a failure; the exit code. Raises CannotListenError."""
     service = Service(settings)
-    listener = _listener(settings)
+    listener = listener_of(settings)
     server = Server(configured(service), service)
     try:
         control = await listen(settings.control, service)
@@ -103,7 +103,7 @@ async def _end_on_failure(service: Service, server: Server) -> None:
     server.should_exit = True
 
 
-def _listener(settings: Settings) -> socket.socket:
+def listener_of(settings: Settings) -> socket.socket:
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=1024)
         # asyncio does this only for sockets that name their protocol, which these do not; connections inherit it.
