@@ -13,6 +13,7 @@ from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 LOOK_S = 0.05
+RETRIES_S = 3.0  # `retries` and `timeout connect` of the proxy, and a little
 
 
 def admit(run: Run) -> None:
@@ -117,6 +118,18 @@ def look_again(run: Run, colour: Colour) -> None:
         run.report.note(f"{error.message}; it is in rotation, and serves as soon as it is")
 
 
+def _until_asked_elsewhere(run: Run) -> None:
+    """Waits for what was on its way to a process that has gone: the proxy is about to ask the old colour for it.
+
+    What a hanging process has is another matter: it gets loose only when its session is closed.
+    """
+    began = run.clock.now()
+    for now in run.clock.polls(LOOK_S):
+        gone = [each for each in run.seen(run.idle) if each.check.startswith("L4")]
+        if not any(each.sessions or each.queued for each in gone) or now - began > RETRIES_S:
+            return
+
+
 def give_back(run: Run) -> Facts:
     """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
     # One that fails its checks will end nothing: what it has not begun to answer, the proxy asks the old one.
@@ -132,6 +145,7 @@ def give_back(run: Run) -> Facts:
             drained = draining.empty(run, run.idle, alive=True)
             facts, finishes = drained.facts(), not drained.died
     run.rotate((run.idle.other.standbys, "maint"), (candidates, "maint"), (candidates, WHOLE))
+    _until_asked_elsewhere(run)
     run.target.proxy.shutdown_sessions(*candidates)
     if finishes:
         run.candidate.stop(STOP_GRACE_S)

@@ -193,6 +193,32 @@ def test_a_candidate_that_fails_in_its_soak_gives_everything_back_at_once(seen: 
     assert target.ended == "rolled-back"
 
 
+def test_what_was_on_its_way_to_a_dead_candidate_is_not_closed_before_the_proxy_asks_elsewhere() -> None:
+    target = busy()
+    looks, tries = target.proxy.servers, iter([False, False])
+    gone_at, shutdown_at = [], []
+    close = target.proxy.shutdown_sessions
+
+    def servers() -> Any:
+        found = looks()
+        if (found["blue-1-standby"].admin == "ready" or gone_at) and next(tries, True):
+            gone_at.append(target.clock.time)
+            on_its_way = int(target.clock.time < gone_at[0] + 1)
+            found["green-1"] = replace(found["green-1"], up=False, check="L4CON", sessions=on_its_way)
+        return found
+
+    def shutdown(*names: str) -> None:
+        shutdown_at.append(target.clock.time)
+        close(*names)
+
+    target.proxy.servers = servers  # type: ignore[method-assign]
+    target.proxy.shutdown_sessions = shutdown  # type: ignore[method-assign]
+    with pytest.raises(CanaryFailedError):
+        switch(target, SOAK)
+    assert shutdown_at[0] >= gone_at[0] + 1
+    assert target.ended == "rolled-back"
+
+
 def test_a_soak_does_not_end_while_a_health_check_is_waited_for() -> None:
     target = busy()
     looks, ends_at = target.proxy.servers, 2 * SOAK.soak_s
