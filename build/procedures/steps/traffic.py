@@ -13,6 +13,7 @@ from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 LOOK_S = 0.05
+HANGS = "L7TOUT"  # connected, and no answer; a refused connection is L4CON, or HANA where a client met it first
 RETRIES_S = 3.0  # `retries` and `timeout connect` of the proxy, and a little
 
 
@@ -125,8 +126,8 @@ def _until_asked_elsewhere(run: Run) -> None:
     """
     began = run.clock.now()
     for now in run.clock.polls(LOOK_S):
-        gone = [each for each in run.seen(run.idle) if each.check.startswith("L4")]
-        if not any(each.sessions or each.queued for each in gone) or now - began > RETRIES_S:
+        others = [each for each in run.seen(run.idle) if each.check != HANGS]
+        if not any(each.sessions or each.queued for each in others) or now - began > RETRIES_S:
             return
 
 

@@ -196,15 +196,17 @@ def test_a_candidate_that_fails_in_its_soak_gives_everything_back_at_once(seen: 
 def test_what_was_on_its_way_to_a_dead_candidate_is_not_closed_before_the_proxy_asks_elsewhere() -> None:
     target = busy()
     looks, tries = target.proxy.servers, iter([False, False])
-    gone_at, shutdown_at = [], []
+    gone_at: list[float] = []
+    shutdown_at: list[float] = []
     close = target.proxy.shutdown_sessions
 
     def servers() -> Any:
         found = looks()
-        if (found["blue-1-standby"].admin == "ready" or gone_at) and next(tries, True):
+        soaking = found["blue-1-standby"].admin == "ready" or bool(gone_at)
+        if soaking and next(tries, True):
             gone_at.append(target.clock.time)
             on_its_way = int(target.clock.time < gone_at[0] + 1)
-            found["green-1"] = replace(found["green-1"], up=False, check="L4CON", sessions=on_its_way)
+            found["green-1"] = replace(found["green-1"], up=False, check="HANA", sessions=on_its_way)
         return found
 
     def shutdown(*names: str) -> None:
