@@ -21,6 +21,7 @@ from service.health import health_routes
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.middleware import BodyLimit, RequestContext
+from service.page.status import status_routes
 from service.predict import predict_routes
 from service.scheduler import Scheduler
 from service.settings import Settings
@@ -58,6 +59,7 @@ class Service:
         app.include_router(speech_routes(self.speech))
         app.include_router(predict_routes(self.speech, self.settings.voices))
         app.include_router(health_routes(self.status, self.metrics))
+        app.include_router(status_routes(self.status, self.scheduler, self.metrics))
         app.include_router(docs_routes(app))
         app.add_exception_handler(ServiceError, on_service_error)
         app.add_exception_handler(HTTPException, on_http_error)

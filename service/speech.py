@@ -15,7 +15,7 @@ from service.engines.base import Audio, Engine, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError, shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.scheduler import Scheduler
+from service.scheduler import OnPlace, Scheduler
 from service.text import check_text
 
 SPEED = (0.25, 4.0)
@@ -40,6 +40,11 @@ class Speech:
         """The voices that can be asked for; the first is the default."""
         return self.engine.describe().voices
 
+    @property
+    def waiting(self) -> int:
+        """How many accepted syntheses have not started."""
+        return self._scheduler.waiting
+
     def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
         """Check what is to be said; raise InvalidError naming `param` for text that cannot be spoken."""
         voice = self._voice(voice_id)
@@ -58,13 +63,15 @@ class Speech:
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager
-    async def pieces(self, utterance: Utterance) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and give its audio as it is spoken, at least one piece.
+    async def pieces(
+        self, utterance: Utterance, on_place: OnPlace | None = None
+    ) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept the utterance and give its audio as it is spoken, at least one piece; tell its place while it waits.
 
         Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
         """
         self._lifecycle.check_accepting()
-        async with self._scheduler.job(functools.partial(self.engine.synthesize, utterance)) as pieces:
+        async with self._scheduler.job(functools.partial(self.engine.synthesize, utterance), on_place) as pieces:
             yield self._counted(pieces)
 
     async def say(self, utterance: Utterance) -> list[Audio]:

@@ -33,24 +33,41 @@ class Voice:
     language: str
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A voice to imitate: int16 mono `samples` [n] at `sample_rate` Hz, and what is said in them ("" if unknown)."""
+
+    samples: Audio
+    sample_rate: int
+    text: str
+
+
 @dataclass(frozen=True)
 class Utterance:
-    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast)."""
+    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast).
+
+    `prompt` is given only to an engine whose Description says that it can use one.
+    """
 
     text: str
     voice: str
     speed: float = 1.0
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
 class Description:
-    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded."""
+    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded.
+
+    `prompts`: it imitates the voice of a Prompt.
+    """
 
     engine: str
     model: str
     device: str
     voices: tuple[Voice, ...]
     concurrency: int
+    prompts: bool = False
 
 
 class Engine(Protocol):

@@ -108,16 +108,16 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert page.headers["x-release"] == "test-1"
     assert "fonts.googleapis" not in page.text
     call = f"{running.url}/gradio_api/call/speak"
-    event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0]}).json()["event_id"]
+    event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     answer = httpx.get(f"{call}/{event}", timeout=20)
     assert "event: complete" in answer.text
-    path = json.loads(answer.text.split("data: ", 1)[1])[0]["path"]
+    path = json.loads(answer.text.rsplit("data: ", 1)[1])[0]["path"]
     assert httpx.get(f"{running.url}/gradio_api/file={path}").content.startswith(b"RIFF")
-    event = httpx.post(call, json={"data": ["😀", "joe", 1.0]}).json()["event_id"]
+    event = httpx.post(call, json={"data": ["😀", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     assert "GRINNING FACE" in httpx.get(f"{call}/{event}", timeout=20).text
 
 
-@pytest.mark.parametrize("path", ["/assets/output", "/gradio_api/file=/etc/passwd", "/gradio_api/upload"])
+@pytest.mark.parametrize("path", ["/assets/output", "/gradio_api/file=/etc/passwd", "/gradio_api/monitoring"])
 def test_the_pages_errors_have_the_same_shape(running: Running, path: str) -> None:
     response = httpx.get(f"{running.url}{path}")
     assert response.status_code in (403, 404)
