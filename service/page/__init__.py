@@ -49,7 +49,7 @@ def build(speech: Speech, traffic: Traffic) -> FastAPI:
 def _lay_out(gr: Any, speech: Speech, work: Work) -> None:
     gr.Markdown("# Text to speech\nA neural voice that runs on this machine.", elem_id="title")
     with gr.Tabs():
-        with gr.Tab("Speak"):
+        with gr.Tab("Text"):
             text.lay_out(gr, speech, work)
         with gr.Tab("Batch"):
             batch.lay_out(gr, speech, work)
