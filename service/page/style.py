@@ -6,7 +6,8 @@ CSS = """
 #title p, .about p { opacity: .8; }
 #title p { font-size: 1.05rem; }
 .about p { font-size: .9rem; }
-.about pre { overflow-x: auto; }
+.about, .about * { min-width: 0; }
+.about pre, .about code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 #status { display: grid; grid-template-columns: minmax(8rem, 1fr) 2fr; margin: 0; }
 #status dt, #status dd { margin: 0; padding: .6rem .2rem; border-bottom: 1px solid var(--border-color-primary);
   overflow-wrap: anywhere; }

@@ -61,7 +61,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                 yield gr.skip(), said
             content = await asyncio.to_thread(encode, pieces, speech.engine.sample_rate, form)
         except ServiceError as error:
-            raise gr.Error(told(error), title="Not spoken", duration=None, print_exception=False) from None
+            raise gr.Error(told(error), title="Not spoken", duration=20, print_exception=False) from None
         except StoppedError:
             yield gr.skip(), "Stopped."
             return

@@ -107,6 +107,8 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert page.status_code == 200
     assert page.headers["x-release"] == "test-1"
     assert "fonts.googleapis" not in page.text
+    parts = httpx.get(f"{running.url}/config").json()["components"]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [False]
     call = f"{running.url}/gradio_api/call/speak"
     event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     answer = httpx.get(f"{call}/{event}", timeout=20)
