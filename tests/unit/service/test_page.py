@@ -88,6 +88,9 @@ class Visit:
     def run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
 
+    def until_busy_with(self, jobs: int) -> None:
+        self.until(lambda: self.service.scheduler.jobs == jobs)
+
     def until(self, condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + 20
         while not condition():
@@ -163,7 +166,7 @@ def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
     threads = [threading.Thread(target=list, args=(visit.speak(f"Number {n}."),)) for n in range(2)]
     for number, thread in enumerate(threads):
         thread.start()
-        visit.until(lambda number=number: visit.service.scheduler.jobs == number + 1)
+        visit.until_busy_with(number + 1)
     told = visit.speak("Last.")
     assert next(told)[1][1] == "Waiting in the queue, with 1 ahead."
     visit.engine.gate.set()
@@ -279,7 +282,7 @@ def test_a_batch_waits_until_nobody_else_does(visit: Visit) -> None:
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
     for number, thread in enumerate(others):
         thread.start()
-        visit.until(lambda number=number: visit.service.scheduler.jobs == number + 1)
+        visit.until_busy_with(number + 1)
     told = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Batch.").encode()), "wav")
     assert "0 of 1" in str(next(told))
     assert visit.service.scheduler.jobs == 2
