@@ -25,6 +25,7 @@ from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.middleware import BodyLimit, RequestContext
+from service.page.status import status_routes
 from service.predict import predict_routes
 from service.scheduler import Scheduler
 from service.settings import Settings
@@ -69,6 +70,7 @@ class Service:
         app.include_router(speech_routes(self.speech, self.settings.voices))
         app.include_router(predict_routes(self.speech, self.settings.voices))
         app.include_router(health_routes(self.status, self.metrics))
+        app.include_router(status_routes(self.status, self.scheduler, self.metrics))
         app.include_router(docs_routes(app))
         app.openapi = functools.partial(openapi.describe, app, keys=self.settings.api_keys is not None)  # type: ignore[method-assign]
         app.add_exception_handler(ServiceError, on_service_error)

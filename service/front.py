@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import respond_status, shown
 
-# Gradio's own routes, without those that this page does not need: uploads, proxying, monitoring.
+# Gradio's own routes, without those that this page does not need: proxying, monitoring, recording screens.
 _PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
 _PREFIXES = ("/assets/", "/static/", "/svelte/", "/gradio_api/")
-_CLOSED = ("/gradio_api/upload", "/gradio_api/proxy", "/gradio_api/monitoring", "/gradio_api/run")
+_CLOSED = ("/gradio_api/proxy", "/gradio_api/monitoring", "/gradio_api/run", "/gradio_api/process_recording")
 
 
 def belongs_to_page(path: str) -> bool:

@@ -25,22 +25,25 @@ logger = logging.getLogger(__name__)
 Start = Callable[[], Iterator[Piece]]
 """Begins a synthesis: called in a worker thread, as is each step of the iterator."""
 
+OnPlace = Callable[[int], None]
+"""Told how many are ahead of a synthesis that has not started, when it is accepted and each time that changes."""
+
 _RETRY_AFTER_MAX_S = 60
 _LEARNING_RATE = 0.1
 _HUNG = 2
 """An inference that takes so many times as long as a whole request may will not come back."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """One accepted synthesis. `budget` is the time left in seconds; a client's slow reading does not use it."""
 
     start: Start
     budget: float
     accepted: float
+    on_place: OnPlace | None = None
     pieces: Iterator[Piece] | None = None
     worked: float = 0.0
-    waiting: bool = True
 
     def step(self) -> Piece | None:
         """The next piece, or None at the end. Runs in a worker thread."""
@@ -61,7 +64,7 @@ class Scheduler:
         self.queue_limit = queue_limit
         self.deadline_s = deadline_s
         self.jobs = 0
-        self.waiting = 0
+        self._line: list[_Job] = []
         self.completed = 0
         self.last_success: float | None = None
         self._metrics = metrics
@@ -75,6 +78,11 @@ class Scheduler:
         metrics.jobs.set_function(lambda: self.jobs)
 
     @property
+    def waiting(self) -> int:
+        """How many have not started yet."""
+        return len(self._line)
+
+    @property
     def stuck(self) -> bool:
         """Is a thread still in the engine?"""
         return bool(self._running)
@@ -85,7 +93,7 @@ class Scheduler:
         return max(1, min(estimate, _RETRY_AFTER_MAX_S))
 
     @contextlib.asynccontextmanager
-    async def job(self, start: Start) -> AsyncIterator[AsyncIterator[Audio]]:
+    async def job(self, start: Start, on_place: OnPlace | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
         """Accept a synthesis and give its pieces; raise BusyError when the queue is full, LateError past the deadline.
 
         Leaving the block, however that comes about, gives everything back.
@@ -93,9 +101,11 @@ class Scheduler:
         if self.waiting >= self.queue_limit:
             self._metrics.rejected.labels(Refusal.QUEUE_FULL).inc()
             raise BusyError(f"the queue is full: {self.waiting} requests are waiting", retry_after=self.retry_after())
-        job = _Job(start, self.deadline_s, time.monotonic())
+        job = _Job(start, self.deadline_s, time.monotonic(), on_place)
         self.jobs += 1
-        self.waiting += 1
+        self._line.append(job)
+        if on_place:
+            on_place(len(self._line) - 1)
         try:
             yield self._pieces(job)
             self.completed += 1
@@ -105,7 +115,17 @@ class Scheduler:
             raise
         finally:
             self.jobs -= 1
-            self.waiting -= job.waiting
+            self._leave_line(job)
+
+    def _leave_line(self, job: _Job) -> None:
+        """It has started, or ends without; those behind it move up."""
+        if job not in self._line:
+            return
+        place = self._line.index(job)
+        del self._line[place]
+        for ahead, behind in enumerate(self._line[place:], start=place):
+            if behind.on_place:
+                behind.on_place(ahead)
 
     async def _pieces(self, job: _Job) -> AsyncIterator[Audio]:
         while True:
@@ -138,10 +158,9 @@ class Scheduler:
 
         An inference cannot be interrupted: when its client leaves or its deadline passes, it still has its core.
         """
-        if job.waiting:
-            job.waiting = False
+        if job in self._line:
+            self._leave_line(job)
             traffic.begins()
-            self.waiting -= 1
             self._metrics.queue_wait_seconds.observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()
         try:

@@ -17,7 +17,7 @@ from service.engines.base import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError, shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.scheduler import Scheduler
+from service.scheduler import OnPlace, Scheduler
 from service.text import check_text
 
 SPEED = (0.25, 4.0)
@@ -57,6 +57,11 @@ class Speech:
         """The voices that can be asked for; the first is the default."""
         return self.engine.describe().voices
 
+    @property
+    def waiting(self) -> int:
+        """How many accepted syntheses have not started."""
+        return self._scheduler.waiting
+
     def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
         """Check what is to be said; raise InvalidError naming `param` for text that cannot be spoken."""
         voice = self._voice(voice_id)
@@ -75,14 +80,19 @@ class Speech:
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager
-    async def pieces(self, utterance: Utterance, spoken: Spoken | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and give its audio as it is spoken, at least one piece; `spoken` gets the engine's time.
+    async def pieces(
+        self, utterance: Utterance, spoken: Spoken | None = None, on_place: OnPlace | None = None
+    ) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept the utterance and give its audio as it is spoken, at least one piece.
+
+        `spoken` gets the engine's time; `on_place` is told the place in the queue.
 
         Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
         """
         self._lifecycle.check_accepting()
         spoken = spoken or Spoken(self.engine.sample_rate)
-        async with self._scheduler.job(functools.partial(_timed, self.engine, utterance, spoken)) as pieces:
+        start = functools.partial(_timed, self.engine, utterance, spoken)
+        async with self._scheduler.job(start, on_place) as pieces:
             yield self._counted(pieces, spoken, time.monotonic())
 
     async def say(self, utterance: Utterance) -> Spoken:

@@ -118,13 +118,15 @@ class Traffic:
         if item.page and item.kind is not Class.STREAM:
             self._page_ended = time.monotonic()
 
-    async def for_a_tab(self, text: str, work: Coroutine[Any, Any, T]) -> T:
+    async def for_a_tab(self, text: str, work: Coroutine[Any, Any, T], *, batch: bool = False) -> T:
         """Do what a web tab waits for, in a task of its own: cutting that leaves the page's tasks alone.
 
+        It is short or long by its text, or a batch, which a drain gives another time.
         Raise DrainingError when it was cut.
         """
         task = asyncio.ensure_future(work)
-        item = Item(self._by_size(len(text.encode())), task, page=True, request=False)
+        kind = Class.BATCH if batch else self._by_size(len(text.encode()))
+        item = Item(kind, task, page=True, request=False)
         self._items.add(item)
         outcome = Outcome.COMPLETED
         try:

@@ -108,17 +108,19 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert page.status_code == 200
     assert page.headers["x-release"] == "test-1"
     assert "fonts.googleapis" not in page.text
+    parts = httpx.get(f"{running.url}/config").json()["components"]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [False]
     call = f"{running.url}/gradio_api/call/speak"
-    event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0]}).json()["event_id"]
+    event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     answer = httpx.get(f"{call}/{event}", timeout=20)
     assert "event: complete" in answer.text
-    path = json.loads(answer.text.split("data: ", 1)[1])[0]["path"]
+    path = json.loads(answer.text.rsplit("data: ", 1)[1])[0]["path"]
     assert httpx.get(f"{running.url}/gradio_api/file={path}").content.startswith(b"RIFF")
-    event = httpx.post(call, json={"data": ["😀", "joe", 1.0]}).json()["event_id"]
+    event = httpx.post(call, json={"data": ["😀", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     assert "GRINNING FACE" in httpx.get(f"{call}/{event}", timeout=20).text
 
 
-@pytest.mark.parametrize("path", ["/assets/output", "/gradio_api/file=/etc/passwd", "/gradio_api/upload"])
+@pytest.mark.parametrize("path", ["/assets/output", "/gradio_api/file=/etc/passwd", "/gradio_api/monitoring"])
 def test_the_pages_errors_have_the_same_shape(running: Running, path: str) -> None:
     response = httpx.get(f"{running.url}{path}")
     assert response.status_code in (403, 404)
@@ -207,7 +209,7 @@ def test_with_keys_the_page_asks_for_a_password_and_the_probe_needs_none(tmp_pat
 
 
 def spoken_by_page(client: httpx.Client, text: str) -> str:
-    event = client.post("/gradio_api/call/speak", json={"data": [text, "joe", 1.0]}).json()["event_id"]
+    event = client.post("/gradio_api/call/speak", json={"data": [text, "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     return client.get(f"/gradio_api/call/speak/{event}").text
 
 

@@ -1,0 +1,164 @@
+"""The tab that speaks a task file: checked whole, then one line at a time behind everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import json
+import tempfile
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.audio import encode
+from service.errors import BusyError, LimitError, ServiceError, UnavailableError
+from service.guard import client_of
+from service.limits import Client
+from service.page.problems import told
+from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
+from service.page.text import FORMATS, stopper
+from service.page.work import StoppedError, Tell, Work
+from service.speech import Speech
+
+MAX_FILE = 1024 * 1024
+_PROBLEMS_SHOWN = 20
+# Behind everybody else, but not for ever: under a load that never ends a batch still gets a line through so often.
+_GIVES_WAY_S, _POLL_S = 10.0, 0.1
+
+_ABOUT = f"""A task file has one JSON object a line, at most {MAX_LINES} lines and {MAX_CHARS:,} characters of text:
+```json
+{{"input_text": "Good morning.", "output_name": "greeting"}}
+```
+A line may also name a `voice`. The file is checked whole before anything is spoken. Lines are spoken one at a time,
+after what others wait for."""
+
+
+@dataclass
+class Batch:
+    """A checked task file on its way into a zip; lines that failed are in `failed` with the reason."""
+
+    tasks: list[Task]
+    form: str
+    zip: Path
+    client: Client
+    done: int = 0
+    audio_s: float = 0.0
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    async def run(self, speech: Speech, tell: Tell) -> None:
+        """Speak what is left; raise UnavailableError when no more is taken. Whatever ends it, the zip is whole."""
+        tell(self.progress())
+        for task in self.tasks[self.done :]:
+            try:
+                await self._speak(task, speech)
+            except UnavailableError:
+                raise
+            except ServiceError as error:
+                self.failed.append({"output_name": task.name, "error": error.message})
+            self.done += 1
+            tell(self.progress())
+
+    async def _speak(self, task: Task, speech: Speech) -> None:
+        counted = False
+        while True:
+            await _give_way(speech)
+            try:
+                if not counted:
+                    self.client.say(task.utterance.text)
+                    counted = True
+                spoken = await speech.say(task.utterance)
+                break
+            except LimitError as error:
+                await asyncio.sleep(error.retry_after or _POLL_S)
+            except BusyError:
+                await asyncio.sleep(_POLL_S)
+        content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, self.form)
+        self.audio_s += spoken.seconds
+        self._add(f"{task.name}.{self.form}", content)
+
+    def _add(self, name: str, content: bytes | str) -> None:
+        with zipfile.ZipFile(self.zip, "a") as file:
+            file.writestr(name, content)
+
+    def close(self) -> None:
+        """Put into the zip what failed and what is left, as a task file of its own."""
+        if self.failed:
+            self._add("failed.jsonl", "".join(json.dumps(each) + "\n" for each in self.failed))
+        if rest := self.tasks[self.done :]:
+            self._add("rest.jsonl", "".join(task.line + "\n" for task in rest))
+
+    def progress(self) -> str:
+        """How far it is, as HTML."""
+        total = len(self.tasks)
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        bar = f'<progress aria-label="Progress" max="{total}" value="{self.done}"></progress>'
+        return f"{bar}<p>{self.done} of {total} lines, {self.audio_s:.1f} s of speech{failed}.</p>"
+
+
+async def _give_way(speech: Speech) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GIVES_WAY_S):
+            while speech.waiting:
+                await asyncio.sleep(_POLL_S)
+
+
+def lay_out(gr: Any, speech: Speech, work: Work) -> None:
+    """Make the tab's controls and what they do."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            tasks = gr.File(label="Task file", file_types=[".jsonl"], height=140, elem_id="tasks")
+            form = gr.Dropdown(FORMATS, value="wav", label="Format")
+            with gr.Row():
+                button = gr.Button("Speak all", variant="primary", size="lg", min_width=140, scale=2)
+                stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
+        with gr.Column(scale=2, min_width=300):
+            note = gr.HTML("<p>Progress appears here, and a zip to download.</p>", elem_id="batch-note")
+            result = gr.File(label="Zip", interactive=False, visible=False, elem_id="zip")
+    gr.Markdown(_ABOUT, elem_classes="about")
+
+    async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
+        try:
+            checked = read_tasks(await asyncio.to_thread(_content, path), speech)
+        except BadTasksError as error:
+            yield gr.File(visible=False), _refusal(error.problems)
+            return
+        folder = tempfile.mkdtemp(dir=result.GRADIO_CACHE)
+        client = client_of(request.request.scope)
+        batch = Batch(checked, form, Path(folder) / "speech.zip", client)
+        end = "All is spoken."
+        try:
+            with client.request():
+                async for said in work.follow(request.session_hash, "batch", "", lambda tell: batch.run(speech, tell)):
+                    yield gr.File(visible=False), said
+        except StoppedError:
+            end = "Stopped; the zip has what was spoken, and the rest as a task file."
+        except ServiceError as error:
+            end = f"{told(error)} The zip has what was spoken, and the rest as a task file."
+        await asyncio.to_thread(batch.close)
+        yield gr.File(str(batch.zip), visible=True), f"{batch.progress()}<p>{end}</p>"
+
+    speak_all.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
+    # One batch at a time, whoever asks: the others see their place in Gradio's own queue.
+    button.click(speak_all, [tasks, form], [result, note], api_name="batch", concurrency_limit=1,
+                 show_progress_on=[note])  # fmt: skip
+    stopper(gr, work, stop, "batch")
+
+
+def _content(path: str | None) -> bytes:
+    if not path:
+        raise BadTasksError(["There is no task file: choose one first"])
+    file = Path(path)
+    if file.stat().st_size > MAX_FILE:
+        raise BadTasksError([f"The file is over {MAX_FILE // 1024} KiB, the most that is taken"])
+    return file.read_bytes()
+
+
+def _refusal(problems: list[str]) -> str:
+    shown = problems[:_PROBLEMS_SHOWN]
+    if more := len(problems) - len(shown):
+        shown.append(f"and {more} more")
+    lines = "".join(f"<li>{html.escape(problem)}.</li>" for problem in shown)
+    return f'<div role="alert"><p>Nothing is spoken. Mend this and choose the file again:</p><ul>{lines}</ul></div>'

@@ -1,0 +1,31 @@
+"""Errors as a visitor of the page is told them: what and why come from the service, the remedy from here."""
+
+from __future__ import annotations
+
+import html
+
+from service.errors import ServiceError
+
+_REMEDIES = {
+    "text_too_long": "Shorten it, or make a batch of its parts.",
+    "empty_text": "Type something with a letter or a digit in it.",
+    "unspeakable_text": "Take these characters out, or spell in words what they mean.",
+    "out_of_range": "Move the slider back into its range.",
+    "no_such_voice": "Choose one of the list; reload this page if the list is old.",
+    "not_audio": "Choose a wav, flac or mp3 file, or record again.",
+    "bad_prompt_length": "Cut it to length, or record again.",
+    "draining": "Press the button again: the new release answers.",
+    "deadline_exceeded": "Try a shorter text, or try again when fewer are waiting.",
+    "engine_failed": "Try again; if it happens again, tell whoever runs this service.",
+}
+
+
+def told(error: ServiceError) -> str:
+    """What happened, why, and what to do about it, as HTML text."""
+    if error.code in _REMEDIES:
+        remedy = _REMEDIES[error.code]
+    elif error.retry_after:
+        remedy = f"Try again in {error.retry_after} s."
+    else:
+        remedy = "Try again."
+    return html.escape(f"{error.message[0].upper()}{error.message[1:]}. {remedy}", quote=False)

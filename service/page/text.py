@@ -1,0 +1,99 @@
+"""The tab that speaks one text."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from service.audio import encode, seconds
+from service.engines.base import Audio, Utterance
+from service.errors import ServiceError
+from service.guard import client_of
+from service.page.problems import told
+from service.page.work import StoppedError, Work
+from service.prompts import read_prompt
+from service.speech import SPEED, Speech
+from service.text import check_text
+
+FORMATS = [("WAV", "wav"), ("FLAC, half the size", "flac")]
+
+_EXAMPLE = "Good evening. A new release has just gone live, and nobody noticed."
+
+
+def lay_out(gr: Any, speech: Speech, work: Work) -> None:
+    """Make the tab's controls and what they do."""
+    voices = [(voice.name, voice.id) for voice in speech.voices]
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            text = gr.Textbox(
+                _EXAMPLE, label="Text", lines=6, max_lines=16, placeholder="What should be said?",
+                info=f"At most {speech.max_chars} characters.",
+            )  # fmt: skip
+            with gr.Row():
+                voice = gr.Dropdown(voices, value=voices[0][1], label="Voice", min_width=140)
+                form = gr.Dropdown(FORMATS, value="wav", label="Format", min_width=140)
+            speed = gr.Slider(*SPEED, value=1.0, step=0.05, label="Speed", buttons=[])
+            with gr.Accordion("Voice to imitate", open=False, visible=speech.engine.describe().prompts):
+                prompt = gr.Audio(
+                    sources=["upload", "microphone"], type="filepath", label="Prompt", buttons=[], elem_id="prompt"
+                )
+                transcript = gr.Textbox(label="Transcript", info="What is said in the prompt, word by word.")
+            with gr.Row():
+                button = gr.Button("Speak", variant="primary", size="lg", min_width=140, scale=2)
+                stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
+        with gr.Column(scale=2, min_width=300):
+            audio = gr.Audio(label="Speech", interactive=False, autoplay=True, buttons=["download"], elem_id="speech")
+            note = gr.Markdown("Your speech appears here, to play and to download.", elem_classes="note")
+
+    async def speak(
+        text: str, voice: str, speed: float, form: str, prompt: str | None, transcript: str, request: Any
+    ) -> AsyncIterator[tuple[Any, str]]:
+        pieces: list[Audio] = []
+        try:
+            utterance = speech.utterance(text, voice, speed, param="the text")
+            utterance = await _with_prompt(speech, utterance, prompt, transcript)
+            client = client_of(request.request.scope)
+            with client.request():
+                client.say(utterance.text)
+                following = work.follow(
+                    request.session_hash, "text", utterance.text, lambda tell: work.speak(utterance, pieces, tell)
+                )
+                async for said in following:
+                    yield gr.skip(), said
+            content = await asyncio.to_thread(encode, pieces, speech.engine.sample_rate, form)
+        except ServiceError as error:
+            raise gr.Error(told(error), title="Not spoken", duration=20, print_exception=False) from None
+        except StoppedError:
+            yield gr.skip(), "Stopped."
+            return
+        rate = speech.engine.sample_rate
+        file = gr.processing_utils.save_bytes_to_cache(content, f"speech.{form}", audio.GRADIO_CACHE)
+        yield file, f"{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB."
+
+    speak.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
+    inputs = [text, voice, speed, form, prompt, transcript]
+    gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
+    stopper(gr, work, stop, "text")
+
+
+def stopper(gr: Any, work: Work, button: Any, what: str) -> None:
+    """Make the button stop its own tab's work, however many are busy."""
+
+    async def stop(request: Any) -> None:
+        if not work.stop(request.session_hash, what):
+            gr.Info("Nothing is being spoken.")
+
+    stop.__annotations__["request"] = gr.Request
+    button.click(stop, api_name=f"stop_{what}", concurrency_limit=None, show_progress="hidden")
+
+
+async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None, transcript: str) -> Utterance:
+    if not (prompt and speech.engine.describe().prompts):
+        return utterance
+    language = next(voice.language for voice in speech.voices if voice.id == utterance.voice)
+    said = check_text(transcript, language, speech.max_chars, "the transcript") if transcript.strip() else ""
+    heard = await asyncio.to_thread(read_prompt, Path(prompt), "the prompt", said)
+    return dataclasses.replace(utterance, prompt=heard)
