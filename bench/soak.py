@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from statistics import median
 
 from build.console import out
+from tests.support import strike
 from tests.support.load import TIMEOUT_S, Sample, capacity, hammering
 from tests.support.stack import Stack, wait_for
-from tests.support.strike import break_down
-
-SOAK_S = 120.0  # never reached
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,9 @@ def measure(stack: Stack, runs: int, most_per_s: float) -> None:
 
 
 def _broken(stack: Stack, before: str, sha: str, fault: str, rate: float) -> Broken:
-    idle = "green" if stack.status()["live"] == "blue" else "blue"
-    with hammering(stack.url, rate) as load, stack.start("build.cutover", "switch", sha, "--soak", str(SOAK_S)) as said:
+    with hammering(stack.url, rate) as load:
         samples = load.report.samples
-        for line in said.stdout or ():
-            if "soaking" in line:
-                wait_for("clients on the candidate", lambda: sum(each.release == sha for each in samples) > rate)
-                struck = time.time()
-                break_down(stack.container(f"app-{idle}"), fault)
+        struck = strike.in_soak(stack, load, sha, fault).at
         wait_for("the old release", lambda: _after(samples, before, struck), TIMEOUT_S)
     after = [each for each in load.report.samples if each.ended > struck]
     return Broken(

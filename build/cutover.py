@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from build import console
+from build import console, views
 from build.console import Reporter, out
 from build.decisions import history as past_of
 from build.decisions import rollout
@@ -168,8 +168,7 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
-    from build import views  # noqa: PLC0415 - numpy, which a way back has no time for
-    from build.procedures import golden, trial  # noqa: PLC0415
+    from build.procedures import golden, trial  # noqa: PLC0415 - numpy, which a way back has no time for
 
     settings, report = console.settings(), Reporter()
     target = Target(settings)
@@ -189,8 +188,6 @@ def status(
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
 ) -> None:
     """Both colours, their releases, health, traffic, what is in flight, last good, in progress."""
-    from build import views  # noqa: PLC0415 - numpy, which a way back has no time for
-
     target = Target(console.settings())
     if not watch:
         found = _look(target)
@@ -222,8 +219,6 @@ def _look(target: Target) -> Status:
 @app.command()
 def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Every cutover that the target's journal tells of, oldest first."""
-    from build import views  # noqa: PLC0415 - numpy, which a way back has no time for
-
     target = Target(console.settings())
     past, broken = target.history(), past_of.broken_leases(target.records())
     if as_json:

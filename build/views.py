@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from build.decisions import drain
-from build.decisions import gate as rules
-from build.decisions.gate import Judgement
 from build.decisions.history import Cutover
-from build.procedures.golden import Golden
 from build.procedures.status import Status
+
+if TYPE_CHECKING:  # numpy, which most of what is shown here has no use for
+    from build.decisions.gate import Judgement
+    from build.procedures.golden import Golden
 
 
 def _table(*headings: str) -> Table:
@@ -77,6 +78,8 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
 
 def gate(judged: Judgement, known: Golden) -> RenderableType:
     """Each synthesis with its measures under their bounds, then what was found in all of them."""
+    from build.decisions import gate as rules  # noqa: PLC0415 - see above
+
     heading, *rows = rules.table(judged.results, known.bounds, known.texts.expect)
     table = _table(*heading)
     for row in rows:

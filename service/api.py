@@ -15,10 +15,11 @@ from service import openapi
 from service.audio import STREAMED, encode
 from service.body import json_body, read_json
 from service.engines.base import Prompt, Utterance
-from service.errors import InvalidError, shown
+from service.errors import InvalidError
+from service.fields import SEED, shown
 from service.guard import client_of
 from service.prompts import read_reference
-from service.speech import SEED, SPEED, Speech, while_connected
+from service.speech import SPEED, Speech, while_connected
 from service.streams import SpeechStream, audio_headers
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd")

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
-from service.errors import BadJsonError, ClientGoneError, InvalidError, NotJsonError, shown
-from service.settings import nearest
+from service.errors import BadJsonError, ClientGoneError, InvalidError, NotJsonError
+from service.fields import nearest, shown
 
 M = TypeVar("M", bound=BaseModel)
 

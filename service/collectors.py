@@ -64,8 +64,11 @@ class Gpus:
         self._began = 0.0
         self._seen: Seen | None = None
 
-    async def refresh(self) -> None:
-        """Have a look at the GPUs, or wait for the look that is under way, until that is half a second old."""
+    async def refresh(self) -> Seen | None:
+        """Have a look at the GPUs, or wait for the look that is under way, until that is half a second old.
+
+        What was seen; None where there is no NVML.
+        """
         if self._look is None or self._look.done():
             self._look, self._began = Future(), time.monotonic()
             self._send(self._look)
@@ -76,6 +79,7 @@ class Gpus:
                 logger.warning("the GPU driver has not answered for %g s: the metrics do without it", _PATIENCE_S)
         # Its own look's: another scrape may have begun the next one.
         self._seen = look.result() if look.done() else Seen([], whole=False)
+        return self._seen
 
     def _send(self, look: Future[Seen | None]) -> None:
         def run() -> None:

@@ -12,6 +12,8 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from service.fields import shown
+
 
 class ServiceError(Exception):
     """Something to tell the client. `param` names the field at fault, `retry_after` is in seconds."""
@@ -109,15 +111,6 @@ class LateError(ServiceError):
     """504: the deadline passed before the speech was finished."""
 
     status, code = 504, "deadline_exceeded"
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A client's value as it may stand in a message: JSON, ASCII, cut to `limit` characters."""
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def error_body(message: str, error_type: str, code: str, param: str | None) -> bytes:

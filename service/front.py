@@ -9,7 +9,8 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import respond_status, shown
+from service.errors import respond_status
+from service.fields import shown
 
 # Gradio's own routes, without those that this page does not need: proxying, monitoring, recording screens.
 _PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")

@@ -14,10 +14,8 @@ from service.front import belongs_to_page
 from service.keys import Keys
 from service.limits import Client, Clients
 from service.metrics import Metrics, Refusal
+from service.middleware import HEALTH
 from service.settings import Limits, Settings
-
-OPEN = ("/livez", "/readyz", "/metrics")
-"""What needs no key, so that whoever watches the service needs none either."""
 
 SPEECH = ("/v1/audio/speech", "/api/predict")
 
@@ -45,7 +43,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["path"] in OPEN:
+        if scope["path"] in HEALTH:  # whoever watches the service needs no key
             await self.app(scope, receive, send)
             return
         try:

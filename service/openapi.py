@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.audio import MEDIA_TYPES, STREAMED
+from service.fields import SEED
 from service.prompts import prompt_names
-from service.speech import SEED, Speech
+from service.speech import Speech
 from service.text import ALPHABETS
 
 _ERROR = {"$ref": "#/components/schemas/Error"}

@@ -10,12 +10,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from service.engines import ENGINES, default
+from service.fields import nearest
 
 _VOICES = str(Path(__file__).parents[1] / "voices")
 _CONTROL = "/run/service/control.sock"
@@ -29,12 +29,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """' Did you mean ...?' for a mistyped word, or nothing."""
-    match = get_close_matches(word, known, n=1)
-    return f" Did you mean {match[0]!r}?" if match else ""
 
 
 def _release(value: str) -> str:

@@ -14,14 +14,14 @@ from starlette.types import Receive
 
 from service.audio import seconds
 from service.engines.base import Audio, Engine, Piece, Utterance, Voice
-from service.errors import ClientGoneError, InvalidError, ServiceError, shown
+from service.errors import ClientGoneError, InvalidError, ServiceError
+from service.fields import shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.scheduler import OnPlace, Scheduler
 from service.text import check_text
 
 SPEED = (0.25, 4.0)
-SEED = (0, 2**31 - 1)
 
 T = TypeVar("T")
 

@@ -124,7 +124,12 @@ class Traffic:
         It is short or long by its text, or a batch, which a drain gives another time.
         Raise DrainingError when it was cut.
         """
-        task = asyncio.ensure_future(work)
+
+        async def doing() -> T:
+            _current.set(item)  # what begins in it is the tab's, not the request's that Gradio runs it for
+            return await work
+
+        task = asyncio.ensure_future(doing())
         kind = Class.BATCH if batch else self._by_size(len(text.encode()))
         item = Item(kind, task, page=True, request=False)
         self._items.add(item)

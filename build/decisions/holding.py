@@ -21,9 +21,8 @@ SLOWER, LEAST_S = 1.5, 10.0
 SPARE_S = 5.0
 
 
-def expected_s(history: Sequence[Cutover], release: Release) -> float | None:
-    """Seconds that requests will wait: by this release's last load, else by the last load of any; None: unknown."""
-    load_s = last_load_s(history, release)
+def expected_s(load_s: float | None) -> float | None:
+    """Seconds that requests will wait for a load of so many; None: unknown."""
     return None if load_s is None else load_s + AROUND_S
 
 

@@ -117,7 +117,6 @@ class Plan:
         live: what the live release holds on one of them.
         enough: what must be free on each before the candidate may load.
         reason: the arithmetic, for people.
-        expected_s: how long requests will wait; None when unknown, or when none does.
         load_s, reload_s: what the loads of the candidate and of the old release are expected to take; None: unknown.
         forced: requests may wait longer than the proxy keeps them.
     """
@@ -129,7 +128,6 @@ class Plan:
     live: int = 0
     enough: int = 0
     reason: str = ""
-    expected_s: float | None = None
     load_s: float | None = None
     reload_s: float | None = None
     forced: bool = False

@@ -12,10 +12,16 @@ from struct import Struct
 from typing import Any, cast
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import (
+    APIError,
+    DockerException,
+    ImageNotFound,
+    NotFound,
+    create_api_error_from_http_exception,
+)
 from docker.models.containers import Container
 from docker.models.images import Image
-from requests.exceptions import RequestException
+from requests.exceptions import HTTPError, RequestException
 
 from build.errors import CommandFailedError, EngineUnreachableError
 
@@ -149,8 +155,10 @@ class Engine:
             # Not docker-py's exec_start: it reads the bare socket, and loses what came along with the headers.
             url = f"{api.base_url}/v{api.api_version}/exec/{started}/start"
             said = api.post(url, json={"Detach": False, "Tty": False}, timeout=api.timeout)
-            if not said.ok:
-                raise APIError(said.reason, said, said.text)
+            try:
+                said.raise_for_status()
+            except HTTPError as error:
+                create_api_error_from_http_exception(error)
             code = api.exec_inspect(started)["ExitCode"]
         try:
             stdout, stderr = demultiplexed(said.content)

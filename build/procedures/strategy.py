@@ -57,7 +57,6 @@ def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -
             remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
         )
     history = target.history()
-    expected_s = holding.expected_s(history, release)
-    holding.check(expected_s, target.hold_budget_s, forced=chosen.forced)
     load_s, reload_s = (holding.last_load_s(history, each) if each else None for each in (release, old))
-    return replace(chosen, expected_s=expected_s, load_s=load_s, reload_s=reload_s)
+    holding.check(holding.expected_s(load_s), target.hold_budget_s, forced=chosen.forced)
+    return replace(chosen, load_s=load_s, reload_s=reload_s)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from service.batch import yamlfile
 from service.batch.errors import BookError
-from service.batch.tasks import shown
+from service.fields import shown
 
 Gender = Literal["female", "male"]
 

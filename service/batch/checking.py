@@ -9,7 +9,8 @@ from pathlib import Path
 from service.batch import lines, names
 from service.batch.errors import TasksError
 from service.batch.prompts import Prompts
-from service.batch.tasks import BadLineError, Rules, Task, parse, shown
+from service.batch.tasks import BadLineError, Rules, Task, parse
+from service.fields import shown
 
 Report = Callable[[int, str], None]
 """Takes a line's number and what is wrong with it."""

@@ -8,7 +8,8 @@ import hashlib
 import stat
 from pathlib import Path
 
-from service.batch.tasks import BadLineError, shown
+from service.batch.tasks import BadLineError
+from service.fields import shown
 
 MAX_BYTES = 18 * 1024 * 1024
 """As base64 it still fits into the most that the service takes (25 MiB)."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service.batch import yamlfile
 from service.batch.errors import SettingsError
-from service.batch.tasks import FIELDS, GLM_TTS, Rules, shown
+from service.batch.tasks import FIELDS, GLM_TTS, Rules
+from service.fields import shown
 
 KEY_NAME = "TTS_API_KEY"
 _IN_FLIGHT = 4

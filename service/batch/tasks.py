@@ -10,14 +10,13 @@ from typing import Any
 
 from service.batch import names
 from service.batch.lines import MAX_LINE
+from service.fields import SEED, shown
 
 GLM_TTS = {"uttid": "output_name", "prompt_speech": "prompt_audio", "syn_text": "input_text"}
 """GLM-TTS's names of fields and ours."""
 
 _TEXTS = ("output_name", "input_text", "prompt_audio", "prompt_text", "voice")
 FIELDS = (*_TEXTS, "seed", "error")
-_SEED_MAX = 2**63 - 1
-_SHOWN = 60
 
 
 class BadLineError(ValueError):
@@ -102,8 +101,8 @@ def _checked(fields: dict[str, Any], rules: Rules) -> Task:
         else:
             texts[name] = value or ""
     seed = fields.get("seed")
-    if seed is not None and (type(seed) is not int or not 0 <= seed <= _SEED_MAX):
-        problems.append(f"seed is {shown(seed)}, it must be a whole number from 0 to {_SEED_MAX}")
+    if seed is not None and (type(seed) is not int or not SEED[0] <= seed <= SEED[1]):
+        problems.append(f"seed is {shown(seed)}, it must be a whole number from {SEED[0]} to {SEED[1]}")
     problems += _contents(texts, rules)
     if problems:
         raise BadLineError("; ".join(problems))
@@ -142,9 +141,3 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def shown(value: object) -> str:
-    """A value as it may stand in a message: JSON, one line, cut."""
-    text = json.dumps(value, ensure_ascii=True)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

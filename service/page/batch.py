@@ -57,7 +57,7 @@ class Batch:
             except UnavailableError:
                 raise
             except ServiceError as error:
-                self.failed.append({"output_name": task.name, "error": error.message})
+                self.failed.append({"output_name": task.file, "error": error.message})
             self.done += 1
             tell(self.progress())
 
@@ -77,7 +77,7 @@ class Batch:
                 await asyncio.sleep(_POLL_S)
         content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, self.form)
         self.audio_s += spoken.seconds
-        self._add(f"{task.name}.{self.form}", content)
+        self._add(task.file, content)
 
     def _add(self, name: str, content: bytes | str) -> None:
         with zipfile.ZipFile(self.zip, "a") as file:
@@ -121,7 +121,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
 
     async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
         try:
-            checked = read_tasks(await asyncio.to_thread(_content, path), speech)
+            checked = await asyncio.to_thread(_read, path, form, speech)
         except BadTasksError as error:
             yield gr.File(visible=False), _refusal(error.problems)
             return
@@ -147,13 +147,13 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
     stopper(gr, work, stop, "batch")
 
 
-def _content(path: str | None) -> bytes:
+def _read(path: str | None, form: str, speech: Speech) -> list[Task]:
     if not path:
         raise BadTasksError(["There is no task file: choose one first"])
     file = Path(path)
     if file.stat().st_size > MAX_FILE:
         raise BadTasksError([f"The file is over {MAX_FILE // 1024} KiB, the most that is taken"])
-    return file.read_bytes()
+    return read_tasks(file, form, speech)
 
 
 def _refusal(problems: list[str]) -> str:

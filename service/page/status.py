@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
 
-from service import gpu
+from service.gpu import Device, Seen
 from service.metrics import Metrics
 from service.scheduler import Scheduler
 
 PATH = "/status.json"
+GIB = 1024**3
 
 PANEL = '<dl id="status" aria-label="Status"><dt>Status</dt><dd>Asking.</dd></dl>'
 
@@ -54,8 +54,7 @@ def status_routes(status: Callable[[], dict[str, Any]], scheduler: Scheduler, me
 
     @router.get(PATH)
     async def rows() -> dict[str, list[tuple[str, str]]]:
-        held = await asyncio.to_thread(gpu.read)
-        return {"rows": _rows(status(), scheduler, metrics) + _gpus(held["devices"])}
+        return {"rows": _rows(status(), scheduler, metrics) + _gpus(await metrics.gpus.refresh())}
 
     return router
 
@@ -75,11 +74,14 @@ def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[t
     ]
 
 
-def _gpus(devices: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    if not devices:
+def _gpus(seen: Seen | None) -> list[tuple[str, str]]:
+    if seen is None:
         return [("GPU", "none")]
-    gib = 1024**3
-    return [
-        (f"GPU {each['index']}", f"{each['name']}, {each['used'] / gib:.1f} of {each['total'] / gib:.1f} GiB used")
-        for each in devices
-    ]
+    told = [(f"GPU {index}", f"{each.name}, {_memory(each)}") for index, each in enumerate(seen.devices)]
+    return told if seen.whole else [*told, ("GPU", "one does not answer, or its driver takes its time")]
+
+
+def _memory(device: Device) -> str:
+    if device.memory_used is None or device.memory_size is None:
+        return "which does not say how much memory it has"
+    return f"{device.memory_used / GIB:.1f} of {device.memory_size / GIB:.1f} GiB used"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from build.errors import CanaryFailedError, InconclusiveError
+from tests.support import strike
 from tests.support.load import Load, hammering
 from tests.support.releases import FAILING, SLOW, derived
 from tests.support.stack import Stack, wait_for
-from tests.support.strike import break_down
 
 FEW = "8"  # so many syntheses of each
 RATE = 4.0
@@ -84,17 +84,10 @@ def test_what_only_clients_notice_is_given_back(stack: Stack, name: str, dockerf
 @pytest.mark.parametrize("fault", ["killed", "hung"])
 def test_a_candidate_that_dies_in_its_soak_costs_nobody_a_request(stack: Stack, fault: str) -> None:
     before, sha = live_sha(stack), stack.release(f"{fault} in its soak")
-    idle = "green" if stack.status()["live"] == "blue" else "blue"
-    said = []
-    with speaking(stack) as load, stack.start("build.cutover", "switch", "--soak", "120") as process:
-        assert process.stdout
-        for line in process.stdout:
-            said.append(line)
-            if "soaking" in line:
-                wait_for("clients on the candidate", lambda: any(each.release == sha for each in load.report.samples))
-                break_down(stack.container(f"app-{idle}"), fault)
-    print("".join(said), load.report.summary())
-    assert process.returncode == CanaryFailedError.exit_code
+    with speaking(stack) as load:
+        struck = strike.in_soak(stack, load, sha, fault)
+    print(struck.said, load.report.summary())
+    assert struck.exit_code == CanaryFailedError.exit_code
     assert live_sha(stack) == before
     assert newest(stack)["end"]["state"] == "rolled-back"
     assert load.report.failed == [], load.report.summary()

@@ -79,13 +79,20 @@ def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> 
     raise AssertionError(f"{what}: not within {timeout_s:.0f} s")
 
 
-def crash(container: Any) -> None:
-    """Kills a container's process by its host pid and waits for its restart (`docker kill` suppresses the policy)."""
+def kill(container: Any) -> None:
+    """Kills a container's process by its host pid, as the kernel would: `docker kill` suppresses the restart policy."""
     container.reload()
-    before, pid = container.attrs["RestartCount"], container.attrs["State"]["Pid"]
+    pid = container.attrs["State"]["Pid"]
     assert container.attrs["State"]["Status"] == "running"
     assert pid > 1, "0 would be this process's own group"
     os.kill(pid, signal.SIGKILL)
+
+
+def crash(container: Any) -> None:
+    """Kills a container's process and waits for its restart."""
+    container.reload()
+    before = container.attrs["RestartCount"]
+    kill(container)
 
     def restarted() -> bool:
         container.reload()

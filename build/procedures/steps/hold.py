@@ -49,13 +49,14 @@ def hold(run: Run) -> Facts:
     """Lets requests wait, long ones first, until the old colour is empty; has it give its memory back."""
     live, old = _old(run)
     budget_s = run.target.hold_budget_s
-    expected = f"about {run.plan.expected_s:.0f} s" if run.plan.expected_s is not None else "nobody knows how long"
+    expected_s = holding.expected_s(run.plan.load_s)
+    expected = f"about {expected_s:.0f} s" if expected_s is not None else "nobody knows how long"
     run.report.step(f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After")
     facts: Facts = {}
     if old.running and old.status().phase != "unloaded":
         facts["vram_old"] = memory.measured(run, live)
         most_s = max(run.settings.drain_budgets.values())
-        drain_s = holding.drain_budget_s(run.plan.expected_s, budget_s, most_s=most_s)
+        drain_s = holding.drain_budget_s(expected_s, budget_s, most_s=most_s)
         tally = Tally(run, live)
         facts["long_s"], closed = _quiet(run, live, drain_s, tally)
         facts["drain"] = tally.ended()

@@ -19,7 +19,7 @@ from tests.support.load import Load, hammering
 from tests.support.stack import wait_for
 
 STRATEGIES = (Strategy.OVERLAP, Strategy.HOLD)
-# Until the proxy knows that a colour is gone (4 checks, 0.5 s apart), it sends there, and tries for 3 s more.
+# Until the proxy knows that a colour is gone (10 checks, 0.2 s apart), it sends there, and tries for 3 s more.
 CRASH_NOTICED_S = 3.0
 # What every request goes through: until it listens again.
 DOORS = {

@@ -7,14 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions import holding
 from build.decisions.colours import Colour
 from build.decisions.history import Release
 from build.decisions.machine import Asked, Strategy
 from build.decisions.vram import Plan
 from build.errors import (
     CandidateExitedError,
-    CandidateStalledError,
     DrainError,
     GateRefusedError,
     HoldTooLongError,
@@ -162,42 +160,6 @@ def test_an_old_process_that_cannot_load_again_is_left_in_rotation_and_nobody_wa
     assert target.ended == "rolled-back"
 
 
-def test_a_candidate_that_hangs_is_given_up_in_time_for_the_old_process_to_serve_before_anybody_is_refused(
-    target: Target,
-) -> None:
-    target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
-    target.colours[GREEN].begin_load = lambda: None  # type: ignore[method-assign]
-    with pytest.raises(CandidateStalledError):
-        switch(target)
-    ended = target.history()[-1]
-    assert ended.state == "rolled-back"
-    assert target.clock.time < target.hold_budget_s
-    assert target.live(target.survey()) is BLUE
-
-
-def test_a_hold_that_was_forced_waits_as_long_as_any_start(target: Target) -> None:
-    target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
-    target.colours[GREEN].begin_load = lambda: None  # type: ignore[method-assign]
-    with pytest.raises(CandidateStalledError, match="no progress for 300 s"):
-        switch(target, asked=Asked(Strategy.HOLD, forced=True))
-
-
-@pytest.mark.parametrize(
-    ("spent_s", "load_s", "reload_s", "loading", "left_s"),
-    [
-        (5, 10, 20, True, 25),  # 60 - 5 - 20, and 10 for the way back itself
-        (5, None, None, True, 15),  # nobody knows how long the way back takes: half is kept for it
-        (5, 30, 30, True, 45),  # what it is expected to take it may take, whatever becomes of the rest
-        (40, 30, 20, False, 10),  # loaded; it only has to answer
-        (5, 30, 20, False, 25),
-    ],
-)
-def test_what_a_hold_leaves_a_candidate(
-    spent_s: float, load_s: float | None, reload_s: float | None, loading: bool, left_s: float
-) -> None:
-    assert holding.patience_s(60, spent_s, load_s=load_s, reload_s=reload_s, loading=loading) == left_s
-
-
 def test_a_colour_that_does_not_get_empty_keeps_its_model_and_the_gate_opens(target: Target) -> None:
     target.colours[BLUE].work = 2
     with pytest.raises(DrainError, match="still has 2 requests after 10 s"):
@@ -289,46 +251,6 @@ def test_a_hold_that_outlasts_the_proxys_patience_needs_consent(target: Target) 
         switch(target)
     assert moves(target) == []
     assert switch(target, asked=Asked(forced=True)) == NEW
-
-
-@pytest.mark.parametrize(
-    ("killed_at", "then"),
-    [
-        (step, then)
-        for step in ("park", "hold", "load", "verify", "admit", "switch", "retire")
-        for then in ("resume", "abort", "switch")
-        if (step, then) != ("retire", "abort")
-    ],  # see test_switch
-)
-def test_whatever_state_a_hold_is_killed_in_it_is_finished_or_undone(
-    target: Target, killed_at: str, then: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    append = target.journal.append
-
-    def lost(**record: Any) -> None:
-        if record["event"] == "done" and record["step"] == killed_at:
-            raise Killed  # the act is done, and nobody wrote it down
-        append(**record)
-
-    monkeypatch.setattr("build.procedures.walk.undo", lambda *_: None)  # nobody is there any more to undo it
-    target.journal.append = lost
-    with pytest.raises(Killed):
-        switch(target)
-    monkeypatch.undo()
-    target.journal.append = append
-
-    act = {"resume": cutover.resume, "abort": cutover.abort}.get(then)
-    assert (act(cast(Any, target), Report()) if act else switch(target)) == (OLD if then == "abort" else NEW)
-    assert (target.proxy.mode, target.orders.parked) == ("none", set())
-    live = target.live(target.survey())
-    assert live
-    assert target.colours[live].holds == (OLD if then == "abort" else NEW)
-    assert target.colours[live].phase == "ready"
-    assert target.colours[live].running
-    assert target.history()[-1].ended
 
 
 def test_waiting_for_room_ends_where_nobody_can_tell(target: Target) -> None:

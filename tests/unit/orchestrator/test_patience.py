@@ -1,60 +1,49 @@
-"""How often and how long another attempt is made."""
+"""How long a hold waits for its candidate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from build.drivers.patience import PassingError, Patience
-from build.errors import RegistryError
+from build.decisions import holding
+from build.decisions.machine import Asked, Strategy
+from build.errors import CandidateStalledError
+from tests.unit.orchestrator.fakes import Target
+from tests.unit.orchestrator.test_hold import BLUE, GREEN, switch, target
 
-FAILURE = RegistryError("503", remedy="wait")
-
-
-def failing(*errors: Exception) -> Callable[[], str]:
-    left = list(errors)
-
-    def call() -> str:
-        if left:
-            raise left.pop(0)
-        return "done"
-
-    return call
+__all__ = ("target",)  # a fixture
 
 
-def test_what_passes_is_waited_out_with_growing_bounded_waits() -> None:
-    waits: list[float] = []
-    notes: list[str] = []
-    patience = Patience(sleep=waits.append, note=notes.append)
-    assert patience.run(failing(*[PassingError(FAILURE)] * 5)) == "done"
-    assert len(waits) == len(notes) == 5
-    assert all(0 <= wait <= 0.5 * 2**index for index, wait in enumerate(waits))
-    assert notes[0].startswith("503; another attempt in ")
+def test_a_candidate_that_hangs_is_given_up_in_time_for_the_old_process_to_serve_before_anybody_is_refused(
+    target: Target,
+) -> None:
+    target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
+    target.colours[GREEN].begin_load = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(CandidateStalledError):
+        switch(target)
+    ended = target.history()[-1]
+    assert ended.state == "rolled-back"
+    assert target.clock.time < target.hold_budget_s
+    assert target.live(target.survey()) is BLUE
 
 
-def test_what_lasts_is_raised_at_once() -> None:
-    waits: list[float] = []
-    with pytest.raises(RegistryError) as raised:
-        Patience(sleep=waits.append).run(failing(FAILURE))
-    assert raised.value is FAILURE
-    assert not waits
+def test_a_hold_that_was_forced_waits_as_long_as_any_start(target: Target) -> None:
+    target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
+    target.colours[GREEN].begin_load = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(CandidateStalledError, match="no progress for 300 s"):
+        switch(target, asked=Asked(Strategy.HOLD, forced=True))
 
 
-def test_the_last_failure_is_said_with_the_number_of_attempts() -> None:
-    with pytest.raises(RegistryError, match=r"^503 \(given up after 6 attempts\)$") as raised:
-        Patience(sleep=lambda _: None).run(failing(*[PassingError(FAILURE)] * 6))
-    assert raised.value.remedy == "wait"
-
-
-def test_the_wait_that_is_asked_for_is_kept() -> None:
-    waits: list[float] = []
-    assert Patience(sleep=waits.append).run(failing(PassingError(FAILURE, 42))) == "done"
-    assert waits == [42]
-
-
-def test_a_wait_beyond_all_patience_is_not_begun() -> None:
-    waits: list[float] = []
-    with pytest.raises(RegistryError, match="given up after 1 attempts"):
-        Patience(sleep=waits.append).run(failing(PassingError(FAILURE, 3600)))
-    assert not waits
+@pytest.mark.parametrize(
+    ("spent_s", "load_s", "reload_s", "loading", "left_s"),
+    [
+        (5, 10, 20, True, 25),  # 60 - 5 - 20, and 10 for the way back itself
+        (5, None, None, True, 15),  # nobody knows how long the way back takes: half is kept for it
+        (5, 30, 30, True, 45),  # what it is expected to take it may take, whatever becomes of the rest
+        (40, 30, 20, False, 10),  # loaded; it only has to answer
+        (5, 30, 20, False, 25),
+    ],
+)
+def test_what_a_hold_leaves_a_candidate(
+    spent_s: float, load_s: float | None, reload_s: float | None, loading: bool, left_s: float
+) -> None:
+    assert holding.patience_s(60, spent_s, load_s=load_s, reload_s=reload_s, loading=loading) == left_s

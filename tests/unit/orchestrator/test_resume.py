@@ -10,8 +10,12 @@ from build.decisions.colours import Colour
 from build.decisions.history import Release
 from build.errors import CandidateExitedError, NothingToResumeError
 from build.procedures import cutover
+from tests.unit.orchestrator import test_hold
 from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
+from tests.unit.orchestrator.test_hold import target
 from tests.unit.orchestrator.test_switch import GREEN, moves, switch
+
+__all__ = ("target",)  # a fixture: a GPU with room for one model
 
 
 def cut_off(target: Target, *records: dict[str, Any]) -> None:
@@ -131,3 +135,43 @@ def test_a_rollback_chooses_after_the_killed_cutover_is_settled() -> None:
 
     assert cutover.run(cast(Any, target), Report(), "rollback", choose) == OLD
     assert chosen == [NEW]
+
+
+@pytest.mark.parametrize(
+    ("killed_at", "then"),
+    [
+        (step, then)
+        for step in ("park", "hold", "load", "verify", "admit", "switch", "retire")
+        for then in ("resume", "abort", "switch")
+        if (step, then) != ("retire", "abort")
+    ],  # see test_what_serves_alone_is_not_aborted
+)
+def test_whatever_state_a_hold_is_killed_in_it_is_finished_or_undone(
+    target: Target, killed_at: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    append = target.journal.append
+
+    def lost(**record: Any) -> None:
+        if record["event"] == "done" and record["step"] == killed_at:
+            raise Killed  # the act is done, and nobody wrote it down
+        append(**record)
+
+    monkeypatch.setattr("build.procedures.walk.undo", lambda *_: None)  # nobody is there any more to undo it
+    target.journal.append = lost
+    with pytest.raises(Killed):
+        test_hold.switch(target)
+    monkeypatch.undo()
+    target.journal.append = append
+
+    act = {"resume": cutover.resume, "abort": cutover.abort}.get(then)
+    assert (act(cast(Any, target), Report()) if act else test_hold.switch(target)) == (OLD if then == "abort" else NEW)
+    assert (target.proxy.mode, target.orders.parked) == ("none", set())
+    live = target.live(target.survey())
+    assert live
+    assert target.colours[live].holds == (OLD if then == "abort" else NEW)
+    assert target.colours[live].phase == "ready"
+    assert target.colours[live].running
+    assert target.history()[-1].ended

@@ -1,0 +1,123 @@
+"""The whole service with its web page on a port of its own, and what a tab asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import json
+import socket
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from service.app import Service
+from service.engines.base import Description, Piece, Utterance
+from service.settings import Settings
+from tests.support.stack import wait_for
+from tests.unit.service.support import FakeEngine
+
+
+class Imitator(FakeEngine):
+    """One that can use a prompt, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Utterance] = []
+
+    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        self.given.append(utterance)
+        return super().synthesize(utterance)
+
+    def describe(self) -> Description:
+        return dataclasses.replace(super().describe(), prompts=True)
+
+
+@dataclass
+class Visit:
+    """A served page, and calls as a tab makes them."""
+
+    service: Service
+    engine: Imitator
+    loop: asyncio.AbstractEventLoop
+    client: httpx.Client
+
+    def post(self, name: str, *data: Any, session: str) -> str:
+        """Ask, and do not wait for the answer; the event's id."""
+        asked = self.client.post(f"/gradio_api/call/{name}", json={"data": data, "session_hash": session})
+        return str(asked.json()["event_id"])
+
+    def ask(self, name: str, *data: Any, session: str = "") -> Iterator[tuple[str, Any]]:
+        """Each thing that the page is told: ("generating", values), ..., ("complete", values) or ("error", problem)."""
+        # Calls of one session share their answers' queue, so each has one of its own unless it is about that.
+        event = self.post(name, *data, session=session or uuid.uuid4().hex)
+        with self.client.stream("GET", f"/gradio_api/call/{name}/{event}") as lines:
+            kind = ""
+            for line in lines.iter_lines():
+                key, _, value = line.partition(": ")
+                kind = value if key == "event" else kind
+                if key == "data" and kind != "heartbeat":
+                    yield kind, json.loads(value)
+
+    def speak(
+        self, text: str, form: str = "wav", prompt: Any = None, transcript: str = ""
+    ) -> Iterator[tuple[str, Any]]:
+        return self.ask("speak", text, "joe", 1.0, form, prompt, transcript)
+
+    def upload(self, name: str, content: bytes) -> dict[str, Any]:
+        paths = self.client.post("/gradio_api/upload", files={"files": (name, content)}).json()
+        return {"path": paths[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+
+    def file(self, value: dict[str, Any]) -> bytes:
+        return self.client.get(f"/gradio_api/file={value['path']}").content
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+
+    def until_busy_with(self, jobs: int) -> None:
+        wait_for(f"{jobs} syntheses", lambda: self.service.scheduler.jobs == jobs, 20)
+
+
+@contextmanager
+def served_page(folder: Path) -> Iterator[Visit]:
+    """In a thread with its own loop."""
+    settings = dataclasses.replace(Settings.from_env({}), control=folder / "c.sock", release="test-1")
+    listener = socket.create_server(("127.0.0.1", 0))
+    made: dict[str, Any] = {}
+    up, down = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        engine = Imitator()
+        service = Service(settings, engine)
+        await service.start()
+        config = uvicorn.Config(service.asgi, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        made.update(service=service, engine=engine, loop=asyncio.get_running_loop())
+        up.set()
+        await asyncio.to_thread(down.wait)
+        server.should_exit = server.force_exit = True
+        await task
+        await service.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert up.wait(60)
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            yield Visit(**made, client=client)
+    finally:
+        down.set()
+        thread.join()
+        # Gradio's import leaves event loops open, which no later test is to find.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
