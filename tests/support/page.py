@@ -6,8 +6,6 @@ import asyncio
 import dataclasses
 import gc
 import json
-import socket
-import threading
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -17,28 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from service.app import Service
-from service.engines.base import Description, Piece, Utterance
 from service.settings import Settings
 from tests.support.stack import wait_for
-from tests.unit.service.support import FakeEngine
-
-
-class Imitator(FakeEngine):
-    """One that can use a prompt, and remembers what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[Utterance] = []
-
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        self.given.append(utterance)
-        return super().synthesize(utterance)
-
-    def describe(self) -> Description:
-        return dataclasses.replace(super().describe(), prompts=True)
+from tests.unit.service.support import FakeEngine, served
 
 
 @dataclass
@@ -46,7 +27,7 @@ class Visit:
     """A served page, and calls as a tab makes them."""
 
     service: Service
-    engine: Imitator
+    engine: FakeEngine
     loop: asyncio.AbstractEventLoop
     client: httpx.Client
 
@@ -88,35 +69,14 @@ class Visit:
 
 @contextmanager
 def served_page(folder: Path) -> Iterator[Visit]:
-    """In a thread with its own loop."""
+    """One whose engine can use a prompt."""
     settings = dataclasses.replace(Settings.from_env({}), control=folder / "c.sock", release="test-1")
-    listener = socket.create_server(("127.0.0.1", 0))
-    made: dict[str, Any] = {}
-    up, down = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        engine = Imitator()
-        service = Service(settings, engine)
-        await service.start()
-        config = uvicorn.Config(service.asgi, lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        made.update(service=service, engine=engine, loop=asyncio.get_running_loop())
-        up.set()
-        await asyncio.to_thread(down.wait)
-        server.should_exit = server.force_exit = True
-        await task
-        await service.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
+    engine = FakeEngine()
+    engine.prompts = True
     try:
-        assert up.wait(60)
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
-            yield Visit(**made, client=client)
+        with served(settings, engine, page=True) as found, httpx.Client(base_url=found.url, timeout=30) as client:
+            yield Visit(found.service, engine, found.loop, client)
     finally:
-        down.set()
-        thread.join()
         # Gradio's import leaves event loops open, which no later test is to find.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)

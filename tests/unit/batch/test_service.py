@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
-import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from service.app import Service
 from service.lifecycle import Phase
 from service.settings import Settings
-from tests.unit.batch.support import batch, clips, looping, manifest, named, start, until, write_tasks
-from tests.unit.service.support import FakeEngine
+from tests.unit.batch.support import batch, clips, manifest, named, start, until, write_tasks
+from tests.unit.service.support import FakeEngine, Served, served
 
 
 class Slow(FakeEngine):
@@ -28,39 +25,26 @@ class Slow(FakeEngine):
         yield from super().synthesize(utterance)
 
 
+@dataclass(frozen=True)
 class Real:
     """The service with a small queue, listening."""
 
-    def __init__(self, folder: Path) -> None:
-        self.engine = Slow(2)
-        self.settings = dataclasses.replace(
-            Settings.from_env({}), control=folder / "c.sock", release="test-1", queue=2, concurrency=2
-        )
-        self.url = ""
+    engine: Slow
+    served: Served
 
-    async def serve(self, started: threading.Event, ended: asyncio.Event) -> None:
-        """Load, listen, and end well."""
-        self.service = Service(self.settings, self.engine)
-        await self.service.lifecycle.load()
-        config = uvicorn.Config(self.service.asgi, port=0, lifespan="off", log_config=None, access_log=False)
-        server = uvicorn.Server(config)
-        serving = asyncio.create_task(server._serve())
-        while not server.started:
-            await asyncio.sleep(0.005)
-        self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        self.loop = asyncio.get_running_loop()
-        started.set()
-        await ended.wait()
-        server.should_exit = True
-        await serving
-        await self.service.close()
+    @property
+    def url(self) -> str:
+        return self.served.url
 
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Real]:
-    real = Real(tmp_path)
-    with looping(real.serve):
-        yield real
+    engine = Slow(2)
+    settings = dataclasses.replace(
+        Settings.from_env({}), control=tmp_path / "c.sock", release="test-1", queue=2, concurrency=2
+    )
+    with served(settings, engine) as found:
+        yield Real(engine, found)
 
 
 def test_more_than_the_queue_holds_is_asked_again(real: Real, tmp_path: Path) -> None:
@@ -78,11 +62,11 @@ def test_a_drain_in_the_middle_is_waited_out(real: Real, tmp_path: Path) -> None
     tasks = write_tasks(tmp_path / "tasks.jsonl", 60)
     running = start(tmp_path / "log", "run", tasks, "--endpoint", real.url, "--out", tmp_path / "out", "--retries", 0)
     until(lambda: len(real.engine.spoken) > 20)
-    real.loop.call_soon_threadsafe(real.service.lifecycle.drain)
-    until(lambda: real.service.lifecycle.phase is Phase.DRAINING)
-    refused = real.service.metrics.requests.labels("/v1/audio/speech", 503)
+    real.served.loop.call_soon_threadsafe(real.served.service.lifecycle.drain)
+    until(lambda: real.served.service.lifecycle.phase is Phase.DRAINING)
+    refused = real.served.service.metrics.requests.labels("/v1/audio/speech", 503, real.served.service.settings.release)
     until(lambda: refused._value.get() >= 2)
-    real.loop.call_soon_threadsafe(real.service.lifecycle.resume)
+    real.served.loop.call_soon_threadsafe(real.served.service.lifecycle.resume)
     assert running.end() == 0, running.told
     assert clips(tmp_path / "out") == named(60)
 

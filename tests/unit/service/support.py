@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -81,29 +82,40 @@ def client_of(service: Service) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(service.asgi), base_url="http://service")
 
 
+@dataclass(frozen=True)
+class Served:
+    """A ready service over real HTTP: its address, itself, and the loop that it runs in."""
+
+    url: str
+    service: Service
+    loop: asyncio.AbstractEventLoop
+    server: Server
+
+
 @contextlib.contextmanager
-def served(settings: Settings, engine: FakeEngine) -> Iterator[tuple[str, Service]]:
-    """A ready service over real HTTP, from a thread of its own: its address, and the service."""
-    started: Future[tuple[str, Service, Server]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, engine, started)))
+def served(settings: Settings, engine: FakeEngine, *, page: bool = False) -> Iterator[Served]:
+    """One in a thread of its own, with the web page where that is asked for."""
+    started: Future[Served] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, engine, started, page)))
     thread.start()
-    url, service, server = started.result(timeout=10)
+    found = started.result(timeout=60)
     try:
-        yield url, service
+        yield found
     finally:
         engine.gate.set()
-        server.should_exit = True
+        found.server.should_exit = True
         thread.join(timeout=10)
         assert not thread.is_alive(), "the server did not end"
 
 
-async def _serve(settings: Settings, engine: FakeEngine, started: Future[tuple[str, Service, Server]]) -> None:
+async def _serve(settings: Settings, engine: FakeEngine, started: Future[Served], page: bool) -> None:
     try:
         service = Service(settings, engine)
-        await service.lifecycle.load()
+        await (service.start() if page else service.lifecycle.load())
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = Server(configured(service), service)
-            started.set_result((f"http://127.0.0.1:{listener.getsockname()[1]}", service, server))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            started.set_result(Served(url, service, asyncio.get_running_loop(), server))
             await server.serve(sockets=[listener])
         await service.close()
     except BaseException as error:

@@ -39,14 +39,14 @@ def client(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[h
     engine.seeds = True
     (tmp_path / "keys").write_text(LINE)
     with (
-        served(dataclasses.replace(settings, api_keys=tmp_path / "keys"), engine) as (url, service),
-        httpx.Client(base_url=url, headers=HEADERS) as client,
+        served(dataclasses.replace(settings, api_keys=tmp_path / "keys"), engine) as found,
+        httpx.Client(base_url=found.url, headers=HEADERS) as client,
     ):
         still_speaks(client, engine)
         files = open_files()
         yield client
         deadline = time.monotonic() + 5
-        while not at_rest(service):
+        while not at_rest(found.service):
             assert time.monotonic() < deadline, "something is stuck"
             time.sleep(0.01)
         still_speaks(client, engine)

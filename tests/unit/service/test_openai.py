@@ -17,26 +17,25 @@ import openai
 import pytest
 import soundfile
 
-from service.app import Service
 from service.keys import new
 from service.settings import Settings
-from tests.unit.service.support import SAMPLE_RATE, FakeEngine, at_rest, served
+from tests.unit.service.support import SAMPLE_RATE, FakeEngine, Served, at_rest, served
 
 KEY, LINE = new("anna", {})
 THREE = "One. Two. Three."
 
 
 @pytest.fixture
-def running(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[tuple[str, Service]]:
+def running(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[Served]:
     (tmp_path / "keys").write_text(LINE)
     own = dataclasses.replace(settings, api_keys=tmp_path / "keys", inside=frozenset({"127.0.0.9"}))
-    with served(own, engine) as (url, service):
-        yield url, service
+    with served(own, engine) as found:
+        yield found
 
 
 @pytest.fixture
-def client(running: tuple[str, Service]) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{running[0]}/v1", api_key=KEY, max_retries=0) as client:
+def client(running: Served) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{running.url}/v1", api_key=KEY, max_retries=0) as client:
         yield client
 
 
@@ -77,9 +76,9 @@ def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Li
 
 @pytest.mark.parametrize("stream", ["sse", "audio"])
 def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
-    client: openai.OpenAI, running: tuple[str, Service], engine: FakeEngine, stream: Literal["sse", "audio"]
+    client: openai.OpenAI, running: Served, engine: FakeEngine, stream: Literal["sse", "audio"]
 ) -> None:
-    service = running[1]
+    service = running.service
     before = len(engine.spoken)
     engine.ungated = 1
     engine.gate.clear()
@@ -95,24 +94,24 @@ def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
     assert service.metrics.abandoned._value.get() == 1
 
 
-def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: tuple[str, Service]) -> None:
+def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Served) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as refused:
         client.audio.speech.create(model="tts-1", voice="alloy", input="x")
     assert refused.value.param == "voice"
     with (
-        openai.OpenAI(base_url=f"{running[0]}/v1", api_key="tts_wrong", max_retries=0) as stranger,
+        openai.OpenAI(base_url=f"{running.url}/v1", api_key="tts_wrong", max_retries=0) as stranger,
         pytest.raises(openai.AuthenticationError) as unknown,
     ):
         stranger.models.list()
     assert unknown.value.code == "invalid_api_key"
 
 
-def test_who_says_that_it_asks_from_inside_is_not_believed(running: tuple[str, Service]) -> None:
+def test_who_says_that_it_asks_from_inside_is_not_believed(running: Served) -> None:
     for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
-        answer = httpx.get(f"{running[0]}/v1/models", headers={header: "127.0.0.9"})
+        answer = httpx.get(f"{running.url}/v1/models", headers={header: "127.0.0.9"})
         assert answer.status_code == 401
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as inside:
-        assert inside.get(f"{running[0]}/v1/models").status_code == 200
+        assert inside.get(f"{running.url}/v1/models").status_code == 200
 
 
 def test_what_an_engine_cannot_do_is_refused(client: openai.OpenAI, engine: FakeEngine) -> None:
@@ -152,12 +151,10 @@ BAD_PROMPTS = [
 
 
 @pytest.mark.parametrize(("extra", "named"), BAD_PROMPTS, ids=[str(number) for number in range(len(BAD_PROMPTS))])
-def test_a_bad_prompt_is_told(
-    running: tuple[str, Service], engine: FakeEngine, extra: dict[str, str], named: str
-) -> None:
+def test_a_bad_prompt_is_told(running: Served, engine: FakeEngine, extra: dict[str, str], named: str) -> None:
     engine.prompts = True
     headers = {"Authorization": f"Bearer {KEY}"}
-    answer = httpx.post(f"{running[0]}/v1/audio/speech", json={"input": "x"} | extra, headers=headers)
+    answer = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"} | extra, headers=headers)
     assert answer.status_code == 422
     assert named in answer.json()["error"]["message"]
 
