@@ -98,7 +98,7 @@ class Engine:
         if os.environ.get("DOCKER_HOST", "").startswith("ssh://"):
             from build.drivers import ssh  # noqa: PLC0415 - it needs what build.drivers leaves out otherwise
 
-            ssh.close_quietly()
+            ssh.close_like_sockets()
         with explained():
             return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True)
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from build.drivers.engine import Engine
 
 STDOUT = 1
+SSH = """#!{python} -S
+# `docker system dial-stdio` on the engine's host: there and back, until the engine hangs up.
+import os, socket, threading
+engine = socket.create_connection(("127.0.0.1", {port}))
+def there():
+    while block := os.read(0, 65536):
+        engine.sendall(block)
+threading.Thread(target=there, daemon=True).start()
+while block := engine.recv(65536):
+    os.write(1, block)
+"""
 
 
 def frame(stream: int, data: bytes, length: int | None = None) -> bytes:
@@ -52,16 +66,22 @@ class Api(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def engine_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes, int | None], Engine]]:
+@pytest.fixture(params=["tcp", "ssh"])
+def engine_with(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[bytes, int | None], Engine]]:
     servers: list[ThreadingHTTPServer] = []
 
     def make(stream: bytes, exit_code: int | None) -> Engine:
         handler = type("Handler", (Api,), {"stream": stream, "exit_code": exit_code})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         servers.append(server)
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        (tmp_path / "ssh").write_text(SSH.format(python=sys.executable, port=server.server_port))
+        (tmp_path / "ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        host = {"tcp": f"tcp://127.0.0.1:{server.server_port}", "ssh": "ssh://engine"}[request.param]
+        monkeypatch.setenv("DOCKER_HOST", host)
         return Engine()
 
     yield make
