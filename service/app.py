@@ -13,24 +13,25 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from service import engines, openapi, page
-from service.api import speech_routes
-from service.docs import docs_routes
+from service import engines, page
 from service.engines.base import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
-from service.front import Front
-from service.guard import Guard
-from service.health import health_routes
 from service.keys import Keys
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.middleware import BodyLimit, RequestContext
 from service.page.status import status_routes
-from service.predict import predict_routes
 from service.scheduler import Scheduler
 from service.settings import Settings
 from service.speech import Speech
 from service.traffic import Traffic
+from service.web import openapi
+from service.web.api import speech_routes
+from service.web.docs import docs_routes
+from service.web.front import Front
+from service.web.guard import Guard
+from service.web.health import health_routes
+from service.web.middleware import BodyLimit, RequestContext
+from service.web.predict import predict_routes
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Service:
         app = FastAPI(
             title="Speech service",
             version=self.settings.release,
-            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; service/docs.py has one that does not
+            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; service.web.docs has one that does not
             redoc_url=None,
             redirect_slashes=False,
         )

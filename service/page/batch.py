@@ -15,13 +15,13 @@ from typing import Any
 
 from service.audio import encode
 from service.errors import BusyError, LimitError, ServiceError, UnavailableError
-from service.guard import client_of
-from service.limits import Client
 from service.page.problems import told
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
 from service.page.text import FORMATS, stopper
 from service.page.work import StoppedError, Tell, Work
 from service.speech import Speech
+from service.web.guard import client_of
+from service.web.limits import Client
 
 MAX_FILE = 1024 * 1024
 _PROBLEMS_SHOWN = 20

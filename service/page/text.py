@@ -11,12 +11,12 @@ from typing import Any
 from service.audio import encode, seconds
 from service.engines.base import Audio, Utterance
 from service.errors import ServiceError
-from service.guard import client_of
 from service.page.problems import told
 from service.page.work import StoppedError, Work
 from service.prompts import read_prompt
 from service.speech import SPEED, Speech
 from service.text import check_text
+from service.web.guard import client_of
 
 FORMATS = [("WAV", "wav"), ("FLAC, half the size", "flac")]
 

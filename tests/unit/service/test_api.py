@@ -16,8 +16,8 @@ import soundfile
 
 from service.app import Service
 from service.engines.base import Engine
-from service.middleware import MAX_BODY
 from service.settings import Settings
+from service.web.middleware import MAX_BODY
 from tests.unit.service.support import JSON, at_rest, client_of
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,8 @@ import pytest
 
 from service.app import Service
 from service.errors import LimitError
-from service.limits import Client, Clients
 from service.settings import Limits, Settings
+from service.web.limits import Client, Clients
 from tests.unit.service.support import FakeEngine, at_rest, entered, until
 
 pytestmark = pytest.mark.anyio

@@ -10,12 +10,12 @@ from typing import cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import KeyMissingError, LimitError, respond
-from service.front import belongs_to_page
 from service.keys import Keys
-from service.limits import Client, Clients
 from service.metrics import Metrics, Refusal
-from service.middleware import HEALTH
 from service.settings import Limits, Settings
+from service.web.front import belongs_to_page
+from service.web.limits import Client, Clients
+from service.web.middleware import HEALTH
 
 SPEECH = ("/v1/audio/speech", "/api/predict")
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DrainingError, TooLargeError, respond
-from service.front import belongs_to_page
 from service.metrics import Metrics
 from service.traffic import Class, Item, Outcome, Traffic
+from service.web.front import belongs_to_page
 
 logger = logging.getLogger("service.access")
 

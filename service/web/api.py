@@ -11,16 +11,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import openapi
 from service.audio import STREAMED, encode
-from service.body import json_body, read_json
 from service.engines.base import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
-from service.guard import client_of
 from service.prompts import read_reference
 from service.speech import SPEED, Speech, while_connected
-from service.streams import SpeechStream, audio_headers
+from service.web import openapi
+from service.web.body import json_body, read_json
+from service.web.guard import client_of
+from service.web.streams import SpeechStream, audio_headers
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd")
 """Names that clients written for OpenAI send by default; the engine's one model answers to them."""
