@@ -54,7 +54,8 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         text = compose.read_text()
         for colour in ("blue", "green"):
             told = f"TTS_ORDERS: /run/orders/{colour}}}"
-            text = text.replace(told, f'TTS_CONCURRENCY: "{SLOTS}", {told}')
+            # No health check once it is up: half a minute after the last sentence it would speak one, which counts.
+            text = text.replace(told, f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}')
         compose.write_text(text)
         engine = stack.root / "service/engines/piper.py"
         engine.write_text(engine.read_text() + ENGINE)
