@@ -95,7 +95,7 @@ def rollback(
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     # A cold start is asked for by name: nobody is in a hurry then.
-    ahead = Ahead(Target(settings)) if strategy == "auto" else None
+    ahead = Ahead(Target(settings), Target(settings)) if strategy == "auto" else None
     named = _named(target, report, ref) if ref else None
     ensure_up(target, report)
     release = cutover.run(

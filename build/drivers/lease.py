@@ -31,6 +31,7 @@ CONFLICT = 409
 ATTEMPTS, RETRY_S, WAIT_S = 50, 0.1, 1.0
 EXPIRY_S = 30
 BEATS = 6  # in the time of an expiry
+QUIET_S = 1.0  # a start takes a third of a second of CPU, which a way back has better use for
 _BEAT = "read -r now _ </proc/uptime && echo ${now%.*} >/tmp/beat"
 # The file is empty for as long as a beat is being written, which on a busy machine is long enough to be seen.
 _WATCH = f"""{_BEAT}
@@ -84,7 +85,7 @@ def _started(pid: str) -> str:
 class Heartbeat:
     """Keeps a lease alive from a thread of its own; `check` tells whether it still is.
 
-    The thread starts the lease's container, too: the name is what keeps others away, and nobody waits for the rest.
+    The thread starts the lease's container, too, a little later: until then the name is what keeps others away.
     """
 
     def __init__(self, container: str, expiry_s: float) -> None:
@@ -110,6 +111,8 @@ class Heartbeat:
     def _beat(self) -> None:
         session: Conversation | None = None
         heard = time.monotonic()
+        if self._stop.wait(QUIET_S):
+            return
         try:
             command.run(["docker", "start", self._container], timeout_s=self._expiry_s)
         except CommandFailedError as error:

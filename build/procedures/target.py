@@ -175,6 +175,12 @@ class Target:
         """Those of the colour's containers; while there is none, that of its first."""
         return [each.slot.profile for each in self.colours[live].replicas] or [live.slots[0].profile]
 
+    @property
+    def noted(self) -> Colour | None:
+        """The live colour by .env: known at once, and out of date where another clone has moved the traffic."""
+        profiles = self._stored().get("COMPOSE_PROFILES", "").split(",")
+        return next((colour for colour in Colour if not set(profiles).isdisjoint(colour.profiles)), None)
+
     def _stored(self) -> dict[str, str]:
         path = self.compose.env_file
         return dotenv.parse(path.read_text()) if path.exists() else {}

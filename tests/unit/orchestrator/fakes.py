@@ -106,6 +106,10 @@ class Target:
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         self.env.append((live, planned))
 
+    @property
+    def noted(self) -> Colour | None:
+        return self.env[-1][0] if self.env else None
+
     def published(self) -> str:
         return "127.0.0.1:7860"
 

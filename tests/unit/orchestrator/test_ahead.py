@@ -32,7 +32,7 @@ def back(target: Target, ahead: Ahead) -> Release:
 
 def heard(target: Target) -> tuple[Ahead, ColourContainer]:
     """What stands by, heard."""
-    ahead, blue = Ahead(cast(Any, target)), target.colours[Colour.BLUE]
+    ahead, blue = Ahead(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
     assert ahead.heard(cast(Any, blue))
     assert len(blue.texts) == 1
     return ahead, blue
@@ -72,13 +72,35 @@ def test_silence_that_was_heard_moves_no_traffic(target: Target) -> None:
     assert target.live(target.survey()) is Colour.GREEN
 
 
-def test_what_could_not_be_heard_is_asked_in_its_turn(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away() -> None:
+def test_what_could_not_be_asked_is_asked_in_its_turn(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_text: object) -> None:
         raise CommandFailedError("no engine")
 
+    blue = target.colours[Colour.BLUE]
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(target.proxy, "servers", away)
-        ahead = Ahead(cast(Any, target))
-        assert ahead.heard(cast(Any, target.colours[Colour.BLUE])) is None
+        meanwhile.setattr(blue, "speak", away)
+        meanwhile.setattr(blue, "status", away)
+        ahead = Ahead(cast(Any, target), cast(Any, target))
+        assert ahead.heard(cast(Any, blue)) is None
+        assert ahead.status(cast(Any, blue)) is None
     assert back(target, ahead) == OLD
-    assert len(target.colours[Colour.BLUE].texts) == 1
+    assert len(blue.texts) == 1
+
+
+@pytest.mark.parametrize("noted", [None, Colour.BLUE])
+def test_an_env_file_that_is_not_there_or_out_of_date_costs_time_and_nothing_else(
+    target: Target, noted: Colour | None
+) -> None:
+    target.refresh_env(noted)
+    ahead, blue = Ahead(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
+    assert ahead.heard(cast(Any, blue)) is None
+    assert back(target, ahead) == OLD
+    assert len(blue.texts) == 1
+
+
+def test_a_state_that_was_told_is_not_asked_for_again_in_the_same_life(target: Target) -> None:
+    ahead, blue = heard(target)
+    blue.phase = "failed"
+    assert ahead.of(cast(Any, blue)).status().phase == "ready"
+    blue.life = "second"
+    assert Ahead.status(ahead, cast(Any, blue)) is None
