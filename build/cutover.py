@@ -220,7 +220,8 @@ def _look(target: Target) -> Status:
 def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Every cutover that the target's journal tells of, oldest first."""
     target = Target(console.settings())
-    past, broken = target.history(), past_of.broken_leases(target.records())
+    records = target.records()
+    past, broken = target.history(records), past_of.broken_leases(records)
     if as_json:
         out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "leases_broken": broken}))
     else:

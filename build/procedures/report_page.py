@@ -62,8 +62,9 @@ def write(target: Target, identity: str, error: BaseException | None = None) -> 
 
 def gather(target: Target, identity: str, error: BaseException | None = None) -> Page:
     """What there is to show of a cutover."""
-    cutover = next(each for each in target.history() if each.id == identity)
-    records = [record for record in target.records() if record.get("cutover") == identity]
+    told = target.records()
+    cutover = next(each for each in target.history(told) if each.id == identity)
+    records = [record for record in told if record.get("cutover") == identity]
     spans = timeline.read(records)
     drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
     line = error if isinstance(error, LineError) else None

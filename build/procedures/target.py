@@ -135,11 +135,10 @@ class Target:
         """What the target's journal holds; nothing while its state container does not run."""
         return self.journal.read() if self.running("state") else []
 
-    def history(self) -> list[Cutover]:
-        """The cutovers that the target's journal tells of."""
-        records = self.records()
+    def history(self, records: list[dict[str, Any]] | None = None) -> list[Cutover]:
+        """The cutovers that the target's journal tells of; `records` when they have been read already."""
         try:
-            return history.read(records)
+            return history.read(self.records() if records is None else records)
         except (ValueError, KeyError) as error:
             raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
 

@@ -30,13 +30,14 @@ def _facts(run: Run) -> preflight.Facts:
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
     lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
+    minimum = image.labels.get(MINIMUM_DRIVER_LABEL, "") if image else ""
     return preflight.Facts(
         release=run.release,
         idle=run.idle,
         live=run.live,
         image=image is not None,
-        minimum_driver=image.labels.get(MINIMUM_DRIVER_LABEL, "") if image else "",
-        driver=_driver(run),
+        minimum_driver=minimum,
+        driver=_driver(run) if minimum else "",
         servers=frozenset(servers),
         published=target.published(),
         hold=target.proxy.held().mode,
