@@ -109,6 +109,13 @@ class Bed:
         assert release, found
         return found.live, release.sha
 
+    def have_standing_by(self, release: str) -> None:
+        """The release that is not live, loaded, in the colour that is out of rotation: as a switch leaves it."""
+        live, name = self.live()
+        for each in (release, name):
+            self.stack.run("build.cutover", "switch", self.references[each], "--soak", "0", CUTOVER_GATE_SYNTHESES="1")
+        assert self.live() == (live, name)
+
     def container(self, colour: Colour) -> Any:
         return self.stack.container(colour.slots[0].service)
 

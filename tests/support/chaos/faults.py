@@ -21,11 +21,11 @@ from build.errors import LockHeldError
 from tests.support.chaos.bed import Bed
 from tests.support.chaos.stepped import Point, Stepped
 from tests.support.chaos.where import (
-    BEFORE,
     before_it_loads,
     before_it_serves,
     command,
     every,
+    pulling,
     unfinished,
     with_candidate,
 )
@@ -246,7 +246,7 @@ FAULTS = (
     Fault(
         "registry gone",
         _unreachable,
-        lambda _strategy: [BEFORE],
+        pulling,
         ends=False,
         reference=f"{GONE[0]}:{GONE[1]}/glm-tts-slim:gone",
     ),

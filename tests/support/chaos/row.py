@@ -18,7 +18,7 @@ from tests.support.chaos.where import BEFORE, command, has_a_part, nobody_serves
 from tests.support.load import Load, hammering
 from tests.support.stack import wait_for
 
-STRATEGIES = (Strategy.OVERLAP, Strategy.HOLD)
+STRATEGIES = (Strategy.OVERLAP, Strategy.HOLD, Strategy.WARM)
 # Until the proxy knows that a colour is gone (10 checks, 0.2 s apart), it sends there, and tries for 3 s more.
 CRASH_NOTICED_S = 3.0
 # What every request goes through: until it listens again.
@@ -88,6 +88,8 @@ def run(bed: Bed, case: Case) -> Row:
         bed.on(case.fault.engine)
     live, release = bed.live()
     wanted = next(name for name in bed.references if name != release)
+    if case.strategy is Strategy.WARM:
+        bed.have_standing_by(wanted)
     standing_by = bed.stack.containers()
     began = time.monotonic()
     with hammering(bed.stack.url, bed.rate) as load:
@@ -103,7 +105,7 @@ def run(bed: Bed, case: Case) -> Row:
             struck = time.time()
             proof = f"at record {record['seq']} ({case.point}): {case.fault.strike(scene)}"
             code, said = process.end()
-        ended = [f"switch {code}", *_finish(scene, case.fault)]
+        ended = [f"{argv[0]} {code}", *_finish(scene, case.fault)]
         _traffic_flows(bed, load)
     print(f"--- {case}: {proof}\n{said}")
     expect_lost, because = bound(case, bed.rate, in_flight)
@@ -208,7 +210,8 @@ def _containers(scene: Scene, *, served: bool, before: dict[str, tuple[str, str]
     if strange := sorted(set(found) - known):
         wrong.append(f"containers: {strange}")
     idle = f"{stack.project}-{scene.live.other.slots[0].service}-1"
-    if not served and idle in found and found[idle] != before.get(idle):
+    stays = served or scene.strategy is Strategy.WARM  # a release that was good, and may have been started anew
+    if not stays and idle in found and found[idle] != before.get(idle):
         wrong.append(f"the refused candidate is still there: {idle}")
     stack.compose("up", "-d")
     if stack.containers() != found:

@@ -30,8 +30,8 @@ class Point:
 
 
 def steps(strategy: Strategy) -> Table:
-    """The steps of a cutover with a canary, where the strategy has one, and a soak."""
-    return table(strategy, back=False, canary=True, soak=True)
+    """The steps of a cutover with a canary, where the strategy has one, and a soak; of a way back, if it is warm."""
+    return table(strategy, back=strategy is Strategy.WARM, canary=True, soak=True)
 
 
 def points(strategy: Strategy) -> list[Point]:

@@ -12,7 +12,12 @@ CANARY, SOAK_S = "50", "3"
 
 
 def command(reference: str, strategy: Strategy, point: Point) -> list[str]:
-    """The cutover that faults strike at: with canary (of an overlap) and soak where `point` is in or next to them."""
+    """The cutover that faults strike at: with canary (of an overlap) and soak where `point` is in or next to them.
+
+    What stands by is gone back to.
+    """
+    if strategy is Strategy.WARM:
+        return ["rollback", reference]
     along = points(strategy)
     near = along.index(Point(Event.DONE, "admit")) <= along.index(point) < len(along) - 1 if point in along else False
     canary, soak_s = (CANARY, SOAK_S) if near else ("none", "0")
@@ -21,6 +26,11 @@ def command(reference: str, strategy: Strategy, point: Point) -> list[str]:
 
 def every(strategy: Strategy) -> list[Point]:
     return points(strategy)
+
+
+def pulling(strategy: Strategy) -> list[Point]:
+    """Where an image may have to be pulled."""
+    return [] if strategy is Strategy.WARM else [BEFORE]
 
 
 def unfinished(strategy: Strategy) -> list[Point]:
@@ -50,6 +60,8 @@ def before_it_loads(strategy: Strategy) -> list[Point]:
 
 
 def started(strategy: Strategy, point: Point) -> bool:
+    if strategy is Strategy.WARM:  # long before
+        return point != BEFORE
     return _reached(strategy, point, {State.STARTING, State.PARKED})
 
 
