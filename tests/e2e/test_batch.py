@@ -1,0 +1,75 @@
+"""A batch goes on while releases come and go: every item once, none failed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from service.batch.shards import MANIFEST
+from tests.support.stack import Stack, wait_for
+
+ITEMS, CUTOVERS = 500, 3
+# As many at a time as leave the machine room for the cutovers, and leave a batch for the last of them.
+SETTINGS = "in_flight: 3\nin_flight_max: 3\n"
+
+
+def task(number: int) -> str:
+    text = f"This is clip number {number} of a batch that nobody waits for."
+    return json.dumps({"output_name": f"clip-{number:03}", "input_text": text}) + "\n"
+
+
+def clips(folder: Path) -> list[str]:
+    """The names of the clips in all shards, as often as they are there."""
+    names = []
+    for path in folder.glob("shard-*.zip"):
+        with zipfile.ZipFile(path) as shard:
+            names += [name for name in shard.namelist() if name != MANIFEST]
+    return names
+
+
+def manifest(folder: Path) -> list[dict[str, Any]]:
+    """What is said of the clips, in the order in which they were finished."""
+    path = folder / MANIFEST
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def live(stack: Stack) -> str:
+    status = stack.status()
+    return str(status["colours"][status["live"]]["release"]["sha"])
+
+
+def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stack: Stack, tmp_path: Path) -> None:
+    served = [live(stack), *(stack.release(f"batch {number}") for number in range(CUTOVERS))]
+    tasks, out, config = tmp_path / "tasks.jsonl", tmp_path / "clips", tmp_path / "batch.yaml"
+    tasks.write_text("".join(map(task, range(ITEMS))))
+    config.write_text(f"{SETTINGS}endpoint: {stack.url}/v1\nout: clips\n")
+
+    batch = stack.start("service.batch", "run", str(tasks), "--config", str(config))
+    try:
+        for sha in served[1:]:
+            at = len(clips(out))
+            wait_for("clips of the live release", lambda at=at: len(clips(out)) > at)
+            stack.run("build.cutover", "switch", sha)
+        at = len(clips(out))
+        wait_for("clips of the last release", lambda: len(clips(out)) > at)
+        stack.run("build.cutover", "rollback")
+        assert live(stack) == served[-2]
+        assert batch.poll() is None, "it was done before the last release went: let each item say more"
+        said, _ = batch.communicate(timeout=300)
+    finally:
+        batch.kill()
+        batch.wait()
+
+    print(said)
+    assert batch.returncode == 0, said
+    assert sorted(clips(out)) == [f"clip-{number:03}.wav" for number in range(ITEMS)]
+    assert not (out / "failed.jsonl").exists()
+    entries = manifest(out)
+    print(Counter(entry["release"] for entry in entries), Counter(entry["tries"] for entry in entries))
+    assert {entry["release"] for entry in entries} == set(served)
+    assert entries[-1]["release"] == served[-2], "what was left was spoken by the release that traffic went back to"
+    verified = stack.run("service.batch", "verify", str(tasks), str(out))
+    assert verified.stdout.startswith(f"{ITEMS} clips, each once")
