@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -30,6 +31,13 @@ def clips(folder: Path) -> list[str]:
     return names
 
 
+def wait_for_more(folder: Path, batch: subprocess.Popen[str]) -> None:
+    """Until another shard is full: clips of the release that is live."""
+    before = len(clips(folder))
+    wait_for("another shard", lambda: len(clips(folder)) > before or batch.poll() is not None)
+    assert batch.poll() is None, f"it ended with {len(clips(folder))} clips, before the last release went"
+
+
 def manifest(folder: Path) -> list[dict[str, Any]]:
     """What is said of the clips, in the order in which they were finished."""
     path = folder / MANIFEST
@@ -50,20 +58,18 @@ def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stac
     batch = stack.start("service.batch", "run", str(tasks), "--config", str(config))
     try:
         for sha in served[1:]:
-            at = len(clips(out))
-            wait_for("clips of the live release", lambda at=at: len(clips(out)) > at)
+            wait_for_more(out, batch)
             stack.run("build.cutover", "switch", sha)
-        at = len(clips(out))
-        wait_for("clips of the last release", lambda: len(clips(out)) > at)
+        wait_for_more(out, batch)
         stack.run("build.cutover", "rollback")
         assert live(stack) == served[-2]
-        assert batch.poll() is None, "it was done before the last release went: let each item say more"
-        said, _ = batch.communicate(timeout=300)
+        wait_for_more(out, batch)
+        batch.wait(timeout=300)
     finally:
         batch.kill()
-        batch.wait()
+        said, _ = batch.communicate()
+        print(said)
 
-    print(said)
     assert batch.returncode == 0, said
     assert sorted(clips(out)) == [f"clip-{number:03}.wav" for number in range(ITEMS)]
     assert not (out / "failed.jsonl").exists()
