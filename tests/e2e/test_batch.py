@@ -50,20 +50,24 @@ def live(stack: Stack) -> str:
     return str(status["colours"][status["live"]]["release"]["sha"])
 
 
-def switch(stack: Stack, sha: str, batch: subprocess.Popen[str]) -> None:
-    """A cutover that has the batch in full flight from before traffic moves until the old colour is out.
+def cut_over(stack: Stack, batch: subprocess.Popen[str], *command: str) -> None:
+    """A cutover that has the batch in full flight from before traffic moves until the old colour is drained.
 
-    The batch sleeps while the candidate is judged: that says nothing of it, and takes as long as the machine likes.
+    It sleeps while the candidate is judged and things are written down: that says nothing of a batch, and takes as long
+    as the machine likes.
     """
     batch.send_signal(signal.SIGSTOP)
-    said = []
-    with stack.start("build.cutover", "switch", sha) as cutover:
+    moves = "passed" if "rollback" in command else "judged in"
+    said = [""]
+    with stack.start("build.cutover", *command) as cutover:
         assert cutover.stdout
         for line in cutover.stdout:
+            if moves in line or "draining" in said[-1]:
+                batch.send_signal(signal.SIGCONT if moves in line else signal.SIGSTOP)
             said.append(line)
-            if "judged in" in line:
-                batch.send_signal(signal.SIGCONT)
+    batch.send_signal(signal.SIGCONT)
     assert cutover.returncode == 0, "".join(said)
+    assert any(moves in line for line in said), "the batch slept through it"
 
 
 def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stack: Stack, tmp_path: Path) -> None:
@@ -76,9 +80,9 @@ def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stac
     try:
         for sha in served[1:]:
             wait_for_more(out, batch)
-            switch(stack, sha, batch)
+            cut_over(stack, batch, "switch", sha)
         wait_for_more(out, batch)
-        stack.run("build.cutover", "rollback")
+        cut_over(stack, batch, "rollback")
         assert live(stack) == served[-2]
         wait_for_more(out, batch)
         batch.wait(timeout=300)

@@ -146,7 +146,7 @@ def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
     assert sorted((entry["output_name"], entry["release"]) for entry in entries) == [
         (f"clip-{number}.wav", sha) for number in range(3)
     ]
-    assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "cyrillic"
+    assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "cyrillic.wav"
     assert not (job.temp / "ssh").exists(), "the key is forgotten"
 
 
