@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from bench import bare
 from build.console import out
-from service.engines.base import Utterance
-from service.engines.piper import PiperEngine
 from tests.support.stack import Stack
 
+TEXT = "This is clip number {} of a batch that nobody waits for."
 CLIPS = 200
 PROCESSES = 12  # clips that have a process of their own: the rate is what counts
 FEW, MANY = 100, 10_000  # lines
-WARM_UP = 8
-# What a script of one's own does for each line: start, load the model, say it, write a file.
-ONE_CLIP = """\
-import sys, wave
-from service.engines.base import Utterance
-from service.engines.piper import PiperEngine
-engine = PiperEngine(1)
-engine.load(lambda _: None)
-with wave.open(sys.argv[1], "wb") as file:
-    file.setparams((1, 2, engine.sample_rate, 0, "NONE", ""))
-    for piece in engine.synthesize(Utterance(sys.argv[2], "joe")):
-        file.writeframes(piece.samples.tobytes())
+# Says how long a command took, in seconds, and the most memory that it had, in KiB. In a small process of its own: a
+# child's peak begins with that of the process which starts it.
+WATCHED = """\
+import resource, subprocess, sys, time
+began = time.monotonic()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One check of a task file: seconds of the whole command, and the most memory that it had, in MB."""
+    """One check of a task file, the whole command."""
 
     seconds: float
     memory_mb: float
@@ -48,69 +41,40 @@ class Checked:
 def measure(stack: Stack, runs: int) -> None:
     """Prints clips a second each way and their ratios, medians of `runs` that take turns; then a task file's check."""
     stack.run("build.cutover", "switch", stack.release("bench: batch"))
-    cores = len(os.sched_getaffinity(0))
-    engine = PiperEngine(cores)
-    engine.load(lambda _: None)
-    scratch = stack.root.parent
+    app, scratch = stack.container(f"app-{stack.status()['live']}"), stack.root.parent
     tasks = _tasks(scratch / "tasks.jsonl", CLIPS)
     ours, alone, processes = [], [], []
     for _ in range(runs):
-        alone.append(_alone(engine, cores))
-        ours.append(_batch(stack, tasks, scratch / "clips", cores))
-        processes.append(_processes(stack, scratch / "clip", cores))
+        alone.append(_bare(app, "alone", CLIPS))
+        ours.append(_batch(stack, tasks, scratch / "clips"))
+        processes.append(_bare(app, "processes", PROCESSES))
     batch, limit, each = (median(column) for column in (ours, alone, processes))
     out.print(f"service.batch, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
-    out.print(f"the engine alone, {cores} at a time, its model loaded: {limit:.2f} a second; ratio {batch / limit:.2f}")
-    out.print(f"a process for each clip, {cores} at a time: {each:.2f} a second; ratio {batch / each:.1f}")
+    out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; ratio {batch / limit:.2f}")
+    out.print(f"a process for each clip, on every core: {each:.2f} a second; ratio {batch / each:.1f}")
     _show_check(stack, scratch, runs)
 
 
-def _text(number: int) -> str:
-    return f"This is clip number {number} of a batch that nobody waits for."
-
-
 def _tasks(path: Path, lines: int) -> Path:
-    each = ({"output_name": f"clip-{number:05}", "input_text": _text(number)} for number in range(lines))
+    each = ({"output_name": f"clip-{number:05}", "input_text": TEXT.format(number)} for number in range(lines))
     path.write_text("".join(json.dumps(line) + "\n" for line in each))
     return path
 
 
-def _batch(stack: Stack, tasks: Path, folder: Path, cores: int) -> float:
-    """Clips a second; as many in flight from the beginning as keep every core busy while answers are on their way."""
+def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
+    """Clips a second, with the client's own settings."""
     shutil.rmtree(folder, ignore_errors=True)
-    at_once = str(2 * cores)
-    options = ("--endpoint", stack.url, "--out", str(folder), "--in-flight", at_once, "--in-flight-max", at_once)
     began = time.monotonic()
-    stack.run("service.batch", "run", str(tasks), *options)
+    stack.run("service.batch", "run", str(tasks), "--endpoint", stack.url, "--out", str(folder))
     return CLIPS / (time.monotonic() - began)
 
 
-def _alone(engine: PiperEngine, cores: int) -> float:
-    """Clips a second of the engine itself, nothing written."""
-
-    def say(numbers: Iterable[int]) -> None:
-        for _ in pool.map(lambda number: list(engine.synthesize(Utterance(_text(number), "joe"))), numbers):
-            pass
-
-    with ThreadPoolExecutor(cores) as pool:
-        say(range(WARM_UP))
-        began = time.monotonic()
-        say(range(CLIPS))
-        return CLIPS / (time.monotonic() - began)
-
-
-def _processes(stack: Stack, path: Path, cores: int) -> float:
-    """Clips a second by a process, and a load of the model, for each."""
-
-    def say(number: int) -> None:
-        argv = [sys.executable, "-c", ONE_CLIP, f"{path}-{number}.wav", _text(number)]
-        subprocess.run(argv, cwd=stack.root, check=True, capture_output=True)
-
-    with ThreadPoolExecutor(cores) as pool:
-        began = time.monotonic()
-        for _ in pool.map(say, range(PROCESSES)):
-            pass
-        return PROCESSES / (time.monotonic() - began)
+def _bare(app: Any, way: str, clips: int) -> float:
+    """Clips a second without a service, in the container of one that has nothing to do."""
+    code, said = app.exec_run(["python", "-c", Path(bare.__file__).read_text(), way, TEXT, str(clips)])
+    if code:
+        raise RuntimeError(said.decode())
+    return float(said)
 
 
 def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
@@ -121,18 +85,12 @@ def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
     seconds, memory_mb = (median(getattr(each, name) for each in many) for name in ("seconds", "memory_mb"))
     start_s, least_mb = (median(getattr(each, name) for each in few) for name in ("seconds", "memory_mb"))
     out.print(
-        f"service.batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most, {start_s:.2f} s and "
-        f"{least_mb:.0f} MB of {FEW} lines (medians of {runs})"
+        f"service.batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW} lines "
+        f"{start_s:.2f} s and {least_mb:.0f} MB (medians of {runs})"
     )
 
 
 def _check(stack: Stack, tasks: Path) -> Checked:
-    argv = [sys.executable, "-m", "service.batch", "check", str(tasks)]
-    began = time.monotonic()
-    process = subprocess.Popen(argv, cwd=stack.root, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    took = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)  # or Popen waits for it, too
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, argv)
-    return Checked(took, used.ru_maxrss * 1024 / 1e6)
+    argv = [sys.executable, "-c", WATCHED, sys.executable, "-m", "service.batch", "check", str(tasks)]
+    told = subprocess.run(argv, cwd=stack.root, check=True, capture_output=True, text=True).stdout.split()
+    return Checked(float(told[0]), int(told[1]) * 1024 / 1e6)
