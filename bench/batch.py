@@ -12,13 +12,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import requests
+
 from bench import bare
 from build.console import out
-from tests.support.stack import Stack
+from tests.support.load import TIMEOUT_S
+from tests.support.stack import Stack, wait_for
 
 TEXT = "This is clip number {} of a batch that nobody waits for."
 CLIPS = 200
 PROCESSES = 12  # clips that have a process of their own: the rate is what counts
+ASKED = 20
 FEW, MANY = 100, 10_000  # lines
 # Says how long a command took, in seconds, and the most memory that it had, in KiB. In a small process of its own: a
 # child's peak begins with that of the process which starts it.
@@ -52,6 +56,7 @@ def measure(stack: Stack, runs: int) -> None:
     out.print(f"service.batch, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
     out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; ratio {batch / limit:.2f}")
     out.print(f"a process for each clip, on every core: {each:.2f} a second; ratio {batch / each:.1f}")
+    _show_people(stack, tasks, scratch / "clips", runs)
     _show_check(stack, scratch, runs)
 
 
@@ -75,6 +80,33 @@ def _bare(app: Any, way: str, clips: int) -> float:
     if code:
         raise RuntimeError(said.decode())
     return float(said)
+
+
+def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
+    """Short requests of a person, one by one: alone, and beside a batch with all in flight that it can have."""
+    alone, beside = [], []
+    for _ in range(runs):
+        alone.append(_person(stack.url))
+        shutil.rmtree(folder, ignore_errors=True)
+        options = ("--endpoint", stack.url, "--out", str(folder), "--in-flight", "16")
+        with stack.start("service.batch", "run", str(tasks), *options) as batch:
+            wait_for("the batch", lambda: list(folder.glob("shard-*.zip")))
+            beside.append(_person(stack.url))
+            batch.kill()
+    out.print(
+        f"a person's short request: {median(alone):.2f} s, beside a batch with 16 in flight {median(beside):.2f} s "
+        f"(medians of {runs} medians of {ASKED})"
+    )
+
+
+def _person(url: str) -> float:
+    """The median of some requests' seconds."""
+    body, took = {"input": "Good.", "voice": "joe", "response_format": "wav"}, []
+    for _ in range(ASKED):
+        began = time.monotonic()
+        requests.post(f"{url}/v1/audio/speech", json=body, timeout=TIMEOUT_S).raise_for_status()
+        took.append(time.monotonic() - began)
+    return median(took)
 
 
 def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
