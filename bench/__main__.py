@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from bench import chaos, cold, gate, hold, rebuild, rollback, soak, switch, twice
+from bench import batch, chaos, cold, gate, hold, rebuild, rollback, soak, switch, twice
 from build import console
 from build.images import Flavour
 from tests.support.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
-NAMES = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "chaos", "cold", "twice")
-QUICK = NAMES[:6]
+NAMES = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "batch", "chaos", "cold", "twice")
+QUICK = NAMES[:7]
 DEFAULT_RUNS = {"hold": 1, "cold": 1, "twice": 1}
 
 
@@ -56,6 +56,7 @@ def main(
         "rollback": rollback.measure,
         "soak": partial(soak.measure, most_per_s=rate),
         "hold": partial(hold.measure, most_per_s=rate),
+        "batch": batch.measure,
         "chaos": partial(chaos.measure, only=only or (), every=every, missing=missing),
         "cold": partial(cold.measure, flavour=flavour.value),
         "twice": partial(twice.measure, flavour=flavour.value),

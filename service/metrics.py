@@ -30,6 +30,7 @@ class Refusal(StrEnum):
     """Why something was not spoken that could have been at another time."""
 
     QUEUE_FULL = "queue_full"
+    BATCH = "batch"
     DEADLINE = "deadline"
     RATE_LIMIT = "rate_limit"
     NOT_READY = "not_ready"
@@ -72,12 +73,14 @@ class Metrics:
             self.rejected.labels(reason)
 
     def _of_speech(self) -> None:
-        self.queue_depth = self._gauge("tts_queue_depth", "Accepted syntheses that have not started")
-        self.queue_capacity = self._gauge("tts_queue_capacity", "Syntheses that may wait; one more is rejected")
+        self.queue_depth = self._gauge("tts_queue_depth", "Accepted syntheses that have not started", "priority")
+        self.queue_capacity = self._gauge(
+            "tts_queue_capacity", "Syntheses that may wait; one more is rejected", "priority"
+        )
         self.jobs = self._gauge("tts_jobs", "Syntheses accepted and not finished")
         self.abandoned = self._counter("tts_abandoned", "Syntheses dropped: their client left, or a cut")
         self.queue_wait_seconds = self._histogram(
-            "tts_queue_wait_seconds", "From acceptance to the first inference", _SECONDS
+            "tts_queue_wait_seconds", "From acceptance to the first inference", _SECONDS, "priority"
         )
         self.first_audio_seconds = self._histogram(
             "tts_time_to_first_audio_seconds", "From acceptance to the first piece of audio, streamed or not", _SECONDS

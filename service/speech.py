@@ -57,11 +57,6 @@ class Speech:
         """The voices that can be asked for; the first is the default."""
         return self.engine.describe().voices
 
-    @property
-    def waiting(self) -> int:
-        """How many accepted syntheses have not started."""
-        return self._scheduler.waiting
-
     def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
         """Check what is to be said; raise InvalidError naming `param` for text that cannot be spoken."""
         voice = self._voice(voice_id)

@@ -64,6 +64,12 @@ def begins() -> None:
         item.spoken = True
 
 
+def is_batch() -> bool:
+    """Does nobody wait for what this task does?"""
+    item = _current.get()
+    return item is not None and item.kind is Class.BATCH
+
+
 class Traffic:
     """The items in flight and the counts of those that ended."""
 

@@ -1,9 +1,8 @@
-"""The tab that speaks a task file: checked whole, then one line at a time behind everybody else."""
+"""The tab that speaks a task file: checked whole, then one line at a time, as a batch: behind everybody else."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import html
 import json
 import tempfile
@@ -25,8 +24,7 @@ from service.web.limits import Client
 
 MAX_FILE = 1024 * 1024
 _PROBLEMS_SHOWN = 20
-# Behind everybody else, but not for ever: under a load that never ends a batch still gets a line through so often.
-_GIVES_WAY_S, _POLL_S = 10.0, 0.1
+_AGAIN_S = 1  # where a refusal does not say when
 
 _ABOUT = f"""A task file has one JSON object a line, at most {MAX_LINES} lines and {MAX_CHARS:,} characters of text:
 ```json
@@ -64,17 +62,14 @@ class Batch:
     async def _speak(self, task: Task, speech: Speech) -> None:
         counted = False
         while True:
-            await _give_way(speech)
             try:
                 if not counted:
                     self.client.say(task.utterance.text)
                     counted = True
                 spoken = await speech.say(task.utterance)
                 break
-            except LimitError as error:
-                await asyncio.sleep(error.retry_after or _POLL_S)
-            except BusyError:
-                await asyncio.sleep(_POLL_S)
+            except (LimitError, BusyError) as error:
+                await asyncio.sleep(error.retry_after or _AGAIN_S)
         content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, self.form)
         self.audio_s += spoken.seconds
         self._add(task.file, content)
@@ -96,13 +91,6 @@ class Batch:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         bar = f'<progress aria-label="Progress" max="{total}" value="{self.done}"></progress>'
         return f"{bar}<p>{self.done} of {total} lines, {self.audio_s:.1f} s of speech{failed}.</p>"
-
-
-async def _give_way(speech: Speech) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_GIVES_WAY_S):
-            while speech.waiting:
-                await asyncio.sleep(_POLL_S)
 
 
 def lay_out(gr: Any, speech: Speech, work: Work) -> None:

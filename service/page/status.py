@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from service.gpu import Device, Seen
 from service.metrics import Metrics
 from service.scheduler import Scheduler
+from service.turns import Priority
 
 PATH = "/status.json"
 GIB = 1024**3
@@ -67,11 +68,16 @@ def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[t
         ("Engine", now["engine"]),
         ("Device", now["device"] or "none until the model is loaded"),
         ("Phase", f"{now['phase']}: {now['error']}" if now["error"] else str(now["phase"])),
-        ("Waiting", f"{scheduler.waiting} of at most {scheduler.queue_limit}"),
+        ("Waiting", _waiting(scheduler, Priority.PEOPLE)),
+        ("Waiting in batches", _waiting(scheduler, Priority.BATCH)),
         ("Being spoken", f"{scheduler.jobs - scheduler.waiting}, {scheduler.slots} at a time"),
         ("Spoken since the start", f"{scheduler.completed} texts, {spoken:.1f} s of audio"),
         ("Last inference", "none yet" if age is None else f"{age:.0f} s ago"),
     ]
+
+
+def _waiting(scheduler: Scheduler, priority: Priority) -> str:
+    return f"{scheduler.waiting_of(priority)} of at most {scheduler.places_of(priority)}"
 
 
 def _gpus(seen: Seen | None) -> list[tuple[str, str]]:

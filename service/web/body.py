@@ -21,8 +21,9 @@ BATCH_HEADER = {
     "name": "X-TTS-Class",
     "in": "header",
     "schema": {"type": "string", "examples": ["batch"]},
-    "description": "batch: nobody waits for this one. While a release is replaced it may get 503 with Retry-After and "
-    'the code "draining": ask again, and the new release answers.',
+    "description": "batch: nobody waits for this one, so that others come first, and fewer may wait (429 with "
+    "Retry-After). While a release is replaced it may get 503 with Retry-After and the code "
+    '"draining": ask again, and the new release answers.',
 }
 
 

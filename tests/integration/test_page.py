@@ -130,6 +130,6 @@ def test_the_status_is_told_and_is_nothing_that_a_tab_waits_for(visit: Visit) ->
     before = visit.service.traffic._page_ended
     rows = dict(visit.client.get("/status.json").json()["rows"])
     assert (rows["Release"], rows["Engine"], rows["Device"], rows["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert rows["Waiting"] == "0 of at most 128"
+    assert (rows["Waiting"], rows["Waiting in batches"]) == ("0 of at most 128", "0 of at most 32")
     assert visit.service.traffic._page_ended == before
     assert not [part for part in visit.client.get("/config").json()["components"] if part["type"] == "timer"]

@@ -72,18 +72,20 @@ def test_a_batch_that_a_drain_cuts_keeps_what_is_spoken_and_says_what_is_left(vi
 
 def test_a_batch_waits_until_nobody_else_does(visit: Visit) -> None:
     visit.engine.gate.clear()
-    others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
-    for number, thread in enumerate(others):
-        thread.start()
-        visit.until_busy_with(number + 1)
+    others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(3)]
+    others[0].start()
+    visit.until_busy_with(1)
     told = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Batch.").encode()), "wav")
     assert "0 of 1" in str(next(told))
-    assert visit.service.scheduler.jobs == 2
+    visit.until_busy_with(2)
+    for number, thread in enumerate(others[1:], start=3):
+        thread.start()
+        visit.until_busy_with(number)
     visit.engine.gate.set()
     list(told)
-    assert visit.engine.spoken[-1] == "Batch"
     for thread in others:
         thread.join()
+    assert visit.engine.spoken[-1] == "Batch"
 
 
 def test_a_drain_spares_a_batch_that_has_begun_where_it_cuts_what_has_not(visit: Visit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ import pytest
 import requests
 
 from build.errors import StandinRefusedError
+from service.batch.errors import FailedItemsError
 from tests.support.registry import PASSWORD, USER, Running, running_registry
 from tests.support.ssh import SshTarget, ssh_target
 from tests.support.stack import Stack
-from tests.support.workflow import Runner, resolve
+from tests.support.workflow import Ran, Runner, resolve
 
 REPLACED = ("actions/checkout", "actions/upload-artifact")
 
@@ -65,11 +67,13 @@ def contexts(stack: Stack, registry: Running, target: SshTarget, *, tag: bool = 
             "COMPOSE_PROJECT_NAME": stack.project,
             "PORT": str(stack.port),
             "SUBNET_PREFIX": stack.env["SUBNET_PREFIX"],
+            "BATCH_CONFIG": "batches/staging.yaml",
         },
         "secrets": {
             "REGISTRY_PASSWORD": PASSWORD,
             "SSH_KEY": target.key,
             "SSH_KNOWN_HOSTS": target.known_hosts,
+            "TTS_API_KEY": "",
         },
     }
 
@@ -102,19 +106,54 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
     release = published.outputs["release"]
     assert release.startswith(f"{registry.address}/staging/glm-tts-slim@sha256:")
     assert {sha, "staging"} < set(registry.tags("staging/glm-tts-slim"))
-    assert [path for path in (scratch / "publish/workspace/out/builds").rglob("*") if path.is_file()], (
-        "no record to keep"
-    )
+    assert published.kept["build-records"]
     assert live(stack)["sha"] != sha, "only the deploy job touches the target"
 
     deploy = runner(stack, scratch / "deploy", sha)
     deployed = deploy.run(workflow, "deploy", {**known, "needs": {"publish": {"outputs": published.outputs}}})
     assert not deployed.failed, deployed.failed
+    assert deployed.outputs == {"batch": "batches/staging.yaml"}
     assert live(stack) == {"sha": sha, "image": release}
     assert speaking(stack) == sha
     for job in (publish, deploy):
         left = {path.name for path in job.temp.iterdir()}
         assert left.isdisjoint({"ssh", "docker"}), "keys and passwords are forgotten"
+
+
+def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
+    stack: Stack, registry: Running, target: SshTarget, scratch: Path
+) -> None:
+    sha = live(stack)["sha"]
+    job = runner(stack, scratch, sha)
+    folder = scratch / "workspace/batches"
+    folder.mkdir()
+    (folder / "staging.yaml").write_text("tasks: tasks.jsonl\nshard_size: 2\n")
+    lines = [{"output_name": f"clip-{number}", "input_text": f"Clip {number}."} for number in range(3)]
+    lines.append({"output_name": "cyrillic", "input_text": "Доброе утро."})
+    (folder / "tasks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    known = contexts(stack, registry, target)
+    needs = {"deploy": {"outputs": {"batch": known["vars"]["BATCH_CONFIG"]}}}
+
+    ran = job.run(stack.root / ".github/workflows/publish.yml", "batch", {**known, "needs": needs})
+    assert ran.environment == "staging"
+    assert [(step.name, step.code) for step in ran.failed] == [("Batch", FailedItemsError.exit_code)], ran.failed
+    assert ran.kept == {
+        "batch-manifest": ["out/batch/failed.jsonl", "out/batch/manifest.jsonl"],
+        "batch-clips": ["out/batch/shard-00001.zip", "out/batch/shard-00002.zip"],
+    }
+    out = scratch / "workspace/out/batch"
+    entries = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert sorted((entry["output_name"], entry["release"]) for entry in entries) == [
+        (f"clip-{number}.wav", sha) for number in range(3)
+    ]
+    assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "cyrillic.wav"
+    assert not (job.temp / "ssh").exists(), "the key is forgotten"
+
+
+def test_without_a_batch_nothing_is_run(stack: Stack, registry: Running, target: SshTarget, scratch: Path) -> None:
+    job = runner(stack, scratch, live(stack)["sha"])
+    known = contexts(stack, registry, target) | {"needs": {"deploy": {"outputs": {"batch": ""}}}}
+    assert job.run(stack.root / ".github/workflows/publish.yml", "batch", known) == Ran()
 
 
 def test_a_host_with_another_key_gets_nothing(

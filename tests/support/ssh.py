@@ -16,8 +16,8 @@ TAG = "glm-tts-test-sshd"
 SSHD = """FROM {os_image}
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server && rm -rf /var/lib/apt/lists/*
 RUN rm -f /etc/ssh/ssh_host_* && mkdir -p /run/sshd
-CMD ["/usr/sbin/sshd", "-D", "-e", "-h", "/run/host-key", "-o", "AuthorizedKeysFile=/run/user-key.pub", \
-     "-o", "PasswordAuthentication=no", "-o", "StrictModes=no"]
+ENTRYPOINT ["/usr/sbin/sshd", "-D", "-e", "-h", "/run/host-key", "-o", "AuthorizedKeysFile=/run/user-key.pub", \
+     "-o", "PasswordAuthentication=no", "-o", "StrictModes=no", "-o", "ListenAddress=127.0.0.1"]
 """
 
 
@@ -51,8 +51,9 @@ def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
     ]
     container = stack.docker.containers.run(
         TAG,
+        ["-p", str(port)],
         detach=True,
-        ports={"22/tcp": ("127.0.0.1", port)},
+        network_mode="host",  # the machine's own loopback, as a target's sshd has it
         volumes=mounts,
         labels={"com.docker.compose.project": stack.project},
     )

@@ -96,14 +96,16 @@ class Ran:
     """One job's run.
 
     Attributes:
-        environment: the deployment environment whose secrets it was given.
+        environment: the deployment environment whose secrets it was given; empty when its `if:` kept it from running.
         steps: those that ran, in order; with `uses:` steps left out, and after a failure only those of `if: always()`.
         outputs: the job's own, as later jobs see them.
+        kept: by the name of each artifact the files that are in it, relative to the workspace.
     """
 
-    environment: str
+    environment: str = ""
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Step]:
@@ -127,15 +129,21 @@ class Runner:
             ValueError: something that this runner does not know, or an action that is not replaced.
         """
         wanted = yaml.safe_load(workflow.read_text())["jobs"][job]
+        if "if" in wanted and not _Expression(wanted["if"], contexts).value():
+            return Ran()
         ran, outputs = Ran(resolve(wanted["environment"], contexts)), dict[str, dict[str, str]]()
         for number, step in enumerate(wanted["steps"]):
             condition = step.get("if", "success()")
             if condition not in ("always()", "success()"):
                 raise ValueError(f"a condition that this runner does not know: {condition}")
+            runs = condition == "always()" or not ran.failed
             if "uses" in step:
-                if step["uses"].partition("@")[0] not in self._replaced:
+                action = step["uses"].partition("@")[0]
+                if action not in self._replaced:
                     raise ValueError(f"nothing stands in for {step['uses']}")
-            elif condition == "always()" or not ran.failed:
+                if runs and action == "actions/upload-artifact":
+                    ran.kept[step["with"]["name"]] = self._files(step["with"]["path"])
+            elif runs:
                 done, said = self._step(number, step, {**contexts, "steps": outputs})
                 ran.steps.append(done)
                 outputs[step.get("id", f"step-{number}")] = {"outputs": said}  # type: ignore[dict-item]
@@ -143,6 +151,12 @@ class Runner:
             known = {**contexts, "steps": outputs}
             ran.outputs = {name: resolve(text, known) for name, text in wanted.get("outputs", {}).items()}
         return ran
+
+    def _files(self, patterns: str) -> list[str]:
+        """What an artifact's paths, one a line, are in the workspace; a folder is all that is in it."""
+        found = [path for pattern in patterns.split() for path in self._workspace.glob(pattern)]
+        files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+        return sorted(str(file.relative_to(self._workspace)) for file in files)
 
     def _step(self, number: int, step: dict[str, Any], contexts: Contexts) -> tuple[Step, dict[str, str]]:
         unknown = set(step) - {"name", "id", "if", "env", "run"}

@@ -141,7 +141,7 @@ def at_rest(service: Service) -> bool:
     """Has everything been given back?"""
     scheduler = service.scheduler
     counts = (scheduler.jobs, scheduler.waiting, len(scheduler._running), service.traffic.requests)
-    return counts == (0, 0, 0, 0) and scheduler._free._value == scheduler.slots
+    return counts == (0, 0, 0, 0) and scheduler._turns.free == scheduler.slots
 
 
 Say = Callable[..., Awaitable[httpx.Response]]

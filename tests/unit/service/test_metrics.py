@@ -37,7 +37,7 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def rejected(client: httpx.AsyncClient) -> dict[str, float]:
-    reasons = ("queue_full", "deadline", "rate_limit", "not_ready")
+    reasons = ("queue_full", "deadline", "rate_limit", "not_ready", "batch")
     now = await scraped(client)
     return {reason: now("tts_rejected_total", reason=reason) or 0 for reason in reasons}
 
@@ -87,23 +87,27 @@ async def test_waiting_first_audio_and_work_are_timed(
     await entered(engine)
     begun = time.monotonic()
     second = asyncio.ensure_future(say("three."))
-    await until_scraped(client, "tts_queue_depth", 1)
+    await until_scraped(client, "tts_queue_depth", 1, priority="people")
     queued = time.monotonic()
     busy = await scraped(client)
     assert (busy("tts_jobs"), busy("tts_class_in_flight", **{"class": "short"})) == (2, 2)
-    assert busy("tts_queue_capacity") == service.settings.queue
+    assert busy("tts_queue_capacity", priority="people") == service.settings.queue
+    assert busy("tts_queue_capacity", priority="batch") == service.settings.queue // 4
     await asyncio.sleep(0.3)  # the time that passes is what is tested
     opened = time.monotonic()
     engine.gate.set()
     await asyncio.gather(first, second)
     took = time.monotonic() - began
     now = await scraped(client)
-    for name in ("tts_queue_wait_seconds", "tts_time_to_first_audio_seconds", "tts_real_time_factor_ratio"):
+    assert now("tts_queue_wait_seconds_count", priority="people") == 2
+    for name in ("tts_time_to_first_audio_seconds", "tts_real_time_factor_ratio"):
         assert now(f"{name}_count") == 2
     assert now("tts_inference_duration_seconds_count") == 3
     assert now("tts_audio_seconds_total") == pytest.approx(0.3)
     waited, worked = opened - queued, opened - begun
-    assert waited < (now("tts_queue_wait_seconds_sum") or 0) < 2 * took, "the second waited, the first did not"
+    assert waited < (now("tts_queue_wait_seconds_sum", priority="people") or 0) < 2 * took, (
+        "the second waited, the first did not"
+    )
     assert waited + worked < (now("tts_time_to_first_audio_seconds_sum") or 0) < 2 * took
     factor = now("tts_real_time_factor_ratio_sum") or 0
     assert worked < 0.2 * factor < 2 * took, "the first, which worked all the time, gave 0.2 s of audio"
@@ -149,7 +153,7 @@ async def test_what_is_rejected_is_counted_by_its_reason(settings: Settings, eng
         def ask() -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
 
-        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 0, "not_ready": 0}
+        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 0, "not_ready": 0, "batch": 0}
         assert (await ask()).status_code == 503
         await service.lifecycle.load()
         engine.gate.clear()
@@ -158,7 +162,7 @@ async def test_what_is_rejected_is_counted_by_its_reason(settings: Settings, eng
         assert (await ask()).status_code == 429
         engine.gate.set()
         assert [answer.status_code for answer in await asyncio.gather(*taken)] == [200, 200]
-        assert await rejected(client) == {"queue_full": 1, "deadline": 0, "rate_limit": 0, "not_ready": 1}
+        assert await rejected(client) == {"queue_full": 1, "deadline": 0, "rate_limit": 0, "not_ready": 1, "batch": 0}
     await service.close()
 
 
@@ -169,7 +173,7 @@ async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEn
     async with served(service) as client:
         late = [client.post(SPEECH, json={"input": "x."}) for _ in range(2)]
         assert [answer.status_code for answer in await asyncio.gather(*late)] == [504, 504]
-        assert await rejected(client) == {"queue_full": 0, "deadline": 2, "rate_limit": 0, "not_ready": 0}
+        assert await rejected(client) == {"queue_full": 0, "deadline": 2, "rate_limit": 0, "not_ready": 0, "batch": 0}
     engine.gate.set()
     await until(lambda: at_rest(service))
     await service.close()
@@ -186,7 +190,7 @@ async def test_a_client_that_asks_for_too_much_is_counted(
         taken = asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
         await until(lambda: service.scheduler.jobs == 1)
         assert (await client.post(SPEECH, json={"input": "x."})).status_code == 429
-        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 1, "not_ready": 0}
+        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 1, "not_ready": 0, "batch": 0}
         engine.gate.set()
         assert (await taken).status_code == 200
     await service.close()

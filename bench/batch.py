@@ -1,0 +1,128 @@
+"""Many clips: the batch client beside a process for each, and beside the engine alone; a long task file's check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import requests
+
+from bench import bare
+from build.console import out
+from tests.support.load import TIMEOUT_S
+from tests.support.stack import Stack, wait_for
+
+TEXT = "This is clip number {} of a batch that nobody waits for."
+CLIPS = 200
+PROCESSES = 12  # clips that have a process of their own: the rate is what counts
+ASKED = 20
+FEW, MANY = 100, 10_000  # lines
+# Says how long a command took, in seconds, and the most memory that it had, in KiB. In a small process of its own: a
+# child's peak begins with that of the process which starts it.
+WATCHED = """\
+import resource, subprocess, sys, time
+began = time.monotonic()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One check of a task file, the whole command."""
+
+    seconds: float
+    memory_mb: float
+
+
+def measure(stack: Stack, runs: int) -> None:
+    """Prints clips a second each way and their ratios, medians of `runs` that take turns; then a task file's check."""
+    stack.run("build.cutover", "switch", stack.release("bench: batch"))
+    app, scratch = stack.container(f"app-{stack.status()['live']}"), stack.root.parent
+    tasks = _tasks(scratch / "tasks.jsonl", CLIPS)
+    ours, alone, processes = [], [], []
+    for _ in range(runs):
+        alone.append(_bare(app, "alone", CLIPS))
+        ours.append(_batch(stack, tasks, scratch / "clips"))
+        processes.append(_bare(app, "processes", PROCESSES))
+    batch, limit, each = (median(column) for column in (ours, alone, processes))
+    out.print(f"service.batch, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
+    out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; ratio {batch / limit:.2f}")
+    out.print(f"a process for each clip, on every core: {each:.2f} a second; ratio {batch / each:.1f}")
+    _show_people(stack, tasks, scratch / "clips", runs)
+    _show_check(stack, scratch, runs)
+
+
+def _tasks(path: Path, lines: int) -> Path:
+    each = ({"output_name": f"clip-{number:05}", "input_text": TEXT.format(number)} for number in range(lines))
+    path.write_text("".join(json.dumps(line) + "\n" for line in each))
+    return path
+
+
+def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
+    """Clips a second, with the client's own settings."""
+    shutil.rmtree(folder, ignore_errors=True)
+    began = time.monotonic()
+    stack.run("service.batch", "run", str(tasks), "--endpoint", stack.url, "--out", str(folder))
+    return CLIPS / (time.monotonic() - began)
+
+
+def _bare(app: Any, way: str, clips: int) -> float:
+    """Clips a second without a service, in the container of one that has nothing to do."""
+    code, said = app.exec_run(["python", "-c", Path(bare.__file__).read_text(), way, TEXT, str(clips)])
+    if code:
+        raise RuntimeError(said.decode())
+    return float(said)
+
+
+def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
+    """Short requests of a person, one by one: alone, and beside a batch with all in flight that it can have."""
+    alone, beside = [], []
+    for _ in range(runs):
+        alone.append(_person(stack.url))
+        shutil.rmtree(folder, ignore_errors=True)
+        options = ("--endpoint", stack.url, "--out", str(folder), "--in-flight", "16")
+        with stack.start("service.batch", "run", str(tasks), *options) as batch:
+            wait_for("the batch", lambda: list(folder.glob("shard-*.zip")))
+            beside.append(_person(stack.url))
+            batch.kill()
+    out.print(
+        f"a person's short request: {median(alone):.2f} s, beside a batch with 16 in flight {median(beside):.2f} s "
+        f"(medians of {runs} medians of {ASKED})"
+    )
+
+
+def _person(url: str) -> float:
+    """The median of some requests' seconds."""
+    body, took = {"input": "Good.", "voice": "joe", "response_format": "wav"}, []
+    for _ in range(ASKED):
+        began = time.monotonic()
+        requests.post(f"{url}/v1/audio/speech", json=body, timeout=TIMEOUT_S).raise_for_status()
+        took.append(time.monotonic() - began)
+    return median(took)
+
+
+def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
+    few, many = (
+        [_check(stack, path) for _ in range(runs)]
+        for path in (_tasks(scratch / f"{lines}.jsonl", lines) for lines in (FEW, MANY))
+    )
+    seconds, memory_mb = (median(getattr(each, name) for each in many) for name in ("seconds", "memory_mb"))
+    start_s, least_mb = (median(getattr(each, name) for each in few) for name in ("seconds", "memory_mb"))
+    out.print(
+        f"service.batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW} lines "
+        f"{start_s:.2f} s and {least_mb:.0f} MB (medians of {runs})"
+    )
+
+
+def _check(stack: Stack, tasks: Path) -> Checked:
+    argv = [sys.executable, "-c", WATCHED, sys.executable, "-m", "service.batch", "check", str(tasks)]
+    told = subprocess.run(argv, cwd=stack.root, check=True, capture_output=True, text=True).stdout.split()
+    return Checked(float(told[0]), int(told[1]) * 1024 / 1e6)

@@ -1,0 +1,58 @@
+"""Every library that the service imports is named in the locks' inputs: none is there by another's grace."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+SERVICE = Path("service")
+VITS = SERVICE / "engines/vits"
+"""What torch is for: the cuda flavour alone has its libraries."""
+
+
+def imported(files: list[Path]) -> set[str]:
+    """The top-level packages that files import, wherever in them, but Python's and the project's own."""
+    return {name for file in files for name in _imports(file)} - sys.stdlib_module_names - {"service"}
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def named(*inputs: str) -> set[str]:
+    """The distributions that inputs of locks name themselves."""
+    lines = "\n".join(Path("locks", name).read_text() for name in inputs)
+    return {
+        found.lower() for found in re.findall(r"^[A-Za-z0-9._-]+", lines, re.MULTILINE) if not found.startswith("-")
+    }
+
+
+def distributions(packages: set[str]) -> set[str]:
+    """What is installed for them; torch is not, where no test needs it, and is called as its package."""
+    known = packages_distributions()
+    return {re.sub(r"[-_.]+", "-", known.get(package, [package])[0]).lower() for package in packages}
+
+
+@pytest.mark.parametrize(
+    ("part", "inputs", "one"),
+    [
+        (sorted((SERVICE / "batch").rglob("*.py")), ("service.in",), "httpx"),
+        ([each for each in SERVICE.rglob("*.py") if VITS not in each.parents], ("service.in",), "fastapi"),
+        (sorted(VITS.rglob("*.py")), ("service.in", "cuda.in", "torch.in"), "torch"),
+    ],
+    ids=["batch", "all but vits", "vits"],
+)
+def test_what_is_imported_is_named(part: list[Path], inputs: tuple[str, ...], one: str) -> None:
+    found = distributions(imported(part))
+    assert one in found
+    assert found - named(*inputs) == set()
