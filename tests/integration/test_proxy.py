@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -23,10 +25,11 @@ HOLD_BUDGET_S = 3
 
 @dataclass
 class Door:
-    """A proxy of this module's own with two backends behind it."""
+    """A proxy of this module's own with two backends behind it, and at `beyond` one that is told of other machines."""
 
     proxy: Proxy
     url: str
+    beyond: str
     containers: dict[str, Any]
     inside: str
     at_first: dict[str, str] = field(default_factory=dict)
@@ -56,7 +59,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def door(stack: Stack) -> Iterator[Door]:
-    client, port = stack.docker, free_port()
+    client, port, beyond = stack.docker, free_port(), free_port()
     prefix = free_subnet(client)
     labels = {"com.docker.compose.project": f"{stack.project}"}
     pool = {"Config": [{"Subnet": f"{prefix}.0/24"}]}
@@ -75,17 +78,20 @@ def door(stack: Stack) -> Iterator[Door]:
         name: run(name, f"{prefix}.{host}", app, command=["python", "-c", BACKEND], environment={"NAME": name})
         for name, host in (("blue", 11), ("green", 21))
     }
-    containers["proxy"] = run(
-        "proxy",
-        f"{prefix}.2",
-        proxy_image,
-        environment={"SUBNET_PREFIX": prefix, "HOLD_BUDGET_S": str(HOLD_BUDGET_S)},
-        ports={"8080/tcp": ("127.0.0.1", port)},
-        restart_policy={"Name": "always"},
-        tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
-    )
+    environment = {"SUBNET_PREFIX": prefix, "HOLD_BUDGET_S": str(HOLD_BUDGET_S)}
+    for name, host, own_port, told in (("proxy", 2, port, {}), ("beyond", 3, beyond, {"PUBLISHED": "0.0.0.0"})):  # noqa: S104
+        containers[name] = run(
+            name,
+            f"{prefix}.{host}",
+            proxy_image,
+            environment=environment | told,
+            ports={"8080/tcp": ("127.0.0.1", own_port)},
+            restart_policy={"Name": "always"},
+            tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
+        )
     proxy = Proxy(Engine(), containers["proxy"].name)
-    door = Door(proxy, f"http://127.0.0.1:{port}", containers, f"{prefix}.2:8080")
+    url, beyond_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{beyond}"
+    door = Door(proxy, url, beyond_url, containers, f"{prefix}.2:8080")
     wait_for("the proxy", door._answers)
     door.at_first = {name: server.admin for name, server in proxy.servers().items()}
     yield door
@@ -253,6 +259,39 @@ def test_what_is_in_flight_on_a_draining_colour_ends_well_and_is_counted(door: D
     thread.join(10)
     assert answers[0].text == "blue"
     assert door.proxy.servers()["blue-1"].sessions == 0
+
+
+FORGED = [("X-Forwarded-For", "198.51.100.1"), ("x-forwarded-FOR", "127.0.0.1, 10.0.0.1"), ("X-Release", "forged")]
+
+
+def headers_of(url: str) -> list[tuple[str, str]]:
+    """What a backend gets of a client that forges."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection.putrequest("GET", "/v1/headers")
+    for name, value in FORGED:
+        connection.putheader(name, value)
+    connection.endheaders()
+    found = json.loads(connection.getresponse().read())
+    connection.close()
+    return [(name.lower(), value) for name, value in found]
+
+
+def test_for_whom_it_asks_is_the_proxys_word_alone(door: Door) -> None:
+    gateway = f"{door.inside.rpartition('.')[0]}.1"
+    for url in (door.url, door.beyond):
+        assert [value for name, value in headers_of(url) if name == "x-forwarded-for"] == [gateway]
+
+
+def test_beyond_this_machine_no_release_is_named_in_either_direction(door: Door) -> None:
+    assert ("x-release", "forged") not in headers_of(door.beyond)
+    for path in ("/", "/v1/models", "/metrics"):
+        assert "X-Release" not in requests.get(door.beyond + path, timeout=10).headers
+    assert door.get().headers["X-Release"] == "of-the-backend"
+
+
+def test_a_colour_learns_of_releases_there_too(door: Door) -> None:
+    ask = f"import urllib.request as r; print(r.urlopen('http://{door.inside.rpartition('.')[0]}.3:8080/').headers['X-Release'])"
+    assert door.containers["blue"].exec_run(["python", "-c", ask]).output.decode().strip() == "of-the-backend"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/%6detrics", "/%72eadyz", "/metrics/x"])

@@ -4,6 +4,7 @@ import pytest
 
 from build.decisions import dotenv
 from build.decisions.colours import Colour, ColourFacts, live, shares
+from build.decisions.place import Place
 from build.errors import ProxyError
 
 
@@ -38,8 +39,7 @@ def test_shares_are_what_was_observed() -> None:
 def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     values = dotenv.derive(
         project="p",
-        port=1,
-        subnet_prefix="10.0.0",
+        place=Place(1, "10.0.0"),
         proxy_image="x",
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
@@ -50,7 +50,8 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
     assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green,green-2"
     assert dotenv.parse(text)["TTS_DEVICE"] == "cpu"
-    assert "APP_RUNTIME" not in dotenv.parse(text)
+    assert dotenv.parse(text)["PUBLISH"] == "127.0.0.1"
+    assert not {"APP_RUNTIME", "KEYS_FOLDER"} & set(dotenv.parse(text))
     assert "BLUE_IMAGE" not in dotenv.parse(text)
 
 

@@ -38,7 +38,7 @@ class Run(Protocol):
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command line in this process, without a daemon to talk to."""
     for key in list(os.environ):
-        if key.startswith(("CUTOVER_", "COMPOSE_")) or key in {"PORT", "SUBNET_PREFIX"}:
+        if key.startswith(("CUTOVER_", "COMPOSE_")) or key in {"PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX"}:
             monkeypatch.delenv(key)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
 
