@@ -2,102 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from build.drivers.engine import Engine
-from build.drivers.proxy import Proxy
 from build.errors import ProxyError
-from tests.support.stack import Stack, crash, free_port, free_subnet, wait_for
-
-BACKEND = Path(__file__).with_name("backend.py").read_text()
-HOLD_BUDGET_S = 3
-
-
-@dataclass
-class Door:
-    """A proxy of this module's own with two backends behind it, and at `beyond` one that is told of other machines."""
-
-    proxy: Proxy
-    url: str
-    beyond: str
-    containers: dict[str, Any]
-    inside: str
-    at_first: dict[str, str] = field(default_factory=dict)
-
-    def get(self, path: str = "/", **how: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=10, **how)
-
-    def post(self, path: str = "/v1/audio/speech", body: bytes = b"short", **how: Any) -> requests.Response:
-        return requests.post(self.url + path, data=body, timeout=20, **how)
-
-    def rotate(self, to: str) -> None:
-        other = "green" if to == "blue" else "blue"
-        self.proxy.set_admin(f"{to}-1", "ready")
-        self.proxy.set_admin(f"{other}-1", "maint")
-        wait_for(f"{to} alone", lambda: self.proxy.servers()[f"{to}-1"].usable)
-
-    def crash(self) -> None:
-        crash(self.containers["proxy"])
-        wait_for("its socket", self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.proxy.servers())
-        except ProxyError:
-            return False
+from tests.support.door import HOLD_BUDGET_S, Door, opened
+from tests.support.stack import Stack, wait_for
 
 
 @pytest.fixture(scope="module")
 def door(stack: Stack) -> Iterator[Door]:
-    client, port, beyond = stack.docker, free_port(), free_port()
-    prefix = free_subnet(client)
-    labels = {"com.docker.compose.project": f"{stack.project}"}
-    pool = {"Config": [{"Subnet": f"{prefix}.0/24"}]}
-    network = client.networks.create(f"{stack.project}-door", ipam=pool, labels=labels)
-
-    def run(name: str, address: str, image: Any, **how: Any) -> Any:
-        container = client.containers.create(image, name=f"{stack.project}-door-{name}", labels=labels, **how)
-        network.connect(container, ipv4_address=address)
-        client.networks.get("bridge").disconnect(container)
-        container.start()
-        container.reload()
-        return container
-
-    app, proxy_image = f"glm-tts-slim:{stack.releases[0]}", stack.container("proxy").image
-    containers = {
-        name: run(name, f"{prefix}.{host}", app, command=["python", "-c", BACKEND], environment={"NAME": name})
-        for name, host in (("blue", 11), ("green", 21))
-    }
-    environment = {"SUBNET_PREFIX": prefix, "HOLD_BUDGET_S": str(HOLD_BUDGET_S)}
-    for name, host, own_port, told in (("proxy", 2, port, {}), ("beyond", 3, beyond, {"PUBLISHED": "0.0.0.0"})):  # noqa: S104
-        containers[name] = run(
-            name,
-            f"{prefix}.{host}",
-            proxy_image,
-            environment=environment | told,
-            ports={"8080/tcp": ("127.0.0.1", own_port)},
-            restart_policy={"Name": "always"},
-            tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
-        )
-    proxy = Proxy(Engine(), containers["proxy"].name)
-    url, beyond_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{beyond}"
-    door = Door(proxy, url, beyond_url, containers, f"{prefix}.2:8080")
-    wait_for("the proxy", door._answers)
-    door.at_first = {name: server.admin for name, server in proxy.servers().items()}
-    yield door
-    for container in containers.values():
-        container.remove(force=True, v=True)
-    network.remove()
+    with opened(stack) as door:
+        yield door
 
 
 @pytest.fixture(autouse=True)
@@ -259,39 +180,6 @@ def test_what_is_in_flight_on_a_draining_colour_ends_well_and_is_counted(door: D
     thread.join(10)
     assert answers[0].text == "blue"
     assert door.proxy.servers()["blue-1"].sessions == 0
-
-
-FORGED = [("X-Forwarded-For", "198.51.100.1"), ("x-forwarded-FOR", "127.0.0.1, 10.0.0.1"), ("X-Release", "forged")]
-
-
-def headers_of(url: str) -> list[tuple[str, str]]:
-    """What a backend gets of a client that forges."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-    connection.putrequest("GET", "/v1/headers")
-    for name, value in FORGED:
-        connection.putheader(name, value)
-    connection.endheaders()
-    found = json.loads(connection.getresponse().read())
-    connection.close()
-    return [(name.lower(), value) for name, value in found]
-
-
-def test_for_whom_it_asks_is_the_proxys_word_alone(door: Door) -> None:
-    gateway = f"{door.inside.rpartition('.')[0]}.1"
-    for url in (door.url, door.beyond):
-        assert [value for name, value in headers_of(url) if name == "x-forwarded-for"] == [gateway]
-
-
-def test_beyond_this_machine_no_release_is_named_in_either_direction(door: Door) -> None:
-    assert ("x-release", "forged") not in headers_of(door.beyond)
-    for path in ("/", "/v1/models", "/metrics"):
-        assert "X-Release" not in requests.get(door.beyond + path, timeout=10).headers
-    assert door.get().headers["X-Release"] == "of-the-backend"
-
-
-def test_a_colour_learns_of_releases_there_too(door: Door) -> None:
-    ask = f"import urllib.request as r; print(r.urlopen('http://{door.inside.rpartition('.')[0]}.3:8080/').headers['X-Release'])"
-    assert door.containers["blue"].exec_run(["python", "-c", ask]).output.decode().strip() == "of-the-backend"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/%6detrics", "/%72eadyz", "/metrics/x"])
