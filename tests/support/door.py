@@ -59,10 +59,10 @@ def opened(stack: Stack, published: str = "127.0.0.1") -> Iterator[Door]:
     prefix = free_subnet(client)
     labels = {"com.docker.compose.project": f"{stack.project}"}
     pool = {"Config": [{"Subnet": f"{prefix}.0/24"}]}
-    network = client.networks.create(f"{stack.project}-door", ipam=pool, labels=labels)
+    network = client.networks.create(f"{stack.project}-door-{port}", ipam=pool, labels=labels)
 
     def run(name: str, address: str, image: Any, **how: Any) -> Any:
-        container = client.containers.create(image, name=f"{stack.project}-door-{name}", labels=labels, **how)
+        container = client.containers.create(image, name=f"{stack.project}-door-{port}-{name}", labels=labels, **how)
         network.connect(container, ipv4_address=address)
         client.networks.get("bridge").disconnect(container)
         container.start()
