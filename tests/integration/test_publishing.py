@@ -177,6 +177,11 @@ def test_what_a_running_stack_was_started_with_is_not_changed_under_it(published
     assert "without keys" in said
 
 
+def test_every_colour_is_told_where_it_is_published(published: Stack) -> None:
+    told = published.container(f"app-{published.status()['live']}").attrs["Config"]["Env"]
+    assert {f"TTS_PUBLISHED={published.host}", "TTS_API_KEYS=/run/keys/api-keys"} <= set(told)
+
+
 def test_a_service_that_is_started_by_hand_without_keys_does_not_start(published: Stack) -> None:
     image = f"glm-tts-slim:{published.releases[0]}"
     with pytest.raises(Exception, match="name a file of API keys") as failed:
