@@ -216,9 +216,9 @@ def limited(published: Stack) -> Iterator[Any]:
     network.connect(container, ipv4_address=f"{prefix}.12")
     published.docker.networks.get("bridge").disconnect(container)
     container.start()
-    proxy.set_admin("blue-2", "ready")
-    wait_for("the limited service", lambda: proxy.servers()["blue-2"].usable)
-    proxy.set_admin(live, "maint")
+    proxy.demand_check("blue-2")  # a server out of maintenance counts as up until a check has failed
+    wait_for("the limited service", lambda: proxy.servers()["blue-2"].up)
+    proxy.set_admins(("blue-2", "ready"), (live, "maint"))
     try:
         yield container
     finally:
