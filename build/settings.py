@@ -15,13 +15,20 @@ from pydantic_core import ErrorDetails
 from build.decisions import dotenv, drain, rollout
 from build.decisions.colours import MOST_REPLICAS
 from build.decisions.hooks import FACTS, Point
+from build.decisions.place import LOOPBACK, Place
 from build.errors import MissingFileError, SettingsError
 
 # What ends a container, or the proxy's connections, at the latest once it is told to stop.
 STOPS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
 
 # What Compose needs under its own name; everything else is CUTOVER_<NAME>.
-ENVIRONMENT_NAMES = {"project": "COMPOSE_PROJECT_NAME", "port": "PORT", "subnet_prefix": "SUBNET_PREFIX"}
+ENVIRONMENT_NAMES = {
+    "project": "COMPOSE_PROJECT_NAME",
+    "port": "PORT",
+    "publish": "PUBLISH",
+    "keys_folder": "KEYS_FOLDER",
+    "subnet_prefix": "SUBNET_PREFIX",
+}
 
 
 def _three_octets(prefix: str) -> str:
@@ -32,6 +39,14 @@ def _three_octets(prefix: str) -> str:
     if not network.is_private:
         raise ValueError("must be a private network")
     return prefix
+
+
+def _own_address(address: str) -> str:
+    # By IPv6 the engine would pass every client on as one: the stack's network has none.
+    try:
+        return str(ipaddress.IPv4Address(address))
+    except ValueError:
+        raise ValueError("must be an IPv4 address of the target, or 0.0.0.0 for all of them") from None
 
 
 def _http(url: SecretStr) -> SecretStr:
@@ -79,7 +94,15 @@ class Settings(BaseModel):
     project: str = Field(
         "glm-tts", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Compose project; prefix of all names"
     )
-    port: int = Field(7860, ge=1, le=65535, description="port of the proxy on 127.0.0.1")
+    port: int = Field(7860, ge=1, le=65535, description="port of the proxy")
+    publish: Annotated[str, AfterValidator(_own_address)] = Field(
+        LOOPBACK, description="the target's address that it is bound to; beyond loopback it takes keys"
+    )
+    keys_folder: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._@+/-]+)?$",  # Compose and .env take it as it is
+        description="folder on the target whose file api-keys holds who may speak; empty: everybody",
+    )
     subnet_prefix: Annotated[str, AfterValidator(_three_octets)] = Field("172.29.118", description="the stack's /24")
     flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
     device: Literal["cuda", "cpu"] = Field("cuda", description="where torch speaks, in the cuda flavour")
@@ -145,13 +168,18 @@ class Settings(BaseModel):
         }
 
     @property
+    def place(self) -> Place:
+        return Place(self.port, self.subnet_prefix, self.publish, self.keys_folder)
+
+    @property
     def subnet(self) -> str:
         return f"{self.subnet_prefix}.0/24"
 
     @property
     def url(self) -> str:
         """Where clients on this host find the service."""
-        return f"http://127.0.0.1:{self.port}"
+        anywhere = ipaddress.IPv4Address(self.publish).is_unspecified
+        return f"http://{LOOPBACK if anywhere else self.publish}:{self.port}"
 
 
 def environment_name(field: str) -> str:
@@ -181,7 +209,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         wrong = [_wrong(origins[str(item["loc"][0])], item) for item in error.errors()]
     else:
-        wrong = _beyond_a_stop(settings, origins)
+        wrong = _beyond_a_stop(settings, origins) + _open_to_all(settings, origins)
         if not stray + wrong:
             return settings
     raise SettingsError(
@@ -212,6 +240,13 @@ def _beyond_a_stop(settings: Settings, origins: Mapping[str, str]) -> list[str]:
                 said = f"a stop ends everything after {most_s:g} s ({name} in {file}), sooner than {budget_s:g} s"
                 wrong.append(f"{origin}: {said}; lower it, or raise that first")
     return wrong
+
+
+def _open_to_all(settings: Settings, origins: Mapping[str, str]) -> list[str]:
+    if settings.keys_folder or ipaddress.IPv4Address(settings.publish).is_loopback:
+        return []
+    said = f"whoever reaches {settings.publish} could speak, since there are no API keys"
+    return [f"{origins['publish']}: {said}; give keys_folder (KEYS_FOLDER), too, or publish on {LOOPBACK}"]
 
 
 def _table(root: Path) -> dict[str, Any]:
@@ -245,12 +280,18 @@ def _layers(
         candidates = (
             (f"[tool.cutover] {field}", table.get(field)),
             (f"{name} in .env", stored.get(name) if field in ENVIRONMENT_NAMES else None),
-            (f"{name} in the environment", environ.get(name) or None),
+            (f"{name} in the environment", _variable(environ, name, field)),
         )
         for origin, value in candidates:
             if value is not None:
                 values[field], origins[field] = value, origin
     return values, origins
+
+
+def _variable(environ: Mapping[str, str], name: str, field: str) -> str | None:
+    """An empty one counts as none, but where nothing is a value like others: it may undo what .env keeps."""
+    value = environ.get(name)
+    return value if value or Settings.model_fields[field].default == "" else None
 
 
 def _nearest(name: str, names: list[str]) -> str:

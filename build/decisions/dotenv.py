@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from build.decisions.colours import Colour
+from build.decisions.place import Place
 
 HEADER = "# Derived by the orchestrator from what runs on the target; rewritten by every command of it.\n"
 
@@ -34,8 +35,7 @@ def render(values: dict[str, str]) -> str:
 def derive(
     *,
     project: str,
-    port: int,
-    subnet_prefix: str,
+    place: Place,
     proxy_image: str,
     images: dict[Colour, str],
     profiles: Iterable[str],
@@ -46,8 +46,10 @@ def derive(
     return {
         "COMPOSE_PROJECT_NAME": project,
         "COMPOSE_PROFILES": ",".join(profiles),
-        "PORT": str(port),
-        "SUBNET_PREFIX": subnet_prefix,
+        "PORT": str(place.port),
+        "PUBLISH": place.publish,
+        "KEYS_FOLDER": place.keys_folder,
+        "SUBNET_PREFIX": place.subnet_prefix,
         "PROXY_IMAGE": proxy_image,
         "BLUE_IMAGE": images.get(Colour.BLUE, ""),
         "GREEN_IMAGE": images.get(Colour.GREEN, ""),

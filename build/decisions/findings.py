@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from build.errors import DiskFullError, EngineUnreachableError, LineError, PortTakenError, PreflightError
+from build.errors import (
+    DiskFullError,
+    EngineUnreachableError,
+    LineError,
+    PortTakenError,
+    PreflightError,
+    SettingsError,
+)
 
 MINIMUM_ENGINE = (26, 0)
 GB = 10**9
@@ -41,6 +48,8 @@ class HostFacts:
     storage_driver: str = ""
     free_bytes: int | None = None
     port: int = 0
+    address: str = "127.0.0.1"
+    address_missing: bool = False
     port_owner: str = ""
     subnet: str = ""
     subnet_overlaps: str = ""
@@ -120,12 +129,22 @@ def disk(facts: HostFacts, needed: int) -> list[Finding]:
 def network(facts: HostFacts) -> list[Finding]:
     """The proxy's port and subnet."""
     found = []
-    if facts.port_owner:
+    if facts.address_missing:
+        found.append(
+            Finding(
+                "publish",
+                Level.PROBLEM,
+                f"{facts.address} is no address of this machine, so that no port can be published on it",
+                "`ip -4 address` lists them; or `PUBLISH=0.0.0.0`, for all of them",
+                SettingsError,
+            )
+        )
+    elif facts.port_owner:
         found.append(
             Finding(
                 "port",
                 Level.PROBLEM,
-                f"port {facts.port} on 127.0.0.1 is taken by {facts.port_owner}",
+                f"port {facts.port} on {facts.address} is taken by {facts.port_owner}",
                 "stop that, or choose another port: `PORT=7861 make up`",
                 PortTakenError,
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from build.decisions.colours import Colour
 from build.decisions.findings import Finding, Level, version
 from build.decisions.history import Release
+from build.decisions.place import Place
 from build.errors import CommandFailedError, ImageNotFoundError
 
 SKEW_S = 2.0
@@ -24,7 +25,9 @@ class Facts:
         minimum_driver: the oldest driver that the image's labels name; empty for one without a GPU.
         driver: the target's NVIDIA driver; empty where there is none or it cannot be asked.
         servers: the names that the proxy knows.
-        published: where the proxy's port is published, such as 127.0.0.1:7860; empty when it is not.
+        place: what the proxy was started with.
+        published: where the proxy's port is really published, such as 127.0.0.1:7860; empty when it is not.
+        keys: why the release could not use the API keys that there are; empty when it can, or there are none.
         hold: the mode of the proxy's gate.
         unfinished: requests that the idle colour still works on.
         live_usable: the proxy's checks pass on the live colour.
@@ -40,7 +43,9 @@ class Facts:
     minimum_driver: str
     driver: str
     servers: frozenset[str]
+    place: Place
     published: str
+    keys: str
     hold: str
     unfinished: int
     live_usable: bool
@@ -52,7 +57,7 @@ class Facts:
 
 def evaluate(facts: Facts) -> list[Finding]:
     """Every finding; a problem refuses the cutover, a warning is said."""
-    return [*_image(facts), *_proxy(facts), *_colours(facts), *_surroundings(facts)]
+    return [*_image(facts), *_proxy(facts), *_clients(facts), *_colours(facts), *_surroundings(facts)]
 
 
 def _image(facts: Facts) -> Iterator[Finding]:
@@ -74,9 +79,19 @@ def _proxy(facts: Facts) -> Iterator[Finding]:
     if not facts.published:
         said = "the proxy's port is not published, so no client could reach what goes live"
         yield Finding("port", Level.PROBLEM, said, "`make down`, then `make up`")
+    elif facts.published != (meant := f"{facts.place.publish}:{facts.place.port}"):
+        said = f"the proxy's port is published at {facts.published}, and the releases are told {meant}"
+        yield Finding("port", Level.WARNING, said)
     if facts.hold != "none":
         said = f"the proxy holds requests ({facts.hold}), and no cutover is under way that would let them go"
         yield Finding("hold", Level.PROBLEM, said, "`docker exec` into the proxy: `proxyctl change 'hold none'`")
+
+
+def _clients(facts: Facts) -> Iterator[Finding]:
+    if facts.keys:
+        said = f"{facts.release} cannot use the API keys in {facts.place.keys_folder}: {facts.keys}"
+        remedy = "put the file api-keys there, on the target, for all to read: `python -m service.keys new NAME` makes "
+        yield Finding("keys", Level.PROBLEM, said, remedy + "a line of it; a release from before there were keys: none")
 
 
 def _colours(facts: Facts) -> Iterator[Finding]:

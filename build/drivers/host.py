@@ -18,12 +18,12 @@ def free_bytes(path: str) -> int | None:
     return shutil.disk_usage(path).free if Path(path).exists() else None
 
 
-def port_is_free(port: int) -> bool:
-    """True when 127.0.0.1:`port` can be bound."""
+def can_bind(address: str, port: int = 0) -> bool:
+    """True when a port of an address of this machine is free; without a port, when the address is there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True

@@ -31,6 +31,8 @@ def host_facts(settings: Settings, engine: Engine) -> HostFacts:
         storage_driver=str(info.get("Driver", "")),
         free_bytes=host.free_bytes(str(info.get("DockerRootDir", ""))) if local else None,
         port=settings.port,
+        address=settings.publish,
+        address_missing=local and not host.can_bind(settings.publish),
         port_owner=_port_owner(settings, engine) if local else "",
         subnet=settings.subnet,
         subnet_overlaps=_overlap(settings, engine),
@@ -52,7 +54,7 @@ def _plugin(name: str) -> str:
 
 
 def _port_owner(settings: Settings, engine: Engine) -> str:
-    if host.port_is_free(settings.port):
+    if host.can_bind(settings.publish, settings.port):
         return ""
     with explained():
         publishers = engine.client.containers.list(filters={"publish": str(settings.port)})

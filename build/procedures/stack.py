@@ -13,13 +13,14 @@ def ensure_up(target: Target, report: Report) -> None:
     """Starts the proxy and the state container where they do not run; leaves running ones alone.
 
     Raises:
-        SettingsError: the proxy is there, but at another port or subnet than the settings ask for.
+        SettingsError: the proxy is there, but elsewhere or with other keys than the settings ask for.
     """
-    asked, there = (target.settings.port, target.settings.subnet_prefix), target.place
+    asked, there = target.settings.place, target.place
     if asked != there:
         raise SettingsError(
-            "the stack is at port {} in {}.0/24, and now port {} in {}.0/24 is asked for".format(*there, *asked),
-            remedy="leave PORT and SUBNET_PREFIX as they were; or `make down`, then `make up` with the new ones",
+            f"the stack is {there}; now it is asked for {asked}",
+            remedy="leave PORT, PUBLISH, KEYS_FOLDER and SUBNET_PREFIX as they were; or `make down`, then `make up` "
+            "with the new ones",
         )
     missing = [service for service in ("proxy", "state") if not target.running(service)]
     if not missing:

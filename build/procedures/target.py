@@ -14,6 +14,7 @@ from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.history import Cutover
 from build.decisions.machine import CANARY
 from build.decisions.names import PROXY_REPOSITORY
+from build.decisions.place import Place
 from build.drivers.compose import Compose
 from build.drivers.engine import Engine
 from build.drivers.journal import Journal
@@ -74,24 +75,25 @@ class Target:
         return str(built[0].tags[0]) if built else ""
 
     @property
-    def place(self) -> tuple[int, str]:
-        """Port and subnet prefix of the proxy that is there; those of the settings while there is none."""
+    def place(self) -> Place:
+        """That of the proxy that is there; that of the settings while there is none."""
         container = self.engine.container(self.settings.container("proxy"))
         if container is None:
-            return self.settings.port, self.settings.subnet_prefix
+            return self.settings.place
         published = next(iter(container.attrs["HostConfig"]["PortBindings"].values()))[0]["HostPort"]
         environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"])
-        return int(published), environment["SUBNET_PREFIX"]
+        return Place.of(int(published), environment, container.labels)
 
     @property
     def inside(self) -> str:
         """The proxy's address (HOST:PORT) inside the stack's network."""
-        return f"{self.place[1]}.2:8080"
+        return f"{self.place.subnet_prefix}.2:8080"
 
     @property
     def addresses(self) -> frozenset[str]:
         """The colours' addresses inside the stack's network."""
-        return frozenset(f"{self.place[1]}.{slot.host}" for colour in Colour for slot in colour.slots)
+        prefix = self.place.subnet_prefix
+        return frozenset(f"{prefix}.{slot.host}" for colour in Colour for slot in colour.slots)
 
     def published(self) -> str:
         """Where the proxy can be reached now, such as 127.0.0.1:7860; empty when nowhere."""
@@ -154,13 +156,11 @@ class Target:
             kept = stored.get(f"{colour.name}_IMAGE", "")
             images[colour] = planned.get(colour.value) or (release.image if release else kept)
         stayed = stored.get("COMPOSE_PROFILES", "").split(",")
-        port, subnet_prefix = self.place
         self.compose.write_env(
             dotenv.render(
                 dotenv.derive(
                     project=self.settings.project,
-                    port=port,
-                    subnet_prefix=subnet_prefix,
+                    place=self.place,
                     proxy_image=self.proxy_image,
                     images=images,
                     runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",

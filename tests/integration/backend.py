@@ -1,6 +1,7 @@
-"""Stands in for a colour behind the proxy: says its name, and waits for a sign first when asked to."""
+"""Stands in for a colour behind the proxy: says its name, or what it was sent, and waits for a sign when asked to."""
 
 import http.server
+import json
 import os
 import socketserver
 import time
@@ -16,10 +17,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         while self.headers.get("X-Wait") and not GO_ON.exists():
             time.sleep(0.02)
+        said = json.dumps(self.headers.items()).encode() if self.path == "/v1/headers" else NAME
         self.send_response(200)
-        self.send_header("Content-Length", str(len(NAME)))
+        self.send_header("Content-Length", str(len(said)))
+        self.send_header("X-Release", "of-the-backend")
         self.end_headers()
-        self.wfile.write(NAME)
+        self.wfile.write(said)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -5,93 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from build.drivers.engine import Engine
-from build.drivers.proxy import Proxy
 from build.errors import ProxyError
-from tests.support.stack import Stack, crash, free_port, free_subnet, wait_for
-
-BACKEND = Path(__file__).with_name("backend.py").read_text()
-HOLD_BUDGET_S = 3
-
-
-@dataclass
-class Door:
-    """A proxy of this module's own with two backends behind it."""
-
-    proxy: Proxy
-    url: str
-    containers: dict[str, Any]
-    inside: str
-    at_first: dict[str, str] = field(default_factory=dict)
-
-    def get(self, path: str = "/", **how: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=10, **how)
-
-    def post(self, path: str = "/v1/audio/speech", body: bytes = b"short", **how: Any) -> requests.Response:
-        return requests.post(self.url + path, data=body, timeout=20, **how)
-
-    def rotate(self, to: str) -> None:
-        other = "green" if to == "blue" else "blue"
-        self.proxy.set_admin(f"{to}-1", "ready")
-        self.proxy.set_admin(f"{other}-1", "maint")
-        wait_for(f"{to} alone", lambda: self.proxy.servers()[f"{to}-1"].usable)
-
-    def crash(self) -> None:
-        crash(self.containers["proxy"])
-        wait_for("its socket", self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.proxy.servers())
-        except ProxyError:
-            return False
+from tests.support.door import HOLD_BUDGET_S, Door, opened
+from tests.support.stack import Stack, wait_for
 
 
 @pytest.fixture(scope="module")
 def door(stack: Stack) -> Iterator[Door]:
-    client, port = stack.docker, free_port()
-    prefix = free_subnet(client)
-    labels = {"com.docker.compose.project": f"{stack.project}"}
-    pool = {"Config": [{"Subnet": f"{prefix}.0/24"}]}
-    network = client.networks.create(f"{stack.project}-door", ipam=pool, labels=labels)
-
-    def run(name: str, address: str, image: Any, **how: Any) -> Any:
-        container = client.containers.create(image, name=f"{stack.project}-door-{name}", labels=labels, **how)
-        network.connect(container, ipv4_address=address)
-        client.networks.get("bridge").disconnect(container)
-        container.start()
-        container.reload()
-        return container
-
-    app, proxy_image = f"glm-tts-slim:{stack.releases[0]}", stack.container("proxy").image
-    containers = {
-        name: run(name, f"{prefix}.{host}", app, command=["python", "-c", BACKEND], environment={"NAME": name})
-        for name, host in (("blue", 11), ("green", 21))
-    }
-    containers["proxy"] = run(
-        "proxy",
-        f"{prefix}.2",
-        proxy_image,
-        environment={"SUBNET_PREFIX": prefix, "HOLD_BUDGET_S": str(HOLD_BUDGET_S)},
-        ports={"8080/tcp": ("127.0.0.1", port)},
-        restart_policy={"Name": "always"},
-        tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
-    )
-    proxy = Proxy(Engine(), containers["proxy"].name)
-    door = Door(proxy, f"http://127.0.0.1:{port}", containers, f"{prefix}.2:8080")
-    wait_for("the proxy", door._answers)
-    door.at_first = {name: server.admin for name, server in proxy.servers().items()}
-    yield door
-    for container in containers.values():
-        container.remove(force=True, v=True)
-    network.remove()
+    with opened(stack) as door:
+        yield door
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +89,7 @@ def test_only_the_colours_themselves_may_name_a_server_of_the_api(door: Door) ->
     door.proxy.set_admin("green-1", "ready")
     wait_for("both to serve", lambda: door.proxy.servers()["green-1"].usable)
     cookie = {"Cookie": "COLOUR=green-1"}
-    assert {door.post(headers=cookie).text for _ in range(4)} == {"blue", "green"}
+    assert {door.post(headers=cookie).text for _ in range(40)} == {"blue", "green"}
     ask = (
         "import urllib.request as r;"
         f"print(r.urlopen(r.Request('http://{door.inside}/v1/audio/speech', b'x', {cookie!r})).read().decode())"

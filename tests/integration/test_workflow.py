@@ -50,7 +50,7 @@ def runner(stack: Stack, scratch: Path, sha: str, tag: str = "") -> Runner:
     kind, name = ("tag", tag) if tag else ("branch", "main")
     github = {"SHA": sha, "REF": f"refs/{'tags' if tag else 'heads'}/{name}", "REF_TYPE": kind, "REF_NAME": name}
     facts = {**github, "ACTOR": "someone", "RUN_ID": "1", "RUN_ATTEMPT": "1"}
-    own = {"COMPOSE_PROJECT_NAME", "PORT", "SUBNET_PREFIX"}
+    own = {"COMPOSE_PROJECT_NAME", "PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX"}
     environ = {key: value for key, value in stack.env.items() if key not in own}
     environ |= {f"GITHUB_{key}": value for key, value in facts.items()}
     return Runner(workspace, scratch / "runner", environ, REPLACED)
@@ -68,6 +68,8 @@ def contexts(stack: Stack, registry: Running, target: SshTarget, *, tag: bool = 
             "PORT": str(stack.port),
             "SUBNET_PREFIX": stack.env["SUBNET_PREFIX"],
             "BATCH_CONFIG": "batches/staging.yaml",
+            "PUBLISH": "",
+            "KEYS_FOLDER": "",
         },
         "secrets": {
             "REGISTRY_PASSWORD": PASSWORD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,12 @@ LONG = " ".join(
 )
 LONG_S = 33.0  # it takes 36 s, give or take 4 %
 TIMEOUT_S = 100
+
+
+def authorization(key: str | None = None) -> dict[str, str]:
+    """The header of a client with an API key: the one given, else TTS_API_KEY of the environment, else none."""
+    key = os.environ.get("TTS_API_KEY", "") if key is None else key
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,12 @@ class Report:
 class Load:
     """Short requests at `rate` a second until stopped, and long ones on demand; its own thread and event loop.
 
-    With `stream_every_s`, a long one that is streamed leaves that often, too.
+    With `stream_every_s`, a long one that is streamed leaves that often, too. Every request carries the API `key`.
     """
 
-    def __init__(self, url: str, rate: float, stream_every_s: float | None = None) -> None:
+    def __init__(self, url: str, rate: float, stream_every_s: float | None = None, key: str | None = None) -> None:
         self._url = f"{url}/v1/audio/speech"
+        self._headers = authorization(key)
         self._rate = rate
         self._stream_every_s = stream_every_s
         self._report = Report()
@@ -126,7 +134,7 @@ class Load:
         texts = itertools.cycle(SHORT.items())
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)
+            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), headers=self._headers
         ) as self._session:
             due = streamed = time.monotonic()
             while not self._stop.is_set():
@@ -159,9 +167,9 @@ class Load:
 
 
 @contextmanager
-def hammering(url: str, rate: float, stream_every_s: float | None = None) -> Iterator[Load]:
+def hammering(url: str, rate: float, stream_every_s: float | None = None, key: str | None = None) -> Iterator[Load]:
     """Load for the block; its report is complete afterwards."""
-    load = Load(url, rate, stream_every_s)
+    load = Load(url, rate, stream_every_s, key)
     load.start()
     try:
         yield load
@@ -169,7 +177,7 @@ def hammering(url: str, rate: float, stream_every_s: float | None = None) -> Ite
         load.stop()
 
 
-def capacity(url: str, seconds: float = 4.0, lanes: int = 4) -> float:
+def capacity(url: str, seconds: float = 4.0, lanes: int = 4, key: str | None = None) -> float:
     """Short requests a second that the stack carries when it is kept busy by `lanes` clients for `seconds`."""
 
     async def lane(session: aiohttp.ClientSession, end: float) -> int:
@@ -183,7 +191,7 @@ def capacity(url: str, seconds: float = 4.0, lanes: int = 4) -> float:
         raise AssertionError
 
     async def measure() -> float:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(headers=authorization(key)) as session:
             began = time.monotonic()
             done = await asyncio.gather(*(lane(session, began + seconds) for _ in range(lanes)))
             return sum(done) / (time.monotonic() - began)

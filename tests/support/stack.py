@@ -202,7 +202,7 @@ class Stack:
 def _without_settings() -> dict[str, str]:
     """The environment without anything that would set up a stack other than the clone's own."""
     ours = ("CUTOVER_", "COMPOSE_")
-    names = {"PORT", "SUBNET_PREFIX", "PROXY_IMAGE", "BLUE_IMAGE", "GREEN_IMAGE"}
+    names = {"PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX", "PROXY_IMAGE", "BLUE_IMAGE", "GREEN_IMAGE"}
     return {key: value for key, value in os.environ.items() if not key.startswith(ours) and key not in names}
 
 

@@ -9,7 +9,7 @@ from build.decisions import findings, preflight
 from build.decisions.findings import Level
 from build.decisions.history import Release
 from build.decisions.names import MINIMUM_DRIVER_LABEL
-from build.drivers import host
+from build.drivers import host, keys
 from build.errors import CommandFailedError
 from build.procedures.steps.run import Facts, Run
 
@@ -25,7 +25,7 @@ def check(run: Run) -> Facts:
 
 
 def _facts(run: Run) -> preflight.Facts:
-    target, servers = run.target, run.target.proxy.servers()
+    target, servers, place = run.target, run.target.proxy.servers(), run.target.place
     image = target.engine.image(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
@@ -39,7 +39,9 @@ def _facts(run: Run) -> preflight.Facts:
         minimum_driver=minimum,
         driver=_driver(run) if minimum else "",
         servers=frozenset(servers),
+        place=place,
         published=target.published(),
+        keys=keys.trouble(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
         hold=target.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
         live_usable=any(each.usable for each in lives),

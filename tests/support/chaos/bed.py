@@ -167,7 +167,9 @@ def nested_bed(scratch: Path) -> Iterator[Bed]:
         gpus, wall = gpu.make(nested.folder / "gpus"), clocks(nested.folder / "clocks")
         gpus.behave(bytes=GIB)
         compose = made.root / "compose.yaml"
-        compose.write_text(compose.read_text().replace('"127.0.0.1:${PORT', '"${PORT'))  # reached from without
+        compose.write_text(
+            compose.read_text().replace('"${PUBLISH:-127.0.0.1}:${PORT', '"${PORT')
+        )  # reached from without
         references = _built(made, gpus, at=f"{INSIDE_NESTED}/gpus")
         proxy = Engine().images(PROXY_REPOSITORY)[0].tags[0]
         nested.load(proxy, *references.values())

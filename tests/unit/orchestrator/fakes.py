@@ -17,6 +17,7 @@ from build.decisions import colours as pure
 from build.decisions import history
 from build.decisions.colours import Colour, ColourFacts, Stack
 from build.decisions.history import Release
+from build.decisions.place import Place
 from build.errors import LineError
 from build.settings import Settings
 from tests.unit.orchestrator.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
@@ -38,6 +39,7 @@ class Target:
         self.said: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.log: list[str] = []
+        self.place = Place(7860, "172.29.118")
         self.inside, self.addresses = "proxy:8080", frozenset[str]()
         root = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, root)

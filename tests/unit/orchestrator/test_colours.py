@@ -4,6 +4,7 @@ import pytest
 
 from build.decisions import dotenv
 from build.decisions.colours import Colour, ColourFacts, live, shares
+from build.decisions.place import KEYS_LABEL, Place
 from build.errors import ProxyError
 
 
@@ -38,8 +39,7 @@ def test_shares_are_what_was_observed() -> None:
 def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     values = dotenv.derive(
         project="p",
-        port=1,
-        subnet_prefix="10.0.0",
+        place=Place(1, "10.0.0"),
         proxy_image="x",
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
@@ -50,8 +50,17 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
     assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green,green-2"
     assert dotenv.parse(text)["TTS_DEVICE"] == "cpu"
-    assert "APP_RUNTIME" not in dotenv.parse(text)
+    assert dotenv.parse(text)["PUBLISH"] == "127.0.0.1"
+    assert not {"APP_RUNTIME", "KEYS_FOLDER"} & set(dotenv.parse(text))
     assert "BLUE_IMAGE" not in dotenv.parse(text)
+
+
+def test_a_place_is_read_off_a_proxys_container_and_is_closed_where_that_says_nothing() -> None:
+    old = Place.of(7860, {"SUBNET_PREFIX": "10.0.0"}, {})
+    assert old == Place(7860, "10.0.0")
+    assert str(old) == "at 127.0.0.1:7860, in 10.0.0.0/24, without keys"
+    told = {"SUBNET_PREFIX": "10.0.0", "PUBLISHED": "0.0.0.0"}  # noqa: S104
+    assert Place.of(1, told, {KEYS_LABEL: "/etc/keys"}) == Place(1, "10.0.0", "0.0.0.0", "/etc/keys")  # noqa: S104
 
 
 def test_a_broken_env_is_refused_with_its_line() -> None:

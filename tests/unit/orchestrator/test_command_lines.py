@@ -38,7 +38,7 @@ class Run(Protocol):
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command line in this process, without a daemon to talk to."""
     for key in list(os.environ):
-        if key.startswith(("CUTOVER_", "COMPOSE_")) or key in {"PORT", "SUBNET_PREFIX"}:
+        if key.startswith(("CUTOVER_", "COMPOSE_")) or key in {"PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX"}:
             monkeypatch.delenv(key)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
 
@@ -131,6 +131,48 @@ def test_the_environment_wins_over_env_file_and_that_over_pyproject(run: Run, tm
     shown = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
     for expected in ("1003", "stored", "7.0"):
         assert expected in shown
+
+
+def test_beyond_loopback_there_must_be_keys(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.cutover]\nkeys_folder = "/etc/keys"\n')
+    assert run("doctor", "settings", cwd=tmp_path, PUBLISH="0.0.0.0").returncode == 0  # noqa: S104
+    (tmp_path / ".env").write_text("KEYS_FOLDER=/etc/keys\n")
+    done = run("doctor", "settings", cwd=tmp_path, PUBLISH="192.0.2.1", KEYS_FOLDER="")
+    assert done.returncode == errors.SettingsError.exit_code, "an empty variable undoes what is kept"
+    for words in ("PUBLISH in the environment: ", "192.0.2.1", "KEYS_FOLDER", "or publish on 127.0.0.1"):
+        assert words in " ".join(done.stderr.split())
+    assert run("doctor", "settings", cwd=tmp_path, PUBLISH="127.0.0.2", KEYS_FOLDER="").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PUBLISH", "::", "must be an IPv4 address"),
+        ("PUBLISH", "example.org", "must be an IPv4 address"),
+        ("KEYS_FOLDER", "keys", "KEYS_FOLDER in the environment: "),
+        ("KEYS_FOLDER", "/etc/keys:rw", "KEYS_FOLDER in the environment: "),
+    ],
+)
+def test_an_address_or_a_folder_that_compose_would_not_take_is_refused(
+    run: Run, tmp_path: Path, name: str, value: str, why: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    done = run("doctor", "settings", cwd=tmp_path, **{name: value})
+    assert done.returncode == errors.SettingsError.exit_code
+    assert why in done.stderr
+
+
+@pytest.mark.parametrize(("content", "code"), [("", 2), ("two words", 2), (None, 5)])
+def test_hello_says_what_is_wrong_with_a_file_that_holds_no_key(
+    run: Run, tmp_path: Path, content: str | None, code: int
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content)
+    done = run("hello", "--api-key-file", str(file))
+    assert done.returncode == code
+    assert "key" in done.stderr
+    assert "two words" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_a_fit_host_has_nothing_but_ok() -> None:
         ({"free_bytes": 3 * GB}, "disk", Level.PROBLEM),
         ({"free_bytes": None}, "disk", Level.NOT_VERIFIED),
         ({"port_owner": "another process"}, "port", Level.PROBLEM),
+        ({"address": "192.0.2.1", "address_missing": True, "port_owner": "nobody"}, "publish", Level.PROBLEM),
         ({"subnet_overlaps": "the Docker network x"}, "subnet", Level.PROBLEM),
         ({"gpu": ""}, "gpu", Level.NOT_VERIFIED),
         ({"standins": ("os",)}, "standin:os", Level.NOT_VERIFIED),

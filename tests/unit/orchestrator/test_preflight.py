@@ -7,6 +7,7 @@ import pytest
 from build.decisions import findings
 from build.decisions.colours import Colour
 from build.decisions.findings import Level
+from build.decisions.place import Place
 from build.decisions.preflight import Facts, evaluate
 from build.errors import CommandFailedError, ImageNotFoundError, LineError, PreflightError
 from tests.unit.orchestrator.fakes import NEW, OLD
@@ -20,7 +21,9 @@ GOOD = Facts(
     minimum_driver="525",
     driver="550.54.14",
     servers=ALL,
+    place=Place(7860, "172.29.118"),
     published="127.0.0.1:7860",
+    keys="",
     hold="none",
     unfinished=0,
     live_usable=True,
@@ -42,6 +45,7 @@ PROBLEMS: list[tuple[dict[str, object], str, type[LineError]]] = [
     ({"driver": "470.82.01"}, "driver 470.82.01 is older than 525", PreflightError),
     ({"servers": ALL - {"green-1", "blue-2-standby"}}, "knows no server blue-2-standby, green-1", PreflightError),
     ({"published": ""}, "not published", PreflightError),
+    ({"keys": "none there"}, "cannot use the API keys in .*: none there", PreflightError),
     ({"hold": "all"}, r"holds requests \(all\)", PreflightError),
     ({"unfinished": 2}, "still finishes 2 requests", PreflightError),
     ({"compose_error": "bad indent"}, "not valid: bad indent", CommandFailedError),
@@ -71,6 +75,7 @@ def test_all_problems_are_said_at_once() -> None:
         ({"live_usable": False}, "live", Level.WARNING),
         ({"recorded": NEW}, "record", Level.WARNING),
         ({"recorded": None}, "record", Level.WARNING),
+        ({"published": "0.0.0.0:7860"}, "port", Level.WARNING),
         ({"skew_s": -90.0}, "clock", Level.WARNING),
     ],
 )
