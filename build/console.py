@@ -54,6 +54,8 @@ def main(command: typer.Typer) -> NoReturn:
     # A stop from outside undoes what Ctrl-C undoes; as an error of ours it passes typer untouched.
     for number in STOPS:
         signal.signal(number, _interrupt)
+    # What hears candidates works beside live traffic, on matrices so small that more threads only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(command))
 
 

@@ -47,7 +47,7 @@ class NoRepositoryError(LineError):
 
 
 class MissingFileError(LineError):
-    """A file that the command cannot work without is not there."""
+    """A file that the command cannot work without is not there, or not whole."""
 
     exit_code = 5
 

@@ -84,4 +84,5 @@ def gate(judged: Judgement, known: Golden) -> RenderableType:
     table = _table(*heading)
     for row in rows:
         table.add_row(*row)
-    return Group(table, Text(f"{judged}; DNSMOS at least {known.quality}" if known.quality else str(judged)))
+    allowed = f"at most {known.speaker}" + (f", DNSMOS at least {known.quality}" if known.quality else "")
+    return Group(table, Text(f"{judged}; speaker {allowed}"))

@@ -87,6 +87,16 @@ def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
     return np.frombuffer(frames, "<i2").astype(np.float32) / np.float32(32768), rate
 
 
+def resampled(samples: npt.NDArray[np.float32], rate: int, wanted: int) -> npt.NDArray[np.float32]:
+    """A mono signal, shape (samples,), at `rate` Hz as it is at `wanted` Hz; by its spectrum, as a whole."""
+    if rate == wanted:
+        return samples
+    count = max(1, int(len(samples) * wanted / rate))
+    spectrum = np.fft.rfft(samples)
+    spectrum = np.pad(spectrum, (0, max(0, count // 2 + 1 - len(spectrum))))[: count // 2 + 1]
+    return np.asarray(np.fft.irfft(spectrum, count) * count / max(1, len(samples)), np.float32)
+
+
 def measure(samples: npt.NDArray[np.float32], rate: int) -> Measures:
     """Measures of a mono signal in [-1, 1], shape (samples,), at `rate` Hz."""
     if not len(samples):

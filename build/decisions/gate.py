@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from build.decisions import audio, speech
+from build.decisions import audio, speech, voiceprint
 from build.decisions.audio import Expectation, Measures
 from build.decisions.golden import Expect, Text
 from build.decisions.speech import Deviations, Features
 from build.decisions.spoken import Spoken
+from build.decisions.voiceprint import Floats
 
 # A synthesis that strays this much too far at most may be the voice's own chance; anything else never is.
 NEAR = 1.25
@@ -31,6 +32,7 @@ WORDS = {
     "gap": "a hole: s by which its longest pause is longer",
     "level": "another level than the reference's: dB",
     "noise": "noise: flatness beyond the reference's",
+    "speaker": "another voice than the reference's: distance of speakers",
 }
 COLUMNS = ("text", "verdict", "heard", "took", "first", "dBFS", "peak", "clipped", "silence", *speech.NAMES, "against")
 
@@ -77,20 +79,23 @@ class Result:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was heard of a candidate: each synthesis, DNSMOS over all of them, and its best speed beside the live's.
+    """What was heard of a candidate: each synthesis, what all of them show together, its best speed beside the live's.
 
-    Those of one that passed have no faults; `quality` is None where it was not asked for.
+    Those of one that passed have no faults. `quality` is DNSMOS over all of them, `speaker` how far their speaker lies
+    from the references'; None where it was not asked for.
     """
 
     results: tuple[Result, ...]
     quality: float | None
+    speaker: float | None
     realtime: float
     live_realtime: float | None
 
     def __str__(self) -> str:
         heard = "not asked" if self.quality is None else f"{self.quality:.2f}"
+        speaker = "not asked" if self.speaker is None else f"{self.speaker:.4f} away"
         live = "none live" if self.live_realtime is None else f"live {self.live_realtime:.2f}"
-        return f"DNSMOS {heard}; {self.realtime:.2f} of real time ({live})"
+        return f"DNSMOS {heard}; speaker {speaker}; {self.realtime:.2f} of real time ({live})"
 
     def facts(self) -> dict[str, Any]:
         """For the journal."""
@@ -100,21 +105,22 @@ class Judgement:
 def judge(
     text: Text,
     spoken: Spoken,
+    heard: Features | None,
     expected: Expectation,
     references: Mapping[str, Features],
     bounds: Deviations,
 ) -> Result:
     """Judges what the candidate answered to a text; a refusal or a crash is a fault like any other.
 
-    It must lie within `bounds` of one of the references, whose recordings passed themselves.
+    It must lie within `bounds` of one of the references, whose recordings passed themselves. `heard` is what there is
+    to compare, None where there is no sound.
     """
     unjudged = Result(text.name, text.say, spoken.first_s, spoken.took_s)
     if spoken.error:
         return replace(unjudged, faults=(f"no audio: {spoken.error}",))
     verdict = audio.judge(text.say, spoken.wav, expected)
-    if verdict.measures is None or not references or not verdict.measures.peak:
+    if heard is None or not references:
         return replace(unjudged, measures=verdict.measures, faults=verdict.faults)
-    heard = speech.features(*audio.decode(spoken.wav))
     apart = {name: speech.deviations(heard, reference) for name, reference in references.items()}
     against = min(apart, key=lambda name: _excess(apart[name], bounds))
     strays = _strays(apart[against], bounds)
@@ -161,6 +167,19 @@ def settled(results: Sequence[Result], repeated: Sequence[Result]) -> list[str]:
         for fault in result.faults
         if not (tried_away and result.near)
     ]
+
+
+def strange(ours: Floats, stored: Floats, lives: Floats, most: float) -> tuple[float | None, list[str]]:
+    """How far the speaker of all texts lies from the nearer reference (None: there is none), and what is wrong.
+
+    Each may be NOBODY; the live release's counts only if it passes by the stored one itself.
+    """
+    counts = [each for each in (stored, lives) if len(each) and voiceprint.apart(each, stored) <= most]
+    if not len(ours) or not counts:
+        return None, []
+    apart = min(voiceprint.apart(ours, each) for each in counts)
+    fault = f"another voice over all texts: distance of speakers {apart:.4f}, at most {most:.4f}"
+    return apart, [fault] if apart > most else []
 
 
 def slowness(ours: Sequence[Result], lives: Sequence[Result], expect: Expect) -> list[str]:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import asdict
+from itertools import combinations
 from statistics import median, quantiles
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from build.decisions import speech
+from build.decisions import speech, voiceprint
 from build.decisions.audio import Expectation
 from build.decisions.speech import Deviations, Features
 
 # What the bounds never go below, however evenly a voice speaks: no ear is troubled by less.
 FLOORS = Deviations(
-    words=12.0, stretch=20.0, contour=5.0, timbre=0.8, pitch=0.08, length=0.1, gap=0.15, level=4.0, noise=0.05
+    words=12.0,
+    stretch=20.0,
+    contour=5.0,
+    timbre=0.8,
+    pitch=0.08,
+    length=0.1,
+    gap=0.15,
+    level=4.0,
+    noise=0.05,
+    speaker=0.06,
 )
+SPEAKER_FLOOR = 0.01  # of all texts together, which tell a voice five times finer than one
 QUALITY_FLOOR = 0.15  # and so much of DNSMOS may always be missing
 Positive = Annotated[float, Field(gt=0)]
 
@@ -35,7 +46,8 @@ class Text(Model):
 class Expect(Model):
     """What holds for every text, whatever it is compared with.
 
-    `quality` is the least DNSMOS, None where it is not to be asked; speeds are multiples of the live's or of real time.
+    `quality` is the least DNSMOS, None where it is not to be asked; `speaker`: ask whose voice it is; speeds
+    are multiples of the live's or of real time.
     """
 
     chars_per_second: tuple[Positive, Positive] = (8.0, 25.0)
@@ -45,12 +57,13 @@ class Expect(Model):
     silence: float = Field(0.35, ge=0, le=1)
     gap_s: float = Field(1.0, gt=0)
     quality: float | None = Field(2.7, ge=1, le=5)
+    speaker: bool = True
     realtime: float = Field(2.0, gt=0)
     slower: float = Field(2.0, gt=1)
 
     def of(self, sample_rate: int | None) -> Expectation:
         """As the judge of a single recording wants it; `sample_rate` is what the release says of itself."""
-        ours = self.model_dump(exclude={"quality", "realtime", "slower"})
+        ours = self.model_dump(exclude={"quality", "speaker", "realtime", "slower"})
         return Expectation(sample_rate=sample_rate, **ours)
 
 
@@ -84,16 +97,18 @@ class Reference(Model):
     pitch_hz: float = Field(ge=0)
     noise: float = Field(ge=0, le=1)
     cepstra: str
+    speaker: str
 
     @model_validator(mode="after")
     def _unpacks(self) -> Reference:
         speech.unpack(self.cepstra)
+        voiceprint.unpack(self.speaker)
         return self
 
     @property
     def features(self) -> Features:
-        numbers = self.model_dump(exclude={"say", "cepstra"})
-        return Features(**numbers, cepstra=speech.unpack(self.cepstra))
+        numbers = self.model_dump(exclude={"say", "cepstra", "speaker"})
+        return Features(**numbers, cepstra=speech.unpack(self.cepstra), speaker=voiceprint.unpack(self.speaker))
 
 
 class Calibration(Model):
@@ -103,6 +118,7 @@ class Calibration(Model):
     runs: int = Field(ge=2)
     bounds: Deviations
     quality: float = Field(ge=1, le=5, description="least DNSMOS of all texts in a row")
+    speaker: Positive = Field(description="how far the speaker of all texts together may lie from the references'")
     references: dict[str, Reference]
 
 
@@ -141,8 +157,8 @@ def calibrate(
     `qualities` are the DNSMOS of each take of all texts in a row.
 
     Any two recordings of a text may differ as far as the two that differ most, and as much again as those lie beyond
-    the median; the reference of a text is the recording that lies nearest to all others. The DNSMOS may lie twice as
-    far below the median as its lowest tenth does.
+    the median; the reference of a text is the recording that lies nearest to all others, and its speaker is what the
+    others' are compared with. The DNSMOS may lie twice as far below the median as its lowest tenth does.
     """
     apart = {name: [_distances(one, takes) for one in takes] for name, takes in spoken.items()}
     pairs = [pair for rows in apart.values() for row in rows for pair in row]
@@ -150,12 +166,16 @@ def calibrate(
     bounds = {
         name: round(max(floor, most[name] + (most[name] - usual[name])), 3) for name, floor in asdict(FLOORS).items()
     }
-    references = {}
+    references, speakers = {}, list[float]()
     for text in golden.texts:
         sums = [sum(pair.words for pair in row) for row in apart[text.name]]
         best = spoken[text.name][sums.index(min(sums))]
-        numbers = {name: round(value, 3) for name, value in vars(best).items() if name != "cepstra"}
-        references[text.name] = Reference(say=text.say, cepstra=speech.pack(best.cepstra), **numbers)
+        numbers = {name: round(value, 3) for name, value in vars(best).items() if name not in {"cepstra", "speaker"}}
+        speakers += [voiceprint.apart(best.speaker, take.speaker) for take in spoken[text.name] if take is not best]
+        packed = {"cepstra": speech.pack(best.cepstra), "speaker": voiceprint.pack(best.speaker)}
+        references[text.name] = Reference(say=text.say, **packed, **numbers)
+    # Not between any two: one odd recording in a hundred would let speakers pass that ears tell apart.
+    bounds["speaker"] = round(_allowed(speakers, FLOORS.speaker), 3)
     runs = min(len(takes) for takes in spoken.values())
     usual_quality = median(qualities)
     # A decile, since the voice has a bad day now and then, and what lies below is spoken once more by the gate.
@@ -166,8 +186,19 @@ def calibrate(
         runs=runs,
         bounds=Deviations(**bounds),
         quality=round(least, 3),
+        speaker=round(_speakers(spoken, runs), 4),
         references=references,
     )
+
+
+def _speakers(spoken: dict[str, list[Features]], runs: int) -> float:
+    """How far the speaker of all texts together may lie, by the rule of the other bounds."""
+    takes = [voiceprint.together([of[take].speaker for of in spoken.values()]) for take in range(runs)]
+    return _allowed([voiceprint.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
+
+
+def _allowed(apart: list[float], least: float) -> float:
+    return max(least, 2 * max(apart) - median(apart))
 
 
 def _distances(one: Features, takes: list[Features]) -> list[Deviations]:

@@ -14,7 +14,10 @@ INDEX = "locks/index.json"
 FLAVOURS = ("slim", "cuda")
 
 # In this order: cuda is constrained to torch's versions, dev to slim's.
-PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev")
+PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev", "weights")
+
+# Of these the packages alone are wanted, for what lies in them: nothing that they depend on is locked or installed.
+WITHOUT_DEPENDENCIES = {"weights"}
 
 # What the images run; it decides what a resolution gives, so it is an input like the .in files.
 PIP_PLATFORM = ("--python-version", "3.11", "--python-platform", "x86_64-unknown-linux-gnu")

@@ -1,4 +1,4 @@
-"""How far two recordings of one text lie apart: in words, timbre, pitch, loudness, pauses, length. numpy only.
+"""How far two recordings of one text lie apart: in words, timbre, pitch, speaker, loudness, length.
 
 What is said is compared by cepstra (what a spectrum's shape is, whatever its loudness) along the alignment that fits
 best (dynamic time warping), so that a voice which never speaks twice alike still matches itself.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from build.decisions import voiceprint
 from build.decisions.audio import measure
+from build.decisions.voiceprint import NOBODY
 
 Floats = npt.NDArray[np.floating]
 
@@ -32,7 +34,7 @@ NOT_AT_ALL = 99.0
 class Features:
     """One recording, as it is compared: Hz, seconds, dBFS; `noise` is how flat its spectrum is, 1 for white noise.
 
-    `cepstra` is [frames that are no pause, CEPSTRA].
+    `cepstra` is [frames that are no pause, CEPSTRA], `speaker` an embedding (build.decisions.voiceprint) or NOBODY.
     """
 
     duration_s: float
@@ -41,6 +43,7 @@ class Features:
     pitch_hz: float
     noise: float
     cepstra: Floats
+    speaker: npt.NDArray[np.float32] = field(default_factory=lambda: NOBODY)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Deviations:
         gap: how much longer the longest pause is (s): a hole.
         level: difference in level (dB).
         noise: how much flatter the spectrum is.
+        speaker: another voice, whatever it says: 1 less the cosine of the embeddings; 0 where nobody was asked.
     """
 
     words: float
@@ -68,13 +72,14 @@ class Deviations:
     gap: float
     level: float
     noise: float
+    speaker: float
 
 
 NAMES = tuple(each.name for each in fields(Deviations))
 
 
-def features(samples: npt.NDArray[np.float32], rate: int) -> Features:
-    """Features of a mono signal in [-1, 1], shape (samples,), at `rate` Hz."""
+def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[np.float32] = NOBODY) -> Features:
+    """Features of a mono signal in [-1, 1], shape (samples,), at `rate` Hz; `speaker` is its embedding."""
     heard = measure(samples, rate)
     bands = _bands(samples, rate)
     return Features(
@@ -84,6 +89,7 @@ def features(samples: npt.NDArray[np.float32], rate: int) -> Features:
         pitch_hz=_pitch(samples, rate),
         noise=float(np.median(10 ** (bands.mean(1) / 10) / (10 ** (bands / 10)).mean(1))),
         cepstra=bands @ _cosines(),
+        speaker=speaker,
     )
 
 
@@ -108,6 +114,7 @@ def deviations(heard: Features, reference: Features) -> Deviations:
         gap=max(0.0, heard.gap_s - reference.gap_s),
         level=abs(heard.level_dbfs - reference.level_dbfs),
         noise=max(0.0, heard.noise - reference.noise),
+        speaker=voiceprint.apart(heard.speaker, reference.speaker),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from build.decisions import audio
 from build.errors import MissingFileError
 
 RATE = 16000
@@ -30,19 +31,12 @@ def quality(samples: npt.NDArray[np.float32], rate: int) -> float:
     Raises:
         MissingFileError: the weights are not installed.
     """
-    sound = _resampled(samples, rate)
+    sound = audio.resampled(samples, rate, RATE)
     if len(sound) < WINDOW:
         sound = np.resize(sound, WINDOW)
     starts = np.linspace(0, len(sound) - WINDOW, math.ceil(len(sound) / WINDOW)).astype(int)
     scores = [_session().run(None, {"input_1": sound[None, at : at + WINDOW]})[0][0][2] for at in starts]
     return float(np.mean(OVERALL(np.array(scores))))
-
-
-def _resampled(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
-    count = max(1, int(len(samples) * RATE / rate))
-    spectrum = np.fft.rfft(samples)
-    spectrum = np.pad(spectrum, (0, max(0, count // 2 + 1 - len(spectrum))))[: count // 2 + 1]
-    return np.asarray(np.fft.irfft(spectrum, count) * count / max(1, len(samples)), np.float32)
 
 
 @cache

@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions import audio, speech
+from build.decisions import audio, speech, voiceprint
 from build.decisions import gate as rules
 from build.decisions.gate import AGAIN, Judgement, Result
 from build.decisions.golden import Text
 from build.decisions.speech import Features
 from build.decisions.spoken import Spoken
-from build.drivers import listener
+from build.drivers import listener, speaker
 from build.drivers.colour import Status
 from build.errors import GateRefusedError, LineError
 from build.procedures import golden
@@ -55,7 +55,7 @@ def run(
     """Judges a candidate that is ready. What was spoken, by the live release too, is left in the folder `keep`.
 
     Args:
-        known: it has been through the whole gate before; where there is a reference, DNSMOS is not asked again.
+        known: it has been through the whole gate before; where there is a reference, it is not listened to again.
 
     Raises:
         GateRefusedError: it did not pass; the table of all measures and bounds is in the error's detail.
@@ -105,14 +105,17 @@ class Trial:
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
         self._lives: list[Result] = []
         self._sounds: list[npt.NDArray[np.float32]] = []
+        self._heard: dict[str, Features] = {}  # the newest take that passed, by text
+        self._beside: dict[str, Features] = {}  # the live release's
         self._rate = self._count = 0
         self._quality: float | None = None
+        self._speaker: float | None = None
         if not live and not self.golden.stored:
             report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
 
     def take(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
         """All texts, one of them oftener where the rules grant that; what was said, and the faults that stand."""
-        self._sounds = []
+        self._sounds, self._heard = [], {}
         results: list[Result] = []
         for text in texts:
             results.append(self.speak(text))
@@ -127,30 +130,44 @@ class Trial:
         references = {"golden": self.golden.stored[text.name]} if text.name in self.golden.stored else {}
         if (of_live := self._by_live(text, references)) is not None:
             references = {**references, "live": of_live}
+            self._beside[text.name] = of_live
         spoken = self._candidate.speak(text.say, self.golden.texts.voice, self._patience_s)
         self._store(text, "candidate", spoken)
-        result = rules.judge(text, spoken, self._expected, references, self.golden.bounds)
+        heard = self._hear(spoken)
+        result = rules.judge(text, spoken, heard, self._expected, references, self.golden.bounds)
         self._report.note(str(result))
-        if not result.faults:
+        if heard is not None and not result.faults:
+            self._heard[text.name] = heard
             sound, self._rate = audio.decode(spoken.wav)
             self._sounds.append(sound)
         return result
 
     def flaws(self, _results: Sequence[Result]) -> list[str]:
-        """What a listener would mind in all of the newest take, which no comparison shows."""
-        # What was calibrated holds for all texts in a row; fewer of them spread more.
-        whole = len(self._sounds) >= len(self.golden.texts.texts)
-        least = self.golden.quality if whole else self.golden.texts.expect.quality
-        if least is None or not self._listens:
+        """What a listener would mind in all of the newest take, which no text by itself shows."""
+        if not self._listens:
             return []
+        # What was calibrated holds for all texts together; fewer of them spread more.
+        whole = self._heard.keys() >= {text.name for text in self.golden.texts.texts}
+        ours, stored, lives = map(self._whose, (self._heard, self.golden.stored, self._beside))
+        self._speaker, strange = rules.strange(ours, stored, lives, self.golden.speaker)
+        least = self.golden.quality if whole else self.golden.texts.expect.quality
+        if least is None:
+            return strange
         self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
-        return [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
+        poor = [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
+        return poor + strange
+
+    def _whose(self, heard: dict[str, Features]) -> voiceprint.Floats:
+        """The speaker of all texts; NOBODY where one is missing."""
+        names = [text.name for text in self.golden.texts.texts]
+        known = heard.keys() >= set(names)
+        return voiceprint.together([heard[name].speaker for name in names]) if known else voiceprint.NOBODY
 
     def judgement(self, results: Sequence[Result]) -> Judgement:
         """These results, with the best speed of both sides."""
         best = min((result.realtime for result in results if result.realtime), default=0.0)
         live = min((result.realtime for result in self._lives), default=None)
-        return Judgement(tuple(results), self._quality, best, live)
+        return Judgement(tuple(results), self._quality, self._speaker, best, live)
 
     def slowness(self, results: Sequence[Result]) -> list[str]:
         """What of these results, and of the live release's so far, is too slow."""
@@ -164,13 +181,24 @@ class Trial:
             spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
         except LineError as error:
             spoken = Spoken(b"", error=error.message)
-        result = rules.judge(text, spoken, self.golden.texts.expect.of(None), stored, self.golden.bounds)
+        heard = self._hear(spoken)
+        result = rules.judge(text, spoken, heard, self.golden.texts.expect.of(None), stored, self.golden.bounds)
         if result.faults and not result.near:
             self._report.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
             return None
         self._lives.append(result)
         self._store(text, "live", spoken)
-        return speech.features(*audio.decode(spoken.wav))
+        return heard
+
+    def _hear(self, spoken: Spoken) -> Features | None:
+        """What there is to compare; None where there is no sound."""
+        try:
+            samples, rate = audio.decode(spoken.wav)
+        except ValueError:
+            return None
+        asked = self._listens and self.golden.texts.expect.speaker
+        whose = speaker.embedding(samples, rate) if asked and samples.any() else voiceprint.NOBODY
+        return speech.features(samples, rate, whose) if samples.any() else None
 
     def _store(self, text: Text, whose: str, spoken: Spoken) -> None:
         if self._keep and spoken.wav:

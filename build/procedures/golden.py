@@ -11,9 +11,9 @@ import numpy.typing as npt
 import yaml
 
 from build.decisions import audio, golden, speech
-from build.decisions.golden import FLOORS, Calibration, GoldenSet
+from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
 from build.decisions.speech import Deviations, Features
-from build.drivers import files, listener
+from build.drivers import files, listener, speaker
 from build.drivers.colour import ServiceContainer
 from build.errors import GateRefusedError, GoldenError, MissingFileError
 from build.procedures.report import Report
@@ -22,7 +22,8 @@ from build.settings import Settings
 HEAD = """\
 # Written by `python -m build.golden calibrate` from what the release below said; review it like code. `bounds`: how far
 # a recording may lie from its reference (build/decisions/speech.py says in what); `quality`: the least DNSMOS of all
-# texts in a row; `cepstra`: the reference itself, packed.
+# texts in a row; `speaker`: how far the speaker of all texts together may lie from the references'; `cepstra` and
+# `speaker` of a reference: the reference itself, packed.
 """
 M = TypeVar("M", bound=golden.Model)
 
@@ -31,12 +32,13 @@ M = TypeVar("M", bound=golden.Model)
 class Golden:
     """A golden set and what was measured for it; before a calibration `bounds` are the floors and `stored` is empty.
 
-    `quality` is the least DNSMOS of all texts in a row.
+    `quality` is the least DNSMOS of all texts in a row, `speaker` how far the speaker of all of them may lie.
     """
 
     texts: GoldenSet
     bounds: Deviations
     quality: float | None
+    speaker: float
     stored: dict[str, Features]
 
 
@@ -58,11 +60,11 @@ def load(settings: Settings) -> Golden:
     calibration, also = _read(Calibration, measured) if measured.exists() else (None, [])
     texts = _usable(texts, wrong + also, hand)
     if calibration is None:
-        return Golden(texts, FLOORS, texts.expect.quality, {})
+        return Golden(texts, FLOORS, texts.expect.quality, SPEAKER_FLOOR, {})
     known = calibration.references
     stored = {text.name: known[text.name] for text in texts.texts if text.name in known}
     current = {name: each.features for name, each in stored.items() if each.say in {text.say for text in texts.texts}}
-    return Golden(texts, calibration.bounds, calibration.quality, current)
+    return Golden(texts, calibration.bounds, calibration.quality, calibration.speaker, current)
 
 
 def _texts(hand: Path) -> tuple[GoldenSet | None, list[str]]:
@@ -118,7 +120,7 @@ def calibrate(
                     remedy="calibrate on a release that speaks well; nothing was written",
                 )
             samples, rate = audio.decode(answer.wav)
-            spoken.setdefault(text.name, []).append(speech.features(samples, rate))
+            spoken.setdefault(text.name, []).append(speech.features(samples, rate, speaker.embedding(samples, rate)))
             take.append(samples)
     before = path.read_text() if path.exists() else ""
     path.parent.mkdir(exist_ok=True)

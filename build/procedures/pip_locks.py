@@ -8,7 +8,7 @@ from pathlib import Path
 
 from build.decisions import lockdiff
 from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM
+from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES
 from build.drivers import command
 from build.errors import CommandFailedError, MissingFileError
 from build.procedures import lockindex
@@ -37,7 +37,8 @@ def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, lis
             raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
         report.step(str(target))
         before = (root / target).read_text() if (root / target).exists() else ""
-        _compile([*_COMPILE, *(["--upgrade"] if upgrade else []), "--output-file", str(target), str(source)], target)
+        options = [*(["--upgrade"] if upgrade else []), *(["--no-deps"] if name in WITHOUT_DEPENDENCIES else [])]
+        _compile([*_COMPILE, *options, "--output-file", str(target), str(source)], target)
         lockindex.record(root, str(target), lockindex.PIP_COMMAND, _uv_version())
         changed[str(target)] = lockdiff.between("pip", before, (root / target).read_text())
         report.note(f"{len(changed[str(target)])} packages changed")

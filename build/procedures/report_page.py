@@ -28,6 +28,8 @@ TEMPLATE = Path(__file__).parents[1] / "data/report.html.j2"
 BEFORE_S, AFTER_S = 10, 5
 # Where lines may lie close, only what traffic is about is marked.
 MARKED = ("start", "verify", "switch", "retire")
+# Measures that a journal from before them lacks.
+_SINCE = {"speaker": 0.0}
 
 
 def find(target: Target, identity: str | None) -> Path:
@@ -111,7 +113,7 @@ def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
 def _judgement(facts: Mapping[str, Any]) -> Judgement:
     """What Judgement.facts wrote into the journal."""
     results = tuple(_result(each) for each in facts["results"])
-    return Judgement(results, facts["quality"], facts["realtime"], facts["live_realtime"])
+    return Judgement(results, facts["quality"], facts.get("speaker"), facts["realtime"], facts["live_realtime"])
 
 
 def _result(facts: Mapping[str, Any]) -> Result:
@@ -122,7 +124,7 @@ def _result(facts: Mapping[str, Any]) -> Result:
         first_s=facts["first_s"],
         took_s=facts["took_s"],
         measures=Measures(**facts["measures"]) if facts["measures"] else None,
-        deviations=Deviations(**facts["deviations"]) if facts["deviations"] else None,
+        deviations=Deviations(**_SINCE | facts["deviations"]) if facts["deviations"] else None,
         against=facts["against"],
         faults=tuple(facts["faults"]),
         near=facts["near"],

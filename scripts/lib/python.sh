@@ -36,10 +36,10 @@ ensure_python() {
     apt_install python3 python3-venv ca-certificates
 }
 
-ensure_venv() { sync_venv .venv dev; }
+ensure_venv() { sync_venv .venv dev weights; }
 
 # torch and its CUDA libraries beside it, 7 GB: for the tests of the engine that runs on it.
-ensure_torch_venv() { sync_venv .venv-torch dev torch; }
+ensure_torch_venv() { sync_venv .venv-torch dev weights torch; }
 
 # A venv holds exactly what its locks name; a copy of them inside it says what it was synced from.
 sync_venv() {

@@ -21,7 +21,7 @@ from service.engines.base import Audio, Piece, Utterance
 
 Sound = npt.NDArray[np.float32]
 RATE = 22050
-LOUDER, HOLE_S, KEPT, DEEPER = 8.0, 0.4, 0.75, 0.85
+LOUDER, HOLE_S, KEPT, DEEPER, LARGER, SMALLER = 8.0, 0.4, 0.75, 0.85, 1 / 1.08, 1.04
 
 
 def wav(samples: npt.NDArray[np.floating], rate: int = RATE) -> bytes:
@@ -126,10 +126,14 @@ def dropouts(sound: Sound) -> Sound:
     return holed
 
 
-def deeper(sound: Sound) -> Sound:
-    """Pitch and vocal tract of a larger person: spoken faster, then played slower."""
-    count = int(len(sound) / DEEPER)
-    return np.asarray(np.interp(np.arange(count) * DEEPER, np.arange(len(sound)), sound), np.float32)
+def sized(engine: Speaks, factor: float) -> Mouth:
+    """Pitch and vocal tract of a larger (below 1) or smaller person: spoken faster or slower, then played back so."""
+
+    def played(sound: Sound) -> Sound:
+        count = int(len(sound) / factor)
+        return np.asarray(np.interp(np.arange(count) * factor, np.arange(len(sound)), sound), np.float32)
+
+    return Mouth(engine, played, speed=1 / factor)
 
 
 @cache
@@ -185,6 +189,8 @@ def another(text: str) -> str:
     return OTHERS[min(OTHERS, key=lambda length: abs(length - len(text)))]
 
 
+# What no text shows by itself.
+OVER_ALL = {"dropouts of 10 ms", "a speaker 4 % smaller"}
 # What may be wrong, and a word by which the gate must name it.
 FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
     "silence": (lambda engine: Mouth(engine, np.zeros_like), "silent"),
@@ -195,7 +201,9 @@ FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
     "half speed": (lambda engine: Mouth(engine, speed=0.5), "another length"),
     "clipped": (lambda engine: Mouth(engine, clipped), "clipped"),
     "22.05 kHz declared as 16": (lambda engine: Mouth(engine, rate=16000), "another pitch"),
-    "a deeper voice": (lambda engine: Mouth(engine, deeper, speed=1 / DEEPER), "another voice"),
+    "a deeper voice": (lambda engine: sized(engine, DEEPER), "another voice"),
+    "a speaker 8 % larger": (lambda engine: sized(engine, LARGER), "another voice"),
+    "a speaker 4 % smaller": (lambda engine: sized(engine, SMALLER), "another voice"),
     "espeak-ng's voice": (Stranger, "another voice"),
     "reversed": (lambda engine: Mouth(engine, lambda sound: sound[::-1]), "other words"),
     "another sentence": (lambda engine: Mouth(engine, words=another), "other words"),

@@ -26,7 +26,7 @@ OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
 # What is said to colours that do not really speak: nothing of it is calibrated.
 GOLDEN = """
 voice: joe
-expect: {quality: null}
+expect: {quality: null, speaker: false}
 texts:
   - {name: short, say: Somebody says something.}
 """

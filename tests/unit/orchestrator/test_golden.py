@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from build.decisions import golden, speech
-from build.decisions.golden import FLOORS, Calibration, GoldenSet
+from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
+from build.drivers import speaker
 from build.errors import GoldenError, MissingFileError
 from build.procedures.golden import load, render
 from build.settings import Settings
@@ -45,6 +46,7 @@ def test_every_error_of_both_files_is_told_with_the_nearest_name(tmp_path: Path)
         "golden/joe.yaml: texts.1.name: ",
         "golden/joe.yaml: texts.1.say: ",
         "calibrated/joe.yaml: bounds.words: ",
+        "calibrated/joe.yaml: bounds.speaker: ",
     ):
         assert each in said, said
 
@@ -78,11 +80,13 @@ def test_a_calibration_holds_the_spread_and_comes_back_as_written(piper: Engine)
     takes = []
     for _ in range(3):
         pieces = [piece.samples for piece in piper.synthesize(Utterance("Good evening.", "joe"))]
-        takes.append(speech.features(np.concatenate(pieces).astype(np.float32) / np.float32(32768), 22050))
+        samples = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
+        takes.append(speech.features(samples, 22050, speaker.embedding(samples, 22050)))
     made = golden.calibrate("abc", texts, {"a": takes}, [3.3, 3.15, 3.4])
     assert made.quality == pytest.approx(3.06)
     back = Calibration.model_validate(yaml.safe_load(render(made)))
     assert back == made
+    assert back.speaker >= SPEAKER_FLOOR
     assert all(value >= asdict(FLOORS)[name] for name, value in asdict(back.bounds).items())
     reference = back.references["a"].features
     for take in takes:

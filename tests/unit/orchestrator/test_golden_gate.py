@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from build.decisions import audio, speech
 from build.decisions import gate as rules
 from build.decisions.audio import Measures
 from build.decisions.gate import Judgement, Result
 from build.decisions.golden import Expect
+from build.drivers import speaker
 from build.errors import GateRefusedError
 from build.procedures import gate
+from build.procedures.golden import load
 from build.procedures.target import Clock
 from build.settings import Settings
 from service.engines.base import Engine
-from tests.support.mouths import FAULTS, Mouth, Recorded, Stranger, noise
+from tests.support.mouths import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
 from tests.support.stack import REPOSITORY
 from tests.unit.orchestrator.fakes import Report
 
@@ -44,6 +47,7 @@ def test_the_engine_passes_beside_itself_and_what_was_spoken_is_kept(piper: Engi
     assert [result.faults for result in judged.results] == [(), ()]
     assert judged.quality
     assert judged.quality > 2.7
+    assert judged.speaker is None  # of two texts it says little
     assert judged.facts()["results"][0]["deviations"]["words"] > 0
     kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert [name.split("-", 1)[1] for name in kept[:2]] == ["evening-candidate.wav", "evening-live.wav"]
@@ -60,8 +64,26 @@ def test_a_release_that_is_known_is_compared_and_not_listened_to_again(recorded:
 def test_each_fault_is_caught_and_named(recorded: Recorded, name: str) -> None:
     mouth, word = FAULTS[name]
     with pytest.raises(GateRefusedError, match=word) as raised:
-        judge(mouth(recorded), syntheses=6 if word == "poor" else 1)
+        judge(mouth(recorded), syntheses=6 if name in OVER_ALL else 1)
     assert "bounds" in raised.value.detail
+
+
+@pytest.mark.parametrize("name", list(load(Settings(root=REPOSITORY)).stored))
+@pytest.mark.parametrize("factor", [1.08, LARGER], ids=["smaller", "larger"])
+def test_a_speaker_8_percent_off_is_another_one_in_every_text(recorded: Recorded, factor: float, name: str) -> None:
+    known = load(Settings(root=REPOSITORY))
+    text = next(each for each in known.texts.texts if each.name == name)
+    spoken = sized(recorded, factor).speak(text.say, "joe", 1)
+    samples, rate = audio.decode(spoken.wav)
+    heard = speech.features(samples, rate, speaker.embedding(samples, rate))
+    result = rules.judge(text, spoken, heard, known.texts.expect.of(None), {"golden": known.stored[name]}, known.bounds)
+    assert any("distance of speakers" in fault for fault in result.faults), result
+
+
+def test_the_engine_is_itself_over_all_texts(recorded: Recorded) -> None:
+    judged = judge(Mouth(recorded), syntheses=6)
+    assert judged.speaker is not None
+    assert 0 < judged.speaker < load(Settings(root=REPOSITORY)).speaker
 
 
 def test_an_engine_that_is_three_times_slower_is_caught(piper: Engine) -> None:
