@@ -13,8 +13,8 @@ INDEX = "locks/index.json"
 
 FLAVOURS = ("slim", "cuda")
 
-# In this order: cuda is constrained to torch's versions, dev to slim's.
-PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev")
+# In this order: cuda is constrained to torch's versions, glm to cuda's, dev to slim's.
+PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "glm", "dev")
 
 # What the images run; it decides what a resolution gives, so it is an input like the .in files.
 PIP_PLATFORM = ("--python-version", "3.11", "--python-platform", "x86_64-unknown-linux-gnu")

@@ -44,12 +44,13 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
         runtime="",
-        device="cpu",
+        speech={"TTS_DEVICE": "cpu", "MODELS": ""},
     )
     text = dotenv.render(values)
     assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
     assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green,green-2"
     assert dotenv.parse(text)["TTS_DEVICE"] == "cpu"
+    assert "MODELS" not in dotenv.parse(text)
     assert "APP_RUNTIME" not in dotenv.parse(text)
     assert "BLUE_IMAGE" not in dotenv.parse(text)
 
