@@ -49,6 +49,13 @@ def _own_address(address: str) -> str:
         raise ValueError("must be an IPv4 address of the target, or 0.0.0.0 for all of them") from None
 
 
+def _folder(path: str) -> str:
+    """On the target, so that nobody here can look whether it is there. Anything else would be a volume's name."""
+    if path and (not path.startswith("/") or set(path) & set(":, $")):
+        raise ValueError("must be an absolute path on the target, without : , $ or spaces")
+    return path
+
+
 def _http(url: SecretStr) -> SecretStr:
     if url.get_secret_value() and not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("must be a URL that begins with http:// or https://")
@@ -63,6 +70,7 @@ def _shares(given: object) -> object:
 Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]
 # Shown nowhere: the addresses of webhooks are secrets themselves.
 Address = Annotated[SecretStr, AfterValidator(_http)]
+Folder = Annotated[str, AfterValidator(_folder)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -106,6 +114,9 @@ class Settings(BaseModel):
     subnet_prefix: Annotated[str, AfterValidator(_three_octets)] = Field("172.29.118", description="the stack's /24")
     flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
     device: Literal["cuda", "cpu"] = Field("cuda", description="where torch speaks, in the cuda flavour")
+    engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="what speaks; by flavour when left out")
+    models: Folder = Field("", description="the target's folder of weights and voices, for glm_tts; at /models")
+    glm_code: Folder = Field("", description="the target's folder of GLM-TTS's code, for glm_tts; at /opt/GLM-TTS")
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) a build demands; by flavour when left out")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="longest start of a candidate")
     stall_timeout_s: float = Field(
@@ -156,6 +167,12 @@ class Settings(BaseModel):
     def container(self, service: str) -> str:
         """The name Compose gives a service's one container."""
         return f"{self.project}-{service}-1"
+
+    @property
+    def speech(self) -> dict[str, str]:
+        """What compose.yaml takes for the service's speech, by variable; empty for what is left to it."""
+        device = self.device if self.flavour == "cuda" else ""
+        return {"TTS_DEVICE": device, "TTS_ENGINE": self.engine, "MODELS": self.models, "GLM_CODE": self.glm_code}
 
     @property
     def drain_budgets(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from service.engines.base import Prompt
+from service.engines.base import Description, Prompt
 from service.errors import InvalidError
 
 PROMPT_SECONDS = (0.1, 60.0)
@@ -53,13 +53,30 @@ def read_reference(folder: Path, audio: str, text: str) -> Prompt:
     Raise InvalidError for what is no wav, flac or mp3 of 3 to 10 s. Blocking: call it in a thread.
     """
     if "." in audio:
-        return _decode(find_prompt(folder, audio, "ref_audio"), REFERENCE_SECONDS, "ref_audio", text)
+        return read_recording(folder, audio, "ref_audio", text)
     try:
         content = base64.b64decode(audio, validate=True)
     except (binascii.Error, ValueError):
         message = "ref_audio is neither base64 nor the name of a file with its ending"
         raise InvalidError(message, code="not_audio", param="ref_audio") from None
     return _decode(io.BytesIO(content), REFERENCE_SECONDS, "ref_audio", text)
+
+
+def read_recording(folder: Path, name: str, param: str, text: str) -> Prompt:
+    """The prompt of a file of `folder`; raises as read_reference does. Blocking."""
+    return _decode(find_prompt(folder, name, param), REFERENCE_SECONDS, param, text)
+
+
+def check_imitable(prompt: Prompt, about: Description, audio: str, text: str) -> Prompt:
+    """The prompt, or InvalidError for one that the engine cannot imitate; `audio` and `text` name what it came in."""
+    low, high = REFERENCE_SECONDS
+    if not low <= prompt.seconds <= high:
+        message = f"{audio} lasts {prompt.seconds:.2f} s; to be imitated it must last {low:g} to {high:g} s"
+        raise InvalidError(message, code="bad_prompt_length", param=audio)
+    if about.transcripts and not any(char.isalnum() for char in prompt.text):
+        message = f"{text} is missing: engine {about.engine} needs to know what is said in {audio}"
+        raise InvalidError(message, code="missing", param=text)
+    return prompt
 
 
 def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> Prompt:

@@ -20,7 +20,9 @@ from service.fields import nearest
 _VOICES = str(Path(__file__).parents[1] / "voices")
 _CONTROL = "/run/service/control.sock"
 _ORDERS = "/run/orders"
+_GLM_PACKAGES = "/models/env/lib/python3.11/site-packages"
 _PROCESSORS = ("cuda", "cpu")
+_GLM_RATES = ("24000", "32000")
 
 
 class SettingsError(Exception):
@@ -66,8 +68,19 @@ def _addresses(value: str) -> frozenset[str]:
     return frozenset(map(_address, value.split()))
 
 
+def _path(value: str) -> Path:
+    """Absolute: an engine may change the working directory later."""
+    return Path(value).absolute()
+
+
 def _path_or_none(value: str) -> Path | None:
-    return Path(value) if value else None
+    return _path(value) if value else None
+
+
+def _glm_rate(value: str) -> int:
+    if value not in _GLM_RATES:
+        raise ValueError(f"must be {' or '.join(_GLM_RATES)} (Hz)")
+    return int(value)
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -112,7 +125,7 @@ class Settings:
 
     release: str = _option("RELEASE", "unreleased", _release)
     engine: str = _option("TTS_ENGINE", default(), _engine)
-    processor: str = _option("TTS_DEVICE", "cuda", _processor)  # of engine vits: it never takes the other by itself
+    processor: str = _option("TTS_DEVICE", "cuda", _processor)  # of vits and glm_tts: none takes the other by itself
     host: str = _option("TTS_HOST", "0.0.0.0")  # noqa: S104 - a container's own address; what is published is the proxy
     port: int = _option("TTS_PORT", "7860", _integer(0, 65535))
     queue: int = _option("TTS_QUEUE", "128", _integer(1, 100_000))
@@ -121,9 +134,9 @@ class Settings:
     concurrency: int = _option("TTS_CONCURRENCY", "0", _integer(0, 256))
     long_bytes: int = _option("TTS_LONG_BYTES", "400", _integer(0, 1_000_000))  # as HOLD_LONG_BYTES of the proxy
     voices: Path = _option("TTS_VOICES", _VOICES, _folder)  # noqa: RUF009 - a field(), like the others
-    control: Path = _option("TTS_CONTROL", _CONTROL, Path)  # noqa: RUF009 - a field(), like the others
+    control: Path = _option("TTS_CONTROL", _CONTROL, _path)  # noqa: RUF009 - a field(), like the others
     grace_s: float = _option("TTS_GRACE_S", "110", _seconds(0.1, 3600))
-    orders: Path = _option("TTS_ORDERS", _ORDERS, Path)  # noqa: RUF009 - a field(), like the others
+    orders: Path = _option("TTS_ORDERS", _ORDERS, _path)  # noqa: RUF009 - a field(), like the others
     published: str = _option("TTS_PUBLISHED", "127.0.0.1", _address)  # where the proxy listens, for whoever asks it
     api_keys: Path | None = _option("TTS_API_KEYS", "", _path_or_none)  # noqa: RUF009 - a field(), like the others
     proxy: str = _option("TTS_PROXY", "", _address)  # it alone says truly for whom it asks
@@ -131,6 +144,11 @@ class Settings:
     client_rpm: int = _option("TTS_CLIENT_RPM", "0", _integer(0, 999_999_999))
     client_cpm: int = _option("TTS_CLIENT_CPM", "0", _integer(0, 999_999_999))
     client_concurrent: int = _option("TTS_CLIENT_CONCURRENT", "0", _integer(0, 999_999_999))
+    glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", _path)  # noqa: RUF009 - a field(), like the others
+    glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", _path)  # noqa: RUF009 - as above
+    glm_voices: Path = _option("TTS_GLM_VOICES", "/models/voices/voices.jsonl", _path)  # noqa: RUF009 - as above
+    glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, _path)  # noqa: RUF009 - as above
+    glm_sample_rate: int = _option("TTS_GLM_SAMPLE_RATE", "24000", _glm_rate)
 
     @property
     def slots(self) -> int:

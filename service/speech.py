@@ -63,6 +63,10 @@ class Speech:
         if not SPEED[0] <= speed <= SPEED[1]:
             allowed = f"allowed are {SPEED[0]:g} to {SPEED[1]:g}"
             raise InvalidError(f"speed is {speed:g}, {allowed}", code="out_of_range", param="speed")
+        about = self.engine.describe()
+        if speed != 1 and not about.speeds:
+            message = f"engine {about.engine} has one speed alone; leave speed out"
+            raise InvalidError(message, code="speed_not_supported", param="speed")
         return Utterance(check_text(text, voice.language, self.max_chars, param), voice.id, speed)
 
     def _voice(self, voice_id: str | None) -> Voice:

@@ -10,6 +10,7 @@ from service.errors import InvalidError
 
 # Beyond ASCII: typographic quotes, dashes, currency and the signs that occur in ordinary English text.
 _SIGNS = frozenset("‘’‚‛“”„«»‹›‐‑‒–—―…•·¡¿§©®™°±×÷†‡′″ªº²³¹¼½¾€£¥¢₹₩₽₺₪₫₱₦₴₿¤¬µ№\u00a0\u2009\u202f\u2002\u2003")
+_CHINESE_SIGNS = frozenset("\u3000、。〈〉《》「」『』【】〇〔〕〖〗～￥")
 _NAMED = 5
 
 
@@ -22,7 +23,16 @@ def _english(char: str) -> bool:
     return unicodedata.name(char, "").startswith(("LATIN SMALL", "LATIN CAPITAL", "COMBINING"))
 
 
-ALPHABETS: dict[str, Callable[[str], bool]] = {"en": _english}
+def _chinese(char: str) -> bool:
+    """Chinese characters and their punctuation (full-width forms, too), and everything English."""
+    if _english(char):
+        return True
+    if unicodedata.name(char, "").startswith("CJK UNIFIED IDEOGRAPH"):
+        return char <= "\uffff"  # rarer ones are in no model's vocabulary
+    return char in _CHINESE_SIGNS or "\uff01" <= char <= "\uff5e"
+
+
+ALPHABETS: dict[str, Callable[[str], bool]] = {"en": _english, "zh": _chinese}
 """Per language (ISO 639-1): can a voice of this language read the character?"""
 
 

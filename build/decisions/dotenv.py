@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from build.decisions.colours import Colour
 from build.decisions.place import Place
@@ -40,9 +40,12 @@ def derive(
     images: dict[Colour, str],
     profiles: Iterable[str],
     runtime: str,
-    device: str,
+    speech: Mapping[str, str],
 ) -> dict[str, str]:
-    """The variables of compose.yaml. Only the live colour's profiles are on, so `up` starts and stops no other."""
+    """The variables of compose.yaml. Only the live colour's profiles are on, so `up` starts and stops no other.
+
+    `speech` has those by which the service's engine is chosen and finds what it needs, by name.
+    """
     return {
         "COMPOSE_PROJECT_NAME": project,
         "COMPOSE_PROFILES": ",".join(profiles),
@@ -54,5 +57,5 @@ def derive(
         "BLUE_IMAGE": images.get(Colour.BLUE, ""),
         "GREEN_IMAGE": images.get(Colour.GREEN, ""),
         "APP_RUNTIME": runtime,
-        "TTS_DEVICE": device,
+        **speech,
     }

@@ -13,8 +13,8 @@ INDEX = "locks/index.json"
 
 FLAVOURS = ("slim", "cuda")
 
-# In this order: cuda is constrained to torch's versions, dev to slim's.
-PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "dev", "weights")
+# In this order: cuda is constrained to torch's versions, glm to cuda's, dev to slim's.
+PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "glm", "dev", "weights")
 
 # Of these the packages alone are wanted, for what lies in them: nothing that they depend on is locked or installed.
 WITHOUT_DEPENDENCIES = {"weights"}

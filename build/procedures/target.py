@@ -164,7 +164,7 @@ class Target:
                     proxy_image=self.proxy_image,
                     images=images,
                     runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
-                    device=self.settings.device if self.settings.flavour == "cuda" else "",
+                    speech=self.settings.speech,
                     profiles=self._profiles(live) if live else [each for each in stayed if each],
                 )
             )

@@ -47,7 +47,7 @@ def running(target: Target, report: Report, release: Release) -> Iterator[Servic
     """
     report.step(f"starting {release} on its own")
     settings = target.settings
-    with throwaway.service(target.engine, settings.project, release.image, settings.device) as container:
+    with throwaway.service(target.engine, settings.project, release.image, settings.speech) as container:
         container.set_cpu_weight(CANDIDATE_WEIGHT)
         try:
             await_ready(container, release, settings, target.clock, report)

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from service.engines.base import Engine
     from service.settings import Settings
 
-ENGINES = {"piper": "service.engines.piper:PiperEngine", "vits": "service.engines.vits:VitsEngine"}
+ENGINES = {
+    "piper": "service.engines.piper:PiperEngine",
+    "vits": "service.engines.vits:VitsEngine",
+    "glm_tts": "service.engines.glm_tts.engine:GlmTtsEngine",
+}
 
 
 def default() -> str:

@@ -83,7 +83,8 @@ class Utterance:
 class Description:
     """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded.
 
-    `seeds`: the same seed gives the same audio. `prompts`: it imitates the voice of a Prompt.
+    `seeds`: the same seed gives the same audio. `prompts`: it imitates the voice of a Prompt, and with `transcripts`
+    only one that comes with its text. `speeds`: it can speak faster and slower.
     """
 
     engine: str
@@ -93,6 +94,8 @@ class Description:
     concurrency: int
     seeds: bool = False
     prompts: bool = False
+    transcripts: bool = False
+    speeds: bool = True
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from service.engines.base import Audio, Utterance
 from service.errors import ServiceError
 from service.page.problems import told
 from service.page.work import StoppedError, Work
-from service.prompts import read_prompt
+from service.prompts import check_imitable, read_prompt
 from service.speech import SPEED, Speech
 from service.text import check_text
 from service.web.guard import client_of
@@ -25,6 +25,7 @@ _EXAMPLE = "Good evening. A new release has just gone live, and nobody noticed."
 
 def lay_out(gr: Any, speech: Speech, work: Work) -> None:
     """Make the tab's controls and what they do."""
+    about = speech.engine.describe()
     voices = [(voice.name, voice.id) for voice in speech.voices]
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
@@ -35,8 +36,8 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
             with gr.Row():
                 voice = gr.Dropdown(voices, value=voices[0][1], label="Voice", min_width=140)
                 form = gr.Dropdown(FORMATS, value="wav", label="Format", min_width=140)
-            speed = gr.Slider(*SPEED, value=1.0, step=0.05, label="Speed", buttons=[])
-            with gr.Accordion("Voice to imitate", open=False, visible=speech.engine.describe().prompts):
+            speed = gr.Slider(*SPEED, value=1.0, step=0.05, label="Speed", buttons=[], visible=about.speeds)
+            with gr.Accordion("Voice to imitate", open=False, visible=about.prompts):
                 prompt = gr.Audio(
                     sources=["upload", "microphone"], type="filepath", label="Prompt", buttons=[], elem_id="prompt"
                 )
@@ -91,9 +92,10 @@ def stopper(gr: Any, work: Work, button: Any, what: str) -> None:
 
 
 async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None, transcript: str) -> Utterance:
-    if not (prompt and speech.engine.describe().prompts):
+    about = speech.engine.describe()
+    if not (prompt and about.prompts):
         return utterance
     language = next(voice.language for voice in speech.voices if voice.id == utterance.voice)
     said = check_text(transcript, language, speech.max_chars, "the transcript") if transcript.strip() else ""
     heard = await asyncio.to_thread(read_prompt, Path(prompt), "the prompt", said)
-    return dataclasses.replace(utterance, prompt=heard)
+    return dataclasses.replace(utterance, prompt=check_imitable(heard, about, "the prompt", "the transcript"))

@@ -15,7 +15,7 @@ from service.audio import STREAMED, encode
 from service.engines.base import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
-from service.prompts import read_reference
+from service.prompts import check_imitable, read_reference
 from service.speech import SPEED, Speech, while_connected
 from service.web import openapi
 from service.web.body import json_body, read_json
@@ -38,7 +38,9 @@ class SpeechBody(BaseModel):
         "wav", description="pcm: 16-bit little-endian mono; opus: in Ogg."
     )
     speed: float = Field(
-        1.0, description="2.0 is twice as fast.", json_schema_extra={"minimum": SPEED[0], "maximum": SPEED[1]}
+        1.0,
+        description="2.0 is twice as fast. Refused where the engine has one speed alone.",
+        json_schema_extra={"minimum": SPEED[0], "maximum": SPEED[1]},
     )
     stream_format: Literal["audio", "sse"] | None = Field(
         None,
@@ -132,7 +134,8 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> Prompt | No
     if len(body.ref_text or "") > speech.max_chars:
         message = f"ref_text has more than {speech.max_chars} characters"
         raise InvalidError(message, code="text_too_long", param="ref_text")
-    return await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+    heard = await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+    return check_imitable(heard, about, "ref_audio", "ref_text")
 
 
 async def _file(request: Request, speech: Speech, utterance: Utterance, form: str) -> Response:

@@ -86,6 +86,8 @@ def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[
     }
     if not about.seeds:
         fields["seed"] = nothing
+    if not about.speeds:
+        fields["speed"] = {"minimum": 1, "maximum": 1}
     if not about.prompts:
         fields |= {"ref_audio": nothing, "ref_text": nothing}
     return fields

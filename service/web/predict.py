@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.audio import encode
 from service.errors import InvalidError
-from service.prompts import find_prompt, read_prompt
+from service.prompts import check_imitable, find_prompt, read_prompt
 from service.speech import Speech, while_connected
 from service.web import openapi
 from service.web.body import json_body, read_json
@@ -48,8 +48,9 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         if prompt_audio:
             path = find_prompt(voices, prompt_audio, "data[0]")
             heard = await asyncio.to_thread(read_prompt, path, "data[0]", prompt_text or "")
-            if speech.engine.describe().prompts:
-                utterance = replace(utterance, prompt=heard)
+            about = speech.engine.describe()
+            if about.prompts:
+                utterance = replace(utterance, prompt=check_imitable(heard, about, "data[0]", "data[1]"))
             else:
                 seconds = f"{heard.seconds:.2f} s"
                 note = f" The prompt audio ({seconds}) was checked but not imitated: this engine's voice is fixed."

@@ -158,8 +158,8 @@ def give(gpus: FakeGpus, stack: Stack, at: str = "") -> None:
     """
     compose = stack.root / "compose.yaml"
     text = compose.read_text()
-    seen = f'volumes: ["{at or gpus.folder}:{INSIDE}", "orders:/run/orders:ro"]\n  pid: host'
-    text = text.replace('volumes: ["orders:/run/orders:ro"]', seen)
+    seen = f'pid: host\n  volumes: ["{at or gpus.folder}:{INSIDE}", "orders:/run/orders:ro"'
+    text = text.replace('volumes: ["orders:/run/orders:ro"', seen)
     told = f"LD_LIBRARY_PATH: {INSIDE}, FAKE_NVML: {INSIDE}"
     text = text.replace("{<<: *gpu, ", f"{{<<: *gpu, {told}, ")
     compose.write_text(text)

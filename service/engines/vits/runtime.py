@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.engines.base import BrokenError, EngineError, NoMemoryError
+from service.engines.base import EngineError
+from service.engines.device import MIB, Cpu, Cuda, guarded, is_out_of_memory
 from service.engines.vits import weights
-from service.engines.vits.device import MIB, Cpu, Cuda, is_fatal, is_out_of_memory
 from service.engines.vits.model import Scales, Vits
 
 
@@ -21,6 +21,8 @@ class Runtime:
     def __init__(self, path: Path, device: Cpu | Cuda, progress: Callable[[str], None]) -> None:
         """Read the file and load its parameters; raise EngineError when they do not fit the network or the memory."""
         self.device = device
+        # Convolutions in TF32, cuDNN's own choice, lose what makes durations come out as on the CPU.
+        torch.backends.cudnn.allow_tf32 = False
         self.network = _network(path)
         progress("read the weights")
         size = sum(each.numel() * each.element_size() for each in self.network.parameters())
@@ -41,17 +43,12 @@ class Runtime:
 
         Raise NoMemoryError when there was too little memory for it, BrokenError when nothing works any more.
         """
-        try:
+
+        def work() -> NDArray[np.float32]:
             with torch.inference_mode():
                 return self.network(torch.tensor(ids, device=self.device.where), scales, generator).cpu().numpy()
-        except RuntimeError as error:
-            if is_fatal(error):
-                raise BrokenError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
-            if not is_out_of_memory(error):
-                raise
-        # Not in the handler: until it ends, the error's traceback holds what the inference had taken.
-        self.device.empty()
-        raise NoMemoryError(f"too little memory for a sentence of {len(ids)} phonemes: {self.device.room()}")
+
+        return guarded(self.device, work, f"a sentence of {len(ids)} phonemes")
 
 
 def _network(path: Path) -> Vits:

@@ -44,7 +44,7 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
         runtime="",
-        device="cpu",
+        speech={"TTS_DEVICE": "cpu", "MODELS": ""},
     )
     text = dotenv.render(values)
     assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
@@ -52,6 +52,7 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     assert dotenv.parse(text)["TTS_DEVICE"] == "cpu"
     assert dotenv.parse(text)["PUBLISH"] == "127.0.0.1"
     assert not {"APP_RUNTIME", "KEYS_FOLDER"} & set(dotenv.parse(text))
+    assert "MODELS" not in dotenv.parse(text)
     assert "BLUE_IMAGE" not in dotenv.parse(text)
 
 

@@ -106,13 +106,14 @@ def test_without_a_repository_nothing_is_built(run: Run, tmp_path: Path) -> None
 
 def test_all_wrong_settings_are_said_together_with_the_nearest_name(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.cutover]\nprot = 1\nsubnet_prefix = "8.8.8"\n')
-    done = run("doctor", cwd=tmp_path, PORT="70000", CUTOVER_FLAVOR="slim")
+    done = run("doctor", cwd=tmp_path, PORT="70000", CUTOVER_FLAVOR="slim", CUTOVER_MODELS="models")
     assert done.returncode == errors.SettingsError.exit_code
     for words in (
         "did you mean port?",
         "did you mean CUTOVER_FLAVOUR?",
         "PORT in the environment: ",
         "must be a private network, not '8.8.8'",
+        "CUTOVER_MODELS in the environment: must be an absolute path on the target",
     ):
         assert words in done.stderr
 

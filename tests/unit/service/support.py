@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 from service.app import Service
-from service.engines.base import Description, Piece, Utterance, Voice
+from service.engines.base import Description, Engine, Piece, Utterance, Voice
 from service.server import Server, configured
 from service.settings import Settings
 
@@ -93,7 +93,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(settings: Settings, engine: FakeEngine, *, page: bool = False) -> Iterator[Served]:
+def served(settings: Settings, engine: Engine, *, page: bool = False) -> Iterator[Served]:
     """One in a thread of its own, with the web page where that is asked for."""
     started: Future[Served] = Future()
     thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, engine, started, page)))
@@ -102,13 +102,14 @@ def served(settings: Settings, engine: FakeEngine, *, page: bool = False) -> Ite
     try:
         yield found
     finally:
-        engine.gate.set()
+        if isinstance(engine, FakeEngine):
+            engine.gate.set()
         found.server.should_exit = True
         thread.join(timeout=10)
         assert not thread.is_alive(), "the server did not end"
 
 
-async def _serve(settings: Settings, engine: FakeEngine, started: Future[Served], page: bool) -> None:
+async def _serve(settings: Settings, engine: Engine, started: Future[Served], page: bool) -> None:
     try:
         service = Service(settings, engine)
         await (service.start() if page else service.lifecycle.load())

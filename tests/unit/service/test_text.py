@@ -43,3 +43,16 @@ def test_other_text_is_refused_and_says_why(text: str, code: str, named: str) ->
         check_text(text, "en", 100, "input")
     assert (refusal.value.code, refusal.value.param) == (code, "input")
     assert named in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    "text", ["今天天气很好，我们去公园吧！", "OK，价格是￥３０（约$4）。", "〇《书》……——“好”", "Good morning."]
+)
+def test_a_chinese_voice_reads_chinese_and_english(text: str) -> None:
+    assert check_text(text, "zh", 100, "input") == text
+
+
+@pytest.mark.parametrize("text", ["ひらがな", "한국어", "привет", "smile 😀", "𠀀", "。！"])
+def test_and_nothing_else(text: str) -> None:
+    with pytest.raises(InvalidError):
+        check_text(text, "zh", 100, "input")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import torch
 
 from service import gpu
 from service.engines import embedded
-from service.engines.base import EngineError
+from service.engines.base import BrokenError, EngineError, NoMemoryError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MIB = 1 << 20
 # What CUDA, its libraries and the CPU's allocator say where torch has no type for it. None of them breaks the context.
@@ -81,8 +85,6 @@ class Cuda:
             torch.ones(1, device=self.where)
         except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
             raise EngineError(_why_not(error)) from error
-        # Convolutions in TF32, cuDNN's own choice, lose what makes durations come out as on the CPU.
-        torch.backends.cudnn.allow_tf32 = False
         self.name = f"cuda ({properties.name})"
         self._uuid = f"GPU-{properties.uuid}"
         self._measure()
@@ -127,6 +129,28 @@ def choose(kind: str) -> Cpu | Cuda:
     return Cpu() if kind == "cpu" else Cuda()
 
 
+def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
+    """What `work` gives on the device, which is open; `what` names it in messages.
+
+    Raise NoMemoryError when there was too little memory for it, BrokenError when nothing works any more.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if is_fatal(error):
+            raise BrokenError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+        if not is_out_of_memory(error):
+            raise
+    # Not in the handler: until it ends, the error's traceback holds what the work had taken.
+    device.empty()
+    raise NoMemoryError(f"too little memory for {what}: {device.room()}")
+
+
+def why_no_gpu() -> str:
+    """Why torch can use no GPU; empty when it can. Makes no CUDA context."""
+    return "" if torch.cuda.is_available() else _why_not(RuntimeError("torch finds none"))
+
+
 def _used() -> dict[str, int]:
     """Bytes held on each GPU by UUID, by whomever."""
     return {each["uuid"]: each["used"] for each in gpu.read()["devices"]}
@@ -141,5 +165,5 @@ def _why_not(error: Exception) -> str:
         return f"there is no room for a CUDA context, some hundred MiB{only}: {why}; free are {', '.join(free)}"
     return (
         f"torch cannot use a GPU{only}: {why}. Give the container a GPU (Docker's runtime nvidia, and a driver that is "
-        "new enough), or set TTS_DEVICE=cpu to have the CPU speak"
+        "new enough); engine vits does without: set TTS_DEVICE=cpu to have the CPU speak"
     )

@@ -1,0 +1,131 @@
+"""The engine: one model on a GPU, asked for one sentence after another.
+
+Voices are recordings that it imitates: those of the voices file, and whatever a request brings along.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import functools
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines.base import Audio, Description, EngineError, Piece, Utterance, Voice
+from service.engines.glm_tts import mounts, reading, voices
+from service.engines.glm_tts.mounts import Mounts
+from service.engines.glm_tts.upstream import Upstream, settle
+from service.fields import SEED
+
+if TYPE_CHECKING:
+    from service.engines.device import Cpu, Cuda
+    from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# The API is described before a load can say that the voices file is wrong.
+_NOBODY = (Voice("none", "no voice", "en"),)
+
+
+class GlmTtsEngine:
+    """GLM-TTS: one inference at a time, one sample rate for the whole process."""
+
+    def __init__(self, where: Mounts, voices_file: Path, device: str, concurrency: int = 0) -> None:
+        """`device` and `concurrency` as they are set: a load refuses what the engine cannot do."""
+        self.sample_rate = where.sample_rate
+        self._mounts = where
+        self._device_set = device
+        self._concurrency = concurrency
+        recorded, self._problems = voices.read(voices_file)
+        self._voices = {each.voice.id: each for each in recorded}
+        self._upstream = Upstream(where)
+        self._device: Cpu | Cuda | None = None  # open, with a model on it
+
+    @classmethod
+    def of(cls, settings: Settings) -> GlmTtsEngine:
+        """With what is mounted where the settings say."""
+        settle(settings.glm_packages)
+        where = Mounts(settings.glm_code, settings.glm_weights, settings.glm_sample_rate)
+        return cls(where, settings.glm_voices, settings.processor, settings.concurrency)
+
+    def prepare(self) -> None:
+        """Look for everything that a load needs, and import the code; EngineError with all that is missing."""
+        problems = mounts.problems(self._mounts, self._device_set) + self._problems
+        if self._concurrency > 1:
+            problems.append(
+                f"TTS_CONCURRENCY={self._concurrency}: upstream's code speaks one text at a time; leave it out"
+            )
+        if problems:
+            raise EngineError("engine glm_tts cannot start:\n" + "\n".join(f"- {each}" for each in problems))
+        self._upstream.prepare()
+
+    def load(self, progress: Callable[[str], None]) -> None:
+        """Load the models and listen to the voices; EngineError with everything that is missing for that."""
+        with reading.told(progress):
+            self._load(progress)
+
+    def _load(self, progress: Callable[[str], None]) -> None:
+        self.prepare()
+        progress("found the code, the weights and the voices")
+        from service.engines.device import choose, guarded
+
+        device = choose("cuda")
+        progress(device.open())
+        try:
+            guarded(device, self._upstream.load, "the models, which take about 9 GiB")
+            progress("loaded the models")
+            for each in self._voices.values():
+                guarded(device, functools.partial(self._upstream.listen, each.prompt), f"voice {each.voice.id}")
+                progress(f"heard voice {each.voice.id}")
+        except BaseException:
+            self._upstream.close()
+            device.empty()
+            raise
+        self._device = device
+
+    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        """Yield int16 mono pieces, a sentence each (long sentences in several, very short ones together).
+
+        Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
+        """
+        from service.engines.device import guarded
+
+        device = self._device
+        if device is None:
+            raise EngineError("the model is not loaded")
+        prompt = utterance.prompt or self._voices[utterance.voice].prompt
+        seed = secrets.randbelow(SEED[1]) if utterance.seed is None else utterance.seed
+        take = guarded(device, functools.partial(self._upstream.begin, utterance.text, prompt, seed), "a recording")
+        for number, stretch in enumerate(take.stretches, start=1):
+            what = f"a sentence of {len(stretch)} characters"
+            samples = guarded(device, functools.partial(self._upstream.speak, take, stretch), what)
+            yield Piece(_to_int16(samples), last=number == len(take.stretches))
+
+    def unload(self) -> None:
+        """Drop the models and give back their memory, all but the CUDA context; EngineError when some is still held."""
+        device, self._device = self._device, None
+        if device is None:
+            return
+        self._upstream.close()
+        logger.info("%s", device.close())
+
+    def describe(self) -> Description:
+        """The engine, its voices, and the GPU that it runs on."""
+        return Description(
+            "glm_tts", "GLM-TTS", self._device.name if self._device else "",
+            tuple(each.voice for each in self._voices.values()) or _NOBODY,
+            concurrency=1, seeds=True, prompts=True, transcripts=True, speeds=False,
+        )  # fmt: skip
+
+
+def _to_int16(samples: NDArray[np.float32]) -> Audio:
+    """With the level that it has: sentences of one text must not differ in loudness by what each one's peak is."""
+    if not np.isfinite(samples).all():
+        raise EngineError("upstream's code gave samples that are no numbers")
+    return (np.clip(samples, -1, 1) * 32767).astype(np.int16)

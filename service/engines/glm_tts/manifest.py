@@ -1,0 +1,167 @@
+"""What the weights are: a file of hashes beside them, by which a start knows that they are the ones that were proven.
+
+`write` hashes every file of the folder, `check` compares: a file of the recorded size and time is believed, any other
+is hashed; with `--full` all are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.settings import Settings, SettingsError
+
+NAME = "manifest.json"
+COMMAND = "python -m service.engines.glm_tts.manifest"
+
+_FORMAT = 1
+
+
+class ManifestError(Exception):
+    """There is no manifest that can be read or written; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: its size, when it was last written (ns since 1970), and its SHA-256 in hex."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a check found: a line for each file that is not as recorded, and how many had to be hashed."""
+
+    problems: tuple[str, ...]
+    files: int
+    hashed: int
+
+
+def write(folder: Path) -> int:
+    """Record every file of `folder`; how many there are. Raise ManifestError. Takes as long as reading them all."""
+    try:
+        entries = {name: _entry(folder / name) for name in _files(folder)}
+        if not entries:
+            raise ManifestError(f"there is no file in {folder}, so there is nothing to record")
+        table = {name: vars(entry) for name, entry in sorted(entries.items())}
+        new = folder / f".{NAME}.new"  # hidden, so that a check beside it does not count it
+        new.write_text(json.dumps({"format": _FORMAT, "files": table}, indent=1) + "\n", encoding="utf-8")
+        new.replace(folder / NAME)
+    except OSError as error:
+        raise ManifestError(f"the manifest cannot be written: {error.strerror}: {error.filename}") from None
+    return len(entries)
+
+
+def check(folder: Path, *, full: bool = False) -> Compared:
+    """Compare `folder` with its manifest; raise ManifestError where there is none that can be read."""
+    known = _read(folder)
+    try:
+        there = _files(folder)
+    except OSError as error:
+        raise ManifestError(f"the weights cannot be read: {error.strerror}: {error.filename}") from None
+    problems = [f"{name} is missing" for name in sorted(known.keys() - there)]
+    problems += [f"{name} is not in the manifest" for name in sorted(there - known.keys())]
+    hashed = 0
+    for name in sorted(known.keys() & there):
+        problem, was_hashed = _compare(folder / name, known[name], full=full)
+        hashed += was_hashed
+        problems += [f"{name} {problem}"] if problem else []
+    return Compared(tuple(problems), len(known), hashed)
+
+
+def _compare(path: Path, known: Entry, *, full: bool) -> tuple[str, bool]:
+    """What is wrong with a file, and whether it took a hash to know."""
+    try:
+        found = path.stat()
+        if found.st_size != known.size:
+            return f"has {found.st_size} bytes, recorded are {known.size}", False
+        if found.st_mtime_ns == known.mtime_ns and not full:
+            return "", False
+        # A copy has another time and may have the same content.
+        return ("" if _sha256(path) == known.sha256 else "has another content than was recorded"), True
+    except OSError as error:
+        return f"cannot be read: {error.strerror}", False
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of all files, with / between folders, but the manifest and what is hidden (downloaders keep notes)."""
+    if not folder.is_dir():
+        raise NotADirectoryError(None, "there is no such folder", str(folder))
+    names = set()
+    for root, folders, files in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names |= {str(Path(root, name).relative_to(folder)) for name in files if not name.startswith(".")}
+    return names - {NAME}
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _entry(path: Path) -> Entry:
+    before = path.stat()
+    return Entry(before.st_size, before.st_mtime_ns, _sha256(path))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(folder: Path) -> dict[str, Entry]:
+    path = folder / NAME
+    remedy = f"once they are the ones you want, `{COMMAND} write {folder}` records them"
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ManifestError(f"the weights have no {NAME}, so nothing says what they are; {remedy}") from None
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ManifestError(f"{path} is not JSON; {remedy}") from None
+    try:
+        if found["format"] != _FORMAT:
+            raise ManifestError(f"{path} is of format {found['format']}, known is {_FORMAT}; {remedy}")
+        return {name: Entry(**entry) for name, entry in found["files"].items()}
+    except (LookupError, TypeError, AttributeError):
+        raise ManifestError(f"{path} is not a manifest; {remedy}") from None
+
+
+def main() -> int:
+    """The command line: 0 when all is as recorded, 1 when it is not or cannot be told, 2 for bad settings."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    writer = commands.add_parser("write", help="hash every file and record it")
+    checker = commands.add_parser("check", help="compare the files with what was recorded")
+    checker.add_argument("--full", action="store_true", help="hash every file, whatever its size and time")
+    for each in (writer, checker):
+        each.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="by default TTS_GLM_WEIGHTS")
+    arguments = parser.parse_args()
+    try:
+        folder = (arguments.folder or Settings.from_env(os.environ).glm_weights).absolute()
+        if arguments.command == "write":
+            sys.stdout.write(f"{write(folder)} files are recorded in {folder / NAME}\n")
+            return 0
+        compared = check(folder, full=arguments.full)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except ManifestError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for problem in compared.problems:
+        sys.stderr.write(f"{problem}\n")
+    sys.stdout.write(f"{compared.files} files are recorded, {compared.hashed} were hashed\n")
+    return 1 if compared.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

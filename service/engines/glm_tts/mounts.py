@@ -1,0 +1,98 @@
+"""What is mounted for the engine, and what is missing of it: everything that can be known before a model is loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from service.engines.glm_tts import manifest
+
+logger = logging.getLogger(__name__)
+
+_VOCODERS = {24000: "hift/hift.pt", 32000: "vocos2d/generator_jit.ckpt"}
+
+# Of upstream's inference, by the name that is imported: what to install. Its requirements.txt has a good deal more.
+PACKAGES = {
+    "torchaudio": "torchaudio",
+    "transformers": "transformers",
+    "peft": "peft",
+    "librosa": "librosa",
+    "scipy": "scipy",
+    "einops": "einops",
+    "x_transformers": "x-transformers",
+    "hyperpyyaml": "HyperPyYAML",
+    "safetensors": "safetensors",
+    "inflect": "inflect",
+    "contractions": "contractions",
+    "pronouncing": "pronouncing",
+    "emoji": "emoji",
+    "jieba": "jieba",
+    "pypinyin": "pypinyin",
+    "tn": "WeTextProcessing",
+}
+
+
+class Mounts(NamedTuple):
+    """Where upstream's code and weights are (absolute), and the sample rate (Hz), which decides on the vocoder."""
+
+    code: Path
+    weights: Path
+    sample_rate: int
+
+
+def problems(mounts: Mounts, device: str) -> list[str]:
+    """A line for each thing that is missing, with its remedy; none when a model can be loaded. Takes no GPU memory.
+
+    Blocking: it imports torch, and hashes the weights whose times are not those of the manifest.
+    """
+    return [*_device(device), *_code(mounts.code), *_packages(), *_weights(mounts)]
+
+
+def _device(device: str) -> list[str]:
+    if device != "cuda":
+        return [f"TTS_DEVICE={device}: upstream's code computes on a GPU alone; set it to cuda, or take another engine"]
+    if not find_spec("torch"):
+        return ["there is no torch here: the engine is for the cuda flavour"]
+    from service.engines.device import why_no_gpu  # noqa: PLC0415 - imports torch
+
+    return [reason] if (reason := why_no_gpu()) else []
+
+
+def _code(folder: Path) -> list[str]:
+    needed = ("glmtts_inference.py", "frontend/campplus.onnx", "configs/spk_prompt_dict.yaml")
+    return _missing(folder, needed, "TTS_GLM_CODE", "a clone of github.com/zai-org/GLM-TTS")
+
+
+def _weights(mounts: Mounts) -> list[str]:
+    needed = ("llm/config.json", "flow/flow.pt", "flow/config.yaml", "speech_tokenizer/config.json",
+              "vq32k-phoneme-tokenizer", _VOCODERS[mounts.sample_rate])  # fmt: skip
+    missing = _missing(mounts.weights, needed, "TTS_GLM_WEIGHTS", "the files of huggingface.co/zai-org/GLM-TTS")
+    if not mounts.weights.is_dir():
+        return missing
+    try:
+        compared = manifest.check(mounts.weights)
+    except manifest.ManifestError as error:
+        return [*missing, str(error)]
+    if compared.hashed:
+        logger.warning("%d weights have other times than the manifest says, and were hashed; `%s write` spares that",
+                       compared.hashed, manifest.COMMAND)  # fmt: skip
+    remedy = f"restore it, or record what is there by `{manifest.COMMAND} write {mounts.weights}`"
+    return missing + [f"weights: {problem}; {remedy}" for problem in compared.problems]
+
+
+def _missing(folder: Path, needed: Iterable[str], setting: str, what: str) -> list[str]:
+    if not folder.is_dir():
+        return [f"{setting}={folder} is not a folder; mount {what} there, read-only"]
+    absent = [name for name in needed if not (folder / name).exists()]
+    return [f"{setting}={folder} lacks {', '.join(absent)}; mount {what} there, complete"] if absent else []
+
+
+def _packages() -> list[str]:
+    absent = [package for module, package in PACKAGES.items() if not find_spec(module)]
+    if not absent:
+        return []
+    return [f"upstream's code needs Python packages that are not there: {', '.join(absent)}; docs/glm-tts.md says how "
+            "to install them, and TTS_GLM_PACKAGES where they are"]  # fmt: skip

@@ -1,0 +1,74 @@
+"""Where a text can be cut, so that its beginning is heard while its end is still to be spoken: pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+
+SHORT = 12
+"""A sentence with less than so many letters is spoken with its neighbour: alone it would sound cut off."""
+
+LONG = 50.0
+"""A longer one is cut, in upstream's measure of length. Upstream cuts at 60 itself, and fails on texts whose words have
+more than a syllable or two each (an IndexError in `split_hard`): so it is never left to it."""
+
+_CHINESE = 3  # letters that a Chinese character counts for: it is a syllable
+_SENTENCE = re.compile(r"[^.!?。！？]*[.!?。！？]+\s*|[^.!?。！？]+")
+_BREAKS = ("；;：:", "，,、", " ")
+
+
+def stretches(text: str) -> list[str]:
+    """The text in pieces to be spoken at once: a sentence each, long ones in several, very short ones together."""
+    parts = [part.strip() for sentence in sentences(text) for part in _cut(sentence)]
+    return [part for part in parts if part]
+
+
+def sentences(text: str) -> list[str]:
+    """The text in pieces that end where sentences do; joined, they are the text."""
+    found: list[str] = []
+    for part in _SENTENCE.findall(text):
+        if found and _letters(found[-1]) < SHORT:
+            found[-1] += part
+        else:
+            found.append(part)
+    if len(found) > 1 and _letters(found[-1]) < SHORT:
+        last = found.pop()
+        found[-1] += last
+    return found
+
+
+def units(text: str) -> list[float]:
+    """What each character adds to upstream's measure at the most.
+
+    It counts 1 for a Chinese character or a sign, and 0.7 for a syllable of an English word; a word of n letters has at
+    most (n + 1) / 2 syllables.
+    """
+    added, before = [], " "
+    for char in text:
+        letter = char.isalpha() and not _is_chinese(char)
+        starts = not (before.isalpha() and not _is_chinese(before))
+        added.append(0.0 if char.isspace() else (0.7 if starts else 0.35) if letter else 1.0)
+        before = char
+    return added
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Pieces of at most LONG, cut at the strongest break in each one's last half."""
+    while True:
+        fits = sum(total <= LONG for total in accumulate(units(text)))
+        if fits == len(text):
+            break
+        ends = (max(text.rfind(mark, fits // 2, fits) for mark in marks) + 1 for marks in _BREAKS)
+        cut = next((end for end in ends if end), fits)
+        yield text[:cut]
+        text = text[cut:]
+    yield text
+
+
+def _letters(text: str) -> int:
+    return sum(_CHINESE if _is_chinese(char) else 1 for char in text if char.isalnum())
+
+
+def _is_chinese(char: str) -> bool:
+    return "\u3400" <= char <= "\u9fff"

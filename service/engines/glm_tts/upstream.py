@@ -1,0 +1,246 @@
+"""Upstream's own code, github.com/zai-org/GLM-TTS, as it is mounted: everything that knows its names and its traps.
+
+It computes on CUDA's current GPU; its paths are relative to the working directory; it is not safe to use from two
+threads at once (global random generators, caches of its modules); its caches know one sample rate for each process.
+Its file I/O needs a torchaudio with FFmpeg: so recordings go in as tensors here, and samples come out as arrays.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines.base import EngineError, Prompt
+from service.engines.glm_tts.mounts import Mounts
+from service.engines.glm_tts.sentences import stretches
+from service.resample import resample
+
+T = TypeVar("T")
+
+_MODULE = "glmtts_inference"
+_CALLED = {
+    "load_models": ("use_phoneme", "sample_rate"),
+    "generate_long": ("frontend", "text_frontend", "llm", "flow", "text_info", "cache", "device", "embedding", "seed",
+                      "sample_method", "flow_prompt_token", "speech_feat", "use_phoneme"),
+}  # fmt: skip
+# GPU memory that outlives a model in upstream's modules.
+_KEPT = (("utils.audio", "mel_basis"), ("utils.audio", "hann_window"))
+_TOKENIZER_HZ = 16000
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+# Where its libraries write what they compile or copy: the image is read-only, but for the folder of temporary files.
+_CACHES = ("HF_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
+_SPEAKERS = 64
+
+
+def settle(packages: Path) -> None:
+    """Have upstream's libraries found in the folder `packages`, fetch nothing, and write where one may.
+
+    Before any of them is imported: they read the environment then.
+    """
+    if packages.is_dir() and str(packages) not in sys.path:
+        sys.path.append(str(packages))  # last: what the image has is its own
+    for name, value in _OFFLINE.items():
+        os.environ.setdefault(name, value)
+    for name in _CACHES:
+        os.environ.setdefault(name, str(Path(tempfile.gettempdir(), "glm-tts", name.lower())))
+
+
+class _Models(NamedTuple):
+    frontend: Any
+    text_frontend: Any
+    llm: Any
+    flow: Any
+
+
+class _Speaker(NamedTuple):
+    """What upstream makes of a prompt; the same for every text, and never changed."""
+
+    text_token: Any  # int [1, n] on the GPU
+    speech_token: tuple[int, ...]
+    flow_token: Any  # the same, int32 [1, n] on the GPU
+    speech_feat: Any  # float [1, frames, 80] on the GPU
+    embedding: Any  # float [1, n] on the GPU
+
+
+@dataclass(frozen=True)
+class Take:
+    """One text on its way: the stretches to be spoken, in order, and what upstream keeps from one to the next."""
+
+    stretches: list[str]
+    seed: int
+    name: str
+    speaker: _Speaker
+    cache: dict[str, Any]
+
+
+class Upstream:
+    """Upstream's code with its models. Its methods may be called from any thread; they take turns."""
+
+    def __init__(self, mounts: Mounts) -> None:
+        self._mounts = mounts
+        self._turn = threading.Lock()
+        self._place = _Place({"ckpt": mounts.weights, **{name: mounts.code / name for name in ("frontend", "configs")}})
+        self._models: _Models | None = None
+        self._speakers: OrderedDict[bytes, _Speaker] = OrderedDict()
+        self._takes = 0
+
+    def prepare(self) -> ModuleType:
+        """Import the code; raise EngineError when it is not what this adapter knows. Takes no GPU memory."""
+        if str(self._mounts.code) not in sys.path:
+            sys.path.insert(0, str(self._mounts.code))
+        try:
+            module = importlib.import_module(_MODULE)
+        except ImportError as error:
+            message = f"upstream's code cannot be imported: {error}; docs/glm-tts.md has what it needs"
+            raise EngineError(message) from error
+        where = str(module.__file__)
+        if not Path(where).is_relative_to(self._mounts.code):
+            raise EngineError(f"{_MODULE} was imported from {where}, not from {self._mounts.code}")
+        lacks = [f"{name}({each})" for name, wanted in _CALLED.items() for each in _lacking(module, name, wanted)]
+        if lacks:
+            raise EngineError(f"upstream's code in {self._mounts.code} is of a version that this engine does not know: "
+                              f"it has no {', '.join(lacks)}")  # fmt: skip
+        return module
+
+    def load(self) -> None:
+        """Load the models onto the GPU. Until `close` the process works in a folder that upstream's paths fit."""
+        module = self.prepare()
+        with self._turn:
+            self._place.enter()
+            models = module.load_models(use_phoneme=False, sample_rate=self._mounts.sample_rate)
+            frontend, text_frontend, _tokenizer, llm, flow = models
+            self._models = _Models(frontend, text_frontend, llm, flow)
+
+    def listen(self, prompt: Prompt) -> None:
+        """Make what is needed of a prompt now, so that the first text in its voice does not wait for it."""
+        self._run(lambda models: self._speaker(models, prompt))
+
+    def begin(self, text: str, prompt: Prompt, seed: int) -> Take:
+        """Split a text for a voice; `seed` gives the same speech again."""
+
+        def work(models: _Models) -> Take:
+            speaker = self._speaker(models, prompt)
+            self._takes += 1
+            # Upstream adds each stretch to it, as a prompt for the next one: another text must never see it.
+            cache = {"cache_text": [prompt.text], "cache_text_token": [speaker.text_token],
+                     "cache_speech_token": [list(speaker.speech_token)], "use_cache": True}  # fmt: skip
+            parts = stretches(models.text_frontend.text_normalize(text))
+            return Take(parts, seed, f"take-{self._takes}", speaker, cache)
+
+        return self._run(work)
+
+    def speak(self, take: Take, stretch: str) -> NDArray[np.float32]:
+        """The samples [n], within -1..1 or little beyond, of the take's next stretch."""
+
+        def work(models: _Models) -> NDArray[np.float32]:
+            module = sys.modules[_MODULE]
+            wav, *_ = module.generate_long(
+                frontend=models.frontend, text_frontend=models.text_frontend, llm=models.llm, flow=models.flow,
+                text_info=[take.name, stretch], cache=take.cache, device=module.DEVICE,
+                embedding=take.speaker.embedding, seed=take.seed, sample_method="ras",
+                flow_prompt_token=take.speaker.flow_token, speech_feat=take.speaker.speech_feat, use_phoneme=False,
+            )  # fmt: skip
+            return np.asarray(wav.cpu().numpy(), np.float32).reshape(-1)
+
+        return self._run(work)
+
+    def close(self) -> None:
+        """Drop the models and everything else that holds GPU memory, and leave the folder. Does no harm twice."""
+        with self._turn:
+            self._models = None
+            self._speakers.clear()
+            for module, name in _KEPT:
+                getattr(sys.modules.get(module), name, {}).clear()
+            self._place.leave()
+
+    def _run(self, work: Callable[[_Models], T]) -> T:
+        import torch
+
+        with self._turn, torch.inference_mode():
+            if self._models is None:
+                raise EngineError("the model is not loaded")
+            return work(self._models)
+
+    def _speaker(self, models: _Models, prompt: Prompt) -> _Speaker:
+        key = hashlib.sha256(f"{prompt.sample_rate}:{prompt.text}\n".encode() + prompt.samples.tobytes()).digest()
+        if key not in self._speakers:
+            self._speakers[key] = self._imitate(models, prompt)
+        self._speakers.move_to_end(key)
+        if len(self._speakers) > _SPEAKERS:
+            self._speakers.popitem(last=False)
+        return self._speakers[key]
+
+    def _imitate(self, models: _Models, prompt: Prompt) -> _Speaker:
+        import torch
+
+        front, rate = models.frontend, self._mounts.sample_rate
+        heard = _tensor(prompt, _TOKENIZER_HZ)
+        said = models.text_frontend.text_normalize(prompt.text) + " "
+        tokens = front._extract_speech_token([(heard, _TOKENIZER_HZ)]).reshape(-1).tolist()
+        return _Speaker(
+            text_token=front._extract_text_token(said),
+            speech_token=tuple(tokens),
+            flow_token=torch.tensor([tokens], dtype=torch.int32).to(sys.modules[_MODULE].DEVICE),
+            speech_feat=front._extract_speech_feat(_tensor(prompt, rate), sample_rate=rate),
+            embedding=front._extract_spk_embedding(heard),
+        )
+
+
+class _Place:
+    """The working directory that upstream's relative paths want: a folder of links to what is mounted.
+
+    It is the whole process's: nothing else in the service may rely on it, and the settings' paths are absolute.
+    """
+
+    def __init__(self, links: dict[str, Path]) -> None:
+        self._links = links
+        self._before: Path | None = None
+        self._folder: Path | None = None
+
+    def enter(self) -> None:
+        if self._folder:
+            return
+        folder = Path(tempfile.mkdtemp(prefix="glm-tts-"))
+        for name, target in self._links.items():
+            (folder / name).symlink_to(target)
+        self._before, self._folder = Path.cwd(), folder
+        os.chdir(folder)
+
+    def leave(self) -> None:
+        if not (self._folder and self._before):
+            return
+        os.chdir(self._before)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+
+def _tensor(prompt: Prompt, rate: int) -> Any:
+    """The recording as upstream reads one: float32 [1, n] in -1..1 at `rate` Hz."""
+    import torch
+
+    samples = resample(prompt.samples, prompt.sample_rate, rate)
+    return torch.from_numpy(samples.astype(np.float32)[None] / 32768)
+
+
+def _lacking(module: ModuleType, name: str, wanted: tuple[str, ...]) -> list[str]:
+    """Parameters that a function of upstream's does not have; all of them where there is no such function."""
+    function = getattr(module, name, None)
+    known = inspect.signature(function).parameters if callable(function) else {}
+    return [each for each in wanted if each not in known]

@@ -1,0 +1,98 @@
+"""The voices file: a voice a line, as JSON with `name`, `wav` (relative to the file), `transcript` and `language`."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.engines.base import Prompt, Voice
+from service.errors import InvalidError
+from service.fields import nearest, shown
+from service.prompts import read_recording
+from service.text import check_text
+
+FIELDS = ("name", "wav", "transcript", "language")
+LANGUAGES = ("zh", "en")
+"""What a voice reads: `zh` (the usual) Chinese and English, `en` English alone."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_BYTES = 1_000_000
+_MAX_TRANSCRIPT = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A voice, and the recording that it imitates."""
+
+    voice: Voice
+    prompt: Prompt
+
+
+class VoiceError(Exception):
+    """A line of the file is wrong; the message says what."""
+
+
+def read(path: Path) -> tuple[list[Recorded], list[str]]:
+    """The voices of the file at `path` in its order, and a line for each problem. Blocking: it decodes them all."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1).decode()
+    except OSError as error:
+        return [], [f"the voices file {path} cannot be read: {error.strerror}; it has a line for each voice, such as "
+                    '{"name": "anna", "wav": "anna.wav", "transcript": "What she says."}']  # fmt: skip
+    except UnicodeDecodeError:
+        return [], [f"the voices file {path} is not UTF-8"]
+    if len(content) > _MAX_BYTES:
+        return [], [f"the voices file {path} has more than {_MAX_BYTES} bytes"]
+    found: dict[str, Recorded] = {}
+    problems = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        fields: Any = None
+        try:
+            fields = _fields(line)
+            recorded = _recorded(path.parent, fields)
+            if recorded.voice.id in found:
+                raise VoiceError("there is a voice of this name above")
+            found[recorded.voice.id] = recorded
+        except VoiceError as error:
+            name = f" ({shown(fields['name'])})" if fields and "name" in fields else ""
+            problems.append(f"{path.name} line {number}{name}: {error}")
+    if not found and not problems:
+        problems.append(f"the voices file {path} has no voice")
+    return list(found.values()), problems
+
+
+def _fields(line: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise VoiceError(f"it is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise VoiceError("it is not a JSON object")
+    return fields
+
+
+def _recorded(folder: Path, fields: dict[str, Any]) -> Recorded:
+    problems = [f"unknown field {shown(name)}.{nearest(name, list(FIELDS))}" for name in fields if name not in FIELDS]
+    values = {"language": LANGUAGES[0], **fields}
+    for name in FIELDS:
+        value = values.get(name)
+        if not isinstance(value, str) or not value.strip():
+            problems.append(f"{name} is {shown(value)}, it must be a text" if name in values else f"{name} is missing")
+    if problems:
+        raise VoiceError("; ".join(problems))
+    if not _NAME.fullmatch(values["name"]):
+        raise VoiceError("name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    if values["language"] not in LANGUAGES:
+        raise VoiceError(f"language is {shown(values['language'])}, it must be {' or '.join(LANGUAGES)}")
+    try:
+        said = check_text(values["transcript"], values["language"], _MAX_TRANSCRIPT, "transcript")
+        prompt = read_recording(folder, values["wav"], "wav", said)
+    except InvalidError as error:
+        raise VoiceError(error.message) from None
+    return Recorded(Voice(values["name"], values["name"], values["language"]), prompt)
