@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.page import batch, status, text
-from service.page.style import CSS
+from service.page.style import COLOURS, CSS
 from service.page.work import Work
 from service.speech import Speech
 from service.traffic import Traffic
@@ -34,6 +34,7 @@ def build(speech: Speech, traffic: Traffic) -> FastAPI:
 
     # Fonts of the visitor's system: Gradio's themes would fetch theirs from the internet.
     theme = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"])
+    theme.set(**COLOURS)
     blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_KEPT_S))
     with blocks:
         _lay_out(gr, speech, Work(speech, traffic))
