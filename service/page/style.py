@@ -11,9 +11,8 @@ COLOURS = {
 WAVE = {"waveform_color": "#a5b4fc", "waveform_progress_color": "#6366f1"}
 
 CSS = """
-.gradio-container { max-width: 960px !important; margin: 0 auto !important; }
-/* As wide on one tab as on the other. */
-.gradio-container > main { width: 100%; }
+/* As wide on one tab as on the others. */
+.gradio-container { width: 100% !important; max-width: 960px !important; margin: 0 auto !important; }
 #title h1 { font-size: 1.9rem; margin: 1.2rem 0 .2rem; }
 #title p, .about p { opacity: .8; }
 #title p { font-size: 1.05rem; }
