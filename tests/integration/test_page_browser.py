@@ -125,8 +125,8 @@ def test_what_is_typed_is_heard_when_the_button_is_pressed(browser: Chromium, vi
 
 
 def test_the_next_text_is_heard_after_it_in_the_other_format_and_both_can_be_loaded_down(window: Window) -> None:
-    for name, form in (("WAV", "WAV"), ("FLAC", "FLAC")):
-        choose(window.page, name)
+    for form in ("WAV", "FLAC"):
+        choose(window.page, form)
         speak(window.page, FOUR)
         assert window.hear().peak > 0.2
         told(window.page, "0.4 seconds")

@@ -1,4 +1,4 @@
-"""A browser of the tests' own: Debian's Chromium in a container, driven by Playwright; it finds no host but this one."""
+"""A browser of the tests' own: Debian's Chromium in a container, driven by Playwright; it knows no host but this."""
 
 from __future__ import annotations
 
