@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.page import batch, status, text
-from service.page.style import CSS
+from service.page.style import COLOURS, CSS
 from service.page.work import Work
 from service.speech import Speech
 from service.traffic import Traffic
@@ -34,9 +36,13 @@ def build(speech: Speech, traffic: Traffic) -> FastAPI:
 
     # Fonts of the visitor's system: Gradio's themes would fetch theirs from the internet.
     theme = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"])
+    for name, colour in COLOURS.items():  # its `set` would also put back what the theme changed
+        setattr(theme, name, colour)
     blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_KEPT_S))
     with blocks:
         _lay_out(gr, speech, Work(speech, traffic))
+    # By itself it sums up all past calls after each one, by pandas, for a page of its own that is not served here.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     blocks.queue(max_size=_QUEUE, default_concurrency_limit=_AT_A_TIME)
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(

@@ -103,15 +103,15 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                 button = gr.Button("Speak all", variant="primary", size="lg", min_width=140, scale=2)
                 stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
         with gr.Column(scale=2, min_width=300):
-            note = gr.HTML("<p>Progress appears here, and a zip to download.</p>", elem_id="batch-note")
-            result = gr.File(label="Zip", interactive=False, visible=False, elem_id="zip")
+            note = gr.HTML("<p>Progress appears here, and a zip to download.</p>", elem_classes="note")
+            result = gr.DownloadButton("Download the zip", variant="primary", visible=False)
     gr.Markdown(_ABOUT, elem_classes="about")
 
     async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
         try:
             checked = await asyncio.to_thread(_read, path, form, speech)
         except BadTasksError as error:
-            yield gr.File(visible=False), _refusal(error.problems)
+            yield gr.DownloadButton(visible=False), _refusal(error.problems)
             return
         folder = tempfile.mkdtemp(dir=result.GRADIO_CACHE)
         client = client_of(request.request.scope)
@@ -120,13 +120,13 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
         try:
             with client.request():
                 async for said in work.follow(request.session_hash, "batch", "", lambda tell: batch.run(speech, tell)):
-                    yield gr.File(visible=False), said
+                    yield gr.DownloadButton(visible=False), said
         except StoppedError:
             end = "Stopped; the zip has what was spoken, and the rest as a task file."
         except ServiceError as error:
             end = f"{told(error)} The zip has what was spoken, and the rest as a task file."
         await asyncio.to_thread(batch.close)
-        yield gr.File(str(batch.zip), visible=True), f"{batch.progress()}<p>{end}</p>"
+        yield gr.DownloadButton(value=str(batch.zip), visible=True), f"{batch.progress()}<p>{end}</p>"
 
     speak_all.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
     # One batch at a time, whoever asks: the others see their place in Gradio's own queue.

@@ -29,3 +29,8 @@ def told(error: ServiceError) -> str:
     else:
         remedy = "Try again."
     return html.escape(f"{error.message[0].upper()}{error.message[1:]}. {remedy}", quote=False)
+
+
+def alert(error: ServiceError) -> str:
+    """The same as a note that stays until the next press, and that a screen reader says at once."""
+    return f'<div role="alert"><p>{told(error)}</p></div>'

@@ -1,18 +1,36 @@
 """How the page looks, beyond its theme."""
 
+# What the theme leaves too pale to read on its background.
+COLOURS = {
+    "block_info_text_color": "*neutral_500",
+    "block_info_text_color_dark": "*neutral_300",
+    "link_text_color_dark": "*primary_300",
+    "link_text_color_visited_dark": "*primary_300",
+    "link_text_color_hover_dark": "*primary_200",
+}
+WAVE = {"waveform_color": "#a5b4fc", "waveform_progress_color": "#6366f1"}
+
 CSS = """
-.gradio-container { max-width: 960px !important; margin: 0 auto !important; }
+/* As wide on one tab as on the others. */
+.gradio-container { width: 100% !important; max-width: 960px !important; margin: 0 auto !important; }
 #title h1 { font-size: 1.9rem; margin: 1.2rem 0 .2rem; }
 #title p, .about p { opacity: .8; }
 #title p { font-size: 1.05rem; }
 .about p { font-size: .9rem; }
 .about, .about * { min-width: 0; }
 .about pre, .about code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
+.dark [role=tab][aria-selected=true] { color: var(--primary-300) !important; }
+#speech { --neutral-400: var(--neutral-500); }
+.dark #speech { --neutral-400: var(--neutral-300); }
 #status { display: grid; grid-template-columns: minmax(8rem, 1fr) 2fr; margin: 0; }
 #status dt, #status dd { margin: 0; padding: .6rem .2rem; border-bottom: 1px solid var(--border-color-primary);
   overflow-wrap: anywhere; }
 #status dt { font-weight: 600; }
-#batch-note progress { width: 100%; height: .8rem; accent-color: var(--primary-500); }
-#batch-note [role=alert] { border-left: 4px solid #dc2626; padding: .2rem .8rem; overflow-wrap: anywhere; }
-#batch-note [role=alert] ul { list-style: disc; padding-left: 1.2rem; }
+.note progress { appearance: none; width: 100%; height: .6rem; border: 0; border-radius: .3rem; overflow: hidden;
+  background: var(--border-color-primary); }
+.note progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.note progress::-webkit-progress-value { background: var(--primary-500); }
+.note progress::-moz-progress-bar { background: var(--primary-500); }
+.note [role=alert] { border-left: 4px solid #dc2626; padding: .2rem .8rem; overflow-wrap: anywhere; }
+.note [role=alert] ul { list-style: disc; padding-left: 1.2rem; }
 """

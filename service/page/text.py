@@ -11,7 +11,8 @@ from typing import Any
 from service.audio import encode, seconds
 from service.engines.base import Audio, Utterance
 from service.errors import ServiceError
-from service.page.problems import told
+from service.page.problems import alert
+from service.page.style import WAVE
 from service.page.work import StoppedError, Work
 from service.prompts import check_imitable, read_prompt
 from service.speech import SPEED, Speech
@@ -46,8 +47,12 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                 button = gr.Button("Speak", variant="primary", size="lg", min_width=140, scale=2)
                 stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
         with gr.Column(scale=2, min_width=300):
-            audio = gr.Audio(label="Speech", interactive=False, autoplay=True, buttons=["download"], elem_id="speech")
-            note = gr.Markdown("Your speech appears here, to play and to download.", elem_classes="note")
+            # Above the player, so that a telephone shows it without a scroll from the button.
+            note = gr.HTML("<p>Your speech appears here, to play and to download.</p>", elem_classes="note")
+            audio = gr.Audio(
+                label="Speech", interactive=False, autoplay=True, buttons=["download"], elem_id="speech",
+                waveform_options=gr.WaveformOptions(**WAVE),
+            )  # fmt: skip
 
     async def speak(
         text: str, voice: str, speed: float, form: str, prompt: str | None, transcript: str, request: Any
@@ -63,16 +68,17 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                     request.session_hash, "text", utterance.text, lambda tell: work.speak(utterance, pieces, tell)
                 )
                 async for said in following:
-                    yield gr.skip(), said
+                    yield gr.skip(), f"<p>{said}</p>"
             content = await asyncio.to_thread(encode, pieces, speech.engine.sample_rate, form)
         except ServiceError as error:
-            raise gr.Error(told(error), title="Not spoken", duration=20, print_exception=False) from None
+            yield gr.skip(), alert(error)
+            return
         except StoppedError:
-            yield gr.skip(), "Stopped."
+            yield gr.skip(), "<p>Stopped.</p>"
             return
         rate = speech.engine.sample_rate
         file = gr.processing_utils.save_bytes_to_cache(content, f"speech.{form}", audio.GRADIO_CACHE)
-        yield file, f"{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB."
+        yield file, f"<p>{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB.</p>"
 
     speak.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
     inputs = [text, voice, speed, form, prompt, transcript]

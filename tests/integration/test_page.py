@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import soundfile
@@ -39,16 +40,24 @@ def wav(seconds: float) -> bytes:
     return file.getvalue()
 
 
+def refusal(told: Iterator[tuple[str, Any]]) -> str:
+    """What is told of a text that is not spoken: in the note, where it stays."""
+    *_, (kind, (_, note)) = told
+    assert kind == "complete"
+    assert 'role="alert"' in note
+    return str(note)
+
+
 def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visit: Visit) -> None:
     visit.engine.gate.clear()
     visit.engine.ungated = 1
     told = visit.speak("One. Two. Three.", form="flac")
-    first = next(values[1] for _, values in told if values[1] != "Next in the queue.")  # which may be over at once
-    assert first == "Sentence 1 is spoken: 0.1 s so far."
+    first = next(values[1] for _, values in told if "Next in the queue." not in values[1])  # which may be over at once
+    assert first == "<p>Sentence 1 is spoken: 0.1 s so far.</p>"
     visit.engine.gate.set()
     *_, (kind, (audio, note)) = told
     assert kind == "complete"
-    assert note.startswith("0.3 seconds at 8000 Hz")
+    assert note.startswith("<p>0.3 seconds at 8000 Hz")
     content = visit.file(audio)
     assert content.startswith(b"fLaC")
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
@@ -61,7 +70,7 @@ def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
         thread.start()
         visit.until_busy_with(number + 1)
     told = visit.speak("Last.")
-    assert next(told)[1][1] == "Waiting in the queue, with 1 ahead."
+    assert next(told)[1][1] == "<p>Waiting in the queue, with 1 ahead.</p>"
     visit.engine.gate.set()
     notes = [values[1] for _, values in told]
     assert any("seconds at 8000 Hz" in str(note) for note in notes)
@@ -89,25 +98,23 @@ def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
     ],
 )
 def test_bad_input_is_told_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
-    [(kind, problem)] = visit.speak(text)
-    assert kind == "error"
-    assert wanted in problem["error"]
+    assert wanted in refusal(visit.speak(text))
 
 
 def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Visit) -> None:
     visit.service.lifecycle.phase = Phase.WARMING
     try:
-        [(_, problem)] = visit.speak("Hello.")
+        told = refusal(visit.speak("Hello."))
     finally:
         visit.service.lifecycle.phase = Phase.READY
-    assert problem["error"] == "The service is warming. Try again in 2 s."
+    assert told == '<div role="alert"><p>The service is warming. Try again in 2 s.</p></div>'
     visit.service.scheduler.queue_limit = 0
     try:
-        [(_, problem)] = visit.speak("Hello.")
+        told = refusal(visit.speak("Hello."))
     finally:
         visit.service.scheduler.queue_limit = 128
-    assert "The queue is full" in problem["error"]
-    assert "Try again in" in problem["error"]
+    assert "The queue is full" in told
+    assert "Try again in" in told
 
 
 def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
@@ -117,8 +124,8 @@ def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
     heard = visit.engine.last.prompt
     assert heard
     assert (heard.samples.size, heard.sample_rate, heard.text) == (8000, 8000, "What was said.")
-    [(_, problem)] = visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio"))
-    assert "is not audio that can be read. Choose a wav" in problem["error"]
+    told = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
+    assert "is not audio that can be read. Choose a wav" in told
 
 
 def test_prompts_are_asked_for_with_such_an_engine(visit: Visit) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from build.errors import GateRefusedError, HookRefusedError
-from tests.support import browser
+from tests.support.browser import chromium
 from tests.support.load import Report, hammering
 from tests.support.releases import SILENCE, derived
 from tests.support.stack import Stack, hooks, wait_for
@@ -91,8 +91,8 @@ def test_a_cutover_tells_its_hooks_and_leaves_a_page(told: Told) -> None:
     assert not re.findall(r"""(?:src|href)=["']https?:""", html), "the page needs nothing but itself"
 
 
-def test_a_browser_shows_the_page_and_plays_both_recordings(stack: Stack, told: Told, tmp_path: Path) -> None:
-    for found in looked_at(stack, told.page, tmp_path):
+def test_a_browser_shows_the_page_and_plays_both_recordings(told: Told, tmp_path: Path) -> None:
+    for found in looked_at(told.page, tmp_path):
         assert found["points"] >= len(told.load.samples) / 2, "requests around the switch are plotted"
         assert found["steps"] >= STEPS
         assert found["hooks"] == len(POINTS)
@@ -110,17 +110,19 @@ def test_the_page_of_a_refused_candidate_shows_what_was_measured_and_heard(stack
     record = next(each for each in reversed(stack.journal()) if each["event"] == "failed")
     results = record["facts"]["gate"]["results"]
     assert all(any("silent" in fault for fault in each["faults"]) for each in results)
-    for found in looked_at(stack, newest_page(stack), tmp_path):
+    for found in looked_at(newest_page(stack), tmp_path):
         assert found["gate"] == found["refused"] == len(results) == SYNTHESES
         assert "silent" in found["error"]
         assert [sound["peak"] > 0.05 for sound in found["sounds"]] == [False, True] * SYNTHESES, "candidate, then live"
         assert all(sound["seconds"] > 0 for sound in found["sounds"])
 
 
-def looked_at(stack: Stack, page: Path, pictures: Path) -> list[dict[str, Any]]:
+def looked_at(page: Path, pictures: Path) -> list[dict[str, Any]]:
     """What a browser finds on a page at the widths of a telephone and of a desk; nothing is wrong with it at either."""
     found = []
-    for seen in browser.look(stack, page, FACTS, WIDTHS):
+    with chromium(pictures) as browser:
+        looks = browser.look(page, FACTS, WIDTHS)
+    for seen in looks:
         picture = pictures / f"{page.parent.name}-{seen.width}.png"
         picture.write_bytes(seen.picture)
         print(picture)

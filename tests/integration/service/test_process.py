@@ -202,8 +202,8 @@ def test_with_keys_the_page_asks_for_a_password_and_the_probe_needs_none(tmp_pat
             client.auth = httpx.BasicAuth("anna", key)
             assert client.get("/").status_code == 200
             spoken = [spoken_by_page(client, "Good morning."), spoken_by_page(client, "Good evening.")]
-    assert "event: complete" in spoken[0]
-    assert "event: error" in spoken[1]
+    assert 'role=\\"alert' not in spoken[0]
+    assert 'role=\\"alert' in spoken[1]
     assert "1 requests per minute" in spoken[1]
     assert key not in running.log.read_text()
 

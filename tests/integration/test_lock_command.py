@@ -17,7 +17,7 @@ from build.decisions import lockindex
 from build.decisions.lockindex import conda_lock
 from build.errors import CommandFailedError, LocksIncompleteError, MissingFileError, UsageError
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
