@@ -25,7 +25,7 @@ test: ## every test but those below: unit, integration, end to end
 	@scripts/bootstrap
 	@$(RUN) pytest
 
-test-unit: ## the tests that need no Docker
+test-unit: ## the quick tests, which need no Docker
 	@scripts/bootstrap --no-engine
 	@$(RUN) pytest tests/unit
 

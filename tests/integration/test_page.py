@@ -118,12 +118,12 @@ def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Vi
 
 
 def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
-    prompt = visit.upload("prompt.wav", wav(1.0))
+    prompt = visit.upload("prompt.wav", wav(4.0))
     list(visit.speak("Hello.", prompt=prompt, transcript="What was said."))
     assert visit.engine.last
     heard = visit.engine.last.prompt
     assert heard
-    assert (heard.samples.size, heard.sample_rate, heard.text) == (8000, 8000, "What was said.")
+    assert (heard.samples.size, heard.sample_rate, heard.text) == (32000, 8000, "What was said.")
     told = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
     assert "is not audio that can be read. Choose a wav" in told
 

@@ -233,7 +233,7 @@ def test_the_status_is_shown_and_follows(page: Page, visit: Visit) -> None:
     to_tab(page, "Status")
 
     def row(name: str) -> Any:
-        return page.get_by_role("term").filter(has_text=name).locator("+ dd")
+        return page.get_by_role("term").filter(has_text=re.compile(f"^{name}$")).locator("+ dd")
 
     expect(row("Release")).to_have_text("test-1")
     expect(row("Engine")).to_have_text("fake")
@@ -268,6 +268,7 @@ def test_it_fits_and_every_control_is_within_reach(
                 give(page, jsonl("One."), "Click to upload")
                 button(page, "Speak all").click()
                 told(page, "All is spoken.")
+                expect(button(page, "Download the zip")).to_be_visible()
             if tab == "Status":
                 expect(page.get_by_role("definition").first).to_have_text("test-1")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
