@@ -7,15 +7,16 @@ import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from build.decisions import dotenv, drain, rollout
+from build.decisions import dotenv, drain
 from build.decisions.colours import MOST_REPLICAS
 from build.decisions.hooks import FACTS, Point
 from build.decisions.place import LOOPBACK, Place
+from build.decisions.values import Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 from build.errors import MissingFileError, SettingsError
 
 # What ends a container, or the proxy's connections, at the latest once it is told to stop.
@@ -29,49 +30,6 @@ ENVIRONMENT_NAMES = {
     "keys_folder": "KEYS_FOLDER",
     "subnet_prefix": "SUBNET_PREFIX",
 }
-
-
-def _three_octets(prefix: str) -> str:
-    try:
-        network = ipaddress.IPv4Network(f"{prefix}.0/24")
-    except ValueError:
-        raise ValueError("must be three octets, such as 172.29.118") from None
-    if not network.is_private:
-        raise ValueError("must be a private network")
-    return prefix
-
-
-def _own_address(address: str) -> str:
-    # By IPv6 the engine would pass every client on as one: the stack's network has none.
-    try:
-        return str(ipaddress.IPv4Address(address))
-    except ValueError:
-        raise ValueError("must be an IPv4 address of the target, or 0.0.0.0 for all of them") from None
-
-
-def _folder(path: str) -> str:
-    """On the target, so that nobody here can look whether it is there. Anything else would be a volume's name."""
-    if path and (not path.startswith("/") or set(path) & set(":, $")):
-        raise ValueError("must be an absolute path on the target, without : , $ or spaces")
-    return path
-
-
-def _http(url: SecretStr) -> SecretStr:
-    if url.get_secret_value() and not url.get_secret_value().startswith(("http://", "https://")):
-        raise ValueError("must be a URL that begins with http:// or https://")
-    return url
-
-
-def _shares(given: object) -> object:
-    """Of a canary: a list in pyproject.toml, `5,25,100` in the environment."""
-    return rollout.parse(given) if isinstance(given, str) else given
-
-
-Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]
-# Shown nowhere: the addresses of webhooks are secrets themselves.
-Address = Annotated[SecretStr, AfterValidator(_http)]
-Folder = Annotated[str, AfterValidator(_folder)]
-Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Hooks(BaseModel):
@@ -103,15 +61,13 @@ class Settings(BaseModel):
         "glm-tts", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Compose project; prefix of all names"
     )
     port: int = Field(7860, ge=1, le=65535, description="port of the proxy")
-    publish: Annotated[str, AfterValidator(_own_address)] = Field(
+    publish: HostAddress = Field(
         LOOPBACK, description="the target's address that it is bound to; beyond loopback it takes keys"
     )
-    keys_folder: str = Field(
-        "",
-        pattern=r"^(/[A-Za-z0-9._@+/-]+)?$",  # Compose and .env take it as it is
-        description="folder on the target whose file api-keys holds who may speak; empty: everybody",
+    keys_folder: Folder = Field(
+        "", description="folder on the target whose file api-keys holds who may speak; empty: everybody"
     )
-    subnet_prefix: Annotated[str, AfterValidator(_three_octets)] = Field("172.29.118", description="the stack's /24")
+    subnet_prefix: Prefix = Field("172.29.118", description="the stack's /24")
     flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
     device: Literal["cuda", "cpu"] = Field("cuda", description="where torch speaks, in the cuda flavour")
     engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="what speaks; by flavour when left out")
@@ -150,8 +106,8 @@ class Settings(BaseModel):
         Hooks(), description="[tool.cutover.hooks]: commands at pre-switch, post-switch, on-rollback, on-alert"
     )
     hook_timeout_s: float = Field(60, gt=0, le=3600, description="longest time that one of them may take")
-    alert_webhook: Address = Field(SecretStr(""), description="where an alert is posted as JSON")
-    alertmanager: Address = Field(
+    alert_webhook: WebAddress = Field(SecretStr(""), description="where an alert is posted as JSON")
+    alertmanager: WebAddress = Field(
         SecretStr(""), description="an Alertmanager's address; alerts are raised and resolved"
     )
     keep_releases: int = Field(5, ge=0, le=1000, description="verified releases that the janitor keeps, by time")

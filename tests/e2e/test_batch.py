@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from service.batch.shards import MANIFEST
 from tests.support.stack import Stack, wait_for
+from tests.unit.batch.support import clips, manifest, named
 
 ITEMS, CUTOVERS = 500, 3
 # More than two cores speak, so that some wait; no more, so that there is still a batch when the last release goes.
@@ -23,26 +21,11 @@ def task(number: int) -> str:
     return json.dumps({"output_name": f"clip-{number:03}", "input_text": text}) + "\n"
 
 
-def clips(folder: Path) -> list[str]:
-    """The names of the clips in all shards, as often as they are there."""
-    names = []
-    for path in folder.glob("shard-*.zip"):
-        with zipfile.ZipFile(path) as shard:
-            names += [name for name in shard.namelist() if name != MANIFEST]
-    return names
-
-
 def wait_for_more(folder: Path, batch: subprocess.Popen[str]) -> None:
     """Until another shard is full: clips of the release that is live."""
     before = len(clips(folder))
     wait_for("another shard", lambda: len(clips(folder)) > before or batch.poll() is not None)
     assert batch.poll() is None, f"it ended with {len(clips(folder))} clips, before the last release went"
-
-
-def manifest(folder: Path) -> list[dict[str, Any]]:
-    """What is said of the clips, in the order in which they were finished."""
-    path = folder / MANIFEST
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def live(stack: Stack) -> str:
@@ -92,7 +75,7 @@ def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stac
         print(said)
 
     assert batch.returncode == 0, said
-    assert sorted(clips(out)) == [f"clip-{number:03}.wav" for number in range(ITEMS)]
+    assert clips(out) == named(ITEMS)
     assert not (out / "failed.jsonl").exists()
     entries = manifest(out)
     print(Counter(entry["release"] for entry in entries), Counter(entry["tries"] for entry in entries))
