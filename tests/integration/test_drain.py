@@ -50,13 +50,11 @@ LONG_BUDGET_S, SHORT_BUDGET_S = 40, 120
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose releases speak SLOTS texts at a time, and wait within some of them."""
     with fresh_stack(tmp_path_factory.mktemp("drain")) as stack:
-        compose = stack.root / "compose.yaml"
-        text = compose.read_text()
         for colour in ("blue", "green"):
             told = f"TTS_ORDERS: /run/orders/{colour}}}"
             # No health check once it is up: half a minute after the last sentence it would speak one, which counts.
-            text = text.replace(told, f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}')
-        compose.write_text(text)
+            patient = f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}'
+            stack.edit_compose((told, patient))
         engine = stack.root / "service/engines/piper.py"
         engine.write_text(engine.read_text() + ENGINE)
         stack.release("the first, which is patient")

@@ -156,13 +156,10 @@ def give(gpus: FakeGpus, stack: Stack, at: str = "") -> None:
 
     `at` is where the stack's Docker engine finds their folder, if it is not this machine's.
     """
-    compose = stack.root / "compose.yaml"
-    text = compose.read_text()
-    seen = f'pid: host\n  volumes: ["{at or gpus.folder}:{INSIDE}", "orders:/run/orders:ro"'
-    text = text.replace('volumes: ["orders:/run/orders:ro"', seen)
+    orders = "volumes:\n    - orders:/run/orders:ro\n"
+    seen = f"pid: host\n  {orders}    - {at or gpus.folder}:{INSIDE}\n"
     told = f"LD_LIBRARY_PATH: {INSIDE}, FAKE_NVML: {INSIDE}"
-    text = text.replace("{<<: *gpu, ", f"{{<<: *gpu, {told}, ")
-    compose.write_text(text)
+    stack.edit_compose((orders, seen), ("{<<: *told, ", f"{{<<: *told, {told}, "))
     engine = stack.root / "service/engines/piper.py"
     engine.write_text(engine.read_text() + ENGINE)
 

@@ -160,6 +160,15 @@ class Stack:
         self.releases.append(sha)
         return sha
 
+    def edit_compose(self, *changes: tuple[str, str]) -> None:
+        """Replaces texts in the clone's compose.yaml, wherever they stand; each must be there."""
+        path = self.root / "compose.yaml"
+        text = path.read_text()
+        for old, new in changes:
+            assert old in text, f"{path.name} has no {old!r}"
+            text = text.replace(old, new)
+        path.write_text(text)
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.run("build.cutover", "status", "--json").stdout)
         return found

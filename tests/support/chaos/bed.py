@@ -59,10 +59,9 @@ class Clocks:
 
     def give(self, stack: Stack) -> None:
         """Has the stack's state container, which stamps the journal, look at the target's clock."""
-        compose = stack.root / "compose.yaml"
         volumes = '    volumes: ["cutover-state:/var/lib/cutover", "orders:/run/orders"'
         told = f"    environment: {{LD_PRELOAD: {INSIDE}/{LIBRARY}, JUMPED_CLOCK: {INSIDE}/target}}\n"
-        compose.write_text(compose.read_text().replace(volumes, f'{told}{volumes}, "{self.folder}:{INSIDE}:ro"'))
+        stack.edit_compose((volumes, f'{told}{volumes}, "{self.folder}:{INSIDE}:ro"'))
 
 
 def clocks(folder: Path) -> Clocks:
@@ -166,10 +165,7 @@ def nested_bed(scratch: Path) -> Iterator[Bed]:
         nested.folder.chmod(0o755)
         gpus, wall = gpu.make(nested.folder / "gpus"), clocks(nested.folder / "clocks")
         gpus.behave(bytes=GIB)
-        compose = made.root / "compose.yaml"
-        compose.write_text(
-            compose.read_text().replace('"${PUBLISH:-127.0.0.1}:${PORT', '"${PORT')
-        )  # reached from without
+        made.edit_compose(('"${PUBLISH:-127.0.0.1}:${PORT', '"${PORT'))  # reached from without
         references = _built(made, gpus, at=f"{INSIDE_NESTED}/gpus")
         proxy = Engine().images(PROXY_REPOSITORY)[0].tags[0]
         nested.load(proxy, *references.values())
@@ -196,6 +192,5 @@ def _deployed(stack: Stack, gpus: FakeGpus, wall: Clocks, references: dict[str, 
 
 
 def _limit_disk(stack: Stack) -> None:
-    compose = stack.root / "compose.yaml"
     small = f'driver_opts: {{type: tmpfs, device: tmpfs, o: "size={DISK_MB}m,uid=10002,gid=10002"}}'
-    compose.write_text(compose.read_text().replace("\n  cutover-state:\n", f"\n  cutover-state:\n    {small}\n"))
+    stack.edit_compose(("\n  cutover-state:\n", f"\n  cutover-state:\n    {small}\n"))
