@@ -159,9 +159,10 @@ class ServiceContainer:
 
     def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> Spoken:
         argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *where]
-        answer = self._engine.execute(self.name, argv)
-        if answer.exit_code == 0 and not answer.stdout:  # an exec's stream can be lost: not the candidate's fault
+        try:
             answer = self._engine.execute(self.name, argv)
+        except CommandFailedError as error:  # it has ended, or somebody has paused it
+            return Spoken(b"", error=error.message)
         if answer.exit_code == TIMED_OUT:
             return Spoken(b"", error=f"no answer within {timeout_s:.0f} s")
         try:

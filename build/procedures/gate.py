@@ -19,7 +19,7 @@ from build.decisions.speech import Features
 from build.decisions.spoken import Spoken
 from build.drivers import listener, speaker
 from build.drivers.colour import Status
-from build.errors import GateRefusedError, LineError
+from build.errors import GateRefusedError
 from build.procedures import golden
 from build.procedures.report import Report
 from build.procedures.warming import UNTOUCHED
@@ -177,10 +177,7 @@ class Trial:
         """The live release's own recording as a reference, if it passes itself; a live release may be broken."""
         if self._live is None:
             return None
-        try:
-            spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
-        except LineError as error:
-            spoken = Spoken(b"", error=error.message)
+        spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
         heard = self._hear(spoken)
         result = rules.judge(text, spoken, heard, self.golden.texts.expect.of(None), stored, self.golden.bounds)
         if result.faults and not result.near:

@@ -69,11 +69,14 @@ class Observer:
         return sum(each in self._run.idle.servers for each in of) / len(of) if of else 0.0
 
     def speak_if_quiet(self, *colours: Colour) -> None:
-        """Says a text of the golden set through the proxy to each of the colours, when no client has of late."""
+        """Says a text of the golden set through the proxy to each of the colours, when no client has of late.
+
+        Not to who may hang: its health check is about to say so, and would not be looked at while we wait.
+        """
         count = len(canary.times(self._log, self._run.idle.servers))
         self._quiet = 0 if count > self._had else self._quiet + 1
         self._had = count
-        if self._quiet < QUIET_LOOKS:
+        if self._quiet < QUIET_LOOKS or not self.answers:
             return
         text = self._next()
         for colour in colours:
@@ -87,8 +90,11 @@ class Observer:
     def slower(self, live: Colour) -> bool:
         """Is the candidate the slower one, side by side with the old colour, text for text, each at its best?
 
-        False where nobody can tell: the old colour has no model any more, or does not answer.
+        False where nobody can tell: the old colour has no model any more, or does not answer; or the candidate may
+        hang, which its health check is about to say.
         """
+        if not self.answers:
+            return False
         best = dict.fromkeys((live, self._run.idle), float("inf"))
         for text in [self._next() for _ in range(SIDE_BY_SIDE)]:
             for colour in best:

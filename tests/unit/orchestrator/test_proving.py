@@ -255,6 +255,32 @@ def test_what_looks_slow_in_a_soak_is_heard_side_by_side_before_it_is_given_up()
     assert target.ended == "rolled-back"
 
 
+def test_what_may_hang_is_not_asked_to_speak_side_by_side() -> None:
+    target = busy(green_ms=900)
+    looks, candidate = target.proxy.servers, target.colours[GREEN]
+    patience_s = 2 * SOAK.soak_s
+
+    def hangs() -> None:
+        began = target.clock.time
+
+        def servers() -> Any:
+            hung = (
+                {"checking": True}
+                if target.clock.time < began + patience_s
+                else {"check": "L7TOUT", "failed_checks": 1}
+            )
+            found = looks()
+            return {**found, "green-1": replace(found["green-1"], **hung)}
+
+        target.proxy.servers = servers  # type: ignore[method-assign]
+        candidate.texts.clear()
+
+    at_intent(target, "soak", hangs)
+    with pytest.raises(CanaryFailedError, match="health check of green-1 failed: L7TOUT"):
+        switch(target, SOAK)
+    assert candidate.texts == []
+
+
 def test_a_way_back_and_a_first_release_have_neither() -> None:
     target = Target()
     target.colours[BLUE].holds = None

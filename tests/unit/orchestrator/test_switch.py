@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ from build.procedures import cutover
 from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
 
 GREEN = Colour.GREEN
+FEW = 30  # looks, until a health check is over that nobody answers
 
 
 def switch(target: Target, report: Report | None = None) -> Release:
@@ -43,7 +45,7 @@ def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_col
     assert switch(target) == NEW
     assert moves(target) == [
         "green-1 maint", "green stopped", "green removed", "app-green up",
-        "green-1 check", "green-1 ready", "blue-1 drain",
+        "green-1 check", "green-1 check", "green-1 ready", "blue-1 drain",
         "blue-1 maint", "blue-1 shutdown",
     ]  # fmt: skip
     assert target.ended == "retired"
@@ -82,7 +84,7 @@ def test_what_stands_by_and_is_silent_gets_no_traffic() -> None:
     target.said.clear()
     with pytest.raises(GateRefusedError):
         back(target)
-    assert moves(target) == ["blue-1 check", "blue-1 maint"]
+    assert moves(target) == []
     assert target.ended == "failed"
     assert target.history()[-1].facts["gate"]["results"][0]["faults"], "what was measured is journaled"
     assert target.live(target.survey()) is GREEN
@@ -230,26 +232,62 @@ def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pyt
     assert target.ended == "failed"
 
 
-def test_no_traffic_goes_to_a_candidate_that_hangs_after_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    target, looks = Target(), iter(range(20))
-    append, seen = target.journal.append, target.proxy.servers
+def hangs_at_the_switch(target: Target, server: str) -> Iterator[int]:
+    """From the intent on, checks of a server go without an answer; returns the looks at it, still to come."""
+    looks, append, seen = itertools.count(), target.journal.append, target.proxy.servers
 
     def hangs() -> Any:
-        found, looked = seen(), next(looks)
-        hung = {"checking": True} if looked < 15 else {"check": "L7TOUT"}
-        return {**found, "green-1": replace(found["green-1"], **hung)}
+        found, waited_for = seen(), next(looks) < FEW
+        hung = replace(found[server], up=False, check="L7OK" if waited_for else "L7TOUT", checking=waited_for)
+        return {**found, server: hung}
 
     def and_then(**record: Any) -> None:
         append(**record)
         if (record["event"], record.get("step")) == ("intent", "switch"):
-            monkeypatch.setattr(target.proxy, "servers", hangs)
+            target.proxy.servers = hangs  # type: ignore[method-assign]
 
-    monkeypatch.setattr(target.journal, "append", and_then)
+    target.journal.append = and_then
+    return looks
+
+
+def test_no_traffic_goes_to_a_candidate_that_hangs_after_the_gate() -> None:
+    target = Target()
+    looks = hangs_at_the_switch(target, "green-1")
     with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
         switch(target)
-    assert next(looks) >= 15, "the check was waited for"
+    assert next(looks) >= FEW, "the check was waited for"
     assert "green-1 ready" not in moves(target)
     assert target.ended == "rolled-back"
+
+
+def test_what_stands_by_and_hangs_gets_no_traffic_and_goes_on_standing_by() -> None:
+    target = Target()
+    switch(target)
+    target.said.clear()
+    hangs_at_the_switch(target, "blue-1")
+    with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
+        back(target)
+    assert moves(target) == ["blue-1 check", "blue-1 maint"]
+    assert target.ended == "held"
+
+
+def test_an_old_result_of_a_health_check_is_not_taken_for_the_one_that_was_asked_for() -> None:
+    target = Target()
+    switch(target)
+    demand, seen, asked_at = target.proxy.demand_check, target.proxy.servers, [0.0]
+
+    def check(*servers: str) -> None:
+        demand(*servers)
+        asked_at[0] = target.clock.time
+
+    def old_at_first() -> Any:
+        found = seen()
+        old = replace(found["blue-1"], up=False, check="L7TOUT")
+        return {**found, "blue-1": old} if target.clock.time < asked_at[0] + 0.2 else found
+
+    target.proxy.demand_check = check  # type: ignore[method-assign]
+    target.proxy.servers = old_at_first  # type: ignore[method-assign]
+    assert back(target) == OLD
 
 
 def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
