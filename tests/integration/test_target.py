@@ -282,11 +282,11 @@ def test_a_release_is_found_by_whatever_names_its_commit(stack: Stack) -> None:
 
 def test_a_container_that_somebody_has_paused_is_heard_to_say_nothing(stack: Stack) -> None:
     replica = Replica(Engine(), stack.project, Colour(stack.status()["live"]).slots[0])
-    assert replica.speak("Good evening.", "en", timeout_s=30).wav
+    assert replica.speak("Good evening.", "joe", timeout_s=30).wav
     container = stack.docker.containers.get(replica.name)
     container.pause()
     try:
-        spoken = replica.speak("Good evening.", "en", timeout_s=30)
+        spoken = replica.speak("Good evening.", "joe", timeout_s=30)
     finally:
         container.unpause()
     assert not spoken.wav
