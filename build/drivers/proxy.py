@@ -50,6 +50,7 @@ class Server:
         total: streams since the proxy started; errors: those that failed to connect, got no whole answer, or a 5xx.
         weight: its share beside the other servers' weights; failed_checks: health checks since the proxy started.
         checking: a health check is under way: of who answers they take milliseconds, of who hangs `timeout check`.
+        address: where it listens, as HOST:PORT.
     """
 
     admin: Admin
@@ -63,15 +64,11 @@ class Server:
     weight: int = 100
     failed_checks: int = 0
     checking: bool = False
+    address: str = ""
 
     @property
     def healthy(self) -> bool:
         return self.up and self.check.startswith("L7OK")
-
-    @property
-    def failing(self) -> bool:
-        """Its newest health check has failed, whether that was enough to take it for down or not."""
-        return self.check.startswith(("L4", "L7")) and not self.check.startswith("L7OK")
 
     @property
     def usable(self) -> bool:
@@ -100,7 +97,7 @@ class Proxy:
             session, self._session = self._session, None
             session.close()
 
-    def _ask(self, kind: Literal["read", "change"], *commands: str) -> str:
+    def _ask(self, kind: Literal["read", "change", "probe"], *commands: str) -> str:
         """Runs commands that can all be repeated, until their answer has come whole."""
         for _ in range(ATTEMPTS):
             whole, said, error = self._once(kind, *commands)
@@ -153,6 +150,11 @@ class Proxy:
                 for server, to in changes
             )
         )
+
+    def probe(self, *servers: Server) -> bool:
+        """Asks servers, from where the proxy is, what a health check asks, and now; who hangs is waited for for 5 s."""
+        said = self._ask("probe", *(each.address for each in servers)).split("\n")
+        return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in said) == len(servers)
 
     def demand_check(self, *servers: str) -> None:
         """Takes servers for down until a health check has really passed; they get no new request meanwhile.
@@ -212,6 +214,7 @@ def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
         weight=int(state["srv_uweight"]),
         failed_checks=int(stat["chkfail"] or 0),
         checking=stat["check_status"].startswith("* "),
+        address=f"{state['srv_addr']}:{state['srv_port']}",
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from build.drivers.proxy import Proxy
 from build.errors import ProxyError
 from tests.support.door import HOLD_BUDGET_S, Door, opened
 from tests.support.stack import Stack, wait_for
@@ -83,6 +85,25 @@ def test_the_old_colour_takes_over_when_the_one_in_rotation_dies(door: Door) -> 
     finally:
         door.containers["green"].start()
         door.proxy.set_admins(("blue-1-standby", "maint"))
+
+
+@pytest.mark.parametrize("way", [contextlib.nullcontext, Proxy.opened], ids=["by exec", "by an open stream"])
+def test_who_is_probed_must_answer_now(door: Door, way: Callable[[Proxy], Any]) -> None:
+    servers, green = door.proxy.servers(), door.containers["green"]
+    with way(door.proxy):
+        assert door.proxy.probe(servers["blue-1"], servers["green-1"])
+        green.pause()
+        try:
+            assert not door.proxy.probe(servers["blue-1"], servers["green-1"])
+            assert door.proxy.probe(servers["blue-1"])
+        finally:
+            green.unpause()
+        green.kill()
+        try:
+            assert not door.proxy.probe(servers["green-1"])
+        finally:
+            green.start()
+        wait_for("green", lambda: door.proxy.probe(servers["green-1"]))
 
 
 def test_only_the_colours_themselves_may_name_a_server_of_the_api(door: Door) -> None:

@@ -138,10 +138,10 @@ def load(run: Run) -> Facts:
 
 def switch(run: Run) -> Facts:
     """The candidate is made ready and the gate opened, in one breath: what waited is spoken by it."""
+    began = run.clock.now()  # with the intent on the disk
     traffic.require_alive(run)
     waiting = run.target.proxy.held().held
     run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
-    began = run.clock.now()
     run.target.proxy.release(*run.used(run.idle))
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": waiting}
 

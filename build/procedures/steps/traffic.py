@@ -9,11 +9,10 @@ from build.decisions.rollout import WHOLE
 from build.errors import CandidateExitedError, DrainError, ProxyError
 from build.procedures import gate, hooks
 from build.procedures.steps import draining, memory
-from build.procedures.steps.run import PROXY_NOTICES_S, ROLLBACK, STOP_GRACE_S, Facts, Run
+from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 
 LOOK_S = 0.05
 HANGS = "L7TOUT"  # connected, and no answer; a refused connection is L4CON, or HANA where a client met it first
-FIRST_CHECK_S = 1.0  # `inter` of the proxy, and what a service under load takes to answer
 RETRIES_S = 3.0  # `retries` and `timeout connect` of the proxy, and a little
 
 
@@ -46,37 +45,22 @@ def require_alive(run: Run) -> None:
         # It stands by in maint, may have crashed once in its life, and has just spoken.
         gone = not run.candidate.running
     else:
-        gone = run.candidate.crashed or any(each.admin == "maint" for each in seen)
-    if gone or not _passes_a_check(run):
-        if run.strategy is Strategy.WARM:
-            run.rotate((run.idle.servers, "maint"))
+        gone = run.candidate.crashed or any(each.admin == "maint" or not each.up for each in seen)
+    # The proxy looks five times a second, and who began to hang since then gets no request either.
+    if gone or not run.target.proxy.probe(*seen):
         raise CandidateExitedError(
             f"{run.release} in {run.idle} has ended or hangs since it was judged, or was taken out: it gets no request",
             remedy=f"`docker logs` of it may say why; switch again. {run.aftermath[0].upper()}{run.aftermath[1:]}",
         )
 
 
-def _passes_a_check(run: Run) -> bool:
-    """Does each of it pass a health check that begins now? Who hangs fails it by the proxy's `timeout check`."""
-    run.demand_check(run.idle)
-    began = run.clock.now()
-    for now in run.clock.polls(LOOK_S):
-        seen = run.seen(run.idle)
-        if all(each.up for each in seen):
-            return True
-        # Until then it may be the result of an earlier check that is seen.
-        if (now - began > FIRST_CHECK_S and any(each.failing for each in seen)) or now - began > PROXY_NOTICES_S:
-            return False
-    raise AssertionError("a clock never ends")
-
-
 def switch(run: Run) -> Facts:
     """New requests go to the candidate, in one breath: it is made ready before the old colour drains."""
+    began = run.clock.now()  # with the intent on the disk
     require_alive(run)
     run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     other = run.idle.other
     candidates, others, standbys = run.used(run.idle), run.used(other), run.standbys(other)
-    began = run.clock.now()
     run.rotate(
         (standbys, "ready" if run.soaks else "maint"),
         (candidates, WHOLE),

@@ -54,6 +54,7 @@ class Clock:
 class Proxy:
     said: list[str]
     reachable: bool = True
+    hung: str = ""
     broken: LineError | None = None
     servers_now: dict[str, Server] = field(default_factory=dict)
     mode: str = "none"
@@ -84,6 +85,10 @@ class Proxy:
         self.said += [f"{server} check" for server in servers]
         for server in servers:
             self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
+
+    def probe(self, *servers: Server) -> bool:
+        self.said += [f"{each.address} probed" for each in servers]
+        return self.hung not in {each.address for each in servers}
 
     def shutdown_sessions(self, *servers: str) -> None:
         """Says it of those that are in use."""

@@ -56,7 +56,7 @@ def test_requests_wait_from_the_old_models_end_until_the_new_one_has_spoken_and_
     report = Report()
     assert switch(target, report) == NEW
     assert moves(target) == [
-        *UP_TO_THE_LOAD, "green-1 check", "green-1 check", "green-1 ready", "gate none", "blue-1 shutdown",
+        *UP_TO_THE_LOAD, "green-1 check", "green-1 probed", "green-1 ready", "gate none", "blue-1 shutdown",
         "blue stopped",
     ]  # fmt: skip
     assert (target.ended, target.proxy.mode, target.orders.parked) == ("retired", "none", set())
@@ -272,7 +272,7 @@ def test_a_candidate_that_serves_already_finishes_what_it_has_begun_before_it_is
     with pytest.raises(ProxyError):
         switch(target)
     assert moves(target)[len(UP_TO_THE_LOAD) :] == [
-        "green-1 check", "green-1 check", "green-1 ready", "gate none",
+        "green-1 check", "green-1 probed", "green-1 ready", "gate none",
         "gate long", "gate all", "green-1 maint", "gate all", "green-1 maint", "green removed",
         "blue load", "blue-1 check", "blue-1 ready", "gate none", "green-1 maint", "green removed",
     ]  # fmt: skip

@@ -78,7 +78,7 @@ def test_resume_goes_on_from_the_state_that_the_journal_holds() -> None:
     cut_off(target, *WARMING)
     assert cutover.resume(cast(Any, target), Report()) == NEW
     assert moves(target) == [
-        "green-1 check", "green-1 check", "green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown",
+        "green-1 check", "green-1 probed", "green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown",
     ]  # fmt: skip
     assert [each.state for each in target.history()] == ["retired"]
 

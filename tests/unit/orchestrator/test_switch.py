@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -26,7 +24,6 @@ from build.procedures import cutover
 from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
 
 GREEN = Colour.GREEN
-FEW = 30  # looks, until a health check is over that nobody answers
 
 
 def switch(target: Target, report: Report | None = None) -> Release:
@@ -45,7 +42,7 @@ def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_col
     assert switch(target) == NEW
     assert moves(target) == [
         "green-1 maint", "green stopped", "green removed", "app-green up",
-        "green-1 check", "green-1 check", "green-1 ready", "blue-1 drain",
+        "green-1 check", "green-1 probed", "green-1 ready", "blue-1 drain",
         "blue-1 maint", "blue-1 shutdown",
     ]  # fmt: skip
     assert target.ended == "retired"
@@ -71,7 +68,7 @@ def test_a_way_back_to_what_stands_by_speaks_once_and_moves() -> None:
     target.said.clear()
     assert back(target, report) == OLD
     assert moves(target) == [
-        "blue-1 check", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
+        "blue-1 probed", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
     ]  # fmt: skip
     assert any("stands by in blue" in line for line in report.lines)
     assert target.ended == "retired"
@@ -120,7 +117,7 @@ def test_a_way_back_is_never_rolled_back_itself(monkeypatch: pytest.MonkeyPatch)
     target.said.clear()
     with pytest.raises(ProxyError):
         back(target)
-    assert moves(target) == ["blue-1 check"]
+    assert moves(target) == ["blue-1 probed"]
     assert target.ended == "held"
 
 
@@ -232,30 +229,23 @@ def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pyt
     assert target.ended == "failed"
 
 
-def hangs_at_the_switch(target: Target, server: str) -> Iterator[int]:
-    """From the intent on, checks of a server go without an answer; returns the looks at it, still to come."""
-    looks, append, seen = itertools.count(), target.journal.append, target.proxy.servers
-
-    def hangs() -> Any:
-        found, waited_for = seen(), next(looks) < FEW
-        hung = replace(found[server], up=False, check="L7OK" if waited_for else "L7TOUT", checking=waited_for)
-        return {**found, server: hung}
+def at_the_switch(target: Target, act: Callable[[], None]) -> None:
+    """Does something once the intent to move traffic is journaled."""
+    append = target.journal.append
 
     def and_then(**record: Any) -> None:
         append(**record)
         if (record["event"], record.get("step")) == ("intent", "switch"):
-            target.proxy.servers = hangs  # type: ignore[method-assign]
+            act()
 
     target.journal.append = and_then
-    return looks
 
 
 def test_no_traffic_goes_to_a_candidate_that_hangs_after_the_gate() -> None:
     target = Target()
-    looks = hangs_at_the_switch(target, "green-1")
+    at_the_switch(target, lambda: setattr(target.proxy, "hung", "green-1"))
     with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
         switch(target)
-    assert next(looks) >= FEW, "the check was waited for"
     assert "green-1 ready" not in moves(target)
     assert target.ended == "rolled-back"
 
@@ -264,30 +254,11 @@ def test_what_stands_by_and_hangs_gets_no_traffic_and_goes_on_standing_by() -> N
     target = Target()
     switch(target)
     target.said.clear()
-    hangs_at_the_switch(target, "blue-1")
+    at_the_switch(target, lambda: setattr(target.proxy, "hung", "blue-1"))
     with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
         back(target)
-    assert moves(target) == ["blue-1 check", "blue-1 maint"]
+    assert moves(target) == ["blue-1 probed"]
     assert target.ended == "held"
-
-
-def test_an_old_result_of_a_health_check_is_not_taken_for_the_one_that_was_asked_for() -> None:
-    target = Target()
-    switch(target)
-    demand, seen, asked_at = target.proxy.demand_check, target.proxy.servers, [0.0]
-
-    def check(*servers: str) -> None:
-        demand(*servers)
-        asked_at[0] = target.clock.time
-
-    def old_at_first() -> Any:
-        found = seen()
-        old = replace(found["blue-1"], up=False, check="L7TOUT")
-        return {**found, "blue-1": old} if target.clock.time < asked_at[0] + 0.2 else found
-
-    target.proxy.demand_check = check  # type: ignore[method-assign]
-    target.proxy.servers = old_at_first  # type: ignore[method-assign]
-    assert back(target) == OLD
 
 
 def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
@@ -302,16 +273,9 @@ def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
     assert target.ended == "failed"
 
 
-def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate() -> None:
     target = Target()
-    append = target.journal.append
-
-    def dies(**record: Any) -> None:
-        append(**record)
-        if (record["event"], record.get("step")) == ("intent", "switch"):
-            target.colours[GREEN].running = False
-
-    monkeypatch.setattr(target.journal, "append", dies)
+    at_the_switch(target, lambda: setattr(target.colours[GREEN], "running", False))
     with pytest.raises(CandidateExitedError, match="has ended or hangs since it was judged"):
         switch(target)
     assert not [said for said in moves(target) if said in {"green-1 ready", "blue-1 drain"}]
