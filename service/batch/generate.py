@@ -36,9 +36,11 @@ class Written:
 def read_book(path: Path, encoding: str) -> str:
     """A book's text; raise BookError."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
             raise BookError(f"{path} has more than {_MAX_BYTES} bytes", "split it into volumes")
-        text = path.read_text(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
         remedy = "name its encoding with --encoding, for example gb18030, utf-16 or cp1252"
         raise BookError(f"{path} is not {encoding}: byte {error.start + 1}", remedy) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,20 +13,34 @@ from service.batch.errors import TasksError
 MAX_LINE = 256 * 1024
 """Bytes. The longest text that a service takes, every character escaped, is a fifth of that."""
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# UTF-32's mark begins with UTF-16's, so it comes first; without a mark the zeros beside JSON's own signs tell.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_ZEROS = {
+    (1, 0, 0, 0): "UTF-32LE",
+    (0, 0, 0, 1): "UTF-32BE",
+    (1, 0, 1, 0): "UTF-16LE",
+    (0, 1, 0, 1): "UTF-16BE",
+}
 
 
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
     """Each line that is not blank, with its number from 1; None for one that has more than MAX_LINE bytes.
 
     Raises:
-        TasksError: the file cannot be read, or is UTF-16.
+        TasksError: the file cannot be read twice, or is UTF-16 or UTF-32.
     """
+    remedy = "name a file of tasks, one JSON object a line"
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TasksError(f"{path} is no file that can be read twice", remedy)
         with path.open("rb") as file:
             yield from _numbered(path, file)
     except OSError as error:
-        remedy = "name a file of tasks, one JSON object a line"
         raise TasksError(f"{path} cannot be read: {error.strerror}", remedy) from None
 
 
@@ -34,8 +49,8 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if number == 1:
-            if line.startswith(_UTF16):
-                raise TasksError(f"{path} is UTF-16", f"convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
+            if code := _other_code(line):
+                raise TasksError(f"{path} is {code}", f"convert it: iconv -f {code} -t UTF-8 {path.name}")
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > MAX_LINE and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
@@ -43,3 +58,11 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, None
         elif not line.isspace():
             yield number, line
+
+
+def _other_code(head: bytes) -> str:
+    """What a file is in whose first bytes cannot be UTF-8, as iconv calls it; else nothing."""
+    for mark, code in _MARKS.items():
+        if head.startswith(mark):
+            return code
+    return _ZEROS.get(tuple(int(byte != 0) for byte in head[:4]), "")

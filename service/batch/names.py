@@ -8,7 +8,7 @@ import unicodedata
 
 _MAX_BYTES = 200
 _SIGNS = '/\\:*?"<>|'
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)")  # Windows', which drops spaces
 _AUDIO = ("wav", "flac", "pcm", "mp3", "ogg", "opus", "aac", "m4a")
 
 

@@ -70,7 +70,7 @@ class Output:
             self._clear()
             self._read()
             self._settle()
-            self._failed = self._held.enter_context((self.folder / _FAILING).open("wb"))
+            self._failed = self._held.enter_context((self.folder / _FAILING).open("wb", buffering=0))
         except OSError as error:
             self._held.close()
             raise self._unwritable(error) from None
@@ -159,11 +159,15 @@ class Output:
             raise lack
 
     def failed(self, task: dict[str, Any]) -> None:
-        """Note a task that failed, in a form that can be run again."""
+        """Note a task that failed, in a form that can be run again: all of it or nothing. Raises OutputError."""
+        start = self._failed.tell()
+        rest = memoryview(json.dumps(task, ensure_ascii=False).encode() + b"\n")
         try:
-            self._failed.write(json.dumps(task, ensure_ascii=False).encode() + b"\n")
-            self._failed.flush()
+            while rest:  # a disk takes what it has room for, and says so the next time
+                rest = rest[self._failed.write(rest) :]
         except OSError as error:
+            self._failed.seek(start)
+            self._failed.truncate()
             raise self._unwritable(error) from None
 
     def settle_failed(self) -> None:

@@ -27,9 +27,11 @@ class _Loader(yaml.SafeLoader):
 def text(path: Path) -> str:
     """A small file's text; raise ValueError with what is wrong."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
             raise ValueError(f"{path} has more than {_MAX_BYTES} bytes")
-        return path.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: byte {error.start + 1}") from None
     except OSError as error:

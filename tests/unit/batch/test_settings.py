@@ -80,6 +80,12 @@ def test_bad_lines_of_settings(tmp_path: Path) -> None:
             settings.resolve(GIVEN, path)
 
 
+def test_a_file_without_end_is_no_file_of_settings() -> None:
+    for read in (settings.read_config, lambda path: settings.api_key(path, {})):
+        with pytest.raises((ValueError, SettingsError), match="more than 1048576 bytes"):
+            read(Path("/dev/zero"))
+
+
 def test_what_is_missing_is_told_together(capsys: pytest.CaptureFixture[str]) -> None:
     assert batch("run") == 3
     told = plain(capsys.readouterr().err)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from service.batch.tasks import BadLineError, Rules, Task, parse
 from tests.unit.batch.support import batch, plain, wav, write_tasks
 
 GOOD = {"output_name": "a", "input_text": "Hello."}
+# Windows' own names, in whatever folder: it does not look behind the first dot, nor at spaces before that.
+DEVICES = ("NUL", "con", "Aux.wav", "PRN.part", "com1", "LPT9.x", "COM¹", "lpt³.wav", "CONIN$", "conout$.x", "nul .x")
 
 
 def line(**fields: object) -> bytes:
@@ -67,8 +72,9 @@ def test_a_good_line(given: bytes, task: Task) -> None:
         (line(output_name=".hidden"), "must not begin with a dot"),
         (line(output_name="x\x00y"), "cannot be printed"),
         (line(output_name="x\u202ey"), "cannot be printed"),
-        (line(output_name="NUL"), "name a device"),
+        *[(line(output_name=name), "name a device") for name in DEVICES],
         (line(output_name="x."), "end with a dot"),
+        (line(output_name="x "), "end with a dot or a space"),
         (line(output_name="x.flac"), "ends in .flac, but the clips are wav"),
         (line(output_name="é" * 120), "has more than 200 bytes"),
         (line(output_name=".wav"), "is empty"),
@@ -79,6 +85,11 @@ def test_a_bad_line(given: bytes | None, told: str) -> None:
     with pytest.raises(BadLineError, match=re.escape(told)) as caught:
         parse(given, Rules())
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["context", "nullify", "com", "COM10", "lpt", "auxiliary.part", "printed"])
+def test_names_that_only_begin_like_a_device(name: str) -> None:
+    assert names.file_name(name, "wav") == f"{name}.wav"
 
 
 @pytest.mark.parametrize(("one", "other"), [("A.wav", "a.wav"), ("é", "e\u0301"), ("STRASSE", "straße")])
@@ -92,6 +103,9 @@ def test_the_identity_changes_with_all_that_is_heard() -> None:
     identities = {dataclasses.replace(task, **{name: value}).identity("1") for name, value in other.items()}
     assert len(identities | {task.identity("1"), task.identity("2")}) == 7
     assert dataclasses.replace(task, prompt_audio="moved/p.wav").identity("1") == task.identity("1")
+
+
+FRENCH = '{"output_name": "a", "input_text": "été"}\n{"output_name": "b", "input_text": "x"}\n'
 
 
 def checked(path: Path) -> tuple[Checked | None, dict[int, str]]:
@@ -139,14 +153,29 @@ def test_lines_of_a_good_file_are_gone_through_once(tmp_path: Path) -> None:
     assert not good.pending
 
 
-@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "gb18030", "latin-1"])
-def test_another_encoding_is_named_or_its_lines_are(tmp_path: Path, codec: str) -> None:
+@pytest.mark.parametrize("codec", ["gb18030", "latin-1"])
+def test_lines_in_another_encoding_are_named(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "tasks.jsonl"
-    text = '{"output_name": "a", "input_text": "été"}\n{"output_name": "b", "input_text": "x"}\n'
-    path.write_bytes(text.encode(codec))
+    path.write_bytes(FRENCH.encode(codec))
     good, problems = checked(path)
     assert good is None
-    assert set(problems) == {"utf-16": set(), "utf-16-le": {1, 2, 3}}.get(codec, {1})
+    assert list(problems) == [1]
+    assert "is not UTF-8: byte 37" in problems[1]
+
+
+@pytest.mark.parametrize("codec", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "UTF-32LE", "UTF-32BE"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_file_in_another_unicode_encoding_is_told_how_to_convert(tmp_path: Path, codec: str, mark: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes((mark + FRENCH).encode(codec))
+    with pytest.raises(TasksError) as told:
+        check(path, Rules(), {}, lambda _number, _problem: None)
+    argv = shlex.split(told.value.remedy.removeprefix("convert it: "))
+    converted = subprocess.run(argv, cwd=tmp_path, capture_output=True, check=True).stdout
+    path.write_bytes(converted)
+    good, _ = checked(path)
+    assert good
+    assert [task.input_text for task, _ in good.todo()] == ["été", "x"]
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
@@ -155,5 +184,14 @@ def test_a_file_without_tasks(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(TasksError, match="has no tasks"):
         check(path, Rules(), {}, lambda _number, _problem: None)
-    with pytest.raises(TasksError, match="cannot be read"):
-        check(tmp_path, Rules(), {}, lambda _number, _problem: None)
+    with pytest.raises(TasksError, match="cannot be read: No such file"):
+        check(tmp_path / "none", Rules(), {}, lambda _number, _problem: None)
+
+
+@pytest.mark.parametrize("strange", [Path("/dev/zero"), Path("/dev/null"), Path("/"), "pipe"], ids=str)
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path, strange: Path | str) -> None:
+    path = tmp_path / strange
+    if strange == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(TasksError, match="is no file that can be read twice"):
+        check(path, Rules(), {}, lambda _number, _problem: None)
