@@ -31,6 +31,8 @@ ENVIRONMENT_NAMES = {
     "subnet_prefix": "SUBNET_PREFIX",
 }
 
+_OF_A_CLIENT = "of a key whose line has no limit or, without keys, of an address"
+
 
 class Hooks(BaseModel):
     """A user's commands, as argv lists: no shell reads them. They run in the clone's root."""
@@ -67,6 +69,9 @@ class Settings(BaseModel):
     keys_folder: Folder = Field(
         "", description="folder on the target whose file api-keys holds who may speak; empty: everybody"
     )
+    client_rpm: int = Field(0, ge=0, le=999_999_999, description=f"speech {_OF_A_CLIENT}: requests a minute; 0: any")
+    client_cpm: int = Field(0, ge=0, le=999_999_999, description="the same: characters a minute")
+    client_concurrent: int = Field(0, ge=0, le=999_999_999, description="the same: requests at a time")
     subnet_prefix: Prefix = Field("172.29.118", description="the stack's /24")
     flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
     device: Literal["cuda", "cpu"] = Field("cuda", description="where torch speaks, in the cuda flavour")
@@ -127,8 +132,15 @@ class Settings(BaseModel):
     @property
     def speech(self) -> dict[str, str]:
         """What compose.yaml takes for the service's speech, by variable; empty for what is left to it."""
-        device = self.device if self.flavour == "cuda" else ""
-        return {"TTS_DEVICE": device, "TTS_ENGINE": self.engine, "MODELS": self.models, "GLM_CODE": self.glm_code}
+        return {
+            "TTS_DEVICE": self.device if self.flavour == "cuda" else "",
+            "TTS_ENGINE": self.engine,
+            "MODELS": self.models,
+            "GLM_CODE": self.glm_code,
+            "TTS_CLIENT_RPM": str(self.client_rpm or ""),
+            "TTS_CLIENT_CPM": str(self.client_cpm or ""),
+            "TTS_CLIENT_CONCURRENT": str(self.client_concurrent or ""),
+        }
 
     @property
     def drain_budgets(self) -> dict[str, float]:

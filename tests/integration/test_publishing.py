@@ -20,8 +20,10 @@ from tests.support.ears import fault_in_wav
 from tests.support.load import authorization, hammering
 from tests.support.stack import Stack, fresh_stack, wait_for
 
-ANNA, ANNAS_LINE = new("anna", {})
+ANNA, ANNAS_LINE = new("anna", {"rpm": 0})
 BERT, BERTS_LINE = new("bert", {"rpm": 2})
+DORA, DORAS_LINE = new("dora", {})
+USUAL = 9  # requests a minute of a key whose line has no limit
 BODY = {"model": "tts-1", "voice": "joe", "input": "Good morning."}
 FEW = "4"
 
@@ -36,7 +38,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         folder = scratch / "keys"
         folder.mkdir(mode=0o755)
         stack.env |= {"PUBLISH": stack.host, "KEYS_FOLDER": str(folder), "CUTOVER_GATE_SYNTHESES": "1"}
-        replace(stack, ANNAS_LINE, BERTS_LINE)
+        stack.env["CUTOVER_CLIENT_RPM"] = str(USUAL)
+        replace(stack, ANNAS_LINE, BERTS_LINE, DORAS_LINE)
         stack.release("published")
         stack.run("build.cutover", "switch")
         yield stack
@@ -119,7 +122,7 @@ def test_a_replaced_file_of_keys_is_in_force_at_once_and_nothing_starts_anew(pub
         keys(published).write_text("anna")
         assert speak(published, carla).status_code == 200, "a broken file leaves the keys from before"
     finally:
-        replace(published, ANNAS_LINE, BERTS_LINE)
+        replace(published, ANNAS_LINE, BERTS_LINE, DORAS_LINE)
     assert speak(published, ANNA).status_code == 200
     assert published.containers() == before
 
@@ -128,6 +131,11 @@ def test_a_key_has_its_own_limits(published: Stack) -> None:
     assert [speak(published, BERT).status_code for _ in range(3)] == [200, 200, 429]
     assert int(speak(published, BERT).headers["Retry-After"]) > 0
     assert speak(published, ANNA).status_code == 200
+
+
+def test_a_key_without_a_limit_has_the_stacks(published: Stack) -> None:
+    assert [speak(published, DORA).status_code for _ in range(USUAL + 1)] == [200] * USUAL + [429]
+    assert {speak(published, ANNA).status_code for _ in range(USUAL + 1)} == {200}
 
 
 def test_a_cutover_proves_a_candidate_without_a_key_and_clients_with_theirs_lose_nothing(published: Stack) -> None:
