@@ -107,6 +107,15 @@ class DrainingError(UnavailableError):
         super().__init__("this release is being replaced; nothing is wrong with the request: ask again", retry_after=1)
 
 
+class NoRoomError(UnavailableError):
+    """503: what is to be kept for the page's visitors finds no room, until what others have had is cleared away."""
+
+    code = "no_room"
+
+    def __init__(self) -> None:
+        super().__init__("there is no room for another file now", retry_after=60)
+
+
 class LateError(ServiceError):
     """504: the deadline passed before the speech was finished."""
 

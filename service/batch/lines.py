@@ -20,7 +20,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-_ZEROS = {
+_ZEROS: dict[tuple[int, ...], str] = {
     (1, 0, 0, 0): "UTF-32LE",
     (0, 0, 0, 1): "UTF-32BE",
     (1, 0, 1, 0): "UTF-16LE",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-import tempfile
-import zipfile
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from service.audio import encode
-from service.errors import BusyError, LimitError, ServiceError, UnavailableError
-from service.page.problems import told
+from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
+from service.page import files
+from service.page.problems import alert, told
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
 from service.page.text import FORMATS, stopper
 from service.page.work import StoppedError, Tell, Work
@@ -71,19 +71,22 @@ class Batch:
             except (LimitError, BusyError) as error:
                 await asyncio.sleep(error.retry_after or _AGAIN_S)
         content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, self.form)
+        files.add_to_zip(self.zip, task.file, content)
         self.audio_s += spoken.seconds
-        self._add(task.file, content)
 
-    def _add(self, name: str, content: bytes | str) -> None:
-        with zipfile.ZipFile(self.zip, "a") as file:
-            file.writestr(name, content)
-
-    def close(self) -> None:
-        """Put into the zip what failed and what is left, as a task file of its own."""
-        if self.failed:
-            self._add("failed.jsonl", "".join(json.dumps(each) + "\n" for each in self.failed))
-        if rest := self.tasks[self.done :]:
-            self._add("rest.jsonl", "".join(task.line + "\n" for task in rest))
+    def close(self) -> str:
+        """Put into the zip what failed and what is left, as a task file of its own; what is to be said of that."""
+        said = "The zip has what was spoken"
+        try:
+            if self.failed:
+                failed = "".join(json.dumps(each) + "\n" for each in self.failed)
+                files.add_to_zip(self.zip, "failed.jsonl", failed)
+            if not (rest := self.tasks[self.done :]):
+                return ""
+            files.add_to_zip(self.zip, "rest.jsonl", "".join(task.line + "\n" for task in rest))
+        except NoRoomError:
+            return f"{said}; there was no room in it for a list of the rest."
+        return f"{said}, and the rest as a task file."
 
     def progress(self) -> str:
         """How far it is, as HTML."""
@@ -113,20 +116,31 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
         except BadTasksError as error:
             yield gr.DownloadButton(visible=False), _refusal(error.problems)
             return
-        folder = tempfile.mkdtemp(dir=result.GRADIO_CACHE)
         client = client_of(request.request.scope)
-        batch = Batch(checked, form, Path(folder) / "speech.zip", client)
+        try:
+            folder = await asyncio.to_thread(files.own_folder, result.GRADIO_CACHE)
+        except NoRoomError as error:
+            yield gr.DownloadButton(visible=False), alert(error)
+            return
+        batch = Batch(checked, form, folder / "speech.zip", client)
+        following = work.follow(request.session_hash, "batch", "", lambda tell: batch.run(speech, tell))
         end = "All is spoken."
         try:
             with client.request():
-                async for said in work.follow(request.session_hash, "batch", "", lambda tell: batch.run(speech, tell)):
-                    yield gr.DownloadButton(visible=False), said
+                async with aclosing(following):
+                    async for said in following:
+                        yield gr.DownloadButton(visible=False), said
         except StoppedError:
-            end = "Stopped; the zip has what was spoken, and the rest as a task file."
+            end = "Stopped."
         except ServiceError as error:
-            end = f"{told(error)} The zip has what was spoken, and the rest as a task file."
-        await asyncio.to_thread(batch.close)
-        yield gr.DownloadButton(value=str(batch.zip), visible=True), f"{batch.progress()}<p>{end}</p>"
+            end = told(error)
+        except BaseException:  # the visitor has left, and nobody would ever clear it away
+            files.remove(folder)
+            raise
+        said = await asyncio.to_thread(batch.close)
+        note = f"{batch.progress()}<p>{f'{end} {said}'.strip()}</p>"
+        there = batch.zip.exists() and batch.zip.stat().st_size > 0
+        yield gr.DownloadButton(value=str(batch.zip), visible=True) if there else gr.DownloadButton(visible=False), note
 
     speak_all.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
     # One batch at a time, whoever asks: the others see their place in Gradio's own queue.

@@ -11,6 +11,7 @@ from typing import Any
 from service.audio import encode, seconds
 from service.engines.base import Audio, Utterance
 from service.errors import ServiceError
+from service.page import files
 from service.page.problems import alert
 from service.page.style import WAVE
 from service.page.work import StoppedError, Work
@@ -69,15 +70,15 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                 )
                 async for said in following:
                     yield gr.skip(), f"<p>{said}</p>"
-            content = await asyncio.to_thread(encode, pieces, speech.engine.sample_rate, form)
+            rate = speech.engine.sample_rate
+            content = await asyncio.to_thread(encode, pieces, rate, form)
+            file = await asyncio.to_thread(files.keep, content, f"speech.{form}", audio.GRADIO_CACHE)
         except ServiceError as error:
             yield gr.skip(), alert(error)
             return
         except StoppedError:
             yield gr.skip(), "<p>Stopped.</p>"
             return
-        rate = speech.engine.sample_rate
-        file = gr.processing_utils.save_bytes_to_cache(content, f"speech.{form}", audio.GRADIO_CACHE)
         yield file, f"<p>{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB.</p>"
 
     speak.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from service.audio import seconds
@@ -36,7 +36,7 @@ class Work:
 
     async def follow(
         self, session: str | None, what: str, text: str, work: Callable[[Tell], Coroutine[Any, Any, None]]
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         """Do the work, and give the newest of what it tells; raise StoppedError, or what the work raises.
 
         `text` is what it is classed by in a drain, unless it is a batch.

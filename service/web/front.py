@@ -9,7 +9,8 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import respond_status
+from service.batch.shards import is_full
+from service.errors import NoRoomError, respond, respond_status
 from service.fields import shown
 
 # Gradio's own routes, without those that this page does not need: proxying, monitoring, recording screens.
@@ -55,6 +56,11 @@ async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: 
 
     try:
         await page(scope, receive, hold_back)
+    except OSError as error:
+        if not (refusal and is_full(error)):
+            raise
+        refusal = None
+        await respond(NoRoomError())(scope, receive, send)
     finally:
         if refusal:
             answer = respond_status(refusal["status"], _detail(body), "page_error")

@@ -88,6 +88,15 @@ def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
     visit.until_busy_with(0)
 
 
+def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None:
+    visit.engine.gate.clear()
+    with visit.opened("speak", "A. " * 1000, "joe", 1.0, "wav", None, ""):
+        visit.until_busy_with(1)
+    visit.engine.gate.set()
+    visit.until_busy_with(0)
+    assert len(visit.engine.spoken) < 1000
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gradio.utils import get_upload_folder
 
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, read_tasks
 from service.traffic import Class
 from tests.integration.test_page import serving, visit
 from tests.support.page import Visit
+from tests.support.stack import wait_for
 
 __all__ = ("serving", "visit")  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open
@@ -68,6 +70,23 @@ def test_a_batch_that_a_drain_cuts_keeps_what_is_spoken_and_says_what_is_left(vi
         left = file.read("rest.jsonl").decode().splitlines()
     assert [json.loads(line)["output_name"] for line in left] == ["line-0", "line-1", "line-2"]
     assert "being replaced" in str(collected)
+
+
+def zips() -> set[Path]:
+    return set(Path(get_upload_folder()).glob("*/speech.zip"))
+
+
+def test_who_leaves_ends_a_batch_and_leaves_no_file(visit: Visit) -> None:
+    lines = "".join(task(f"line-{n}", f"Text {n}.") for n in range(MAX_LINES))
+    tasks, before = visit.upload("tasks.jsonl", lines.encode()), zips()
+    visit.engine.gate.clear()
+    visit.engine.ungated = 0
+    with visit.opened("batch", tasks, "wav"):
+        visit.until_busy_with(1)
+    visit.engine.gate.set()
+    wait_for("an end of the batch", lambda: not visit.service.traffic.by_class()["batch"]["in_flight"], 20)
+    assert len(visit.engine.spoken) < MAX_LINES
+    wait_for("its zip's end", lambda: zips() == before, 20)
 
 
 def test_a_batch_waits_until_nobody_else_does(visit: Visit) -> None:

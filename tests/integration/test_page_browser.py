@@ -220,7 +220,7 @@ def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, 
     button(page, "Speak all").click()
     told(page, "1 of 3 lines")
     button(page, "Stop").filter(visible=True).click()
-    told(page, "Stopped; the zip has")
+    told(page, "Stopped. The zip has what was spoken, and the rest")
     with zipfile.ZipFile(io.BytesIO(loaded_down(page, "button", "Download the zip")[1])) as file:
         assert file.namelist() == ["line-0.wav", "rest.jsonl"]
         assert [json.loads(line)["output_name"] for line in file.read("rest.jsonl").splitlines()] == [

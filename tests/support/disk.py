@@ -1,4 +1,4 @@
-"""A small disk: a file system of its own, that is gone with its process. It needs no root where users may have namespaces."""
+"""A small disk: a file system that is gone with its process. It takes no root where users may have namespaces."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Disk:
-    """`folder` is where it is, for every process of this user."""
+    """`folder` is where it is for every process of this user, `own` for those that are started by way of `inside`."""
 
     folder: Path
+    own: Path
+    inside: list[str]
 
     @property
     def free(self) -> int:
@@ -44,12 +46,15 @@ class Disk:
 def small_disk(folder: Path, size: int) -> Iterator[Disk]:
     """A disk of so many bytes, in memory."""
     folder.mkdir()
-    own = ["--mount"] if os.getuid() == 0 else ["--mount", "--map-root-user"]
+    root = os.getuid() == 0
+    own = ["--mount"] if root else ["--mount", "--map-root-user"]
     told = f'mount -t tmpfs -o size={size} tmpfs "$0" && echo mounted && exec sleep infinity'
     with subprocess.Popen(["unshare", *own, "sh", "-c", told, str(folder)], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout
             assert holder.stdout.readline() == b"mounted\n"
-            yield Disk(Path(f"/proc/{holder.pid}/root{folder}"))
+            enter = ["--mount"] if root else ["--mount", "--user", "--preserve-credentials"]
+            inside = ["nsenter", f"--target={holder.pid}", *enter, f"--wd={Path.cwd()}"]
+            yield Disk(Path(f"/proc/{holder.pid}/root{folder}"), folder, inside)
         finally:
             holder.kill()

@@ -1,4 +1,4 @@
-"""The whole service with its web page on a port of its own, and what a tab asks of it."""
+"""The whole service with its web page on a port of its own, here or (as a module) in a process, and what a tab asks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import json
+import sys
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -23,12 +24,9 @@ from tests.unit.service.support import FakeEngine, served
 
 
 @dataclass
-class Visit:
-    """A served page, and calls as a tab makes them."""
+class Tab:
+    """Calls as a tab makes them."""
 
-    service: Service
-    engine: FakeEngine
-    loop: asyncio.AbstractEventLoop
     client: httpx.Client
 
     def post(self, name: str, *data: Any, session: str) -> str:
@@ -48,6 +46,17 @@ class Visit:
                 if key == "data" and kind != "heartbeat":
                     yield kind, json.loads(value)
 
+    @contextmanager
+    def opened(self, name: str, *data: Any) -> Iterator[None]:
+        """Ask as the page's own script does, in a tab that is closed at the end."""
+        session = uuid.uuid4().hex
+        functions = {each["api_name"]: each["id"] for each in self.client.get("/config").json()["dependencies"]}
+        asked = {"data": data, "fn_index": functions[name], "session_hash": session}
+        with self.client.stream("GET", f"/gradio_api/heartbeat/{session}"):
+            self.client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+            with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={session}"):
+                yield
+
     def speak(
         self, text: str, form: str = "wav", prompt: Any = None, transcript: str = ""
     ) -> Iterator[tuple[str, Any]]:
@@ -59,6 +68,15 @@ class Visit:
 
     def file(self, value: dict[str, Any]) -> bytes:
         return self.client.get(f"/gradio_api/file={value['path']}").content
+
+
+@dataclass
+class Visit(Tab):
+    """A served page, and what it is made of."""
+
+    service: Service
+    engine: FakeEngine
+    loop: asyncio.AbstractEventLoop
 
     def run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
@@ -75,9 +93,16 @@ def served_page(folder: Path) -> Iterator[Visit]:
     engine.prompts = True
     try:
         with served(settings, engine, page=True) as found, httpx.Client(base_url=found.url, timeout=30) as client:
-            yield Visit(found.service, engine, found.loop, client)
+            yield Visit(client, found.service, engine, found.loop)
     finally:
         # Gradio's import leaves event loops open, which no later test is to find.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+
+
+if __name__ == "__main__":
+    with served_page(Path(sys.argv[1])) as visit:
+        sys.stdout.write(f"{visit.client.base_url}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

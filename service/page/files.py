@@ -1,0 +1,75 @@
+"""Files for a page's visitors, in the folder that Gradio serves and clears. It is small, and may be full."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.batch.shards import is_full
+from service.errors import NoRoomError
+
+
+def own_folder(parent: str) -> Path:
+    """A folder of one's own in `parent`; raise NoRoomError."""
+    with _told():
+        Path(parent).mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=parent))
+
+
+def keep(content: bytes, name: str, parent: str) -> str:
+    """Write a file; its path. NoRoomError leaves nothing of it, so that nobody is given half of one. Blocking."""
+    folder = own_folder(parent)
+    try:
+        with _told():
+            (folder / name).write_bytes(content)
+    except BaseException:
+        remove(folder)
+        raise
+    return str(folder / name)
+
+
+def remove(folder: Path) -> None:
+    """Take a folder away, with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_to_zip(path: Path, name: str, content: bytes | str) -> None:
+    """Add a file to a zip, which need not be there yet. NoRoomError leaves the zip as it was. Blocking."""
+    start, end = _table(path)
+    try:
+        with _told(), zipfile.ZipFile(path, "a") as file:
+            file.writestr(name, content)
+    except BaseException:
+        # What was added stands where the table of contents was.
+        with path.open("r+b") as file:
+            file.truncate(start)
+            file.seek(start)
+            file.write(end)
+        raise
+
+
+def _table(path: Path) -> tuple[int, bytes]:
+    """Where a zip's table of contents begins, and the table."""
+    if not path.exists():
+        path.touch()
+    if not path.stat().st_size:
+        return 0, b""
+    with zipfile.ZipFile(path) as file:
+        start = file.start_dir
+    with path.open("rb") as file:
+        file.seek(start)
+        return start, file.read()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise NoRoomError from None
+        raise
