@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -67,11 +68,29 @@ def test_bad_input_gets_a_reason(
     assert answer.headers["X-Request-Id"]
 
 
-def test_after_all_of_that_the_service_is_at_rest_and_speaks(stack: Stack) -> None:
+def control(stack: Stack) -> dict[str, Any]:
+    """What the live colour says of itself."""
     app = stack.container(f"app-{stack.status()['live']}")
+    said: dict[str, Any] = json.loads(app.exec_run(["python", "-m", "service.control", "status"]).output)
+    return said
 
+
+@pytest.mark.parametrize("stream", [{}, {"stream_format": "audio"}], ids=["file", "stream"])
+def test_who_leaves_is_not_spoken_to_behind_the_proxy_either(stack: Stack, stream: dict[str, str]) -> None:
+    wait_for("rest", lambda: control(stack)["jobs"] == 0)
+    before = control(stack)["completed"]
+    body = said("This is a sentence of a long text. " * 110, **stream)
+    with socket.create_connection((stack.host, stack.port)) as client:
+        headers = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        client.sendall(f"POST {SPEECH} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body)
+        wait_for("the text to be spoken", lambda: control(stack)["jobs"] == 1)
+    wait_for("rest", lambda: (control(stack)["jobs"], control(stack)["requests"]) == (0, 0), 10)
+    assert control(stack)["completed"] == before
+
+
+def test_after_all_of_that_the_service_is_at_rest_and_speaks(stack: Stack) -> None:
     def at_rest() -> bool:
-        status = json.loads(app.exec_run(["python", "-m", "service.control", "status"]).output)
+        status = control(stack)
         return bool(status["phase"] == "ready" and status["requests"] == status["jobs"] == 0)
 
     wait_for("rest", at_rest)

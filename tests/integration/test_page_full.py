@@ -1,4 +1,4 @@
-"""The page where its files find no room: that is said, what was kept is whole, and it goes on when there is room again."""
+"""The page where its files find no room: that is said, what was kept is whole, and with room again it goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx

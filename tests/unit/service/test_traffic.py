@@ -37,12 +37,22 @@ def ended(service: Service, kind: Class) -> tuple[int, int, int]:
 
 
 class Client:
-    """One request as a server passes it on, and the messages of its answer; after `reads` of them it reads no more."""
+    """One request as a server passes it on, and the messages of its answer; after `reads` of them it reads no more.
+
+    One that is `sending` has more of its body to come.
+    """
 
     def __init__(
-        self, service: Service, path: str = SPEECH, body: dict[str, Any] | None = None, reads: int = 1000
+        self,
+        service: Service,
+        path: str = SPEECH,
+        body: dict[str, Any] | None = None,
+        reads: int = 1000,
+        *,
+        sending: bool = False,
     ) -> None:
         self._reads = reads
+        self._sending = sending
         self.messages: list[Message] = []
         self._body = json.dumps(body or {}).encode()
         self._given = False
@@ -56,7 +66,7 @@ class Client:
             await self.leaves.wait()
             return {"type": "http.disconnect"}
         self._given = True
-        return {"type": "http.request", "body": self._body}
+        return {"type": "http.request", "body": self._body, "more_body": self._sending}
 
     async def _send(self, message: Message) -> None:
         if len(self.messages) == self._reads:
@@ -200,18 +210,42 @@ async def test_what_a_tab_waits_for_is_cut_with_a_word_for_it(service: Service, 
     await until(lambda: at_rest(service))
 
 
-async def test_who_leaves_is_neither_completed_nor_cut(service: Service, engine: FakeEngine) -> None:
+ASKED: list[tuple[str, dict[str, Any]]] = [
+    (SPEECH, {"input": "One. Two."}),
+    (SPEECH, {"input": "One. Two.", "stream_format": "audio"}),
+    (SPEECH, {"input": "One. Two.", "stream_format": "sse"}),
+    ("/api/predict", {"data": [None, None, "One. Two."]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), ASKED, ids=["file", "audio", "sse", "predict"])
+async def test_who_leaves_is_neither_completed_nor_cut_and_not_spoken_to(
+    service: Service, engine: FakeEngine, path: str, body: dict[str, Any]
+) -> None:
     engine.gate.clear()
-    for body in ({"input": "x."}, {"input": "x.", "stream_format": "audio"}):
-        gone = Client(service, body=body)
-        await entered(engine)
-        gone.leaves.set()
-        await gone.task
-        engine.gate.set()
-        await until(lambda: at_rest(service))
-        engine.gate.clear()
+    gone, waiting = Client(service, path, body), Client(service, path, body)
+    await entered(engine)
+    await until(lambda: service.scheduler.waiting == 1)
+    for client in (waiting, gone):
+        client.leaves.set()
+        await client.task
     engine.gate.set()
+    await until(lambda: at_rest(service))
+    assert engine.spoken == ["One"]
     assert ended(service, Class.SHORT) == (0, 0, 2)
+    assert service.metrics.abandoned._value.get() == 2
+
+
+@pytest.mark.parametrize("path", [SPEECH, "/api/predict"])
+async def test_who_leaves_while_sending_is_not_answered_for(service: Service, path: str) -> None:
+    gone = Client(service, path, {"input": "One."}, sending=True)
+    gone.leaves.set()
+    await gone.task
+    assert ended(service, Class.SHORT) == (0, 0, 1)
+    assert at_rest(service)
+    assert service.metrics.registry.get_sample_value(
+        "tts_requests_total", {"route": path, "status": "499", "release": "test-1"}
+    )
 
 
 async def test_speech_as_events_is_no_tab(service: Service, engine: FakeEngine) -> None:
