@@ -44,8 +44,8 @@ def derive(
 ) -> dict[str, str]:
     """The variables of compose.yaml. Only the live colour's profiles are on, so `up` starts and stops no other.
 
-    `speech` has those by which the service's engine is chosen and finds what it needs, and what a client may ask for, by
-    name.
+    `speech` has those by which the service's engine is chosen and finds what it needs, and what a client may ask for,
+    by name.
     """
     return {
         "COMPOSE_PROJECT_NAME": project,

@@ -233,6 +233,19 @@ def test_a_model_that_cannot_be_loaded_exits_3(tmp_path: Path) -> None:
         assert running.process.wait(timeout=20) == 3
 
 
+def test_an_engine_that_has_nothing_mounted_exits_3_with_all_the_reasons(tmp_path: Path) -> None:
+    with started(tmp_path, TTS_ENGINE="glm_tts", TTS_GLM_CODE=str(tmp_path / "none")) as running:
+        assert running.process.wait(timeout=60) == 3
+        told = running.log.read_text()
+    for reason in (
+        "engine glm_tts cannot start:",
+        "- TTS_GLM_CODE=",
+        "- TTS_GLM_WEIGHTS=/models/GLM-TTS is not a folder",
+        "- the voices file /models/voices/voices.jsonl cannot be read",
+    ):
+        assert reason in told
+
+
 def _status(running: Running) -> dict[str, object]:
     return ask(Path(running.environment["TTS_CONTROL"]), "status", 5.0)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.batch import verdicts
 from tests.unit.batch.support import (
     CutError,
     Mouth,
@@ -27,6 +28,12 @@ from tests.unit.batch.support import (
     wav,
     write_tasks,
 )
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked again is asked soon: how the pauses grow is test_decisions' business."""
+    monkeypatch.setattr(verdicts, "_FIRST_PAUSE_S", 0.01)
 
 
 def run(mouth: Mouth, tasks: Path, *options: object) -> int:
@@ -220,7 +227,7 @@ def test_nobody_there_is_told_soon(tmp_path: Path, capsys: pytest.CaptureFixture
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         tasks = write_tasks(tmp_path / "tasks.jsonl", 3)
-        assert batch("run", tasks, "--endpoint", url, "--out", tmp_path / "out", "--patience-s", 0.5) == 7
+        assert batch("run", tasks, "--endpoint", url, "--out", tmp_path / "out", "--patience-s", 0.2) == 7
     assert "no connection" in plain(capsys.readouterr().err)
 
 
@@ -229,7 +236,7 @@ def test_patience_with_a_service_that_takes_nothing_ends(mouth: Mouth, tmp_path:
         return refusal(503, "not_ready", after="0") if mouth.given.total() >= 5 else spoken()
 
     mouth.answer = never
-    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", 20), "--patience-s", 0.5) == 7
+    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", 20), "--patience-s", 0.2) == 7
     assert len(clips(tmp_path / "out")) >= 5
 
 

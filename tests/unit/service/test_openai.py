@@ -25,12 +25,35 @@ KEY, LINE = new("anna", {})
 THREE = "One. Two. Three."
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, FakeEngine]]:
+    folder, engine = tmp_path_factory.mktemp("openai"), FakeEngine()
+    (folder / "keys").write_text(LINE)
+    settings = dataclasses.replace(
+        Settings.from_env({}), control=folder / "c.sock", release="test-1", api_keys=folder / "keys",
+        inside=frozenset({"127.0.0.9"}),
+    )  # fmt: skip
+    with served(settings, engine) as found:
+        yield found, engine
+
+
 @pytest.fixture
-def running(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[Served]:
-    (tmp_path / "keys").write_text(LINE)
-    own = dataclasses.replace(settings, api_keys=tmp_path / "keys", inside=frozenset({"127.0.0.9"}))
-    with served(own, engine) as found:
-        yield found
+def engine(serving: tuple[Served, FakeEngine]) -> Iterator[FakeEngine]:
+    """The engine of the one service, as it is after a start."""
+    found, engine = serving
+    engine.spoken.clear()
+    yield engine
+    engine.gate.set()
+    engine.ungated = 0
+    engine.seeds = engine.prompts = False
+    engine.last = None
+    eventually(lambda: at_rest(found.service))
+
+
+@pytest.fixture
+def running(serving: tuple[Served, FakeEngine], engine: FakeEngine) -> Served:
+    del engine
+    return serving[0]
 
 
 @pytest.fixture
@@ -78,20 +101,19 @@ def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Li
 def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
     client: openai.OpenAI, running: Served, engine: FakeEngine, stream: Literal["sse", "audio"]
 ) -> None:
-    service = running.service
-    before = len(engine.spoken)
+    service, abandoned = running.service, running.service.metrics.abandoned._value.get()
     engine.ungated = 1
     engine.gate.clear()
     with client.audio.speech.with_streaming_response.create(
         model="tts-1", voice="joe", input=THREE, stream_format=stream
     ) as answer:
         assert next(answer.iter_bytes(100)), "while the second sentence is still being spoken"
-        assert engine.spoken[before:] == ["One"]
+        assert engine.spoken == ["One"]
     eventually(lambda: service.traffic.requests == 0)
     engine.gate.set()
     eventually(lambda: at_rest(service))
     assert "Three" not in engine.spoken
-    assert service.metrics.abandoned._value.get() == 1
+    assert service.metrics.abandoned._value.get() == abandoned + 1
 
 
 def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Served) -> None:
