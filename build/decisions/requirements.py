@@ -56,15 +56,20 @@ def parse(text: str) -> tuple[dict[str, Package], str]:
 
 def _read(line: str) -> tuple[str, Package] | None:
     address = unquote(line.partition(" ")[0])
-    if wheel := _WHEEL.search(address):
+    if wheel := _wheel(address):
         return _normalized(wheel[1]), _package(wheel[2], address, wheel=True)
     named = _NAMED.match(line)
     if named is None:
         return None
     name, address, version = _normalized(named[1]), unquote(named[2] or ""), named[3] or ""
-    if wheel := _WHEEL.search(address):
+    if wheel := _wheel(address):
         return name, _package(wheel[2], address, wheel=True)
     return name, _package(version, version)
+
+
+def _wheel(address: str) -> re.Match[str] | None:
+    # Most of a lock's lines are hashes, which the pattern alone would go through again from each of their letters.
+    return _WHEEL.search(address) if ".whl" in address else None
 
 
 def _package(version: str, says: str, *, wheel: bool = False) -> Package:

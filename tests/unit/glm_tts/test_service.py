@@ -140,7 +140,7 @@ def test_the_first_sentence_is_heard_while_the_second_is_spoken(client: httpx.Cl
 
 
 def test_past_the_deadline_the_slot_comes_back_and_the_next_text_is_whole(mount: Mounted) -> None:
-    settings = dataclasses.replace(mount.settings(), deadline_s=1)
+    settings = dataclasses.replace(mount.settings(), deadline_s=0.3)
     with served(settings, engines.create(settings)) as found, httpx.Client(base_url=found.url, timeout=20) as client:
         mount.module.said.clear()
         mount.module.gate.clear()

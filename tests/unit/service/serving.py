@@ -19,7 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import Service
 from service.settings import Settings
-from tests.unit.service.support import FakeEngine
+from tests.unit.service.support import FakeEngine, Hurried
+
+
+class HurriedUvicorn(Hurried, uvicorn.Server):
+    """uvicorn's own server."""
 
 
 @contextlib.asynccontextmanager
@@ -28,7 +32,7 @@ async def served(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # Connections inherit it: asyncio itself sets it only on a socket that names its protocol, as this one does not.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = uvicorn.Server(uvicorn.Config(service.asgi, lifespan="off", log_config=None, access_log=False))
+        server = HurriedUvicorn(uvicorn.Config(service.asgi, lifespan="off", log_config=None, access_log=False))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

@@ -77,6 +77,21 @@ class FakeEngine:
         return Description("fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts)
 
 
+class Hurried:
+    """uvicorn's server looks ten times a second whether it is to end; as a mixin this has it look more often."""
+
+    async def main_loop(self: Any) -> None:
+        """Tick until it is to end."""
+        ended = await self.on_tick(0)
+        while not ended:
+            await asyncio.sleep(0.01)
+            ended = await self.on_tick(1)
+
+
+class HurriedServer(Hurried, Server):
+    """The service's own server."""
+
+
 def client_of(service: Service) -> httpx.AsyncClient:
     """A client that calls the service in process."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(service.asgi), base_url="http://service")
@@ -114,7 +129,7 @@ async def _serve(settings: Settings, engine: Engine, started: Future[Served], pa
         service = Service(settings, engine)
         await (service.start() if page else service.lifecycle.load())
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            server = Server(configured(service), service)
+            server = HurriedServer(configured(service), service)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             started.set_result(Served(url, service, asyncio.get_running_loop(), server))
             await server.serve(sockets=[listener])
