@@ -184,6 +184,23 @@ def test_what_cannot_be_spoken_is_said_and_stays_until_what_can(window: Window, 
     window.complaints[:] = [said for said in window.complaints if "MediaError" not in said]  # of what is no audio
 
 
+def test_what_is_recorded_is_imitated(page: Page, visit: Visit) -> None:
+    page.get_by_role("button", name="Voice to imitate").click()
+    page.get_by_role("button", name="Record audio").click()
+    button(page, "Record").click()
+    expect(page.locator("#prompt")).to_contain_text("0:04")  # of 3 s at least it must be
+    button(page, "Stop").first.click()
+    page.get_by_role("textbox", name="Transcript").fill("What is heard.")
+    speak(page, FOUR)
+    told(page, "0.4 seconds")
+    assert visit.engine.last
+    heard = visit.engine.last.prompt
+    assert heard
+    assert heard.text == "What is heard."
+    assert 3 <= heard.seconds <= 10
+    assert abs(heard.samples).max() > 300
+
+
 def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: Page, visit: Visit) -> None:
     to_tab(page, "Batch")
     button(page, "Speak all").click()

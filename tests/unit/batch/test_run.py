@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import socket
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.batch import run as running
 from service.batch import verdicts
 from tests.unit.batch.support import (
     CutError,
@@ -125,6 +128,26 @@ def test_a_drain_may_last_longer_than_retries_would(mouth: Mouth, tmp_path: Path
     mouth.answer = draining
     assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", 3), "--retries", 0) == 0
     assert {entry["tries"] for entry in manifest(tmp_path / "out")} == {21}
+
+
+def test_between_two_tries_it_waits_as_long_as_it_is_asked_to(
+    mouth: Mouth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, asked, came = 0.2, list[tuple[int, float | None]](), list[float]()
+
+    def pause_s(tries: int, retry_after_s: float | None, _chance: float) -> float:
+        asked.append((tries, retry_after_s))
+        return waits
+
+    async def at_last(_body: dict[str, Any], before: int) -> web.StreamResponse:
+        came.append(time.monotonic())
+        return (refusal(429, after="7"), refusal(500), spoken())[before]
+
+    monkeypatch.setattr(running, "pause_s", pause_s)
+    mouth.answer = at_last
+    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", 1)) == 0
+    assert asked == [(1, 7.0), (2, None)]
+    assert all(later - earlier >= waits for earlier, later in itertools.pairwise(came))
 
 
 @pytest.mark.parametrize("how", ["nothing", "half", "short", "html"])
