@@ -27,6 +27,7 @@ class Client:
 
     def __init__(self, settings: Settings, prompts: Prompts, key: str) -> None:
         self._form = settings.response_format
+        self._timeout_s = settings.timeout_s
         self._voice = settings.voice
         self._prompts = prompts
         self._http = httpx.AsyncClient(
@@ -66,12 +67,17 @@ class Client:
         headers = {"Content-Type": "application/json"} if body else {}
         began = time.monotonic()
         try:
-            async with self._http.stream(method, path, content=body, headers=headers) as response:
+            async with (
+                asyncio.timeout(self._timeout_s),  # httpx's own begins anew with each byte
+                self._http.stream(method, path, content=body, headers=headers) as response,
+            ):
                 content = await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Answer(0, sent=False, message=f"no connection: {_words(error)}")
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
             return Answer(404, message=_words(error))
+        except TimeoutError:
+            return Answer(0, message=f"the answer was not whole within {self._timeout_s:g} s")
         except (httpx.HTTPError, ValueError) as error:
             return Answer(0, message=f"the connection broke: {_words(error)}")
         took = time.monotonic() - began

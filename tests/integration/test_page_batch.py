@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from gradio.utils import get_upload_folder
 
+from service.page.batch import MAX_FILE
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, read_tasks
 from service.traffic import Class
+from service.web.middleware import MAX_BODY
 from tests.integration.test_page import serving, visit
 from tests.support.page import Visit
 from tests.support.stack import wait_for
@@ -55,6 +57,14 @@ def test_a_bad_batch_is_told_by_line_and_nothing_is_spoken(visit: Visit) -> None
     assert [f"Line {n}:" in told for n in range(1, 8)] == [False, *[True] * 6]
     assert "Choose a" not in told
     assert "no task file" in str(list(visit.ask("batch", None, "wav")))
+
+
+def test_a_file_that_is_too_large_is_refused(visit: Visit) -> None:
+    file = visit.upload("tasks.jsonl", b" " * (MAX_FILE + 1))
+    assert f"over {MAX_FILE // 1024} KiB, the most that is taken" in str(list(visit.ask("batch", file, "wav")))
+    answer = visit.client.post("/gradio_api/upload", files={"files": ("tasks.jsonl", b" " * MAX_BODY)})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert not visit.engine.spoken
 
 
 def test_a_batch_that_a_drain_cuts_keeps_what_is_spoken_and_says_what_is_left(visit: Visit) -> None:

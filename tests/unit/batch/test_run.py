@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.batch import client as http
 from service.batch import run as running
 from service.batch import verdicts
 from tests.unit.batch.support import (
@@ -166,6 +167,42 @@ def test_half_an_answer_is_none(mouth: Mouth, tmp_path: Path, how: str) -> None:
     assert set(mouth.asked.values()) == {2}
     assert clips(tmp_path / "out") == named(4)
     assert {entry["tries"] for entry in manifest(tmp_path / "out")} == {2}
+
+
+@pytest.mark.parametrize("bytes_too", [False, True], ids=["silence", "a byte now and then"])
+def test_an_answer_without_end_fails_its_item_alone(
+    mouth: Mouth, tmp_path: Path, bytes_too: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Endless(web.StreamResponse):
+        async def prepare(self, request: web.BaseRequest) -> Any:
+            writer = await super().prepare(request)
+            while True:
+                await asyncio.sleep(0.01)
+                if bytes_too:
+                    await self.write(b"R")
+            return writer
+
+    async def one_of_them(body: dict[str, Any], _before: int) -> web.StreamResponse:
+        return Endless() if body["input"] == "Text 1." else spoken()
+
+    mouth.answer = one_of_them
+    tasks = write_tasks(tmp_path / "tasks.jsonl", 4)
+    assert run(mouth, tasks, "--timeout-s", 0.3, "--retries", 1) == 5
+    assert "failed: clip-001.wav: the " in plain(capsys.readouterr().err)
+    assert clips(tmp_path / "out") == [name for name in named(4) if name != "clip-001.wav"]
+    assert mouth.asked["Text 1."] == 2
+
+
+def test_an_answer_that_is_too_long_is_not_read_to_its_end(
+    mouth: Mouth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def long(_body: dict[str, Any], _before: int) -> web.StreamResponse:
+        return spoken(1.0)
+
+    monkeypatch.setattr(http, "_MAX_ANSWER", 10_000)
+    mouth.answer = long
+    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", 1), "--retries", 0) == 5
+    assert "the answer has more than 10000 bytes" in plain(capsys.readouterr().err)
 
 
 def test_a_failure_stops_nothing_and_can_be_run_again(
