@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import socket
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -176,11 +177,13 @@ def test_an_answer_without_end_fails_its_item_alone(
     class Endless(web.StreamResponse):
         async def prepare(self, request: web.BaseRequest) -> Any:
             writer = await super().prepare(request)
-            while True:
+            while not given_up.is_set():
                 await asyncio.sleep(0.01)
                 if bytes_too:
                     await self.write(b"R")
             return writer
+
+    given_up = threading.Event()
 
     async def one_of_them(body: dict[str, Any], _before: int) -> web.StreamResponse:
         return Endless() if body["input"] == "Text 1." else spoken()
@@ -188,6 +191,7 @@ def test_an_answer_without_end_fails_its_item_alone(
     mouth.answer = one_of_them
     tasks = write_tasks(tmp_path / "tasks.jsonl", 4)
     assert run(mouth, tasks, "--timeout-s", 0.3, "--retries", 1) == 5
+    given_up.set()
     assert "failed: clip-001.wav: the " in plain(capsys.readouterr().err)
     assert clips(tmp_path / "out") == [name for name in named(4) if name != "clip-001.wav"]
     assert mouth.asked["Text 1."] == 2
