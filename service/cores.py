@@ -35,7 +35,7 @@ def quotas(cgroups: Path = _CGROUPS, own: Path = _OWN) -> Iterator[float]:
         if not controllers:  # version 2
             folders = [cgroups]
         elif "cpu" in controllers.split(","):
-            folders = [cgroups / "cpu", cgroups / controllers]
+            folders = list({cgroups / "cpu": None, cgroups / controllers: None})
         else:
             continue
         # In a container the path may be the host's, and the container's own cgroup what is mounted at the root.
