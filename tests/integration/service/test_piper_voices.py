@@ -114,7 +114,12 @@ def test_sessions_with_helpers_and_without_are_both_used(tmp_path: Path, monkeyp
     engine.load(lambda _step: None)
     (model,) = engine._models.values()
     speak, used = model.speak, list[int]()
-    monkeypatch.setattr(model, "speak", lambda ids, how, size: used.append(size) or speak(ids, how, size))
+
+    def noted(ids: list[int], how: Any, size: int) -> Any:
+        used.append(size)
+        return speak(ids, how, size)
+
+    monkeypatch.setattr(model, "speak", noted)
     seconds(engine, "joe")
     assert used == [2], "alone it has all processors"
     with engine._room.taken("en_US-joe-medium"):

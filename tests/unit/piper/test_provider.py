@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service.engines.base import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engines.onnx.runtime import CPU, CUDA, Onnxruntime, ProviderError, choose
 from service.engines.piper import PiperEngine
-from service.engines.piper.runtime import CPU, CUDA, Onnxruntime, ProviderError, choose
 
 GPU_BUILD = ("TensorrtExecutionProvider", CUDA, CPU)
 CPU_BUILD = ("AzureExecutionProvider", CPU)

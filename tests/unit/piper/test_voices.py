@@ -11,7 +11,8 @@ import pytest
 
 from service.engines import embedded
 from service.engines.base import EngineError, Voice
-from service.engines.piper import PiperEngine, voices
+from service.engines.onnx import voices
+from service.engines.piper import PiperEngine
 
 RATE = embedded.SAMPLE_RATE
 

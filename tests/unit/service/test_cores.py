@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.cores import available, count, quotas
-from service.engines.piper.threads import MOST_THREADS, Room, sizes
+from service.engines.onnx.threads import MOST_THREADS, Room, sizes
 
 
 @pytest.mark.parametrize(

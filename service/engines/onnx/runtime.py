@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engines.base import BrokenError, EngineError, NoMemoryError
-from service.engines.piper.threads import ALONE
+from service.engines.onnx.threads import ALONE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]

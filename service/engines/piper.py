@@ -18,9 +18,9 @@ import numpy as np
 from service import cores
 from service.engines import embedded
 from service.engines.base import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
-from service.engines.piper import runtime, threads, voices
-from service.engines.piper.runtime import Model, Onnx, Onnxruntime
-from service.engines.piper.voices import Source
+from service.engines.onnx import runtime, threads, voices
+from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
+from service.engines.onnx.voices import Source
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -36,7 +36,7 @@ _ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # not the voic
 class PiperEngine:
     """Several voices, all loaded at start: what is not good shows before there is traffic, and takes its memory then.
 
-    Each has sessions of its own, shared by all threads (service.engines.piper.threads).
+    Each has sessions of its own, shared by all threads (service.engines.onnx.threads).
     """
 
     sample_rate = 0
