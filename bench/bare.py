@@ -32,7 +32,7 @@ FILE = "/tmp/bench-clip.wav"  # noqa: S108 - a container's own
 
 def alone(text: str) -> Callable[[int], None]:
     """Says a clip in this process, and writes nothing."""
-    engine = PiperEngine(1)  # the number is for a scheduler
+    engine = PiperEngine(len(os.sched_getaffinity(0)))
     engine.load(lambda _: None)
 
     def say(number: int) -> None:

@@ -74,9 +74,9 @@ class Settings(BaseModel):
     client_concurrent: int = Field(0, ge=0, le=999_999_999, description="the same: requests at a time")
     subnet_prefix: Prefix = Field("172.29.118", description="the stack's /24")
     flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
-    device: Literal["cuda", "cpu"] = Field("cuda", description="where torch speaks, in the cuda flavour")
+    device: Literal["", "cuda", "cpu"] = Field("", description="where an engine computes; its own when left out")
     engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="what speaks; by flavour when left out")
-    models: Folder = Field("", description="the target's folder of weights and voices, for glm_tts; at /models")
+    models: Folder = Field("", description="the target's folder of weights and voices; at /models")
     glm_code: Folder = Field("", description="the target's folder of GLM-TTS's code, for glm_tts; at /opt/GLM-TTS")
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) a build demands; by flavour when left out")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="longest start of a candidate")
@@ -133,7 +133,7 @@ class Settings(BaseModel):
     def speech(self) -> dict[str, str]:
         """What compose.yaml takes for the service's speech, by variable; empty for what is left to it."""
         return {
-            "TTS_DEVICE": self.device if self.flavour == "cuda" else "",
+            "TTS_DEVICE": self.device,
             "TTS_ENGINE": self.engine,
             "MODELS": self.models,
             "GLM_CODE": self.glm_code,

@@ -83,6 +83,7 @@ class Lifecycle:
         else:
             if not self.stopping:
                 self._metrics.load_ended(succeeded=True, took_s=time.monotonic() - began)
+                self._metrics.device.labels(self.engine.describe().device).set(1)
                 self._enter(Phase.READY)
 
     async def park(self, beside: Awaitable[object]) -> None:
@@ -125,6 +126,7 @@ class Lifecycle:
             raise RefusedError(f"cannot unload while {self.phase}")
         self._enter(Phase.UNLOADED)
         self._metrics.memory.unloaded()
+        self._metrics.device.clear()
         try:
             await asyncio.to_thread(self.engine.unload)
         except Exception as error:

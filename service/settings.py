@@ -6,7 +6,6 @@ Standard library only: the probe and the control client read them too, and must 
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -46,7 +45,7 @@ def _engine(value: str) -> str:
 
 
 def _processor(value: str) -> str:
-    if value not in _PROCESSORS:
+    if value and value not in _PROCESSORS:
         raise ValueError(f"must be {' or '.join(_PROCESSORS)}.{nearest(value, list(_PROCESSORS))}")
     return value
 
@@ -55,6 +54,10 @@ def _folder(value: str) -> Path:
     if not Path(value).is_dir():
         raise ValueError("is not a folder")
     return Path(value).resolve()
+
+
+def _folder_or_none(value: str) -> Path | None:
+    return _folder(value) if value else None
 
 
 def _address(value: str) -> str:
@@ -125,7 +128,7 @@ class Settings:
 
     release: str = _option("RELEASE", "unreleased", _release)
     engine: str = _option("TTS_ENGINE", default(), _engine)
-    processor: str = _option("TTS_DEVICE", "cuda", _processor)  # of vits and glm_tts: none takes the other by itself
+    processor: str = _option("TTS_DEVICE", "", _processor)  # "": the engine's own; none takes another by itself
     host: str = _option("TTS_HOST", "0.0.0.0")  # noqa: S104 - a container's own address; what is published is the proxy
     port: int = _option("TTS_PORT", "7860", _integer(0, 65535))
     queue: int = _option("TTS_QUEUE", "128", _integer(1, 100_000))
@@ -144,16 +147,12 @@ class Settings:
     client_rpm: int = _option("TTS_CLIENT_RPM", "0", _integer(0, 999_999_999))
     client_cpm: int = _option("TTS_CLIENT_CPM", "0", _integer(0, 999_999_999))
     client_concurrent: int = _option("TTS_CLIENT_CONCURRENT", "0", _integer(0, 999_999_999))
+    piper_voices: Path | None = _option("TTS_PIPER_VOICES", "", _folder_or_none)  # noqa: RUF009 - as above
     glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", _path)  # noqa: RUF009 - a field(), like the others
     glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", _path)  # noqa: RUF009 - as above
     glm_voices: Path = _option("TTS_GLM_VOICES", "/models/voices/voices.jsonl", _path)  # noqa: RUF009 - as above
     glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, _path)  # noqa: RUF009 - as above
     glm_sample_rate: int = _option("TTS_GLM_SAMPLE_RATE", "24000", _glm_rate)
-
-    @property
-    def slots(self) -> int:
-        """Inferences at a time that are wanted: the setting, or the cores that this process may use."""
-        return self.concurrency or len(os.sched_getaffinity(0))
 
     @property
     def client_limits(self) -> Limits:

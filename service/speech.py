@@ -15,13 +15,14 @@ from starlette.types import Receive
 from service.audio import seconds
 from service.engines.base import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
-from service.fields import shown
+from service.fields import nearest, shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.scheduler import OnPlace, Scheduler
 from service.text import check_text
 
 SPEED = (0.25, 4.0)
+_NAMED = 20  # a model may have hundreds of speakers
 
 T = TypeVar("T")
 
@@ -75,7 +76,10 @@ class Speech:
         for voice in self.voices:
             if voice.id == voice_id:
                 return voice
-        message = f"voice {shown(voice_id)} does not exist; there is {', '.join(voice.id for voice in self.voices)}"
+        known = [voice.id for voice in self.voices]
+        more = f" and {len(known) - _NAMED} more (/v1/audio/voices)" if len(known) > _NAMED else ""
+        there = f"there is {', '.join(known[:_NAMED])}{more}.{nearest(voice_id, known)}"
+        message = f"voice {shown(voice_id)} does not exist; {there}"
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager

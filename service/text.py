@@ -14,7 +14,7 @@ _CHINESE_SIGNS = frozenset("\u3000、。〈〉《》「」『』【】〇〔〕�
 _NAMED = 5
 
 
-def _english(char: str) -> bool:
+def _latin(char: str) -> bool:
     """Latin letters with any accents, ASCII digits, usual punctuation and currency signs."""
     if char.isascii():
         return char.isprintable() or char in "\n\r\t"
@@ -24,15 +24,21 @@ def _english(char: str) -> bool:
 
 
 def _chinese(char: str) -> bool:
-    """Chinese characters and their punctuation (full-width forms, too), and everything English."""
-    if _english(char):
+    """Chinese characters and their punctuation (full-width forms, too), and everything Latin."""
+    if _latin(char):
         return True
     if unicodedata.name(char, "").startswith("CJK UNIFIED IDEOGRAPH"):
         return char <= "\uffff"  # rarer ones are in no model's vocabulary
     return char in _CHINESE_SIGNS or "\uff01" <= char <= "\uff5e"
 
 
-ALPHABETS: dict[str, Callable[[str], bool]] = {"en": _english, "zh": _chinese}
+# What piper has voices for and is written in Latin letters.
+_LATIN = (
+    "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fr", "hu", "is", "it", "lb", "lt", "lv", "nb", "nl",
+    "nn", "no", "pl", "pt", "ro", "sk", "sl", "sq", "sv", "sw", "tr", "vi",
+)  # fmt: skip
+
+ALPHABETS: dict[str, Callable[[str], bool]] = {**dict.fromkeys(_LATIN, _latin), "zh": _chinese}
 """Per language (ISO 639-1): can a voice of this language read the character?"""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from piper.config import PiperConfig
 
 MODEL = "en_US-joe-medium"
+SAMPLE_RATE = 22050
 VOICES = (Voice(id="joe", name="Joe (US English)", language="en"),)
 
 # The model normalises each sentence to full scale, where a player's resampling clips: leave 1 dB.

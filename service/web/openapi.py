@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.audio import MEDIA_TYPES, STREAMED
+from service.engines.base import Voice
 from service.fields import SEED
 from service.prompts import prompt_names
 from service.speech import Speech
@@ -79,7 +80,7 @@ def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[
     about = speech.engine.describe()
     nothing = {"anyOf": [{"type": "null"}]}
     fields: dict[str, dict[str, Any]] = {
-        "input": _text(speech),
+        "input": _text(speech, _widest(speech.voices)),
         "voice": {"anyOf": [{"enum": [voice.id for voice in speech.voices], "type": "string"}, {"type": "null"}]},
         "model": {"anyOf": [{"enum": [about.model, *model_names], "type": "string"}, {"type": "null"}]},
         "seed": {"anyOf": [{"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, {"type": "null"}]},
@@ -97,12 +98,17 @@ def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
     """What this process knows of the fields of PredictBody: `data` as [prompt_audio, prompt_text, text]."""
     audio = {"enum": [None, "", *prompt_names(folder)]}
     transcript = {"type": ["string", "null"], "maxLength": speech.max_chars}
-    text = {"type": "string"} | _text(speech)
+    text = {"type": "string"} | _text(speech, speech.voices[0])
     return {"data": {"prefixItems": [audio, transcript, text], "items": False}}
 
 
-def _text(speech: Speech) -> dict[str, Any]:
-    return {"minLength": 1, "maxLength": speech.max_chars, "pattern": speakable(speech.voices[0].language)}
+def _text(speech: Speech, voice: Voice) -> dict[str, Any]:
+    return {"minLength": 1, "maxLength": speech.max_chars, "pattern": speakable(voice.language)}
+
+
+def _widest(voices: Iterable[Voice]) -> Voice:
+    """The voice that reads most: what Chinese ones read takes in all that others do."""
+    return max(voices, key=lambda voice: voice.language == "zh")
 
 
 def only_some_are_streamed(described: dict[str, Any]) -> None:

@@ -54,11 +54,11 @@ def test_it_is_so_at_any_speed(vits: VitsEngine, piper: PiperEngine, length: flo
 
 def differences(vits: VitsEngine, piper: PiperEngine, text: str, length: float) -> list[float]:
     """How far the samples of each piece are from onnxruntime's, both without noise."""
-    assert piper._voice
+    (model,) = piper._models.values()
     silent = SynthesisConfig(noise_scale=0, noise_w_scale=0, length_scale=length)
     found = []
-    for ids in embedded.phoneme_ids(piper._voice, text):
-        theirs = np.asarray(piper._voice.phoneme_ids_to_audio(ids, silent))
+    for ids in embedded.phoneme_ids(model.front, text):
+        theirs = np.asarray(model.front.phoneme_ids_to_audio(ids, silent))
         ours = runtime(vits).speak(ids, Scales(0, length, 0), torch.Generator())
         assert ours.shape == theirs.shape
         assert np.abs(theirs).max() > 0.05

@@ -52,7 +52,7 @@ class GlmTtsEngine:
         """With what is mounted where the settings say."""
         settle(settings.glm_packages)
         where = Mounts(settings.glm_code, settings.glm_weights, settings.glm_sample_rate)
-        return cls(where, settings.glm_voices, settings.processor, settings.concurrency)
+        return cls(where, settings.glm_voices, settings.processor or "cuda", settings.concurrency)
 
     def prepare(self) -> None:
         """Look for everything that a load needs, and import the code; EngineError with all that is missing."""

@@ -41,7 +41,7 @@ class VitsEngine:
     @classmethod
     def of(cls, settings: Settings) -> VitsEngine:
         """One inference at a time unless told otherwise: each one has the whole device."""
-        return cls(settings.concurrency or 1, settings.processor)
+        return cls(settings.concurrency or 1, settings.processor or "cuda")
 
     def prepare(self) -> None:
         """Import the runtime; makes no CUDA context."""

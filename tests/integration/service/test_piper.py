@@ -65,13 +65,13 @@ def test_cuts_come_after_the_strongest_break() -> None:
 
 
 def test_unload_drops_the_model_and_load_brings_it_back() -> None:
-    engine = PiperEngine(1)
+    engine = PiperEngine(2, processors=2)
     engine.load(lambda _step: None)
-    assert engine._voice
-    model = weakref.ref(engine._voice.session)
+    sessions = [weakref.ref(voice.session) for model in engine._models.values() for voice in model._voices.values()]
+    assert len(sessions) == 2, "with a helper and without"
     engine.unload()
     gc.collect()
-    assert model() is None
+    assert [session() for session in sessions] == [None, None]
     assert engine.describe().device == ""
     with pytest.raises(EngineError, match="not loaded"):
         spoken(engine, "Hello.")

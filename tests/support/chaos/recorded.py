@@ -24,12 +24,12 @@ def _recorded() -> None:
         pass
 
     def _load(self, progress):
-        self.sample_rate, self._voice = 22050, "recorded"
+        self.sample_rate, self._models = 22050, {"recorded": None}
         progress("recordings are there")
 
     def _record(self, utterance, path):
         with lock:
-            if self._voice == "recorded":
+            if "recorded" in self._models:
                 prepare(self)
                 load(self, lambda _: None)
             pieces = [piece.samples for piece in synthesize(self, utterance)]
@@ -39,7 +39,7 @@ def _recorded() -> None:
         fresh.rename(path)
 
     def _synthesize(self, utterance):
-        if self._voice is None:
+        if not self._models:
             raise EngineError("the model is not loaded")
         path = folder / hashlib.sha256(repr(utterance).encode()).hexdigest()
         if not path.exists():
@@ -51,7 +51,7 @@ def _recorded() -> None:
             yield Piece(samples, last=number == len(pieces))
 
     def _describe(self):
-        device = "" if self._voice is None else PROVIDER
+        device = runtime.CPU if self._models else ""
         return Description("piper", "en_US-joe-medium", device, embedded.VOICES, self._concurrency)
 
     PiperEngine.prepare, PiperEngine.load = _prepare, _load

