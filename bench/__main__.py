@@ -40,7 +40,7 @@ DEFAULT_RUNS = {"hold": 1, "full": 1, "cold": 1, "twice": 1}
 
 
 @app.command()
-def main(
+def main(  # noqa: PLR0913, PLR0917 - a command line
     names: Annotated[list[str] | None, typer.Argument(help=f"which of {', '.join(NAMES)}")] = None,
     runs: Annotated[
         int | None,
