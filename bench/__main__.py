@@ -1,4 +1,7 @@
-"""`python -m bench [NAME...]`: all but chaos, which breaks, and cold and twice, which build, when nothing is named."""
+"""`python -m bench [NAME...]`.
+
+When nothing is named: all but full, which takes minutes, chaos, which breaks, and cold and twice, which build.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,38 @@ from typing import Annotated
 
 import typer
 
-from bench import batch, chaos, cold, gate, hold, rebuild, rollback, soak, switch, twice
+from bench import (
+    batch,
+    chaos,
+    cold,
+    first,
+    full,
+    gate,
+    hold,
+    latency,
+    rebuild,
+    rollback,
+    soak,
+    switch,
+    throughput,
+    twice,
+)
 from build import console
 from build.images import Flavour
 from tests.support.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
-NAMES = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "batch", "chaos", "cold", "twice")
-QUICK = NAMES[:7]
-DEFAULT_RUNS = {"hold": 1, "cold": 1, "twice": 1}
+QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
+NAMES = (*QUICK, "full", "chaos", "cold", "twice")
+DEFAULT_RUNS = {"hold": 1, "full": 1, "cold": 1, "twice": 1}
 
 
 @app.command()
-def main(
+def main(  # noqa: PLR0913, PLR0917 - a command line
     names: Annotated[list[str] | None, typer.Argument(help=f"which of {', '.join(NAMES)}")] = None,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, max=200, help="runs of each; the median is printed (5; of hold, cold and twice 1)"),
+        typer.Option(min=1, max=200, help="runs of each; the median is printed (5; of hold, full, cold and twice 1)"),
     ] = None,
     rate: Annotated[
         float,
@@ -46,6 +64,7 @@ def main(
     every: Annotated[
         bool, typer.Option("--every", help="of chaos, each fault at each record it can strike at")
     ] = False,
+    minutes: Annotated[float, typer.Option(min=0.5, help="how long full keeps the queue full")] = 10.0,
     missing: Annotated[bool, typer.Option("--missing", help="of chaos, what its results do not have yet")] = False,
 ) -> None:
     """Measure on a stack of the benchmark's own, beside whatever is live."""
@@ -56,7 +75,11 @@ def main(
         "rollback": rollback.measure,
         "soak": partial(soak.measure, most_per_s=rate),
         "hold": partial(hold.measure, most_per_s=rate),
+        "throughput": throughput.measure,
+        "latency": latency.measure,
+        "first": first.measure,
         "batch": batch.measure,
+        "full": partial(full.measure, minutes=minutes),
         "chaos": partial(chaos.measure, only=only or (), every=every, missing=missing),
         "cold": partial(cold.measure, flavour=flavour.value),
         "twice": partial(twice.measure, flavour=flavour.value),

@@ -1,14 +1,16 @@
-"""The engine without a service: `python -c SOURCE alone|processes TEXT CLIPS` prints clips a second.
+"""The engine without a service: `python -c SOURCE alone|processes|each`, told as JSON on standard input what to say.
 
 It is run in a release's own container, so that neither way has other libraries or processors than the service.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,38 +32,60 @@ with wave.open(sys.argv[1], "wb") as file:
 FILE = "/tmp/bench-clip.wav"  # noqa: S108 - a container's own
 
 
-def alone(text: str) -> Callable[[int], None]:
-    """Says a clip in this process, and writes nothing."""
+def alone() -> Callable[[int, str], float]:
+    """Says a clip in this process, writes nothing, and returns the seconds that it sounds."""
     engine = PiperEngine(len(os.sched_getaffinity(0)))
     engine.load(lambda _: None)
 
-    def say(number: int) -> None:
-        for _ in engine.synthesize(Utterance(text.format(number), "joe")):
-            pass
+    def say(_: int, text: str) -> float:
+        return sum(piece.samples.size for piece in engine.synthesize(Utterance(text, "joe"))) / engine.sample_rate
 
     return say
 
 
-def processes(text: str) -> Callable[[int], None]:
+def processes() -> Callable[[int, str], float]:
     """Says a clip in a process of its own."""
 
-    def say(number: int) -> None:
-        subprocess.run([sys.executable, "-c", ONE_CLIP, f"{FILE}.{number}", text.format(number)], check=True)
-        os.unlink(f"{FILE}.{number}")  # noqa: PTH108
+    def say(number: int, text: str) -> float:
+        path = f"{FILE}.{number}"
+        subprocess.run([sys.executable, "-c", ONE_CLIP, path, text], check=True)
+        with wave.open(path, "rb") as file:
+            seconds = file.getnframes() / file.getframerate()
+        os.unlink(path)  # noqa: PTH108
+        return seconds
 
     return say
 
 
-def main(way: str, text: str, clips: int) -> None:
-    """Prints how many clips a second come about, as many at a time as there are cores; the first ones do not count."""
+def rates(way: Callable[[], Callable[[int, str], float]], texts: list[str]) -> None:
+    """Prints clips a second and seconds of audio a second, as many at a time as there are cores.
+
+    The first clips do not count.
+    """
     cores = len(os.sched_getaffinity(0))
-    say = {"alone": alone, "processes": processes}[way](text)
+    say = way()
     with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(say, range(2 * cores)))
+        list(pool.map(say, range(2 * cores), texts))
         began = time.monotonic()
-        list(pool.map(say, range(clips)))
-        sys.stdout.write(f"{clips / (time.monotonic() - began)}\n")
+        sound_s = sum(pool.map(say, range(len(texts)), texts))
+        took_s = time.monotonic() - began
+    sys.stdout.write(json.dumps([len(texts) / took_s, sound_s / took_s]))
+
+
+def each() -> None:
+    """Prints a line when the model is loaded, then for each further line of input how many seconds it took to say."""
+    say = alone()
+    sys.stdout.write("loaded\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        began = time.monotonic()
+        say(0, json.loads(line))
+        sys.stdout.write(f"{time.monotonic() - began}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1] == "each":
+        each()
+    else:
+        rates({"alone": alone, "processes": processes}[sys.argv[1]], json.load(sys.stdin))

@@ -10,11 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import requests
 
-from bench import bare
+from bench import direct
 from build.console import out
 from tests.support.load import TIMEOUT_S
 from tests.support.stack import Stack, wait_for
@@ -23,7 +22,7 @@ TEXT = "This is clip number {} of a batch that nobody waits for."
 CLIPS = 200
 PROCESSES = 12  # clips that have a process of their own: the rate is what counts
 ASKED = 20
-FEW, MANY = 100, 10_000  # lines
+FEW, MANY = 1_000, 10_000  # lines
 # Says how long a command took, in seconds, and the most memory that it had, in KiB. In a small process of its own: a
 # child's peak begins with that of the process which starts it.
 WATCHED = """\
@@ -45,13 +44,13 @@ class Checked:
 def measure(stack: Stack, runs: int) -> None:
     """Prints clips a second each way and their ratios, medians of `runs` that take turns; then a task file's check."""
     stack.run("build.cutover", "switch", stack.release("bench: batch"))
-    app, scratch = stack.container(f"app-{stack.status()['live']}"), stack.root.parent
+    scratch = stack.root.parent
     tasks = _tasks(scratch / "tasks.jsonl", CLIPS)
     ours, alone, processes = [], [], []
     for _ in range(runs):
-        alone.append(_bare(app, "alone", CLIPS))
+        alone.append(direct.rate(stack, "alone", _texts(CLIPS)).clips)
         ours.append(_batch(stack, tasks, scratch / "clips"))
-        processes.append(_bare(app, "processes", PROCESSES))
+        processes.append(direct.rate(stack, "processes", _texts(PROCESSES)).clips)
     batch, limit, each = (median(column) for column in (ours, alone, processes))
     out.print(f"service.batch, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
     out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; ratio {batch / limit:.2f}")
@@ -61,9 +60,13 @@ def measure(stack: Stack, runs: int) -> None:
 
 
 def _tasks(path: Path, lines: int) -> Path:
-    each = ({"output_name": f"clip-{number:05}", "input_text": TEXT.format(number)} for number in range(lines))
+    each = ({"output_name": f"clip-{number:05}", "input_text": text} for number, text in enumerate(_texts(lines)))
     path.write_text("".join(json.dumps(line) + "\n" for line in each))
     return path
+
+
+def _texts(clips: int) -> list[str]:
+    return [TEXT.format(number) for number in range(clips)]
 
 
 def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
@@ -72,14 +75,6 @@ def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
     began = time.monotonic()
     stack.run("service.batch", "run", str(tasks), "--endpoint", stack.url, "--out", str(folder))
     return CLIPS / (time.monotonic() - began)
-
-
-def _bare(app: Any, way: str, clips: int) -> float:
-    """Clips a second without a service, in the container of one that has nothing to do."""
-    code, said = app.exec_run(["python", "-c", Path(bare.__file__).read_text(), way, TEXT, str(clips)])
-    if code:
-        raise RuntimeError(said.decode())
-    return float(said)
 
 
 def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
@@ -117,8 +112,8 @@ def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
     seconds, memory_mb = (median(getattr(each, name) for each in many) for name in ("seconds", "memory_mb"))
     start_s, least_mb = (median(getattr(each, name) for each in few) for name in ("seconds", "memory_mb"))
     out.print(
-        f"service.batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW} lines "
-        f"{start_s:.2f} s and {least_mb:.0f} MB (medians of {runs})"
+        f"service.batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW:,} lines "
+        f"{start_s:.2f} s and {least_mb:.0f} MB: {memory_mb / least_mb - 1:+.1%} memory (medians of {runs})"
     )
 
 

@@ -1,0 +1,66 @@
+"""Asking the service one thing after the other on a connection that is kept, by as little code as can be.
+
+It shares the processors with what it measures: a client that takes its time would be measured along.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tests.support.load import TIMEOUT_S, authorization
+
+SPEECH = "/v1/audio/speech"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Seconds from the question until the first bytes of the body and until its end, and what the service says of it.
+
+    Args:
+        worked_s: how long the engine worked on it, in seconds, as the service has measured it; 0 of a stream.
+    """
+
+    status: int
+    first_s: float
+    took_s: float
+    sound_s: float
+    worked_s: float
+    body: bytes
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, url: str) -> None:
+        where = urlsplit(url)
+        self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
+        self._headers = {"Content-Type": "application/json", **authorization()}
+
+    def ask(self, text: str, form: str = "wav", **fields: str) -> Answer:
+        """Has a text spoken, whatever the status is."""
+        body = json.dumps({"input": text, "voice": "joe", "response_format": form, **fields})
+        began = time.monotonic()
+        self._connection.request("POST", SPEECH, body, self._headers)
+        answer = self._connection.getresponse()
+        first = answer.read1(1 << 20)
+        first_s = time.monotonic() - began
+        whole = first + answer.read()
+        took_s = time.monotonic() - began
+        sound_s = float(answer.headers.get("X-Audio-Duration", 0))
+        worked_s = sound_s * float(answer.headers.get("X-Realtime-Factor", 0))
+        return Answer(answer.status, first_s, took_s, sound_s, worked_s, whole)
+
+    def say(self, text: str, form: str = "wav", **fields: str) -> Answer:
+        """The same; anything but speech is an error."""
+        answer = self.ask(text, form, **fields)
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"HTTP {answer.status}: {answer.body[:200]!r}")
+        return answer
+
+    def close(self) -> None:
+        """Leaves."""
+        self._connection.close()

@@ -1,0 +1,41 @@
+"""Time to the first audio of a text of twenty sentences, streamed, beside waiting for all of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from statistics import median
+
+from bench.asking import Answer, Client
+from build.console import out
+from tests.support.ears import PCM_RATE, fault_in_pcm
+from tests.support.stack import Stack
+
+SENTENCES = 20
+TEXT = " ".join(f"This is sentence number {number} of a text that somebody waits for." for number in range(SENTENCES))
+SOUND_S = 3.0 * SENTENCES  # it lasts longer
+
+
+def measure(stack: Stack, runs: int) -> None:
+    """Prints medians of `runs` streamed answers and as many whole ones, which take turns, and their ratio."""
+    stack.run("build.cutover", "switch", stack.release("bench: first"))
+    with closing(Client(stack.url)) as client:
+        client.say("Good.")
+        streamed, whole = [], []
+        for _ in range(runs):
+            streamed.append(_heard(client.say(TEXT, "pcm", stream_format="audio")))
+            whole.append(_heard(client.say(TEXT, "pcm")))
+    first_s = median(each.first_s for each in streamed)
+    streamed_s, whole_s = (median(each.took_s for each in way) for way in (streamed, whole))
+    sound_s = median(len(each.body) / 2 / PCM_RATE for each in whole)
+    out.print(
+        f"{SENTENCES} sentences, {sound_s:.0f} s of sound: first audio after {first_s:.3f} s, all of it streamed after "
+        f"{streamed_s:.2f} s, as a whole after {whole_s:.2f} s; first audio after 1/{whole_s / first_s:.1f} of it "
+        f"(medians of {runs})"
+    )
+
+
+def _heard(answer: Answer) -> Answer:
+    """The answer, which is sound to its end."""
+    if fault := fault_in_pcm(answer.body, SOUND_S):
+        raise RuntimeError(fault)
+    return answer

@@ -1,0 +1,45 @@
+"""What the service and its proxy add to a sentence of a second: beside the engine alone, in turns, on the same cores.
+
+The embedded voice takes another time for the same text each time, so that many pairs are needed. Of an answer itself
+the service says how long its engine worked on it: what is beyond that has none of this noise.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from statistics import median, quantiles
+
+from bench import direct
+from bench.asking import Client
+from build.console import out
+from tests.support.stack import Stack
+
+TEXT = "Good morning to you."
+ROUNDS = 40
+FIRST = 5  # rounds that do not count
+
+
+def measure(stack: Stack, runs: int) -> None:
+    """Prints medians over `runs` times 40 rounds, in milliseconds: each way alone, and what is added in each round."""
+    stack.run("build.cutover", "switch", stack.release("bench: latency"))
+    through, past = Client(stack.url), Client(direct.url(stack))
+    with direct.engine(stack) as engine, closing(through), closing(past):
+        rounds = [_round(engine, past, through) for _ in range(FIRST + runs * ROUNDS)][FIRST:]
+    alone, served, proxied, own, sound = ([each[column] for each in rounds] for column in range(5))
+    added = [one - other for one, other in zip(proxied, alone, strict=True)]
+    out.print(
+        f"a sentence of {median(sound) / 1e3:.2f} s, {len(rounds)} rounds, medians: the engine alone "
+        f"{median(alone):.1f} ms, the service without its proxy {median(served):.1f} ms, with it {median(proxied):.1f} "
+        f"ms; added in a round {median(added):.1f} ms"
+    )
+    out.print(
+        f"beyond what the engine worked on that very answer: {median(own):.1f} ms, p95 {quantiles(own, n=20)[-1]:.1f} "
+        f"ms, p99 {quantiles(own, n=100)[-1]:.1f} ms"
+    )
+
+
+def _round(engine: direct.Engine, past: Client, through: Client) -> list[float]:
+    """Milliseconds: of the engine alone, of the service, of both with the proxy, without its engine's; of the sound."""
+    alone, served, proxied = engine.seconds(TEXT), past.say(TEXT), through.say(TEXT)
+    found = (alone, served.took_s, proxied.took_s, proxied.took_s - proxied.worked_s, proxied.sound_s)
+    return [each * 1e3 for each in found]
