@@ -103,7 +103,9 @@ class Metrics:
             self.loads.labels(_outcome(succeeded))
         self.load_seconds = self._gauge("tts_engine_load_duration_seconds", "How long the last load took")
         self.device = self._gauge(
-            "tts_device_info", "Where the loaded engine computes, in its label; always 1", "device"
+            "tts_device_info",
+            "Where the loaded engine computes, in its label; always 1. Absent without a model",
+            "device",
         )
         self.out_of_memory = self._counter(
             "tts_engine_out_of_memory", "Loads and inferences that failed for want of memory, the host's or a GPU's"

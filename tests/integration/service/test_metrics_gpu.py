@@ -30,7 +30,7 @@ NOT_BASE = re.compile(
 TYPES = {"gauge", "counter", "histogram", "summary", "metric", "metrics"}
 # Names without a unit: counts, states, and what exists for its labels.
 BARE = re.compile(
-    r"tts_(build_info|gpu_info|ready|phase|jobs|queue_depth|queue_capacity|class_in_flight|process_threads"
+    r"tts_(build_info|device_info|gpu_info|ready|phase|jobs|queue_depth|queue_capacity|class_in_flight|process_threads"
     r"|gpu_read_success)|process_(open|max)_fds"
 )
 ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| ?([^|]*) \| ([^|]*) \|$", re.MULTILINE)
