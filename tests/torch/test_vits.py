@@ -68,11 +68,12 @@ def differences(vits: VitsEngine, piper: PiperEngine, text: str, length: float) 
 
 def test_with_its_noise_it_is_as_long_and_as_loud(vits: VitsEngine, piper: PiperEngine) -> None:
     def measured(engine: VitsEngine | PiperEngine) -> tuple[float, float]:
-        said = [spoken(engine, TEXT).astype(float) for _ in range(8)]
+        said = [spoken(engine, TEXT).astype(float) for _ in range(24)]
         return float(np.mean([len(each) for each in said])), float(np.mean([np.sqrt(np.mean(x * x)) for x in said]))
 
     (length, level), (usual_length, usual_level) = measured(vits), measured(piper)
-    assert length == pytest.approx(usual_length, rel=0.05)
+    # One is now and then a fifth longer than another; the difference of two means of 24 spreads by 2.5 %.
+    assert length == pytest.approx(usual_length, rel=0.1)
     assert level == pytest.approx(usual_level, rel=0.25)
 
 
