@@ -18,7 +18,7 @@ import numpy as np
 from service import cores
 from service.engines import embedded
 from service.engines.base import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
-from service.engines.onnx import runtime, threads, voices
+from service.engines.onnx import runtime, voices
 from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
 from service.engines.onnx.voices import Source
 
@@ -36,31 +36,29 @@ _ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # not the voic
 class PiperEngine:
     """Several voices, all loaded at start: what is not good shows before there is traffic, and takes its memory then.
 
-    Each has sessions of its own, shared by all threads (service.engines.onnx.threads).
+    Each has a session of its own, shared by all threads, in which an inference has one: as many of them as processors
+    give the most speech.
     """
 
     sample_rate = 0
 
     def __init__(
-        self, concurrency: int = 0, folder: Path | None = None, device: str = "cpu", onnx: Onnx | None = None,
-        processors: int = 0,
-    ) -> None:  # fmt: skip
-        """`concurrency` inferences at a time, or as many as there are `processors` (0: what this process may use).
+        self, concurrency: int = 0, folder: Path | None = None, device: str = "cpu", onnx: Onnx | None = None
+    ) -> None:
+        """`concurrency` inferences at a time; 0: as many as there are processors that this process may use.
 
         `device` as `runtime.choose` has it; a GPU has one inference at a time unless told otherwise. Reads the folder.
         """
         self._onnx = onnx or Onnxruntime()
         self._device = device
-        self._processors = processors or cores.available()
         gpu = device == "cuda" or (not device and runtime.CUDA in self._onnx.offered())
-        self._concurrency = concurrency or (1 if gpu else self._processors)
+        self._concurrency = concurrency or (1 if gpu else cores.available())
         self._read, self._problems = voices.read(folder, embedded.SAMPLE_RATE) if folder else ([], [])
         self._voices = (*embedded.VOICES, *(voice for each in self._read for voice in each.speakers))
         self._speakers = {voice.id: (embedded.MODEL, None) for voice in embedded.VOICES} | {
             voice.id: (each.name, number) for each in self._read for voice, number in each.speakers.items()
         }
         self._models: dict[str, Model] = {}
-        self._room = threads.Room(self._processors, (threads.ALONE,))
 
     @classmethod
     def of(cls, settings: Settings) -> PiperEngine:
@@ -84,14 +82,11 @@ class PiperEngine:
         progress("imported the runtime")
         provider = runtime.choose(self._device, self._onnx.offered())
         sources = [voices.embedded_source(), *self._read]
-        sizes: tuple[int, ...] = (threads.ALONE,)
-        if provider == runtime.CPU:
-            sizes = threads.sizes(self._processors, self._concurrency, len(sources))
         models: dict[str, Model] = {}
         problems = []
         for source in sources:
             try:
-                models[source.name] = self._loaded(source, provider, sizes)
+                models[source.name] = self._loaded(source, provider)
                 progress(f"loaded {source.name}")
             except _ELSEWHERE:
                 raise
@@ -100,19 +95,17 @@ class PiperEngine:
                 problems.append(f"{source.path}: {error}")
         _refuse(problems)
         self.sample_rate = embedded.SAMPLE_RATE
-        self._room = threads.Room(self._processors, sizes)
         self._models = models
-        logger.info("%s speaks in %d voices, %d inferences at a time, %d processors, sessions of %s threads", provider,
-                    len(self._voices), self._concurrency, self._processors, " and ".join(map(str, sizes)))  # fmt: skip
+        logger.info("%s speaks in %d voices, %d at a time", provider, len(self._voices), self._concurrency)
 
-    def _loaded(self, source: Source, provider: str, sizes: tuple[int, ...]) -> Model:
+    def _loaded(self, source: Source, provider: str) -> Model:
         from piper.config import PiperConfig, SynthesisConfig
 
-        model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider, sizes)
+        model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider)
         if source.name == embedded.MODEL:  # heard by whoever loads it
             return model
         how = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
-        heard = [model.speak(ids, how, sizes[0]) for ids in embedded.phoneme_ids(model.front, _TRIAL)]
+        heard = [model.speak(ids, how) for ids in embedded.phoneme_ids(model.front, _TRIAL)]
         samples = np.concatenate([each.reshape(-1) for each in heard] or [np.zeros(0, np.float32)])
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
             raise EngineError("what it says cannot be heard")
@@ -133,11 +126,10 @@ class PiperEngine:
         how = SynthesisConfig(speaker_id=speaker, length_scale=scale)
         pieces = embedded.phoneme_ids(model.front, utterance.text)
         for number, ids in enumerate(pieces, start=1):
-            with self._room.taken(name, alone=utterance.seed is not None) as size:
-                if utterance.seed is None:
-                    samples = model.speak(ids, how, size)
-                else:
-                    samples = model.speak_seeded(ids, how, utterance.seed, number)
+            if utterance.seed is None:
+                samples = model.speak(ids, how)
+            else:
+                samples = model.speak_seeded(ids, how, utterance.seed, number)
             yield Piece(embedded.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engines.base import BrokenError, EngineError, NoMemoryError
-from service.engines.onnx.threads import ALONE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]
@@ -109,19 +108,18 @@ def check(session: InferenceSession, provider: str) -> None:
 
 
 class Model:
-    """A voice's network, loaded: a session for each size (threads). Safe to use from several threads."""
+    """A voice's network, loaded. Safe to use from several threads."""
 
-    def __init__(self, onnx: Onnx, path: Path, config: PiperConfig, provider: str, sizes: Sequence[int]) -> None:
+    def __init__(self, onnx: Onnx, path: Path, config: PiperConfig, provider: str) -> None:
         """Load it; raise EngineError when the file is no such network, ProviderError for another provider."""
         from piper import PiperVoice
 
         self._onnx = onnx
         self._path = path
-        self._voices: dict[int, PiperVoice] = {}
-        for threads in sizes:
-            session = self._session(_options(threads), provider)
-            _check_inputs(session, config.num_speakers)
-            self._voices[threads] = PiperVoice(session=session, config=config)
+        session = self._session(_options(), provider)
+        _check_inputs(session, config.num_speakers)
+        self.front = PiperVoice(session=session, config=config)
+        """Turns text into phonemes, and those into samples."""
 
     @property
     def provider(self) -> str:
@@ -129,17 +127,12 @@ class Model:
         active: str = self.front.session.get_providers()[0]
         return active
 
-    @property
-    def front(self) -> PiperVoice:
-        """Turns text into phonemes."""
-        return next(iter(self._voices.values()))
-
-    def speak(self, ids: list[int], how: SynthesisConfig, size: int) -> NDArray[np.float32]:
-        """The samples [n] of phoneme ids, by the session of that size.
+    def speak(self, ids: list[int], how: SynthesisConfig) -> NDArray[np.float32]:
+        """The samples [n] of phoneme ids.
 
         Raise NoMemoryError when there was too little memory for it, BrokenError when nothing works any more.
         """
-        return _run(self._voices[size], ids, how)
+        return _run(self.front, ids, how)
 
     def speak_seeded(self, ids: list[int], how: SynthesisConfig, seed: int, number: int) -> NDArray[np.float32]:
         """The samples of the piece `number`, with noise that follows from `seed`; always by the CPU.
@@ -151,7 +144,7 @@ class Model:
         import onnxruntime
         from piper import PiperVoice
 
-        options = _options(ALONE)
+        options = _options()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         mixed = hashlib.sha256(f"{seed}:{number}".encode()).digest()
         with _seeding:
@@ -168,14 +161,14 @@ class Model:
         return session
 
 
-def _options(threads: int) -> SessionOptions:
+def _options() -> SessionOptions:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # A second thread that waits asleep brings a lone request nothing; one that spins, onnxruntime's usual way, costs
+    # every request 45 % more of the processors (docs/piper.md).
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # A helper that spins takes the processor from another inference.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A plan of memory is kept for each length of input that there has been, which for speech is any: 300 MB more after
     # 200 sentences in two threads, and not a bit faster.
     options.enable_mem_pattern = False

@@ -95,33 +95,15 @@ def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> No
 
 def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> None:
     add(tmp_path, "bert")
-    engine = PiperEngine(2, tmp_path, processors=2)
+    engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
     assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert"], "a load that goes on shows it"
-    sessions = [weakref.ref(voice.session) for model in engine._models.values() for voice in model._voices.values()]
+    sessions = [weakref.ref(model.front.session) for model in engine._models.values()]
     engine.unload()
     gc.collect()
-    assert [session() for session in sessions] == [None] * 4
+    assert [session() for session in sessions] == [None] * 2
     with pytest.raises(EngineError, match="not loaded"):
         seconds(engine, "bert")
     engine.load(lambda _step: None)
     assert seconds(engine, "bert") > 0.4
-
-
-def test_sessions_with_helpers_and_without_are_both_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = PiperEngine(2, processors=2)
-    engine.load(lambda _step: None)
-    (model,) = engine._models.values()
-    speak, used = model.speak, list[int]()
-
-    def noted(ids: list[int], how: Any, size: int) -> Any:
-        used.append(size)
-        return speak(ids, how, size)
-
-    monkeypatch.setattr(model, "speak", noted)
-    seconds(engine, "joe")
-    assert used == [2], "alone it has all processors"
-    with engine._room.taken("en_US-joe-medium"):
-        seconds(engine, "joe")
-    assert used == [2, 1], "beside another one it has its own"
