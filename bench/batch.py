@@ -53,10 +53,16 @@ def measure(stack: Stack, runs: int) -> None:
         processes.append(direct.rate(stack, "processes", _texts(PROCESSES)).clips)
     batch, limit, each = (median(column) for column in (ours, alone, processes))
     out.print(f"service.batch, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
-    out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; ratio {batch / limit:.2f}")
-    out.print(f"a process for each clip, on every core: {each:.2f} a second; ratio {batch / each:.1f}")
+    out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; {_ratio(ours, alone)}")
+    out.print(f"a process for each clip, on every core: {each:.2f} a second; {_ratio(ours, processes)}")
     _show_people(stack, tasks, scratch / "clips", runs)
     _show_check(stack, scratch, runs)
+
+
+def _ratio(ours: list[float], others: list[float]) -> str:
+    """Of what was measured one after the other; above 1 beside the engine alone, somebody else had the processors."""
+    ratios = [one / other for one, other in zip(ours, others, strict=True)]
+    return f"ratio {median(ratios):.2f} (lowest {min(ratios):.2f}, highest {max(ratios):.2f})"
 
 
 def _tasks(path: Path, lines: int) -> Path:
