@@ -21,8 +21,9 @@ from build.procedures.report import Report
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
 
-# What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease.
-WALK = "build.procedures.walk"
+# What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease. What writes the page
+# takes as long, and is needed last.
+WALK, PAGE = "build.procedures.walk", "build.procedures.report_page"
 # Picks the release from the history and what is live, once both are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
@@ -111,7 +112,8 @@ def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
 def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
     """The lease, with the streams to journal and proxy open: what is asked of them then costs no start."""
     after = Aftermath(target, report)
-    threading.Thread(target=importlib.import_module, args=(WALK,), daemon=True).start()
+    later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # who is in a hurry waits for no other import
+    threading.Thread(target=_preload, args=later, daemon=True).start()
     with (
         after.paged(),
         target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
@@ -120,6 +122,11 @@ def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterato
         after.attended(),
     ):
         yield heartbeat.check
+
+
+def _preload(*modules: str) -> None:
+    for module in modules:
+        importlib.import_module(module)
 
 
 def _walk(cutover: Run, state: State, check: Check) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from build.decisions import findings, preflight
 from build.decisions.findings import Level
@@ -17,14 +18,15 @@ from build.procedures.steps.run import Facts, Run
 def check(run: Run) -> Facts:
     """Raises the first problem's own error with every one in it; warnings are said and journaled."""
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
-    found = preflight.evaluate(_facts(run))
+    with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all the others together
+        found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
     findings.refuse(found)
     for each in found:
         run.report.note(f"{each.subject}: {each.message}")
     return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
 
 
-def _facts(run: Run) -> preflight.Facts:
+def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
     target, servers, place = run.target, run.target.proxy.servers(), run.target.place
     image = target.engine.image(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
@@ -47,8 +49,8 @@ def _facts(run: Run) -> preflight.Facts:
         live_usable=any(each.usable for each in lives),
         serving=run.old.release() if run.old else None,
         recorded=_recorded(run),
-        compose_error=_compose_error(run),
         skew_s=target.engine.now() - time.time(),
+        compose_error=compose_error.result(),
     )
 
 
