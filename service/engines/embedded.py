@@ -8,8 +8,10 @@ piper's own code turns text into phonemes. It is imported in functions: reading 
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import json
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -43,9 +45,33 @@ def read_config() -> PiperConfig:
 
 def phoneme_ids(voice: PiperVoice, text: str) -> list[list[int]]:
     """The ids of each piece to be spoken at once: a sentence, long ones in several."""
+    _mend_phonemizer()
     # piper reads [[...]] as raw phonemes: keep the brackets that a text happens to contain plain.
     sentences = voice.phonemize(text.replace("[[", "[ ["))
     return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence)]
+
+
+_COUNTED = 2  # references to what is in a list: the list's, and that of who asks
+
+
+@functools.cache
+def _mend_phonemizer() -> None:
+    """Have piper's bridge to espeak (1.8) give back what it made of a text: it keeps half a kilobyte of each for ever.
+
+    It puts each clause's tuple into a list, which counts it, and never drops its own count.
+    """
+    from piper import espeakbridge
+
+    leaking = espeakbridge.get_phonemes
+
+    def get_phonemes(text: str) -> list[tuple[str, str, bool]]:
+        clauses = leaking(text)
+        for at in range(len(clauses)):
+            if sys.getrefcount(clauses[at]) > _COUNTED:
+                ctypes.pythonapi.Py_DecRef(ctypes.py_object(clauses[at]))
+        return clauses
+
+    espeakbridge.get_phonemes = get_phonemes
 
 
 def split_phonemes(phonemes: list[str], limit: int = MAX_PHONEMES) -> Iterator[list[str]]:
