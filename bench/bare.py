@@ -14,6 +14,7 @@ import wave
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from service.cores import available
 from service.engines.base import Utterance
 from service.engines.piper import PiperEngine
 
@@ -34,7 +35,7 @@ FILE = "/tmp/bench-clip.wav"  # noqa: S108 - a container's own
 
 def alone() -> Callable[[int, str], float]:
     """Says a clip in this process, writes nothing, and returns the seconds that it sounds."""
-    engine = PiperEngine(len(os.sched_getaffinity(0)))
+    engine = PiperEngine()
     engine.load(lambda _: None)
 
     def say(_: int, text: str) -> float:
@@ -62,7 +63,7 @@ def rates(way: Callable[[], Callable[[int, str], float]], texts: list[str]) -> N
 
     The first clips do not count.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = available()
     say = way()
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(say, range(2 * cores), texts))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from bench import bare
 from tests.support.stack import Stack
@@ -61,14 +61,9 @@ def engine(stack: Stack) -> Iterator[Engine]:
 
 def url(stack: Stack) -> str:
     """The live release itself, without the proxy: for whoever is on the machine of its engine."""
-    (network,) = live(stack).attrs["NetworkSettings"]["Networks"].values()
+    (network,) = stack.live_app().attrs["NetworkSettings"]["Networks"].values()
     return f"http://{network['IPAddress']}:7860"
 
 
-def live(stack: Stack) -> Any:
-    """The live release's container."""
-    return stack.container(f"app-{stack.status()['live']}")
-
-
 def _python(stack: Stack) -> list[str]:
-    return ["docker", "exec", "--interactive", live(stack).name, "python", "-c", Path(bare.__file__).read_text()]
+    return ["docker", "exec", "--interactive", stack.live_app().name, "python", "-c", Path(bare.__file__).read_text()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from statistics import median
 
 from rich.table import Table
@@ -30,7 +29,7 @@ class Quiet:
 
 def measure(_stack: Stack, runs: int) -> None:
     """Prints false alarms over `runs` gates of the good engine beside itself, and catches for every fault."""
-    engine = PiperEngine(len(os.sched_getaffinity(0)))
+    engine = PiperEngine()
     engine.load(lambda _: None)
     table = Table("release", "gates", "refused", "named by its fault", "median time", box=None, pad_edge=False)
     alarms = _gates(Mouth(engine), Mouth(engine), runs)

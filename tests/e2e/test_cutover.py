@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from build.errors import (
     CandidateStalledError,
     GateRefusedError,
     ImageNotFoundError,
+    InterruptedByUserError,
     LockHeldError,
 )
 from tests.support.load import Report, hammering
@@ -167,6 +169,29 @@ def test_of_two_switches_at_once_one_wins_and_the_other_says_who_holds_the_lock(
     assert f"(pid {first.pid})" in second.stderr
     status = stack.status()
     assert status["colours"][status["live"]]["release"]["sha"] == sha
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_cutover_that_is_told_to_stop_undoes_what_it_began_and_lets_its_lease_go(
+    stack: Stack, stop: signal.Signals
+) -> None:
+    stack.release(f"stopped by {stop.name}")
+    before = stack.status()
+    with stack.start("build.cutover", "switch") as process:
+        said = []
+        for line in process.stdout or ():
+            said.append(line)
+            if "==> gate" in line:
+                process.send_signal(stop)
+    assert process.returncode == InterruptedByUserError.exit_code, "".join(said)
+    status = stack.status()
+    assert (status["in_progress"], status["lock"]) == (None, None)
+    assert status["live"] == before["live"]
+    assert status["colours"][status["live"]] == before["colours"][status["live"]]
+    newest = stack.journal()[-1]
+    assert (newest["event"], newest["state"]) == ("end", "failed")
+    idle = "green" if status["live"] == "blue" else "blue"
+    assert f"{stack.project}-app-{idle}-1" not in stack.containers()
 
 
 def test_a_cutover_killed_while_draining_is_finished_by_the_next_one(stack: Stack, rate: float) -> None:

@@ -8,23 +8,14 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import PATIENCE_MS, chromium
+from tests.support.browser import chromium
+from tests.support.gestures import speak, to_tab, told
 from tests.support.stack import PATIENCE_S, Stack, hooks, wait_for
 
 # Minutes of sound: more than can be spoken while traffic moves, and less than a drain has time for.
 LONG = "It goes on with one more sentence, which is a little longer than it had to be. " * 50
 SOME, DONE = re.compile(r"Sentence \d+ is spoken"), re.compile(r"[\d.]+ seconds at 22050 Hz")
 DESK = 1280
-expect.set_options(timeout=PATIENCE_MS)
-
-
-def speak(page: Page, text: str) -> None:
-    page.get_by_role("textbox", name="Text").fill(text)
-    page.get_by_role("button", name="Speak", exact=True).click()
-
-
-def told(page: Page, what: re.Pattern[str]) -> None:
-    expect(page.locator(".note").filter(visible=True).first).to_contain_text(what)
 
 
 def pressed(asked: list[tuple[str, str]]) -> list[str]:
@@ -32,9 +23,9 @@ def pressed(asked: list[tuple[str, str]]) -> list[str]:
 
 
 def release_shown(page: Page, wanted: str) -> None:
-    page.get_by_role("tab", name="Status").click()
+    to_tab(page, "Status")
     expect(page.get_by_role("definition").first).to_have_text(wanted)
-    page.get_by_role("tab", name="Text").click()
+    to_tab(page, "Text")
 
 
 def test_a_tab_that_speaks_ends_on_the_old_release_and_goes_on_with_the_new(stack: Stack, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_bad_input_gets_a_reason(
 
 def control(stack: Stack) -> dict[str, Any]:
     """What the live colour says of itself."""
-    app = stack.container(f"app-{stack.status()['live']}")
+    app = stack.live_app()
     said: dict[str, Any] = json.loads(app.exec_run(["python", "-m", "service.control", "status"]).output)
     return said
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import soundfile
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.integration.test_page import serving, visit
-from tests.support.browser import PATIENCE_MS, Chromium, Colours, Window, chromium
+from tests.support.browser import Chromium, Colours, Window, chromium
+from tests.support.gestures import button, choose, give, jsonl, loaded_down, speak, to_tab, told
 from tests.support.page import Visit
 
 __all__ = ("serving", "visit")  # fixtures
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gr
 WIDTHS = (390, 1280)
 TABS = ("Text", "Batch", "Status")
 FOUR = "One. Two. Three. Four."  # the engine speaks a tenth of a second for each
-expect.set_options(timeout=PATIENCE_MS)
 
 # Controls that a key or a finger is to reach: of a group of tabs or a list's options only one has a place of its own.
 CONTROLS = """() => [...document.querySelectorAll("button, a[href], input, textarea, select, [role=combobox]")]
@@ -69,47 +69,6 @@ def window(browser: Chromium, visit: Visit) -> Iterator[Window]:
 @pytest.fixture
 def page(window: Window) -> Page:
     return window.page
-
-
-def button(page: Page, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True)
-
-
-def speak(page: Page, text: str) -> None:
-    page.get_by_role("textbox", name="Text").fill(text)
-    button(page, "Speak").click()
-
-
-def to_tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
-def choose(page: Page, name: str) -> None:
-    page.get_by_role("combobox", name="Format").click()
-    page.get_by_role("option", name=name).click()
-
-
-def told(page: Page, what: str | re.Pattern[str]) -> None:
-    expect(page.locator(".note").filter(visible=True).first).to_contain_text(what)
-
-
-def jsonl(*texts: str) -> FilePayload:
-    lines = [json.dumps({"input_text": text, "output_name": f"line-{number}"}) for number, text in enumerate(texts)]
-    return {"name": "tasks.jsonl", "mimeType": "application/jsonl", "buffer": "\n".join(lines).encode()}
-
-
-def give(page: Page, file: FilePayload, into: str) -> None:
-    """Chooses a file where the page asks for one."""
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name=into).filter(visible=True).click()
-    chooser.value.set_files([file])
-    expect(page.get_by_role("button", name=into).filter(visible=True)).to_have_count(0)
-
-
-def loaded_down(page: Page, role: Any, name: str) -> tuple[str, bytes]:
-    with page.expect_download() as download:
-        page.get_by_role(role, name=name).first.click()
-    return download.value.suggested_filename, download.value.path().read_bytes()
 
 
 @pytest.mark.parametrize("width", WIDTHS)

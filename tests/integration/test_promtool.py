@@ -23,7 +23,7 @@ def complaints(metrics: str) -> str:
 
 
 def test_the_linter_is_one_and_the_live_release_passes_it(stack: Stack) -> None:
-    live = stack.container(f"app-{stack.status()['live']}")
+    live = stack.live_app()
     code, said = live.exec_run(["python", "-c", SCRAPE])
     assert code == 0, said
     assert "tts_inference_duration_seconds_bucket" in said.decode()

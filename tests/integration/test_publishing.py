@@ -186,7 +186,7 @@ def test_what_a_running_stack_was_started_with_is_not_changed_under_it(published
 
 
 def test_every_colour_is_told_where_it_is_published(published: Stack) -> None:
-    told = published.container(f"app-{published.status()['live']}").attrs["Config"]["Env"]
+    told = published.live_app().attrs["Config"]["Env"]
     assert {f"TTS_PUBLISHED={published.host}", "TTS_API_KEYS=/run/keys/api-keys"} <= set(told)
 
 

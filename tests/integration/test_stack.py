@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from build.drivers.colour import ServiceContainer
+from build.drivers.engine import Engine
 from build.errors import CommandFailedError
 from tests.support.ears import fault_in_wav
 from tests.support.stack import Stack, fresh_stack, wait_for
@@ -18,7 +20,7 @@ from tests.support.stack import Stack, fresh_stack, wait_for
 
 @pytest.fixture(scope="module")
 def app(stack: Stack) -> Any:
-    return stack.container(f"app-{stack.status()['live']}")
+    return stack.live_app()
 
 
 def run(container: Any, *argv: str) -> tuple[int, str]:
@@ -124,6 +126,18 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     scratch: Path = tmp_path_factory.mktemp("bare")
     with fresh_stack(scratch) as stack:
         yield stack
+
+
+def test_a_container_that_somebody_has_paused_is_heard_to_say_nothing(app: Any) -> None:
+    replica = ServiceContainer(Engine(), app.name)
+    assert replica.speak("Good evening.", "joe", timeout_s=30).wav
+    app.pause()
+    try:
+        spoken = replica.speak("Good evening.", "joe", timeout_s=30)
+    finally:
+        app.unpause()
+    assert not spoken.wav
+    assert "is paused" in spoken.error
 
 
 def test_before_there_is_an_image_compose_says_to_run_make_up(bare: Stack) -> None:

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 from build.console import Reporter
-from build.decisions.colours import Colour
-from build.drivers.colour import Replica
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
 from build.drivers.lease import Heartbeat, Lease
@@ -278,19 +276,6 @@ def test_a_release_is_found_by_whatever_names_its_commit(stack: Stack) -> None:
     settings = load(stack.root, stack.env)
     for name in (sha, sha[:9], "HEAD", f"glm-tts-slim:{sha}", str(image.id)):
         assert resolve(settings, Engine(), Reporter(), name).sha == sha
-
-
-def test_a_container_that_somebody_has_paused_is_heard_to_say_nothing(stack: Stack) -> None:
-    replica = Replica(Engine(), stack.project, Colour(stack.status()["live"]).slots[0])
-    assert replica.speak("Good evening.", "joe", timeout_s=30).wav
-    container = stack.docker.containers.get(replica.name)
-    container.pause()
-    try:
-        spoken = replica.speak("Good evening.", "joe", timeout_s=30)
-    finally:
-        container.unpause()
-    assert not spoken.wav
-    assert "is paused" in spoken.error
 
 
 def test_status_can_be_watched_a_document_a_line(stack: Stack) -> None:

