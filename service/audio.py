@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 
@@ -40,13 +41,20 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
     )
 
 
-def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
-    """Int16 pieces to a whole file of `form` (a key of MEDIA_TYPES). Blocking: call it in a thread."""
-    samples = np.concatenate(pieces).astype("<i2", copy=False)
+async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
+    """As `encode`, in a thread where that takes longer than to get one."""
     if form in _COMPRESSED:
-        return _compress(samples, sample_rate, form)
-    data = samples.tobytes()
-    return data if form == "pcm" else wav_header(sample_rate, len(data)) + data
+        return await asyncio.to_thread(encode, pieces, sample_rate, form)
+    return encode(pieces, sample_rate, form)
+
+
+def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
+    """Int16 pieces to a whole file of `form` (a key of MEDIA_TYPES). A compressed one takes its time."""
+    if form in _COMPRESSED:
+        return _compress(np.concatenate(pieces), sample_rate, form)
+    data = [piece.astype("<i2", copy=False).data for piece in pieces]
+    header = [wav_header(sample_rate, sum(each.nbytes for each in data))] if form == "wav" else []
+    return b"".join([*header, *data])
 
 
 def _compress(samples: Audio, sample_rate: int, form: str) -> bytes:

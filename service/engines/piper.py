@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _MOUNTED = Path("/models/piper")  # of the folder that a stack mounts, and need not be there
 _TRIAL = "1, 2, 3."  # every language's voice can read it
+_USUAL = "A sentence of five seconds is as long as most are, and so its memory is here from the start."
 _AUDIBLE = 0.01
 _ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # not the voice's fault
 
@@ -94,6 +96,8 @@ class PiperEngine:
                 logger.warning("%s", source.path, exc_info=error)
                 problems.append(f"{source.path}: {error}")
         _refuse(problems)
+        self._take_memory(models[embedded.MODEL])
+        progress("took memory")
         self.sample_rate = embedded.SAMPLE_RATE
         self._models = models
         logger.info("%s speaks in %d voices, %d at a time", provider, len(self._voices), self._concurrency)
@@ -110,6 +114,17 @@ class PiperEngine:
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
             raise EngineError("what it says cannot be heard")
         return model
+
+    def _take_memory(self, model: Model) -> None:
+        """Speak as many usual sentences at once as there may be: their memory is taken before there is traffic.
+
+        Left to the traffic, memory would grow for hours, whenever long sentences happen to meet.
+        """
+        from piper.config import SynthesisConfig
+
+        (ids,) = embedded.phoneme_ids(model.front, _USUAL)
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            list(pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)))
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield int16 mono pieces, a sentence each (long sentences in several).
@@ -134,6 +149,8 @@ class PiperEngine:
 
     def unload(self) -> None:
         """Drop all sessions, and hand freed pages back to the system."""
+        if self._models:
+            self._models[embedded.MODEL].empty_arena()
         self._models = {}
         embedded.give_back()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.audio import encode
+from service.audio import encoded
 from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
 from service.page import files
 from service.page.problems import alert, told
@@ -70,7 +70,7 @@ class Batch:
                 break
             except (LimitError, BusyError) as error:
                 await asyncio.sleep(error.retry_after or _AGAIN_S)
-        content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, self.form)
+        content = await encoded(spoken.pieces, spoken.sample_rate, self.form)
         files.add_to_zip(self.zip, task.file, content)
         self.audio_s += spoken.seconds
 

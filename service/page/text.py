@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from service.audio import encode, seconds
+from service.audio import encoded, seconds
 from service.engines.base import Audio, Utterance
 from service.errors import ServiceError
 from service.page import files
@@ -71,7 +71,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                 async for said in following:
                     yield gr.skip(), f"<p>{said}</p>"
             rate = speech.engine.sample_rate
-            content = await asyncio.to_thread(encode, pieces, rate, form)
+            content = await encoded(pieces, rate, form)
             file = await asyncio.to_thread(files.keep, content, f"speech.{form}", audio.GRADIO_CACHE)
         except ServiceError as error:
             yield gr.skip(), alert(error)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.audio import STREAMED, encode
+from service.audio import STREAMED, encoded
 from service.engines.base import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
@@ -140,7 +140,7 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> Prompt | No
 
 async def _file(request: Request, speech: Speech, utterance: Utterance, form: str) -> Response:
     spoken = await while_connected(request.receive, speech.say(utterance))
-    content = await asyncio.to_thread(encode, spoken.pieces, spoken.sample_rate, form)
+    content = await encoded(spoken.pieces, spoken.sample_rate, form)
     headers = audio_headers(form, spoken.sample_rate) | {"X-Audio-Duration": f"{spoken.seconds:.3f}"}
     if spoken.seconds:
         headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -78,34 +76,3 @@ def test_unload_drops_the_model_and_load_brings_it_back() -> None:
         spoken(engine, "Hello.")
     engine.load(lambda _step: None)
     assert spoken(engine, "Hello.")
-
-
-# In a process of its own, whose memory nothing else has grown. Threads and lengths are what lets it grow.
-MANY_LENGTHS = """
-import random
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from service.engines.base import Utterance
-from service.engines.piper import PiperEngine
-
-def resident():
-    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
-
-def say(words):
-    for _ in engine.synthesize(Utterance(" ".join(["quick", "a", "brown", "however"][n % 4] for n in words), "joe")):
-        pass
-
-engine = PiperEngine(2)
-engine.load(lambda _: None)
-loaded, lengths = resident(), random.Random(1)
-with ThreadPoolExecutor(2) as pool:
-    list(pool.map(say, [range(lengths.randint(1, 30)) for _ in range(160)]))
-print(resident() - loaded)
-"""
-MOST_GROWTH_MB = 450  # it is 330 MB; with a plan of memory for each length 640 to 690
-
-
-def test_memory_does_not_follow_the_number_of_lengths_that_were_spoken() -> None:
-    done = subprocess.run([sys.executable, "-c", MANY_LENGTHS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < MOST_GROWTH_MB

