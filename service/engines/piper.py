@@ -30,7 +30,10 @@ logger = logging.getLogger(__name__)
 
 _MOUNTED = Path("/models/piper")  # of the folder that a stack mounts, and need not be there
 _TRIAL = "1, 2, 3."  # every language's voice can read it
-_USUAL = "A sentence of five seconds is as long as most are, and so its memory is here from the start."
+_LONG = (
+    "Few sentences are longer than this one, which takes eight seconds to say, "
+    "and so the memory that they need is here before anybody asks for it."
+)
 _AUDIBLE = 0.01
 _ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # not the voice's fault
 
@@ -116,13 +119,13 @@ class PiperEngine:
         return model
 
     def _take_memory(self, model: Model) -> None:
-        """Speak as many usual sentences at once as there may be: their memory is taken before there is traffic.
+        """Speak as many long sentences at once as there may be: their memory is taken before there is traffic.
 
         Left to the traffic, memory would grow for hours, whenever long sentences happen to meet.
         """
         from piper.config import SynthesisConfig
 
-        (ids,) = embedded.phoneme_ids(model.front, _USUAL)
+        (ids,) = embedded.phoneme_ids(model.front, _LONG)
         with ThreadPoolExecutor(self._concurrency) as pool:
             list(pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)))
 

@@ -64,7 +64,7 @@ def resident(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
 
 
 # Bounds lie between what is measured and what it is without the line that each test is about.
-def test_what_usual_sentences_take_is_there_from_the_start(resident: dict[str, float]) -> None:
+def test_what_most_sentences_take_is_there_from_the_start(resident: dict[str, float]) -> None:
     assert resident["usual"] - resident["loaded"] < 25
 
 
