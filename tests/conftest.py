@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from tests.support.stack import Stack, fresh_stack
 
 HALF = 0.5
 MOST_PER_S = 10.0
+
+
+def pytest_configure() -> None:
+    """Have what tests start heed Ctrl-C: what a shell puts in the background is deaf to it, and hands that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
