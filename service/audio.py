@@ -52,7 +52,7 @@ def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """Int16 pieces to a whole file of `form` (a key of MEDIA_TYPES). A compressed one takes its time."""
     if form in _COMPRESSED:
         return _compress(np.concatenate(pieces), sample_rate, form)
-    data = [piece.astype("<i2", copy=False).data for piece in pieces]
+    data = [np.ascontiguousarray(piece, "<i2").data for piece in pieces]
     header = [wav_header(sample_rate, sum(each.nbytes for each in data))] if form == "wav" else []
     return b"".join([*header, *data])
 

@@ -152,10 +152,12 @@ class PiperEngine:
 
     def unload(self) -> None:
         """Drop all sessions, and hand freed pages back to the system."""
-        if self._models:
-            self._models[embedded.MODEL].empty_arena()
-        self._models = {}
-        embedded.give_back()
+        try:
+            if self._models:
+                self._models[embedded.MODEL].empty_arena()
+        finally:
+            self._models = {}
+            embedded.give_back()
 
     def describe(self) -> Description:
         """The engine, its voices (the embedded one first), and the provider that is active."""

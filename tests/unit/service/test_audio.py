@@ -15,7 +15,7 @@ from service.resample import resample
 from service.settings import Settings
 
 RATE = 22050
-PIECES = [np.arange(-500, 500, dtype=np.int16), np.full(300, 123, np.int16)]
+PIECES = [np.arange(-500, 500, dtype=np.int16), np.full(600, 123, np.int16)[::2]]
 
 
 @pytest.mark.parametrize("form", ["wav", "flac"])
