@@ -22,6 +22,7 @@ MEDIA_TYPES = {
 STREAMED = ("wav", "pcm")
 
 _COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
+_AT_ONCE_BYTES = 1 << 20  # copied in less than a millisecond
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 # The length of a stream is not known when its header goes out; readers take this value as "to the end".
@@ -43,7 +44,7 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
 
 async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """As `encode`, in a thread where that takes longer than to get one."""
-    if form in _COMPRESSED:
+    if form in _COMPRESSED or sum(piece.nbytes for piece in pieces) > _AT_ONCE_BYTES:
         return await asyncio.to_thread(encode, pieces, sample_rate, form)
     return encode(pieces, sample_rate, form)
 

@@ -50,12 +50,13 @@ def read_config() -> PiperConfig:
     return PiperConfig.from_dict(read_json())
 
 
-def phoneme_ids(voice: PiperVoice, text: str) -> list[list[int]]:
-    """The ids of each piece to be spoken at once: a sentence, long ones in several."""
+def phoneme_ids(voice: PiperVoice, text: str, speed: float = 1.0) -> list[list[int]]:
+    """The ids of each piece to be spoken at once: a sentence, long ones in several, and in more when it is slow."""
     _mend_phonemizer()
     # piper reads [[...]] as raw phonemes: keep the brackets that a text happens to contain plain.
     sentences = voice.phonemize(text.replace("[[", "[ ["))
-    return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence)]
+    limit = int(MAX_PHONEMES * min(1.0, speed))
+    return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence, limit)]
 
 
 _COUNTED = 2  # references to what is in a list: the list's, and that of who asks

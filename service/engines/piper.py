@@ -99,8 +99,7 @@ class PiperEngine:
                 logger.warning("%s", source.path, exc_info=error)
                 problems.append(f"{source.path}: {error}")
         _refuse(problems)
-        self._take_memory(models[embedded.MODEL])
-        progress("took memory")
+        self._take_memory(models[embedded.MODEL], progress)
         self.sample_rate = embedded.SAMPLE_RATE
         self._models = models
         logger.info("%s speaks in %d voices, %d at a time", provider, len(self._voices), self._concurrency)
@@ -118,7 +117,7 @@ class PiperEngine:
             raise EngineError("what it says cannot be heard")
         return model
 
-    def _take_memory(self, model: Model) -> None:
+    def _take_memory(self, model: Model, progress: Callable[[str], None]) -> None:
         """Speak as many long sentences at once as there may be: their memory is taken before there is traffic.
 
         Left to the traffic, memory would grow for hours, whenever long sentences happen to meet.
@@ -127,7 +126,8 @@ class PiperEngine:
 
         (ids,) = embedded.phoneme_ids(model.front, _LONG)
         with ThreadPoolExecutor(self._concurrency) as pool:
-            list(pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)))
+            for _ in pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)):
+                progress("took memory")
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield int16 mono pieces, a sentence each (long sentences in several).
@@ -142,7 +142,7 @@ class PiperEngine:
             raise EngineError("the model is not loaded")
         scale = model.front.config.length_scale / utterance.speed
         how = SynthesisConfig(speaker_id=speaker, length_scale=scale)
-        pieces = embedded.phoneme_ids(model.front, utterance.text)
+        pieces = embedded.phoneme_ids(model.front, utterance.text, utterance.speed)
         for number, ids in enumerate(pieces, start=1):
             if utterance.seed is None:
                 samples = model.speak(ids, how)

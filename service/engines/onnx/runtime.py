@@ -139,8 +139,8 @@ class Model:
         """The samples of the piece `number`, with noise that follows from `seed`; always by the CPU.
 
         onnxruntime seeds a graph's noise when the session is made, and never again; its CUDA kernels draw all noise of
-        a process from one generator. Made without optimizing the graph, a session costs 0.1 s of CPU, and 130 MB while
-        its piece is spoken.
+        a process from one generator. Made without optimizing the graph, a session costs 0.1 s of CPU, and has weights
+        of its own while its piece is spoken.
         """
         import onnxruntime
         from piper import PiperVoice
@@ -154,14 +154,15 @@ class Model:
         return _run(PiperVoice(session=session, config=self.front.config), ids, how)
 
     def empty_arena(self) -> None:
-        """Give back what inferences of all models worked in, but for what one sound takes. None may be under way."""
-        inputs: dict[str, NDArray[np.generic]] = {
+        """Give back what inferences of all models worked in, but for what one sound takes. None may be under way.
+
+        Of a model with one speaker.
+        """
+        inputs = {
             "input": np.ones((1, 1), np.int64),
             "input_lengths": np.ones(1, np.int64),
             "scales": np.ones(3, np.float32),
         }
-        if self.front.config.num_speakers > 1:
-            inputs[_SPEAKER] = np.zeros(1, np.int64)
         self.front.session.run(None, inputs, memory.emptying())
 
     def _session(self, options: SessionOptions, provider: str) -> InferenceSession:

@@ -86,7 +86,7 @@ class VitsEngine:
             generator.seed()
         else:
             generator.manual_seed(utterance.seed)
-        pieces = embedded.phoneme_ids(front, utterance.text)
+        pieces = embedded.phoneme_ids(front, utterance.text, utterance.speed)
         for number, ids in enumerate(pieces, start=1):
             samples = runtime.speak(ids, scales, generator)
             yield Piece(embedded.to_int16(samples), last=number == len(pieces))

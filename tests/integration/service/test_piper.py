@@ -35,8 +35,9 @@ def test_speed_shortens(piper: Engine) -> None:
     assert 2.5 < slow / fast < 6
 
 
-def test_a_long_sentence_is_cut_into_bounded_pieces(piper: Engine) -> None:
-    pieces = spoken(piper, "and so on " * 35)
+@pytest.mark.parametrize("speed", [1.0, 0.25])
+def test_a_long_sentence_is_cut_into_bounded_pieces(piper: Engine, speed: float) -> None:
+    pieces = spoken(piper, "and so on " * 35, speed)
     assert len(pieces) > 1
     assert max(map(len, pieces)) < 30 * piper.sample_rate
 

@@ -63,18 +63,18 @@ def resident(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return stages
 
 
-# Bounds lie between what is measured and what it is without the line that each test is about.
+# Of two on a machine with two processors; in brackets what it was without the line that the test is about.
 def test_what_most_sentences_take_is_there_from_the_start(resident: dict[str, float]) -> None:
-    assert resident["usual"] - resident["loaded"] < 25
+    assert resident["usual"] - resident["loaded"] < 25  # 6 (55)
 
 
 def test_memory_does_not_follow_the_number_of_lengths_that_were_spoken(resident: dict[str, float]) -> None:
-    assert resident["long"] - resident["loaded"] < 250
+    assert resident["long"] - resident["loaded"] < 250  # 100 (380 to 430, with a plan of memory for each)
 
 
 def test_voices_share_the_memory_that_they_work_in(resident: dict[str, float]) -> None:
-    assert resident["voices"] - resident["long"] < 200
+    assert resident["voices"] - resident["long"] < 200  # up to 50 (500)
 
 
 def test_unload_gives_memory_back(resident: dict[str, float]) -> None:
-    assert resident["unloaded"] - resident["before"] < 120
+    assert resident["unloaded"] - resident["before"] < 120  # 34 (340)

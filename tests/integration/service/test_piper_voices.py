@@ -88,7 +88,9 @@ def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> No
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
-    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "took memory"], "a load that goes on shows it"
+    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "took memory", "took memory"], (
+        "a load that goes on shows it"
+    )
     sessions = [weakref.ref(model.front.session) for model in engine._models.values()]
     engine.unload()
     gc.collect()

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from service import audio
 from service.audio import encode, encoded_rate, seconds, wav_header
 from service.errors import InvalidError
 from service.prompts import find_prompt, read_prompt, read_reference
@@ -23,6 +26,21 @@ def test_what_is_encoded_decodes_to_the_same_samples(form: str) -> None:
     samples, rate = soundfile.read(io.BytesIO(encode(PIECES, RATE, form)), dtype="int16")
     assert rate == RATE
     assert np.array_equal(samples, np.concatenate(PIECES))
+
+
+@pytest.mark.parametrize(("form", "spoken_s", "elsewhere"), [("wav", 1, False), ("wav", 60, True), ("flac", 1, True)])
+def test_what_takes_its_time_is_encoded_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch, form: str, spoken_s: int, elsewhere: bool
+) -> None:
+    threads = []
+
+    def recorded(*_arguments: object) -> bytes:
+        threads.append(threading.current_thread())
+        return b"encoded"
+
+    monkeypatch.setattr(audio, "encode", recorded)
+    assert asyncio.run(audio.encoded([np.zeros(spoken_s * RATE, np.int16)], RATE, form)) == b"encoded"
+    assert (threads != [threading.current_thread()]) is elsewhere
 
 
 @pytest.mark.parametrize("form", ["wav", "flac", "mp3", "opus"])
