@@ -6,7 +6,7 @@ import getpass
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from build.decisions.history import Cutover, Release
 from build.decisions.machine import Asked, Strategy
 from build.decisions.rollout import Rollout
 from build.errors import NoLastGoodError
-from build.procedures import cutover
+from build.procedures import cutover, verdicts
 from build.procedures.ahead import Ahead
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
@@ -53,6 +53,9 @@ Replicas = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=MOST_REPLICAS, help="how many containers, each with a GPU of its own"),
 ]
+Unverified = Annotated[
+    bool, typer.Option("--unverified", help="go on with a release that has no verification, on record")
+]
 Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for another cutover")]
 
 
@@ -64,6 +67,7 @@ def switch(
     soak: Soak = None,
     replicas: Replicas = None,
     force_hold: ForceHold = False,
+    unverified: Unverified = False,
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
@@ -71,6 +75,9 @@ def switch(
     let_in = _rollout(settings, canary, soak, replicas)
     target = Target(settings)
     wanted = _named(target, report, ref)
+    if not verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=unverified):
+        let_in = replace(let_in, unverified=True)
+    verdicts.require_proxy(settings.root, target.engine, target.proxy_image)
     ensure_up(target, report)
     release = cutover.run(
         target,
@@ -173,6 +180,7 @@ def gate(
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     wanted = _named(target, report, ref)
+    verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=True)
     judged, keep = trial.run(target, report, wanted)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))

@@ -250,6 +250,18 @@ class HoldTooLongError(LineError):
     exit_code = 41
 
 
+class DriftRefusedError(LineError):
+    """A production push of an image whose Debian packages are not as locked, without --accept-drift."""
+
+    exit_code = 42
+
+
+class UnverifiedError(LineError):
+    """A release without a verification was about to go live."""
+
+    exit_code = 43
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

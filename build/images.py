@@ -10,13 +10,13 @@ import typer
 from rich.table import Table
 
 from build import console
-from build.console import Reporter, out
-from build.decisions import findings, verification
+from build.console import Reporter, err, out
+from build.decisions import drift, findings, verification
 from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
-from build.procedures import compatibility, inspection, records, verify
+from build.procedures import compatibility, inspection, records, verdicts, verify
 from build.procedures.build_images import peak_bytes
 from build.procedures.host import host_facts
 from build.procedures.make_release import Made, MakeRelease
@@ -36,6 +36,9 @@ def build(
     context: typer.Context,
     flavour: Annotated[Flavour | None, typer.Option(help="which base; the setting when left out")] = None,
     push: Annotated[str, typer.Option(metavar="REGISTRY", help="push base and app to this registry, by digest")] = "",
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="push to production although packages are not as locked; on record")
+    ] = False,
 ) -> None:
     """Build and verify the images of HEAD, tagged by its full SHA; a dirty tree is `<sha>-dirty` and never pushed."""
     if context.invoked_subcommand:
@@ -53,11 +56,22 @@ def build(
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     if commit.shallow and not commit.tags:
         report.note("the clone is shallow, so that a tag may be missing: taken for staging")
-    made = MakeRelease(settings, engine, report, commit, identity, publisher).run()
+    made = MakeRelease(settings, engine, report, commit, identity, publisher, accept_drift=accept_drift).run()
     Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
         report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
+    _warn_of_drift(made)
     _show(made)
+
+
+def _warn_of_drift(made: Made) -> None:
+    found = made.reports["base"].drift
+    if found:
+        accepted = "accepted by --accept-drift" if made.accepted_drift else "a production push refuses it"
+        err.print(
+            f"[bold yellow]warning:[/] {drift.summary(found)}; {accepted}. `python -m build.lock apt` locks them."
+        )
+        err.print(drift.table(found))
 
 
 def _show(made: Made) -> None:
@@ -84,7 +98,9 @@ def verify_(
             out.print(each.to_json(), soft_wrap=True, markup=False)
     else:
         out.print(verification.table(reports))
-    verify.require(reports)
+        if drifted := [each for report in reports for each in report.drift]:
+            out.print(drift.table(drifted))
+    verdicts.require(reports)
 
 
 @app.command()

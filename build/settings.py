@@ -16,7 +16,7 @@ from build.decisions import dotenv, drain
 from build.decisions.colours import MOST_REPLICAS
 from build.decisions.hooks import FACTS, Point
 from build.decisions.place import LOOPBACK, Place
-from build.decisions.values import Argv, Folder, HostAddress, Prefix, Shares, WebAddress
+from build.decisions.values import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 from build.errors import MissingFileError, SettingsError
 
 # What ends a container, or the proxy's connections, at the latest once it is told to stop.
@@ -78,6 +78,10 @@ class Settings(BaseModel):
     engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="what speaks; by flavour when left out")
     models: Folder = Field("", description="the target's folder of weights and voices; at /models")
     glm_code: Folder = Field("", description="the target's folder of GLM-TTS's code, for glm_tts; at /opt/GLM-TTS")
+    apt_snapshot: Archive = Field(
+        "",
+        description="snapshot archive that a base's Debian or Ubuntu packages are taken from as locked; empty: mirror",
+    )
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) a build demands; by flavour when left out")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="longest start of a candidate")
     stall_timeout_s: float = Field(

@@ -17,6 +17,9 @@ class Inventory:
         conda: name -> (version, build string).
         pip: normalized name -> version, of what pip or uv installed; what a conda package brought is not in it.
         apt: name -> version; `name:architecture` for a foreign architecture.
+        apt_security: the names among them whose version came from the distribution's security archive.
+        apt_source: `mirror` or `snapshot`: where the packages were taken from; empty when the image does not say.
+        apt_time: the date of that archive's newest index, or of the snapshot, as `YYYYMMDDTHHMMSSZ`; empty likewise.
     """
 
     python: str
@@ -26,6 +29,9 @@ class Inventory:
     conda: Mapping[str, tuple[str, str]]
     pip: Mapping[str, str]
     apt: Mapping[str, str]
+    apt_security: frozenset[str] = frozenset()
+    apt_source: str = ""
+    apt_time: str = ""
 
 
 def parse(text: str) -> Inventory:
@@ -44,6 +50,9 @@ def parse(text: str) -> Inventory:
             conda={name: (str(version), str(build)) for name, (version, build) in found["conda"].items()},
             pip={name: str(version) for name, version in found["pip"].items()},
             apt={name: str(version) for name, version in found["apt"].items()},
+            apt_security=frozenset(map(str, found["apt_security"])),
+            apt_source=str(found["apt_source"]),
+            apt_time=str(found["apt_time"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no inventory: {error!r}") from None

@@ -33,7 +33,6 @@ class LockTexts:
 
     pip: tuple[str, ...] | None = None
     conda: str | None = None
-    apt: str | None = None
 
 
 def packages(kind: str, text: str) -> dict[str, str]:
@@ -60,7 +59,10 @@ def between(kind: str, before: str, now: str) -> list[Difference]:
 
 
 def drift(inventory: Inventory, locks: LockTexts) -> list[Difference]:
-    """Where the image (now) differs from its locks (before); empty when it is exactly what they say."""
+    """Where the image (now) differs from its conda and pip locks (before); empty when it is exactly what they say.
+
+    Its Debian packages: build.decisions.drift.
+    """
     found: list[Difference] = []
     if locks.conda is not None:
         held = {name: f"{version}={build}" for name, (version, build) in inventory.conda.items()}
@@ -68,11 +70,4 @@ def drift(inventory: Inventory, locks: LockTexts) -> list[Difference]:
     if locks.pip is not None:
         locked = {name: version for text in locks.pip for name, version in packages("pip", text).items()}
         found += differences("pip", locked, inventory.pip)
-    if locks.apt is not None:
-        found += differences("apt", packages("apt", locks.apt), inventory.apt)
     return found
-
-
-def apt_lock(inventory: Inventory) -> str:
-    """The apt lock of an image: every Debian package as `name=version`, sorted."""
-    return "".join(f"{name}={version}\n" for name, version in sorted(inventory.apt.items()))

@@ -56,6 +56,11 @@ def conda_lock(flavour: str, *, standin: bool = False) -> str:
     return f"locks/conda-{'standin' if standin else 'forge'}-{flavour}-linux-64.lock"
 
 
+def apt_lock(flavour: str, *, standin: bool) -> str:
+    """Where a flavour's apt lock lies; one of a stand-in system says so and never takes the genuine one's place."""
+    return f"locks/apt-{flavour}{'.standin' if standin else ''}.txt"
+
+
 def sha256(text: str) -> str:
     """Hex digest of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -142,7 +147,7 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def of_flavour(names: Iterable[str], flavour: str) -> list[str]:
     """Those of the locks that the base image of a flavour is made from, without what only builds it."""
     wanted = {f"locks/{flavour}.txt", conda_lock(flavour)}
-    wanted |= {f"locks/apt-{flavour}.txt", f"locks/apt-{flavour}.standin.txt"}
+    wanted |= {apt_lock(flavour, standin=standin) for standin in (False, True)}
     if flavour == "cuda":
         wanted.add("locks/torch.txt")
     return sorted(wanted.intersection(names))

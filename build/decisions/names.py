@@ -10,6 +10,8 @@ RUN_ID_LABEL = "ai.glm-tts.run-id"
 INPUTS_LABEL = "ai.glm-tts.inputs"
 LOCKS_LABEL = "ai.glm-tts.locks"
 MINIMUM_DRIVER_LABEL = "ai.glm-tts.minimum-driver"
+DRIFT_LABEL = "ai.glm-tts.drift"  # of an app's base from its apt lock: `name=version` of what the image holds
+ACCEPTED_DRIFT_LABEL = "ai.glm-tts.drift-accepted"  # `true` on a production image that was published with drift
 OCI = "org.opencontainers.image."
 PROXY_REPOSITORY = "glm-tts-proxy"
 CHANNEL_REPOSITORY = "standin/conda-channel"

@@ -23,6 +23,8 @@ class Facts:
         idle, live: the colour that the release goes to, and the one that serves (None before the first).
         image: the release's image is on the engine.
         minimum_driver: the oldest driver that the image's labels name; empty for one without a GPU.
+        drift: Debian packages of the image that are not as locked, as its label names them.
+        drift_accepted: they were accepted for production.
         driver: the target's NVIDIA driver; empty where there is none or it cannot be asked.
         servers: the names that the proxy knows.
         place: what the proxy was started with.
@@ -41,6 +43,8 @@ class Facts:
     live: Colour | None
     image: bool
     minimum_driver: str
+    drift: str
+    drift_accepted: bool
     driver: str
     servers: frozenset[str]
     place: Place
@@ -64,6 +68,11 @@ def _image(facts: Facts) -> Iterator[Finding]:
     if not facts.image:
         said = f"the image of {facts.release} is not on the engine any more ({facts.release.image})"
         yield Finding("image", Level.PROBLEM, said, "pull it, or build it and name it", ImageNotFoundError)
+    if facts.drift:
+        accepted = "; accepted for production" if facts.drift_accepted else ""
+        yield Finding(
+            "drift", Level.WARNING, f"packages of the image differ from its apt lock{accepted}: {facts.drift}"
+        )
     if facts.minimum_driver and not facts.driver:
         yield Finding("driver", Level.NOT_VERIFIED, f"the image needs driver {facts.minimum_driver}, and none is seen")
     elif version(facts.driver) < version(facts.minimum_driver):

@@ -27,13 +27,23 @@ class Base(_Part):
     digest: MaybeSha256
 
 
-class Verification(_Part):
-    """What was found in one part of the image (base, app)."""
+class DriftedPackage(_Part):
+    """A Debian package of the base that is not as its apt lock says; an empty version: it is not there."""
 
-    part: Literal["base", "app"]
+    package: str
+    locked: str
+    found: str
+    security: bool
+
+
+class Verification(_Part):
+    """What was found in one image: the base, the app or the proxy."""
+
+    part: Literal["base", "app", "proxy"]
     passed: int = Field(ge=0)
     failed: tuple[str, ...]
     not_verified: tuple[str, ...]
+    drift: tuple[DriftedPackage, ...] = ()
 
 
 class Record(_Part):
@@ -62,6 +72,7 @@ class Record(_Part):
     size_bytes: int = Field(ge=0)
     seconds: dict[str, Annotated[float, Field(ge=0)]]
     verification: tuple[Verification, ...]
+    accepted_drift: bool = False
 
 
 def schema() -> dict[str, Any]:

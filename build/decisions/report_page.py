@@ -57,7 +57,12 @@ class Page:
 
     @property
     def warnings(self) -> list[str]:
-        return [str(each) for each in self.facts.get("warnings", [])]
+        unverified = (
+            ["the release has no verification; accepted by --unverified"]
+            if self.cutover.rollout.get("unverified")
+            else []
+        )
+        return [*unverified, *(str(each) for each in self.facts.get("warnings", []))]
 
     @property
     def drained(self) -> dict[str, dict[str, int]]:

@@ -13,19 +13,29 @@ HEAVIEST = 256  # HAProxy's own bound
 
 @dataclass(frozen=True)
 class Rollout:
-    """`canary`: shares in percent, each below 100; `soak_s`: seconds after the switch in which traffic may return.
+    """How a release is let in.
 
-    `replicas`: how many containers it has.
+    Attributes:
+        canary: shares in percent, each below 100.
+        soak_s: seconds after the switch in which traffic may return.
+        replicas: how many containers it has.
+        unverified: the operator accepted a release without a verification.
     """
 
     canary: tuple[int, ...] = ()
     soak_s: float = 0.0
     replicas: int = 1
+    unverified: bool = False
 
     @classmethod
     def told(cls, facts: Mapping[str, Any]) -> Rollout:
         """The one that a journal record tells of."""
-        return cls(tuple(facts.get("canary", ())), float(facts.get("soak_s", 0)), int(facts.get("replicas", 1)))
+        return cls(
+            tuple(facts.get("canary", ())),
+            float(facts.get("soak_s", 0)),
+            int(facts.get("replicas", 1)),
+            bool(facts.get("unverified", False)),
+        )
 
 
 AT_ONCE = Rollout()

@@ -44,6 +44,13 @@ def _http(url: SecretStr) -> SecretStr:
     return url
 
 
+def _archive(url: str) -> str:
+    # It becomes part of an image's history, and apt's sources have no quoting.
+    if url and not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", url):
+        raise ValueError("must be a URL that begins with http:// or https://, without a user or a password")
+    return url
+
+
 def _shares(given: object) -> object:
     """Of a canary: a list in pyproject.toml, `5,25,100` in the environment."""
     return rollout.parse(given) if isinstance(given, str) else given
@@ -53,6 +60,7 @@ Prefix = Annotated[str, AfterValidator(_three_octets)]
 HostAddress = Annotated[str, AfterValidator(_own_address)]
 Folder = Annotated[str, AfterValidator(_folder)]  # on the target; empty for none
 Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]
+Archive = Annotated[str, AfterValidator(_archive)]
 # Shown nowhere: the addresses of webhooks are secrets themselves.
 WebAddress = Annotated[SecretStr, AfterValidator(_http)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]

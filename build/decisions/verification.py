@@ -11,12 +11,15 @@ from typing import Any, Literal, get_args
 from rich.table import Table
 from rich.text import Text
 
+from build.decisions import drift as drifts
+from build.decisions.drift import Drift
 from build.decisions.lockdiff import Difference
 
-Outcome = Literal["passed", "failed", "not verified"]
+Outcome = Literal["passed", "failed", "drift", "not verified"]
+Part = Literal["base", "app", "proxy"]
 
 APP_UID = 10001
-COLOURS = {"passed": "green", "failed": "bold red", "not verified": "yellow"}
+COLOURS = {"passed": "green", "failed": "bold red", "drift": "yellow", "not verified": "yellow"}
 SHOWN = 5
 
 _CACHE = re.compile(r"(^|/)(\.cache/(pip|uv)|\.conda/pkgs|conda/pkgs|var/lib/apt/lists|var/cache/apt)/.*[^/]$")
@@ -47,12 +50,21 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """`image` is an ID; `part` is base or app; `checks` is the hash of the rules and scripts that looked."""
+    """What was found in one image.
+
+    Attributes:
+        image: its ID.
+        checks: hash of the rules and scripts that verified it.
+        drift: Debian packages that are not as the apt lock says.
+        accepted_drift: a production push went on with them.
+    """
 
     image: str
-    part: str
+    part: Part
     lines: tuple[Line, ...]
     checks: str = ""
+    drift: tuple[Drift, ...] = ()
+    accepted_drift: bool = False
 
     @property
     def failed(self) -> tuple[Line, ...]:
@@ -73,8 +85,9 @@ class Report:
     def _of(cls, said: Any) -> Report:
         try:
             lines = tuple(Line(**line) for line in said["lines"])
-            found = cls(said["image"], said["part"], lines, said["checks"])
-        except (KeyError, TypeError) as error:
+            drift = tuple(Drift(**each) for each in said.get("drift", ()))
+            found = cls(said["image"], said["part"], lines, said["checks"], drift, said.get("accepted_drift", False))
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is no report of a verification: {error!r}") from None
         if strange := {line.outcome for line in lines} - set(get_args(Outcome)):
             raise ValueError(f"no line of a verification can be {', '.join(map(repr, strange))}")
@@ -97,10 +110,15 @@ def of_document(content: bytes) -> list[Report]:
     return [Report._of(each) for each in said]
 
 
+def known(reports: Iterable[Report], image: str, part: Part, checks: str) -> Report | None:
+    """The newest report on this part of this image by these very checks: to verify it again would find the same."""
+    fitting = [each for each in reports if (each.image, each.part, each.checks) == (image, part, checks)]
+    return next((each for each in reversed(fitting) if each.lines), None)
+
+
 def believed(reports: Iterable[Report], image: str, checks: str) -> Report | None:
-    """The first report on this base, by these very checks, in which nothing failed: a look would find the same."""
-    fitting = (each for each in reports if (each.image, each.part, each.checks) == (image, "base", checks))
-    return next((each for each in fitting if each.lines and not each.failed), None)
+    """The same of a base that somebody else verified, if nothing failed in it."""
+    return known((each for each in reports if not each.failed), image, "base", checks)
 
 
 def line(name: str, good: bool, detail: str = "") -> Line:
@@ -113,12 +131,25 @@ def none_of(name: str, found: Sequence[str]) -> Line:
     return line(name, not found, ", ".join(found[:SHOWN]) + more)
 
 
-def drift_line(kind: str, found: Sequence[Difference] | None) -> Line:
-    """How an image differs from its lock of one kind; None where there is no such lock."""
+def lock_line(kind: str, found: Sequence[Difference] | None) -> Line:
+    """How an image differs from its lock of kind pip or conda; None where there is no such lock."""
     if found is None:
         return Line(f"{kind} lock", "not verified", "there is no such lock")
-    said = [f"{each.name} {each.now or 'is missing'} (locked: {each.before or 'not'})" for each in found]
-    return none_of(f"{kind} lock", said)
+    return none_of(f"{kind} lock", [_moved(each.name, each.before, each.now) for each in found])
+
+
+def apt_line(found: Sequence[Drift] | None) -> Line:
+    """How an image differs from its apt lock; a mirror moves on by itself, so that this is drift and no failure."""
+    if found is None:
+        return Line("apt lock", "not verified", "there is no such lock")
+    if not found:
+        return Line("apt lock", "passed")
+    detail = none_of("", [_moved(each.package, each.locked, each.found) for each in found]).detail
+    return Line("apt lock", "drift", f"{drifts.summary(found)}: {detail}")
+
+
+def _moved(name: str, locked: str, found: str) -> str:
+    return f"{name} {found or 'is missing'} (locked: {locked or 'not'})"
 
 
 def is_package_cache(path: str) -> bool:
@@ -172,3 +203,8 @@ def table(reports: Sequence[Report]) -> Table:
             cells = (report.part, each.name, Text(each.outcome, style=COLOURS[each.outcome]), each.detail)
             shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
     return shown
+
+
+def verdict(reports: Iterable[Report]) -> tuple[str, ...]:
+    """Every failed line, as `part: line: detail`; empty when nothing failed."""
+    return tuple(f"{each.part}: {bad.name}: {bad.detail}" for each in reports for bad in each.failed)

@@ -1,4 +1,4 @@
-"""Prints what is installed in this image as one JSON object: python, name, prefix, channels, conda, pip, apt."""
+"""Prints what is installed in this image as one JSON object: python, name, channels, conda, pip, apt and its origin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+
+LOCKS = Path("/opt/locks")
 
 
 def normalized(name: str) -> str:
@@ -44,6 +46,20 @@ def apt_packages() -> dict[str, str]:
     }
 
 
+def apt_origin() -> dict[str, object]:
+    """What build/conda/image/prepare-os wrote down; nothing in an image that it did not prepare."""
+    source, _, time = text_of(LOCKS / "apt-origin").strip().partition(" ")
+    return {
+        "apt_source": source,
+        "apt_time": time,
+        "apt_security": text_of(LOCKS / "apt-security").split(),
+    }
+
+
+def text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 def asked(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
@@ -59,6 +75,7 @@ def main() -> None:
         "conda": {str(record["name"]): [record["version"], record["build"]] for record in records},
         "pip": pip_packages(prefix, records),
         "apt": apt_packages(),
+        **apt_origin(),
     }
     sys.stdout.write(json.dumps(document, sort_keys=True))
 

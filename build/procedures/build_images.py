@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,15 @@ from typing import Protocol
 
 from docker.models.images import Image
 
+from build.decisions import drift as drifts
+from build.decisions.drift import Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
-from build.decisions.lockindex import conda_lock
+from build.decisions.lockindex import apt_lock, conda_lock
 from build.decisions.names import (
+    ACCEPTED_DRIFT_LABEL,
     CACHE_TAG,
     CHANNEL_REPOSITORY,
+    DRIFT_LABEL,
     ENVIRONMENT_LABEL,
     FLAVOUR_LABEL,
     INPUTS_LABEL,
@@ -135,6 +139,8 @@ class BuildImages:
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
         parents = list(upstream.values())
+        snapshot = self._snapshot(parents)
+        inputs += tuple(snapshot[name] for name in ("APT_LOCK",) if name in snapshot)
         if conda_lock(self._flavour) not in inputs:
             channel = self.channel()
             contexts["channel"] = f"docker-image://{channel.reference}"
@@ -143,7 +149,7 @@ class BuildImages:
         recipe = Recipe(
             "Dockerfile.base",
             target=self._flavour,
-            args={name: parent.reference for name, parent in upstream.items()},
+            args={name: parent.reference for name, parent in upstream.items()} | snapshot,
             contexts=contexts,
             labels={
                 STANDIN_LABEL: ",".join(standins),
@@ -155,6 +161,20 @@ class BuildImages:
             },
         )
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
+
+    def _snapshot(self, parents: list[Named]) -> dict[str, str]:
+        """The build arguments that take the Debian packages from the snapshot archive, where there is one to take."""
+        archive = self._settings.apt_snapshot
+        if not archive:
+            return {}
+        standin = any("os" in standins_of(parent.image) for parent in parents)
+        lock = apt_lock(self._flavour, standin=standin)
+        if lock not in self._tracked((lock,)):
+            self._report.note(
+                f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
+            )
+            return {}
+        return {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
 
     def channel(self) -> Named:
         """The image of the project's own conda channel, built when its inputs changed."""
@@ -169,8 +189,12 @@ class BuildImages:
         )
         return self._build_once(CHANNEL_REPOSITORY, CHANNEL_INPUTS, [os_image], recipe)
 
-    def app(self, base: Named) -> Named:
-        """The app image of the commit on a base, built unless the one that is here has the same inputs."""
+    def app(self, base: Named, drift: Sequence[Drift] = (), *, accepted: bool = False) -> Named:
+        """The app image of the commit on a base, built unless the one that is here has the same inputs.
+
+        Args:
+            drift: of the base from its apt lock; `accepted` for production.
+        """
         commit, identity = self._commit, self._identity
         reference = f"{app_repository(self._flavour)}:{commit.release}"
         labels = {
@@ -185,6 +209,8 @@ class BuildImages:
             FLAVOUR_LABEL: self._flavour,
             STANDIN_LABEL: ",".join(standins_of(base.image)),
             ENVIRONMENT_LABEL: identity.environment.value,
+            DRIFT_LABEL: drifts.label(drift),
+            ACCEPTED_DRIFT_LABEL: "true" if accepted else "",
         }
         labels[INPUTS_LABEL] = self._key(APP_INPUTS, [base], labels)
         if (image := self._engine.image(reference)) and image.labels.get(INPUTS_LABEL) == labels[INPUTS_LABEL]:
@@ -232,12 +258,16 @@ class BuildImages:
 
     def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `paths` that the tree has; only the conda lock may be missing."""
-        tracked = git.identity_of(self._settings.root, self._commit.tree, paths)
-        present = tuple(path for path in paths if f"\t{path}" in tracked)
+        present = self._tracked(paths)
         missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
             raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
         return present
+
+    def _tracked(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `paths` that the tree has."""
+        tracked = git.identity_of(self._settings.root, self._commit.tree, paths)
+        return tuple(path for path in paths if f"\t{path}" in tracked)
 
     def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
         """16 hex digits that change when an input file, a parent image or a label does."""

@@ -21,6 +21,7 @@ from build.procedures.janitor_host import HostSurvey, Scope
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.report import Report
 from build.procedures.target import Target
+from build.procedures.verdicts import Verdicts
 
 DAY_S = 86400.0
 
@@ -56,7 +57,7 @@ class Janitor:
         self._registry = registry
         self._young_s = young_s
         self._host = HostSurvey(target.engine, target.settings, self._scope)
-        self._verified = janitor_files.verified(target.settings.root)
+        self._verified = Verdicts(target.settings.root).passed()
 
     def run(self, *, dry_run: bool, now: bool, collect_garbage: str = "") -> Outcome:
         """Removes what the plan does not keep, when disk is short or `now` asks for it; a dry run only plans.

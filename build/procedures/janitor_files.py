@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,20 +9,6 @@ from build.decisions.retention import Item, Place
 
 RECORDS = ("out/builds", "out/verified", "out/cutovers", "out/gates")
 MOST_READ = 1_000_000  # bytes of a file that are searched for the images it tells of
-
-
-def verified(root: Path) -> set[str]:
-    """IDs of the images whose verification left a report without a failed line."""
-    found = set()
-    for report in sorted((root / "out/verified").glob("*-app.json")):
-        try:
-            lines = json.loads(report.read_text())["lines"]
-            good = bool(lines) and all(line["outcome"] != "failed" for line in lines)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # half written, or of another version: no proof of anything
-        if good:
-            found.add(f"sha256:{report.name.removesuffix('-app.json')}")
-    return found
 
 
 def records(root: Path) -> list[Item]:

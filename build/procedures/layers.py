@@ -32,11 +32,18 @@ class Found:
 
 @dataclass
 class Folder:
-    """What a folder of an image holds: git's name of each file's content by path, secrets, files not root's alone."""
+    """What a folder of an image holds.
+
+    Attributes:
+        blobs: path -> git's name of the file's content.
+        loose: what is not root's alone.
+        unreadable: what only root may read, as under a builder's own umask.
+    """
 
     blobs: dict[str, str] = field(default_factory=dict)
     secrets: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 class Stream(io.RawIOBase):
@@ -108,6 +115,8 @@ def _read(archive: tarfile.TarFile, each: tarfile.TarInfo, folder: Folder) -> No
             folder.secrets.append(path)
     if each.uid != 0 or (not each.issym() and is_app_users(each.uid, each.gid, each.mode)):
         folder.loose.append(path or each.name)
+    if not each.issym() and each.mode & (0o005 if each.isdir() else 0o004) != (0o005 if each.isdir() else 0o004):
+        folder.unreadable.append(path or each.name)
 
 
 def _look(layer: tarfile.TarFile, each: tarfile.TarInfo, found: Found) -> None:

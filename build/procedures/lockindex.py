@@ -102,12 +102,15 @@ def _conda_inputs(root: Path, flavour: str) -> dict[str, str]:
 
 
 def _apt_inputs(root: Path) -> dict[str, str]:
-    # Of Dockerfile.base the images that the flavours stand on: nothing else in it installs Debian packages in them.
-    arguments = [line for line in _text(root, "Dockerfile.base").splitlines() if line.startswith("ARG ")]
+    # The images that the flavours stand on, and what is installed in them: nothing else decides their Debian packages.
     return {
-        "Dockerfile.base": "\n".join(arguments),
-        "build/conda/image/prepare-os": _text(root, "build/conda/image/prepare-os"),
+        "Dockerfile.base": _lines(root, "Dockerfile.base", "ARG OS_IMAGE=", "ARG CUDA_IMAGE="),
+        "build/conda/image/prepare-os": _lines(root, "build/conda/image/prepare-os", "PACKAGES="),
     }
+
+
+def _lines(root: Path, path: str, *beginnings: str) -> str:
+    return "\n".join(line for line in _text(root, path).splitlines() if line.startswith(beginnings))
 
 
 def _text(root: Path, path: str) -> str:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docker.models.images import Image
+
 from build.decisions import lockdiff
+from build.decisions.drift import AptLock
 from build.decisions.lockdiff import Difference
-from build.decisions.names import STANDIN_LABEL
+from build.decisions.lockindex import apt_lock
 from build.drivers import files
 from build.drivers.engine import Engine
 from build.procedures import inventory, lockindex
-from build.procedures.build_images import Named
+from build.procedures.build_images import Named, standins_of
 
 
-def apt_lock_name(flavour: str, standins: str) -> str:
-    """Where a flavour's apt lock lies; one read from a stand-in system says so and never takes the genuine one's place.
-
-    `standins` is the image's label: what it stands in for, with commas between.
-    """
-    suffix = ".standin" if "os" in standins.split(",") else ""
-    return f"locks/apt-{flavour}{suffix}.txt"
+def apt_lock_name(image: Image, flavour: str) -> str:
+    """The apt lock that a base image is compared with."""
+    return apt_lock(flavour, standin="os" in standins_of(image))
 
 
 def write_apt(engine: Engine, root: Path, flavour: str, base: Named) -> tuple[str, list[Difference]]:
-    """Writes the apt lock of a base image; returns its name and what changed."""
-    name = apt_lock_name(flavour, base.image.labels.get(STANDIN_LABEL, ""))
+    """Writes the apt lock of a base image, with the time of its packages; returns its name and what changed."""
+    name = apt_lock_name(base.image, flavour)
     path = root / name
-    text = lockdiff.apt_lock(inventory.read(engine, str(base.image.id)))
+    text = AptLock.from_inventory(inventory.read(engine, str(base.image.id))).render()
     before = path.read_text() if path.exists() else ""
     files.replace(path, text)
     lockindex.record(root, name, lockindex.apt_command(flavour), "dpkg-query")

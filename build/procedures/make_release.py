@@ -5,51 +5,53 @@ from __future__ import annotations
 import platform
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import get_args
 
-from docker.models.images import Image
-
-from build.decisions import verification
-from build.decisions.identity import Commit, Identity
+from build.decisions import drift as drifts
+from build.decisions import verification as rules
+from build.decisions.identity import Commit, Environment, Identity
 from build.decisions.names import CACHE_TAG
 from build.decisions.record import Base, Record, Verification, identifier
-from build.decisions.verification import Report as Findings
+from build.decisions.verification import Outcome, Report
 from build.drivers import command
 from build.drivers.engine import Engine
-from build.procedures import attach, inventory, records, verify
+from build.errors import DriftRefusedError
+from build.procedures import attach, inventory, records, verdicts, verify
 from build.procedures.build_images import BuildImages, Named, standins_of
 from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
-from build.procedures.report import Report
+from build.procedures.report import Report as Progress
 from build.settings import Settings
 
 
 @dataclass
 class Made:
-    """What a run made. `pushed` is `repo@digest`, empty when it stayed on the engine.
+    """What a run made.
 
-    `seconds` are by phase; `record` is None when nothing was built and nothing published.
+    Attributes:
+        reports: by part: proxy, base, app.
+        accepted_drift: a production push went on although the base drifted from its apt lock.
+        pushed: `repo@digest`; empty when it stayed on the engine.
+        seconds: by phase.
+        record: None when nothing was built and nothing published.
     """
 
     app: Named
     base: Named
     proxy: Named
+    reports: dict[str, Report]
+    accepted_drift: bool
     pushed: str = ""
-    findings: list[Findings] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     record: Record | None = None
 
     @property
     def standins(self) -> tuple[str, ...]:
         return standins_of(self.app.image)
-
-
-# Debian's archive moves on and forgets: what has drifted from its lock can be built and tried here, as a dirty tree
-# can, and is never pushed.
-DRIFT: tuple[str, ...] = ("apt lock",)
 
 
 class MakeRelease:
@@ -59,82 +61,109 @@ class MakeRelease:
         self,
         settings: Settings,
         engine: Engine,
-        report: Report,
+        report: Progress,
         commit: Commit,
         identity: Identity,
         publisher: Publisher | None = None,
+        *,
+        accept_drift: bool = False,
     ) -> None:
         self._settings, self._engine, self._report = settings, engine, report
         self._commit, self._identity = commit, identity
         self._images = BuildImages(settings, engine, report, commit, identity, publisher)
         self._publisher = publisher
         self._verifier = verify.Verifier(settings, engine, report)
+        self._accept_drift = accept_drift
         self._seconds: dict[str, float] = {}
-        self._findings: list[Findings] = []
-        self._tolerated = DRIFT
 
     def run(self) -> Made:
-        """Builds what changed, verifies what was built, publishes where there is a publisher, records.
+        """Builds what changed, verifies it, publishes where there is a publisher, records.
 
         Raises:
             VerificationError: an image is not as it must be; its record says so, and nothing of it was pushed.
+            DriftRefusedError: a production push of an image that drifted from its apt lock.
         """
         with self._phase("proxy"):
             proxy = self._images.proxy()
+        with self._phase("verify proxy"):
+            reports = {"proxy": self._verifier.proxy(proxy.image, self._commit.tree)}
         with self._phase("base"):
             base = self._images.base()
-        if publisher := self._publisher:
+        with self._phase("verify base"):
+            reports["base"] = self._verifier.base(base.image, self._published_reports(base))
+        if self._publisher and not rules.verdict(reports.values()):
+            self._publisher.refuse_standins(base.image, base.reference)
+            self._refuse_drift(reports["base"])
             # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
-            base = self._published(base, publisher)
+            base, reports["base"] = self._publish_base(base, reports["base"], self._publisher)
+        drift = reports["base"].drift
+        accepted = bool(drift) and self._is_production_push
+        reports["base"] = replace(reports["base"], accepted_drift=accepted)
         with self._phase("app"):
-            app = self._images.app(base)
-        made = Made(app, base, proxy, findings=self._findings, seconds=self._seconds)
-        if self._images.built or publisher:
-            self._finish(made, publisher)
+            app = self._images.app(base, drift, accepted=accepted)
+        with self._phase("verify app"):
+            reports["app"] = self._verifier.app(app.image, reports["base"])
+        made = Made(app, base, proxy, reports=reports, accepted_drift=accepted, seconds=self._seconds)
+        self._finish(made)
         return made
 
-    def _published(self, base: Named, publisher: Publisher) -> Named:
-        """The base as it is in the registry, looked into here or by whoever published it, its report beside it."""
-        self._tolerated = ()
+    @property
+    def _is_production_push(self) -> bool:
+        return self._publisher is not None and self._identity.environment is Environment.PRODUCTION
 
-        def told(checks: str) -> Iterator[Findings]:
-            for document in publisher.documents(base.reference, attach.VERIFICATION, {attach.CHECKS: checks}):
-                with suppress(ValueError):  # what is no report says nothing
-                    yield from verification.of_document(document)
+    def _refuse_drift(self, base: Report) -> None:
+        if base.drift and self._is_production_push and not self._accept_drift:
+            raise DriftRefusedError(
+                f"{drifts.summary(base.drift)}, and {self._identity.version} makes this a production push",
+                detail=drifts.text(base.drift),
+                remedy="build from a snapshot archive (the setting apt_snapshot), or write the lock anew with "
+                "`python -m build.lock apt` and commit it, or accept the drift, on record, with --accept-drift",
+            )
 
-        def look(image: Image) -> Findings:
-            return self._verifier.base(image, told)
+    def _published_reports(self, base: Named) -> verify.Published:
+        """The reports beside a base in the registry, by the hash of the checks."""
 
-        self._look(look, base)
+        def read(checks: str) -> Iterator[Report]:
+            if publisher := self._publisher:
+                for document in publisher.documents(base.reference, attach.VERIFICATION, {attach.CHECKS: checks}):
+                    with suppress(ValueError):  # what is no report says nothing
+                        yield from rules.of_document(document)
+
+        return read
+
+    def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
+        """The base as it is in the registry, verified here or by whoever published it, its report beside it."""
         with self._phase("push base"):
             published = Named(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
-            self._findings.clear()
-            self._look(look, published)
-        annotations = {attach.CHECKS: self._findings[0].checks}
-        publisher.attach(published.reference, attach.VERIFICATION, verification.document(self._findings), annotations)
+            report = self._verifier.base(published.image, self._published_reports(base))
+            verdicts.require([report])
+        annotations = {attach.CHECKS: report.checks}
+        publisher.attach(published.reference, attach.VERIFICATION, rules.document([report]), annotations)
         publisher.tag(published.reference, CACHE_TAG, movable=True)
-        return published
+        return published, report
 
-    def _finish(self, made: Made, publisher: Publisher | None) -> None:
-        """Whatever comes of it is written down, also that it failed."""
+    def _finish(self, made: Made) -> None:
+        """Publishes what passed. A build and a push are written down whatever comes of them."""
         try:
-            if not self._findings:
-                self._look(self._verifier.base, made.base)
-            self._look(self._verifier.app, made.app)
-            if publisher:
-                with self._phase("push app"):
-                    made.pushed, image = publisher.publish(made.app.image, made.app.reference)
-                    made.app = Named(made.app.reference, image)
+            verdicts.require(made.reports.values())
+            if self._publisher:
+                self._publish_app(made, self._publisher)
         finally:
-            made.record = self._record(made)
-            records.write(self._settings.root, made.record)
-        if publisher:
-            self._tag_and_document(made, publisher, made.record)
-        for line in (bad for found in self._findings for bad in found.failed):
-            self._report.note(
-                f"{line.name}: {line.detail}: not fit for a push; `python -m build.lock apt` locks it anew"
-            )
+            if self._images.built or self._publisher:
+                made.record = self._record(made)
+                records.write(self._settings.root, made.record)
+        if self._publisher and made.record:
+            self._tag_and_document(made, self._publisher, made.record)
+
+    def _publish_app(self, made: Made, publisher: Publisher) -> None:
+        with self._phase("push app"):
+            made.pushed, image = publisher.publish(made.app.image, made.app.reference)
+        if image.id != made.app.image.id:
+            # Another build of this commit was there first: that one is the release, and answers for itself.
+            made.reports["base"], made.reports["app"] = self._verifier.run(image)
+            verdicts.require(made.reports.values())
+        made.app = Named(made.app.reference, image)
 
     def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
         """Names for people, and what is known about the image, beside it; a run after a killed one completes them."""
@@ -151,17 +180,11 @@ class MakeRelease:
             flavour=record.flavour,
         )
         publisher.attach(made.pushed, attach.SBOM, sbom.make(known, facts))
-        publisher.attach(made.pushed, attach.VERIFICATION, verification.document(made.findings))
+        publisher.attach(made.pushed, attach.VERIFICATION, rules.document([made.reports["base"], made.reports["app"]]))
         publisher.attach(made.pushed, attach.BUILD_RECORD, record.model_dump_json(indent=2).encode())
         if record.version:
             publisher.tag(made.pushed, record.version, movable=False)
         publisher.tag(made.pushed, record.environment, movable=True)
-
-    def _look(self, verifier: Callable[[Image], Findings], image: Named) -> None:
-        part = "base" if not self._findings else "app"
-        with self._phase(f"verify {part}"):
-            self._findings.append(verifier(image.image))
-        verify.require(self._findings, self._tolerated)
 
     def _record(self, made: Made) -> Record:
         commit, identity = self._commit, self._identity
@@ -192,7 +215,8 @@ class MakeRelease:
             pushed=made.pushed,
             size_bytes=int(made.app.image.attrs["Size"]),
             seconds={phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
-            verification=tuple(_summary(each) for each in made.findings),
+            verification=tuple(_summary(each) for each in made.reports.values()),
+            accepted_drift=made.accepted_drift,
         )
 
     def _tools(self) -> dict[str, str]:
@@ -212,14 +236,14 @@ class MakeRelease:
             self._seconds[name] = time.monotonic() - began
 
 
-_OUTCOMES = ("passed", "failed", "not verified")
-
-
-def _summary(found: Findings) -> Verification:
-    by = {outcome: tuple(line.name for line in found.lines if line.outcome == outcome) for outcome in _OUTCOMES}
+def _summary(report: Report) -> Verification:
+    by = {
+        outcome: tuple(line.name for line in report.lines if line.outcome == outcome) for outcome in get_args(Outcome)
+    }
     return Verification(
-        part="base" if found.part == "base" else "app",
+        part=report.part,
         passed=len(by["passed"]),
         failed=by["failed"],
         not_verified=by["not verified"],
+        drift=tuple(asdict(each) for each in report.drift),
     )

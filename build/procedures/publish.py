@@ -113,7 +113,7 @@ class Publisher:
         full = self.registry.full(repository)
         digest = self.registry.digest(repository, tag)
         if image:
-            self._refuse_standins(image, name)
+            self.refuse_standins(image, name)
         if image and not digest:
             self._report.step(f"pushing {full}:{tag}")
             # The engine tries a push that is refused five times over, and says less about it.
@@ -132,13 +132,13 @@ class Publisher:
         full = self.registry.full(repository)
         manifest = self._manifest(repository, digest)
         if found := self._engine.image(f"{full}@{digest}"):
-            self._refuse_standins(found, name)
+            self.refuse_standins(found, name)
             return found
         if image and not _is(manifest, image):
             self._report.note(f"{name} was published from another build; that one is the release and is used here")
         pulled = transfer.pull(self._engine, full, digest, self._patience)
         _check(manifest, pulled, f"{full}@{digest}")
-        self._refuse_standins(pulled, name)
+        self.refuse_standins(pulled, name)
         with explained():
             pulled.tag(*name.rsplit(":", 1))
         return pulled
@@ -154,7 +154,8 @@ class Publisher:
         repository, _, digest = reference.partition("@")
         return repository.removeprefix(self.registry.full("x").removesuffix("x")), digest
 
-    def _refuse_standins(self, image: Image, name: str) -> None:
+    def refuse_standins(self, image: Image, name: str) -> None:
+        """Raises StandinRefusedError for a production push of an image that stands on stand-ins."""
         standins = image.labels.get(STANDIN_LABEL, "")
         if self._version and standins:
             raise StandinRefusedError(

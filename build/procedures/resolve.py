@@ -95,7 +95,7 @@ def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
     """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
     root = str(engine.info().get("DockerRootDir", ""))
     local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
-    registry, name, reference = _at_registry(wanted)
+    registry, name, reference = at_registry(wanted)
     try:
         manifest = registry.manifest(name, reference)
     except RegistryError:
@@ -110,7 +110,7 @@ def _still_there(report: Report, image: Image, wanted: str) -> None:
     published = _immutable(image, wanted)
     if "@" not in published:
         return
-    registry, name, digest = _at_registry(published)
+    registry, name, digest = at_registry(published)
     try:
         if not registry.digest(name, digest):
             report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
@@ -118,7 +118,7 @@ def _still_there(report: Report, image: Image, wanted: str) -> None:
         report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
 
 
-def _at_registry(reference: str) -> tuple[Registry, str, str]:
+def at_registry(reference: str) -> tuple[Registry, str, str]:
     """The registry of a reference, the repository in it, and the tag or digest."""
     repository, tag = parse_repository_tag(reference)
     address, name = resolve_repository_name(repository)

@@ -1,4 +1,4 @@
-"""Runs an image and looks into it: each line passed, failed or not verified."""
+"""Runs an image and looks into it: each line passed, failed, drift or not verified."""
 
 from __future__ import annotations
 
@@ -6,55 +6,66 @@ import base64
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 from docker.models.images import Image
 from docker.types import DeviceRequest
 
-from build.decisions import compatibility, lockdiff
+from build.decisions import compatibility, drift, image_checks, lockdiff
 from build.decisions import verification as rules
-from build.decisions.names import FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
-from build.decisions.verification import APP_UID, Line, Report, line, none_of
-from build.drivers import files, git, oneshot
+from build.decisions.drift import AptLock, Drift
+from build.decisions.names import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
+from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
+from build.drivers import git, oneshot
 from build.drivers.engine import Engine, explained
-from build.errors import CommandFailedError, ImageNotFoundError, VerificationError
+from build.errors import CommandFailedError, ImageNotFoundError
 from build.procedures import compatibility as versions
 from build.procedures import inventory, layers, locks
 from build.procedures import report as saying
+from build.procedures.verdicts import Verdicts
 from build.settings import Settings
 
 BUILD = Path(__file__).parents[1]
 DATA = BUILD / "data/verification.toml"
-# What decides a base's report: an older one is not believed when one of these has changed.
-CHECKS = (
+# What decides a report: an older one is not believed when one of these has changed.
+COMMON = (
     DATA,
-    versions.TABLE,
-    *(BUILD / "inside" / name for name in ("verify_base.py", "inventory.py")),
     *(BUILD / "procedures" / name for name in ("verify.py", "layers.py")),
-    *(BUILD / "decisions" / name for name in ("verification.py", "lockdiff.py")),
+    *(BUILD / "decisions" / name for name in ("verification.py", "image_checks.py")),
 )
+CHECKS: dict[Part, tuple[Path, ...]] = {
+    "base": (
+        *COMMON,
+        versions.TABLE,
+        *(BUILD / "inside" / name for name in ("verify_base.py", "inventory.py")),
+        *(BUILD / "decisions" / name for name in ("lockdiff.py", "drift.py")),
+    ),
+    "app": (*COMMON, BUILD / "inside/verify_app.py", BUILD / "decisions/audio.py"),
+    "proxy": COMMON,
+}
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
 SENTENCE = "Every sentence that you hear was made a moment ago."
 CODE = ("service", "voices")
+# Where the proxy's own files are in its image.
+PROXY_FOLDERS = ("/etc/haproxy", "/usr/local/bin")
 LIMIT_S = 300
-# What others have found in an image whose place in a registry is known, by the hash of the checks.
+# Reports on an image that lie beside it in a registry, by the hash of the checks.
 Published = Callable[[str], Iterable[Report]]
-# Between samples, of 1 at most.
-TORCH_DIFFERS = 1e-3
-LIBRARIES = {"libcudart.so.12", "libcublas.so.12", "libcudnn.so.9"}
 
 
 class Verifier:
-    """Looks into images of one clone; `fresh` looks into a base again that has passed before."""
+    """Verifies images of one clone, each once; `fresh` verifies again what has a report."""
 
-    def __init__(self, settings: Settings, engine: Engine, report: saying.Report, fresh: bool = False) -> None:
-        self._settings, self._engine, self._report, self._fresh = settings, engine, report, fresh
+    def __init__(self, settings: Settings, engine: Engine, progress: saying.Report, fresh: bool = False) -> None:
+        self._settings, self._engine, self._progress, self._fresh = settings, engine, progress, fresh
+        self._verdicts = Verdicts(settings.root)
 
     def run(self, image: Image) -> list[Report]:
         """The base's report, then the app's; an app whose base is not on the engine is looked into as a whole."""
-        return [self.base(self.base_of(image) or image), self.app(image)]
+        base = self.base(self.base_of(image) or image)
+        return [base, self.app(image, base)]
 
     def base_of(self, image: Image) -> Image | None:
         """The image that an app's labels name as its base, if the engine has it and the app stands on its layers."""
@@ -65,34 +76,37 @@ class Verifier:
         return None
 
     def base(self, image: Image, published: Published = lambda _: ()) -> Report:
-        """Layers, size and environment of an image; what passed once is taken from out/verified, or as `published`."""
+        """Layers, size and environment of an image; one that passed where it was `published` is not verified again."""
         flavour = image.labels.get(FLAVOUR_LABEL, "slim")
-        apt = self._apt_lock(image, flavour)
-        checks = self._checks(apt, flavour)
-        path = self._path(image, "base")
-        if not self._fresh and (known := _known(path, str(image.id), checks)):
-            self._report.note(f"{image.id} has passed these checks before")
+        lock = self._apt_lock(image, flavour)
+        checks = _checks("base", lock or "", str(self._has_gpu(flavour)))
+        if known := self._known(image, "base", checks):
             return known
-        # Whoever may push a base may push its report: believing that trusts nobody who is not trusted with the image.
+        # An account that may push a base may push its report: believing that trusts no account further.
         if not self._fresh and (known := rules.believed(published(checks), str(image.id), checks)):
-            self._report.note(f"{image.id} has passed these checks where it was published")
-            return _kept(path, known)
-        self._report.step(f"looking into every layer of {image.id}")
-        said, runs = self._ask(image, "verify_base.py", gpu=self._has_gpu(flavour))
-        environment = self._environment(image, flavour, said, apt) if said else []
-        done = Report(str(image.id), "base", (runs, *environment, *_scanned(image, flavour)), checks)
-        return _kept(path, done)
+            self._progress.note(f"{image.id} has passed these checks where it was published")
+        else:
+            self._progress.step(f"looking into every layer of {image.id}")
+            seen, runs = self._ask(image, "verify_base.py", gpu=self._has_gpu(flavour))
+            environment, drifted = self._environment(image, flavour, seen, lock) if seen else ([], ())
+            lines = (runs, *environment, *_scanned(image, flavour))
+            known = Report(str(image.id), "base", lines, checks, drifted)
+        self._verdicts.write(str(image.id), known)
+        return known
 
-    def app(self, image: Image) -> Report:
+    def app(self, image: Image, base: Report) -> Report:
         """Code, identity and voice of an image; the layers of its base are not looked into."""
         from build.decisions import audio  # noqa: PLC0415 - numpy: 0.1 s that a run without news can spare
 
-        self._report.step(f"looking into /app of {image.id}")
+        checks = _checks("app")
+        if known := self._known(image, "app", checks):
+            return known
+        self._progress.step(f"looking into /app of {image.id}")
         labels, folder = image.labels, layers.read_folder(self._engine, image, "/app")
         release = labels.get(RELEASE_LABEL, "")
         given = next((e[8:] for e in image.attrs["Config"]["Env"] if e.startswith("RELEASE=")), "")
-        said, runs = self._ask(image, "verify_app.py", SENTENCE)
-        heard = audio.judge(SENTENCE, base64.b64decode(said["wav"]), audio.Expectation()).faults if said else ()
+        seen, runs = self._ask(image, "verify_app.py", SENTENCE)
+        heard = audio.judge(SENTENCE, base64.b64decode(seen["wav"]), audio.Expectation()).faults if seen else ()
         lines = (
             self._tree(release, folder.blobs),
             *self._above(image),
@@ -100,10 +114,57 @@ class Verifier:
             none_of("labels", [name for name in LABELS if not labels.get(OCI + name)]),
             none_of("secrets in /app", folder.secrets),
             none_of("ownership of /app", folder.loose),
-            none_of("voice", heard) if said else Line("voice", "failed", runs.detail),
-            *_voice_on_torch(said),
+            none_of("unreadable files in /app", folder.unreadable),
+            none_of("voice", heard) if seen else Line("voice", "failed", runs.detail),
+            *image_checks.voice_on_torch(seen),
         )
-        return _kept(self._path(image, "app"), Report(str(image.id), "app", lines))
+        done = Report(str(image.id), "app", lines, checks)
+        # Both: whoever asks about a release must not need its base to know that this one failed.
+        self._verdicts.write(str(image.id), base, done)
+        return done
+
+    def proxy(self, image: Image, tree: str) -> Report:
+        """Layers, size, files and configuration of a proxy's image.
+
+        Args:
+            tree: the git tree whose `proxy/` it was built from.
+        """
+        checks = _checks("proxy")
+        if known := self._known(image, "proxy", checks):
+            return known
+        self._progress.step(f"looking into every layer of the proxy's {image.id}")
+        folders = [layers.read_folder(self._engine, image, path) for path in PROXY_FOLDERS]
+        found = {path: blob for folder in folders for path, blob in folder.blobs.items()}
+        built = git.identity_of(self._settings.root, tree, ("proxy",)).splitlines()
+        named = {meta.partition("\t")[2].rpartition("/")[2]: meta.split()[2] for meta in built}
+        copied = {name: blob for name, blob in named.items() if name != "Dockerfile"}
+        lines = (
+            none_of("files of the commit", sorted(name for name in copied if found.get(name) != copied[name])),
+            none_of("unreadable files", [path for folder in folders for path in folder.unreadable]),
+            self._proxy_configuration(image),
+            *_scanned(image, "proxy"),
+        )
+        done = Report(str(image.id), "proxy", lines, checks)
+        self._verdicts.write(str(image.id), done)
+        return done
+
+    def _known(self, image: Image, part: Part, checks: str) -> Report | None:
+        if self._fresh:
+            return None
+        known = rules.known(self._verdicts.read(str(image.id)), str(image.id), part, checks)
+        if known and known.failed:
+            self._progress.note(f"{image.id} failed its verification before, and its content is the same")
+        return known
+
+    def _proxy_configuration(self, image: Image) -> Line:
+        """HAProxy's own check of its configuration, in the image and as its user."""
+        name = "configuration is valid"
+        environment = {"SUBNET_PREFIX": self._settings.subnet_prefix}
+        try:
+            answer = oneshot.run(self._engine, str(image.id), ["-c"], limit_s=LIMIT_S, environment=environment)
+        except CommandFailedError as error:
+            return line(name, False, error.message)
+        return line(name, answer.exit_code == 0, (answer.error.splitlines() or [""])[-1] if answer.exit_code else "")
 
     def _ask(self, image: Image, script: str, *args: str, gpu: bool = False) -> tuple[dict[str, Any], Line]:
         """What a script says in the image, as the service's user; nothing and a failed line when it crashes."""
@@ -132,48 +193,30 @@ class Verifier:
     def _has_gpu(self, flavour: str) -> bool:
         return flavour == "cuda" and bool(self._engine.gpu_runtime)
 
-    def _environment(self, image: Image, flavour: str, said: dict[str, Any], apt: str | None) -> list[Line]:
-        texts = {name: text for name, text in said["locks"].items() if name.endswith(".txt")}
+    def _environment(
+        self, image: Image, flavour: str, seen: dict[str, Any], apt: str | None
+    ) -> tuple[list[Line], tuple[Drift, ...]]:
+        texts = {name: text for name, text in seen["locks"].items() if name.endswith(".txt")}
         pins = lockdiff.packages("pip", "\n".join(texts.values()))
-        wanted = _data()["environment"][flavour]
-        known = lockdiff.LockTexts(tuple(texts.values()) or None, said["locks"].get("conda.lock"), apt)
-        onnx = pins.get("onnxruntime") or pins.get("onnxruntime-gpu")
-        return [
-            line("python", said["python"] == "3.11", said["python"]),
-            line("environment", said["env"] == wanted, said["env"]),
-            line("onnxruntime", said["onnxruntime"] == onnx, f"{said['onnxruntime']} (locked: {onnx})"),
-            line(
-                "onnxruntime session",
-                said["inference"] and said["providers"] == ["CPUExecutionProvider"],
-                ", ".join(said["providers"]),
-            ),
-            line("wav written and read", said["wav"]),
-            none_of("CA bundle", said["authorities"]),
-            *(_torch(said, pins) if flavour == "cuda" else []),
-            *self._drift(image, known),
-        ]
-
-    def _drift(self, image: Image, texts: lockdiff.LockTexts) -> list[Line]:
+        lines = image_checks.environment(seen, pins, _data()["environment"][flavour])
+        if flavour == "cuda":
+            facts = compatibility.Facts(torch=pins.get("torch", ""))
+            lines += image_checks.torch(seen, pins, compatibility.torch_cuda(facts, versions.table()))
+        locked = lockdiff.LockTexts(tuple(texts.values()) or None, seen["locks"].get("conda.lock"))
         try:
-            found = lockdiff.drift(inventory.read(self._engine, str(image.id)), texts)
+            held = inventory.read(self._engine, str(image.id))
         except CommandFailedError as error:
-            return [Line("locks", "failed", error.message)]
-        known = {"pip": texts.pip, "conda": texts.conda, "apt": texts.apt}
-        return [
-            rules.drift_line(kind, None if text is None else [each for each in found if each.kind == kind])
-            for kind, text in known.items()
-        ]
+            return [*lines, Line("locks", "failed", error.message)], ()
+        moved = lockdiff.drift(held, locked)
+        for kind, text in (("pip", locked.pip), ("conda", locked.conda)):
+            of_kind = None if text is None else [each for each in moved if each.kind == kind]
+            lines.append(rules.lock_line(kind, of_kind))
+        drifted = drift.drift(held, AptLock.parse(apt)) if apt is not None else ()
+        return [*lines, rules.apt_line(drifted if apt is not None else None)], drifted
 
     def _apt_lock(self, image: Image, flavour: str) -> str | None:
-        path = self._settings.root / locks.apt_lock_name(flavour, image.labels.get(STANDIN_LABEL, ""))
+        path = self._settings.root / locks.apt_lock_name(image, flavour)
         return path.read_text() if path.exists() else None
-
-    def _checks(self, apt: str | None, flavour: str) -> str:
-        parts = [*(path.read_text() for path in CHECKS), apt or "", str(self._has_gpu(flavour))]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-    def _path(self, image: Image, part: str) -> Path:
-        return self._settings.root / "out/verified" / f"{str(image.id).removeprefix('sha256:')}-{part}.json"
 
     def _tree(self, release: str, blobs: dict[str, str]) -> Line:
         root = self._settings.root
@@ -201,6 +244,11 @@ class Verifier:
         return [none_of(name, found) for name, found in zip(names, (above, changed), strict=True)]
 
 
+def _checks(part: Part, *more: str) -> str:
+    """Hash of all that decides a report on a part."""
+    return hashlib.sha256("\0".join([*(path.read_text() for path in CHECKS[part]), *more]).encode()).hexdigest()
+
+
 def _layers(image: Image) -> list[str]:
     return cast(list[str], image.attrs["RootFS"]["Layers"])
 
@@ -209,22 +257,9 @@ def _data() -> dict[str, Any]:
     return tomllib.loads(DATA.read_text())
 
 
-def _known(path: Path, image: str, checks: str) -> Report | None:
-    """The report of an earlier look by the same checks, if all of it passed."""
-    try:
-        return rules.believed([Report.from_json(path.read_text())], image, checks)
-    except (OSError, ValueError):
-        return None
-
-
-def _kept(path: Path, report: Report) -> Report:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(path, report.to_json() + "\n")
-    return report
-
-
-def _scanned(image: Image, flavour: str) -> list[Line]:
-    size, budget = int(image.attrs["Size"]) // 10**6, int(_data()["budget_mb"][flavour])
+def _scanned(image: Image, kind: str) -> list[Line]:
+    """Size and layers of an image; `kind` is a base's flavour, or `proxy`, whose user has folders of its own."""
+    size, budget = int(image.attrs["Size"]) // 10**6, int(_data()["budget_mb"][kind])
     found, expected = layers.scan(image), len(set(_layers(image)))
     return [
         line("size", size <= budget, f"{size} MB of {budget} MB"),
@@ -236,50 +271,10 @@ def _scanned(image: Image, flavour: str) -> list[Line]:
     ]
 
 
-def _torch(said: dict[str, Any], pins: dict[str, str]) -> list[Line]:
-    version, cuda = said.get("torch", "none"), said.get("torch_cuda") or "none"
-    wanted = compatibility.torch_cuda(compatibility.Facts(torch=pins.get("torch", "")), versions.table())
-    libraries: list[str] = said.get("libraries", [])
-    own = [path for path in libraries if "/libcuda.so" not in path]
-    # /usr/local/cuda is a link: the process sees /usr/local/cuda-11.8/compat.
-    foreign = [path for path in own if "/site-packages/nvidia/" not in path]
-    foreign += [path for path in libraries if "/libcuda.so" in path and "/compat/" in path]
-    missing = sorted(LIBRARIES - {Path(path).name for path in own})
-    return [
-        line("torch", version == pins.get("torch"), f"{version} (locked: {pins.get('torch')})"),
-        line("CUDA of torch", cuda == wanted, f"{cuda} (its wheels' is {wanted})"),
-        none_of("library origins", foreign + [f"{name} not loaded" for name in missing]),
-        Line("GPU", "passed") if said.get("gpu") else Line("GPU", "not verified", "there is none here"),
-    ]
-
-
-def _voice_on_torch(said: dict[str, Any]) -> list[Line]:
-    """One line, of an image that has torch and an engine for it."""
-    differs = said.get("torch_differs")
-    if differs is None:
-        return []
-    return [
-        line("voice on torch", differs < TORCH_DIFFERS, f"{differs:.0e} from onnxruntime (up to {TORCH_DIFFERS:g})")
-    ]
-
-
-def require(reports: list[Report], tolerated: Collection[str] = ()) -> None:
-    """Raises VerificationError with every failed line, but for those that are `tolerated` by name."""
-    failed = [
-        f"{each.part}: {bad.name}: {bad.detail}" for each in reports for bad in each.failed if bad.name not in tolerated
-    ]
-    if failed:
-        raise VerificationError(
-            f"{len(failed)} lines of the verification failed",
-            detail="\n".join(failed),
-            remedy="correct what the lines name and build again",
-        )
-
-
 def verify_reference(
     settings: Settings, engine: Engine, report: saying.Report, reference: str, fresh: bool = False
 ) -> list[Report]:
-    """Both reports on an image that is on the engine, or the one on a base image.
+    """Both reports on an image that is on the engine, or the one on a base or a proxy image.
 
     Raises:
         ImageNotFoundError: it is not on the engine.
@@ -288,4 +283,6 @@ def verify_reference(
     if image is None:
         raise ImageNotFoundError(f"{reference} is not on the engine", remedy="build or pull it first")
     verifier = Verifier(settings, engine, report, fresh)
+    if any(tag.partition(":")[0] == PROXY_REPOSITORY for tag in image.tags):
+        return [verifier.proxy(image, git.read(settings.root).tree)]
     return verifier.run(image) if image.labels.get(RELEASE_LABEL) else [verifier.base(image)]

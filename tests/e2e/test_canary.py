@@ -69,7 +69,14 @@ def test_what_only_clients_notice_is_given_back(stack: Stack, name: str, dockerf
     before, reference = live_sha(stack), derived(stack, name, dockerfile)
     with speaking(stack) as load:
         done = stack.run(
-            "build.cutover", "switch", reference, "--canary", "50", check=False, CUTOVER_CANARY_SAMPLES=FEW
+            "build.cutover",
+            "switch",
+            reference,
+            "--unverified",
+            "--canary",
+            "50",
+            check=False,
+            CUTOVER_CANARY_SAMPLES=FEW,
         )
     print(done.stderr, load.report.summary())
     assert done.returncode == CanaryFailedError.exit_code

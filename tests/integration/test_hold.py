@@ -81,7 +81,7 @@ def test_requests_wait_while_one_model_makes_room_for_the_next_and_none_is_lost(
     reference = renamed(held, "second")
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
-        with held.start("build.cutover", "switch", reference) as process:
+        with held.start("build.cutover", "switch", reference, "--unverified") as process:
             assert process.stdout
             said = []
             for line in process.stdout:
@@ -124,7 +124,7 @@ def test_a_candidate_that_fails_in_the_hold_has_the_old_process_load_again(
     before, old = live(held), held.container(f"app-{live(held)[0]}").attrs["State"]["StartedAt"]
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
-        done = held.run("build.cutover", "switch", reference, check=False)
+        done = held.run("build.cutover", "switch", reference, "--unverified", check=False)
         served = len(load.report.samples)
         wait_for("traffic afterwards", lambda: len(load.report.samples) > served + RATE)
     print(done.stderr)
@@ -144,7 +144,7 @@ def test_a_hold_whose_orchestrator_is_killed_is_finished_or_undone(held: Stack, 
     reference, before = renamed(held, name), live(held)
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
-        with held.start("build.cutover", "switch", reference) as killed:
+        with held.start("build.cutover", "switch", reference, "--unverified") as killed:
             assert killed.stdout
             for line in killed.stdout:
                 if "loading" in line:
@@ -165,7 +165,7 @@ def test_a_process_that_keeps_memory_is_named_and_only_then_stopped(held: Stack,
     reference = renamed(held, "after-the-keeper")
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
-        done = held.run("build.cutover", "switch", reference, CUTOVER_VRAM_TIMEOUT_S="2")
+        done = held.run("build.cutover", "switch", reference, "--unverified", CUTOVER_VRAM_TIMEOUT_S="2")
     print(done.stderr)
     assert f"in {old.name} (8.0 GiB)" in done.stderr
     assert f"stopping {old.name}" in done.stderr
@@ -176,7 +176,7 @@ def test_a_process_that_keeps_memory_is_named_and_only_then_stopped(held: Stack,
 def test_a_release_that_fits_nowhere_is_refused_with_the_sums(held: Stack) -> None:
     reference = renamed(held, "too-big", f"ai.glm-tts.vram-bytes={30 * GIB}")
     before, records = held.containers(), len(held.journal())
-    done = held.run("build.cutover", "switch", reference, check=False)
+    done = held.run("build.cutover", "switch", reference, "--unverified", check=False)
     assert done.returncode == NoRoomError.exit_code
     assert "30.0 GiB (the image's label)" in done.stderr
     assert "the live release holds 10.0 GiB" in done.stderr
@@ -188,7 +188,7 @@ def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held:
     gpus.plug(2)
     try:
         reference = renamed(held, "elsewhere")
-        done = held.run("build.cutover", "switch", reference, CUTOVER_STANDBY="false")
+        done = held.run("build.cutover", "switch", reference, "--unverified", CUTOVER_STANDBY="false")
         assert "strategy overlap" in done.stderr
         assert newest(held)[0]["plan"]["devices"] == ["GPU-fake-1"]
         colour = held.container(f"app-{live(held)[0]}")
@@ -208,7 +208,7 @@ def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGp
         wait_for("the tab's stream", lambda: tab.releases)
         expected = [live(held)[1], "first-move", "second-move"]
         for name in expected[1:]:
-            held.run("build.cutover", "switch", renamed(held, name))
+            held.run("build.cutover", "switch", renamed(held, name), "--unverified")
             wait_for("the tab's move", lambda: tab.releases[-1] == live(held)[1])
         assert newest(held)[0]["strategy"] == "hold"
     assert (tab.releases, tab.broken) == (expected, [])
@@ -217,7 +217,7 @@ def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGp
 
 def test_a_release_for_a_newer_driver_than_the_live_one_sees_is_refused(held: Stack) -> None:
     reference = renamed(held, "too-new", "ai.glm-tts.minimum-driver=575.10")
-    done = held.run("build.cutover", "switch", reference, "--strategy", "hold", check=False)
+    done = held.run("build.cutover", "switch", reference, "--unverified", "--strategy", "hold", check=False)
     assert done.returncode == PreflightError.exit_code
     assert "driver 570.00 is older than 575.10" in done.stderr
 
@@ -230,7 +230,7 @@ def test_two_replicas_have_a_gpu_each_and_wait_for_it_together(held: Stack, gpus
         before = held.containers()
         held.compose("up", "-d")
         assert held.containers() == before
-        held.run("build.cutover", "switch", renamed(held, "single"))
+        held.run("build.cutover", "switch", renamed(held, "single"), "--unverified")
     finally:
         gpus.plug(1)
 
@@ -239,7 +239,7 @@ def switch_to_two(held: Stack, name: str) -> None:
     reference = renamed(held, name)
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
-        held.run("build.cutover", "switch", reference, "--replicas", "2", "--soak", "2")
+        held.run("build.cutover", "switch", reference, "--unverified", "--replicas", "2", "--soak", "2")
     print(load.report.summary())
     assert load.report.failed == [], load.report.summary()
     assert newest(held)[0]["strategy"] == "hold"

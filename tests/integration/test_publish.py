@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -13,11 +14,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from build.decisions import verification
-from build.decisions.names import CACHE_TAG
+from build.decisions.drift import AptLock
+from build.decisions.names import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
 from build.decisions.verification import Line
+from build.drivers.engine import Engine
 from build.drivers.registry import Registry
-from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
-from build.procedures import attach
+from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
+from build.procedures import attach, inventory
 from tests.support.faults import faults
 from tests.support.registry import Running, running_registry
 from tests.support.stack import PATIENCE_S, Stack, free_port, wait_for
@@ -61,7 +64,7 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     assert attach.attached(Registry(registry), "glm-tts-base-slim", its) == reports
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
     assert (record["sha"], record["pushed"], record["manifest_digest"]) == (sha, pushed, digest)
-    assert {part["part"] for part in record["verification"]} == {"base", "app"}
+    assert {part["part"] for part in record["verification"]} == {"proxy", "base", "app"}
 
     stack.run("build.cutover", "switch", pushed)
     status = stack.status()
@@ -88,6 +91,68 @@ def test_stand_ins_are_not_pushed_for_production(stack: Stack, registry: str) ->
         subprocess.run([*git, "-d", "v1.0.0"], check=True, capture_output=True)
     assert done.returncode == StandinRefusedError.exit_code
     assert "stands on stand-ins for" in done.stderr
+
+
+@pytest.fixture
+def drifted(stack: Stack) -> Iterator[str]:
+    """The SHA of a commit whose apt lock names another version of one package, while it is the clone's HEAD."""
+    image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
+    locked = AptLock.from_inventory(inventory.read(Engine(), str(image.id)))
+    lock = stack.root / "locks/apt-slim.standin.txt"
+    before = lock.read_text()
+    lock.write_text(AptLock(locked.snapshot, {**locked.versions, "tini": "0.18"}).render())
+    stack.releases.append(stack.commit("an older lock"))
+    yield stack.releases[-1]
+    lock.write_text(before)
+    stack.releases.append(stack.commit("the lock as it was"))
+
+
+@contextlib.contextmanager
+def genuine(stack: Stack, base: str) -> Iterator[None]:
+    """A base image under its own name, without the label that says that it stands on stand-ins."""
+    original = stack.docker.images.get(base)
+    recipe = f"FROM {base}\nLABEL {STANDIN_LABEL}=\n".encode()
+    subprocess.run(["docker", "build", "--quiet", "--tag", base, "-"], input=recipe, check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        original.tag(*base.rsplit(":", 1))
+
+
+def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
+    stack: Stack, running: Running, drifted: str
+) -> None:
+    found = stack.docker.images.get(f"glm-tts-slim:{stack.releases[0]}").labels
+    done = stack.run("build.images", "--push", running.address)  # to staging
+    assert "1 package differs from the apt lock, 0 by security fixes; a production push refuses it" in done.stderr
+    labels = stack.docker.images.get(f"glm-tts-slim:{drifted}").labels
+    assert (labels[DRIFT_LABEL].partition("=")[0], labels[ACCEPTED_DRIFT_LABEL]) == ("tini", "")
+    assert found.keys() == labels.keys()
+
+    base = next(tag for tag in stack.docker.images.get(labels[f"{OCI}base.digest"]).tags if running.address not in tag)
+    git = ["git", "-C", str(stack.root), "tag"]
+    subprocess.run([*git, "v1.1.0"], check=True)
+    production = f"{running.address}/production"
+    stack.registries.append(production)
+    try:
+        with genuine(stack, base):
+            refused = stack.run("build.images", "--push", production, check=False)
+            accepted = stack.run("build.images", "--push", production, "--accept-drift")
+    finally:
+        subprocess.run([*git, "-d", "v1.1.0"], check=True, capture_output=True)
+    assert refused.returncode == DriftRefusedError.exit_code, refused.stderr
+    assert re.search(r"tini  0\.18 -> \S+", refused.stderr)
+    assert "accepted by --accept-drift" in accepted.stderr
+    pushed = accepted.stdout.splitlines()[-1]
+    assert stack.docker.images.get(pushed).labels[ACCEPTED_DRIFT_LABEL] == "true"
+    record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
+    assert record["accepted_drift"]
+    (moved,) = next(part["drift"] for part in record["verification"] if part["part"] == "base")
+    assert (moved["package"], moved["locked"], moved["security"]) == ("tini", "0.18", False)
+    registry, digest = Registry(production), pushed.partition("@")[2]
+    (document,) = attach.find(registry, "glm-tts-slim", digest, attach.VERIFICATION, {})
+    report = verification.of_document(attach.content(registry, "glm-tts-slim", document.digest))[0]
+    assert (report.part, report.accepted_drift) == ("base", True)
 
 
 def test_a_registry_that_is_away_is_said(stack: Stack) -> None:

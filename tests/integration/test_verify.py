@@ -17,7 +17,8 @@ from build.console import Reporter
 from build.decisions.verification import Report
 from build.drivers.engine import Engine
 from build.errors import ImageNotFoundError, VerificationError
-from build.procedures import verify
+from build.procedures import verdicts, verify
+from build.procedures.verdicts import Verdicts
 from build.settings import load
 from tests.support.stack import REPOSITORY, Stack
 
@@ -58,16 +59,19 @@ def failed(stack: Stack, reference: str) -> list[str]:
     found = reports(stack, reference)
     names = [line.name for each in found for line in each.failed]
     if names:
-        with pytest.raises(VerificationError, match="of the verification failed"):
-            verify.require(found)
+        with pytest.raises(VerificationError, match="failed its verification"):
+            verdicts.require(found)
     return names
 
 
 def test_the_slim_image_passes_in_every_line(stack: Stack, app: str) -> None:
     found = reports(stack, app)
-    verify.require(found)
+    verdicts.require(found)
     assert [each.part for each in found] == ["base", "app"]
-    assert {line.outcome for each in found for line in each.lines} == {"passed"}
+    # What the mirror has moved since the lock was written is drift, on any day.
+    outcomes = {line.name: line.outcome for each in found for line in each.lines}
+    assert outcomes.pop("apt lock") in ("passed", "drift")
+    assert set(outcomes.values()) == {"passed"}
 
 
 def test_a_base_that_passed_is_not_looked_into_again(
@@ -80,16 +84,16 @@ def test_a_base_that_passed_is_not_looked_into_again(
     print(f"the app's part took {time.monotonic() - began:.1f} s")
     assert "looking into every layer" not in capsys.readouterr().err
     assert again == first
-    kept = {path.name: Report.from_json(path.read_text()) for path in (stack.root / "out/verified").iterdir()}
-    for report in first:
-        assert kept[f"{report.image.removeprefix('sha256:')}-{report.part}.json"] == report
+    kept = Verdicts(stack.root)
+    assert kept.read(first[0].image) == first[:1]
+    assert kept.read(first[1].image) == first
 
 
 def test_changed_checks_look_again(
     stack: Stack, base: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports(stack, base)
-    monkeypatch.setattr(verify, "CHECKS", verify.CHECKS[1:])
+    monkeypatch.setattr(verify, "CHECKS", {**verify.CHECKS, "base": verify.CHECKS["base"][1:]})
     capsys.readouterr()
     reports(stack, base)
     assert "looking into every layer" in capsys.readouterr().err
@@ -105,7 +109,6 @@ def test_changed_checks_look_again(
         (AS_ROOT.format("touch /opt/all && chmod 666 /opt/all"), "ownership"),
         (AS_ROOT.format("cp /bin/true /opt/rise && chmod u+s /opt/rise"), "setuid"),
         (AS_ROOT.format(f"rm -r {PACKAGES}/soundfile-*.dist-info"), "pip lock"),
-        (AS_ROOT.format("sed -i /^Package:.tini$/,/^$/d /var/lib/dpkg/status"), "apt lock"),
         (AS_ROOT.format(f"rm -r {PACKAGES}/onnxruntime"), "verify_base.py runs"),
         ("ENV CONDA_DEFAULT_ENV=another", "environment"),
     ],
@@ -154,8 +157,12 @@ INSTALL_CA = (
 )
 
 
-def test_the_distributions_own_bundle_passes(stack: Stack, base: str, derive: Callable[[str, str], str]) -> None:
-    assert failed(stack, derive(base, AS_ROOT.format(INSTALL_CA))) == ["apt lock"]
+def test_the_distributions_own_bundle_passes_and_its_package_is_drift(
+    stack: Stack, base: str, derive: Callable[[str, str], str]
+) -> None:
+    (report,) = reports(stack, derive(base, AS_ROOT.format(INSTALL_CA)))
+    assert not report.failed
+    assert {"ca-certificates", "openssl"} <= {each.package for each in report.drift if not each.locked}
 
 
 def test_one_certificate_more_in_the_distributions_bundle_does_not(
@@ -164,7 +171,7 @@ def test_one_certificate_more_in_the_distributions_bundle_does_not(
     leak = f"RUN cat >/usr/local/share/ca-certificates/x.crt <<EOF\n{authority}EOF\nRUN update-ca-certificates"
     (report,) = reports(stack, derive(base, f"USER 0\nRUN {INSTALL_CA}\n{leak}\nUSER 10001:10001"))
     found = {line.name: line.detail for line in report.failed}
-    assert found.keys() == {"apt lock", "CA bundle", "secrets"}
+    assert found.keys() == {"CA bundle", "secrets"}
     assert found["CA bundle"] == (
         "An Inspecting Network in /etc/ssl/certs/ca-certificates.crt, /usr/local/share/ca-certificates/x.crt"
     )

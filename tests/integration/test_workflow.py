@@ -59,8 +59,10 @@ def runner(stack: Stack, scratch: Path, sha: str, tag: str = "") -> Runner:
 def contexts(stack: Stack, registry: Running, target: SshTarget, *, tag: bool = False) -> dict[str, Any]:
     return {
         "github": {"ref_type": "tag" if tag else "branch"},
+        "inputs": {"accept-drift": ""},
         "vars": {
             "FLAVOUR": "",
+            "APT_SNAPSHOT": "",
             "REGISTRY": f"{registry.address}/{'production' if tag else 'staging'}",
             "REGISTRY_USERNAME": USER,
             "TARGET": target.address,

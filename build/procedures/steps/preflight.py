@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from build.decisions import findings, preflight
 from build.decisions.findings import Level
 from build.decisions.history import Release
-from build.decisions.names import MINIMUM_DRIVER_LABEL
+from build.decisions.names import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
 from build.drivers import host, keys
 from build.errors import CommandFailedError
 from build.procedures.steps.run import Facts, Run
@@ -32,13 +32,16 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
     lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
-    minimum = image.labels.get(MINIMUM_DRIVER_LABEL, "") if image else ""
+    labels = image.labels if image else {}
+    minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
     return preflight.Facts(
         release=run.release,
         idle=run.idle,
         live=run.live,
         image=image is not None,
         minimum_driver=minimum,
+        drift=labels.get(DRIFT_LABEL, ""),
+        drift_accepted=bool(labels.get(ACCEPTED_DRIFT_LABEL)),
         driver=_driver(run) if minimum else "",
         servers=frozenset(servers),
         place=place,

@@ -21,7 +21,7 @@ def command(reference: str, strategy: Strategy, point: Point) -> list[str]:
     along = points(strategy)
     near = along.index(Point(Event.DONE, "admit")) <= along.index(point) < len(along) - 1 if point in along else False
     canary, soak_s = (CANARY, SOAK_S) if near else ("none", "0")
-    return ["switch", reference, "--strategy", strategy.value, "--canary", canary, "--soak", soak_s]
+    return ["switch", reference, "--unverified", "--strategy", strategy.value, "--canary", canary, "--soak", soak_s]
 
 
 def every(strategy: Strategy) -> list[Point]:

@@ -1,7 +1,12 @@
 """Under which name an apt lock is written: one read from a stand-in system never takes the genuine one's place."""
 
-import pytest
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+from docker.models.images import Image
+
+from build.decisions.names import STANDIN_LABEL
 from build.procedures.locks import apt_lock_name
 
 
@@ -15,4 +20,5 @@ from build.procedures.locks import apt_lock_name
     ],
 )
 def test_a_standin_system_is_in_the_name(standins: str, name: str) -> None:
-    assert apt_lock_name("slim", standins) == name
+    image = cast(Image, SimpleNamespace(labels={STANDIN_LABEL: standins}))
+    assert apt_lock_name(image, "slim") == name

@@ -16,11 +16,14 @@ HELD = Inventory(
     conda={"python": ("3.11.2", "debian_0"), "pip": ("25.3", "standin_0")},
     pip={"numpy": "2.3.5"},
     apt={"tini": "0.19.0-1+b3", "libc6": "2.36-9"},
+    apt_security=frozenset({"libc6"}),
+    apt_source="mirror",
+    apt_time="20261128T025300Z",
 )
 
 
 def test_what_was_printed_is_read_back() -> None:
-    assert inventory.parse(json.dumps(vars(HELD))) == HELD
+    assert inventory.parse(json.dumps(vars(HELD), default=list)) == HELD
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"python": "3.11"}'])

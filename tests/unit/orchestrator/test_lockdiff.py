@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from build.decisions.inventory import Inventory
-from build.decisions.lockdiff import Difference, LockTexts, apt_lock, drift
+from build.decisions.lockdiff import Difference, LockTexts, drift
 
 HELD = Inventory(
     python="3.11.2",
@@ -21,23 +21,20 @@ CONDA = "".join(
 LOCKS = LockTexts(
     pip=("numpy==2.3.5 \\\n    --hash=sha256:00\n", "numpy==2.3.5\nTyping_Extensions==4.15.0 ; x\n"),
     conda=f"@EXPLICIT\n{CONDA}",
-    apt="tini=0.19.0-1+b3\n",
 )
 
 
 def test_an_image_as_locked_has_no_drift() -> None:
     assert drift(HELD, LOCKS) == []
-    assert apt_lock(HELD) == LOCKS.apt
 
 
 def test_added_removed_and_changed_are_each_named() -> None:
     moved = replace(
-        HELD, pip={"numpy": "2.3.6", "typing-extensions": "4.15.0"}, apt={}, conda={**HELD.conda, "pip": ("25", "x_0")}
+        HELD, pip={"numpy": "2.3.6", "typing-extensions": "4.15.0"}, conda={**HELD.conda, "pip": ("25", "x_0")}
     )
     assert drift(moved, LOCKS) == [
         Difference("conda", "pip", "", "25=x_0"),
         Difference("pip", "numpy", "2.3.5", "2.3.6"),
-        Difference("apt", "tini", "0.19.0-1+b3", ""),
     ]
 
 

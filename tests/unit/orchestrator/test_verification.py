@@ -1,16 +1,18 @@
 """The rules of a verification: what no layer may hold, what may lie above a base, and the report as JSON."""
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from build.decisions import verification as rules
+from build.decisions.drift import Drift
 from build.decisions.lockdiff import Difference
 from build.decisions.verification import Line, Report
 from build.errors import VerificationError
-from build.procedures import verify
+from build.procedures import verdicts
 
 REPORT = Report(
     "sha256:1", "base", (Line("size", "failed", "[9] MB"), Line("GPU", "not verified"), Line("wav", "passed")), "abc"
@@ -147,20 +149,43 @@ def test_an_app_changes_nothing_of_its_bases_configuration_but_the_release() -> 
     assert rules.changed_configuration(base, changed) == ["User", "PYTHONPATH"]
 
 
-def test_drift_is_told_by_package_and_an_absent_lock_is_not_verified() -> None:
-    assert rules.drift_line("apt", None).outcome == "not verified"
-    assert rules.drift_line("pip", []) == Line("pip lock", "passed")
-    gone = rules.drift_line("pip", [Difference("pip", "torch", "2.9.1", "")])
+def test_a_difference_from_a_lock_names_the_package_and_an_absent_lock_is_not_verified() -> None:
+    assert rules.lock_line("conda", None).outcome == rules.apt_line(None).outcome == "not verified"
+    assert rules.lock_line("pip", []) == Line("pip lock", "passed")
+    gone = rules.lock_line("pip", [Difference("pip", "torch", "2.9.1", "")])
     assert gone == Line("pip lock", "failed", "torch is missing (locked: 2.9.1)")
+
+
+def test_debian_packages_that_moved_are_drift_and_no_failure() -> None:
+    assert rules.apt_line([]) == Line("apt lock", "passed")
+    moved = rules.apt_line([Drift("tini", "1", "2", security=True), Drift("zlib1g", "3", "", security=False)])
+    assert moved == Line(
+        "apt lock",
+        "drift",
+        "2 packages differ from the apt lock, 1 by security fixes: tini 2 (locked: 1), zlib1g is missing (locked: 3)",
+    )
+    verdicts.require([replace(REPORT, lines=(moved,))])
 
 
 def test_a_long_list_is_cut() -> None:
     assert rules.none_of("secrets", list("abcdefg")).detail == "a, b, c, d, e and 2 more"
 
 
-def test_a_failed_line_stops_a_build_unless_it_is_tolerated_by_name() -> None:
-    report = Report("sha256:0", "base", (Line("apt lock", "failed", "tini 1 -> 2"), Line("python", "passed")))
-    verify.require([report], tolerated=("apt lock",))
+def test_a_failed_line_stops_a_build() -> None:
     with pytest.raises(VerificationError) as caught:
-        verify.require([report])
-    assert "tini 1 -> 2" in caught.value.detail
+        verdicts.require([GOOD, REPORT])
+    assert caught.value.detail == "base: size: [9] MB"
+
+
+def test_a_report_with_drift_survives_json_and_one_from_before_there_was_drift_is_read() -> None:
+    drifted = replace(GOOD, drift=(Drift("tini", "1", "2", security=True),), accepted_drift=True)
+    assert Report.from_json(drifted.to_json()) == drifted
+    old = {name: value for name, value in json.loads(GOOD.to_json()).items() if "drift" not in name}
+    assert Report.from_json(json.dumps(old)) == GOOD
+
+
+def test_the_newest_report_on_a_part_by_the_same_checks_is_known_failed_or_not() -> None:
+    assert rules.known([GOOD, REPORT], "sha256:1", "base", "abc") == REPORT
+    assert rules.known([REPORT, GOOD], "sha256:1", "base", "abc") == GOOD
+    assert rules.known([REPORT], "sha256:1", "base", "other checks") is None
+    assert rules.known([replace(REPORT, lines=())], "sha256:1", "base", "abc") is None

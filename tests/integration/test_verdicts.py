@@ -1,0 +1,183 @@
+"""A verification that stays what it was: asked by the next build, by switch, gate and push, of any clone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from build.console import Reporter
+from build.decisions import verification as rules
+from build.decisions.names import RELEASE_LABEL
+from build.decisions.verification import Line, Report
+from build.drivers import git
+from build.drivers.engine import Engine
+from build.drivers.registry import Registry
+from build.errors import UnverifiedError, VerificationError
+from build.procedures import attach, verify
+from build.procedures.verdicts import FOLDER, Verdicts
+from build.procedures.verify import Verifier
+from build.settings import load
+from tests.support.registry import Running, running_registry
+from tests.support.stack import Stack
+
+NO_PROJECT = "127.0.0.1:9"  # nothing listens there
+
+
+def commit(stack: Stack, message: str) -> str:
+    """Commits the clone's tree as it is; returns the SHA."""
+    for argv in (["add", "--all"], ["commit", "--quiet", "-m", message]):
+        subprocess.run(["git", "-C", str(stack.root), *argv], check=True)
+    sha = git.read(stack.root).sha
+    stack.releases.append(sha)
+    return sha
+
+
+@pytest.fixture(scope="module")
+def leaky(stack: Stack) -> Iterator[str]:
+    """The SHA of a commit with a private key in it, while it is the clone's HEAD."""
+    secret = stack.root / "service/web/id_rsa"
+    secret.write_text("not really one\n")
+    sha = commit(stack, "a key that was left lying about")
+    assert stack.run("build.images", check=False).returncode == VerificationError.exit_code
+    yield sha
+    secret.unlink()
+    commit(stack, "without the key")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("build.images",),
+        ("build.cutover", "switch"),
+        ("build.cutover", "switch", "--unverified"),
+        ("build.cutover", "gate"),
+        ("build.images", "--push", NO_PROJECT),
+    ],
+    ids=["the next build", "switch", "switch --unverified", "gate", "push"],
+)
+def test_a_failed_verification_stays_failed_whoever_asks(stack: Stack, leaky: str, argv: tuple[str, ...]) -> None:
+    before = stack.status()
+    done = stack.run(*argv, check=False)
+    assert done.returncode == VerificationError.exit_code, done.stderr
+    assert "app: secrets in /app: service/web/id_rsa" in done.stderr
+    assert stack.status()["colours"] == before["colours"], "nothing was touched"
+
+
+def test_what_failed_is_on_record_with_the_build(stack: Stack, leaky: str) -> None:
+    lines = stack.run("build.images", "history", "--json").stdout.splitlines()
+    record = next(found for line in reversed(lines) if (found := json.loads(line))["sha"] == leaky)
+    assert {part["part"]: part["failed"] for part in record["verification"]} == {
+        "proxy": [],
+        "base": [],
+        "app": ["secrets in /app"],
+    }
+
+
+def test_a_release_without_a_verification_is_refused_until_it_has_one(stack: Stack) -> None:
+    sha = stack.release("verified, and its report lost")
+    shutil.rmtree(stack.root / FOLDER)
+    done = stack.run("build.cutover", "switch", check=False)
+    assert done.returncode == UnverifiedError.exit_code, done.stderr
+    assert "--unverified goes on without, on record" in done.stderr
+    stack.run("build.images", "verify", f"glm-tts-slim:{sha}")
+    stack.run("build.cutover", "switch")
+    assert stack.journal()[-1]["event"] == "end"
+    assert not next(each for each in reversed(stack.journal()) if each["event"] == "begin")["rollout"]["unverified"]
+
+
+@pytest.fixture(scope="module")
+def running(stack: Stack) -> Iterator[Running]:
+    with running_registry(project=stack.project, deletes=True) as found:
+        stack.registries.append(found.address)
+        yield found
+
+
+def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running: Running) -> None:
+    stack.releases.append(stack.commit("published for another clone"))
+    pushed = stack.run("build.images", "--push", running.address).stdout.splitlines()[-1]
+    shutil.rmtree(stack.root / FOLDER)
+    stack.run("build.cutover", "switch", pushed)
+
+    registry, (repository, digest) = Registry(running.address), ("glm-tts-slim", pushed.partition("@")[2])
+    bad = Report("sha256:" + "0" * 64, "app", (Line("voice", "failed", "it is silent"),))
+    attach.attach(registry, repository, digest, attach.VERIFICATION, rules.document([bad]), {})
+    done = stack.run("build.cutover", "switch", pushed, check=False)
+    assert done.returncode == VerificationError.exit_code, done.stderr
+    assert "app: voice: it is silent" in done.stderr
+
+
+@pytest.fixture
+def derive(stack: Stack) -> Iterator[Callable[[str], str]]:
+    """Proxy images with something changed; they are this project's by their repository."""
+    made: list[str] = []
+
+    def make(recipe: str) -> str:
+        parent, tag = stack.container("proxy").attrs["Config"]["Image"], f"glm-tts-proxy:broken-{len(made)}"
+        argv = ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"]
+        subprocess.run(argv, input=f"FROM {parent}\n{recipe}\n".encode(), check=True, capture_output=True)
+        made.append(tag)
+        return tag
+
+    yield make
+    for tag in made:
+        subprocess.run(["docker", "image", "rm", "--force", tag], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "names"),
+    [
+        ("LABEL nothing=changed", []),
+        ("USER 0\nRUN echo '# more' >>/etc/haproxy/haproxy.cfg\nUSER 10002:10002", ["files of the commit"]),
+        (
+            "USER 0\nRUN chmod 600 /etc/haproxy/hold.lua\nUSER 10002:10002",
+            ["unreadable files", "configuration is valid"],
+        ),
+        ("USER 0\nRUN echo x >/root/.netrc\nUSER 10002:10002", ["secrets"]),
+        ("USER 0\nRUN chmod u+s /usr/bin/tini\nUSER 10002:10002", ["setuid"]),
+        (
+            "USER 0\nRUN echo nonsense >>/etc/haproxy/haproxy.cfg\nUSER 10002:10002",
+            ["files of the commit", "configuration is valid"],
+        ),
+    ],
+)
+def test_a_proxy_with_one_thing_broken_fails_by_that_line(
+    stack: Stack, derive: Callable[[str], str], recipe: str, names: list[str]
+) -> None:
+    done = stack.run("build.images", "verify", derive(recipe), "--json", check=False)
+    assert done.returncode == (VerificationError.exit_code if names else 0), done.stderr
+    (report,) = (Report.from_json(text) for text in [done.stdout])
+    assert (report.part, [line.name for line in report.failed]) == ("proxy", names)
+
+
+def test_a_build_with_a_proxy_that_failed_ends_with_that(stack: Stack) -> None:
+    image = Engine().image(stack.container("proxy").attrs["Config"]["Image"])
+    assert image
+    stack.run("build.images")
+    kept = Verdicts(stack.root)
+    (good,) = kept.read(str(image.id))
+    kept.write(str(image.id), replace(good, lines=(*good.lines, Line("secrets", "failed", "root/.netrc"))))
+    try:
+        for argv in (("build.images",), ("build.cutover", "switch")):
+            done = stack.run(*argv, check=False)
+            assert done.returncode == VerificationError.exit_code, done.stderr
+            assert "proxy: secrets: root/.netrc" in done.stderr
+    finally:
+        kept.write(str(image.id), good)
+
+
+def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    image = Engine().image(f"glm-tts-slim:{stack.releases[-1]}")
+    assert image
+    assert image.labels[RELEASE_LABEL] == stack.releases[-1]
+    verifier = Verifier(load(stack.root, {}), Engine(), Reporter())
+    base, app = verifier.run(image)
+    Verdicts(stack.root).write(str(image.id), replace(app, lines=(Line("voice", "failed", "by older checks"),)))
+    assert verifier.app(image, base).failed
+    monkeypatch.setattr(verify, "CHECKS", {**verify.CHECKS, "app": verify.CHECKS["app"][1:]})
+    assert not verifier.app(image, base).failed
