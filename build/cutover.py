@@ -21,7 +21,7 @@ from build.decisions.history import Cutover, Release
 from build.decisions.machine import Asked, Strategy
 from build.decisions.rollout import Rollout
 from build.errors import NoLastGoodError
-from build.procedures import cutover, verdicts
+from build.procedures import cutover
 from build.procedures.ahead import Ahead
 from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
@@ -71,6 +71,8 @@ def switch(
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
+    from build.procedures import verdicts  # noqa: PLC0415 - 0.1 s, which a way back has no use for
+
     settings, report = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
     target = Target(settings)
@@ -175,7 +177,7 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
-    from build.procedures import golden, trial  # noqa: PLC0415 - numpy, which a way back has no time for
+    from build.procedures import golden, trial, verdicts  # noqa: PLC0415 - numpy, which a way back has no time for
 
     settings, report = console.settings(), Reporter()
     target = Target(settings)

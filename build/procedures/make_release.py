@@ -90,7 +90,7 @@ class MakeRelease:
         with self._phase("base"):
             base = self._images.base()
         with self._phase("verify base"):
-            reports["base"] = self._verifier.base(base.image, self._published_reports(base))
+            reports["base"] = self._verifier.base(base.image, self._reports_beside(base))
         if self._publisher and not rules.verdict(reports.values()):
             self._publisher.refuse_standins(base.image, base.reference)
             self._refuse_drift(reports["base"])
@@ -120,14 +120,15 @@ class MakeRelease:
                 "`python -m build.lock apt` and commit it, or accept the drift, on record, with --accept-drift",
             )
 
-    def _published_reports(self, base: Named) -> verify.Published:
-        """The reports beside a base in the registry, by the hash of the checks."""
+    def _reports_beside(self, image: Named) -> verify.Published:
+        """The reports beside an image in the registry: a base's by the hash of its checks, an app's by none."""
 
         def read(checks: str) -> Iterator[Report]:
-            if publisher := self._publisher:
-                for document in publisher.documents(base.reference, attach.VERIFICATION, {attach.CHECKS: checks}):
-                    with suppress(ValueError):  # what is no report says nothing
-                        yield from rules.of_document(document)
+            annotations = {attach.CHECKS: checks} if checks else {}
+            documents = self._publisher.documents if self._publisher else lambda *_: iter(())
+            for document in documents(image.reference, attach.VERIFICATION, annotations):
+                with suppress(ValueError):  # what is no report says nothing
+                    yield from rules.of_document(document)
 
         return read
 
@@ -136,8 +137,9 @@ class MakeRelease:
         with self._phase("push base"):
             published = Named(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
-            report = self._verifier.base(published.image, self._published_reports(base))
+            report = self._verifier.base(published.image, self._reports_beside(base))
             verdicts.require([report])
+            self._refuse_drift(report)
         annotations = {attach.CHECKS: report.checks}
         publisher.attach(published.reference, attach.VERIFICATION, rules.document([report]), annotations)
         publisher.tag(published.reference, CACHE_TAG, movable=True)
@@ -163,6 +165,7 @@ class MakeRelease:
             # Another build of this commit was there first: that one is the release, and answers for itself.
             made.reports["base"], made.reports["app"] = self._verifier.run(image)
             verdicts.require(made.reports.values())
+        verdicts.require(self._reports_beside(made.app)(""))
         made.app = Named(made.app.reference, image)
 
     def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:

@@ -101,9 +101,11 @@ def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running
     registry, (repository, digest) = Registry(running.address), ("glm-tts-slim", pushed.partition("@")[2])
     bad = Report("sha256:" + "0" * 64, "app", (Line("voice", "failed", "it is silent"),))
     attach.attach(registry, repository, digest, attach.VERIFICATION, rules.document([bad]), {})
-    done = stack.run("build.cutover", "switch", pushed, check=False)
-    assert done.returncode == VerificationError.exit_code, done.stderr
-    assert "app: voice: it is silent" in done.stderr
+    shutil.rmtree(stack.root / FOLDER)
+    for argv in (("build.cutover", "switch", pushed), ("build.images", "--push", running.address)):
+        done = stack.run(*argv, check=False)
+        assert done.returncode == VerificationError.exit_code, f"{argv}: {done.stderr}"
+        assert "app: voice: it is silent" in done.stderr
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """An OS image whose every package is one version newer than here: `python -m tests.support.newer_os`, then `.ci/run`.
 
-The line must work on the day after the mirror moved. This makes that day: each package of the OS image and of the base is
-taken from the mirror and packed anew under a higher version, in a security suite of a mirror inside the image. The result
-takes the name of the stand-in, whose own image stays as `...:before`; `--undo` gives it its name back.
+The line must work on the day after the mirror moved. This makes that day: each package of the OS image and of the base
+is taken from the mirror and packed anew under a higher version, in a security suite of a mirror inside the image. The
+result takes the name of the stand-in, whose own image stays as `...:before`; `--undo` gives it its name back.
 """
 
 from __future__ import annotations
