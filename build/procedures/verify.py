@@ -132,7 +132,7 @@ class Verifier:
         checks = _checks("proxy")
         if known := self._known(image, "proxy", checks):
             return known
-        self._progress.step(f"looking into every layer of the proxy's {image.id}")
+        self._progress.step(f"looking into the proxy's {image.id}")
         folders = [layers.read_folder(self._engine, image, path) for path in PROXY_FOLDERS]
         found = {path: blob for folder in folders for path, blob in folder.blobs.items()}
         built = git.identity_of(self._settings.root, tree, ("proxy",)).splitlines()

@@ -129,7 +129,7 @@ def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
     assert (labels[DRIFT_LABEL].partition("=")[0], labels[ACCEPTED_DRIFT_LABEL]) == ("tini", "")
     assert found.keys() == labels.keys()
 
-    base = next(tag for tag in stack.docker.images.get(labels[f"{OCI}base.digest"]).tags if running.address not in tag)
+    base = next(tag for tag in stack.docker.images.get(labels[f"{OCI}base.name"]).tags if running.address not in tag)
     git = ["git", "-C", str(stack.root), "tag"]
     subprocess.run([*git, "v1.1.0"], check=True)
     production = f"{running.address}/production"
