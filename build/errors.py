@@ -262,6 +262,12 @@ class UnverifiedError(LineError):
     exit_code = 43
 
 
+class InterpreterError(LineError):
+    """The Python that runs the command is too old or lacks locked packages (raised as an exit by build.interpreter)."""
+
+    exit_code = 54
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

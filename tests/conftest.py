@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import BYTECODE
 from tests.support.load import capacity
 from tests.support.stack import Stack, fresh_stack
 
@@ -19,6 +22,11 @@ def pytest_configure() -> None:
     """Have what tests start heed Ctrl-C: what a shell puts in the background is deaf to it, and hands that on."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    """Drop the bytecode of temporary clones: no later run finds them."""
+    shutil.rmtree(BYTECODE / Path(tempfile.gettempdir()).relative_to("/"), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from build.decisions.names import (
     app_repository,
     base_repository,
 )
+from build.decisions.standins import GUIDE
 from build.drivers import buildx, git
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
@@ -123,7 +124,7 @@ class BuildImages:
         if image := self._engine.image(genuine):
             return Named(genuine, image)
         if image := self._engine.image(standin):
-            self._report.note(f"{genuine} is not here; {standin} stands in for it")
+            self._report.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
             return Named(standin, image)
         raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
 
@@ -180,7 +181,7 @@ class BuildImages:
         """The image of the project's own conda channel, built when its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         lock = conda_lock(self._flavour)
-        self._report.note(f"the repository has no {lock}; a channel of our own making stands in for conda-forge")
+        self._report.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
         recipe = Recipe(
             "Dockerfile.standin",
             target="channel",

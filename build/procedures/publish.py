@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from docker.models.images import Image
 
+from build.decisions import standins
 from build.decisions.identity import Commit
-from build.decisions.names import STANDIN_LABEL
+from build.decisions.names import FLAVOUR_LABEL, STANDIN_LABEL
 from build.drivers import transfer
 from build.drivers.engine import Engine, explained
 from build.drivers.patience import Patience
@@ -156,11 +157,12 @@ class Publisher:
 
     def refuse_standins(self, image: Image, name: str) -> None:
         """Raises StandinRefusedError for a production push of an image that stands on stand-ins."""
-        standins = image.labels.get(STANDIN_LABEL, "")
-        if self._version and standins:
+        kinds = [kind for kind in image.labels.get(STANDIN_LABEL, "").split(",") if kind]
+        if self._version and kinds:
             raise StandinRefusedError(
-                f"{name} stands on stand-ins for {standins}, and the tag {self._version} makes this a production push",
-                remedy="build where the genuine upstream images and channel can be reached",
+                f"{name} stands on stand-ins for {', '.join(kinds)}, and {self._version} makes this a production push",
+                detail=standins.replacements(kinds, image.labels.get(FLAVOUR_LABEL) or "slim"),
+                remedy=f"replace each as above, and tag the commit that holds the locks ({standins.GUIDE})",
             )
 
 

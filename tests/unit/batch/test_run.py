@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import socket
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from service.batch.limit import Limit
 from tests.unit.batch.support import (
     Mouth,
     batch,
@@ -120,10 +122,13 @@ def test_a_failure_stops_nothing_and_can_be_run_again(
 
 def test_in_flight_follows_what_the_service_takes(mouth: Mouth, tmp_path: Path) -> None:
     """A service that takes three: found from below and from above, and the surplus of refusals stays small."""
+    refused = asyncio.Event()
 
     async def three(_body: dict[str, Any], _before: int) -> web.StreamResponse:
         if mouth.in_flight > 3:
+            refused.set()
             return refusal(429, "queue_full", after="0")
+        await refused.wait()  # the first three: twelve are on their way, and on a busy machine they come far apart
         await asyncio.sleep(0.01)
         return spoken()
 
@@ -136,13 +141,23 @@ def test_in_flight_follows_what_the_service_takes(mouth: Mouth, tmp_path: Path) 
 
 
 def test_in_flight_grows_where_nothing_is_refused(mouth: Mouth, tmp_path: Path) -> None:
-    async def slow(_body: dict[str, Any], _before: int) -> web.StreamResponse:
-        await asyncio.sleep(0.01)
+    """The service answers a request once as many as may be are there: nothing depends on how fast either side is."""
+    expected, tasks, held = Limit(1, 8, 1), 150, 0
+    came, end = asyncio.Condition(), time.monotonic() + 20
+
+    async def full(_body: dict[str, Any], _before: int) -> web.StreamResponse:
+        nonlocal held
+        async with asyncio.timeout(end - time.monotonic()), came:
+            held += 1
+            came.notify_all()
+            await came.wait_for(lambda: held >= expected.allowed or mouth.asked.total() == tasks)
+            expected.accepted(held)
+            held -= 1
         return spoken()
 
-    mouth.answer = slow
-    run(mouth, write_tasks(tmp_path / "tasks.jsonl", 150), "--in-flight", 1, "--in-flight-max", 8)
-    assert 6 <= mouth.most <= 8
+    mouth.answer = full
+    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", tasks), "--in-flight", 1, "--in-flight-max", 8) == 0
+    assert mouth.most == expected.allowed == 8
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -183,12 +198,12 @@ def test_patience_with_a_service_that_takes_nothing_ends(mouth: Mouth, tmp_path:
 
 
 def test_a_task_file_that_changes_meanwhile_is_noticed(mouth: Mouth, tmp_path: Path) -> None:
-    tasks = write_tasks(tmp_path / "tasks.jsonl", 3000, voice="x" * 200)
+    tasks = write_tasks(tmp_path / "tasks.jsonl", 1000, voice="x" * 200)
 
     async def meddling(_body: dict[str, Any], _before: int) -> web.StreamResponse:
         if mouth.given.total() == 1:
             with tasks.open("r+") as file:
-                file.truncate(100_000)
+                file.truncate(60_000)
         return spoken()
 
     mouth.answer = meddling

@@ -18,6 +18,7 @@ import soundfile
 from service import engines
 from service.lifecycle import Phase, RefusedError
 from tests.support.glm_tts import Mounted
+from tests.support.plain import PLAIN
 from tests.unit.service.support import Served, at_rest, served, until
 
 LONG = "This is the first sentence of it. Here the second one follows. And this one is the last of all."
@@ -37,7 +38,7 @@ def service(mount: Mounted) -> Iterator[Served]:
 
 @pytest.fixture
 def client(service: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=20) as client:
+    with httpx.Client(base_url=service.url, timeout=20, verify=PLAIN) as client:
         yield client
 
 
@@ -141,7 +142,10 @@ def test_the_first_sentence_is_heard_while_the_second_is_spoken(client: httpx.Cl
 
 def test_past_the_deadline_the_slot_comes_back_and_the_next_text_is_whole(mount: Mounted) -> None:
     settings = dataclasses.replace(mount.settings(), deadline_s=0.3)
-    with served(settings, engines.create(settings)) as found, httpx.Client(base_url=found.url, timeout=20) as client:
+    with (
+        served(settings, engines.create(settings)) as found,
+        httpx.Client(base_url=found.url, timeout=20, verify=PLAIN) as client,
+    ):
         mount.module.said.clear()
         mount.module.gate.clear()
         assert refused(say(client, LONG))[:2] == (504, "deadline_exceeded")

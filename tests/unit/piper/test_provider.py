@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -39,6 +39,9 @@ class Session:
 class Gpu(Onnxruntime):
     """An onnxruntime for GPUs; without a GPU it takes the CPU and says nothing, as the real one does."""
 
+    real: ClassVar[dict[Path, Any]] = {}
+    """One for each model on the GPU: making it costs half a second. (A session with a seed is like no other.)"""
+
     def __init__(self, *, there: bool = True) -> None:
         self.there = there
         self.made: list[Session] = []
@@ -47,7 +50,11 @@ class Gpu(Onnxruntime):
         return GPU_BUILD
 
     def session(self, model: Path, options: Any, provider: str) -> Any:
-        session = Session(super().session(model, options, CPU), provider if self.there else CPU)
+        if provider == CPU:
+            real = super().session(model, options, CPU)
+        else:
+            real = self.real[model] = self.real.get(model) or super().session(model, options, CPU)
+        session = Session(real, provider if self.there else CPU)
         self.made.append(session)
         return session
 

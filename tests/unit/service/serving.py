@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import Service
 from service.settings import Settings
+from tests.support.plain import PLAIN
 from tests.unit.service.support import FakeEngine, Hurried
 
 
@@ -36,7 +37,7 @@ async def served(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=30, verify=PLAIN) as client:
                 yield client
         finally:
             server.should_exit = True

@@ -19,6 +19,7 @@ import soundfile
 
 from service.keys import new
 from service.settings import Settings
+from tests.support.plain import PLAIN
 from tests.unit.service.support import SAMPLE_RATE, FakeEngine, Served, at_rest, served
 
 KEY, LINE = new("anna", {})
@@ -56,9 +57,15 @@ def running(serving: tuple[Served, FakeEngine], engine: FakeEngine) -> Served:
     return serving[0]
 
 
+def asker(running: Served, key: str) -> openai.OpenAI:
+    """OpenAI's own client, which tries once."""
+    http = openai.DefaultHttpxClient(verify=PLAIN)
+    return openai.OpenAI(base_url=f"{running.url}/v1", api_key=key, max_retries=0, http_client=http)
+
+
 @pytest.fixture
 def client(running: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{running.url}/v1", api_key=KEY, max_retries=0) as client:
+    with asker(running, KEY) as client:
         yield client
 
 
@@ -121,7 +128,7 @@ def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Ser
         client.audio.speech.create(model="tts-1", voice="alloy", input="x")
     assert refused.value.param == "voice"
     with (
-        openai.OpenAI(base_url=f"{running.url}/v1", api_key="tts_wrong", max_retries=0) as stranger,
+        asker(running, "tts_wrong") as stranger,
         pytest.raises(openai.AuthenticationError) as unknown,
     ):
         stranger.models.list()
@@ -130,9 +137,9 @@ def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Ser
 
 def test_who_says_that_it_asks_from_inside_is_not_believed(running: Served) -> None:
     for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
-        answer = httpx.get(f"{running.url}/v1/models", headers={header: "127.0.0.9"})
+        answer = httpx.get(f"{running.url}/v1/models", headers={header: "127.0.0.9"}, verify=PLAIN)
         assert answer.status_code == 401
-    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9")) as inside:
+    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9", verify=PLAIN)) as inside:
         assert inside.get(f"{running.url}/v1/models").status_code == 200
 
 
@@ -176,7 +183,7 @@ BAD_PROMPTS = [
 def test_a_bad_prompt_is_told(running: Served, engine: FakeEngine, extra: dict[str, str], named: str) -> None:
     engine.prompts = True
     headers = {"Authorization": f"Bearer {KEY}"}
-    answer = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"} | extra, headers=headers)
+    answer = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"} | extra, headers=headers, verify=PLAIN)
     assert answer.status_code == 422
     assert named in answer.json()["error"]["message"]
 
