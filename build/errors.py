@@ -149,9 +149,16 @@ class StateCorruptError(LineError):
 
 
 class RegistryError(LineError):
-    """The registry refused, was not reachable, or holds something other than what was pushed."""
+    """The registry refused, was not reachable, or holds something other than what was pushed.
+
+    `reason` is set where a caller may act on the refusal: build.drivers.registry_http lists the reasons.
+    """
 
     exit_code = 22
+
+    def __init__(self, message: str, *, remedy: str = "", detail: str = "", reason: str = "") -> None:
+        super().__init__(message, remedy=remedy, detail=detail)
+        self.reason = reason
 
 
 class NotHealthyError(LineError):
