@@ -219,7 +219,8 @@ class BuildImages:
         labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
         self._report.step(f"building {reference}")
-        app = self._build(reference, APP_INPUTS, recipe, identity.environment.value)
+        # The commit's staging image has the very layers of its production image.
+        app = self._build(reference, APP_INPUTS, recipe, commit.release, identity.environment.value)
         _check_ancestry(app.image, base)
         return app
 
@@ -241,11 +242,13 @@ class BuildImages:
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
             return Named(reference, image)
         self._report.step(f"building {reference}")
-        return self._build(reference, inputs, recipe, cache_tag)
+        return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
 
-    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, cache_tag: str = "") -> Named:
-        cached = f"{reference.rpartition(':')[0]}:{cache_tag}"
-        cache = self._elsewhere.cache(cached) if self._elsewhere and cache_tag else ""
+    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str) -> Named:
+        """Builds an image, with layers from the first of `cache_tags` that others have published."""
+        cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
+        found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
+        cache = next(filter(None, found), "")
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
