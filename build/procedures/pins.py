@@ -114,4 +114,9 @@ def _repository(image: Image) -> str:
 
 def _remote(registry: Registry) -> list[str]:
     names = [app_repository(flavour) for flavour in ("slim", "cuda")]
-    return [f"{registry.full(name)}:{tag}" for name in names for tag in registry.tags(name) if tag.startswith(PIN)]
+    return [f"{registry.full(name)}:{tag}" for name in names for tag in _tags(registry, name) if tag.startswith(PIN)]
+
+
+def _tags(registry: Registry, name: str) -> list[str]:
+    """A repository's tags; none for a flavour that was never pushed, which a registry may deny to read."""
+    return registry.before_push(name, lambda: registry.tags(name), [])

@@ -16,6 +16,8 @@ from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import RegistryError
 from build.procedures import attach
+from build.procedures.janitor_registry import RegistrySurvey
+from build.procedures.pins import Pins
 from tests.integration.test_push import Heard, Make, engine, forget, make, publisher, repository, running
 from tests.support.certificates import Authority
 from tests.support.faults import Faults, Reply, faults
@@ -134,6 +136,19 @@ def test_a_repository_that_the_registry_does_not_create_is_asked_for(
         publisher(engine, front.address).publish(make(b"one"), f"{repository}:key")
     assert refused.value.remedy.startswith(f"create {front.address}/{repository} in the registry")
     assert front.uploaded == 0
+
+
+def test_the_janitor_takes_a_repository_that_was_never_pushed_to_for_empty(
+    engine: Engine, front: Faults, repository: str, logged_in: None
+) -> None:
+    denied = refusal(403, "DENIED", "requested access to the resource is denied")
+    front.answer = lambda method, _path: denied if method in ("GET", "HEAD") else None
+    registry = Registry(f"{front.address}/{repository}")
+    assert RegistrySurvey(registry).items() == []
+    assert not [name for name in Pins(engine, registry=registry).all() if repository in name]
+    front.answer = lambda _method, _path: denied
+    with pytest.raises(RegistryError, match="denied"):
+        RegistrySurvey(registry).items()
 
 
 # ---- tags that cannot be moved
