@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from build.conda.redaction import redact
+
 
 class LineError(Exception):
     """Base of all expected failures; prints as message, optional detail (logs, a table), remedy.
 
+    Other programs' words may hold URLs with credentials: the texts are redacted here.
     `facts` is what was measured on the way there, for the journal.
     """
 
@@ -21,10 +24,10 @@ class LineError(Exception):
     def __init__(
         self, message: str, *, remedy: str = "", detail: str = "", facts: Mapping[str, Any] | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
-        self.detail = detail
+        self.message = redact(message)
+        self.remedy = redact(remedy)
+        self.detail = redact(detail)
+        super().__init__(self.message)
         self.facts = dict(facts or {})
 
 

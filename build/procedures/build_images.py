@@ -14,6 +14,7 @@ from typing import Protocol
 
 from docker.models.images import Image
 
+from build.conda import access
 from build.decisions import drift as drifts
 from build.decisions.drift import Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
@@ -252,7 +253,7 @@ class BuildImages:
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache)
+            buildx.build(tree, recipe, tag=reference, secrets=[*ca_secret(), *channel_secrets()], cache=cache)
         image = self._engine.image(reference)
         self.built += 1
         if image is None:
@@ -293,6 +294,12 @@ def _check_ancestry(app: Image, base: Named) -> None:
             f"the app image does not stand on {base.reference} ({base.image.id}): the tag was moved during the build",
             remedy="build again",
         )
+
+
+def channel_secrets() -> list[str]:
+    """The files with credentials of conda channels; only the steps that install from a channel see them."""
+    names = {"NETRC": "netrc", "RATTLER_AUTH_FILE": "rattler-auth"}
+    return [f"id={names[variable]},src={path}" for variable, path in access.files(os.environ).items()]
 
 
 def ca_secret() -> list[str]:
