@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Protocol
 
 from docker.models.images import Image
 
-from build.conda import access
 from build.decisions import drift as drifts
 from build.decisions.drift import Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
@@ -41,7 +39,7 @@ from build.drivers import buildx, git
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
-from build.procedures import compatibility
+from build.procedures import build_secrets, compatibility
 from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
 from build.settings import Settings
@@ -51,7 +49,6 @@ OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
 CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.0-base")
 
 CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
-SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service", "voices")
@@ -253,7 +250,9 @@ class BuildImages:
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=[*ca_secret(), *channel_secrets()], cache=cache)
+            buildx.build(
+                tree, recipe, tag=reference, secrets=[*build_secrets.ca(), *build_secrets.channels()], cache=cache
+            )
         image = self._engine.image(reference)
         self.built += 1
         if image is None:
@@ -294,15 +293,3 @@ def _check_ancestry(app: Image, base: Named) -> None:
             f"the app image does not stand on {base.reference} ({base.image.id}): the tag was moved during the build",
             remedy="build again",
         )
-
-
-def channel_secrets() -> list[str]:
-    """The files with credentials of conda channels; only the steps that install from a channel see them."""
-    names = {"NETRC": "netrc", "RATTLER_AUTH_FILE": "rattler-auth"}
-    return [f"id={names[variable]},src={path}" for variable, path in access.files(os.environ).items()]
-
-
-def ca_secret() -> list[str]:
-    """The host's CA bundle, for networks that inspect TLS; a secret is never part of a layer."""
-    bundles = (os.environ.get("SSL_CERT_FILE", ""), SYSTEM_BUNDLE)
-    return next(([f"id=ca,src={bundle}"] for bundle in bundles if bundle and Path(bundle).is_file()), [])

@@ -7,7 +7,7 @@ import base64
 import functools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from rattler.index import index_fs
 
 from build.conda import CondaError, access, client, explicit, package
 from build.conda.environment import Environment
+from build.conda.explicit import ExplicitLock
 from build.conda.package import Metadata
-from build.procedures import build_images
+from build.procedures import build_secrets
 
 USER, PASSWORD, TOKEN = "joe", "s3cret", "tk-123-456"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -121,11 +122,12 @@ def test_a_guarded_channel_is_solved_and_installed_from_without_a_trace_of_its_c
 )
 def test_a_channel_whose_url_holds_credentials_is_refused_without_showing_them(channel: str) -> None:
     asked = environment(channel)
-    for refused in (
+    attempts: list[Callable[[], Coroutine[Any, Any, ExplicitLock]]] = [
         lambda: client.solve(asked),
         lambda: client.solve(environment("conda-forge"), [channel]),
         lambda: client.solve(Environment("test", ("conda-forge",), (f"{channel}::base",), ())),
-    ):
+    ]
+    for refused in attempts:
         with pytest.raises(CondaError, match="credentials in https://") as error:
             asyncio.run(refused())
         assert "s3cret" not in str(error.value)
@@ -162,8 +164,8 @@ def test_an_image_build_gets_the_files_as_secrets(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("NETRC", "RATTLER_AUTH_FILE"):
         monkeypatch.delenv(name, raising=False)
-    assert build_images.channel_secrets() == []
+    assert build_secrets.channels() == []
     by_netrc(tmp_path, monkeypatch)
     by_file({})(tmp_path, monkeypatch)
     netrc, auth = tmp_path / ".netrc", tmp_path / "auth.json"
-    assert build_images.channel_secrets() == [f"id=netrc,src={netrc}", f"id=rattler-auth,src={auth}"]
+    assert build_secrets.channels() == [f"id=netrc,src={netrc}", f"id=rattler-auth,src={auth}"]

@@ -14,9 +14,9 @@ from build.drivers.patience import Patience
 from build.drivers.registry import Registry
 from build.errors import RegistryError
 from tests.support.certificates import Authority
-from tests.support.faults import Faults, faults
+from tests.support.faults import Faults, Reply, faults
 
-MISSING = (404, {}, b"")
+MISSING: Reply = (404, {}, b"")
 ONCE = Patience(attempts=1)
 
 
