@@ -23,7 +23,7 @@ from build.drivers import buildx, git, imagefiles
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError
-from build.procedures import conda_locks
+from build.procedures import build_secrets, conda_locks
 from build.procedures.build_images import OS_IMAGES, BuildImages, Named
 from build.settings import load
 
