@@ -26,7 +26,10 @@ def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.en
     Raises:
         RegistryError: certs.d has a client certificate without its key, or the other way round.
     """
-    if is_insecure(address, info.get("RegistryConfig") or {}, _addresses(address)):
+    config = info.get("RegistryConfig") or {}
+    # A name that is configured itself needs no DNS, which may be slow where there is no network.
+    addresses = [] if address in (config.get("IndexConfigs") or {}) else _addresses(address)
+    if is_insecure(address, config, addresses):
         return Trust(insecure=True)
     folder = _certs_d(info, environ) / address
     remedy = f"put the CA certificate of {address} into {folder}/ca.crt"
