@@ -16,7 +16,7 @@ from statistics import median
 
 from bench.clean import builder
 from build.console import out
-from build.procedures.build_images import ca_secret
+from build.procedures import build_secrets
 from tests.support.stack import Stack
 
 # No hashes, no conda, no checks, but written with care for its size. A network that inspects TLS is the one thing that
@@ -89,7 +89,7 @@ def _theirs(stack: Stack, flavour: str) -> Cold:
         (tree / "requirements.txt").write_text(_requirements(stack.root, flavour))
         for folder in ("voices", "service"):
             shutil.copytree(stack.root / folder, tree / folder)
-        secret = [word for each in ca_secret() for word in ("--secret", each)]
+        secret = [word for each in build_secrets.ca() for word in ("--secret", each)]
         began = time.monotonic()
         nested.run("docker", "buildx", "build", "--quiet", "--tag", "plain", *secret, str(tree), limit_s=LIMIT_S)
         took = time.monotonic() - began

@@ -13,6 +13,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from build.conda.redaction import redact
 from build.errors import InterruptedByUserError, LineError
 from build.settings import Settings, load
 
@@ -30,11 +31,11 @@ class Reporter:
 
     def step(self, text: str) -> None:
         """A new step begins."""
-        err.print(f"[bold]==>[/bold] {text}")
+        err.print(f"[bold]==>[/bold] {redact(text)}")
 
     def note(self, text: str) -> None:
         """Something worth knowing inside a step."""
-        err.print(f"    {text}", markup=False)
+        err.print(f"    {redact(text)}", markup=False)
 
 
 def app(help_text: str) -> typer.Typer:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from build.conda.redaction import redact
+
 
 class LineError(Exception):
     """Base of all expected failures; prints as message, optional detail (logs, a table), remedy.
 
+    Other programs' words may hold URLs with credentials: the texts are redacted here.
     `facts` is what was measured on the way there, for the journal.
     """
 
@@ -21,10 +24,10 @@ class LineError(Exception):
     def __init__(
         self, message: str, *, remedy: str = "", detail: str = "", facts: Mapping[str, Any] | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
-        self.detail = detail
+        self.message = redact(message)
+        self.remedy = redact(remedy)
+        self.detail = redact(detail)
+        super().__init__(self.message)
         self.facts = dict(facts or {})
 
 
@@ -149,9 +152,16 @@ class StateCorruptError(LineError):
 
 
 class RegistryError(LineError):
-    """The registry refused, was not reachable, or holds something other than what was pushed."""
+    """The registry refused, was not reachable, or holds something other than what was pushed.
+
+    `reason` is set where a caller may act on the refusal: build.drivers.registry_http lists the reasons.
+    """
 
     exit_code = 22
+
+    def __init__(self, message: str, *, remedy: str = "", detail: str = "", reason: str = "") -> None:
+        super().__init__(message, remedy=remedy, detail=detail)
+        self.reason = reason
 
 
 class NotHealthyError(LineError):

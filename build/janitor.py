@@ -12,8 +12,8 @@ from build.console import Reporter, out
 from build.decisions.findings import GB
 from build.decisions.retention import Action
 from build.drivers.engine import Engine
-from build.drivers.registry import Registry
 from build.errors import CommandFailedError
+from build.procedures import registries
 from build.procedures.janitor import Janitor, Outcome
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
@@ -39,8 +39,9 @@ def clean(
     if context.invoked_subcommand:
         return
     settings, report = console.settings(), Reporter()
-    survey = RegistrySurvey(Registry(registry)) if registry else None
-    janitor = Janitor(Target(settings), report, registry=survey)
+    target = Target(settings)
+    survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
+    janitor = Janitor(target, report, registry=survey)
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
     if dry_run:
         out.print(table(outcome.actions))
@@ -77,7 +78,7 @@ def pins(registry: Annotated[str, REGISTRY] = "") -> None:
 
 
 def _pins(engine: Engine, registry: str) -> Pins:
-    return Pins(engine, registry=Registry(registry) if registry else None)
+    return Pins(engine, registry=registries.connect(engine, registry) if registry else None)
 
 
 def table(actions: tuple[Action, ...]) -> Table:

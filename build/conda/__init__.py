@@ -6,14 +6,16 @@ pyyaml and zstandard are all there is: so nothing in here imports the rest of bu
 
 from __future__ import annotations
 
+from build.conda.redaction import redact
+
 
 class CondaError(Exception):
     """Something about channels, locks or packages that cannot go on; says what, why and what to do."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(f"{message}\n  remedy: {remedy}" if remedy else message)
-        self.message = message
+        self.message = redact(message)
         self.remedy = remedy
+        super().__init__(f"{self.message}\n  remedy: {remedy}" if remedy else self.message)
 
 
 class UnreachableError(CondaError):

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import rattler
 from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
+from rattler.networking import AuthenticationMiddleware, Client
 from rattler.shell import ActivationVariables, Shell, activate
 
-from build.conda import CondaError, UnreachableError, virtual
+from build.conda import CondaError, UnreachableError, access, virtual
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock, LockedPackage
+from build.conda.redaction import holds_credentials
 
 PLATFORM = rattler.Subdir("linux-64")
 
@@ -34,14 +36,16 @@ async def solve(
 
     Raises:
         UnreachableError: a channel does not answer.
-        CondaError: the specs cannot be met together.
+        CondaError: the specs cannot be met together, or a channel's URL holds credentials.
     """
     sources = tuple(channels) or environment.channels
+    _refuse_credentials(sources + environment.specs)
     virtual_packages = virtual.packages(flavour, glibc)
     try:
         records = await rattler.solve(
             list(sources),
-            [rattler.MatchSpec(spec, strict=False) for spec in environment.specs],
+            gateway=rattler.Gateway(client=Client([AuthenticationMiddleware()])),
+            specs=[rattler.MatchSpec(spec, strict=False) for spec in environment.specs],
             platforms=[PLATFORM, rattler.Subdir("noarch")],
             virtual_packages=[_virtual_package(text) for text in virtual_packages],
         )
@@ -61,6 +65,13 @@ async def solve(
         virtual_packages=virtual_packages,
         packages=tuple(_locked(record) for record in _in_install_order(records)),
     )
+
+
+def _refuse_credentials(texts: Sequence[str]) -> None:
+    if wrong := [text for text in texts if holds_credentials(text)]:
+        raise CondaError(
+            f"credentials in {', '.join(wrong)}: the lock and the image would hold them", remedy=access.REMEDY
+        )
 
 
 def _virtual_package(text: str) -> rattler.GenericVirtualPackage:
@@ -113,9 +124,10 @@ def fetch(package: LockedPackage, folder: Path) -> Path:
         CondaError: it cannot be fetched, or has another sha256.
     """
     target = folder / package.file_name
+    wanted = access.request(package.url)
     try:
         # (explicit.parse lets http, https and file URLs through, nothing else)
-        with urllib.request.urlopen(package.url, timeout=_TIMEOUT_S) as source, target.open("wb") as copy:  # noqa: S310
+        with urllib.request.urlopen(wanted, timeout=_TIMEOUT_S) as source, target.open("wb") as copy:  # noqa: S310
             shutil.copyfileobj(source, copy)
     except OSError as error:
         raise CondaError(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from build.conda import CondaError
+from build.conda import CondaError, access
+from build.conda.redaction import holds_credentials
 
 _LINE = re.compile(
     r"(?P<url>(?:https?|file)://\S+/(?P<file>[^/\s#]+\.(?:conda|tar\.bz2)))#(?:sha256:)?(?P<hash>[0-9a-f]{64})"
@@ -59,12 +60,16 @@ def parse(text: str, origin: str) -> ExplicitLock:
     """Reads an explicit lock; `origin` names it in errors.
 
     Raises:
-        CondaError: every line that is no URL with a sha256, or there is no package at all.
+        CondaError: every line that is no URL with a sha256, or there is no package at all, or URLs hold credentials.
     """
     body = [line.strip() for line in text.splitlines()]
     entries = [line for line in body if line and line != _MARK and not line.startswith("#")]
     matches = [(line, _LINE.fullmatch(line)) for line in entries]
     wrong = [line for line, match in matches if not match]
+    if any(map(holds_credentials, body)):
+        raise CondaError(
+            f"{origin} holds credentials in its URLs", remedy=f"change them, and write it anew: {access.REMEDY}"
+        )
     if wrong or not entries:
         detail = "\n  ".join(wrong) or "it holds no package"
         raise CondaError(

@@ -205,13 +205,17 @@ def _lasting_tag(image: Item) -> str:
 def _newest(images: list[Item], policy: Policy) -> dict[Item, str]:
     """The last K verified apps of each place and repository."""
     found: dict[Item, str] = {}
-    ranks: dict[tuple[Place, str], int] = {}
+    ranks: dict[tuple[Place, str], list[str]] = {}
     apps = [image for image in images if image.role is Role.APP and image.verified]
     for image in sorted(apps, key=lambda image: image.created, reverse=True):
-        where = (image.place, image.repository)
-        ranks[where] = ranks.get(where, 0) + 1
-        if ranks[where] <= policy.keep_releases:
-            found[image] = f"number {ranks[where]} of the last {policy.keep_releases} verified"
+        releases = ranks.setdefault((image.place, image.repository), [])
+        # The staging and the production image of a commit are one release.
+        release = image.release or image.id
+        if release not in releases:
+            releases.append(release)
+        rank = releases.index(release) + 1
+        if rank <= policy.keep_releases:
+            found[image] = f"number {rank} of the last {policy.keep_releases} verified"
     return found
 
 

@@ -21,6 +21,9 @@ LASTING = (
     "certificate",
     "server gave http response to https client",
 )
+# ECR: TAG_INVALID, ImageTagAlreadyExistsException; Harbor: "configured as immutable"; Artifact Registry: "tag
+# immutability"; GitLab: "protected tag".
+FINAL_TAG = ("immutab", "tag_invalid", "tag invalid", "imagetagalreadyexists", "cannot be overwritten", "protected tag")
 PASSING = (
     "timeout",
     "timed out",
@@ -45,10 +48,16 @@ def status_passes(status: int) -> bool:
     return status in TOO_EARLY_OR_MANY or (500 <= status < 600 and status not in (501, 505))
 
 
+def tag_is_final(words: str) -> bool:
+    """True when a registry says that it does not move a tag that exists."""
+    said = words.lower()
+    return any(word in said for word in FINAL_TAG)
+
+
 def words_pass(words: str) -> bool:
     """True when an engine's words for a failed push or pull name something that can pass; unknown words do not."""
     said = words.lower()
-    return not any(word in said for word in LASTING) and any(word in said for word in PASSING)
+    return not any(word in said for word in (*LASTING, *FINAL_TAG)) and any(word in said for word in PASSING)
 
 
 def asked_wait_s(retry_after: str, now: datetime) -> float | None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from build.conda.redaction import redact
 from build.errors import CommandFailedError
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def run(
         CommandFailedError: it is not installed, exited other than 0 or took longer than `timeout_s` seconds.
     """
     shown = shlex.join(argv)
-    log.debug("$ %s", shown)
+    log.debug("$ %s", redact(shown))
     try:
         done = subprocess.run(
             list(argv), cwd=cwd, input=stdin, capture_output=True, timeout=timeout_s, env=env, check=False

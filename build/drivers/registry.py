@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin, urlsplit
-from urllib.request import parse_http_list, parse_keqv_list
+from typing import Any, TypeVar
 
 import requests
 
-from build.decisions.retry import asked_wait_s, status_passes
-from build.drivers import credentials
+from build.decisions.trust import Trust
 from build.drivers.patience import PassingError, Patience
+from build.drivers.registry_http import DENIED, Connection
 from build.errors import RegistryError, UsageError
 
-TIMEOUT_S = (10, 60)  # to connect, and between two bytes of an answer
-SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")  # what dockerd trusts; requests alone would ignore it
-API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
-
+T = TypeVar("T")
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX))}
-LOGIN = "`docker login` with an account that may push there"
 
 
 @dataclass(frozen=True)
@@ -56,31 +47,41 @@ def sha256(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
+def split(address: str) -> tuple[str, str]:
+    """Host with port, and namespace, of `host[:port][/namespace]`.
+
+    Raises:
+        UsageError: it holds credentials, or begins with a scheme, which no image's name can.
+    """
+    scheme, _, rest = address.rpartition("://")
+    host, _, namespace = rest.strip("/").partition("/")
+    if "@" in host:
+        plain = host.rpartition("@")[2]
+        raise UsageError(
+            f"the name of the registry {plain} holds credentials, which every image's name would show",
+            remedy=f"`docker login {plain}`, and name the registry without them",
+        )
+    if scheme:
+        raise UsageError(f"{address} is a URL, and images are named without one", remedy=f"say {rest}")
+    return host, namespace
+
+
 class Registry:
     """One registry, or one namespace of it. Every method raises RegistryError when it is away or refuses."""
 
-    def __init__(self, address: str, patience: Patience | None = None) -> None:
+    def __init__(self, address: str, patience: Patience | None = None, trust: Trust | None = None) -> None:
         """
         Args:
-            address: `host[:port][/namespace]`; HTTP for a loopback address, as Docker does it, and else HTTPS.
+            address: `host[:port][/namespace]`.
+            trust: how the engine reaches it (build.procedures.registries asks the engine); without one, loopback
+                addresses are insecure and all others speak verified TLS.
 
         Raises:
-            UsageError: it begins with a scheme, which no image's name can.
+            UsageError: it holds credentials, or begins with a scheme, which no image's name can.
         """
-        if "://" in address:
-            raise UsageError(
-                f"{address} is a URL, and images are named without one", remedy=f"say {address.partition('://')[2]}"
-            )
-        self.host, _, self._namespace = address.strip("/").partition("/")
+        self.host, self._namespace = split(address)
         self._patience = patience or Patience()
-        local = _loopback(self.host)
-        self._url = f"{'http' if local else 'https'}://{API_HOSTS.get(self.host, self.host)}"
-        self._session = requests.Session()
-        self._session.trust_env = not local  # no proxy stands between a host and itself
-        self._session.auth = lambda request: request  # or ~/.netrc would replace what docker login left
-        if SYSTEM_BUNDLE.exists():
-            self._session.verify = str(SYSTEM_BUNDLE)
-        self._granted: dict[str, str] = {}  # repository -> Authorization header
+        self.http = Connection(self.host, trust)
 
     def full(self, name: str) -> str:
         """An image's name with the registry's host and namespace before it."""
@@ -166,6 +167,22 @@ class Registry:
         self._patience.run(upload)
         return digest
 
+    def before_push(self, name: str, read: Callable[[], T], absent: T) -> T:
+        """What `read` returns, or `absent` where the registry denies reading a repository that we may push to.
+
+        ECR, GHCR, Quay and GitLab answer 401 or 403 for a repository that no push has created yet.
+
+        Raises:
+            RegistryError: we may not push there either.
+        """
+        try:
+            return read()
+        except RegistryError as error:
+            if error.reason != DENIED:
+                raise
+        self.check_push(name)
+        return absent
+
     def check_push(self, name: str) -> None:
         """Begins an upload and takes it back: a refusal is known before the engine sends a byte.
 
@@ -181,99 +198,5 @@ class Registry:
     def _ask(self, method: str, name: str, path: str, **more: Any) -> requests.Response:
         return self._patience.run(lambda: self._once(method, name, path, **more))
 
-    def _once(
-        self,
-        method: str,
-        name: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        fine: tuple[int, ...] = (),
-    ) -> requests.Response:
-        """One request, authorized when the registry asks for it. `path` may be a whole URL that the registry gave."""
-        repository = self.full(name).removeprefix(f"{self.host}/")
-        url = urljoin(f"{self._url}/v2/{repository}/", path)
-
-        def send() -> requests.Response:
-            ours = urlsplit(url).netloc == urlsplit(self._url).netloc  # an upload may be sent to a storage elsewhere
-            granted = {"Authorization": self._granted[repository]} if ours and repository in self._granted else {}
-            return self._send(method, url, data=body, headers={**(headers or {}), **granted})
-
-        answer = send()
-        if answer.status_code == 401 and urlsplit(answer.url).netloc == urlsplit(self._url).netloc:
-            # Only the registry itself is told who we are, not a storage that it sends us to.
-            self._granted[repository] = self._authorize(answer)
-            answer = send()
-        if answer.ok or answer.status_code in fine:
-            return answer
-        raise self._refused(answer, f"{method} {self.full(name)}/{path.partition('?')[0]}")
-
-    def _send(self, method: str, url: str, **more: Any) -> requests.Response:
-        try:
-            return self._session.request(method, url, timeout=TIMEOUT_S, **more)
-        except requests.exceptions.SSLError as error:
-            raise RegistryError(
-                f"{self.host} does not prove who it is: {error}", remedy=f"see {SYSTEM_BUNDLE}"
-            ) from None
-        except requests.RequestException as error:
-            failure = RegistryError(
-                f"the registry {self.host} does not answer: {error}",
-                remedy="check the registry's name and whether it is up",
-            )
-            raise PassingError(failure) from None
-
-    def _refused(self, answer: requests.Response, what: str) -> Exception:
-        said = f"{what}: {answer.status_code} {answer.reason} {_words(answer)}".strip()
-        if answer.status_code in (401, 403):
-            return RegistryError(f"denied by the registry: {said}", remedy=LOGIN)
-        failure = RegistryError(f"the registry refused {said}")
-        if "no space left" in said:
-            return RegistryError(failure.message, remedy="make room on the registry's disk")
-        if status_passes(answer.status_code):
-            return PassingError(failure, asked_wait_s(answer.headers.get("Retry-After", ""), datetime.now(UTC)) or 0)
-        return failure
-
-    def _authorize(self, answer: requests.Response) -> str:
-        """The Authorization header that answers a 401's challenge."""
-        scheme, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
-        known = credentials.read(self.host)
-        if scheme.lower() == "basic" and known.user:
-            return known.basic
-        if scheme.lower() != "bearer":
-            raise RegistryError(f"{self.host} demands a login ({scheme or 'unsaid'}), and there is none", remedy=LOGIN)
-        asked = parse_keqv_list(parse_http_list(rest))
-        realm = str(asked.pop("realm", ""))
-        if not realm.startswith("https://") and not _loopback(urlsplit(realm).netloc):
-            raise RegistryError(
-                f"{self.host} wants the password sent to {realm}, in the clear", remedy="use another one"
-            )
-        query = {key: value for key, value in asked.items() if key in ("service", "scope") and value}
-        if known.token:
-            form = {**query, "grant_type": "refresh_token", "refresh_token": known.token, "client_id": "glm-tts-line"}
-            granted = self._send("POST", realm, data=form)
-        else:
-            headers = {"Authorization": known.basic} if known.user else {}
-            granted = self._send("GET", realm, params=query, headers=headers)
-        if not granted.ok:
-            raise self._refused(granted, f"a token for {query.get('scope', self.host)}")
-        found = granted.json()
-        return f"Bearer {found.get('token') or found.get('access_token')}"
-
-
-def _words(answer: requests.Response) -> str:
-    """What the registry says of a refusal, from its errors' codes, messages and details."""
-    try:
-        errors = answer.json()["errors"]
-        return "; ".join(f"{each.get('code')}: {each.get('message')} {each.get('detail') or ''}" for each in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return answer.text[:300]
-
-
-def _loopback(host: str) -> bool:
-    """As Docker decides it: localhost and 127.0.0.0/8 are spoken to in plain HTTP."""
-    name = host.rpartition(":")[0] if ":" in host else host
-    try:
-        return ipaddress.ip_address(name) in ipaddress.IPv4Network("127.0.0.0/8")
-    except ValueError:
-        return name == "localhost"
+    def _once(self, method: str, name: str, path: str, **more: Any) -> requests.Response:
+        return self.http.request(method, self.full(name).removeprefix(f"{self.host}/"), path, **more)

@@ -10,9 +10,10 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.images import Image
 
-from build.decisions.retry import words_pass
+from build.decisions.retry import tag_is_final, words_pass
 from build.drivers.engine import Engine, explained
 from build.drivers.patience import PassingError, Patience
+from build.drivers.registry_http import IMMUTABLE
 from build.errors import RegistryError
 
 REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
@@ -65,5 +66,6 @@ def _follow(what: str, start: Any) -> None:
         except APIError as error:
             words = str(error.explanation or error)
     if words:
-        failure = RegistryError(f"{what} failed: {words}", remedy=REMEDY)
+        reason = IMMUTABLE if tag_is_final(words) else ""
+        failure = RegistryError(f"{what} failed: {words}", remedy=REMEDY, reason=reason)
         raise PassingError(failure) if words_pass(words) and not exhausted else failure

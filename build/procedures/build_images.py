@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ from build.drivers import buildx, git
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
-from build.procedures import compatibility
+from build.procedures import build_secrets, compatibility
 from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
 from build.settings import Settings
@@ -51,7 +50,6 @@ OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
 CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.0-base")
 
 CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
-SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service", "voices")
@@ -220,7 +218,8 @@ class BuildImages:
         labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
         self._report.step(f"building {reference}")
-        app = self._build(reference, APP_INPUTS, recipe, identity.environment.value)
+        # The commit's staging image has the very layers of its production image.
+        app = self._build(reference, APP_INPUTS, recipe, commit.release, identity.environment.value)
         _check_ancestry(app.image, base)
         return app
 
@@ -242,15 +241,19 @@ class BuildImages:
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
             return Named(reference, image)
         self._report.step(f"building {reference}")
-        return self._build(reference, inputs, recipe, cache_tag)
+        return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
 
-    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, cache_tag: str = "") -> Named:
-        cached = f"{reference.rpartition(':')[0]}:{cache_tag}"
-        cache = self._elsewhere.cache(cached) if self._elsewhere and cache_tag else ""
+    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str) -> Named:
+        """Builds an image, with layers from the first of `cache_tags` that others have published."""
+        cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
+        found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
+        cache = next(filter(None, found), "")
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache)
+            buildx.build(
+                tree, recipe, tag=reference, secrets=[*build_secrets.ca(), *build_secrets.channels()], cache=cache
+            )
         image = self._engine.image(reference)
         self.built += 1
         if image is None:
@@ -291,9 +294,3 @@ def _check_ancestry(app: Image, base: Named) -> None:
             f"the app image does not stand on {base.reference} ({base.image.id}): the tag was moved during the build",
             remedy="build again",
         )
-
-
-def ca_secret() -> list[str]:
-    """The host's CA bundle, for networks that inspect TLS; a secret is never part of a layer."""
-    bundles = (os.environ.get("SSL_CERT_FILE", ""), SYSTEM_BUNDLE)
-    return next(([f"id=ca,src={bundle}"] for bundle in bundles if bundle and Path(bundle).is_file()), [])

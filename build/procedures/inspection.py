@@ -10,9 +10,8 @@ from docker import auth
 from build.decisions.names import OCI
 from build.drivers.engine import Engine
 from build.drivers.patience import Patience
-from build.drivers.registry import Registry
 from build.errors import ImageNotFoundError, RegistryError
-from build.procedures import attach, records
+from build.procedures import attach, records, registries
 from build.procedures.report import Report
 from build.procedures.resolve import resolve
 from build.settings import Settings
@@ -43,11 +42,11 @@ def inspect(settings: Settings, engine: Engine, report: Report, reference: str) 
         "size_bytes": int(image.attrs["Size"]),
         "labels": labels,
         "record": known[-1].model_dump(mode="json") if known else None,
-        "attached": {digest: _attached(report, digest) for digest in digests},
+        "attached": {digest: _attached(engine, report, digest) for digest in digests},
     }
 
 
-def _attached(report: Report, reference: str) -> list[dict[str, Any]] | None:
+def _attached(engine: Engine, report: Report, reference: str) -> list[dict[str, Any]] | None:
     """Type, digest and annotations of each document beside a `repo@digest`."""
     repository, _, digest = reference.partition("@")
     host, name = auth.resolve_repository_name(repository)
@@ -55,7 +54,7 @@ def _attached(report: Report, reference: str) -> list[dict[str, Any]] | None:
         name = f"library/{name}"
     try:
         # Somebody waits for an answer that is useful without this part.
-        found = attach.attached(Registry(host, Patience(attempts=1)), name, digest)
+        found = attach.attached(registries.connect(engine, host, Patience(attempts=1)), name, digest)
     except RegistryError as error:
         report.note(f"what is attached to {reference} is not known: {error.message}")
         return None

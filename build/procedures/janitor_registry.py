@@ -23,12 +23,16 @@ class RegistrySurvey:
         found: list[Item] = []
         for name, role in ROLES.items():
             tags: dict[str, list[str]] = {}
-            for tag in self._registry.tags(name):
+            for tag in self._tags(name):
                 # A tag without a manifest is what a removal that was cut off leaves.
                 if digest := self._registry.digest(name, tag):
                     tags.setdefault(digest, []).append(tag)
             found += [self._item(name, digest, each, role) for digest, each in tags.items()]
         return sorted(found, key=lambda item: item.role is Role.ARTIFACT)
+
+    def _tags(self, name: str) -> list[str]:
+        """A repository's tags; none for one that was never pushed to, which a registry may deny to read."""
+        return self._registry.before_push(name, lambda: self._registry.tags(name), [])
 
     def remove(self, item: Item) -> None:
         """Deletes a manifest with its tags, and what refers to it; of an index, what it lists as well."""

@@ -160,12 +160,12 @@ class MakeRelease:
 
     def _publish_app(self, made: Made, publisher: Publisher) -> None:
         with self._phase("push app"):
-            made.pushed, image = publisher.publish(made.app.image, made.app.reference)
+            made.pushed, image = publisher.publish(made.app.image, made.app.reference, self._identity.version)
         if image.id != made.app.image.id:
             # Another build of this commit was there first: that one is the release, and answers for itself.
             made.reports["base"], made.reports["app"] = self._verifier.run(image)
             verdicts.require(made.reports.values())
-        verdicts.require(self._reports_beside(made.app)(""))
+        verdicts.require(self._reports_beside(Named(made.pushed, image))(""))
         made.app = Named(made.app.reference, image)
 
     def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:

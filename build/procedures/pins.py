@@ -7,7 +7,7 @@ import json
 from docker.models.images import Image
 
 from build.decisions.history import Release
-from build.decisions.names import FLAVOUR_LABEL, app_repository
+from build.decisions.names import FLAVOUR_LABEL, OCI, app_repository
 from build.decisions.retention import PIN
 from build.drivers.engine import Engine, explained
 from build.drivers.registry import OCI_MANIFEST, Registry
@@ -82,7 +82,8 @@ class Pins:
         """The very manifest gets another tag, so that its digest, by which it is deployed, is what stays."""
         name, tag = _repository(image), f"{PIN}{release}"
         digest = release.image.partition("@")[2]
-        manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, release.sha)
+        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, else the SHA
+        manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, tag_there)
         if manifest is None:
             raise ImageNotFoundError(
                 f"{registry.full(name)} does not have {release}", remedy="push it first: `build.images --push`"
@@ -113,4 +114,9 @@ def _repository(image: Image) -> str:
 
 def _remote(registry: Registry) -> list[str]:
     names = [app_repository(flavour) for flavour in ("slim", "cuda")]
-    return [f"{registry.full(name)}:{tag}" for name in names for tag in registry.tags(name) if tag.startswith(PIN)]
+    return [f"{registry.full(name)}:{tag}" for name in names for tag in _tags(registry, name) if tag.startswith(PIN)]
+
+
+def _tags(registry: Registry, name: str) -> list[str]:
+    """A repository's tags; none for a flavour that was never pushed, which a registry may deny to read."""
+    return registry.before_push(name, lambda: registry.tags(name), [])

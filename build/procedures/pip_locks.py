@@ -6,11 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
+from build.conda.redaction import holds_credentials
 from build.decisions import lockdiff
 from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES
+from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
 from build.drivers import command
-from build.errors import CommandFailedError, MissingFileError
+from build.errors import CommandFailedError, MissingFileError, UsageError
 from build.procedures import lockindex
 from build.procedures.report import Report
 
@@ -28,6 +29,7 @@ def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, lis
 
     Raises:
         MissingFileError: an .in file is not there.
+        UsageError: one holds credentials.
         CommandFailedError: one cannot be resolved; it and those after it are unchanged.
     """
     changed = {}
@@ -35,6 +37,7 @@ def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, lis
         source, target = Path(f"locks/{name}.in"), Path(f"locks/{name}.txt")
         if not (root / source).exists():
             raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
+        _refuse_credentials(root, str(source))
         report.step(str(target))
         before = (root / target).read_text() if (root / target).exists() else ""
         options = [*(["--upgrade"] if upgrade else []), *(["--no-deps"] if name in WITHOUT_DEPENDENCIES else [])]
@@ -43,6 +46,15 @@ def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, lis
         changed[str(target)] = lockdiff.between("pip", before, (root / target).read_text())
         report.note(f"{len(changed[str(target)])} packages changed")
     return changed
+
+
+def _refuse_credentials(root: Path, source: str) -> None:
+    for name, text in requirements(source, lambda path: (root / path).read_text()).items():
+        if wrong := [line for line in text.splitlines() if holds_credentials(line)]:
+            raise UsageError(
+                f"{name} holds credentials, which git and the lock would keep: {'; '.join(wrong)}",
+                remedy="name the index without them, and put them into ~/.netrc, which uv reads",
+            )
 
 
 def _uv_version() -> str:

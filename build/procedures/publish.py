@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -9,13 +10,14 @@ from docker.models.images import Image
 
 from build.decisions import standins
 from build.decisions.identity import Commit
-from build.decisions.names import FLAVOUR_LABEL, STANDIN_LABEL
+from build.decisions.names import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
 from build.drivers import transfer
 from build.drivers.engine import Engine, explained
 from build.drivers.patience import Patience
-from build.drivers.registry import Manifest, Registry
+from build.drivers.registry import Manifest
+from build.drivers.registry_http import IMMUTABLE
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
-from build.procedures import attach
+from build.procedures import attach, registries
 from build.procedures.report import Report
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -41,30 +43,35 @@ class Publisher:
         self._engine = engine
         self._report = report
         self._patience = patience or Patience(note=report.note)
-        self.registry = Registry(registry, self._patience)
+        self.registry = registries.connect(engine, registry, self._patience)
         self._version = next(reversed(commit.tags), "")
 
-    def publish(self, image: Image, name: str) -> tuple[str, Image]:
+    def publish(self, image: Image, name: str, version: str = "") -> tuple[str, Image]:
         """The image of that name as the registry has it: `repo@digest`, and the image, which the engine has too.
 
         A registry that lacks it is given `image`. One that has it keeps its own, whoever built that (a tag that names
         a commit or a base's inputs is never moved), and its image is brought here in place of `image`.
 
+        Args:
+            version: the registry's tag for it in place of the name's: a production image is another one than the
+                staging image of the same commit, since its labels say so.
+
         Raises:
             StandinRefusedError: a production push of an image that stands on stand-ins.
-            RegistryError: refused, unreachable, or the registry holds something other than what was pushed.
+            RegistryError: refused, unreachable, or the registry holds something other than what was pushed; or the
+                version names another release there.
         """
-        return self._published(name, image)
+        return self._published(name, image, version)
 
     def fetch(self, name: str) -> Image | None:
         """The registry's image of that name, brought here; None where it has none. Raises as publish() does."""
         repository, _, tag = name.rpartition(":")
-        return self._published(name, None)[1] if self.registry.digest(repository, tag) else None
+        return self._published(name, None)[1] if self._digest(repository, tag) else None
 
     def cache(self, name: str) -> str:
         """The registry's image of that name as BuildKit knows it, empty when there is none."""
         repository, _, tag = name.rpartition(":")
-        return f"{self.registry.full(repository)}:{tag}" if self.registry.digest(repository, tag) else ""
+        return f"{self.registry.full(repository)}:{tag}" if self._digest(repository, tag) else ""
 
     def attach(
         self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
@@ -75,18 +82,33 @@ class Publisher:
             reference: `repo@digest`, as publish() returns it.
         """
         repository, digest = self._parsed(reference)
-        if not attach.find(self.registry, repository, digest, artifact_type, annotations):
+        if attach.find(self.registry, repository, digest, artifact_type, annotations):
+            return
+        try:
             attach.attach(self.registry, repository, digest, artifact_type, content, annotations)
+        except RegistryError as error:
+            if error.reason != IMMUTABLE:
+                raise
+            self._report.note(
+                f"warning: {artifact_type} is not listed beside {reference}: {error.message}; exempt tags that begin "
+                "with sha256- from the registry's immutability"
+            )
 
     def documents(self, name: str, artifact_type: str, annotations: Mapping[str, str] = NOTHING) -> Iterator[bytes]:
-        """Those beside the image of that name, if the registry has it, that are of the type and so annotated."""
-        repository, _, tag = name.rpartition(":")
-        if digest := self.registry.digest(repository, tag):
+        """Those beside the image of that name or `repo@digest` that are of the type and so annotated."""
+        if "@" in name:
+            repository, digest = self._parsed(name)
+        else:
+            repository, _, tag = name.rpartition(":")
+            digest = self._digest(repository, tag)
+        if digest:
             for each in attach.find(self.registry, repository, digest, artifact_type, annotations):
                 yield attach.content(self.registry, repository, each.digest)
 
     def tag(self, reference: str, tag: str, *, movable: bool) -> None:
         """Puts a published image under one more tag, without moving a byte of it.
+
+        Where the registry moves no tags, the release is published all the same, and a movable tag stays where it is.
 
         Args:
             reference: `repo@digest`, as publish() returns it.
@@ -105,44 +127,96 @@ class Publisher:
                 remedy="give the release a version of its own",
             )
         manifest = self._manifest(repository, digest)
-        self.registry.put_manifest(repository, tag, manifest.body, manifest.media_type)
-        self._report.note(f"{self.registry.full(repository)}:{tag} is {digest}")
-
-    def _published(self, name: str, image: Image | None) -> tuple[str, Image]:
-        """What the registry has under a name, pushed there first when it has nothing."""
-        repository, _, tag = name.rpartition(":")
         full = self.registry.full(repository)
-        digest = self.registry.digest(repository, tag)
+        try:
+            self.registry.put_manifest(repository, tag, manifest.body, manifest.media_type)
+        except RegistryError as error:
+            if error.reason != IMMUTABLE or not movable:
+                raise
+            self._report.note(
+                f"warning: {full}:{tag} stays at {present or 'nothing'}: {error.message}; deploy by digest, or exempt "
+                f"the tag {tag} from the registry's immutability"
+            )
+        else:
+            self._report.note(f"{full}:{tag} is {digest}")
+
+    def _digest(self, repository: str, tag: str) -> str:
+        """The digest of a tag; empty when the registry has none, or denies reading a repository before its first push.
+
+        Raises:
+            RegistryError: we may not push there either.
+        """
+        return self.registry.before_push(repository, lambda: self.registry.digest(repository, tag), "")
+
+    def _published(self, name: str, image: Image | None, version: str = "") -> tuple[str, Image]:
+        """What the registry has under a name (or a version), pushed there first when it has nothing."""
+        repository, _, tag = name.rpartition(":")
+        tag = version or tag
+        full = self.registry.full(repository)
+        digest = self._digest(repository, tag)
         if image:
             self.refuse_standins(image, name)
         if image and not digest:
             self._report.step(f"pushing {full}:{tag}")
             # The engine tries a push that is refused five times over, and says less about it.
             self.registry.check_push(repository)
-            transfer.push(self._engine, image, full, tag, self._patience)
-            digest = self.registry.digest(repository, tag)
-            if not digest:
-                raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
-            _check(self._manifest(repository, digest), image, f"{full}:{tag}")
+            digest = self._pushed(image, repository, tag)
         else:
             self._report.note(f"{full}:{tag} is in the registry already")
+        if image and version:
+            self._refuse_another_release(repository, version, digest, image)
         return f"{full}@{digest}", self._here(repository, name, digest, image)
+
+    def _pushed(self, image: Image, repository: str, tag: str) -> str:
+        """The digest of a tag after a push; another runner's where that was faster and the registry moves no tags."""
+        full = self.registry.full(repository)
+        try:
+            transfer.push(self._engine, image, full, tag, self._patience)
+        except RegistryError as error:
+            if error.reason == IMMUTABLE and (theirs := self.registry.digest(repository, tag)):
+                self._report.note(f"{full}:{tag} was published by another runner at this moment")
+                return theirs
+            raise
+        digest = self.registry.digest(repository, tag)
+        if not digest:
+            raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
+        _check(self._manifest(repository, digest), image, f"{full}:{tag}")
+        return digest
 
     def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
         """The published image on this engine, pulled when it is another one than was built here, or none was."""
         full = self.registry.full(repository)
+        found = self._engine.image(f"{full}@{digest}")
+        if found is None:
+            manifest = self._manifest(repository, digest)
+            if image and not _is(manifest, image):
+                self._report.note(f"{name} was published from another build; that one is the release and is used here")
+            found = transfer.pull(self._engine, full, digest, self._patience)
+            _check(manifest, found, f"{full}@{digest}")
+        self.refuse_standins(found, name)
+        if name not in found.tags:
+            with explained():
+                found.tag(*name.rsplit(":", 1))
+        return found
+
+    def _refuse_another_release(self, repository: str, version: str, digest: str, image: Image) -> None:
+        """A version names one release for good: the published image's labels are those of the image built here."""
         manifest = self._manifest(repository, digest)
-        if found := self._engine.image(f"{full}@{digest}"):
-            self.refuse_standins(found, name)
-            return found
-        if image and not _is(manifest, image):
-            self._report.note(f"{name} was published from another build; that one is the release and is used here")
-        pulled = transfer.pull(self._engine, full, digest, self._patience)
-        _check(manifest, pulled, f"{full}@{digest}")
-        self.refuse_standins(pulled, name)
-        with explained():
-            pulled.tag(*name.rsplit(":", 1))
-        return pulled
+        if listed := manifest.parsed.get("manifests"):  # an index: its first image stands for it
+            manifest = self._manifest(repository, listed[0]["digest"])
+        config = json.loads(self.registry.blob(repository, manifest.config)).get("config") or {}
+        theirs, ours = config.get("Labels") or {}, image.labels
+        wrong = [
+            f"{label} is {theirs.get(label)}, not {ours.get(label)}"
+            for label in (RELEASE_LABEL, ENVIRONMENT_LABEL, OCI + "version")
+            if theirs.get(label) != ours.get(label)
+        ]
+        if wrong:
+            raise RegistryError(
+                f"{self.registry.full(repository)}:{version} is another release already ({'; '.join(wrong)}), "
+                "and a version is never moved",
+                remedy="give the release a version of its own",
+            )
 
     def _manifest(self, repository: str, digest: str) -> Manifest:
         manifest = self.registry.manifest(repository, digest)

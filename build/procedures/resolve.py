@@ -18,6 +18,7 @@ from build.drivers.engine import Engine, explained
 from build.drivers.patience import Patience
 from build.drivers.registry import Registry
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
+from build.procedures import registries
 from build.procedures.report import Report
 from build.settings import Settings
 
@@ -42,7 +43,7 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
     if image is None:
         image = _pulled(engine, report, wanted)
     else:
-        _still_there(report, image, wanted)
+        _still_there(engine, report, image, wanted)
     if image is None:
         raise ImageNotFoundError(
             f"there is no image for {wanted}",
@@ -95,8 +96,8 @@ def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
     """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
     root = str(engine.info().get("DockerRootDir", ""))
     local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
-    registry, name, reference = at_registry(wanted)
     try:
+        registry, name, reference = at_registry(engine, wanted)
         manifest = registry.manifest(name, reference)
     except RegistryError:
         return
@@ -105,24 +106,24 @@ def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
     findings.refuse(findings.disk(HostFacts(free_bytes=host.free_bytes(root) if local else None), needed))
 
 
-def _still_there(report: Report, image: Image, wanted: str) -> None:
+def _still_there(engine: Engine, report: Report, image: Image, wanted: str) -> None:
     """Says so when a published image cannot be pulled again: it can go live here, and nowhere else."""
     published = _immutable(image, wanted)
     if "@" not in published:
         return
-    registry, name, digest = at_registry(published)
     try:
+        registry, name, digest = at_registry(engine, published)
         if not registry.digest(name, digest):
             report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
     except RegistryError as error:
         report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
 
 
-def at_registry(reference: str) -> tuple[Registry, str, str]:
+def at_registry(engine: Engine, reference: str) -> tuple[Registry, str, str]:
     """The registry of a reference, the repository in it, and the tag or digest."""
     repository, tag = parse_repository_tag(reference)
     address, name = resolve_repository_name(repository)
-    return Registry(address, ONCE), name, tag or "latest"
+    return registries.connect(engine, address, ONCE), name, tag or "latest"
 
 
 def _immutable(image: Image, wanted: str) -> str:

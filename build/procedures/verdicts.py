@@ -80,7 +80,7 @@ def require_verified(root: Path, engine: Engine, progress: Progress, image: str,
         UnverifiedError: it has none.
     """
     found = engine.image(image)
-    reports, why = _known(root, found, image)
+    reports, why = _known(root, engine, found, image)
     require(reports)
     if any(each.part == "app" for each in reports):
         return True
@@ -93,7 +93,7 @@ def require_verified(root: Path, engine: Engine, progress: Progress, image: str,
     return False
 
 
-def _known(root: Path, found: Image | None, image: str) -> tuple[list[Report], str]:
+def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple[list[Report], str]:
     """The reports on an image, and why there are none."""
     if found is not None and (reports := Verdicts(root).read(str(found.id))):
         return reports, ""
@@ -101,9 +101,9 @@ def _known(root: Path, found: Image | None, image: str) -> tuple[list[Report], s
         return [], f"this clone has no report on it under {FOLDER}"
     from build.procedures.resolve import at_registry  # noqa: PLC0415 - 0.2 s, which a build has no use for
 
-    registry, name, digest = at_registry(image)
     reports = []
     try:
+        registry, name, digest = at_registry(engine, image)
         for each in attach.find(registry, name, digest, attach.VERIFICATION, {}):
             with suppress(ValueError):  # a document of another kind says nothing
                 reports += rules.of_document(attach.content(registry, name, each.digest))

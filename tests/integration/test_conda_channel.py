@@ -23,7 +23,7 @@ from build.drivers import buildx, git, imagefiles
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError
-from build.procedures import build_images, conda_locks
+from build.procedures import build_secrets, conda_locks
 from build.procedures.build_images import OS_IMAGES, BuildImages, Named
 from build.settings import load
 
@@ -194,7 +194,7 @@ def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
     contexts = {"channel": str(tmp_path / "packages")}
     arguments = {"OS_IMAGE": next(name for name in OS_IMAGES if engine.image(name))}
     recipe = Recipe("Dockerfile.base", target="conda-slim", args=arguments, contexts=contexts)
-    secrets = build_images.ca_secret()
+    secrets = [*build_secrets.ca(), *build_secrets.channels()]
     buildx.build(tree, recipe, tag=tag, secrets=secrets)
     try:
         imagefiles.copy_out(engine, tag, ["/opt/locks"], tmp_path)

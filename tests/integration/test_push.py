@@ -237,7 +237,8 @@ def test_a_denied_push_is_said_before_the_engine_begins(
         with pytest.raises(RegistryError, match="denied") as refused:
             publisher(engine, seen.address).publish(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
-        assert len(seen.seen) == 2, "one request, and the same with the password"
+        assert [method for method, _ in seen.seen] == ["HEAD"] * 2 + ["POST"] * 2, "each also with the password"
+        assert seen.uploaded == 0
 
 
 def test_a_push_that_was_killed_half_way_is_finished_by_the_next_one(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from typing import Any
 PIECE = 16 * 1024
 # For one hop only, or written again by http.server.
 HOP = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}
+
+
+Reply = tuple[int, dict[str, str], bytes]
 
 
 class CutError(Exception):
@@ -28,6 +32,7 @@ class Faults:
     Attributes:
         address: host:port to use in place of the registry's.
         refusals: answered one by one, instead of passing the request on: (status, headers).
+        answer: replaces the registry's answer, by method and path: (status, headers, body), or None.
         refuse_only: which requests `refusals` are for, by method and path.
         cut_after: bytes of uploads after which a connection is reset, once for each entry.
         hold_after: bytes of uploads after which all of them stand still.
@@ -40,6 +45,7 @@ class Faults:
 
     address: str = ""
     refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    answer: Callable[[str, str], Reply | None] = lambda _method, _path: None
     refuse_only: Callable[[str, str], bool] = lambda _method, _path: True
     cut_after: list[int] = field(default_factory=list)
     hold_after: int | None = None
@@ -74,13 +80,18 @@ class Faults:
 
 
 @contextlib.contextmanager
-def faults(registry: str) -> Iterator[Faults]:
-    """A proxy in front of the registry at `registry` (host:port) until the end of the context."""
+def faults(registry: str, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Faults]:
+    """A proxy in front of the registry at `registry` (host:port) until the end of the context.
+
+    Args:
+        tls: HTTPS is spoken, by this.
+        host: the address of this machine to listen at.
+    """
     state = Faults()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": registry, "state": state}))
-    server.daemon_threads = True
-    state.address = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    handler = type("Handler", (_Handler,), {"registry": registry, "state": state, "tls": tls})
+    server = _Server((host, 0), handler)
+    state.address = f"{host}:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     try:
         yield state
@@ -91,10 +102,28 @@ def faults(registry: str) -> Iterator[Faults]:
         thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: what a client makes of a broken connection is what tests look at."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     registry: str
     state: Faults
+    tls: ssl.SSLContext | None
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        if self.tls:  # here, in the connection's own thread
+            self.request = self.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def finish(self) -> None:
+        super().finish()
+        if self.tls:  # the server knows the socket below it alone
+            self.request.close()
 
     def handle_any(self) -> None:
         try:
@@ -102,6 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
                 for _ in self.body():
                     pass
                 self.reply(refusal[0], refusal[1], b"")
+            elif said := self.state.answer(self.command, self.path):
+                for _ in self.body():
+                    pass
+                self.reply(*said)
             else:
                 self.forward()
         except (CutError, OSError):
@@ -144,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
         upstream = http.client.HTTPConnection(self.registry, timeout=60)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+            if self.tls:
+                headers["X-Forwarded-Proto"] = "https"
             has_body = self.chunked or "Content-Length" in self.headers
             upstream.request(
                 self.command,
@@ -173,7 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
         if "Content-Length" not in headers and status != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         """Nothing: what went through is in `seen`."""

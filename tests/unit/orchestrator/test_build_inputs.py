@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from build.decisions.lockindex import conda_lock
-from build.procedures import build_images
+from build.procedures import build_images, build_secrets
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -39,10 +39,10 @@ def test_the_ca_bundle_of_the_environment_comes_before_the_system_s(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     own, system = tmp_path / "own.pem", tmp_path / "system.pem"
-    monkeypatch.setattr(build_images, "SYSTEM_BUNDLE", str(system))
+    monkeypatch.setattr(build_secrets, "SYSTEM_BUNDLE", str(system))
     monkeypatch.setenv("SSL_CERT_FILE", str(own))
-    assert build_images.ca_secret() == []
+    assert build_secrets.ca() == []
     system.write_text("x")
-    assert build_images.ca_secret() == [f"id=ca,src={system}"]
+    assert build_secrets.ca() == [f"id=ca,src={system}"]
     own.write_text("x")
-    assert build_images.ca_secret() == [f"id=ca,src={own}"]
+    assert build_secrets.ca() == [f"id=ca,src={own}"]

@@ -131,6 +131,16 @@ def test_in_a_registry_versions_stay_and_artifacts_share_the_fate_of_their_image
     assert stay == {digest(2), digest(4), digest(502)}
 
 
+def test_the_staging_and_the_production_image_of_a_commit_count_as_one_release() -> None:
+    def remote(number: int, release: int, tag: str) -> Item:
+        where = "registry.example/team/glm-tts-slim"
+        names = (f"{where}:{tag}", f"{where}@{digest(number)}")
+        return app(release, id=digest(number), place=Place.REGISTRY, names=names)
+
+    items = [remote(1, 1, sha(1)), remote(2, 2, sha(2)), remote(3, 3, sha(3)), remote(4, 3, "v1.0.0")]
+    assert kept(*items) == {digest(2), digest(3), digest(4)}
+
+
 def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None:
     def record(name: str, text: str, touched: float = OLD) -> Item:
         return Item(Place.FILES, name, 1, touched, touched, text=text)
