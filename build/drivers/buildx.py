@@ -61,6 +61,9 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), 
             cache_from=f"type=registry,ref={cache}" if cache else None,
             cache_to="type=inline",
             load=True,
+            # An attestation would make the image an index of two manifests in containerd's store; what is known of a
+            # build lies beside the image in the registry.
+            provenance=False,
             progress="auto" if sys.stderr.isatty() else "plain",
         )
     except DockerException as error:

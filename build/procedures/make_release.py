@@ -19,6 +19,7 @@ from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Outcome, Report
 from build.drivers import command
 from build.drivers.engine import Engine
+from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
 from build.procedures import attach, inventory, records, verdicts, verify
 from build.procedures.build_images import BuildImages, Named, standins_of
@@ -216,7 +217,7 @@ class MakeRelease:
             image_id=str(made.app.image.id),
             manifest_digest=made.pushed.partition("@")[2],
             pushed=made.pushed,
-            size_bytes=int(made.app.image.attrs["Size"]),
+            size_bytes=unpacked_bytes(made.app.image),
             seconds={phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
             verification=tuple(_summary(each) for each in made.reports.values()),
             accepted_drift=made.accepted_drift,

@@ -122,7 +122,7 @@ class Publisher:
             digest = self.registry.digest(repository, tag)
             if not digest:
                 raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
-            _check(self._manifest(repository, digest), image, f"{full}:{tag}")
+            self._check(repository, digest, image, f"{full}:{tag}")
         else:
             self._report.note(f"{full}:{tag} is in the registry already")
         return f"{full}@{digest}", self._here(repository, name, digest, image)
@@ -130,14 +130,13 @@ class Publisher:
     def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
         """The published image on this engine, pulled when it is another one than was built here, or none was."""
         full = self.registry.full(repository)
-        manifest = self._manifest(repository, digest)
         if found := self._engine.image(f"{full}@{digest}"):
             self.refuse_standins(found, name)
             return found
-        if image and not _is(manifest, image):
+        if image and str(image.id) not in self._ids(repository, digest):
             self._report.note(f"{name} was published from another build; that one is the release and is used here")
         pulled = transfer.pull(self._engine, full, digest, self._patience)
-        _check(manifest, pulled, f"{full}@{digest}")
+        self._check(repository, digest, pulled, f"{full}@{digest}")
         self.refuse_standins(pulled, name)
         with explained():
             pulled.tag(*name.rsplit(":", 1))
@@ -148,6 +147,20 @@ class Publisher:
         if manifest is None:
             raise RegistryError(f"the registry has no {self.registry.full(repository)}@{digest}")
         return manifest
+
+    def _ids(self, repository: str, digest: str) -> frozenset[str]:
+        """The IDs by which engines know a published image, whichever store keeps it: manifest's, configuration's."""
+        manifest = self._manifest(repository, digest)
+        one = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
+        return frozenset({manifest.digest, one.digest, one.config} - {""})
+
+    def _check(self, repository: str, digest: str, image: Image, name: str) -> None:
+        known = self._ids(repository, digest)
+        if str(image.id) not in known:
+            raise RegistryError(
+                f"{name} is another image in the registry ({', '.join(sorted(known))}) than here ({image.id})",
+                remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
+            )
 
     def _parsed(self, reference: str) -> tuple[str, str]:
         """The repository within the registry, and the digest, of a `repo@digest`."""
@@ -162,16 +175,3 @@ class Publisher:
                 f"{name} stands on stand-ins for {standins}, and the tag {self._version} makes this a production push",
                 remedy="build where the genuine upstream images and channel can be reached",
             )
-
-
-def _is(manifest: Manifest, image: Image) -> bool:
-    """An image's ID is its configuration's digest, or the manifest's in an engine that keeps images by containerd."""
-    return image.id in (manifest.config, manifest.digest)
-
-
-def _check(manifest: Manifest, image: Image, name: str) -> None:
-    if not _is(manifest, image):
-        raise RegistryError(
-            f"{name} is another image in the registry ({manifest.config or manifest.digest}) than here ({image.id})",
-            remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
-        )
