@@ -106,13 +106,17 @@ class Nested:
     def answers(self) -> bool:
         return not _fails(lambda: self.run("docker", "version"))
 
+    def has(self, path: str) -> bool:
+        """True when the engine's container has that file or folder."""
+        return not _fails(lambda: self._inside("test", "-e", path))
+
     def log(self, lines: int = 20) -> str:
         """The newest lines of dockerd's log."""
         path = self.folder / "dockerd.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
 
     def _runs(self, pid: str) -> bool:
-        return not _fails(lambda: self._inside("test", "-e", f"/proc/{pid}"))
+        return self.has(f"/proc/{pid}")
 
     def _inside(self, *argv: str) -> str:
         return command.run(["docker", "exec", self.container, *argv]).decode().strip()
