@@ -31,7 +31,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX))}
 ATTESTED = "vnd.docker.reference.digest"  # an annotation in an index: the manifest that this one describes
-PLATFORM = ("linux", "amd64")  # the only one that the locks are solved for
+PLATFORM = {"os": "linux", "architecture": "amd64"}  # the only one that the locks are solved for
 LOGIN = "`docker login` with an account that may push there"
 
 
@@ -60,13 +60,8 @@ class Manifest:
         What describes another manifest of the index (BuildKit's attestations) is no image.
         """
         listed = [each for each in self.parsed.get("manifests", []) if ATTESTED not in (each.get("annotations") or {})]
-        fitting = [each for each in listed if _platform(each) == PLATFORM]
+        fitting = [each for each in listed if PLATFORM.items() <= (each.get("platform") or {}).items()]
         return next((str(each["digest"]) for each in [*fitting, *listed]), "")
-
-
-def _platform(described: Mapping[str, Any]) -> tuple[str, str]:
-    said = described.get("platform") or {}
-    return str(said.get("os", "")), str(said.get("architecture", ""))
 
 
 def sha256(content: bytes) -> str:

@@ -129,16 +129,22 @@ class MakeRelease:
             documents = self._publisher.documents if self._publisher else lambda *_: iter(())
             for document in documents(image.reference, attach.VERIFICATION, annotations):
                 with suppress(ValueError):  # what is no report says nothing
-                    yield from rules.of_document(document)
+                    yield from (self._by_id_here(report, image) for report in rules.of_document(document))
 
         return read
+
+    def _by_id_here(self, report: Report, image: Named) -> Report:
+        """A report under the ID of its image on this engine: one with another image store knows it by another ID."""
+        here = str(image.image.id)
+        ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
+        return replace(report, image=here) if {report.image, here} <= ids else report
 
     def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
         """The base as it is in the registry, verified here or by whoever published it, its report beside it."""
         with self._phase("push base"):
             published = Named(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
-            report = self._verifier.base(published.image, self._reports_beside(base))
+            report = self._verifier.base(published.image, self._reports_beside(Named(base.reference, published.image)))
             verdicts.require([report])
             self._refuse_drift(report)
         annotations = {attach.CHECKS: report.checks}

@@ -65,6 +65,12 @@ class Publisher:
         repository, _, tag = name.rpartition(":")
         return f"{self.registry.full(repository)}:{tag}" if self.registry.digest(repository, tag) else ""
 
+    def ids(self, name: str) -> frozenset[str]:
+        """The IDs by which engines know the registry's image of that name, whichever store keeps it; empty for none."""
+        repository, _, tag = name.rpartition(":")
+        digest = self.registry.digest(repository, tag)
+        return self._ids(repository, digest) if digest else frozenset()
+
     def attach(
         self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
     ) -> None:
@@ -149,7 +155,7 @@ class Publisher:
         return manifest
 
     def _ids(self, repository: str, digest: str) -> frozenset[str]:
-        """The IDs by which engines know a published image, whichever store keeps it: manifest's, configuration's."""
+        """The digests of the manifest (of an index also of its image) and of the configuration."""
         manifest = self._manifest(repository, digest)
         one = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
         return frozenset({manifest.digest, one.digest, one.config} - {""})
