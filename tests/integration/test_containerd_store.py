@@ -16,7 +16,7 @@ import pytest
 from build.console import Reporter
 from build.decisions import imagestore
 from build.decisions.history import Release
-from build.decisions.names import RELEASE_LABEL
+from build.decisions.names import CHANNEL_REPOSITORY, RELEASE_LABEL
 from build.drivers import command, git
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
@@ -50,10 +50,12 @@ def running(stack: Stack) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def nested(stack: Stack, running: Running) -> Iterator[Nested]:
-    """The engine, with the OS image and the proxy of this machine's own, and the registry at the same address."""
+    """The engine, with this machine's OS image, channel and proxy, and the registry at the same address."""
+    # Not rebuilt there: a channel that is built anew is another one, and a base on it has another key.
+    channels = [tag for image in stack.docker.images.list(CHANNEL_REPOSITORY) for tag in image.tags]
     proxy = stack.container("proxy").attrs["Config"]["Image"]
     with nested_engine(project=stack.project, settings=STORE) as nested, also_within(nested.container, running):
-        nested.load(images.os_image(), proxy)
+        nested.load(images.os_image(), *channels, proxy)
         yield nested
 
 
