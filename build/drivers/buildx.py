@@ -45,7 +45,7 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), 
         CommandFailedError: the build failed; its output has been shown by then.
     """
     from python_on_whales import DockerClient
-    from python_on_whales.exceptions import DockerException
+    from python_on_whales.exceptions import DockerException, NoSuchImage
 
     dockerfile = tree / recipe.file
     try:
@@ -61,8 +61,15 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), 
             cache_from=f"type=registry,ref={cache}" if cache else None,
             cache_to="type=inline",
             load=True,
+            # An attestation would make the image an index of two manifests in containerd's store; what is known of a
+            # build lies beside the image in the registry.
+            provenance=False,
             progress="auto" if sys.stderr.isatty() else "plain",
         )
+    except NoSuchImage:
+        # python-on-whales looks the new image up by its configuration's digest, which is no name in containerd's store.
+        # The build itself ended well: its own errors are plain DockerExceptions.
+        return
     except DockerException as error:
         raise CommandFailedError(
             f"the build of {tag} failed with exit code {error.return_code}",

@@ -14,8 +14,13 @@ ROUTES = Path("/proc/net/route")
 
 
 def free_bytes(path: str) -> int | None:
-    """Free disk under a path; None where this machine has no such path (a remote engine's)."""
-    return shutil.disk_usage(path).free if Path(path).exists() else None
+    """Free disk (bytes) under a path; None where this machine has no such path (a remote engine's)."""
+    try:
+        return shutil.disk_usage(path).free
+    except PermissionError:  # only root sees into the engine's folders; their parent is on the same disk
+        return free_bytes(str(Path(path).parent))
+    except OSError:
+        return None
 
 
 def can_bind(address: str, port: int = 0) -> bool:

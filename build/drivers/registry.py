@@ -22,6 +22,8 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX))}
+ATTESTED = "vnd.docker.reference.digest"  # an annotation in an index: the manifest that this one describes
+PLATFORM = {"os": "linux", "architecture": "amd64"}  # the only one that the locks are solved for
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,18 @@ class Manifest:
 
     @property
     def config(self) -> str:
-        """The digest of the image's configuration, which is the ID of the image; empty for an index."""
+        """The digest of the image's configuration; empty for an index."""
         return str(self.parsed.get("config", {}).get("digest", ""))
+
+    @property
+    def platform_digest(self) -> str:
+        """Of an index, the digest of its manifest for linux/amd64, else of its first; empty for a manifest.
+
+        What describes another manifest of the index (BuildKit's attestations) is no image.
+        """
+        listed = [each for each in self.parsed.get("manifests", []) if ATTESTED not in (each.get("annotations") or {})]
+        fitting = [each for each in listed if PLATFORM.items() <= (each.get("platform") or {}).items()]
+        return next((str(each["digest"]) for each in [*fitting, *listed]), "")
 
 
 def sha256(content: bytes) -> str:
@@ -114,6 +126,12 @@ class Registry:
                 remedy="something between here and the registry changes what passes; do not use this image",
             )
         return Manifest(actual, answer.headers.get("Content-Type", ""), answer.content)
+
+    def image(self, name: str, reference: str) -> Manifest | None:
+        """The manifest with an image's layers: that of a tag or digest or, of an index, the one for this platform."""
+        found = self.manifest(name, reference)
+        digest = found.platform_digest if found else ""
+        return self.manifest(name, digest) if digest else found
 
     def put_manifest(self, name: str, reference: str, body: bytes, media_type: str) -> str:
         """Puts a manifest under a tag or its digest; returns the digest."""

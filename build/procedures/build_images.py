@@ -14,6 +14,7 @@ from typing import Protocol
 from docker.models.images import Image
 
 from build.decisions import drift as drifts
+from build.decisions import imagestore
 from build.decisions.drift import Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
@@ -277,7 +278,7 @@ class BuildImages:
         """16 hex digits that change when an input file, a parent image or a label does."""
         files = git.identity_of(self._settings.root, self._commit.tree, self._present(inputs))
         said = json.dumps(dict(labels), sort_keys=True)
-        text = "\n".join([files, *(str(parent.image.id) for parent in parents), said])
+        text = "\n".join([files, *(imagestore.content(parent.image.attrs) for parent in parents), said])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from build.decisions.findings import HostFacts
 from build.decisions.names import STANDIN_LABEL
-from build.drivers import command, host
+from build.drivers import command, host, imagestore
 from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.settings import Settings
@@ -29,7 +29,7 @@ def host_facts(settings: Settings, engine: Engine) -> HostFacts:
         compose_version=compose,
         buildx_version=buildx,
         storage_driver=str(info.get("Driver", "")),
-        free_bytes=host.free_bytes(str(info.get("DockerRootDir", ""))) if local else None,
+        free_bytes=imagestore.free_bytes(engine),
         port=settings.port,
         address=settings.publish,
         address_missing=local and not host.can_bind(settings.publish),

@@ -7,8 +7,10 @@ from typing import Any
 
 from docker import auth
 
+from build.decisions import imagestore
 from build.decisions.names import OCI
 from build.drivers.engine import Engine
+from build.drivers.imagestore import unpacked_bytes
 from build.drivers.patience import Patience
 from build.errors import ImageNotFoundError, RegistryError
 from build.procedures import attach, records, registries
@@ -36,13 +38,14 @@ def inspect(settings: Settings, engine: Engine, report: Report, reference: str) 
     }
     known = [record for record in records.read(settings.root) if record.image_id == image.id]
     digests: list[str] = image.attrs.get("RepoDigests") or []
+    claimed = [claim.reference for claim in imagestore.claims(str(image.id), digests)]
     return {
         "image": image.id,
-        "names": [*image.tags, *digests],
-        "size_bytes": int(image.attrs["Size"]),
+        "names": [*imagestore.tags(image.tags), *digests],
+        "size_bytes": unpacked_bytes(image),
         "labels": labels,
         "record": known[-1].model_dump(mode="json") if known else None,
-        "attached": {digest: _attached(engine, report, digest) for digest in digests},
+        "attached": {digest: _attached(engine, report, digest) for digest in claimed},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.decisions import dotenv, history, retention
+from build.decisions import dotenv, history, imagestore, retention
 from build.decisions.colours import Colour
 from build.decisions.history import Cutover
 from build.decisions.names import (
@@ -156,7 +156,7 @@ class HostSurvey:
             raise StateCorruptError(f"the journal of {project} makes no sense: {error}") from None
 
     def _names(self, summary: dict[str, Any]) -> tuple[str, ...]:
-        tags = [name for name in summary.get("RepoTags") or [] if not name.startswith("<none>")]
+        tags = [name for name in imagestore.tags(summary.get("RepoTags") or []) if not name.startswith("<none>")]
         digests = [name for name in summary.get("RepoDigests") or [] if not name.startswith("<none>")]
         ours = [name for name in [*tags, *digests] if self._scope.role(repository(name))]
         return tuple(ours)
@@ -170,7 +170,7 @@ class HostSurvey:
         return Item(
             Place.HOST,
             str(image.id),
-            size=int(summary["Size"]) - max(0, int(summary.get("SharedSize") or 0)),
+            size=imagestore.freed_bytes(image.attrs, summary),
             created=when(labels.get(OCI + "created", "")) or built,
             touched=max(built, tagged),
             role=role or (Role.APP if RELEASE_LABEL in labels else Role.BASE),

@@ -51,8 +51,8 @@ class RegistrySurvey:
             size = sum(int(child.get("size", 0)) for child in manifest.parsed.get("manifests", []))
             subject = (f"{where}@sha256:{attached[1]}",)
             return Item(Place.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
-        if listed := manifest.parsed.get("manifests"):  # an index: its first image stands for it
-            manifest = self._manifest(name, listed[0]["digest"])
+        if one := manifest.platform_digest:  # of an index, one image stands for it
+            manifest = self._manifest(name, one)
         config = json.loads(self._registry.blob(name, manifest.config))
         labels = (config.get("config") or {}).get("Labels") or {}
         built = when(config.get("created", ""))

@@ -21,13 +21,17 @@ OWN = ("run/service", "tmp/")
 
 @dataclass
 class Found:
-    """What no layer may hold, each as paths without a leading slash; and how many layers were read."""
+    """What no layer may hold, each as paths without a leading slash; how many layers were read, and their files' bytes.
+
+    `size` is the same in every image store, unlike the engine's own figure.
+    """
 
     secrets: list[str] = field(default_factory=list)
     caches: list[str] = field(default_factory=list)
     ownership: list[str] = field(default_factory=list)
     setuid: list[str] = field(default_factory=list)
     layers: int = 0
+    size: int = 0
 
 
 @dataclass
@@ -121,6 +125,7 @@ def _read(archive: tarfile.TarFile, each: tarfile.TarInfo, folder: Folder) -> No
 
 def _look(layer: tarfile.TarFile, each: tarfile.TarInfo, found: Found) -> None:
     path = each.name.removeprefix("./")
+    found.size += each.size if each.isreg() else 0
     content = layer.extractfile(each) if each.isreg() else None
     if content and is_secret(path, content.read(HEAD_BYTES)):
         found.secrets.append(path)

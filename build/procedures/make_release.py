@@ -19,6 +19,7 @@ from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Outcome, Report
 from build.drivers import command
 from build.drivers.engine import Engine
+from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
 from build.procedures import attach, inventory, records, verdicts, verify
 from build.procedures.build_images import BuildImages, Named, standins_of
@@ -128,16 +129,22 @@ class MakeRelease:
             documents = self._publisher.documents if self._publisher else lambda *_: iter(())
             for document in documents(image.reference, attach.VERIFICATION, annotations):
                 with suppress(ValueError):  # what is no report says nothing
-                    yield from rules.of_document(document)
+                    yield from (self._by_id_here(report, image) for report in rules.of_document(document))
 
         return read
+
+    def _by_id_here(self, report: Report, image: Named) -> Report:
+        """A report under the ID of its image on this engine: one with another image store knows it by another ID."""
+        here = str(image.image.id)
+        ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
+        return replace(report, image=here) if {report.image, here} <= ids else report
 
     def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
         """The base as it is in the registry, verified here or by whoever published it, its report beside it."""
         with self._phase("push base"):
             published = Named(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
-            report = self._verifier.base(published.image, self._reports_beside(base))
+            report = self._verifier.base(published.image, self._reports_beside(Named(base.reference, published.image)))
             verdicts.require([report])
             self._refuse_drift(report)
         annotations = {attach.CHECKS: report.checks}
@@ -216,7 +223,7 @@ class MakeRelease:
             image_id=str(made.app.image.id),
             manifest_digest=made.pushed.partition("@")[2],
             pushed=made.pushed,
-            size_bytes=int(made.app.image.attrs["Size"]),
+            size_bytes=unpacked_bytes(made.app.image),
             seconds={phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
             verification=tuple(_summary(each) for each in made.reports.values()),
             accepted_drift=made.accepted_drift,

@@ -7,6 +7,7 @@ import json
 from docker.models.images import Image
 
 from build.decisions.history import Release
+from build.decisions.imagestore import survives_untagging
 from build.decisions.names import FLAVOUR_LABEL, OCI, app_repository
 from build.decisions.retention import PIN
 from build.drivers.engine import Engine, explained
@@ -46,7 +47,7 @@ class Pins:
         """
         image = self._image(release)
         local = self._local(release, image)
-        if image.tags == [local] and not image.attrs.get("RepoDigests"):
+        if local in image.tags and not survives_untagging(local, image.tags, image.attrs.get("RepoDigests") or []):
             raise RetentionRefusedError(
                 f"{local} is the image's last name, and the image would go with it",
                 remedy=f"`docker rmi {local}` if that is what you want, or give it another tag first",

@@ -73,6 +73,12 @@ class Publisher:
         repository, _, tag = name.rpartition(":")
         return f"{self.registry.full(repository)}:{tag}" if self._digest(repository, tag) else ""
 
+    def ids(self, name: str) -> frozenset[str]:
+        """The IDs by which engines know the registry's image of that name, whichever store keeps it; empty for none."""
+        repository, _, tag = name.rpartition(":")
+        digest = self._digest(repository, tag)
+        return self._ids(repository, digest) if digest else frozenset()
+
     def attach(
         self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
     ) -> None:
@@ -180,7 +186,7 @@ class Publisher:
         digest = self.registry.digest(repository, tag)
         if not digest:
             raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
-        _check(self._manifest(repository, digest), image, f"{full}:{tag}")
+        self._check(repository, digest, image, f"{full}:{tag}")
         return digest
 
     def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
@@ -188,11 +194,10 @@ class Publisher:
         full = self.registry.full(repository)
         found = self._engine.image(f"{full}@{digest}")
         if found is None:
-            manifest = self._manifest(repository, digest)
-            if image and not _is(manifest, image):
+            if image and str(image.id) not in self._ids(repository, digest):
                 self._report.note(f"{name} was published from another build; that one is the release and is used here")
             found = transfer.pull(self._engine, full, digest, self._patience)
-            _check(manifest, found, f"{full}@{digest}")
+            self._check(repository, digest, found, f"{full}@{digest}")
         self.refuse_standins(found, name)
         if name not in found.tags:
             with explained():
@@ -201,10 +206,8 @@ class Publisher:
 
     def _refuse_another_release(self, repository: str, version: str, digest: str, image: Image) -> None:
         """A version names one release for good: the published image's labels are those of the image built here."""
-        manifest = self._manifest(repository, digest)
-        if listed := manifest.parsed.get("manifests"):  # an index: its first image stands for it
-            manifest = self._manifest(repository, listed[0]["digest"])
-        config = json.loads(self.registry.blob(repository, manifest.config)).get("config") or {}
+        manifest = self.registry.image(repository, digest)
+        config = json.loads(self.registry.blob(repository, manifest.config)).get("config") or {} if manifest else {}
         theirs, ours = config.get("Labels") or {}, image.labels
         wrong = [
             f"{label} is {theirs.get(label)}, not {ours.get(label)}"
@@ -224,6 +227,20 @@ class Publisher:
             raise RegistryError(f"the registry has no {self.registry.full(repository)}@{digest}")
         return manifest
 
+    def _ids(self, repository: str, digest: str) -> frozenset[str]:
+        """The digests of the manifest (of an index also of its image) and of the configuration."""
+        manifest = self._manifest(repository, digest)
+        one = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
+        return frozenset({manifest.digest, one.digest, one.config} - {""})
+
+    def _check(self, repository: str, digest: str, image: Image, name: str) -> None:
+        known = self._ids(repository, digest)
+        if str(image.id) not in known:
+            raise RegistryError(
+                f"{name} is another image in the registry ({', '.join(sorted(known))}) than here ({image.id})",
+                remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
+            )
+
     def _parsed(self, reference: str) -> tuple[str, str]:
         """The repository within the registry, and the digest, of a `repo@digest`."""
         repository, _, digest = reference.partition("@")
@@ -238,16 +255,3 @@ class Publisher:
                 detail=standins.replacements(kinds, image.labels.get(FLAVOUR_LABEL) or "slim"),
                 remedy=f"replace each as above, and tag the commit that holds the locks ({standins.GUIDE})",
             )
-
-
-def _is(manifest: Manifest, image: Image) -> bool:
-    """An image's ID is its configuration's digest, or the manifest's in an engine that keeps images by containerd."""
-    return image.id in (manifest.config, manifest.digest)
-
-
-def _check(manifest: Manifest, image: Image, name: str) -> None:
-    if not _is(manifest, image):
-        raise RegistryError(
-            f"{name} is another image in the registry ({manifest.config or manifest.digest}) than here ({image.id})",
-            remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
-        )

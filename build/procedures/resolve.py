@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from docker.auth import resolve_repository_name
 from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
-from build.decisions import findings
+from build.decisions import findings, imagestore
 from build.decisions.findings import HostFacts
 from build.decisions.history import Release
+from build.decisions.imagestore import Claim
 from build.decisions.names import RELEASE_LABEL, app_repository
-from build.drivers import git, host
+from build.drivers import git
 from build.drivers.engine import Engine, explained
+from build.drivers.imagestore import free_bytes
 from build.drivers.patience import Patience
 from build.drivers.registry import Registry
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
@@ -39,11 +40,9 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
         ImageNotFoundError: there is no such image, or it is none of this project's.
     """
     wanted = reference or git.read(settings.root).release
-    image = _local(settings, engine, wanted)
+    image, pulled = _local(settings, engine, wanted), False
     if image is None:
-        image = _pulled(engine, report, wanted)
-    else:
-        _still_there(engine, report, image, wanted)
+        image, pulled = _pulled(engine, report, wanted), True
     if image is None:
         raise ImageNotFoundError(
             f"there is no image for {wanted}",
@@ -55,7 +54,7 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
             f"{wanted} is an image, but no release of this project: it lacks the label {RELEASE_LABEL}",
             remedy="name an image that build.images made",
         )
-    return Release(release, _immutable(image, wanted))
+    return Release(release, _immutable(engine, report, image, wanted, pulled=pulled))
 
 
 def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
@@ -67,7 +66,7 @@ def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
     found = {
         image.id: image
         for image in engine.images(repository)
-        for tag in image.tags
+        for tag in imagestore.tags(image.tags)
         if (name := tag.rpartition(":")[2]).startswith(sha) and name.endswith("-dirty") == bool(dirty)
     }
     if len(found) > 1:
@@ -94,29 +93,43 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
 
 def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
     """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
-    root = str(engine.info().get("DockerRootDir", ""))
-    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
     try:
         registry, name, reference = at_registry(engine, wanted)
-        manifest = registry.manifest(name, reference)
+        manifest = registry.image(name, reference)
     except RegistryError:
         return
     layers = manifest.parsed.get("layers", []) if manifest else []
     needed = int(UNPACKED * sum(layer["size"] for layer in layers))
-    findings.refuse(findings.disk(HostFacts(free_bytes=host.free_bytes(root) if local else None), needed))
+    findings.refuse(findings.disk(HostFacts(free_bytes=free_bytes(engine)), needed))
 
 
-def _still_there(engine: Engine, report: Report, image: Image, wanted: str) -> None:
-    """Says so when a published image cannot be pulled again: it can go live here, and nowhere else."""
-    published = _immutable(image, wanted)
-    if "@" not in published:
-        return
+def _immutable(engine: Engine, report: Report, image: Image, wanted: str, *, pulled: bool) -> str:
+    """`repo@digest` when a registry has the image, the name asked for if there are several; else the image's ID.
+
+    Warns when a published image cannot be pulled again: it can go live here, and nowhere else.
+    """
+    digests: list[str] = image.attrs.get("RepoDigests") or []
+    for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(wanted)[0]):
+        if pulled or _still_there(engine, report, claim):
+            return claim.reference
+    return str(image.id)
+
+
+def _still_there(engine: Engine, report: Report, claim: Claim) -> bool:
+    """False when the name comes from a tag alone: the registry has no such image, and may never have had it."""
+    published = claim.reference
     try:
         registry, name, digest = at_registry(engine, published)
-        if not registry.digest(name, digest):
-            report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+        if registry.digest(name, digest):
+            return True
     except RegistryError as error:
         report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
+        return True
+    if claim.certain:
+        report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+    else:
+        report.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
+    return claim.certain
 
 
 def at_registry(engine: Engine, reference: str) -> tuple[Registry, str, str]:
@@ -124,11 +137,3 @@ def at_registry(engine: Engine, reference: str) -> tuple[Registry, str, str]:
     repository, tag = parse_repository_tag(reference)
     address, name = resolve_repository_name(repository)
     return registries.connect(engine, address, ONCE), name, tag or "latest"
-
-
-def _immutable(image: Image, wanted: str) -> str:
-    """`repo@digest` when the image is known to a registry, the one asked for if there are several; else its ID."""
-    digests: list[str] = image.attrs.get("RepoDigests") or []
-    repository = wanted.partition("@")[0]
-    asked_for = [digest for digest in digests if digest.partition("@")[0] == repository]
-    return next(iter(asked_for or digests), str(image.id))

@@ -259,8 +259,8 @@ def _data() -> dict[str, Any]:
 
 def _scanned(image: Image, kind: str) -> list[Line]:
     """Size and layers of an image; `kind` is a base's flavour, or `proxy`, whose user has folders of its own."""
-    size, budget = int(image.attrs["Size"]) // 10**6, int(_data()["budget_mb"][kind])
     found, expected = layers.scan(image), len(set(_layers(image)))
+    size, budget = found.size // 10**6, int(_data()["budget_mb"][kind])
     return [
         line("size", size <= budget, f"{size} MB of {budget} MB"),
         line("every layer was read", found.layers >= expected, f"{found.layers} of {expected}"),

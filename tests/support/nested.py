@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import docker
 
@@ -27,6 +29,7 @@ RUN --mount=target=/scripts bash -euc 'ROOT=/ LOG=/tmp/log; . /scripts/lib/commo
  && rm -rf /var/lib/apt/lists/* /tmp/log
 """
 INSIDE = "/run/nested"  # where the folder that is shared with the host is in the container
+SETTINGS = "daemon.json"
 PATIENCE_S = 60
 STOP_S = 200  # a stop waits for the containers, which have 160 s to end
 LIMIT_S = 600  # gigabytes are loaded, and removed
@@ -80,7 +83,8 @@ class Nested:
 
     def start(self) -> None:
         """Starts dockerd, and waits until it answers."""
-        argv = ["dockerd", "--host", f"unix://{INSIDE}/docker.sock", "--group", str(os.getgid()), *self.options]
+        host, group = f"unix://{INSIDE}/docker.sock", str(os.getgid())
+        argv = ["dockerd", "--host", host, "--group", group, "--config-file", f"{INSIDE}/{SETTINGS}", *self.options]
         script = f'exec "$@" >>{INSIDE}/dockerd.log 2>&1'
         command.run(["docker", "exec", "--detach", self.container, "sh", "-c", script, "sh", *argv])
         try:
@@ -102,13 +106,17 @@ class Nested:
     def answers(self) -> bool:
         return not _fails(lambda: self.run("docker", "version"))
 
+    def has(self, path: str) -> bool:
+        """True when the engine's container has that file or folder."""
+        return not _fails(lambda: self._inside("test", "-e", path))
+
     def log(self, lines: int = 20) -> str:
         """The newest lines of dockerd's log."""
         path = self.folder / "dockerd.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
 
     def _runs(self, pid: str) -> bool:
-        return not _fails(lambda: self._inside("test", "-e", f"/proc/{pid}"))
+        return self.has(f"/proc/{pid}")
 
     def _inside(self, *argv: str) -> str:
         return command.run(["docker", "exec", self.container, *argv]).decode().strip()
@@ -123,11 +131,14 @@ def _fails(act: Callable[[], object]) -> bool:
 
 
 @contextlib.contextmanager
-def nested_engine(*options: str, project: str = "") -> Iterator[Nested]:
+def nested_engine(
+    *options: str, project: str = "", settings: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[Nested]:
     """An empty engine until the end of the context; its image alone stays, for the next one.
 
     Args:
         options: more of dockerd's own, such as `--live-restore`.
+        settings: the daemon.json it reads.
         project: the Compose project whose sweep removes it should this process be killed; else one of this process's.
     """
     client = docker.from_env(timeout=LIMIT_S)
@@ -135,6 +146,7 @@ def nested_engine(*options: str, project: str = "") -> Iterator[Nested]:
         images.build(TAG, ENGINE, REPOSITORY / "scripts")
         labels = {"com.docker.compose.project": project or f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"}
         with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch, SETTINGS).write_text(json.dumps(dict(settings)))
             container = client.containers.run(
                 TAG,
                 ["sleep", "infinity"],
