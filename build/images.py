@@ -16,7 +16,7 @@ from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
-from build.procedures import compatibility, inspection, records, verdicts, verify
+from build.procedures import compatibility, freshness, inspection, records, verdicts, verify
 from build.procedures.build_images import peak_bytes
 from build.procedures.host import host_facts
 from build.procedures.make_release import Made, MakeRelease
@@ -61,6 +61,10 @@ def build(
     if made.standins:
         report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
     _warn_of_drift(made)
+    for line in freshness.notes_of_build(
+        settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
+    ):
+        report.note(line)
     _show(made)
 
 
@@ -108,26 +112,32 @@ def history(
     json: Annotated[bool, typer.Option("--json", help="the records, one JSON document a line")] = False,
 ) -> None:
     """List the builds of this clone, oldest first."""
-    known = records.read(console.settings().root)
+    settings = console.settings()
+    known = records.read(settings.root)
     if json:
         for record in known:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "verified", "published as"):
+    ages = freshness.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
+    for heading in (
+        *("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "OS packages of", "verified"),
+        "published as",
+    ):
         table.add_column(heading)
     for record in known:
-        table.add_row(*_row(record))
+        age, is_old = ages.get(record.base.image_id, ("-", False))
+        table.add_row(*_row(record, f"[yellow]{age}, refresh[/]" if is_old else age))
     out.print(table)
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _row(record: Record, age: str) -> tuple[str, ...]:
     release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
     failed = [line for part in record.verification for line in part.failed]
     verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
     where = f"{record.environment} {record.version}".strip()
     size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
-    return record.built_at, release, where, record.flavour, size, took, verified, record.pushed or "-"
+    return record.built_at, release, where, record.flavour, size, took, age, verified, record.pushed or "-"
 
 
 @app.command()
