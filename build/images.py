@@ -16,7 +16,7 @@ from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
-from build.procedures import compatibility, freshness, inspection, records, verdicts, verify
+from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
 from build.procedures.build_images import peak_bytes
 from build.procedures.host import host_facts
 from build.procedures.make_release import Made, MakeRelease
@@ -39,6 +39,9 @@ def build(
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="push to production although packages are not as locked; on record")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="pull the OS image again, and build base and proxy without cached layers")
+    ] = False,
 ) -> None:
     """Build and verify the images of HEAD, tagged by its full SHA; a dirty tree is `<sha>-dirty` and never pushed."""
     if context.invoked_subcommand:
@@ -56,7 +59,11 @@ def build(
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     if commit.shallow and not commit.tags:
         report.note("the clone is shallow, so that a tag may be missing: taken for staging")
-    made = MakeRelease(settings, engine, report, commit, identity, publisher, accept_drift=accept_drift).run()
+    if refresh:
+        upstream.refresh(settings, report)
+    made = MakeRelease(
+        settings, engine, report, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
+    ).run()
     Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
         report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")

@@ -15,6 +15,7 @@ from typing import Protocol
 from docker.models.images import Image
 
 from build.decisions import drift as drifts
+from build.decisions import refreshed
 from build.decisions.drift import Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
@@ -89,6 +90,9 @@ class Elsewhere(Protocol):
     def cache(self, name: str) -> str:
         """What BuildKit may know the image by to take layers from it; empty when there is none."""
 
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; empty when the place does not list them."""
+
 
 class BuildImages:
     """One build of one commit (or of a dirty tree, under its own name)."""
@@ -101,7 +105,10 @@ class BuildImages:
         commit: Commit,
         identity: Identity | None = None,
         elsewhere: Elsewhere | None = None,
+        *,
+        refresh: bool = False,
     ) -> None:
+        """`refresh` builds proxy, channel and base anew, each under a name that no other image has."""
         self._settings = settings
         self._engine = engine
         self._report = report
@@ -109,6 +116,7 @@ class BuildImages:
         self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
         self._elsewhere = elsewhere
+        self._refresh = refresh
         self.built = 0
 
     @cached_property
@@ -236,20 +244,28 @@ class BuildImages:
         Args:
             cache_tag: for what others may have built: which image of the repository to take layers from.
         """
-        reference = f"{repository}:{self._key(inputs, parents, recipe.labels)}"
+        key = self._key(inputs, parents, recipe.labels)
+        if self._refresh:
+            reference = f"{repository}:{refreshed.tag(key, self._engine.now())}"
+            self._report.step(f"building {reference} anew")
+            return self._build(reference, inputs, recipe, anew=True)
         shared = self._elsewhere if cache_tag else None
+        known = [*self._engine.tags(repository), *(shared.tags(repository) if shared else ())]
+        reference = f"{repository}:{refreshed.newest(key, known)}"
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
             return Named(reference, image)
         self._report.step(f"building {reference}")
         return self._build(reference, inputs, recipe, cache_tag)
 
-    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, cache_tag: str = "") -> Named:
+    def _build(
+        self, reference: str, inputs: tuple[str, ...], recipe: Recipe, cache_tag: str = "", *, anew: bool = False
+    ) -> Named:
         cached = f"{reference.rpartition(':')[0]}:{cache_tag}"
         cache = self._elsewhere.cache(cached) if self._elsewhere and cache_tag else ""
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache)
+            buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache, anew=anew)
         image = self._engine.image(reference)
         self.built += 1
         if image is None:

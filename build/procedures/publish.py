@@ -65,6 +65,14 @@ class Publisher:
         repository, _, tag = name.rpartition(":")
         return f"{self.registry.full(repository)}:{tag}" if self.registry.digest(repository, tag) else ""
 
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; none, with a note, where the registry does not list them."""
+        try:
+            return self.registry.tags(repository)
+        except RegistryError as error:
+            self._report.note(f"{error.message}; a refreshed base there is not found")
+            return []
+
     def attach(
         self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
     ) -> None:
