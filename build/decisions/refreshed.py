@@ -1,7 +1,7 @@
 """The tags of images that are built once for their inputs, and built anew by a refresh.
 
-A tag is the key of the inputs, or key and time of a refresh. No tag ever moves: running containers, registries and other
-builds keep the image that they know by a name, and every build takes the newest image of its key.
+A tag is the key of the inputs, or key and time of a refresh. No tag ever moves: running containers, registries and
+other builds keep the image that they know by a name. Every build takes the newest image of its key.
 """
 
 from __future__ import annotations
