@@ -85,22 +85,20 @@ def test_an_image_without_a_shell_is_not_verified() -> None:
 
 
 def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> None:
-    old, young = {"CUTOVER_BASE_MAX_AGE_DAYS": "0"}, {"CUTOVER_BASE_MAX_AGE_DAYS": "3650"}
-    within = stack.run("build.doctor", **young).stdout
+    within = stack.run("build.doctor", CUTOVER_BASE_MAX_AGE_DAYS="3650").stdout
     for subject in ("base", "proxy"):
         assert f"  age:{subject}" in within
         assert f"  fixes:{subject}" in within
     assert "older than" not in within
-    assert "older than 0 days" in stack.run("build.doctor", **old).stdout
-    built = stack.run("build.images", **old)
+    assert "older than 0 days" in stack.run("build.doctor", CUTOVER_BASE_MAX_AGE_DAYS="0").stdout
+    built = stack.run("build.images", CUTOVER_BASE_MAX_AGE_DAYS="0")
     assert "glm-tts-base-slim:" in built.stderr
     assert built.stderr.count("older than 0 days") == 2
-    assert "older than" not in stack.run("build.images", **young).stderr
-    assert "refresh" in stack.run("build.images", "history", **old).stdout
-    assert (
-        "(0 days)" in stack.run("build.images", "history").stdout
-        or "days)" in stack.run("build.images", "history").stdout
-    )
+    assert "older than" not in stack.run("build.images", CUTOVER_BASE_MAX_AGE_DAYS="3650").stderr
+    assert "refresh" in stack.run("build.images", "history", CUTOVER_BASE_MAX_AGE_DAYS="0").stdout
+    history = stack.run("build.images", "history", CUTOVER_BASE_MAX_AGE_DAYS="3650").stdout
+    assert " day" in history
+    assert "refresh" not in history
 
 
 def test_a_host_whose_archive_is_silent_does_not_pass_strict(stack: Stack, tmp_path: Path) -> None:

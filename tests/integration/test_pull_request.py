@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.github import Hub
+from tests.support.stack import REPOSITORY
 
-SCRIPT = Path(__file__).resolve().parents[3] / ".ci/pull-request"
+SCRIPT = REPOSITORY / ".ci/pull-request"
 
 
 @pytest.fixture
