@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import subprocess
 import tempfile
@@ -15,12 +14,19 @@ from typing import Any
 import docker
 import pytest
 
+from build.console import Reporter
 from build.decisions import dotenv
+from build.drivers import git
+from build.drivers.engine import Engine
 from build.errors import LocksIncompleteError
+from build.procedures.build_images import BuildImages
 from build.procedures.locks import apt_lock_name
+from build.procedures.publish import Publisher
+from build.settings import load
 from tests.support import images
 from tests.support.github import Hub
 from tests.support.images import os_image
+from tests.support.registry import running_registry
 from tests.support.stack import Stack
 from tests.support.workflow import Ran, Runner
 
@@ -132,11 +138,23 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     assert not [line for line in kept.splitlines() if "remove" in line and f"{proxy} " in line]
 
 
+def images_of(stack: Stack, registry: str = "") -> BuildImages:
+    """A build of the stack's commit, which may push to a registry."""
+    commit, engine, report = git.read(stack.root), Engine(), Reporter()
+    publisher = Publisher(engine, report, registry, commit) if registry else None
+    return BuildImages(load(stack.root, stack.env), engine, report, commit, elsewhere=publisher)
+
+
+def later(reference: str) -> str:
+    """The name of a refresh that is newer than every other of the same inputs."""
+    repository, _, tag = reference.partition(":")
+    return f"{repository}:{tag[:16]}-20990101T000000Z"
+
+
 def test_the_next_build_stands_on_the_refreshed_base(stack: Stack, built: Built) -> None:
-    record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
-    newer = f"{record['base']['reference'][:34]}-20990101T000000Z"
-    built.names[newer] = True
-    images.build(newer, f"FROM {record['base']['reference']}\nLABEL refreshed=yes\n")
+    base = images_of(stack).base().reference
+    built.names[later(base)] = True
+    images.build(later(base), f"FROM {base}\nLABEL refreshed=yes\n")
     module = stack.root / "service/__init__.py"
     text = module.read_text()
     try:
@@ -146,5 +164,20 @@ def test_the_next_build_stands_on_the_refreshed_base(stack: Stack, built: Built)
         module.write_text(text)
     built.read(done.stderr)
     app = stack.docker.images.get(done.stdout.split()[0])
-    assert app.labels["org.opencontainers.image.base.name"] == newer
+    assert app.labels["org.opencontainers.image.base.name"] == later(base)
     assert app.labels["org.opencontainers.image.base.digest"] == built.anew("glm-tts-base-slim").id
+
+
+def test_a_base_that_another_runner_refreshed_comes_from_the_registry(stack: Stack, built: Built) -> None:
+    newer = later(images_of(stack).base().reference)
+    built.names[newer] = True
+    with running_registry(project=stack.project) as registry:
+        stack.registries.append(registry.address)
+        there = f"{registry.address}/team/{newer}"
+        images.build(there, "FROM {os_image}\nLABEL refreshed=elsewhere\n")
+        pushed = stack.docker.images.get(there).id
+        stack.docker.images.push(there)
+        stack.docker.images.remove(there)
+        found = images_of(stack, f"{registry.address}/team").base()
+    assert found.reference == newer
+    assert found.image.id == pushed
