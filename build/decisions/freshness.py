@@ -14,6 +14,9 @@ DAY_S = 86400.0
 # Docker's first release: an image that claims an earlier layer was built with a fixed date, mostly 1970.
 EARLIEST = datetime(2013, 3, 20, tzinfo=UTC).timestamp()
 REFRESH = "run `python -m build.images --refresh`"
+# What runs keeps its image until it is replaced.
+RESTART = ", then `make down` and `make up`"
+SWITCH = ", then `python -m build.cutover switch`"
 NAMED = 5  # packages that a message names; it counts the others
 
 _POLICY = re.compile(r"^(\S+):\n  Installed: (\S+)\n", re.MULTILINE)
@@ -120,7 +123,7 @@ def _age(image: ImageAge, now: float, max_days: float) -> Finding:
     message += f", older than {max_days:g} days"
     # Old is no fault where the archive confirms that it has nothing newer that matters.
     level = Level.OK if image.security == Security() else Level.WARNING
-    return Finding(subject, level, message, REFRESH)
+    return Finding(subject, level, message, _remedy(image))
 
 
 def _security(image: ImageAge) -> list[Finding]:
@@ -135,3 +138,9 @@ def _security(image: ImageAge) -> list[Finding]:
         message = f"{image.name} lacks {len(updates)} security updates: {', '.join(updates[:NAMED])}{more}"
         return [Finding(subject, Level.WARNING, message, REFRESH)]
     return [Finding(subject, Level.OK, f"the archive has no security updates for {image.name}")]
+
+
+def _remedy(image: ImageAge) -> str:
+    if image.subject == "live-proxy":
+        return REFRESH + RESTART
+    return REFRESH + (SWITCH if image.subject.startswith("live-") else "")

@@ -134,6 +134,9 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     assert stack.docker.images.get(proxy).id == live.id, "no name moved"
     stack.compose("up", "--detach")
     assert stack.containers() == before, "a plain `docker compose up -d` changes nothing"
+    doctor = stack.run("build.doctor").stdout
+    assert "age:live-proxy" in doctor, "what runs is older than what was built"
+    assert "age:live-app-" in doctor
     kept = stack.run("build.janitor", "--dry-run", "--now", CUTOVER_KEEP_RELEASES="0").stdout
     assert not [line for line in kept.splitlines() if "remove" in line and f"{proxy} " in line]
 

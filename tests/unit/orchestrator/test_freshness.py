@@ -99,3 +99,13 @@ def test_a_message_names_a_few_packages_and_counts_the_rest() -> None:
 @pytest.mark.parametrize(("days", "words"), [(0, "0 days"), (1, "1 day)"), (45, "45 days")])
 def test_an_age_is_a_date_and_days(days: float, words: str) -> None:
     assert words in freshness.describe(base(days), NOW)
+
+
+@pytest.mark.parametrize(
+    ("subject", "then"), [("proxy", ""), ("live-proxy", "make up"), ("live-app-blue", "build.cutover switch")]
+)
+def test_what_runs_takes_a_second_step(subject: str, then: str) -> None:
+    (found,) = freshness.judge([ImageAge(subject, "x", NOW - 31 * DAY_S)], NOW, LIMIT)
+    assert freshness.REFRESH in found.remedy
+    assert then in found.remedy
+    assert (", then" in found.remedy) == bool(then)
