@@ -16,8 +16,7 @@ from build.decisions.findings import Finding, Level
 from build.drivers.engine import Engine
 from build.errors import MissingFileError, NotHealthyError
 from build.procedures import freshness
-from build.procedures.build_images import peak_bytes
-from build.procedures.host import host_facts
+from build.procedures.host import host_facts, peak_bytes
 from build.settings import Settings, environment_name
 
 app = console.app("What is wrong with this host, and the remedy for each.")

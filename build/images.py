@@ -17,8 +17,7 @@ from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
 from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
-from build.procedures.build_images import peak_bytes
-from build.procedures.host import host_facts
+from build.procedures.host import host_facts, peak_bytes
 from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
 from build.procedures.target import Target

@@ -98,7 +98,9 @@ def _base(flavour: str) -> tuple[Engine, Named]:
 
 
 def _builder(flavour: str) -> tuple[Engine, BuildImages]:
-    engine, settings = Engine(), console.settings().model_copy(update={"flavour": flavour})
+    # Without a snapshot archive: an apt lock is of the packages that there are now, not of those locked before.
+    update = {"flavour": flavour, "apt_snapshot": ""}
+    engine, settings = Engine(), console.settings().model_copy(update=update)
     return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
 
 

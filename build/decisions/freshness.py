@@ -52,15 +52,18 @@ class ImageAge:
     security: Security | None = None
 
 
-def taken(history: Sequence[Mapping[str, Any]]) -> float | None:
+def taken(history: Sequence[Mapping[str, Any]], moment: str = "") -> float | None:
     """When an image's OS packages were taken from the archive: the date of its bottom layer.
 
     The OS image brings them and no later layer upgrades them, so an image built today on an OS image of March is as old
     as March. A layer from a build cache keeps its own date. Costs one question to the engine.
 
     Args:
+        moment: `YYYYMMDDTHHMMSSZ` of the snapshot archive that all packages come from; empty without one.
         history: the image's layers, newest first; `Created` in seconds since 1970, `Size` in bytes.
     """
+    if moment:
+        return datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     dates = [float(layer["Created"]) for layer in history if layer.get("Size")]
     return dates[-1] if dates and dates[-1] >= EARLIEST else None
 

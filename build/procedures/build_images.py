@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from docker.models.images import Image
 
 from build.decisions import drift as drifts
 from build.decisions import refreshed
-from build.decisions.drift import Drift
+from build.decisions.drift import AptLock, Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
 from build.decisions.names import (
     ACCEPTED_DRIFT_LABEL,
+    APT_MOMENT_LABEL,
     CACHE_TAG,
     CHANNEL_REPOSITORY,
     DRIFT_LABEL,
@@ -42,6 +42,7 @@ from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures import compatibility
+from build.procedures.elsewhere import Elsewhere
 from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
 from build.settings import Settings
@@ -57,16 +58,6 @@ PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service", "voices")
 
 
-# Free disk (GB) a build may need at its peak: layers, build cache, what the engine unpacks beside them, and the copy of
-# every layer that it lays down while they are looked into (cuda: 10 GB and 18 GB measured).
-PEAK_GB = {"slim": 4.0, "cuda": 20.0}
-
-
-def peak_bytes(settings: Settings) -> int:
-    """Free disk that a build demands before it begins."""
-    return int((PEAK_GB[settings.flavour] if settings.free_gb is None else settings.free_gb) * 10**9)
-
-
 def base_inputs(flavour: str) -> tuple[str, ...]:
     """Every file that decides what the base image holds."""
     torch = ("locks/torch.txt",) if flavour == "cuda" else ()
@@ -79,19 +70,6 @@ class Named:
 
     reference: str
     image: Image
-
-
-class Elsewhere(Protocol):
-    """A place where others put what they built; names are references here."""
-
-    def fetch(self, name: str) -> Image | None:
-        """The image of that name, brought here."""
-
-    def cache(self, name: str) -> str:
-        """What BuildKit may know the image by to take layers from it; empty when there is none."""
-
-    def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; empty when the place does not list them."""
 
 
 class BuildImages:
@@ -147,7 +125,8 @@ class BuildImages:
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
         parents = list(upstream.values())
-        snapshot = self._snapshot(parents)
+        # A refresh takes what there is now; the lock of the archive's moment follows it (`build.lock apt`).
+        snapshot, moment = ({}, {}) if self._refresh else self._snapshot(parents)
         inputs += tuple(snapshot[name] for name in ("APT_LOCK",) if name in snapshot)
         if conda_lock(self._flavour) not in inputs:
             channel = self.channel()
@@ -166,23 +145,29 @@ class BuildImages:
                     f"{name}={digest}" for name, digest in lock_hashes(self._flavour, self._settings.root).items()
                 ),
                 **compatibility.facts_for_labels(self._settings.root, self._flavour),
+                **moment,
             },
         )
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
 
-    def _snapshot(self, parents: list[Named]) -> dict[str, str]:
-        """The build arguments that take the Debian packages from the snapshot archive, where there is one to take."""
+    def _snapshot(self, parents: list[Named]) -> tuple[dict[str, str], dict[str, str]]:
+        """The build arguments that take the Debian packages from the snapshot archive, and the label with its moment.
+
+        Both are empty where there is no archive or no lock.
+        """
         archive = self._settings.apt_snapshot
         if not archive:
-            return {}
+            return {}, {}
         standin = any("os" in standins_of(parent.image) for parent in parents)
         lock = apt_lock(self._flavour, standin=standin)
         if lock not in self._tracked((lock,)):
             self._report.note(
                 f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
             )
-            return {}
-        return {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
+            return {}, {}
+        moment = AptLock.parse((self._settings.root / lock).read_text()).snapshot
+        arguments = {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
+        return arguments, {APT_MOMENT_LABEL: moment}
 
     def channel(self) -> Named:
         """The image of the project's own conda channel, built when its inputs changed."""

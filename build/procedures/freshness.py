@@ -12,7 +12,7 @@ from docker.models.images import Image
 from build.decisions import freshness
 from build.decisions.findings import Finding
 from build.decisions.freshness import ImageAge, Security
-from build.decisions.names import PROXY_REPOSITORY, base_repository
+from build.decisions.names import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
 from build.drivers import oneshot
 from build.drivers.engine import Engine
 from build.errors import LineError
@@ -89,7 +89,7 @@ def security(engine: Engine, image: str) -> Security:
 
 def _age(engine: Engine, subject: str, image: Image) -> ImageAge:
     name = image.tags[0] if image.tags else str(image.id)
-    return ImageAge(subject, name, freshness.taken(engine.history(image)))
+    return ImageAge(subject, name, freshness.taken(engine.history(image), image.labels.get(APT_MOMENT_LABEL, "")))
 
 
 def _on_host(settings: Settings, engine: Engine) -> Iterator[tuple[str, Image]]:

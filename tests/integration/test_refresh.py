@@ -16,11 +16,11 @@ import pytest
 
 from build.console import Reporter
 from build.decisions import dotenv
+from build.decisions.lockindex import apt_lock
 from build.drivers import git
 from build.drivers.engine import Engine
 from build.errors import LocksIncompleteError
 from build.procedures.build_images import BuildImages
-from build.procedures.locks import apt_lock_name
 from build.procedures.publish import Publisher
 from build.settings import load
 from tests.support import images
@@ -31,7 +31,7 @@ from tests.support.stack import Stack
 from tests.support.workflow import Ran, Runner
 
 BUILDING = re.compile(r"building (\S+:\S+)( anew)?$", re.MULTILINE)
-APT_LOCK = apt_lock_name("slim", "os" if os_image().startswith("standin/") else "")
+APT_LOCK = apt_lock("slim", standin=os_image().startswith("standin/"))
 
 
 @dataclass

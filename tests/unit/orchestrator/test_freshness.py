@@ -26,6 +26,10 @@ def test_an_os_layer_without_files_says_nothing() -> None:
     assert freshness.taken([layer(0), layer(90), layer(200, 0)]) == NOW - 90 * DAY_S
 
 
+def test_packages_of_a_snapshot_archive_are_as_old_as_its_moment() -> None:
+    assert freshness.taken([layer(0), layer(0)], "20261001T000000Z") == 1790812800
+
+
 @pytest.mark.parametrize("history", [[], [layer(0), {"Created": 0, "Size": 7}], [{"Created": NOW, "Size": 0}]])
 def test_a_fixed_date_or_no_layer_is_an_unknown_age(history: list[dict[str, object]]) -> None:
     assert freshness.taken(history) is None
