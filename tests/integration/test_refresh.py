@@ -20,7 +20,7 @@ from build.decisions.lockindex import apt_lock
 from build.drivers import git
 from build.drivers.engine import Engine
 from build.errors import LocksIncompleteError
-from build.procedures.build_images import BuildImages
+from build.procedures.build_images import OS_IMAGES, BuildImages
 from build.procedures.publish import Publisher
 from build.settings import load
 from tests.support import images
@@ -58,6 +58,22 @@ def built(stack: Stack) -> Iterator[Built]:
     for name in found.names:
         with contextlib.suppress(docker.errors.ImageNotFound):
             stack.docker.images.remove(name, force=True)
+
+
+@pytest.fixture
+def same_os(stack: Stack) -> Iterator[None]:
+    """The OS images have their names again after the test, for the tests that follow."""
+
+    def ids() -> dict[str, str]:
+        return {name: str(image.id) for name in OS_IMAGES for image in stack.docker.images.list(name=name)}
+
+    before = ids()
+    yield
+    for name, newer in ids().items():
+        if newer != before.get(name):
+            if name in before:
+                stack.docker.images.get(before[name]).tag(name)
+            stack.docker.images.remove(newer if name in before else name)
 
 
 def layers(image: Any) -> list[str]:
@@ -100,6 +116,7 @@ def run(stack: Stack, folder: Path, hub: Hub) -> Ran:
     return runner.run(stack.root / ".github/workflows/refresh.yml", "refresh", contexts)
 
 
+@pytest.mark.usefixtures("same_os")
 def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, workspace: Path, built: Built) -> None:
     hub, before = checkout(stack, workspace), stack.containers()
     proxy = dotenv.parse((stack.root / ".env").read_text())["PROXY_IMAGE"]
