@@ -88,7 +88,8 @@ def security(engine: Engine, image: str) -> Security:
 
 
 def _age(engine: Engine, subject: str, image: Image) -> ImageAge:
-    name = image.tags[0] if image.tags else str(image.id)
+    # Beside its own name it may have a registry's.
+    name = min(image.tags, key=len, default=str(image.id))
     return ImageAge(subject, name, freshness.taken(engine.history(image), image.labels.get(APT_MOMENT_LABEL, "")))
 
 
