@@ -15,8 +15,8 @@ from build.decisions import findings
 from build.decisions.findings import Finding, Level
 from build.drivers.engine import Engine
 from build.errors import MissingFileError, NotHealthyError
-from build.procedures.build_images import peak_bytes
-from build.procedures.host import host_facts
+from build.procedures import freshness
+from build.procedures.host import host_facts, peak_bytes
 from build.settings import Settings, environment_name
 
 app = console.app("What is wrong with this host, and the remedy for each.")
@@ -32,13 +32,17 @@ def check(
         bool, typer.Option(help="fail when something is not verified that the repository does not list")
     ] = False,
 ) -> None:
-    """Report on engine, plugins, disk, port, subnet, GPU and the origin of images."""
+    """Report on engine, plugins, disk, port, subnet, GPU, the origin of images, their age and security updates."""
     if context.invoked_subcommand:
         return
     settings = console.settings()
-    found = findings.evaluate(host_facts(settings, Engine()), needed_bytes=peak_bytes(settings))
+    engine = Engine()
+    facts = host_facts(settings, engine)
+    found = findings.evaluate(facts, needed_bytes=peak_bytes(settings))
+    if not facts.engine_error:
+        found += freshness.judge_host(settings, engine)
     for finding in found:
-        out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<13} {escape(finding.message)}")
+        out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<16} {escape(finding.message)}")
         if finding.remedy and finding.level is not Level.OK:
             out.print(f"{'':14}remedy: {escape(finding.remedy)}")
     findings.refuse(found)

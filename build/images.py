@@ -16,9 +16,8 @@ from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
-from build.procedures import compatibility, inspection, records, verdicts, verify
-from build.procedures.build_images import peak_bytes
-from build.procedures.host import host_facts
+from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
+from build.procedures.host import host_facts, peak_bytes
 from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
 from build.procedures.target import Target
@@ -39,6 +38,9 @@ def build(
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="push to production although packages are not as locked; on record")
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="pull the OS image again, and build base and proxy without cached layers")
+    ] = False,
 ) -> None:
     """Build and verify the images of HEAD, tagged by its full SHA; a dirty tree is `<sha>-dirty` and never pushed."""
     if context.invoked_subcommand:
@@ -56,11 +58,19 @@ def build(
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     if commit.shallow and not commit.tags:
         report.note("the clone is shallow, so that a tag may be missing: taken for staging")
-    made = MakeRelease(settings, engine, report, commit, identity, publisher, accept_drift=accept_drift).run()
+    if refresh:
+        upstream.refresh(settings, report)
+    made = MakeRelease(
+        settings, engine, report, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
+    ).run()
     Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
         report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
     _warn_of_drift(made)
+    for line in freshness.notes_of_build(
+        settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
+    ):
+        report.note(line)
     _show(made)
 
 
@@ -108,26 +118,32 @@ def history(
     json: Annotated[bool, typer.Option("--json", help="the records, one JSON document a line")] = False,
 ) -> None:
     """List the builds of this clone, oldest first."""
-    known = records.read(console.settings().root)
+    settings = console.settings()
+    known = records.read(settings.root)
     if json:
         for record in known:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "verified", "published as"):
+    ages = freshness.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
+    for heading in (
+        *("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "OS packages of", "verified"),
+        "published as",
+    ):
         table.add_column(heading)
     for record in known:
-        table.add_row(*_row(record))
+        age, is_old = ages.get(record.base.image_id, ("-", False))
+        table.add_row(*_row(record, f"[yellow]{age}, refresh[/]" if is_old else age))
     out.print(table)
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _row(record: Record, age: str) -> tuple[str, ...]:
     release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
     failed = [line for part in record.verification for line in part.failed]
     verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
     where = f"{record.environment} {record.version}".strip()
     size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
-    return record.built_at, release, where, record.flavour, size, took, verified, record.pushed or "-"
+    return record.built_at, release, where, record.flavour, size, took, age, verified, record.pushed or "-"
 
 
 @app.command()

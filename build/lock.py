@@ -11,9 +11,10 @@ from rich.table import Table
 from build import console
 from build.conda import virtual
 from build.decisions import inventory as inventories
+from build.decisions import locktable
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import FLAVOURS
-from build.drivers import git
+from build.drivers import files, git
 from build.drivers.engine import Engine
 from build.errors import MissingFileError, UsageError
 from build.procedures import all_locks, conda_locks, inventory, lockindex, locks, pip_locks
@@ -31,6 +32,10 @@ def main(
     context: typer.Context,
     checked: Annotated[bool, typer.Option("--check", help="the same as the command check")] = False,
     flavour: Annotated[Flavour | None, typer.Option(help="conda and apt locks of one flavour alone")] = None,
+    upgrade: Annotated[bool, typer.Option(help="pip: take the newest versions instead of keeping the locked")] = False,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write the changes as Markdown; an empty file without a change")
+    ] = None,
 ) -> None:
     """Solve and write every lock (apt: of each flavour with a base image on the engine), and print what changed."""
     if context.invoked_subcommand:
@@ -41,7 +46,11 @@ def main(
     _require(ENVIRONMENT)
     report = console.Reporter()
     wanted = [flavour] if flavour else FLAVOURS
-    outcome = all_locks.WriteAllLocks(Path.cwd(), wanted, report, _own_channel, lambda each: _base(each)[1]).run()
+    outcome = all_locks.WriteAllLocks(
+        Path.cwd(), wanted, report, _own_channel, lambda each: _base(each)[1], upgrade=upgrade
+    ).run()
+    if summary:
+        files.replace(summary, locktable.markdown(outcome.written, outcome.missing))
     _show(report, outcome.written)
     all_locks.require(outcome)
 
@@ -89,7 +98,9 @@ def _base(flavour: str) -> tuple[Engine, Named]:
 
 
 def _builder(flavour: str) -> tuple[Engine, BuildImages]:
-    engine, settings = Engine(), console.settings().model_copy(update={"flavour": flavour})
+    # Without a snapshot archive: an apt lock is of the packages that there are now, not of those locked before.
+    update = {"flavour": flavour, "apt_snapshot": ""}
+    engine, settings = Engine(), console.settings().model_copy(update=update)
     return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
 
 

@@ -123,6 +123,9 @@ class Settings(BaseModel):
     min_free_gb: float = Field(20, ge=0, description="free disk (GB) below which the janitor removes anything")
     build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor leaves")
     keep_logs_days: float = Field(30, ge=0, le=3650, description="age (days) from which build records may go")
+    base_max_age_days: float = Field(
+        30, ge=0, le=3650, description="age (days) of an image's OS packages from which commands warn"
+    )
 
     @property
     def golden(self) -> Path:

@@ -12,6 +12,7 @@ LOCKS_LABEL = "ai.glm-tts.locks"
 MINIMUM_DRIVER_LABEL = "ai.glm-tts.minimum-driver"
 DRIFT_LABEL = "ai.glm-tts.drift"  # of an app's base from its apt lock: `name=version` of what the image holds
 ACCEPTED_DRIFT_LABEL = "ai.glm-tts.drift-accepted"  # `true` on a production image that was published with drift
+APT_MOMENT_LABEL = "ai.glm-tts.apt-moment"  # of a base whose packages are a snapshot archive's: YYYYMMDDTHHMMSSZ
 OCI = "org.opencontainers.image."
 PROXY_REPOSITORY = "glm-tts-proxy"
 CHANNEL_REPOSITORY = "standin/conda-channel"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from build.decisions import history as past
+from build.decisions import refreshed
 from build.decisions.history import Cutover, Release
 from build.decisions.machine import State
 
 PIN = "pinned-"
 STAGING = re.compile(r"[0-9a-f]{40}(-dirty)?")
-KEY = re.compile(r"[0-9a-f]{16}")  # bases, proxies and channels are tagged by their inputs
+KEY = refreshed.TAG  # bases, proxies and channels are tagged by their inputs
 ARTIFACT = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z]+)?")  # the registry's fallback tag for what is attached
 HOUR_S = 3600.0
 

@@ -32,13 +32,16 @@ class Recipe:
     own_folder: bool = False
 
 
-def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), cache: str = "") -> None:
+def build(
+    tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), cache: str = "", anew: bool = False
+) -> None:
     """Builds one image from an exported tree into the engine's store.
 
     Its configuration says which step made which layer (BuildKit's inline cache), so that it can be another's `cache`.
 
     Args:
         cache: a pushed image whose layers may be taken, each when it is the one that a step needs.
+        anew: run every step again, without layers of any cache.
         secrets: BuildKit secrets, such as `id=ca,src=/path`.
 
     Raises:
@@ -60,6 +63,7 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), 
             secrets=list(secrets),
             cache_from=f"type=registry,ref={cache}" if cache else None,
             cache_to="type=inline",
+            cache=not anew,
             load=True,
             # An attestation would make the image an index of two manifests in containerd's store; what is known of a
             # build lies beside the image in the registry.

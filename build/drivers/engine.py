@@ -143,6 +143,19 @@ class Engine:
             found: list[Image] = self.client.images.list(name=repository)
         return sorted(found, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
 
+    def history(self, image: Image) -> list[dict[str, Any]]:
+        """The layers of an image, newest first, with `Created` (seconds since 1970) and `Size` (bytes)."""
+        with explained():
+            found: list[dict[str, Any]] = image.history()
+        return found
+
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository's images on the engine."""
+        with explained():
+            found = self.client.api.images(name=repository)
+        names = [name for image in found for name in image.get("RepoTags") or []]
+        return [tag for name, _, tag in (each.rpartition(":") for each in names) if name == repository]
+
     def execute(self, container: str, argv: Sequence[str]) -> Answer:
         """Runs a command in a running container, to its end.
 

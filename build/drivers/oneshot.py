@@ -12,10 +12,13 @@ from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 
 
-def run(engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120, **options: Any) -> Answer:
+def run(
+    engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120, network: bool = False, **options: Any
+) -> Answer:
     """Runs argv in a new container of an image (ID or name) by the image's own entrypoint, and removes it.
 
-    It has no network, no capability and no file that it can write. `options` are docker's own for the container.
+    It has no capability and no file that it can write, and a network only on request. `options` are docker's own for
+    the container.
 
     Raises:
         CommandFailedError: the image is not there, the container cannot start, or it took longer than `limit_s`.
@@ -24,7 +27,7 @@ def run(engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120
         container = engine.client.containers.create(
             image,
             list(argv),
-            network_mode="none",
+            network_mode="bridge" if network else "none",
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],

@@ -32,8 +32,18 @@ class Outcome:
 class WriteAllLocks:
     """The locks of some flavours at `root`."""
 
-    def __init__(self, root: Path, flavours: Sequence[str], report: Report, own: OwnChannel, base: Base) -> None:
+    def __init__(
+        self,
+        root: Path,
+        flavours: Sequence[str],
+        report: Report,
+        own: OwnChannel,
+        base: Base,
+        *,
+        upgrade: bool = False,
+    ) -> None:
         self._root, self._flavours, self._report, self._own, self._base = root, flavours, report, own, base
+        self._upgrade = upgrade
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -53,7 +63,7 @@ class WriteAllLocks:
             self._outcome.missing.append(f"{name}: {error.message}")
 
     def _pip(self) -> None:
-        self._outcome.written |= pip_locks.write(self._root, self._report)
+        self._outcome.written |= pip_locks.write(self._root, self._report, upgrade=self._upgrade)
 
     def _conda(self, flavour: str) -> None:
         name, changed = conda_locks.write(self._root, flavour, self._report, self._own)

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from docker.models.images import Image
 
 from build.decisions import drift as drifts
-from build.decisions import imagestore
-from build.decisions.drift import Drift
+from build.decisions import imagestore, refreshed
+from build.decisions.drift import AptLock, Drift
 from build.decisions.identity import Claim, Commit, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
 from build.decisions.names import (
     ACCEPTED_DRIFT_LABEL,
+    APT_MOMENT_LABEL,
     CACHE_TAG,
     CHANNEL_REPOSITORY,
     DRIFT_LABEL,
@@ -42,6 +42,7 @@ from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures import build_secrets, compatibility
+from build.procedures.elsewhere import Elsewhere
 from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
 from build.settings import Settings
@@ -54,16 +55,6 @@ CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks
 
 PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "service", "voices")
-
-
-# Free disk (GB) a build may need at its peak: layers, build cache, what the engine unpacks beside them, and the copy of
-# every layer that it lays down while they are looked into (cuda: 10 GB and 18 GB measured).
-PEAK_GB = {"slim": 4.0, "cuda": 20.0}
-
-
-def peak_bytes(settings: Settings) -> int:
-    """Free disk that a build demands before it begins."""
-    return int((PEAK_GB[settings.flavour] if settings.free_gb is None else settings.free_gb) * 10**9)
 
 
 def base_inputs(flavour: str) -> tuple[str, ...]:
@@ -80,16 +71,6 @@ class Named:
     image: Image
 
 
-class Elsewhere(Protocol):
-    """A place where others put what they built; names are references here."""
-
-    def fetch(self, name: str) -> Image | None:
-        """The image of that name, brought here."""
-
-    def cache(self, name: str) -> str:
-        """What BuildKit may know the image by to take layers from it; empty when there is none."""
-
-
 class BuildImages:
     """One build of one commit (or of a dirty tree, under its own name)."""
 
@@ -101,7 +82,10 @@ class BuildImages:
         commit: Commit,
         identity: Identity | None = None,
         elsewhere: Elsewhere | None = None,
+        *,
+        refresh: bool = False,
     ) -> None:
+        """`refresh` builds proxy, channel and base anew, each under a name that no other image has."""
         self._settings = settings
         self._engine = engine
         self._report = report
@@ -109,6 +93,7 @@ class BuildImages:
         self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
         self._elsewhere = elsewhere
+        self._refresh = refresh
         self.built = 0
 
     @cached_property
@@ -139,7 +124,8 @@ class BuildImages:
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
         parents = list(upstream.values())
-        snapshot = self._snapshot(parents)
+        # A refresh takes what there is now; the lock of the archive's moment follows it (`build.lock apt`).
+        snapshot, moment = ({}, {}) if self._refresh else self._snapshot(parents)
         inputs += tuple(snapshot[name] for name in ("APT_LOCK",) if name in snapshot)
         if conda_lock(self._flavour) not in inputs:
             channel = self.channel()
@@ -158,23 +144,29 @@ class BuildImages:
                     f"{name}={digest}" for name, digest in lock_hashes(self._flavour, self._settings.root).items()
                 ),
                 **compatibility.facts_for_labels(self._settings.root, self._flavour),
+                **moment,
             },
         )
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
 
-    def _snapshot(self, parents: list[Named]) -> dict[str, str]:
-        """The build arguments that take the Debian packages from the snapshot archive, where there is one to take."""
+    def _snapshot(self, parents: list[Named]) -> tuple[dict[str, str], dict[str, str]]:
+        """The build arguments that take the Debian packages from the snapshot archive, and the label with its moment.
+
+        Both are empty where there is no archive or no lock.
+        """
         archive = self._settings.apt_snapshot
         if not archive:
-            return {}
+            return {}, {}
         standin = any("os" in standins_of(parent.image) for parent in parents)
         lock = apt_lock(self._flavour, standin=standin)
         if lock not in self._tracked((lock,)):
             self._report.note(
                 f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
             )
-            return {}
-        return {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
+            return {}, {}
+        moment = AptLock.parse((self._settings.root / lock).read_text()).snapshot
+        arguments = {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
+        return arguments, {APT_MOMENT_LABEL: moment}
 
     def channel(self) -> Named:
         """The image of the project's own conda channel, built when its inputs changed."""
@@ -237,24 +229,31 @@ class BuildImages:
         Args:
             cache_tag: for what others may have built: which image of the repository to take layers from.
         """
-        reference = f"{repository}:{self._key(inputs, parents, recipe.labels)}"
+        key = self._key(inputs, parents, recipe.labels)
+        if self._refresh:
+            reference = f"{repository}:{refreshed.tag(key, self._engine.now())}"
+            self._report.step(f"building {reference} anew")
+            return self._build(reference, inputs, recipe, anew=True)
         shared = self._elsewhere if cache_tag else None
+        known = [*self._engine.tags(repository), *(shared.tags(repository) if shared else ())]
+        reference = f"{repository}:{refreshed.newest(key, known)}"
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
             return Named(reference, image)
         self._report.step(f"building {reference}")
         return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
 
-    def _build(self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str) -> Named:
+    def _build(
+        self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str, anew: bool = False
+    ) -> Named:
         """Builds an image, with layers from the first of `cache_tags` that others have published."""
         cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
         found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
         cache = next(filter(None, found), "")
+        secrets = [*build_secrets.ca(), *build_secrets.channels()]
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             git.export(self._settings.root, self._commit.tree, inputs, tree)
-            buildx.build(
-                tree, recipe, tag=reference, secrets=[*build_secrets.ca(), *build_secrets.channels()], cache=cache
-            )
+            buildx.build(tree, recipe, tag=reference, secrets=secrets, cache=cache, anew=anew)
         image = self._engine.image(reference)
         self.built += 1
         if image is None:

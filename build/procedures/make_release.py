@@ -68,10 +68,11 @@ class MakeRelease:
         publisher: Publisher | None = None,
         *,
         accept_drift: bool = False,
+        refresh: bool = False,
     ) -> None:
         self._settings, self._engine, self._report = settings, engine, report
         self._commit, self._identity = commit, identity
-        self._images = BuildImages(settings, engine, report, commit, identity, publisher)
+        self._images = BuildImages(settings, engine, report, commit, identity, publisher, refresh=refresh)
         self._publisher = publisher
         self._verifier = verify.Verifier(settings, engine, report)
         self._accept_drift = accept_drift

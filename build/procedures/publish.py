@@ -79,6 +79,14 @@ class Publisher:
         digest = self._digest(repository, tag)
         return self._ids(repository, digest) if digest else frozenset()
 
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; none, with a note, where the registry does not list them."""
+        try:
+            return self.registry.tags(repository)
+        except RegistryError as error:
+            self._report.note(f"{error.message}; a refreshed base there is not found")
+            return []
+
     def attach(
         self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
     ) -> None:

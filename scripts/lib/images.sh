@@ -33,6 +33,18 @@ ensure_cuda_image() {
     has_image "$CUDA_IMAGE" || keeps "$CUDA_IMAGE" "$CUDA_STANDIN" || pull "$CUDA_IMAGE" || build_cuda_standin
 }
 
+refresh_os_image() { refresh_image "$OS_IMAGE" "$OS_STANDIN" build_os_standin; }
+
+refresh_cuda_image() { refresh_image "$CUDA_IMAGE" "$CUDA_STANDIN" build_cuda_standin; }
+
+# refresh_image IMAGE STANDIN BUILD: pulls the image again; where only its stand-in can be had, BUILD makes that again.
+# Every way of failing leaves the image that is there under its name.
+refresh_image() {
+    ! pull "$1" || return 0
+    ! has_image "$1" || fail "$1 was not refreshed" "$(tail -n 1 "$LOG")" "see that its registry is reachable; the old image is still there"
+    "$3"
+}
+
 # Debian 12 from the machine's own mirror, without what a container never reads (as the genuine slim image).
 build_os_standin() {
     need_root "building the stand-in $OS_STANDIN"
@@ -54,10 +66,25 @@ build_os_standin() {
     SOURCE_DATE_EPOCH=1686355200 mmdebstrap --variant=minbase --format=tar --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' "${options[@]}" bookworm "$SCRATCH/os.tar" - <<<"$sources" >"$LOG" 2>&1 ||
         fail "the stand-in $OS_STANDIN could not be built" "$(grep '^E:' "$LOG" | cut -c 1-200)" "see that the Debian mirror is reachable (apt-get update)"
-    docker import --change 'LABEL ai.glm-tts.standin=os' --change 'CMD ["bash"]' \
-        --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$SCRATCH/os.tar" "$OS_STANDIN" >/dev/null
+    import_os_standin "$SCRATCH/os.tar"
     say "$OS_STANDIN stands in for $OS_IMAGE: a production push refuses an image built on it ($GUIDE)"
 }
+
+# import_os_standin TAR: under the stand-in's name, unless that holds the very same files: then it stays, and so does
+# everything that was built on it.
+import_os_standin() {
+    local new=$OS_STANDIN-new
+    docker import --change 'LABEL ai.glm-tts.standin=os' --change 'CMD ["bash"]' \
+        --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$1" "$new" >/dev/null
+    if has_image "$OS_STANDIN" && [ "$(layers "$OS_STANDIN")" = "$(layers "$new")" ]; then
+        say "the mirror has nothing newer for $OS_STANDIN"
+    else
+        docker tag "$new" "$OS_STANDIN"
+    fi
+    docker image rm "$new" >/dev/null
+}
+
+layers() { docker image inspect --format '{{json .RootFS.Layers}}' "$1"; }
 
 # One-line sources of bookworm, its updates and its security fixes, at the archives that this machine uses.
 bookworm_sources() {
@@ -75,7 +102,7 @@ build_cuda_standin() {
     has_image "$os" || os=$OS_STANDIN
     say "building the stand-in $CUDA_STANDIN (Debian's CUDA 11.8 runtime)"
     # (The context is one small folder: this target copies nothing, and the clone may hold gigabytes.)
-    docker buildx build --quiet --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" \
+    docker buildx build --quiet --no-cache --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" \
         --tag "$CUDA_STANDIN" "$ROOT/locks" >"$LOG" 2>&1 ||
         fail "the stand-in $CUDA_STANDIN could not be built" "$(tail -n 8 "$LOG")" \
             "docker buildx build --file Dockerfile.standin --target cuda --build-arg OS_IMAGE=$os locks"

@@ -96,7 +96,8 @@ class Ran:
     """One job's run.
 
     Attributes:
-        environment: the deployment environment whose secrets it was given; empty when its `if:` kept it from running.
+        environment: the deployment environment whose secrets it was given; empty for a job without one, and when its
+            `if:` kept it from running.
         steps: those that ran, in order; with `uses:` steps left out, and after a failure only those of `if: always()`.
         outputs: the job's own, as later jobs see them.
         kept: by the name of each artifact the files that are in it, relative to the workspace.
@@ -131,7 +132,7 @@ class Runner:
         wanted = yaml.safe_load(workflow.read_text())["jobs"][job]
         if "if" in wanted and not _Expression(wanted["if"], contexts).value():
             return Ran()
-        ran, outputs = Ran(resolve(wanted["environment"], contexts)), dict[str, dict[str, str]]()
+        ran, outputs = Ran(resolve(wanted.get("environment", ""), contexts)), dict[str, dict[str, str]]()
         for number, step in enumerate(wanted["steps"]):
             condition = step.get("if", "success()")
             if condition not in ("always()", "success()"):
