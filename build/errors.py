@@ -262,6 +262,18 @@ class UnverifiedError(LineError):
     exit_code = 43
 
 
+class InputRefusedError(LineError):
+    """An image's input is a submodule, a link, a Git LFS pointer or behind a filter: git lacks the file's own bytes."""
+
+    exit_code = 44
+
+
+class PlatformError(LineError):
+    """The engine or an image on it is of another platform than the locks (linux/amd64)."""
+
+    exit_code = 45
+
+
 class InterruptedByUserError(LineError):
     """Ctrl-C or SIGTERM; what had been begun was undone or is named in the message."""
 

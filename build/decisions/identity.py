@@ -35,7 +35,7 @@ class Commit:
         shallow: the clone lacks history, and with it maybe tags.
         committed: commit time, ISO 8601.
         source: URL of `origin` without credentials, empty without a remote or with a local one.
-        tree: the tree that a build reads: HEAD's own, or the working tree's when it is dirty.
+        tree: HEAD's tree; a build of a dirty tree reads the working tree as well.
     """
 
     sha: str

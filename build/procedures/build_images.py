@@ -36,7 +36,7 @@ from build.decisions.names import (
     app_repository,
     base_repository,
 )
-from build.drivers import buildx, git
+from build.drivers import buildx, sources
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
@@ -108,6 +108,7 @@ class BuildImages:
         self._commit = commit
         self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
+        self._sources = sources.Sources(settings.root, commit)
         self._elsewhere = elsewhere
         self.built = 0
 
@@ -248,7 +249,7 @@ class BuildImages:
         cache = self._elsewhere.cache(cached) if self._elsewhere and cache_tag else ""
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
-            git.export(self._settings.root, self._commit.tree, inputs, tree)
+            self._sources.export(inputs, tree)
             buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache)
         image = self._engine.image(reference)
         self.built += 1
@@ -266,14 +267,14 @@ class BuildImages:
 
     def _tracked(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `paths` that the tree has."""
-        tracked = git.identity_of(self._settings.root, self._commit.tree, paths)
-        return tuple(path for path in paths if f"\t{path}" in tracked)
+        files = self._sources.files(paths)
+        return tuple(path for path in paths if any(file == path or file.startswith(f"{path}/") for file in files))
 
     def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
-        """16 hex digits that change when an input file, a parent image or a label does."""
-        files = git.identity_of(self._settings.root, self._commit.tree, self._present(inputs))
-        said = json.dumps(dict(labels), sort_keys=True)
-        text = "\n".join([files, *(str(parent.image.id) for parent in parents), said])
+        """16 hex digits that change when an input file, a parent image, a label or the way of exporting does."""
+        files = self._sources.files(self._present(inputs))
+        rows = sorted((path, entry.mode, entry.blob) for path, entry in files.items())
+        text = json.dumps([sources.EXPORT, rows, [str(parent.image.id) for parent in parents], sorted(labels.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

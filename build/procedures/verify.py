@@ -221,10 +221,10 @@ class Verifier:
     def _tree(self, release: str, blobs: dict[str, str]) -> Line:
         root = self._settings.root
         commit = git.commit_of(root, release) if release else ""
-        listed = git.identity_of(root, commit, CODE) if commit else ""
+        listed = git.tree_files(root, commit, CODE) if commit else {}
         if not listed:
             return Line("files of the commit", "not verified", f"this clone does not know {release or 'the release'}")
-        known = {path: meta.split()[2] for meta, path in (row.split("\t") for row in listed.splitlines())}
+        known = {path: entry.blob for path, entry in listed.items()}
         return none_of("files of the commit", sorted(p for p in known | blobs if known.get(p) != blobs.get(p)))
 
     def _above(self, image: Image) -> list[Line]:

@@ -73,7 +73,7 @@ def test_a_shallow_clone_with_a_detached_head_is_read_as_what_it_is(tmp_path: Pa
     for tag in ("v1.10", "v1.9"):
         command.run(["git", "tag", tag], cwd=origin)
     whole = git.read(origin)
-    assert (whole.branch, whole.shallow, whole.tags) == ("main", False, ("v1.9", "v1.10"))
+    assert (whole.branch, whole.shallow, whole.tags) == ("main", False, ("v1.10", "v1.9"))
     command.run(["git", "clone", "--quiet", "--depth", "1", "--no-tags", origin.as_uri(), str(copy)])
     command.run(["git", "checkout", "--quiet", "--detach"], cwd=copy)
     part = git.read(copy)
