@@ -142,13 +142,13 @@ def test_a_dirty_tree_is_built_as_git_add_would_store_it(repository: Repository,
 def test_a_change_within_one_tick_of_the_clock_is_seen(repository: Repository, tmp_path: Path) -> None:
     """Same size and same times as in the index: git reads such a file, for as long as the index keeps its own time."""
     repository.git("config", "core.trustctime", "false")
-    repository.write({"service/a.py": "1"})
-    repository.commit()
     file, index = repository.root / "service/a.py", repository.root / ".git/index"
-    tick = file.stat().st_mtime_ns
+    repository.write({"service/a.py": "1"})
+    os.utime(file, (WRITTEN, WRITTEN))
+    repository.commit()
     repository.write({"service/a.py": "2"})
     for path in (file, index):
-        os.utime(path, ns=(tick, tick))
+        os.utime(path, (WRITTEN, WRITTEN))
     assert exported(repository, tmp_path / "dirty") == {"service/a.py": b"2"}
 
 
