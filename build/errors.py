@@ -269,7 +269,7 @@ class InputRefusedError(LineError):
 
 
 class PlatformError(LineError):
-    """The engine or an image on it is of another platform than the locks (linux/amd64)."""
+    """An image that a build stands on is of another platform than the locks (linux/amd64)."""
 
     exit_code = 45
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from build.errors import CommandFailedError
 
+# That of the locks. The engine's own builder, whichever one is current: another keeps images elsewhere.
+PLATFORM, BUILDER = "linux/amd64", "default"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,6 +56,8 @@ def build(tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), 
             dockerfile.parent if recipe.own_folder else tree,
             file=dockerfile,
             tags=[tag],
+            builder=BUILDER,
+            platforms=[PLATFORM],
             target=recipe.target,
             build_args=dict(recipe.args),
             labels=dict(recipe.labels),

@@ -39,7 +39,7 @@ from build.decisions.names import (
 from build.drivers import buildx, sources
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
-from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
+from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError, PlatformError
 from build.procedures import compatibility
 from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
@@ -122,6 +122,7 @@ class BuildImages:
 
     def _genuine_or_standin(self, genuine: str, standin: str, bootstrap: str) -> Named:
         if image := self._engine.image(genuine):
+            _require_platform(genuine, image)
             return Named(genuine, image)
         if image := self._engine.image(standin):
             self._report.note(f"{genuine} is not here; {standin} stands in for it")
@@ -281,6 +282,16 @@ class BuildImages:
 def standins_of(image: Image) -> tuple[str, ...]:
     """What an image stands on instead of the genuine thing: os, cuda, conda."""
     return tuple(name for name in image.labels.get(STANDIN_LABEL, "").split(",") if name)
+
+
+def _require_platform(reference: str, image: Image) -> None:
+    """A pull under DOCKER_DEFAULT_PLATFORM brings another platform's image, under the same name."""
+    found = f"{image.attrs.get('Os')}/{image.attrs.get('Architecture')}"
+    if found != buildx.PLATFORM:
+        raise PlatformError(
+            f"{reference} on the engine is for {found}, and the locks are for {buildx.PLATFORM}",
+            remedy=f"docker pull --platform {buildx.PLATFORM} {reference}",
+        )
 
 
 def _check_ancestry(app: Image, base: Named) -> None:

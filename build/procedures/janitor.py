@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from docker.errors import ImageNotFound
 from build.decisions import retention
 from build.decisions.findings import GB
 from build.decisions.retention import HOUR_S, Action, Facts, Item, Place, Policy
-from build.drivers import host
+from build.drivers import daemon, host
 from build.drivers.engine import explained
 from build.errors import CommandFailedError, LockHeldError, RegistryError, RetentionRefusedError
 from build.procedures import janitor_files
@@ -96,7 +95,7 @@ class Janitor:
 
     def free(self) -> int | None:
         """Free disk (bytes) where the engine keeps its images; None when that is another machine's."""
-        if not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"):
+        if not daemon.is_local():
             return None
         return host.free_bytes(str(self._engine.info().get("DockerRootDir", "")))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from docker.auth import resolve_repository_name
@@ -13,7 +12,7 @@ from build.decisions import findings
 from build.decisions.findings import HostFacts
 from build.decisions.history import Release
 from build.decisions.names import RELEASE_LABEL, app_repository
-from build.drivers import git, host
+from build.drivers import daemon, git, host
 from build.drivers.engine import Engine, explained
 from build.drivers.patience import Patience
 from build.drivers.registry import Registry
@@ -94,7 +93,7 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
 def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
     """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
     root = str(engine.info().get("DockerRootDir", ""))
-    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    local = daemon.is_local()
     registry, name, reference = at_registry(wanted)
     try:
         manifest = registry.manifest(name, reference)
