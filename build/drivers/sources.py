@@ -57,6 +57,11 @@ class Sources:
             found[path] = Entry(mode, blob)
         return found
 
+    def present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some paths that there are files under."""
+        files = self.files(paths)
+        return tuple(path for path in paths if any(file == path or file.startswith(f"{path}/") for file in files))
+
     def _add(self, paths: tuple[str, ...]) -> None:
         if not paths:
             return

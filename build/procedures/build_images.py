@@ -39,7 +39,7 @@ from build.decisions.names import (
 from build.drivers import buildx, sources
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
-from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError, PlatformError
+from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures import compatibility
 from build.procedures.lockindex import lock_hashes
 from build.procedures.report import Report
@@ -108,7 +108,7 @@ class BuildImages:
         self._commit = commit
         self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
-        self._sources = sources.Sources(settings.root, commit)
+        self.sources = sources.Sources(settings.root, commit)
         self._elsewhere = elsewhere
         self.built = 0
 
@@ -122,7 +122,7 @@ class BuildImages:
 
     def _genuine_or_standin(self, genuine: str, standin: str, bootstrap: str) -> Named:
         if image := self._engine.image(genuine):
-            _require_platform(genuine, image)
+            buildx.require_platform(genuine, image)
             return Named(genuine, image)
         if image := self._engine.image(standin):
             self._report.note(f"{genuine} is not here; {standin} stands in for it")
@@ -171,7 +171,7 @@ class BuildImages:
             return {}
         standin = any("os" in standins_of(parent.image) for parent in parents)
         lock = apt_lock(self._flavour, standin=standin)
-        if lock not in self._tracked((lock,)):
+        if lock not in self.sources.present((lock,)):
             self._report.note(
                 f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
             )
@@ -250,7 +250,7 @@ class BuildImages:
         cache = self._elsewhere.cache(cached) if self._elsewhere and cache_tag else ""
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
-            self._sources.export(inputs, tree)
+            self.sources.export(inputs, tree)
             buildx.build(tree, recipe, tag=reference, secrets=ca_secret(), cache=cache)
         image = self._engine.image(reference)
         self.built += 1
@@ -260,20 +260,15 @@ class BuildImages:
 
     def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `paths` that the tree has; only the conda lock may be missing."""
-        present = self._tracked(paths)
+        present = self.sources.present(paths)
         missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
             raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
         return present
 
-    def _tracked(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `paths` that the tree has."""
-        files = self._sources.files(paths)
-        return tuple(path for path in paths if any(file == path or file.startswith(f"{path}/") for file in files))
-
     def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
         """16 hex digits that change when an input file, a parent image, a label or the way of exporting does."""
-        files = self._sources.files(self._present(inputs))
+        files = self.sources.files(self._present(inputs))
         rows = sorted((path, entry.mode, entry.blob) for path, entry in files.items())
         text = json.dumps([sources.EXPORT, rows, [str(parent.image.id) for parent in parents], sorted(labels.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -282,16 +277,6 @@ class BuildImages:
 def standins_of(image: Image) -> tuple[str, ...]:
     """What an image stands on instead of the genuine thing: os, cuda, conda."""
     return tuple(name for name in image.labels.get(STANDIN_LABEL, "").split(",") if name)
-
-
-def _require_platform(reference: str, image: Image) -> None:
-    """A pull under DOCKER_DEFAULT_PLATFORM brings another platform's image, under the same name."""
-    found = f"{image.attrs.get('Os')}/{image.attrs.get('Architecture')}"
-    if found != buildx.PLATFORM:
-        raise PlatformError(
-            f"{reference} on the engine is for {found}, and the locks are for {buildx.PLATFORM}",
-            remedy=f"docker pull --platform {buildx.PLATFORM} {reference}",
-        )
 
 
 def _check_ancestry(app: Image, base: Named) -> None:

@@ -129,6 +129,7 @@ def test_a_dirty_tree_is_built_as_git_add_would_store_it(repository: Repository,
     (repository.root / "service/folder").rmdir()
     wanted = {"service/kept.py": b"new", "service/folder": b"now a file", "voices/file/x": b"now a folder"}
     repository.write({**wanted, "service/ignored.pyc": "x", "outside.txt": "x"})
+    assert sources(repository).present(("service", "voices", "voi", "Dockerfile.app")) == ("service", "voices")
     # What is staged does not matter where the working tree says otherwise.
     repository.write({"service/staged.py": "staged"})
     repository.git("add", "service/staged.py")
