@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from build.conda.redaction import redact
+from build.drivers import daemon
 from build.errors import InterruptedByUserError, LineError
 from build.settings import Settings, load
 
@@ -57,6 +58,7 @@ def main(command: typer.Typer) -> NoReturn:
         signal.signal(number, _interrupt)
     # What hears candidates works beside live traffic, on matrices so small that more threads only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    daemon.settle(os.environ)
     sys.exit(run(command))
 
 

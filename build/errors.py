@@ -272,6 +272,18 @@ class UnverifiedError(LineError):
     exit_code = 43
 
 
+class InputRefusedError(LineError):
+    """An image's input is a submodule, a link, a Git LFS pointer or behind a filter: git lacks the file's own bytes."""
+
+    exit_code = 44
+
+
+class PlatformError(LineError):
+    """An image that a build stands on is of another platform than the locks (linux/amd64)."""
+
+    exit_code = 45
+
+
 class InterpreterError(LineError):
     """The Python that runs the command is too old or lacks locked packages (raised as an exit by build.interpreter)."""
 

@@ -56,6 +56,8 @@ def build(
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
     if commit.dirty:
         report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
+    if identity.ignored_tags:
+        report.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
     if commit.shallow and not commit.tags:
         report.note("the clone is shallow, so that a tag may be missing: taken for staging")
     if refresh:

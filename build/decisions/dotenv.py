@@ -48,6 +48,8 @@ def derive(
     by name.
     """
     return {
+        # A plain `docker compose up` in the clone takes no override either: it never changes what is live.
+        "COMPOSE_FILE": "compose.yaml",
         "COMPOSE_PROJECT_NAME": project,
         "COMPOSE_PROFILES": ",".join(profiles),
         "PORT": str(place.port),

@@ -12,7 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from build.errors import CommandFailedError
+from docker.models.images import Image
+
+from build.errors import CommandFailedError, PlatformError
+
+# That of the locks. The engine's own builder, whichever one is current: another keeps images elsewhere.
+PLATFORM, BUILDER = "linux/amd64", "default"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ def build(
             dockerfile.parent if recipe.own_folder else tree,
             file=dockerfile,
             tags=[tag],
+            builder=BUILDER,
+            platforms=[PLATFORM],
             target=recipe.target,
             build_args=dict(recipe.args),
             labels=dict(recipe.labels),
@@ -79,3 +86,16 @@ def build(
             f"the build of {tag} failed with exit code {error.return_code}",
             remedy="the last lines of its output above say which step and why",
         ) from None
+
+
+def require_platform(reference: str, image: Image) -> None:
+    """Raises PlatformError for an image of another platform than the locks.
+
+    A pull under DOCKER_DEFAULT_PLATFORM brings such an image, under the same name.
+    """
+    found = f"{image.attrs.get('Os')}/{image.attrs.get('Architecture')}"
+    if found != PLATFORM:
+        raise PlatformError(
+            f"{reference} on the engine is for {found}, and the locks are for {PLATFORM}",
+            remedy=f"docker pull --platform {PLATFORM} {reference}",
+        )

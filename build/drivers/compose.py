@@ -1,31 +1,25 @@
-"""Docker Compose on this project's compose.yaml and .env, through python-on-whales (imported when it is asked)."""
-
-# ruff: noqa: PLC0415
+"""Docker Compose on this project's compose.yaml and .env, and on nothing else that Compose would find by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from build.drivers import files
+from build.drivers import command, daemon, files
 from build.errors import CommandFailedError
 
-if TYPE_CHECKING:
-    from python_on_whales import DockerClient
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    from python_on_whales.exceptions import DockerException
-
-    try:
-        yield
-    except DockerException as error:
-        words = (error.stderr or "").strip()
-        raise CommandFailedError(f"docker compose exited with {error.return_code}", detail=words[-2000:]) from None
+FILE = "compose.yaml"
+# What a plain `docker compose` merges into compose.yaml.
+OVERRIDES = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+)
+TIMEOUT_S = 900
+_VARIABLE = re.compile(r"\$\{(\w+)")
 
 
 class Compose:
@@ -35,15 +29,31 @@ class Compose:
         self.root = root
         self.env_file = root / ".env"
 
-    @cached_property
-    def _cli(self) -> DockerClient:
-        from python_on_whales import DockerClient
-
-        return DockerClient(
-            compose_files=[self.root / "compose.yaml"],
-            compose_env_files=[self.env_file],
-            compose_project_directory=self.root,
+    def _run(self, *args: str) -> None:
+        given = (
+            "--file",
+            str(self.root / FILE),
+            "--env-file",
+            str(self.env_file),
+            "--project-directory",
+            str(self.root),
         )
+        argv = ["docker", "compose", *given, *args]
+        try:
+            command.run(argv, cwd=self.root, env=self._environment(os.environ), timeout_s=TIMEOUT_S)
+        except CommandFailedError as error:
+            raise CommandFailedError(f"docker compose {args[0]} failed: {error.message}", detail=error.detail) from None
+
+    def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment without what Compose would prefer to .env: its own settings, and compose.yaml's variables."""
+        taken = set(_VARIABLE.findall((self.root / FILE).read_text()))
+        settled = daemon.environment(environ)
+        return {name: value for name, value in settled.items() if name not in taken and not name.startswith("COMPOSE_")}
+
+    def ignored(self, environ: Mapping[str, str]) -> list[str]:
+        """Compose files that a plain `docker compose` would use and the stack does not."""
+        found = [name for name in OVERRIDES if (self.root / name).exists()]
+        return [*found, *(["COMPOSE_FILE"] if environ.get("COMPOSE_FILE", FILE) != FILE else [])]
 
     def write_env(self, text: str) -> None:
         """Replaces .env at once; a reader sees the old file or the new one."""
@@ -52,10 +62,8 @@ class Compose:
 
     def up(self, *services: str) -> None:
         """Creates and starts exactly these services; those that run as described are left alone."""
-        with _explained():
-            self._cli.compose.up(list(services), detach=True, quiet=True, no_build=True)
+        self._run("up", "--detach", "--no-build", "--quiet-pull", *services)
 
     def check(self) -> None:
         """Raises CommandFailedError when compose.yaml with this .env is not valid."""
-        with _explained():
-            self._cli.compose.config(return_json=True)
+        self._run("config", "--quiet")

@@ -1,4 +1,4 @@
-"""The Docker engine through its API: containers, images, exec. Works unchanged on a remote one (DOCKER_HOST)."""
+"""The Docker engine through its API: containers, images, exec. A remote one works unchanged (build.drivers.daemon)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from requests.exceptions import HTTPError, RequestException
 
+from build.drivers import daemon
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
@@ -95,12 +96,13 @@ class Engine:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        if os.environ.get("DOCKER_HOST", "").startswith("ssh://"):
+        if daemon.address().startswith("ssh://"):
             from build.drivers import ssh  # noqa: PLC0415 - it needs what build.drivers leaves out otherwise
 
             ssh.close_like_sockets()
         with explained():
-            return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True)
+            where = daemon.environment(os.environ)
+            return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True, use_context=False, environment=where)
 
     def info(self) -> dict[str, object]:
         with explained():

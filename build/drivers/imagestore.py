@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 
 from docker.models.images import Image
 
 from build.decisions import imagestore
-from build.drivers import host
+from build.drivers import daemon, host
 from build.drivers.engine import Engine, explained
 
 CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
@@ -20,7 +19,7 @@ def free_bytes(engine: Engine) -> int | None:
 
     Of two disks that may hold them the scarcer one counts.
     """
-    if not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"):
+    if not daemon.is_local():
         return None
     paths = imagestore.disk_paths(engine.info(), _containerd_root())
     known = [free for path in paths if (free := host.free_bytes(path)) is not None]

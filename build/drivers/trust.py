@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from build.decisions.trust import Trust, host_name, is_insecure
+from build.drivers import daemon
 from build.errors import RegistryError
 
 CERTS_D = Path("/etc/docker/certs.d")
@@ -33,8 +34,8 @@ def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.en
         return Trust(insecure=True)
     folder = _certs_d(info, environ) / address
     remedy = f"put the CA certificate of {address} into {folder}/ca.crt"
-    engine = environ.get("DOCKER_HOST", "")
-    if engine and not engine.startswith("unix://"):
+    engine = daemon.address(environ)
+    if not engine.startswith("unix://"):
         remedy += (
             f" on this machine too: the engine at {engine} has a certs.d of its own, which cannot be read from here"
         )

@@ -37,7 +37,7 @@ from build.decisions.names import (
     base_repository,
 )
 from build.decisions.standins import GUIDE
-from build.drivers import buildx, git
+from build.drivers import buildx, sources
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
@@ -92,6 +92,7 @@ class BuildImages:
         self._commit = commit
         self._identity = identity or identify(commit, Claim())
         self._flavour = settings.flavour
+        self.sources = sources.Sources(settings.root, commit)
         self._elsewhere = elsewhere
         self._refresh = refresh
         self.built = 0
@@ -106,6 +107,7 @@ class BuildImages:
 
     def _genuine_or_standin(self, genuine: str, standin: str, bootstrap: str) -> Named:
         if image := self._engine.image(genuine):
+            buildx.require_platform(genuine, image)
             return Named(genuine, image)
         if image := self._engine.image(standin):
             self._report.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
@@ -159,7 +161,7 @@ class BuildImages:
             return {}, {}
         standin = any("os" in standins_of(parent.image) for parent in parents)
         lock = apt_lock(self._flavour, standin=standin)
-        if lock not in self._tracked((lock,)):
+        if lock not in self.sources.present((lock,)):
             self._report.note(
                 f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
             )
@@ -252,7 +254,7 @@ class BuildImages:
         secrets = [*build_secrets.ca(), *build_secrets.channels()]
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
-            git.export(self._settings.root, self._commit.tree, inputs, tree)
+            self.sources.export(inputs, tree)
             buildx.build(tree, recipe, tag=reference, secrets=secrets, cache=cache, anew=anew)
         image = self._engine.image(reference)
         self.built += 1
@@ -262,22 +264,18 @@ class BuildImages:
 
     def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `paths` that the tree has; only the conda lock may be missing."""
-        present = self._tracked(paths)
+        present = self.sources.present(paths)
         missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
             raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
         return present
 
-    def _tracked(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `paths` that the tree has."""
-        tracked = git.identity_of(self._settings.root, self._commit.tree, paths)
-        return tuple(path for path in paths if f"\t{path}" in tracked)
-
     def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
-        """16 hex digits that change when an input file, a parent image or a label does."""
-        files = git.identity_of(self._settings.root, self._commit.tree, self._present(inputs))
-        said = json.dumps(dict(labels), sort_keys=True)
-        text = "\n".join([files, *(imagestore.content(parent.image.attrs) for parent in parents), said])
+        """16 hex digits that change when an input file, a parent image, a label or the way of exporting does."""
+        files = self.sources.files(self._present(inputs))
+        rows = sorted((path, entry.mode, entry.blob) for path, entry in files.items())
+        below = [imagestore.content(parent.image.attrs) for parent in parents]
+        text = json.dumps([sources.EXPORT, rows, below, sorted(labels.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 from build.decisions.findings import HostFacts
 from build.decisions.names import STANDIN_LABEL
-from build.drivers import command, host, imagestore
+from build.drivers import command, daemon, host, imagestore
 from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.settings import Settings
@@ -31,7 +30,7 @@ def host_facts(settings: Settings, engine: Engine) -> HostFacts:
         return HostFacts(engine_error=error.message)
     with ThreadPoolExecutor() as pool:
         compose, buildx = pool.map(_plugin, ("compose", "buildx"))
-    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    local = daemon.is_local()
     return HostFacts(
         engine_version=str(info.get("ServerVersion", "")),
         rootless=any("rootless" in str(option) for option in _list(info, "SecurityOptions")),

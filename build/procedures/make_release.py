@@ -22,7 +22,7 @@ from build.drivers.engine import Engine
 from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
 from build.procedures import attach, inventory, records, verdicts, verify
-from build.procedures.build_images import BuildImages, Named, standins_of
+from build.procedures.build_images import PROXY_INPUTS, BuildImages, Named, standins_of
 from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
 from build.procedures.report import Report as Progress
@@ -88,7 +88,7 @@ class MakeRelease:
         with self._phase("proxy"):
             proxy = self._images.proxy()
         with self._phase("verify proxy"):
-            reports = {"proxy": self._verifier.proxy(proxy.image, self._commit.tree)}
+            reports = {"proxy": self._verifier.proxy(proxy.image, self._images.sources.files(PROXY_INPUTS))}
         with self._phase("base"):
             base = self._images.base()
         with self._phase("verify base"):

@@ -44,7 +44,7 @@ class Publisher:
         self._report = report
         self._patience = patience or Patience(note=report.note)
         self.registry = registries.connect(engine, registry, self._patience)
-        self._version = next(reversed(commit.tags), "")
+        self._version = commit.version
 
     def publish(self, image: Image, name: str, version: str = "") -> tuple[str, Image]:
         """The image of that name as the registry has it: `repo@digest`, and the image, which the engine has too.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from build.decisions import findings
 from build.errors import ImageNotFoundError, SettingsError
 from build.procedures.host import host_facts
@@ -15,6 +17,8 @@ def ensure_up(target: Target, report: Report) -> None:
     Raises:
         SettingsError: the proxy is there, but elsewhere or with other keys than the settings ask for.
     """
+    if ignored := target.compose.ignored(os.environ):
+        report.note(f"{', '.join(ignored)}: ignored, since the stack is compose.yaml and .env alone")
     asked, there = target.settings.place, target.place
     if asked != there:
         raise SettingsError(

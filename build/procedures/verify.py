@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,8 @@ from build.decisions.names import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_
 from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
 from build.drivers import git, oneshot
 from build.drivers.engine import Engine, explained
+from build.drivers.git import Entry
+from build.drivers.sources import Sources
 from build.errors import CommandFailedError, ImageNotFoundError
 from build.procedures import compatibility as versions
 from build.procedures import inventory, layers, locks
@@ -123,11 +125,11 @@ class Verifier:
         self._verdicts.write(str(image.id), base, done)
         return done
 
-    def proxy(self, image: Image, tree: str) -> Report:
+    def proxy(self, image: Image, sources: Mapping[str, Entry]) -> Report:
         """Layers, size, files and configuration of a proxy's image.
 
         Args:
-            tree: the git tree whose `proxy/` it was built from.
+            sources: the files of `proxy/` that it was built from, by path.
         """
         checks = _checks("proxy")
         if known := self._known(image, "proxy", checks):
@@ -135,8 +137,7 @@ class Verifier:
         self._progress.step(f"looking into the proxy's {image.id}")
         folders = [layers.read_folder(self._engine, image, path) for path in PROXY_FOLDERS]
         found = {path: blob for folder in folders for path, blob in folder.blobs.items()}
-        built = git.identity_of(self._settings.root, tree, ("proxy",)).splitlines()
-        named = {meta.partition("\t")[2].rpartition("/")[2]: meta.split()[2] for meta in built}
+        named = {path.rpartition("/")[2]: entry.blob for path, entry in sources.items()}
         copied = {name: blob for name, blob in named.items() if name != "Dockerfile"}
         lines = (
             none_of("files of the commit", sorted(name for name in copied if found.get(name) != copied[name])),
@@ -221,10 +222,10 @@ class Verifier:
     def _tree(self, release: str, blobs: dict[str, str]) -> Line:
         root = self._settings.root
         commit = git.commit_of(root, release) if release else ""
-        listed = git.identity_of(root, commit, CODE) if commit else ""
+        listed = git.tree_files(root, commit, CODE) if commit else {}
         if not listed:
             return Line("files of the commit", "not verified", f"this clone does not know {release or 'the release'}")
-        known = {path: meta.split()[2] for meta, path in (row.split("\t") for row in listed.splitlines())}
+        known = {path: entry.blob for path, entry in listed.items()}
         return none_of("files of the commit", sorted(p for p in known | blobs if known.get(p) != blobs.get(p)))
 
     def _above(self, image: Image) -> list[Line]:
@@ -284,5 +285,5 @@ def verify_reference(
         raise ImageNotFoundError(f"{reference} is not on the engine", remedy="build or pull it first")
     verifier = Verifier(settings, engine, report, fresh)
     if any(tag.partition(":")[0] == PROXY_REPOSITORY for tag in image.tags):
-        return [verifier.proxy(image, git.read(settings.root).tree)]
+        return [verifier.proxy(image, Sources(settings.root, git.read(settings.root)).files(("proxy",)))]
     return verifier.run(image) if image.labels.get(RELEASE_LABEL) else [verifier.base(image)]

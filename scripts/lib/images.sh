@@ -7,14 +7,18 @@ OS_STANDIN=standin/debian:bookworm-slim
 CUDA_IMAGE=nvidia/cuda:11.8.0-base-ubuntu22.04
 CUDA_STANDIN=standin/nvidia-cuda:11.8.0-base
 GUIDE=docs/guides/first-production-deployment.md
+PLATFORM=linux/amd64 # of the locks
 PULL_LIMIT_S=120 # the larger of the two is about 90 MB
+
+# They send a pull, an import or a build elsewhere than to this machine's own engine and platform.
+unset DOCKER_DEFAULT_PLATFORM BUILDX_BUILDER
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # pull IMAGE: true when it came within the limit; says why where it did not.
 pull() {
     say "pulling $1"
-    timeout "$PULL_LIMIT_S" docker pull --quiet "$1" >"$LOG" 2>&1 && return
+    timeout "$PULL_LIMIT_S" docker pull --quiet --platform "$PLATFORM" "$1" >"$LOG" 2>&1 && return
     say "$1 cannot be pulled: $(tail -n 1 "$LOG")"
     return 1
 }
@@ -102,8 +106,9 @@ build_cuda_standin() {
     has_image "$os" || os=$OS_STANDIN
     say "building the stand-in $CUDA_STANDIN (Debian's CUDA 11.8 runtime)"
     # (The context is one small folder: this target copies nothing, and the clone may hold gigabytes.)
-    docker buildx build --quiet --no-cache --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" \
-        --tag "$CUDA_STANDIN" "$ROOT/locks" >"$LOG" 2>&1 ||
+    # The engine's own builder: another one that is current would keep the image to itself.
+    docker buildx build --quiet --no-cache --builder "$(docker context show)" --platform "$PLATFORM" \
+        --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" --tag "$CUDA_STANDIN" "$ROOT/locks" >"$LOG" 2>&1 ||
         fail "the stand-in $CUDA_STANDIN could not be built" "$(tail -n 8 "$LOG")" \
             "docker buildx build --file Dockerfile.standin --target cuda --build-arg OS_IMAGE=$os locks"
     say "$CUDA_STANDIN stands in for $CUDA_IMAGE: a production push refuses an image built on it ($GUIDE)"

@@ -22,6 +22,7 @@ from build.decisions.lockindex import conda_lock
 from build.drivers import buildx, git, imagefiles
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
+from build.drivers.sources import Sources
 from build.errors import CommandFailedError
 from build.procedures import build_secrets, conda_locks
 from build.procedures.build_images import OS_IMAGES, BuildImages, Named
@@ -187,7 +188,7 @@ def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
 ) -> None:
     tree, tag = tmp_path / "tree", f"glm-tts-test-conda:{os.getpid()}"
     tree.mkdir()
-    git.export(REPOSITORY, git.read(REPOSITORY).tree, ("Dockerfile.base", "build/conda", "locks"), tree)
+    Sources(REPOSITORY, git.read(REPOSITORY)).export(("Dockerfile.base", "build/conda", "locks"), tree)
     # Packages without a lock of their own are as good as a genuine channel that answers.
     shutil.copytree(unpacked, tmp_path / "packages", ignore=shutil.ignore_patterns(channel.LOCK_NAME))
     shutil.copy(unpacked / channel.LOCK_NAME, tree / conda_lock("slim"))

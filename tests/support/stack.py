@@ -221,15 +221,18 @@ def _without_settings() -> dict[str, str]:
 
 def clone(into: Path) -> Path:
     """A clone whose HEAD holds the working tree as it is, uncommitted changes and all."""
-    commit = git.read(REPOSITORY)
     command.run(["git", "clone", "--quiet", "--no-hardlinks", str(REPOSITORY), str(into)])
     for key, value in (("user.name", "Test"), ("user.email", "test@example.invalid")):
         command.run(["git", "config", key, value], cwd=into)
-    if commit.dirty:
-        # No ref names the dirty tree's objects, so that a fetch would not bring them: read them where they are.
-        (into / ".git/objects/info/alternates").write_text(f"{REPOSITORY}/.git/objects\n")
-        made = command.run(["git", "commit-tree", commit.tree, "-p", "HEAD", "-m", "as in the working tree"], cwd=into)
-        command.run(["git", "reset", "--quiet", "--hard", made.decode().strip()], cwd=into)
+    if changed := git.changed(REPOSITORY):
+        for path in changed:
+            here, there = REPOSITORY / path, into / path
+            there.unlink(missing_ok=True)
+            if here.is_file():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(here, there)
+        command.run(["git", "add", "--all"], cwd=into)
+        command.run(["git", "commit", "--quiet", "--allow-empty", "-m", "as in the working tree"], cwd=into)
     return into
 
 

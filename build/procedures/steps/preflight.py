@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,7 +9,7 @@ from build.decisions import findings, preflight
 from build.decisions.findings import Level
 from build.decisions.history import Release
 from build.decisions.names import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
-from build.drivers import host, keys
+from build.drivers import daemon, host, keys
 from build.errors import CommandFailedError
 from build.procedures.steps.run import Facts, Run
 
@@ -61,7 +60,7 @@ def _driver(run: Run) -> str:
     """The driver's version: as the live colour sees it, which works through any engine; else as this machine does."""
     if run.old and run.old.running and (seen := run.old.gpu().driver):
         return seen
-    local = os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+    local = daemon.is_local()
     return host.gpu().rpartition(", ")[2] if local else ""
 
 

@@ -1,11 +1,22 @@
 """What goes into a build besides the commit: the CA bundle as a secret, and nothing by accident."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from build.console import Reporter
 from build.decisions.lockindex import conda_lock
+from build.drivers import git, sources
+from build.drivers.engine import Engine
+from build.errors import PlatformError
 from build.procedures import build_images, build_secrets
+from build.procedures.build_images import BuildImages
+from build.settings import load
+from tests.support.repository import Repository, repository
+
+__all__ = ["repository"]
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -46,3 +57,50 @@ def test_the_ca_bundle_of_the_environment_comes_before_the_system_s(
     assert build_secrets.ca() == [f"id=ca,src={system}"]
     own.write_text("x")
     assert build_secrets.ca() == [f"id=ca,src={own}"]
+
+
+class Pulled:
+    """An engine with one image, of a platform."""
+
+    def __init__(self, architecture: str) -> None:
+        self._image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Os": "linux", "Architecture": architecture})
+
+    def image(self, _reference: str) -> SimpleNamespace:
+        return self._image
+
+
+def test_an_image_of_another_platform_is_nothing_to_build_on(repository: Repository) -> None:
+    settings = load(REPOSITORY, {})
+
+    def upstream(architecture: str) -> object:
+        engine = cast(Engine, Pulled(architecture))
+        return BuildImages(settings, engine, Reporter(), git.read(repository.root)).upstream
+
+    assert upstream("amd64")
+    with pytest.raises(PlatformError, match="is for linux/arm64") as refused:
+        upstream("arm64")
+    assert refused.value.remedy == "docker pull --platform linux/amd64 debian:bookworm-slim"
+
+
+def test_the_key_covers_content_modes_and_the_version_of_the_export(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(inputs: tuple[str, ...] = ("proxy",)) -> str:
+        settings = load(REPOSITORY, {}).model_copy(update={"root": repository.root})
+        engine = cast(Engine, Pulled("amd64"))
+        return BuildImages(settings, engine, Reporter(), git.read(repository.root))._key(inputs, [], {})
+
+    repository.write({"proxy/小明": "1"})
+    repository.commit()
+    first = key()
+    repository.git("config", "core.quotePath", "false")
+    assert key() == first
+    repository.write({"beside": "x"})
+    assert key() == first
+    (repository.root / "proxy/小明").chmod(0o755)
+    executable = key()
+    assert executable != first
+    repository.commit()
+    assert key() == executable
+    monkeypatch.setattr(sources, "EXPORT", "another")
+    assert key() != executable

@@ -58,10 +58,59 @@ def test_outside_ci_its_variables_say_nothing() -> None:
     assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "someone"}) == Claim()
 
 
-@pytest.mark.parametrize("tag", ["release/1.0", "v1+cu128", "staging", "cache", "pinned-x", "sha256-x", SHA])
-def test_a_git_tag_that_cannot_name_an_image_is_refused(tag: str) -> None:
+@pytest.mark.parametrize(
+    "ascending",
+    [
+        ("v1.9", "v1.10"),
+        (
+            "v1.0.0-alpha",
+            "v1.0.0-alpha.1",
+            "v1.0.0-alpha.beta",
+            "v1.0.0-beta.2",
+            "v1.0.0-beta.11",
+            "v1.0.0-rc.1",
+            "v1.0.0",
+        ),
+        ("v1.0.0-rc1", "v1.0.0-rc2", "v1.0.0", "v1.0.1-rc1", "v1.0.1"),
+        ("v1-rc1", "v1.0.0", "v1.0.1"),
+        ("0.9", "v1.0", "2.0"),
+        ("nightly", "stable", "v0.1"),
+    ],
+)
+def test_the_highest_version_names_the_release(ascending: tuple[str, ...]) -> None:
+    for count in range(1, len(ascending) + 1):
+        for tags in (ascending[:count], ascending[count - 1 :: -1]):
+            assert identify(replace(COMMIT, tags=tags), Claim()).version == ascending[count - 1]
+            assert replace(COMMIT, tags=tags).version == ascending[count - 1]
+
+
+UNFIT = ["release/1.0", "backup/x", "staging", "cache", "pinned-x", "sha256-x", SHA, "小明"]
+
+
+@pytest.mark.parametrize("tag", [*UNFIT, "v1.2.4+cu128"])
+def test_a_tag_that_cannot_name_an_image_is_ignored_beside_one_that_can(tag: str) -> None:
+    found = identify(replace(COMMIT, tags=(tag, "v1.2.3")), Claim())
+    assert (found.environment, found.version, found.ignored_tags) == (Environment.PRODUCTION, "v1.2.3", (tag,))
+
+
+@pytest.mark.parametrize("tag", UNFIT)
+def test_a_commit_whose_tags_are_no_versions_is_staging(tag: str) -> None:
+    found = identify(replace(COMMIT, tags=(tag,)), Claim())
+    assert (found.environment, found.version, found.ignored_tags) == (Environment.STAGING, "", (tag,))
+    assert replace(COMMIT, tags=(tag,)).version == ""
+
+
+def test_a_version_that_cannot_name_an_image_is_no_silent_staging() -> None:
+    commit = replace(COMMIT, tags=("v1.2.3+cu128", "backup/x"))
+    with pytest.raises(IdentityError, match=r"v1\.2\.3\+cu128 cannot be an image's tag"):
+        identify(commit, Claim())
+    assert identify(replace(commit, dirty=("x",)), Claim()).environment is Environment.LOCAL
+
+
+@pytest.mark.parametrize("tag", [*UNFIT, "v1.2.3+cu128"])
+def test_a_tag_that_ci_builds_must_be_able_to_name_an_image(tag: str) -> None:
     with pytest.raises(IdentityError, match="cannot be an image's tag"):
-        identify(replace(COMMIT, tags=(tag,)), Claim())
+        identify(replace(COMMIT, tags=(tag, "v1.0.0")), Claim(tag=tag))
 
 
 def test_a_shallow_clone_with_a_detached_head_is_read_as_what_it_is(tmp_path: Path) -> None:
@@ -73,7 +122,7 @@ def test_a_shallow_clone_with_a_detached_head_is_read_as_what_it_is(tmp_path: Pa
     for tag in ("v1.10", "v1.9"):
         command.run(["git", "tag", tag], cwd=origin)
     whole = git.read(origin)
-    assert (whole.branch, whole.shallow, whole.tags) == ("main", False, ("v1.9", "v1.10"))
+    assert (whole.branch, whole.shallow, whole.tags) == ("main", False, ("v1.10", "v1.9"))
     command.run(["git", "clone", "--quiet", "--depth", "1", "--no-tags", origin.as_uri(), str(copy)])
     command.run(["git", "checkout", "--quiet", "--detach"], cwd=copy)
     part = git.read(copy)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from build import settings
+from build.decisions import dotenv
 from service.settings import Limits, unknown
 from service.settings import Settings as ServiceSettings
 
@@ -30,3 +31,16 @@ def test_a_clients_limits_are_the_services(tmp_path: Path) -> None:
     given = {"CUTOVER_CLIENT_RPM": "30", "CUTOVER_CLIENT_CPM": "9000", "CUTOVER_CLIENT_CONCURRENT": "2"}
     assert ServiceSettings.from_env(speech(tmp_path, **given)).client_limits == Limits(30, 9000, 2)
     assert ServiceSettings.from_env(speech(tmp_path)).client_limits == Limits()
+
+
+def test_a_plain_docker_compose_takes_no_override() -> None:
+    values = dotenv.derive(
+        project="p",
+        place=settings.load(REPOSITORY, {}).place,
+        proxy_image="x",
+        images={},
+        profiles=(),
+        runtime="",
+        speech={},
+    )
+    assert values["COMPOSE_FILE"] == "compose.yaml"
