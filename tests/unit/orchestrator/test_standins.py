@@ -44,7 +44,9 @@ def commit(*tags: str) -> Commit:
 
 
 def push(kinds: str, flavour: str, *tags: str) -> None:
-    publisher = Publisher(cast(Engine, None), cast(Report, Silent()), "127.0.0.1:1", commit(*tags))
+    publisher = Publisher(
+        cast(Engine, SimpleNamespace(info=dict)), cast(Report, Silent()), "127.0.0.1:1", commit(*tags)
+    )
     labels = {"ai.glm-tts.standin": kinds, "ai.glm-tts.flavour": flavour}
     publisher.refuse_standins(cast(Any, SimpleNamespace(labels=labels)), "glm-tts")
 
