@@ -11,5 +11,5 @@ if sys.dont_write_bytecode:
     # modules (6 s of processor time), and each command that a test starts another 600 (0.8 s).
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(BYTECODE)
-    del os.environ["PYTHONDONTWRITEBYTECODE"]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # absent where python -B was given
     os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
