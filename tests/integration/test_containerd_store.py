@@ -169,7 +169,7 @@ def test_the_last_pin_of_an_image_stays(line: Stack) -> None:
 
 
 @pytest.mark.usefixtures("there")
-def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, nested: Nested, pushed: str) -> None:
+def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
     sha, engine = f"{3:040x}", Engine()
     # On the layers of the live release: one image whose tag went to the next build, and one that was never verified.
     untagged, unverified = (
@@ -185,7 +185,10 @@ def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, 
     assert engine.image(f"{APP}:{line.releases[-1]}"), "the journal names it"
     assert line.docker.containers.run(pushed, ["python", "-c", "import service"], remove=True) == b""
     assert Registry(running.address).digest(APP, "staging") == pushed.partition("@")[2]
-    (path,) = (path for path in imagestore.disk_paths(engine.info()) if nested.has(path))
+
+
+def test_the_disk_is_asked_where_the_store_is(nested: Nested) -> None:
+    (path,) = (path for path in imagestore.disk_paths(nested.client.info()) if nested.has(path))
     assert nested.has(f"{path}/io.containerd.content.v1.content")
 
 
