@@ -98,12 +98,15 @@ def drifted(stack: Stack) -> Iterator[str]:
     """The SHA of a commit whose apt lock names another version of one package, while it is the clone's HEAD."""
     image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
     locked = AptLock.from_inventory(inventory.read(Engine(), str(image.id)))
-    lock = stack.root / "locks/apt-slim.standin.txt"
+    lock, genuine_lock = (stack.root / f"locks/apt-slim{kind}.txt" for kind in (".standin", ""))
     before = lock.read_text()
-    lock.write_text(AptLock(locked.snapshot, {**locked.versions, "tini": "0.18"}).render())
+    for path in (lock, genuine_lock):
+        path.write_text(AptLock(locked.snapshot, {**locked.versions, "tini": "0.18"}).render())
+    subprocess.run(["git", "-C", str(stack.root), "add", "locks"], check=True)
     stack.releases.append(stack.commit("an older lock"))
     yield stack.releases[-1]
     lock.write_text(before)
+    genuine_lock.unlink()
     stack.releases.append(stack.commit("the lock as it was"))
 
 
