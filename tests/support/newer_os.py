@@ -17,8 +17,14 @@ from tests.support import images
 
 STANDIN = OS_IMAGES[1]
 BEFORE = f"{STANDIN.partition(':')[0]}:before"
-RECIPE = """FROM {os_image}
+# In one layer, as the stand-in's: a base's size has a budget.
+RECIPE = """FROM {os_image} AS newer
 RUN --mount=source=newer_os.sh,target=/newer_os.sh sh /newer_os.sh
+FROM scratch
+COPY --from=newer / /
+LABEL ai.glm-tts.standin=os
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+CMD ["bash"]
 """
 
 
