@@ -102,6 +102,7 @@ class Verifier:
 
         checks = _checks("app")
         if known := self._known(image, "app", checks):
+            self._verdicts.write(str(image.id), base)  # which other checks may have verified again
             return known
         self._progress.step(f"looking into /app of {image.id}")
         labels, folder = image.labels, layers.read_folder(self._engine, image, "/app")

@@ -174,6 +174,8 @@ def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.Mo
     verifier = Verifier(load(stack.root, {}), Engine(), Reporter())
     base, app = verifier.run(image)
     Verdicts(stack.root).write(str(image.id), replace(app, lines=(Line("voice", "failed", "by older checks"),)))
-    assert verifier.app(image, base).failed
+    bad = replace(base, lines=(Line("secrets", "failed", "by newer checks"),))
+    assert verifier.app(image, bad).failed
+    assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch asks for the app's report alone"
     monkeypatch.setattr(verify, "CHECKS", {**verify.CHECKS, "app": verify.CHECKS["app"][1:]})
     assert not verifier.app(image, base).failed
