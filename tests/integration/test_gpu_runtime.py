@@ -17,7 +17,7 @@ def test_containers_of_the_cuda_flavour_run_with_nvidias_runtime(stack: Stack, t
         other = Stack(clone(tmp_path / "clone"), stack.project, free_port(), {**stack.env, **engine.env}, engine.client)
         place = {"PORT": str(other.port), "SUBNET_PREFIX": free_subnet(stack.docker)}
         other.env |= {**place, "CUTOVER_FLAVOUR": "cuda"}
-        other.run("build.cutover", "switch", image)
+        other.run("build.cutover", "switch", image, "--unverified")
         app = other.container("app-blue")
         assert app.attrs["HostConfig"]["Runtime"] == "nvidia"
         assert "NVIDIA_VISIBLE_DEVICES=all" in app.attrs["Config"]["Env"]
