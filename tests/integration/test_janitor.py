@@ -20,6 +20,7 @@ import requests
 
 from build.console import Reporter
 from build.decisions.history import Release
+from build.decisions.verification import Line, Outcome, Report
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
 from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
@@ -30,6 +31,7 @@ from build.procedures.janitor_host import Scope
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.target import Target
+from build.procedures.verdicts import Verdicts
 from build.settings import Settings, load
 from tests.support.registry import STORAGE, Running, running_registry
 from tests.support.stack import PREFIX, Stack, wait_for
@@ -70,11 +72,8 @@ class Yard:
             self.report(image, "passed")
         return image
 
-    def report(self, image: Any, outcome: str) -> None:
-        folder = self.root / "out/verified"
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = {"lines": [{"name": "speaks", "outcome": outcome, "detail": ""}]}
-        (folder / f"{image.id.removeprefix('sha256:')}-app.json").write_text(json.dumps(lines))
+    def report(self, image: Any, outcome: Outcome) -> None:
+        Verdicts(self.root).write(image.id, Report(image.id, "app", (Line("voice", outcome),)))
 
     def janitor(self, registry: RegistrySurvey | None = None, **settings: Any) -> Janitor:
         """One that looks at nothing but this yard, and takes no image for one just being built."""
@@ -205,7 +204,7 @@ def test_old_records_go_but_not_those_of_images_that_stay(yard: Yard) -> None:
     assert left == {"kept.json", "recent.json"}
     assert [path.name for path in (yard.root / "out/cutovers").iterdir()] == ["new"]
     reports = [path.name for path in yard.root.glob("out/verified/*")]
-    assert reports == [f"{kept.id.removeprefix('sha256:')}-app.json"]
+    assert reports == [f"{kept.id.removeprefix('sha256:')}.json"]
 
 
 def disk(registry: Running, client: Any) -> int:
