@@ -135,7 +135,8 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     assert "- locks/conda-forge-slim-linux-64.lock: " in pull["body"]
     assert "tini=0.0.1" not in hub.git(hub.origin, "show", f"refresh/locks:{APT_LOCK}")
     changed = set(hub.git(hub.origin, "diff", "--name-only", "main", "refresh/locks").splitlines())
-    assert changed >= {APT_LOCK, "locks/index.json"}
+    # (The index is as on main where the mirror still has what main's own lock names.)
+    assert APT_LOCK in changed
     assert all(path.startswith("locks/") for path in changed)
 
     base, newer = built.anew("glm-tts-base-slim"), built.anew("glm-tts-proxy")
