@@ -37,7 +37,7 @@ def test_a_fixed_date_or_no_layer_is_an_unknown_age(history: list[dict[str, obje
     assert (found.subject, found.level) == ("age:base", Level.NOT_VERIFIED)
 
 
-SECURITY = "500 http://deb.debian.org/debian-security bookworm-security/main amd64 Packages"
+SECURITY = "500 http://mirror.example/debian-security bookworm-security/main amd64 Packages"
 STATUS = "100 /var/lib/dpkg/status"
 
 
