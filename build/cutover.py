@@ -71,7 +71,7 @@ def switch(
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
-    from build.procedures import verdicts  # noqa: PLC0415 - 0.1 s, which a way back has no use for
+    from build.procedures import verdicts  # noqa: PLC0415 - 0.1 s that a rollback spares
 
     settings, report = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
@@ -177,7 +177,7 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
-    from build.procedures import golden, trial, verdicts  # noqa: PLC0415 - numpy, which a way back has no time for
+    from build.procedures import golden, trial, verdicts  # noqa: PLC0415 - numpy, which a rollback spares
 
     settings, report = console.settings(), Reporter()
     target = Target(settings)

@@ -99,7 +99,7 @@ def _show(made: Made) -> None:
 @app.command(name="verify")
 def verify_(
     ref: Annotated[str, typer.Argument(help="an image on the engine, by name, tag, digest or ID")],
-    fresh: Annotated[bool, typer.Option("--fresh", help="look into a base again that has passed before")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="verify again what has a report already")] = False,
     json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
 ) -> None:
     """Run an image and look into it: environment, layers, identity, code, voice."""

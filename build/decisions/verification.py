@@ -117,7 +117,7 @@ def known(reports: Iterable[Report], image: str, part: Part, checks: str) -> Rep
 
 
 def believed(reports: Iterable[Report], image: str, checks: str) -> Report | None:
-    """The same of a base that somebody else verified, if nothing failed in it."""
+    """The same of a base that another machine verified, if nothing failed in it."""
     return known((each for each in reports if not each.failed), image, "base", checks)
 
 

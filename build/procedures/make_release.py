@@ -141,7 +141,7 @@ class MakeRelease:
         return replace(report, image=here) if {report.image, here} <= ids else report
 
     def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
-        """The base as it is in the registry, verified here or by whoever published it, its report beside it."""
+        """The base as it is in the registry, verified here or where it was published, its report beside it."""
         with self._phase("push base"):
             published = Named(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:

@@ -122,7 +122,7 @@ class Verifier:
             *image_checks.voice_on_torch(seen),
         )
         done = Report(str(image.id), "app", lines, checks)
-        # Both: whoever asks about a release must not need its base to know that this one failed.
+        # Both, so that `switch` needs the report of the app alone.
         self._verdicts.write(str(image.id), base, done)
         return done
 

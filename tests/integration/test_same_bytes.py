@@ -1,4 +1,4 @@
-"""One commit makes one image, whoever builds it and however Docker is set up there."""
+"""One commit makes one image, on any builder and with any setup of Docker."""
 
 from __future__ import annotations
 

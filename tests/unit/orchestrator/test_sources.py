@@ -1,4 +1,4 @@
-"""The files that images are made of: git's bytes and modes, whoever builds and however that person has set up git."""
+"""The files that images are made of: git's bytes and modes, for any builder and any setup of git."""
 
 from __future__ import annotations
 
