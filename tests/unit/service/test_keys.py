@@ -154,6 +154,7 @@ def test_every_key_is_compared_in_constant_time(file: Path, monkeypatch: pytest.
     ("text", "named"),
     [("", "has no key"), ("# none", "has no key"), (f"{ANNAS_LINE} rpm=many", "line 1"), (f"{ANNAS_LINE}\nb", "line 2"),
      (f"{ANNAS_LINE} speed=2", "sets speed; there is rpm, cpm, concurrent"), (f"{ANNAS_LINE}\n{ANNAS_LINE}", "twice")],
+    ids=["empty", "comment", "word for a number", "second line", "unknown limit", "twice"],  # a key differs in each run
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_told_without_its_inside(text: str, named: str) -> None:
     with pytest.raises(KeysError, match=named) as error:
