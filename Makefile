@@ -23,11 +23,11 @@ down: ## stop and remove the stack's containers; journal, images and .env stay
 
 test: ## every test but those below: unit, integration, end to end
 	@scripts/bootstrap
-	@$(RUN) pytest
+	@tests/run
 
 test-unit: ## the quick tests, which need no Docker
 	@scripts/bootstrap --no-engine
-	@$(RUN) pytest tests/unit
+	@$(RUN) pytest -n 2 tests/unit
 
 test-torch: ## engine vits on torch, in an environment of its own (8 GB), on the CPU
 	@scripts/bootstrap --torch

@@ -1,7 +1,8 @@
-"""One stack for all end-to-end tests, made the way a user makes it."""
+"""One stack for each process of tests, made the way a user makes it."""
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 
 from tests import BYTECODE
 from tests.support.load import capacity
+from tests.support.registry import Running, running_registry
 from tests.support.stack import Stack, fresh_stack
 
 HALF = 0.5
@@ -34,9 +36,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with a first release live."""
     scratch: Path = tmp_path_factory.mktemp("stack")
     with fresh_stack(scratch) as stack:
-        stack.release("the first")
+        stack.env["CUTOVER_GATE_SYNTHESES"] = "1"  # tests of the gate set their own
+        # Two processes that both find no base would build two, each on a stand-in channel of its own.
+        with (Path(tempfile.gettempdir()) / "glm-tts-test-first-build").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            stack.release("the first")
         stack.run("build.cutover", "switch")
         yield stack
+
+
+@pytest.fixture(scope="session")
+def registry_of_all(stack: Stack) -> Iterator[Running]:
+    """A registry for all modules: to pack a base takes the engine half a minute, once for each registry."""
+    with running_registry(project=stack.project, deletes=True) as found:
+        stack.registries.append(found.host)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(registry_of_all: Running, request: pytest.FixtureRequest) -> Running:
+    """A registry with nothing in it: the module's own namespace of the one."""
+    return registry_of_all.within(request.module.__name__.rpartition(".")[2])
 
 
 @pytest.fixture(scope="session")

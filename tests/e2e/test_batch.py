@@ -8,8 +8,12 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.stack import Stack, wait_for
 from tests.unit.batch.support import clips, manifest, named
+
+pytestmark = pytest.mark.alone
 
 ITEMS, CUTOVERS = 500, 3
 # More than two cores speak, so that some wait; no more, so that there is still a batch when the last release goes.
@@ -17,7 +21,7 @@ SETTINGS = "in_flight: 4\nin_flight_max: 4\n"
 
 
 def task(number: int) -> str:
-    text = f"This is clip number {number} of a batch that nobody waits for."
+    text = f"This is clip number {number}."
     return json.dumps({"output_name": f"clip-{number:03}", "input_text": text}) + "\n"
 
 

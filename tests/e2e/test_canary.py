@@ -14,6 +14,8 @@ from tests.support.load import Load, hammering
 from tests.support.releases import FAILING, SLOW, derived
 from tests.support.stack import Stack, wait_for
 
+pytestmark = pytest.mark.alone
+
 FEW = "8"  # so many syntheses of each
 RATE = 4.0
 

@@ -13,6 +13,9 @@ from build.decisions.machine import Strategy
 from tests.support.chaos import row
 from tests.support.chaos.bed import Bed, bed
 from tests.support.chaos.stepped import points, steps
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.alone
 
 CASES = {str(case): case for case in row.cases(every=True)}
 COVERING = (
@@ -37,8 +40,8 @@ COVERING = (
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with bed(tmp_path_factory.mktemp("chaos")) as made:
+def broken(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    with bed(tmp_path_factory.mktemp("chaos"), beside=stack) as made:
         yield made
 
 

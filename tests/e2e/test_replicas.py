@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.load import hammering
 from tests.support.releases import derived
 from tests.support.stack import Stack, wait_for
+
+pytestmark = pytest.mark.alone
 
 # One of the two says nothing but silence: each container decides that when it starts, by who was first.
 ONE_SILENT = """USER root

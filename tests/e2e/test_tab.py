@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.browser import chromium
 from tests.support.gestures import speak, to_tab, told
 from tests.support.stack import PATIENCE_S, Stack, hooks, wait_for
+
+pytestmark = pytest.mark.alone
 
 # Minutes of sound: more than can be spoken while traffic moves, and less than a drain has time for.
 LONG = "It goes on with one more sentence, which is a little longer than it had to be. " * 50

@@ -20,15 +20,15 @@ HEAVY = "FROM {os_image}\nRUN head -c {weight}MB /dev/urandom >/weight && echo {
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[tuple[Stack, Nested]]:
+def serving(stack: Stack, tmp_path: Path) -> Iterator[tuple[Stack, Nested]]:
     """A release, built on the host's engine and serving on a nested one."""
-    with fresh_stack(tmp_path) as stack, nested_engine(project=stack.project) as nested:
-        app = f"glm-tts-slim:{stack.release('served by a nested engine')}"
-        proxy = dotenv.parse((stack.root / ".env").read_text())["PROXY_IMAGE"]
-        nested.load(app, stack.docker.images.get(app).labels[f"{OCI}base.name"], proxy)
-        stack.env["DOCKER_HOST"] = nested.host
-        stack.run("build.cutover", "switch")
-        yield stack, nested
+    with fresh_stack(tmp_path, beside=stack) as served, nested_engine(project=served.project) as nested:
+        app = f"glm-tts-slim:{served.release('served by a nested engine')}"
+        proxy = dotenv.parse((served.root / ".env").read_text())["PROXY_IMAGE"]
+        nested.load(app, served.docker.images.get(app).labels[f"{OCI}base.name"], proxy)
+        served.env["DOCKER_HOST"] = nested.host
+        served.run("build.cutover", "switch")
+        yield served, nested
 
 
 def cache_mb(nested: Nested) -> float:

@@ -17,6 +17,8 @@ from tests.support.ears import fault_in_wav
 from tests.support.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
 from tests.support.tab import open_tab
 
+pytestmark = pytest.mark.alone
+
 # Appended to the piper engine of a clone: a text may have to wait, after its first sentence, for a file of its name.
 ENGINE = """
 
@@ -47,19 +49,20 @@ LONG_BUDGET_S, SHORT_BUDGET_S = 40, 120
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def patient(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose releases speak SLOTS texts at a time, and wait within some of them."""
-    with fresh_stack(tmp_path_factory.mktemp("drain")) as stack:
+    with fresh_stack(tmp_path_factory.mktemp("drain"), beside=stack) as patient:
         for colour in ("blue", "green"):
             told = f"TTS_ORDERS: /run/orders/{colour}}}"
             # No health check once it is up: half a minute after the last sentence it would speak one, which counts.
-            patient = f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}'
-            stack.edit_compose((told, patient))
-        engine = stack.root / "service/engines/piper.py"
+            told_to_wait = f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}'
+            patient.edit_compose((told, told_to_wait))
+        engine = patient.root / "service/engines/piper.py"
         engine.write_text(engine.read_text() + ENGINE)
-        stack.release("the first, which is patient")
-        stack.run("build.cutover", "switch")
-        yield stack
+        patient.env["CUTOVER_GATE_SYNTHESES"] = "1"
+        patient.release("the first, which is patient")
+        patient.run("build.cutover", "switch")
+        yield patient
 
 
 class Clients:

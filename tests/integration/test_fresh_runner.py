@@ -19,7 +19,7 @@ from build.drivers import command
 from build.drivers.registry import Registry
 from build.procedures.build_images import OS_IMAGES
 from tests.support.nested import nested_engine
-from tests.support.registry import Running, also_within, running_registry
+from tests.support.registry import Running, also_within
 from tests.support.stack import Stack
 
 APP, BASE = "glm-tts-slim", "glm-tts-base-slim"
@@ -52,19 +52,19 @@ def first(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def running(first: Stack) -> Iterator[Running]:
-    """A registry with that runner's release in it."""
-    with running_registry(project=first.project) as found:
-        first.registries.append(found.address)
-        first.run("build.images", "--push", found.address)
-        yield found
-        for tag in found.tags(BASE):
-            with contextlib.suppress(docker.errors.ImageNotFound):
-                first.docker.images.remove(f"{BASE}:{tag}")
+def published(first: Stack, running: Running) -> Iterator[None]:
+    """That runner's release is in the registry."""
+    first.run("build.images", "--push", running.address)
+    yield
+    for tag in running.tags(BASE):
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            first.docker.images.remove(f"{BASE}:{tag}")
 
 
 @pytest.fixture(scope="module")
-def runner(first: Stack, running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def runner(
+    first: Stack, running: Running, published: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """A clone whose engine has the upstream images and nothing else."""
     runner = another_clone(first, tmp_path_factory.mktemp("runner") / "clone")
     upstream = [tag for name in UPSTREAM for each in first.docker.images.list(name) for tag in each.tags]

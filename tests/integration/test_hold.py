@@ -19,6 +19,8 @@ from tests.support.load import Report, hammering
 from tests.support.stack import Stack, crash, wait_for
 from tests.support.tab import open_tab
 
+pytestmark = pytest.mark.alone
+
 RATE = 3.0
 LOAD_S = 5.0
 
@@ -32,10 +34,11 @@ def gpus(tmp_path_factory: pytest.TempPathFactory) -> FakeGpus:
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory, gpus: FakeGpus) -> Iterator[Stack]:
+def held(stack: Stack, tmp_path_factory: pytest.TempPathFactory, gpus: FakeGpus) -> Iterator[Stack]:
     """A stack on those GPUs with a first release live."""
-    with gpu.stack_on(gpus, tmp_path_factory.mktemp("hold")) as stack:
-        yield stack
+    with gpu.stack_on(gpus, tmp_path_factory.mktemp("hold"), stack) as held:
+        held.env["CUTOVER_GATE_SYNTHESES"] = "2"
+        yield held
 
 
 def live(stack: Stack) -> tuple[str, str]:

@@ -6,18 +6,16 @@ from pathlib import Path
 
 from build.drivers import throwaway
 from build.drivers.engine import Engine
-from tests.support.stack import fresh_stack, wait_for
+from tests.support.stack import Stack, wait_for
 from tests.support.voices import add
 
 
-def test_a_voice_of_the_models_folder_speaks(tmp_path: Path) -> None:
+def test_a_voice_of_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> None:
     voices = tmp_path / "models/piper"
     voices.mkdir(parents=True)
     tmp_path.chmod(0o755)  # the container's user is another
     add(voices, "bert")
     speech = {"TTS_ENGINE": "piper", "TTS_DEVICE": "", "MODELS": str(voices.parent), "GLM_CODE": ""}
-    with fresh_stack(tmp_path / "stack") as stack:
-        image = f"glm-tts-slim:{stack.release('voices')}"
-        with throwaway.service(Engine(), stack.project, image, speech) as container:
-            wait_for("the model", lambda: container.status().phase == "ready")
-            assert container.speak("Good morning.", "bert", timeout_s=20).wav[:4] == b"RIFF"
+    with throwaway.service(Engine(), stack.project, f"glm-tts-slim:{stack.releases[-1]}", speech) as container:
+        wait_for("the model", lambda: container.status().phase == "ready")
+        assert container.speak("Good morning.", "bert", timeout_s=20).wav[:4] == b"RIFF"

@@ -22,15 +22,8 @@ from build.drivers.registry import Registry
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
 from build.procedures import attach, inventory
 from tests.support.faults import faults
-from tests.support.registry import Running, running_registry
+from tests.support.registry import Running
 from tests.support.stack import PATIENCE_S, Stack, free_port, wait_for
-
-
-@pytest.fixture(scope="module")
-def running(stack: Stack) -> Iterator[Running]:
-    with running_registry(project=stack.project, deletes=True) as found:
-        stack.registries.append(found.address)
-        yield found
 
 
 @pytest.fixture(scope="module")

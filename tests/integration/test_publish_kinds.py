@@ -16,13 +16,12 @@ from build.procedures import registries
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.resolve import resolve
 from build.settings import load
-from tests.integration.test_publish import genuine, running
+from tests.integration.test_publish import genuine
 from tests.integration.test_registry_kinds import immutable
 from tests.support.faults import faults
 from tests.support.registry import Running
 from tests.support.stack import Stack
 
-__all__ = ("running",)  # a fixture
 APP = "glm-tts-slim"
 
 

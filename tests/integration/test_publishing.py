@@ -20,6 +20,8 @@ from tests.support.ears import fault_in_wav
 from tests.support.load import authorization, hammering
 from tests.support.stack import Stack, fresh_stack, wait_for
 
+pytestmark = pytest.mark.alone
+
 ANNA, ANNAS_LINE = new("anna", {"rpm": 0})
 BERT, BERTS_LINE = new("bert", {"rpm": 2})
 DORA, DORAS_LINE = new("dora", {})
@@ -29,20 +31,20 @@ FEW = "4"
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def published(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """On an address of this machine that is not loopback, and that nobody reaches from another one."""
     scratch: Path = tmp_path_factory.mktemp("published")
-    with fresh_stack(scratch) as stack:
-        bridge = stack.docker.networks.get("bridge").attrs["IPAM"]["Config"][0]
-        stack.host = str(ipaddress.IPv4Network(bridge["Subnet"])[1])
+    with fresh_stack(scratch, beside=stack) as published:
+        bridge = published.docker.networks.get("bridge").attrs["IPAM"]["Config"][0]
+        published.host = str(ipaddress.IPv4Network(bridge["Subnet"])[1])
         folder = scratch / "keys"
         folder.mkdir(mode=0o755)
-        stack.env |= {"PUBLISH": stack.host, "KEYS_FOLDER": str(folder), "CUTOVER_GATE_SYNTHESES": "1"}
-        stack.env["CUTOVER_CLIENT_RPM"] = str(USUAL)
-        replace(stack, ANNAS_LINE, BERTS_LINE, DORAS_LINE)
-        stack.release("published")
-        stack.run("build.cutover", "switch")
-        yield stack
+        published.env |= {"PUBLISH": published.host, "KEYS_FOLDER": str(folder), "CUTOVER_GATE_SYNTHESES": "1"}
+        published.env["CUTOVER_CLIENT_RPM"] = str(USUAL)
+        replace(published, ANNAS_LINE, BERTS_LINE, DORAS_LINE)
+        published.release("published")
+        published.run("build.cutover", "switch")
+        yield published
 
 
 def keys(stack: Stack) -> Path:

@@ -30,6 +30,8 @@ from tests.support.registry import running_registry
 from tests.support.stack import Stack
 from tests.support.workflow import Ran, Runner
 
+pytestmark = pytest.mark.alone
+
 BUILDING = re.compile(r"building (\S+:\S+)( anew)?$", re.MULTILINE)
 APT_LOCK = apt_lock("slim", standin=os_image().startswith("standin/"))
 

@@ -167,7 +167,7 @@ def immutable(running: Running, reply: Reply = IMMUTABLE[0]) -> Callable[[str, s
     """Answers of a registry that gives each tag once."""
 
     def answer(method: str, path: str) -> Reply | None:
-        repository, _, tag = path.removeprefix("/v2/").partition("/manifests/")
+        repository, _, tag = path.removeprefix(f"/v2/{running.namespace}").strip("/").partition("/manifests/")
         taken = method == "PUT" and tag and ":" not in tag and tag in running.tags(repository)
         return reply if taken else None
 

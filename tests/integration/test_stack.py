@@ -121,11 +121,11 @@ def _health(container: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def bare(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A clone with nothing built and nothing deployed."""
     scratch: Path = tmp_path_factory.mktemp("bare")
-    with fresh_stack(scratch) as stack:
-        yield stack
+    with fresh_stack(scratch, beside=stack) as bare:
+        yield bare
 
 
 def test_a_container_that_somebody_has_paused_is_heard_to_say_nothing(app: Any) -> None:

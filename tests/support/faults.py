@@ -30,7 +30,7 @@ class Faults:
     """What goes wrong, and what was seen. Everything may be changed while the proxy runs.
 
     Attributes:
-        address: host:port to use in place of the registry's.
+        address: host:port, and the namespace, to use in place of the registry's.
         refusals: answered one by one, instead of passing the request on: (status, headers).
         answer: replaces the registry's answer, by method and path: (status, headers, body), or None.
         refuse_only: which requests `refusals` are for, by method and path.
@@ -81,16 +81,17 @@ class Faults:
 
 @contextlib.contextmanager
 def faults(registry: str, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Faults]:
-    """A proxy in front of the registry at `registry` (host:port) until the end of the context.
+    """A proxy in front of the registry at `registry` (host:port[/namespace]) until the end of the context.
 
     Args:
         tls: HTTPS is spoken, by this.
         host: the address of this machine to listen at.
     """
     state = Faults()
-    handler = type("Handler", (_Handler,), {"registry": registry, "state": state, "tls": tls})
+    behind, slash, namespace = registry.partition("/")
+    handler = type("Handler", (_Handler,), {"registry": behind, "state": state, "tls": tls})
     server = _Server((host, 0), handler)
-    state.address = f"{host}:{server.server_address[1]}"
+    state.address = f"{host}:{server.server_address[1]}{slash}{namespace}"
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     try:

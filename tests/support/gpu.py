@@ -142,9 +142,9 @@ def make(folder: Path, *, total: int = 16 * GIB, devices: int = 1) -> FakeGpus:
 
 
 @contextlib.contextmanager
-def stack_on(gpus: FakeGpus, scratch: Path) -> Iterator[Stack]:
+def stack_on(gpus: FakeGpus, scratch: Path, beside: Stack | None = None) -> Iterator[Stack]:
     """A stack on those GPUs with a first release live, whose engine claims their memory."""
-    with fresh_stack(scratch) as stack:
+    with fresh_stack(scratch, beside) as stack:
         give(gpus, stack)
         stack.release("the first, which claims GPU memory")
         stack.run("build.cutover", "switch")

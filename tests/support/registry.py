@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,26 @@ CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 
 @dataclass(frozen=True)
 class Running:
-    """A registry that answers at `address` (host:port)."""
+    """A registry that answers at `host` (host:port), or one namespace of it."""
 
-    address: str
+    host: str
     container: str
     auth: tuple[str, str] | None = None
+    namespace: str = ""
+
+    @property
+    def address(self) -> str:
+        """What is put before a repository's name."""
+        return f"{self.host}/{self.namespace}".rstrip("/")
+
+    def within(self, namespace: str) -> Running:
+        """A namespace of it, which has nothing yet; the engine pushes no layer again that another one has."""
+        return replace(self, namespace=namespace)
 
     def get(self, path: str) -> Any:
-        """What the registry's API answers under /v2/, read past the code under test."""
-        return requests.get(f"http://{self.address}/v2/{path}", auth=self.auth, timeout=5).json()
+        """What the registry's API answers for a repository's path, read past the code under test."""
+        url = "/".join(part for part in (f"http://{self.host}/v2", self.namespace, path) if part)
+        return requests.get(url, auth=self.auth, timeout=5).json()
 
     def tags(self, repository: str) -> list[str]:
         """The tags of a repository; empty when there is no such repository."""
@@ -127,7 +138,7 @@ def also_within(container: str, running: Running) -> Iterator[None]:
         detach=True,
         network_mode=f"container:{container}",
         volumes_from=[running.container],
-        environment=[*settings, f"REGISTRY_HTTP_ADDR={running.address}"],
+        environment=[*settings, f"REGISTRY_HTTP_ADDR={running.host}"],
         labels=client.containers.get(container).labels,
     )
     try:

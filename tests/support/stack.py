@@ -22,6 +22,7 @@ from typing import Any
 import docker
 
 from build.drivers import command, git, host
+from build.procedures.verdicts import FOLDER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "glm-tts-test-"
@@ -41,7 +42,9 @@ def free_subnet(client: docker.DockerClient) -> str:
         for config in (network.attrs.get("IPAM") or {}).get("Config") or []:
             if "." in config.get("Subnet", ""):
                 used.append(ipaddress.IPv4Network(config["Subnet"]))
-    candidates = [f"10.213.{number}" for number in range(256)]
+    # Processes of one run that look at the same time have ranges of their own.
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    candidates = [f"10.{213 + process}.{number}" for number in range(256)]
     random.shuffle(candidates)
     return next(
         prefix for prefix in candidates if not any(ipaddress.IPv4Network(f"{prefix}.0/24").overlaps(n) for n in used)
@@ -237,8 +240,11 @@ def clone(into: Path) -> Path:
 
 
 @contextlib.contextmanager
-def fresh_stack(scratch: Path) -> Iterator[Stack]:
-    """A stack that nothing else uses, with nothing deployed yet; removed at the end."""
+def fresh_stack(scratch: Path, beside: Stack | None = None) -> Iterator[Stack]:
+    """A stack that nothing else uses, with nothing deployed yet; removed at the end.
+
+    What `beside` has verified, a base above all, is not verified again.
+    """
     client = docker.from_env()
     sweep(client)
     project = f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"
@@ -252,6 +258,8 @@ def fresh_stack(scratch: Path) -> Iterator[Stack]:
         "CUTOVER_SOAK_S": "0",
     }
     stack = Stack(clone(scratch / "clone"), project, port, env, client)
+    if beside:
+        shutil.copytree(beside.root / FOLDER, stack.root / FOLDER)
     try:
         yield stack
     finally:

@@ -155,12 +155,12 @@ class Bed:
 
 
 @contextlib.contextmanager
-def bed(scratch: Path) -> Iterator[Bed]:
+def bed(scratch: Path, beside: Stack | None = None) -> Iterator[Bed]:
     """A stack with `alpha` live; removed at the end."""
     scratch.chmod(0o755)  # containers of other users look into it
     gpus, wall = gpu.make(scratch / "gpus"), clocks(scratch / "clocks")
     gpus.behave(bytes=GIB)  # so that both releases fit, and a hold is a wish
-    with fresh_stack(scratch) as stack:
+    with fresh_stack(scratch, beside) as stack:
         wall.give(stack)
         _limit_disk(stack)
         yield _deployed(stack, gpus, wall, _built(stack, gpus))
