@@ -1,0 +1,30 @@
+"""NOTICE names every package of an image whose licence asks more than to keep a notice."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import distribution
+
+import pytest
+
+from tests.support.stack import REPOSITORY
+
+COPYLEFT = re.compile(r"GPL|MPL|General Public|Mozilla|EPL|CDDL|CC-BY-SA")
+LOCKED = re.findall(r"^([\w.-]+)==", (REPOSITORY / "locks/slim.txt").read_text(), re.MULTILINE)
+
+
+def licence(package: str) -> str:
+    """What the installed package states: the expression, the classifiers, the first line of the licence itself."""
+    metadata = distribution(package).metadata
+    free_text = (metadata.get("License") or "").partition("\n")[0]
+    return " ".join([metadata.get("License-Expression") or "", *(metadata.get_all("Classifier") or []), free_text])
+
+
+@pytest.mark.parametrize("package", LOCKED)
+def test_a_package_under_copyleft_is_in_the_notice(package: str) -> None:
+    notice = (REPOSITORY / "NOTICE").read_text()
+    assert not COPYLEFT.search(licence(package)) or re.search(rf"\b{re.escape(package)}\b", notice)
+
+
+def test_the_notice_is_checked_against_something() -> None:
+    assert {name for name in LOCKED if COPYLEFT.search(licence(name))} >= {"piper-tts", "certifi"}
