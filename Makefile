@@ -27,7 +27,7 @@ test: ## every test but those below: unit, integration, end to end
 
 test-unit: ## the quick tests, which need no Docker
 	@scripts/bootstrap --no-engine
-	@$(RUN) pytest -n 2 tests/unit
+	@$(RUN) pytest -n 2 --dist loadfile tests/unit
 
 test-torch: ## engine vits on torch, in an environment of its own (8 GB), on the CPU
 	@scripts/bootstrap --torch

@@ -9,18 +9,24 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
+from docker.models.images import Image
 
+from build.console import Reporter
 from build.decisions import verification
 from build.decisions.drift import AptLock
 from build.decisions.names import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
 from build.decisions.verification import Line
+from build.drivers import git
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
 from build.procedures import attach, inventory
+from build.procedures.build_images import BuildImages
+from build.settings import load
+from tests.support import images
 from tests.support.faults import faults
 from tests.support.registry import Running
 from tests.support.stack import PATIENCE_S, Stack, free_port, wait_for
@@ -86,9 +92,30 @@ def test_stand_ins_are_not_pushed_for_production(stack: Stack, registry: str) ->
     assert "stands on stand-ins for" in done.stderr
 
 
+@dataclass(frozen=True)
+class Older:
+    """Has every base that is asked for, with the content of another one."""
+
+    engine: Engine
+    base: str
+
+    def tags(self, _repository: str) -> list[str]:
+        return []
+
+    def fetch(self, name: str) -> Image | None:
+        images.build(name, f"FROM {self.base}\nLABEL drifted=yes\n")
+        return self.engine.image(name)
+
+    def cache(self, _name: str) -> str:
+        return ""
+
+
 @pytest.fixture
 def drifted(stack: Stack) -> Iterator[str]:
-    """The SHA of a commit whose apt lock names another version of one package, while it is the clone's HEAD."""
+    """The SHA of a commit whose apt lock names another version of one package, while it is the clone's HEAD.
+
+    Its base is there as a build leaves it once the mirror has a newer version: with the packages of the one before.
+    """
     image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
     locked = AptLock.from_inventory(inventory.read(Engine(), str(image.id)))
     lock, genuine_lock = (stack.root / f"locks/apt-slim{kind}.txt" for kind in (".standin", ""))
@@ -97,7 +124,12 @@ def drifted(stack: Stack) -> Iterator[str]:
         path.write_text(AptLock(locked.snapshot, {**locked.versions, "tini": "0.18"}).render())
     subprocess.run(["git", "-C", str(stack.root), "add", "locks"], check=True)
     stack.releases.append(stack.commit("an older lock"))
+    engine = Engine()
+    base = stack.docker.images.get(image.labels[f"{OCI}base.name"])
+    older = Older(engine, next(tag for tag in base.tags if tag.startswith("glm-tts-base-slim:")))
+    found = BuildImages(load(stack.root, stack.env), engine, Reporter(), git.read(stack.root), elsewhere=older).base()
     yield stack.releases[-1]
+    stack.docker.images.remove(found.reference, force=True)
     lock.write_text(before)
     genuine_lock.unlink()
     stack.releases.append(stack.commit("the lock as it was"))
