@@ -9,6 +9,7 @@ COPY --link voices /app/voices
 COPY --link service/batch /app/service/batch
 COPY --link service/engines /app/service/engines
 COPY --link service/page /app/service/page
+COPY --link service/taskfile /app/service/taskfile
 COPY --link service/web /app/service/web
 COPY --link service/*.py /app/service/
 

@@ -18,7 +18,7 @@ from rich.markup import escape
 from service.batch import checking, settings
 from service.batch.errors import BatchError, BookError, StoppedError
 from service.batch.settings import Settings
-from service.batch.tasks import Rules
+from service.taskfile.tasks import Rules
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.batch import lines, names
 from service.batch.errors import TasksError
 from service.batch.prompts import Prompts
-from service.batch.tasks import BadLineError, Rules, Task, parse
 from service.fields import shown
+from service.taskfile import lines, names
+from service.taskfile.tasks import BadLineError, Rules, Task, parse
 
 Report = Callable[[int, str], None]
 """Takes a line's number and what is wrong with it."""
@@ -35,7 +35,7 @@ class Checked:
         Raises:
             TasksError: the file is not the one that was checked any more.
         """
-        for number, line in lines.numbered(self.path):
+        for number, line in numbered(self.path):
             try:
                 task = parse(line, self.rules)
                 if not self.pending.pop(names.key(task.output_name), None):
@@ -48,6 +48,14 @@ class Checked:
             raise _changed(self.path, f"{len(self.pending)} of its lines are gone")
 
 
+def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Each line of a task file with its number, as lines.numbered; raises TasksError where the file cannot be read."""
+    try:
+        yield from lines.numbered(path)
+    except lines.TaskFileError as error:
+        raise TasksError(error.message, error.remedy) from None
+
+
 def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> Checked:
     """Check every line of a task file; `done` has the identity of each clip that is there, by names.key.
 
@@ -57,7 +65,7 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
     checked = Checked(path, rules, Prompts(path.parent))
     seen: dict[int, int] = {}
     bad = 0
-    for number, line in lines.numbered(path):
+    for number, line in numbered(path):
         try:
             task = parse(line, rules)
             identity = task.identity(checked.prompts.digest(task.prompt_audio))

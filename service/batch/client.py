@@ -13,8 +13,8 @@ import httpx
 from service.batch import audio
 from service.batch.prompts import Prompts
 from service.batch.settings import Settings
-from service.batch.tasks import BadLineError, Task
 from service.batch.verdicts import BROKEN, Answer
+from service.taskfile.tasks import BadLineError, Task
 
 _CONNECT_S = 10.0
 _MAX_ANSWER = 256 * 1024 * 1024

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from service.batch import names, shards
+from service.batch import shards
 from service.batch.errors import OutputError
 from service.batch.shards import MANIFEST, Clip
+from service.taskfile import names
 
 FAILED = "failed.jsonl"
 _FAILING = f".{FAILED}{shards.TEMPORARY}"  # becomes FAILED at the end: a run of FAILED itself still reads that

@@ -8,8 +8,8 @@ import hashlib
 import stat
 from pathlib import Path
 
-from service.batch.tasks import BadLineError
 from service.fields import shown
+from service.taskfile.tasks import BadLineError
 
 MAX_BYTES = 18 * 1024 * 1024
 """As base64 it still fits into the most that the service takes (25 MiB)."""

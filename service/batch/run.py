@@ -22,8 +22,8 @@ from service.batch.progress import Progress
 from service.batch.settings import Settings
 from service.batch.shards import Clip
 from service.batch.slots import Slots
-from service.batch.tasks import Task
 from service.batch.verdicts import Answer, Verdict, judge, pause_s
+from service.taskfile.tasks import Task
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """But for those that are ignored: nohup means it."""

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service.batch import yamlfile
 from service.batch.errors import SettingsError
-from service.batch.tasks import FIELDS, GLM_TTS, Rules
 from service.fields import shown
+from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
 
 KEY_NAME = "TTS_API_KEY"
 _IN_FLIGHT = 4

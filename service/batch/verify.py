@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from service.batch import lines, names, shards
+from service.batch import shards
+from service.batch.checking import numbered
 from service.batch.errors import OutputError, VerifyError
 from service.batch.output import kept_settings, manifest_lines, shard_paths
 from service.batch.prompts import Prompts
-from service.batch.tasks import BadLineError, Rules, parse
+from service.taskfile import names
+from service.taskfile.tasks import BadLineError, Rules, parse
 
 
 def verify(path: Path, folder: Path, max_chars: int, report: Callable[[str], None]) -> int:
@@ -75,7 +77,7 @@ def _manifest(folder: Path) -> Iterator[str]:
 def _tasks(path: Path, rules: Rules, done: dict[int, str]) -> Iterator[str]:
     """Each task and its clip; takes from `done` what is asked for."""
     prompts = Prompts(path.parent)
-    for number, line in lines.numbered(path):
+    for number, line in numbered(path):
         try:
             task = parse(line, rules)
             identity = task.identity(prompts.digest(task.prompt_audio))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.unit.batch.support import environment, plain, write_tasks
-from tests.unit.batch.test_tasks import line
+from tests.unit.service.taskfile.test_tasks import line
 
 PEAK = """
 import resource, subprocess, sys

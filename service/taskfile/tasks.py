@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from service.batch import names
-from service.batch.lines import MAX_LINE
 from service.fields import SEED, shown
+from service.taskfile import names
+from service.taskfile.lines import MAX_LINE
 
 GLM_TTS = {"uttid": "output_name", "prompt_speech": "prompt_audio", "syn_text": "input_text"}
 """GLM-TTS's names of fields and ours."""

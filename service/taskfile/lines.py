@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from service.batch.errors import TasksError
-
 MAX_LINE = 256 * 1024
 """Bytes. The longest text that a service takes, every character escaped, is a fifth of that."""
 
@@ -28,20 +26,29 @@ _ZEROS: dict[tuple[int, ...], str] = {
 }
 
 
+class TaskFileError(Exception):
+    """A task file cannot be read; `remedy` says what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
     """Each line that is not blank, with its number from 1; None for one that has more than MAX_LINE bytes.
 
     Raises:
-        TasksError: the file cannot be read twice, or is UTF-16 or UTF-32.
+        TaskFileError: the file cannot be read twice, or is UTF-16 or UTF-32.
     """
     remedy = "name a file of tasks, one JSON object a line"
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise TasksError(f"{path} is no file that can be read twice", remedy)
+            raise TaskFileError(f"{path} is no file that can be read twice", remedy)
         with path.open("rb") as file:
             yield from _numbered(path, file)
     except OSError as error:
-        raise TasksError(f"{path} cannot be read: {error.strerror}", remedy) from None
+        raise TaskFileError(f"{path} cannot be read: {error.strerror}", remedy) from None
 
 
 def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -50,7 +57,7 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         number += 1
         if number == 1:
             if code := _other_code(line):
-                raise TasksError(f"{path} is {code}", f"convert it: iconv -f {code} -t UTF-8 {path.name}")
+                raise TaskFileError(f"{path} is {code}", f"convert it: iconv -f {code} -t UTF-8 {path.name}")
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > MAX_LINE and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
