@@ -1,4 +1,4 @@
-"""A batch's task file, checked whole before anything is spoken: the lines are those of `python -m service.batch`."""
+"""A batch's task file, checked whole before anything is spoken: the lines are those of `python -m batch`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.batch.shards import is_full
+from service.disk import is_full
 from service.errors import NoRoomError, respond, respond_status
 from service.fields import shown
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.batch.checking import Checked, check
-from service.batch.errors import TasksError
+from batch.errors import TasksError
+from batch.tasks.validate import Checked, check
 from service.taskfile.tasks import Rules
 from tests.unit.batch.support import batch, plain, wav, write_tasks
 from tests.unit.service.taskfile.test_tasks import line

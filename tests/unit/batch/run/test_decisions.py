@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from service.batch import audio, errors
-from service.batch.errors import BatchError
-from service.batch.limit import Limit
-from service.batch.verdicts import BROKEN, Answer, Verdict, judge, pause_s
+from batch import errors
+from batch.errors import BatchError
+from batch.output import audio
+from batch.run.aimd import Limit
+from batch.run.responses import BROKEN, Answer, Verdict, judge, pause_s
 from tests.unit.batch.support import wav
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.batch import client as http
-from service.batch import run as running
+from batch.run import client as http
+from batch.run import run as running
 from tests.unit.batch.support import CutError, Mouth, clips, manifest, named, plain, refusal, run, spoken, write_tasks
 
 pytestmark = pytest.mark.usefixtures("soon")

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from service.batch import yamlfile
-from service.batch.errors import BookError
+from batch import yamlfile
+from batch.errors import BookError
 from service.fields import shown
 
 Gender = Literal["female", "male"]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from service.batch.attribution import Attribution, Sure
-from service.batch.characters import Character
-from service.batch.mentions import Finder
-from service.batch.paragraphs import paragraphs
-from service.batch.quotation import marks
-from service.batch.sentences import split
+from batch.book.attribution import Attribution, Sure
+from batch.book.characters import Character
+from batch.book.mentions import Finder
+from batch.book.paragraphs import paragraphs
+from batch.book.quotation import marks
+from batch.book.sentences import split
 from tests.unit.batch.support import batch, plain, wav
 
 CAST = (

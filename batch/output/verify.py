@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from service.batch import shards
-from service.batch.checking import numbered
-from service.batch.errors import OutputError, VerifyError
-from service.batch.output import kept_settings, manifest_lines, shard_paths
-from service.batch.prompts import Prompts
+from batch.errors import OutputError, VerifyError
+from batch.output import shards
+from batch.output.output import kept_settings, manifest_lines, shard_paths
+from batch.tasks.prompts import Prompts
+from batch.tasks.validate import numbered
 from service.taskfile import names
 from service.taskfile.tasks import BadLineError, Rules, parse
 

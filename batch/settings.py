@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from service.batch import yamlfile
-from service.batch.errors import SettingsError
+from batch import yamlfile
+from batch.errors import SettingsError
 from service.fields import shown
 from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
 

@@ -12,17 +12,17 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
-from service.batch.checking import Checked
-from service.batch.client import Client
-from service.batch.errors import BatchError, EndpointError, FailedItemsError, OutputError, StoppedError
-from service.batch.limit import Limit
-from service.batch.output import FAILED, Output
-from service.batch.packing import Packer
-from service.batch.progress import Progress
-from service.batch.settings import Settings
-from service.batch.shards import Clip
-from service.batch.slots import Slots
-from service.batch.verdicts import Answer, Verdict, judge, pause_s
+from batch.errors import BatchError, EndpointError, FailedItemsError, OutputError, StoppedError
+from batch.output.output import FAILED, Output
+from batch.output.shard_writer import Packer
+from batch.output.shards import Clip
+from batch.run.aimd import Limit
+from batch.run.client import Client
+from batch.run.concurrency import Slots
+from batch.run.progress import Progress
+from batch.run.responses import Answer, Verdict, judge, pause_s
+from batch.settings import Settings
+from batch.tasks.validate import Checked
 from service.taskfile.tasks import Task
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from service.batch.errors import OutputError
+from batch.errors import OutputError
 
 MANIFEST = "manifest.jsonl"
 TEMPORARY = ".tmp"
@@ -130,8 +129,3 @@ def altered(path: Path) -> list[str]:
 def damaged(path: Path, why: str) -> OutputError:
     """A shard that cannot be trusted."""
     return OutputError(f"{path} is damaged: {why}", "move it away and run again: its clips are then made anew")
-
-
-def is_full(error: OSError) -> bool:
-    """Is it the room that lacks?"""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.batch.errors import TasksError
-from service.batch.prompts import Prompts
+from batch.errors import TasksError
+from batch.tasks.prompts import Prompts
 from service.fields import shown
 from service.taskfile import lines, names
 from service.taskfile.tasks import BadLineError, Rules, Task, parse

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.batch import shards
-from service.batch.attribution import Attribution, Part, Sure
-from service.batch.characters import Character, Characters, Voice
-from service.batch.errors import BookError
-from service.batch.paragraphs import Paragraph, paragraphs
-from service.batch.quotation import marks
-from service.batch.sentences import split
+from batch.book.attribution import Attribution, Part, Sure
+from batch.book.characters import Character, Characters, Voice
+from batch.book.paragraphs import Paragraph, paragraphs
+from batch.book.quotation import marks
+from batch.book.sentences import split
+from batch.errors import BookError
+from batch.output import shards
 
 _MAX_BYTES = 64 * 1024 * 1024
 _DIGITS = 6

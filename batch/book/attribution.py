@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from service.batch.characters import Character
-from service.batch.mentions import VERB, Finder, Mention
-from service.batch.quotation import Marks, Span, is_speech, spans
+from batch.book.characters import Character
+from batch.book.mentions import VERB, Finder, Mention
+from batch.book.quotation import Marks, Span, is_speech, spans
 
 _NEAR = 4  # paragraphs that a pronoun looks back
 _SENTENCE = re.compile(r"(?:(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)\.(?!\w)|[!?;。！？；…])[”’\"'」』]*\s*")

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from service.batch import shards
-from service.batch.errors import OutputError
-from service.batch.shards import MANIFEST, Clip
+from batch.errors import OutputError
+from batch.output import shards
+from batch.output.shards import MANIFEST, Clip
+from service.disk import is_full
 from service.taskfile import names
 
 FAILED = "failed.jsonl"
@@ -139,7 +140,7 @@ class Output:
         try:
             entries = shards.write(path, clips)
         except OSError as error:
-            if not shards.is_full(error) or len(clips) == 1:
+            if not is_full(error) or len(clips) == 1:
                 raise
             self._add_halves(clips)
             return
@@ -183,7 +184,7 @@ class Output:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> OutputError:
-        remedy = "make room" if shards.is_full(error) else "give it a folder that you may write to"
+        remedy = "make room" if is_full(error) else "give it a folder that you may write to"
         return OutputError(
             f"{self.folder} cannot be written: {error.strerror}",
             f"{remedy}; what is in finished shards stays, and the same command goes on from there",

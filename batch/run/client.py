@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import httpx
 
-from service.batch import audio
-from service.batch.prompts import Prompts
-from service.batch.settings import Settings
-from service.batch.verdicts import BROKEN, Answer
+from batch.output import audio
+from batch.run.responses import BROKEN, Answer
+from batch.settings import Settings
+from batch.tasks.prompts import Prompts
 from service.taskfile.tasks import BadLineError, Task
 
 _CONNECT_S = 10.0

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.batch.output import Output
-from service.batch.packing import Packer
-from service.batch.shards import Clip
+from batch.output.output import Output
+from batch.output.shard_writer import Packer
+from batch.output.shards import Clip
 from tests.unit.batch.support import clips, wav
 
 

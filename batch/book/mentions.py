@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.batch.characters import Character, Gender
+from batch.book.characters import Character, Gender
 
 _ENGLISH_VERBS = """
     say says said ask asks asked reply replies replied answer answers answered whisper whispers whispered shout shouts

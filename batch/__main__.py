@@ -1,4 +1,4 @@
-"""`python -m service.batch`: the front door; what it does is in the modules beside it."""
+"""`python -m batch`: the front door; what it does is in the modules beside it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from service.batch import checking, settings
-from service.batch.errors import BatchError, BookError, StoppedError
-from service.batch.settings import Settings
+from batch import settings
+from batch.errors import BatchError, BookError, StoppedError
+from batch.settings import Settings
+from batch.tasks import validate
 from service.taskfile.tasks import Rules
 
 out = Console(highlight=False, soft_wrap=True)
@@ -67,13 +68,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command line
 
 def _run(resolved: Settings, key: str) -> None:
     # The libraries of HTTP are for this command alone.
-    from service.batch.client import Client  # noqa: PLC0415
-    from service.batch.output import Output  # noqa: PLC0415
-    from service.batch.progress import Shown  # noqa: PLC0415
-    from service.batch.run import Run  # noqa: PLC0415
+    from batch.output.output import Output  # noqa: PLC0415
+    from batch.run.client import Client  # noqa: PLC0415
+    from batch.run.progress import Shown  # noqa: PLC0415
+    from batch.run.run import Run  # noqa: PLC0415
 
     with Output(resolved.out, resolved.made_with) as output:
-        checked = checking.check(resolved.tasks, resolved.rules, output.done, _bad_line)
+        checked = validate.check(resolved.tasks, resolved.rules, output.done, _bad_line)
         total = checked.done + len(checked.pending)
         if checked.done:
             err.print(f"{checked.done} of {total} are done already")
@@ -89,7 +90,7 @@ def _run(resolved: Settings, key: str) -> None:
 @app.command()
 def check(tasks: Tasks, response_format: Form = Form.WAV, max_chars: MaxChars = 4096) -> None:
     """Check a file of tasks and do nothing else."""
-    checked = checking.check(tasks, Rules(response_format.value, max_chars), {}, _bad_line)
+    checked = validate.check(tasks, Rules(response_format.value, max_chars), {}, _bad_line)
     out.print(f"{len(checked.pending)} tasks, all good")
 
 
@@ -105,8 +106,8 @@ def generate(
     force: Annotated[bool, typer.Option("--force", help="write over a task file that is there")] = False,
 ) -> None:
     """Make a file of tasks from a book: narrator and speakers, and a list of what should be looked at."""
-    from service.batch import characters as cast  # noqa: PLC0415
-    from service.batch import generate as making  # noqa: PLC0415
+    from batch.book import characters as cast  # noqa: PLC0415
+    from batch.book import generate as making  # noqa: PLC0415
 
     if out_file.exists() and not force:
         raise BookError(f"{out_file} is there already", "it may have been corrected: name another --out, or --force")
@@ -124,7 +125,7 @@ def verify(
     tasks: Tasks, folder: Annotated[Path, typer.Argument(help="what --out was")], max_chars: MaxChars = 4096
 ) -> None:
     """Check an output against its tasks: every clip once, as it was made, and nothing else."""
-    from service.batch.verify import verify as look  # noqa: PLC0415
+    from batch.output.verify import verify as look  # noqa: PLC0415
 
     clips = look(tasks, folder, max_chars, lambda problem: err.print(escape(problem)))
     out.print(f"{clips} clips, each once and as it was made")

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from service.batch import progress
-from service.batch.progress import Shown
+from batch.run import progress
+from batch.run.progress import Shown
 from tests.unit.batch.support import plain
 
 

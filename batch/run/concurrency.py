@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.batch.limit import Limit
+from batch.run.aimd import Limit
 
 
 class Slots:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from service.batch.output import Output
-from service.batch.shards import Clip
+from batch.output.output import Output
+from batch.output.shards import Clip
 
 
 class Packer:

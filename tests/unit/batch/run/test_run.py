@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.batch.limit import Limit
+from batch.run.aimd import Limit
 from tests.unit.batch.support import (
     Mouth,
     batch,
