@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from service import engines, page
-from service.engines.base import Engine
+from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.keys import Keys
 from service.lifecycle import Lifecycle

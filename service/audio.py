@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import soundfile
 
-from service.engines.base import Audio
+from service.engine import Audio
 from service.resample import resample
 
 MEDIA_TYPES = {

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from service.engines.base import Engine, EngineError, Utterance, is_out_of_memory
+from service.engine import Engine, EngineError, Utterance, is_out_of_memory
 from service.errors import UnavailableError
 from service.metrics import Metrics, Refusal
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from service.engines.base import Description, Prompt
+from service.engine import Description, Prompt
 from service.errors import InvalidError
 
 PROMPT_SECONDS = (0.1, 60.0)

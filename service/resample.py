@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from service.engines.base import Audio
+from service.engine import Audio
 
 _HALF = 32  # zero crossings of the sinc on either side: images are more than 80 dB down
 _BETA = 9.0  # of the Kaiser window

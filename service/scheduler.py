@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service import traffic
-from service.engines.base import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
+from service.engine import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
 from service.errors import BusyError, LateError, ServiceError, UnavailableError
 from service.metrics import Metrics, Refusal
 from service.turns import Priority, Turns

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from service.audio import seconds
-from service.engines.base import Audio, Engine, Piece, Utterance, Voice
+from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, shown
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.scheduler import OnPlace, Scheduler
-from service.text import check_text
+from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
 _NAMED = 20  # a model may have hundreds of speakers

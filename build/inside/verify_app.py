@@ -8,11 +8,22 @@ import importlib
 import importlib.util
 import json
 import sys
+from types import ModuleType
+
+
+def moved(name: str, before: str) -> ModuleType:
+    """A module of the service, which images of earlier releases have under the name of before."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return importlib.import_module(before)
 
 
 def main(text: str) -> None:
     engine = importlib.import_module("service.engines.piper").PiperEngine(1)
-    utterance = importlib.import_module("service.engines.base").Utterance(text, "joe")
+    utterance = moved("service.engine", "service.engines.base").Utterance(text, "joe")
     engine.load(lambda _: None)
     pieces = [piece.samples for piece in engine.synthesize(utterance)]
     wav = importlib.import_module("service.audio").encode(pieces, engine.sample_rate, "wav")

@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 
 from service import gpu
+from service.engine import BrokenError, EngineError, NoMemoryError
 from service.engines import embedded
-from service.engines.base import BrokenError, EngineError, NoMemoryError
 
 logger = logging.getLogger(__name__)
 

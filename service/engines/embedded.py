@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import Audio, Voice
+from service.engine import Audio, Voice
 
 if TYPE_CHECKING:
     from piper import PiperVoice

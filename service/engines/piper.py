@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service import cores
+from service.engine import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
 from service.engines import embedded
-from service.engines.base import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
 from service.engines.onnx import runtime, voices
 from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
 from service.engines.onnx.voices import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.errors import InvalidError
 from service.fields import shown
 from service.speech import Speech

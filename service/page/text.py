@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.audio import encoded, seconds
-from service.engines.base import Audio, Utterance
+from service.engine import Audio, Utterance
 from service.errors import ServiceError
 from service.page import files
 from service.page.problems import alert
@@ -17,7 +17,7 @@ from service.page.style import WAVE
 from service.page.work import StoppedError, Work
 from service.prompts import check_imitable, read_prompt
 from service.speech import SPEED, Speech
-from service.text import check_text
+from service.text_check import check_text
 from service.web.guard import client_of
 
 FORMATS = [("WAV", "wav"), ("FLAC, half the size", "flac")]

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from service.audio import seconds
-from service.engines.base import Audio, Utterance
+from service.engine import Audio, Utterance
 from service.speech import Speech
 from service.traffic import Traffic
 

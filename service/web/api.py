@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.audio import STREAMED, encoded
-from service.engines.base import Prompt, Utterance
+from service.engine import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
 from service.prompts import check_imitable, read_reference

@@ -12,10 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import KeyMissingError, LimitError, respond
 from service.keys import Keys
 from service.metrics import Metrics, Refusal
+from service.paths import HEALTH, belongs_to_page
 from service.settings import Limits, Settings
-from service.web.front import belongs_to_page
 from service.web.limits import Client, Clients
-from service.web.middleware import HEALTH
 
 SPEECH = ("/v1/audio/speech", "/api/predict")
 

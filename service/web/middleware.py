@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DrainingError, TooLargeError, respond
 from service.metrics import Metrics
+from service.paths import HEALTH, belongs_to_page
 from service.traffic import Class, Item, Outcome, Traffic
-from service.web.front import belongs_to_page
 
 logger = logging.getLogger("service.access")
 
@@ -24,7 +24,6 @@ MAX_BODY = 25 * 1024 * 1024
 # and dropped for a while.
 _LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
 
-HEALTH = ("/livez", "/readyz", "/metrics")
 _OWN = (b"x-release", b"x-request-id")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from service.app import Service
-from service.engines.base import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
 from service.engines.device import is_fatal, is_out_of_memory
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Vits

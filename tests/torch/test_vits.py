@@ -10,8 +10,8 @@ import pytest
 import torch
 from piper.config import SynthesisConfig
 
+from service.engine import EngineError, Utterance
 from service.engines import embedded
-from service.engines.base import EngineError, Utterance
 from service.engines.piper import PiperEngine
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Scales

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import Audio, Description, EngineError, Piece, Utterance, Voice
+from service.engine import Audio, Description, EngineError, Piece, Utterance, Voice
 from service.engines.glm_tts import mounts, reading, voices
 from service.engines.glm_tts.mounts import Mounts
 from service.engines.glm_tts.upstream import Upstream, settle

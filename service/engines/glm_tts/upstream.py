@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import EngineError, Prompt
+from service.engine import EngineError, Prompt
 from service.engines.glm_tts.mounts import Mounts
 from service.engines.glm_tts.sentences import stretches
 from service.resample import resample

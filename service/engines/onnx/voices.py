@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.engine import Voice
 from service.engines import embedded
-from service.engines.base import Voice
 from service.fields import shown
-from service.text import ALPHABETS
+from service.text_check import ALPHABETS
 
 MODEL, CONFIG = ".onnx", ".onnx.json"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from service.engine import Description, EngineError, Piece, Utterance
 from service.engines import embedded
-from service.engines.base import Description, EngineError, Piece, Utterance
 
 if TYPE_CHECKING:
     from piper import PiperVoice

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.engines.base import Engine, EngineError, Utterance
+from service.engine import Engine, EngineError, Utterance
 from service.engines.embedded import split_phonemes
 from service.engines.piper import PiperEngine
 

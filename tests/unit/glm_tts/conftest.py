@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service import engines
-from service.engines.base import Engine
+from service.engine import Engine
 from tests.support.glm_tts import Mounted, mounted
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from service import engines
-from service.engines.base import BrokenError, Engine, EngineError, NoMemoryError, Prompt, Utterance
+from service.engine import BrokenError, Engine, EngineError, NoMemoryError, Prompt, Utterance
 from service.engines.glm_tts import manifest, reading
 from service.engines.glm_tts.upstream import _SPEAKERS
 from tests.support.glm_tts import Mounted

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service import engines
-from service.engines.base import EngineError
+from service.engine import EngineError
 from service.settings import Settings, SettingsError
 from tests.support.glm_tts import Mounted
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from service.engines.base import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
 from service.engines.onnx.runtime import CPU, CUDA, Onnxruntime, ProviderError, choose
 from service.engines.piper import PiperEngine
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from service.engine import EngineError, Voice
 from service.engines import embedded
-from service.engines.base import EngineError, Voice
 from service.engines.onnx import voices
 from service.engines.piper import PiperEngine
 from tests.support import voices as voice_files

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from service.app import Service
-from service.engines.base import Engine
+from service.engine import Engine
 from service.settings import Settings
 from service.web.middleware import MAX_BODY
 from tests.unit.service.support import JSON, at_rest, client_of

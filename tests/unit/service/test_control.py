@@ -15,7 +15,7 @@ import pytest
 
 from service import commands, control
 from service.app import Service
-from service.engines.base import EngineError, Utterance
+from service.engine import EngineError, Utterance
 from service.traffic import Class
 from tests.unit.service.support import FakeEngine, entered, until
 

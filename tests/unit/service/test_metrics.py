@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import Service
-from service.engines.base import NoMemoryError, Piece, Utterance
+from service.engine import NoMemoryError, Piece, Utterance
 from service.engines.embedded import give_back
 from service.lifecycle import Phase
 from service.settings import Settings

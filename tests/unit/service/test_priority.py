@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.app import Service
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.errors import BusyError, LateError
 from service.settings import Settings
 from service.turns import PEOPLE_IN_A_ROW, Priority, Turns

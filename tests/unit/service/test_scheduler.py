@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.engines.base import BrokenError, NoMemoryError, Piece, Utterance
+from service.engine import BrokenError, NoMemoryError, Piece, Utterance
 from service.errors import ServiceError
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, Say, at_rest, client_of, entered, until

@@ -14,7 +14,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.app import Service
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.errors import DrainingError
 from service.settings import Settings
 from service.traffic import Class

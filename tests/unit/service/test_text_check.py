@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from service.errors import InvalidError
-from service.text import check_text
+from service.text_check import check_text
 
 
 @pytest.mark.parametrize(
