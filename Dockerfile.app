@@ -8,6 +8,8 @@ COPY --link voices /app/voices
 # A layer for each part, and each for itself (--link): a change in one ships no other.
 COPY --link batch /app/batch
 COPY --link service/engines /app/service/engines
+COPY --link service/hardware /app/service/hardware
+COPY --link service/metrics /app/service/metrics
 COPY --link service/page /app/service/page
 COPY --link service/taskfile /app/service/taskfile
 COPY --link service/web /app/service/web

@@ -18,7 +18,7 @@ from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.keys import Keys
 from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.metrics.metrics import Metrics
 from service.page.status import status_routes
 from service.scheduler import Scheduler
 from service.settings import Settings

@@ -12,7 +12,7 @@ import numpy as np
 
 from service.engine import Engine, EngineError, Utterance, is_out_of_memory
 from service.errors import UnavailableError
-from service.metrics import Metrics, Refusal
+from service.metrics.metrics import Metrics, Refusal
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from service import traffic
 from service.engine import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
 from service.errors import BusyError, LateError, ServiceError, UnavailableError
-from service.metrics import Metrics, Refusal
+from service.metrics.metrics import Metrics, Refusal
 from service.turns import Priority, Turns
 
 logger = logging.getLogger(__name__)

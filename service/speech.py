@@ -17,7 +17,7 @@ from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, shown
 from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.metrics.metrics import Metrics
 from service.scheduler import OnPlace, Scheduler
 from service.text_check import check_text
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from service.errors import DrainingError
-from service.metrics import Metrics
+from service.metrics.metrics import Metrics
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import torch
 
-from service import gpu
 from service.engine import BrokenError, EngineError, NoMemoryError
 from service.engines import embedded
+from service.hardware import gpu
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from service import cores
 from service.engine import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
 from service.engines import embedded
 from service.engines.onnx import runtime, voices
 from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
 from service.engines.onnx.voices import Source
+from service.hardware import cpu
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -57,7 +57,7 @@ class PiperEngine:
         self._onnx = onnx or Onnxruntime()
         self._device = device
         gpu = device == "cuda" or (not device and runtime.CUDA in self._onnx.offered())
-        self._concurrency = concurrency or (1 if gpu else cores.available())
+        self._concurrency = concurrency or (1 if gpu else cpu.available())
         self._read, self._problems = voices.read(folder, embedded.SAMPLE_RATE) if folder else ([], [])
         self._voices = (*embedded.VOICES, *(voice for each in self._read for voice in each.speakers))
         self._speakers = {voice.id: (embedded.MODEL, None) for voice in embedded.VOICES} | {

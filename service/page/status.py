@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.gpu import Device, Seen
-from service.metrics import Metrics
+from service.hardware.gpu import Device, Seen
+from service.metrics.metrics import Metrics
 from service.scheduler import Scheduler
 from service.turns import Priority
 

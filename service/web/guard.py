@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import KeyMissingError, LimitError, respond
 from service.keys import Keys
-from service.metrics import Metrics, Refusal
+from service.metrics.metrics import Metrics, Refusal
 from service.paths import HEALTH, belongs_to_page
 from service.settings import Limits, Settings
 from service.web.limits import Client, Clients

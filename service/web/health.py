@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.metrics import Metrics
+from service.metrics.metrics import Metrics
 
 READY_KEYS = ("phase", "release", "engine", "device", "last_inference_age_s")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DrainingError, TooLargeError, respond
-from service.metrics import Metrics
+from service.metrics.metrics import Metrics
 from service.paths import HEALTH, belongs_to_page
 from service.traffic import Class, Item, Outcome, Traffic
 

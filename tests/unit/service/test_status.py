@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.gpu import Device, Seen
+from service.hardware.gpu import Device, Seen
 from tests.unit.service.support import FakeEngine, Say
 
 pytestmark = pytest.mark.anyio

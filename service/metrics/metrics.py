@@ -17,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from service.collectors import Gpus, Memory
+from service.metrics.collectors import Gpus, Memory
 
 # They double the series, and Prometheus makes nothing of them in this format.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not say what it returns

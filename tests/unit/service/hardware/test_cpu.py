@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import available, count, quotas
+from service.hardware.cpu import available, count, quotas
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 import psutil
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 
-from service.gpu import Device, Nvml, Seen
+from service.hardware.gpu import Device, Nvml, Seen
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.gpu import is_mine
+from service.hardware.gpu import is_mine
 from tests.support import gpu
 from tests.support.gpu import GIB
 
