@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from service.audio import seconds
+from service.audio.encoding import seconds
 from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, shown

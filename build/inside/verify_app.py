@@ -26,7 +26,7 @@ def main(text: str) -> None:
     utterance = moved("service.engine", "service.engines.base").Utterance(text, "joe")
     engine.load(lambda _: None)
     pieces = [piece.samples for piece in engine.synthesize(utterance)]
-    wav = importlib.import_module("service.audio").encode(pieces, engine.sample_rate, "wav")
+    wav = moved("service.audio.encoding", "service.audio").encode(pieces, engine.sample_rate, "wav")
     said: dict[str, object] = {"wav": base64.b64encode(wav).decode()}
     if importlib.util.find_spec("torch") and importlib.util.find_spec("service.engines.vits"):
         said["torch_differs"] = torch_differs(text)

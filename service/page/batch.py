@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.audio import encoded
+from service.audio.encoding import encoded
 from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
 from service.page import files
 from service.page.problems import alert, told

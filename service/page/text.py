@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from service.audio import encoded, seconds
+from service.audio.encoding import encoded, seconds
+from service.audio.reference import check_imitable, read_prompt
 from service.engine import Audio, Utterance
 from service.errors import ServiceError
 from service.page import files
 from service.page.problems import alert
 from service.page.style import WAVE
 from service.page.work import StoppedError, Work
-from service.prompts import check_imitable, read_prompt
 from service.speech import SPEED, Speech
 from service.text_check import check_text
 from service.web.guard import client_of

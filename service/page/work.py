@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from service.audio import seconds
+from service.audio.encoding import seconds
 from service.engine import Audio, Utterance
 from service.speech import Speech
 from service.traffic import Traffic

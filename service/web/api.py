@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.audio import STREAMED, encoded
+from service.audio.encoding import STREAMED, encoded
+from service.audio.reference import check_imitable, read_reference
 from service.engine import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
-from service.prompts import check_imitable, read_reference
 from service.speech import SPEED, Speech, while_connected
 from service.web import openapi
 from service.web.body import json_body, read_json

@@ -8,7 +8,7 @@ import json
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.audio import MEDIA_TYPES, encoded_rate, wav_header
+from service.audio.encoding import MEDIA_TYPES, encoded_rate, wav_header
 from service.engine import Utterance
 from service.errors import ClientGoneError
 from service.speech import Speech, while_connected

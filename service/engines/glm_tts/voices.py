@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.audio.reference import read_recording
 from service.engine import Prompt, Voice
 from service.errors import InvalidError
 from service.fields import nearest, shown
-from service.prompts import read_recording
 from service.text_check import check_text
 
 FIELDS = ("name", "wav", "transcript", "language")

@@ -9,8 +9,8 @@ import struct
 import numpy as np
 import soundfile
 
+from service.audio.resample import resample
 from service.engine import Audio
-from service.resample import resample
 
 MEDIA_TYPES = {
     "wav": "audio/wav",

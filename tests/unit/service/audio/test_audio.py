@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from service import audio
-from service.audio import encode, encoded_rate, seconds, wav_header
+from service.audio import encoding
+from service.audio.encoding import encode, encoded_rate, seconds, wav_header
+from service.audio.reference import find_prompt, read_prompt, read_reference
+from service.audio.resample import resample
 from service.errors import InvalidError
-from service.prompts import find_prompt, read_prompt, read_reference
-from service.resample import resample
 from service.settings import Settings
 
 RATE = 22050
@@ -38,8 +38,8 @@ def test_what_takes_its_time_is_encoded_in_a_thread(
         threads.append(threading.current_thread())
         return b"encoded"
 
-    monkeypatch.setattr(audio, "encode", recorded)
-    assert asyncio.run(audio.encoded([np.zeros(spoken_s * RATE, np.int16)], RATE, form)) == b"encoded"
+    monkeypatch.setattr(encoding, "encode", recorded)
+    assert asyncio.run(encoding.encoded([np.zeros(spoken_s * RATE, np.int16)], RATE, form)) == b"encoded"
     assert (threads != [threading.current_thread()]) is elsewhere
 
 
