@@ -7,6 +7,7 @@ FROM ${BASE}
 COPY --link voices /app/voices
 # A layer for each part, and each for itself (--link): a change in one ships no other.
 COPY --link batch /app/batch
+COPY --link service/access /app/service/access
 COPY --link service/audio /app/service/audio
 COPY --link service/engines /app/service/engines
 COPY --link service/hardware /app/service/hardware

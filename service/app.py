@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from service import engines, page
+from service.access.guard import Guard
 from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.keys import Keys
@@ -28,7 +29,6 @@ from service.web import openapi
 from service.web.api import speech_routes
 from service.web.docs import docs_routes
 from service.web.front import Front
-from service.web.guard import Guard
 from service.web.health import health_routes
 from service.web.middleware import BodyLimit, RequestContext
 from service.web.predict import predict_routes

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from service.access.guard import client_of
+from service.access.rate_limits import Client
 from service.audio.encoding import encoded
 from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
 from service.page import files
@@ -19,8 +21,6 @@ from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_t
 from service.page.text import FORMATS, stopper
 from service.page.work import StoppedError, Tell, Work
 from service.speech import Speech
-from service.web.guard import client_of
-from service.web.limits import Client
 
 MAX_FILE = 1024 * 1024
 _PROBLEMS_SHOWN = 20

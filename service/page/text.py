@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from service.access.guard import client_of
 from service.audio.encoding import encoded, seconds
 from service.audio.reference import check_imitable, read_prompt
 from service.engine import Audio, Utterance
@@ -18,7 +19,6 @@ from service.page.style import WAVE
 from service.page.work import StoppedError, Work
 from service.speech import SPEED, Speech
 from service.text_check import check_text
-from service.web.guard import client_of
 
 FORMATS = [("WAV", "wav"), ("FLAC, half the size", "flac")]
 

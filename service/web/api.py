@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.access.guard import client_of
 from service.audio.encoding import STREAMED, encoded
 from service.audio.reference import check_imitable, read_reference
 from service.engine import Prompt, Utterance
@@ -19,7 +20,6 @@ from service.fields import SEED, shown
 from service.speech import SPEED, Speech, while_connected
 from service.web import openapi
 from service.web.body import json_body, read_json
-from service.web.guard import client_of
 from service.web.streams import SpeechStream, audio_headers
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd")

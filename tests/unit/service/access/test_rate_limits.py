@@ -9,10 +9,10 @@ import json
 import httpx
 import pytest
 
+from service.access.rate_limits import Client, Clients
 from service.app import Service
 from service.errors import LimitError
 from service.settings import Limits, Settings
-from service.web.limits import Client, Clients
 from tests.unit.service.support import FakeEngine, at_rest, entered, until
 
 pytestmark = pytest.mark.anyio

@@ -9,12 +9,12 @@ from typing import cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.access.rate_limits import Client, Clients
 from service.errors import KeyMissingError, LimitError, respond
 from service.keys import Keys
 from service.metrics.metrics import Metrics, Refusal
 from service.paths import HEALTH, belongs_to_page
 from service.settings import Limits, Settings
-from service.web.limits import Client, Clients
 
 SPEECH = ("/v1/audio/speech", "/api/predict")
 
