@@ -13,6 +13,7 @@ COPY --link service/engines /app/service/engines
 COPY --link service/hardware /app/service/hardware
 COPY --link service/metrics /app/service/metrics
 COPY --link service/page /app/service/page
+COPY --link service/synthesis /app/service/synthesis
 COPY --link service/taskfile /app/service/taskfile
 COPY --link service/web /app/service/web
 COPY --link service/*.py /app/service/

@@ -18,13 +18,13 @@ from service.access.guard import Guard
 from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.keys import Keys
-from service.lifecycle import Lifecycle
 from service.metrics.metrics import Metrics
 from service.page.status import status_routes
-from service.scheduler import Scheduler
 from service.settings import Settings
-from service.speech import Speech
-from service.traffic import Traffic
+from service.synthesis.in_flight import Traffic
+from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.scheduler import Scheduler
+from service.synthesis.speech import Speech
 from service.web import openapi
 from service.web.api import speech_routes
 from service.web.docs import docs_routes

@@ -11,8 +11,8 @@ from typing import Any
 
 from service.app import Service
 from service.control import CLASSES, COMMANDS
-from service.lifecycle import Phase, RefusedError
-from service.traffic import Class
+from service.synthesis.in_flight import Class
+from service.synthesis.lifecycle import Phase, RefusedError
 
 _LINE_LIMIT = 4096
 _READ_TIMEOUT_S = 5.0

@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from service.page import batch, status, text
 from service.page.style import COLOURS, CSS
 from service.page.work import Work
-from service.speech import Speech
-from service.traffic import Traffic
+from service.synthesis.in_flight import Traffic
+from service.synthesis.speech import Speech
 
 # The scheduler decides who speaks; Gradio only has to keep one page's visitors from filling the service's queue.
 _AT_A_TIME = 8

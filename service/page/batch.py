@@ -20,7 +20,7 @@ from service.page.problems import alert, told
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
 from service.page.text import FORMATS, stopper
 from service.page.work import StoppedError, Tell, Work
-from service.speech import Speech
+from service.synthesis.speech import Speech
 
 MAX_FILE = 1024 * 1024
 _PROBLEMS_SHOWN = 20

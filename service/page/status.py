@@ -9,8 +9,8 @@ from fastapi import APIRouter
 
 from service.hardware.gpu import Device, Seen
 from service.metrics.metrics import Metrics
-from service.scheduler import Scheduler
-from service.turns import Priority
+from service.synthesis.fair_queue import Priority
+from service.synthesis.scheduler import Scheduler
 
 PATH = "/status.json"
 GIB = 1024**3

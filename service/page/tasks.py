@@ -8,7 +8,7 @@ from pathlib import Path
 from service.engine import Utterance
 from service.errors import InvalidError
 from service.fields import shown
-from service.speech import Speech
+from service.synthesis.speech import Speech
 from service.taskfile import lines, names
 from service.taskfile.tasks import BadLineError, Rules, parse
 

@@ -17,7 +17,7 @@ from service.page import files
 from service.page.problems import alert
 from service.page.style import WAVE
 from service.page.work import StoppedError, Work
-from service.speech import SPEED, Speech
+from service.synthesis.speech import SPEED, Speech
 from service.text_check import check_text
 
 FORMATS = [("WAV", "wav"), ("FLAC, half the size", "flac")]

@@ -8,8 +8,8 @@ from typing import Any
 
 from service.audio.encoding import seconds
 from service.engine import Audio, Utterance
-from service.speech import Speech
-from service.traffic import Traffic
+from service.synthesis.in_flight import Traffic
+from service.synthesis.speech import Speech
 
 Tell = Callable[[str], None]
 

@@ -17,7 +17,7 @@ from service.audio.reference import check_imitable, read_reference
 from service.engine import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
-from service.speech import SPEED, Speech, while_connected
+from service.synthesis.speech import SPEED, Speech, while_connected
 from service.web import openapi
 from service.web.body import json_body, read_json
 from service.web.streams import SpeechStream, audio_headers

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import DrainingError, TooLargeError, respond
 from service.metrics.metrics import Metrics
 from service.paths import HEALTH, belongs_to_page
-from service.traffic import Class, Item, Outcome, Traffic
+from service.synthesis.in_flight import Class, Item, Outcome, Traffic
 
 logger = logging.getLogger("service.access")
 

@@ -15,7 +15,7 @@ from service.audio.encoding import MEDIA_TYPES, STREAMED
 from service.audio.reference import prompt_names
 from service.engine import Voice
 from service.fields import SEED
-from service.speech import Speech
+from service.synthesis.speech import Speech
 from service.text_check import ALPHABETS
 
 _ERROR = {"$ref": "#/components/schemas/Error"}

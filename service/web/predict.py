@@ -15,7 +15,7 @@ from service.access.guard import client_of
 from service.audio.encoding import encode
 from service.audio.reference import check_imitable, find_prompt, read_prompt
 from service.errors import InvalidError
-from service.speech import Speech, while_connected
+from service.synthesis.speech import Speech, while_connected
 from service.web import openapi
 from service.web.body import json_body, read_json
 

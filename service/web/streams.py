@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from service.audio.encoding import MEDIA_TYPES, encoded_rate, wav_header
 from service.engine import Utterance
 from service.errors import ClientGoneError
-from service.speech import Speech, while_connected
+from service.synthesis.speech import Speech, while_connected
 
 SSE = "text/event-stream"
 _DONE = b'data: {"type": "speech.audio.done"}\n\n'

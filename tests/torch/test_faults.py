@@ -17,8 +17,8 @@ from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
 from service.engines.device import is_fatal, is_out_of_memory
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Vits
-from service.lifecycle import Phase
 from service.settings import Settings
+from service.synthesis.lifecycle import Phase
 from tests.support import gpu
 from tests.torch.support import fail_in_decoder
 from tests.unit.service.support import at_rest, client_of, until

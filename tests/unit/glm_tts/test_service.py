@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from service import engines
-from service.lifecycle import Phase, RefusedError
+from service.synthesis.lifecycle import Phase, RefusedError
 from tests.support.glm_tts import Mounted
 from tests.support.plain import PLAIN
 from tests.unit.service.support import Served, at_rest, served, until

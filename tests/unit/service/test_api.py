@@ -42,7 +42,7 @@ async def client(real: Service) -> AsyncIterator[httpx.AsyncClient]:
 def quick_load(piper: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has been loaded and has spoken: once is enough for all tests here."""
     monkeypatch.setattr(piper, "load", lambda progress: progress("was loaded"))
-    monkeypatch.setattr("service.lifecycle.warm_up", lambda _engine: None)
+    monkeypatch.setattr("service.synthesis.lifecycle.warm_up", lambda _engine: None)
 
 
 FILES = [

@@ -16,7 +16,7 @@ import pytest
 from service import commands, control
 from service.app import Service
 from service.engine import EngineError, Utterance
-from service.traffic import Class
+from service.synthesis.in_flight import Class
 from tests.unit.service.support import FakeEngine, entered, until
 
 pytestmark = pytest.mark.anyio

@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from service.app import Service
 from service.engine import NoMemoryError, Piece, Utterance
 from service.engines.embedded import give_back
-from service.lifecycle import Phase
 from service.settings import Settings
+from service.synthesis.lifecycle import Phase
 from tests.unit.service.serving import Scrape, scraped, served
 from tests.unit.service.support import SAMPLE_RATE, FakeEngine, Say, at_rest, entered, until
 

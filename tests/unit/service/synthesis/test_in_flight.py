@@ -17,7 +17,7 @@ from service.app import Service
 from service.engine import Utterance
 from service.errors import DrainingError
 from service.settings import Settings
-from service.traffic import Class
+from service.synthesis.in_flight import Class
 from tests.unit.service.support import FakeEngine, at_rest, entered, until
 
 pytestmark = pytest.mark.anyio

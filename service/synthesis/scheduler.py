@@ -1,8 +1,8 @@
 """Who speaks when: a bounded queue in front of as many slots as the engine has inferences at a time.
 
 A slot is taken for one piece (about a sentence), in order of asking; people before batch items, which make way and are
-not left out (service.turns). So a long text gives way between its sentences, and one whose client has left stops at the
-next.
+not left out (service.synthesis.fair_queue). So a long text gives way between its sentences, and one whose client has
+left stops at the next.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service import traffic
 from service.engine import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
 from service.errors import BusyError, LateError, ServiceError, UnavailableError
 from service.metrics.metrics import Metrics, Refusal
-from service.turns import Priority, Turns
+from service.synthesis import in_flight
+from service.synthesis.fair_queue import Priority, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Scheduler:
 
         Leaving the block, however that comes about, gives everything back.
         """
-        priority = Priority.BATCH if traffic.is_batch() else Priority.PEOPLE
+        priority = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE
         self._check_room(priority)
         job = _Job(start, self.deadline_s, time.monotonic(), priority, on_place)
         self.jobs += 1
@@ -208,7 +208,7 @@ class Scheduler:
         """
         if job in self._line:
             self._leave_line(job)
-            traffic.begins()
+            in_flight.begins()
             self._metrics.queue_wait_seconds.labels(job.priority).observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()
         try:

@@ -13,7 +13,7 @@ from service.app import Service
 from service.engine import Utterance
 from service.errors import BusyError, LateError
 from service.settings import Settings
-from service.turns import PEOPLE_IN_A_ROW, Priority, Turns
+from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, Priority, Turns
 from tests.unit.service.support import FakeEngine, at_rest, client_of, entered, until
 
 pytestmark = pytest.mark.anyio

@@ -16,9 +16,9 @@ from service.audio.encoding import seconds
 from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, shown
-from service.lifecycle import Lifecycle
 from service.metrics.metrics import Metrics
-from service.scheduler import OnPlace, Scheduler
+from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.scheduler import OnPlace, Scheduler
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)

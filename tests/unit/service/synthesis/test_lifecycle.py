@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.lifecycle import Phase, RefusedError
 from service.settings import Settings
+from service.synthesis.lifecycle import Phase, RefusedError
 from tests.unit.service.support import FakeEngine, client_of
 
 pytestmark = pytest.mark.anyio
