@@ -9,6 +9,7 @@ COPY --link voices /app/voices
 COPY --link batch /app/batch
 COPY --link service/access /app/service/access
 COPY --link service/audio /app/service/audio
+COPY --link service/control /app/service/control
 COPY --link service/engines /app/service/engines
 COPY --link service/hardware /app/service/hardware
 COPY --link service/metrics /app/service/metrics

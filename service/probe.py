@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import Any
 
-from service.control import ask
+from service.control.protocol import ask
 from service.hardware import gpu
 from service.settings import Settings, SettingsError
 

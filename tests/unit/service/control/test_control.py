@@ -13,8 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service import commands, control
 from service.app import Service
+from service.control.__main__ import main
+from service.control.protocol import CLASSES, ask
+from service.control.server import listen
 from service.engine import EngineError, Utterance
 from service.synthesis.in_flight import Class
 from tests.unit.service.support import FakeEngine, entered, until
@@ -33,12 +35,12 @@ STATUS = {
 async def tell(service: Service) -> AsyncIterator[Tell]:
     path = service.settings.control
     path.touch()  # a stale socket in the way
-    server = await commands.listen(path, service)
+    server = await listen(path, service)
 
-    async def ask(command: str, **details: Any) -> dict[str, Any]:
-        return await asyncio.to_thread(lambda: control.ask(path, command, 5.0, **details))
+    async def asked(command: str, **details: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(lambda: ask(path, command, 5.0, **details))
 
-    yield ask
+    yield asked
     server.close()
 
 
@@ -110,12 +112,12 @@ async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncC
 def test_only_a_cut_takes_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["control", *words])
     with pytest.raises(SystemExit) as refused:
-        control.main()
+        main()
     assert refused.value.code == 2
 
 
 def test_the_client_knows_the_classes_there_are() -> None:
-    assert tuple(Class) == control.CLASSES
+    assert tuple(Class) == CLASSES
 
 
 @pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": "dance"}\n', b'{"command": ["x"]}\n'])
@@ -145,7 +147,7 @@ def test_the_client_says_when_nobody_is_there(
 ) -> None:
     monkeypatch.setenv("TTS_CONTROL", str(tmp_path / "none.sock"))
     monkeypatch.setattr("sys.argv", ["control", "status"])
-    assert control.main() == 1
+    assert main() == 1
     assert "no answer" in json.loads(capsys.readouterr().out)["refused"]
 
 

@@ -1,4 +1,4 @@
-"""The control socket's server: carries out what service/control.py asks."""
+"""The control socket's server: carries out what its clients ask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.app import Service
-from service.control import CLASSES, COMMANDS
+from service.control.protocol import CLASSES, COMMANDS
 from service.synthesis.in_flight import Class
 from service.synthesis.lifecycle import Phase, RefusedError
 

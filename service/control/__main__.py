@@ -1,7 +1,6 @@
-"""The control socket's client: status, drain, resume, load, unload, cut CLASS. One JSON line asks, one answers.
+"""The control socket's client: status, drain, resume, load, unload, cut CLASS.
 
-The answer is the status; a command that was refused adds {"refused": <why>}, and the client then exits with 1.
-Standard library only, so that it starts fast.
+It prints the answer, and exits with 1 when the command was refused. Standard library only, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -9,28 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import sys
-from pathlib import Path
-from typing import Any
 
+from service.control.protocol import CLASSES, COMMANDS, ask
 from service.settings import Settings, SettingsError
-
-COMMANDS = ("status", "drain", "resume", "load", "unload", "cut")
-CLASSES = ("short", "long", "stream", "batch")
-
-
-def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
-    """Send one command to the socket at `path`; raise OSError or ValueError when there is no sound answer."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(timeout_s)
-        client.connect(str(path))
-        client.sendall(json.dumps({"command": command} | details).encode() + b"\n")
-        with client.makefile("rb") as lines:
-            reply = json.loads(lines.readline())
-    if not isinstance(reply, dict):
-        raise ValueError("the answer is no JSON object")
-    return reply
 
 
 def main() -> int:
