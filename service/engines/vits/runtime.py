@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.engine import EngineError
-from service.engines.device import MIB, Cpu, Cuda, guarded, is_out_of_memory
+from service.engines.torch_device import MIB, Cpu, Cuda, guarded, is_out_of_memory
 from service.engines.vits import weights
 from service.engines.vits.model import Scales, Vits
 

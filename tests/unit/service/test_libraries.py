@@ -13,7 +13,9 @@ import pytest
 
 SERVICE = Path("service")
 ENGINES = SERVICE / "engines"
-ON_TORCH = sorted([ENGINES / "device.py", *(ENGINES / "vits").rglob("*.py"), *(ENGINES / "glm_tts").rglob("*.py")])
+ON_TORCH = sorted(
+    [ENGINES / "torch_device.py", *(ENGINES / "vits").rglob("*.py"), *(ENGINES / "glm_tts").rglob("*.py")]
+)
 """What torch is for: the cuda flavour alone has its libraries."""
 
 

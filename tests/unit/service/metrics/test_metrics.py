@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from service.app import Service
 from service.engine import NoMemoryError, Piece, Utterance
-from service.engines.embedded import give_back
+from service.engines.embedded_voice import give_back
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
 from tests.unit.service.serving import Scrape, scraped, served

@@ -6,22 +6,22 @@ import tracemalloc
 
 from piper import PiperVoice, espeakbridge
 
-from service.engines import embedded
+from service.engines import embedded_voice
 
 TEXT = "This is a sentence, of some two or three seconds; most of them are."
 TEXTS = 200
 
 
 def test_nothing_of_a_text_is_kept_once_it_is_spoken() -> None:
-    voice = PiperVoice(session=None, config=embedded.read_config())  # it only reads
+    voice = PiperVoice(session=None, config=embedded_voice.read_config())  # it only reads
     for _ in range(20):
-        embedded.phoneme_ids(voice, TEXT)
+        embedded_voice.phoneme_ids(voice, TEXT)
     tracemalloc.start()
     try:
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(TEXTS):
-            embedded.phoneme_ids(voice, TEXT)
+            embedded_voice.phoneme_ids(voice, TEXT)
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     finally:
@@ -30,7 +30,7 @@ def test_nothing_of_a_text_is_kept_once_it_is_spoken() -> None:
 
 
 def test_what_is_given_back_is_still_whole() -> None:
-    embedded.phoneme_ids(PiperVoice(session=None, config=embedded.read_config()), TEXT)
+    embedded_voice.phoneme_ids(PiperVoice(session=None, config=embedded_voice.read_config()), TEXT)
     espeakbridge.set_voice("en-us")
     clauses = espeakbridge.get_phonemes(TEXT)
     gc.collect()

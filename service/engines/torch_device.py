@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from service.engine import BrokenError, EngineError, NoMemoryError
-from service.engines import embedded
+from service.engines import embedded_voice
 from service.hardware import gpu
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Cpu:
 
     def close(self) -> str:
         """Hand back what a dropped model leaves; a line for the log."""
-        embedded.give_back()
+        embedded_voice.give_back()
         return "the memory of the model is given back"
 
 
@@ -105,7 +105,7 @@ class Cuda:
         # cuBLAS keeps a workspace for each thread, out of torch's reserve; there is no public call for it.
         torch._C._cuda_clearCublasWorkspaces()
         self.empty()
-        embedded.give_back()
+        embedded_voice.give_back()
         held = torch.cuda.memory_reserved(self.where)
         if held:
             raise EngineError(f"{held / MIB:.0f} MiB of GPU memory are still held after the model was dropped")

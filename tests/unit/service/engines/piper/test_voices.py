@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from service.engine import EngineError, Voice
-from service.engines import embedded
+from service.engines import embedded_voice
 from service.engines.onnx import voices
 from service.engines.piper import PiperEngine
 from tests.support import voices as voice_files
 
-RATE = embedded.SAMPLE_RATE
+RATE = embedded_voice.SAMPLE_RATE
 
 add = functools.partial(voice_files.add, network=b"network")  # a stub, since nobody loads it here
 
