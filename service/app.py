@@ -19,7 +19,7 @@ from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.keys import Keys
 from service.metrics.metrics import Metrics
-from service.page.status import status_routes
+from service.page.status_tab import status_routes
 from service.settings import Settings
 from service.synthesis.in_flight import Traffic
 from service.synthesis.lifecycle import Lifecycle

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from gradio.utils import get_upload_folder
 
-from service.page.batch import MAX_FILE
+from service.page.batch_tab import MAX_FILE
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, read_tasks
 from service.synthesis.in_flight import Class
 from service.web.middleware import MAX_BODY

@@ -14,9 +14,9 @@ from service.audio.reference import check_imitable, read_prompt
 from service.engine import Audio, Utterance
 from service.errors import ServiceError
 from service.page import files
-from service.page.problems import alert
+from service.page.error_html import alert
 from service.page.style import WAVE
-from service.page.work import StoppedError, Work
+from service.page.tab_jobs import StoppedError, Work
 from service.synthesis.speech import SPEED, Speech
 from service.text_check import check_text
 

@@ -16,10 +16,10 @@ from service.access.rate_limits import Client
 from service.audio.encoding import encoded
 from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
 from service.page import files
-from service.page.problems import alert, told
+from service.page.error_html import alert, told
+from service.page.tab_jobs import StoppedError, Tell, Work
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
-from service.page.text import FORMATS, stopper
-from service.page.work import StoppedError, Tell, Work
+from service.page.text_tab import FORMATS, stopper
 from service.synthesis.speech import Speech
 
 MAX_FILE = 1024 * 1024
