@@ -26,12 +26,13 @@ from service.synthesis.lifecycle import Lifecycle
 from service.synthesis.scheduler import Scheduler
 from service.synthesis.speech import Speech
 from service.web import openapi
-from service.web.api import speech_routes
-from service.web.docs import docs_routes
-from service.web.front import Front
-from service.web.health import health_routes
-from service.web.middleware import BodyLimit, RequestContext
-from service.web.predict import predict_routes
+from service.web.body_limit import BodyLimit
+from service.web.docs_page import docs_routes
+from service.web.health_routes import health_routes
+from service.web.page_router import Front
+from service.web.predict_route import predict_routes
+from service.web.request_context import RequestContext
+from service.web.speech_routes import speech_routes
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Service:
         app = FastAPI(
             title="Speech service",
             version=self.settings.release,
-            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; service.web.docs has one that does not
+            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; web.docs_page does not
             redoc_url=None,
             redirect_slashes=False,
         )

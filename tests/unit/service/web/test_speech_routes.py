@@ -17,7 +17,7 @@ import soundfile
 from service.app import Service
 from service.engine import Engine
 from service.settings import Settings
-from service.web.middleware import MAX_BODY
+from service.web.body_limit import MAX_BODY
 from tests.unit.service.support import JSON, at_rest, client_of
 
 pytestmark = pytest.mark.anyio

@@ -19,8 +19,8 @@ from service.errors import InvalidError
 from service.fields import SEED, shown
 from service.synthesis.speech import SPEED, Speech, while_connected
 from service.web import openapi
-from service.web.body import json_body, read_json
-from service.web.streams import SpeechStream, audio_headers
+from service.web.json_body import json_body, read_json
+from service.web.streaming import SpeechStream, audio_headers
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd")
 """Names that clients written for OpenAI send by default; the engine's one model answers to them."""

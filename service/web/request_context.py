@@ -1,9 +1,8 @@
-"""What every request passes through: a name for it, a count, a log line, a size limit, and a net for the unexpected."""
+"""What every request passes through: a name for it, a count, a log line, and a net for the unexpected."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import time
@@ -12,17 +11,12 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import DrainingError, TooLargeError, respond
+from service.errors import DrainingError, respond
 from service.metrics.metrics import Metrics
 from service.paths import HEALTH, belongs_to_page
 from service.synthesis.in_flight import Class, Item, Outcome, Traffic
 
 logger = logging.getLogger("service.access")
-
-MAX_BODY = 25 * 1024 * 1024
-# A client that is still sending when it is refused sees a reset instead of the reason, so its bytes are taken
-# and dropped for a while.
-_LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
 
 _OWN = (b"x-release", b"x-request-id")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -141,54 +135,3 @@ def _request_id(scope: Scope) -> str:
     """The client's own X-Request-Id if it is sane, else a new one."""
     offered = dict(scope["headers"]).get(b"x-request-id", b"")
     return offered.decode() if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
-
-
-class BodyLimit:
-    """Refuses bodies over `limit` bytes with 413, whether their length is announced or not."""
-
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
-        self.app = app
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        headers = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"0")
-        refused = announced.isdigit() and int(announced) > self.limit
-        seen, ended = 0, False
-
-        async def limited() -> Message:
-            nonlocal seen, refused, ended
-            message = await receive()
-            ended = not message.get("more_body", False)
-            seen += len(message.get("body", b""))
-            refused = refused or seen > self.limit
-            # To the application it looks as if the client had left; what it makes of that is not sent.
-            return {"type": "http.disconnect"} if refused else message
-
-        async def unless_refused(message: Message) -> None:
-            if not refused:
-                await send(message)
-
-        if not refused:
-            try:
-                await self.app(scope, limited, unless_refused)
-            except Exception:
-                if not refused:
-                    raise
-        if refused:
-            if (seen or b"expect" not in headers) and not ended:  # a client with Expect waits to be asked for its body
-                await _linger(receive, seen)
-            refusal = TooLargeError(f"the body is over {self.limit} bytes, the most that is taken")
-            await respond(refusal)(scope, receive, send)
-
-
-async def _linger(receive: Receive, seen: int) -> None:
-    """Take what a refused client still sends, within bounds."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_S):
-            while seen < _LINGER_BYTES:
-                message = await receive()
-                seen += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return

@@ -17,7 +17,7 @@ from service.audio.reference import check_imitable, find_prompt, read_prompt
 from service.errors import InvalidError
 from service.synthesis.speech import Speech, while_connected
 from service.web import openapi
-from service.web.body import json_body, read_json
+from service.web.json_body import json_body, read_json
 
 
 class PredictBody(BaseModel):
