@@ -19,7 +19,7 @@ def mouth() -> Iterator[Mouth]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked again is asked soon: how the pauses grow is test_decisions' business."""
+    """Whatever is asked again is asked soon: how the pauses grow is test_responses' business."""
     monkeypatch.setattr(responses, "_FIRST_PAUSE_S", 0.01)
 
 
