@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -19,6 +18,7 @@ from batch import settings
 from batch.errors import BatchError, BookError, StoppedError
 from batch.settings import Settings
 from batch.tasks import validate
+from service.formats import ClipFormat
 from service.taskfile.tasks import Rules
 
 out = Console(highlight=False, soft_wrap=True)
@@ -29,12 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
-
-
-class Form(StrEnum):
-    WAV = "wav"
-    FLAC = "flac"
-    PCM = "pcm"
 
 
 Tasks = Annotated[Path, typer.Argument(help="a JSONL file of tasks")]
@@ -51,7 +45,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line
     in_flight_min: Annotated[int | None, typer.Option(help="never fewer [1]")] = None,
     in_flight_max: Annotated[int | None, typer.Option(help="never more [16]")] = None,
     shard_size: Annotated[int | None, typer.Option(help="clips in a zip [10]")] = None,
-    response_format: Annotated[Form | None, typer.Option(help="what the clips are [wav]")] = None,
+    response_format: Annotated[ClipFormat | None, typer.Option(help="what the clips are [wav]")] = None,
     voice: Annotated[str | None, typer.Option(help="for tasks that name none")] = None,
     max_chars: Annotated[int | None, typer.Option(help="the most that the service takes [4096]")] = None,
     retries: Annotated[int | None, typer.Option(help="more tries at an item that may be at fault [5]")] = None,
@@ -88,9 +82,9 @@ def _run(resolved: Settings, key: str) -> None:
 
 
 @app.command()
-def check(tasks: Tasks, response_format: Form = Form.WAV, max_chars: MaxChars = 4096) -> None:
+def check(tasks: Tasks, response_format: ClipFormat = "wav", max_chars: MaxChars = 4096) -> None:
     """Check a file of tasks and do nothing else."""
-    checked = validate.check(tasks, Rules(response_format.value, max_chars), {}, _bad_line)
+    checked = validate.check(tasks, Rules(response_format, max_chars), {}, _bad_line)
     out.print(f"{len(checked.pending)} tasks, all good")
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from batch import yamlfile
 from batch.errors import SettingsError
 from service.fields import shown
+from service.formats import ClipFormat
 from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
 
 KEY_NAME = "TTS_API_KEY"
@@ -33,7 +34,7 @@ class Settings(BaseModel):
     in_flight_min: int = Field(1, ge=1, le=1000)
     in_flight_max: int = Field(16, ge=1, le=1000)
     shard_size: int = Field(10, ge=1, le=10_000)
-    response_format: Literal["wav", "flac", "pcm"] = "wav"
+    response_format: ClipFormat = "wav"
     voice: str = ""
     max_chars: int = Field(4096, ge=1, le=16_384)
     retries: int = Field(5, ge=0, le=100)

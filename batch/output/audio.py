@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import wave
 
-FORMS = ("wav", "flac", "pcm")
 _TOLERANCE_S = 0.002
 _FLAC_HEAD = 26
 

@@ -12,15 +12,6 @@ import soundfile
 from service.audio.resample import resample
 from service.engine import Audio
 
-MEDIA_TYPES = {
-    "wav": "audio/wav",
-    "pcm": "audio/pcm",
-    "flac": "audio/flac",
-    "mp3": "audio/mpeg",
-    "opus": "audio/ogg; codecs=opus",
-}
-STREAMED = ("wav", "pcm")
-
 _COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
 _AT_ONCE_BYTES = 1 << 20  # copied in less than a millisecond
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
@@ -50,7 +41,7 @@ async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
 
 
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
-    """Int16 pieces to a whole file of `form` (a key of MEDIA_TYPES). A compressed one takes its time."""
+    """Int16 pieces to a whole file of `form` (a key of formats.MEDIA_TYPES). A compressed one takes its time."""
     if form in _COMPRESSED:
         return _compress(np.concatenate(pieces), sample_rate, form)
     data = [np.ascontiguousarray(piece, "<i2").data for piece in pieces]

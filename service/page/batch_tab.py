@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from service import formats
 from service.access.guard import client_of
 from service.access.rate_limits import Client
 from service.audio.encoding import encoded
@@ -19,7 +20,7 @@ from service.page import files
 from service.page.error_html import alert, told
 from service.page.tab_jobs import StoppedError, Tell, Work
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
-from service.page.text_tab import FORMATS, stopper
+from service.page.text_tab import stopper
 from service.synthesis.speech import Speech
 
 MAX_FILE = 1024 * 1024
@@ -101,7 +102,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
             tasks = gr.File(label="Task file", file_types=[".jsonl"], height=140, elem_id="tasks")
-            form = gr.Dropdown(FORMATS, value="wav", label="Format")
+            form = gr.Dropdown(formats.PAGE, value="wav", label="Format")
             with gr.Row():
                 button = gr.Button("Speak all", variant="primary", size="lg", min_width=140, scale=2)
                 stop = gr.Button("Stop", size="lg", min_width=90, scale=1)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from service import formats
 from service.access.guard import client_of
 from service.audio.encoding import encoded, seconds
 from service.audio.reference import check_imitable, read_prompt
@@ -19,8 +20,6 @@ from service.page.style import WAVE
 from service.page.tab_jobs import StoppedError, Work
 from service.synthesis.speech import SPEED, Speech
 from service.text_check import check_text
-
-FORMATS = [("WAV", "wav"), ("FLAC, half the size", "flac")]
 
 _EXAMPLE = "Good evening. A new release has just gone live, and nobody noticed."
 
@@ -37,7 +36,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
             )  # fmt: skip
             with gr.Row():
                 voice = gr.Dropdown(voices, value=voices[0][1], label="Voice", min_width=140)
-                form = gr.Dropdown(FORMATS, value="wav", label="Format", min_width=140)
+                form = gr.Dropdown(formats.PAGE, value="wav", label="Format", min_width=140)
             speed = gr.Slider(*SPEED, value=1.0, step=0.05, label="Speed", buttons=[], visible=about.speeds)
             with gr.Accordion("Voice to imitate", open=False, visible=about.prompts):
                 prompt = gr.Audio(

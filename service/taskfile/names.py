@@ -6,17 +6,18 @@ import hashlib
 import re
 import unicodedata
 
+from service.formats import EXTENSIONS
+
 _MAX_BYTES = 200
 _SIGNS = '/\\:*?"<>|'
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)")  # Windows', which drops spaces
-_AUDIO = ("wav", "flac", "pcm", "mp3", "ogg", "opus", "aac", "m4a")
 
 
 def file_name(name: str, form: str) -> str:
     """`name` with the extension of `form`, composed (NFC); raise ValueError with what is wrong with it."""
     name = unicodedata.normalize("NFC", name)
     stem, dot, extension = name.rpartition(".")
-    if dot and extension.lower() in _AUDIO:
+    if dot and extension.lower() in EXTENSIONS:
         if extension.lower() != form:
             raise ValueError(f"ends in .{extension}, but the clips are {form}")
         name = stem

@@ -11,10 +11,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.audio.encoding import MEDIA_TYPES, STREAMED
 from service.audio.reference import prompt_names
 from service.engine import Voice
 from service.fields import SEED
+from service.formats import MEDIA_TYPES, STREAMED
 from service.synthesis.speech import Speech
 from service.text_check import ALPHABETS
 

@@ -12,11 +12,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.guard import client_of
-from service.audio.encoding import STREAMED, encoded
+from service.audio.encoding import encoded
 from service.audio.reference import check_imitable, read_reference
 from service.engine import Prompt, Utterance
 from service.errors import InvalidError
 from service.fields import SEED, shown
+from service.formats import STREAMED, Format
 from service.synthesis.speech import SPEED, Speech, while_connected
 from service.web import openapi
 from service.web.json_body import json_body, read_json
@@ -34,9 +35,7 @@ class SpeechBody(BaseModel):
     input: str = Field(description="What to say: Latin letters, digits, usual punctuation, currency signs.")
     model: str | None = Field(None, description="A name from /v1/models; tts-1 and tts-1-hd mean the same.")
     voice: str | None = Field(None, description="An id from /v1/audio/voices; by default the first.")
-    response_format: Literal["wav", "pcm", "flac", "mp3", "opus"] = Field(
-        "wav", description="pcm: 16-bit little-endian mono; opus: in Ogg."
-    )
+    response_format: Format = Field("wav", description="pcm: 16-bit little-endian mono; opus: in Ogg.")
     speed: float = Field(
         1.0,
         description="2.0 is twice as fast. Refused where the engine has one speed alone.",

@@ -8,9 +8,10 @@ import json
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.audio.encoding import MEDIA_TYPES, encoded_rate, wav_header
+from service.audio.encoding import encoded_rate, wav_header
 from service.engine import Utterance
 from service.errors import ClientGoneError
+from service.formats import MEDIA_TYPES
 from service.synthesis.speech import Speech, while_connected
 
 SSE = "text/event-stream"

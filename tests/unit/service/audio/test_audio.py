@@ -5,11 +5,13 @@ import base64
 import io
 import threading
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import soundfile
 
+from service import formats
 from service.audio import encoding
 from service.audio.encoding import encode, encoded_rate, seconds, wav_header
 from service.audio.reference import find_prompt, read_prompt, read_reference
@@ -19,6 +21,10 @@ from service.settings import Settings
 
 RATE = 22050
 PIECES = [np.arange(-500, 500, dtype=np.int16), np.full(600, 123, np.int16)[::2]]
+
+
+def test_every_format_has_a_media_type() -> None:
+    assert formats.MEDIA_TYPES.keys() == set(get_args(formats.Format))
 
 
 @pytest.mark.parametrize("form", ["wav", "flac"])
