@@ -14,14 +14,14 @@ import wave
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from service.cores import available
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.engines.piper import PiperEngine
+from service.hardware.cpu import available
 
 # What a script of one's own does for each line: start, load the model, say it, write a file.
 ONE_CLIP = """\
 import sys, wave
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.engines.piper import PiperEngine
 engine = PiperEngine(1)
 engine.load(lambda _: None)

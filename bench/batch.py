@@ -52,7 +52,7 @@ def measure(stack: Stack, runs: int) -> None:
         ours.append(_batch(stack, tasks, scratch / "clips"))
         processes.append(direct.rate(stack, "processes", _texts(PROCESSES)).clips)
     batch, limit, each = (median(column) for column in (ours, alone, processes))
-    out.print(f"service.batch, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
+    out.print(f"the batch client, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
     out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; {_ratio(ours, alone)}")
     out.print(f"a process for each clip, on every core: {each:.2f} a second; {_ratio(ours, processes)}")
     _show_people(stack, tasks, scratch / "clips", runs)
@@ -79,7 +79,7 @@ def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
     """Clips a second, with the client's own settings."""
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    stack.run("service.batch", "run", str(tasks), "--endpoint", stack.url, "--out", str(folder))
+    stack.run("batch", "run", str(tasks), "--endpoint", stack.url, "--out", str(folder))
     return CLIPS / (time.monotonic() - began)
 
 
@@ -90,7 +90,7 @@ def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
         alone.append(_person(stack.url))
         shutil.rmtree(folder, ignore_errors=True)
         options = ("--endpoint", stack.url, "--out", str(folder), "--in-flight", "16")
-        with stack.start("service.batch", "run", str(tasks), *options) as batch:
+        with stack.start("batch", "run", str(tasks), *options) as batch:
             wait_for("the batch", lambda: list(folder.glob("shard-*.zip")))
             beside.append(_person(stack.url))
             batch.kill()
@@ -118,12 +118,12 @@ def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
     seconds, memory_mb = (median(getattr(each, name) for each in many) for name in ("seconds", "memory_mb"))
     start_s, least_mb = (median(getattr(each, name) for each in few) for name in ("seconds", "memory_mb"))
     out.print(
-        f"service.batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW:,} lines "
+        f"python -m batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW:,} lines "
         f"{start_s:.2f} s and {least_mb:.0f} MB: {memory_mb / least_mb - 1:+.1%} memory (medians of {runs})"
     )
 
 
 def _check(stack: Stack, tasks: Path) -> Checked:
-    argv = [sys.executable, "-c", WATCHED, sys.executable, "-m", "service.batch", "check", str(tasks)]
+    argv = [sys.executable, "-c", WATCHED, sys.executable, "-m", "batch", "check", str(tasks)]
     told = subprocess.run(argv, cwd=stack.root, check=True, capture_output=True, text=True).stdout.split()
     return Checked(float(told[0]), int(told[1]) * 1024 / 1e6)

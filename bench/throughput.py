@@ -12,7 +12,7 @@ from rich.table import Table
 from bench import direct
 from bench.asking import Client
 from build.console import out
-from service.cores import available
+from service.hardware.cpu import available
 from tests.support.stack import Stack
 
 SENTENCE = "This is sentence number {} of those that are spoken, one after the other."

@@ -15,7 +15,7 @@ from build.decisions.audio import decode
 from build.errors import MissingFileError, NotHealthyError, UsageError
 
 app = console.app("Speak a sentence through the proxy into a file.")
-KEY_NAME = "TTS_API_KEY"  # as of every client here: service.batch
+KEY_NAME = "TTS_API_KEY"  # as of every client here: batch.settings
 SENTENCE = "Hello. This release was built from a commit, proved that it can speak, and went live."
 
 

@@ -1,7 +1,7 @@
 """The Python that runs a command: one line instead of a traceback where it cannot run the code of this clone.
 
-Standard library alone, in the syntax of Python 3.6, which must still be able to say that it is too old. service/ has
-the same file: neither package may import the other, and the image has service/ alone. A test holds the two equal.
+Standard library alone, in the syntax of Python 3.6, which must still be able to say that it is too old. build/ and
+service/ have the same file: neither package may import the other, and no image has build/. A test holds them equal.
 """
 
 import shlex
@@ -11,7 +11,7 @@ from pathlib import Path
 EXIT_CODE = 54  # InterpreterError
 MINIMUM = (3, 11)  # requires-python of pyproject.toml
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("bench", "build", "service", "tests")
+OURS = ("batch", "bench", "build", "service", "tests")
 
 
 def check() -> None:

@@ -14,24 +14,25 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from service import engines, page
-from service.engines.base import Engine
+from service.access.guard import Guard
+from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
 from service.keys import Keys
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
-from service.page.status import status_routes
-from service.scheduler import Scheduler
+from service.metrics.metrics import Metrics
+from service.page.status_tab import status_routes
 from service.settings import Settings
-from service.speech import Speech
-from service.traffic import Traffic
+from service.synthesis.in_flight import Traffic
+from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.scheduler import Scheduler
+from service.synthesis.speech import Speech
 from service.web import openapi
-from service.web.api import speech_routes
-from service.web.docs import docs_routes
-from service.web.front import Front
-from service.web.guard import Guard
-from service.web.health import health_routes
-from service.web.middleware import BodyLimit, RequestContext
-from service.web.predict import predict_routes
+from service.web.body_limit import BodyLimit
+from service.web.docs_page import docs_routes
+from service.web.health_routes import health_routes
+from service.web.page_router import Front
+from service.web.predict_route import predict_routes
+from service.web.request_context import RequestContext
+from service.web.speech_routes import speech_routes
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Service:
         app = FastAPI(
             title="Speech service",
             version=self.settings.release,
-            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; service.web.docs has one that does not
+            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; web.docs_page does not
             redoc_url=None,
             redirect_slashes=False,
         )

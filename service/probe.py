@@ -13,8 +13,8 @@ import struct
 import sys
 from typing import Any
 
-from service import gpu
-from service.control import ask
+from service.control.protocol import ask
+from service.hardware import gpu
 from service.settings import Settings, SettingsError
 
 EVIDENCE_S = 30.0

@@ -12,9 +12,9 @@ from types import FrameType
 import uvicorn
 
 from service.app import Service
-from service.commands import listen
+from service.control.server import listen
 from service.settings import Settings
-from service.traffic import Class
+from service.synthesis.in_flight import Class
 
 logger = logging.getLogger(__name__)
 

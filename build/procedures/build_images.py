@@ -54,7 +54,7 @@ CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.
 CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
 
 PROXY_INPUTS = ("proxy",)
-APP_INPUTS = ("Dockerfile.app", "service", "voices")
+APP_INPUTS = ("Dockerfile.app", "batch", "service", "voices")
 
 
 def base_inputs(flavour: str) -> tuple[str, ...]:

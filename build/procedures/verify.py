@@ -49,7 +49,7 @@ CHECKS: dict[Part, tuple[Path, ...]] = {
 }
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
 SENTENCE = "Every sentence that you hear was made a moment ago."
-CODE = ("service", "voices")
+CODE = ("batch", "service", "voices")
 # Where the proxy's own files are in its image.
 PROXY_FOLDERS = ("/etc/haproxy", "/usr/local/bin")
 LIMIT_S = 300

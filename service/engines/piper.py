@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from service import cores
-from service.engines import embedded
-from service.engines.base import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
+from service.engine import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
+from service.engines import embedded_voice
 from service.engines.onnx import runtime, voices
 from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
 from service.engines.onnx.voices import Source
+from service.hardware import cpu
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -57,10 +57,10 @@ class PiperEngine:
         self._onnx = onnx or Onnxruntime()
         self._device = device
         gpu = device == "cuda" or (not device and runtime.CUDA in self._onnx.offered())
-        self._concurrency = concurrency or (1 if gpu else cores.available())
-        self._read, self._problems = voices.read(folder, embedded.SAMPLE_RATE) if folder else ([], [])
-        self._voices = (*embedded.VOICES, *(voice for each in self._read for voice in each.speakers))
-        self._speakers = {voice.id: (embedded.MODEL, None) for voice in embedded.VOICES} | {
+        self._concurrency = concurrency or (1 if gpu else cpu.available())
+        self._read, self._problems = voices.read(folder, embedded_voice.SAMPLE_RATE) if folder else ([], [])
+        self._voices = (*embedded_voice.VOICES, *(voice for each in self._read for voice in each.speakers))
+        self._speakers = {voice.id: (embedded_voice.MODEL, None) for voice in embedded_voice.VOICES} | {
             voice.id: (each.name, number) for each in self._read for voice, number in each.speakers.items()
         }
         self._models: dict[str, Model] = {}
@@ -99,8 +99,8 @@ class PiperEngine:
                 logger.warning("%s", source.path, exc_info=error)
                 problems.append(f"{source.path}: {error}")
         _refuse(problems)
-        self._take_memory(models[embedded.MODEL], progress)
-        self.sample_rate = embedded.SAMPLE_RATE
+        self._take_memory(models[embedded_voice.MODEL], progress)
+        self.sample_rate = embedded_voice.SAMPLE_RATE
         self._models = models
         logger.info("%s speaks in %d voices, %d at a time", provider, len(self._voices), self._concurrency)
 
@@ -108,10 +108,10 @@ class PiperEngine:
         from piper.config import PiperConfig, SynthesisConfig
 
         model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider)
-        if source.name == embedded.MODEL:  # heard by whoever loads it
+        if source.name == embedded_voice.MODEL:  # heard by whoever loads it
             return model
         how = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
-        heard = [model.speak(ids, how) for ids in embedded.phoneme_ids(model.front, _TRIAL)]
+        heard = [model.speak(ids, how) for ids in embedded_voice.phoneme_ids(model.front, _TRIAL)]
         samples = np.concatenate([each.reshape(-1) for each in heard] or [np.zeros(0, np.float32)])
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
             raise EngineError("what it says cannot be heard")
@@ -124,7 +124,7 @@ class PiperEngine:
         """
         from piper.config import SynthesisConfig
 
-        (ids,) = embedded.phoneme_ids(model.front, _LONG)
+        (ids,) = embedded_voice.phoneme_ids(model.front, _LONG)
         with ThreadPoolExecutor(self._concurrency) as pool:
             for _ in pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)):
                 progress("took memory")
@@ -142,27 +142,27 @@ class PiperEngine:
             raise EngineError("the model is not loaded")
         scale = model.front.config.length_scale / utterance.speed
         how = SynthesisConfig(speaker_id=speaker, length_scale=scale)
-        pieces = embedded.phoneme_ids(model.front, utterance.text, utterance.speed)
+        pieces = embedded_voice.phoneme_ids(model.front, utterance.text, utterance.speed)
         for number, ids in enumerate(pieces, start=1):
             if utterance.seed is None:
                 samples = model.speak(ids, how)
             else:
                 samples = model.speak_seeded(ids, how, utterance.seed, number)
-            yield Piece(embedded.to_int16(samples), last=number == len(pieces))
+            yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:
         """Drop all sessions, and hand freed pages back to the system."""
         try:
             if self._models:
-                self._models[embedded.MODEL].empty_arena()
+                self._models[embedded_voice.MODEL].empty_arena()
         finally:
             self._models = {}
-            embedded.give_back()
+            embedded_voice.give_back()
 
     def describe(self) -> Description:
         """The engine, its voices (the embedded one first), and the provider that is active."""
         device = next((model.provider for model in self._models.values()), "")
-        return Description("piper", embedded.MODEL, device, self._voices, self._concurrency, seeds=True)
+        return Description("piper", embedded_voice.MODEL, device, self._voices, self._concurrency, seeds=True)
 
 
 def _refuse(problems: list[str]) -> None:

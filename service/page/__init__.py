@@ -15,11 +15,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.page import batch, status, text
+from service.page import batch_tab, status_tab, text_tab
 from service.page.style import COLOURS, CSS
-from service.page.work import Work
-from service.speech import Speech
-from service.traffic import Traffic
+from service.page.tab_jobs import Work
+from service.synthesis.in_flight import Traffic
+from service.synthesis.speech import Speech
 
 # The scheduler decides who speaks; Gradio only has to keep one page's visitors from filling the service's queue.
 _AT_A_TIME = 8
@@ -46,7 +46,7 @@ def build(speech: Speech, traffic: Traffic) -> FastAPI:
     blocks.queue(max_size=_QUEUE, default_concurrency_limit=_AT_A_TIME)
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
-        app, blocks, "/", theme=theme, css=CSS, head=status.SCRIPT, footer_links=[], ssr_mode=False,
+        app, blocks, "/", theme=theme, css=CSS, head=status_tab.SCRIPT, footer_links=[], ssr_mode=False,
         run_history=False, enable_monitoring=False, pwa=False,
     )  # fmt: skip
     return app
@@ -56,11 +56,11 @@ def _lay_out(gr: Any, speech: Speech, work: Work) -> None:
     gr.Markdown("# Text to speech\nA neural voice that runs on this machine.", elem_id="title")
     with gr.Tabs():
         with gr.Tab("Text"):
-            text.lay_out(gr, speech, work)
+            text_tab.lay_out(gr, speech, work)
         with gr.Tab("Batch"):
-            batch.lay_out(gr, speech, work)
+            batch_tab.lay_out(gr, speech, work)
         with gr.Tab("Status"):
-            gr.HTML(status.PANEL)
+            gr.HTML(status_tab.PANEL)
     gr.Markdown("For programs: [API](/docs), compatible with OpenAI's speech endpoint.", elem_classes="about")
 
 

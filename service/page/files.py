@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.batch.shards import is_full
+from service.disk import is_full
 from service.errors import NoRoomError
 
 

@@ -1,17 +1,16 @@
-"""A batch's task file, checked whole before anything is spoken: the lines are those of `python -m service.batch`."""
+"""A batch's task file, checked whole before anything is spoken: the lines are those of `python -m batch`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.batch import lines, names
-from service.batch.errors import TasksError
-from service.batch.tasks import BadLineError, Rules, parse
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.errors import InvalidError
 from service.fields import shown
-from service.speech import Speech
+from service.synthesis.speech import Speech
+from service.taskfile import lines, names
+from service.taskfile.tasks import BadLineError, Rules, parse
 
 MAX_LINES = 100
 MAX_CHARS = 20_000  # about 25 minutes of speech: the zip is kept in memory
@@ -41,7 +40,7 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[Task]:
     """Read a file whose clips are to be of `form`, or raise BadTasksError with all that is wrong, by number of line."""
     try:
         numbered = list(lines.numbered(path))
-    except TasksError as error:
+    except lines.TaskFileError as error:
         raise BadTasksError([f"The file cannot be used: {error.remedy}"]) from None
     if not 1 <= len(numbered) <= MAX_LINES:
         raise BadTasksError([f"The file has {len(numbered)} tasks, it must have 1 to {MAX_LINES}"])

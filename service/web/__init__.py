@@ -1,1 +1,1 @@
-"""What speaks HTTP: routes, their bodies and answers, and what every request passes through."""
+"""HTTP: routes, their bodies and answers, and what every request passes through."""

@@ -11,12 +11,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.audio import MEDIA_TYPES, STREAMED
-from service.engines.base import Voice
+from service.audio.reference import prompt_names
+from service.engine import Voice
 from service.fields import SEED
-from service.prompts import prompt_names
-from service.speech import Speech
-from service.text import ALPHABETS
+from service.formats import MEDIA_TYPES, STREAMED
+from service.synthesis.speech import Speech
+from service.text_check import ALPHABETS
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _ERROR_SCHEMA = {

@@ -63,7 +63,7 @@ def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stac
     tasks.write_text("".join(map(task, range(ITEMS))))
     config.write_text(f"{SETTINGS}endpoint: {stack.url}/v1\nout: clips\n")
 
-    batch = stack.start("service.batch", "run", str(tasks), "--config", str(config))
+    batch = stack.start("batch", "run", str(tasks), "--config", str(config))
     try:
         for sha in served[1:]:
             wait_for_more(out, batch)
@@ -85,5 +85,5 @@ def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stac
     print(Counter(entry["release"] for entry in entries), Counter(entry["tries"] for entry in entries))
     assert {entry["release"] for entry in entries} == set(served)
     assert entries[-1]["release"] == served[-2], "what was left was spoken by the release that traffic went back to"
-    verified = stack.run("service.batch", "verify", str(tasks), str(out))
+    verified = stack.run("batch", "verify", str(tasks), str(out))
     assert verified.stdout.startswith(f"{ITEMS} clips, each once")

@@ -18,7 +18,7 @@ from build.procedures import gate
 from build.procedures.golden import load
 from build.procedures.target import Clock
 from build.settings import Settings
-from service.engines.base import Engine
+from service.engine import Engine
 from tests.support.mouths import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
 from tests.support.stack import REPOSITORY
 from tests.unit.conftest import piper

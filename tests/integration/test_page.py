@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from service.lifecycle import Phase
+from service.synthesis.lifecycle import Phase
 from tests.support.page import Visit, served_page
 from tests.support.stack import wait_for
 from tests.unit.service.support import at_rest

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
+from batch.errors import FailedItemsError
 from build.errors import StandinRefusedError
-from service.batch.errors import FailedItemsError
 from tests.support.registry import PASSWORD, USER, Running, running_registry
 from tests.support.ssh import SshTarget, ssh_target
 from tests.support.stack import Stack

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from build.decisions.spoken import Spoken
 from build.drivers.colour import Status
-from service.engines.base import Audio, Piece, Utterance
+from service.engine import Audio, Piece, Utterance
 
 Sound = npt.NDArray[np.float32]
 RATE = 22050

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from service.app import Service
-from service.engines.base import BrokenError, EngineError, NoMemoryError, Utterance
-from service.engines.device import is_fatal, is_out_of_memory
+from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engines.torch_device import is_fatal, is_out_of_memory
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Vits
-from service.lifecycle import Phase
 from service.settings import Settings
+from service.synthesis.lifecycle import Phase
 from tests.support import gpu
 from tests.torch.support import fail_in_decoder
 from tests.unit.service.support import at_rest, client_of, until
@@ -100,13 +100,13 @@ def test_the_context_is_what_nvml_sees_beyond_torch(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus", devices=2)
     measure = f"""
 import ctypes
-from service.engines import device
+from service.engines import torch_device
 library = ctypes.CDLL("libnvidia-ml.so.1")
 library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]
-cuda = device.choose("cuda")
-cuda._before, cuda._uuid = device._used(), "GPU-fake-1"
+cuda = torch_device.choose("cuda")
+cuda._before, cuda._uuid = torch_device._used(), "GPU-fake-1"
 assert library.fake_claim(1, {GIB // 2}) == 0
-device.choose("cuda")._measure()  # of a later load
+torch_device.choose("cuda")._measure()  # of a later load
 print(cuda.context_bytes)
 cuda._uuid = "GPU-unknown"
 cuda._measure()

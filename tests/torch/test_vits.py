@@ -10,8 +10,8 @@ import pytest
 import torch
 from piper.config import SynthesisConfig
 
-from service.engines import embedded
-from service.engines.base import EngineError, Utterance
+from service.engine import EngineError, Utterance
+from service.engines import embedded_voice
 from service.engines.piper import PiperEngine
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Scales
@@ -57,7 +57,7 @@ def differences(vits: VitsEngine, piper: PiperEngine, text: str, length: float) 
     (model,) = piper._models.values()
     silent = SynthesisConfig(noise_scale=0, noise_w_scale=0, length_scale=length)
     found = []
-    for ids in embedded.phoneme_ids(model.front, text):
+    for ids in embedded_voice.phoneme_ids(model.front, text):
         theirs = np.asarray(model.front.phoneme_ids_to_audio(ids, silent))
         ours = runtime(vits).speak(ids, Scales(0, length, 0), torch.Generator())
         assert ours.shape == theirs.shape

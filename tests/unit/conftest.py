@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.engines.base import Engine
+from service.engine import Engine
 from service.engines.piper import PiperEngine
 
 

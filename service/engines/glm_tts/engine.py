@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import Audio, Description, EngineError, Piece, Utterance, Voice
+from service.engine import Audio, Description, EngineError, Piece, Utterance, Voice
 from service.engines.glm_tts import mounts, reading, voices
 from service.engines.glm_tts.mounts import Mounts
 from service.engines.glm_tts.upstream import Upstream, settle
 from service.fields import SEED
 
 if TYPE_CHECKING:
-    from service.engines.device import Cpu, Cuda
+    from service.engines.torch_device import Cpu, Cuda
     from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class GlmTtsEngine:
     def _load(self, progress: Callable[[str], None]) -> None:
         self.prepare()
         progress("found the code, the weights and the voices")
-        from service.engines.device import choose, guarded
+        from service.engines.torch_device import choose, guarded
 
         device = choose("cuda")
         progress(device.open())
@@ -94,7 +94,7 @@ class GlmTtsEngine:
 
         Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
         """
-        from service.engines.device import guarded
+        from service.engines.torch_device import guarded
 
         device = self._device
         if device is None:

@@ -56,7 +56,7 @@ def _device(device: str) -> list[str]:
         return [f"TTS_DEVICE={device}: upstream's code computes on a GPU alone; set it to cuda, or take another engine"]
     if not find_spec("torch"):
         return ["there is no torch here: the engine is for the cuda flavour"]
-    from service.engines.device import why_no_gpu  # noqa: PLC0415 - imports torch
+    from service.engines.torch_device import why_no_gpu  # noqa: PLC0415 - imports torch
 
     return [reason] if (reason := why_no_gpu()) else []
 

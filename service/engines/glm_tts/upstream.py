@@ -27,10 +27,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import EngineError, Prompt
+from service.audio.resample import resample
+from service.engine import EngineError, Prompt
 from service.engines.glm_tts.mounts import Mounts
 from service.engines.glm_tts.sentences import stretches
-from service.resample import resample
 
 T = TypeVar("T")
 

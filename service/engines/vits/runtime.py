@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.engines.base import EngineError
-from service.engines.device import MIB, Cpu, Cuda, guarded, is_out_of_memory
+from service.engine import EngineError
+from service.engines.torch_device import MIB, Cpu, Cuda, guarded, is_out_of_memory
 from service.engines.vits import weights
 from service.engines.vits.model import Scales, Vits
 

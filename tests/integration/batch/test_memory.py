@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.unit.batch.support import environment, plain, write_tasks
-from tests.unit.batch.test_tasks import line
+from tests.unit.service.taskfile.test_tasks import line
 
 PEAK = """
 import resource, subprocess, sys
@@ -19,7 +19,7 @@ print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 def peak_mb(path: Path, code: int) -> tuple[float, str]:
     """The most memory that a check takes, in MB, and what it says. A child counts what its parent has: a small one."""
-    argv = [sys.executable, "-m", "service.batch", "check", str(path)]
+    argv = [sys.executable, "-m", "batch", "check", str(path)]
     argv = [sys.executable, "-S", "-c", PEAK, *argv]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment())
     ended, peak = done.stdout.split()[-2:]

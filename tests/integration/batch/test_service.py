@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from service.lifecycle import Phase
 from service.settings import Settings
+from service.synthesis.lifecycle import Phase
 from tests.unit.batch.support import batch, clips, manifest, named, start, until, write_tasks
 from tests.unit.service.support import FakeEngine, Served, served
 

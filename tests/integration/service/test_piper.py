@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.engines.base import Engine, EngineError, Utterance
-from service.engines.embedded import split_phonemes
+from service.engine import Engine, EngineError, Utterance
+from service.engines.embedded_voice import split_phonemes
 from service.engines.piper import PiperEngine
 
 

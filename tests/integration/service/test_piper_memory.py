@@ -15,7 +15,7 @@ STAGES = """
 import json, random, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from service.engines.base import Utterance
+from service.engine import Utterance
 from service.engines.piper import PiperEngine
 
 seen = {}

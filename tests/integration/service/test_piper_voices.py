@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from service import engines
-from service.engines.base import EngineError, Utterance
+from service.engine import EngineError, Utterance
 from service.engines.piper import PiperEngine
 from service.settings import Settings
 from tests.support.voices import add

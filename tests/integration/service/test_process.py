@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.control import ask
+from service.control.protocol import ask
 from service.keys import new
 
 LONG = "This is a sentence of a long text. " * 8

@@ -113,7 +113,7 @@ def mounted(root: Path) -> Iterator[Mounted]:
         finally:
             os.chdir(before)
             sys.path[:] = path
-            sys.modules.pop("service.engines.device", None)
+            sys.modules.pop("service.engines.torch_device", None)
             for name, module in list(sys.modules.items()):
                 if str(getattr(module, "__file__", None) or "").startswith(str(root)):
                     del sys.modules[name]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.batch import verdicts
+from batch.run import responses
 from tests.unit.batch.support import STARTED, Mouth, looping
 
 
@@ -19,8 +19,8 @@ def mouth() -> Iterator[Mouth]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked again is asked soon: how the pauses grow is test_decisions' business."""
-    monkeypatch.setattr(verdicts, "_FIRST_PAUSE_S", 0.01)
+    """Whatever is asked again is asked soon: how the pauses grow is test_responses' business."""
+    monkeypatch.setattr(responses, "_FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import web
 
-from service.batch.__main__ import command
+from batch.__main__ import command
 
 RATE = 8000
 STARTED: list[subprocess.Popen[bytes]] = []
@@ -216,7 +216,7 @@ def environment() -> dict[str, str]:
 
 def start(log: Path, *args: object, **options: Any) -> Started:
     """Start a command line."""
-    argv = [sys.executable, "-m", "service.batch", *map(str, args)]
+    argv = [sys.executable, "-m", "batch", *map(str, args)]
     with log.open("w") as out:
         process = subprocess.Popen(argv, stderr=out, stdout=out, env=environment(), **options)
     STARTED.append(process)

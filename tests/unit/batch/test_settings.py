@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.batch import settings
-from service.batch.errors import SettingsError
-from service.batch.settings import Settings
+from batch import settings
+from batch.errors import SettingsError
+from batch.settings import Settings
 from tests.unit.batch.support import Mouth, batch, clips, named, plain, write_tasks
 
 GIVEN = {"tasks": Path("t"), "endpoint": "http://h:1", "out": Path("o")}

@@ -15,7 +15,7 @@ from build.drivers import speaker
 from build.errors import GoldenError, MissingFileError
 from build.procedures.golden import load, render
 from build.settings import Settings
-from service.engines.base import Engine, Utterance
+from service.engine import Engine, Utterance
 from tests.support.stack import REPOSITORY
 
 WRONG = """

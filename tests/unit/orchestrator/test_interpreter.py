@@ -22,7 +22,7 @@ BARE = [sys.executable, "-S"]  # without site, and so without site-packages
 def commands() -> list[str]:
     """Every module that `python -m` runs, by its dotted name; those of build/inside are run inside images only."""
     found = []
-    for package in ("bench", "build", "service"):
+    for package in ("batch", "bench", "build", "service"):
         for file in sorted((ROOT / package).rglob("*.py")):
             module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
             if "build.inside" in module:
@@ -38,7 +38,7 @@ def run(*argv: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def test_the_front_doors_are_found() -> None:
     doors = {"cutover", "doctor", "golden", "hello", "images", "janitor", "lock"}
-    assert set(commands()) >= {"bench", "service", "service.batch", "build.conda"} | {f"build.{door}" for door in doors}
+    assert set(commands()) >= {"bench", "service", "batch", "build.conda"} | {f"build.{door}" for door in doors}
 
 
 @pytest.mark.parametrize("module", commands())
@@ -55,7 +55,7 @@ def test_without_packages_a_command_names_the_remedy_in_one_line(module: str) ->
     )
 
 
-@pytest.mark.parametrize("package", ["build", "service"])
+@pytest.mark.parametrize("package", ["batch", "build", "service"])
 def test_a_python_that_is_too_old_is_named(package: str) -> None:
     as_runpy = f"import sys; sys.version_info = (3, 10, 2); sys.argv = ['-m']; import {package}"
     done = run(*BARE, "-c", as_runpy)
@@ -65,7 +65,13 @@ def test_a_python_that_is_too_old_is_named(package: str) -> None:
 
 
 def test_an_old_python_can_parse_what_it_runs_first() -> None:
-    for path in ("build/__init__.py", "build/interpreter.py", "service/__init__.py", "service/interpreter.py"):
+    for path in (
+        "batch/__init__.py",
+        "build/__init__.py",
+        "build/interpreter.py",
+        "service/__init__.py",
+        "service/interpreter.py",
+    ):
         ast.parse((ROOT / path).read_text(), feature_version=(3, 6))
         # Annotations are evaluated before 3.7's future import, and `X | Y` fails there.
         assert "from __future__" not in (ROOT / path).read_text()

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 from service.app import Service
-from service.engines.base import Description, Engine, Piece, Utterance, Voice
+from service.engine import Description, Engine, Piece, Utterance, Voice
 from service.server import Server, configured
 from service.settings import Settings
 

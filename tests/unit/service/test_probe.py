@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service import probe
-from service.audio import encode
+from service.audio.encoding import encode
 from service.probe import ProbeError, check_wav, health
 from service.settings import Settings
 

@@ -1,0 +1,1 @@
+"""From a book to a task file: who speaks which sentence, and with which voice."""

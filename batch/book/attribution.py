@@ -1,0 +1,203 @@
+"""Who says what. Pure: paragraphs in order in, a speaker for each quotation out, and how sure that is."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from batch.book.characters import Character
+from batch.book.mentions import VERB, Finder, Mention
+from batch.book.quotation import Marks, Span, is_speech, spans
+
+_NEAR = 4  # paragraphs that a pronoun looks back
+_SENTENCE = re.compile(r"(?:(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)\.(?!\w)|[!?;。！？；…])[”’\"'」』]*\s*")
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+_LEADS_IN = (":", "：", ",", "，")
+
+
+class Sure(Enum):
+    """How a speaker was found."""
+
+    SAID = "said so"
+    GUESSED = "guessed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who speaks: `character` is a number in the file, None for somebody who is not there, called `who`."""
+
+    sure: Sure
+    character: int | None = None
+    who: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a paragraph; `speaker` None is the narrator."""
+
+    start: int
+    end: int
+    text: str
+    speaker: Speaker | None = None
+
+
+class Attribution:
+    """Goes through a book paragraph by paragraph, and remembers who was there."""
+
+    def __init__(self, characters: Sequence[Character], style: Marks) -> None:
+        self._characters = characters
+        self._style = style
+        self._finder = Finder(characters)
+        self._there: deque[set[int]] = deque([set()], maxlen=_NEAR + 1)
+        self._spoke: list[int | None] = []  # one for each of the last paragraphs that is speech alone
+        self._carried: Speaker | None = None  # a quotation that the paragraph before left open
+        self._announced: Speaker | None = None  # `Anna said:` at the end of the paragraph before
+
+    def paragraph(self, text: str) -> list[Part]:
+        """The paragraph in parts, marks taken off what is spoken."""
+        self._there.append(set())
+        found = _without_scare_quotes(text, spans(text, self._style))
+        speakers: dict[int, Speaker] = {}
+        for number, span in enumerate(found):
+            if not span.quoted:
+                self._note(text[span.start : span.end])
+            elif speaker := self._said(text, found, number):
+                speakers[number] = speaker
+                self._was_there(speaker.character)
+        self._fill(text, found, speakers)
+        self._remember(text, found, speakers)
+        return [_part(text, span, speakers.get(number)) for number, span in enumerate(found)]
+
+    def _note(self, narration: str) -> None:
+        for mention in self._finder.known(narration):
+            self._was_there(mention.character)
+
+    def _was_there(self, character: int | None) -> None:
+        if character is not None:
+            self._there[-1].add(character)
+
+    def _said(self, text: str, found: list[Span], number: int) -> Speaker | None:
+        """The speaker that the narration right before or after a quotation names."""
+        span = found[number]
+        before = _last_sentence(_narration(text, found, number - 1))
+        after = _first_sentence(_narration(text, found, number + 1))
+        if before.rstrip().endswith(_LEADS_IN) and (subject := self._finder.subject(before, last=True)):
+            return self._who(subject)
+        if before.rstrip().endswith((":", "：")) and (named := self._finder.known(before)):
+            speaker = self._who(named[0])
+            known = speaker.character is not None
+            return Speaker(Sure.GUESSED, speaker.character, why="named before it") if known else speaker
+        if subject := self._finder.subject(after, last=False):
+            # "Hello." Anna said nothing more. - what follows a full stop tells of something else.
+            stopped = text[span.start : span.end].rstrip("”’\"'」』").endswith(".") and not _CHINESE.search(after)
+            speaker = self._who(subject)
+            known = stopped and speaker.character is not None
+            return Speaker(Sure.GUESSED, speaker.character, why="named after it") if known else speaker
+        return None
+
+    def _who(self, mention: Mention) -> Speaker:
+        if mention.character is not None:
+            return Speaker(Sure.SAID, mention.character)
+        if mention.gender is None:
+            return Speaker(Sure.UNKNOWN, who=mention.text, why="not in the characters file")
+        # In the paragraph itself, or else in all of the last ones: there, who spoke last is seldom who speaks now.
+        for near in (self._there[-1], set().union(*self._there)):
+            fits = [one for one in sorted(near) if self._characters[one].gender in (mention.gender, None)]
+            if len(fits) == 1 and self._characters[fits[0]].gender:
+                return Speaker(Sure.SAID, fits[0])
+            if fits:
+                break
+        names = " or ".join(self._characters[one].name for one in fits) or "nobody"
+        return Speaker(Sure.UNKNOWN, who=mention.text, why=f"{mention.text} may be {names}")
+
+    def _fill(self, text: str, found: list[Span], speakers: dict[int, Speaker]) -> None:
+        """Speakers for what nobody is named beside: most often who else speaks in the paragraph."""
+        quoted = [number for number, span in enumerate(found) if span.quoted]
+        if self._carried and quoted[:1] == [0]:
+            speakers.setdefault(0, self._carried)
+        for number in quoted:
+            if number not in speakers:
+                earlier = [speakers[other] for other in quoted if other < number and other in speakers]
+                later = [speakers[other] for other in quoted if other > number and other in speakers]
+                speakers[number] = (earlier[-1:] or later[:1] or [self._guess(text, found)])[0]
+                self._was_there(speakers[number].character)
+
+    def _guess(self, text: str, found: list[Span]) -> Speaker:
+        """The speaker of a paragraph that says nothing of one."""
+        if self._announced:
+            return self._announced
+        told = [text[span.start : span.end].strip() for span in found if not span.quoted]
+        if (beside := self._acting(told)) is not None:
+            return Speaker(Sure.GUESSED, beside, why="named beside it")
+        last = self._spoke[-2:]
+        if len(last) == len(set(last)) == 2 and last[0] is not None and not any(told):
+            return Speaker(Sure.GUESSED, last[0], why="by turns")
+        return Speaker(Sure.UNKNOWN, why="nobody is named")
+
+    def _acting(self, told: list[str]) -> int | None:
+        """Who does something beside a quotation: a sentence begins with them, or nobody else is there."""
+        mentions = [mention for one in told for mention in self._finder.known(one)]
+        first = [known[0] for one in told if (known := self._finder.known(one)) and not known[0].start]
+        if first:
+            return self._who(first[0]).character
+        named = {mention.character for mention in mentions} - {None}
+        return named.pop() if len(named) == 1 else None
+
+    def _remember(self, text: str, found: list[Span], speakers: dict[int, Speaker]) -> None:
+        """What the next paragraph may need."""
+        last = found[-1] if found else Span(0, 0, quoted=False)
+        self._carried = speakers[len(found) - 1] if last.quoted and not last.closed else None
+        self._announced = None
+        if not speakers:
+            self._spoke.clear()
+            lead = _last_sentence(text) if text.rstrip().endswith((":", "：")) else ""
+            if subject := self._finder.subject(lead, last=True):
+                self._announced = self._who(subject)
+            return
+        self._spoke.append(speakers[max(speakers)].character)
+
+
+def _without_scare_quotes(text: str, found: list[Span]) -> list[Span]:
+    """Scare quotes become part of the narration around them."""
+    merged: list[Span] = []
+    for span in found:
+        spoken = span.quoted and is_speech(text, span)
+        if not spoken and merged and not merged[-1].quoted:
+            merged[-1] = Span(merged[-1].start, span.end, quoted=False)
+        else:
+            merged.append(Span(span.start, span.end, spoken, span.closed))
+    return merged
+
+
+def _narration(text: str, found: list[Span], number: int) -> str:
+    if 0 <= number < len(found) and not found[number].quoted:
+        return text[found[number].start : found[number].end]
+    return ""
+
+
+def _first_sentence(narration: str) -> str:
+    match = _SENTENCE.search(narration)
+    sentence = narration[: match.end()] if match else narration
+    if not _CHINESE.search(sentence):
+        return sentence
+    # The speaker and the verb come before the first comma, unless more of the sentence has the verb. What leads in the
+    # next quotation has verbs of its own.
+    clause = re.split("[，：]", sentence, maxsplit=1)[0]
+    return clause if VERB.search(clause) or sentence.rstrip().endswith(_LEADS_IN) else sentence
+
+
+def _last_sentence(narration: str) -> str:
+    ends = [match.end() for match in _SENTENCE.finditer(narration) if match.end() < len(narration.rstrip())]
+    return narration[ends[-1] if ends else 0 :]
+
+
+def _part(text: str, span: Span, speaker: Speaker | None) -> Part:
+    if not span.quoted:
+        return Part(span.start, span.end, text[span.start : span.end].strip())
+    inner = text[span.start + 1 : span.end - 1 if span.closed else span.end]
+    return Part(span.start, span.end, inner.strip(), speaker)

@@ -1,0 +1,130 @@
+"""`generate`: a book and its characters become a task file, and a list of what should be looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch.book.attribution import Attribution, Part, Sure
+from batch.book.characters import Character, Characters, Voice
+from batch.book.paragraphs import Paragraph, paragraphs
+from batch.book.quotation import marks
+from batch.book.sentences import split
+from batch.errors import BookError
+from batch.output import shards
+
+_MAX_BYTES = 64 * 1024 * 1024
+_DIGITS = 6
+_SHOWN = 60
+NARRATOR = "narrator"
+
+
+@dataclass
+class Written:
+    """What came of a book: counts of tasks by speaker, and the lines of the review."""
+
+    tasks: Counter[str] = field(default_factory=Counter)
+    review: list[str] = field(default_factory=list)
+    strangers: Counter[str] = field(default_factory=Counter)
+
+
+def read_book(path: Path, encoding: str) -> str:
+    """A book's text; raise BookError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise BookError(f"{path} has more than {_MAX_BYTES} bytes", "split it into volumes")
+        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except UnicodeDecodeError as error:
+        remedy = "name its encoding with --encoding, for example gb18030, utf-16 or cp1252"
+        raise BookError(f"{path} is not {encoding}: byte {error.start + 1}", remedy) from None
+    except LookupError:
+        raise BookError(f"there is no encoding {encoding}", "name one that Python knows, such as gb18030") from None
+    except OSError as error:
+        raise BookError(f"{path} cannot be read: {error.strerror}", "name a text file") from None
+    if not any(map(str.isalnum, text)):
+        raise BookError(f"{path} has no text", "name a text file")
+    return text
+
+
+def generate(text: str, characters: Characters, home: Path, tasks: Path, max_chars: int) -> Written:
+    """Write `tasks` and the review beside it; `home` is the folder that the characters file's paths start from."""
+    written = Written()
+    attribution = Attribution(characters.characters, marks(text))
+    number = 0
+    try:
+        tasks.parent.mkdir(parents=True, exist_ok=True)
+        with shards.replaced(tasks) as file:
+            for paragraph in paragraphs(text):
+                for part in attribution.paragraph(paragraph.text):
+                    label, voice = _voice(part, characters)
+                    names = []
+                    for piece in _pieces(part.text, max_chars):
+                        number += 1
+                        names.append(f"{number:0{_DIGITS}}-{_slug(label)}")
+                        task = {"output_name": names[-1], "input_text": piece} | _spoken_with(voice, home, tasks.parent)
+                        file.write(json.dumps(task, ensure_ascii=False).encode() + b"\n")
+                    if names:
+                        written.tasks[label] += len(names)
+                        _review(written, paragraph, part, names[0], characters)
+        with shards.replaced(review_path(tasks)) as file:
+            file.write("".join(f"{line}\n" for line in _whole_review(written)).encode())
+    except OSError as error:
+        raise BookError(f"{tasks} cannot be written: {error.strerror}", "name another --out") from None
+    return written
+
+
+def review_path(tasks: Path) -> Path:
+    """Where the review of a task file lies."""
+    return tasks.with_name(f"{tasks.stem}.review.txt")
+
+
+def _pieces(text: str, max_chars: int) -> Iterator[str]:
+    """What has something to say, in lengths that the service takes."""
+    yield from (piece for piece in split(text, max_chars) if any(map(str.isalnum, piece)))
+
+
+def _voice(part: Part, characters: Characters) -> tuple[str, Voice]:
+    """A label for the name, and how it is to sound."""
+    if not part.speaker:
+        return NARRATOR, characters.narrator
+    if part.speaker.character is None:
+        return "unknown", characters.unknown or characters.narrator
+    character: Character = characters.characters[part.speaker.character]
+    return character.name, character
+
+
+def _spoken_with(voice: Voice, home: Path, folder: Path) -> dict[str, str]:
+    """The fields of a task that say how it sounds; paths relative to the task file."""
+    fields = {"voice": voice.voice, "prompt_text": voice.prompt_text}
+    if voice.prompt_audio:
+        fields["prompt_audio"] = os.path.relpath((home / voice.prompt_audio).absolute(), folder.absolute())
+    return {name: value for name, value in fields.items() if value}
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^\w-]+", "-", label).strip("-").lower()[:_SHOWN] or "speaker"
+
+
+def _review(written: Written, paragraph: Paragraph, part: Part, name: str, characters: Characters) -> None:
+    speaker = part.speaker
+    if not speaker or speaker.sure is Sure.SAID:
+        return
+    who = "unknown" if speaker.character is None else f"{characters.characters[speaker.character].name}?"
+    called = f" {speaker.who!r}" if speaker.who else ""
+    if speaker.who:
+        written.strangers[speaker.who] += 1
+    text = part.text if len(part.text) <= _SHOWN else f"{part.text[:_SHOWN]}..."
+    written.review.append(f"line {paragraph.line(part.start)}: {name}: {who}{called} ({speaker.why}): {text}")
+
+
+def _whole_review(written: Written) -> Iterator[str]:
+    for who, times in written.strangers.most_common():
+        yield f"unknown speaker {who!r}: {times}"
+    yield from written.review

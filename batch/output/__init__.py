@@ -1,0 +1,1 @@
+"""The output folder: shards with clips, manifests, and the check of both."""

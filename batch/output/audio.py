@@ -1,0 +1,46 @@
+"""Whether an answer's audio is whole, and how long it is. Without decoding it: that would cost what speaking costs."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+_TOLERANCE_S = 0.002
+_FLAC_HEAD = 26
+
+
+def duration_s(content: bytes, form: str, sample_rate: str, told_s: str) -> float:
+    """Seconds of a clip.
+
+    Args:
+        sample_rate: X-Sample-Rate, in Hz; only a pcm has no rate of its own.
+        told_s: X-Audio-Duration, empty where the service does not say.
+
+    Raises:
+        ValueError: it is not audio of that form, or shorter or longer than the service says.
+    """
+    try:
+        frames, rate = _length(content, form, sample_rate)
+        seconds = frames / rate
+    except (ValueError, EOFError, ZeroDivisionError, wave.Error) as error:
+        raise ValueError(f"the answer is not {form}: {error}") from None
+    if not frames:
+        raise ValueError("the answer has no sound")
+    if told_s and abs(float(told_s) - seconds) > _TOLERANCE_S:
+        raise ValueError(f"the answer has {seconds:.3f} s of audio, where the service speaks of {told_s} s")
+    return round(seconds, 3)
+
+
+def _length(content: bytes, form: str, sample_rate: str) -> tuple[int, int]:
+    if form == "pcm":
+        return len(content) // 2, int(sample_rate or 0)
+    if form == "flac":
+        # STREAMINFO comes first: 20 bits of rate, 8 that do not matter here, 36 of length.
+        if not content.startswith(b"fLaC") or len(content) < _FLAC_HEAD:
+            raise ValueError("no FLAC header")
+        facts = int.from_bytes(content[18:_FLAC_HEAD])
+        return facts & (2**36 - 1), facts >> 44
+    with wave.open(io.BytesIO(content)) as file:
+        # The header may speak of more than came.
+        held = len(file.readframes(file.getnframes())) // (file.getsampwidth() * file.getnchannels())
+        return held, file.getframerate()

@@ -1,0 +1,91 @@
+"""`verify`: is an output what its tasks ask for, each clip once and as it was written?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from batch.errors import OutputError, VerifyError
+from batch.output import shards
+from batch.output.output import kept_settings, manifest_lines, shard_paths
+from batch.tasks.prompts import Prompts
+from batch.tasks.validate import numbered
+from service.taskfile import names
+from service.taskfile.tasks import BadLineError, Rules, parse
+
+
+def verify(path: Path, folder: Path, max_chars: int, report: Callable[[str], None]) -> int:
+    """Check `folder` against a task file; the number of clips, every one of them good.
+
+    Raises:
+        VerifyError: after everything wrong was reported.
+    """
+    found = 0
+
+    def count(problems: Iterator[str]) -> None:
+        nonlocal found
+        for problem in problems:
+            found += 1
+            report(problem)
+
+    done: dict[int, str] = {}
+    count(_shards(folder, done))
+    count(_manifest(folder))
+    held = len(done)
+    count(_tasks(path, Rules(kept_settings(folder).get("response_format", "wav"), max_chars), done))
+    if done:
+        found += 1
+        report(f"{len(done)} clips are there that no task asks for")
+    if found:
+        count_ = "1 fault" if found == 1 else f"{found} faults"
+        raise VerifyError(f"{folder} is not what {path} asks for: {count_}", "run the tasks again: what is good stays")
+    return held
+
+
+def _shards(folder: Path, done: dict[int, str]) -> Iterator[str]:
+    """Every clip's bytes, and none twice; fills `done` with identities by name."""
+    for path in shard_paths(folder):
+        try:
+            yield from (f"{path.name}: {name} is not what was written" for name in shards.altered(path))
+            entries = shards.read(path)
+        except OutputError as error:
+            yield error.message
+            continue
+        for entry in entries:
+            key = names.key(entry.output_name)
+            if key in done:
+                yield f"{path.name}: {entry.output_name} is in an earlier shard too"
+            done[key] = entry.task
+
+
+def _manifest(folder: Path) -> Iterator[str]:
+    """The manifest and those of the shards, line by line."""
+    own = manifest_lines(folder)
+    for path in shard_paths(folder):
+        try:
+            entries = shards.read(path)
+        except OutputError:
+            continue
+        for entry in entries:
+            if next(own, "") != entry.line():
+                yield f"{shards.MANIFEST} is not that of the shards, from {entry.output_name} on"
+                return
+    if next(own, ""):
+        yield f"{shards.MANIFEST} has more clips than the shards"
+
+
+def _tasks(path: Path, rules: Rules, done: dict[int, str]) -> Iterator[str]:
+    """Each task and its clip; takes from `done` what is asked for."""
+    prompts = Prompts(path.parent)
+    for number, line in numbered(path):
+        try:
+            task = parse(line, rules)
+            identity = task.identity(prompts.digest(task.prompt_audio))
+        except BadLineError as error:
+            yield f"line {number} {error}"
+            continue
+        match done.pop(names.key(task.output_name), None):
+            case None:
+                yield f"line {number}: {task.output_name} is missing"
+            case other if other != identity:
+                yield f"line {number}: {task.output_name} was made from another task"

@@ -1,0 +1,1 @@
+"""A run: requests to the service, retries, how many at a time, and progress."""

@@ -1,0 +1,137 @@
+"""The HTTP side: one request per try, and whatever comes of it as an Answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from batch.output import audio
+from batch.run.responses import BROKEN, Answer
+from batch.settings import Settings
+from batch.tasks.prompts import Prompts
+from service.taskfile.tasks import BadLineError, Task
+
+_CONNECT_S = 10.0
+_MAX_ANSWER = 256 * 1024 * 1024
+_MAX_ERROR = 64 * 1024
+_SHOWN = 300
+
+
+class Client:
+    """Asks one service. An async context manager."""
+
+    def __init__(self, settings: Settings, prompts: Prompts, key: str) -> None:
+        self._form = settings.response_format
+        self._timeout_s = settings.timeout_s
+        self._voice = settings.voice
+        self._prompts = prompts
+        self._http = httpx.AsyncClient(
+            base_url=settings.endpoint,
+            headers={"X-TTS-Class": "batch"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+            timeout=httpx.Timeout(settings.timeout_s, connect=_CONNECT_S, pool=None),
+            # Reading the certificates takes 50 ms, which a service without TLS need not cost.
+            verify=not settings.endpoint.startswith("http://"),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.in_flight_max),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def look(self) -> Answer:
+        """Is there a service, and does it take the key?"""
+        return await self._ask("GET", "/v1/models", None)
+
+    async def speak(self, task: Task) -> Answer:
+        """One try at a task."""
+        try:
+            prompt = await asyncio.to_thread(self._prompts.spelt, task.prompt_audio) if task.prompt_audio else ""
+        except BadLineError as error:
+            return Answer(400, code="prompt_gone", message=str(error))
+        body: dict[str, Any] = {"input": task.input_text, "response_format": self._form}
+        body |= {"voice": task.voice or self._voice, "ref_audio": prompt, "ref_text": task.prompt_text}
+        body = {name: value for name, value in body.items() if value}
+        if task.seed is not None:
+            body["seed"] = task.seed
+        return await self._ask("POST", "/v1/audio/speech", json.dumps(body).encode())
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+        headers = {"Content-Type": "application/json"} if body else {}
+        began = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),  # httpx's own begins anew with each byte
+                self._http.stream(method, path, content=body, headers=headers) as response,
+            ):
+                content = await _read(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Answer(0, sent=False, message=f"no connection: {_words(error)}")
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
+            return Answer(404, message=_words(error))
+        except TimeoutError:
+            return Answer(0, message=f"the answer was not whole within {self._timeout_s:g} s")
+        except (httpx.HTTPError, ValueError) as error:
+            return Answer(0, message=f"the connection broke: {_words(error)}")
+        took = time.monotonic() - began
+        return _refusal(response, content) if response.status_code != 200 else self._spoken(response, content, took)
+
+    def _spoken(self, response: httpx.Response, content: bytes, took: float) -> Answer:
+        if response.request.method == "GET":
+            return Answer(200)
+        told = response.headers
+        try:
+            seconds = audio.duration_s(
+                content, self._form, told.get("X-Sample-Rate", ""), told.get("X-Audio-Duration", "")
+            )
+        except ValueError as error:
+            return Answer(200, code=BROKEN, message=str(error))
+        return Answer(
+            200,
+            content=content,
+            duration_s=seconds,
+            release=told.get("X-Release", ""),
+            request_id=told.get("X-Request-Id", ""),
+            seconds=round(took, 3),
+        )
+
+
+async def _read(response: httpx.Response) -> bytes:
+    most = _MAX_ANSWER if response.status_code == 200 else _MAX_ERROR
+    parts, size = [], 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise ValueError(f"the answer has more than {most} bytes")
+    return b"".join(parts)
+
+
+def _refusal(response: httpx.Response, content: bytes) -> Answer:
+    """An error in OpenAI's shape, or whatever a proxy says."""
+    try:
+        error = json.loads(content)["error"]
+        code, message = str(error["code"]), str(error["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        code, message = "", " ".join(content.decode("utf-8", "replace").split())
+    after = response.headers.get("Retry-After", "")
+    return Answer(
+        response.status_code,
+        code=code,
+        message=message[:_SHOWN],
+        retry_after_s=float(after) if after.isascii() and after.isdigit() else None,
+        request_id=response.headers.get("X-Request-Id", ""),
+    )
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,239 @@
+"""`run`: every task of a file, each once, through whatever the service is going through meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+from batch.errors import BatchError, EndpointError, FailedItemsError, OutputError, StoppedError
+from batch.output.output import FAILED, Output
+from batch.output.shard_writer import Packer
+from batch.output.shards import Clip
+from batch.run.aimd import Limit
+from batch.run.client import Client
+from batch.run.concurrency import Slots
+from batch.run.progress import Progress
+from batch.run.responses import Answer, Verdict, judge, pause_s
+from batch.settings import Settings
+from batch.tasks.validate import Checked
+from service.taskfile.tasks import Task
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""But for those that are ignored: nohup means it."""
+
+_NO_CONNECTION_S = 5.0
+"""A URL that is wrong is told soon; a service that answers that it is not ready is waited for."""
+
+_SPARE = 2  # workers beyond the limit: while some wait for the disk or a retry, none of the service's slots stays empty
+
+
+class Run:
+    """One run. Finished clips are in shards at its end, whatever ends it."""
+
+    def __init__(
+        self, settings: Settings, checked: Checked, output: Output, client: Client, progress: Progress
+    ) -> None:
+        self._settings = settings
+        self._checked = checked
+        self._output = output
+        self._client = client
+        self._progress = progress
+        self._todo = checked.todo()
+        self._packer = Packer(output, settings.shard_size)
+        self._limit = Limit(settings.in_flight_min, settings.in_flight_max, settings.in_flight_first)
+        self._slots = Slots(self._limit)
+        self._stopping = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self._error: BatchError | None = None
+        self._unexpected: BaseException | None = None
+        self._spoken = self._failed = 0
+        self._served = time.monotonic()
+
+    async def run(self) -> None:
+        """Do what is to be done; raise the BatchError that says why not all of it is."""
+        with self._signals():
+            if self._checked.pending:
+                await self._through([self._greet()])
+                await self._through([self._work() for _ in range(self._settings.in_flight_max + _SPARE)])
+            await self._flush()
+            self._settle()
+        self._conclude()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        heeded = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in heeded:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in heeded:
+                loop.remove_signal_handler(number)
+
+    async def _through(self, parts: list[Coroutine[Any, Any, None]]) -> None:
+        """Go through with all of it, or with as much as a second Ctrl-C leaves."""
+        self._workers = [asyncio.create_task(part) for part in parts]
+        await asyncio.wait(self._workers)
+        for worker in self._workers:
+            if not worker.cancelled() and (error := worker.exception()):
+                self._unexpected = self._unexpected or error
+
+    def _stop(self) -> None:
+        """Finish what is in flight; asked a second time, leave it."""
+        if self._stopping.is_set():
+            self._leave()
+            return
+        self._progress.note("stopping: what is in flight is finished first (Ctrl-C again leaves it)")
+        self._stopping.set()
+
+    def _leave(self) -> None:
+        for worker in self._workers:
+            worker.cancel()
+
+    def _halt(self, error: BatchError) -> None:
+        self._error = self._error or error
+        self._stopping.set()
+
+    async def _greet(self) -> None:
+        """Wait until the service answers."""
+        began, tries = time.monotonic(), 0
+        while not self._stopping.is_set():
+            answer = await self._client.look()
+            verdict = judge(answer)
+            if verdict is Verdict.DONE:
+                break
+            tries += 1
+            connected = answer.status or answer.sent
+            patience_s = self._settings.patience_s if connected else min(_NO_CONNECTION_S, self._settings.patience_s)
+            if verdict in (Verdict.STOP, Verdict.FAILED) or time.monotonic() - began >= patience_s:
+                self._halt(self._unusable(answer, verdict))
+                return
+            self._progress.waiting(answer.told)
+            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - a spread
+        self._served = time.monotonic()
+
+    async def _work(self) -> None:
+        try:
+            while not self._stopping.is_set() and (found := next(self._todo, None)):
+                await self._item(*found)
+        except OutputError as error:
+            self._halt(error)
+            self._leave()  # what cannot be kept need not be spoken
+        except BatchError as error:
+            self._halt(error)
+        except Exception:
+            self._stopping.set()
+            raise
+
+    async def _item(self, task: Task, identity: str) -> None:
+        """Ask for one clip until it is there, has failed for good, or the run ends."""
+        tries = counted = 0
+        while True:
+            async with self._slots:
+                if self._stopping.is_set():
+                    return
+                sent = time.monotonic()
+                answer = await self._client.speak(task)
+                verdict = judge(answer)
+                self._learn(answer, verdict, sent)
+            tries += 1
+            counted += verdict is Verdict.AGAIN
+            if verdict is Verdict.DONE:
+                await self._keep(task, identity, answer, tries)
+                return
+            if verdict is Verdict.FAILED or counted > self._settings.retries:
+                self._fail(task, answer, tries)
+                return
+            impatient = time.monotonic() - self._served >= self._settings.patience_s
+            if verdict is Verdict.STOP or (verdict is Verdict.WAIT and impatient):
+                self._halt(self._unusable(answer, verdict))
+                return
+            self._progress.waiting(answer.told)
+            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - a spread
+
+    def _learn(self, answer: Answer, verdict: Verdict, sent: float) -> None:
+        now = time.monotonic()
+        if verdict is not Verdict.WAIT:
+            self._served = now
+        if verdict is Verdict.DONE:
+            self._limit.accepted(self._slots.in_flight)
+        elif answer.status in (429, 504):
+            self._limit.refused(sent, now)
+        self._progress.limit = self._limit.allowed
+
+    async def _keep(self, task: Task, identity: str, answer: Answer, tries: int) -> None:
+        facts = {
+            "output_name": task.output_name,
+            "duration_s": answer.duration_s,
+            "release": answer.release,
+            "seconds": answer.seconds,
+            "tries": tries,
+            "request_id": answer.request_id,
+            "task": identity,
+        }
+        self._spoken += 1
+        self._progress.spoke(answer.duration_s)
+        await self._packer.add(Clip(answer.content, facts))
+
+    def _fail(self, task: Task, answer: Answer, tries: int) -> None:
+        self._failed += 1
+        fields = task.given()
+        if task.prompt_audio:  # relative to failed.jsonl from now on
+            path = self._checked.prompts.path(task.prompt_audio).absolute()
+            fields["prompt_audio"] = os.path.relpath(path, self._output.folder.absolute())
+        error: dict[str, Any] = {"status": answer.status, "code": answer.code, "message": answer.message}
+        error |= {"tries": tries, "request_id": answer.request_id}
+        self._output.failed(fields | {"error": error})
+        self._progress.failed(f"{task.output_name}: {answer.told}")
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _flush(self) -> None:
+        try:
+            await self._packer.flush()
+        except OutputError as error:
+            self._halt(error)
+
+    def _settle(self) -> None:
+        """failed.jsonl says what failed now. Read as tasks and not gone through, it stays: it is a list of the rest."""
+        whole = not self._checked.pending and not self._stopping.is_set()
+        if whole or not _same(self._checked.path, self._output.folder / FAILED):
+            self._output.settle_failed()
+
+    def _conclude(self) -> None:
+        if self._unexpected:
+            raise self._unexpected
+        if lost := self._spoken - self._output.written:
+            self._progress.note(f"{lost} clips were spoken and could not be kept: they are made again the next time")
+        if self._error:
+            raise self._error
+        if self._stopping.is_set():
+            raise StoppedError(
+                f"stopped; {self._output.written} clips of this run are kept", "the same command goes on"
+            )
+        if self._failed:
+            path = self._output.folder / FAILED
+            items = "1 item" if self._failed == 1 else f"{self._failed} items"
+            raise FailedItemsError(f"{items} failed, the rest is done; {path} says why", f"run {path} again, corrected")
+
+    def _unusable(self, answer: Answer, verdict: Verdict) -> EndpointError:
+        endpoint = self._settings.endpoint
+        if verdict is not Verdict.WAIT:
+            remedy = "correct the endpoint or the API key; what is done stays, and the same command goes on from there"
+            return EndpointError(f"{endpoint} refuses: {answer.told}", remedy)
+        remedy = "see to the service; what is done stays, and the same command goes on from there"
+        return EndpointError(f"{endpoint} does not serve: {answer.told}", remedy)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)

@@ -1,0 +1,165 @@
+"""The settings of a run: the command line over a file of settings over the defaults, all problems told together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from batch import yamlfile
+from batch.errors import SettingsError
+from service.fields import shown
+from service.formats import ClipFormat
+from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
+
+KEY_NAME = "TTS_API_KEY"
+_IN_FLIGHT = 4
+_PATHS = ("tasks", "out", "api_key_file")
+
+
+class Settings(BaseModel):
+    """Everything that can be set. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: Path
+    endpoint: str
+    out: Path
+    in_flight: int | None = Field(None, ge=1, le=1000)
+    in_flight_min: int = Field(1, ge=1, le=1000)
+    in_flight_max: int = Field(16, ge=1, le=1000)
+    shard_size: int = Field(10, ge=1, le=10_000)
+    response_format: ClipFormat = "wav"
+    voice: str = ""
+    max_chars: int = Field(4096, ge=1, le=16_384)
+    retries: int = Field(5, ge=0, le=100)
+    timeout_s: float = Field(300, gt=0, le=86_400)
+    patience_s: float = Field(600, ge=0, le=604_800)
+    api_key_file: Path | None = None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _service(cls, value: str) -> str:
+        """The service's root: OpenAI's clients write /v1 behind it."""
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be a URL such as http://127.0.0.1:7860")
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise ValueError("must have no user, password, query or fragment; a key belongs into --api-key-file")
+        return value.rstrip("/").removesuffix("/v1").rstrip("/")
+
+    @property
+    def in_flight_first(self) -> int:
+        """Requests in flight to begin with: what is set, else a few, within the bounds."""
+        return self.in_flight or max(self.in_flight_min, min(_IN_FLIGHT, self.in_flight_max))
+
+    @property
+    def rules(self) -> Rules:
+        """What a line of the task file is checked against."""
+        return Rules(self.response_format, self.max_chars)
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What is heard of the settings: clips of one folder have it in common."""
+        return {"response_format": self.response_format, "voice": self.voice}
+
+
+def resolve(given: Mapping[str, Any], config: Path | None) -> Settings:
+    """The settings in force; `given` has what the command line names, None for what it leaves out.
+
+    Raises:
+        SettingsError: with every problem.
+    """
+    try:
+        values = read_config(config) if config else {}
+    except ValueError as error:
+        raise SettingsError(str(error), "docs/batch.md lists the settings") from None
+    from_file = set(values)
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems = [_told(problem["loc"], problem, from_file, config) for problem in error.errors()]
+        raise SettingsError("; ".join(problems), "docs/batch.md lists the settings") from None
+    if not settings.in_flight_min <= settings.in_flight_first <= settings.in_flight_max:
+        bounds = f"{settings.in_flight_min} to {settings.in_flight_max}"
+        raise SettingsError(f"in_flight is {settings.in_flight_first}, outside its bounds {bounds}", "widen the bounds")
+    return settings
+
+
+def _told(where: tuple[int | str, ...], problem: Any, from_file: set[str], config: Path | None) -> str:
+    name = str(where[0])
+    source = f" (in {config})" if name in from_file else ""
+    if problem["type"] == "missing":
+        return f"{name} is missing: give it on the command line or in --config"
+    if problem["type"] == "extra_forbidden":
+        match = get_close_matches(name, list(Settings.model_fields), n=1)
+        return f"unknown setting {shown(name)}{source}{f', did you mean {match[0]}?' if match else ''}"
+    # A value that should have been a URL may hold a password.
+    value = "" if name == "endpoint" else f" is {shown(str(problem['input']))}:"
+    return f"{name}{value} {problem['msg'].removeprefix('Value error, ').lower()}{source}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file, or of a JSONL file whose lines each have some; raise ValueError.
+
+    Paths in it are relative to it.
+    """
+    values = _json_lines(path) if path.suffix in (".jsonl", ".json") else yamlfile.load(path)
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ValueError(f"{path} must hold settings, each a name and a value")
+    if "input_text" in values or "syn_text" in values:
+        raise ValueError(f"{path} holds tasks, not settings: give it as the argument, without --config")
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    return {
+        name: path.parent / Path(value).expanduser() if name in _PATHS and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def _json_lines(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    text = yamlfile.text(path)
+    whole = _json(text)
+    objects = [whole] if whole is not None else [_json(line) for line in text.splitlines() if line.strip()]
+    for number, value in enumerate(objects, start=1):
+        if not isinstance(value, dict):
+            raise ValueError(f"{path} line {number} is not a JSON object")
+        if value.keys() & {*FIELDS, *GLM_TTS} - {"voice"}:
+            return value
+        if twice := sorted(values.keys() & value.keys()):
+            raise ValueError(f"{path} line {number} sets {', '.join(twice)} again")
+        values |= value
+    return values
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def api_key(path: Path | None, environ: Mapping[str, str]) -> str:
+    """The key from its file, else from the environment, else none. Raises SettingsError; never repeats the key."""
+    if not path:
+        key, where = environ.get(KEY_NAME, ""), KEY_NAME
+    else:
+        where = str(path)
+        try:
+            key = yamlfile.text(path)
+        except ValueError as error:
+            raise SettingsError(str(error), "name a file whose one line is the key") from None
+        if not key.strip():
+            raise SettingsError(f"{path} is empty", "name a file whose one line is the key")
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsError(f"the API key in {where} is not one word of plain characters", "write the key alone there")
+    return key

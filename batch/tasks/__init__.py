@@ -1,0 +1,1 @@
+"""Task files as the client reads them: every line checked, and the recordings that lines name."""

@@ -1,0 +1,57 @@
+"""Prompt recordings: found beside the task file, checked to be audio, hashed, and spelt for the service."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import stat
+from pathlib import Path
+
+from service.fields import shown
+from service.taskfile.tasks import BadLineError
+
+MAX_BYTES = 18 * 1024 * 1024
+"""As base64 it still fits into the most that the service takes (25 MiB)."""
+
+_MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM")
+
+
+class Prompts:
+    """The recordings that a task file names, relative to `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.digest = functools.lru_cache(maxsize=1024)(self._digest)
+
+    def path(self, name: str) -> Path:
+        """Where a prompt lies."""
+        return self.folder / name
+
+    def _digest(self, name: str) -> str:
+        """The hash of a prompt's bytes, empty for no prompt; raise BadLineError when it is no usable recording."""
+        if not name:
+            return ""
+        return hashlib.blake2b(self._read(name), digest_size=16).hexdigest()
+
+    def spelt(self, name: str) -> str:
+        """A prompt's bytes in base64. Blocking; raises BadLineError."""
+        return base64.b64encode(self._read(name)).decode()
+
+    def _read(self, name: str) -> bytes:
+        label = f"prompt_audio {shown(name)}"
+        try:
+            facts = self.path(name).stat()
+            if not stat.S_ISREG(facts.st_mode):
+                raise BadLineError(f"{label} is not a file")
+            if facts.st_size > MAX_BYTES:
+                raise BadLineError(f"{label} has {facts.st_size} bytes, at most {MAX_BYTES} are allowed")
+            content = self.path(name).read_bytes()
+        except (OSError, ValueError) as error:
+            if isinstance(error, BadLineError):
+                raise
+            raise BadLineError(f"{label} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        # What is named here is sent away: a line that names some other file of this machine must not have it sent.
+        if not content.startswith(_MAGIC):
+            raise BadLineError(f"{label} is not a WAV, FLAC, Ogg, MP3 or AIFF file")
+        return content

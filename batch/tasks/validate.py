@@ -1,0 +1,97 @@
+"""Going through a task file: once to check all of it, once to do it. Either way one line at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch.errors import TasksError
+from batch.tasks.prompts import Prompts
+from service.fields import shown
+from service.taskfile import lines, names
+from service.taskfile.tasks import BadLineError, Rules, Task, parse
+
+Report = Callable[[int, str], None]
+"""Takes a line's number and what is wrong with it."""
+
+
+@dataclass
+class Checked:
+    """A task file without fault. `pending` has the names (names.key) that are to be done, each with its line.
+
+    That is a hundred bytes a line, and all of the file that stays in memory.
+    """
+
+    path: Path
+    rules: Rules
+    prompts: Prompts
+    pending: dict[int, int] = field(default_factory=dict)
+    done: int = 0
+
+    def todo(self) -> Iterator[tuple[Task, str]]:
+        """Each task that is to be done, with its identity, once.
+
+        Raises:
+            TasksError: the file is not the one that was checked any more.
+        """
+        for number, line in numbered(self.path):
+            try:
+                task = parse(line, self.rules)
+                if not self.pending.pop(names.key(task.output_name), None):
+                    continue
+                identity = task.identity(self.prompts.digest(task.prompt_audio))
+            except BadLineError as error:
+                raise _changed(self.path, f"line {number} {error}") from None
+            yield task, identity
+        if self.pending:
+            raise _changed(self.path, f"{len(self.pending)} of its lines are gone")
+
+
+def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Each line of a task file with its number, as lines.numbered; raises TasksError where the file cannot be read."""
+    try:
+        yield from lines.numbered(path)
+    except lines.TaskFileError as error:
+        raise TasksError(error.message, error.remedy) from None
+
+
+def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> Checked:
+    """Check every line of a task file; `done` has the identity of each clip that is there, by names.key.
+
+    Raises:
+        TasksError: after every bad line was reported.
+    """
+    checked = Checked(path, rules, Prompts(path.parent))
+    seen: dict[int, int] = {}
+    bad = 0
+    for number, line in numbered(path):
+        try:
+            task = parse(line, rules)
+            identity = task.identity(checked.prompts.digest(task.prompt_audio))
+            key = names.key(task.output_name)
+            _unique(task, number, seen, key)
+            if key not in done:
+                checked.pending[key] = number
+            elif done[key] != identity:
+                raise BadLineError(f"output_name {shown(task.output_name)} is in the output already, made otherwise")
+        except BadLineError as error:
+            bad += 1
+            report(number, str(error))
+    if bad:
+        remedy = "correct them, or choose another --out for what is to be made anew"
+        raise TasksError(f"{path} has {bad} bad {'line' if bad == 1 else 'lines'}, so nothing was begun", remedy)
+    if not seen:
+        raise TasksError(f"{path} has no tasks", "write one JSON object a line: output_name and input_text at least")
+    checked.done = len(seen) - len(checked.pending)
+    return checked
+
+
+def _unique(task: Task, number: int, seen: dict[int, int], key: int) -> None:
+    first = seen.setdefault(key, number)
+    if first != number:
+        raise BadLineError(f"output_name {shown(task.output_name)} is that of line {first} already")
+
+
+def _changed(path: Path, what: str) -> TasksError:
+    return TasksError(f"{path} changed while it was worked on: {what}", "run the same command again")

@@ -1,0 +1,101 @@
+"""What is offered as a voice to imitate: a file of the voices folder, or audio in the request itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from service.engine import Description, Prompt
+from service.errors import InvalidError
+
+PROMPT_SECONDS = (0.1, 60.0)
+REFERENCE_SECONDS = (3.0, 10.0)
+
+# A few bytes of FLAC can stand for a great deal of silence: what is decoded is bounded by these and by the seconds.
+_FORMATS = ("WAV", "WAVEX", "FLAC", "MP3")
+_NAMED = 100
+_MAX_RATE, _MAX_CHANNELS = 192_000, 2
+
+
+def find_prompt(folder: Path, name: str, param: str) -> Path:
+    """The file called `name` inside `folder`, or InvalidError: no URL, no way out of the folder, no link out of it."""
+    refusal = InvalidError(f"{param} names no file in the voices folder", code="no_such_audio", param=param)
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve()
+        inside = path.is_relative_to(root) and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # over-long names, NUL bytes, loops of links
+        raise refusal from None
+    if not inside or ".." in Path(name).parts or Path(name).is_absolute():
+        raise refusal
+    return path
+
+
+def prompt_names(folder: Path) -> list[str]:
+    """Names of audio files that are in `folder`, the first hundred: for the documentation."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix[1:].upper() in _FORMATS)
+    return [str(path.relative_to(folder)) for path in found[:_NAMED]]
+
+
+def read_prompt(path: Path, param: str, text: str = "") -> Prompt:
+    """Decode the audio file at `path`, or InvalidError. Blocking: call it in a thread."""
+    return _decode(path, PROMPT_SECONDS, param, text)
+
+
+def read_reference(folder: Path, audio: str, text: str) -> Prompt:
+    """The prompt of `ref_audio` (base64, or a file of `folder`, which its name's dot tells) and `ref_text`.
+
+    Raise InvalidError for what is no wav, flac or mp3 of 3 to 10 s. Blocking: call it in a thread.
+    """
+    if "." in audio:
+        return read_recording(folder, audio, "ref_audio", text)
+    try:
+        content = base64.b64decode(audio, validate=True)
+    except (binascii.Error, ValueError):
+        message = "ref_audio is neither base64 nor the name of a file with its ending"
+        raise InvalidError(message, code="not_audio", param="ref_audio") from None
+    return _decode(io.BytesIO(content), REFERENCE_SECONDS, "ref_audio", text)
+
+
+def read_recording(folder: Path, name: str, param: str, text: str) -> Prompt:
+    """The prompt of a file of `folder`; raises as read_reference does. Blocking."""
+    return _decode(find_prompt(folder, name, param), REFERENCE_SECONDS, param, text)
+
+
+def check_imitable(prompt: Prompt, about: Description, audio: str, text: str) -> Prompt:
+    """The prompt, or InvalidError for one that the engine cannot imitate; `audio` and `text` name what it came in."""
+    low, high = REFERENCE_SECONDS
+    if not low <= prompt.seconds <= high:
+        message = f"{audio} lasts {prompt.seconds:.2f} s; to be imitated it must last {low:g} to {high:g} s"
+        raise InvalidError(message, code="bad_prompt_length", param=audio)
+    if about.transcripts and not any(char.isalnum() for char in prompt.text):
+        message = f"{text} is missing: engine {about.engine} needs to know what is said in {audio}"
+        raise InvalidError(message, code="missing", param=text)
+    return prompt
+
+
+def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> Prompt:
+    """Decode no more than `allowed` seconds; several channels become one."""
+    refusal = InvalidError(f"{param} is not audio that can be read", code="not_audio", param=param)
+    low, high = allowed
+    try:
+        with soundfile.SoundFile(source) as file:
+            rate = int(file.samplerate)
+            if file.format not in _FORMATS or not 0 < rate <= _MAX_RATE or file.channels > _MAX_CHANNELS:
+                formats = "wav, flac or mp3 with at most two channels and 192 kHz"
+                raise InvalidError(f"{param} is not {formats}", code="not_audio", param=param)
+            duration = file.frames / rate
+            if low <= duration <= high:  # as the header says, which need not be true
+                samples = file.read(int(high * rate) + 1, dtype="int16", always_2d=True)
+                duration = len(samples) / rate
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError):
+        raise refusal from None
+    if not low <= duration <= high:
+        raise InvalidError(f"{param} lasts {duration:.2f} s, allowed are {low:g} to {high:g} s",
+                      code="bad_prompt_length", param=param)  # fmt: skip
+    return Prompt(samples.mean(axis=1).astype(np.int16), rate, text)

@@ -1,0 +1,39 @@
+"""The control socket's client: status, drain, resume, load, unload, cut CLASS.
+
+It prints the answer, and exits with 1 when the command was refused. Standard library only, so that it starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from service.control.protocol import CLASSES, COMMANDS, ask
+from service.settings import Settings, SettingsError
+
+
+def main() -> int:
+    """The client's command line."""
+    parser = argparse.ArgumentParser(prog="python -m service.control", description="Ask or tell the running service.")
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("kind", metavar="CLASS", nargs="?", choices=CLASSES, help="what to cut: " + ", ".join(CLASSES))
+    parser.add_argument("--waiting", action="store_true", help="cut only what has not begun to be spoken")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait (default: %(default)g)")
+    arguments = parser.parse_args()
+    cut = arguments.command == "cut"
+    if cut != bool(arguments.kind) or (arguments.waiting and not cut):
+        parser.error("cut, and nothing else, takes a class, and --waiting")
+    details = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
+    try:
+        path = Settings.from_env(os.environ).control
+        reply = ask(path, arguments.command, arguments.timeout, **details)
+    except (SettingsError, OSError, ValueError) as error:
+        reply = {"refused": f"no answer from the control socket: {error}"}
+    sys.stdout.write(json.dumps(reply) + "\n")
+    return 1 if "refused" in reply else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

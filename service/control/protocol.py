@@ -1,0 +1,28 @@
+"""The control socket's protocol. One JSON line asks, one answers.
+
+The answer is the status; a command that was refused adds {"refused": <why>}. Standard library only, so that clients
+start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+COMMANDS = ("status", "drain", "resume", "load", "unload", "cut")
+CLASSES = ("short", "long", "stream", "batch")
+
+
+def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
+    """Send one command to the socket at `path`; raise OSError or ValueError when there is no sound answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(timeout_s)
+        client.connect(str(path))
+        client.sendall(json.dumps({"command": command} | details).encode() + b"\n")
+        with client.makefile("rb") as lines:
+            reply = json.loads(lines.readline())
+    if not isinstance(reply, dict):
+        raise ValueError("the answer is no JSON object")
+    return reply

@@ -1,0 +1,81 @@
+"""The control socket's server: carries out what its clients ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from service.app import Service
+from service.control.protocol import CLASSES, COMMANDS
+from service.synthesis.in_flight import Class
+from service.synthesis.lifecycle import Phase, RefusedError
+
+_LINE_LIMIT = 4096
+_READ_TIMEOUT_S = 5.0
+
+
+async def listen(path: Path, service: Service) -> asyncio.Server:
+    """Serve the control socket at `path`, readable and writable by this user alone from its first moment on."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()  # left by a process that was killed; a container has one service
+    previous = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(lambda r, w: _serve(service, r, w), path, limit=_LINE_LIMIT)
+    finally:
+        os.umask(previous)
+
+
+async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            line = await reader.readline()
+        writer.write(json.dumps(await answer(service, line)).encode() + b"\n")
+        await writer.drain()
+    except (TimeoutError, ValueError, ConnectionError):
+        pass  # a client that asks nothing, or endlessly, or leaves, gets nothing
+    finally:
+        writer.close()
+
+
+async def answer(service: Service, line: bytes) -> dict[str, Any]:
+    """Carry out one command line, {"command": ...} and what belongs to it, and say how the service then is."""
+    try:
+        request = json.loads(line)
+        await _carry_out(service, request if isinstance(request, dict) else {})
+    except RefusedError as refusal:
+        return service.status() | {"refused": str(refusal)}
+    except ValueError:
+        return service.status() | {"refused": "the command is not a JSON line"}
+    return service.status()
+
+
+async def _carry_out(service: Service, request: dict[str, Any]) -> None:
+    lifecycle = service.lifecycle
+    match request.get("command"):
+        case "status":
+            pass
+        case "drain":
+            lifecycle.drain()
+        case "resume":
+            lifecycle.resume()
+        case "load":
+            # Shielded: a client that stops waiting does not leave a half-loaded model behind.
+            await asyncio.shield(asyncio.ensure_future(lifecycle.load()))
+            if lifecycle.phase is Phase.FAILED:
+                raise RefusedError(f"the load failed: {lifecycle.error}")
+        case "unload":
+            requests, jobs = service.traffic.requests, service.scheduler.jobs
+            if requests or jobs or service.scheduler.stuck:
+                raise RefusedError(f"in flight: {requests} requests, {jobs} jobs")
+            service.scheduler.last_success = None  # it says nothing about the next model
+            await asyncio.shield(asyncio.ensure_future(lifecycle.unload()))
+        case "cut":
+            if request.get("class") not in CLASSES:
+                raise RefusedError(f"no such class; there is {', '.join(CLASSES)}")
+            await service.traffic.cut(Class(request["class"]), waiting=request.get("waiting") is True)
+        case _:
+            raise RefusedError(f"no such command; there is {', '.join(COMMANDS)}")

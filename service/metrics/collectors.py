@@ -1,0 +1,126 @@
+"""What is looked at only when somebody asks for the metrics: the process's memory, and the GPUs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+
+import psutil
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+
+from service.hardware.gpu import Device, Nvml, Seen
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 0.5
+"""How long the GPUs may keep a scrape waiting."""
+
+
+class Memory:
+    """How the process's memory grows while one model is loaded, and how many threads there are."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._at_ready: int | None = None
+
+    def ready(self) -> None:
+        """A model is loaded and has spoken: growth counts from here."""
+        self._at_ready = self._resident()
+
+    def unloaded(self) -> None:
+        """There is no model, and so no growth, until the next one is ready."""
+        self._at_ready = None
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client's Collector."""
+        with contextlib.suppress(psutil.Error, OSError):
+            yield GaugeMetricFamily("tts_process_threads", "Threads of the process", self._process.num_threads())
+        now = self._resident()
+        if now is not None and self._at_ready is not None:
+            meaning = "Resident memory less what it was when the loaded model was ready; absent without a model"
+            yield GaugeMetricFamily("tts_process_resident_memory_growth_bytes", meaning, now - self._at_ready)
+
+    def _resident(self) -> int | None:
+        with contextlib.suppress(psutil.Error, OSError):
+            return self._process.memory_info().rss
+        return None
+
+
+class Gpus:
+    """What NVML says of the GPUs; nothing where there is no NVML.
+
+    A driver that hangs holds up a daemon thread, and no more than that one: neither the event loop nor the end of the
+    process waits for it, a scrape does so for half a second, and while it hangs no other thread is sent after it.
+    """
+
+    def __init__(self) -> None:
+        self._nvml = Nvml()
+        self._look: Future[Seen | None] | None = None
+        self._began = 0.0
+        self._seen: Seen | None = None
+
+    async def refresh(self) -> Seen | None:
+        """Have a look at the GPUs, or wait for the look that is under way, until that is half a second old.
+
+        What was seen; None where there is no NVML.
+        """
+        if self._look is None or self._look.done():
+            self._look, self._began = Future(), time.monotonic()
+            self._send(self._look)
+        look, left = self._look, self._began + _PATIENCE_S - time.monotonic()
+        if left > 0:
+            await asyncio.wait({asyncio.wrap_future(look)}, timeout=left)
+            if not look.done():
+                logger.warning("the GPU driver has not answered for %g s: the metrics do without it", _PATIENCE_S)
+        # Its own look's: another scrape may have begun the next one.
+        self._seen = look.result() if look.done() else Seen([], whole=False)
+        return self._seen
+
+    def _send(self, look: Future[Seen | None]) -> None:
+        def run() -> None:
+            try:
+                look.set_result(self._nvml.look())
+            except Exception:  # whatever is wrong with it, the other metrics are not to suffer
+                logger.exception("the GPUs could not be looked at")
+                look.set_result(Seen([], whole=False))
+
+        try:
+            threading.Thread(target=run, name="nvml", daemon=True).start()
+        except RuntimeError:  # no thread to be had
+            look.set_result(Seen([], whole=False))
+
+    def collect(self) -> Iterator[Metric]:
+        """prometheus_client's Collector; `refresh` comes before."""
+        seen = self._seen
+        if seen is None:
+            return
+        meaning = "1 when every GPU answered; 0 when one failed, or the driver took over half a second"
+        yield GaugeMetricFamily("tts_gpu_read_success", meaning, seen.whole)
+        known = InfoMetricFamily("tts_gpu", "A GPU that the service sees, in its labels; always 1", labels=["uuid"])
+        for device in seen.devices:
+            known.add_metric([device.uuid], {"name": device.name})
+        yield known
+        for name, meaning, value in _GAUGES:
+            family = GaugeMetricFamily(name, meaning, labels=["uuid"])
+            for device in seen.devices:
+                if (found := value(device)) is not None:
+                    family.add_metric([device.uuid], found)
+            yield family
+
+
+_GAUGES: tuple[tuple[str, str, Callable[[Device], float | None]], ...] = (
+    (
+        "tts_gpu_utilization_ratio",
+        "Share of the driver's last sample period in which a kernel ran",
+        lambda it: it.utilization,
+    ),
+    ("tts_gpu_memory_used_bytes", "Memory in use by this and other processes", lambda it: it.memory_used),
+    ("tts_gpu_memory_size_bytes", "Memory that the GPU has", lambda it: it.memory_size),
+    ("tts_gpu_temperature_celsius", "Temperature of the GPU", lambda it: it.temperature),
+    ("tts_gpu_power_watts", "Power that the board draws", lambda it: it.power),
+)

@@ -1,0 +1,141 @@
+"""What is measured, by Prometheus conventions: docs/metrics.md lists it. One registry per service: tests have several.
+
+Durations are in seconds. A metric's labels have few values, all known beforehand but routes, which are templates.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from service.metrics.collectors import Gpus, Memory
+
+# They double the series, and Prometheus makes nothing of them in this format.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not say what it returns
+
+_SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 80, 160)
+_FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
+
+
+class Refusal(StrEnum):
+    """Why something was not spoken that could have been at another time."""
+
+    QUEUE_FULL = "queue_full"
+    BATCH = "batch"
+    DEADLINE = "deadline"
+    RATE_LIMIT = "rate_limit"
+    NOT_READY = "not_ready"
+
+
+class Metrics:
+    """All metrics of the service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.build = self._gauge("tts_build_info", "What runs, in its labels; always 1", "release", "engine")
+        self._of_requests()
+        self._of_speech()
+        self._of_engine()
+        self.memory = Memory()
+        self.gpus = Gpus()
+        ProcessCollector(registry=self.registry)
+        self.registry.register(self.memory)
+        self.registry.register(self.gpus)
+
+    def _of_requests(self) -> None:
+        # These two alone have the release as a label; all others are joined with tts_build_info. A slot keeps its
+        # address from one release to the next, and a join would take a rate over that moment for the new one's alone.
+        self.requests = self._counter(
+            "tts_requests", "HTTP requests answered, probes aside; 499: the client left", "route", "status", "release"
+        )
+        self.request_seconds = self._histogram(
+            "tts_request_duration_seconds", "Time to answer, event streams aside", _SECONDS, "route", "release"
+        )
+        self.class_requests = self._counter(
+            "tts_class_requests", "Requests ended, and what web tabs waited for; cut: by a drain", "class", "outcome"
+        )
+        self.class_in_flight = self._gauge(
+            "tts_class_in_flight", "Requests in flight, and what web tabs wait for", "class"
+        )
+        self.rejected = self._counter(
+            "tts_rejected", "Speech that was refused, and would not have been at another time", "reason"
+        )
+        for reason in Refusal:
+            self.rejected.labels(reason)
+
+    def _of_speech(self) -> None:
+        self.queue_depth = self._gauge("tts_queue_depth", "Accepted syntheses that have not started", "priority")
+        self.queue_capacity = self._gauge(
+            "tts_queue_capacity", "Syntheses that may wait; one more is rejected", "priority"
+        )
+        self.jobs = self._gauge("tts_jobs", "Syntheses accepted and not finished")
+        self.abandoned = self._counter("tts_abandoned", "Syntheses dropped: their client left, or a cut")
+        self.queue_wait_seconds = self._histogram(
+            "tts_queue_wait_seconds", "From acceptance to the first inference", _SECONDS, "priority"
+        )
+        self.first_audio_seconds = self._histogram(
+            "tts_time_to_first_audio_seconds", "From acceptance to the first piece of audio, streamed or not", _SECONDS
+        )
+        self.inference_seconds = self._histogram(
+            "tts_inference_duration_seconds", "One inference, about a sentence", _SECONDS
+        )
+        self.real_time_factor = self._histogram(
+            "tts_real_time_factor_ratio", "Inference seconds per second of audio, of each whole synthesis", _FACTORS
+        )
+        self.audio_seconds = self._counter("tts_audio_seconds", "Audio that was synthesised")
+
+    def _of_engine(self) -> None:
+        self.ready = self._gauge("tts_ready", "1 when speech is accepted")
+        self.phase = self._gauge("tts_phase", "1 for the phase the service is in", "phase")
+        self.loads = self._counter(
+            "tts_engine_loads", "Loads that ended: the model, the web page beside it, a first inference", "outcome"
+        )
+        for succeeded in (True, False):
+            self.loads.labels(_outcome(succeeded))
+        self.load_seconds = self._gauge("tts_engine_load_duration_seconds", "How long the last load took")
+        self.device = self._gauge(
+            "tts_device_info",
+            "Where the loaded engine computes, in its label; always 1. Absent without a model",
+            "device",
+        )
+        self.out_of_memory = self._counter(
+            "tts_engine_out_of_memory", "Loads and inferences that failed for want of memory, the host's or a GPU's"
+        )
+        self.last_success = self._gauge(
+            "tts_last_success_timestamp_seconds", "Unix time of the last inference that could be heard; 0: none yet"
+        )
+
+    def load_ended(self, *, succeeded: bool, took_s: float) -> None:
+        """A load of the engine has ended; one that succeeded has spoken."""
+        self.loads.labels(_outcome(succeeded)).inc()
+        self.load_seconds.set(took_s)
+        if succeeded:
+            self.memory.ready()
+            self.last_success.set_to_current_time()
+
+    async def render(self) -> bytes:
+        """The exposition text, with what the GPUs and the process are like now."""
+        await self.gpus.refresh()
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=buckets, registry=self.registry)
+
+
+def _outcome(succeeded: bool) -> str:
+    return "success" if succeeded else "failure"

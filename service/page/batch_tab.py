@@ -1,0 +1,167 @@
+"""The tab that speaks a task file: checked whole, then one line at a time, as a batch: behind everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service import formats
+from service.access.guard import client_of
+from service.access.rate_limits import Client
+from service.audio.encoding import encoded
+from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
+from service.page import files
+from service.page.error_html import alert, told
+from service.page.tab_jobs import StoppedError, Tell, Work
+from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
+from service.page.text_tab import stopper
+from service.synthesis.speech import Speech
+
+MAX_FILE = 1024 * 1024
+_PROBLEMS_SHOWN = 20
+_AGAIN_S = 1  # where a refusal does not say when
+
+_ABOUT = f"""A task file has one JSON object a line, at most {MAX_LINES} lines and {MAX_CHARS:,} characters of text:
+```json
+{{"input_text": "Good morning.", "output_name": "greeting"}}
+```
+A line may also name a `voice`. The file is checked whole before anything is spoken. Lines are spoken one at a time,
+after what others wait for."""
+
+
+@dataclass
+class Batch:
+    """A checked task file on its way into a zip; lines that failed are in `failed` with the reason."""
+
+    tasks: list[Task]
+    form: str
+    zip: Path
+    client: Client
+    done: int = 0
+    audio_s: float = 0.0
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    async def run(self, speech: Speech, tell: Tell) -> None:
+        """Speak what is left; raise UnavailableError when no more is taken. Whatever ends it, the zip is whole."""
+        tell(self.progress())
+        for task in self.tasks[self.done :]:
+            try:
+                await self._speak(task, speech)
+            except UnavailableError:
+                raise
+            except ServiceError as error:
+                self.failed.append({"output_name": task.file, "error": error.message})
+            self.done += 1
+            tell(self.progress())
+
+    async def _speak(self, task: Task, speech: Speech) -> None:
+        counted = False
+        while True:
+            try:
+                if not counted:
+                    self.client.say(task.utterance.text)
+                    counted = True
+                spoken = await speech.say(task.utterance)
+                break
+            except (LimitError, BusyError) as error:
+                await asyncio.sleep(error.retry_after or _AGAIN_S)
+        content = await encoded(spoken.pieces, spoken.sample_rate, self.form)
+        files.add_to_zip(self.zip, task.file, content)
+        self.audio_s += spoken.seconds
+
+    def close(self) -> str:
+        """Put into the zip what failed and what is left, as a task file of its own; what is to be said of that."""
+        said = "The zip has what was spoken"
+        try:
+            if self.failed:
+                failed = "".join(json.dumps(each) + "\n" for each in self.failed)
+                files.add_to_zip(self.zip, "failed.jsonl", failed)
+            if not (rest := self.tasks[self.done :]):
+                return ""
+            files.add_to_zip(self.zip, "rest.jsonl", "".join(task.line + "\n" for task in rest))
+        except NoRoomError:
+            return f"{said}; there was no room in it for a list of the rest."
+        return f"{said}, and the rest as a task file."
+
+    def progress(self) -> str:
+        """How far it is, as HTML."""
+        total = len(self.tasks)
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        bar = f'<progress aria-label="Progress" max="{total}" value="{self.done}"></progress>'
+        return f"{bar}<p>{self.done} of {total} lines, {self.audio_s:.1f} s of speech{failed}.</p>"
+
+
+def lay_out(gr: Any, speech: Speech, work: Work) -> None:
+    """Make the tab's controls and what they do."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            tasks = gr.File(label="Task file", file_types=[".jsonl"], height=140, elem_id="tasks")
+            form = gr.Dropdown(formats.PAGE, value="wav", label="Format")
+            with gr.Row():
+                button = gr.Button("Speak all", variant="primary", size="lg", min_width=140, scale=2)
+                stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
+        with gr.Column(scale=2, min_width=300):
+            note = gr.HTML("<p>Progress appears here, and a zip to download.</p>", elem_classes="note")
+            result = gr.DownloadButton("Download the zip", variant="primary", visible=False)
+    gr.Markdown(_ABOUT, elem_classes="about")
+
+    async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
+        try:
+            checked = await asyncio.to_thread(_read, path, form, speech)
+        except BadTasksError as error:
+            yield gr.DownloadButton(visible=False), _refusal(error.problems)
+            return
+        client = client_of(request.request.scope)
+        try:
+            folder = await asyncio.to_thread(files.own_folder, result.GRADIO_CACHE)
+        except NoRoomError as error:
+            yield gr.DownloadButton(visible=False), alert(error)
+            return
+        batch = Batch(checked, form, folder / "speech.zip", client)
+        following = work.follow(request.session_hash, "batch", "", lambda tell: batch.run(speech, tell))
+        end = "All is spoken."
+        try:
+            with client.request():
+                async with aclosing(following):
+                    async for said in following:
+                        yield gr.DownloadButton(visible=False), said
+        except StoppedError:
+            end = "Stopped."
+        except ServiceError as error:
+            end = told(error)
+        except BaseException:  # the visitor has left, and nobody would ever clear it away
+            files.remove(folder)
+            raise
+        said = await asyncio.to_thread(batch.close)
+        note = f"{batch.progress()}<p>{f'{end} {said}'.strip()}</p>"
+        there = batch.zip.exists() and batch.zip.stat().st_size > 0
+        yield gr.DownloadButton(value=str(batch.zip), visible=True) if there else gr.DownloadButton(visible=False), note
+
+    speak_all.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
+    # One batch at a time, whoever asks: the others see their place in Gradio's own queue.
+    button.click(speak_all, [tasks, form], [result, note], api_name="batch", concurrency_limit=1,
+                 show_progress_on=[note])  # fmt: skip
+    stopper(gr, work, stop, "batch")
+
+
+def _read(path: str | None, form: str, speech: Speech) -> list[Task]:
+    if not path:
+        raise BadTasksError(["There is no task file: choose one first"])
+    file = Path(path)
+    if file.stat().st_size > MAX_FILE:
+        raise BadTasksError([f"The file is over {MAX_FILE // 1024} KiB, the most that is taken"])
+    return read_tasks(file, form, speech)
+
+
+def _refusal(problems: list[str]) -> str:
+    shown = problems[:_PROBLEMS_SHOWN]
+    if more := len(problems) - len(shown):
+        shown.append(f"and {more} more")
+    lines = "".join(f"<li>{html.escape(problem)}.</li>" for problem in shown)
+    return f'<div role="alert"><p>Nothing is spoken. Mend this and choose the file again:</p><ul>{lines}</ul></div>'

@@ -1,0 +1,93 @@
+"""The tab that says how the service is: it asks while somebody looks at it, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+
+from service.hardware.gpu import Device, Seen
+from service.metrics.metrics import Metrics
+from service.synthesis.fair_queue import Priority
+from service.synthesis.scheduler import Scheduler
+
+PATH = "/status.json"
+GIB = 1024**3
+
+PANEL = '<dl id="status" aria-label="Status"><dt>Status</dt><dd>Asking.</dd></dl>'
+
+# By itself and not by a timer of Gradio's: that ticks in hidden tabs, too, and each tick would count as something that
+# a tab waits for, so that a drain would never see it idle. The path is none of the API's, so it sticks to its colour.
+SCRIPT = f"""<script>
+(() => {{
+  const EVERY_MS = 3000;
+  let asked = 0;
+  const show = rows => {{
+    const list = document.getElementById("status");
+    list?.replaceChildren(...rows.flatMap(row => row.map((text, place) => {{
+      const cell = document.createElement(place ? "dd" : "dt");
+      cell.textContent = text;
+      return cell;
+    }})));
+  }};
+  const look = async () => {{
+    const list = document.getElementById("status");
+    if (document.hidden || !list || !list.getClientRects().length) {{ asked = 0; return; }}
+    if (Date.now() - asked < EVERY_MS) return;
+    asked = Date.now();
+    try {{
+      const answer = await fetch("{PATH}", {{cache: "no-store"}});
+      if (!answer.ok) throw answer.status;
+      show((await answer.json()).rows);
+    }} catch (problem) {{
+      show([["Status", "No answer; asking again."]]);
+    }}
+  }};
+  setInterval(look, 250);
+}})();
+</script>"""
+
+
+def status_routes(status: Callable[[], dict[str, Any]], scheduler: Scheduler, metrics: Metrics) -> APIRouter:
+    """GET /status.json, for the page."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get(PATH)
+    async def rows() -> dict[str, list[tuple[str, str]]]:
+        return {"rows": _rows(status(), scheduler, metrics) + _gpus(await metrics.gpus.refresh())}
+
+    return router
+
+
+def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[tuple[str, str]]:
+    age = now["last_inference_age_s"]
+    spoken = metrics.registry.get_sample_value("tts_audio_seconds_total") or 0.0
+    return [
+        ("Release", now["release"]),
+        ("Engine", now["engine"]),
+        ("Device", now["device"] or "none until the model is loaded"),
+        ("Phase", f"{now['phase']}: {now['error']}" if now["error"] else str(now["phase"])),
+        ("Waiting", _waiting(scheduler, Priority.PEOPLE)),
+        ("Waiting in batches", _waiting(scheduler, Priority.BATCH)),
+        ("Being spoken", f"{scheduler.jobs - scheduler.waiting}, {scheduler.slots} at a time"),
+        ("Spoken since the start", f"{scheduler.completed} texts, {spoken:.1f} s of audio"),
+        ("Last inference", "none yet" if age is None else f"{age:.0f} s ago"),
+    ]
+
+
+def _waiting(scheduler: Scheduler, priority: Priority) -> str:
+    return f"{scheduler.waiting_of(priority)} of at most {scheduler.places_of(priority)}"
+
+
+def _gpus(seen: Seen | None) -> list[tuple[str, str]]:
+    if seen is None:
+        return [("GPU", "none")]
+    told = [(f"GPU {index}", f"{each.name}, {_memory(each)}") for index, each in enumerate(seen.devices)]
+    return told if seen.whole else [*told, ("GPU", "one does not answer, or its driver takes its time")]
+
+
+def _memory(device: Device) -> str:
+    if device.memory_used is None or device.memory_size is None:
+        return "which does not say how much memory it has"
+    return f"{device.memory_used / GIB:.1f} of {device.memory_size / GIB:.1f} GiB used"

@@ -1,0 +1,183 @@
+"""What is in flight, by class, and what became of the rest: so that a drain can give each class its own time.
+
+Short and long are told apart where the proxy's gate does it (proxy/hold.lua): by the length of the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from service.errors import DrainingError
+from service.metrics.metrics import Metrics
+
+T = TypeVar("T")
+
+_SETTLED_S = 0.5  # a tab asks for what it was told of, and then may move on
+_CUT_S = 1.0
+
+
+class Class(StrEnum):
+    """How long a request may be expected to take, and what it costs to be asked again."""
+
+    SHORT = "short"
+    LONG = "long"
+    STREAM = "stream"  # an event stream of a web tab: open for ever, and opened again by the tab
+    BATCH = "batch"  # says so itself (X-TTS-Class: batch): nobody waits for it
+
+
+class Outcome(StrEnum):
+    """How a request ended."""
+
+    COMPLETED = "completed"  # answered to the end, with whatever status
+    CUT = "cut"  # by a drain: told to ask again, or broken off; of a stream: closed
+    UNFINISHED = "unfinished"  # its client left, or it failed half way
+
+
+@dataclass(eq=False)
+class Item:
+    """One request in flight, or what a web tab waits for (which no request of its own carries)."""
+
+    kind: Class
+    task: asyncio.Future[Any]
+    page: bool
+    request: bool = True
+    began: float = field(default_factory=time.monotonic)
+    spoken: bool = False  # an inference for it has begun
+    cut: bool = False
+
+
+_current: ContextVar[Item | None] = ContextVar("item", default=None)
+
+
+def begins() -> None:
+    """The request of this task gets its first inference."""
+    item = _current.get()
+    if item:
+        item.spoken = True
+
+
+def is_batch() -> bool:
+    """Does nobody wait for what this task does?"""
+    item = _current.get()
+    return item is not None and item.kind is Class.BATCH
+
+
+class Traffic:
+    """The items in flight and the counts of those that ended."""
+
+    def __init__(self, metrics: Metrics, long_bytes: int) -> None:
+        self._items: set[Item] = set()
+        self._ended: Counter[tuple[Class, Outcome]] = Counter()
+        self._long_bytes = long_bytes
+        self._metrics = metrics
+        self._page_ended = -_SETTLED_S
+        for kind in Class:
+            metrics.class_in_flight.labels(kind).set_function(functools.partial(self._count, kind))
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests, event streams aside."""
+        return sum(item.request and item.kind is not Class.STREAM for item in self._items)
+
+    @property
+    def streams(self) -> int:
+        return self._count(Class.STREAM)
+
+    @property
+    def oldest_s(self) -> float | None:
+        """How long the oldest request has been in flight, in seconds; None without any."""
+        began = [item.began for item in self._items if item.request and item.kind is not Class.STREAM]
+        return time.monotonic() - min(began) if began else None
+
+    def enter(self, method: str, headers: Mapping[bytes, bytes], *, page: bool) -> Item:
+        """A request that this task answers has come."""
+        task = cast(asyncio.Task[Any], asyncio.current_task())  # there is one wherever a request is answered
+        item = Item(self._kind(method, headers), task, page)
+        self._items.add(item)
+        _current.set(item)
+        return item
+
+    def _kind(self, method: str, headers: Mapping[bytes, bytes]) -> Class:
+        if headers.get(b"x-tts-class", b"").strip().lower() == b"batch":
+            return Class.BATCH
+        length = headers.get(b"content-length", b"")
+        # A body of unknown length counts as long.
+        size = int(length) if length.isdigit() else self._long_bytes + 1 if method == "POST" else 0
+        return self._by_size(size)
+
+    def _by_size(self, size: int) -> Class:
+        return Class.LONG if size > self._long_bytes else Class.SHORT
+
+    def leave(self, item: Item, outcome: Outcome) -> None:
+        """It has ended."""
+        self._items.discard(item)
+        self._ended[item.kind, outcome] += 1
+        self._metrics.class_requests.labels(item.kind, outcome).inc()
+        if item.page and item.kind is not Class.STREAM:
+            self._page_ended = time.monotonic()
+
+    async def for_a_tab(self, text: str, work: Coroutine[Any, Any, T], *, batch: bool = False) -> T:
+        """Do what a web tab waits for, in a task of its own: cutting that leaves the page's tasks alone.
+
+        It is short or long by its text, or a batch, which a drain gives another time.
+        Raise DrainingError when it was cut.
+        """
+
+        async def doing() -> T:
+            _current.set(item)  # what begins in it is the tab's, not the request's that Gradio runs it for
+            return await work
+
+        task = asyncio.ensure_future(doing())
+        kind = Class.BATCH if batch else self._by_size(len(text.encode()))
+        item = Item(kind, task, page=True, request=False)
+        self._items.add(item)
+        outcome = Outcome.COMPLETED
+        try:
+            return await task
+        except asyncio.CancelledError:
+            outcome = Outcome.CUT if item.cut else Outcome.UNFINISHED
+            if item.cut:
+                raise DrainingError from None
+            raise
+        finally:
+            self.leave(item, outcome)
+
+    async def cut(self, kind: Class, *, waiting: bool = False) -> None:
+        """End what is in flight of a class, only what `waiting` for its first inference if so; return soon after."""
+        cut = [item for item in self._of(kind) if not (item.cut or (waiting and item.spoken))]
+        for item in cut:
+            item.cut = True
+            item.task.cancel()
+        if cut:
+            await asyncio.wait([item.task for item in cut], timeout=_CUT_S)
+
+    def by_class(self) -> dict[str, dict[str, int]]:
+        """For each class what is in flight, how much of that is `idle` (streams of tabs that wait for nothing), and
+        how many ended in which way since the start.
+        """
+        return {
+            kind.value: {
+                "in_flight": self._count(kind),
+                "idle": self.streams if kind is Class.STREAM and self._tabs_wait_for_nothing() else 0,
+                **{outcome.value: self._ended[kind, outcome] for outcome in Outcome},
+            }
+            for kind in Class
+        }
+
+    def _tabs_wait_for_nothing(self) -> bool:
+        busy = any(item.page and item.kind is not Class.STREAM for item in self._items)
+        return not busy and time.monotonic() - self._page_ended >= _SETTLED_S
+
+    def _count(self, kind: Class) -> int:
+        return len(self._of(kind))
+
+    def _of(self, kind: Class) -> list[Item]:
+        return [item for item in self._items if item.kind is kind]

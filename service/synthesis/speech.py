@@ -1,0 +1,148 @@
+"""One way to speak, for the API, the predict route and the page alike: checked, queued, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from service.audio.encoding import seconds
+from service.engine import Audio, Engine, Piece, Utterance, Voice
+from service.errors import ClientGoneError, InvalidError, ServiceError
+from service.fields import nearest, shown
+from service.metrics.metrics import Metrics
+from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.scheduler import OnPlace, Scheduler
+from service.text_check import check_text
+
+SPEED = (0.25, 4.0)
+_NAMED = 20  # a model may have hundreds of speakers
+
+T = TypeVar("T")
+
+
+@dataclass
+class Spoken:
+    """What was said, and for how many seconds the engine worked on it."""
+
+    sample_rate: int
+    pieces: list[Audio] = field(default_factory=list)
+    worked_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it sounds."""
+        return seconds(self.pieces, self.sample_rate)
+
+
+class Speech:
+    """Turns checked requests into audio through the scheduler."""
+
+    def __init__(
+        self, engine: Engine, lifecycle: Lifecycle, scheduler: Scheduler, metrics: Metrics, max_chars: int
+    ) -> None:
+        self.engine = engine
+        self.max_chars = max_chars
+        self._lifecycle = lifecycle
+        self._scheduler = scheduler
+        self._metrics = metrics
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The voices that can be asked for; the first is the default."""
+        return self.engine.describe().voices
+
+    def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
+        """Check what is to be said; raise InvalidError naming `param` for text that cannot be spoken."""
+        voice = self._voice(voice_id)
+        if not SPEED[0] <= speed <= SPEED[1]:
+            allowed = f"allowed are {SPEED[0]:g} to {SPEED[1]:g}"
+            raise InvalidError(f"speed is {speed:g}, {allowed}", code="out_of_range", param="speed")
+        about = self.engine.describe()
+        if speed != 1 and not about.speeds:
+            message = f"engine {about.engine} has one speed alone; leave speed out"
+            raise InvalidError(message, code="speed_not_supported", param="speed")
+        return Utterance(check_text(text, voice.language, self.max_chars, param), voice.id, speed)
+
+    def _voice(self, voice_id: str | None) -> Voice:
+        if voice_id is None:
+            return self.voices[0]
+        for voice in self.voices:
+            if voice.id == voice_id:
+                return voice
+        known = [voice.id for voice in self.voices]
+        more = f" and {len(known) - _NAMED} more (/v1/audio/voices)" if len(known) > _NAMED else ""
+        there = f"there is {', '.join(known[:_NAMED])}{more}.{nearest(voice_id, known)}"
+        message = f"voice {shown(voice_id)} does not exist; {there}"
+        raise InvalidError(message, code="no_such_voice", param="voice")
+
+    @contextlib.asynccontextmanager
+    async def pieces(
+        self, utterance: Utterance, spoken: Spoken | None = None, on_place: OnPlace | None = None
+    ) -> AsyncIterator[AsyncIterator[Audio]]:
+        """Accept the utterance and give its audio as it is spoken, at least one piece.
+
+        `spoken` gets the engine's time; `on_place` is told the place in the queue.
+
+        Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
+        """
+        self._lifecycle.check_accepting()
+        spoken = spoken or Spoken(self.engine.sample_rate)
+        start = functools.partial(_timed, self.engine, utterance, spoken)
+        async with self._scheduler.job(start, on_place) as pieces:
+            yield self._counted(pieces, spoken, time.monotonic())
+
+    async def say(self, utterance: Utterance) -> Spoken:
+        """All of the utterance's audio; raises as `pieces` does."""
+        spoken = Spoken(self.engine.sample_rate)
+        async with self.pieces(utterance, spoken) as pieces:
+            spoken.pieces = [piece async for piece in pieces]
+        return spoken
+
+    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Spoken, accepted: float) -> AsyncIterator[Audio]:
+        audio_s = 0.0
+        async for piece in pieces:
+            length = seconds([piece], self.engine.sample_rate)
+            if length and not audio_s:
+                self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
+            audio_s += length
+            self._metrics.audio_seconds.inc(length)
+            yield piece
+        if not audio_s:
+            raise ServiceError("the engine gave no audio", code="engine_failed")
+        self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
+
+
+def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Piece]:
+    """Synthesize, and add up the time that this takes."""
+    began = time.monotonic()
+    for piece in engine.synthesize(utterance):
+        spoken.worked_s += time.monotonic() - began
+        yield piece
+        began = time.monotonic()
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` for a client whose body has been read; cancel it and raise ClientGoneError when the client leaves."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGoneError("the client left")
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,75 @@
+"""A text file line by line, with a bound on how much of a line is ever in memory."""
+
+from __future__ import annotations
+
+import codecs
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_LINE = 256 * 1024
+"""Bytes. The longest text that a service takes, every character escaped, is a fifth of that."""
+
+# UTF-32's mark begins with UTF-16's, so it comes first; without a mark the zeros beside JSON's own signs tell.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_ZEROS: dict[tuple[int, ...], str] = {
+    (1, 0, 0, 0): "UTF-32LE",
+    (0, 0, 0, 1): "UTF-32BE",
+    (1, 0, 1, 0): "UTF-16LE",
+    (0, 1, 0, 1): "UTF-16BE",
+}
+
+
+class TaskFileError(Exception):
+    """A task file cannot be read; `remedy` says what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Each line that is not blank, with its number from 1; None for one that has more than MAX_LINE bytes.
+
+    Raises:
+        TaskFileError: the file cannot be read twice, or is UTF-16 or UTF-32.
+    """
+    remedy = "name a file of tasks, one JSON object a line"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise TaskFileError(f"{path} is no file that can be read twice", remedy)
+        with path.open("rb") as file:
+            yield from _numbered(path, file)
+    except OSError as error:
+        raise TaskFileError(f"{path} cannot be read: {error.strerror}", remedy) from None
+
+
+def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if number == 1:
+            if code := _other_code(line):
+                raise TaskFileError(f"{path} is {code}", f"convert it: iconv -f {code} -t UTF-8 {path.name}")
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if len(line) > MAX_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE)
+            yield number, None
+        elif not line.isspace():
+            yield number, line
+
+
+def _other_code(head: bytes) -> str:
+    """What a file is in whose first bytes cannot be UTF-8, as iconv calls it; else nothing."""
+    for mark, code in _MARKS.items():
+        if head.startswith(mark):
+            return code
+    return _ZEROS.get(tuple(int(byte != 0) for byte in head[:4]), "")

@@ -1,0 +1,143 @@
+"""A task: one line of JSON, checked, in this project's field names or in GLM-TTS's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from service.fields import SEED, shown
+from service.taskfile import names
+from service.taskfile.lines import MAX_LINE
+
+GLM_TTS = {"uttid": "output_name", "prompt_speech": "prompt_audio", "syn_text": "input_text"}
+"""GLM-TTS's names of fields and ours."""
+
+_TEXTS = ("output_name", "input_text", "prompt_audio", "prompt_text", "voice")
+FIELDS = (*_TEXTS, "seed", "error")
+
+
+class BadLineError(ValueError):
+    """What is wrong with a line, all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a line is checked against: the form of the clips, and the most characters of a text."""
+
+    form: str = "wav"
+    max_chars: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One clip to make. `output_name` has its extension; empty and None stand for what is not given."""
+
+    output_name: str
+    input_text: str
+    prompt_audio: str = ""
+    prompt_text: str = ""
+    voice: str = ""
+    seed: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are given."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+
+    def identity(self, prompt: str) -> str:
+        """32 hex digits that change with anything that is heard; `prompt` is the hash of the prompt's bytes."""
+        heard = self.given() | {"prompt_audio": prompt}
+        return hashlib.blake2b(json.dumps(heard, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def parse(line: bytes | None, rules: Rules) -> Task:
+    """Read one line; raise BadLineError."""
+    if line is None:
+        raise BadLineError(f"has more than {MAX_LINE} bytes")
+    try:
+        fields = _renamed(json.loads(line.decode(), object_pairs_hook=_once))
+    except UnicodeDecodeError as error:
+        raise BadLineError(f"is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}") from None
+    except BadLineError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise BadLineError(f"is not JSON: {reason}") from None
+    return _checked(fields, rules)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        twice = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
+        raise BadLineError(f"has {', '.join(map(shown, twice))} twice")
+    return fields
+
+
+def _renamed(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadLineError("must be a JSON object")
+    given: dict[str, Any] = value
+    fields: dict[str, Any] = {}
+    for name, content in given.items():
+        ours = GLM_TTS.get(name, name)
+        if ours in fields:
+            raise BadLineError(f"has {ours} twice, once as {next(glm for glm in GLM_TTS if GLM_TTS[glm] == ours)}")
+        fields[ours] = content
+    return fields
+
+
+def _checked(fields: dict[str, Any], rules: Rules) -> Task:
+    problems = [_stranger(name) for name in fields if name not in FIELDS]
+    texts: dict[str, str] = {}
+    for name in _TEXTS:
+        value = fields.get(name)
+        if value is not None and not isinstance(value, str):
+            problems.append(f"{name} is {shown(value)}, it must be a text")
+        elif value and not _encodable(value):
+            problems.append(f"{name} has half of a surrogate pair")
+        else:
+            texts[name] = value or ""
+    seed = fields.get("seed")
+    if seed is not None and (type(seed) is not int or not SEED[0] <= seed <= SEED[1]):
+        problems.append(f"seed is {shown(seed)}, it must be a whole number from {SEED[0]} to {SEED[1]}")
+    problems += _contents(texts, rules)
+    if problems:
+        raise BadLineError("; ".join(problems))
+    return Task(**texts, seed=seed)
+
+
+def _contents(texts: dict[str, str], rules: Rules) -> list[str]:
+    """What is wrong with texts that are texts; gives output_name its extension."""
+    problems = []
+    text, name = texts.get("input_text"), texts.get("output_name")
+    if text is not None and not any(map(str.isalnum, text)):
+        problems.append("input_text has no letter or digit" if text.strip() else "input_text is missing or empty")
+    if text and len(text) > rules.max_chars:
+        problems.append(f"input_text has {len(text)} characters, at most {rules.max_chars} are allowed")
+    if texts.get("prompt_text") and texts.get("prompt_audio") == "":
+        problems.append("prompt_text is given without prompt_audio")
+    if name == "":
+        problems.append("output_name is missing or empty")
+    elif name:
+        try:
+            texts["output_name"] = names.file_name(name, rules.form)
+        except ValueError as error:
+            problems.append(f"output_name {shown(name)} {error}")
+    return problems
+
+
+def _stranger(name: str) -> str:
+    match = get_close_matches(name, [*FIELDS, *GLM_TTS], n=1)
+    hint = f", did you mean {match[0]}?" if match else ""
+    return f"unknown field {shown(name)}{hint}"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""The most that a request's body may have."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import TooLargeError, respond
+
+MAX_BODY = 25 * 1024 * 1024
+# A client that is still sending when it is refused sees a reset instead of the reason, so its bytes are taken
+# and dropped for a while.
+_LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
+
+
+class BodyLimit:
+    """Refuses bodies over `limit` bytes with 413, whether their length is announced or not."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
+        refused = announced.isdigit() and int(announced) > self.limit
+        seen, ended = 0, False
+
+        async def limited() -> Message:
+            nonlocal seen, refused, ended
+            message = await receive()
+            ended = not message.get("more_body", False)
+            seen += len(message.get("body", b""))
+            refused = refused or seen > self.limit
+            # To the application it looks as if the client had left; what it makes of that is not sent.
+            return {"type": "http.disconnect"} if refused else message
+
+        async def unless_refused(message: Message) -> None:
+            if not refused:
+                await send(message)
+
+        if not refused:
+            try:
+                await self.app(scope, limited, unless_refused)
+            except Exception:
+                if not refused:
+                    raise
+        if refused:
+            if (seen or b"expect" not in headers) and not ended:  # a client with Expect waits to be asked for its body
+                await _linger(receive, seen)
+            refusal = TooLargeError(f"the body is over {self.limit} bytes, the most that is taken")
+            await respond(refusal)(scope, receive, send)
+
+
+async def _linger(receive: Receive, seen: int) -> None:
+    """Take what a refused client still sends, within bounds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while seen < _LINGER_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return

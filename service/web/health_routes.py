@@ -1,0 +1,37 @@
+"""What says how the service is: /livez, /readyz, /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.metrics.metrics import Metrics
+
+READY_KEYS = ("phase", "release", "engine", "device", "last_inference_age_s")
+
+
+def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> APIRouter:
+    """The routes; `status` gives what the control socket's status gives."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez", response_class=PlainTextResponse)
+    async def livez() -> Response:
+        """200 while the process answers at all."""
+        return PlainTextResponse("alive\n")
+
+    @router.get("/readyz", responses={503: {"description": "Not ready; the body says in which phase."}})
+    async def readyz() -> Response:
+        """200 in phase `ready` (busy is ready), 503 in any other."""
+        now = status()
+        return JSONResponse({key: now[key] for key in READY_KEYS}, 200 if now["phase"] == "ready" else 503)
+
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def scrape() -> Response:
+        """Prometheus metrics."""
+        return Response(await metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

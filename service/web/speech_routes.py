@@ -1,0 +1,146 @@
+"""The HTTP API: OpenAI's speech routes, and what says how the service is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.access.guard import client_of
+from service.audio.encoding import encoded
+from service.audio.reference import check_imitable, read_reference
+from service.engine import Prompt, Utterance
+from service.errors import InvalidError
+from service.fields import SEED, shown
+from service.formats import STREAMED, Format
+from service.synthesis.speech import SPEED, Speech, while_connected
+from service.web import openapi
+from service.web.json_body import json_body, read_json
+from service.web.streaming import SpeechStream, audio_headers
+
+OPENAI_MODELS = ("tts-1", "tts-1-hd")
+"""Names that clients written for OpenAI send by default; the engine's one model answers to them."""
+
+
+class SpeechBody(BaseModel):
+    """OpenAI's fields; unknown ones are refused, so that none is ignored in silence."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    input: str = Field(description="What to say: Latin letters, digits, usual punctuation, currency signs.")
+    model: str | None = Field(None, description="A name from /v1/models; tts-1 and tts-1-hd mean the same.")
+    voice: str | None = Field(None, description="An id from /v1/audio/voices; by default the first.")
+    response_format: Format = Field("wav", description="pcm: 16-bit little-endian mono; opus: in Ogg.")
+    speed: float = Field(
+        1.0,
+        description="2.0 is twice as fast. Refused where the engine has one speed alone.",
+        json_schema_extra={"minimum": SPEED[0], "maximum": SPEED[1]},
+    )
+    stream_format: Literal["audio", "sse"] | None = Field(
+        None,
+        description="Given: wav or pcm is sent sentence by sentence as it is spoken, as audio or as server-sent events "
+        "(speech.audio.delta with the next bytes in base64, at last speech.audio.done).",
+    )
+    seed: int | None = Field(
+        None,
+        description="The same seed, text, voice and speed give the same audio from the same release on the same "
+        "machine. Refused where the engine cannot do that.",
+    )
+    ref_audio: str | None = Field(
+        None,
+        description="A voice to imitate, 3 to 10 s of wav, flac or mp3: in base64, or the name of a file in the voices "
+        "folder. Refused where the engine cannot imitate.",
+    )
+    ref_text: str | None = Field(None, description="What is said in ref_audio.")
+
+
+def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
+    """POST /v1/audio/speech, GET /v1/audio/voices, GET /v1/models; prompts are files of `voices_folder` alone."""
+    router = APIRouter(tags=["speech"])
+
+    described = json_body(SpeechBody, openapi.speech_fields(speech, OPENAI_MODELS))
+    openapi.only_some_are_streamed(described)
+
+    @router.post(
+        "/v1/audio/speech", response_class=Response, openapi_extra=described, responses=openapi.spoken(openapi.AUDIO)
+    )
+    async def speak(request: Request) -> Response:
+        """Say `input` in a voice, as a file or (`stream_format`) as it is spoken."""
+        body = await read_json(request, SpeechBody)
+        _check_model(body.model, speech)
+        form = body.response_format
+        if body.stream_format and form not in STREAMED:
+            message = f"response_format {form} cannot be streamed, {' and '.join(STREAMED)} can"
+            raise InvalidError(message, code="not_streamable", param="response_format")
+        utterance = speech.utterance(body.input, body.voice, body.speed)
+        utterance = replace(utterance, seed=_seed(body, speech), prompt=await _prompt(body, speech, voices_folder))
+        client_of(request.scope).say(utterance.text)
+        if body.stream_format:
+            return SpeechStream(speech, utterance, form, events=body.stream_format == "sse")
+        return await _file(request, speech, utterance, form)
+
+    @router.get("/v1/audio/voices", responses=openapi.REFUSED)
+    async def voices() -> dict[str, Any]:
+        """The voices that /v1/audio/speech takes."""
+        return {"voices": [{"id": v.id, "name": v.name, "language": v.language} for v in speech.voices]}
+
+    @router.get("/v1/models", responses=openapi.REFUSED)
+    async def models() -> dict[str, Any]:
+        """The model that is loaded, in OpenAI's list shape."""
+        known = speech.engine.describe()
+        return {"object": "list", "data": [{"id": known.model, "object": "model", "owned_by": known.engine}]}
+
+    return router
+
+
+def _check_model(name: str | None, speech: Speech) -> None:
+    known = speech.engine.describe().model
+    if name not in (None, known, *OPENAI_MODELS):
+        names = ", ".join((known, *OPENAI_MODELS))
+        raise InvalidError(f"model {shown(name)} does not exist; there is {names}", code="no_such_model", param="model")
+
+
+def _seed(body: SpeechBody, speech: Speech) -> int | None:
+    if body.seed is None:
+        return None
+    about = speech.engine.describe()
+    if not about.seeds:
+        message = f"engine {about.engine} cannot give the same speech twice; leave seed out"
+        raise InvalidError(message, code="seed_not_supported", param="seed")
+    if not SEED[0] <= body.seed <= SEED[1]:
+        message = f"seed is {shown(body.seed)}, allowed are {SEED[0]} to {SEED[1]}"
+        raise InvalidError(message, code="out_of_range", param="seed")
+    return body.seed
+
+
+async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> Prompt | None:
+    if body.ref_audio is None and body.ref_text is None:
+        return None
+    about = speech.engine.describe()
+    param = "ref_text" if body.ref_audio is None else "ref_audio"
+    if not about.prompts:
+        message = f"engine {about.engine} has voices of its own and cannot imitate one; leave {param} out"
+        raise InvalidError(message, code="prompt_not_supported", param=param)
+    if body.ref_audio is None:
+        raise InvalidError(
+            "ref_text is the transcript of ref_audio, which is missing", code="missing", param="ref_audio"
+        )
+    if len(body.ref_text or "") > speech.max_chars:
+        message = f"ref_text has more than {speech.max_chars} characters"
+        raise InvalidError(message, code="text_too_long", param="ref_text")
+    heard = await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+    return check_imitable(heard, about, "ref_audio", "ref_text")
+
+
+async def _file(request: Request, speech: Speech, utterance: Utterance, form: str) -> Response:
+    spoken = await while_connected(request.receive, speech.say(utterance))
+    content = await encoded(spoken.pieces, spoken.sample_rate, form)
+    headers = audio_headers(form, spoken.sample_rate) | {"X-Audio-Duration": f"{spoken.seconds:.3f}"}
+    if spoken.seconds:
+        headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"
+    return Response(content, headers=headers)

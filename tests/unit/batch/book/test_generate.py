@@ -1,0 +1,275 @@
+"""`generate`: who says what in English and Chinese, and what is left for a person to look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from batch.book.attribution import Attribution, Sure
+from batch.book.characters import Character
+from batch.book.mentions import Finder
+from batch.book.paragraphs import paragraphs
+from batch.book.quotation import marks
+from batch.book.sentences import split
+from tests.unit.batch.support import batch, plain, wav
+
+CAST = (
+    Character(name="Anna", aliases=("Miss Lee", "安娜"), gender="female"),
+    Character(name="Bob", gender="male"),
+    Character(name="Carl", gender="male"),
+    Character(name="the innkeeper"),
+    Character(name="张三", gender="male"),
+    Character(name="李四", aliases=("李老师",), gender="female"),
+)
+
+
+def heard(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
+    """Who says what: a name, ?name for a guess, ? for nobody known, and nothing for the narrator."""
+    attribution = Attribution(cast, marks(text))
+    found = []
+    for paragraph in paragraphs(text):
+        for part in attribution.paragraph(paragraph.text):
+            speaker = part.speaker
+            name = "" if not speaker or speaker.character is None else cast[speaker.character].name
+            doubt = "" if not speaker or speaker.sure is Sure.SAID else "?"
+            if any(map(str.isalnum, part.text)):
+                found.append((doubt + name, part.text))
+    return found
+
+
+def speech(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
+    return [(who, said) for who, said in heard(text, cast=cast) if who]
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ('"Come in," said Anna.', "Anna"),
+        ("“Come in,” said Anna.", "Anna"),
+        ("‘Come in,’ said Anna. ‘It’s Bob’s.’", "Anna"),
+        ("'Come in,' said Anna.", "Anna"),
+        ('"Come in!" Anna whispered to Bob.', "Anna"),
+        ('Anna said: "Come in."', "Anna"),
+        ('Anna said, "Come in."', "Anna"),
+        ('Looking at Bob, Anna said quietly, "Come in."', "Anna"),
+        ('Anna, who had been waiting for Bob, said, "Come in."', "Anna"),
+        ('Anna turned to Bob and asked, "Come in?"', "Anna"),
+        ('"Come in," said Miss Lee.', "Anna"),
+        ('"Come in," said the innkeeper, and Bob came.', "the innkeeper"),
+        ('The innkeeper said, "Come in."', "the innkeeper"),
+        ('Bob left. Anna stood up. "Come in," she said.', "Anna"),
+        ('Bob knocked, and Anna looked up. "Come in," he said.', "Bob"),
+        ("张三说：“进来。”", "张三"),
+        ("张三对李四说道：“进来。”", "张三"),
+        ("看着李四，张三笑着说：“进来。”", "张三"),
+        ("“进来。”李四说道。", "李四"),
+        ("“进来，”李老师低声说，“快一点。”", "李四"),
+        ("「進來。」李四说。", "李四"),
+        ("张三走了。李四站起来。“进来。”她说。", "李四"),
+        ("“进来。”安娜问道，张三没有回答。", "Anna"),
+        ("“进来。”李四放下书，抬头问道。", "李四"),
+        ("张三来了，李四也来了。\n\n“进来。”张三应了一声。", "张三"),
+        ('Bob left.\n\nCarl opened one eye. "Come in," he growled.', "Carl"),
+    ],
+)
+def test_the_one_who_is_said_to_speak(text: str, who: str) -> None:
+    found = speech(text)
+    assert found
+    assert {name for name, _ in found} == {who}
+    assert found[0][1].strip("。.!?,，") in ("Come in", "进来", "進來")
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ('"Come in," said Dora.', "Dora"),
+        ('"Come in," said the old man with a smile.', "the old man"),
+        ('The old man said, "Come in."', "The old man"),
+        ('"Come in," said Anna\'s brother.', "brother"),
+        ('"Come in," I said.', "I"),
+        ('Bob and Carl sat down. "Come in," he said.', "he may be Bob or Carl"),
+        ('"Come in," she said.', "she may be nobody"),
+        ("“进来。”王五说道。", "王五"),
+        ('Bob came.\n\n"Good," said Carl.\n\n"Come in," he said.', "he may be Bob or Carl"),
+        ("张三的妹妹说：“进来。”", "妹妹"),
+    ],
+)
+def test_whoever_is_not_known_is_left_for_review(text: str, who: str) -> None:
+    attribution = Attribution(CAST, marks(text))
+    parts = [part for one in paragraphs(text) for part in attribution.paragraph(one.text)]
+    speaker = [part.speaker for part in parts if part.speaker][-1]
+    assert speaker.sure is Sure.UNKNOWN
+    assert speaker.character is None
+    assert who in f"{speaker.who} {speaker.why}"
+
+
+def test_whoever_has_no_gender_may_be_meant_by_any_pronoun() -> None:
+    assert speech('The innkeeper and Bob came. "Come in," he said.') == [("?", "Come in,")]
+
+
+def test_narration_and_speech_in_reading_order() -> None:
+    text = 'It was late. "Who," asked Bob, "is there?" Nobody answered.\n\nThe "expert" left.'
+    assert heard(text) == [
+        ("", "It was late."),
+        ("Bob", "Who,"),
+        ("", "asked Bob,"),
+        ("Bob", "is there?"),
+        ("", "Nobody answered."),
+        ("", 'The "expert" left.'),
+    ]
+
+
+def test_two_speakers_in_a_paragraph() -> None:
+    assert speech('"Who is it?" asked Anna. Bob answered, "It is me."') == [
+        ("Anna", "Who is it?"),
+        ("Bob", "It is me."),
+    ]
+    assert speech("张三问：“谁？”李四答道：“我。”") == [("张三", "谁？"), ("李四", "我。")]
+
+
+def test_turns_without_names_are_guesses() -> None:
+    text = '"One?" asked Anna.\n\n"Two," said Bob.\n\n"Three?"\n\n"Four."\n\nThe sun set.\n\n"Five."'
+    assert [who for who, _ in speech(text)] == ["Anna", "Bob", "?Anna", "?Bob", "?"]
+
+
+def test_what_is_done_beside_a_quotation_is_a_guess() -> None:
+    assert speech('Anna put down her cup. "Come in."') == [("?Anna", "Come in.")]
+    assert speech('"Come in." Anna said it to herself.') == [("?Anna", "Come in.")]
+    assert speech('"Come in." Anna said nothing more.') == [("?Anna", "Come in.")]
+    assert speech('Anna came. "Come in." She looked at Bob. "Sit."') == [("?Anna", "Come in."), ("?Anna", "Sit.")]
+    assert speech("张三和李四来了。\n\n“小声点！”她瞪了他一眼。") == [("?李四", "小声点！")]
+    assert speech("“进来。”李四放下书，张三问道：“谁？”")[1] == ("张三", "谁？")
+
+
+def test_a_quotation_over_paragraphs_keeps_its_speaker() -> None:
+    text = "Anna said, “It began.\n\n“It went on.\n\n“It ended.”\n\nBob said:\n\n“Good.”"
+    assert [who for who, _ in speech(text)] == ["Anna", "Anna", "Anna", "Bob"]
+
+
+@pytest.mark.parametrize(
+    "text", ["他在街道上看“小说”和“报纸”。", 'The sign read "closed" all day.', "Bob's 'new' car, an' all."]
+)
+def test_words_in_quotes_are_told(text: str) -> None:
+    assert heard(text) == [("", text)]
+
+
+@pytest.mark.parametrize("name", ["Will", "May"])
+def test_a_name_that_is_also_a_word(name: str) -> None:
+    assert not Finder([Character(name=name)]).known(f"He {name.lower()} come.")[1:]
+
+
+def test_wrapped_lines_are_one_paragraph_and_others_are_not() -> None:
+    wrapped = "It was a dark\nand stormy night, and\nnobody came.\n\nThen Bob\ncame.\n"
+    assert [(one.text, one.line(0)) for one in paragraphs(wrapped)] == [
+        ("It was a dark and stormy night, and nobody came.", 1),
+        ("Then Bob came.", 5),
+    ]
+    assert [one.line(20) for one in paragraphs(wrapped)] == [2, 6]
+    chinese = "　　天黑了。\n　　张三来了。\n“谁？”\n"
+    assert [one.text for one in paragraphs(chinese)] == ["天黑了。", "张三来了。", "“谁？”"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("One. Two! Three?", ["One. Two!", "Three?"]),
+        ("一二三。四五六。七八九十。", ["一二三。四五六。", "七八九十。"]),
+        ("one two, three four", ["one two,", "three four"]),
+        ("one two three four", ["one two", "three four"]),
+        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
+    ],
+)
+def test_long_text_is_split_where_a_reader_breathes(text: str, parts: list[str]) -> None:
+    assert list(split(text, 10)) == parts
+
+
+BOOK = """\
+Chapter One
+
+“Hello,” said Anna. Bob looked up.
+
+“Hello,” said the stranger.
+
+“你好。”张三说。
+"""
+YAML = """\
+narrator: {voice: joe}
+characters:
+  - {name: Anna, gender: female, voice: amy}
+  - {name: 张三, prompt_audio: voices/z.wav, prompt_text: 你好}
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    (tmp_path / "book.txt").write_text(BOOK)
+    (tmp_path / "cast.yaml").write_text(YAML)
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "voices/z.wav").write_bytes(wav())
+    return tmp_path / "book.txt"
+
+
+def test_a_book_becomes_tasks_that_are_good(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = book.parent / "new/tasks.jsonl"
+    assert batch("generate", book, "--characters", book.parent / "cast.yaml", "--out", out) == 0
+    tasks = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(task["output_name"], task["input_text"]) for task in tasks] == [
+        ("000001-narrator", "Chapter One"),
+        ("000002-anna", "Hello,"),
+        ("000003-narrator", "said Anna. Bob looked up."),
+        ("000004-unknown", "Hello,"),
+        ("000005-narrator", "said the stranger."),
+        ("000006-张三", "你好。"),
+        ("000007-narrator", "张三说。"),
+    ]
+    assert [task.get("voice") for task in tasks] == ["joe", "amy", "joe", "joe", "joe", None, "joe"]
+    assert (tasks[5]["prompt_audio"], tasks[5]["prompt_text"]) == ("../voices/z.wav", "你好")
+    assert (out.parent / "tasks.review.txt").read_text().splitlines() == [
+        "unknown speaker 'the stranger': 1",
+        "line 5: 000004-unknown: unknown 'the stranger' (not in the characters file): Hello,",
+    ]
+    assert "1 to be looked at" in plain(capsys.readouterr().err)
+    assert batch("check", out) == 0
+
+
+def test_corrections_are_not_written_over(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = book.parent / "tasks.jsonl"
+    out.write_text("corrected")
+    options = ("generate", book, "--characters", book.parent / "cast.yaml", "--out", out)
+    assert batch(*options) == 9
+    assert "is there already" in plain(capsys.readouterr().err)
+    assert out.read_text() == "corrected"
+    assert batch(*options, "--force") == 0
+    assert batch("check", out) == 0
+
+
+def test_a_book_in_another_encoding(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book.write_text(BOOK, encoding="gb18030")
+    options = ("generate", book, "--characters", book.parent / "cast.yaml", "--out", book.parent / "t.jsonl")
+    assert batch(*options) == 9
+    assert "is not utf-8" in (told := plain(capsys.readouterr().err))
+    assert "--encoding, for example gb18030" in told
+    assert batch(*options, "--encoding", "gb18030") == 0
+    assert "张三说。" in (book.parent / "t.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "told"),
+    [
+        ("characters: [{name: A, aliases: [B]}, {name: b}]", "more than one character is called b"),
+        ("characters: [{name: A, voic: x}]", "characters.0.voic"),
+        ("characters: [{name: A, gender: cat}, {nam: B}]", "characters.0.gender"),
+        ("narrator: {prompt_text: x}", "prompt_text is given without prompt_audio"),
+        ("narrator: {voice: a, voice: b}", "'voice' is given twice"),
+        ("a: [", "is not YAML"),
+        ("- a", "dictionary"),
+    ],
+)
+def test_a_bad_characters_file(book: Path, yaml: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (book.parent / "cast.yaml").write_text(yaml)
+    out = book.parent / "t.jsonl"
+    assert batch("generate", book, "--characters", book.parent / "cast.yaml", "--out", out) == 9
+    assert told in plain(capsys.readouterr().err)
+    assert not out.exists()

@@ -1,0 +1,28 @@
+"""How many requests at a time: more by one in a round, half after a refusal."""
+
+from __future__ import annotations
+
+from batch.run.aimd import Limit
+
+
+def test_the_limit_grows_by_one_in_a_round_and_only_when_used() -> None:
+    limit = Limit(1, 16, 4)
+    for _ in range(5):
+        limit.accepted(4)
+    assert limit.allowed == 5
+    for _ in range(100):
+        limit.accepted(2)
+    assert limit.allowed == 5
+    for _ in range(1000):
+        limit.accepted(16)
+    assert limit.value == 16
+
+
+def test_a_refusal_halves_it_once_for_all_that_was_in_flight() -> None:
+    limit = Limit(3, 16, 16)
+    for now in (10.0, 10.1, 10.2):
+        limit.refused(sent=9.0, now=now)
+    assert limit.allowed == 8
+    limit.refused(sent=10.1, now=11.0)
+    limit.refused(sent=12.0, now=13.0)
+    assert limit.value == 3

@@ -1,0 +1,107 @@
+"""Task files: every bad line is told with its number, and none is ever whole in memory."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from batch.errors import TasksError
+from batch.tasks.validate import Checked, check
+from service.taskfile.tasks import Rules
+from tests.unit.batch.support import batch, plain, wav, write_tasks
+from tests.unit.service.taskfile.test_tasks import line
+
+FRENCH = '{"output_name": "a", "input_text": "été"}\n{"output_name": "b", "input_text": "x"}\n'
+
+
+def checked(path: Path) -> tuple[Checked | None, dict[int, str]]:
+    problems: dict[int, str] = {}
+    try:
+        return check(path, Rules(), {}, problems.__setitem__), problems
+    except TasksError:
+        return None, problems
+
+
+def test_every_bad_line_is_told_with_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret.txt").write_text("root:x:0:0")
+    (tmp_path / "folder").mkdir()
+    lines = [
+        line(),
+        b"",
+        line(output_name="A.wav"),
+        b"not json",
+        line(output_name="b", prompt_audio="nowhere.wav"),
+        line(output_name="c", prompt_audio="secret.txt"),
+        line(output_name="d", prompt_audio="folder"),
+        line(output_name="e", prompt_audio="nul\0l"),
+        line(output_name="f"),
+        b"\xff",
+    ]
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    _, problems = checked(path)
+    assert sorted(problems) == [3, 4, 5, 6, 7, 8, 10]
+    assert "is that of line 1 already" in problems[3]
+    assert "cannot be read: No such file" in problems[5]
+    assert "is not a WAV" in problems[6]
+    assert batch("run", path, "--endpoint", "http://127.0.0.1:9", "--out", tmp_path / "out") == 4
+    told = plain(capsys.readouterr().err)
+    assert "line 10: is not UTF-8" in told
+    assert "has 7 bad lines, so nothing was begun" in told
+
+
+def test_lines_of_a_good_file_are_gone_through_once(tmp_path: Path) -> None:
+    (tmp_path / "p.wav").write_bytes(wav())
+    path = write_tasks(tmp_path / "tasks.jsonl", 3, prompt_audio="p.wav")
+    good, _ = checked(path)
+    assert good
+    assert [task.output_name for task, _ in good.todo()] == ["clip-000.wav", "clip-001.wav", "clip-002.wav"]
+    assert not good.pending
+
+
+@pytest.mark.parametrize("codec", ["gb18030", "latin-1"])
+def test_lines_in_another_encoding_are_named(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(FRENCH.encode(codec))
+    good, problems = checked(path)
+    assert good is None
+    assert list(problems) == [1]
+    assert "is not UTF-8: byte 37" in problems[1]
+
+
+@pytest.mark.parametrize("codec", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "UTF-32LE", "UTF-32BE"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_file_in_another_unicode_encoding_is_told_how_to_convert(tmp_path: Path, codec: str, mark: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes((mark + FRENCH).encode(codec))
+    with pytest.raises(TasksError) as told:
+        check(path, Rules(), {}, lambda _number, _problem: None)
+    argv = shlex.split(told.value.remedy.removeprefix("convert it: "))
+    converted = subprocess.run(argv, cwd=tmp_path, capture_output=True, check=True).stdout
+    path.write_bytes(converted)
+    good, _ = checked(path)
+    assert good
+    assert [task.input_text for task, _ in good.todo()] == ["été", "x"]
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_tasks(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(content)
+    with pytest.raises(TasksError, match="has no tasks"):
+        check(path, Rules(), {}, lambda _number, _problem: None)
+    with pytest.raises(TasksError, match="cannot be read: No such file"):
+        check(tmp_path / "none", Rules(), {}, lambda _number, _problem: None)
+
+
+@pytest.mark.parametrize("strange", [Path("/dev/zero"), Path("/dev/null"), Path("/"), "pipe"], ids=str)
+def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path, strange: Path | str) -> None:
+    path = tmp_path / strange
+    if strange == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(TasksError, match="is no file that can be read twice"):
+        check(path, Rules(), {}, lambda _number, _problem: None)

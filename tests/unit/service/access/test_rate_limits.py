@@ -1,0 +1,139 @@
+"""What one client may ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+
+import httpx
+import pytest
+
+from service.access.rate_limits import Client, Clients
+from service.app import Service
+from service.errors import LimitError
+from service.settings import Limits, Settings
+from tests.unit.service.support import FakeEngine, at_rest, entered, until
+
+pytestmark = pytest.mark.anyio
+
+SPEECH = "/v1/audio/speech"
+PROXY = "10.0.0.2"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def ask(client: Client) -> None:
+    with client.request():
+        pass
+
+
+def test_a_minutes_worth_at_once_and_then_as_it_comes_back(clock: Clock) -> None:
+    client = Client("a", Limits(requests=6), clock)
+    for _ in range(6):
+        ask(client)
+    with pytest.raises(LimitError) as error:
+        ask(client)
+    assert error.value.retry_after == 10
+    clock.now += 9.9
+    with pytest.raises(LimitError):
+        ask(client)
+    clock.now += 0.1
+    ask(client)
+    clock.now += 3600
+    for _ in range(6):
+        ask(client)
+    with pytest.raises(LimitError):
+        ask(client)
+
+
+def test_a_text_longer_than_a_minutes_worth_is_owed(clock: Clock) -> None:
+    client = Client("a", Limits(characters=60), clock)
+    client.say("x" * 120)
+    with pytest.raises(LimitError) as error:
+        client.say("x")
+    assert error.value.retry_after == 61
+    clock.now += 61
+    client.say("x")
+
+
+def test_who_has_been_away_longest_is_forgotten_but_nobody_in_flight(clock: Clock) -> None:
+    clients = Clients(most=2, clock=clock)
+    busy = clients.get("busy", Limits(requests=1))
+    with busy.request():
+        gone = clients.get("gone", Limits(requests=1))
+        ask(gone)
+        clients.get("new", Limits())
+        assert clients.get("busy", Limits()) is busy
+    assert clients.get("gone", Limits(requests=1)) is not gone
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, proxy=PROXY, client_rpm=4, client_cpm=20, client_concurrent=2)
+
+
+def client_from(service: Service, peer: str, forwarded: str | None) -> httpx.AsyncClient:
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    transport = httpx.ASGITransport(service.asgi, client=(peer, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
+
+
+async def test_each_client_has_its_own_minute(service: Service) -> None:
+    async with client_from(service, PROXY, "203.0.113.5") as one, client_from(service, PROXY, "203.0.113.6") as other:
+        answers = [await one.post(SPEECH, json={"input": "x."}) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200] * 4 + [429]
+        assert answers[-1].headers["retry-after"] == "15"
+        assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+        assert (await other.post(SPEECH, json={"input": "x."})).status_code == 200
+        assert (await one.get("/v1/models")).status_code == 200, "only speech is counted"
+
+
+async def test_a_clients_own_word_for_its_address_counts_for_nothing(service: Service) -> None:
+    statuses = []
+    for number in range(5):
+        async with client_from(service, "203.0.113.7", f"198.51.100.{number}") as client:
+            statuses.append((await client.post(SPEECH, json={"input": "x."})).status_code)
+    assert statuses[-1] == 429
+
+
+async def test_one_home_of_ipv6_is_one_client(service: Service) -> None:
+    statuses = []
+    for number in range(5):
+        async with client_from(service, PROXY, f"2001:db8::{number}") as client:
+            statuses.append((await client.post(SPEECH, json={"input": "x."})).status_code)
+    assert statuses[-1] == 429
+
+
+async def test_characters_are_counted_when_the_text_is_good(service: Service, engine: FakeEngine) -> None:
+    async with client_from(service, PROXY, "203.0.113.5") as client:
+        assert (await client.post(SPEECH, json={"input": "\x07" * 20})).status_code == 422
+        assert (await client.post(SPEECH, json={"input": "x" * 20})).status_code == 200
+        refused = await client.post("/api/predict", json={"data": [None, None, "xx"]})
+    assert refused.status_code == 429
+    assert "characters" in refused.json()["error"]["message"]
+    assert len(engine.spoken) == 1
+
+
+async def test_so_many_at_a_time(service: Service, engine: FakeEngine) -> None:
+    engine.gate.clear()
+    async with client_from(service, PROXY, "203.0.113.5") as client:
+        running = [asyncio.create_task(client.post(SPEECH, json={"input": "x."})) for _ in range(2)]
+        await entered(engine)
+        await until(lambda: service.traffic.requests == 2)
+        refused = await client.post(SPEECH, content=json.dumps({"input": "x."}))
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        engine.gate.set()
+        assert [(await task).status_code for task in running] == [200, 200]
+        assert (await client.post(SPEECH, json={"input": "x."})).status_code == 200
+    await until(lambda: at_rest(service))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import threading
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import soundfile
+
+from service import formats
+from service.audio import encoding
+from service.audio.encoding import encode, encoded_rate, seconds, wav_header
+from service.audio.reference import find_prompt, read_prompt, read_reference
+from service.audio.resample import resample
+from service.errors import InvalidError
+from service.settings import Settings
+
+RATE = 22050
+PIECES = [np.arange(-500, 500, dtype=np.int16), np.full(600, 123, np.int16)[::2]]
+
+
+def test_every_format_has_a_media_type() -> None:
+    assert formats.MEDIA_TYPES.keys() == set(get_args(formats.Format))
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_what_is_encoded_decodes_to_the_same_samples(form: str) -> None:
+    samples, rate = soundfile.read(io.BytesIO(encode(PIECES, RATE, form)), dtype="int16")
+    assert rate == RATE
+    assert np.array_equal(samples, np.concatenate(PIECES))
+
+
+@pytest.mark.parametrize(("form", "spoken_s", "elsewhere"), [("wav", 1, False), ("wav", 60, True), ("flac", 1, True)])
+def test_what_takes_its_time_is_encoded_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch, form: str, spoken_s: int, elsewhere: bool
+) -> None:
+    threads = []
+
+    def recorded(*_arguments: object) -> bytes:
+        threads.append(threading.current_thread())
+        return b"encoded"
+
+    monkeypatch.setattr(encoding, "encode", recorded)
+    assert asyncio.run(encoding.encoded([np.zeros(spoken_s * RATE, np.int16)], RATE, form)) == b"encoded"
+    assert (threads != [threading.current_thread()]) is elsewhere
+
+
+@pytest.mark.parametrize("form", ["wav", "flac", "mp3", "opus"])
+@pytest.mark.parametrize("rate", [8000, 22050, 24000, 44100])
+def test_every_format_decodes_to_the_same_length_and_sound(form: str, rate: int) -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+    samples = (8000 * tone * np.linspace(0, 1, tone.size)).astype(np.int16)
+    heard, decoded_rate = soundfile.read(io.BytesIO(encode([samples[:999], samples[999:]], rate, form)), dtype="int16")
+    assert decoded_rate == encoded_rate(rate, form)
+    assert len(heard) == 2 * decoded_rate
+    expected = resample(samples, rate, decoded_rate).astype(float)
+    middle = slice(decoded_rate // 2, -decoded_rate // 20)
+    assert np.corrcoef(heard.astype(float)[middle], expected[middle])[0, 1] > 0.99, "no shift in time, no other sound"
+    assert np.std(heard[middle]) == pytest.approx(np.std(expected[middle]), rel=0.05)
+
+
+@pytest.mark.parametrize(("rate", "target"), [(22050, 24000), (44100, 48000), (96000, 48000), (24000, 8000)])
+def test_resampling_keeps_a_tone_and_adds_nothing(rate: int, target: int) -> None:
+    tone = 0.4 * min(rate, target)
+    samples = (20000 * np.sin(2 * np.pi * tone * np.arange(rate) / rate)).astype(np.int16)
+    ideal = 20000 * np.sin(2 * np.pi * tone * np.arange(target) / target)
+    got = resample(samples, rate, target)
+    assert got.size == target
+    error = (got - ideal)[target // 10 : -target // 10]
+    assert np.sqrt(np.mean(error**2)) < 2, "80 dB below the tone, which is int16's own noise"
+
+
+def test_resampling_takes_away_what_the_lower_rate_cannot_carry() -> None:
+    samples = (20000 * np.sin(2 * np.pi * 15000 * np.arange(48000) / 48000)).astype(np.int16)
+    assert np.abs(resample(samples, 48000, 24000)[1000:-1000]).max() < 20
+
+
+def test_resampling_the_shortest() -> None:
+    assert resample(np.array([1000], np.int16), 22050, 24000).size == 2
+    assert resample(np.array([], np.int16), 22050, 24000).size == 0
+
+
+def test_pcm_is_the_bare_samples() -> None:
+    assert encode(PIECES, RATE, "pcm") == np.concatenate(PIECES).tobytes()
+    assert seconds(PIECES, RATE) == pytest.approx(1300 / RATE)
+
+
+def test_a_streamed_wav_is_read_to_its_end() -> None:
+    samples, rate = soundfile.read(io.BytesIO(wav_header(RATE) + PIECES[0].tobytes()), dtype="int16")
+    assert rate == RATE
+    assert np.array_equal(samples, PIECES[0])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A voices folder with a file, and a link that leads out of it."""
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    (tmp_path / "secret.wav").write_bytes(b"secret")
+    (voices / "good.wav").write_bytes(encode([np.zeros(RATE, np.int16)], RATE, "wav"))
+    (voices / "link.wav").symlink_to(tmp_path / "secret.wav")
+    (voices / "loop").symlink_to(voices / "loop")
+    (voices / "text.wav").write_text("this is no audio")
+    (voices / "short.wav").write_bytes(encode([np.zeros(10, np.int16)], RATE, "wav"))
+    return voices
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.wav", "link.wav", "loop", "/etc/passwd", "http://host/a.wav", "file:///etc/passwd", "none.wav", ".",
+     "nul\0", "x" * 5000, "sub/../good.wav", "..", "\udcff"],
+)  # fmt: skip
+def test_no_name_leads_out_of_the_voices_folder(folder: Path, name: str) -> None:
+    with pytest.raises(InvalidError, match="no file in the voices folder"):
+        find_prompt(folder, name, "data[0]")
+
+
+def test_an_absolute_name_is_refused_even_inside(folder: Path) -> None:
+    assert find_prompt(folder, "good.wav", "p") == folder / "good.wav"
+    with pytest.raises(InvalidError):
+        find_prompt(folder, str(folder / "good.wav"), "p")
+
+
+def test_a_prompt_must_be_audio_of_some_length(folder: Path) -> None:
+    assert read_prompt(folder / "good.wav", "p").seconds == pytest.approx(1.0)
+    with pytest.raises(InvalidError, match="not audio"):
+        read_prompt(folder / "text.wav", "p")
+    with pytest.raises(InvalidError, match="lasts"):
+        read_prompt(folder / "short.wav", "p")
+
+
+@pytest.mark.parametrize(("form", "channels", "rate"), [("OGG", 1, 16000), ("WAV", 3, 16000), ("WAV", 1, 384_000)])
+def test_a_reference_is_wav_flac_or_mp3_of_sane_shape(folder: Path, form: str, channels: int, rate: int) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros((4 * rate, channels), np.int16), rate, format=form)
+    with pytest.raises(InvalidError, match="is not wav, flac or mp3 with at most two channels"):
+        read_reference(folder, base64.b64encode(file.getvalue()).decode(), "")
+
+
+def test_a_header_that_promises_less_than_there_is_gets_no_more(folder: Path) -> None:
+    data = encode([np.zeros(40 * RATE, np.int16)], RATE, "wav")
+    with pytest.raises(InvalidError, match="lasts"):
+        read_reference(folder, base64.b64encode(data).decode(), "")
+    promised = wav_header(RATE, 5 * RATE * 2) + data[44:]
+    assert read_reference(folder, base64.b64encode(promised).decode(), "").seconds == pytest.approx(5)
+
+
+def test_the_sample_is_four_seconds_at_16_khz() -> None:
+    info = soundfile.info(Settings.from_env({}).voices / "examples" / "sample.wav")
+    assert (info.samplerate, info.channels) == (16000, 1)
+    assert 3 < info.duration < 5

@@ -1,0 +1,167 @@
+"""The control socket, through its own client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.app import Service
+from service.control.__main__ import main
+from service.control.protocol import CLASSES, ask
+from service.control.server import listen
+from service.engine import EngineError, Utterance
+from service.synthesis.in_flight import Class
+from tests.unit.service.support import FakeEngine, entered, until
+
+pytestmark = pytest.mark.anyio
+
+Tell = Callable[..., Awaitable[dict[str, Any]]]
+
+STATUS = {
+    "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
+    "last_inference_age_s", "error", "sample_rate", "oldest_s", "classes",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def tell(service: Service) -> AsyncIterator[Tell]:
+    path = service.settings.control
+    path.touch()  # a stale socket in the way
+    server = await listen(path, service)
+
+    async def asked(command: str, **details: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(lambda: ask(path, command, 5.0, **details))
+
+    yield asked
+    server.close()
+
+
+async def test_status_has_the_promised_fields(tell: Tell, service: Service) -> None:
+    status = await tell("status")
+    assert set(status) == STATUS
+    assert (status["phase"], status["release"], status["engine"]) == ("ready", "test-1", "fake")
+    assert (status["requests"], status["streams"], status["jobs"], status["error"]) == (0, 0, 0, None)
+    assert stat.S_IMODE(service.settings.control.stat().st_mode) == 0o600
+
+
+async def test_drain_and_resume(tell: Tell) -> None:
+    assert (await tell("drain"))["phase"] == "draining"
+    assert (await tell("drain"))["phase"] == "draining"
+    assert (await tell("resume"))["phase"] == "ready"
+
+
+async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
+    tell: Tell, service: Service, engine: FakeEngine
+) -> None:
+    engine.gate.clear()
+    job = asyncio.create_task(service.speech.say(Utterance("x.", "joe")))
+    await entered(engine)
+    refused = await tell("unload")
+    assert "1 jobs" in refused["refused"]
+    assert refused["jobs"] == 1
+    engine.gate.set()
+    await job
+    await until(lambda: not service.scheduler.stuck)
+    unloaded = await tell("unload")
+    assert (unloaded["phase"], unloaded["last_inference_age_s"]) == ("unloaded", None)
+    assert not engine.loaded
+    assert "unloaded" in (await tell("resume"))["refused"]
+    engine.spoken.clear()
+    assert (await tell("load"))["phase"] == "ready"
+    assert engine.spoken, "it has spoken once before it says that it is ready"
+
+
+async def test_an_unload_that_leaves_something_says_so_and_the_end_is_clean(
+    tell: Tell, service: Service, engine: FakeEngine
+) -> None:
+    engine.unload_error = EngineError("20 MiB of GPU memory are still held")
+    reply = await tell("unload")
+    assert "not all of its memory came back: 20 MiB" in reply["refused"]
+    assert (reply["phase"], reply["last_inference_age_s"]) == ("unloaded", None)
+    await service.close()
+
+
+async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: FakeEngine) -> None:
+    await tell("unload")
+    engine.load_error = OSError("no memory")
+    reply = await tell("load")
+    assert "no memory" in reply["refused"]
+    assert reply["phase"] == "failed"
+
+
+async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.gate.clear()
+    asked = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
+    await entered(engine)
+    assert (await tell("cut", **{"class": "long"}))["classes"]["short"]["in_flight"] == 1
+    short = (await tell("cut", **{"class": "short"}))["classes"]["short"]
+    assert (short["in_flight"], short["cut"], short["completed"]) == (0, 1, 0)
+    assert (await asked).status_code == 503
+    assert "no such class" in (await tell("cut", **{"class": "medium"}))["refused"]
+
+
+@pytest.mark.parametrize("words", [["cut"], ["status", "long"], ["drain", "--waiting"], ["cut", "medium"]])
+def test_only_a_cut_takes_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["control", *words])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2
+
+
+def test_the_client_knows_the_classes_there_are() -> None:
+    assert tuple(Class) == CLASSES
+
+
+@pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": "dance"}\n', b'{"command": ["x"]}\n'])
+async def test_nonsense_is_refused(tell: Tell, service: Service, line: bytes) -> None:
+    assert "refused" in json.loads(await asyncio.to_thread(_raw, service.settings.control, line))
+    assert (await tell("status"))["phase"] == "ready"
+
+
+async def test_an_endless_line_gets_nothing(tell: Tell, service: Service) -> None:
+    assert await asyncio.to_thread(_raw, service.settings.control, b"x" * 10_000 + b"\n") == b""
+    assert (await tell("status"))["phase"] == "ready"
+
+
+def _raw(path: Path, line: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(path))
+        try:
+            client.sendall(line)
+            return client.makefile("rb").readline()
+        except ConnectionError:
+            return b""
+
+
+def test_the_client_says_when_nobody_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTS_CONTROL", str(tmp_path / "none.sock"))
+    monkeypatch.setattr("sys.argv", ["control", "status"])
+    assert main() == 1
+    assert "no answer" in json.loads(capsys.readouterr().out)["refused"]
+
+
+async def test_status_tells_how_long_the_oldest_request_has_been_in_flight(
+    service: Service, client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    assert service.status()["oldest_s"] is None
+    engine.gate.clear()
+    first = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
+    await entered(engine)
+    age = service.status()["oldest_s"]
+    second = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "y."}))
+    await until(lambda: service.status()["requests"] == 2)
+    assert service.status()["oldest_s"] >= age
+    engine.gate.set()
+    await asyncio.gather(first, second)
+    assert service.status()["oldest_s"] is None

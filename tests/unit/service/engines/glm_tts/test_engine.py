@@ -1,0 +1,290 @@
+"""The engine alone, beside a stand-in of upstream's module that enforces its rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service import engines
+from service.engine import BrokenError, Engine, EngineError, NoMemoryError, Prompt, Utterance
+from service.engines.glm_tts import manifest, reading
+from service.engines.glm_tts.upstream import _SPEAKERS
+from tests.support.glm_tts import Mounted
+
+LONG = "This is the first sentence of it. Here the second one follows. And this one is the last of all."
+GIB = 1 << 30
+
+
+def speak(engine: Engine, text: str = LONG, voice: str = "anna", **more: object) -> np.ndarray:
+    return np.concatenate([piece.samples for piece in engine.synthesize(Utterance(text, voice, **more))])  # type: ignore[arg-type]
+
+
+def prompt(text: str = "Something else.", level: int = 5000, rate: int = 16000) -> Prompt:
+    return Prompt(np.full(rate * 4, level, np.int16), rate, text)
+
+
+def test_each_sentence_is_a_piece_and_the_last_says_so(engine: Engine) -> None:
+    pieces = list(engine.synthesize(Utterance(LONG, "anna")))
+    assert [piece.last for piece in pieces] == [False, False, True]
+    assert {piece.samples.dtype for piece in pieces} == {np.dtype(np.int16)}
+    assert all(piece.samples.any() for piece in pieces)
+    assert engine.sample_rate == 24000
+
+
+def test_a_text_goes_on_from_its_own_sentences_and_from_no_others(engine: Engine, mount: Mounted) -> None:
+    for _ in range(2):
+        speak(engine)
+    names = list(dict.fromkeys(each.name for each in mount.module.said))
+    assert len(names) == 2
+    for name in names:
+        assert [each.before for each in mount.module.said if each.name == name] == [1, 2, 3]
+
+
+def test_long_words_without_end_are_spoken(engine: Engine) -> None:
+    pieces = list(engine.synthesize(Utterance("internationalisation " * 50, "anna")))
+    assert len(pieces) > 5
+    assert pieces[-1].last
+
+
+def test_a_text_that_is_left_half_way_leaves_nothing_to_the_next(engine: Engine, mount: Mounted) -> None:
+    next(engine.synthesize(Utterance(LONG, "anna")))
+    speak(engine)
+    assert [each.before for each in mount.module.said] == [1, 1, 2, 3]
+
+
+def test_threads_take_turns(engine: Engine, mount: Mounted) -> None:
+    mount.module.gate.clear()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(speak, engine, seed=seed) for seed in range(4)]
+        assert mount.module.entered.acquire(timeout=5)
+        mount.module.gate.set()
+        assert all(each.result(timeout=10).any() for each in asked)
+
+
+def test_a_seed_says_it_the_same_way_again(engine: Engine) -> None:
+    first, again, other = (speak(engine, seed=seed) for seed in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(speak(engine), speak(engine))
+    assert engine.describe().seeds
+
+
+def test_voices_are_listened_to_once_and_are_told_apart(engine: Engine, mount: Mounted) -> None:
+    assert mount.module.heard == [4, 4], "both were, while it loaded"
+    for voice in ("anna", "bert", "anna"):
+        speak(engine, "A sentence.", voice)
+    assert mount.module.heard == [4, 4]
+    levels = [each.voice for each in mount.module.said]
+    assert levels[0] == levels[2] == pytest.approx(0.3 * 2 / np.pi, rel=0.05)
+    assert levels[1] == pytest.approx(levels[0] / 3, rel=0.05)
+
+
+def test_what_a_request_brings_is_imitated_and_kept_by_its_sound_and_text(engine: Engine, mount: Mounted) -> None:
+    def heard(**more: object) -> int:
+        before = len(mount.module.heard)
+        speak(engine, "A sentence.", prompt=prompt(**more))  # type: ignore[arg-type]
+        assert len(mount.module.said) > 0
+        return len(mount.module.heard) - before
+
+    assert [heard(), heard(), heard(text="Other."), heard(level=99), heard(rate=8000), heard()] == [1, 0, 1, 1, 1, 0]
+    assert mount.module.said[-1].voice == pytest.approx(5000 / 32768, rel=0.02)
+
+
+def test_kept_prompts_are_bounded(engine: Engine, mount: Mounted) -> None:
+    live = mount.torch.cuda.live
+    for number in range(_SPEAKERS + 10):
+        speak(engine, "A sentence.", prompt=prompt(f"Number {number}."))
+        assert len(engine._upstream._speakers) <= _SPEAKERS  # type: ignore[attr-defined]
+    assert mount.torch.cuda.live - live < _SPEAKERS * 200_000
+
+
+def test_unload_gives_all_memory_back_and_load_brings_the_model_back(engine: Engine, mount: Mounted) -> None:
+    cuda, here = mount.torch.cuda, Path.cwd()
+    speak(engine)
+    assert cuda.live > 8 * GIB
+    assert engine.describe().device == "cuda (stand-in GPU)"
+    engine.unload()
+    assert (cuda.live, cuda.kept) == (0, 0)
+    assert engine.describe().device == ""
+    assert Path.cwd() != here
+    assert not here.exists()
+    with pytest.raises(EngineError, match="not loaded"):
+        speak(engine)
+    engine.unload()
+    engine.load(lambda _step: None)
+    assert speak(engine).any()
+
+
+def test_memory_that_does_not_come_back_is_told(engine: Engine, mount: Mounted) -> None:
+    mount.module.leaked = mount.torch.Tensor([0], on_gpu=True, size=GIB)
+    with pytest.raises(EngineError, match="1024 MiB of GPU memory are still held"):
+        engine.unload()
+
+
+def test_too_little_memory_costs_one_utterance(engine: Engine, mount: Mounted) -> None:
+    cuda = mount.torch.cuda
+    speak(engine)
+    whole, cuda.total = cuda.total, cuda.live
+    with pytest.raises(NoMemoryError, match=r"sentence of \d+ characters: 0 of \d+ MiB are free"):
+        speak(engine)
+    cuda.total = whole
+    assert speak(engine).any()
+
+
+def test_a_prompt_may_find_too_little_memory_too(engine: Engine, mount: Mounted) -> None:
+    mount.torch.cuda.total = mount.torch.cuda.live
+    with pytest.raises(NoMemoryError, match="for a recording: "):
+        speak(engine, prompt=prompt())
+
+
+def test_no_room_for_the_models_leaves_nothing_behind(mount: Mounted) -> None:
+    here, engine = Path.cwd(), engines.create(mount.settings())
+    mount.torch.cuda.total = 6 * GIB
+    with pytest.raises(NoMemoryError, match="the models, which take about 9 GiB"):
+        engine.load(lambda _step: None)
+    assert mount.torch.cuda.live == mount.torch.cuda.kept == 0
+    assert (engine.describe().device, Path.cwd()) == ("", here)
+    mount.torch.cuda.total = 16 * GIB
+    engine.load(lambda _step: None)
+    assert speak(engine).any()
+
+
+def test_no_room_for_a_voice_leaves_nothing_behind_either(mount: Mounted) -> None:
+    mount.torch.cuda.total = 8 * GIB
+    with pytest.raises(NoMemoryError, match="too little memory for voice anna"):
+        engines.create(mount.settings()).load(lambda _step: None)
+    assert mount.torch.cuda.live == mount.torch.cuda.kept == 0
+
+
+def test_a_broken_gpu_breaks_the_engine_and_other_errors_do_not(engine: Engine, mount: Mounted) -> None:
+    mount.module.faults.append(mount.torch.AcceleratorError("CUDA error: an illegal memory access\nCompile with"))
+    with pytest.raises(BrokenError, match=r"AcceleratorError: CUDA error: an illegal memory access$"):
+        speak(engine)
+    mount.module.faults.append(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        speak(engine)
+    assert speak(engine).any()
+
+
+def test_samples_that_are_no_numbers_are_an_error(
+    engine: Engine, mount: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wav = mount.torch.from_numpy(np.full((1, 9), np.nan, np.float32))
+    generate = mount.module.generate_long
+    monkeypatch.setattr(mount.module, "generate_long", lambda **kwargs: (wav, *generate(**kwargs)[1:]))
+    with pytest.raises(EngineError, match="no numbers"):
+        speak(engine)
+
+
+def test_samples_beyond_full_scale_are_clipped(engine: Engine, mount: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    wav = mount.torch.from_numpy(np.array([[0.5, 1.5, -1.5]], np.float32))
+    monkeypatch.setattr(mount.module, "generate_long", lambda **_: (wav, None, [], {}))
+    assert speak(engine, "A sentence.").tolist() == [16383, 32767, -32767]
+
+
+def test_another_sample_rate_takes_its_own_vocoder_for_the_whole_process(mount: Mounted) -> None:
+    (mount.weights / "hift/hift.pt").unlink()
+    manifest.write(mount.weights)
+    engine = engines.create(mount.settings(TTS_GLM_SAMPLE_RATE="32000"))
+    engine.load(lambda _step: None)
+    samples = speak(engine, "A sentence.", prompt=prompt(rate=48000))
+    assert engine.sample_rate == 32000
+    assert len(samples) == 32000 // 50 * len("a sentence.")
+
+
+def test_prepare_takes_no_memory(mount: Mounted) -> None:
+    engine, here = engines.create(mount.settings()), Path.cwd()
+    engine.prepare()
+    assert mount.torch.cuda.live == 0
+    assert mount.module.heard == []
+    assert Path.cwd() == here
+
+
+def test_a_load_that_reads_shows_progress(mount: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "EVERY_S", 0.01)
+    engine = engines.create(mount.settings())
+    engine.prepare()
+    large, load, steps = mount.root / "large", mount.module.load_models, list[str]()
+    large.write_bytes(bytes(4 * reading.LEAST))
+    seen = threading.Event()
+
+    def step(what: str) -> None:
+        steps.append(what)
+        if what.startswith("read"):
+            seen.set()
+
+    @functools.wraps(load)
+    def slow(**arguments: object) -> object:
+        """Reads on until that is seen."""
+        until = time.monotonic() + 10
+        while not seen.is_set():
+            assert time.monotonic() < until
+            large.read_bytes()
+        return load(**arguments)
+
+    monkeypatch.setattr(mount.module, "load_models", slow)
+    engine.load(step)
+    assert re.fullmatch(r"read \d+ MiB more", next(each for each in steps if each.startswith("read")))
+    assert "reading" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_load_that_hangs_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "EVERY_S", 0.01)
+    looked, steps = threading.Semaphore(0), list[str]()
+
+    def unmoved() -> int:
+        looked.release()
+        return 7
+
+    monkeypatch.setattr(reading, "_read", unmoved)
+    with reading.told(steps.append):
+        assert all(looked.acquire(timeout=5) for _ in range(5))
+    assert steps == []
+
+
+def test_the_description_stands_before_a_load(mount: Mounted) -> None:
+    about = engines.create(mount.settings()).describe()
+    assert [voice.id for voice in about.voices] == ["anna", "bert"]
+    assert (about.concurrency, about.seeds, about.prompts, about.transcripts) == (1, True, True, True)
+    assert (about.speeds, about.device) == (False, "")
+
+
+def test_nothing_is_fetched_and_what_is_written_goes_to_temporary_files(mount: Mounted) -> None:
+    engines.create(mount.settings())
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert Path(os.environ["NUMBA_CACHE_DIR"]).is_relative_to(mount.root / "tmp")
+
+
+def test_the_stand_in_refuses_what_upstream_cannot_bear(engine: Engine, mount: Mounted) -> None:
+    """Else the tests above would show nothing."""
+    upstream = engine._upstream  # type: ignore[attr-defined]
+    front = upstream._models.text_frontend
+    mount.module.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(speak, engine)
+        assert mount.module.entered.acquire(timeout=5)
+        with pytest.raises(AssertionError, match="two threads"):
+            front.text_normalize("Now.")
+        mount.module.gate.set()
+        busy.result(timeout=10)
+    first, second = (upstream.begin(LONG, prompt(), 1) for _ in range(2))
+    upstream.speak(first, first.stretches[0])
+    with pytest.raises(AssertionError, match="of another text"):
+        upstream.speak(dataclasses.replace(second, cache=first.cache), second.stretches[0])
+    copied = {name: list(first.cache[name]) for name in first.cache if name.startswith("cache_")}
+    with pytest.raises(AssertionError, match="not fresh"):
+        upstream.speak(dataclasses.replace(second, cache=copied), second.stretches[0])
+    with pytest.raises(ImportError, match="TorchCodec"):
+        upstream._models.frontend._extract_speech_feat("anna.wav")
+    os.chdir(mount.root)
+    with pytest.raises(AssertionError, match="working directory"):
+        front.text_normalize("Now.")

@@ -1,0 +1,145 @@
+"""Which provider computes: the one that is asked for, or nothing. onnxruntime's side is played by its CPU build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engines.onnx.runtime import CPU, CUDA, Onnxruntime, ProviderError, choose
+from service.engines.piper import PiperEngine
+
+GPU_BUILD = ("TensorrtExecutionProvider", CUDA, CPU)
+CPU_BUILD = ("AzureExecutionProvider", CPU)
+
+
+class Session:
+    """A real session on the CPU, that is said to be another provider's, and can be made to fail."""
+
+    def __init__(self, real: Any, provider: str) -> None:
+        self.real = real
+        self.provider = provider
+        self.error = ""
+
+    def get_providers(self) -> list[str]:
+        return list(dict.fromkeys([self.provider, CPU]))
+
+    def get_inputs(self) -> Any:
+        return self.real.get_inputs()
+
+    def run(self, *arguments: Any) -> Any:
+        if self.error:
+            raise RuntimeError(self.error)
+        return self.real.run(*arguments)
+
+
+class Gpu(Onnxruntime):
+    """An onnxruntime for GPUs; without a GPU it takes the CPU and says nothing, as the real one does."""
+
+    real: ClassVar[dict[Path, Any]] = {}
+    """One for each model on the GPU: making it costs half a second. (A session with a seed is like no other.)"""
+
+    def __init__(self, *, there: bool = True) -> None:
+        self.there = there
+        self.made: list[Session] = []
+
+    def offered(self) -> Sequence[str]:
+        return GPU_BUILD
+
+    def session(self, model: Path, options: Any, provider: str) -> Any:
+        if provider == CPU:
+            real = super().session(model, options, CPU)
+        else:
+            real = self.real[model] = self.real.get(model) or super().session(model, options, CPU)
+        session = Session(real, provider if self.there else CPU)
+        self.made.append(session)
+        return session
+
+
+@pytest.mark.parametrize(
+    ("device", "offered", "provider"),
+    [
+        ("", CPU_BUILD, CPU),
+        ("", GPU_BUILD, CUDA),
+        ("cuda", GPU_BUILD, CUDA),
+        ("cpu", GPU_BUILD, CPU),
+        ("cpu", CPU_BUILD, CPU),
+    ],
+)
+def test_the_provider_of_a_device(device: str, offered: Sequence[str], provider: str) -> None:
+    assert choose(device, offered) == provider
+
+
+def test_a_gpu_is_refused_where_onnxruntime_has_none() -> None:
+    engine = PiperEngine(1, device="cuda")  # with the real one, as slim has it
+    with pytest.raises(ProviderError, match=r"TTS_DEVICE=cuda, and the installed onnxruntime has .* alone. Install"):
+        engine.load(lambda _step: None)
+    assert engine.describe().device == ""
+
+
+@pytest.mark.parametrize("device", ["", "cuda"])
+def test_a_silent_fallback_is_refused(device: str) -> None:
+    engine = PiperEngine(device=device, onnx=Gpu(there=False))
+    with pytest.raises(ProviderError, match=rf"asked onnxruntime for {CUDA}, got {CPU}.*set TTS_DEVICE=cpu"):
+        engine.load(lambda _step: None)
+    assert engine.describe().device == ""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> tuple[Gpu, PiperEngine]:
+    gpu = Gpu()
+    engine = PiperEngine(device="", onnx=gpu)
+    engine.load(lambda _step: None)
+    return gpu, engine
+
+
+def test_the_gpu_speaks_one_at_a_time_and_is_reported(loaded: tuple[Gpu, PiperEngine]) -> None:
+    _, engine = loaded
+    assert engine.describe().concurrency == 1
+    assert engine.describe().device == CUDA
+    assert sum(piece.samples.size for piece in engine.synthesize(Utterance("Yes.", "joe")))
+
+
+def test_what_has_a_seed_is_the_cpus(loaded: tuple[Gpu, PiperEngine]) -> None:
+    gpu, engine = loaded
+    before = len(gpu.made)
+    spoken = [b"".join(p.samples.tobytes() for p in engine.synthesize(Utterance("Yes.", "joe", seed=3))) for _ in "ab"]
+    assert spoken[0] == spoken[1] != b""
+    assert [each.provider for each in gpu.made[before:]] == [CPU, CPU]
+    assert [each.provider for each in gpu.made].count(CUDA) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size);", NoMemoryError),
+        ("BFCArena::AllocateRawInternal Available memory of 12 is smaller than requested bytes of 900", NoMemoryError),
+        ("std::bad_alloc", NoMemoryError),
+        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", BrokenError),
+        ("CUDNN failure 5003: CUDNN_STATUS_EXECUTION_FAILED", BrokenError),
+        ("Non-zero status code returned while running Gather node: indices element out of data bounds", RuntimeError),
+    ],
+)
+def test_what_errors_mean(
+    loaded: tuple[Gpu, PiperEngine], monkeypatch: pytest.MonkeyPatch, said: str, kind: type[Exception]
+) -> None:
+    gpu, engine = loaded
+    monkeypatch.setattr(gpu.made[0], "error", said)
+    with pytest.raises(kind) as error:
+        list(engine.synthesize(Utterance("Yes.", "joe")))
+    assert type(error.value) is kind
+    assert kind is not RuntimeError or not isinstance(error.value, EngineError), "it costs this request alone"
+
+
+def test_a_broken_device_does_not_keep_an_unload_from_dropping_all_models() -> None:
+    gpu = Gpu()
+    engine = PiperEngine(1, device="cuda", onnx=gpu)
+    engine.load(lambda _step: None)
+    gpu.made[0].error = "CUDA failure 700: an illegal memory access was encountered"
+    with pytest.raises(RuntimeError, match="CUDA failure 700"):
+        engine.unload()
+    assert engine.describe().device == ""
+    engine.unload()

@@ -1,0 +1,74 @@
+"""The GPU probe through the real nvidia-ml-py, on GPUs that are not there (tests/support/gpu.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from service.hardware.gpu import is_mine
+from tests.support import gpu
+from tests.support.gpu import GIB
+
+
+def probe(environment: dict[str, str]) -> dict[str, Any]:
+    argv = [sys.executable, "-m", "service.probe", "gpu"]
+    done = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, check=True)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_without_nvml_there_are_no_devices_and_a_reason(tmp_path: Path) -> None:
+    said = probe({"LD_LIBRARY_PATH": str(tmp_path)})
+    if said["devices"]:  # a machine with a GPU
+        assert said["why"] == ""
+    else:
+        assert "NVML" in said["why"] or "river" in said["why"]
+
+
+def test_devices_and_who_holds_their_memory(tmp_path: Path) -> None:
+    gpus = gpu.make(tmp_path / "gpus", devices=2)
+    claim = (
+        "import ctypes, sys; library = ctypes.CDLL('libnvidia-ml.so.1');"
+        f"library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]; print(library.fake_claim(1, {10 * GIB}),"
+        f" library.fake_claim(1, {7 * GIB}), flush=True);"
+        "library.fake_drop.argtypes = [ctypes.c_uint64, ctypes.c_double];"
+        "sys.stdin.readline(); library.fake_drop(0, 3600); print(flush=True);"
+        "sys.stdin.readline(); library.fake_drop(0, 0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", claim],
+        env={**os.environ, **gpus.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdin
+        assert holder.stdout
+        assert holder.stdout.readline() == "0 1\n", "the second claim is more than there is"
+        said = probe(gpus.environment)
+        assert said["driver"] == "570.00"
+        first, second = said["devices"]
+        assert (first["uuid"], first["free"], first["processes"]) == ("GPU-fake-0", 16 * GIB, [])
+        assert (second["index"], second["total"], second["used"], second["free"]) == (1, 16 * GIB, 10 * GIB, 6 * GIB)
+        assert [(each["pid"], each["used"]) for each in second["processes"]] == [(holder.pid, 10 * GIB)]
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        holder.stdout.readline()
+        assert probe(gpus.environment)["devices"][1]["used"] == 10 * GIB, "given back, and not free yet"
+        holder.kill()
+    assert probe(gpus.environment)["devices"][1]["used"] == 0, "a process that ends holds nothing"
+
+
+def test_a_process_is_mine_by_its_cgroup(tmp_path: Path) -> None:
+    for pid, cgroup in (("self", "0::/"), ("7", "0::/"), ("8", "0::/../other")):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "cgroup").write_text(cgroup)
+
+    def proc(*parts: str) -> Path:
+        return tmp_path.joinpath(*parts)
+
+    assert [is_mine(pid, proc) for pid in (7, 8, 4242)] == [True, False, False]

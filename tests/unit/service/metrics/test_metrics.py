@@ -1,0 +1,286 @@
+"""What /metrics says of requests, speech, the engine and the process, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from random import Random
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from fastapi import FastAPI
+
+from service.app import Service
+from service.engine import NoMemoryError, Piece, Utterance
+from service.engines.embedded_voice import give_back
+from service.settings import Settings
+from service.synthesis.lifecycle import Phase
+from tests.unit.service.serving import Scrape, scraped, served
+from tests.unit.service.support import SAMPLE_RATE, FakeEngine, Say, at_rest, entered, until
+
+pytestmark = pytest.mark.anyio
+
+SPEECH = "/v1/audio/speech"
+MIB = 2**20
+METHODS = ("GET", "POST", "PUT", "OPTIONS", "BREW")
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(service) as client:
+        yield client
+
+
+async def rejected(client: httpx.AsyncClient) -> dict[str, float]:
+    reasons = ("queue_full", "deadline", "rate_limit", "not_ready", "batch")
+    now = await scraped(client)
+    return {reason: now("tts_rejected_total", reason=reason) or 0 for reason in reasons}
+
+
+async def test_requests_are_counted_by_route_status_and_release(client: httpx.AsyncClient, say: Say) -> None:
+    await say("x.")
+    await say("")
+    await client.get("/livez")
+    now = await scraped(client)
+    assert now("tts_requests_total", route=SPEECH, status="200", release="test-1") == 1
+    assert now("tts_requests_total", route=SPEECH, status="422", release="test-1") == 1
+    assert now("tts_request_duration_seconds_count", route=SPEECH, release="test-1") == 2
+    assert now("tts_build_info", release="test-1", engine="fake") == 1
+    assert not [labels for name, labels in now.series if "livez" in str(labels)], "a probe is nobody's request"
+
+
+async def test_paths_that_nobody_foresaw_make_no_series(service: Service, client: httpx.AsyncClient) -> None:
+    page = FastAPI(openapi_url=None)
+    page.get("/assets/{path:path}")(lambda path: path)
+    service.front.page = page
+    random = Random(1)
+
+    async def strange(prefixes: tuple[str, ...]) -> Scrape:
+        for _ in range(60):
+            path = random.choice(prefixes) + "".join(random.choices(("ab", "/", "%20", "%C3%A9", "..", "%2F"), k=20))
+            await client.request(random.choice(METHODS), client.base_url.copy_with(raw_path=path.encode()))
+        return await scraped(client)
+
+    prefixes = ("/", "/v1/", f"{SPEECH}/", "/api/", "/assets/", "/gradio_api/", "/metrics/", "//")
+    await strange(prefixes)
+    for method in METHODS:
+        for path in ("/x", "/assets/x", SPEECH, "/v1/models", "/gradio_api/x"):
+            await client.request(method, path)
+    known = await scraped(client)
+    again = await strange(prefixes)
+    assert set(again.series) == set(known.series)
+    routes = {labels["route"] for labels in (dict(labels) for _, labels in again.series) if "route" in labels}
+    assert routes == {"page", "unmatched", SPEECH, "/v1/models"}
+
+
+async def test_waiting_first_audio_and_work_are_timed(
+    service: Service, client: httpx.AsyncClient, engine: FakeEngine, say: Say
+) -> None:
+    engine.gate.clear()
+    began = time.monotonic()
+    first = asyncio.ensure_future(say("one. two."))
+    await entered(engine)
+    begun = time.monotonic()
+    second = asyncio.ensure_future(say("three."))
+    await until_scraped(client, "tts_queue_depth", 1, priority="people")
+    queued = time.monotonic()
+    busy = await scraped(client)
+    assert (busy("tts_jobs"), busy("tts_class_in_flight", **{"class": "short"})) == (2, 2)
+    assert busy("tts_queue_capacity", priority="people") == service.settings.queue
+    assert busy("tts_queue_capacity", priority="batch") == service.settings.queue // 4
+    await asyncio.sleep(0.3)  # the time that passes is what is tested
+    opened = time.monotonic()
+    engine.gate.set()
+    await asyncio.gather(first, second)
+    took = time.monotonic() - began
+    now = await scraped(client)
+    assert now("tts_queue_wait_seconds_count", priority="people") == 2
+    for name in ("tts_time_to_first_audio_seconds", "tts_real_time_factor_ratio"):
+        assert now(f"{name}_count") == 2
+    assert now("tts_inference_duration_seconds_count") == 3
+    assert now("tts_audio_seconds_total") == pytest.approx(0.3)
+    waited, worked = opened - queued, opened - begun
+    assert waited < (now("tts_queue_wait_seconds_sum", priority="people") or 0) < 2 * took, (
+        "the second waited, the first did not"
+    )
+    assert waited + worked < (now("tts_time_to_first_audio_seconds_sum") or 0) < 2 * took
+    factor = now("tts_real_time_factor_ratio_sum") or 0
+    assert worked < 0.2 * factor < 2 * took, "the first, which worked all the time, gave 0.2 s of audio"
+
+
+async def until_scraped(client: httpx.AsyncClient, name: str, value: float, **labels: str) -> None:
+    """Wait until a series has a value."""
+    deadline = time.monotonic() + 30
+    while (now := await scraped(client))(name, **labels) != value:
+        assert time.monotonic() < deadline, f"{name} is {now(name, **labels)}"
+
+
+async def test_first_audio_is_noticed_before_the_last(
+    client: httpx.AsyncClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = threading.Event()
+
+    def slow(_utterance: Utterance) -> Iterator[Piece]:
+        yield Piece(np.full(SAMPLE_RATE, 9000, np.int16), last=False)
+        assert on.wait(10)
+        yield Piece(np.full(SAMPLE_RATE, 9000, np.int16), last=True)
+
+    monkeypatch.setattr(service.engine, "synthesize", slow)
+    body = {"input": "x.", "stream_format": "audio"}
+    async with client.stream("POST", SPEECH, json=body) as response:
+        chunks = response.aiter_raw()
+        await anext(chunks)
+        half = await scraped(client)
+        assert half("tts_time_to_first_audio_seconds_count") == 1
+        assert (half("tts_audio_seconds_total"), half("tts_real_time_factor_ratio_count")) == (1, 0)
+        on.set()
+        async for _ in chunks:
+            pass
+    whole = await scraped(client)
+    assert whole("tts_time_to_first_audio_seconds_count") == 1
+    assert (whole("tts_audio_seconds_total"), whole("tts_real_time_factor_ratio_count")) == (2, 1)
+
+
+async def test_what_is_rejected_is_counted_by_its_reason(settings: Settings, engine: FakeEngine) -> None:
+    service = Service(dataclasses.replace(settings, queue=1), engine)
+    async with served(service) as client:
+
+        def ask() -> asyncio.Task[httpx.Response]:
+            return asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
+
+        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 0, "not_ready": 0, "batch": 0}
+        assert (await ask()).status_code == 503
+        await service.lifecycle.load()
+        engine.gate.clear()
+        taken = [ask(), ask()]
+        await until(lambda: (service.scheduler.jobs, service.scheduler.waiting) == (2, 1))
+        assert (await ask()).status_code == 429
+        engine.gate.set()
+        assert [answer.status_code for answer in await asyncio.gather(*taken)] == [200, 200]
+        assert await rejected(client) == {"queue_full": 1, "deadline": 0, "rate_limit": 0, "not_ready": 1, "batch": 0}
+    await service.close()
+
+
+async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEngine) -> None:
+    service = Service(dataclasses.replace(settings, deadline_s=0.1), engine)
+    await service.lifecycle.load()
+    engine.gate.clear()
+    async with served(service) as client:
+        late = [client.post(SPEECH, json={"input": "x."}) for _ in range(2)]
+        assert [answer.status_code for answer in await asyncio.gather(*late)] == [504, 504]
+        assert await rejected(client) == {"queue_full": 0, "deadline": 2, "rate_limit": 0, "not_ready": 0, "batch": 0}
+    engine.gate.set()
+    await until(lambda: at_rest(service))
+    await service.close()
+
+
+@pytest.mark.parametrize("limits", [{"client_rpm": 1}, {"client_cpm": 2}, {"client_concurrent": 1}], ids=str)
+async def test_a_client_that_asks_for_too_much_is_counted(
+    settings: Settings, engine: FakeEngine, limits: dict[str, int]
+) -> None:
+    service = Service(dataclasses.replace(settings, **limits), engine)  # type: ignore[arg-type]
+    await service.lifecycle.load()
+    engine.gate.clear()
+    async with served(service) as client:
+        taken = asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
+        await until(lambda: service.scheduler.jobs == 1)
+        assert (await client.post(SPEECH, json={"input": "x."})).status_code == 429
+        assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 1, "not_ready": 0, "batch": 0}
+        engine.gate.set()
+        assert (await taken).status_code == 200
+    await service.close()
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), OSError("no file")])
+async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEngine, error: Exception) -> None:
+    engine.load_error = error
+    began = time.time()
+    failed, loaded = Service(settings, engine), Service(settings, FakeEngine())
+    await failed.lifecycle.load()
+    await loaded.lifecycle.load()
+    async with served(failed) as one, served(loaded) as other:
+        bad, good = await scraped(one), await scraped(other)
+    outcomes = [[now("tts_engine_loads_total", outcome=it) for it in ("success", "failure")] for now in (good, bad)]
+    assert outcomes == [[1, 0], [0, 1]]
+    assert 0 < (good("tts_engine_load_duration_seconds") or 0) <= time.time() - began
+    assert bad("tts_engine_out_of_memory_total") == (0 if isinstance(error, OSError) else 1)
+    assert bad("tts_last_success_timestamp_seconds") == 0
+    assert began <= (good("tts_last_success_timestamp_seconds") or 0) <= time.time()
+    assert bad("tts_phase", phase="failed") == 1
+    await loaded.close()
+
+
+async def test_an_inference_without_memory_is_counted(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+    errors = (RuntimeError("a fault"), OutOfMemoryError("of 80 GiB"), MemoryError(), NoMemoryError("for a sentence"))
+    for so_far, error in enumerate(errors):
+        engine.error = error
+        assert (await say("x.")).status_code == (503 if isinstance(error, NoMemoryError) else 500)
+        assert (await scraped(client))("tts_engine_out_of_memory_total") == so_far
+
+
+async def test_the_last_success_is_one_that_was_heard(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+    name = "tts_last_success_timestamp_seconds"
+    ready = (await scraped(client))(name)
+    engine.level = 0
+    await say("x.")
+    assert (await scraped(client))(name) == ready
+    engine.level = 9000
+    before = time.time()
+    await say("x.")
+    assert before <= ((await scraped(client))(name) or 0) <= time.time()
+
+
+async def test_memory_that_grows_is_seen_to_grow(client: httpx.AsyncClient, service: Service) -> None:
+    name, kept = "tts_process_resident_memory_growth_bytes", []
+    give_back()  # else the heap may shrink in between, by what other tests have freed
+    at_first = await scraped(client)
+    kept.append(np.ones(64 * MIB, np.uint8))
+    now = await scraped(client)
+    assert 60 * MIB < (now(name) or 0) - (at_first(name) or 0) < 80 * MIB
+    more = (now("process_resident_memory_bytes") or 0) - (at_first("process_resident_memory_bytes") or 0)
+    assert 60 * MIB < more < 80 * MIB
+    assert (now("process_open_fds") or 0) > 3
+    await service.lifecycle.unload()
+    assert (await scraped(client))(name) is None, "there is no model that it could have grown since"
+    await service.lifecycle.load()
+    assert service.lifecycle.phase is Phase.READY
+    assert abs((await scraped(client))(name) or 0) < 30 * MIB, "counted anew"
+    del kept
+
+
+async def test_threads_are_counted(client: httpx.AsyncClient) -> None:
+    before = await scraped(client)
+    over = threading.Event()
+    waiting = [threading.Thread(target=over.wait, daemon=True) for _ in range(20)]
+    for thread in waiting:
+        thread.start()
+    more = ((await scraped(client))("tts_process_threads") or 0) - (before("tts_process_threads") or 0)
+    over.set()
+    assert 19 <= more <= 21, "and the one or other that a scrape itself needs"
+
+
+async def test_a_process_that_cannot_be_looked_at_costs_no_scrape(client: httpx.AsyncClient, service: Service) -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        service.metrics.memory._process = psutil.Process(other.pid)
+        other.kill()
+    now = await scraped(client)
+    assert now("tts_process_threads") is None
+    assert now("tts_ready") == 1
+
+
+async def test_the_device_is_that_of_the_loaded_engine(service: Service, client: httpx.AsyncClient) -> None:
+    assert (await scraped(client))("tts_device_info", device="CPU") == 1
+    await service.lifecycle.unload()
+    assert (await scraped(client))("tts_device_info", device="CPU") is None
+    await service.lifecycle.load()
+    assert (await scraped(client))("tts_device_info", device="CPU") == 1

@@ -1,0 +1,60 @@
+"""What the page's tab of status is told."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from service.app import Service
+from service.hardware.gpu import Device, Seen
+from tests.unit.service.support import FakeEngine, Say
+
+pytestmark = pytest.mark.anyio
+GIB = 2**30
+
+
+async def rows(client: httpx.AsyncClient) -> dict[str, str]:
+    return dict((await client.get("/status.json")).json()["rows"])
+
+
+async def test_what_has_been_spoken_is_counted(client: httpx.AsyncClient, say: Say, engine: FakeEngine) -> None:
+    await say("One. Two.")
+    told = await rows(client)
+    assert (told["Release"], told["Engine"], told["Device"], told["Phase"]) == ("test-1", "fake", "CPU", "ready")
+    assert told["Spoken since the start"] == "1 texts, 0.2 s of audio"
+    assert told["Last inference"] == "0 s ago"
+
+
+async def test_why_it_has_failed_is_told(service: Service, client: httpx.AsyncClient) -> None:
+    service.lifecycle.fail("the engine is broken: an illegal memory access")
+    assert (await rows(client))["Phase"] == "failed: the engine is broken: an illegal memory access"
+
+
+def gpu(name: str, used: int | None) -> Device:
+    return Device("GPU-1", name, 16 * GIB, used, 0.5, 60, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (None, {"GPU": "none"}),
+        (
+            Seen([gpu("One", 9 * GIB // 2), gpu("Two", None)], whole=True),
+            {"GPU 0": "One, 4.5 of 16.0 GiB used", "GPU 1": "Two, which does not say how much memory it has"},
+        ),
+        (Seen([], whole=False), {"GPU": "one does not answer, or its driver takes its time"}),
+    ],
+    ids=["none", "two", "hangs"],
+)
+async def test_the_gpus_are_told(
+    service: Service,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: Seen | None,
+    told: dict[str, str],
+) -> None:
+    async def refresh() -> Seen | None:
+        return seen
+
+    monkeypatch.setattr(service.metrics.gpus, "refresh", refresh)
+    assert {name: text for name, text in (await rows(client)).items() if name.startswith("GPU")} == told

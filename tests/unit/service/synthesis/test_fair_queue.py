@@ -1,0 +1,204 @@
+"""People before batch items, in whose turn it is and in the queue's places; and no batch is left out for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.app import Service
+from service.engine import Utterance
+from service.errors import BusyError, LateError
+from service.settings import Settings
+from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, Priority, Turns
+from tests.unit.service.support import FakeEngine, at_rest, client_of, entered, until
+
+pytestmark = pytest.mark.anyio
+
+SPEECH = "/v1/audio/speech"
+BATCH = {"X-TTS-Class": "batch"}
+
+
+async def loaded(settings: Settings, engine: FakeEngine) -> Service:
+    """A service that has forgotten what it said to prove itself, with the gate closed."""
+    service = Service(settings, engine)
+    await service.lifecycle.load()
+    await entered(engine)
+    engine.spoken.clear()
+    engine.gate.clear()
+    return service
+
+
+@pytest.fixture
+async def busy(settings: Settings, engine: FakeEngine) -> AsyncIterator[Service]:
+    """A service with eight places for people and two for a batch, whose one slot is taken until the gate opens."""
+    service = await loaded(dataclasses.replace(settings, queue=8), engine)
+    first = person(service, "first.")
+    await entered(engine)
+    yield service
+    engine.gate.set()
+    await first
+    await until(lambda: at_rest(service))
+    await service.close()
+
+
+def person(service: Service, text: str) -> asyncio.Task[Any]:
+    return asyncio.create_task(service.speech.say(Utterance(text, "joe")))
+
+
+def batch(service: Service, text: str) -> asyncio.Task[Any]:
+    return asyncio.create_task(service.traffic.for_a_tab(text, service.speech.say(Utterance(text, "joe")), batch=True))
+
+
+async def test_people_come_before_the_batch_items_that_asked_before_them(busy: Service, engine: FakeEngine) -> None:
+    asked = [batch(busy, "batch one."), batch(busy, "batch two.")]
+    await until(lambda: busy.scheduler.waiting == 2)
+    asked += [person(busy, f"person {number}.") for number in range(3)]
+    await until(lambda: busy.scheduler.waiting == 5)
+    engine.gate.set()
+    await asyncio.gather(*asked)
+    assert engine.spoken == ["first", "person 0", "person 1", "person 2", "batch one", "batch two"]
+
+
+async def test_a_request_that_says_so_is_a_batchs(busy: Service, engine: FakeEngine) -> None:
+    async with client_of(busy) as client:
+        later = asyncio.create_task(client.post(SPEECH, json={"input": "batch."}, headers=BATCH))
+        await until(lambda: busy.scheduler.waiting_of(Priority.BATCH) == 1)
+        streamed = asyncio.create_task(
+            client.post(SPEECH, json={"input": "streamed.", "stream_format": "audio"}, headers=BATCH)
+        )
+        await until(lambda: busy.scheduler.waiting_of(Priority.BATCH) == 2)
+        sooner = asyncio.create_task(client.post(SPEECH, json={"input": "person."}))
+        await until(lambda: busy.scheduler.waiting == 3)
+        engine.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(later, streamed, sooner)} == {200}
+    assert engine.spoken == ["first", "person", "batch", "streamed"]
+
+
+async def test_a_batch_gives_way_between_its_sentences(settings: Settings, engine: FakeEngine) -> None:
+    service = await loaded(settings, engine)
+    asked = [batch(service, "a1. a2. a3.")]
+    await entered(engine)
+    asked += [batch(service, "b1. b2.")]
+    await until(lambda: service.scheduler.waiting == 1)
+    asked += [person(service, "person.")]
+    await until(lambda: service.scheduler.waiting == 2)
+    engine.gate.set()
+    await asyncio.gather(*asked)
+    assert engine.spoken[:2] == ["a1", "person"]
+    await until(lambda: at_rest(service))
+    await service.close()
+
+
+async def test_a_batch_item_that_has_begun_goes_on_before_others_begin() -> None:
+    turns, given = Turns(1), list[str]()
+    await turns.acquire(Priority.PEOPLE, begun=False)
+
+    async def ask(name: str, *, begun: bool) -> None:
+        await turns.acquire(Priority.BATCH, begun=begun)
+        given.append(name)
+        turns.release()
+
+    asked = [("first", False), ("second", False), ("begun", True), ("begun, too", True)]
+    waiting = [asyncio.create_task(ask(name, begun=begun)) for name, begun in asked]
+    await asyncio.sleep(0)
+    turns.release()
+    await asyncio.gather(*waiting)
+    assert given == ["begun", "begun, too", "first", "second"]
+
+
+async def test_under_people_that_never_end_one_slot_in_eight_is_a_batchs() -> None:
+    turns, given = Turns(1), list[Priority]()
+    await turns.acquire(Priority.PEOPLE, begun=False)
+
+    async def ask(priority: Priority) -> None:
+        await turns.acquire(priority, begun=False)
+        given.append(priority)
+        turns.release()
+
+    items = [asyncio.create_task(ask(Priority.BATCH)) for _ in range(3)]
+    people = [asyncio.create_task(ask(Priority.PEOPLE)) for _ in range(100)]
+    await asyncio.sleep(0)
+    turns.release()
+    await asyncio.gather(*items, *people)
+    places = [place for place, priority in enumerate(given, start=1) if priority is Priority.BATCH]
+    assert places == [(PEOPLE_IN_A_ROW + 1) * number for number in (1, 2, 3)]
+    assert turns.free == 1
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["as it gets its slot", "while it waits"])
+async def test_who_leaves_takes_no_slot_along(given: bool) -> None:
+    turns = Turns(1)
+    await turns.acquire(Priority.PEOPLE, begun=False)
+    gone = asyncio.create_task(turns.acquire(Priority.BATCH, begun=False))
+    await asyncio.sleep(0)
+    if given:
+        turns.release()
+    gone.cancel()
+    if not given:
+        turns.release()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert turns.free == 1
+    await turns.acquire(Priority.PEOPLE, begun=False)
+
+
+async def test_a_batch_that_asks_for_everything_takes_nobodys_place(busy: Service, engine: FakeEngine) -> None:
+    asked = [batch(busy, f"batch {number}.") for number in range(2)]
+    await until(lambda: busy.scheduler.waiting == 2)
+    async with client_of(busy) as client:
+        # In a task of its own, as a server has it: in this one all that follows would be of its class.
+        answer = await asyncio.create_task(client.post(SPEECH, json={"input": "batch."}, headers=BATCH))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
+        assert int(answer.headers["retry-after"]) >= 1
+        asked += [person(busy, f"person {number}.") for number in range(8)]
+        await until(lambda: busy.scheduler.waiting_of(Priority.PEOPLE) == 8)
+        answer = await client.post(SPEECH, json={"input": "person."})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
+    rejected = [
+        busy.metrics.registry.get_sample_value("tts_rejected_total", {"reason": it}) for it in ("batch", "queue_full")
+    ]
+    assert rejected == [1, 1]
+    engine.gate.set()
+    await asyncio.gather(*asked)
+
+
+async def test_the_place_that_is_told_is_the_one_in_the_line(busy: Service, engine: FakeEngine) -> None:
+    told: dict[str, list[int]] = {}
+
+    async def say(name: str) -> None:
+        told[name] = []
+        async with busy.speech.pieces(Utterance(f"{name}.", "joe"), on_place=told[name].append) as pieces:
+            async for _ in pieces:
+                pass
+
+    asked = [asyncio.create_task(busy.traffic.for_a_tab("x", say("batch"), batch=True))]
+    await until(lambda: busy.scheduler.waiting == 1)
+    asked += [asyncio.create_task(say("one"))]
+    await until(lambda: busy.scheduler.waiting == 2)
+    asked += [asyncio.create_task(say("two"))]
+    await until(lambda: busy.scheduler.waiting == 3)
+    assert told == {"batch": [0, 1, 2], "one": [0], "two": [1]}
+    engine.gate.set()
+    await asyncio.gather(*asked)
+    assert told == {"batch": [0, 1, 2, 1, 0], "one": [0], "two": [1, 0]}
+
+
+async def test_a_batch_item_without_a_turn_is_to_come_again_and_one_that_began_is_late(
+    settings: Settings, engine: FakeEngine
+) -> None:
+    service = await loaded(dataclasses.replace(settings, deadline_s=0.2), engine)
+    began = batch(service, "a.")
+    await entered(engine)
+    had_no_turn = batch(service, "b.")
+    with pytest.raises(LateError):
+        await began
+    with pytest.raises(BusyError, match="ask again") as told:
+        await had_no_turn
+    assert told.value.retry_after
+    engine.gate.set()
+    await until(lambda: at_rest(service))
+    await service.close()

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+
+import httpx
+import pytest
+
+from service.app import Service
+from service.settings import Settings
+from service.synthesis.lifecycle import Phase, RefusedError
+from tests.unit.service.support import FakeEngine, client_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_phases_of_a_start_and_what_readyz_says(settings: Settings, engine: FakeEngine) -> None:
+    service = Service(settings, engine)
+    seen = []
+    gate = threading.Event()
+
+    def load(progress: object) -> None:
+        assert gate.wait(5)
+
+    engine.load = load  # type: ignore[method-assign]
+    async with client_of(service) as client:
+
+        async def look() -> tuple[int, str]:
+            response = await client.get("/readyz")
+            seen.append(service.status()["progress"])
+            return response.status_code, response.json()["phase"]
+
+        assert await look() == (503, "starting")
+        loading = asyncio.create_task(service.lifecycle.load())
+        await asyncio.sleep(0)
+        assert await look() == (503, "loading")
+        refused = await client.post("/v1/audio/speech", json={"input": "x"})
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "loading" in refused.json()["error"]["message"]
+        gate.set()
+        await loading
+        assert await look() == (200, "ready")
+    assert seen == sorted(set(seen)), "progress grows with each step"
+
+
+@pytest.mark.parametrize("fault", ["raises", "silent", "page"])
+async def test_a_start_that_fails_says_why(settings: Settings, engine: FakeEngine, fault: str) -> None:
+    async def page() -> None:
+        if fault == "page":
+            raise ImportError("no page")
+
+    engine.load_error = OSError("no model file") if fault == "raises" else None
+    engine.level = 0 if fault == "silent" else 9000
+    service = Service(settings, engine)
+    await service.lifecycle.load(beside=page())
+    assert service.lifecycle.phase is Phase.FAILED
+    assert service.lifecycle.failed.is_set()
+    wanted = {"raises": "OSError: no model file", "silent": "inference was silent", "page": "ImportError: no page"}
+    assert wanted[fault] in str(service.status()["error"])
+
+
+async def test_draining_refuses_new_speech_and_resume_takes_it(service: Service, client: httpx.AsyncClient) -> None:
+    service.lifecycle.drain()
+    assert (await client.get("/readyz")).status_code == 503
+    refused = await client.post("/v1/audio/speech", json={"input": "x"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    service.lifecycle.resume()
+    assert (await client.post("/v1/audio/speech", json={"input": "x"})).status_code == 200
+
+
+async def test_stopping_is_for_good(service: Service) -> None:
+    service.lifecycle.stop()
+    assert service.lifecycle.phase is Phase.DRAINING
+    with pytest.raises(RefusedError, match="stopping"):
+        service.lifecycle.resume()
+
+
+async def test_a_stop_while_loading_does_not_become_ready(settings: Settings, engine: FakeEngine) -> None:
+    service = Service(settings, engine)
+    loading = asyncio.create_task(service.lifecycle.load())
+    await asyncio.sleep(0)
+    service.lifecycle.stop()
+    await loading
+    assert service.lifecycle.phase is Phase.DRAINING
+
+
+@pytest.mark.parametrize("parked", [True, False])
+async def test_a_parked_process_starts_without_its_model_and_loads_when_told(
+    settings: Settings, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, parked: bool
+) -> None:
+    settings = dataclasses.replace(settings, orders=settings.control.parent)
+    if parked:
+        (settings.orders / "park").touch()
+    service = Service(settings, engine)
+    opened = []
+
+    async def page() -> None:
+        opened.append(True)
+
+    monkeypatch.setattr(service, "_open_page", page)
+    await service.start()
+    assert (service.lifecycle.phase, engine.loaded) == ((Phase.UNLOADED, False) if parked else (Phase.READY, True))
+    assert opened, "the page is there either way"
+    if parked:
+        assert engine.prepared
+        await service.lifecycle.load()
+        assert (service.lifecycle.phase, engine.loaded) == (Phase.READY, True)
+
+
+async def test_a_parked_process_that_cannot_even_import_says_why(settings: Settings, engine: FakeEngine) -> None:
+    async def page() -> None:
+        pass
+
+    engine.load_error = ImportError("no runtime")
+    service = Service(settings, engine)
+    await service.lifecycle.park(beside=page())
+    assert service.lifecycle.phase is Phase.FAILED
+    assert "no runtime" in str(service.status()["error"])

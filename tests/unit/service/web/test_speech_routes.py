@@ -1,0 +1,245 @@
+"""The HTTP API with the embedded voice."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from service.app import Service
+from service.engine import Engine
+from service.settings import Settings
+from service.web.body_limit import MAX_BODY
+from tests.unit.service.support import JSON, at_rest, client_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def real(settings: Settings, piper: Engine) -> AsyncIterator[Service]:
+    """A ready service with the embedded voice (loaded once; not closed, which would unload it)."""
+    service = Service(settings, piper)
+    await service.lifecycle.load()
+    yield service
+    service.scheduler.close()
+
+
+@pytest.fixture
+async def client(real: Service) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(real) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def quick_load(piper: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has been loaded and has spoken: once is enough for all tests here."""
+    monkeypatch.setattr(piper, "load", lambda progress: progress("was loaded"))
+    monkeypatch.setattr("service.synthesis.lifecycle.warm_up", lambda _engine: None)
+
+
+FILES = [
+    ("wav", "audio/wav", 22050),
+    ("flac", "audio/flac", 22050),
+    ("mp3", "audio/mpeg", 22050),
+    ("opus", "audio/ogg; codecs=opus", 24000),
+]
+
+
+@pytest.mark.parametrize(("form", "media", "rate"), FILES)
+async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str, media: str, rate: int) -> None:
+    response = await client.post("/v1/audio/speech", json={"input": "Good morning.", "response_format": form})
+    assert (response.status_code, response.headers["content-type"]) == (200, media)
+    samples, found = soundfile.read(io.BytesIO(response.content), dtype="int16")
+    assert (found, response.headers["x-sample-rate"]) == (rate, str(rate))
+    assert len(samples) / rate == pytest.approx(float(response.headers["x-audio-duration"]), abs=0.001)
+    assert 0.001 < float(response.headers["x-realtime-factor"]) < 20
+    assert 0.4 < len(samples) / rate < 2
+    assert np.abs(samples).max() > 3000
+
+
+async def test_all_of_openais_fields(client: httpx.AsyncClient) -> None:
+    body = {"model": "tts-1", "input": "Yes.", "voice": "joe", "response_format": "pcm", "speed": 4}
+    response = await client.post("/v1/audio/speech", json=body)
+    assert (response.headers["content-type"], response.headers["x-sample-rate"]) == ("audio/pcm", "22050")
+    assert 0.05 < len(response.content) / 2 / 22050 < 0.5
+
+
+@pytest.mark.parametrize("form", ["wav", "pcm"])
+async def test_a_stream_carries_every_sentence(client: httpx.AsyncClient, form: str) -> None:
+    body = {"input": "One. Two. Three.", "response_format": form, "stream_format": "audio"}
+    async with client.stream("POST", "/v1/audio/speech", json=body) as response:
+        assert response.status_code == 200
+        assert "content-length" not in response.headers
+        assert "x-audio-duration" not in response.headers
+        content = b"".join([chunk async for chunk in response.aiter_raw()])
+    samples = content if form == "pcm" else soundfile.read(io.BytesIO(content), dtype="int16")[0].tobytes()
+    assert 1.0 < len(samples) / 2 / 22050 < 4
+
+
+async def test_voices_and_models(client: httpx.AsyncClient) -> None:
+    voices = (await client.get("/v1/audio/voices")).json()["voices"]
+    assert voices == [{"id": "joe", "name": "Joe (US English)", "language": "en"}]
+    models = (await client.get("/v1/models")).json()
+    assert models["object"] == "list"
+    assert models["data"][0]["id"] == "en_US-joe-medium"
+
+
+async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient) -> None:
+    response = await client.post("/api/predict", json={"data": ["examples/sample.wav", "", "test"]})
+    audio, message = response.json()["data"]
+    head, _, content = audio["data"].partition(",")
+    assert (audio["name"], head) == ("speech.wav", "data:audio/wav;base64")
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
+    assert len(samples) / rate > 0.3
+    assert "output" in message
+    assert "not imitated" in message
+    assert "22050 Hz" in message
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+async def test_predict_without_a_prompt(client: httpx.AsyncClient, nothing: str | None) -> None:
+    response = await client.post("/api/predict", json={"data": [nothing, nothing, "test"], "fn_index": 0})
+    assert response.status_code == 200
+    assert "imitated" not in response.json()["data"][1]
+
+
+def speech(**fields: Any) -> tuple[str, str, bytes]:
+    return "POST", "/v1/audio/speech", json.dumps({"input": "x"} | fields).encode()
+
+
+def predict(*data: Any) -> tuple[str, str, bytes]:
+    return "POST", "/api/predict", json.dumps({"data": data}).encode()
+
+
+# What is sent, the status it gets, and what the message must name.
+BAD = [
+    (speech(input=""), 422, "input is empty"),
+    (speech(input="..."), 422, "nothing to say"),
+    (speech(input="x" * 100_000), 422, "100000 characters, at most 4096"),
+    (speech(input="\x07 output"), 422, "U+0007"),
+    (speech(input="😀"), 422, "U+1F600 GRINNING FACE"),
+    (speech(input="你好"), 422, "U+4F60"),
+    (speech(input=5), 422, "input is 5"),
+    (speech(input=None), 422, "input is null"),
+    (speech(speed=0.2), 422, "speed is 0.2, allowed are 0.25 to 4"),
+    (speech(speed=5), 422, "speed is 5, allowed are 0.25 to 4"),
+    (speech(speed="fast"), 422, 'speed is "fast"'),
+    (speech(speed=True), 422, "speed is true"),
+    (speech(voice="output"), 422, "there is joe"),
+    (speech(model="gpt"), 422, "there is en_US-joe-medium, tts-1"),
+    (speech(response_format="aac"), 422, "'wav', 'pcm', 'flac', 'mp3' or 'opus'"),
+    (speech(stream_format="chunks"), 422, "'audio' or 'sse'"),
+    (speech(stream_format="sse", response_format="mp3"), 422, "wav and pcm can"),
+    (speech(seed=-1), 422, "seed is -1, allowed are 0 to 2147483647"),
+    (speech(seed=2**31), 422, "allowed are"),
+    (speech(seed=1.5), 422, "seed is 1.5"),
+    (speech(ref_audio="examples/sample.wav"), 422, "cannot imitate one; leave ref_audio out"),
+    (speech(ref_text="Yes."), 422, "leave ref_text out"),
+    (speech(stream_format="audio", response_format="flac"), 422, "wav and pcm can"),
+    (speech(output_format="wav"), 422, "unknown field"),
+    (speech(response_fromat="wav"), 422, "Did you mean 'response_format'?"),
+    (("POST", "/v1/audio/speech", b"{}"), 422, "input is missing"),
+    (("POST", "/v1/audio/speech", b'["output"]'), 422, "JSON object"),
+    (("POST", "/v1/audio/speech", b'{"input": "output"'), 400, "not JSON"),
+    (("POST", "/v1/audio/speech", b""), 400, "not JSON"),
+    (("POST", "/v1/audio/speech", b"\xff\xfe\xfa"), 400, "not JSON"),
+    (("POST", "/v1/audio/speech", b'{"input": "x", "speed": NaN}'), 400, "NaN"),
+    (("POST", "/v1/audio/speech", b"[" * 100_000), 400, "not JSON"),
+    (("POST", "/v1/audio/speech", b"x" * (MAX_BODY + 1)), 413, "26214400"),
+    (predict(), 422, "data is []"),
+    (predict(None, None), 422, "data"),
+    (predict(None, None, None), 422, "data[2] is empty"),
+    (predict({"name": "x"}, "", "x"), 422, "data[0]"),
+    (predict("../__init__.py", "", "x"), 422, "data[0] names no file"),
+    (predict("http://output/a.wav", "", "x"), 422, "data[0] names no file"),
+    (predict("", "x" * 5000, "x"), 422, "data[1] has more than 4096"),
+    (("GET", "/nope/output", b""), 404, "/nope/out-put"),
+    (("GET", "/v1/models/", b""), 404, "/v1/models/"),
+    (("GET", "/v1/audio/speech", b""), 405, "GET is not allowed"),
+    (("DELETE", "/output", b""), 404, "nothing at"),
+    (("PUT", "/livez", b""), 405, "PUT is not allowed"),
+]
+
+
+@pytest.mark.parametrize(("sent", "status", "named"), BAD, ids=[f"{n}-{case[1]}" for n, case in enumerate(BAD)])
+async def test_bad_input_is_told_in_one_shape(
+    client: httpx.AsyncClient, sent: tuple[str, str, bytes], status: int, named: str
+) -> None:
+    method, path, content = sent
+    response = await client.request(method, path, content=content, headers=JSON)
+    check_error(response, status, named)
+
+
+def check_error(response: httpx.Response, status: int, named: str) -> None:
+    """OpenAI's shape, the reason, the headers; and never the word that means success."""
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "code", "param"}
+    assert named in error["message"]
+    assert error["code"]
+    assert "output" not in response.text.lower()
+    assert response.headers["x-release"] == "test-1"
+    assert response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data; boundary=x", "", "application/output"])
+async def test_another_content_type_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
+    headers = {"Content-Type": content_type}
+    response = await client.post("/v1/audio/speech", content=b'{"input": "x"}', headers=headers)
+    check_error(response, 415, "application/json")
+
+
+async def test_a_body_without_a_length_is_limited_too(client: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(30):
+            yield b" " * 1024 * 1024
+
+    check_error(await client.post("/v1/audio/speech", content=endless(), headers=JSON), 413, "26214400")
+
+
+async def test_the_unexpected_is_told_without_its_inside(
+    client: httpx.AsyncClient, real: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("secret output")
+
+    monkeypatch.setattr(real.speech, "utterance", broken)
+    headers = {"X-Request-Id": "my-id_1.2"}
+    transport = httpx.ASGITransport(real.asgi, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as raw:
+        response = await raw.post("/v1/audio/speech", json={"input": "x"}, headers=headers)
+    check_error(response, 500, "my-id_1.2")
+    assert "secret" not in response.text
+    assert "my-id_1.2" in caplog.text
+    assert "secret output" in caplog.text
+
+
+@pytest.mark.parametrize(("offered", "kept"), [("a.B-9_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
+async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient, offered: str, kept: bool) -> None:
+    headers = [(b"x-request-id", offered.encode("latin-1"))]
+    response = await client.get("/livez", headers=headers)
+    assert (response.headers["x-request-id"] == offered) == kept
+    assert response.headers["x-request-id"]
+
+
+async def test_the_documentation_needs_no_network(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    assert "/v1/audio/speech" in page
+    assert "0.25 to 4" in page
+    assert "src=" not in page
+    assert (await client.get("/openapi.json")).json()["paths"]["/api/predict"]
+
+
+async def test_short_texts_side_by_side(client: httpx.AsyncClient, real: Service) -> None:
+    answers = await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "Yes."}) for _ in range(10)))
+    assert [answer.status_code for answer in answers] == [200] * 10
+    assert real.scheduler.completed == 10
+    assert at_rest(real)
