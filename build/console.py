@@ -19,8 +19,9 @@ from build.errors import InterruptedByUserError, LineError
 from build.settings import Settings, load
 
 # Results go to stdout, everything about getting there to stderr.
-# A pipe has no width: 160 columns show every table whole.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+# A pipe has no width: 160 columns hold most tables. rich reads COLUMNS itself.
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

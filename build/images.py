@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from build import console
 from build.console import Reporter, err, out
@@ -21,6 +21,7 @@ from build.procedures.host import host_facts, peak_bytes
 from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
 from build.procedures.target import Target
+from build.table import Column, Records, local_time
 
 app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
 
@@ -115,6 +116,12 @@ def verify_(
     verdicts.require(reports)
 
 
+HISTORY = (
+    *("built at", "release", "environment", "flavour", Column("MB", right=True), Column("seconds", right=True)),
+    *("OS packages of", "verified", "published as"),
+)
+
+
 @app.command()
 def history(
     json: Annotated[bool, typer.Option("--json", help="the records, one JSON document a line")] = False,
@@ -126,26 +133,21 @@ def history(
         for record in known:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
-    table = Table(box=None, pad_edge=False)
     ages = freshness.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
-    for heading in (
-        *("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "OS packages of", "verified"),
-        "published as",
-    ):
-        table.add_column(heading)
+    rows = []
     for record in known:
         age, is_old = ages.get(record.base.image_id, ("-", False))
-        table.add_row(*_row(record, f"[yellow]{age}, refresh[/]" if is_old else age))
-    out.print(table)
+        rows.append(_row(record, Text(f"{age}, refresh", style="yellow") if is_old else Text(age)))
+    out.print(Records(HISTORY, rows))
 
 
-def _row(record: Record, age: str) -> tuple[str, ...]:
+def _row(record: Record, age: Text) -> tuple[str | Text, ...]:
     release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
     failed = [line for part in record.verification for line in part.failed]
     verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
     where = f"{record.environment} {record.version}".strip()
     size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
-    return record.built_at, release, where, record.flavour, size, took, age, verified, record.pushed or "-"
+    return local_time(record.built_at), release, where, record.flavour, size, took, age, verified, record.pushed or "-"
 
 
 @app.command()

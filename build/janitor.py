@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from build import console
 from build.console import Reporter, out
@@ -19,6 +19,7 @@ from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.resolve import resolve
 from build.procedures.target import Target
+from build.table import Column, Records
 
 app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
 
@@ -34,6 +35,7 @@ def clean(
     collect_garbage: Annotated[
         str, typer.Option(metavar="CONTAINER", help="then collect the registry's garbage; nobody may push meanwhile")
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="plan and result as one JSON document")] = False,
 ) -> None:
     """Keep live, journaled, pinned and the last verified releases; remove the rest when disk is short."""
     if context.invoked_subcommand:
@@ -43,9 +45,12 @@ def clean(
     survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
     janitor = Janitor(target, report, registry=survey)
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
-    if dry_run:
-        out.print(table(outcome.actions))
-    _summary(outcome, settings.min_free_gb, dry_run=dry_run)
+    if as_json:
+        out.print_json(data=document(outcome))
+    else:
+        if dry_run:
+            out.print(table(outcome.actions))
+        _summary(outcome, settings.min_free_gb, dry_run=dry_run)
     if outcome.failed:
         raise CommandFailedError(
             f"{len(outcome.failed)} things could not be removed; the rest was", detail="\n".join(outcome.failed)
@@ -81,16 +86,47 @@ def _pins(engine: Engine, registry: str) -> Pins:
     return Pins(engine, registry=registries.connect(engine, registry) if registry else None)
 
 
-def table(actions: tuple[Action, ...]) -> Table:
-    """The plan, what goes before what stays."""
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("", "where", "what", "size", "why"):
-        shown.add_column(heading, no_wrap=heading != "why", justify="right" if heading == "size" else "left")
-    for action in sorted(actions, key=lambda action: action.keep):
-        item = action.item
-        verb = "keep" if action.keep else "remove"
-        shown.add_row(verb, item.place, item.name, f"{item.size / 1e6:.1f} MB", action.why)
-    return shown
+def table(actions: tuple[Action, ...]) -> Records:
+    """The plan: removals first, then what stays."""
+    columns = ("action", "where", "what", Column("size", right=True), "why")
+    rows = [
+        (
+            "keep" if each.keep else "remove",
+            each.item.place,
+            short(each.item.name),
+            f"{each.item.size / 1e6:.1f} MB",
+            each.why,
+        )
+        for each in sorted(actions, key=lambda action: action.keep)
+    ]
+    return Records(columns, rows)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """Plan and result for programs; sizes in bytes."""
+    actions = [
+        {
+            "action": "keep" if each.keep else "remove",
+            "where": str(each.item.place),
+            "names": list(each.item.names),
+            "id": each.item.id,
+            "bytes": each.item.size,
+            "why": each.why,
+        }
+        for each in outcome.actions
+    ]
+    return {
+        "actions": actions,
+        "removed": outcome.acted,
+        "failed": list(outcome.failed),
+        "free_bytes_before": outcome.free_before,
+        "free_bytes_after": outcome.free_after,
+    }
+
+
+def short(name: str) -> str:
+    """An image's name with twelve digits of a digest or a commit."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", name)
 
 
 def _summary(outcome: Outcome, min_free_gb: float, *, dry_run: bool) -> None:

@@ -16,7 +16,7 @@ def left_over(stack: Stack) -> list[str]:
 
 def test_a_good_release_passes_beside_the_live_one(stack: Stack) -> None:
     sha, before = stack.release("to be gated"), stack.containers()
-    done = stack.run("build.cutover", "gate", sha, "--json")
+    done = stack.run("build.cutover", "gate", sha, "--json", CUTOVER_GATE_SYNTHESES="6")
     found = json.loads(done.stdout)
     assert found["release"] == sha
     judged = found["gate"]

@@ -25,8 +25,7 @@ def mount(tmp_path: Path) -> Mounted:
 
 def test_it_speaks_as_the_image_runs_it(stack: Stack, mount: Mounted) -> None:
     speech = {"TTS_ENGINE": "glm_tts", "TTS_DEVICE": "", "MODELS": str(mount.models), "GLM_CODE": str(mount.code)}
-    image = f"glm-tts-slim:{stack.releases[-1]}"
-    with throwaway.service(Engine(), stack.project, image, speech) as container:
+    with throwaway.service(Engine(), stack.project, stack.newest_image(), speech) as container:
         wait_for("the model", lambda: container.status().phase == "ready")
         spoken = container.speak("This is a sentence of some length.", "bert", timeout_s=20)
     assert spoken.wav[:4] == b"RIFF"

@@ -25,7 +25,7 @@ from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
 from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.errors import ImageNotFoundError, RetentionRefusedError
-from build.janitor import table
+from build.janitor import document, table
 from build.procedures.janitor import Janitor
 from build.procedures.janitor_host import Scope
 from build.procedures.janitor_registry import RegistrySurvey
@@ -145,11 +145,20 @@ def test_the_table_tells_what_goes_first_with_reason_and_size(yard: Yard) -> Non
     yard.app(1)
     yard.app(2)
     outcome = yard.janitor(keep_releases=1).run(dry_run=True, now=False)
-    columns = [list(column.cells) for column in table(outcome.actions).columns]
-    rows = list(zip(*columns, strict=True))
-    name, newer = (f"{yard.prefix}/glm-tts-slim:{sha(number)}" for number in (1, 2))
+    plan = document(outcome)
+    assert plan["removed"] is False
+    assert plan["actions"][0] | {"id": ""} == {
+        "action": "remove",
+        "where": "host",
+        "names": [f"{yard.prefix}/glm-tts-slim:{sha(1)}"],
+        "id": "",
+        "bytes": outcome.actions[0].item.size,
+        "why": "older than the last 1 verified",
+    }
+    rows = [tuple(map(str, row)) for row in table(outcome.actions).rows]
+    name = f"{yard.prefix}/glm-tts-slim:{'0' * 12}"
     assert rows[0] == ("remove", "host", name, "0.3 MB", "older than the last 1 verified")
-    assert ("keep", "host", newer, "0.3 MB", "number 1 of the last 1 verified") in rows
+    assert ("keep", "host", name, "0.3 MB", "number 1 of the last 1 verified") in rows
 
 
 def test_a_name_that_somebody_else_gave_an_image_stays(yard: Yard) -> None:

@@ -73,7 +73,7 @@ def told(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Told:
     with hooks(stack, "\n".join(f"{point} = {say.format(point)}" for point in POINTS)):
         with hammering(stack.url, 2) as load:
             wait_for("traffic", lambda: len(load.report.samples) > 4)
-            stack.run("build.cutover", "switch", sha)
+            stack.run("build.cutover", "switch", sha, CUTOVER_GATE_SYNTHESES=str(SYNTHESES))
         page = newest_page(stack)
     return Told(before, sha, load.report, written.read_text().splitlines(), page)
 
@@ -103,7 +103,8 @@ def test_a_browser_shows_the_page_and_plays_both_recordings(told: Told, tmp_path
 
 def test_the_page_of_a_refused_candidate_shows_what_was_measured_and_heard(stack: Stack, tmp_path: Path) -> None:
     reference, before = derived(stack, "refused", SILENCE), live(stack)
-    done = stack.run("build.cutover", "switch", reference, "--unverified", check=False)
+    whole = {"CUTOVER_GATE_SYNTHESES": str(SYNTHESES)}
+    done = stack.run("build.cutover", "switch", reference, "--unverified", check=False, **whole)
     stack.docker.images.remove(reference, force=True)
     assert done.returncode == GateRefusedError.exit_code, done.stderr
     assert live(stack) == before

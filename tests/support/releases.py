@@ -10,7 +10,7 @@ from tests.support.stack import Stack
 def derived(stack: Stack, name: str, dockerfile: str) -> str:
     """A release made from the newest good image with something wrong in it."""
     tag = f"glm-tts-slim-broken:{name}-{stack.project}"
-    text = f"FROM glm-tts-slim:{stack.releases[-1]}\n{dockerfile}\nLABEL ai.glm-tts.release={name}\n"
+    text = f"FROM {stack.newest_image()}\n{dockerfile}\nLABEL ai.glm-tts.release={name}\n"
     subprocess.run(
         ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"],
         input=text,

@@ -163,6 +163,11 @@ class Stack:
         self.releases.append(sha)
         return sha
 
+    def newest_image(self) -> str:
+        """The name of the newest release's image that is here: some releases were only committed, or pruned."""
+        names = (f"glm-tts-slim:{sha}" for sha in reversed(self.releases))
+        return next(name for name in names if self.docker.images.list(name))
+
     def edit_compose(self, *changes: tuple[str, str]) -> None:
         """Replaces texts in the clone's compose.yaml, wherever they stand; each must be there."""
         path = self.root / "compose.yaml"

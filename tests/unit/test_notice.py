@@ -16,8 +16,10 @@ LOCKED = re.findall(r"^([\w.-]+)==", (REPOSITORY / "locks/slim.txt").read_text()
 def licence(package: str) -> str:
     """What the installed package states: the expression, the classifiers, the first line of the licence itself."""
     metadata = distribution(package).metadata
-    free_text = (metadata.get("License") or "").partition("\n")[0]
-    return " ".join([metadata.get("License-Expression") or "", *(metadata.get_all("Classifier") or []), free_text])
+    free_text = [each.partition("\n")[0] for each in metadata.get_all("License") or []]
+    return " ".join(
+        [*(metadata.get_all("License-Expression") or []), *(metadata.get_all("Classifier") or []), *free_text]
+    )
 
 
 @pytest.mark.parametrize("package", LOCKED)

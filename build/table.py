@@ -1,0 +1,90 @@
+"""Records on a terminal of any width: a table where its columns fit, else one block of lines for each record.
+
+Times are shown by the reader's clock; `--json` of every command keeps UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+_GAP = 2  # terminal columns between two columns of a table
+_NOTHING = ("", "-")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of a record; `right` aligns numbers."""
+
+    heading: str
+    right: bool = False
+
+
+class Records:
+    """Renders records as a table, or as blocks on a terminal that is narrower than the table.
+
+    Cells are plain text or rich's Text; a string is never read as markup. A block omits cells that are empty or "-".
+    """
+
+    def __init__(self, columns: Iterable[Column | str], rows: Iterable[Sequence[str | Text]]) -> None:
+        """
+        Args:
+            columns: one for each cell of a row; a string is a left-aligned column's heading.
+        """
+        self.columns = [Column(each) if isinstance(each, str) else each for each in columns]
+        self.rows = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._width() <= options.max_width:
+            yield self._table()
+            return
+        for number, row in enumerate(self.rows):
+            if number:
+                yield Text()
+            yield self._block(row)
+
+    def _width(self) -> int:
+        """Terminal columns that the table takes."""
+        cells = zip(*self.rows, strict=True) if self.rows else ([] for _ in self.columns)
+        widest: list[int] = [
+            max([len(column.heading), *(cell.cell_len for cell in below)])
+            for column, below in zip(self.columns, cells, strict=True)
+        ]
+        return sum(widest) + _GAP * (len(widest) - 1)
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+        for column in self.columns:
+            table.add_column(column.heading, no_wrap=True, justify="right" if column.right else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def _block(self, row: Sequence[Text]) -> Table:
+        block = Table.grid(padding=(0, _GAP, 0, 0))
+        block.add_column(no_wrap=True, style="bold")
+        block.add_column(overflow="fold")
+        for column, cell in zip(self.columns, row, strict=True):
+            if cell.plain not in _NOTHING:
+                block.add_row(column.heading, cell)
+        return block
+
+
+def local_time(at: str) -> str:
+    """An ISO 8601 time with its zone, by the reader's clock: `2026-11-29 23:52:17 UTC`."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
+def duration(began: str, ended: str) -> str:
+    """The time between two ISO 8601 times: `13 s`, `2 min 05 s`; "-" while `ended` is empty."""
+    if not ended:
+        return "-"
+    minutes, seconds = divmod(
+        round((datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()), 60
+    )
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

@@ -1,0 +1,78 @@
+"""Records fit the terminal: as a table where it is wide enough, else as a block each, with nothing cut off."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from build.table import Column, Records, duration, local_time
+
+ROWS = [("62166590", "switch", "13", "preflight: [x] " + "reason " * 12), ("1a58d9a5", "rollback", "1", "-")]
+COLUMNS = ("id", "kind", Column("seconds", right=True), "error")
+
+
+def shown(width: int, rows: Sequence[tuple[str, ...]] = ROWS) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, highlight=False, soft_wrap=True)
+    console.print(Records(COLUMNS, rows))
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_a_wide_terminal_shows_a_row_for_each_record() -> None:
+    lines = shown(140)
+    assert len(lines) == 1 + len(ROWS)
+    assert lines[0].split() == ["id", "kind", "seconds", "error"]
+    assert lines[1].startswith("62166590  switch         13  preflight: [x] reason")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_narrow_terminal_shows_a_block_for_each_record(width: int) -> None:
+    lines = shown(width)
+    assert max(map(len, lines)) <= width
+    assert lines[:3] == ["id       62166590", "kind     switch", "seconds  13"]
+    assert " ".join(" ".join(lines).split()).count("reason") == 12, "nothing is cut off"
+    assert lines[-4:] == ["", "id       1a58d9a5", "kind     rollback", "seconds  1"], "a block omits what is empty"
+
+
+def test_the_widest_table_that_fits_is_a_table() -> None:
+    exact = len("62166590  rollback       13  short")
+    rows = [("62166590", "rollback", "13", "short")]
+    assert len(shown(exact, rows)) == 2
+    assert len(shown(exact - 1, rows)) == 4
+
+
+def test_no_record_is_the_headings_alone() -> None:
+    assert shown(80, []) == ["id  kind  seconds  error"]
+
+
+def test_a_styled_cell_is_as_wide_as_its_text() -> None:
+    console = Console(file=io.StringIO(), width=11)
+    console.print(Records(["a", "b"], [(Text("1234", style="yellow"), "12345")]))
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    assert len(written.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [("", "-"), ("2026-11-29T23:52:30.041Z", "13 s"), ("2026-11-29T23:54:22.534Z", "2 min 05 s")],
+)
+def test_a_duration_is_in_minutes_and_seconds(ended: str, expected: str) -> None:
+    assert duration("2026-11-29T23:52:17.534Z", ended) == expected
+
+
+def test_a_time_is_by_the_readers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert local_time("2026-11-29T23:52:17.534Z") == "2026-11-30 08:52:17 JST"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
