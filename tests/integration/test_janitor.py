@@ -147,12 +147,13 @@ def test_the_table_tells_what_goes_first_with_reason_and_size(yard: Yard) -> Non
     outcome = yard.janitor(keep_releases=1).run(dry_run=True, now=False)
     plan = document(outcome)
     assert plan["removed"] is False
-    assert plan["actions"][0] | {"id": ""} == {
+    (removal,) = (each for each in plan["actions"] if each["action"] == "remove")
+    assert removal | {"id": ""} == {
         "action": "remove",
         "where": "host",
         "names": [f"{yard.prefix}/glm-tts-slim:{sha(1)}"],
         "id": "",
-        "bytes": outcome.actions[0].item.size,
+        "bytes": pytest.approx(WEIGHT, rel=0.1),
         "why": "older than the last 1 verified",
     }
     rows = [tuple(map(str, row)) for row in table(outcome.actions).rows]
