@@ -1,4 +1,4 @@
-"""Every way a batch command can end other than well: one tree, one exit code per class (docs/batch.md)."""
+"""Every way a batch command can end other than well: one tree, one exit code per class (docs/guides/batch.md)."""
 
 from __future__ import annotations
 

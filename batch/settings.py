@@ -78,14 +78,14 @@ def resolve(given: Mapping[str, Any], config: Path | None) -> Settings:
     try:
         values = read_config(config) if config else {}
     except ValueError as error:
-        raise SettingsError(str(error), "docs/batch.md lists the settings") from None
+        raise SettingsError(str(error), "docs/guides/batch.md lists the settings") from None
     from_file = set(values)
     values |= {name: value for name, value in given.items() if value is not None}
     try:
         settings = Settings(**values)
     except ValidationError as error:
         problems = [_told(problem["loc"], problem, from_file, config) for problem in error.errors()]
-        raise SettingsError("; ".join(problems), "docs/batch.md lists the settings") from None
+        raise SettingsError("; ".join(problems), "docs/guides/batch.md lists the settings") from None
     if not settings.in_flight_min <= settings.in_flight_first <= settings.in_flight_max:
         bounds = f"{settings.in_flight_min} to {settings.in_flight_max}"
         raise SettingsError(f"in_flight is {settings.in_flight_first}, outside its bounds {bounds}", "widen the bounds")

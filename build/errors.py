@@ -1,7 +1,7 @@
 """Every way a command can end other than well.
 
 One tree, one exit code per class, one place that exits (build.console.main). A message says what happened and why it
-matters; `remedy` says what to do about it. Codes are stable: scripts may rely on them (docs/errors.md lists them).
+matters; `remedy` says what to do about it. Codes are stable: scripts may rely on them (docs/reference/exit-codes.md lists them).
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ class PlatformError(LineError):
 
 
 class InterpreterError(LineError):
-    """The Python that runs the command is too old or lacks locked packages (raised as an exit by build.interpreter)."""
+    """The Python that runs the command is too old or lacks locked packages: run `scripts/bootstrap`."""
 
     exit_code = 54
 

@@ -108,9 +108,9 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def _option(env: str, default: str, parse: Callable[[str], Any] = str) -> Any:
-    """A setting: its environment name, its default as it would be written there, and its parser."""
-    return field(metadata={"env": env, "default": default, "parse": parse})
+def _option(env: str, default: str, meaning: str, parse: Callable[[str], Any] = str) -> Any:
+    """A setting: its environment name, its default as it is written there, what it means, and its parser."""
+    return field(metadata={"env": env, "default": default, "meaning": meaning, "parse": parse})
 
 
 @dataclass(frozen=True)
@@ -126,33 +126,83 @@ class Limits:
 class Settings:
     """Everything that can be set. Times in seconds."""
 
-    release: str = _option("RELEASE", "unreleased", _release)
-    engine: str = _option("TTS_ENGINE", default(), _engine)
-    processor: str = _option("TTS_DEVICE", "", _processor)  # "": the engine's own; none takes another by itself
-    host: str = _option("TTS_HOST", "0.0.0.0")  # noqa: S104 - a container's own address; what is published is the proxy
-    port: int = _option("TTS_PORT", "7860", _integer(0, 65535))
-    queue: int = _option("TTS_QUEUE", "128", _integer(1, 100_000))
-    deadline_s: float = _option("TTS_DEADLINE_S", "100", _seconds(0.1, 3600))
-    max_chars: int = _option("TTS_MAX_CHARS", "4096", _integer(1, 1_000_000))
-    concurrency: int = _option("TTS_CONCURRENCY", "0", _integer(0, 256))
-    long_bytes: int = _option("TTS_LONG_BYTES", "400", _integer(0, 1_000_000))  # as HOLD_LONG_BYTES of the proxy
-    voices: Path = _option("TTS_VOICES", _VOICES, _folder)  # noqa: RUF009 - a field(), like the others
-    control: Path = _option("TTS_CONTROL", _CONTROL, _path)  # noqa: RUF009 - a field(), like the others
-    grace_s: float = _option("TTS_GRACE_S", "110", _seconds(0.1, 3600))
-    orders: Path = _option("TTS_ORDERS", _ORDERS, _path)  # noqa: RUF009 - a field(), like the others
-    published: str = _option("TTS_PUBLISHED", "127.0.0.1", _address)  # where the proxy listens, for whoever asks it
-    api_keys: Path | None = _option("TTS_API_KEYS", "", _path_or_none)  # noqa: RUF009 - a field(), like the others
-    proxy: str = _option("TTS_PROXY", "", _address)  # it alone says truly for whom it asks
-    inside: frozenset[str] = _option("TTS_INSIDE", "", _addresses)  # who needs no key: own probes, the gate
-    client_rpm: int = _option("TTS_CLIENT_RPM", "0", _integer(0, 999_999_999))
-    client_cpm: int = _option("TTS_CLIENT_CPM", "0", _integer(0, 999_999_999))
-    client_concurrent: int = _option("TTS_CLIENT_CONCURRENT", "0", _integer(0, 999_999_999))
-    piper_voices: Path | None = _option("TTS_PIPER_VOICES", "", _folder_or_none)  # noqa: RUF009 - as above
-    glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", _path)  # noqa: RUF009 - a field(), like the others
-    glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", _path)  # noqa: RUF009 - as above
-    glm_voices: Path = _option("TTS_GLM_VOICES", "/models/voices/voices.jsonl", _path)  # noqa: RUF009 - as above
-    glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, _path)  # noqa: RUF009 - as above
-    glm_sample_rate: int = _option("TTS_GLM_SAMPLE_RATE", "24000", _glm_rate)
+    release: str = _option(
+        "RELEASE", "unreleased", "name of the release; the service sends it as `X-Release`", _release
+    )
+    engine: str = _option(
+        "TTS_ENGINE", default(), "engine: piper, vits or glm_tts; the default depends on the flavour", _engine
+    )
+    processor: str = _option(
+        "TTS_DEVICE",
+        "",
+        "processor of the engine: cuda or cpu; empty: the engine's own, without fallback to another",
+        _processor,
+    )
+    host: str = _option("TTS_HOST", "0.0.0.0", "address that the service listens on in its container")  # noqa: S104 - the proxy alone is published
+    port: int = _option("TTS_PORT", "7860", "port that the service listens on in its container", _integer(0, 65535))
+    queue: int = _option("TTS_QUEUE", "128", "syntheses that may wait; one more gets 429", _integer(1, 100_000))
+    deadline_s: float = _option(
+        "TTS_DEADLINE_S",
+        "100",
+        "longest time (seconds) from acceptance to the end of a synthesis; then 504",
+        _seconds(0.1, 3600),
+    )
+    max_chars: int = _option("TTS_MAX_CHARS", "4096", "longest text of a request (characters)", _integer(1, 1_000_000))
+    concurrency: int = _option(
+        "TTS_CONCURRENCY", "0", "inferences at a time; 0: the engine's own number", _integer(0, 256)
+    )
+    long_bytes: int = _option(
+        "TTS_LONG_BYTES",
+        "400",
+        "size of a text (bytes of UTF-8) from which its request is of the class long, as HOLD_LONG_BYTES of the proxy",
+        _integer(0, 1_000_000),
+    )
+    voices: Path = _option("TTS_VOICES", _VOICES, "folder of the example recordings", _folder)
+    control: Path = _option("TTS_CONTROL", _CONTROL, "control socket", _path)
+    grace_s: float = _option(
+        "TTS_GRACE_S", "110", "longest time (seconds) that a stop waits for requests in flight", _seconds(0.1, 3600)
+    )
+    orders: Path = _option(
+        "TTS_ORDERS", _ORDERS, "folder with the start orders of the orchestrator: park, device", _path
+    )
+    published: str = _option(
+        "TTS_PUBLISHED",
+        "127.0.0.1",
+        "address that the proxy publishes on; beyond loopback TTS_API_KEYS is required",
+        _address,
+    )
+    api_keys: Path | None = _option("TTS_API_KEYS", "", "file of API keys; empty: no keys", _path_or_none)
+    proxy: str = _option("TTS_PROXY", "", "address of the proxy, whose `X-Forwarded-For` is trusted", _address)
+    inside: frozenset[str] = _option(
+        "TTS_INSIDE", "", "addresses, separated by spaces, that need no key: the gate and canary requests", _addresses
+    )
+    client_rpm: int = _option(
+        "TTS_CLIENT_RPM",
+        "0",
+        "requests a minute of a client whose key sets no limit; 0: no limit",
+        _integer(0, 999_999_999),
+    )
+    client_cpm: int = _option(
+        "TTS_CLIENT_CPM", "0", "characters a minute of such a client; 0: no limit", _integer(0, 999_999_999)
+    )
+    client_concurrent: int = _option(
+        "TTS_CLIENT_CONCURRENT", "0", "requests at a time of such a client; 0: no limit", _integer(0, 999_999_999)
+    )
+    piper_voices: Path | None = _option(
+        "TTS_PIPER_VOICES",
+        "",
+        "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: the embedded voice alone",
+        _folder_or_none,
+    )
+    glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", "folder of GLM-TTS's code", _path)
+    glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", "folder of GLM-TTS's weights", _path)
+    glm_voices: Path = _option(
+        "TTS_GLM_VOICES", "/models/voices/voices.jsonl", "file of GLM-TTS's voices, one JSON object a line", _path
+    )
+    glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, "folder of the Python packages of GLM-TTS", _path)
+    glm_sample_rate: int = _option(
+        "TTS_GLM_SAMPLE_RATE", "24000", "sample rate (Hz) of GLM-TTS: 24000 or 32000", _glm_rate
+    )
 
     @property
     def client_limits(self) -> Limits:

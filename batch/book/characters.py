@@ -64,7 +64,7 @@ class Characters(BaseModel):
 
 def read(path: Path) -> Characters:
     """Read a characters file; raise BookError with every problem."""
-    remedy = "docs/batch.md shows a characters file"
+    remedy = "docs/guides/batch.md shows a characters file"
     try:
         return Characters.model_validate(yamlfile.load(path) or {})
     except ValidationError as error:

@@ -108,7 +108,7 @@ class Upstream:
         try:
             module = importlib.import_module(_MODULE)
         except ImportError as error:
-            message = f"upstream's code cannot be imported: {error}; docs/glm-tts.md has what it needs"
+            message = f"upstream's code cannot be imported: {error}; docs/engines/glm-tts.md has what it needs"
             raise EngineError(message) from error
         where = str(module.__file__)
         if not Path(where).is_relative_to(self._mounts.code):

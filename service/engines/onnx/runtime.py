@@ -180,7 +180,7 @@ def _options() -> SessionOptions:
 
     options = onnxruntime.SessionOptions()
     # A second thread that waits asleep brings a lone request nothing; one that spins, onnxruntime's usual way, takes a
-    # processor from others (docs/piper.md).
+    # processor from others (docs/engines/piper.md).
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # A plan of memory is kept for each length of input that there has been, which for speech is any: 300 MB more after

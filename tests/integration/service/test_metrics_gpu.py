@@ -190,8 +190,10 @@ def test_the_table_is_what_the_service_exposes(running: Served) -> None:
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         assert family.samples, f"nothing has set {name}, so its labels are not known"
         exposed.add((name, family.type, ", ".join(f"`{label}`" for label in labels), family.documentation))
-    written = {row.groups() for row in ROW.finditer(Path("docs/metrics.md").read_text())}
+    written = {row.groups() for row in ROW.finditer(Path("docs/reference/metrics.md").read_text())}
     lacking = "\n".join(
         "| `{}` | {} | {} | {} |".format(*row).replace("|  |", "| |") for row in sorted(exposed - written)
     )
-    assert written == exposed, f"docs/metrics.md lacks\n{lacking}\nand has too much of {sorted(written - exposed)}"
+    assert written == exposed, (
+        f"docs/reference/metrics.md lacks\n{lacking}\nand has too much of {sorted(written - exposed)}"
+    )

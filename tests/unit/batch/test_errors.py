@@ -18,6 +18,6 @@ def test_exit_codes_are_unique_and_documented() -> None:
     codes = {error.exit_code: error.__name__ for error in every_error()}
     assert len(codes) == len(list(every_error()))
     assert set(vars(errors)) >= set(codes.values())
-    with open("docs/batch.md", encoding="utf-8") as page:  # noqa: PTH123
+    with open("docs/guides/batch.md", encoding="utf-8") as page:  # noqa: PTH123
         table = page.read()
     assert all(f"| {code} | " in table for code in codes if code != BatchError.exit_code)

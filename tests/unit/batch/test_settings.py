@@ -118,5 +118,5 @@ def test_a_run_by_its_file_of_settings_alone(mouth: Mouth, tmp_path: Path) -> No
 
 
 def test_every_setting_is_documented() -> None:
-    page = Path("docs/batch.md").read_text()
+    page = Path("docs/guides/batch.md").read_text()
     assert [name for name in Settings.model_fields if f"`{name}`" not in page] == []

@@ -62,10 +62,10 @@ def every_error() -> list[type[LineError]]:
 def test_exit_codes_are_unique_and_documented() -> None:
     codes = {error.exit_code: error.__name__ for error in every_error()}
     assert len(codes) == len(every_error())
-    table = (REPOSITORY / "docs" / "errors.md").read_text()
+    table = (REPOSITORY / "docs/reference/exit-codes.md").read_text()
     for code, name in codes.items():
         if name != "LineError":
-            assert f"| {code} | `{name}` |" in table, f"docs/errors.md lacks {code} {name}"
+            assert f"| {code} | `{name}` |" in table, f"docs/reference/exit-codes.md lacks {code} {name}"
 
 
 @pytest.mark.parametrize("command", ["images", "cutover", "doctor", "hello", "janitor", "lock"])
