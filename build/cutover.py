@@ -15,12 +15,14 @@ import typer
 from build import console, views
 from build.console import Reporter, out
 from build.decisions import history as past_of
-from build.decisions import rollout
-from build.decisions.colours import MOST_REPLICAS
-from build.decisions.history import Cutover, Release
-from build.decisions.machine import Asked, Strategy
-from build.decisions.rollout import Rollout
+from build.decisions.history import Cutover
+from build.decisions.machine import Asked
 from build.errors import NoLastGoodError
+from build.model import rollout
+from build.model.colours import MOST_REPLICAS
+from build.model.release import Release
+from build.model.rollout import Rollout
+from build.model.states import Strategy
 from build.procedures import cutover
 from build.procedures.ahead import Ahead
 from build.procedures.stack import ensure_up

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.drivers import git
 from build.drivers.engine import Engine
+from build.model.labels import Flavour
 from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
 from build.procedures.host import host_facts, peak_bytes
 from build.procedures.make_release import Made, MakeRelease
@@ -23,11 +23,6 @@ from build.procedures.publish import Publisher
 from build.procedures.target import Target
 
 app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
-
-
-class Flavour(StrEnum):
-    SLIM = "slim"
-    CUDA = "cuda"
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from build.decisions.history import Cutover
-from build.decisions.machine import State
 from build.errors import (
     LeaseLostError,
     LineError,
@@ -17,6 +16,7 @@ from build.errors import (
     NothingToResumeError,
     StateCorruptError,
 )
+from build.model.states import State
 
 NAME = "CutoverNeedsAttention"
 # What whoever asked is told, and nobody else needs to know: nothing was begun.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from enum import Enum, auto
@@ -159,10 +158,3 @@ def _kinds(outcome: Ended, name: str) -> str:
     known = [*TOLD_FIRST, *(kind for kind in outcome if kind not in (*TOLD_FIRST, STREAM))]
     said = [f"{outcome[kind][name]} {kind}" for kind in known if outcome.get(kind, {}).get(name)]
     return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
-
-
-def bearable_s(text: str, name: str) -> float | None:
-    """The shortest time that a configuration has under a name, such as `stop_grace_period: 150s`; None without one."""
-    found = re.findall(rf"^\s*{name}:?[ \t]+(?:(\d+)m)?(?:(\d+)s)?[ \t]*$", text, re.MULTILINE)
-    times = [60 * int(minutes or 0) + int(seconds or 0) for minutes, seconds in found if minutes or seconds]
-    return float(min(times)) if times else None

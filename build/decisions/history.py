@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from build.decisions.machine import FINAL, SERVING, State, Strategy
+from build.model.release import Release
+from build.model.states import FINAL, SERVING, State, Strategy
 
 
 class Event(StrEnum):
@@ -24,25 +25,6 @@ class Event(StrEnum):
     LEASE_BROKEN = "lease-broken"  # of no cutover: somebody took the lease from whoever had it, and says why
 
 
-@dataclass(frozen=True)
-class Release:
-    """A build of one commit: `sha` as tagged (with `-dirty` for a dirty tree), `image` as deployed.
-
-    `image` is `repo@sha256:...` for a pushed image and the image's own ID otherwise; both name exactly one content.
-    """
-
-    sha: str
-    image: str
-
-    def __str__(self) -> str:
-        return f"{self.sha[:12]}{'-dirty' if self.sha.endswith('-dirty') else ''}"
-
-    @property
-    def digest(self) -> str:
-        """The part of `image` that starts with `sha256:`."""
-        return self.image[self.image.index("sha256:") :]
-
-
 @dataclass
 class Cutover:
     """One cutover as the journal tells it.
@@ -52,7 +34,7 @@ class Cutover:
         previous: what was live before it.
         plan: how it shares the GPU (build.decisions.vram.Plan).
         began, ended: by the target's clock; `ended` is empty while it is under way.
-        rollout: the canary and the soak that it was begun with (build.decisions.rollout.Rollout).
+        rollout: the canary and the soak that it was begun with (build.model.rollout.Rollout).
         step: the one that was begun last; empty once it has ended.
         paused: why it waits for somebody to go on with it; empty while it does not.
     """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 
 from build.decisions.history import Cutover
+from build.model.hook_points import FACTS, Point
 
 KEPT_CHARACTERS = 4000
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|WEBHOOK|(^|_)KEY|KEY(_|$)", re.IGNORECASE)
@@ -14,29 +14,6 @@ _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|WEBHOOK|(^
 LEAST_SECRET = 6
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
 HIDDEN = "***"
-
-
-class Point(StrEnum):
-    """When a hook runs."""
-
-    PRE_SWITCH = "pre-switch"  # the candidate has passed, no request has gone there: a failure refuses the switch
-    POST_SWITCH = "post-switch"  # traffic has moved; the old colour drains
-    ON_ROLLBACK = "on-rollback"  # traffic has gone back, by itself or by `rollback`
-    ON_ALERT = "on-alert"  # a person is needed
-
-
-# Each of these is set for every hook, empty where it has no meaning. They are no settings, though they look alike.
-FACTS = {
-    "CUTOVER_POINT": "which hook this is",
-    "CUTOVER_ID": "the cutover, as `history` and out/cutovers name it",
-    "CUTOVER_KIND": "switch or rollback",
-    "CUTOVER_RELEASE": "full SHA of the release that the cutover makes live",
-    "CUTOVER_IMAGE": "its image, by digest or ID",
-    "CUTOVER_PREVIOUS": "full SHA of what was live before",
-    "CUTOVER_COLOUR": "the colour that the release goes to",
-    "CUTOVER_STATE": "the state that the cutover has reached",
-    "CUTOVER_ERROR": "what went wrong",
-}
 
 
 def environment(point: Point, cutover: Cutover | None, error: str = "") -> dict[str, str]:

@@ -9,30 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-
-class State(StrEnum):
-    """What a cutover has reached. From `switched` on the candidate serves; FINAL ones are the end of it."""
-
-    PULLED = "pulled"
-    PREFLIGHTED = "preflighted"
-    STARTING = "starting"
-    PARKED = "parked"
-    HOLDING = "holding"
-    LOADED = "loaded"
-    WARMING = "warming"
-    VERIFIED = "verified"
-    ADMITTED = "admitted"
-    CANARY = "canary"
-    SWITCHED = "switched"
-    SOAKING = "soaking"
-    RETIRED = "retired"
-    ROLLED_BACK = "rolled-back"
-    FAILED = "failed"
-    HELD = "held"
-
-
-FINAL = frozenset({State.RETIRED, State.ROLLED_BACK, State.FAILED, State.HELD})
-SERVING = frozenset({State.SWITCHED, State.SOAKING, State.RETIRED})
+from build.model.states import CANARY, FINAL, SOAK, State, Strategy
 
 
 class Remedy(StrEnum):
@@ -44,14 +21,6 @@ class Remedy(StrEnum):
     STAY = "stay"  # a way back is never undone: traffic stays where it is, and somebody must look
     RELOAD = "reload"  # the old colour may have given its model up: discard the candidate, have the old one load again
     KEEP = "keep"  # the candidate is good and serves: only clearing up is left
-
-
-class Strategy(StrEnum):
-    """How two releases share the machine."""
-
-    OVERLAP = "overlap"  # both are loaded while traffic moves
-    WARM = "warm"  # back to a release that still stands by, loaded
-    HOLD = "hold"  # one at a time: requests wait in the proxy from one's unloading until the other has proven itself
 
 
 @dataclass(frozen=True)
@@ -76,8 +45,6 @@ class Step:
 
 Table = tuple[Step, ...]
 
-# Steps that are walked only when they are asked for, and never on a way back.
-CANARY, SOAK = "canary", "soak"
 
 TABLES: dict[Strategy, Table] = {
     Strategy.OVERLAP: (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from build.decisions.colours import Colour
 from build.decisions.findings import Finding, Level, version
-from build.decisions.history import Release
-from build.decisions.place import Place
 from build.errors import CommandFailedError, ImageNotFoundError
+from build.model.colours import Colour
+from build.model.placement import Place
+from build.model.release import Release
 
 SKEW_S = 2.0
 ASK = "see `python -m build.cutover status`"

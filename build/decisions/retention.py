@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from build.decisions import history as past
 from build.decisions import refreshed
-from build.decisions.history import Cutover, Release
-from build.decisions.machine import State
+from build.decisions.history import Cutover
+from build.model.release import Release
+from build.model.states import State
 
 PIN = "pinned-"
 STAGING = re.compile(r"[0-9a-f]{40}(-dirty)?")

@@ -12,15 +12,15 @@ from typing import Any
 from docker.models.containers import Container
 
 from build.decisions import drain
-from build.decisions.colours import Slot
 from build.decisions.drain import Counts, Load
-from build.decisions.history import Release
-from build.decisions.names import RELEASE_LABEL
 from build.decisions.spoken import Spoken
 from build.decisions.vram import View, view
 from build.decisions.warmup import Look
 from build.drivers.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
+from build.model.colours import Slot
+from build.model.labels import RELEASE_LABEL
+from build.model.release import Release
 
 SPEAK = Path(__file__).parents[1] / "inside/speak.py"
 STATUS_TIMEOUT_S = 5

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from build.decisions.identity import Commit
 from build.drivers import command
 from build.errors import CommandFailedError, NoRepositoryError
+from build.model.commit import Commit
 
 # A hook's git exports these; they name another repository, index or object store than the one in the folder.
 _MISLEADING = frozenset(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import reduce
 
 from build.decisions import drain
-from build.decisions.colours import Colour
 from build.decisions.drain import Load
-from build.decisions.history import Release
 from build.decisions.spoken import Spoken
 from build.decisions.vram import View
 from build.decisions.warmup import Look
 from build.drivers.colour import Replica, Status
 from build.drivers.engine import Engine
+from build.model.colours import Colour
+from build.model.release import Release
 
 # From worst to best; the empty one does not answer (yet).
 PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining", "ready")

@@ -12,10 +12,10 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from build.decisions.identity import Commit
 from build.drivers import git
 from build.drivers.git import EXECUTABLE, LINK, SUBMODULE, Entry
 from build.errors import InputRefusedError
+from build.model.commit import Commit
 
 # The version of what `export` makes of a tree: part of every key, so that no image of an older export is taken for it.
 EXPORT = "2"

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from build.decisions.names import FLAVOUR_LABEL
 from build.drivers.colour import ServiceContainer
 from build.drivers.engine import Engine, explained
+from build.model.labels import FLAVOUR_LABEL
 
 LABEL = "ai.glm-tts.throwaway"
 # One that outlived this was left by a run that was killed.

@@ -10,8 +10,8 @@ from typing import Any
 from build.decisions.history import Cutover
 from build.errors import LineError
 from build.procedures import alarm
-from build.procedures.report import Report
 from build.procedures.target import Target
+from build.progress import Report
 
 
 class Aftermath:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import conda_lock
-from build.decisions.names import base_repository
 from build.drivers.engine import Engine
 from build.errors import LineError, LocksIncompleteError
+from build.model.labels import base_repository
 from build.procedures import conda_locks, locks, pip_locks
 from build.procedures.build_images import Named
 from build.procedures.conda_locks import OwnChannel
-from build.procedures.report import Report
+from build.progress import Report
 
 # Gives a flavour's base image of this tree, built when its inputs changed.
 Base = Callable[[str], Named]

@@ -15,9 +15,15 @@ from docker.models.images import Image
 from build.decisions import drift as drifts
 from build.decisions import imagestore, refreshed
 from build.decisions.drift import AptLock, Drift
-from build.decisions.identity import Claim, Commit, Identity, identify
+from build.decisions.identity import Claim, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
-from build.decisions.names import (
+from build.decisions.standins import GUIDE
+from build.drivers import buildx, sources
+from build.drivers.buildx import Recipe
+from build.drivers.engine import Engine
+from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
+from build.model.commit import Commit
+from build.model.labels import (
     ACCEPTED_DRIFT_LABEL,
     APT_MOMENT_LABEL,
     CACHE_TAG,
@@ -36,15 +42,10 @@ from build.decisions.names import (
     app_repository,
     base_repository,
 )
-from build.decisions.standins import GUIDE
-from build.drivers import buildx, sources
-from build.drivers.buildx import Recipe
-from build.drivers.engine import Engine
-from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.procedures import build_secrets, compatibility
 from build.procedures.elsewhere import Elsewhere
 from build.procedures.lockindex import lock_hashes
-from build.procedures.report import Report
+from build.progress import Report
 from build.settings import Settings
 
 # The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.

@@ -20,7 +20,7 @@ from build.drivers.engine import Engine
 from build.errors import CommandFailedError, LineError, UsageError
 from build.procedures import lockindex
 from build.procedures.build_images import Named
-from build.procedures.report import Report
+from build.progress import Report
 
 # Where image builds mount the project's own channel, so that its lock is the same wherever it was solved.
 MOUNT = "file:///channel"

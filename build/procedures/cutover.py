@@ -8,18 +8,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from build.decisions.colours import Colour
-from build.decisions.history import Cutover, Event, Release, in_progress
-from build.decisions.machine import SERVING, WAY_BACK, Asked, Remedy, State, Strategy, step_named
-from build.decisions.rollout import AT_ONCE, Rollout
+from build.decisions.history import Cutover, Event, in_progress
+from build.decisions.machine import WAY_BACK, Asked, Remedy, step_named
 from build.decisions.vram import Plan
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
+from build.model.colours import Colour
+from build.model.release import Release
+from build.model.rollout import AT_ONCE, Rollout
+from build.model.states import SERVING, State, Strategy
 from build.procedures import strategy
 from build.procedures.aftermath import Aftermath
 from build.procedures.ahead import Ahead
-from build.procedures.report import Report
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
+from build.progress import Report
 
 # What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease. What writes the page
 # takes as long, and is needed last.

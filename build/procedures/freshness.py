@@ -12,10 +12,10 @@ from docker.models.images import Image
 from build.decisions import freshness
 from build.decisions.findings import Finding
 from build.decisions.freshness import ImageAge, Security
-from build.decisions.names import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
 from build.drivers import oneshot
 from build.drivers.engine import Engine
 from build.errors import LineError
+from build.model.labels import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
 from build.settings import Settings
 
 _SCRIPT = Path(__file__).parents[1] / "inside/security-updates"

@@ -21,8 +21,8 @@ from build.drivers import listener, speaker
 from build.drivers.colour import Status
 from build.errors import GateRefusedError
 from build.procedures import golden
-from build.procedures.report import Report
 from build.procedures.warming import UNTOUCHED
+from build.progress import Report
 from build.settings import Settings
 
 

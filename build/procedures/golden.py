@@ -16,7 +16,7 @@ from build.decisions.speech import Deviations, Features
 from build.drivers import files, listener, speaker
 from build.drivers.colour import ServiceContainer
 from build.errors import GateRefusedError, GoldenError, MissingFileError
-from build.procedures.report import Report
+from build.progress import Report
 from build.settings import Settings
 
 HEAD = """\

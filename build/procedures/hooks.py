@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from build.decisions import hooks
 from build.decisions.history import Cutover, Event
-from build.decisions.hooks import Point
 from build.drivers import hook
 from build.errors import HookRefusedError, LineError
-from build.procedures.report import Report
+from build.model.hook_points import Point
+from build.progress import Report
 from build.settings import Settings
 
 

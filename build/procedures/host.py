@@ -6,10 +6,10 @@ import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from build.decisions.findings import HostFacts
-from build.decisions.names import STANDIN_LABEL
 from build.drivers import command, daemon, host, imagestore
 from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, EngineUnreachableError
+from build.model.labels import STANDIN_LABEL
 from build.settings import Settings
 
 # Free disk (GB) a build may need at its peak: layers, build cache, what the engine unpacks beside them, and the copy of

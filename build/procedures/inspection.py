@@ -8,14 +8,14 @@ from typing import Any
 from docker import auth
 
 from build.decisions import imagestore
-from build.decisions.names import OCI
 from build.drivers.engine import Engine
 from build.drivers.imagestore import unpacked_bytes
 from build.drivers.patience import Patience
 from build.errors import ImageNotFoundError, RegistryError
+from build.model.labels import OCI
 from build.procedures import attach, records, registries
-from build.procedures.report import Report
 from build.procedures.resolve import resolve
+from build.progress import Report
 from build.settings import Settings
 
 

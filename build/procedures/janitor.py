@@ -18,9 +18,9 @@ from build.errors import CommandFailedError, LockHeldError, RegistryError, Reten
 from build.procedures import janitor_files
 from build.procedures.janitor_host import HostSurvey, Scope
 from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.report import Report
 from build.procedures.target import Target
 from build.procedures.verdicts import Verdicts
+from build.progress import Report
 
 DAY_S = 86400.0
 

@@ -9,10 +9,16 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.decisions import dotenv, history, imagestore, retention
-from build.decisions.colours import Colour
+from build.decisions import history, imagestore, retention
 from build.decisions.history import Cutover
-from build.decisions.names import (
+from build.decisions.retention import Item, Place, Role
+from build.drivers.engine import Engine, explained
+from build.drivers.journal import Journal
+from build.drivers.replicas import ColourContainers
+from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
+from build.model import dotenv
+from build.model.colours import Colour
+from build.model.labels import (
     CHANNEL_REPOSITORY,
     FLAVOUR_LABEL,
     PROXY_REPOSITORY,
@@ -20,11 +26,6 @@ from build.decisions.names import (
     app_repository,
     base_repository,
 )
-from build.decisions.retention import Item, Place, Role
-from build.drivers.engine import Engine, explained
-from build.drivers.journal import Journal
-from build.drivers.replicas import ColourContainers
-from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
 from build.settings import Settings
 
 FLAVOURS = ("slim", "cuda")

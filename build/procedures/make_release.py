@@ -13,19 +13,20 @@ from typing import get_args
 
 from build.decisions import drift as drifts
 from build.decisions import verification as rules
-from build.decisions.identity import Commit, Environment, Identity
-from build.decisions.names import CACHE_TAG
+from build.decisions.identity import Environment, Identity
 from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Outcome, Report
 from build.drivers import command
 from build.drivers.engine import Engine
 from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
+from build.model.commit import Commit
+from build.model.labels import CACHE_TAG
 from build.procedures import attach, inventory, records, verdicts, verify
 from build.procedures.build_images import PROXY_INPUTS, BuildImages, Named, standins_of
 from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
-from build.procedures.report import Report as Progress
+from build.progress import Report as Progress
 from build.settings import Settings
 
 

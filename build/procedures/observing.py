@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from build.decisions import audio, canary, traffic_log
 from build.decisions.canary import Window
-from build.decisions.colours import Colour
 from build.decisions.golden import Text
 from build.decisions.spoken import Spoken
 from build.decisions.traffic_log import Request
 from build.drivers.proxy import Server
+from build.model.colours import Colour
 from build.procedures import golden
 from build.procedures.steps.run import Run
 

@@ -6,13 +6,13 @@ import json
 
 from docker.models.images import Image
 
-from build.decisions.history import Release
 from build.decisions.imagestore import survives_untagging
-from build.decisions.names import FLAVOUR_LABEL, OCI, app_repository
 from build.decisions.retention import PIN
 from build.drivers.engine import Engine, explained
 from build.drivers.registry import OCI_MANIFEST, Registry
 from build.errors import ImageNotFoundError, RetentionRefusedError
+from build.model.labels import FLAVOUR_LABEL, OCI, app_repository
+from build.model.release import Release
 from build.procedures.janitor_host import Scope, repository
 
 

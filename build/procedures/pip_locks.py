@@ -13,7 +13,7 @@ from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENC
 from build.drivers import command
 from build.errors import CommandFailedError, MissingFileError, UsageError
 from build.procedures import lockindex
-from build.procedures.report import Report
+from build.progress import Report
 
 # Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
 _COMPILE = (

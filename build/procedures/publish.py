@@ -9,16 +9,16 @@ from types import MappingProxyType
 from docker.models.images import Image
 
 from build.decisions import standins
-from build.decisions.identity import Commit
-from build.decisions.names import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
 from build.drivers import transfer
 from build.drivers.engine import Engine, explained
 from build.drivers.patience import Patience
 from build.drivers.registry import Manifest
 from build.drivers.registry_http import IMMUTABLE
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
+from build.model.commit import Commit
+from build.model.labels import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
 from build.procedures import attach, registries
-from build.procedures.report import Report
+from build.progress import Report
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -10,17 +10,17 @@ from docker.utils import parse_repository_tag
 
 from build.decisions import findings, imagestore
 from build.decisions.findings import HostFacts
-from build.decisions.history import Release
 from build.decisions.imagestore import Claim
-from build.decisions.names import RELEASE_LABEL, app_repository
 from build.drivers import git
 from build.drivers.engine import Engine, explained
 from build.drivers.imagestore import free_bytes
 from build.drivers.patience import Patience
 from build.drivers.registry import Registry
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
+from build.model.labels import RELEASE_LABEL, app_repository
+from build.model.release import Release
 from build.procedures import registries
-from build.procedures.report import Report
+from build.progress import Report
 from build.settings import Settings
 
 # Disk that an image takes while it is pulled, by the size of its compressed layers: they and what they unpack to.

@@ -7,8 +7,8 @@ import os
 from build.decisions import findings
 from build.errors import ImageNotFoundError, SettingsError
 from build.procedures.host import host_facts
-from build.procedures.report import Report
 from build.procedures.target import Target
+from build.progress import Report
 
 
 def ensure_up(target: Target, report: Report) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from build.decisions import colours, history
-from build.decisions.colours import Colour, Stack
-from build.decisions.history import Cutover, Release
-from build.decisions.machine import CANARY
+from build.decisions import history
+from build.decisions.history import Cutover
 from build.drivers.lease import Owner
 from build.drivers.proxy import Hold
+from build.model import colours
+from build.model.colours import Colour, Stack
+from build.model.release import Release
+from build.model.states import CANARY
 from build.procedures.target import Target
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from build.decisions import holding, vram
-from build.decisions.colours import Colour
-from build.decisions.history import Release
-from build.decisions.machine import Asked, Strategy
-from build.decisions.names import FLAVOUR_LABEL, VRAM_LABEL
+from build.decisions.machine import Asked
 from build.decisions.vram import Facts, Plan, View
 from build.errors import PreflightError
-from build.procedures.report import Report
+from build.model.colours import Colour
+from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL
+from build.model.release import Release
+from build.model.states import Strategy
 from build.procedures.target import Target
+from build.progress import Report
 
 MIB = 2**20
 

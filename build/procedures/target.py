@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from build.decisions import colours as pure
-from build.decisions import dotenv, history
-from build.decisions.colours import Colour, ColourFacts, Stack
+from build.decisions import history
 from build.decisions.history import Cutover
-from build.decisions.machine import CANARY
-from build.decisions.names import PROXY_REPOSITORY
-from build.decisions.place import Place
 from build.drivers.compose import Compose
 from build.drivers.engine import Engine
 from build.drivers.journal import Journal
@@ -23,6 +18,12 @@ from build.drivers.orders import Orders
 from build.drivers.proxy import Proxy, Server
 from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
+from build.model import colours as pure
+from build.model import dotenv
+from build.model.colours import Colour, ColourFacts, Stack
+from build.model.labels import PROXY_REPOSITORY
+from build.model.placement import Place
+from build.model.states import CANARY
 from build.settings import Settings
 
 HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua

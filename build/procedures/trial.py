@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from build.decisions.gate import Judgement
-from build.decisions.history import Release
 from build.drivers import throwaway
 from build.drivers.colour import ServiceContainer
 from build.errors import LineError
+from build.model.release import Release
 from build.procedures import gate
-from build.procedures.report import Report
 from build.procedures.steps.candidate import CANDIDATE_WEIGHT, SERVING_WEIGHT
 from build.procedures.target import Target
 from build.procedures.warming import await_ready
+from build.progress import Report
 
 
 def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Path]:

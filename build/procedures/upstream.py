@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from build.drivers import command
-from build.procedures.report import Report
+from build.progress import Report
 from build.settings import Settings
 
 # A pull, or a stand-in's 60 to 90 s on two busy cores; bootstrap bounds its own steps.

@@ -17,7 +17,7 @@ from build.drivers import files
 from build.drivers.engine import Engine
 from build.errors import RegistryError, UnverifiedError, VerificationError
 from build.procedures import attach
-from build.procedures.report import Report as Progress
+from build.progress import Report as Progress
 
 FOLDER = Path("out/verified")
 

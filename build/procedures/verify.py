@@ -13,19 +13,19 @@ from typing import Any, cast
 from docker.models.images import Image
 from docker.types import DeviceRequest
 
+from build import progress as saying
 from build.decisions import compatibility, drift, image_checks, lockdiff
 from build.decisions import verification as rules
 from build.decisions.drift import AptLock, Drift
-from build.decisions.names import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
 from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
 from build.drivers import git, oneshot
 from build.drivers.engine import Engine, explained
 from build.drivers.git import Entry
 from build.drivers.sources import Sources
 from build.errors import CommandFailedError, ImageNotFoundError
+from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
 from build.procedures import compatibility as versions
 from build.procedures import inventory, layers, locks
-from build.procedures import report as saying
 from build.procedures.verdicts import Verdicts
 from build.settings import Settings
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from build.decisions.history import Event
-from build.decisions.hooks import Point
-from build.decisions.machine import ENDS, Remedy, State, Strategy, next_step
+from build.decisions.machine import ENDS, Remedy, next_step
 from build.errors import InconclusiveError, LeaseLostError, LineError
+from build.model.hook_points import Point
+from build.model.states import State, Strategy
 from build.procedures import hooks
 from build.procedures.steps import candidate, hold, preflight, proving, traffic
 from build.procedures.steps.run import ROLLBACK, Act, Facts, Run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from build.decisions.history import Release
 from build.decisions.warmup import Look, Outcome, Warmup
 from build.errors import CandidateExitedError, CandidateStalledError, LineError
-from build.procedures.report import Report
+from build.model.release import Release
 from build.procedures.target import Clock
+from build.progress import Report
 from build.settings import Settings
 
 

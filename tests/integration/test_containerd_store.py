@@ -15,12 +15,12 @@ import pytest
 
 from build.console import Reporter
 from build.decisions import imagestore
-from build.decisions.history import Release
-from build.decisions.names import CHANNEL_REPOSITORY, RELEASE_LABEL
 from build.drivers import command, git
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import RetentionRefusedError
+from build.model.labels import CHANNEL_REPOSITORY, RELEASE_LABEL
+from build.model.release import Release
 from build.procedures.janitor import Janitor
 from build.procedures.janitor_host import Scope
 from build.procedures.janitor_registry import RegistrySurvey

@@ -21,8 +21,8 @@ from build.settings import Settings
 from service.engines.base import Engine
 from tests.support.mouths import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
 from tests.support.stack import REPOSITORY
+from tests.unit.build.fakes import Report
 from tests.unit.conftest import piper
-from tests.unit.orchestrator.fakes import Report
 
 __all__ = ("piper",)  # a fixture
 

@@ -19,13 +19,13 @@ import pytest
 import requests
 
 from build.console import Reporter
-from build.decisions.history import Release
 from build.decisions.verification import Line, Outcome, Report
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE, Journal
 from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor import table
+from build.model.release import Release
 from build.procedures.janitor import Janitor
 from build.procedures.janitor_host import Scope
 from build.procedures.janitor_registry import RegistrySurvey

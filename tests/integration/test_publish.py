@@ -15,11 +15,11 @@ import pytest
 
 from build.decisions import verification
 from build.decisions.drift import AptLock
-from build.decisions.names import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
 from build.decisions.verification import Line
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
+from build.model.labels import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
 from build.procedures import attach, inventory
 from tests.support.faults import faults
 from tests.support.registry import Running, running_registry

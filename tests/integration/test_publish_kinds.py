@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from build.console import Reporter
-from build.decisions.names import ENVIRONMENT_LABEL, OCI
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
+from build.model.labels import ENVIRONMENT_LABEL, OCI
 from build.procedures import registries
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.resolve import resolve

@@ -17,12 +17,12 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from build.decisions.identity import Commit
-from build.decisions.names import RELEASE_LABEL, STANDIN_LABEL
 from build.drivers.engine import Engine
 from build.drivers.patience import Patience
 from build.drivers.registry import Registry
 from build.errors import DiskFullError, RegistryError, StandinRefusedError
+from build.model.commit import Commit
+from build.model.labels import RELEASE_LABEL, STANDIN_LABEL
 from build.procedures.publish import Publisher
 from build.procedures.resolve import resolve
 from build.settings import Settings

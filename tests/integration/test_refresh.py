@@ -15,11 +15,11 @@ import docker
 import pytest
 
 from build.console import Reporter
-from build.decisions import dotenv
 from build.decisions.lockindex import apt_lock
 from build.drivers import git
 from build.drivers.engine import Engine
 from build.errors import LocksIncompleteError
+from build.model import dotenv
 from build.procedures.build_images import OS_IMAGES, BuildImages
 from build.procedures.publish import Publisher
 from build.settings import load

@@ -11,10 +11,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from build.decisions.names import ENVIRONMENT_LABEL, OCI, RELEASE_LABEL
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import RegistryError
+from build.model.labels import ENVIRONMENT_LABEL, OCI, RELEASE_LABEL
 from build.procedures import attach
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins

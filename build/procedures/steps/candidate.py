@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from build.decisions.machine import Strategy
 from build.drivers.colour import Replica
 from build.errors import (
     CommandFailedError,
     LineError,
 )
+from build.model.states import Strategy
 from build.procedures import gate
 from build.procedures.steps import patience
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run

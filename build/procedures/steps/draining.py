@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from build.decisions import drain
-from build.decisions.colours import Colour
 from build.decisions.drain import Counts, Ended, Load
 from build.drivers.colour import Replica
+from build.model.colours import Colour
 from build.procedures.steps.run import Facts, Run
 
 CUT_TIMEOUT_S = 10

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import cast
 
 from build.decisions import drain, holding
-from build.decisions.colours import Colour
 from build.decisions.warmup import Outcome, Warmup
 from build.drivers.replicas import ColourContainers
 from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
+from build.model.colours import Colour
 from build.procedures.steps import candidate, memory, traffic
 from build.procedures.steps.draining import Tally
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from build.decisions.colours import Colour
-from build.decisions.names import FLAVOUR_LABEL
 from build.decisions.vram import Device, gib
 from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, NoRoomError
+from build.model.colours import Colour
+from build.model.labels import FLAVOUR_LABEL
 from build.procedures.steps.run import STOP_GRACE_S, Run
 
 LOOK_S = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from build.decisions import holding, timeline
-from build.decisions.machine import Strategy
+from build.model.states import Strategy
 from build.procedures.steps.run import Run
 from build.settings import Settings
 

@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from build.decisions import findings, preflight
 from build.decisions.findings import Level
-from build.decisions.history import Release
-from build.decisions.names import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
 from build.drivers import daemon, host, keys
 from build.errors import CommandFailedError
+from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
+from build.model.release import Release
 from build.procedures.steps.run import Facts, Run
 
 

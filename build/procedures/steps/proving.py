@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from build.decisions import canary as rules
 from build.decisions.canary import Outcome, Window
-from build.decisions.colours import Colour
 from build.decisions.history import Event
-from build.decisions.rollout import weights
 from build.errors import CanaryFailedError, InconclusiveError, LineError
+from build.model.colours import Colour
+from build.model.rollout import weights
 from build.procedures.observing import Observer
 from build.procedures.steps.run import Facts, Run
 

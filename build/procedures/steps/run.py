@@ -7,18 +7,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from build.decisions import drain
-from build.decisions.colours import Colour, Stack
 from build.decisions.drain import Drained
-from build.decisions.history import Cutover, Event, Release
-from build.decisions.machine import SOAK, Strategy, Table, step_named, table
-from build.decisions.rollout import AT_ONCE, Rollout
+from build.decisions.history import Cutover, Event
+from build.decisions.machine import Table, step_named, table
 from build.decisions.vram import Plan
 from build.drivers.proxy import Admin, Server
 from build.drivers.replicas import ColourContainers
 from build.errors import ProxyError
+from build.model.colours import Colour, Stack
+from build.model.release import Release
+from build.model.rollout import AT_ONCE, Rollout
+from build.model.states import SOAK, Strategy
 from build.procedures.ahead import Ahead
-from build.procedures.report import Report
 from build.procedures.target import Clock, Target
+from build.progress import Report
 from build.settings import Settings
 
 PROXY_NOTICES_S = 15

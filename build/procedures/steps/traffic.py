@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from build.decisions.colours import Colour
-from build.decisions.hooks import Point
-from build.decisions.machine import Strategy
-from build.decisions.rollout import WHOLE
 from build.errors import CandidateExitedError, DrainError, ProxyError
+from build.model.colours import Colour
+from build.model.hook_points import Point
+from build.model.rollout import WHOLE
+from build.model.states import Strategy
 from build.procedures import gate, hooks
 from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run

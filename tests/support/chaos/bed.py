@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from build import settings
-from build.decisions.colours import Colour
-from build.decisions.names import PROXY_REPOSITORY
 from build.drivers.engine import Engine
 from build.drivers.journal import FILE
+from build.model.colours import Colour
+from build.model.labels import PROXY_REPOSITORY
 from build.procedures import status
 from build.procedures.status import Status
 from build.procedures.target import Target

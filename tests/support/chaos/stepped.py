@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from build.decisions.history import Event
-from build.decisions.machine import State, Strategy, Table, table
+from build.decisions.machine import Table, table
+from build.model.states import State, Strategy
 from tests.support.stack import PATIENCE_S, Stack
 
 

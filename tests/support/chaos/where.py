@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from build.decisions.history import Event
-from build.decisions.machine import State, Strategy
+from build.model.states import State, Strategy
 from tests.support.chaos.stepped import Point, points, steps
 
 # No record: the pull comes before the lease.

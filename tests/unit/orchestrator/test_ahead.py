@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions.colours import Colour
-from build.decisions.history import Release
 from build.errors import CommandFailedError, GateRefusedError
+from build.model.colours import Colour
+from build.model.release import Release
 from build.procedures import cutover
 from build.procedures.ahead import FRESH_S, Ahead
-from tests.unit.orchestrator.fake_drivers import ColourContainer
-from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
+from tests.unit.build.fake_drivers import ColourContainer
+from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 
 @pytest.fixture

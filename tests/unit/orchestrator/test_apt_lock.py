@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from docker.models.images import Image
 
-from build.decisions.names import STANDIN_LABEL
+from build.model.labels import STANDIN_LABEL
 from build.procedures.locks import apt_lock_name
 
 

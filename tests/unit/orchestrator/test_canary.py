@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from build.decisions import rollout
 from build.decisions.canary import Outcome, Window, chance, judge, times
-from build.decisions.rollout import Rollout
 from build.decisions.traffic_log import Request, read
+from build.model import rollout
+from build.model.rollout import Rollout
 
 LEAST, SLOWER = 10, 1.5
 

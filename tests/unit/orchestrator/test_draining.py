@@ -12,15 +12,16 @@ import pytest
 from build import views
 from build.console import out
 from build.decisions import drain, report_page
-from build.decisions.colours import Colour
 from build.decisions.drain import Count
-from build.decisions.machine import Asked, Strategy
+from build.decisions.machine import Asked
 from build.decisions.report_page import Page
 from build.drivers.colour import Status
 from build.errors import ProxyError
+from build.model.colours import Colour
+from build.model.states import Strategy
 from build.procedures import cutover
 from build.procedures.report_page import TEMPLATE
-from tests.unit.orchestrator.fakes import NEW, Report, Target
+from tests.unit.build.fakes import NEW, Report, Target
 from tests.unit.orchestrator.test_switch import moves, switch
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

@@ -7,9 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions.colours import Colour
-from build.decisions.history import Release
-from build.decisions.machine import Asked, Strategy
+from build.decisions.machine import Asked
 from build.decisions.vram import Plan
 from build.errors import (
     CandidateExitedError,
@@ -21,10 +19,13 @@ from build.errors import (
     NoRoomError,
     ProxyError,
 )
+from build.model.colours import Colour
+from build.model.release import Release
+from build.model.states import Strategy
 from build.procedures import cutover
 from build.procedures.steps import memory
 from build.procedures.steps.run import Run
-from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
+from tests.unit.build.fakes import NEW, OLD, Report, Target
 from tests.unit.orchestrator.test_switch import moves
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from build.decisions import hooks
-from build.decisions.history import Release
 from build.drivers import hook
 from build.errors import CandidateExitedError, HookRefusedError, SettingsError
+from build.model.release import Release
 from build.procedures import cutover
 from build.settings import Hooks, load
-from tests.unit.orchestrator.fakes import NEW, Report, Target
+from tests.unit.build.fakes import NEW, Report, Target
 
 
 def python(script: str) -> tuple[str, ...]:

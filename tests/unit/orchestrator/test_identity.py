@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions.identity import Claim, Commit, Environment, claim, identify
+from build.decisions.identity import Claim, Environment, claim, identify
 from build.drivers import command, git
 from build.errors import IdentityError
+from build.model.commit import Commit
 
 SHA = "a" * 40
 COMMIT = Commit(

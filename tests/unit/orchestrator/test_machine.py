@@ -2,19 +2,8 @@
 
 import pytest
 
-from build.decisions.machine import (
-    CANARY,
-    ENDS,
-    FINAL,
-    SOAK,
-    TABLES,
-    WAY_BACK,
-    Remedy,
-    State,
-    Strategy,
-    next_step,
-    table,
-)
+from build.decisions.machine import ENDS, TABLES, WAY_BACK, Remedy, next_step, table
+from build.model.states import CANARY, FINAL, SOAK, State, Strategy
 
 TABLE = pytest.mark.parametrize("strategy", Strategy)
 

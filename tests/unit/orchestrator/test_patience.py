@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from build.decisions import holding
-from build.decisions.machine import Asked, Strategy
+from build.decisions.machine import Asked
 from build.errors import CandidateStalledError
-from tests.unit.orchestrator.fakes import Target
+from build.model.states import Strategy
+from tests.unit.build.fakes import Target
 from tests.unit.orchestrator.test_hold import BLUE, GREEN, switch, target
 
 __all__ = ("target",)  # a fixture

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from build.decisions import findings
-from build.decisions.colours import Colour
 from build.decisions.findings import Level
-from build.decisions.place import Place
 from build.decisions.preflight import Facts, evaluate
 from build.errors import CommandFailedError, ImageNotFoundError, LineError, PreflightError
-from tests.unit.orchestrator.fakes import NEW, OLD
+from build.model.colours import Colour
+from build.model.placement import Place
+from tests.unit.build.fakes import NEW, OLD
 
 ALL = frozenset(name for colour in Colour for name in (*colour.servers, *colour.standbys))
 GOOD = Facts(

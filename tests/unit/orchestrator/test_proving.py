@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions.colours import Colour
-from build.decisions.history import Release
-from build.decisions.rollout import Rollout
 from build.decisions.spoken import Spoken
 from build.errors import CanaryFailedError, CommandFailedError, InconclusiveError
+from build.model.colours import Colour
+from build.model.release import Release
+from build.model.rollout import Rollout
 from build.procedures import cutover
-from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
+from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 SHARES = Rollout(canary=(25, 50))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from build.decisions import plot, report_page, timeline, traffic_log
 from build.decisions.history import Cutover
-from build.decisions.machine import State
 from build.decisions.report_page import Page, Take
+from build.model.states import State
 from build.procedures.report_page import TEMPLATE
-from tests.unit.orchestrator.fakes import NEW, OLD
+from tests.unit.build.fakes import NEW, OLD
 
 EVIL = "<script>alert(1)</script>"
 LOG = """\

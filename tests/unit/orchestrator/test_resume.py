@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions.colours import Colour
-from build.decisions.history import Release
 from build.errors import CandidateExitedError, NothingToResumeError
+from build.model.colours import Colour
+from build.model.release import Release
 from build.procedures import cutover
+from tests.unit.build.fakes import NEW, OLD, Report, Target
 from tests.unit.orchestrator import test_hold
-from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
 from tests.unit.orchestrator.test_hold import target
 from tests.unit.orchestrator.test_switch import GREEN, moves, switch
 

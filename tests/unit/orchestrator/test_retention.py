@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from build.decisions import retention
-from build.decisions.history import Cutover, Release
-from build.decisions.machine import State
+from build.decisions.history import Cutover
 from build.decisions.retention import Action, Facts, Item, Place, Policy, Role
+from build.model.release import Release
+from build.model.states import State
 from build.procedures.janitor_host import Scope, when
 
 NOW = 1_000_000_000.0

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions.identity import Commit
 from build.drivers import git
 from build.drivers.sources import WRITTEN, Sources
 from build.errors import InputRefusedError
+from build.model.commit import Commit
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from build import settings
-from build.decisions import dotenv
+from build.model import dotenv
 from service.settings import Limits, unknown
 from service.settings import Settings as ServiceSettings
 

@@ -16,13 +16,13 @@ from typer.core import TyperGroup
 
 import service.keys
 from build.decisions import standins
-from build.decisions.identity import Commit
 from build.decisions.lockindex import apt_lock, conda_lock
 from build.drivers.engine import Engine
 from build.errors import StandinRefusedError
+from build.model.commit import Commit
 from build.procedures import build_images
 from build.procedures.publish import Publisher
-from build.procedures.report import Report
+from build.progress import Report
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = ROOT / standins.GUIDE

@@ -7,8 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions.colours import Colour
-from build.decisions.history import Release
 from build.errors import (
     CandidateExitedError,
     CandidateStalledError,
@@ -20,8 +18,10 @@ from build.errors import (
     LineError,
     ProxyError,
 )
+from build.model.colours import Colour
+from build.model.release import Release
 from build.procedures import cutover
-from tests.unit.orchestrator.fakes import NEW, OLD, Report, Target
+from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 GREEN = Colour.GREEN
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from build.decisions.history import Release
 from build.errors import ProxyError
+from build.model.release import Release
 
 MOST_REPLICAS = 4  # places of a colour in compose.yaml and proxy/haproxy.cfg
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from build.decisions import colours as pure
 from build.decisions import history
-from build.decisions.colours import Colour, ColourFacts, Stack
-from build.decisions.history import Release
-from build.decisions.place import Place
 from build.errors import LineError
+from build.model import colours as pure
+from build.model.colours import Colour, ColourFacts, Stack
+from build.model.placement import Place
+from build.model.release import Release
 from build.settings import Settings
-from tests.unit.orchestrator.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
+from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
 # What is said to colours that do not really speak: nothing of it is calibrated.

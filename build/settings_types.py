@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from build.decisions import rollout
+from build.model import rollout
 
 _FOLDER = re.compile(r"(/[A-Za-z0-9._@+/-]+)?")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from build.decisions.colours import Colour
-from build.decisions.place import Place
+from build.model.colours import Colour
+from build.model.placement import Place
 
 HEADER = "# Derived by the orchestrator from what runs on the target; rewritten by every command of it.\n"
 

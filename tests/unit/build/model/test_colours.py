@@ -2,10 +2,10 @@
 
 import pytest
 
-from build.decisions import dotenv
-from build.decisions.colours import Colour, ColourFacts, live, shares
-from build.decisions.place import KEYS_LABEL, Place
 from build.errors import ProxyError
+from build.model import dotenv
+from build.model.colours import Colour, ColourFacts, live, shares
+from build.model.placement import KEYS_LABEL, Place
 
 
 def facts(admin: str = "maint", container: str = "running", rate: int = 0) -> ColourFacts:

@@ -1,5 +1,9 @@
 """Names that images and labels go by, wherever they are written or read."""
 
+from __future__ import annotations
+
+from enum import StrEnum
+
 RELEASE_LABEL = "ai.glm-tts.release"
 STANDIN_LABEL = "ai.glm-tts.standin"
 VRAM_LABEL = "ai.glm-tts.vram-bytes"
@@ -26,3 +30,8 @@ def app_repository(flavour: str) -> str:
 
 def base_repository(flavour: str) -> str:
     return f"glm-tts-base-{flavour}"
+
+
+class Flavour(StrEnum):
+    SLIM = "slim"
+    CUDA = "cuda"
