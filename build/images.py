@@ -13,7 +13,6 @@ from build.console import Reporter, err, out
 from build.decisions import drift, findings, verification
 from build.decisions.identity import claim, identify
 from build.decisions.record import Record
-from build.drivers import git
 from build.drivers.engine import Engine
 from build.model.labels import Flavour
 from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
@@ -21,6 +20,7 @@ from build.procedures.host import host_facts, peak_bytes
 from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
 from build.procedures.target import Target
+from build.system import git
 
 app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
 

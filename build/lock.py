@@ -14,11 +14,11 @@ from build.decisions import inventory as inventories
 from build.decisions import locktable
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import FLAVOURS
-from build.drivers import files, git
 from build.drivers.engine import Engine
 from build.errors import MissingFileError, UsageError
 from build.procedures import all_locks, conda_locks, inventory, lockindex, locks, pip_locks
 from build.procedures.build_images import BuildImages, Named
+from build.system import files, git
 
 ENVIRONMENT = Path("environment.yml")
 

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from build.decisions import audio, speech, voiceprint
-from build.decisions.audio import Expectation, Measures
+from build.audio import features, signal, speaker_embedding
+from build.audio.features import Deviations, Features
+from build.audio.signal import Expectation, Measures
+from build.audio.speaker_embedding import Floats
 from build.decisions.golden import Expect, Text
-from build.decisions.speech import Deviations, Features
 from build.decisions.spoken import Spoken
-from build.decisions.voiceprint import Floats
 
 # A synthesis that strays this much too far at most may be the voice's own chance; anything else never is.
 NEAR = 1.25
@@ -34,7 +34,19 @@ WORDS = {
     "noise": "noise: flatness beyond the reference's",
     "speaker": "another voice than the reference's: distance of speakers",
 }
-COLUMNS = ("text", "verdict", "heard", "took", "first", "dBFS", "peak", "clipped", "silence", *speech.NAMES, "against")
+COLUMNS = (
+    "text",
+    "verdict",
+    "heard",
+    "took",
+    "first",
+    "dBFS",
+    "peak",
+    "clipped",
+    "silence",
+    *features.NAMES,
+    "against",
+)
 
 
 @dataclass(frozen=True)
@@ -118,10 +130,10 @@ def judge(
     unjudged = Result(text.name, text.say, spoken.first_s, spoken.took_s)
     if spoken.error:
         return replace(unjudged, faults=(f"no audio: {spoken.error}",))
-    verdict = audio.judge(text.say, spoken.wav, expected)
+    verdict = signal.judge(text.say, spoken.wav, expected)
     if heard is None or not references:
         return replace(unjudged, measures=verdict.measures, faults=verdict.faults)
-    apart = {name: speech.deviations(heard, reference) for name, reference in references.items()}
+    apart = {name: features.deviations(heard, reference) for name, reference in references.items()}
     against = min(apart, key=lambda name: _excess(apart[name], bounds))
     strays = _strays(apart[against], bounds)
     return replace(
@@ -174,10 +186,10 @@ def strange(ours: Floats, stored: Floats, lives: Floats, most: float) -> tuple[f
 
     Each may be NOBODY; the live release's counts only if it passes by the stored one itself.
     """
-    counts = [each for each in (stored, lives) if len(each) and voiceprint.apart(each, stored) <= most]
+    counts = [each for each in (stored, lives) if len(each) and speaker_embedding.apart(each, stored) <= most]
     if not len(ours) or not counts:
         return None, []
-    apart = min(voiceprint.apart(ours, each) for each in counts)
+    apart = min(speaker_embedding.apart(ours, each) for each in counts)
     fault = f"another voice over all texts: distance of speakers {apart:.4f}, at most {most:.4f}"
     return apart, [fault] if apart > most else []
 
@@ -238,7 +250,7 @@ def _row(result: Result) -> list[str]:
         f"{result.took_s:.2f} s",
         f"{result.first_s:.2f} s",
         *absolute,
-        *([f"{value:.2f}" for value in asdict(apart).values()] if apart else ["-"] * len(speech.NAMES)),
+        *([f"{value:.2f}" for value in asdict(apart).values()] if apart else ["-"] * len(features.NAMES)),
         result.against or "-",
     ]
 

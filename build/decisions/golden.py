@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from build.decisions import speech, voiceprint
-from build.decisions.audio import Expectation
-from build.decisions.speech import Deviations, Features
+from build.audio import features, speaker_embedding
+from build.audio.features import Deviations, Features
+from build.audio.signal import Expectation
 
 # What the bounds never go below, however evenly a voice speaks: no ear is troubled by less.
 FLOORS = Deviations(
@@ -101,14 +101,16 @@ class Reference(Model):
 
     @model_validator(mode="after")
     def _unpacks(self) -> Reference:
-        speech.unpack(self.cepstra)
-        voiceprint.unpack(self.speaker)
+        features.unpack(self.cepstra)
+        speaker_embedding.unpack(self.speaker)
         return self
 
     @property
     def features(self) -> Features:
         numbers = self.model_dump(exclude={"say", "cepstra", "speaker"})
-        return Features(**numbers, cepstra=speech.unpack(self.cepstra), speaker=voiceprint.unpack(self.speaker))
+        return Features(
+            **numbers, cepstra=features.unpack(self.cepstra), speaker=speaker_embedding.unpack(self.speaker)
+        )
 
 
 class Calibration(Model):
@@ -146,7 +148,7 @@ def _line(model: type[Model], item: Any) -> str:
 def _names(model: type[Model], parents: list[str]) -> list[str]:
     children = {"expect": Expect, "texts": Text, "references": Reference}
     found: Any = children.get(parents[0], model) if parents else model
-    return list(speech.NAMES) if parents[:1] == ["bounds"] else list(found.model_fields)
+    return list(features.NAMES) if parents[:1] == ["bounds"] else list(found.model_fields)
 
 
 def calibrate(
@@ -162,7 +164,7 @@ def calibrate(
     """
     apart = {name: [_distances(one, takes) for one in takes] for name, takes in spoken.items()}
     pairs = [pair for rows in apart.values() for row in rows for pair in row]
-    most, usual = (asdict(of(pairs)) for of in (speech.worst, speech.median))
+    most, usual = (asdict(of(pairs)) for of in (features.worst, features.median))
     bounds = {
         name: round(max(floor, most[name] + (most[name] - usual[name])), 3) for name, floor in asdict(FLOORS).items()
     }
@@ -171,8 +173,10 @@ def calibrate(
         sums = [sum(pair.words for pair in row) for row in apart[text.name]]
         best = spoken[text.name][sums.index(min(sums))]
         numbers = {name: round(value, 3) for name, value in vars(best).items() if name not in {"cepstra", "speaker"}}
-        speakers += [voiceprint.apart(best.speaker, take.speaker) for take in spoken[text.name] if take is not best]
-        packed = {"cepstra": speech.pack(best.cepstra), "speaker": voiceprint.pack(best.speaker)}
+        speakers += [
+            speaker_embedding.apart(best.speaker, take.speaker) for take in spoken[text.name] if take is not best
+        ]
+        packed = {"cepstra": features.pack(best.cepstra), "speaker": speaker_embedding.pack(best.speaker)}
         references[text.name] = Reference(say=text.say, **packed, **numbers)
     # Not between any two: one odd recording in a hundred would let speakers pass that ears tell apart.
     bounds["speaker"] = round(_allowed(speakers, FLOORS.speaker), 3)
@@ -193,8 +197,8 @@ def calibrate(
 
 def _speakers(spoken: dict[str, list[Features]], runs: int) -> float:
     """How far the speaker of all texts together may lie, by the rule of the other bounds."""
-    takes = [voiceprint.together([of[take].speaker for of in spoken.values()]) for take in range(runs)]
-    return _allowed([voiceprint.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
+    takes = [speaker_embedding.together([of[take].speaker for of in spoken.values()]) for take in range(runs)]
+    return _allowed([speaker_embedding.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
 
 
 def _allowed(apart: list[float], least: float) -> float:
@@ -202,4 +206,4 @@ def _allowed(apart: list[float], least: float) -> float:
 
 
 def _distances(one: Features, takes: list[Features]) -> list[Deviations]:
-    return [speech.deviations(one, other) for other in takes if other is not one]
+    return [features.deviations(one, other) for other in takes if other is not one]

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from build.drivers import command, daemon, files
+from build.drivers import daemon
 from build.errors import CommandFailedError
+from build.system import command, files
 
 FILE = "compose.yaml"
 # What a plain `docker compose` merges into compose.yaml.

@@ -7,8 +7,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from build.drivers import command
 from build.errors import CommandFailedError
+from build.system import command
 
 ROUTES = Path("/proc/net/route")
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from build.drivers import command
 from build.drivers.conversation import Conversation, inside
 from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, LeaseLostError, LineError, LockHeldError
+from build.system import command
 
 LABEL = "ai.glm-tts.lock."
 CONFLICT = 409

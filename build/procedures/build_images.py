@@ -18,7 +18,7 @@ from build.decisions.drift import AptLock, Drift
 from build.decisions.identity import Claim, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
 from build.decisions.standins import GUIDE
-from build.drivers import buildx, sources
+from build.drivers import buildx
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
@@ -47,6 +47,7 @@ from build.procedures.elsewhere import Elsewhere
 from build.procedures.lockindex import lock_hashes
 from build.progress import Report
 from build.settings import Settings
+from build.system import sources
 
 # The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.
 OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")

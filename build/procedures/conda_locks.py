@@ -9,18 +9,20 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from build.conda import CondaError, UnreachableError, channel, client, environment, explicit, virtual
+from build.conda import CondaError, UnreachableError, client, environment, explicit, virtual
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock
+from build.conda.standin import channel
 from build.decisions import lockdiff
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import conda_lock
-from build.drivers import files, imagefiles
+from build.drivers import imagefiles
 from build.drivers.engine import Engine
 from build.errors import CommandFailedError, LineError, UsageError
 from build.procedures import lockindex
 from build.procedures.build_images import Named
 from build.progress import Report
+from build.system import files
 
 # Where image builds mount the project's own channel, so that its lock is the same wherever it was solved.
 MOUNT = "file:///channel"

@@ -11,13 +11,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions import audio, speech, voiceprint
+from build.audio import dnsmos, features, signal, speaker, speaker_embedding
+from build.audio.features import Features
 from build.decisions import gate as rules
 from build.decisions.gate import AGAIN, Judgement, Result
 from build.decisions.golden import Text
-from build.decisions.speech import Features
 from build.decisions.spoken import Spoken
-from build.drivers import listener, speaker
 from build.drivers.colour import Status
 from build.errors import GateRefusedError
 from build.procedures import golden
@@ -138,7 +137,7 @@ class Trial:
         self._report.note(str(result))
         if heard is not None and not result.faults:
             self._heard[text.name] = heard
-            sound, self._rate = audio.decode(spoken.wav)
+            sound, self._rate = signal.decode(spoken.wav)
             self._sounds.append(sound)
         return result
 
@@ -153,15 +152,17 @@ class Trial:
         least = self.golden.quality if whole else self.golden.texts.expect.quality
         if least is None:
             return strange
-        self._quality = listener.quality(np.concatenate(self._sounds), self._rate)
+        self._quality = dnsmos.quality(np.concatenate(self._sounds), self._rate)
         poor = [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
         return poor + strange
 
-    def _whose(self, heard: dict[str, Features]) -> voiceprint.Floats:
+    def _whose(self, heard: dict[str, Features]) -> speaker_embedding.Floats:
         """The speaker of all texts; NOBODY where one is missing."""
         names = [text.name for text in self.golden.texts.texts]
         known = heard.keys() >= set(names)
-        return voiceprint.together([heard[name].speaker for name in names]) if known else voiceprint.NOBODY
+        return (
+            speaker_embedding.together([heard[name].speaker for name in names]) if known else speaker_embedding.NOBODY
+        )
 
     def judgement(self, results: Sequence[Result]) -> Judgement:
         """These results, with the best speed of both sides."""
@@ -190,12 +191,12 @@ class Trial:
     def _hear(self, spoken: Spoken) -> Features | None:
         """What there is to compare; None where there is no sound."""
         try:
-            samples, rate = audio.decode(spoken.wav)
+            samples, rate = signal.decode(spoken.wav)
         except ValueError:
             return None
         asked = self._listens and self.golden.texts.expect.speaker
-        whose = speaker.embedding(samples, rate) if asked and samples.any() else voiceprint.NOBODY
-        return speech.features(samples, rate, whose) if samples.any() else None
+        whose = speaker.embedding(samples, rate) if asked and samples.any() else speaker_embedding.NOBODY
+        return features.features(samples, rate, whose) if samples.any() else None
 
     def _store(self, text: Text, whose: str, spoken: Spoken) -> None:
         if self._keep and spoken.wav:
@@ -206,7 +207,7 @@ class Trial:
 def playable(wav: bytes) -> bytes:
     """A streamed WAV with a header that knows its length, which players want; what is no WAV stays as it is."""
     try:
-        samples, rate = audio.decode(wav)
+        samples, rate = signal.decode(wav)
     except ValueError:
         return wav
     buffer = io.BytesIO()

@@ -10,18 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from build.decisions import audio, golden, speech
+from build.audio import dnsmos, features, signal, speaker
+from build.audio.features import Deviations, Features
+from build.decisions import golden
 from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
-from build.decisions.speech import Deviations, Features
-from build.drivers import files, listener, speaker
 from build.drivers.colour import ServiceContainer
 from build.errors import GateRefusedError, GoldenError, MissingFileError
 from build.progress import Report
 from build.settings import Settings
+from build.system import files
 
 HEAD = """\
 # Written by `python -m build.golden calibrate` from what the release below said; review it like code. `bounds`: how far
-# a recording may lie from its reference (build/decisions/speech.py says in what); `quality`: the least DNSMOS of all
+# a recording may lie from its reference (build/audio/features.py says in what); `quality`: the least DNSMOS of all
 # texts in a row; `speaker`: how far the speaker of all texts together may lie from the references'; `cepstra` and
 # `speaker` of a reference: the reference itself, packed.
 """
@@ -113,18 +114,18 @@ def calibrate(
         report.step(f"{text.name}, {runs} times")
         for take in takes:
             answer = container.speak(text.say, texts.voice, settings.gate_timeout_s)
-            faults = (answer.error,) if answer.error else audio.judge(text.say, answer.wav, expected).faults
+            faults = (answer.error,) if answer.error else signal.judge(text.say, answer.wav, expected).faults
             if faults:
                 raise GateRefusedError(
                     f"{release} cannot be calibrated on: “{text.say}”: {'; '.join(faults)}",
                     remedy="calibrate on a release that speaks well; nothing was written",
                 )
-            samples, rate = audio.decode(answer.wav)
-            spoken.setdefault(text.name, []).append(speech.features(samples, rate, speaker.embedding(samples, rate)))
+            samples, rate = signal.decode(answer.wav)
+            spoken.setdefault(text.name, []).append(features.features(samples, rate, speaker.embedding(samples, rate)))
             take.append(samples)
     before = path.read_text() if path.exists() else ""
     path.parent.mkdir(exist_ok=True)
-    qualities = [listener.quality(np.concatenate(take), rate) for take in takes]
+    qualities = [dnsmos.quality(np.concatenate(take), rate) for take in takes]
     after = HEAD + render(golden.calibrate(release, texts, spoken, qualities))
     files.replace(path, after)
     return before, after

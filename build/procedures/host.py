@@ -6,11 +6,12 @@ import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from build.decisions.findings import HostFacts
-from build.drivers import command, daemon, host, imagestore
+from build.drivers import daemon, host, imagestore
 from build.drivers.engine import Engine, explained
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.model.labels import STANDIN_LABEL
 from build.settings import Settings
+from build.system import command
 
 # Free disk (GB) a build may need at its peak: layers, build cache, what the engine unpacks beside them, and the copy of
 # every layer that it lays down while they are looked into (cuda: 10 GB and 18 GB measured).

@@ -8,8 +8,8 @@ from pathlib import Path
 from build.conda import CondaError, environment, virtual
 from build.decisions import lockindex as pure
 from build.decisions.lockindex import FLAVOURS, INDEX, Entry
-from build.drivers import files
 from build.errors import LockStaleError, MissingFileError
+from build.system import files
 
 PIP_COMMAND = "python -m build.lock pip"
 

@@ -10,10 +10,10 @@ from build.decisions import lockdiff
 from build.decisions.drift import AptLock
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import apt_lock
-from build.drivers import files
 from build.drivers.engine import Engine
 from build.procedures import inventory, lockindex
 from build.procedures.build_images import Named, standins_of
+from build.system import files
 
 
 def apt_lock_name(image: Image, flavour: str) -> str:

@@ -16,7 +16,6 @@ from build.decisions import verification as rules
 from build.decisions.identity import Environment, Identity
 from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Outcome, Report
-from build.drivers import command
 from build.drivers.engine import Engine
 from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
@@ -28,6 +27,7 @@ from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
 from build.progress import Report as Progress
 from build.settings import Settings
+from build.system import command
 
 
 @dataclass

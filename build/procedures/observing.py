@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from build.decisions import audio, canary, traffic_log
+from build.audio import signal
+from build.decisions import canary, traffic_log
 from build.decisions.canary import Window
 from build.decisions.golden import Text
 from build.decisions.spoken import Spoken
@@ -100,7 +101,7 @@ class Observer:
             for colour in best:
                 colours = self._run.target.colours[colour]
                 spoken = colours.speak(text.say, self._texts.voice, self._run.settings.gate_timeout_s)
-                heard = audio.judge(text.say, spoken.wav, self._texts.expect.of(None)).measures
+                heard = signal.judge(text.say, spoken.wav, self._texts.expect.of(None)).measures
                 if heard and heard.duration_s:
                     best[colour] = min(best[colour], spoken.took_s / heard.duration_s)
         return best[live] < float("inf") and best[self._run.idle] > self._run.settings.canary_slower * best[live]
@@ -114,7 +115,7 @@ class Observer:
         """An answer that counts as good and is not; what failed is in the proxy's counters already."""
         if spoken.error:
             return False
-        return bool(audio.judge(text, spoken.wav, self._texts.expect.of(None)).faults)
+        return bool(signal.judge(text, spoken.wav, self._texts.expect.of(None)).faults)
 
     def _ours(self, request: Request) -> bool:
         return request.client in self._run.target.addresses

@@ -10,10 +10,10 @@ from build.conda.redaction import holds_credentials
 from build.decisions import lockdiff
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
-from build.drivers import command
 from build.errors import CommandFailedError, MissingFileError, UsageError
 from build.procedures import lockindex
 from build.progress import Report
+from build.system import command
 
 # Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
 _COMPILE = (

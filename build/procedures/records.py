@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from build.decisions.record import Record
-from build.drivers import files
 from build.errors import RecordError
+from build.system import files
 
 FOLDER = Path("out/builds")
 

@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from build.audio.features import Deviations
+from build.audio.signal import Measures
 from build.decisions import gate as rules
 from build.decisions import plot, report_page, timeline, traffic_log
-from build.decisions.audio import Measures
 from build.decisions.gate import Judgement, Result
 from build.decisions.history import Cutover
 from build.decisions.hooks import redact
 from build.decisions.plot import Plot
 from build.decisions.report_page import Page, Take
-from build.decisions.speech import Deviations
-from build.drivers import files
 from build.errors import LineError, MissingFileError
 from build.procedures import golden
 from build.procedures.target import Target
 from build.settings import Settings
+from build.system import files
 
 TEMPLATE = Path(__file__).parents[1] / "data/report.html.j2"
 BEFORE_S, AFTER_S = 10, 5

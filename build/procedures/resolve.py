@@ -11,7 +11,6 @@ from docker.utils import parse_repository_tag
 from build.decisions import findings, imagestore
 from build.decisions.findings import HostFacts
 from build.decisions.imagestore import Claim
-from build.drivers import git
 from build.drivers.engine import Engine, explained
 from build.drivers.imagestore import free_bytes
 from build.drivers.patience import Patience
@@ -22,6 +21,7 @@ from build.model.release import Release
 from build.procedures import registries
 from build.progress import Report
 from build.settings import Settings
+from build.system import git
 
 # Disk that an image takes while it is pulled, by the size of its compressed layers: they and what they unpack to.
 UNPACKED = 3.5

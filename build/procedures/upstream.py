@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from build.drivers import command
 from build.progress import Report
 from build.settings import Settings
+from build.system import command
 
 # A pull, or a stand-in's 60 to 90 s on two busy cores; bootstrap bounds its own steps.
 LIMIT_S = 1200.0

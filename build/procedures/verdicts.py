@@ -13,11 +13,11 @@ from docker.models.images import Image
 
 from build.decisions import verification as rules
 from build.decisions.verification import Report
-from build.drivers import files
 from build.drivers.engine import Engine
 from build.errors import RegistryError, UnverifiedError, VerificationError
 from build.procedures import attach
 from build.progress import Report as Progress
+from build.system import files
 
 FOLDER = Path("out/verified")
 

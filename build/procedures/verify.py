@@ -18,16 +18,17 @@ from build.decisions import compatibility, drift, image_checks, lockdiff
 from build.decisions import verification as rules
 from build.decisions.drift import AptLock, Drift
 from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
-from build.drivers import git, oneshot
+from build.drivers import oneshot
 from build.drivers.engine import Engine, explained
-from build.drivers.git import Entry
-from build.drivers.sources import Sources
 from build.errors import CommandFailedError, ImageNotFoundError
 from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
 from build.procedures import compatibility as versions
 from build.procedures import inventory, layers, locks
 from build.procedures.verdicts import Verdicts
 from build.settings import Settings
+from build.system import git
+from build.system.git import Entry
+from build.system.sources import Sources
 
 BUILD = Path(__file__).parents[1]
 DATA = BUILD / "data/verification.toml"
@@ -98,7 +99,7 @@ class Verifier:
 
     def app(self, image: Image, base: Report) -> Report:
         """Code, identity and voice of an image; the layers of its base are not looked into."""
-        from build.decisions import audio  # noqa: PLC0415 - numpy: 0.1 s that a run without news can spare
+        from build.audio import signal  # noqa: PLC0415 - numpy: 0.1 s that a run without news can spare
 
         checks = _checks("app")
         if known := self._known(image, "app", checks):
@@ -109,7 +110,7 @@ class Verifier:
         release = labels.get(RELEASE_LABEL, "")
         given = next((e[8:] for e in image.attrs["Config"]["Env"] if e.startswith("RELEASE=")), "")
         seen, runs = self._ask(image, "verify_app.py", SENTENCE)
-        heard = audio.judge(SENTENCE, base64.b64decode(seen["wav"]), audio.Expectation()).faults if seen else ()
+        heard = signal.judge(SENTENCE, base64.b64decode(seen["wav"]), signal.Expectation()).faults if seen else ()
         lines = (
             self._tree(release, folder.blobs),
             *self._above(image),

@@ -15,18 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from build.conda import CondaError, channel, client, explicit, virtual
+from build.conda import CondaError, client, explicit, virtual
 from build.conda.explicit import ExplicitLock
+from build.conda.standin import channel
 from build.console import Reporter
 from build.decisions.lockindex import conda_lock
-from build.drivers import buildx, git, imagefiles
+from build.drivers import buildx, imagefiles
 from build.drivers.buildx import Recipe
 from build.drivers.engine import Engine
-from build.drivers.sources import Sources
 from build.errors import CommandFailedError
 from build.procedures import build_secrets, conda_locks
 from build.procedures.build_images import OS_IMAGES, BuildImages, Named
 from build.settings import load
+from build.system import git
+from build.system.sources import Sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLAVOURS = ("slim", "cuda")

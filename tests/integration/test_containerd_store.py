@@ -15,7 +15,6 @@ import pytest
 
 from build.console import Reporter
 from build.decisions import imagestore
-from build.drivers import command, git
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import RetentionRefusedError
@@ -29,6 +28,7 @@ from build.procedures.publish import Publisher
 from build.procedures.resolve import resolve
 from build.procedures.target import Target
 from build.settings import load
+from build.system import command, git
 from tests.support import images
 from tests.support.nested import Nested, nested_engine
 from tests.support.registry import Running, also_within, running_registry

@@ -11,8 +11,8 @@ import pytest
 from rattler.index import index_fs
 
 from build import console, lock
-from build.conda import package
-from build.conda.package import Metadata
+from build.conda.standin import package
+from build.conda.standin.package import Metadata
 from build.decisions import lockindex
 from build.decisions.lockindex import conda_lock
 from build.errors import CommandFailedError, LocksIncompleteError, MissingFileError, UsageError

@@ -14,7 +14,6 @@ import pytest
 from build.console import Reporter
 from build.decisions import verification as rules
 from build.decisions.verification import Line, Report
-from build.drivers import git
 from build.drivers.engine import Engine
 from build.drivers.registry import Registry
 from build.errors import UnverifiedError, VerificationError
@@ -22,6 +21,7 @@ from build.procedures import attach, verify
 from build.procedures.verdicts import FOLDER, Verdicts
 from build.procedures.verify import Verifier
 from build.settings import load
+from build.system import git
 from tests.support.registry import Running, running_registry
 from tests.support.stack import Stack
 

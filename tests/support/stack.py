@@ -21,7 +21,8 @@ from typing import Any
 
 import docker
 
-from build.drivers import command, git, host
+from build.drivers import host
+from build.system import command, git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "glm-tts-test-"

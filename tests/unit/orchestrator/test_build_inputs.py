@@ -8,12 +8,12 @@ import pytest
 
 from build.console import Reporter
 from build.decisions.lockindex import conda_lock
-from build.drivers import git, sources
 from build.drivers.engine import Engine
 from build.errors import PlatformError
 from build.procedures import build_images, build_secrets
 from build.procedures.build_images import BuildImages
 from build.settings import load
+from build.system import git, sources
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from build.audio.signal import Expectation, judge, judge_samples
 from build.decisions import gate
-from build.decisions.audio import Expectation, judge, judge_samples
 from build.decisions.golden import FLOORS, Text
 from build.decisions.spoken import Spoken
 from tests.support.mouths import wav

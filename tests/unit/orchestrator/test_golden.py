@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from build.decisions import golden, speech
+from build.audio import features, speaker
+from build.decisions import golden
 from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
-from build.drivers import speaker
 from build.errors import GoldenError, MissingFileError
 from build.procedures.golden import load, render
 from build.settings import Settings
@@ -81,7 +81,7 @@ def test_a_calibration_holds_the_spread_and_comes_back_as_written(piper: Engine)
     for _ in range(3):
         pieces = [piece.samples for piece in piper.synthesize(Utterance("Good evening.", "joe"))]
         samples = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
-        takes.append(speech.features(samples, 22050, speaker.embedding(samples, 22050)))
+        takes.append(features.features(samples, 22050, speaker.embedding(samples, 22050)))
     made = golden.calibrate("abc", texts, {"a": takes}, [3.3, 3.15, 3.4])
     assert made.quality == pytest.approx(3.06)
     back = Calibration.model_validate(yaml.safe_load(render(made)))
@@ -90,16 +90,16 @@ def test_a_calibration_holds_the_spread_and_comes_back_as_written(piper: Engine)
     assert all(value >= asdict(FLOORS)[name] for name, value in asdict(back.bounds).items())
     reference = back.references["a"].features
     for take in takes:
-        apart = asdict(speech.deviations(take, reference))
+        apart = asdict(features.deviations(take, reference))
         assert all(value <= asdict(back.bounds)[name] for name, value in apart.items()), apart
 
 
 def test_the_same_recording_lies_nowhere_apart_and_packing_rounds_only() -> None:
     tone = (0.3 * np.sin(np.arange(22050) * 0.05)).astype(np.float32)
-    heard = speech.features(tone, 22050)
-    assert max(asdict(speech.deviations(heard, heard)).values()) < 1e-6
+    heard = features.features(tone, 22050)
+    assert max(asdict(features.deviations(heard, heard)).values()) < 1e-6
     centred = heard.cepstra.copy()
     centred[:, 0] -= centred[:, 0].mean()
-    assert np.abs(speech.unpack(speech.pack(heard.cepstra)) - centred.clip(-127, 127)).max() <= 0.5
+    assert np.abs(features.unpack(features.pack(heard.cepstra)) - centred.clip(-127, 127)).max() <= 0.5
     with pytest.raises(ValueError, match="packed"):
-        speech.unpack("???")
+        features.unpack("???")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from build.decisions.identity import Claim, Environment, claim, identify
-from build.drivers import command, git
 from build.errors import IdentityError
 from build.model.commit import Commit
+from build.system import command, git
 
 SHA = "a" * 40
 COMMIT = Commit(

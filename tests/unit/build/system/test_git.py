@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import command, git
-from build.drivers.sources import Sources
 from build.errors import CommandFailedError, NoRepositoryError
+from build.system import command, git
+from build.system.sources import Sources
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]

@@ -1,6 +1,6 @@
 """The repository: its commit, whether the tree is clean, and the files of a tree. `run` is the only way to git.
 
-`build.drivers.sources` reads the files that a build needs.
+`build.system.sources` reads the files that a build needs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from build.drivers import command
 from build.errors import CommandFailedError, NoRepositoryError
 from build.model.commit import Commit
+from build.system import command
 
 # A hook's git exports these; they name another repository, index or object store than the one in the folder.
 _MISLEADING = frozenset(

@@ -6,7 +6,7 @@ import pytest
 
 from build.conda import CondaError
 from build.conda.__main__ import choose_lock
-from build.conda.channel import LOCK_NAME
+from build.conda.standin.channel import LOCK_NAME
 
 
 def test_a_real_lock_is_used_where_no_standin_is_given(tmp_path: Path) -> None:

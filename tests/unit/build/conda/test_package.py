@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from build.conda import package
-from build.conda.package import PLACEHOLDER, Metadata
+from build.conda.standin import package
+from build.conda.standin.package import PLACEHOLDER, Metadata
 
 METADATA = Metadata("tool", "1.0", "test_0", "MIT", ("python >=3.9",))
 

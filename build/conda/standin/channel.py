@@ -18,8 +18,9 @@ from pathlib import Path
 
 from rattler.index import index_fs
 
-from build.conda import CondaError, client, cpython, environment, package
-from build.conda.package import Metadata
+from build.conda import CondaError, client, environment
+from build.conda.standin import cpython, package
+from build.conda.standin.package import Metadata
 
 LOCK_NAME = "conda-standin.lock"
 

@@ -1,6 +1,7 @@
 """Whose voice a recording is, by the weights that PyPI's `resemblyzer` carries.
 
-The network is run here, in numpy (build.decisions.voiceprint): the package's own code wants torch, librosa, webrtcvad.
+The network is run here, in numpy (build.audio.speaker_embedding): the package's own code wants torch, librosa and
+webrtcvad.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions import voiceprint
-from build.drivers import torchfile
+from build.audio import speaker_embedding, torch_weights
 from build.errors import MissingFileError
 
 PACKAGE, WEIGHTS, PART = "resemblyzer", "pretrained.pt", "model_state"
@@ -28,24 +28,24 @@ def embedding(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.flo
     Raises:
         MissingFileError: the weights are not installed, or not whole.
     """
-    return voiceprint.embedding(samples, rate, _network())
+    return speaker_embedding.embedding(samples, rate, _network())
 
 
 @cache
-def _network() -> voiceprint.Network:
+def _network() -> speaker_embedding.Network:
     package = find_spec(PACKAGE)
     if package is None or not package.origin:
         raise MissingFileError("the weights of Resemblyzer are not installed", remedy=REMEDY)
     return network(Path(package.origin).parent / WEIGHTS)
 
 
-def network(path: Path) -> voiceprint.Network:
+def network(path: Path) -> speaker_embedding.Network:
     """The network in a file of weights.
 
     Raises:
         MissingFileError: the file is not there, or is no such one.
     """
     try:
-        return voiceprint.network(torchfile.read(path, PART))
+        return speaker_embedding.network(torch_weights.read(path, PART))
     except (OSError, ValueError) as error:
         raise MissingFileError(f"the weights of Resemblyzer ({path}) cannot be used: {error}", remedy=REMEDY) from None

@@ -12,10 +12,10 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from build.drivers import git
-from build.drivers.git import EXECUTABLE, LINK, SUBMODULE, Entry
 from build.errors import InputRefusedError
 from build.model.commit import Commit
+from build.system import git
+from build.system.git import EXECUTABLE, LINK, SUBMODULE, Entry
 
 # The version of what `export` makes of a tree: part of every key, so that no image of an older export is taken for it.
 EXPORT = "2"

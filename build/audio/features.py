@@ -13,9 +13,9 @@ from dataclasses import astuple, dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions import voiceprint
-from build.decisions.audio import measure
-from build.decisions.voiceprint import NOBODY
+from build.audio import speaker_embedding
+from build.audio.signal import measure
+from build.audio.speaker_embedding import NOBODY
 
 Floats = npt.NDArray[np.floating]
 
@@ -34,7 +34,7 @@ NOT_AT_ALL = 99.0
 class Features:
     """One recording, as it is compared: Hz, seconds, dBFS; `noise` is how flat its spectrum is, 1 for white noise.
 
-    `cepstra` is [frames that are no pause, CEPSTRA], `speaker` an embedding (build.decisions.voiceprint) or NOBODY.
+    `cepstra` is [frames that are no pause, CEPSTRA], `speaker` an embedding (build.audio.speaker_embedding) or NOBODY.
     """
 
     duration_s: float
@@ -114,7 +114,7 @@ def deviations(heard: Features, reference: Features) -> Deviations:
         gap=max(0.0, heard.gap_s - reference.gap_s),
         level=abs(heard.level_dbfs - reference.level_dbfs),
         noise=max(0.0, heard.noise - reference.noise),
-        speaker=voiceprint.apart(heard.speaker, reference.speaker),
+        speaker=speaker_embedding.apart(heard.speaker, reference.speaker),
     )
 
 

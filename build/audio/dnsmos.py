@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions import audio
+from build.audio import signal
 from build.errors import MissingFileError
 
 RATE = 16000
@@ -31,7 +31,7 @@ def quality(samples: npt.NDArray[np.float32], rate: int) -> float:
     Raises:
         MissingFileError: the weights are not installed.
     """
-    sound = audio.resampled(samples, rate, RATE)
+    sound = signal.resampled(samples, rate, RATE)
     if len(sound) < WINDOW:
         sound = np.resize(sound, WINDOW)
     starts = np.linspace(0, len(sound) - WINDOW, math.ceil(len(sound) / WINDOW)).astype(int)

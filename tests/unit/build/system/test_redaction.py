@@ -9,11 +9,11 @@ import pytest
 
 from build.conda.redaction import holds_credentials, redact
 from build.console import Reporter
-from build.drivers import command
 from build.errors import CommandFailedError, UsageError
 from build.procedures import pip_locks
+from build.system import command
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from rattler.index import index_fs
 
-from build.conda import CondaError, access, client, explicit, package
+from build.conda import CondaError, access, client, explicit
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock
-from build.conda.package import Metadata
+from build.conda.standin import package
+from build.conda.standin.package import Metadata
 from build.procedures import build_secrets
 
 USER, PASSWORD, TOKEN = "joe", "s3cret", "tk-123-456"

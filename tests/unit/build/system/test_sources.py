@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import git
-from build.drivers.sources import WRITTEN, Sources
 from build.errors import InputRefusedError
 from build.model.commit import Commit
+from build.system import git
+from build.system.sources import WRITTEN, Sources
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]
 
 INPUTS = ("service", "voices", "Dockerfile.app")
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 STRANGE = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/-x")
 
 
@@ -60,7 +60,7 @@ def test_modes_and_times_are_gits_whatever_the_umask(repository: Repository, tmp
     into.mkdir()
     # A process of its own, as a umask holds for all of it.
     code = (
-        "import os, sys; from pathlib import Path; from build.drivers import git; from build.drivers.sources import *\n"
+        "import os, sys; from pathlib import Path; from build.system import git; from build.system.sources import *\n"
         f"os.umask({umask}); root = Path(sys.argv[1])\n"
         f"Sources(root, git.read(root)).export({INPUTS}, Path(sys.argv[2]))"
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from rattler.index import index_fs
 
-from build.conda import CondaError, client, package
-from build.conda.channel import verify
+from build.conda import CondaError, client
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock, LockedPackage
-from build.conda.package import PLACEHOLDER, Metadata
+from build.conda.standin import package
+from build.conda.standin.channel import verify
+from build.conda.standin.package import PLACEHOLDER, Metadata
 
 HOOK = "etc/conda/activate.d/base.sh"
 

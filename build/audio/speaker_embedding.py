@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions import audio
+from build.audio import signal
 
 Floats = npt.NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def network(weights: Mapping[str, Floats]) -> Network:
 
 def embedding(samples: Floats, rate: int, by: Network) -> Floats:
     """Of a mono signal in [-1, 1], shape (samples,), at `rate` Hz: [WIDTH], of length 1, nothing below 0."""
-    sound = _loud_enough(audio.resampled(samples, rate, RATE))
+    sound = _loud_enough(signal.resampled(samples, rate, RATE))
     starts = _starts(len(sound))
     sound = np.pad(sound, (0, max(0, (starts[-1] + PARTIAL) * HOP - len(sound))))
     bands = mel(sound)

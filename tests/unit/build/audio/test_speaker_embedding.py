@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from build.decisions import audio, gate, voiceprint
-from build.decisions.voiceprint import NOBODY
-from build.drivers import speaker, torchfile
+from build.audio import signal, speaker, speaker_embedding, torch_weights
+from build.audio.speaker_embedding import NOBODY
+from build.decisions import gate
 from build.errors import MissingFileError
 from tests.support.stack import REPOSITORY
 
 GENUINE = json.loads((Path(__file__).parent / "resemblyzer.json").read_text())
-SAMPLE, RATE = audio.decode((REPOSITORY / "voices/examples/sample.wav").read_bytes())
+SAMPLE, RATE = signal.decode((REPOSITORY / "voices/examples/sample.wav").read_bytes())
 RECORDINGS = {"whole": SAMPLE, "first second": SAMPLE[:16000], "quiet": SAMPLE * np.float32(0.02)}
 
 
@@ -38,27 +38,27 @@ def test_it_is_what_resemblyzer_on_torch_gives(name: str) -> None:
 
 
 def test_the_bands_are_librosas() -> None:
-    assert voiceprint.mel(SAMPLE).mean(0) == pytest.approx(GENUINE["mel"], rel=1e-4)
+    assert speaker_embedding.mel(SAMPLE).mean(0) == pytest.approx(GENUINE["mel"], rel=1e-4)
 
 
 def test_another_rate_is_the_same_voice() -> None:
-    fine = audio.resampled(SAMPLE, RATE, 22050)
-    assert voiceprint.apart(speaker.embedding(fine, 22050), speaker.embedding(SAMPLE, RATE)) < 1e-4
+    fine = signal.resampled(SAMPLE, RATE, 22050)
+    assert speaker_embedding.apart(speaker.embedding(fine, 22050), speaker.embedding(SAMPLE, RATE)) < 1e-4
 
 
 def test_packing_costs_less_than_a_hundredth_of_what_is_allowed() -> None:
     one = speaker.embedding(SAMPLE, RATE)
-    assert voiceprint.apart(voiceprint.unpack(voiceprint.pack(one)), one) < 1e-4
-    for wrong in ("???", "", "AAAA", voiceprint.pack(one)[:-8]):
+    assert speaker_embedding.apart(speaker_embedding.unpack(speaker_embedding.pack(one)), one) < 1e-4
+    for wrong in ("???", "", "AAAA", speaker_embedding.pack(one)[:-8]):
         with pytest.raises(ValueError, match="embedding"):
-            voiceprint.unpack(wrong)
+            speaker_embedding.unpack(wrong)
 
 
 def test_nobody_is_far_from_nobody() -> None:
     one = speaker.embedding(SAMPLE, RATE)
-    assert voiceprint.apart(NOBODY, one) == voiceprint.apart(one, NOBODY) == 0
-    assert not len(voiceprint.together([one, NOBODY]))
-    assert not len(voiceprint.together([]))
+    assert speaker_embedding.apart(NOBODY, one) == speaker_embedding.apart(one, NOBODY) == 0
+    assert not len(speaker_embedding.together([one, NOBODY]))
+    assert not len(speaker_embedding.together([]))
 
 
 def test_a_live_release_that_drifted_is_no_measure_of_the_speaker() -> None:
@@ -77,7 +77,7 @@ class Evil:
 
 def test_a_file_of_weights_can_run_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "evil.pt").write_bytes(pickle.dumps(torchfile.MAGIC) + pickle.dumps(Evil()))
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(torch_weights.MAGIC) + pickle.dumps(Evil()))
     with pytest.raises(MissingFileError, match="mkdir, which weights have no need of"):
         speaker.network(tmp_path / "evil.pt")
     assert not (tmp_path / "evil").exists()
@@ -111,6 +111,6 @@ def test_weights_that_are_not_there_are_told(tmp_path: Path) -> None:
 
 
 def test_a_network_of_another_shape_is_told(weights: Path) -> None:
-    found = torchfile.read(weights, "model_state")
+    found = torch_weights.read(weights, "model_state")
     with pytest.raises(ValueError, match=r"linear.bias is \[2\], not \[256\]"):
-        voiceprint.network(found | {"linear.bias": np.zeros(2, np.float32)})
+        speaker_embedding.network(found | {"linear.bias": np.zeros(2, np.float32)})

@@ -6,7 +6,7 @@ import pytest
 
 from build.conda import CondaError, environment
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def test_the_projects_own_environment_is_torch29_on_python_311() -> None:

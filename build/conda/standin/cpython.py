@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from build.conda import CondaError
-from build.conda.package import PLACEHOLDER
+from build.conda.standin.package import PLACEHOLDER
 
 VERSION = "3.11"
 _LIB = f"lib/python{VERSION}"
@@ -102,7 +102,7 @@ def _restore_scheme(lib: Path) -> None:
     if count != 1:
         raise CondaError(
             f"Debian's patch to sysconfig.py is not the one known here ({count} places match)",
-            remedy="compare it with upstream's and correct _SCHEME in build/conda/cpython.py",
+            remedy="compare it with upstream's and correct _SCHEME in build/conda/standin/cpython.py",
         )
     sysconfig.write_text(text)
     for data in lib.glob("_sysconfigdata__*.py"):
@@ -151,6 +151,6 @@ def _run(argv: list[str]) -> str:
     if done.returncode:
         raise CondaError(
             f"{argv[0]} failed while Debian's Python was repacked:\n{done.stderr.strip()}",
-            remedy="this is a fault in build/conda/cpython.py, or a Debian other than 12",
+            remedy="this is a fault in build/conda/standin/cpython.py, or a Debian other than 12",
         )
     return done.stdout
