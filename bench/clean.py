@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from build.console import Reporter
 from build.decisions import findings
-from build.drivers.engine import Engine
-from build.procedures.build_images import BuildImages, Named
+from build.docker.engine import Engine
+from build.docker.image import Named
+from build.procedures.build_images import BuildImages
 from build.procedures.host import host_facts, peak_bytes
 from build.settings import Settings, load
 from build.system import git

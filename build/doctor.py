@@ -13,7 +13,7 @@ from build import console
 from build.console import escape, out
 from build.decisions import findings
 from build.decisions.findings import Finding, Level
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import MissingFileError, NotHealthyError
 from build.procedures import freshness
 from build.procedures.host import host_facts, peak_bytes

@@ -154,7 +154,7 @@ class StateCorruptError(LineError):
 class RegistryError(LineError):
     """The registry refused, was not reachable, or holds something other than what was pushed.
 
-    `reason` is set where a caller may act on the refusal: build.drivers.registry_http lists the reasons.
+    `reason` is set where a caller may act on the refusal: build.registry.http lists the reasons.
     """
 
     exit_code = 22

@@ -13,7 +13,7 @@ from build.console import Reporter, err, out
 from build.decisions import drift, findings, verification
 from build.decisions.identity import claim, identify
 from build.decisions.record import Record
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.model.labels import Flavour
 from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
 from build.procedures.host import host_facts, peak_bytes

@@ -11,14 +11,14 @@ from build import console
 from build.console import Reporter, out
 from build.decisions.findings import GB
 from build.decisions.retention import Action
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import CommandFailedError
-from build.procedures import registries
 from build.procedures.janitor import Janitor, Outcome
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.resolve import resolve
 from build.procedures.target import Target
+from build.registry import registries
 
 app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
 

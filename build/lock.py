@@ -14,10 +14,11 @@ from build.decisions import inventory as inventories
 from build.decisions import locktable
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import FLAVOURS
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import MissingFileError, UsageError
 from build.procedures import all_locks, conda_locks, inventory, lockindex, locks, pip_locks
-from build.procedures.build_images import BuildImages, Named
+from build.procedures.build_images import BuildImages
 from build.system import files, git
 
 ENVIRONMENT = Path("environment.yml")

@@ -1,10 +1,1 @@
-"""Thin I/O: one module per outside thing (git, Docker, Compose, the proxy, ...). Drivers decide nothing."""
-
-import sys
-
-from build.drivers import daemon
-
-# docker-py imports paramiko if it can, which is a third of what any command here takes to start. Only an engine behind
-# ssh needs it; for any other its place is taken by what the import system reads as "not installed".
-if not daemon.address().startswith("ssh://"):
-    sys.modules.setdefault("paramiko", None)  # type: ignore[arg-type]
+"""Thin I/O: one module per outside thing. Drivers decide nothing."""

@@ -16,7 +16,7 @@ from build.decisions.drain import Counts, Load
 from build.decisions.spoken import Spoken
 from build.decisions.vram import View, view
 from build.decisions.warmup import Look
-from build.drivers.engine import Answer, Engine, explained
+from build.docker.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 from build.model.colours import Slot
 from build.model.labels import RELEASE_LABEL

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions import imagestore
-from build.drivers import daemon, host
-from build.drivers.engine import Engine, explained
+from build.docker import daemon, imagestore
+from build.docker.engine import Engine, explained
+from build.drivers import host
 
 CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
 

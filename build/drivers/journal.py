@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from build.drivers.conversation import Conversation, inside
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.exec_session import Conversation, inside
 from build.errors import CommandFailedError, LeaseLostError, StateCorruptError
 
 FILE = "/var/lib/cutover/journal.jsonl"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from docker.types import Mount
 
-from build.drivers import oneshot
-from build.drivers.engine import Engine
+from build.docker import oneshot
+from build.docker.engine import Engine
 from build.errors import CommandFailedError
 
 CHECK = Path(__file__).parents[1] / "inside/keys.py"

@@ -21,8 +21,8 @@ from pathlib import Path
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from build.drivers.conversation import Conversation, inside
-from build.drivers.engine import Engine, explained
+from build.docker.engine import Engine, explained
+from build.docker.exec_session import Conversation, inside
 from build.errors import CommandFailedError, LeaseLostError, LineError, LockHeldError
 from build.system import command
 

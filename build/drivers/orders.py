@@ -6,7 +6,7 @@ and is started anew by its restart policy must do what is true by then. The stat
 
 from __future__ import annotations
 
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import CommandFailedError
 
 FOLDER = "/run/orders"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Literal
 
-from build.drivers.conversation import Conversation, inside
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.exec_session import Conversation, inside
 from build.errors import CommandFailedError, ProxyError
 
 BACKEND = "app"

@@ -9,8 +9,8 @@ from build.decisions.drain import Load
 from build.decisions.spoken import Spoken
 from build.decisions.vram import View
 from build.decisions.warmup import Look
+from build.docker.engine import Engine
 from build.drivers.colour import Replica, Status
-from build.drivers.engine import Engine
 from build.model.colours import Colour
 from build.model.release import Release
 

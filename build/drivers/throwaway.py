@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from build.docker.engine import Engine, explained
 from build.drivers.colour import ServiceContainer
-from build.drivers.engine import Engine, explained
 from build.model.labels import FLAVOUR_LABEL
 
 LABEL = "ai.glm-tts.throwaway"

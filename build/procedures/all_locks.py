@@ -9,11 +9,11 @@ from pathlib import Path
 
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import conda_lock
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import LineError, LocksIncompleteError
 from build.model.labels import base_repository
 from build.procedures import conda_locks, locks, pip_locks
-from build.procedures.build_images import Named
 from build.procedures.conda_locks import OwnChannel
 from build.progress import Report
 

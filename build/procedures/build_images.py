@@ -6,21 +6,21 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from docker.models.images import Image
 
 from build.decisions import drift as drifts
-from build.decisions import imagestore, refreshed
+from build.decisions import refreshed
 from build.decisions.drift import AptLock, Drift
 from build.decisions.identity import Claim, Identity, identify
 from build.decisions.lockindex import apt_lock, conda_lock
 from build.decisions.standins import GUIDE
-from build.drivers import buildx
-from build.drivers.buildx import Recipe
-from build.drivers.engine import Engine
+from build.docker import buildx, imagestore
+from build.docker.buildx import Recipe
+from build.docker.engine import Engine
+from build.docker.image import Named, standins_of
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.model.commit import Commit
 from build.model.labels import (
@@ -63,14 +63,6 @@ def base_inputs(flavour: str) -> tuple[str, ...]:
     """Every file that decides what the base image holds."""
     torch = ("locks/torch.txt",) if flavour == "cuda" else ()
     return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", conda_lock(flavour))
-
-
-@dataclass(frozen=True)
-class Named:
-    """An image under the reference that it is known by here."""
-
-    reference: str
-    image: Image
 
 
 class BuildImages:
@@ -279,11 +271,6 @@ class BuildImages:
         below = [imagestore.content(parent.image.attrs) for parent in parents]
         text = json.dumps([sources.EXPORT, rows, below, sorted(labels.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def standins_of(image: Image) -> tuple[str, ...]:
-    """What an image stands on instead of the genuine thing: os, cuda, conda."""
-    return tuple(name for name in image.labels.get(STANDIN_LABEL, "").split(",") if name)
 
 
 def _check_ancestry(app: Image, base: Named) -> None:

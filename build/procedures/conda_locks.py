@@ -16,11 +16,11 @@ from build.conda.standin import channel
 from build.decisions import lockdiff
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import conda_lock
-from build.drivers import imagefiles
-from build.drivers.engine import Engine
+from build.docker import oneshot
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import CommandFailedError, LineError, UsageError
 from build.procedures import lockindex
-from build.procedures.build_images import Named
 from build.progress import Report
 from build.system import files
 
@@ -106,5 +106,5 @@ def unpack_channel(engine: Engine, image: str, folder: Path) -> None:
     Raises:
         CondaError: a package is not what the channel's index says.
     """
-    imagefiles.copy_out(engine, image, _PARTS, folder)
+    oneshot.copy_out(engine, image, _PARTS, folder)
     channel.verify(folder)

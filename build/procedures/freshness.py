@@ -12,8 +12,8 @@ from docker.models.images import Image
 from build.decisions import freshness
 from build.decisions.findings import Finding
 from build.decisions.freshness import ImageAge, Security
-from build.drivers import oneshot
-from build.drivers.engine import Engine
+from build.docker import oneshot
+from build.docker.engine import Engine
 from build.errors import LineError
 from build.model.labels import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
 from build.settings import Settings

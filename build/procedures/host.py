@@ -6,8 +6,9 @@ import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from build.decisions.findings import HostFacts
-from build.drivers import daemon, host, imagestore
-from build.drivers.engine import Engine, explained
+from build.docker import daemon
+from build.docker.engine import Engine, explained
+from build.drivers import host, imagestore
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.model.labels import STANDIN_LABEL
 from build.settings import Settings

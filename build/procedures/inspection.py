@@ -7,15 +7,16 @@ from typing import Any
 
 from docker import auth
 
-from build.decisions import imagestore
-from build.drivers.engine import Engine
+from build.docker import imagestore
+from build.docker.engine import Engine
 from build.drivers.imagestore import unpacked_bytes
-from build.drivers.patience import Patience
 from build.errors import ImageNotFoundError, RegistryError
 from build.model.labels import OCI
-from build.procedures import attach, records, registries
+from build.procedures import records
 from build.procedures.resolve import resolve
 from build.progress import Report
+from build.registry import referrers, registries
+from build.registry.retry import Patience
 from build.settings import Settings
 
 
@@ -57,7 +58,7 @@ def _attached(engine: Engine, report: Report, reference: str) -> list[dict[str, 
         name = f"library/{name}"
     try:
         # Somebody waits for an answer that is useful without this part.
-        found = attach.attached(registries.connect(engine, host, Patience(attempts=1)), name, digest)
+        found = referrers.attached(registries.connect(engine, host, Patience(attempts=1)), name, digest)
     except RegistryError as error:
         report.note(f"what is attached to {reference} is not known: {error.message}")
         return None

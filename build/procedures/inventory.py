@@ -6,8 +6,8 @@ from pathlib import Path
 
 from build.decisions import inventory
 from build.decisions.inventory import Inventory
-from build.drivers import oneshot
-from build.drivers.engine import Engine
+from build.docker import oneshot
+from build.docker.engine import Engine
 from build.errors import CommandFailedError
 
 _SCRIPT = Path(__file__).parents[1] / "inside/inventory.py"

@@ -12,8 +12,8 @@ from docker.errors import ImageNotFound
 from build.decisions import retention
 from build.decisions.findings import GB
 from build.decisions.retention import HOUR_S, Action, Facts, Item, Place, Policy
+from build.docker.engine import explained
 from build.drivers import imagestore
-from build.drivers.engine import explained
 from build.errors import CommandFailedError, LockHeldError, RegistryError, RetentionRefusedError
 from build.procedures import janitor_files
 from build.procedures.janitor_host import HostSurvey, Scope

@@ -9,10 +9,11 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.decisions import history, imagestore, retention
+from build.decisions import history, retention
 from build.decisions.history import Cutover
 from build.decisions.retention import Item, Place, Role
-from build.drivers.engine import Engine, explained
+from build.docker import imagestore
+from build.docker.engine import Engine, explained
 from build.drivers.journal import Journal
 from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from build.decisions.retention import ARTIFACT, Item, Place, Role
-from build.drivers.registry import Manifest, Registry
 from build.errors import RegistryError
 from build.model.labels import RELEASE_LABEL
 from build.procedures.janitor_host import OCI, ROLES, when
+from build.registry.client import Manifest, Registry
 
 
 class RegistrySurvey:

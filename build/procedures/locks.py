@@ -10,9 +10,9 @@ from build.decisions import lockdiff
 from build.decisions.drift import AptLock
 from build.decisions.lockdiff import Difference
 from build.decisions.lockindex import apt_lock
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named, standins_of
 from build.procedures import inventory, lockindex
-from build.procedures.build_images import Named, standins_of
 from build.system import files
 
 

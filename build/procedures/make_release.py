@@ -16,16 +16,18 @@ from build.decisions import verification as rules
 from build.decisions.identity import Environment, Identity
 from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Outcome, Report
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named, standins_of
 from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
 from build.model.commit import Commit
 from build.model.labels import CACHE_TAG
-from build.procedures import attach, inventory, records, verdicts, verify
-from build.procedures.build_images import PROXY_INPUTS, BuildImages, Named, standins_of
+from build.procedures import inventory, records, verdicts, verify
+from build.procedures.build_images import PROXY_INPUTS, BuildImages
 from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
 from build.progress import Report as Progress
+from build.registry import referrers
 from build.settings import Settings
 from build.system import command
 
@@ -127,9 +129,9 @@ class MakeRelease:
         """The reports beside an image in the registry: a base's by the hash of its checks, an app's by none."""
 
         def read(checks: str) -> Iterator[Report]:
-            annotations = {attach.CHECKS: checks} if checks else {}
+            annotations = {referrers.CHECKS: checks} if checks else {}
             documents = self._publisher.documents if self._publisher else lambda *_: iter(())
-            for document in documents(image.reference, attach.VERIFICATION, annotations):
+            for document in documents(image.reference, referrers.VERIFICATION, annotations):
                 with suppress(ValueError):  # what is no report says nothing
                     yield from (self._by_id_here(report, image) for report in rules.of_document(document))
 
@@ -149,8 +151,8 @@ class MakeRelease:
             report = self._verifier.base(published.image, self._reports_beside(Named(base.reference, published.image)))
             verdicts.require([report])
             self._refuse_drift(report)
-        annotations = {attach.CHECKS: report.checks}
-        publisher.attach(published.reference, attach.VERIFICATION, rules.document([report]), annotations)
+        annotations = {referrers.CHECKS: report.checks}
+        publisher.attach(published.reference, referrers.VERIFICATION, rules.document([report]), annotations)
         publisher.tag(published.reference, CACHE_TAG, movable=True)
         return published, report
 
@@ -191,9 +193,11 @@ class MakeRelease:
             committed=self._commit.committed,
             flavour=record.flavour,
         )
-        publisher.attach(made.pushed, attach.SBOM, sbom.make(known, facts))
-        publisher.attach(made.pushed, attach.VERIFICATION, rules.document([made.reports["base"], made.reports["app"]]))
-        publisher.attach(made.pushed, attach.BUILD_RECORD, record.model_dump_json(indent=2).encode())
+        publisher.attach(made.pushed, referrers.SBOM, sbom.make(known, facts))
+        publisher.attach(
+            made.pushed, referrers.VERIFICATION, rules.document([made.reports["base"], made.reports["app"]])
+        )
+        publisher.attach(made.pushed, referrers.BUILD_RECORD, record.model_dump_json(indent=2).encode())
         if record.version:
             publisher.tag(made.pushed, record.version, movable=False)
         publisher.tag(made.pushed, record.environment, movable=True)

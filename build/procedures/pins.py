@@ -6,14 +6,14 @@ import json
 
 from docker.models.images import Image
 
-from build.decisions.imagestore import survives_untagging
 from build.decisions.retention import PIN
-from build.drivers.engine import Engine, explained
-from build.drivers.registry import OCI_MANIFEST, Registry
+from build.docker.engine import Engine, explained
+from build.docker.imagestore import survives_untagging
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.model.labels import FLAVOUR_LABEL, OCI, app_repository
 from build.model.release import Release
 from build.procedures.janitor_host import Scope, repository
+from build.registry.client import OCI_MANIFEST, Registry
 
 
 class Pins:

@@ -9,16 +9,15 @@ from types import MappingProxyType
 from docker.models.images import Image
 
 from build.decisions import standins
-from build.drivers import transfer
-from build.drivers.engine import Engine, explained
-from build.drivers.patience import Patience
-from build.drivers.registry import Manifest
-from build.drivers.registry_http import IMMUTABLE
+from build.docker.engine import Engine, explained
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.model.commit import Commit
 from build.model.labels import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
-from build.procedures import attach, registries
 from build.progress import Report
+from build.registry import referrers, registries, transfer
+from build.registry.client import Manifest
+from build.registry.http import IMMUTABLE
+from build.registry.retry import Patience
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -96,10 +95,10 @@ class Publisher:
             reference: `repo@digest`, as publish() returns it.
         """
         repository, digest = self._parsed(reference)
-        if attach.find(self.registry, repository, digest, artifact_type, annotations):
+        if referrers.find(self.registry, repository, digest, artifact_type, annotations):
             return
         try:
-            attach.attach(self.registry, repository, digest, artifact_type, content, annotations)
+            referrers.attach(self.registry, repository, digest, artifact_type, content, annotations)
         except RegistryError as error:
             if error.reason != IMMUTABLE:
                 raise
@@ -116,8 +115,8 @@ class Publisher:
             repository, _, tag = name.rpartition(":")
             digest = self._digest(repository, tag)
         if digest:
-            for each in attach.find(self.registry, repository, digest, artifact_type, annotations):
-                yield attach.content(self.registry, repository, each.digest)
+            for each in referrers.find(self.registry, repository, digest, artifact_type, annotations):
+                yield referrers.content(self.registry, repository, each.digest)
 
     def tag(self, reference: str, tag: str, *, movable: bool) -> None:
         """Puts a published image under one more tag, without moving a byte of it.

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import re
 
-from docker.auth import resolve_repository_name
 from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
-from build.decisions import findings, imagestore
+from build.decisions import findings
 from build.decisions.findings import HostFacts
-from build.decisions.imagestore import Claim
-from build.drivers.engine import Engine, explained
+from build.docker import imagestore
+from build.docker.engine import Engine, explained
+from build.docker.imagestore import Claim
 from build.drivers.imagestore import free_bytes
-from build.drivers.patience import Patience
-from build.drivers.registry import Registry
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
 from build.model.labels import RELEASE_LABEL, app_repository
 from build.model.release import Release
-from build.procedures import registries
 from build.progress import Report
+from build.registry.registries import at_registry
 from build.settings import Settings
 from build.system import git
 
 # Disk that an image takes while it is pulled, by the size of its compressed layers: they and what they unpack to.
 UNPACKED = 3.5
-ONCE = Patience(attempts=1)
 
 SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 
@@ -130,10 +127,3 @@ def _still_there(engine: Engine, report: Report, claim: Claim) -> bool:
     else:
         report.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
     return claim.certain
-
-
-def at_registry(engine: Engine, reference: str) -> tuple[Registry, str, str]:
-    """The registry of a reference, the repository in it, and the tag or digest."""
-    repository, tag = parse_repository_tag(reference)
-    address, name = resolve_repository_name(repository)
-    return registries.connect(engine, address, ONCE), name, tag or "latest"

@@ -10,8 +10,8 @@ from typing import Any
 
 from build.decisions import history
 from build.decisions.history import Cutover
-from build.drivers.compose import Compose
-from build.drivers.engine import Engine
+from build.docker.compose import Compose
+from build.docker.engine import Engine
 from build.drivers.journal import Journal
 from build.drivers.lease import Lease
 from build.drivers.orders import Orders

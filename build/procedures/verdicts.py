@@ -13,10 +13,10 @@ from docker.models.images import Image
 
 from build.decisions import verification as rules
 from build.decisions.verification import Report
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import RegistryError, UnverifiedError, VerificationError
-from build.procedures import attach
 from build.progress import Report as Progress
+from build.registry import referrers
 from build.system import files
 
 FOLDER = Path("out/verified")
@@ -99,14 +99,14 @@ def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple
         return reports, ""
     if "@" not in image:
         return [], f"this clone has no report on it under {FOLDER}"
-    from build.procedures.resolve import at_registry  # noqa: PLC0415 - 0.2 s, which a build has no use for
+    from build.registry.registries import at_registry  # noqa: PLC0415 - 0.2 s, which a build has no use for
 
     reports = []
     try:
         registry, name, digest = at_registry(engine, image)
-        for each in attach.find(registry, name, digest, attach.VERIFICATION, {}):
+        for each in referrers.find(registry, name, digest, referrers.VERIFICATION, {}):
             with suppress(ValueError):  # a document of another kind says nothing
-                reports += rules.of_document(attach.content(registry, name, each.digest))
+                reports += rules.of_document(referrers.content(registry, name, each.digest))
     except RegistryError as error:
         return [], f"this clone has no report on it, and its registry cannot be asked: {error.message}"
     return reports, "neither this clone nor the registry has a report on it"

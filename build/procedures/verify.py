@@ -18,8 +18,8 @@ from build.decisions import compatibility, drift, image_checks, lockdiff
 from build.decisions import verification as rules
 from build.decisions.drift import AptLock, Drift
 from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
-from build.drivers import oneshot
-from build.drivers.engine import Engine, explained
+from build.docker import oneshot
+from build.docker.engine import Engine, explained
 from build.errors import CommandFailedError, ImageNotFoundError
 from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
 from build.procedures import compatibility as versions

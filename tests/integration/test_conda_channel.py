@@ -20,12 +20,13 @@ from build.conda.explicit import ExplicitLock
 from build.conda.standin import channel
 from build.console import Reporter
 from build.decisions.lockindex import conda_lock
-from build.drivers import buildx, imagefiles
-from build.drivers.buildx import Recipe
-from build.drivers.engine import Engine
+from build.docker import buildx, oneshot
+from build.docker.buildx import Recipe
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import CommandFailedError
 from build.procedures import build_secrets, conda_locks
-from build.procedures.build_images import OS_IMAGES, BuildImages, Named
+from build.procedures.build_images import OS_IMAGES, BuildImages
 from build.settings import load
 from build.system import git
 from build.system.sources import Sources
@@ -200,7 +201,7 @@ def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
     secrets = [*build_secrets.ca(), *build_secrets.channels()]
     buildx.build(tree, recipe, tag=tag, secrets=secrets)
     try:
-        imagefiles.copy_out(engine, tag, ["/opt/locks"], tmp_path)
+        oneshot.copy_out(engine, tag, ["/opt/locks"], tmp_path)
     finally:
         engine.client.images.remove(tag)
     assert (tmp_path / "locks/conda-source").read_text() == "channel\n"

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from build.console import Reporter
-from build.decisions import imagestore
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
+from build.docker import imagestore
+from build.docker.engine import Engine
 from build.errors import RetentionRefusedError
 from build.model.labels import CHANNEL_REPOSITORY, RELEASE_LABEL
 from build.model.release import Release
@@ -27,6 +26,7 @@ from build.procedures.pins import Pins
 from build.procedures.publish import Publisher
 from build.procedures.resolve import resolve
 from build.procedures.target import Target
+from build.registry.client import Registry
 from build.settings import load
 from build.system import command, git
 from tests.support import images

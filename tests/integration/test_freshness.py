@@ -8,7 +8,7 @@ import docker
 import pytest
 
 from build.decisions.freshness import Security
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import NotHealthyError
 from build.procedures import freshness
 from tests.support import images

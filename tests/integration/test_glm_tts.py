@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from build.docker.engine import Engine
 from build.drivers import throwaway
-from build.drivers.engine import Engine
 from build.errors import CandidateExitedError
 from tests.support import glm_tts
 from tests.support.glm_tts import Mounted

@@ -20,9 +20,8 @@ import requests
 
 from build.console import Reporter
 from build.decisions.verification import Line, Outcome, Report
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.drivers.journal import FILE, Journal
-from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor import table
 from build.model.release import Release
@@ -32,6 +31,7 @@ from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.target import Target
 from build.procedures.verdicts import Verdicts
+from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
 from tests.support.registry import STORAGE, Running, running_registry
 from tests.support.stack import PREFIX, Stack, wait_for

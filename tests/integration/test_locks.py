@@ -14,10 +14,10 @@ import yaml
 from build.decisions import lockdiff
 from build.decisions.inventory import Inventory
 from build.decisions.lockdiff import Difference, LockTexts
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import CommandFailedError
 from build.procedures import inventory, locks
-from build.procedures.build_images import Named
 
 REPOSITORY = Path(__file__).parents[2]
 

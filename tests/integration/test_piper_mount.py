@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from build.docker.engine import Engine
 from build.drivers import throwaway
-from build.drivers.engine import Engine
 from tests.support.stack import fresh_stack, wait_for
 from tests.support.voices import add
 

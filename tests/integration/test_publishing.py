@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.drivers.proxy import Proxy
 from build.errors import NotHealthyError, PreflightError, SettingsError
 from service.keys import new

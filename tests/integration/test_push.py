@@ -17,14 +17,14 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from build.drivers.engine import Engine
-from build.drivers.patience import Patience
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import DiskFullError, RegistryError, StandinRefusedError
 from build.model.commit import Commit
 from build.model.labels import RELEASE_LABEL, STANDIN_LABEL
 from build.procedures.publish import Publisher
 from build.procedures.resolve import resolve
+from build.registry.client import Registry
+from build.registry.retry import Patience
 from build.settings import Settings
 from tests.support.faults import Faults, faults
 from tests.support.registry import Running, docker_config, running_registry
@@ -35,7 +35,7 @@ MB = 2**20
 PUSH = """
 from build.console import Reporter
 from build.decisions.identity import Commit
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from {module} import Publisher
 commit = Commit("f" * 40, (), (), "main", False, "", "", "")
 engine = Engine()

@@ -16,7 +16,7 @@ import pytest
 
 from build.console import Reporter
 from build.decisions.lockindex import apt_lock
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import LocksIncompleteError
 from build.model import dotenv
 from build.procedures.build_images import OS_IMAGES, BuildImages

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import buildx
-from build.drivers.buildx import Recipe
-from build.drivers.engine import Engine
+from build.docker import buildx
+from build.docker.buildx import Recipe
+from build.docker.engine import Engine
 from build.procedures import layers
 from build.system import git
 from build.system.sources import WRITTEN, Sources

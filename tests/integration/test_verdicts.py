@@ -14,12 +14,13 @@ import pytest
 from build.console import Reporter
 from build.decisions import verification as rules
 from build.decisions.verification import Line, Report
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import UnverifiedError, VerificationError
-from build.procedures import attach, verify
+from build.procedures import verify
 from build.procedures.verdicts import FOLDER, Verdicts
 from build.procedures.verify import Verifier
+from build.registry import referrers
+from build.registry.client import Registry
 from build.settings import load
 from build.system import git
 from tests.support.registry import Running, running_registry
@@ -98,7 +99,7 @@ def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running
 
     registry, (repository, digest) = Registry(running.address), ("glm-tts-slim", pushed.partition("@")[2])
     bad = Report("sha256:" + "0" * 64, "app", (Line("voice", "failed", "it is silent"),))
-    attach.attach(registry, repository, digest, attach.VERIFICATION, rules.document([bad]), {})
+    referrers.attach(registry, repository, digest, referrers.VERIFICATION, rules.document([bad]), {})
     shutil.rmtree(stack.root / FOLDER, ignore_errors=True)
     for argv in (("build.cutover", "switch", pushed), ("build.images", "--push", running.address)):
         done = stack.run(*argv, check=False)

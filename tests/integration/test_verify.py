@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from build.console import Reporter
 from build.decisions.verification import Report
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import ImageNotFoundError, VerificationError
 from build.procedures import verdicts, verify
 from build.procedures.verdicts import Verdicts

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.drivers.proxy import Proxy
 from build.errors import ProxyError
 from tests.support.stack import Stack, crash, free_port, free_subnet, wait_for

@@ -7,7 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from build.decisions import findings, preflight
 from build.decisions.findings import Level
-from build.drivers import daemon, host, keys
+from build.docker import daemon
+from build.drivers import host, keys
 from build.errors import CommandFailedError
 from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
 from build.model.release import Release

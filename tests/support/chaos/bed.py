@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from build import settings
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.drivers.journal import FILE
 from build.model.colours import Colour
 from build.model.labels import PROXY_REPOSITORY

@@ -8,7 +8,7 @@ import pytest
 
 from build.console import Reporter
 from build.decisions.lockindex import conda_lock
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import PlatformError
 from build.procedures import build_images, build_secrets
 from build.procedures.build_images import BuildImages

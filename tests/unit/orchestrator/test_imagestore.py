@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from build.decisions import imagestore
-from build.decisions.imagestore import Claim
-from build.drivers.registry import DOCKER_INDEX, OCI_INDEX, Manifest
+from build.docker import imagestore
+from build.docker.imagestore import Claim
+from build.registry.client import DOCKER_INDEX, OCI_INDEX, Manifest
 
 CLASSIC = {
     "DockerRootDir": "/var/lib/docker",

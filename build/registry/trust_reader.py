@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from build.decisions.trust import Trust, host_name, is_insecure
-from build.drivers import daemon
+from build.docker import daemon
 from build.errors import RegistryError
+from build.registry.trust import Trust, host_name, is_insecure
 
 CERTS_D = Path("/etc/docker/certs.d")
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.errors import RegistryError
+from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 
 SBOM = "application/vnd.cyclonedx+json"
 VERIFICATION = "application/vnd.glm-tts.verification+json"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from build.decisions.trust import Trust, is_insecure
-from build.drivers import trust
-from build.drivers.patience import Patience
-from build.drivers.registry import Registry
 from build.errors import RegistryError
+from build.registry import trust_reader
+from build.registry.client import Registry
+from build.registry.retry import Patience
+from build.registry.trust import Trust, is_insecure
 from tests.support.certificates import Authority
 from tests.support.faults import Faults, Reply, faults
 
@@ -45,7 +45,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def certs_d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(trust, "CERTS_D", tmp_path / "certs.d")
+    monkeypatch.setattr(trust_reader, "CERTS_D", tmp_path / "certs.d")
     return tmp_path / "certs.d"
 
 
@@ -76,8 +76,8 @@ def test_a_registry_is_insecure_by_the_daemon_s_own_rule(address: str, config: d
 
 def test_a_host_name_counts_by_its_addresses() -> None:
     networks = {"RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"]}}
-    assert trust.of("localhost:5000", networks).insecure
-    assert not trust.of("no-such-host.invalid:5000", networks).insecure
+    assert trust_reader.of("localhost:5000", networks).insecure
+    assert not trust_reader.of("no-such-host.invalid:5000", networks).insecure
 
 
 @pytest.mark.parametrize("rootless", [False, True])
@@ -89,15 +89,15 @@ def test_a_ca_certificate_in_certs_d_is_trusted(
     with faults("", tls=authority.server()) as front:
         address, info = empty(front).address, engine(front.address, rootless=rootless)
         with pytest.raises(RegistryError, match=r"TLS with .* fails") as refused:
-            opened(address, trust.of(address, info, home)).digest("thing", "one")
+            opened(address, trust_reader.of(address, info, home)).digest("thing", "one")
         folder = (tmp_path / "config" / "docker" / "certs.d" if rootless else certs_d) / address
         assert refused.value.remedy == f"put the CA certificate of {address} into {folder}/ca.crt"
 
         place(folder, ca_crt=authority.certificate)
-        assert opened(address, trust.of(address, info, home)).digest("thing", "one") == ""
+        assert opened(address, trust_reader.of(address, info, home)).digest("thing", "one") == ""
         # It is believed for the registry whose folder it lies in, and for no other one.
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
-        assert opened(address, trust.of(address, info, home)).digest("thing", "one") == ""
+        assert opened(address, trust_reader.of(address, info, home)).digest("thing", "one") == ""
 
 
 def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_d: Path) -> None:
@@ -105,25 +105,25 @@ def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_
         address, info = empty(front).address, engine(front.address)
         place(certs_d / address, ca_crt=authority.certificate)
         with pytest.raises(RegistryError, match=r"TLS with|does not answer"):
-            opened(address, trust.of(address, info)).digest("thing", "one")
+            opened(address, trust_reader.of(address, info)).digest("thing", "one")
         certificate, key = authority.pair("client")
         place(certs_d / address, client_cert=certificate.read_bytes())
         with pytest.raises(RegistryError, match=r"client\.cert has no client\.key") as refused:
-            trust.of(address, info)
+            trust_reader.of(address, info)
         assert "client.key" in refused.value.remedy
         place(certs_d / address, client_key=key.read_bytes())
-        assert opened(address, trust.of(address, info)).digest("thing", "one") == ""
+        assert opened(address, trust_reader.of(address, info)).digest("thing", "one") == ""
 
 
 def test_a_certificate_that_is_none_is_named(authority: Authority, certs_d: Path) -> None:
     place(certs_d / "registry.example", ca_crt=b"no PEM")
     with pytest.raises(RegistryError, match=r"cannot be used: .*ca\.crt"):
-        Registry("registry.example", trust=trust.of("registry.example", {}))
+        Registry("registry.example", trust=trust_reader.of("registry.example", {}))
 
 
 def test_a_remote_engine_s_certificates_are_asked_for_on_this_machine(authority: Authority, certs_d: Path) -> None:
     with faults("", tls=authority.server()) as front:
-        how = trust.of(front.address, engine(front.address), {"DOCKER_HOST": "ssh://deploy@far.example"})
+        how = trust_reader.of(front.address, engine(front.address), {"DOCKER_HOST": "ssh://deploy@far.example"})
         with pytest.raises(RegistryError, match="TLS with") as refused:
             opened(front.address, how).digest("thing", "one")
     assert f"{certs_d}/{front.address}/ca.crt on this machine too" in refused.value.remedy
@@ -134,7 +134,7 @@ def test_a_remote_engine_s_certificates_are_asked_for_on_this_machine(authority:
 def test_an_insecure_registry_is_spoken_to_in_what_it_speaks(authority: Authority, spoken: str) -> None:
     tls: ssl.SSLContext | None = authority.server("192.0.2.1") if spoken == "https" else None
     with faults("", tls=tls) as front:
-        registry = opened(empty(front).address, trust.of(front.address, engine(front.address, secure=False)))
+        registry = opened(empty(front).address, trust_reader.of(front.address, engine(front.address, secure=False)))
         assert registry.digest("thing", "one") == ""
         assert registry.tags("thing") == []
         probes = [path for _, path in front.seen if path == "/v2/"]

@@ -78,5 +78,5 @@ class Conversation:
 
 
 def inside(container: str, *argv: str) -> Conversation:
-    """One with a command in a running container, through the engine in force (build.drivers.daemon)."""
+    """One with a command in a running container, through the engine in force (build.docker.daemon)."""
     return Conversation(["docker", "exec", "--interactive", container, *argv])

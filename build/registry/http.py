@@ -15,12 +15,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
 
-from build.decisions.retry import asked_wait_s, status_passes, tag_is_final
-from build.decisions.trust import Trust, is_loopback
-from build.drivers import credentials
-from build.drivers.credentials import Credentials
-from build.drivers.patience import PassingError
 from build.errors import RegistryError
+from build.registry import credentials
+from build.registry.credentials import Credentials
+from build.registry.retry import PassingError
+from build.registry.transient_errors import asked_wait_s, status_passes, tag_is_final
+from build.registry.trust import Trust, is_loopback
 
 TIMEOUT_S = (10, 60)  # to connect, and between two bytes of an answer
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")  # what dockerd trusts; requests alone would ignore it

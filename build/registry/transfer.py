@@ -10,11 +10,11 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.images import Image
 
-from build.decisions.retry import tag_is_final, words_pass
-from build.drivers.engine import Engine, explained
-from build.drivers.patience import PassingError, Patience
-from build.drivers.registry_http import IMMUTABLE
+from build.docker.engine import Engine, explained
 from build.errors import RegistryError
+from build.registry.http import IMMUTABLE
+from build.registry.retry import PassingError, Patience
+from build.registry.transient_errors import tag_is_final, words_pass
 
 REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
 # The engine tries each layer five times, 5, 10, 15 and 20 s apart, and says so. After that we need not begin again.

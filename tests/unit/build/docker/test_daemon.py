@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from build import console
-from build.drivers import daemon
-from build.drivers.compose import Compose
-from build.drivers.engine import Engine
+from build.docker import daemon
+from build.docker.compose import Compose
+from build.docker.engine import Engine
 from build.errors import EngineUnreachableError
 
 OTHER = "tcp://192.0.2.1:2376"

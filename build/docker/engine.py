@@ -1,4 +1,4 @@
-"""The Docker engine through its API: containers, images, exec. A remote one works unchanged (build.drivers.daemon)."""
+"""The Docker engine through its API: containers, images, exec. A remote one works unchanged (build.docker.daemon)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from requests.exceptions import HTTPError, RequestException
 
-from build.drivers import daemon
+from build.docker import daemon
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
@@ -97,7 +97,7 @@ class Engine:
     @cached_property
     def client(self) -> docker.DockerClient:
         if daemon.address().startswith("ssh://"):
-            from build.drivers import ssh  # noqa: PLC0415 - it needs what build.drivers leaves out otherwise
+            from build.docker import ssh  # noqa: PLC0415 - it needs what build.drivers leaves out otherwise
 
             ssh.close_like_sockets()
         with explained():

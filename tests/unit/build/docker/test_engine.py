@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 
 STDOUT = 1
 SSH = """#!{python} -S

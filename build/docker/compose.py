@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from build.drivers import daemon
+from build.docker import daemon
 from build.errors import CommandFailedError
 from build.system import command, files
 

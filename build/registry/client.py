@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import requests
 
-from build.decisions.trust import Trust
-from build.drivers.patience import PassingError, Patience
-from build.drivers.registry_http import DENIED, Connection
 from build.errors import RegistryError, UsageError
+from build.registry.http import DENIED, Connection
+from build.registry.retry import PassingError, Patience
+from build.registry.trust import Trust
 
 T = TypeVar("T")
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -85,7 +85,7 @@ class Registry:
         """
         Args:
             address: `host[:port][/namespace]`.
-            trust: how the engine reaches it (build.procedures.registries asks the engine); without one, loopback
+            trust: how the engine reaches it (build.registry.registries asks the engine); without one, loopback
                 addresses are insecure and all others speak verified TLS.
 
         Raises:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from build.decisions.retry import asked_wait_s, status_passes, words_pass
+from build.registry.transient_errors import asked_wait_s, status_passes, words_pass
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

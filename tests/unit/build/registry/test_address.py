@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from build.drivers.registry import Registry
 from build.errors import UsageError
+from build.registry.client import Registry
 
 
 @pytest.mark.parametrize("url", ["https://registry.example/team", "http://127.0.0.1:5000"])
