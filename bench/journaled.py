@@ -9,7 +9,7 @@ from typing import Any
 
 from build.console import out
 from build.decisions import timeline
-from build.decisions.history import Event
+from build.state.history import Event
 from tests.support.stack import Stack
 
 # What a candidate needs whoever starts it: its boot, its gate; draining is in the facts of `retire`.

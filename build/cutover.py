@@ -14,8 +14,6 @@ import typer
 
 from build import console, views
 from build.console import Reporter, out
-from build.decisions import history as past_of
-from build.decisions.history import Cutover
 from build.decisions.machine import Asked
 from build.errors import NoLastGoodError
 from build.model import rollout
@@ -29,6 +27,8 @@ from build.procedures.stack import ensure_up
 from build.procedures.status import Status, read
 from build.procedures.target import Target
 from build.settings import Settings
+from build.state import history as past_of
+from build.state.history import Cutover
 
 app = console.app("Blue/green cutover that loses no request.")
 lock = console.app("The lease that keeps cutovers apart.")

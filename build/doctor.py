@@ -11,12 +11,12 @@ from rich.table import Table
 
 from build import console
 from build.console import escape, out
-from build.decisions import findings
-from build.decisions.findings import Finding, Level
 from build.docker.engine import Engine
 from build.errors import MissingFileError, NotHealthyError
+from build.host import findings
+from build.host.facts import host_facts, peak_bytes
+from build.host.findings import Finding, Level
 from build.procedures import freshness
-from build.procedures.host import host_facts, peak_bytes
 from build.settings import Settings, environment_name
 
 app = console.app("What is wrong with this host, and the remedy for each.")

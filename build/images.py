@@ -10,13 +10,15 @@ from rich.table import Table
 
 from build import console
 from build.console import Reporter, err, out
-from build.decisions import drift, findings, verification
+from build.decisions import verification
 from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.docker.engine import Engine
+from build.host import findings
+from build.host.facts import host_facts, peak_bytes
+from build.locks import compatibility_check, drift
 from build.model.labels import Flavour
-from build.procedures import compatibility, freshness, inspection, records, upstream, verdicts, verify
-from build.procedures.host import host_facts, peak_bytes
+from build.procedures import freshness, inspection, records, upstream, verdicts, verify
 from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
 from build.procedures.target import Target
@@ -45,7 +47,7 @@ def build(
         settings = settings.model_copy(update={"flavour": flavour.value})
     commit = git.read(settings.root)
     identity = identify(commit, claim(os.environ))
-    compatibility.require(settings.root, settings.flavour)
+    compatibility_check.require(settings.root, settings.flavour)
     publisher = Publisher(engine, report, push, commit) if push else None
     facts = host_facts(settings, engine)
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from build import console
 from build.console import Reporter, out
-from build.decisions.findings import GB
 from build.decisions.retention import Action
 from build.docker.engine import Engine
 from build.errors import CommandFailedError
+from build.host.findings import GB
 from build.procedures.janitor import Janitor, Outcome
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins

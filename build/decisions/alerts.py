@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from build.decisions.history import Cutover
 from build.errors import (
     LeaseLostError,
     LineError,
@@ -17,6 +16,7 @@ from build.errors import (
     StateCorruptError,
 )
 from build.model.states import State
+from build.state.history import Cutover
 
 NAME = "CutoverNeedsAttention"
 # What whoever asked is told, and nobody else needs to know: nothing was begun.

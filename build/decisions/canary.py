@@ -9,7 +9,7 @@ from math import comb
 from statistics import median
 from typing import Any
 
-from build.decisions.traffic_log import Request
+from build.proxy.haproxy_log import Request
 
 # One failed request is anybody's bad luck; two are looked at, and so unlikely they must be.
 FEW = 2

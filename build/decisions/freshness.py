@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from build.decisions.findings import Finding, Level
+from build.host.findings import Finding, Level
 
 DAY_S = 86400.0
 # Docker's first release: an image that claims an earlier layer was built with a fixed date, mostly 1970.

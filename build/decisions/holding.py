@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from build.decisions.history import Cutover, Event
 from build.errors import HoldTooLongError
 from build.model.release import Release
+from build.state.history import Cutover, Event
 
 # Beside the load: the drain of short requests, the gate, and the proxy's own look.
 AROUND_S = 6.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from build.decisions.history import Cutover
 from build.model.hook_points import FACTS, Point
+from build.state.history import Cutover
 
 KEPT_CHARACTERS = 4000
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|WEBHOOK|(^|_)KEY|KEY(_|$)", re.IGNORECASE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from build.decisions.findings import Finding, Level, version
 from build.errors import CommandFailedError, ImageNotFoundError
+from build.host.findings import Finding, Level, version
 from build.model.colours import Colour
 from build.model.placement import Place
 from build.model.release import Release

@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 
 from build.decisions import plot
-from build.decisions.history import Cutover
 from build.decisions.plot import Plot
 from build.decisions.timeline import Span
 from build.decisions.vram import gib
+from build.state.history import Cutover
 
 # Shown elsewhere on the page.
 SHOWN = frozenset({"gate", "warnings", "drain", "canary", "soak"})

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from build.decisions import history as past
 from build.decisions import refreshed
-from build.decisions.history import Cutover
 from build.model.release import Release
 from build.model.states import State
+from build.state import history as past
+from build.state.history import Cutover
 
 PIN = "pinned-"
 STAGING = re.compile(r"[0-9a-f]{40}(-dirty)?")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from build.decisions.history import Event
+from build.state.history import Event
 
 
 @dataclass(frozen=True)

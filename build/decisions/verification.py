@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 from rich.table import Table
 from rich.text import Text
 
-from build.decisions import drift as drifts
-from build.decisions.drift import Drift
-from build.decisions.lockdiff import Difference
+from build.locks import drift as drifts
+from build.locks.diff import Difference
+from build.locks.drift import Drift
 
 Outcome = Literal["passed", "failed", "drift", "not verified"]
 Part = Literal["base", "app", "proxy"]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from build.decisions.history import Cutover
 from build.errors import NoRoomError
 from build.model.release import Release
 from build.model.states import Strategy
+from build.state.history import Cutover
 
 GIB = 2**30
 # Facts of a cutover: what the release that left held, and the one that came.

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from build.decisions.history import Cutover
 from build.errors import LineError
 from build.procedures import alarm
 from build.procedures.target import Target
 from build.progress import Report
+from build.state.history import Cutover
 
 
 class Aftermath:

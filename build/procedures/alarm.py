@@ -8,13 +8,13 @@ from dataclasses import fields, replace
 
 from build.decisions import alerts
 from build.decisions.alerts import Alert
-from build.decisions.history import Cutover
 from build.decisions.hooks import redact
 from build.errors import LeaseLostError, LineError
 from build.model.hook_points import Point
 from build.procedures import hooks
 from build.procedures.target import Target
 from build.progress import Report
+from build.state.history import Cutover
 
 
 def raise_alert(target: Target, report: Report, error: BaseException, cutover: Cutover | None) -> None:

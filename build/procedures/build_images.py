@@ -11,17 +11,19 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions import drift as drifts
 from build.decisions import refreshed
-from build.decisions.drift import AptLock, Drift
 from build.decisions.identity import Claim, Identity, identify
-from build.decisions.lockindex import apt_lock, conda_lock
 from build.decisions.standins import GUIDE
 from build.docker import buildx, imagestore
 from build.docker.buildx import Recipe
 from build.docker.engine import Engine
 from build.docker.image import Named, standins_of
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
+from build.locks import compatibility_check
+from build.locks import drift as drifts
+from build.locks.drift import AptLock, Drift
+from build.locks.index import apt_lock, conda_lock
+from build.locks.index_file import lock_hashes
 from build.model.commit import Commit
 from build.model.labels import (
     ACCEPTED_DRIFT_LABEL,
@@ -42,9 +44,8 @@ from build.model.labels import (
     app_repository,
     base_repository,
 )
-from build.procedures import build_secrets, compatibility
+from build.procedures import build_secrets
 from build.procedures.elsewhere import Elsewhere
-from build.procedures.lockindex import lock_hashes
 from build.progress import Report
 from build.settings import Settings
 from build.system import sources
@@ -139,7 +140,7 @@ class BuildImages:
                 LOCKS_LABEL: ",".join(
                     f"{name}={digest}" for name, digest in lock_hashes(self._flavour, self._settings.root).items()
                 ),
-                **compatibility.facts_for_labels(self._settings.root, self._flavour),
+                **compatibility_check.facts_for_labels(self._settings.root, self._flavour),
                 **moment,
             },
         )

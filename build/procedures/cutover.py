@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from build.decisions.history import Cutover, Event, in_progress
 from build.decisions.machine import WAY_BACK, Asked, Remedy, step_named
 from build.decisions.vram import Plan
 from build.errors import InterruptedByUserError, LineError, NothingToResumeError
@@ -22,6 +21,7 @@ from build.procedures.ahead import Ahead
 from build.procedures.steps.run import ROLLBACK, Run
 from build.procedures.target import Target
 from build.progress import Report
+from build.state.history import Cutover, Event, in_progress
 
 # What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease. What writes the page
 # takes as long, and is needed last.

@@ -10,11 +10,11 @@ from pathlib import Path
 from docker.models.images import Image
 
 from build.decisions import freshness
-from build.decisions.findings import Finding
 from build.decisions.freshness import ImageAge, Security
 from build.docker import oneshot
 from build.docker.engine import Engine
 from build.errors import LineError
+from build.host.findings import Finding
 from build.model.labels import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
 from build.settings import Settings
 

@@ -6,12 +6,12 @@ import os
 from typing import Any, Protocol
 
 from build.decisions import hooks
-from build.decisions.history import Cutover, Event
 from build.drivers import hook
 from build.errors import HookRefusedError, LineError
 from build.model.hook_points import Point
 from build.progress import Report
 from build.settings import Settings
+from build.state.history import Cutover, Event
 
 
 class Journal(Protocol):

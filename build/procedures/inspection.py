@@ -9,8 +9,8 @@ from docker import auth
 
 from build.docker import imagestore
 from build.docker.engine import Engine
-from build.drivers.imagestore import unpacked_bytes
 from build.errors import ImageNotFoundError, RegistryError
+from build.host.imagestore import unpacked_bytes
 from build.model.labels import OCI
 from build.procedures import records
 from build.procedures.resolve import resolve

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from docker.errors import ImageNotFound
 
 from build.decisions import retention
-from build.decisions.findings import GB
 from build.decisions.retention import HOUR_S, Action, Facts, Item, Place, Policy
 from build.docker.engine import explained
-from build.drivers import imagestore
 from build.errors import CommandFailedError, LockHeldError, RegistryError, RetentionRefusedError
+from build.host import imagestore
+from build.host.findings import GB
 from build.procedures import janitor_files
 from build.procedures.janitor_host import HostSurvey, Scope
 from build.procedures.janitor_registry import RegistrySurvey

@@ -9,12 +9,10 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.decisions import history, retention
-from build.decisions.history import Cutover
+from build.decisions import retention
 from build.decisions.retention import Item, Place, Role
 from build.docker import imagestore
 from build.docker.engine import Engine, explained
-from build.drivers.journal import Journal
 from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
 from build.model import dotenv
@@ -28,6 +26,9 @@ from build.model.labels import (
     base_repository,
 )
 from build.settings import Settings
+from build.state import history
+from build.state.history import Cutover
+from build.state.journal import Journal
 
 FLAVOURS = ("slim", "cuda")
 ROLES = {

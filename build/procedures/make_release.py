@@ -11,20 +11,21 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from build.decisions import drift as drifts
 from build.decisions import verification as rules
 from build.decisions.identity import Environment, Identity
 from build.decisions.record import Base, Record, Verification, identifier
 from build.decisions.verification import Outcome, Report
 from build.docker.engine import Engine
 from build.docker.image import Named, standins_of
-from build.drivers.imagestore import unpacked_bytes
 from build.errors import DriftRefusedError
+from build.host.imagestore import unpacked_bytes
+from build.locks import drift as drifts
+from build.locks import inventory_reader
+from build.locks.index_file import lock_hashes
 from build.model.commit import Commit
 from build.model.labels import CACHE_TAG
-from build.procedures import inventory, records, verdicts, verify
+from build.procedures import records, verdicts, verify
 from build.procedures.build_images import PROXY_INPUTS, BuildImages
-from build.procedures.lockindex import lock_hashes
 from build.procedures.publish import Publisher
 from build.progress import Report as Progress
 from build.registry import referrers
@@ -184,7 +185,7 @@ class MakeRelease:
         from build.procedures import sbom  # noqa: PLC0415 - cyclonedx: 0.1 s that all but a push can spare
 
         self._report.step(f"documents beside {made.pushed}")
-        known = inventory.read(self._engine, str(made.app.image.id))
+        known = inventory_reader.read(self._engine, str(made.app.image.id))
         facts = sbom.ImageFacts(
             repository=made.app.reference.rpartition(":")[0],
             image_id=str(made.app.image.id),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from build.audio import signal
-from build.decisions import canary, traffic_log
+from build.decisions import canary
 from build.decisions.canary import Window
 from build.decisions.golden import Text
 from build.decisions.spoken import Spoken
-from build.decisions.traffic_log import Request
-from build.drivers.proxy import Server
 from build.model.colours import Colour
 from build.procedures import golden
 from build.procedures.steps.run import Run
+from build.proxy import haproxy_log
+from build.proxy.haproxy_log import Request
+from build.proxy.types import Server
 
 SIDE_BY_SIDE = 3  # texts
 QUIET_LOOKS = 2  # so many looks without a client on the candidate, and we speak ourselves
@@ -122,7 +123,7 @@ class Observer:
 
     def _logged(self, since: float, until: float) -> list[Request]:
         container = self._run.target.engine.container(self._run.settings.container("proxy"))
-        return traffic_log.read(self._run.target.engine.log_between(container, since, until)) if container else []
+        return haproxy_log.read(self._run.target.engine.log_between(container, since, until)) if container else []
 
 
 def _since(first: Server, now: Server) -> tuple[int, int]:

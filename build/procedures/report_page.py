@@ -12,16 +12,17 @@ from typing import Any
 from build.audio.features import Deviations
 from build.audio.signal import Measures
 from build.decisions import gate as rules
-from build.decisions import plot, report_page, timeline, traffic_log
+from build.decisions import plot, report_page, timeline
 from build.decisions.gate import Judgement, Result
-from build.decisions.history import Cutover
 from build.decisions.hooks import redact
 from build.decisions.plot import Plot
 from build.decisions.report_page import Page, Take
 from build.errors import LineError, MissingFileError
 from build.procedures import golden
 from build.procedures.target import Target
+from build.proxy import haproxy_log
 from build.settings import Settings
+from build.state.history import Cutover
 from build.system import files
 
 TEMPLATE = Path(__file__).parents[1] / "data/report.html.j2"
@@ -98,7 +99,7 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
         lines = target.engine.log_between(container, began - BEFORE_S, ended + AFTER_S)
     except LineError as error:
         return None, f"The proxy's log cannot be read: {error.message}"
-    return plot.draw(traffic_log.read(lines), began, steps), ""
+    return plot.draw(haproxy_log.read(lines), began, steps), ""
 
 
 def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:

@@ -7,13 +7,13 @@ import re
 from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
-from build.decisions import findings
-from build.decisions.findings import HostFacts
 from build.docker import imagestore
 from build.docker.engine import Engine, explained
 from build.docker.imagestore import Claim
-from build.drivers.imagestore import free_bytes
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
+from build.host import findings
+from build.host.findings import HostFacts
+from build.host.imagestore import free_bytes
 from build.model.labels import RELEASE_LABEL, app_repository
 from build.model.release import Release
 from build.progress import Report

@@ -14,7 +14,7 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-from build.decisions.inventory import Inventory
+from build.locks.inventory import Inventory
 
 NAMESPACE = uuid.UUID("6f1d2b52-6f0f-5e0b-9a53-0f0a7e3f8c11")  # only makes serial numbers from image IDs
 DISTRIBUTIONS = {"slim": ("debian", "debian-12"), "cuda": ("ubuntu", "ubuntu-22.04")}

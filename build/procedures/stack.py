@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from build.decisions import findings
 from build.errors import ImageNotFoundError, SettingsError
-from build.procedures.host import host_facts
+from build.host import findings
+from build.host.facts import host_facts
 from build.procedures.target import Target
 from build.progress import Report
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from build.decisions import history
-from build.decisions.history import Cutover
-from build.drivers.lease import Owner
-from build.drivers.proxy import Hold
 from build.model import colours
 from build.model.colours import Colour, Stack
 from build.model.release import Release
 from build.model.states import CANARY
 from build.procedures.target import Target
+from build.proxy.types import Hold
+from build.state import history
+from build.state.history import Cutover
+from build.state.lease import Owner
 
 
 @dataclass(frozen=True)

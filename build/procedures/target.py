@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from build.decisions import history
-from build.decisions.history import Cutover
 from build.docker.compose import Compose
 from build.docker.engine import Engine
-from build.drivers.journal import Journal
-from build.drivers.lease import Lease
 from build.drivers.orders import Orders
-from build.drivers.proxy import Proxy, Server
 from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.model import colours as pure
@@ -24,7 +19,13 @@ from build.model.colours import Colour, ColourFacts, Stack
 from build.model.labels import PROXY_REPOSITORY
 from build.model.placement import Place
 from build.model.states import CANARY
+from build.proxy.haproxy import Proxy
+from build.proxy.types import Server
 from build.settings import Settings
+from build.state import history
+from build.state.history import Cutover
+from build.state.journal import Journal
+from build.state.lease import Lease
 
 HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)

@@ -14,16 +14,17 @@ from docker.models.images import Image
 from docker.types import DeviceRequest
 
 from build import progress as saying
-from build.decisions import compatibility, drift, image_checks, lockdiff
+from build.decisions import image_checks
 from build.decisions import verification as rules
-from build.decisions.drift import AptLock, Drift
 from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
 from build.docker import oneshot
 from build.docker.engine import Engine, explained
 from build.errors import CommandFailedError, ImageNotFoundError
+from build.locks import apt_locks, compatibility, diff, drift, inventory_reader
+from build.locks import compatibility_check as versions
+from build.locks.drift import AptLock, Drift
 from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
-from build.procedures import compatibility as versions
-from build.procedures import inventory, layers, locks
+from build.procedures import layers
 from build.procedures.verdicts import Verdicts
 from build.settings import Settings
 from build.system import git
@@ -42,10 +43,10 @@ CHECKS: dict[Part, tuple[Path, ...]] = {
     "base": (
         *COMMON,
         versions.TABLE,
-        *(BUILD / "inside" / name for name in ("verify_base.py", "inventory.py")),
-        *(BUILD / "decisions" / name for name in ("lockdiff.py", "drift.py")),
+        BUILD / "inside/verify_base.py",
+        *(BUILD / "locks" / name for name in ("in_image/inventory.py", "diff.py", "drift.py")),
     ),
-    "app": (*COMMON, BUILD / "inside/verify_app.py", BUILD / "decisions/audio.py"),
+    "app": (*COMMON, BUILD / "inside/verify_app.py", BUILD / "audio/signal.py"),
     "proxy": COMMON,
 }
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
@@ -200,17 +201,17 @@ class Verifier:
         self, image: Image, flavour: str, seen: dict[str, Any], apt: str | None
     ) -> tuple[list[Line], tuple[Drift, ...]]:
         texts = {name: text for name, text in seen["locks"].items() if name.endswith(".txt")}
-        pins = lockdiff.packages("pip", "\n".join(texts.values()))
+        pins = diff.packages("pip", "\n".join(texts.values()))
         lines = image_checks.environment(seen, pins, _data()["environment"][flavour])
         if flavour == "cuda":
             facts = compatibility.Facts(torch=pins.get("torch", ""))
             lines += image_checks.torch(seen, pins, compatibility.torch_cuda(facts, versions.table()))
-        locked = lockdiff.LockTexts(tuple(texts.values()) or None, seen["locks"].get("conda.lock"))
+        locked = diff.LockTexts(tuple(texts.values()) or None, seen["locks"].get("conda.lock"))
         try:
-            held = inventory.read(self._engine, str(image.id))
+            held = inventory_reader.read(self._engine, str(image.id))
         except CommandFailedError as error:
             return [*lines, Line("locks", "failed", error.message)], ()
-        moved = lockdiff.drift(held, locked)
+        moved = diff.drift(held, locked)
         for kind, text in (("pip", locked.pip), ("conda", locked.conda)):
             of_kind = None if text is None else [each for each in moved if each.kind == kind]
             lines.append(rules.lock_line(kind, of_kind))
@@ -218,7 +219,7 @@ class Verifier:
         return [*lines, rules.apt_line(drifted if apt is not None else None)], drifted
 
     def _apt_lock(self, image: Image, flavour: str) -> str | None:
-        path = self._settings.root / locks.apt_lock_name(image, flavour)
+        path = self._settings.root / apt_locks.apt_lock_name(image, flavour)
         return path.read_text() if path.exists() else None
 
     def _tree(self, release: str, blobs: dict[str, str]) -> Line:

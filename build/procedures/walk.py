@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from build.decisions.history import Event
 from build.decisions.machine import ENDS, Remedy, next_step
 from build.errors import InconclusiveError, LeaseLostError, LineError
 from build.model.hook_points import Point
@@ -12,6 +11,7 @@ from build.model.states import State, Strategy
 from build.procedures import hooks
 from build.procedures.steps import candidate, hold, preflight, proving, traffic
 from build.procedures.steps.run import ROLLBACK, Act, Facts, Run
+from build.state.history import Event
 
 _ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
 

@@ -19,13 +19,14 @@ from build.conda import CondaError, client, explicit, virtual
 from build.conda.explicit import ExplicitLock
 from build.conda.standin import channel
 from build.console import Reporter
-from build.decisions.lockindex import conda_lock
 from build.docker import buildx, oneshot
 from build.docker.buildx import Recipe
 from build.docker.engine import Engine
 from build.docker.image import Named
 from build.errors import CommandFailedError
-from build.procedures import build_secrets, conda_locks
+from build.locks import conda_locks
+from build.locks.index import conda_lock
+from build.procedures import build_secrets
 from build.procedures.build_images import OS_IMAGES, BuildImages
 from build.settings import load
 from build.system import git

@@ -21,7 +21,6 @@ import requests
 from build.console import Reporter
 from build.decisions.verification import Line, Outcome, Report
 from build.docker.engine import Engine
-from build.drivers.journal import FILE, Journal
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor import table
 from build.model.release import Release
@@ -33,6 +32,7 @@ from build.procedures.target import Target
 from build.procedures.verdicts import Verdicts
 from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
+from build.state.journal import FILE, Journal
 from tests.support.registry import STORAGE, Running, running_registry
 from tests.support.stack import PREFIX, Stack, wait_for
 

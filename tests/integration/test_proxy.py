@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from build.drivers.proxy import Proxy
 from build.errors import ProxyError
+from build.proxy.haproxy import Proxy
 from tests.support.door import HOLD_BUDGET_S, Door, opened
 from tests.support.stack import Stack, wait_for
 

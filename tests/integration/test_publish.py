@@ -14,12 +14,12 @@ from dataclasses import asdict, replace
 import pytest
 
 from build.decisions import verification
-from build.decisions.drift import AptLock
 from build.decisions.verification import Line
 from build.docker.engine import Engine
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
+from build.locks import inventory_reader
+from build.locks.drift import AptLock
 from build.model.labels import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
-from build.procedures import inventory
 from build.registry import referrers
 from build.registry.client import Registry
 from tests.support.faults import faults
@@ -98,7 +98,7 @@ def test_stand_ins_are_not_pushed_for_production(stack: Stack, registry: str) ->
 def drifted(stack: Stack) -> Iterator[str]:
     """The SHA of a commit whose apt lock names another version of one package, while it is the clone's HEAD."""
     image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
-    locked = AptLock.from_inventory(inventory.read(Engine(), str(image.id)))
+    locked = AptLock.from_inventory(inventory_reader.read(Engine(), str(image.id)))
     lock, genuine_lock = (stack.root / f"locks/apt-slim{kind}.txt" for kind in (".standin", ""))
     before = lock.read_text()
     for path in (lock, genuine_lock):

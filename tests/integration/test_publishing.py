@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from build.docker.engine import Engine
-from build.drivers.proxy import Proxy
 from build.errors import NotHealthyError, PreflightError, SettingsError
+from build.proxy.haproxy import Proxy
 from service.keys import new
 from tests.support.ears import fault_in_wav
 from tests.support.load import authorization, hammering

@@ -281,7 +281,7 @@ def test_a_release_that_the_disk_has_no_room_for_is_not_pulled(
     reference = published_release(engine, running.address, make, repository)
     forget(engine, repository)
     settings = Settings(root=REPOSITORY)
-    monkeypatch.setattr("build.drivers.host.free_bytes", lambda _path: 100)
+    monkeypatch.setattr("build.host.machine.free_bytes", lambda _path: 100)
     with pytest.raises(DiskFullError):
         resolve(settings, engine, Heard(), reference)
     assert engine.image(reference) is None

@@ -15,9 +15,9 @@ import docker
 import pytest
 
 from build.console import Reporter
-from build.decisions.lockindex import apt_lock
 from build.docker.engine import Engine
 from build.errors import LocksIncompleteError
+from build.locks.index import apt_lock
 from build.model import dotenv
 from build.procedures.build_images import OS_IMAGES, BuildImages
 from build.procedures.publish import Publisher

@@ -11,8 +11,8 @@ from typing import Any
 import requests
 
 from build.docker.engine import Engine
-from build.drivers.proxy import Proxy
 from build.errors import ProxyError
+from build.proxy.haproxy import Proxy
 from tests.support.stack import Stack, crash, free_port, free_subnet, wait_for
 
 BACKEND = Path(__file__).parents[1].joinpath("integration/backend.py").read_text()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from build.decisions import findings, preflight
-from build.decisions.findings import Level
+from build.decisions import preflight
 from build.docker import daemon
-from build.drivers import host, keys
+from build.drivers import keys
 from build.errors import CommandFailedError
+from build.host import findings, machine
+from build.host.findings import Level
 from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
 from build.model.release import Release
 from build.procedures.steps.run import Facts, Run
@@ -62,7 +63,7 @@ def _driver(run: Run) -> str:
     if run.old and run.old.running and (seen := run.old.gpu().driver):
         return seen
     local = daemon.is_local()
-    return host.gpu().rpartition(", ")[2] if local else ""
+    return machine.gpu().rpartition(", ")[2] if local else ""
 
 
 def _recorded(run: Run) -> Release | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from build.decisions import canary as rules
 from build.decisions.canary import Outcome, Window
-from build.decisions.history import Event
 from build.errors import CanaryFailedError, InconclusiveError, LineError
 from build.model.colours import Colour
 from build.model.rollout import weights
 from build.procedures.observing import Observer
 from build.procedures.steps.run import Facts, Run
+from build.state.history import Event
 
 LOOK_S = 1.0
 WATCH_S = 0.25

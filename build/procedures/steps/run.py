@@ -8,10 +8,8 @@ from typing import Any
 
 from build.decisions import drain
 from build.decisions.drain import Drained
-from build.decisions.history import Cutover, Event
 from build.decisions.machine import Table, step_named, table
 from build.decisions.vram import Plan
-from build.drivers.proxy import Admin, Server
 from build.drivers.replicas import ColourContainers
 from build.errors import ProxyError
 from build.model.colours import Colour, Stack
@@ -21,7 +19,9 @@ from build.model.states import SOAK, Strategy
 from build.procedures.ahead import Ahead
 from build.procedures.target import Clock, Target
 from build.progress import Report
+from build.proxy.types import Admin, Server
 from build.settings import Settings
+from build.state.history import Cutover, Event
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150

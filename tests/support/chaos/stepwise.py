@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from build import console, cutover
-from build.drivers.journal import Journal
+from build.state.journal import Journal
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ from build.decisions.spoken import Spoken
 from build.decisions.vram import Device, Process, View
 from build.decisions.warmup import Look
 from build.drivers.colour import Status
-from build.drivers.proxy import Hold, Server
 from build.errors import LineError
 from build.model.colours import Slot
 from build.model.release import Release
+from build.proxy.types import Hold, Server
 
 PIDS = {"blue": 11, "green": 21, "": 666}
 SERVER = Server(admin="maint", up=False, check="L7OK", sessions=0, queued=0, rate=0, total=0, errors=0)

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from build.decisions import history
 from build.errors import LineError
 from build.model import colours as pure
 from build.model.colours import Colour, ColourFacts, Stack
 from build.model.placement import Place
 from build.model.release import Release
 from build.settings import Settings
+from build.state import history
 from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")

@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 
 from build.console import Reporter
-from build.decisions.lockindex import conda_lock
 from build.docker.engine import Engine
 from build.errors import PlatformError
+from build.locks.index import conda_lock
 from build.procedures import build_images, build_secrets
 from build.procedures.build_images import BuildImages
 from build.settings import load

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from build.decisions.canary import Outcome, Window, chance, judge, times
-from build.decisions.traffic_log import Request, read
 from build.model import rollout
 from build.model.rollout import Rollout
+from build.proxy.haproxy_log import Request, read
 
 LEAST, SLOWER = 10, 1.5
 

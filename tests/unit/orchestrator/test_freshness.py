@@ -3,8 +3,8 @@
 import pytest
 
 from build.decisions import freshness
-from build.decisions.findings import Level, unlisted
 from build.decisions.freshness import DAY_S, ImageAge, Security
+from build.host.findings import Level, unlisted
 
 NOW = 1_800_000_000.0
 LIMIT = 30.0

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from build.decisions import findings
-from build.decisions.findings import Level
 from build.decisions.preflight import Facts, evaluate
 from build.errors import CommandFailedError, ImageNotFoundError, LineError, PreflightError
+from build.host import findings
+from build.host.findings import Level
 from build.model.colours import Colour
 from build.model.placement import Place
 from tests.unit.build.fakes import NEW, OLD

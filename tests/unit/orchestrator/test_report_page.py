@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from build.decisions import plot, report_page, timeline, traffic_log
-from build.decisions.history import Cutover
+from build.decisions import plot, report_page, timeline
 from build.decisions.report_page import Page, Take
 from build.model.states import State
 from build.procedures.report_page import TEMPLATE
+from build.proxy import haproxy_log
+from build.state.history import Cutover
 from tests.unit.build.fakes import NEW, OLD
 
 EVIL = "<script>alert(1)</script>"
@@ -69,7 +70,7 @@ def test_a_canary_and_a_soak_have_their_table() -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    drawn = plot.draw(traffic_log.read(LOG.splitlines()), 1767323040.0, [(1.0, "switch")])
+    drawn = plot.draw(haproxy_log.read(LOG.splitlines()), 1767323040.0, [(1.0, "switch")])
     html = render(Page("p", cutover(), plot=drawn))
     assert "http://" not in html
     assert "https://" not in html
@@ -77,14 +78,14 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 
 def test_the_log_is_read_with_what_failed() -> None:
-    found = traffic_log.read(LOG.splitlines())
+    found = haproxy_log.read(LOG.splitlines())
     assert [(each.server, each.took_s, each.status, each.failed) for each in found] == [
         ("blue-1", 0.13, 200, False), ("green-1", 0.09, 200, False), ("", 0.005, 503, True),
     ]  # fmt: skip
 
 
 def test_failed_requests_are_all_drawn_however_many_there_are() -> None:
-    many = [traffic_log.Request(float(n), "blue-1", 0.1, 200, failed=n % 1000 == 0) for n in range(10_000)]
+    many = [haproxy_log.Request(float(n), "blue-1", 0.1, 200, failed=n % 1000 == 0) for n in range(10_000)]
     drawn = plot.draw(many, 0.0, [])
     assert drawn
     assert sum(dot.kind == "failed" for dot in drawn.dots) == drawn.failed == 10

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from build.decisions import retention
-from build.decisions.history import Cutover
 from build.decisions.retention import Action, Facts, Item, Place, Policy, Role
 from build.model.release import Release
 from build.model.states import State
 from build.procedures.janitor_host import Scope, when
+from build.state.history import Cutover
 
 NOW = 1_000_000_000.0
 OLD = NOW - 90 * 86400

@@ -9,7 +9,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from build.decisions.inventory import Inventory
+from build.locks.inventory import Inventory
 from build.procedures.sbom import ImageFacts, make
 
 INVENTORY = Inventory(

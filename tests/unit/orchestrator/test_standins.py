@@ -16,9 +16,9 @@ from typer.core import TyperGroup
 
 import service.keys
 from build.decisions import standins
-from build.decisions.lockindex import apt_lock, conda_lock
 from build.docker.engine import Engine
 from build.errors import StandinRefusedError
+from build.locks.index import apt_lock, conda_lock
 from build.model.commit import Commit
 from build.procedures import build_images
 from build.procedures.publish import Publisher

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from build.decisions import verification as rules
-from build.decisions.drift import Drift
-from build.decisions.lockdiff import Difference
 from build.decisions.verification import Line, Report
 from build.errors import VerificationError
+from build.locks.diff import Difference
+from build.locks.drift import Drift
 from build.procedures import verdicts
 
 REPORT = Report(

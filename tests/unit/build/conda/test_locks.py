@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions.lockindex import PIP_LOCKS
+from build.locks.index import PIP_LOCKS
 
 LOCKS = Path(__file__).parents[4] / "locks"
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*(?:\[[a-z,]+\])?)==(\S+) \\$", re.MULTILINE)

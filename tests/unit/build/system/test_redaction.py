@@ -10,7 +10,7 @@ import pytest
 from build.conda.redaction import holds_credentials, redact
 from build.console import Reporter
 from build.errors import CommandFailedError, UsageError
-from build.procedures import pip_locks
+from build.locks import pip_locks
 from build.system import command
 
 REPOSITORY = Path(__file__).parents[4]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import Literal
 
 from build.docker.engine import Engine
 from build.docker.exec_session import Conversation, inside
 from build.errors import CommandFailedError, ProxyError
+from build.proxy.types import Admin, Hold, HoldMode, Server
 
 BACKEND = "app"
-Admin = Literal["ready", "drain", "maint"]
-HoldMode = Literal["none", "long", "all"]
 
 END = "== end"  # proxyctl's last line
 ATTEMPTS = 3
@@ -37,48 +35,6 @@ class _AdminFlag(IntFlag):
         if self & (self.FORCED_MAINT | self.INHERITED_MAINT | self.RESOLUTION_MAINT):
             return "maint"
         return "drain" if self & (self.FORCED_DRAIN | self.INHERITED_DRAIN) else "ready"
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server as the proxy sees it.
-
-    Attributes:
-        up: by its health check; meaningless in maint, where checks rest.
-        check: result of the newest health check, such as L7OK; empty before the first one.
-        sessions: streams in progress; queued: requests waiting for it; rate: streams given to it in the last second.
-        total: streams since the proxy started; errors: those that failed to connect, got no whole answer, or a 5xx.
-        weight: its share beside the other servers' weights; failed_checks: health checks since the proxy started.
-        checking: a health check is under way: of who answers they take milliseconds, of who hangs `timeout check`.
-        address: where it listens, as HOST:PORT.
-    """
-
-    admin: Admin
-    up: bool
-    check: str
-    sessions: int
-    queued: int
-    rate: int
-    total: int
-    errors: int
-    weight: int = 100
-    failed_checks: int = 0
-    checking: bool = False
-    address: str = ""
-
-    @property
-    def healthy(self) -> bool:
-        return self.up and self.check.startswith("L7OK")
-
-    @property
-    def usable(self) -> bool:
-        return self.admin == "ready" and self.up
-
-
-@dataclass(frozen=True)
-class Hold:
-    mode: str
-    held: int
 
 
 class Proxy:

@@ -1,16 +1,16 @@
-"""Reads what an image holds, by running build/inside/inventory.py in it."""
+"""Reads what an image holds, by running build/locks/in_image/inventory.py in it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from build.decisions import inventory
-from build.decisions.inventory import Inventory
 from build.docker import oneshot
 from build.docker.engine import Engine
 from build.errors import CommandFailedError
+from build.locks import inventory
+from build.locks.inventory import Inventory
 
-_SCRIPT = Path(__file__).parents[1] / "inside/inventory.py"
+_SCRIPT = Path(__file__).parent / "in_image/inventory.py"
 
 
 def read(engine: Engine, image_id: str) -> Inventory:

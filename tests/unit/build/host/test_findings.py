@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from build.decisions.findings import GB, HostFacts, Level, disk, evaluate, refuse, unlisted, version
 from build.errors import DiskFullError, EngineUnreachableError, PortTakenError
+from build.host.findings import GB, HostFacts, Level, disk, evaluate, refuse, unlisted, version
 
 FIT = HostFacts(
     engine_version="26.1.5+dfsg1",

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from build.decisions.inventory import Inventory
-from build.decisions.lockdiff import Difference, LockTexts, drift
+from build.locks.diff import Difference, LockTexts, drift
+from build.locks.inventory import Inventory
 
 HELD = Inventory(
     python="3.11.2",

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from build.decisions import inventory
-from build.decisions.inventory import Inventory
+from build.locks import inventory
+from build.locks.inventory import Inventory
 
 HELD = Inventory(
     python="3.11.2",

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from build.decisions.history import Cutover, in_progress, last_good, read
 from build.model.release import Release
+from build.state.history import Cutover, in_progress, last_good, read
 
 Records = list[dict[str, Any]]
 A, B, C = (Release(name * 40, f"sha256:{name * 64}") for name in "abc")

@@ -1,15 +1,15 @@
-"""Gathers the facts that doctor and preflight judge (build.decisions.findings)."""
+"""Gathers the facts that doctor and preflight judge (build.host.findings)."""
 
 from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
-from build.decisions.findings import HostFacts
 from build.docker import daemon
 from build.docker.engine import Engine, explained
-from build.drivers import host, imagestore
 from build.errors import CommandFailedError, EngineUnreachableError
+from build.host import imagestore, machine
+from build.host.findings import HostFacts
 from build.model.labels import STANDIN_LABEL
 from build.settings import Settings
 from build.system import command
@@ -42,11 +42,11 @@ def host_facts(settings: Settings, engine: Engine) -> HostFacts:
         free_bytes=imagestore.free_bytes(engine),
         port=settings.port,
         address=settings.publish,
-        address_missing=local and not host.can_bind(settings.publish),
+        address_missing=local and not machine.can_bind(settings.publish),
         port_owner=_port_owner(settings, engine) if local else "",
         subnet=settings.subnet,
         subnet_overlaps=_overlap(settings, engine),
-        gpu=host.gpu() if local else "",
+        gpu=machine.gpu() if local else "",
         standins=_standins(engine),
     )
 
@@ -64,7 +64,7 @@ def _plugin(name: str) -> str:
 
 
 def _port_owner(settings: Settings, engine: Engine) -> str:
-    if host.can_bind(settings.publish, settings.port):
+    if machine.can_bind(settings.publish, settings.port):
         return ""
     with explained():
         publishers = engine.client.containers.list(filters={"publish": str(settings.port)})
@@ -88,7 +88,7 @@ def _overlap(settings: Settings, engine: Engine) -> str:
             subnet = config.get("Subnet", "")
             if "." in subnet and ipaddress.IPv4Network(subnet).overlaps(ours):
                 return f"the Docker network {network.name} ({subnet})"
-    for interface, route in host.routes():
+    for interface, route in machine.routes():
         if interface != own_interface and route.overlaps(ours):
             return f"the host's route {route} by {interface}"
     return ""

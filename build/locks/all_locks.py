@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import conda_lock
 from build.docker.engine import Engine
 from build.docker.image import Named
 from build.errors import LineError, LocksIncompleteError
+from build.locks import apt_locks, conda_locks, pip_locks
+from build.locks.conda_locks import OwnChannel
+from build.locks.diff import Difference
+from build.locks.index import conda_lock
 from build.model.labels import base_repository
-from build.procedures import conda_locks, locks, pip_locks
-from build.procedures.conda_locks import OwnChannel
 from build.progress import Report
 
 # Gives a flavour's base image of this tree, built when its inputs changed.
@@ -79,7 +79,7 @@ class WriteAllLocks:
         if not engine.images(base_repository(flavour)):
             self._report.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
             return
-        name, changed = locks.write_apt(engine, self._root, flavour, self._base(flavour))
+        name, changed = apt_locks.write_apt(engine, self._root, flavour, self._base(flavour))
         self._report.step(name)
         self._outcome.written[name] = changed
 

@@ -13,14 +13,13 @@ from build.conda import CondaError, UnreachableError, client, environment, expli
 from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock
 from build.conda.standin import channel
-from build.decisions import lockdiff
-from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import conda_lock
 from build.docker import oneshot
 from build.docker.engine import Engine
 from build.docker.image import Named
 from build.errors import CommandFailedError, LineError, UsageError
-from build.procedures import lockindex
+from build.locks import diff, index_file
+from build.locks.diff import Difference
+from build.locks.index import conda_lock
 from build.progress import Report
 from build.system import files
 
@@ -56,10 +55,10 @@ def write(
     before = path.read_text() if path.exists() else ""
     files.replace(path, lock.text())
     if genuine:
-        lockindex.record(root, name, lockindex.conda_command(flavour), f"py-rattler {version('py-rattler')}")
+        index_file.record(root, name, index_file.conda_command(flavour), f"py-rattler {version('py-rattler')}")
     else:
         report.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
-    return name, lockdiff.between("conda", before, lock.text())
+    return name, diff.between("conda", before, lock.text())
 
 
 def _solve(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions import lockdiff
-from build.decisions.drift import AptLock
-from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import apt_lock
 from build.docker.engine import Engine
 from build.docker.image import Named, standins_of
-from build.procedures import inventory, lockindex
+from build.locks import diff, index_file, inventory_reader
+from build.locks.diff import Difference
+from build.locks.drift import AptLock
+from build.locks.index import apt_lock
 from build.system import files
 
 
@@ -25,8 +24,8 @@ def write_apt(engine: Engine, root: Path, flavour: str, base: Named) -> tuple[st
     """Writes the apt lock of a base image, with the time of its packages; returns its name and what changed."""
     name = apt_lock_name(base.image, flavour)
     path = root / name
-    text = AptLock.from_inventory(inventory.read(engine, str(base.image.id))).render()
+    text = AptLock.from_inventory(inventory_reader.read(engine, str(base.image.id))).render()
     before = path.read_text() if path.exists() else ""
     files.replace(path, text)
-    lockindex.record(root, name, lockindex.apt_command(flavour), "dpkg-query")
-    return name, lockdiff.between("apt", before, text)
+    index_file.record(root, name, index_file.apt_command(flavour), "dpkg-query")
+    return name, diff.between("apt", before, text)

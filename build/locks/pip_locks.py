@@ -7,11 +7,10 @@ import subprocess
 from pathlib import Path
 
 from build.conda.redaction import holds_credentials
-from build.decisions import lockdiff
-from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
 from build.errors import CommandFailedError, MissingFileError, UsageError
-from build.procedures import lockindex
+from build.locks import diff, index_file
+from build.locks.diff import Difference
+from build.locks.index import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
 from build.progress import Report
 from build.system import command
 
@@ -19,7 +18,7 @@ from build.system import command
 _COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--no-config", "--generate-hashes", "--no-emit-index-url"),
     *PIP_PLATFORM,
-    *("--custom-compile-command", lockindex.PIP_COMMAND),
+    *("--custom-compile-command", index_file.PIP_COMMAND),
 )
 _COMPILE_LIMIT_S = 600
 
@@ -42,8 +41,8 @@ def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, lis
         before = (root / target).read_text() if (root / target).exists() else ""
         options = [*(["--upgrade"] if upgrade else []), *(["--no-deps"] if name in WITHOUT_DEPENDENCIES else [])]
         _compile([*_COMPILE, *options, "--output-file", str(target), str(source)], target)
-        lockindex.record(root, str(target), lockindex.PIP_COMMAND, _uv_version())
-        changed[str(target)] = lockdiff.between("pip", before, (root / target).read_text())
+        index_file.record(root, str(target), index_file.PIP_COMMAND, _uv_version())
+        changed[str(target)] = diff.between("pip", before, (root / target).read_text())
         report.note(f"{len(changed[str(target)])} packages changed")
     return changed
 

@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from build.decisions import compatibility as pure
 from build.errors import IncompatibleError
+from build.locks import compatibility as pure
 
 TABLE = Path(__file__).parents[1] / "data" / "compatibility.toml"
 

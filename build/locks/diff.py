@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from build.decisions.inventory import Inventory
+from build.locks.inventory import Inventory
 
 _PIP = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)", re.MULTILINE)
 _CONDA = re.compile(r"^\S+/([^/\s#]+)-([^-/\s#]+)-([^-/\s#]+)\.(?:conda|tar\.bz2)#", re.MULTILINE)
@@ -61,7 +61,7 @@ def between(kind: str, before: str, now: str) -> list[Difference]:
 def drift(inventory: Inventory, locks: LockTexts) -> list[Difference]:
     """Where the image (now) differs from its conda and pip locks (before); empty when it is exactly what they say.
 
-    Its Debian packages: build.decisions.drift.
+    Its Debian packages: build.locks.drift.
     """
     found: list[Difference] = []
     if locks.conda is not None:

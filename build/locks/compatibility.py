@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from build.decisions import requirements
-from build.decisions.requirements import Package
+from build.locks import requirements
+from build.locks.requirements import Package
 
 Table = Mapping[str, Any]
 LABEL = "ai.glm-tts."

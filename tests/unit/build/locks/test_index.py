@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from build import console, lock
-from build.decisions import lockindex as pure
 from build.errors import LockStaleError, MissingFileError
-from build.procedures import lockindex
+from build.locks import index as pure
+from build.locks import index_file
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refusal(root: Path) -> LockStaleError:
     with pytest.raises(LockStaleError) as refused:
-        lockindex.check(root)
+        index_file.check(root)
     return refused.value
 
 
@@ -38,7 +38,7 @@ def append(path: Path, text: str) -> None:
 
 
 def test_the_locks_of_this_tree_belong_to_their_inputs() -> None:
-    assert lockindex.check(REPOSITORY) >= len(pure.PIP_LOCKS)
+    assert index_file.check(REPOSITORY) >= len(pure.PIP_LOCKS)
 
 
 def test_another_input_makes_every_lock_stale_that_includes_it(clone: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_constraint_counts_as_much_as_an_inclusion(clone: Path) -> None:
 
 def test_a_comment_in_an_input_changes_nothing(clone: Path) -> None:
     append(clone / "locks/service.in", "\n# why not\n")
-    lockindex.check(clone)
+    index_file.check(clone)
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,17 @@ def test_without_its_index_every_lock_is_of_unknown_origin(clone: Path) -> None:
 def test_an_input_that_is_gone_is_no_stale_lock(clone: Path) -> None:
     (clone / "locks/service.in").unlink()
     with pytest.raises(MissingFileError, match=r"locks/service\.in"):
-        lockindex.check(clone)
+        index_file.check(clone)
 
 
 def test_a_conda_lock_depends_on_the_conda_specs_of_its_flavour_alone(clone: Path) -> None:
     name = pure.conda_lock("cuda")
     (clone / name).write_text("@EXPLICIT\n")
     assert f"{name}: no lock command wrote it" in refusal(clone).detail
-    lockindex.record(clone, name, lockindex.conda_command("cuda"), "py-rattler 1")
+    index_file.record(clone, name, index_file.conda_command("cuda"), "py-rattler 1")
     asked = clone / "environment.yml"
     asked.write_text(asked.read_text().replace("--requirement locks/cuda.txt", "--requirement locks/torch.txt"))
-    lockindex.check(clone)
+    index_file.check(clone)
     asked.write_text(asked.read_text().replace("python=3.11.*", "python=3.12.*"))
     assert refusal(clone).detail == (
         f"{name}: environment.yml changed since it was written (python -m build.lock conda --flavour cuda)"
@@ -117,10 +117,10 @@ def test_the_option_and_the_command_are_the_same(clone: Path, capsys: pytest.Cap
 
 
 def test_the_hashes_of_a_flavour_are_those_of_what_its_base_is_made_from(clone: Path) -> None:
-    found = lockindex.lock_hashes("cuda", clone)
+    found = index_file.lock_hashes("cuda", clone)
     assert found.keys() == {"cuda.txt", "torch.txt", "apt-cuda.standin.txt"}
     assert found["torch.txt"] == hashlib.sha256((clone / "locks/torch.txt").read_bytes()).hexdigest()
-    assert lockindex.lock_hashes("slim", clone).keys() == {"slim.txt", "apt-slim.standin.txt"}
+    assert index_file.lock_hashes("slim", clone).keys() == {"slim.txt", "apt-slim.standin.txt"}
 
 
 def test_inclusions_are_followed_from_the_folder_of_the_file_that_names_them_and_once() -> None:

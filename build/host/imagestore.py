@@ -9,7 +9,7 @@ from docker.models.images import Image
 
 from build.docker import daemon, imagestore
 from build.docker.engine import Engine, explained
-from build.drivers import host
+from build.host import machine
 
 CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
 
@@ -22,7 +22,7 @@ def free_bytes(engine: Engine) -> int | None:
     if not daemon.is_local():
         return None
     paths = imagestore.disk_paths(engine.info(), _containerd_root())
-    known = [free for path in paths if (free := host.free_bytes(path)) is not None]
+    known = [free for path in paths if (free := machine.free_bytes(path)) is not None]
     return min(known, default=None)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import FLAVOURS, conda_lock
+from build.locks.diff import Difference
+from build.locks.index import FLAVOURS, conda_lock
 
 _HEADING = ("| lock | package | before | now |", "| --- | --- | --- | --- |")
 

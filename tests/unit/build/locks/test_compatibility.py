@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions import requirements
-from build.decisions.compatibility import Facts, check
-from build.decisions.requirements import Package
 from build.errors import IncompatibleError
-from build.procedures import build_images, compatibility
+from build.locks import compatibility_check, requirements
+from build.locks.compatibility import Facts, check
+from build.locks.requirements import Package
+from build.procedures import build_images
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-TABLE = compatibility.table()
+REPOSITORY = Path(__file__).resolve().parents[4]
+TABLE = compatibility_check.table()
 OWN_IMAGE = "nvidia/cuda:11.8.0-base-ubuntu22.04"
 RELEASES = "https://example.org/releases/download/v2"
 
@@ -34,14 +34,14 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("flavour", ["slim", "cuda"])
 def test_the_repository_contradicts_itself_nowhere(flavour: str) -> None:
-    compatibility.require(REPOSITORY, flavour)
+    compatibility_check.require(REPOSITORY, flavour)
 
 
 def test_each_contradiction_is_named_with_its_remedy_and_all_come_at_once(root: Path) -> None:
     edit(root / "locks/torch.in", "torch==2.9.1", "--index-url https://download.pytorch.org/whl/cu118\ntorch==2.9.1")
     edit(root / "environment.yml", "python=3.11", "python=3.9")
     with pytest.raises(IncompatibleError) as refused:
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
     assert refused.value.exit_code == 25
     assert "torch 2.9.1 has no wheels for CUDA 11.8 (it has 12.6, 12.8, 13.0)" in refused.value.detail
     assert "Python 3.9 cannot run torch 2.9.1, which needs 3.10 to 3.14" in refused.value.detail
@@ -64,7 +64,7 @@ def test_a_line_that_cannot_work_is_refused(root: Path, line: str, name: str) ->
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{line}\n")
     with pytest.raises(IncompatibleError, match=name):
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_line_that_cannot_work_is_refused(root: Path, line: str, name: str) ->
 def test_a_line_that_can_work_is_not(root: Path, line: str) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{line}\n")
-    compatibility.require(root, "cuda")
+    compatibility_check.require(root, "cuda")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_wheel_for_another_cuda_or_torch_is_refused_by_both(root: Path, tag: s
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{form.format(tag if '==' in form else address)}\n")
     with pytest.raises(IncompatibleError, match="CUDA extension and torch") as refused:
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
     assert refused.value.exit_code == 25
     assert f"{why}: it would not load" in refused.value.detail
     assert refused.value.remedy == "leave flash-attn out, or take a wheel of it that names cu12 or cu128, and torch2.9"
@@ -112,7 +112,7 @@ def test_a_wheel_for_another_cuda_or_torch_is_refused_by_both(root: Path, tag: s
 def test_an_extension_with_the_toolkit_of_torchs_cuda_may_compile(root: Path) -> None:
     edit(root / "Dockerfile.base", OWN_IMAGE, "nvidia/cuda:12.8.1-base-ubuntu22.04")
     (root / "locks/cuda.in").write_text("flash-attn==2.8.3\n")
-    compatibility.require(root, "cuda")
+    compatibility_check.require(root, "cuda")
 
 
 def test_another_torch_changes_what_fits(root: Path) -> None:
@@ -120,11 +120,11 @@ def test_another_torch_changes_what_fits(root: Path) -> None:
         edit(path, "torch==2.9.1", "torch==2.8.0")
     lock = root / "locks/cuda.in"
     lock.write_text("flash-attn==2.8.3+cu12torch2.8cxx11abiTRUE\n")
-    compatibility.require(root, "cuda")
-    assert compatibility.facts_for_labels(root, "cuda")["ai.glm-tts.torch-cuda"] == "12.8"
+    compatibility_check.require(root, "cuda")
+    assert compatibility_check.facts_for_labels(root, "cuda")["ai.glm-tts.torch-cuda"] == "12.8"
     lock.write_text("torch==2.8.0+cu130\n")
     with pytest.raises(IncompatibleError) as refused:
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
     assert "torch 2.8.0 has no wheels for CUDA 13.0 (it has 12.6, 12.8, 12.9)" in refused.value.detail
 
 
@@ -132,23 +132,23 @@ def test_another_torch_changes_what_fits(root: Path) -> None:
 def test_a_base_image_that_nobody_looked_at_is_refused_by_name(root: Path, image: str) -> None:
     edit(root / "Dockerfile.base", f"ARG CUDA_IMAGE={OWN_IMAGE}", f"ARG CUDA_IMAGE={image}")
     with pytest.raises(IncompatibleError, match="base image unknown") as refused:
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
     assert refused.value.exit_code == 25
     assert f"CUDA_IMAGE in Dockerfile.base is {image}, which is not in the compatibility table" in refused.value.detail
     assert OWN_IMAGE in refused.value.detail
     assert refused.value.remedy.startswith("take one of those, or add it to build/data/compatibility.toml")
-    compatibility.require(root, "slim")
+    compatibility_check.require(root, "slim")
 
 
 def test_a_base_image_is_known_with_its_digest_too(root: Path) -> None:
     edit(root / "Dockerfile.base", f"ARG CUDA_IMAGE={OWN_IMAGE}", f"ARG CUDA_IMAGE={OWN_IMAGE}@sha256:{'0' * 64}")
-    compatibility.require(root, "cuda")
+    compatibility_check.require(root, "cuda")
 
 
 def test_an_image_that_starts_on_a_driver_too_old_for_torch_is_refused(root: Path) -> None:
     edit(root / "Dockerfile.base", 'NVIDIA_REQUIRE_CUDA="cuda>=12.0" ', "")
     with pytest.raises(IncompatibleError, match="driver of the base image") as refused:
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
     assert "starts on driver 470; torch 2.9.1 (CUDA 12.8) finds no GPU before 525" in refused.value.detail
     assert refused.value.remedy == 'set NVIDIA_REQUIRE_CUDA="cuda>=12.0" in Dockerfile.base'
 
@@ -157,10 +157,10 @@ def test_an_older_onnxruntime_gpu_is_served_by_a_base_that_carries_its_cudnn(roo
     lock = root / "locks/cuda.in"
     lock.write_text("onnxruntime-gpu==1.18.1\n")
     with pytest.raises(IncompatibleError) as refused:
-        compatibility.require(root, "cuda")
+        compatibility_check.require(root, "cuda")
     assert "the image has CUDA 12.8 with cuDNN 9.10.2.21 and CUDA 11.8 with no cuDNN" in refused.value.detail
     edit(root / "Dockerfile.base", OWN_IMAGE, "nvidia/cuda:11.8.0-cudnn8-runtime-ubuntu22.04")
-    compatibility.require(root, "cuda")
+    compatibility_check.require(root, "cuda")
 
 
 @pytest.mark.parametrize(("python", "refused"), [("3.9", True), ("3.10", False), ("3.14", False), ("3.15", True)])
@@ -188,8 +188,8 @@ def test_what_requirements_name() -> None:
 
 
 def test_labels_say_what_the_image_needs() -> None:
-    assert compatibility.facts_for_labels(REPOSITORY, "slim") == {}
-    assert compatibility.facts_for_labels(REPOSITORY, "cuda") == {
+    assert compatibility_check.facts_for_labels(REPOSITORY, "slim") == {}
+    assert compatibility_check.facts_for_labels(REPOSITORY, "cuda") == {
         "ai.glm-tts.torch": "2.9.1",
         "ai.glm-tts.torch-cuda": "12.8",
         "ai.glm-tts.base-cuda": "11.8",

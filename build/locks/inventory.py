@@ -35,7 +35,7 @@ class Inventory:
 
 
 def parse(text: str) -> Inventory:
-    """What build/inside/inventory.py printed.
+    """What build/locks/in_image/inventory.py printed.
 
     Raises:
         ValueError: it is something else.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from build.decisions.inventory import Inventory
-from build.decisions.lockdiff import differences, packages
+from build.locks.diff import differences, packages
+from build.locks.inventory import Inventory
 
 _SNAPSHOT = re.compile(r"^# snapshot: (\d{8}T\d{6}Z)$", re.MULTILINE)
 # A label is read in a terminal: of more packages it gives the count alone.

@@ -1,8 +1,8 @@
 """Debian packages against the apt lock: what moved, how it is shown, and what a lock holds."""
 
-from build.decisions import drift
-from build.decisions.drift import AptLock, Drift
-from build.decisions.inventory import Inventory
+from build.locks import drift
+from build.locks.drift import AptLock, Drift
+from build.locks.inventory import Inventory
 
 HELD = Inventory(
     python="3.11.2",

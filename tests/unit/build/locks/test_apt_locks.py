@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 from docker.models.images import Image
 
+from build.locks.apt_locks import apt_lock_name
 from build.model.labels import STANDIN_LABEL
-from build.procedures.locks import apt_lock_name
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from build.conda import CondaError, environment, virtual
-from build.decisions import lockindex as pure
-from build.decisions.lockindex import FLAVOURS, INDEX, Entry
 from build.errors import LockStaleError, MissingFileError
+from build.locks import index as pure
+from build.locks.index import FLAVOURS, INDEX, Entry
 from build.system import files
 
 PIP_COMMAND = "python -m build.lock pip"
