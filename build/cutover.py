@@ -23,12 +23,12 @@ from build.model.rollout import Rollout
 from build.model.states import Strategy
 from build.procedures import cutover
 from build.procedures.ahead import Ahead
-from build.procedures.stack import ensure_up
-from build.procedures.status import Status, read
-from build.procedures.target import Target
 from build.settings import Settings
 from build.state import history as past_of
 from build.state.history import Cutover
+from build.target.stack import ensure_up
+from build.target.status import Status, read
+from build.target.target import Target
 
 app = console.app("Blue/green cutover that loses no request.")
 lock = console.app("The lease that keeps cutovers apart.")
@@ -73,7 +73,7 @@ def switch(
     wait: Wait = 0,
 ) -> None:
     """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
-    from build.procedures import verdicts  # noqa: PLC0415 - 0.1 s that a rollback spares
+    from build.verify import verdicts  # noqa: PLC0415 - 0.1 s that a rollback spares
 
     settings, report = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
@@ -179,7 +179,8 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
-    from build.procedures import golden, trial, verdicts  # noqa: PLC0415 - numpy, which a rollback spares
+    from build.procedures import golden, trial  # noqa: PLC0415 - numpy, which a rollback spares
+    from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback spares
 
     settings, report = console.settings(), Reporter()
     target = Target(settings)

@@ -12,7 +12,7 @@ from build.console import Reporter, err, out
 from build.errors import PreflightError
 from build.procedures import golden, trial
 from build.procedures.resolve import resolve
-from build.procedures.target import Target
+from build.target.target import Target
 
 SHOWN = 110
 app = console.app("The golden set that every candidate must speak.")

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from build import console
 from build.console import Reporter, err, out
-from build.decisions import verification
 from build.decisions.identity import claim, identify
 from build.decisions.record import Record
 from build.docker.engine import Engine
@@ -18,11 +17,12 @@ from build.host import findings
 from build.host.facts import host_facts, peak_bytes
 from build.locks import compatibility_check, drift
 from build.model.labels import Flavour
-from build.procedures import freshness, inspection, records, upstream, verdicts, verify
+from build.procedures import freshness, inspection, records, upstream
 from build.procedures.make_release import Made, MakeRelease
 from build.procedures.publish import Publisher
-from build.procedures.target import Target
 from build.system import git
+from build.target.target import Target
+from build.verify import rules, verdicts, verifier
 
 app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
 
@@ -101,12 +101,12 @@ def verify_(
 ) -> None:
     """Run an image and look into it: environment, layers, identity, code, voice."""
     settings, engine = console.settings(), Engine()
-    reports = verify.verify_reference(settings, engine, Reporter(), ref, fresh)
+    reports = verifier.verify_reference(settings, engine, Reporter(), ref, fresh)
     if json:
         for each in reports:
             out.print(each.to_json(), soft_wrap=True, markup=False)
     else:
-        out.print(verification.table(reports))
+        out.print(rules.table(reports))
         if drifted := [each for report in reports for each in report.drift]:
             out.print(drift.table(drifted))
     verdicts.require(reports)

@@ -17,8 +17,8 @@ from build.procedures.janitor import Janitor, Outcome
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.resolve import resolve
-from build.procedures.target import Target
 from build.registry import registries
+from build.target.target import Target
 
 app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
 

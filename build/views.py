@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from build.decisions import drain
-from build.procedures.status import Status
 from build.state.history import Cutover
+from build.target.status import Status
 
 if TYPE_CHECKING:  # numpy, which most of what is shown here has no use for
     from build.decisions.gate import Judgement

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
 from enum import Enum, auto
-from typing import Any
 
-STREAM = "stream"
+from build.target.in_flight import OUTCOMES, STREAM, Count, Counts, Load
+
 UNKNOWN = "unknown"  # what only the proxy still counts: of no class that anybody could tell
 TOLD_FIRST = ("short", "long", "batch", UNKNOWN)
 
 # By class, how many ended in which way: {"short": {"completed": 3, "cut": 0, "unfinished": 0}, ...}.
 Ended = dict[str, dict[str, int]]
-
-
-@dataclass(frozen=True)
-class Load:
-    """What is still on a colour, as the proxy and the service count it.
-
-    Attributes:
-        sessions: streams the proxy has on the server (scur).
-        queued: requests the proxy keeps for it (qcur).
-        requests: HTTP requests that the service is answering, event streams of web tabs not counted; None: no answer.
-        streams: event streams of open web tabs; they end only when the tab is closed.
-        jobs: syntheses accepted and not finished.
-    """
-
-    sessions: int
-    queued: int
-    requests: int | None
-    streams: int = 0
-    jobs: int = 0
-
-    @property
-    def work(self) -> int:
-        """Requests that would be lost if the colour stopped now."""
-        return max(self.sessions - self.streams, self.requests or 0, self.jobs) + self.queued
 
 
 class Drained(Enum):
@@ -50,35 +25,6 @@ def judge(load: Load, waited_s: float, budget_s: float) -> Drained:
     if load.work <= 0:
         return Drained.EMPTY
     return Drained.OVER_BUDGET if waited_s > budget_s else Drained.BUSY
-
-
-@dataclass(frozen=True)
-class Count:
-    """One class of requests on one service.
-
-    Attributes:
-        idle: of those in flight, event streams of tabs that wait for nothing.
-        completed, cut, unfinished: how the others ended since the service started; unfinished: the client left, or it
-            failed half way.
-    """
-
-    in_flight: int = 0
-    idle: int = 0
-    completed: int = 0
-    cut: int = 0
-    unfinished: int = 0
-
-
-OUTCOMES = ("completed", "cut", "unfinished")
-Counts = dict[str, Count]
-
-
-def read(said: Mapping[str, Mapping[str, Any]]) -> Counts:
-    """The counts as a service tells them; what they have beyond that is left alone."""
-    return {
-        kind: Count(**{each.name: int(found.get(each.name, 0)) for each in fields(Count)})
-        for kind, found in said.items()
-    }
 
 
 def overdue(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> list[str]:
@@ -99,16 +45,6 @@ def tabs_may_move(counts: Counts, waited_s: float, budgets: Mapping[str, float])
     """May web tabs be sent elsewhere: they wait for nothing here, or half of their time is over."""
     streams = counts.get(STREAM)
     return (streams is not None and streams.in_flight <= streams.idle) or waited_s > budgets[STREAM] / 2
-
-
-def together(parts: Iterable[Counts]) -> Counts:
-    """The counts of several services as one."""
-    total: Counts = {}
-    for part in parts:
-        for kind, count in part.items():
-            known = total.get(kind, Count())
-            total[kind] = Count(*(a + b for a, b in zip(astuple(known), astuple(count), strict=True)))
-    return total
 
 
 def ended(before: Counts, now: Counts) -> Ended:

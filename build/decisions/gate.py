@@ -12,7 +12,7 @@ from build.audio.features import Deviations, Features
 from build.audio.signal import Expectation, Measures
 from build.audio.speaker_embedding import Floats
 from build.decisions.golden import Expect, Text
-from build.decisions.spoken import Spoken
+from build.target.synthesis import Spoken
 
 # A synthesis that strays this much too far at most may be the voice's own chance; anything else never is.
 NEAR = 1.25

@@ -12,8 +12,8 @@ import jinja2
 from build.decisions import plot
 from build.decisions.plot import Plot
 from build.decisions.timeline import Span
-from build.decisions.vram import gib
 from build.state.history import Cutover
+from build.target.gpu import gib
 
 # Shown elsewhere on the page.
 SHOWN = frozenset({"gate", "warnings", "drain", "canary", "soak"})

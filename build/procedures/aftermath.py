@@ -9,9 +9,9 @@ from typing import Any
 
 from build.errors import LineError
 from build.procedures import alarm
-from build.procedures.target import Target
 from build.progress import Report
 from build.state.history import Cutover
+from build.target.target import Target
 
 
 class Aftermath:

@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 
 import yaml
 
-from build.decisions.spoken import Spoken
-from build.drivers.colour import Replica, Status
 from build.errors import LineError
-from build.procedures.target import Target
+from build.target.container import Replica, Status
+from build.target.synthesis import Spoken
+from build.target.target import Target
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from build.decisions.hooks import redact
 from build.errors import LeaseLostError, LineError
 from build.model.hook_points import Point
 from build.procedures import hooks
-from build.procedures.target import Target
 from build.progress import Report
 from build.state.history import Cutover
+from build.target.target import Target
 
 
 def raise_alert(target: Target, report: Report, error: BaseException, cutover: Cutover | None) -> None:

@@ -19,9 +19,9 @@ from build.procedures import strategy
 from build.procedures.aftermath import Aftermath
 from build.procedures.ahead import Ahead
 from build.procedures.steps.run import ROLLBACK, Run
-from build.procedures.target import Target
 from build.progress import Report
 from build.state.history import Cutover, Event, in_progress
+from build.target.target import Target
 
 # What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease. What writes the page
 # takes as long, and is needed last.

@@ -16,13 +16,13 @@ from build.audio.features import Features
 from build.decisions import gate as rules
 from build.decisions.gate import AGAIN, Judgement, Result
 from build.decisions.golden import Text
-from build.decisions.spoken import Spoken
-from build.drivers.colour import Status
 from build.errors import GateRefusedError
 from build.procedures import golden
-from build.procedures.warming import UNTOUCHED
 from build.progress import Report
 from build.settings import Settings
+from build.target.await_ready import UNTOUCHED
+from build.target.container import Status
+from build.target.synthesis import Spoken
 
 
 class Clock(Protocol):
@@ -31,7 +31,7 @@ class Clock(Protocol):
 
 
 class Speaker(Protocol):
-    """A release that can be spoken to: a colour's container, or one of its own (build.drivers.colour)."""
+    """A release that can be spoken to: a colour's container, or one of its own (build.target.container)."""
 
     def status(self) -> Status:
         """What the service says of itself."""

@@ -14,11 +14,11 @@ from build.audio import dnsmos, features, signal, speaker
 from build.audio.features import Deviations, Features
 from build.decisions import golden
 from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
-from build.drivers.colour import ServiceContainer
 from build.errors import GateRefusedError, GoldenError, MissingFileError
 from build.progress import Report
 from build.settings import Settings
 from build.system import files
+from build.target.container import ServiceContainer
 
 HEAD = """\
 # Written by `python -m build.golden calibrate` from what the release below said; review it like code. `bounds`: how far

@@ -18,9 +18,9 @@ from build.host.findings import GB
 from build.procedures import janitor_files
 from build.procedures.janitor_host import HostSurvey, Scope
 from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.target import Target
-from build.procedures.verdicts import Verdicts
 from build.progress import Report
+from build.target.target import Target
+from build.verify.verdicts import Verdicts
 
 DAY_S = 86400.0
 

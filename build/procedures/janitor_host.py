@@ -13,7 +13,6 @@ from build.decisions import retention
 from build.decisions.retention import Item, Place, Role
 from build.docker import imagestore
 from build.docker.engine import Engine, explained
-from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
 from build.model import dotenv
 from build.model.colours import Colour
@@ -29,6 +28,7 @@ from build.settings import Settings
 from build.state import history
 from build.state.history import Cutover
 from build.state.journal import Journal
+from build.target.colour_containers import ColourContainers
 
 FLAVOURS = ("slim", "cuda")
 ROLES = {

@@ -11,10 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from build.decisions import verification as rules
 from build.decisions.identity import Environment, Identity
 from build.decisions.record import Base, Record, Verification, identifier
-from build.decisions.verification import Outcome, Report
 from build.docker.engine import Engine
 from build.docker.image import Named, standins_of
 from build.errors import DriftRefusedError
@@ -24,13 +22,15 @@ from build.locks import inventory_reader
 from build.locks.index_file import lock_hashes
 from build.model.commit import Commit
 from build.model.labels import CACHE_TAG
-from build.procedures import records, verdicts, verify
+from build.procedures import records
 from build.procedures.build_images import PROXY_INPUTS, BuildImages
 from build.procedures.publish import Publisher
 from build.progress import Report as Progress
 from build.registry import referrers
 from build.settings import Settings
 from build.system import command
+from build.verify import rules, verdicts, verifier
+from build.verify.rules import Outcome, Report
 
 
 @dataclass
@@ -78,7 +78,7 @@ class MakeRelease:
         self._commit, self._identity = commit, identity
         self._images = BuildImages(settings, engine, report, commit, identity, publisher, refresh=refresh)
         self._publisher = publisher
-        self._verifier = verify.Verifier(settings, engine, report)
+        self._verifier = verifier.Verifier(settings, engine, report)
         self._accept_drift = accept_drift
         self._seconds: dict[str, float] = {}
 
@@ -126,7 +126,7 @@ class MakeRelease:
                 "`python -m build.lock apt` and commit it, or accept the drift, on record, with --accept-drift",
             )
 
-    def _reports_beside(self, image: Named) -> verify.Published:
+    def _reports_beside(self, image: Named) -> verifier.Published:
         """The reports beside an image in the registry: a base's by the hash of its checks, an app's by none."""
 
         def read(checks: str) -> Iterator[Report]:

@@ -6,13 +6,13 @@ from build.audio import signal
 from build.decisions import canary
 from build.decisions.canary import Window
 from build.decisions.golden import Text
-from build.decisions.spoken import Spoken
 from build.model.colours import Colour
 from build.procedures import golden
 from build.procedures.steps.run import Run
 from build.proxy import haproxy_log
 from build.proxy.haproxy_log import Request
 from build.proxy.types import Server
+from build.target.synthesis import Spoken
 
 SIDE_BY_SIDE = 3  # texts
 QUIET_LOOKS = 2  # so many looks without a client on the candidate, and we speak ourselves

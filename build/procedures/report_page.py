@@ -19,11 +19,11 @@ from build.decisions.plot import Plot
 from build.decisions.report_page import Page, Take
 from build.errors import LineError, MissingFileError
 from build.procedures import golden
-from build.procedures.target import Target
 from build.proxy import haproxy_log
 from build.settings import Settings
 from build.state.history import Cutover
 from build.system import files
+from build.target.target import Target
 
 TEMPLATE = Path(__file__).parents[1] / "data/report.html.j2"
 BEFORE_S, AFTER_S = 10, 5

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from build.decisions import holding, vram
 from build.decisions.machine import Asked
-from build.decisions.vram import Facts, Plan, View
+from build.decisions.vram import Facts, Plan
 from build.errors import PreflightError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL
 from build.model.release import Release
 from build.model.states import Strategy
-from build.procedures.target import Target
 from build.progress import Report
+from build.target.gpu import View
+from build.target.target import Target
 
 MIB = 2**20
 

@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from build.decisions.gate import Judgement
-from build.drivers import throwaway
-from build.drivers.colour import ServiceContainer
 from build.errors import LineError
 from build.model.release import Release
 from build.procedures import gate
-from build.procedures.steps.candidate import CANDIDATE_WEIGHT, SERVING_WEIGHT
-from build.procedures.target import Target
-from build.procedures.warming import await_ready
 from build.progress import Report
+from build.target import throwaway
+from build.target.await_ready import await_ready
+from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, ServiceContainer
+from build.target.target import Target
 
 
 def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Path]:

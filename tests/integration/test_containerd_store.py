@@ -25,10 +25,10 @@ from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
 from build.procedures.publish import Publisher
 from build.procedures.resolve import resolve
-from build.procedures.target import Target
 from build.registry.client import Registry
 from build.settings import load
 from build.system import command, git
+from build.target.target import Target
 from tests.support import images
 from tests.support.nested import Nested, nested_engine
 from tests.support.registry import Running, also_within, running_registry

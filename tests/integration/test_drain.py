@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from build.docker.engine import Engine
-from build.drivers.colour import ServiceContainer
+from build.target.container import ServiceContainer
 from tests.support.ears import fault_in_wav
 from tests.support.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
 from tests.support.tab import open_tab

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from build.docker.engine import Engine
-from build.drivers import throwaway
 from build.errors import CandidateExitedError
+from build.target import throwaway
 from tests.support import glm_tts
 from tests.support.glm_tts import Mounted
 from tests.support.stack import Stack, fresh_stack, wait_for

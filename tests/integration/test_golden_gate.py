@@ -15,8 +15,8 @@ from build.decisions.golden import Expect
 from build.errors import GateRefusedError
 from build.procedures import gate
 from build.procedures.golden import load
-from build.procedures.target import Clock
 from build.settings import Settings
+from build.target.target import Clock
 from service.engines.base import Engine
 from tests.support.mouths import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
 from tests.support.stack import REPOSITORY

@@ -19,7 +19,6 @@ import pytest
 import requests
 
 from build.console import Reporter
-from build.decisions.verification import Line, Outcome, Report
 from build.docker.engine import Engine
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor import table
@@ -28,11 +27,12 @@ from build.procedures.janitor import Janitor
 from build.procedures.janitor_host import Scope
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
-from build.procedures.target import Target
-from build.procedures.verdicts import Verdicts
 from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
 from build.state.journal import FILE, Journal
+from build.target.target import Target
+from build.verify.rules import Line, Outcome, Report
+from build.verify.verdicts import Verdicts
 from tests.support.registry import STORAGE, Running, running_registry
 from tests.support.stack import PREFIX, Stack, wait_for
 

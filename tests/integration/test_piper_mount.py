@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from build.docker.engine import Engine
-from build.drivers import throwaway
+from build.target import throwaway
 from tests.support.stack import fresh_stack, wait_for
 from tests.support.voices import add
 

@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from build.decisions import verification
-from build.decisions.verification import Line
 from build.docker.engine import Engine
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
 from build.locks import inventory_reader
@@ -22,6 +20,8 @@ from build.locks.drift import AptLock
 from build.model.labels import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
 from build.registry import referrers
 from build.registry.client import Registry
+from build.verify import rules
+from build.verify.rules import Line
 from tests.support.faults import faults
 from tests.support.registry import Running, running_registry
 from tests.support.stack import PATIENCE_S, Stack, free_port, wait_for
@@ -157,7 +157,7 @@ def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
     assert (moved["package"], moved["locked"]) == ("tini", "0.18")
     registry, digest = Registry(production), pushed.partition("@")[2]
     (document,) = referrers.find(registry, "glm-tts-slim", digest, referrers.VERIFICATION, {})
-    report = verification.of_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
+    report = rules.of_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
     assert (report.part, report.accepted_drift) == ("base", True)
 
 
@@ -243,7 +243,7 @@ def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(st
     subject = registry.digest(repository, CACHE_TAG)
     (good,) = referrers.attached(registry, repository, subject)
     content = referrers.content(registry, repository, good.digest)
-    (report,) = verification.of_document(content)
+    (report,) = rules.of_document(content)
     assert not report.failed
     forged = (
         replace(report, checks="0" * 64),
@@ -253,7 +253,7 @@ def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(st
     registry.delete_manifest(repository, registry.digest(repository, referrers.fallback_tag(subject)))
     for each in forged:
         referrers.attach(
-            registry, repository, subject, referrers.VERIFICATION, verification.document([each]), good.annotations
+            registry, repository, subject, referrers.VERIFICATION, rules.document([each]), good.annotations
         )
     referrers.attach(registry, repository, subject, referrers.VERIFICATION, b"no report", good.annotations)
     without_reports(stack)

@@ -13,9 +13,9 @@ import pytest
 from build.docker import buildx
 from build.docker.buildx import Recipe
 from build.docker.engine import Engine
-from build.procedures import layers
 from build.system import git
 from build.system.sources import WRITTEN, Sources
+from build.verify import layers
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]

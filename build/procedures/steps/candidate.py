@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from build.drivers.colour import Replica
 from build.errors import (
     CommandFailedError,
     LineError,
@@ -13,10 +12,8 @@ from build.model.states import Strategy
 from build.procedures import gate
 from build.procedures.steps import patience
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
-from build.procedures.warming import await_ready
-
-# A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
-CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
+from build.target.await_ready import await_ready
+from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, Replica
 
 
 def start(run: Run) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from build.decisions import drain
-from build.decisions.drain import Counts, Ended, Load
-from build.drivers.colour import Replica
+from build.decisions.drain import Ended
 from build.model.colours import Colour
 from build.procedures.steps.run import Facts, Run
+from build.target import in_flight
+from build.target.container import Replica
+from build.target.in_flight import Counts, Load
 
 CUT_TIMEOUT_S = 10
 ATTEMPTS = 3
@@ -51,7 +53,7 @@ class Tally:
             jobs=sum(status.jobs for status in said),
         )
         answered = all(status.classes for status in said)
-        return drain.together(status.classes for status in said) if answered else {}, load.work
+        return in_flight.together(status.classes for status in said) if answered else {}, load.work
 
     def ended(self) -> Ended:
         """What has ended until the last look."""
@@ -122,7 +124,7 @@ def _by_class(run: Run, colour: Colour, tally: Tally, alive: bool) -> int:
             done = work <= 0 and not any(count.in_flight for count in counts.values()) and silent in {0, ATTEMPTS}
             if done or waited_s > max(budgets.values()) + CUT_GRACE_S:
                 return work
-            late += [drain.STREAM] if drain.tabs_idle(counts) else []
+            late += [in_flight.STREAM] if drain.tabs_idle(counts) else []
         elif late or drain.tabs_may_move(counts, waited_s, budgets):
             # Before anything is cut: what is told to ask again must not be led back here.
             run.rotate((run.used(colour), "maint"))

@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import cast
 
 from build.decisions import drain, holding
-from build.decisions.warmup import Outcome, Warmup
-from build.drivers.replicas import ColourContainers
 from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
 from build.model.colours import Colour
 from build.procedures.steps import candidate, memory, traffic
 from build.procedures.steps.draining import Tally
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
-from build.procedures.warming import not_ready
+from build.target import container, in_flight
+from build.target.await_ready import not_ready
+from build.target.colour_containers import ColourContainers
+from build.target.readiness import Outcome, Warmup
 
 LOOK_S = 0.1  # while requests wait, time costs more than a look does
 UNLOAD_S = 30
@@ -129,7 +130,7 @@ def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
 
 def load(run: Run) -> Facts:
     """The candidate loads its model, into memory that is free."""
-    run.candidate.set_cpu_weight(candidate.SERVING_WEIGHT)
+    run.candidate.set_cpu_weight(container.SERVING_WEIGHT)
     run.target.orders.unpark(*run.idle.profiles)
     if run.candidate.status().phase == "unloaded":
         run.candidate.begin_load()
@@ -151,7 +152,7 @@ def retire(run: Run) -> Facts:
     traffic.announce(run)
     live, old = _old(run)
     tally = Tally(run, live)
-    tally.cut(drain.STREAM)
+    tally.cut(in_flight.STREAM)
     tally.look()
     ended = drain.summed([run.told.facts.get("drain", {}), tally.ended()])
     run.target.proxy.shutdown_sessions(*live.servers)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from build.decisions.vram import Device, gib
-from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, NoRoomError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL
 from build.procedures.steps.run import STOP_GRACE_S, Run
+from build.target.colour_containers import ColourContainers
+from build.target.gpu import Device, gib
 
 LOOK_S = 0.2
 

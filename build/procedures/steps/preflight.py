@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from build.decisions import preflight
 from build.docker import daemon
-from build.drivers import keys
 from build.errors import CommandFailedError
 from build.host import findings, machine
 from build.host.findings import Level
 from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
 from build.model.release import Release
 from build.procedures.steps.run import Facts, Run
+from build.target import api_keys
 
 
 def check(run: Run) -> Facts:
@@ -47,7 +47,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
         servers=frozenset(servers),
         place=place,
         published=target.published(),
-        keys=keys.trouble(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
+        keys=api_keys.trouble(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
         hold=target.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
         live_usable=any(each.usable for each in lives),

@@ -10,18 +10,18 @@ from build.decisions import drain
 from build.decisions.drain import Drained
 from build.decisions.machine import Table, step_named, table
 from build.decisions.vram import Plan
-from build.drivers.replicas import ColourContainers
 from build.errors import ProxyError
 from build.model.colours import Colour, Stack
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SOAK, Strategy
 from build.procedures.ahead import Ahead
-from build.procedures.target import Clock, Target
 from build.progress import Report
 from build.proxy.types import Admin, Server
 from build.settings import Settings
 from build.state.history import Cutover, Event
+from build.target.colour_containers import ColourContainers
+from build.target.target import Clock, Target
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150

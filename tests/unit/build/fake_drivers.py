@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from build.decisions.drain import Count, Load
-from build.decisions.spoken import Spoken
-from build.decisions.vram import Device, Process, View
-from build.decisions.warmup import Look
-from build.drivers.colour import Status
 from build.errors import LineError
 from build.model.colours import Slot
 from build.model.release import Release
 from build.proxy.types import Hold, Server
+from build.target.container import Status
+from build.target.gpu import Device, Process, View
+from build.target.in_flight import Count, Load
+from build.target.readiness import Look
+from build.target.synthesis import Spoken
 
 PIDS = {"blue": 11, "green": 21, "": 666}
 SERVER = Server(admin="maint", up=False, check="L7OK", sessions=0, queued=0, rate=0, total=0, errors=0)

@@ -12,15 +12,15 @@ import pytest
 from build import views
 from build.console import out
 from build.decisions import drain, report_page
-from build.decisions.drain import Count
 from build.decisions.machine import Asked
 from build.decisions.report_page import Page
-from build.drivers.colour import Status
 from build.errors import ProxyError
 from build.model.colours import Colour
 from build.model.states import Strategy
 from build.procedures import cutover
 from build.procedures.report_page import TEMPLATE
+from build.target.container import Status
+from build.target.in_flight import Count, Counts, together
 from tests.unit.build.fakes import NEW, Report, Target
 from tests.unit.orchestrator.test_switch import moves, switch
 
@@ -226,9 +226,7 @@ def test_a_hold_taken_back_cuts_and_counts_what_its_candidate_does_not_finish() 
         (61, {"invented later": Count(1)}, ["invented later"]),
     ],
 )
-def test_a_class_is_late_when_it_works_beyond_its_budget(
-    waited_s: float, counts: drain.Counts, late: list[str]
-) -> None:
+def test_a_class_is_late_when_it_works_beyond_its_budget(waited_s: float, counts: Counts, late: list[str]) -> None:
     assert drain.overdue(counts, waited_s, BUDGETS) == late
 
 
@@ -238,7 +236,7 @@ def test_a_service_that_was_started_anew_counts_from_nothing() -> None:
 
 
 def test_several_services_are_counted_as_one() -> None:
-    assert drain.together([{"short": Count(1, completed=2)}, {"short": Count(3), "long": Count(1)}]) == {
+    assert together([{"short": Count(1, completed=2)}, {"short": Count(3), "long": Count(1)}]) == {
         "short": Count(4, completed=2), "long": Count(1),
     }  # fmt: skip
     one = {"completed": 1, "cut": 2, "unfinished": 0}

@@ -6,7 +6,7 @@ import pytest
 from build.audio.signal import Expectation, judge, judge_samples
 from build.decisions import gate
 from build.decisions.golden import FLOORS, Text
-from build.decisions.spoken import Spoken
+from build.target.synthesis import Spoken
 from tests.support.mouths import wav
 
 RATE = 22050

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions.spoken import Spoken
 from build.errors import CanaryFailedError, CommandFailedError, InconclusiveError
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import Rollout
 from build.procedures import cutover
+from build.target.synthesis import Spoken
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN

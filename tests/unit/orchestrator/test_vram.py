@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from build.decisions import holding, vram
-from build.decisions.vram import GIB, Device, Facts, Need, Plan, Process, View, decide
+from build.decisions.vram import Facts, Need, Plan, decide
 from build.errors import HoldTooLongError, NoRoomError
 from build.model.release import Release
 from build.model.states import Strategy
 from build.state.history import Cutover
+from build.target.gpu import GIB, Device, Process, View
 
 RELEASE = Release("a" * 40, "sha256:" + "a" * 64)
 OVERLAP, HOLD = Strategy.OVERLAP, Strategy.HOLD

@@ -2,9 +2,10 @@
 
 import pytest
 
-from build.decisions.drain import Drained, Load
+from build.decisions.drain import Drained
 from build.decisions.drain import judge as judge_drain
-from build.decisions.warmup import Look, Outcome, Warmup
+from build.target.in_flight import Load
+from build.target.readiness import Look, Outcome, Warmup
 
 
 def outcomes(*looks: Look, stall_s: float = 10, budget_s: float = 100) -> list[Outcome]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions import verification as rules
-from build.decisions.verification import Report
 from build.docker.engine import Engine
 from build.errors import RegistryError, UnverifiedError, VerificationError
 from build.progress import Report as Progress
 from build.registry import referrers
 from build.system import files
+from build.verify import rules
+from build.verify.rules import Report
 
 FOLDER = Path("out/verified")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from build.decisions.verification import Line, line, none_of
+from build.verify.rules import Line, line, none_of
 
 # Between samples, of 1 at most.
 TORCH_DIFFERS = 1e-3
@@ -13,7 +13,7 @@ LIBRARIES = {"libcudart.so.12", "libcublas.so.12", "libcudnn.so.9"}
 
 
 def environment(seen: Mapping[str, Any], pins: Mapping[str, str], name: str) -> list[Line]:
-    """Python and what it can do, by what build/inside/verify_base.py printed.
+    """Python and what it can do, by what build/verify/in_image/verify_base.py printed.
 
     Args:
         pins: package -> version of the pip locks in the image.
@@ -52,7 +52,7 @@ def torch(seen: Mapping[str, Any], pins: Mapping[str, str], wanted_cuda: str | N
 
 
 def voice_on_torch(seen: Mapping[str, Any]) -> list[Line]:
-    """One line, of an image that has torch and an engine for it (build/inside/verify_app.py)."""
+    """One line, of an image that has torch and an engine for it (build/verify/in_image/verify_app.py)."""
     differs = seen.get("torch_differs")
     if differs is None:
         return []

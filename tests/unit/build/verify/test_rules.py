@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from build.decisions import verification as rules
-from build.decisions.verification import Line, Report
 from build.errors import VerificationError
 from build.locks.diff import Difference
 from build.locks.drift import Drift
-from build.procedures import verdicts
+from build.verify import rules, verdicts
+from build.verify.rules import Line, Report
 
 REPORT = Report(
     "sha256:1", "base", (Line("size", "failed", "[9] MB"), Line("GPU", "not verified"), Line("wav", "passed")), "abc"

@@ -7,8 +7,8 @@ import os
 from build.errors import ImageNotFoundError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
-from build.procedures.target import Target
 from build.progress import Report
+from build.target.target import Target
 
 
 def ensure_up(target: Target, report: Report) -> None:

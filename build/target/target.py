@@ -10,8 +10,6 @@ from typing import Any
 
 from build.docker.compose import Compose
 from build.docker.engine import Engine
-from build.drivers.orders import Orders
-from build.drivers.replicas import ColourContainers
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.model import colours as pure
 from build.model import dotenv
@@ -26,6 +24,8 @@ from build.state import history
 from build.state.history import Cutover
 from build.state.journal import Journal
 from build.state.lease import Lease
+from build.target.colour_containers import ColourContainers
+from build.target.start_orders import Orders
 
 HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)

@@ -11,18 +11,18 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from build.decisions import drain
-from build.decisions.drain import Counts, Load
-from build.decisions.spoken import Spoken
-from build.decisions.vram import View, view
-from build.decisions.warmup import Look
 from build.docker.engine import Answer, Engine, explained
 from build.errors import CommandFailedError
 from build.model.colours import Slot
 from build.model.labels import RELEASE_LABEL
 from build.model.release import Release
+from build.target import in_flight
+from build.target.gpu import View, view
+from build.target.in_flight import Counts, Load
+from build.target.readiness import Look
+from build.target.synthesis import Spoken
 
-SPEAK = Path(__file__).parents[1] / "inside/speak.py"
+SPEAK = Path(__file__).parent / "in_container/speak.py"
 STATUS_TIMEOUT_S = 5
 GPU_TIMEOUT_S = 10
 TIMED_OUT = 124  # of timeout(1)
@@ -92,7 +92,7 @@ class ServiceContainer:
         try:
             answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
             said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
-            said["classes"] = drain.read(said.get("classes", {}))
+            said["classes"] = in_flight.read(said.get("classes", {}))
             return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
         except (CommandFailedError, ValueError, TypeError, AttributeError) as error:
             return Status(error=str(error))
@@ -217,3 +217,7 @@ def _crashed(container: Container) -> bool:
 def _reference(container: Container) -> str:
     configured: str = container.attrs["Config"]["Image"]
     return configured if "sha256:" in configured else str(container.attrs["Image"])
+
+
+# A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
+CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024

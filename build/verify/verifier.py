@@ -14,9 +14,6 @@ from docker.models.images import Image
 from docker.types import DeviceRequest
 
 from build import progress as saying
-from build.decisions import image_checks
-from build.decisions import verification as rules
-from build.decisions.verification import APP_UID, Line, Part, Report, line, none_of
 from build.docker import oneshot
 from build.docker.engine import Engine, explained
 from build.errors import CommandFailedError, ImageNotFoundError
@@ -24,29 +21,29 @@ from build.locks import apt_locks, compatibility, diff, drift, inventory_reader
 from build.locks import compatibility_check as versions
 from build.locks.drift import AptLock, Drift
 from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
-from build.procedures import layers
-from build.procedures.verdicts import Verdicts
 from build.settings import Settings
 from build.system import git
 from build.system.git import Entry
 from build.system.sources import Sources
+from build.verify import image_checks, layers, rules
+from build.verify.rules import APP_UID, Line, Part, Report, line, none_of
+from build.verify.verdicts import Verdicts
 
 BUILD = Path(__file__).parents[1]
 DATA = BUILD / "data/verification.toml"
 # What decides a report: an older one is not believed when one of these has changed.
 COMMON = (
     DATA,
-    *(BUILD / "procedures" / name for name in ("verify.py", "layers.py")),
-    *(BUILD / "decisions" / name for name in ("verification.py", "image_checks.py")),
+    *(BUILD / "verify" / name for name in ("verifier.py", "layers.py", "rules.py", "image_checks.py")),
 )
 CHECKS: dict[Part, tuple[Path, ...]] = {
     "base": (
         *COMMON,
         versions.TABLE,
-        BUILD / "inside/verify_base.py",
+        BUILD / "verify/in_image/verify_base.py",
         *(BUILD / "locks" / name for name in ("in_image/inventory.py", "diff.py", "drift.py")),
     ),
-    "app": (*COMMON, BUILD / "inside/verify_app.py", BUILD / "audio/signal.py"),
+    "app": (*COMMON, BUILD / "verify/in_image/verify_app.py", BUILD / "audio/signal.py"),
     "proxy": COMMON,
 }
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
@@ -173,7 +170,7 @@ class Verifier:
     def _ask(self, image: Image, script: str, *args: str, gpu: bool = False) -> tuple[dict[str, Any], Line]:
         """What a script says in the image, as the service's user; nothing and a failed line when it crashes."""
         requests = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpu else None
-        argv = ["python", "-c", (BUILD / "inside" / script).read_text(), *args]
+        argv = ["python", "-c", (BUILD / "verify/in_image" / script).read_text(), *args]
         name = f"{script} runs"
         try:
             answer = oneshot.run(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from build.decisions.warmup import Look, Outcome, Warmup
 from build.errors import CandidateExitedError, CandidateStalledError, LineError
 from build.model.release import Release
-from build.procedures.target import Clock
 from build.progress import Report
 from build.settings import Settings
+from build.target.readiness import Look, Outcome, Warmup
+from build.target.target import Clock
 
 
 class Starting(Protocol):
-    """A service's container (build.drivers.colour)."""
+    """A service's container (build.target.container)."""
 
     def look(self, at: float) -> Look:
         """The container and the service in it, at a moment of the caller's clock (seconds)."""

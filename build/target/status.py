@@ -9,11 +9,11 @@ from build.model import colours
 from build.model.colours import Colour, Stack
 from build.model.release import Release
 from build.model.states import CANARY
-from build.procedures.target import Target
 from build.proxy.types import Hold
 from build.state import history
 from build.state.history import Cutover
 from build.state.lease import Owner
+from build.target.target import Target
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import reduce
 
-from build.decisions import drain
-from build.decisions.drain import Load
-from build.decisions.spoken import Spoken
-from build.decisions.vram import View
-from build.decisions.warmup import Look
 from build.docker.engine import Engine
-from build.drivers.colour import Replica, Status
 from build.model.colours import Colour
 from build.model.release import Release
+from build.target import in_flight
+from build.target.container import Replica, Status
+from build.target.gpu import View
+from build.target.in_flight import Load
+from build.target.readiness import Look
+from build.target.synthesis import Spoken
 
 # From worst to best; the empty one does not answer (yet).
 PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining", "ready")
@@ -137,5 +137,5 @@ def _together(one: Status, other: Status) -> Status:
         jobs=one.jobs + other.jobs,
         sample_rate=one.sample_rate,
         error=one.error or other.error,
-        classes=drain.together([one.classes, other.classes]),
+        classes=in_flight.together([one.classes, other.classes]),
     )

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from build.docker.engine import Engine, explained
-from build.drivers.colour import ServiceContainer
 from build.model.labels import FLAVOUR_LABEL
+from build.target.container import ServiceContainer
 
 LABEL = "ai.glm-tts.throwaway"
 # One that outlived this was left by a run that was killed.

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from docker.models.images import Image
 
-from build.procedures import layers
+from build.verify import layers
 
 
 def tar(files: dict[str, bytes], compression: str = "", **attributes: Any) -> bytes:

@@ -10,7 +10,7 @@ from build.docker import oneshot
 from build.docker.engine import Engine
 from build.errors import CommandFailedError
 
-CHECK = Path(__file__).parents[1] / "inside/keys.py"
+CHECK = Path(__file__).parent / "in_container/keys.py"
 INSIDE = "/run/keys"  # of compose.yaml, as the file's name is
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.decisions.verification import is_app_users, is_package_cache, is_secret, is_unexpected_setuid
 from build.docker.engine import Engine, explained
+from build.verify.rules import is_app_users, is_package_cache, is_secret, is_unexpected_setuid
 
 HEAD_BYTES = 4096
 # The service's own, and where a container has a memory of its own mounted anyway.
