@@ -10,7 +10,7 @@ from build.docker.engine import Engine
 from build.docker.image import Named
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
-from build.procedures.build_images import BuildImages
+from build.images.builder import BuildImages
 from build.settings import Settings, load
 from build.system import git
 from tests.support.nested import Nested, nested_engine

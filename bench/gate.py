@@ -8,7 +8,7 @@ from rich.table import Table
 
 from build.console import out
 from build.errors import GateRefusedError
-from build.procedures import gate
+from build.gate import gate
 from build.settings import Settings
 from build.target.target import Clock
 from service.engines.piper import PiperEngine

@@ -132,7 +132,7 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
 
 
 def _named(target: Target, report: Reporter, ref: str | None) -> Release:
-    from build.procedures.resolve import resolve  # noqa: PLC0415 - 0.2 s, which a way back has no use for
+    from build.images.resolve import resolve  # noqa: PLC0415 - 0.2 s, which a way back has no use for
 
     return resolve(target.settings, target.engine, report, ref)
 
@@ -179,7 +179,7 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
-    from build.procedures import golden, trial  # noqa: PLC0415 - numpy, which a rollback spares
+    from build.gate import golden_files, trial  # noqa: PLC0415 - numpy, which a rollback spares
     from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback spares
 
     settings, report = console.settings(), Reporter()
@@ -190,7 +190,7 @@ def gate(
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
         return
-    out.print(views.gate(judged, golden.load(settings)))
+    out.print(views.gate(judged, golden_files.load(settings)))
     out.print(f"[bold]{wanted.sha}[/bold] passes; listen to it in {keep}")
 
 

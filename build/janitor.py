@@ -13,10 +13,10 @@ from build.decisions.retention import Action
 from build.docker.engine import Engine
 from build.errors import CommandFailedError
 from build.host.findings import GB
+from build.images.resolve import resolve
 from build.procedures.janitor import Janitor, Outcome
 from build.procedures.janitor_registry import RegistrySurvey
 from build.procedures.pins import Pins
-from build.procedures.resolve import resolve
 from build.registry import registries
 from build.target.target import Target
 

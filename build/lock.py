@@ -13,11 +13,11 @@ from build.conda import virtual
 from build.docker.engine import Engine
 from build.docker.image import Named
 from build.errors import MissingFileError, UsageError
+from build.images.builder import BuildImages
 from build.locks import all_locks, apt_locks, conda_locks, index_file, inventory_reader, pip_locks, table
 from build.locks import inventory as inventories
 from build.locks.diff import Difference
 from build.locks.index import FLAVOURS
-from build.procedures.build_images import BuildImages
 from build.system import files, git
 
 ENVIRONMENT = Path("environment.yml")

@@ -13,8 +13,8 @@ from build.state.history import Cutover
 from build.target.status import Status
 
 if TYPE_CHECKING:  # numpy, which most of what is shown here has no use for
-    from build.decisions.gate import Judgement
-    from build.procedures.golden import Golden
+    from build.gate.golden_files import Golden
+    from build.gate.verdict import Judgement
 
 
 def _table(*headings: str) -> Table:
@@ -78,7 +78,7 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
 
 def gate(judged: Judgement, known: Golden) -> RenderableType:
     """Each synthesis with its measures under their bounds, then what was found in all of them."""
-    from build.decisions import gate as rules  # noqa: PLC0415 - see above
+    from build.gate import verdict as rules  # noqa: PLC0415 - see above
 
     heading, *rows = rules.table(judged.results, known.bounds, known.texts.expect)
     table = _table(*heading)

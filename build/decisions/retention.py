@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from build.decisions import refreshed
+from build.images import refreshed
 from build.model.release import Release
 from build.model.states import State
 from build.state import history as past

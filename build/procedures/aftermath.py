@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from build.errors import LineError
-from build.procedures import alarm
+from build.notify import alerts
 from build.progress import Report
 from build.state.history import Cutover
 from build.target.target import Target
@@ -39,11 +39,11 @@ class Aftermath:
         except BaseException as error:
             self._error = error
             newest = self._look(before)
-            alarm.raise_alert(self._target, self._report, error, newest)
+            alerts.raise_alert(self._target, self._report, error, newest)
             raise
         newest = self._look(before)
         if newest and newest.served and not newest.error:
-            alarm.call_off(self._target, self._report)
+            alerts.call_off(self._target, self._report)
 
     def _look(self, before: dict[str, dict[str, Any]]) -> Cutover | None:
         self._touched = [each for each in self._history() if asdict(each) != before.get(each.id)]

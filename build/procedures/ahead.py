@@ -102,7 +102,7 @@ class Ahead:
 
 
 class Rehearsed:
-    """A container that may have spoken already (build.procedures.gate.Speaker); asked for anything else, it speaks."""
+    """A container that may have spoken already (build.gate.gate.Speaker); asked for anything else, it speaks."""
 
     def __init__(self, ahead: Ahead, replica: Replica) -> None:
         self._ahead, self._replica = ahead, replica

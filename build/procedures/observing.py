@@ -5,9 +5,9 @@ from __future__ import annotations
 from build.audio import signal
 from build.decisions import canary
 from build.decisions.canary import Window
-from build.decisions.golden import Text
+from build.gate import golden_files
+from build.gate.golden import Text
 from build.model.colours import Colour
-from build.procedures import golden
 from build.procedures.steps.run import Run
 from build.proxy import haproxy_log
 from build.proxy.haproxy_log import Request
@@ -23,7 +23,7 @@ class Observer:
 
     def __init__(self, run: Run, before_s: float = 0.0) -> None:
         self._run = run
-        self._texts = golden.load(run.settings).texts
+        self._texts = golden_files.load(run.settings).texts
         self._began = self._read_to = run.target.engine.now()
         self._first = run.target.proxy.servers()
         self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []

@@ -11,14 +11,14 @@ from typing import Any
 
 from build.audio.features import Deviations
 from build.audio.signal import Measures
-from build.decisions import gate as rules
 from build.decisions import plot, report_page, timeline
-from build.decisions.gate import Judgement, Result
-from build.decisions.hooks import redact
 from build.decisions.plot import Plot
 from build.decisions.report_page import Page, Take
 from build.errors import LineError, MissingFileError
-from build.procedures import golden
+from build.gate import golden_files
+from build.gate import verdict as rules
+from build.gate.verdict import Judgement, Result
+from build.notify.hook import redact
 from build.proxy import haproxy_log
 from build.settings import Settings
 from build.state.history import Cutover
@@ -105,7 +105,7 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
 def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
     """The gate's measures under their bounds; nothing where the golden set cannot be read any more."""
     try:
-        known = golden.load(settings)
+        known = golden_files.load(settings)
     except LineError:
         return []
     return rules.table(results, known.bounds, known.texts.expect)
@@ -135,7 +135,7 @@ def _result(facts: Mapping[str, Any]) -> Result:
 def _takes(settings: Settings, path: Path) -> list[Take]:
     """What the gate kept: NUMBER-TEXT-WHOSE.wav."""
     try:
-        said = {text.name: text.say for text in golden.load(settings).texts.texts}
+        said = {text.name: text.say for text in golden_files.load(settings).texts.texts}
     except LineError:
         said = {}
     names = sorted({wav.stem.rpartition("-")[0] for wav in path.glob("*.wav")})

@@ -8,7 +8,7 @@ from build.decisions.machine import ENDS, Remedy, next_step
 from build.errors import InconclusiveError, LeaseLostError, LineError
 from build.model.hook_points import Point
 from build.model.states import State, Strategy
-from build.procedures import hooks
+from build.notify import hooks
 from build.procedures.steps import candidate, hold, preflight, proving, traffic
 from build.procedures.steps.run import ROLLBACK, Act, Facts, Run
 from build.state.history import Event

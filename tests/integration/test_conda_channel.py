@@ -24,10 +24,10 @@ from build.docker.buildx import Recipe
 from build.docker.engine import Engine
 from build.docker.image import Named
 from build.errors import CommandFailedError
+from build.images import build_secrets
+from build.images.builder import OS_IMAGES, BuildImages
 from build.locks import conda_locks
 from build.locks.index import conda_lock
-from build.procedures import build_secrets
-from build.procedures.build_images import OS_IMAGES, BuildImages
 from build.settings import load
 from build.system import git
 from build.system.sources import Sources

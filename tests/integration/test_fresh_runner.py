@@ -14,8 +14,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from build.images.builder import OS_IMAGES
 from build.model.labels import CACHE_TAG, CHANNEL_REPOSITORY
-from build.procedures.build_images import OS_IMAGES
 from build.registry.client import Registry
 from build.system import command
 from tests.support.nested import nested_engine

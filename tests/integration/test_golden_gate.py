@@ -9,12 +9,12 @@ import pytest
 
 from build.audio import features, signal, speaker
 from build.audio.signal import Measures
-from build.decisions import gate as rules
-from build.decisions.gate import Judgement, Result
-from build.decisions.golden import Expect
 from build.errors import GateRefusedError
-from build.procedures import gate
-from build.procedures.golden import load
+from build.gate import gate
+from build.gate import verdict as rules
+from build.gate.golden import Expect
+from build.gate.golden_files import load
+from build.gate.verdict import Judgement, Result
 from build.settings import Settings
 from build.target.target import Clock
 from service.engines.base import Engine

@@ -10,9 +10,9 @@ import pytest
 
 from build.console import Reporter
 from build.docker.engine import Engine
+from build.images.resolve import resolve
 from build.model.labels import ENVIRONMENT_LABEL, OCI
 from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.resolve import resolve
 from build.registry import registries
 from build.registry.client import Registry
 from build.settings import load

@@ -19,10 +19,10 @@ from docker.models.images import Image
 
 from build.docker.engine import Engine
 from build.errors import DiskFullError, RegistryError, StandinRefusedError
+from build.images.publish import Publisher
+from build.images.resolve import resolve
 from build.model.commit import Commit
 from build.model.labels import RELEASE_LABEL, STANDIN_LABEL
-from build.procedures.publish import Publisher
-from build.procedures.resolve import resolve
 from build.registry.client import Registry
 from build.registry.retry import Patience
 from build.settings import Settings
@@ -34,7 +34,7 @@ Make = Callable[..., Image]
 MB = 2**20
 PUSH = """
 from build.console import Reporter
-from build.decisions.identity import Commit
+from build.images.identity import Commit
 from build.docker.engine import Engine
 from {module} import Publisher
 commit = Commit("f" * 40, (), (), "main", False, "", "", "")

@@ -17,10 +17,10 @@ import pytest
 from build.console import Reporter
 from build.docker.engine import Engine
 from build.errors import LocksIncompleteError
+from build.images.builder import OS_IMAGES, BuildImages
+from build.images.publish import Publisher
 from build.locks.index import apt_lock
 from build.model import dotenv
-from build.procedures.build_images import OS_IMAGES, BuildImages
-from build.procedures.publish import Publisher
 from build.settings import load
 from build.system import git
 from tests.support import images

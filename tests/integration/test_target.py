@@ -23,7 +23,7 @@ from build.errors import (
     PortTakenError,
     StateCorruptError,
 )
-from build.procedures.resolve import resolve
+from build.images.resolve import resolve
 from build.settings import load
 from build.state.journal import FILE, Journal
 from build.state.lease import Heartbeat, Lease

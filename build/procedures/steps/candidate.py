@@ -8,8 +8,8 @@ from build.errors import (
     CommandFailedError,
     LineError,
 )
+from build.gate import gate
 from build.model.states import Strategy
-from build.procedures import gate
 from build.procedures.steps import patience
 from build.procedures.steps.run import STOP_GRACE_S, Facts, Run
 from build.target.await_ready import await_ready

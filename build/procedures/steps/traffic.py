@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from build.errors import CandidateExitedError, DrainError, ProxyError
+from build.gate import gate
 from build.model.colours import Colour
 from build.model.hook_points import Point
 from build.model.rollout import WHOLE
 from build.model.states import Strategy
-from build.procedures import gate, hooks
+from build.notify import hooks
 from build.procedures.steps import draining, memory
 from build.procedures.steps.run import ROLLBACK, STOP_GRACE_S, Facts, Run
 

@@ -18,7 +18,8 @@ from build.settings import STOPS, bearable_s, load
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = {
-    name: import_module(f"build.{name}").app for name in ("images", "cutover", "doctor", "hello", "janitor", "lock")
+    name.partition(".")[0]: import_module(f"build.{name}").app
+    for name in ("images.__main__", "cutover", "doctor", "hello", "janitor", "lock")
 }
 
 

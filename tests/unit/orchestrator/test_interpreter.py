@@ -20,12 +20,12 @@ BARE = [sys.executable, "-S"]  # without site, and so without site-packages
 
 
 def commands() -> list[str]:
-    """Every module that `python -m` runs, by its dotted name; those of build/inside are run inside images only."""
+    """Every module that `python -m` runs, by its dotted name; those of in_image and in_container are run there only."""
     found = []
     for package in ("bench", "build", "service"):
         for file in sorted((ROOT / package).rglob("*.py")):
             module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-            if "build.inside" in module or ".in_image." in module or ".in_container." in module:
+            if ".in_image." in module or ".in_container." in module:
                 continue
             if file.name == "__main__.py" or '\nif __name__ == "__main__":' in file.read_text():
                 found.append(module.removesuffix(".__main__"))

@@ -14,8 +14,8 @@ import pytest
 
 from build.audio import signal, speaker, speaker_embedding, torch_weights
 from build.audio.speaker_embedding import NOBODY
-from build.decisions import gate
 from build.errors import MissingFileError
+from build.gate import verdict
 from tests.support.stack import REPOSITORY
 
 GENUINE = json.loads((Path(__file__).parent / "resemblyzer.json").read_text())
@@ -64,10 +64,10 @@ def test_nobody_is_far_from_nobody() -> None:
 def test_a_live_release_that_drifted_is_no_measure_of_the_speaker() -> None:
     stored = np.array([1, 0], np.float32)
     near, far = np.array([0.999, 0.0447], np.float32), np.array([0.8, 0.6], np.float32)
-    assert gate.strange(near, stored, NOBODY, 0.01)[1] == []
-    assert "another voice over all texts" in gate.strange(far, stored, far, 0.01)[1][0]
-    assert gate.strange(far, NOBODY, far, 0.01)[1] == []
-    assert gate.strange(NOBODY, stored, far, 0.01) == gate.strange(near, NOBODY, NOBODY, 0.01) == (None, [])
+    assert verdict.strange(near, stored, NOBODY, 0.01)[1] == []
+    assert "another voice over all texts" in verdict.strange(far, stored, far, 0.01)[1][0]
+    assert verdict.strange(far, NOBODY, far, 0.01)[1] == []
+    assert verdict.strange(NOBODY, stored, far, 0.01) == verdict.strange(near, NOBODY, NOBODY, 0.01) == (None, [])
 
 
 class Evil:

@@ -20,7 +20,7 @@ from build.conda.environment import Environment
 from build.conda.explicit import ExplicitLock
 from build.conda.standin import package
 from build.conda.standin.package import Metadata
-from build.procedures import build_secrets
+from build.images import build_secrets
 
 USER, PASSWORD, TOKEN = "joe", "s3cret", "tk-123-456"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

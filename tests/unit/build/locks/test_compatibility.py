@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from build.errors import IncompatibleError
+from build.images import builder
 from build.locks import compatibility_check, requirements
 from build.locks.compatibility import Facts, check
 from build.locks.requirements import Package
-from build.procedures import build_images
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 TABLE = compatibility_check.table()
@@ -207,7 +207,7 @@ def test_the_table_agrees_with_the_locks_the_dockerfiles_and_the_readme() -> Non
 
 
 def test_the_table_knows_the_base_image_that_each_file_names_and_its_stand_in() -> None:
-    genuine, standin = build_images.CUDA_IMAGES
+    genuine, standin = builder.CUDA_IMAGES
     assert genuine == OWN_IMAGE
     assert f"ARG CUDA_IMAGE={genuine}\n" in (REPOSITORY / "Dockerfile.base").read_text()
     assert f"CUDA_IMAGE={genuine}\nCUDA_STANDIN={standin}\n" in (REPOSITORY / "scripts/lib/images.sh").read_text()

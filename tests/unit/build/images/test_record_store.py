@@ -9,12 +9,13 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from build import console, images
-from build.decisions.record import Base, Record, Verification, identifier, schema
+from build import console
 from build.errors import RecordError
-from build.procedures import records
+from build.images import record_store
+from build.images.__main__ import app
+from build.images.record import Base, Record, Verification, identifier, schema
 
-SCHEMA = Path(records.__file__).parents[1] / "data" / "build-record.schema.json"
+SCHEMA = Path(record_store.__file__).parents[1] / "data" / "build-record.schema.json"
 DIGEST = f"sha256:{'0' * 64}"
 
 
@@ -53,9 +54,9 @@ def test_the_schema_in_the_repository_is_the_model_s() -> None:
 
 
 def test_what_is_written_fits_the_schema_and_reads_back(tmp_path: Path) -> None:
-    path = records.write(tmp_path, record())
+    path = record_store.write(tmp_path, record())
     jsonschema.validate(json.loads(path.read_text()), json.loads(SCHEMA.read_text()))
-    assert records.read(tmp_path) == [record()]
+    assert record_store.read(tmp_path) == [record()]
 
 
 @pytest.mark.parametrize(
@@ -67,18 +68,20 @@ def test_a_record_that_does_not_fit_is_not_made(wrong: dict[str, object]) -> Non
 
 
 def test_a_damaged_record_is_named_and_never_passed_over(tmp_path: Path) -> None:
-    records.write(tmp_path, record())
-    (tmp_path / records.FOLDER / "half.json").write_text('{"sha": "')
+    record_store.write(tmp_path, record())
+    (tmp_path / record_store.FOLDER / "half.json").write_text('{"sha": "')
     with pytest.raises(RecordError) as caught:
-        records.read(tmp_path)
+        record_store.read(tmp_path)
     assert "half.json" in caught.value.detail
 
 
 def test_records_come_in_the_order_of_their_time(tmp_path: Path) -> None:
     for second in ("09", "10", "05"):
         built_at = f"2026-01-02T03:04:{second}Z"
-        records.write(tmp_path, record(id=identifier(built_at, f"{'a' * 40}-dirty"), built_at=built_at, dirty=True))
-    assert [each.built_at[-3:-1] for each in records.read(tmp_path)] == ["05", "09", "10"]
+        record_store.write(
+            tmp_path, record(id=identifier(built_at, f"{'a' * 40}-dirty"), built_at=built_at, dirty=True)
+        )
+    assert [each.built_at[-3:-1] for each in record_store.read(tmp_path)] == ["05", "09", "10"]
 
 
 def test_history_shows_each_build_and_what_failed_in_it(
@@ -86,9 +89,9 @@ def test_history_shows_each_build_and_what_failed_in_it(
 ) -> None:
     (tmp_path / "pyproject.toml").write_text("")
     bad = Verification(part="base", passed=0, failed=("secrets",), not_verified=())
-    records.write(tmp_path, record(verification=(bad,), environment="production", version="v1.0"))
+    record_store.write(tmp_path, record(verification=(bad,), environment="production", version="v1.0"))
     monkeypatch.chdir(tmp_path)
-    assert console.run(images.app, ["history"]) == 0
+    assert console.run(app, ["history"]) == 0
     shown = capsys.readouterr().out
     for words in ("aaaaaaaaaaaa", "production v1.0", "failed: secrets", "1.5"):
         assert words in shown

@@ -2,9 +2,9 @@
 
 import pytest
 
-from build.decisions import freshness
-from build.decisions.freshness import DAY_S, ImageAge, Security
 from build.host.findings import Level, unlisted
+from build.images import freshness
+from build.images.freshness import DAY_S, ImageAge, Security
 
 NOW = 1_800_000_000.0
 LIMIT = 30.0

@@ -8,10 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from build.decisions import hooks
-from build.drivers import hook
 from build.errors import CandidateExitedError, HookRefusedError, SettingsError
 from build.model.release import Release
+from build.notify import hook, hook_runner
 from build.procedures import cutover
 from build.settings import Hooks, load
 from tests.unit.build.fakes import NEW, Report, Target
@@ -80,28 +79,28 @@ def test_on_rollback_runs_when_a_rollback_has_moved_traffic() -> None:
 
 
 def test_a_hook_over_its_time_is_ended_with_what_it_started(tmp_path: Path) -> None:
-    ended = hook.run(["sh", "-c", "echo begun; sleep 600 & sleep 600"], cwd=tmp_path, timeout_s=0.5, facts={})
+    ended = hook_runner.run(["sh", "-c", "echo begun; sleep 600 & sleep 600"], cwd=tmp_path, timeout_s=0.5, facts={})
     assert ended.error == "it did not end within 0.5 s"
     assert ended.output == "begun\n"
     assert ended.took_s < 10
 
 
 def test_a_command_that_is_not_there_is_an_error_of_the_hook(tmp_path: Path) -> None:
-    assert "cannot be run" in hook.run(["/no/such"], cwd=tmp_path, timeout_s=1, facts={}).error
+    assert "cannot be run" in hook_runner.run(["/no/such"], cwd=tmp_path, timeout_s=1, facts={}).error
 
 
 def test_output_is_bounded(tmp_path: Path) -> None:
-    ended = hook.run(python("print('x' * 10**6); print('end')"), cwd=tmp_path, timeout_s=20, facts={})
-    assert len(ended.output) <= hook.MOST_READ
-    kept = hooks.kept(ended.output, {})
-    assert len(kept) < hooks.KEPT_CHARACTERS + 10
+    ended = hook_runner.run(python("print('x' * 10**6); print('end')"), cwd=tmp_path, timeout_s=20, facts={})
+    assert len(ended.output) <= hook_runner.MOST_READ
+    kept = hook.kept(ended.output, {})
+    assert len(kept) < hook.KEPT_CHARACTERS + 10
     assert kept.endswith("end")
 
 
 def test_secrets_and_userinfo_never_stay() -> None:
     environ = {"API_TOKEN": "abcdef123", "HOME": "/home/me", "DB_PASSWORD": "short"}
     said = "abcdef123 in https://me:pw@host/x from /home/me, short"
-    assert hooks.redact(said, environ) == "*** in https://***@host/x from /home/me, short"
+    assert hook.redact(said, environ) == "*** in https://***@host/x from /home/me, short"
 
 
 def test_an_unknown_point_is_refused_with_the_nearest(tmp_path: Path) -> None:

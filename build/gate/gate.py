@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from build.audio import dnsmos, features, signal, speaker, speaker_embedding
 from build.audio.features import Features
-from build.decisions import gate as rules
-from build.decisions.gate import AGAIN, Judgement, Result
-from build.decisions.golden import Text
 from build.errors import GateRefusedError
-from build.procedures import golden
+from build.gate import golden_files
+from build.gate import verdict as rules
+from build.gate.golden import Text
+from build.gate.verdict import AGAIN, Judgement, Result
 from build.progress import Report
 from build.settings import Settings
 from build.target.await_ready import UNTOUCHED
@@ -97,7 +97,7 @@ class Trial:
         *,
         known: bool,
     ) -> None:
-        self.golden = golden.load(settings)
+        self.golden = golden_files.load(settings)
         self._listens = not (known and self.golden.stored)
         self._candidate, self._live, self._report, self._keep = candidate, live, report, keep
         self._patience_s = settings.gate_timeout_s

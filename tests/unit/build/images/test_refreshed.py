@@ -2,7 +2,8 @@
 
 import pytest
 
-from build.decisions import refreshed, retention
+from build.decisions import retention
+from build.images import refreshed
 
 KEY, OTHER = "0123456789abcdef", "0123456789abcde0"
 FIRST, SECOND = refreshed.tag(KEY, 1_800_000_000), refreshed.tag(KEY, 1_800_000_001.9)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions.identity import Claim, Environment, claim, identify
 from build.errors import IdentityError
+from build.images.identity import Claim, Environment, claim, identify
 from build.model.commit import Commit
 from build.system import command, git
 

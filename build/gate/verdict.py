@@ -11,7 +11,7 @@ from build.audio import features, signal, speaker_embedding
 from build.audio.features import Deviations, Features
 from build.audio.signal import Expectation, Measures
 from build.audio.speaker_embedding import Floats
-from build.decisions.golden import Expect, Text
+from build.gate.golden import Expect, Text
 from build.target.synthesis import Spoken
 
 # A synthesis that strays this much too far at most may be the voice's own chance; anything else never is.

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from build.audio import features, speaker
-from build.decisions import golden
-from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
 from build.errors import GoldenError, MissingFileError
-from build.procedures.golden import load, render
+from build.gate import golden
+from build.gate.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
+from build.gate.golden_files import load, render
 from build.settings import Settings
 from service.engines.base import Engine, Utterance
 from tests.support.stack import REPOSITORY

@@ -11,20 +11,20 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from build.decisions.identity import Environment, Identity
-from build.decisions.record import Base, Record, Verification, identifier
 from build.docker.engine import Engine
 from build.docker.image import Named, standins_of
 from build.errors import DriftRefusedError
 from build.host.imagestore import unpacked_bytes
+from build.images import record_store
+from build.images.builder import PROXY_INPUTS, BuildImages
+from build.images.identity import Environment, Identity
+from build.images.publish import Publisher
+from build.images.record import Base, Record, Verification, identifier
 from build.locks import drift as drifts
 from build.locks import inventory_reader
 from build.locks.index_file import lock_hashes
 from build.model.commit import Commit
 from build.model.labels import CACHE_TAG
-from build.procedures import records
-from build.procedures.build_images import PROXY_INPUTS, BuildImages
-from build.procedures.publish import Publisher
 from build.progress import Report as Progress
 from build.registry import referrers
 from build.settings import Settings
@@ -166,7 +166,7 @@ class MakeRelease:
         finally:
             if self._images.built or self._publisher:
                 made.record = self._record(made)
-                records.write(self._settings.root, made.record)
+                record_store.write(self._settings.root, made.record)
         if self._publisher and made.record:
             self._tag_and_document(made, self._publisher, made.record)
 
@@ -182,7 +182,7 @@ class MakeRelease:
 
     def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
         """Names for people, and what is known about the image, beside it; a run after a killed one completes them."""
-        from build.procedures import sbom  # noqa: PLC0415 - cyclonedx: 0.1 s that all but a push can spare
+        from build.images import sbom  # noqa: PLC0415 - cyclonedx: 0.1 s that all but a push can spare
 
         self._report.step(f"documents beside {made.pushed}")
         known = inventory_reader.read(self._engine, str(made.app.image.id))

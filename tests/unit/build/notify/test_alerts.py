@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from build.decisions import alerts
-from build.decisions.alerts import Alert
-from build.drivers import alerting
 from build.errors import CommandFailedError, LeaseLostError, LockHeldError
+from build.notify import alert, alert_client
+from build.notify.alert import Alert
 
 ALERT = Alert("p", "warning", "it failed", "look")
 
@@ -43,7 +42,7 @@ class Answering(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    monkeypatch.setattr(alerting, "PAUSE_S", 0.0)
+    monkeypatch.setattr(alert_client, "PAUSE_S", 0.0)
     with Webhook() as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
@@ -51,17 +50,17 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 
 def test_a_webhook_gets_the_alert_once(webhook: Webhook) -> None:
-    alerting.webhook(webhook.url, ALERT)
-    assert [(body["alertname"], body["summary"]) for body in webhook.bodies] == [(alerts.NAME, "it failed")]
+    alert_client.webhook(webhook.url, ALERT)
+    assert [(body["alertname"], body["summary"]) for body in webhook.bodies] == [(alert.NAME, "it failed")]
 
 
 def test_one_that_is_busy_is_asked_again_and_one_that_refuses_is_not(webhook: Webhook) -> None:
     webhook.statuses = [503, 429, 200]
-    alerting.webhook(webhook.url, ALERT)
+    alert_client.webhook(webhook.url, ALERT)
     assert len(webhook.bodies) == 3
     webhook.statuses = [404]
     with pytest.raises(CommandFailedError, match="HTTP 404") as raised:
-        alerting.webhook(webhook.url, ALERT)
+        alert_client.webhook(webhook.url, ALERT)
     assert len(webhook.bodies) == 4
     assert "secret" not in raised.value.message
 
@@ -69,12 +68,12 @@ def test_one_that_is_busy_is_asked_again_and_one_that_refuses_is_not(webhook: We
 def test_it_gives_up_in_the_end(webhook: Webhook) -> None:
     webhook.statuses = [500] * 10
     with pytest.raises(CommandFailedError, match="HTTP 500"):
-        alerting.webhook(webhook.url, ALERT)
-    assert len(webhook.bodies) == alerting.ATTEMPTS
+        alert_client.webhook(webhook.url, ALERT)
+    assert len(webhook.bodies) == alert_client.ATTEMPTS
 
 
 def test_who_only_came_second_calls_nobody_and_a_lost_lease_is_grave() -> None:
-    assert alerts.evaluate("p", LockHeldError("taken"), None) is None
-    lost = alerts.evaluate("p", LeaseLostError("lost", remedy="resume"), None)
+    assert alert.evaluate("p", LockHeldError("taken"), None) is None
+    lost = alert.evaluate("p", LeaseLostError("lost", remedy="resume"), None)
     assert lost
     assert (lost.severity, lost.runbook) == ("critical", "resume (docs/errors.md, code 30)")

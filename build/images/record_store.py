@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from build.decisions.record import Record
 from build.errors import RecordError
+from build.images.record import Record
 from build.system import files
 
 FOLDER = Path("out/builds")

@@ -12,9 +12,9 @@ import yaml
 
 from build.audio import dnsmos, features, signal, speaker
 from build.audio.features import Deviations, Features
-from build.decisions import golden
-from build.decisions.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
 from build.errors import GateRefusedError, GoldenError, MissingFileError
+from build.gate import golden
+from build.gate.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
 from build.progress import Report
 from build.settings import Settings
 from build.system import files

@@ -8,8 +8,8 @@ from typing import Any
 
 import requests
 
-from build.decisions.alerts import NAME, Alert, resolved
 from build.errors import CommandFailedError
+from build.notify.alert import NAME, Alert, resolved
 
 TIMEOUT_S = 5
 ATTEMPTS = 3

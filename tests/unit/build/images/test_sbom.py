@@ -9,8 +9,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from build.images.sbom import ImageFacts, make
 from build.locks.inventory import Inventory
-from build.procedures.sbom import ImageFacts, make
 
 INVENTORY = Inventory(
     python="3.11.9",

@@ -10,16 +10,16 @@ from rich.table import Table
 
 from build import console
 from build.console import Reporter, err, out
-from build.decisions.identity import claim, identify
-from build.decisions.record import Record
 from build.docker.engine import Engine
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
+from build.images import freshness_reader, inspection, record_store, upstream
+from build.images.identity import claim, identify
+from build.images.pipeline import Made, MakeRelease
+from build.images.publish import Publisher
+from build.images.record import Record
 from build.locks import compatibility_check, drift
 from build.model.labels import Flavour
-from build.procedures import freshness, inspection, records, upstream
-from build.procedures.make_release import Made, MakeRelease
-from build.procedures.publish import Publisher
 from build.system import git
 from build.target.target import Target
 from build.verify import rules, verdicts, verifier
@@ -66,7 +66,7 @@ def build(
     if made.standins:
         report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
     _warn_of_drift(made)
-    for line in freshness.notes_of_build(
+    for line in freshness_reader.notes_of_build(
         settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
     ):
         report.note(line)
@@ -118,13 +118,13 @@ def history(
 ) -> None:
     """List the builds of this clone, oldest first."""
     settings = console.settings()
-    known = records.read(settings.root)
+    known = record_store.read(settings.root)
     if json:
         for record in known:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
     table = Table(box=None, pad_edge=False)
-    ages = freshness.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
+    ages = freshness_reader.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
     for heading in (
         *("built at (UTC)", "release", "environment", "flavour", "MB", "seconds", "OS packages of", "verified"),
         "published as",

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,20 +16,19 @@ import typer.main
 from typer.core import TyperGroup
 
 import service.keys
-from build.decisions import standins
 from build.docker.engine import Engine
 from build.errors import StandinRefusedError
+from build.images import builder, standins
+from build.images.publish import Publisher
 from build.locks.index import apt_lock, conda_lock
 from build.model.commit import Commit
-from build.procedures import build_images
-from build.procedures.publish import Publisher
 from build.progress import Report
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 GUIDE = ROOT / standins.GUIDE
 REPLACEMENTS = {
-    "os": f"docker pull {build_images.OS_IMAGES[0]}",
-    "cuda": f"docker pull {build_images.CUDA_IMAGES[0]}",
+    "os": f"docker pull {builder.OS_IMAGES[0]}",
+    "cuda": f"docker pull {builder.CUDA_IMAGES[0]}",
     "conda": "uv run python -m build.lock conda --flavour",
 }
 
@@ -92,7 +92,7 @@ def bootstrap(present: str, tmp_path: Path) -> str:
 
 
 def test_bootstrap_names_a_stand_in_that_it_keeps(tmp_path: Path) -> None:
-    genuine, standin = build_images.OS_IMAGES
+    genuine, standin = builder.OS_IMAGES
     assert bootstrap(genuine, tmp_path) == ""
     said = bootstrap(standin, tmp_path)
     assert f"{standin} stands in for {genuine}" in said
@@ -121,13 +121,15 @@ def commands(text: str) -> list[list[str]]:
 def parse(argv: list[str]) -> None:
     """Fails on a command line that its typer app does not take; runs nothing."""
     module, *arguments = argv
-    command = typer.main.get_command(import_module(module).app)
+    found = find_spec(module)
+    is_package = found is not None and found.submodule_search_locations is not None
+    command = typer.main.get_command(import_module(f"{module}.__main__" if is_package else module).app)
     context = command.make_context(module, arguments)
     while isinstance(command, TyperGroup) and (rest := [*context._protected_args, *context.args]):
-        name, found, arguments = command.resolve_command(context, rest)
+        name, subcommand, arguments = command.resolve_command(context, rest)
         assert name, rest
-        assert found, rest
-        command, context = found, found.make_context(name, arguments, parent=context)
+        assert subcommand, rest
+        command, context = subcommand, subcommand.make_context(name, arguments, parent=context)
 
 
 def test_the_guides_commands_are_taken_by_the_commands_themselves() -> None:

@@ -9,30 +9,30 @@ import pytest
 from build.console import Reporter
 from build.docker.engine import Engine
 from build.errors import PlatformError
+from build.images import build_secrets, builder
+from build.images.builder import BuildImages
 from build.locks.index import conda_lock
-from build.procedures import build_images, build_secrets
-from build.procedures.build_images import BuildImages
 from build.settings import load
 from build.system import git, sources
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("flavour", ["slim", "cuda"])
 def test_every_input_of_the_base_exists_but_the_lock_that_nobody_could_write_yet(flavour: str) -> None:
-    missing = [path for path in build_images.base_inputs(flavour) if not (REPOSITORY / path).exists()]
+    missing = [path for path in builder.base_inputs(flavour) if not (REPOSITORY / path).exists()]
     assert missing in ([], [conda_lock(flavour)])
-    assert all((REPOSITORY / path).exists() for path in build_images.CHANNEL_INPUTS)
+    assert all((REPOSITORY / path).exists() for path in builder.CHANNEL_INPUTS)
 
 
 def test_a_dockerfile_copies_nothing_that_is_not_an_input() -> None:
     for name, inputs in (
-        ("Dockerfile.base", (*build_images.base_inputs("slim"), *build_images.base_inputs("cuda"))),
-        ("Dockerfile.standin", build_images.CHANNEL_INPUTS),
-        ("Dockerfile.app", build_images.APP_INPUTS),
+        ("Dockerfile.base", (*builder.base_inputs("slim"), *builder.base_inputs("cuda"))),
+        ("Dockerfile.standin", builder.CHANNEL_INPUTS),
+        ("Dockerfile.app", builder.APP_INPUTS),
     ):
         copied = [
             word

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from build.decisions import hooks
-from build.drivers import hook
 from build.errors import HookRefusedError, LineError
 from build.model.hook_points import Point
+from build.notify import hook, hook_runner
 from build.progress import Report
 from build.settings import Settings
 from build.state.history import Cutover, Event
@@ -29,7 +28,7 @@ def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutove
     if ended and ended.error:
         raise HookRefusedError(
             f"the {Point.PRE_SWITCH} hook does not agree: {ended.error}; live traffic was not touched",
-            detail=hooks.kept(ended.output, os.environ),
+            detail=hook.kept(ended.output, os.environ),
             remedy="see what it says; [tool.cutover.hooks] in pyproject.toml names it",
         )
 
@@ -47,7 +46,7 @@ def tell(
         return
     if ended and ended.error:
         report.note(f"the {point} hook failed, which changes nothing: {ended.error}")
-        for line in hooks.kept(ended.output, os.environ).splitlines()[-5:]:
+        for line in hook.kept(ended.output, os.environ).splitlines()[-5:]:
             report.note(f"  | {line}")
 
 
@@ -58,14 +57,14 @@ def run(
     report: Report,
     cutover: Cutover | None,
     error: str = "",
-) -> hook.Ended | None:
+) -> hook_runner.Ended | None:
     """Runs the command of a point, if there is one, and journals how it ended; without a journal it only runs."""
     argv = settings.hooks.at(point)
     if not argv:
         return None
     report.step(f"hook {point}")
-    facts = hooks.environment(point, cutover, hooks.redact(error, os.environ))
-    ended = hook.run(argv, cwd=settings.root, timeout_s=settings.hook_timeout_s, facts=facts)
+    facts = hook.environment(point, cutover, hook.redact(error, os.environ))
+    ended = hook_runner.run(argv, cwd=settings.root, timeout_s=settings.hook_timeout_s, facts=facts)
     if journal and cutover:
         journal.append(
             cutover=cutover.id,
@@ -73,6 +72,6 @@ def run(
             point=point,
             took_s=round(ended.took_s, 2),
             error=ended.error,
-            output=hooks.kept(ended.output, os.environ),
+            output=hook.kept(ended.output, os.environ),
         )
     return ended

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions import freshness
-from build.decisions.freshness import ImageAge, Security
 from build.docker import oneshot
 from build.docker.engine import Engine
 from build.errors import LineError
 from build.host.findings import Finding
+from build.images import freshness
+from build.images.freshness import ImageAge, Security
 from build.model.labels import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
 from build.settings import Settings
 
-_SCRIPT = Path(__file__).parents[1] / "inside/security-updates"
+_SCRIPT = Path(__file__).parent / "in_image/security-updates"
 LIMIT_S = 60.0
 _EXITS = {3: "its apt names no security suite", 4: "no list of packages came"}
 _SERVICES = ("proxy", "app-blue", "app-green")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from build.audio.signal import Expectation, judge, judge_samples
-from build.decisions import gate
-from build.decisions.golden import FLOORS, Text
+from build.gate import verdict
+from build.gate.golden import FLOORS, Text
 from build.target.synthesis import Spoken
 from tests.support.mouths import wav
 
@@ -61,6 +61,6 @@ def test_what_is_not_a_number_is_named() -> None:
 
 
 def test_a_refused_synthesis_is_a_fault_with_the_reason_given() -> None:
-    result = gate.judge(Text(name="a", say=TEXT), Spoken(b"", error="503 loading"), None, Expectation(), {}, FLOORS)
+    result = verdict.judge(Text(name="a", say=TEXT), Spoken(b"", error="503 loading"), None, Expectation(), {}, FLOORS)
     assert result.faults == ("no audio: 503 loading",)
     assert "REFUSED" in str(result)

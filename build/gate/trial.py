@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from build.decisions.gate import Judgement
 from build.errors import LineError
+from build.gate import gate
+from build.gate.verdict import Judgement
 from build.model.release import Release
-from build.procedures import gate
 from build.progress import Report
 from build.target import throwaway
 from build.target.await_ready import await_ready

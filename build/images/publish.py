@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from docker.models.images import Image
 
-from build.decisions import standins
 from build.docker.engine import Engine, explained
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
+from build.images import standins
 from build.model.commit import Commit
 from build.model.labels import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
 from build.progress import Report

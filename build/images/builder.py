@@ -11,14 +11,15 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.decisions import refreshed
-from build.decisions.identity import Claim, Identity, identify
-from build.decisions.standins import GUIDE
 from build.docker import buildx, imagestore
 from build.docker.buildx import Recipe
 from build.docker.engine import Engine
 from build.docker.image import Named, standins_of
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
+from build.images import build_secrets, refreshed
+from build.images.elsewhere import Elsewhere
+from build.images.identity import Claim, Identity, identify
+from build.images.standins import GUIDE
 from build.locks import compatibility_check
 from build.locks import drift as drifts
 from build.locks.drift import AptLock, Drift
@@ -44,8 +45,6 @@ from build.model.labels import (
     app_repository,
     base_repository,
 )
-from build.procedures import build_secrets
-from build.procedures.elsewhere import Elsewhere
 from build.progress import Report
 from build.settings import Settings
 from build.system import sources

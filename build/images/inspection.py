@@ -11,9 +11,9 @@ from build.docker import imagestore
 from build.docker.engine import Engine
 from build.errors import ImageNotFoundError, RegistryError
 from build.host.imagestore import unpacked_bytes
+from build.images import record_store
+from build.images.resolve import resolve
 from build.model.labels import OCI
-from build.procedures import records
-from build.procedures.resolve import resolve
 from build.progress import Report
 from build.registry import referrers, registries
 from build.registry.retry import Patience
@@ -37,7 +37,7 @@ def inspect(settings: Settings, engine: Engine, report: Report, reference: str) 
         for name, value in sorted(image.labels.items())
         if name.startswith((OCI, "ai.glm-tts."))
     }
-    known = [record for record in records.read(settings.root) if record.image_id == image.id]
+    known = [record for record in record_store.read(settings.root) if record.image_id == image.id]
     digests: list[str] = image.attrs.get("RepoDigests") or []
     claimed = [claim.reference for claim in imagestore.claims(str(image.id), digests)]
     return {
