@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from build.console import out
-from build.decisions import timeline
+from build.report import timeline
 from build.state.history import Event
 from tests.support.stack import Stack
 

@@ -32,7 +32,7 @@ class Cutover:
     Attributes:
         colour: the one that the release goes to.
         previous: what was live before it.
-        plan: how it shares the GPU (build.decisions.vram.Plan).
+        plan: how it shares the GPU (build.cutover.rules.gpu.Plan).
         began, ended: by the target's clock; `ended` is empty while it is under way.
         rollout: the canary and the soak that it was begun with (build.model.rollout.Rollout).
         step: the one that was begun last; empty once it has ended.

@@ -19,12 +19,12 @@ from build.docker.engine import Engine
 from build.errors import RetentionRefusedError
 from build.images.publish import Publisher
 from build.images.resolve import resolve
+from build.janitor.cleaner import Janitor
+from build.janitor.host import Scope
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
 from build.model.labels import CHANNEL_REPOSITORY, RELEASE_LABEL
 from build.model.release import Release
-from build.procedures.janitor import Janitor
-from build.procedures.janitor_host import Scope
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.pins import Pins
 from build.registry.client import Registry
 from build.settings import load
 from build.system import command, git

@@ -21,12 +21,12 @@ import requests
 from build.console import Reporter
 from build.docker.engine import Engine
 from build.errors import ImageNotFoundError, RetentionRefusedError
-from build.janitor import table
+from build.janitor.__main__ import table
+from build.janitor.cleaner import Janitor
+from build.janitor.host import Scope
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
 from build.model.release import Release
-from build.procedures.janitor import Janitor
-from build.procedures.janitor_host import Scope
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.pins import Pins
 from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
 from build.state.journal import FILE, Journal

@@ -11,8 +11,8 @@ import pytest
 from build.console import Reporter
 from build.docker.engine import Engine
 from build.images.resolve import resolve
+from build.janitor.registry import RegistrySurvey
 from build.model.labels import ENVIRONMENT_LABEL, OCI
-from build.procedures.janitor_registry import RegistrySurvey
 from build.registry import registries
 from build.registry.client import Registry
 from build.settings import load

@@ -13,9 +13,9 @@ import pytest
 
 from build.docker.engine import Engine
 from build.errors import RegistryError
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
 from build.model.labels import ENVIRONMENT_LABEL, OCI, RELEASE_LABEL
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.pins import Pins
 from build.registry import referrers
 from build.registry.client import Registry
 from tests.integration.test_push import Heard, Make, engine, forget, make, publisher, repository, running

@@ -2,8 +2,8 @@
 
 import pytest
 
-from build.decisions import retention
 from build.images import refreshed
+from build.janitor import retention
 
 KEY, OTHER = "0123456789abcdef", "0123456789abcde0"
 FIRST, SECOND = refreshed.tag(KEY, 1_800_000_000), refreshed.tag(KEY, 1_800_000_001.9)

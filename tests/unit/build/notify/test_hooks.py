@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from build.cutover import cutover
 from build.errors import CandidateExitedError, HookRefusedError, SettingsError
 from build.model.release import Release
 from build.notify import hook, hook_runner
-from build.procedures import cutover
 from build.settings import Hooks, load
 from tests.unit.build.fakes import NEW, Report, Target
 

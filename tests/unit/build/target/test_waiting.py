@@ -2,8 +2,8 @@
 
 import pytest
 
-from build.decisions.drain import Drained
-from build.decisions.drain import judge as judge_drain
+from build.cutover.rules.drain import Drained
+from build.cutover.rules.drain import judge as judge_drain
 from build.target.in_flight import Load
 from build.target.readiness import Look, Outcome, Warmup
 

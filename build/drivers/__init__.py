@@ -1,1 +1,0 @@
-"""Thin I/O: one module per outside thing. Drivers decide nothing."""
