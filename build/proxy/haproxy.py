@@ -37,7 +37,9 @@ class _AdminFlag(IntFlag):
         return "drain" if self & (self.FORCED_DRAIN | self.INHERITED_DRAIN) else "ready"
 
 
-class Proxy:
+class HAProxy:
+    """build.proxy.types.Proxy by HAProxy."""
+
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
         self._container = container

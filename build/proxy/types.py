@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Admin = Literal["ready", "drain", "maint"]
 HoldMode = Literal["none", "long", "all"]
@@ -49,3 +50,37 @@ class Server:
 class Hold:
     mode: str
     held: int
+
+
+class Proxy(Protocol):
+    """What a cutover needs of a proxy. Every call that cannot be answered raises ProxyError."""
+
+    def opened(self) -> AbstractContextManager[None]:
+        """For the block, a command is as cheap as the proxy allows."""
+
+    def servers(self) -> dict[str, Server]:
+        """Every server, by name."""
+
+    def set_admin(self, server: str, admin: Admin) -> None:
+        """Puts a server into or out of rotation, and saves that."""
+
+    def set_admins(self, *changes: tuple[str, Admin | int]) -> None:
+        """The same for several, in that order, nothing in between and one save at the end; a number is a weight."""
+
+    def probe(self, *servers: Server) -> bool:
+        """True when each server passes a health check now."""
+
+    def demand_check(self, *servers: str) -> None:
+        """Takes servers for down until a health check has really passed; they get no new request meanwhile."""
+
+    def shutdown_sessions(self, *servers: str) -> None:
+        """Closes what is still open on servers."""
+
+    def hold(self, mode: HoldMode) -> Hold:
+        """Sets the gate."""
+
+    def release(self, *servers: str) -> Hold:
+        """Makes servers ready and opens the gate, with nothing in between."""
+
+    def held(self) -> Hold:
+        """The gate, and how many requests wait at it."""

@@ -17,8 +17,8 @@ from build.model.colours import Colour, ColourFacts, Stack
 from build.model.labels import PROXY_REPOSITORY
 from build.model.placement import Place
 from build.model.states import CANARY
-from build.proxy.haproxy import Proxy
-from build.proxy.types import Server
+from build.proxy.haproxy import HAProxy
+from build.proxy.types import Proxy, Server
 from build.settings import Settings
 from build.state import history
 from build.state.history import Cutover
@@ -57,7 +57,7 @@ class Target:
         self.clock = Clock()
         self.engine = engine or Engine()
         self.compose = Compose(settings.root)
-        self.proxy = Proxy(self.engine, settings.container("proxy"))
+        self.proxy: Proxy = HAProxy(self.engine, settings.container("proxy"))
         self.journal = Journal(self.engine, settings.container("state"))
         self.orders = Orders(self.engine, settings.container("state"))
         self.lease = Lease(self.engine, settings.project)
