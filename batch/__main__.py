@@ -24,7 +24,7 @@ from service.taskfile.tasks import Rules
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 app = typer.Typer(
-    help="Make many clips: run a file of tasks, make one from a book, check what was made. Exit codes: docs/guides/batch.md.",
+    help="Make many clips: run a file of tasks, make one from a book, check clips. Exit codes: docs/guides/batch.md.",
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

@@ -30,7 +30,7 @@ from bench import (
     twice,
 )
 from build import console
-from build.images import Flavour
+from build.model.labels import Flavour
 from tests.support.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")

@@ -13,8 +13,8 @@ from typing import Any
 from rich.table import Table
 
 from build.console import out
-from build.drivers import git
 from build.errors import InterruptedByUserError
+from build.system import git
 from tests.support.chaos import row
 from tests.support.chaos.bed import Bed, bed, nested_bed
 from tests.support.chaos.row import Case

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator
 
 from build.console import Reporter
-from build.decisions import findings
-from build.drivers import git
-from build.drivers.engine import Engine
-from build.procedures.build_images import BuildImages, Named
-from build.procedures.host import host_facts, peak_bytes
+from build.docker.engine import Engine
+from build.docker.image import Named
+from build.host import findings
+from build.host.facts import host_facts, peak_bytes
+from build.images.builder import BuildImages
 from build.settings import Settings, load
+from build.system import git
 from tests.support.nested import Nested, nested_engine
 from tests.support.stack import Stack
 

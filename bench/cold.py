@@ -16,7 +16,7 @@ from statistics import median
 
 from bench.clean import builder
 from build.console import out
-from build.procedures import build_secrets
+from build.images import build_secrets
 from tests.support.stack import Stack
 
 # No hashes, no conda, no checks, but written with care for its size. A network that inspects TLS is the one thing that

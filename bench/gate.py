@@ -8,9 +8,9 @@ from rich.table import Table
 
 from build.console import out
 from build.errors import GateRefusedError
-from build.procedures import gate
-from build.procedures.target import Clock
+from build.gate import gate
 from build.settings import Settings
+from build.target.target import Clock
 from service.engines.piper import PiperEngine
 from tests.support.mouths import FAULTS, Mouth
 from tests.support.stack import REPOSITORY, Stack

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import journaled
 from build.console import out
-from build.decisions import timeline
+from build.report import timeline
 from tests.support import gpu
 from tests.support.load import TIMEOUT_S, Report, capacity, hammering
 from tests.support.stack import Stack, wait_for

@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from build.console import out
-from build.decisions import timeline
-from build.decisions.history import Event
+from build.report import timeline
+from build.state.history import Event
 from tests.support.stack import Stack
 
 # What a candidate needs whoever starts it: its boot, its gate; draining is in the facts of `retire`.

@@ -18,10 +18,10 @@ from typing import Any
 import requests
 
 from build.console import out
-from build.decisions.names import OCI
-from build.drivers import command
-from build.drivers.registry import ACCEPT
 from build.errors import CommandFailedError
+from build.model.labels import OCI
+from build.registry.client import ACCEPT
+from build.system import command
 from tests.support.registry import Running, running_registry
 from tests.support.stack import Stack
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from build.drivers import command
+from build.system import command
 from tests.support.nested import nested_engine
 from tests.support.stack import REPOSITORY, Stack, free_port, wait_for
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from bench import journaled
 from build.console import out
-from build.decisions import timeline
+from build.report import timeline
 from tests.support.stack import Stack
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.clean import builder
 from build.console import out
-from build.procedures import layers
+from build.verify import layers
 from tests.support.stack import Stack
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from build.conda.redaction import redact
-from build.drivers import daemon
+from build.docker import daemon
 from build.errors import InterruptedByUserError, LineError
 from build.settings import Settings, load
 

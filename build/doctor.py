@@ -11,12 +11,12 @@ from rich.table import Table
 
 from build import console
 from build.console import escape, out
-from build.decisions import findings
-from build.decisions.findings import Finding, Level
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import MissingFileError, NotHealthyError
-from build.procedures import freshness
-from build.procedures.host import host_facts, peak_bytes
+from build.host import findings
+from build.host.facts import host_facts, peak_bytes
+from build.host.findings import Finding, Level
+from build.images import freshness_reader
 from build.settings import Settings, environment_name
 
 app = console.app("What is wrong with this host, and the remedy for each.")
@@ -40,7 +40,7 @@ def check(
     facts = host_facts(settings, engine)
     found = findings.evaluate(facts, needed_bytes=peak_bytes(settings))
     if not facts.engine_error:
-        found += freshness.judge_host(settings, engine)
+        found += freshness_reader.judge_host(settings, engine)
     for finding in found:
         out.print(f"[{COLOURS[finding.level]}]{finding.level:>12}[/]  {finding.subject:<16} {escape(finding.message)}")
         if finding.remedy and finding.level is not Level.OK:

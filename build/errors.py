@@ -1,7 +1,8 @@
 """Every way a command can end other than well.
 
 One tree, one exit code per class, one place that exits (build.console.main). A message says what happened and why it
-matters; `remedy` says what to do about it. Codes are stable: scripts may rely on them (docs/reference/exit-codes.md lists them).
+matters; `remedy` says what to do about it. Codes are stable:
+scripts may rely on them. docs/reference/exit-codes.md lists them.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class StateCorruptError(LineError):
 class RegistryError(LineError):
     """The registry refused, was not reachable, or holds something other than what was pushed.
 
-    `reason` is set where a caller may act on the refusal: build.drivers.registry_http lists the reasons.
+    `reason` is set where a caller may act on the refusal: build.registry.http lists the reasons.
     """
 
     exit_code = 22

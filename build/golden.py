@@ -10,9 +10,9 @@ import typer
 from build import console
 from build.console import Reporter, err, out
 from build.errors import PreflightError
-from build.procedures import golden, trial
-from build.procedures.resolve import resolve
-from build.procedures.target import Target
+from build.gate import golden_files, trial
+from build.images.resolve import resolve
+from build.target.target import Target
 
 SHOWN = 110
 app = console.app("The golden set that every candidate must speak.")
@@ -36,16 +36,16 @@ def calibrate(
     if ref:
         wanted = resolve(settings, target.engine, report, ref)
         with trial.running(target, report, wanted) as container:
-            before, after = golden.calibrate(settings, wanted.sha, container, runs, report)
+            before, after = golden_files.calibrate(settings, wanted.sha, container, runs, report)
     else:
         live = trial.live_service(target)
         release = live.release() if live else None
         if live is None or release is None:
             raise PreflightError("no release is live", remedy="name one: `build.golden calibrate REF`, or `make up`")
-        before, after = golden.calibrate(settings, release.sha, live, runs, report)
+        before, after = golden_files.calibrate(settings, release.sha, live, runs, report)
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1):
         out.print(line if len(line) <= SHOWN else f"{line[:SHOWN]}...", markup=False)
-    err.print(f"written to {golden.paths(settings)[1]}; nothing else was changed. Review it and commit it.")
+    err.print(f"written to {golden_files.paths(settings)[1]}; nothing else was changed. Review it and commit it.")
 
 
 if __name__ == "__main__":

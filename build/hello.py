@@ -10,8 +10,8 @@ import requests
 import typer
 
 from build import console
+from build.audio.signal import decode
 from build.console import out
-from build.decisions.audio import decode
 from build.errors import MissingFileError, NotHealthyError, UsageError
 
 app = console.app("Speak a sentence through the proxy into a file.")

@@ -10,15 +10,15 @@ from rich.table import Table
 
 from build import console
 from build.conda import virtual
-from build.decisions import inventory as inventories
-from build.decisions import locktable
-from build.decisions.lockdiff import Difference
-from build.decisions.lockindex import FLAVOURS
-from build.drivers import files, git
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import MissingFileError, UsageError
-from build.procedures import all_locks, conda_locks, inventory, lockindex, locks, pip_locks
-from build.procedures.build_images import BuildImages, Named
+from build.images.builder import BuildImages
+from build.locks import all_locks, apt_locks, conda_locks, index_file, inventory_reader, pip_locks, table
+from build.locks import inventory as inventories
+from build.locks.diff import Difference
+from build.locks.index import FLAVOURS
+from build.system import files, git
 
 ENVIRONMENT = Path("environment.yml")
 
@@ -50,7 +50,7 @@ def main(
         Path.cwd(), wanted, report, _own_channel, lambda each: _base(each)[1], upgrade=upgrade
     ).run()
     if summary:
-        files.replace(summary, locktable.markdown(outcome.written, outcome.missing))
+        files.replace(summary, table.markdown(outcome.written, outcome.missing))
     _show(report, outcome.written)
     all_locks.require(outcome)
 
@@ -58,7 +58,7 @@ def main(
 @app.command()
 def check() -> None:
     """Fail when a lock does not belong to its inputs any more, or was edited by hand. Offline."""
-    console.Reporter().step(f"{lockindex.check(Path.cwd())} locks belong to their inputs")
+    console.Reporter().step(f"{index_file.check(Path.cwd())} locks belong to their inputs")
 
 
 @app.command()
@@ -111,7 +111,7 @@ def apt(
     """Write down every Debian package of the base image, and print what changed."""
     report = console.Reporter()
     engine, base = _base(flavour)
-    name, changed = locks.write_apt(engine, console.settings().root, flavour, base)
+    name, changed = apt_locks.write_apt(engine, console.settings().root, flavour, base)
     report.step(f"{name} from {base.reference}")
     _show(report, {name: changed})
 
@@ -119,7 +119,7 @@ def apt(
 @app.command()
 def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
     """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
-    typer.echo(inventories.exported(inventory.read(Engine(), image)), nl=False)
+    typer.echo(inventories.exported(inventory_reader.read(Engine(), image)), nl=False)
 
 
 def _show(report: console.Reporter, changed: dict[str, list[Difference]]) -> None:

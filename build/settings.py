@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from build.decisions import dotenv, drain
-from build.decisions.colours import MOST_REPLICAS
-from build.decisions.hooks import FACTS, Point
-from build.decisions.place import LOOPBACK, Place
-from build.decisions.values import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 from build.errors import MissingFileError, SettingsError
+from build.model import dotenv
+from build.model.colours import MOST_REPLICAS
+from build.model.hook_points import FACTS, Point
+from build.model.placement import LOOPBACK, Place
+from build.settings_types import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 
 # What ends a container, or the proxy's connections, at the latest once it is told to stop.
 STOPS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
@@ -224,7 +225,7 @@ def _beyond_a_stop(settings: Settings, origins: Mapping[str, str]) -> list[str]:
     wrong = []
     for file, name in STOPS.items():
         path = settings.root / file
-        most_s = drain.bearable_s(path.read_text(), name) if path.exists() else None
+        most_s = bearable_s(path.read_text(), name) if path.exists() else None
         for kind, budget_s in settings.drain_budgets.items():
             if most_s is not None and budget_s > most_s:
                 field = f"drain_{kind}_s"
@@ -289,3 +290,10 @@ def _variable(environ: Mapping[str, str], name: str, field: str) -> str | None:
 def _nearest(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def bearable_s(text: str, name: str) -> float | None:
+    """The shortest time that a configuration has under a name, such as `stop_grace_period: 150s`; None without one."""
+    found = re.findall(rf"^\s*{name}:?[ \t]+(?:(\d+)m)?(?:(\d+)s)?[ \t]*$", text, re.MULTILINE)
+    times = [60 * int(minutes or 0) + int(seconds or 0) for minutes, seconds in found if minutes or seconds]
+    return float(min(times)) if times else None

@@ -7,7 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from build.conda import CondaError, channel, client, explicit
+from build.conda import CondaError, client, explicit
+from build.conda.standin import channel
 
 
 def main() -> int:

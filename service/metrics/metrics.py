@@ -1,4 +1,6 @@
-"""What is measured, by Prometheus conventions: docs/reference/metrics.md lists it. One registry per service: tests have several.
+"""What is measured, by Prometheus conventions: docs/reference/metrics.md lists it.
+
+One registry per service: tests have several.
 
 Durations are in seconds. A metric's labels have few values, all known beforehand but routes, which are templates.
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from build.decisions.machine import Strategy
+from build.model.states import Strategy
 from tests.support.chaos import row
 from tests.support.chaos.bed import Bed, bed
 from tests.support.chaos.stepped import points, steps

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from build.decisions.alerts import NAME
 from build.errors import CandidateExitedError, ProxyError
+from build.notify.alert import NAME
 from tests.support.alertmanager import Alertmanager, running_alertmanager
 from tests.support.releases import derived
 from tests.support.stack import Stack, hooks, wait_for

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry
 from build.errors import RegistryError
-from build.procedures.attach import SBOM, VERIFICATION, attach, attached, content
+from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry
+from build.registry.referrers import SBOM, VERIFICATION, attach, attached, content
 from tests.support.registry import Running, running_registry
 
 NAME = "glm-tts-slim"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions import dotenv
-from build.decisions.names import OCI
-from build.procedures.build_images import OS_IMAGES
+from build.images.builder import OS_IMAGES
+from build.model import dotenv
+from build.model.labels import OCI
 from tests.support.nested import Nested, nested_engine
 from tests.support.stack import Stack, fresh_stack
 

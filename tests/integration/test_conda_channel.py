@@ -15,18 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from build.conda import CondaError, channel, client, explicit, virtual
+from build.conda import CondaError, client, explicit, virtual
 from build.conda.explicit import ExplicitLock
+from build.conda.standin import channel
 from build.console import Reporter
-from build.decisions.lockindex import conda_lock
-from build.drivers import buildx, git, imagefiles
-from build.drivers.buildx import Recipe
-from build.drivers.engine import Engine
-from build.drivers.sources import Sources
+from build.docker import buildx, oneshot
+from build.docker.buildx import Recipe
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import CommandFailedError
-from build.procedures import build_secrets, conda_locks
-from build.procedures.build_images import OS_IMAGES, BuildImages, Named
+from build.images import build_secrets
+from build.images.builder import OS_IMAGES, BuildImages
+from build.locks import conda_locks
+from build.locks.index import conda_lock
 from build.settings import load
+from build.system import git
+from build.system.sources import Sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLAVOURS = ("slim", "cuda")
@@ -198,7 +202,7 @@ def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
     secrets = [*build_secrets.ca(), *build_secrets.channels()]
     buildx.build(tree, recipe, tag=tag, secrets=secrets)
     try:
-        imagefiles.copy_out(engine, tag, ["/opt/locks"], tmp_path)
+        oneshot.copy_out(engine, tag, ["/opt/locks"], tmp_path)
     finally:
         engine.client.images.remove(tag)
     assert (tmp_path / "locks/conda-source").read_text() == "channel\n"

@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 from build.console import Reporter
-from build.decisions import imagestore
-from build.decisions.history import Release
-from build.decisions.names import CHANNEL_REPOSITORY, RELEASE_LABEL
-from build.drivers import command, git
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
+from build.docker import imagestore
+from build.docker.engine import Engine
 from build.errors import RetentionRefusedError
-from build.procedures.janitor import Janitor
-from build.procedures.janitor_host import Scope
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.pins import Pins
-from build.procedures.publish import Publisher
-from build.procedures.resolve import resolve
-from build.procedures.target import Target
+from build.images.publish import Publisher
+from build.images.resolve import resolve
+from build.janitor.cleaner import Janitor
+from build.janitor.host import Scope
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
+from build.model.labels import CHANNEL_REPOSITORY, RELEASE_LABEL
+from build.model.release import Release
+from build.registry.client import Registry
 from build.settings import load
+from build.system import command, git
+from build.target.target import Target
 from tests.support import images
 from tests.support.nested import Nested, nested_engine
 from tests.support.registry import Running, also_within

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from build.drivers.colour import ServiceContainer
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.target.container import ServiceContainer
 from tests.support.ears import fault_in_wav
 from tests.support.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
 from tests.support.tab import open_tab

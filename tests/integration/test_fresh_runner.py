@@ -14,10 +14,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from build.decisions.names import CACHE_TAG, CHANNEL_REPOSITORY
-from build.drivers import command
-from build.drivers.registry import Registry
-from build.procedures.build_images import OS_IMAGES
+from build.images.builder import OS_IMAGES
+from build.model.labels import CACHE_TAG, CHANNEL_REPOSITORY
+from build.registry.client import Registry
+from build.system import command
 from tests.support.nested import nested_engine
 from tests.support.registry import Running, also_within
 from tests.support.stack import Stack

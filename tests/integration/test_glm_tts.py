@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import throwaway
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import CandidateExitedError
+from build.target import throwaway
 from tests.support import glm_tts
 from tests.support.glm_tts import Mounted
 from tests.support.stack import Stack, wait_for

@@ -7,22 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from build.decisions import audio, speech
-from build.decisions import gate as rules
-from build.decisions.audio import Measures
-from build.decisions.gate import Judgement, Result
-from build.decisions.golden import Expect
-from build.drivers import speaker
+from build.audio import features, signal, speaker
+from build.audio.signal import Measures
 from build.errors import GateRefusedError
-from build.procedures import gate
-from build.procedures.golden import load
-from build.procedures.target import Clock
+from build.gate import gate
+from build.gate import verdict as rules
+from build.gate.golden import Expect
+from build.gate.golden_files import load
+from build.gate.verdict import Judgement, Result
 from build.settings import Settings
+from build.target.target import Clock
 from service.engine import Engine
 from tests.support.mouths import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
 from tests.support.stack import REPOSITORY
+from tests.unit.build.fakes import Report
 from tests.unit.conftest import piper
-from tests.unit.orchestrator.fakes import Report
 
 __all__ = ("piper",)  # a fixture
 
@@ -77,8 +76,8 @@ def test_a_speaker_8_percent_off_is_another_one_in_every_text(recorded: Recorded
     known = load(Settings(root=REPOSITORY))
     text = next(each for each in known.texts.texts if each.name == name)
     spoken = sized(recorded, factor).speak(text.say, "joe", 1)
-    samples, rate = audio.decode(spoken.wav)
-    heard = speech.features(samples, rate, speaker.embedding(samples, rate))
+    samples, rate = signal.decode(spoken.wav)
+    heard = features.features(samples, rate, speaker.embedding(samples, rate))
     result = rules.judge(text, spoken, heard, known.texts.expect.of(None), {"golden": known.stored[name]}, known.bounds)
     assert any("distance of speakers" in fault for fault in result.faults), result
 

@@ -19,20 +19,20 @@ import pytest
 import requests
 
 from build.console import Reporter
-from build.decisions.history import Release
-from build.decisions.verification import Line, Outcome, Report
-from build.drivers.engine import Engine
-from build.drivers.journal import FILE, Journal
-from build.drivers.registry import OCI_INDEX, OCI_MANIFEST, Registry, sha256
+from build.docker.engine import Engine
 from build.errors import ImageNotFoundError, RetentionRefusedError
-from build.janitor import document, table
-from build.procedures.janitor import Janitor
-from build.procedures.janitor_host import Scope
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.pins import Pins
-from build.procedures.target import Target
-from build.procedures.verdicts import Verdicts
+from build.janitor.__main__ import document, table
+from build.janitor.cleaner import Janitor
+from build.janitor.host import Scope
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
+from build.model.release import Release
+from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
+from build.state.journal import FILE, Journal
+from build.target.target import Target
+from build.verify.rules import Line, Outcome, Report
+from build.verify.verdicts import Verdicts
 from tests.support.registry import STORAGE, Running, running_registry
 from tests.support.stack import PREFIX, Stack, wait_for
 

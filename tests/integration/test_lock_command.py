@@ -11,11 +11,11 @@ import pytest
 from rattler.index import index_fs
 
 from build import console, lock
-from build.conda import package
-from build.conda.package import Metadata
-from build.decisions import lockindex
-from build.decisions.lockindex import conda_lock
+from build.conda.standin import package
+from build.conda.standin.package import Metadata
 from build.errors import CommandFailedError, LocksIncompleteError, MissingFileError, UsageError
+from build.locks import index
+from build.locks.index import conda_lock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -89,9 +89,9 @@ def test_a_lock_per_flavour_is_written_with_what_changed_and_what_it_came_from(
     ask("plain")
     assert console.run(lock.app, ["conda"]) == 0
     assert re.search(r"plain\W+1\.0=test_0", capsys.readouterr().out)
-    index = lockindex.parse(Path(lockindex.INDEX).read_text())
-    assert index.keys() == {conda_lock("slim"), conda_lock("cuda")}
-    assert index[conda_lock("slim")].tool.startswith("py-rattler ")
+    entries = index.parse(Path(index.INDEX).read_text())
+    assert entries.keys() == {conda_lock("slim"), conda_lock("cuda")}
+    assert entries[conda_lock("slim")].tool.startswith("py-rattler ")
     assert console.run(lock.app, ["conda"]) == 0
     captured = capsys.readouterr()
     assert "0 packages changed" in captured.err
@@ -119,7 +119,7 @@ def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None
 @pytest.fixture
 def inputs(unreachable: Path) -> None:
     """Pip inputs that need no index."""
-    for name in lockindex.PIP_LOCKS:
+    for name in index.PIP_LOCKS:
         Path(f"locks/{name}.in").touch()
 
 
@@ -135,11 +135,11 @@ def test_bare_it_writes_what_it_can_and_its_exit_code_says_that_it_was_not_all()
     assert [line[4:21] for line in told] == ["apt lock of slim:", "apt lock of cuda:"], (
         "the engine is away, nothing else"
     )
-    assert f"{len(lockindex.PIP_LOCKS) + 2} locks were written" in done.stderr
+    assert f"{len(index.PIP_LOCKS) + 2} locks were written" in done.stderr
     assert {path.name for path in Path("locks").glob("*.*") if path.suffix != ".in"} == {
-        *(f"{name}.txt" for name in lockindex.PIP_LOCKS),
-        *(Path(conda_lock(flavour)).name for flavour in lockindex.FLAVOURS),
-        Path(lockindex.INDEX).name,
+        *(f"{name}.txt" for name in index.PIP_LOCKS),
+        *(Path(conda_lock(flavour)).name for flavour in index.FLAVOURS),
+        Path(index.INDEX).name,
     }
     assert run("--check").returncode == run("check").returncode == 0
 

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from build.decisions import lockdiff
-from build.decisions.inventory import Inventory
-from build.decisions.lockdiff import Difference, LockTexts
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.docker.image import Named
 from build.errors import CommandFailedError
-from build.procedures import inventory, locks
-from build.procedures.build_images import Named
+from build.locks import apt_locks, diff, inventory_reader
+from build.locks.diff import Difference, LockTexts
+from build.locks.inventory import Inventory
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -36,7 +35,7 @@ def base(engine: Engine) -> str:
 @pytest.fixture(scope="module")
 def held(engine: Engine, base: str) -> Inventory:
     before = len(engine.client.containers.list(all=True, filters={"ancestor": base}))
-    found = inventory.read(engine, base)
+    found = inventory_reader.read(engine, base)
     assert len(engine.client.containers.list(all=True, filters={"ancestor": base})) == before
     return found
 
@@ -61,9 +60,9 @@ def test_an_export_names_every_package_of_the_image(held: Inventory, base: str) 
 
 def test_a_fresh_base_has_not_drifted_from_its_pip_lock_and_another_pin_shows(held: Inventory) -> None:
     lock = (REPOSITORY / "locks/slim.txt").read_text()
-    assert lockdiff.drift(held, LockTexts(pip=(lock,))) == []
+    assert diff.drift(held, LockTexts(pip=(lock,))) == []
     moved = lock.replace(f"fastapi=={held.pip['fastapi']}", "fastapi==0.1")
-    found = lockdiff.drift(held, LockTexts(pip=(moved,)))
+    found = diff.drift(held, LockTexts(pip=(moved,)))
     assert found == [Difference("pip", "fastapi", "0.1", held.pip["fastapi"])]
 
 
@@ -73,10 +72,10 @@ def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: Engine, base: 
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / path, tmp_path / path)
     named = Named("base", engine.client.images.get(base))
-    name, first = locks.write_apt(engine, tmp_path, "slim", named)
+    name, first = apt_locks.write_apt(engine, tmp_path, "slim", named)
     assert "tini" in {one.name for one in first}
     (tmp_path / name).write_text((tmp_path / name).read_text() + "zzz=1\n")
-    assert locks.write_apt(engine, tmp_path, "slim", named) == (name, [Difference("apt", "zzz", "1", "")])
+    assert apt_locks.write_apt(engine, tmp_path, "slim", named) == (name, [Difference("apt", "zzz", "1", "")])
     names = [line.partition("=")[0] for line in (tmp_path / name).read_text().splitlines()]
     assert names == sorted(names)
 
@@ -84,4 +83,4 @@ def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: Engine, base: 
 def test_an_image_without_python_is_refused(engine: Engine) -> None:
     os_image = engine.images("standin/debian") or engine.images("debian")
     with pytest.raises(CommandFailedError, match=r"python|could not say"):
-        inventory.read(engine, str(os_image[0].id))
+        inventory_reader.read(engine, str(os_image[0].id))

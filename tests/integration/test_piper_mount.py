@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from build.drivers import throwaway
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
+from build.target import throwaway
 from tests.support.stack import Stack, wait_for
 from tests.support.voices import add
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from build.drivers.proxy import Proxy
 from build.errors import ProxyError
+from build.proxy.haproxy import HAProxy
 from tests.support.door import HOLD_BUDGET_S, Door, opened
 from tests.support.stack import Stack, wait_for
 
@@ -87,8 +87,8 @@ def test_the_old_colour_takes_over_when_the_one_in_rotation_dies(door: Door) -> 
         door.proxy.set_admins(("blue-1-standby", "maint"))
 
 
-@pytest.mark.parametrize("way", [contextlib.nullcontext, Proxy.opened], ids=["by exec", "by an open stream"])
-def test_who_is_probed_must_answer_now(door: Door, way: Callable[[Proxy], Any]) -> None:
+@pytest.mark.parametrize("way", [contextlib.nullcontext, HAProxy.opened], ids=["by exec", "by an open stream"])
+def test_who_is_probed_must_answer_now(door: Door, way: Callable[[HAProxy], Any]) -> None:
     servers, green = door.proxy.servers(), door.containers["green"]
     with way(door.proxy):
         assert door.proxy.probe(servers["blue-1"], servers["green-1"])

@@ -15,17 +15,18 @@ import pytest
 from docker.models.images import Image
 
 from build.console import Reporter
-from build.decisions import verification
-from build.decisions.drift import AptLock
-from build.decisions.names import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
-from build.decisions.verification import Line
-from build.drivers import git
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
-from build.procedures import attach, inventory
-from build.procedures.build_images import BuildImages
+from build.images.builder import BuildImages
+from build.locks import inventory_reader
+from build.locks.drift import AptLock
+from build.model.labels import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
+from build.registry import referrers
+from build.registry.client import Registry
 from build.settings import load
+from build.system import git
+from build.verify import rules
+from build.verify.rules import Line
 from tests.support import images
 from tests.support.faults import faults
 from tests.support.registry import Running
@@ -42,15 +43,15 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     pushed = stack.run("build.images", "--push", registry).stdout.splitlines()[-1]
     assert pushed.startswith(f"{registry}/glm-tts-slim@sha256:")
     digest = pushed.partition("@")[2]
-    assert set(running.tags("glm-tts-slim")) == {sha, "staging", attach.fallback_tag(digest)}
-    beside = attach.attached(Registry(registry), "glm-tts-slim", digest)
-    assert {each.artifact_type for each in beside} == {attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD}
+    assert set(running.tags("glm-tts-slim")) == {sha, "staging", referrers.fallback_tag(digest)}
+    beside = referrers.attached(Registry(registry), "glm-tts-slim", digest)
+    assert {each.artifact_type for each in beside} == {referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD}
     (base,) = (tag for tag in running.tags("glm-tts-base-slim") if re.fullmatch("[0-9a-f]{16}", tag))
     its = Registry(registry).digest("glm-tts-base-slim", base)
-    assert set(running.tags("glm-tts-base-slim")) == {base, CACHE_TAG, attach.fallback_tag(its)}
+    assert set(running.tags("glm-tts-base-slim")) == {base, CACHE_TAG, referrers.fallback_tag(its)}
     assert Registry(registry).digest("glm-tts-base-slim", CACHE_TAG) == its
-    reports = attach.attached(Registry(registry), "glm-tts-base-slim", its)
-    assert [each.artifact_type for each in reports] == [attach.VERIFICATION]
+    reports = referrers.attached(Registry(registry), "glm-tts-base-slim", its)
+    assert [each.artifact_type for each in reports] == [referrers.VERIFICATION]
 
     labels = stack.docker.images.get(f"glm-tts-slim:{sha}").labels
     assert labels["org.opencontainers.image.base.name"].startswith(f"{registry}/glm-tts-base-slim@sha256:")
@@ -59,8 +60,8 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     again = stack.run("build.images", "--push", registry)
     assert again.stdout.splitlines()[-1] == pushed
     assert again.stderr.count("is in the registry already") == 2
-    assert attach.attached(Registry(registry), "glm-tts-slim", digest) == beside
-    assert attach.attached(Registry(registry), "glm-tts-base-slim", its) == reports
+    assert referrers.attached(Registry(registry), "glm-tts-slim", digest) == beside
+    assert referrers.attached(Registry(registry), "glm-tts-base-slim", its) == reports
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
     assert (record["sha"], record["pushed"], record["manifest_digest"]) == (sha, pushed, digest)
     assert {part["part"] for part in record["verification"]} == {"proxy", "base", "app"}
@@ -117,7 +118,7 @@ def drifted(stack: Stack) -> Iterator[str]:
     Its base is there as a build leaves it once the mirror has a newer version: with the packages of the one before.
     """
     image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
-    locked = AptLock.from_inventory(inventory.read(Engine(), str(image.id)))
+    locked = AptLock.from_inventory(inventory_reader.read(Engine(), str(image.id)))
     lock, genuine_lock = (stack.root / f"locks/apt-slim{kind}.txt" for kind in (".standin", ""))
     before = lock.read_text()
     for path in (lock, genuine_lock):
@@ -180,8 +181,8 @@ def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
     (moved,) = next(part["drift"] for part in record["verification"] if part["part"] == "base")
     assert (moved["package"], moved["locked"]) == ("tini", "0.18")
     registry, digest = Registry(production), pushed.partition("@")[2]
-    (document,) = attach.find(registry, "glm-tts-slim", digest, attach.VERIFICATION, {})
-    report = verification.of_document(attach.content(registry, "glm-tts-slim", document.digest))[0]
+    (document,) = referrers.find(registry, "glm-tts-slim", digest, referrers.VERIFICATION, {})
+    report = rules.of_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
     assert (report.part, report.accepted_drift) == ("base", True)
 
 
@@ -226,9 +227,9 @@ def test_what_a_killed_push_left_undone_beside_the_image_is_done_by_the_next(
         runs = [stack.run("build.images", "--push", seen.address) for _ in range(2)]
         assert {run.stdout.splitlines()[-1] for run in runs} == {f"{seen.address}/{repository}@{digest}"}
         assert registry.digest(repository, sha) == digest == registry.digest(repository, "staging")
-        assert set(running.tags(repository)) - {*before, "staging"} == {sha, attach.fallback_tag(digest)}
-        beside = [each.artifact_type for each in attach.attached(registry, repository, digest)]
-        assert sorted(beside) == sorted((attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD))
+        assert set(running.tags(repository)) - {*before, "staging"} == {sha, referrers.fallback_tag(digest)}
+        beside = [each.artifact_type for each in referrers.attached(registry, repository, digest)]
+        assert sorted(beside) == sorted((referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD))
 
 
 def test_inspect_shows_what_is_attached_and_the_rest_when_the_registry_is_away(stack: Stack, running: Running) -> None:
@@ -238,9 +239,9 @@ def test_inspect_shows_what_is_attached_and_the_rest_when_the_registry_is_away(s
         stack.registries.append(seen.address)
         pushed = stack.run("build.images", "--push", seen.address).stdout.splitlines()[-1]
         there = json.loads(stack.run("build.images", "inspect", sha).stdout)
-    beside = attach.attached(Registry(running.address), "glm-tts-slim", pushed.partition("@")[2])
+    beside = referrers.attached(Registry(running.address), "glm-tts-slim", pushed.partition("@")[2])
     assert there["attached"] == {pushed: [asdict(each) for each in beside]}
-    assert {each.artifact_type for each in beside} == {attach.SBOM, attach.VERIFICATION, attach.BUILD_RECORD}
+    assert {each.artifact_type for each in beside} == {referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD}
 
     away = stack.run("build.images", "inspect", sha)
     assert json.loads(away.stdout) == there | {"attached": {pushed: None}}
@@ -265,21 +266,21 @@ def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(st
 
     registry, repository = Registry(running.address), "glm-tts-base-slim"
     subject = registry.digest(repository, CACHE_TAG)
-    (good,) = attach.attached(registry, repository, subject)
-    content = attach.content(registry, repository, good.digest)
-    (report,) = verification.of_document(content)
+    (good,) = referrers.attached(registry, repository, subject)
+    content = referrers.content(registry, repository, good.digest)
+    (report,) = rules.of_document(content)
     assert not report.failed
     forged = (
         replace(report, checks="0" * 64),
         replace(report, image="sha256:" + "0" * 64),
         replace(report, lines=(*report.lines, Line("size", "failed", "too much"))),
     )
-    registry.delete_manifest(repository, registry.digest(repository, attach.fallback_tag(subject)))
+    registry.delete_manifest(repository, registry.digest(repository, referrers.fallback_tag(subject)))
     for each in forged:
-        attach.attach(
-            registry, repository, subject, attach.VERIFICATION, verification.document([each]), good.annotations
+        referrers.attach(
+            registry, repository, subject, referrers.VERIFICATION, rules.document([each]), good.annotations
         )
-    attach.attach(registry, repository, subject, attach.VERIFICATION, b"no report", good.annotations)
+    referrers.attach(registry, repository, subject, referrers.VERIFICATION, b"no report", good.annotations)
     without_reports(stack)
     done = stack.run("build.images", "--push", running.address)
     assert looked in done.stderr

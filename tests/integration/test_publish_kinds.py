@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from build.console import Reporter
-from build.decisions.names import ENVIRONMENT_LABEL, OCI
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
-from build.procedures import registries
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.resolve import resolve
+from build.docker.engine import Engine
+from build.images.resolve import resolve
+from build.janitor.registry import RegistrySurvey
+from build.model.labels import ENVIRONMENT_LABEL, OCI
+from build.registry import registries
+from build.registry.client import Registry
 from build.settings import load
 from tests.integration.test_publish import genuine
 from tests.integration.test_registry_kinds import immutable

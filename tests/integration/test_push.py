@@ -17,14 +17,14 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from build.decisions.identity import Commit
-from build.decisions.names import RELEASE_LABEL, STANDIN_LABEL
-from build.drivers.engine import Engine
-from build.drivers.patience import Patience
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import DiskFullError, RegistryError, StandinRefusedError
-from build.procedures.publish import Publisher
-from build.procedures.resolve import resolve
+from build.images.publish import Publisher
+from build.images.resolve import resolve
+from build.model.commit import Commit
+from build.model.labels import RELEASE_LABEL, STANDIN_LABEL
+from build.registry.client import Registry
+from build.registry.retry import Patience
 from build.settings import Settings
 from tests.support.faults import Faults, faults
 from tests.support.registry import Running, docker_config, running_registry
@@ -34,8 +34,8 @@ Make = Callable[..., Image]
 MB = 2**20
 PUSH = """
 from build.console import Reporter
-from build.decisions.identity import Commit
-from build.drivers.engine import Engine
+from build.images.identity import Commit
+from build.docker.engine import Engine
 from {module} import Publisher
 commit = Commit("f" * 40, (), (), "main", False, "", "", "")
 engine = Engine()
@@ -281,7 +281,7 @@ def test_a_release_that_the_disk_has_no_room_for_is_not_pulled(
     reference = published_release(engine, running.address, make, repository)
     forget(engine, repository)
     settings = Settings(root=REPOSITORY)
-    monkeypatch.setattr("build.drivers.host.free_bytes", lambda _path: 100)
+    monkeypatch.setattr("build.host.machine.free_bytes", lambda _path: 100)
     with pytest.raises(DiskFullError):
         resolve(settings, engine, Heard(), reference)
     assert engine.image(reference) is None

@@ -15,14 +15,14 @@ import docker
 import pytest
 
 from build.console import Reporter
-from build.decisions import dotenv
-from build.decisions.lockindex import apt_lock
-from build.drivers import git
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import LocksIncompleteError
-from build.procedures.build_images import OS_IMAGES, BuildImages
-from build.procedures.publish import Publisher
+from build.images.builder import OS_IMAGES, BuildImages
+from build.images.publish import Publisher
+from build.locks.index import apt_lock
+from build.model import dotenv
 from build.settings import load
+from build.system import git
 from tests.support import images
 from tests.support.github import Hub
 from tests.support.images import os_image

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers.patience import Patience
-from build.drivers.registry import OCI_MANIFEST, Registry, sha256
 from build.errors import RegistryError
+from build.registry.client import OCI_MANIFEST, Registry, sha256
+from build.registry.retry import Patience
 from tests.support.faults import Faults, faults
 from tests.support.registry import Running, docker_config, running_registry
 from tests.support.stack import free_port

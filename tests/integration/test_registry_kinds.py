@@ -11,13 +11,13 @@ from pathlib import Path
 import docker
 import pytest
 
-from build.decisions.names import ENVIRONMENT_LABEL, OCI, RELEASE_LABEL
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import RegistryError
-from build.procedures import attach
-from build.procedures.janitor_registry import RegistrySurvey
-from build.procedures.pins import Pins
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
+from build.model.labels import ENVIRONMENT_LABEL, OCI, RELEASE_LABEL
+from build.registry import referrers
+from build.registry.client import Registry
 from tests.integration.test_push import Heard, Make, engine, forget, make, publisher, repository, running
 from tests.support.certificates import Authority
 from tests.support.faults import Faults, Reply, faults
@@ -103,7 +103,7 @@ def test_a_first_push_passes_where_reading_is_denied_until_then(
     ours = publisher(engine, front.address)
     assert ours.fetch(f"{repository}:key") is None
     assert ours.cache(f"{repository}:cache") == ""
-    assert list(ours.documents(f"{repository}:key", attach.SBOM)) == []
+    assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == []
     reference, _ = ours.publish(make(b"one"), f"{repository}:key")
     assert Registry(running.address).digest(repository, "key") == reference.partition("@")[2]
 
@@ -204,11 +204,11 @@ def test_documents_that_cannot_be_listed_are_a_warning(
     heard = Heard()
     ours = publisher(engine, front.address, heard=heard)
     reference = ours.publish(make(b"one"), f"{repository}:key")[0]
-    ours.attach(reference, attach.SBOM, b"{}")
-    ours.attach(reference, attach.VERIFICATION, b"{}")
+    ours.attach(reference, referrers.SBOM, b"{}")
+    ours.attach(reference, referrers.VERIFICATION, b"{}")
     (warning,) = [line for line in heard.lines if line.startswith("warning")]
-    assert warning.startswith(f"warning: {attach.VERIFICATION} is not listed beside {reference}")
-    assert list(ours.documents(f"{repository}:key", attach.SBOM)) == [b"{}"]
+    assert warning.startswith(f"warning: {referrers.VERIFICATION} is not listed beside {reference}")
+    assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
 
 
 def test_another_runner_that_was_faster_is_no_failure_where_tags_are_final(

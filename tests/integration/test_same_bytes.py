@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import buildx, git
-from build.drivers.buildx import Recipe
-from build.drivers.engine import Engine
-from build.drivers.sources import WRITTEN, Sources
-from build.procedures import layers
+from build.docker import buildx
+from build.docker.buildx import Recipe
+from build.docker.engine import Engine
+from build.system import git
+from build.system.sources import WRITTEN, Sources
+from build.verify import layers
 from tests.support.repository import Repository, repository
 
 __all__ = ["repository"]

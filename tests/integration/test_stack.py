@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from build.drivers.colour import ServiceContainer
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import CommandFailedError
+from build.target.container import ServiceContainer
 from tests.support.ears import fault_in_wav
 from tests.support.stack import Stack, fresh_stack, wait_for
 

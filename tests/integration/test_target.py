@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from build.console import Reporter
-from build.drivers.engine import Engine
-from build.drivers.journal import FILE, Journal
-from build.drivers.lease import Heartbeat, Lease
+from build.docker.engine import Engine
 from build.errors import (
     DiskFullError,
     ImageNotFoundError,
@@ -25,8 +23,10 @@ from build.errors import (
     PortTakenError,
     StateCorruptError,
 )
-from build.procedures.resolve import resolve
+from build.images.resolve import resolve
 from build.settings import load
+from build.state.journal import FILE, Journal
+from build.state.lease import Heartbeat, Lease
 from tests.support.stack import Stack, free_port, wait_for
 
 
@@ -130,7 +130,7 @@ def test_of_many_that_want_the_lease_one_gets_it(stack: Stack) -> None:
 def test_the_lease_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
     die = (
-        "import os; from build.drivers.engine import Engine; from build.drivers.lease import Heartbeat, Lease\n"
+        "import os; from build.docker.engine import Engine; from build.state.lease import Heartbeat, Lease\n"
         f"with Lease(Engine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", die], check=False, cwd=stack.root)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from build.drivers import transfer
-from build.drivers.engine import Engine
-from build.drivers.patience import Patience
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import RegistryError
+from build.registry import transfer
+from build.registry.client import Registry
+from build.registry.retry import Patience
 from tests.integration.test_push import Make, engine, make, publisher, repository
 from tests.support.registry import PASSWORD, USER, Running, docker_config, running_registry
 from tests.support.stack import wait_for

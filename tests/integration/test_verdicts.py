@@ -12,16 +12,16 @@ from dataclasses import replace
 import pytest
 
 from build.console import Reporter
-from build.decisions import verification as rules
-from build.decisions.verification import Line, Report
-from build.drivers import git
-from build.drivers.engine import Engine
-from build.drivers.registry import Registry
+from build.docker.engine import Engine
 from build.errors import UnverifiedError, VerificationError
-from build.procedures import attach, verify
-from build.procedures.verdicts import FOLDER, Verdicts
-from build.procedures.verify import Verifier
+from build.registry import referrers
+from build.registry.client import Registry
 from build.settings import load
+from build.system import git
+from build.verify import rules, verifier
+from build.verify.rules import Line, Report
+from build.verify.verdicts import FOLDER, Verdicts
+from build.verify.verifier import Verifier
 from tests.support.registry import Running
 from tests.support.stack import Stack
 
@@ -91,7 +91,7 @@ def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running
 
     registry, (repository, digest) = Registry(running.address), ("glm-tts-slim", pushed.partition("@")[2])
     bad = Report("sha256:" + "0" * 64, "app", (Line("voice", "failed", "it is silent"),))
-    attach.attach(registry, repository, digest, attach.VERIFICATION, rules.document([bad]), {})
+    referrers.attach(registry, repository, digest, referrers.VERIFICATION, rules.document([bad]), {})
     shutil.rmtree(stack.root / FOLDER, ignore_errors=True)
     for argv in (("build.cutover", "switch", pushed), ("build.images", "--push", running.address)):
         done = stack.run(*argv, check=False)
@@ -167,11 +167,11 @@ def test_a_build_with_a_proxy_that_failed_ends_with_that(stack: Stack) -> None:
 def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     image = Engine().image(f"glm-tts-slim:{stack.release('verified twice')}")
     assert image
-    verifier = Verifier(load(stack.root, {}), Engine(), Reporter())
-    base, app = verifier.run(image)
+    checker = Verifier(load(stack.root, {}), Engine(), Reporter())
+    base, app = checker.run(image)
     Verdicts(stack.root).write(str(image.id), replace(app, lines=(Line("voice", "failed", "by older checks"),)))
     bad = replace(base, lines=(Line("secrets", "failed", "by newer checks"),))
-    assert verifier.app(image, bad).failed
+    assert checker.app(image, bad).failed
     assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch asks for the app's report alone"
-    monkeypatch.setattr(verify, "CHECKS", {**verify.CHECKS, "app": verify.CHECKS["app"][1:]})
-    assert not verifier.app(image, base).failed
+    monkeypatch.setattr(verifier, "CHECKS", {**verifier.CHECKS, "app": verifier.CHECKS["app"][1:]})
+    assert not checker.app(image, base).failed

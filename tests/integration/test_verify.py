@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from build.console import Reporter
-from build.decisions.verification import Report
-from build.drivers.engine import Engine
+from build.docker.engine import Engine
 from build.errors import ImageNotFoundError, VerificationError
-from build.procedures import verdicts, verify
-from build.procedures.verdicts import Verdicts
 from build.settings import load
+from build.verify import verdicts, verifier
+from build.verify.rules import Report
+from build.verify.verdicts import Verdicts
 from tests.support.stack import REPOSITORY, Stack
 
 TAG = "glm-tts-test-verify"
@@ -52,7 +52,7 @@ def derive() -> Iterator[Callable[[str, str], str]]:
 
 
 def reports(stack: Stack, reference: str, fresh: bool = False) -> list[Report]:
-    return verify.verify_reference(load(stack.root, {}), Engine(), Reporter(), reference, fresh)
+    return verifier.verify_reference(load(stack.root, {}), Engine(), Reporter(), reference, fresh)
 
 
 def failed(stack: Stack, reference: str) -> list[str]:
@@ -93,7 +93,7 @@ def test_changed_checks_look_again(
     stack: Stack, base: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports(stack, base)
-    monkeypatch.setattr(verify, "CHECKS", {**verify.CHECKS, "base": verify.CHECKS["base"][1:]})
+    monkeypatch.setattr(verifier, "CHECKS", {**verifier.CHECKS, "base": verifier.CHECKS["base"][1:]})
     capsys.readouterr()
     reports(stack, base)
     assert "looking into every layer" in capsys.readouterr().err

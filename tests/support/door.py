@@ -10,9 +10,9 @@ from typing import Any
 
 import requests
 
-from build.drivers.engine import Engine
-from build.drivers.proxy import Proxy
+from build.docker.engine import Engine
 from build.errors import ProxyError
+from build.proxy.haproxy import HAProxy
 from tests.support.stack import Stack, crash, free_port, free_subnet, wait_for
 
 BACKEND = Path(__file__).parents[1].joinpath("integration/backend.py").read_text()
@@ -23,7 +23,7 @@ HOLD_BUDGET_S = 3
 class Door:
     """A proxy of a test's own with two backends behind it."""
 
-    proxy: Proxy
+    proxy: HAProxy
     url: str
     containers: dict[str, Any]
     inside: str
@@ -83,7 +83,7 @@ def opened(stack: Stack, published: str = "127.0.0.1") -> Iterator[Door]:
         restart_policy={"Name": "always"},
         tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
     )
-    proxy = Proxy(Engine(), containers["proxy"].name)
+    proxy = HAProxy(Engine(), containers["proxy"].name)
     door = Door(proxy, f"http://127.0.0.1:{port}", containers, f"{prefix}.2:8080")
     wait_for("the proxy", door.answers)
     door.at_first = {name: server.admin for name, server in proxy.servers().items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions.audio import decode
+from build.audio.signal import decode
 
 PCM_RATE = 22050
 SILENT_DBFS = -50.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import docker
 
-from build.drivers import command
-from build.procedures.build_images import OS_IMAGES
+from build.images.builder import OS_IMAGES
+from build.system import command
 
 LIMIT_S = 600
 

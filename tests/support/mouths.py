@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from build.decisions.spoken import Spoken
-from build.drivers.colour import Status
+from build.target.container import Status
+from build.target.synthesis import Spoken
 from service.engine import Audio, Piece, Utterance
 
 Sound = npt.NDArray[np.float32]

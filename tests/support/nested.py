@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 import docker
 
-from build.drivers import command
 from build.errors import CommandFailedError
+from build.system import command
 from tests.support import images
 from tests.support.stack import PREFIX, REPOSITORY, wait_for
 

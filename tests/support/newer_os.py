@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docker
 
-from build.procedures.build_images import OS_IMAGES
+from build.images.builder import OS_IMAGES
 from tests.support import images
 
 STANDIN = OS_IMAGES[1]

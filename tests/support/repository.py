@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import command
+from build.system import command
 
 # A signed commit; the signature itself is never verified, only shown.
 SIGNED = """\

@@ -21,8 +21,9 @@ from typing import Any
 
 import docker
 
-from build.drivers import command, git, host
-from build.procedures.verdicts import FOLDER
+from build.host import machine
+from build.system import command, git
+from build.verify.verdicts import FOLDER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "glm-tts-test-"
@@ -37,7 +38,7 @@ def free_port() -> int:
 
 def free_subnet(client: docker.DockerClient) -> str:
     """Three octets of a /24 that neither Docker nor the host uses."""
-    used = [network for _, network in host.routes()]
+    used = [network for _, network in machine.routes()]
     for network in client.networks.list():
         for config in (network.attrs.get("IPAM") or {}).get("Config") or []:
             if "." in config.get("Subnet", ""):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build.drivers import command
+from build.system import command
 from tests.support.stack import REPOSITORY
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

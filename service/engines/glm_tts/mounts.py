@@ -94,5 +94,7 @@ def _packages() -> list[str]:
     absent = [package for module, package in PACKAGES.items() if not find_spec(module)]
     if not absent:
         return []
-    return [f"upstream's code needs Python packages that are not there: {', '.join(absent)}; docs/engines/glm-tts.md says how "
-            "to install them, and TTS_GLM_PACKAGES where they are"]  # fmt: skip
+    return [
+        f"upstream's code needs Python packages that are not there: {', '.join(absent)}; docs/engines/glm-tts.md says "
+        "how to install them, and TTS_GLM_PACKAGES where they are"
+    ]

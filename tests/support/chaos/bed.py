@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from build import settings
-from build.decisions.colours import Colour
-from build.decisions.names import PROXY_REPOSITORY
-from build.drivers.engine import Engine
-from build.drivers.journal import FILE
-from build.procedures import status
-from build.procedures.status import Status
-from build.procedures.target import Target
+from build.docker.engine import Engine
+from build.model.colours import Colour
+from build.model.labels import PROXY_REPOSITORY
+from build.state.journal import FILE
+from build.target import status
+from build.target.status import Status
+from build.target.target import Target
 from tests.support import gpu
 from tests.support.chaos import recorded
 from tests.support.gpu import GIB, FakeGpus

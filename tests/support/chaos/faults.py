@@ -14,10 +14,10 @@ from typing import Any
 
 from docker.errors import APIError
 
-from build.decisions.colours import Colour
-from build.decisions.history import Event
-from build.decisions.machine import Strategy
 from build.errors import LockHeldError
+from build.model.colours import Colour
+from build.model.states import Strategy
+from build.state.history import Event
 from tests.support.chaos.bed import Bed
 from tests.support.chaos.stepped import Point, Stepped
 from tests.support.chaos.where import (

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from build.decisions.history import Event
-from build.decisions.machine import SERVING, State, Strategy
-from build.drivers.proxy import Hold
+from build.model.states import SERVING, State, Strategy
+from build.proxy.types import Hold
+from build.state.history import Event
 from tests.support.chaos.bed import PATIENCE, Bed
 from tests.support.chaos.faults import FAULTS, Fault, Scene
 from tests.support.chaos.stepped import Point, Stepped, steps

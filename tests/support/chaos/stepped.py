@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from build.decisions.history import Event
-from build.decisions.machine import State, Strategy, Table, table
+from build.cutover.state_machine import Table, table
+from build.model.states import State, Strategy
+from build.state.history import Event
 from tests.support.stack import PATIENCE_S, Stack
 
 

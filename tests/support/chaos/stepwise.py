@@ -11,8 +11,9 @@ import socket
 import sys
 from typing import Any
 
-from build import console, cutover
-from build.drivers.journal import Journal
+from build import console
+from build.cutover import __main__
+from build.state.journal import Journal
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
 
     Journal.append = told  # type: ignore[method-assign]  # the seam is here, and not in the product
     sys.argv[1:] = arguments
-    console.main(cutover.app)
+    console.main(__main__.app)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from build.decisions.history import Event
-from build.decisions.machine import State, Strategy
+from build.model.states import State, Strategy
+from build.state.history import Event
 from tests.support.chaos.stepped import Point, points, steps
 
 # No record: the pull comes before the lease.

@@ -1,0 +1,1 @@
+"""What can be measured in recorded speech: signal, features, speaker, quality."""

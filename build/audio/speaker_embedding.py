@@ -1,0 +1,180 @@
+"""Whose voice it is: the speaker embedding of Resemblyzer's network (three LSTMs over mel bands), in numpy.
+
+As Resemblyzer does it, but for its detector of voice (webrtcvad): what is judged here holds no long silence.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from build.audio import signal
+
+Floats = npt.NDArray[np.float32]
+
+RATE = 16000
+WINDOW, HOP, BANDS = 400, 160, 40  # 25 and 10 ms
+PARTIAL, STEP = 160, 77  # frames that the network hears at a time, and from one such part to the next: 1.3 a second
+COVERED = 0.75  # of the last part at least, or it is left out
+QUIETEST_DBFS = -30.0  # what is quieter is made as loud: the network hears power, not its logarithm
+WIDTH, LAYERS = 256, 3
+NOBODY: Floats = np.zeros(0, np.float32)  # where nobody was asked
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One LSTM; its gates are input, forget, cell, output: [4 WIDTH, inputs], [4 WIDTH, WIDTH], [4 WIDTH]."""
+
+    inputs: Floats
+    state: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class Network:
+    """The layers, and what makes an embedding of the last one's state: [WIDTH, WIDTH], [WIDTH]."""
+
+    layers: tuple[Layer, ...]
+    linear: Floats
+    bias: Floats
+
+
+def network(weights: Mapping[str, Floats]) -> Network:
+    """The network of these weights, by torch's names.
+
+    Raises:
+        ValueError: one is missing, or has another shape.
+    """
+
+    def take(name: str, *shape: int) -> Floats:
+        if name not in weights:
+            raise ValueError(f"no {name}")
+        if (found := weights[name]).shape != shape:
+            raise ValueError(f"{name} is {list(found.shape)}, not {list(shape)}")
+        return found
+
+    gates = 4 * WIDTH
+    layers = tuple(
+        Layer(
+            take(f"lstm.weight_ih_l{each}", gates, WIDTH if each else BANDS),
+            take(f"lstm.weight_hh_l{each}", gates, WIDTH),
+            take(f"lstm.bias_ih_l{each}", gates) + take(f"lstm.bias_hh_l{each}", gates),
+        )
+        for each in range(LAYERS)
+    )
+    return Network(layers, take("linear.weight", WIDTH, WIDTH), take("linear.bias", WIDTH))
+
+
+def embedding(samples: Floats, rate: int, by: Network) -> Floats:
+    """Of a mono signal in [-1, 1], shape (samples,), at `rate` Hz: [WIDTH], of length 1, nothing below 0."""
+    sound = _loud_enough(signal.resampled(samples, rate, RATE))
+    starts = _starts(len(sound))
+    sound = np.pad(sound, (0, max(0, (starts[-1] + PARTIAL) * HOP - len(sound))))
+    bands = mel(sound)
+    heard = np.stack([bands[start : start + PARTIAL] for start in starts])
+    for layer in by.layers:
+        heard = _states(heard, layer)
+    parts = np.maximum(heard[:, -1] @ by.linear.T + by.bias, 0)
+    return _unit(_unit(parts).mean(0))
+
+
+def together(embeddings: Sequence[Floats]) -> Floats:
+    """That of several recordings; NOBODY when that of one of them is."""
+    return _unit(np.mean(embeddings, axis=0)) if embeddings and all(map(len, embeddings)) else NOBODY
+
+
+def apart(one: Floats, other: Floats) -> float:
+    """1 less the cosine of the angle between two embeddings: 0 for the same voice, and where one of them is NOBODY."""
+    return max(0.0, 1 - float(one @ other)) if len(one) and len(other) else 0.0
+
+
+def pack(one: Floats) -> str:
+    """An embedding as text, in 255 steps: a hundredth of a voice's own spread."""
+    return base64.b64encode(np.rint(255 * one / one.max()).astype(np.uint8).tobytes()).decode()
+
+
+def unpack(text: str) -> Floats:
+    """What `pack` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        numbers = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except ValueError as error:
+        raise ValueError(f"no packed embedding: {error}") from None
+    if len(numbers) != WIDTH or not numbers.any():
+        raise ValueError(f"{len(numbers)} numbers are no embedding of {WIDTH}")
+    return _unit(numbers.astype(np.float32))
+
+
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9), np.float32)
+
+
+def _loud_enough(sound: Floats) -> Floats:
+    rms = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
+    least = 10 ** (QUIETEST_DBFS / 20)
+    return sound * np.float32(least / rms) if 0 < rms < least else sound
+
+
+def _starts(samples: int) -> list[int]:
+    """The first frame of each part."""
+    frames = (samples + HOP) // HOP
+    starts = list(range(0, max(1, frames - PARTIAL + STEP + 1), STEP))
+    covered = (samples - starts[-1] * HOP) / (PARTIAL * HOP)
+    return starts[:-1] if covered < COVERED and len(starts) > 1 else starts
+
+
+def mel(sound: Floats) -> Floats:
+    """Power by mel band of a signal at RATE, as librosa's melspectrogram has it: [frames, BANDS]."""
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, WINDOW // 2), WINDOW)[::HOP]
+    hann = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+    power = np.abs(np.fft.rfft(frames * hann, axis=1)) ** 2
+    return np.asarray(power @ _filters(), np.float32)
+
+
+@cache
+def _filters() -> npt.NDArray[np.float64]:
+    """Slaney's triangles, each of the same area: [bins, BANDS]."""
+    edges = _hertz(np.linspace(0, _mels(RATE / 2), BANDS + 2))
+    bins = np.fft.rfftfreq(WINDOW, 1 / RATE)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return np.asarray(np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2]))
+
+
+# Slaney's scale: linear up to 1 kHz (15 mels), then a factor of 6.4 for every 27.
+_LINEAR_HZ, _KNEE, _RATIO = 200 / 3, 15.0, np.log(6.4) / 27
+
+
+def _mels(hertz: float) -> float:
+    """Above the knee."""
+    return float(_KNEE + np.log(hertz / (_KNEE * _LINEAR_HZ)) / _RATIO)
+
+
+def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(mels < _KNEE, mels * _LINEAR_HZ, _KNEE * _LINEAR_HZ * np.exp(_RATIO * (mels - _KNEE)))
+
+
+def _states(heard: Floats, layer: Layer) -> Floats:
+    """What an LSTM makes of [parts, frames, inputs]: its state after each frame, [parts, frames, WIDTH]."""
+    parts, frames, _ = heard.shape
+    given = heard @ layer.inputs.T + layer.bias
+    recurrent = np.ascontiguousarray(layer.state.T)
+    state: npt.NDArray[np.floating] = np.zeros((parts, WIDTH), np.float32)
+    cell = state
+    states = np.empty((parts, frames, WIDTH), np.float32)
+    for frame in range(frames):
+        # Row by row: a product of few rows is five times slower, since BLAS copies the weights for it each time.
+        gates = given[:, frame] + (state[:, None] @ recurrent)[:, 0]
+        new = np.tanh(gates[:, 2 * WIDTH : 3 * WIDTH])
+        gates = 0.5 * np.tanh(0.5 * gates) + 0.5  # the logistic function, which does not overflow so
+        cell = gates[:, WIDTH : 2 * WIDTH] * cell + gates[:, :WIDTH] * new
+        states[:, frame] = state = gates[:, 3 * WIDTH :] * np.tanh(cell)
+    return states

@@ -1,0 +1,200 @@
+"""A cutover from lease to end: settle what was left, choose, walk; or go on with, or undo, one that was cut off."""
+
+from __future__ import annotations
+
+import importlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from build.cutover import plan
+from build.cutover.prefetch import Ahead
+from build.cutover.reporting import Aftermath
+from build.cutover.rules.gpu import Plan
+from build.cutover.run import ROLLBACK, Run
+from build.cutover.state_machine import WAY_BACK, Asked, Remedy, step_named
+from build.errors import InterruptedByUserError, LineError, NothingToResumeError
+from build.model.colours import Colour
+from build.model.release import Release
+from build.model.rollout import AT_ONCE, Rollout
+from build.model.states import SERVING, State, Strategy
+from build.progress import Report
+from build.state.history import Cutover, Event, in_progress
+from build.target.target import Target
+
+# What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease. What writes the page
+# takes as long, and is needed last.
+WALK, PAGE = "build.cutover.executor", "build.report.gather"
+# Picks the release from the history and what is live, once both are settled.
+Choice = Callable[[list[Cutover], Release | None], Release]
+Check = Callable[[], None]
+UNASKED = Asked()
+
+
+def run(
+    target: Target,
+    report: Report,
+    kind: str,
+    choose: Choice,
+    *,
+    asked: Asked = UNASKED,
+    rollout: Rollout = AT_ONCE,
+    ahead: Ahead | None = None,
+    wait_s: float = 0,
+) -> Release:
+    """Makes the chosen release live, or leaves everything as it was and says why; returns what is live.
+
+    Everything that is decided from the target's state is decided under its lease.
+
+    Args:
+        asked: how the releases are to share the machine.
+        rollout: canary, soak and replicas; a way back has neither of the first two.
+        ahead: has begun to listen to what may stand by.
+    """
+    with _leased(target, report, kind, wait_s) as check:
+        past = _settle(target, report, check)
+        stack = target.survey()
+        live = target.live(stack)
+        release = stack[live].release if live else None
+        wanted = choose(past, release)
+        if wanted == release:
+            report.note(f"{wanted} is live already; nothing to do")
+            return wanted
+        idle = live.other if live else Colour.BLUE
+        chosen = (
+            Plan(Strategy.WARM, reason="it stands by")
+            if kind == ROLLBACK and asked.strategy is None and _stands_by(target, idle, wanted, ahead)
+            else plan.plan(target, report, wanted, live, asked, replicas=rollout.replicas)
+        )
+        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
+        if kind == ROLLBACK:
+            report.step(f"back to {wanted}: {_expected(cutover)}")
+        cutover.begin(stack)
+        _walk(cutover, State.PULLED, check)
+        return wanted
+
+
+def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
+    """Goes on with a cutover that was cut off, from the state that the journal holds; returns what is live then."""
+    with _leased(target, report, "resume", wait_s) as check:
+        left = _under_way(target)
+        report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
+        _walk(Run.left(target, report, left), left.state, check)
+        return left.release
+
+
+def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | None:
+    """Undoes a cutover that was cut off: traffic to the old colour, the candidate gone; returns what is live then.
+
+    Raises:
+        NothingToResumeError: there is none, or the old colour is not there any more to go back to.
+    """
+    with _leased(target, report, "abort", wait_s):
+        left = _under_way(target)
+        _give_up(target, report, left, InterruptedByUserError("aborted by the operator"))
+        return left.previous
+
+
+def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
+    """Takes the lease from its owner, for good and on record.
+
+    Raises:
+        NothingToResumeError: nobody has it.
+    """
+    owner = target.lease.holder()
+    if owner is None:
+        raise NothingToResumeError("nobody holds the lease, so there is nothing to break")
+    target.journal.append(event=Event.LEASE_BROKEN, owner=str(owner), by=who, reason=reason)
+    target.lease.remove()
+    report.note(f"taken from {owner}")
+
+
+@contextmanager
+def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
+    """The lease, with the streams to journal and proxy open: what is asked of them then costs no start."""
+    after = Aftermath(target, report)
+    later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # who is in a hurry waits for no other import
+    threading.Thread(target=_preload, args=later, daemon=True).start()
+    with (
+        after.paged(),
+        target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
+        target.journal.opened(),
+        target.proxy.opened(),
+        after.attended(),
+    ):
+        yield heartbeat.check
+
+
+def _preload(*modules: str) -> None:
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _walk(cutover: Run, state: State, check: Check) -> None:
+    from build.cutover.executor import walk  # noqa: PLC0415 - see WALK
+
+    walk(cutover, state, check)
+
+
+def _under_way(target: Target) -> Cutover:
+    left = in_progress(target.history())
+    if left is None:
+        raise NothingToResumeError("no cutover is under way", remedy="see `python -m build.cutover history`")
+    return left
+
+
+def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: Ahead | None) -> bool:
+    colour = target.colours[idle]
+    if not colour.running or colour.release() != wanted:
+        return False
+    said = [ahead.of(each) if ahead else each for each in colour.replicas]
+    return all(each.status().phase == "ready" for each in said)
+
+
+def _expected(cutover: Run) -> str:
+    """How long the way back will take, said first."""
+    if cutover.strategy is Strategy.WARM:
+        return f"it stands by in {cutover.idle}, so that traffic moves within seconds"
+    known = [
+        each.facts["warm_s"]
+        for each in cutover.target.history()
+        if each.release == cutover.release and "warm_s" in each.facts
+    ]
+    return (
+        f"it must be started first, which took {known[-1]:.0f} s the last time" if known else "it must be started first"
+    )
+
+
+def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
+    """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up.
+
+    Returns all there was: to read it costs an exec, and a way back is in a hurry.
+    """
+    past = target.history()
+    left = in_progress(past)
+    if left is None:
+        return past
+    if left.state in SERVING or left.step == "switch":
+        report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
+        _walk(Run.left(target, report, left), left.state, check)
+    else:
+        report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
+        _give_up(target, report, left, LineError("cut off, and given up by the next cutover"))
+    return target.history()
+
+
+def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> None:
+    cutover = Run.left(target, report, left)
+    step = step_named(left.step, cutover.table)
+    remedy = step.on_failure if step else Remedy.STOP
+    if remedy is Remedy.KEEP:
+        remedy = WAY_BACK[cutover.strategy]
+        if cutover.old is None or not cutover.old.running:
+            raise NothingToResumeError(
+                f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",
+                remedy="`python -m build.cutover resume` ends it; `rollback` goes back to the last good release",
+            )
+    from build.cutover.executor import undo  # noqa: PLC0415 - see WALK
+
+    undo(cutover, remedy, why, left.step)

@@ -1,0 +1,101 @@
+"""Walks a cutover through its table: each step journaled before and after, each failure answered as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from build.cutover.run import ROLLBACK, Act, Facts, Run
+from build.cutover.state_machine import ENDS, Remedy, next_step
+from build.cutover.steps import canary_soak, candidate, hold, preflight, traffic
+from build.errors import InconclusiveError, LeaseLostError, LineError
+from build.model.hook_points import Point
+from build.model.states import State, Strategy
+from build.notify import hooks
+from build.state.history import Event
+
+_ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
+
+STEPS: dict[Strategy, dict[str, Act]] = {
+    Strategy.OVERLAP: {
+        **_ANY,
+        "start": candidate.start,
+        "warm": candidate.warm,
+        "canary": canary_soak.canary,
+        "switch": traffic.switch,
+        "soak": canary_soak.soak,
+        "retire": traffic.retire,
+    },
+    Strategy.WARM: {"confirm": traffic.confirm, "switch": traffic.switch, "retire": traffic.retire},
+    Strategy.HOLD: {
+        **_ANY,
+        "park": hold.park,
+        "hold": hold.hold,
+        "load": hold.load,
+        "switch": hold.switch,
+        "soak": canary_soak.soak,
+        "retire": hold.retire,
+    },
+}
+
+
+def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> None:
+    """Step by step from `state` to the end; intent before each act, outcome after.
+
+    Args:
+        check: raises when this process may not act any more (its lease is lost).
+    """
+    while step := next_step(state, run.table):
+        check()
+        try:
+            run.journal(Event.INTENT, step=step.name)
+            facts = STEPS[run.strategy][step.name](run)
+            run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
+        except LeaseLostError:
+            raise  # it is another's to undo
+        except InconclusiveError as error:
+            run.journal(Event.PAUSED, step=step.name, error=str(error))
+            raise
+        except BaseException as error:
+            undo(run, step.on_failure, error, step.name)
+            raise
+        state = step.ends
+    run.journal(Event.END, state=state)
+    if run.kind == ROLLBACK:
+        gone_back(run)
+
+
+def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
+    """Undoes what must be undone, one act after the other whatever becomes of each, and journals the end."""
+    acts: list[Callable[[], object]] = []
+    facts: Facts = {}
+    if remedy is Remedy.RETURN:
+        acts.append(lambda: facts.update(traffic.give_back(run)))
+    if remedy in {Remedy.RETURN, Remedy.DISCARD}:
+        acts.append(lambda: candidate.discard(run, error))
+    if remedy is Remedy.RELOAD:
+        acts.append(lambda: facts.update(hold.reload(run, error)))
+    if run.strategy is Strategy.HOLD and remedy in {Remedy.DISCARD, Remedy.RELOAD}:
+        acts.append(lambda: run.target.orders.unpark(*run.idle.profiles))
+    if remedy is Remedy.STAY:
+        run.report.note("a way back is never undone: look at `python -m build.cutover status`, and act")
+    if remedy not in {Remedy.KEEP, Remedy.STAY}:
+        acts.append(lambda: run.target.refresh_env(run.live))
+    said = str(error) or type(error).__name__
+    measured = error.facts if isinstance(error, LineError) else {}
+    acts += [
+        lambda: run.journal(Event.FAILED, step=step, error=said, facts=measured),
+        lambda: run.journal(Event.END, state=ENDS[remedy], facts=facts),
+    ]
+    for act in acts:
+        try:
+            act()
+        except LineError as also:
+            run.report.note(f"and while undoing it: {also.message}")
+    if remedy in {Remedy.RETURN, Remedy.RELOAD}:
+        gone_back(run, said)
+
+
+def gone_back(run: Run, error: str = "") -> None:
+    """Tells the user's hook that traffic is where it was before."""
+    if run.settings.hooks.on_rollback:
+        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.report, run.told, error)

@@ -1,0 +1,64 @@
+"""How the candidate and the live release share the GPU: measured first, then decided, and said before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from build.cutover.rules import gpu, holding
+from build.cutover.rules.gpu import Facts, Plan
+from build.cutover.state_machine import Asked
+from build.errors import PreflightError
+from build.model.colours import Colour
+from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL
+from build.model.release import Release
+from build.model.states import Strategy
+from build.progress import Report
+from build.target.gpu import View
+from build.target.target import Target
+
+MIB = 2**20
+
+
+def plan(
+    target: Target,
+    report: Report,
+    release: Release,
+    live: Colour | None,
+    asked: Asked,
+    *,
+    replicas: int,
+) -> Plan:
+    """The plan for `release` beside the colour that is live.
+
+    Raises:
+        NoRoomError: it does not fit, whatever is done.
+        HoldTooLongError: requests would wait longer than the proxy keeps them, and that was not `forced`.
+    """
+    if live is None:
+        return Plan(reason="nothing is live")
+    old = target.colours[live]
+    view = old.gpu() if old.running else View(why=f"{live} does not run")
+    image = target.engine.image(release.image)
+    labels = image.labels if image else {}
+    need = gpu.needed(target.history(), release, labels.get(FLAVOUR_LABEL, ""), labels.get(VRAM_LABEL, ""))
+    margin = int(target.settings.vram_margin_mb * MIB)
+    pids = old.pids() if view.devices else frozenset[int]()
+    # What stands by in the idle colour makes way for the candidate.
+    standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
+    chosen = gpu.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
+    report.note(f"strategy {chosen.strategy}: {chosen.reason}")
+    if chosen.strategy is not Strategy.HOLD:
+        return chosen
+    return _hold(target, release, old.release(), replace(chosen, forced=asked.forced))
+
+
+def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -> Plan:
+    if not target.orders.usable():
+        raise PreflightError(
+            "the state container is from before holds: it cannot have a candidate wait without its model",
+            remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
+        )
+    history = target.history()
+    load_s, reload_s = (holding.last_load_s(history, each) if each else None for each in (release, old))
+    holding.check(holding.expected_s(load_s), target.hold_budget_s, forced=chosen.forced)
+    return replace(chosen, load_s=load_s, reload_s=reload_s)

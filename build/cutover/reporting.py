@@ -1,0 +1,69 @@
+"""What follows a cutover, good or bad: an alert or its end while the lease is held, a page once it is released."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from build.errors import LineError
+from build.notify import alerts
+from build.progress import Report
+from build.state.history import Cutover
+from build.target.target import Target
+
+
+class Aftermath:
+    """Of whatever cutovers one command works on."""
+
+    def __init__(self, target: Target, report: Report) -> None:
+        self._target, self._report = target, report
+        self._touched: list[Cutover] = []
+        self._error: BaseException | None = None
+
+    @contextmanager
+    def paged(self) -> Iterator[None]:
+        """Around the lease: afterwards each cutover that was worked on has its page."""
+        try:
+            yield
+        finally:
+            self._write_pages()
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Under the lease, since a hook is journaled: an error calls a person, a good end calls off."""
+        before = {each.id: asdict(each) for each in self._history()}
+        try:
+            yield
+        except BaseException as error:
+            self._error = error
+            newest = self._look(before)
+            alerts.raise_alert(self._target, self._report, error, newest)
+            raise
+        newest = self._look(before)
+        if newest and newest.served and not newest.error:
+            alerts.call_off(self._target, self._report)
+
+    def _look(self, before: dict[str, dict[str, Any]]) -> Cutover | None:
+        self._touched = [each for each in self._history() if asdict(each) != before.get(each.id)]
+        return self._touched[-1] if self._touched else None
+
+    def _history(self) -> list[Cutover]:
+        try:
+            return self._target.history()
+        except LineError:
+            return []  # whoever needs it says what is wrong with it
+
+    def _write_pages(self) -> None:
+        if not self._touched:
+            return
+        try:
+            from build.report import gather  # noqa: PLC0415 - it costs a start of 0.2 s, which is over by now
+
+            for number, each in enumerate(self._touched, 1):
+                error = self._error if number == len(self._touched) else None
+                path = gather.write(self._target, each.id, error)
+            self._report.note(f"report: {path}")
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the cutover has ended as it has
+            self._report.note(f"no report could be written: {error}")

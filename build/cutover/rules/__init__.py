@@ -1,0 +1,1 @@
+"""What a cutover decides from facts alone: no I/O."""

@@ -1,0 +1,114 @@
+"""The canary's judgement: the candidate beside the live release, on what clients got from both in the same window."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import comb
+from statistics import median
+from typing import Any
+
+from build.proxy.haproxy_log import Request
+
+# One failed request is anybody's bad luck; two are looked at, and so unlikely they must be.
+FEW = 2
+CHANCE = 0.01
+# So much oftener than the live release may a candidate fail that passes: one failure wants fifty requests beside it.
+TOLERATED = 0.02
+# On top of the factor, since a proxy's log counts milliseconds and a short sentence takes a hundred of them.
+USUAL_SLACK_S, SLOWEST_SLACK_S = 0.1, 0.3
+
+
+class Outcome(StrEnum):
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    WAIT = "wait"  # too little is known; inconclusive when time is up
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one colour's clients got: counted requests, those that failed, seconds that each synthesis took."""
+
+    sent: int = 0
+    failed: int = 0
+    took_s: tuple[float, ...] = ()
+
+    @property
+    def p50_s(self) -> float:
+        return median(self.took_s) if self.took_s else 0.0
+
+    @property
+    def p95_s(self) -> float:
+        return sorted(self.took_s)[int(0.95 * (len(self.took_s) - 1))] if self.took_s else 0.0
+
+    @property
+    def failure_rate(self) -> float:
+        return self.failed / self.sent if self.sent else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.sent} sent, {self.failed} failed, p50 {self.p50_s:.2f} s, p95 {self.p95_s:.2f} s"
+
+    def facts(self) -> dict[str, Any]:
+        """For the journal."""
+        return {"sent": self.sent, "failed": self.failed, "p50_s": round(self.p50_s, 3), "p95_s": round(self.p95_s, 3)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`late`: it is for slowness, which may be the machine's where both were not measured in the same window."""
+
+    outcome: Outcome
+    reason: str
+    late: bool = False
+
+
+def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
+    """The seconds that some servers took for a synthesis, of those that ended well; a hold's waiting is not theirs."""
+    return tuple(each.served_s for each in requests if each.server in servers and each.spoken and not each.failed)
+
+
+def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:
+    """Passes a candidate that fails hardly oftener than the live release and is at most `slower` times as slow.
+
+    Few requests cannot tell a candidate that fails at one in five from a sound one: what is no proof of a fault is no
+    proof of its absence, and more are waited for.
+
+    Args:
+        least: syntheses of each that a verdict takes; failures that are no chance need no such number.
+    """
+    likely = chance(candidate, live)
+    if candidate.failed >= FEW and likely < CHANCE:
+        return Verdict(Outcome.FAIL, f"{candidate.failed} of {candidate.sent} failed, of the live's {_rate(live)}")
+    if min(len(candidate.took_s), len(live.took_s)) < least:
+        return Verdict(Outcome.WAIT, f"{len(candidate.took_s)} and {len(live.took_s)} syntheses, {least} are needed")
+    if candidate.failure_rate > live.failure_rate + TOLERATED:
+        return Verdict(Outcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
+    if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
+        return Verdict(Outcome.FAIL, late, late=True)
+    if late := _late("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
+        # The tail of few is one request or two.
+        many = len(candidate.took_s) >= 2 * least
+        return Verdict(Outcome.FAIL if many else Outcome.WAIT, late, late=True)
+    return Verdict(Outcome.PASS, f"{candidate}; live: {live}")
+
+
+def chance(candidate: Window, live: Window) -> float:
+    """How likely it is that so many of all failures or more fall on the candidate (Fisher's exact test, one-sided)."""
+    sent, failed = candidate.sent + live.sent, candidate.failed + live.failed
+    if not candidate.failed or not live.sent:
+        return 1.0
+    ways = sum(
+        comb(candidate.sent, mine) * comb(live.sent, failed - mine)
+        for mine in range(candidate.failed, min(candidate.sent, failed) + 1)
+    )
+    return ways / comb(sent, failed)
+
+
+def _rate(window: Window) -> str:
+    return f"{window.sent} {window.failed}"
+
+
+def _late(what: str, value: float, live: float, slower: float, slack_s: float) -> str:
+    most = slower * live + slack_s
+    return f"slow: {what} {value:.2f} s, at most {most:.2f} s (live {live:.2f} s)" if value > most else ""

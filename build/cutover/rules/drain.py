@@ -1,0 +1,96 @@
+"""Is a colour that was taken out of rotation empty, which of its requests have had their time, what became of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
+
+from build.target.in_flight import OUTCOMES, STREAM, Count, Counts, Load
+
+UNKNOWN = "unknown"  # what only the proxy still counts: of no class that anybody could tell
+TOLD_FIRST = ("short", "long", "batch", UNKNOWN)
+
+# By class, how many ended in which way: {"short": {"completed": 3, "cut": 0, "unfinished": 0}, ...}.
+Ended = dict[str, dict[str, int]]
+
+
+class Drained(Enum):
+    EMPTY = auto()
+    BUSY = auto()
+    OVER_BUDGET = auto()
+
+
+def judge(load: Load, waited_s: float, budget_s: float) -> Drained:
+    """Empty when neither side knows of work; a service that does not answer leaves it to the proxy's count."""
+    if load.work <= 0:
+        return Drained.EMPTY
+    return Drained.OVER_BUDGET if waited_s > budget_s else Drained.BUSY
+
+
+def overdue(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> list[str]:
+    """The classes that are not done though their time is over; one that nobody has set a time for has the longest."""
+    most_s = max(budgets.values())
+    return [
+        kind for kind, count in counts.items() if count.in_flight > count.idle and waited_s > budgets.get(kind, most_s)
+    ]
+
+
+def tabs_idle(counts: Counts) -> bool:
+    """Are there event streams of web tabs, and none that waits for anything?"""
+    streams = counts.get(STREAM, Count())
+    return 0 < streams.in_flight <= streams.idle
+
+
+def tabs_may_move(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> bool:
+    """May web tabs be sent elsewhere: they wait for nothing here, or half of their time is over."""
+    streams = counts.get(STREAM)
+    return (streams is not None and streams.in_flight <= streams.idle) or waited_s > budgets[STREAM] / 2
+
+
+def ended(before: Counts, now: Counts) -> Ended:
+    """What has ended between two looks at one service; if it was started anew meanwhile, what has ended since."""
+    return {
+        kind: {name: _since(before.get(kind, Count()), count, name) for name in OUTCOMES} for kind, count in now.items()
+    }
+
+
+def _since(before: Count, now: Count, name: str) -> int:
+    earlier, later = getattr(before, name), getattr(now, name)
+    return int(later - earlier if later >= earlier else later)
+
+
+def summed(parts: Iterable[Ended]) -> Ended:
+    """The same for several services, or several looks, together."""
+    total: Ended = {}
+    for part in parts:
+        for kind, found in part.items():
+            known = total.get(kind, {})
+            total[kind] = {name: known.get(name, 0) + found.get(name, 0) for name in OUTCOMES}
+    return total
+
+
+def with_left(outcome: Ended, left: int) -> Ended:
+    """And what only the proxy still counted, when its connections were closed."""
+    return {**outcome, UNKNOWN: {"completed": 0, "cut": left, "unfinished": 0}} if left else outcome
+
+
+def told(outcome: Ended) -> str:
+    """In words: 3 short and 1 long finished, 2 streams closed, 0 cut."""
+    parts = [f"{_kinds(outcome, 'completed') or 0} finished"]
+    if closed := sum(outcome.get(STREAM, {}).values()):
+        parts.append(f"{closed} stream{'s' * (closed > 1)} closed")
+    parts.append(f"{_kinds(outcome, 'cut') or 0} cut")
+    if left := _kinds(outcome, "unfinished"):
+        parts.append(f"{left} unfinished, their clients left or they failed")
+    return ", ".join(parts)
+
+
+def cut(outcome: Ended) -> str:
+    """What was cut, in few words: 1 long and 2 batch; 0 for nothing. A stream is not cut: its tab opens it anew."""
+    return _kinds(outcome, "cut") or "0"
+
+
+def _kinds(outcome: Ended, name: str) -> str:
+    known = [*TOLD_FIRST, *(kind for kind in outcome if kind not in (*TOLD_FIRST, STREAM))]
+    said = [f"{outcome[kind][name]} {kind}" for kind in known if outcome.get(kind, {}).get(name)]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))

@@ -1,0 +1,161 @@
+"""Overlap, hold or refuse: what the GPUs have, what the live release holds, what the candidate needs. All in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from build.errors import NoRoomError
+from build.model.release import Release
+from build.model.states import Strategy
+from build.state.history import Cutover
+from build.target.gpu import Device, View, gib
+
+# Facts of a cutover: what the release that left held, and the one that came.
+MEASURED = ("vram_old", "vram")
+
+
+@dataclass(frozen=True)
+class Need:
+    """How much a release takes, and how that is known."""
+
+    size: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a cutover shares the GPU; it is journaled when the cutover begins.
+
+    Attributes:
+        devices: UUIDs of the GPUs that the candidate goes to, one for each replica; none without a GPU.
+        assign: the candidate must be told so, since there are several.
+        need: what the candidate takes, at best knowledge; 0 when nothing is known.
+        live: what the live release holds on one of them.
+        enough: what must be free on each before the candidate may load.
+        reason: the arithmetic, for people.
+        load_s, reload_s: what the loads of the candidate and of the old release are expected to take; None: unknown.
+        forced: requests may wait longer than the proxy keeps them.
+    """
+
+    strategy: Strategy = Strategy.OVERLAP
+    devices: tuple[str, ...] = ()
+    assign: bool = False
+    need: int = 0
+    live: int = 0
+    enough: int = 0
+    reason: str = ""
+    load_s: float | None = None
+    reload_s: float | None = None
+    forced: bool = False
+
+    @classmethod
+    def told(cls, facts: Mapping[str, Any]) -> Plan:
+        """The one that a journal record tells of; what an older version wrote beside that is left out."""
+        known = {name: facts[name] for name in cls.__dataclass_fields__ if name in facts}
+        return cls(**{**known, "devices": tuple(known.get("devices", ()))})
+
+    def assigned(self, number: int) -> str:
+        """The device that the replica of this number (from 1 on) must be told to use; empty for any."""
+        return self.devices[number - 1] if self.assign and number <= len(self.devices) else ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision rests on. `pids` are the live containers' processes as the host numbers them."""
+
+    view: View
+    pids: frozenset[int] = field(default_factory=frozenset)
+    need: Need | None = None
+    margin: int = 0
+    replicas: int = 1
+
+
+def decide(facts: Facts, asked: Strategy | None) -> Plan:
+    """The strategy for a candidate beside a live release; `asked` is the operator's wish, None for auto.
+
+    Each replica has a device of its own.
+
+    Raises:
+        NoRoomError: the candidate does not fit, by a need that is known, or has more replicas than there are devices.
+    """
+    devices = facts.view.devices
+    if not devices:
+        return Plan(asked or Strategy.OVERLAP, reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
+    if facts.replicas > len(devices):
+        raise NoRoomError(
+            f"{facts.replicas} replicas, and {len(devices)} GPUs: each has one of its own",
+            remedy=f"--replicas {len(devices)}; nothing was touched",
+        )
+    need = facts.need or Need(_most(devices, facts.pids), "an estimate: what the live release holds")
+    several = len(devices) > 1
+    holders = [each for each in devices if each.held(facts.pids)]
+    roomiest = _first(facts.replicas, devices, lambda each: each.free)
+    freed = _first(
+        facts.replicas,
+        holders if len(holders) >= facts.replicas else devices,
+        lambda each: each.free + each.held(facts.pids),
+    )
+    wanted = need.size + facts.margin
+    sums = f"it needs {gib(need.size)} ({need.source}) and a margin of {gib(facts.margin)}"
+
+    def plan(strategy: Strategy, chosen: Sequence[Device], why: str) -> Plan:
+        has = "; ".join(
+            f"{_of(each)} has {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}"
+            for each in chosen
+        )
+        enough = min(wanted, *(each.free + each.held(facts.pids) for each in chosen))
+        uuids, held = tuple(each.uuid for each in chosen), _most(chosen, facts.pids)
+        return Plan(strategy, uuids, several, need.size, held, enough, f"{sums}; {has}: {why}")
+
+    if asked is not Strategy.HOLD and all(each.free >= wanted for each in roomiest):
+        return plan(Strategy.OVERLAP, roomiest, "both fit")
+    if asked is not Strategy.OVERLAP and all(each.free + each.held(facts.pids) >= wanted for each in freed):
+        return plan(Strategy.HOLD, freed, "it fits when the live release has given its memory back")
+    if facts.need is None and asked is not None:
+        return plan(asked, freed, "it may not fit, but nothing better is known, and it was asked for")
+    if facts.need is None and not need.size:
+        return plan(Strategy.OVERLAP, roomiest, "nothing is known of either, so they are tried side by side")
+    raise _refusal(facts, sums, asked)
+
+
+def _most(devices: Sequence[Device], pids: Collection[int]) -> int:
+    """What the live release holds on the device where it holds most."""
+    return max(each.held(pids) for each in devices)
+
+
+def _first(count: int, devices: Sequence[Device], room: Callable[[Device], int]) -> tuple[Device, ...]:
+    return tuple(sorted(devices, key=room, reverse=True)[:count])
+
+
+def _of(device: Device) -> str:
+    return f"{device.name} ({device.uuid[:12]}, {gib(device.total)})"
+
+
+def _refusal(facts: Facts, sums: str, asked: Strategy | None) -> NoRoomError:
+    rows = [
+        f"{_of(each)}: {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}, "
+        f"others {gib(max(0, each.total - each.free - each.held(facts.pids)))}"
+        for each in facts.view.devices
+    ]
+    how = "beside the live release" if asked is Strategy.OVERLAP else "even when the live release has given its back"
+    remedy = "`--strategy hold` lets requests wait for it" if asked is Strategy.OVERLAP else "a smaller release"
+    return NoRoomError(
+        f"the GPU has no room for the candidate, {how}: {sums}\n  " + "\n  ".join(rows),
+        remedy=f"{remedy}, a GPU with more memory, or end what else holds it; nothing was touched",
+    )
+
+
+def needed(history: Iterable[Cutover], release: Release, flavour: str, label: str) -> Need | None:
+    """What a release takes: by its image's label, by its own runs, or by the last run of its flavour."""
+    if label.isdigit():
+        return Need(int(label), "the image's label")
+    runs = [run for cutover in history for key in MEASURED for run in cutover.facts.get(key, [])]
+    own = [run["bytes"] for run in runs if run["sha"] == release.sha]
+    if own:
+        return Need(max(own), "the most that its earlier runs held")
+    alike = [run for run in runs if run["flavour"] == flavour]
+    if alike:
+        return Need(alike[-1]["bytes"], f"what {alike[-1]['sha'][:12]}, of the same flavour, held")
+    return None

@@ -1,0 +1,180 @@
+"""One cutover under way: what moves where, on which target. Every step is a function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from build.cutover.prefetch import Ahead
+from build.cutover.rules import drain
+from build.cutover.rules.drain import Drained
+from build.cutover.rules.gpu import Plan
+from build.cutover.state_machine import Table, step_named, table
+from build.errors import ProxyError
+from build.model.colours import Colour, Stack
+from build.model.release import Release
+from build.model.rollout import AT_ONCE, Rollout
+from build.model.states import SOAK, Strategy
+from build.progress import Report
+from build.proxy.types import Admin, Server
+from build.settings import Settings
+from build.state.history import Cutover, Event
+from build.target.colour_containers import ColourContainers
+from build.target.target import Clock, Target
+
+PROXY_NOTICES_S = 15
+STOP_GRACE_S = 150
+
+ROLLBACK = "rollback"  # the kind of a cutover that goes back
+
+# What a step leaves in the journal beside that it was done.
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """`idle` is the colour that the release goes to; `live` the one that serves until then, None at first.
+
+    `ahead` has heard a release that stands by already, where anybody was in a hurry.
+    """
+
+    target: Target
+    report: Report
+    id: str
+    kind: str
+    release: Release
+    idle: Colour
+    live: Colour | None
+    plan: Plan
+    rollout: Rollout = AT_ONCE
+    ahead: Ahead | None = None
+
+    @classmethod
+    def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
+        """The one that the journal tells of."""
+        idle = Colour(cutover.colour)
+        live = idle.other if cutover.previous else None
+        plan = Plan.told({**cutover.plan, "strategy": cutover.strategy})
+        rollout = Rollout.told(cutover.rollout)
+        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
+
+    @property
+    def candidate(self) -> ColourContainers:
+        return self.target.colours[self.idle]
+
+    @property
+    def old(self) -> ColourContainers | None:
+        return self.target.colours[self.live] if self.live else None
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.plan.strategy
+
+    @property
+    def aftermath(self) -> str:
+        """What a candidate that is no good has cost the clients, for its error."""
+        if self.strategy is Strategy.HOLD:
+            return "requests waited meanwhile, if the hold had begun, and the old release serves them"
+        return "live traffic was not touched"
+
+    @property
+    def table(self) -> Table:
+        # Without an old colour there is nothing to be compared with, nor to go back to.
+        canary, soak = (bool(asked and self.live) for asked in (self.rollout.canary, self.rollout.soak_s))
+        return table(self.strategy, back=self.kind == ROLLBACK, canary=canary, soak=soak)
+
+    @property
+    def soaks(self) -> bool:
+        return step_named(SOAK, self.table) is not None
+
+    @property
+    def settings(self) -> Settings:
+        return self.target.settings
+
+    @property
+    def clock(self) -> Clock:
+        return self.target.clock
+
+    def begin(self, stack: Stack) -> None:
+        """Journals what this cutover is about to do."""
+        previous = stack[self.live].release if self.live else None
+        self.journal(
+            Event.BEGIN,
+            kind=self.kind,
+            strategy=self.strategy,
+            plan=asdict(self.plan),
+            rollout=asdict(self.rollout),
+            release=asdict(self.release),
+            colour=self.idle,
+            previous=asdict(previous) if previous else None,
+        )
+
+    @property
+    def told(self) -> Cutover:
+        """This cutover as the journal tells it; hooks and alerts say no more than that."""
+        return next(each for each in reversed(self.target.history()) if each.id == self.id)
+
+    def journal(self, event: Event, **facts: Any) -> None:
+        self.target.journal.append(cutover=self.id, event=event, **facts)
+
+    def used(self, colour: Colour) -> tuple[str, ...]:
+        """The proxy's servers that a colour has containers for; the first one while it has none."""
+        return tuple(each.slot.server for each in self.target.colours[colour].replicas) or colour.servers[:1]
+
+    def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
+        """States or weights of the proxy's servers, in that order, with nothing in between."""
+        self.target.proxy.set_admins(*((server, to) for servers, to in changes for server in servers))
+
+    def seen(self, colour: Colour) -> list[Server]:
+        """A colour's servers as the proxy sees them now."""
+        servers = self.target.proxy.servers()
+        return [servers[name] for name in self.used(colour)]
+
+    def standbys(self, colour: Colour) -> tuple[str, ...]:
+        """The same once more, as backups."""
+        return tuple(each.slot.standby for each in self.target.colours[colour].replicas) or colour.standbys[:1]
+
+    def demand_check(self, colour: Colour) -> None:
+        """Takes a colour for down until health checks of it have really passed; it gets no new request meanwhile."""
+        self.target.proxy.demand_check(*self.used(colour))
+
+    def until_seen_healthy(self, colour: Colour) -> None:
+        """Waits for a health check of each by the proxy that was demanded: it goes another way than the gate does.
+
+        Raises:
+            ProxyError: none has passed within PROXY_NOTICES_S.
+        """
+        began, used = self.clock.now(), self.used(colour)
+        for now in self.clock.polls(0.05):
+            servers = self.target.proxy.servers()
+            down = [name for name in used if not servers[name].up]
+            if not down:
+                return
+            if now - began > PROXY_NOTICES_S:
+                check = servers[down[0]].check or "none"
+                raise ProxyError(
+                    f"the proxy does not see {down[0]} healthy (last check: {check})",
+                    remedy="it answers inside its container only: see what address it listens on",
+                )
+
+    def until_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5, *, alive: bool = False) -> int:
+        """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent.
+
+        Args:
+            alive: give it up at once when it fails a health check.
+        """
+        began, used = self.clock.now(), self.used(colour)
+        for now in self.clock.polls(every_s):
+            seen = self.target.proxy.servers()
+            its = [seen[name] for name in (*colour.servers, *colour.standbys)]
+            load = self.target.colours[colour].load(
+                sum(each.sessions for each in its), sum(each.queued for each in its)
+            )
+            dead = alive and not all(seen[name].healthy for name in used)
+            if dead or drain.judge(load, now - began, budget_s) is not Drained.BUSY:
+                return load.work
+        raise AssertionError("a clock never ends")
+
+
+Act = Callable[[Run], Facts | None]

@@ -1,0 +1,106 @@
+"""The candidate on real traffic: a canary at growing shares, and a soak while the old colour can still take over."""
+
+from __future__ import annotations
+
+from build.cutover.rules import canary as rules
+from build.cutover.rules.canary import Outcome, Window
+from build.cutover.run import Facts, Run
+from build.cutover.steps.observer import Observer
+from build.errors import CanaryFailedError, InconclusiveError, LineError
+from build.model.colours import Colour
+from build.model.rollout import weights
+from build.state.history import Event
+
+LOOK_S = 1.0
+WATCH_S = 0.25
+# A look that fails is no fault of the candidate's, and no proof of anything.
+BLIND_LOOKS = 5
+
+
+def canary(run: Run) -> Facts | None:
+    """Gives the candidate one share after the other, each until it is judged; a resumed one goes on where it was."""
+    passed = {each["share"] for each in run.told.facts.get("canary", [])}
+    for share in run.rollout.canary:
+        if share not in passed:
+            run.journal(Event.SHARE, facts={"share": share, **_at(run, share)})
+    return None
+
+
+def _at(run: Run, share: int) -> Facts:
+    live = _live(run)
+    run.report.step(f"canary: {share} % to {run.idle}")
+    candidates, lives = run.used(run.idle), run.used(live)
+    mine, its = weights(share, len(candidates), len(lives))
+    run.rotate((lives, its), (candidates, mine), (candidates, "ready"))
+    observer = Observer(run)
+    began, blind, reason = run.clock.now(), 0, ""
+    for now in run.clock.polls(LOOK_S):
+        _refuse_if_down(run, observer)
+        try:
+            observer.speak_if_quiet(live, run.idle)
+            seen = observer.look()
+            blind = 0
+        except LineError as error:
+            blind, reason = blind + 1, f"cannot be measured: {error.message}"
+        else:
+            verdict = rules.judge(seen[run.idle], seen[live], run.settings.canary_samples, run.settings.canary_slower)
+            reason = verdict.reason
+            if verdict.outcome is Outcome.FAIL:
+                raise CanaryFailedError(f"at {share} % of the traffic {run.release} is worse: {reason}", remedy=SEE)
+            if verdict.outcome is Outcome.PASS:
+                run.report.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
+                return {"took_s": round(now - began, 2), "observed": round(observer.share, 3), **_told(run, seen, live)}
+        if blind > BLIND_LOOKS or now - began > run.settings.canary_timeout_s:
+            raise InconclusiveError(
+                f"the canary at {share} % has no result after {now - began:.0f} s: {reason}",
+                remedy="it stays as it is: `build.cutover resume` goes on with it, `build.cutover abort` undoes it",
+            )
+    raise AssertionError("a clock never ends")
+
+
+SEE = "the old release has all traffic again; `build.cutover report` shows what clients got"
+
+
+def _live(run: Run) -> Colour:
+    if run.live is None:
+        raise AssertionError("a table without an old colour has no such step")
+    return run.live
+
+
+def _told(run: Run, seen: dict[Colour, Window], live: Colour) -> Facts:
+    return {"candidate": seen[run.idle].facts(), "live": seen[live].facts()}
+
+
+def _refuse_if_down(run: Run, observer: Observer) -> None:
+    """A colour that fails one check while a good one is warm is not waited for."""
+    if why := observer.down():
+        raise CanaryFailedError(f"{run.release} serves no more: {why}", remedy=SEE)
+
+
+def soak(run: Run) -> Facts:
+    """Watches the candidate with all the traffic, beside what the old colour's clients got before."""
+    live, settings = _live(run), run.settings
+    run.report.step(f"soaking for {run.rollout.soak_s:.0f} s; {live} takes over if {run.idle} fails")
+    run.target.refresh_env(run.idle)
+    observer = Observer(run, before_s=max(run.rollout.soak_s, 60))
+    began = looked = run.clock.now()
+    seen: dict[Colour, Window] = {}
+    for now in run.clock.polls(WATCH_S):
+        _refuse_if_down(run, observer)
+        if now - looked < LOOK_S and now - began < run.rollout.soak_s:
+            continue
+        looked = now
+        try:
+            observer.speak_if_quiet(run.idle)
+            seen = observer.look()
+        except LineError as error:
+            run.report.note(f"one look failed: {error.message}")
+        else:
+            verdict = rules.judge(seen[run.idle], seen[live], settings.canary_samples, settings.canary_slower)
+            # Then and now are two windows, and the machine may be what became slow.
+            if verdict.outcome is Outcome.FAIL and (not verdict.late or observer.slower(live)):
+                raise CanaryFailedError(f"with all the traffic {run.release} is worse: {verdict.reason}", remedy=SEE)
+        # One that has just begun to hang has failed nothing yet: the check that it does not answer is waited for.
+        if now - began >= run.rollout.soak_s and observer.answers:
+            break
+    return {"soak": {"took_s": run.rollout.soak_s, **(_told(run, seen, live) if seen else {})}}

@@ -1,0 +1,102 @@
+"""The candidate, before any traffic: does it start, does it get ready, does it speak well."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from build.cutover.rules import holding
+from build.cutover.run import STOP_GRACE_S, Facts, Run
+from build.errors import (
+    CommandFailedError,
+    LineError,
+)
+from build.gate import gate
+from build.model.states import Strategy
+from build.report import timeline
+from build.settings import Settings
+from build.target.await_ready import await_ready
+from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, Replica
+
+# The waits that a hold bounds.
+BOUNDED = ("start_timeout_s", "stall_timeout_s", "gate_timeout_s")
+
+
+def start(run: Run) -> None:
+    """Starts the release in the idle colour, to load its model by itself."""
+    launch(run, parked=False)
+
+
+def launch(run: Run, *, parked: bool) -> None:
+    """Starts the release's containers in the idle colour, to load their model by themselves or when told to."""
+    count = run.rollout.replicas
+    run.report.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
+    slots = run.idle.slots[:count]
+    for slot in slots:
+        run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
+    # Out of rotation before it exists: whatever an earlier run left, it gets no request until it is verified.
+    run.rotate((run.idle.servers, "maint"))
+    run.candidate.stop(STOP_GRACE_S)
+    run.candidate.remove()
+    run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
+    run.target.compose.up(*(slot.service for slot in slots))
+    started = run.candidate.release()
+    if started != run.release:
+        raise CommandFailedError(
+            f"Compose started {started} in {run.idle}, not {run.release}: .env was changed meanwhile",
+            remedy="let nothing else run `docker compose` or write .env during a cutover; then switch again",
+        )
+    run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
+
+
+def warm(run: Run, every_s: float = 0.5) -> Facts:
+    """Waits until the candidate is ready, all of it."""
+    bounded = bounded_settings(run, loading=True)
+    took_s = await_ready(
+        run.candidate, run.release, bounded, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
+    )
+    return {"warm_s": round(took_s, 2)}
+
+
+def verify(run: Run) -> Facts:
+    """The gate: each of the candidate's containers speaks, and is listened to beside the live release."""
+    run.candidate.set_cpu_weight(SERVING_WEIGHT)
+    keep = run.settings.root / "out/cutovers" / run.id
+    # In a hold the old process has no model to speak with: what was calibrated must do.
+    live = run.old if run.strategy is Strategy.OVERLAP else None
+    first, *others = run.candidate.replicas
+    bounded = bounded_settings(run, loading=False)
+
+    def judge(each: Replica) -> Facts:
+        folder = keep if each is first else keep / each.slot.server
+        return gate.run(each, live, bounded, run.clock, run.report, folder, run.aftermath).facts()
+
+    if live or not others:  # in turn, since the live release's speed is the measure
+        judged = [judge(each) for each in (first, *others)]
+    else:  # requests wait
+        with ThreadPoolExecutor() as pool:
+            judged = list(pool.map(judge, (first, *others)))
+    named = {f"gate {each.slot.server}": facts for each, facts in zip(others, judged[1:], strict=True)}
+    return {"gate": judged[0], **named}
+
+
+def discard(run: Run, error: BaseException | None = None) -> None:
+    """Out of rotation and gone; its last words go with `error`."""
+    run.rotate((run.idle.servers, "maint"))
+    logs = run.candidate.remove()
+    if isinstance(error, LineError) and logs and not error.detail:
+        error.detail = logs
+
+
+def bounded_settings(run: Run, *, loading: bool) -> Settings:
+    """Those of the run; in a hold that was not forced, its waits end early enough for nobody to be refused."""
+    began = holding.began_at(run.target.journal.read(), run.id) if run.strategy is Strategy.HOLD else None
+    if began is None or run.plan.forced:
+        return run.settings
+    most_s = holding.patience_s(
+        run.target.hold_budget_s,
+        run.target.engine.now() - timeline.unix(began),
+        load_s=run.plan.load_s,
+        reload_s=run.plan.reload_s,
+        loading=loading,
+    )
+    return run.settings.model_copy(update={name: min(getattr(run.settings, name), most_s) for name in BOUNDED})

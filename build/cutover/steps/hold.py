@@ -1,0 +1,242 @@
+"""The hold: one model at a time. Requests wait in the proxy while the old colour gives its memory to the candidate.
+
+The old process stays without its model, as the way back: it loads again when the candidate is no good.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from build.cutover.rules import drain, holding
+from build.cutover.run import STOP_GRACE_S, Facts, Run
+from build.cutover.steps import candidate, memory, traffic
+from build.cutover.steps.drain import Tally
+from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
+from build.model.colours import Colour
+from build.target import container, in_flight
+from build.target.await_ready import not_ready
+from build.target.colour_containers import ColourContainers
+from build.target.readiness import Outcome, Warmup
+
+LOOK_S = 0.1  # while requests wait, time costs more than a look does
+UNLOAD_S = 30
+UNLOAD_PATIENCE_S = 5
+ASK_AGAIN_S = 5
+LONG_SHARE = 0.8  # of the time to drain in which only long requests wait
+
+
+def park(run: Run) -> Facts:
+    """Starts the candidate's process without its model, beside live traffic, and waits for its imports."""
+    candidate.launch(run, parked=True)
+    settings, began = run.settings, run.clock.now()
+    warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
+    for now in run.clock.polls():
+        look = run.candidate.look(now)
+        if look.phase == "unloaded":
+            run.report.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
+            return {"park_s": round(now - began, 2)}
+        if look.phase in {"loading", "warming", "ready"}:
+            raise NoRoomError(
+                f"{run.release} is from before holds: it loads its model at once, beside the live one",
+                remedy="`--strategy overlap`, where there may be room for both",
+            )
+        outcome = warmup.judge(look)
+        if outcome is not Outcome.WAIT:
+            raise not_ready(run.release, settings, outcome, look, now - began, run.aftermath)
+    raise AssertionError("a clock never ends")
+
+
+def hold(run: Run) -> Facts:
+    """Lets requests wait, long ones first, until the old colour is empty; has it give its memory back."""
+    live, old = _old(run)
+    budget_s = run.target.hold_budget_s
+    expected_s = holding.expected_s(run.plan.load_s)
+    expected = f"about {expected_s:.0f} s" if expected_s is not None else "nobody knows how long"
+    run.report.step(f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After")
+    facts: Facts = {}
+    if old.running and old.status().phase != "unloaded":
+        facts["vram_old"] = memory.measured(run, live)
+        most_s = max(run.settings.drain_budgets.values())
+        drain_s = holding.drain_budget_s(expected_s, budget_s, most_s=most_s)
+        tally = Tally(run, live)
+        facts["long_s"], closed = _quiet(run, live, drain_s, tally)
+        facts["drain"] = tally.ended()
+        _unload(run, live, old)
+    else:  # resumed: it has no model any more
+        run.target.proxy.hold("all")
+        closed = run.clock.now()
+    memory.until_free(run)
+    return {**facts, "closed_s": round(run.clock.now() - closed, 2)}
+
+
+def _old(run: Run) -> tuple[Colour, ColourContainers]:
+    if run.live is None:
+        raise AssertionError("nothing is live, so nothing holds memory")
+    return run.live, cast(ColourContainers, run.old)
+
+
+def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[float, float]:
+    """Empties a colour and takes it out; how long only long requests waited, and when all began to.
+
+    Batch items make way at once, since people wait from now on; asked again, they wait at the gate like the others.
+
+    Raises:
+        DrainError: it still has requests when the budget is spent.
+    """
+    proxy, began = run.target.proxy, run.clock.now()
+    proxy.hold("long")
+    tally.cut("batch")
+    _until_only_young(run, colour, budget_s * LONG_SHARE)
+    proxy.hold("all")
+    closed = run.clock.now()
+    left = run.until_empty(colour, began + budget_s - closed, LOOK_S)
+    if not left:
+        # Only now, and not drain: what is no request for speech passes the gate, and a cookie leads it here.
+        run.rotate((colour.servers, "maint"))
+        left = run.until_empty(colour, began + budget_s - run.clock.now(), LOOK_S)
+    if left:
+        raise DrainError(
+            f"{colour} still has {left} requests after {run.clock.now() - began:.0f} s, as long as others can wait",
+            remedy="switch again when fewer long requests are under way",
+        )
+    tally.look()
+    return round(closed - began, 2), closed
+
+
+def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
+    """Waits until every request on the colour began after now: with the gate closed to long ones, all are short."""
+    gated, container = run.clock.now(), run.target.colours[colour]
+    for now in run.clock.polls(LOOK_S):
+        # Looked at before the service answers: its ages can only be larger by then.
+        age_s = now - gated
+        oldest_s = container.status().oldest_s
+        if oldest_s is None or oldest_s < age_s or age_s > budget_s:
+            return
+
+
+def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
+    """Has a colour's process drop its model and stay; one that cannot is stopped."""
+    run.target.orders.park(*colour.profiles)  # or it would load again if it crashed now
+    began, refused = run.clock.now(), ""
+    for now in run.clock.polls(LOOK_S):
+        refused = container.tell("unload", UNLOAD_S)
+        if not refused:
+            return
+        if now - began > UNLOAD_PATIENCE_S:
+            break
+    run.report.note(f"{container.name} does not unload ({refused}); stopping it")
+    container.stop(STOP_GRACE_S)
+
+
+def load(run: Run) -> Facts:
+    """The candidate loads its model, into memory that is free."""
+    run.candidate.set_cpu_weight(container.SERVING_WEIGHT)
+    run.target.orders.unpark(*run.idle.profiles)
+    if run.candidate.status().phase == "unloaded":
+        run.candidate.begin_load()
+    return {"load_s": candidate.warm(run, memory.LOOK_S)["warm_s"]}
+
+
+def switch(run: Run) -> Facts:
+    """The candidate is made ready and the gate opened, in one breath: what waited is spoken by it."""
+    began = run.clock.now()  # with the intent on the disk
+    traffic.require_alive(run)
+    waiting = run.target.proxy.held().held
+    run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
+    run.target.proxy.release(*run.used(run.idle))
+    return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": waiting}
+
+
+def retire(run: Run) -> Facts:
+    """The old process, which has served since nothing, ends; its container stays, to load by itself when started."""
+    traffic.announce(run)
+    live, old = _old(run)
+    tally = Tally(run, live)
+    tally.cut(in_flight.STREAM)
+    tally.look()
+    ended = drain.summed([run.told.facts.get("drain", {}), tally.ended()])
+    run.target.proxy.shutdown_sessions(*live.servers)
+    old.stop(STOP_GRACE_S)
+    run.target.orders.unpark(*live.profiles)
+    held_s = holding.held_s(run.target.journal.read(), run.id)
+    if held_s is not None:
+        run.report.note(f"requests were held for {held_s:.1f} s")
+    if ended:
+        run.report.note(f"{live}: {drain.told(ended)}")
+    return {"hold_s": held_s, "drain": ended, "vram": memory.measured(run, run.idle)}
+
+
+def reload(run: Run, error: BaseException) -> Facts:
+    """The old colour serves again, with its model, and what waited goes there; the candidate is gone.
+
+    The gate opens in any case: what nobody can serve is answered by the proxy.
+    """
+    live, old = _old(run)
+    proxy = run.target.proxy
+    facts: Facts = {}
+    run.report.step(f"{live} takes over again")
+    try:
+        run.target.orders.unpark(*live.profiles)
+        if any(each.admin == "ready" for each in run.seen(run.idle)):
+            facts = _give_up(run)
+        if not (old.running and old.status().phase == "ready"):
+            proxy.hold("all")
+            candidate.discard(run, error)
+            _revive(run, old)
+        if not all(each.usable for each in run.seen(live)):
+            traffic.look_again(run, live)
+        proxy.release(*run.used(live))
+    except LineError:
+        run.demand_check(live)  # in rotation, and down: whenever it comes back, it serves
+        proxy.release(*run.used(live))
+        raise
+    candidate.discard(run, error)
+    return facts
+
+
+def _give_up(run: Run) -> Facts:
+    """Takes the candidate out again, which has begun to serve; what it does not finish in time is cut."""
+    tally = Tally(run, run.idle)
+    left = 0
+    try:
+        _quiet(run, run.idle, max(run.settings.drain_budgets.values()), tally)
+    except DrainError as error:
+        run.report.note(error.message)
+        run.rotate((run.idle.servers, "maint"))
+        for kind in run.settings.drain_budgets:
+            tally.cut(kind)
+        _, left = tally.look()
+        run.target.proxy.shutdown_sessions(*run.idle.servers)
+        run.candidate.stop(STOP_GRACE_S)
+    ended = drain.with_left(tally.ended(), left)
+    if ended:
+        run.report.note(f"{run.idle}: {drain.told(ended)}")
+    return {"drain": ended}
+
+
+def _revive(run: Run, old: ColourContainers) -> None:
+    """Waits for the memory that the candidate had, and until the old process has its model again.
+
+    Raises:
+        CandidateStalledError: it does not get ready within the time of a start.
+    """
+    if not old.replicas:
+        raise CommandFailedError(f"{old.name} is gone", remedy="switch to a release that is known to be good")
+    if not old.running:
+        old.start()
+    elif run.plan.devices:
+        memory.wait_for_room(run, old, run.plan.live)
+    began, asked = run.clock.now(), -float(ASK_AGAIN_S)
+    for now in run.clock.polls(memory.LOOK_S):
+        phase = old.status().phase
+        if phase == "ready":
+            run.report.note(f"{old.name} has its model again after {now - began:.1f} s")
+            return
+        if phase == "unloaded" and now - began >= asked + ASK_AGAIN_S:
+            old.begin_load()
+            asked = now - began
+        if now - began > run.settings.start_timeout_s:
+            raise CandidateStalledError(
+                f"{old.name} did not load its model again within {run.settings.start_timeout_s:.0f} s ({phase})",
+                remedy=f"`docker logs {old.name}`; nothing serves until it does, or another release is switched to",
+            )

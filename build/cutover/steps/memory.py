@@ -1,0 +1,81 @@
+"""GPU memory under way: what a colour holds, whether what was given back is free, and who keeps it if not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from build.cutover.run import STOP_GRACE_S, Run
+from build.errors import CommandFailedError, NoRoomError
+from build.model.colours import Colour
+from build.model.labels import FLAVOUR_LABEL
+from build.target.colour_containers import ColourContainers
+from build.target.gpu import Device, gib
+
+LOOK_S = 0.2
+
+
+def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
+    """What the release in `colour` holds now, for the next decision; nothing where there is no GPU to look at."""
+    container = run.target.colours[colour]
+    release = container.release() if run.plan.devices else None
+    if release is None:
+        return []
+    pids = container.pids()
+    held = max((each.held(pids) for each in container.gpu().devices), default=0)  # each replica has a device of its own
+    image = run.target.engine.image(release.image)
+    flavour = image.labels.get(FLAVOUR_LABEL, "") if image else ""
+    return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
+
+
+def until_free(run: Run) -> None:
+    """Waits until the candidate's GPU has room. Who keeps what was given back is named; the old colour is then stopped.
+
+    Raises:
+        NoRoomError: it still has none; the message names who holds it.
+    """
+    if not run.plan.devices:
+        return
+    device = wait_for_room(run, run.candidate, run.plan.enough)
+    if device and run.old and run.old.running and _may_hold(run.old, device):
+        run.report.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
+        run.report.note(f"stopping {run.old.name}")
+        run.old.stop(STOP_GRACE_S)
+        device = wait_for_room(run, run.candidate, run.plan.enough)
+    if device:
+        raise NoRoomError(
+            f"{gib(run.plan.enough)} of GPU memory did not become free: {device.name} has {gib(device.free)}; "
+            f"it is held by {_keepers(run, device)}",
+            remedy="end what holds it, then switch again",
+        )
+
+
+def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | None:
+    """None once `enough` bytes are free on each device, or nobody can tell; else one that had less to the end."""
+    began = run.clock.now()
+    for now in run.clock.polls(LOOK_S):
+        seen = asked.gpu()
+        short = next((each for each in seen.devices if each.uuid in run.plan.devices and each.free < enough), None)
+        if short is None or now - began > run.settings.vram_timeout_s:
+            return short
+    raise AssertionError("a clock never ends")
+
+
+def _may_hold(old: ColourContainers, device: Device) -> bool:
+    seen = old.gpu().device(device.uuid)
+    # A driver that names no process leaves only the suspicion.
+    return not device.processes or (seen is not None and seen.held(old.pids()) > 0)
+
+
+def _keepers(run: Run, device: Device) -> str:
+    """Who holds the device's memory: processes by pid, their containers by name."""
+    homes: dict[int, str] = {}
+    for container in run.target.engine.containers():
+        try:
+            homes |= dict.fromkeys(run.target.engine.pids(container), str(container.name))
+        except CommandFailedError:
+            continue  # it ended meanwhile
+    named = [
+        f"pid {each.pid} in {homes[each.pid]}" if each.pid in homes else f"pid {each.pid}" for each in device.processes
+    ]
+    sizes = [f" ({gib(each.used)})" if each.used is not None else "" for each in device.processes]
+    return ", ".join(map("".join, zip(named, sizes, strict=True))) or "no process that the driver names"

@@ -1,0 +1,132 @@
+"""What clients get of both colours, by the proxy's counters and log; where there are few, by requests of our own."""
+
+from __future__ import annotations
+
+from build.audio import signal
+from build.cutover.rules import canary
+from build.cutover.rules.canary import Window
+from build.cutover.run import Run
+from build.gate import golden_files
+from build.gate.golden import Text
+from build.model.colours import Colour
+from build.proxy import haproxy_log
+from build.proxy.haproxy_log import Request
+from build.proxy.types import Server
+from build.target.synthesis import Spoken
+
+SIDE_BY_SIDE = 3  # texts
+QUIET_LOOKS = 2  # so many looks without a client on the candidate, and we speak ourselves
+
+
+class Observer:
+    """One window, from its making on; the log from `before_s` seconds earlier on."""
+
+    def __init__(self, run: Run, before_s: float = 0.0) -> None:
+        self._run = run
+        self._texts = golden_files.load(run.settings).texts
+        self._began = self._read_to = run.target.engine.now()
+        self._first = run.target.proxy.servers()
+        self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
+        self._mute = dict.fromkeys(Colour, 0)
+        self._asked = self._quiet = 0
+        self.answers = False  # at the newest look no health check of the candidate was waited for
+        self._had = 0
+
+    def look(self) -> dict[Colour, Window]:
+        """Both colours' windows up to now."""
+        now = self._run.target.engine.now()
+        # What ends at the edge of two looks is logged a little later than it is stamped.
+        known = {(each.ended, each.server) for each in self._log}
+        fresh = [each for each in self._logged(self._read_to - 1, now) if (each.ended, each.server) not in known]
+        self._log += [each for each in fresh if each.ended >= self._began]
+        self._read_to = now
+        servers = self._run.target.proxy.servers()
+        return {colour: self._window(colour, servers) for colour in Colour}
+
+    def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
+        took = canary.times(self._log, colour.servers)
+        before = [each for each in self._log if each.server in colour.servers and each.ended < self._began]
+        since = [_since(self._first[name], servers[name]) for name in colour.servers]
+        sent = max(sum(each[0] for each in since) + len(before), len(took))
+        failed = sum(each[1] for each in since) + self._mute[colour] + sum(each.failed for each in before)
+        return Window(sent, min(failed, sent), took)
+
+    def down(self) -> str:
+        """Why the candidate gets no traffic any more, or should not; empty while all of it is well."""
+        servers = self._run.target.proxy.servers()
+        used = self._run.used(self._run.idle)
+        self.answers = not any(servers[name].checking for name in used)
+        for name in used:
+            first, now = self._first[name], servers[name]
+            if not now.up:
+                return f"the proxy has marked {name} down (last check: {now.check or 'none'})"
+            if now.failed_checks > first.failed_checks and not now.healthy:
+                return f"a health check of {name} failed: {now.check}"
+        return ""
+
+    @property
+    def share(self) -> float:
+        """The candidate's part of what clients asked for, ours apart; 0 to 1."""
+        of = [each.server for each in self._log if each.ended >= self._began and not self._ours(each)]
+        return sum(each in self._run.idle.servers for each in of) / len(of) if of else 0.0
+
+    def speak_if_quiet(self, *colours: Colour) -> None:
+        """Says a text of the golden set through the proxy to each of the colours, when no client has of late.
+
+        Not to who may hang: its health check is about to say so, and would not be looked at while we wait.
+        """
+        count = len(canary.times(self._log, self._run.idle.servers))
+        self._quiet = 0 if count > self._had else self._quiet + 1
+        self._had = count
+        if self._quiet < QUIET_LOOKS or not self.answers:
+            return
+        text = self._next()
+        for colour in colours:
+            server = self._run.used(colour)[self._asked % len(self._run.used(colour))]
+            spoken = self._run.candidate.replicas[0].speak_through(
+                self._run.target.inside, server, text.say, self._texts.voice, self._run.settings.gate_timeout_s
+            )
+            self._mute[colour] += self._is_mute(text.say, spoken)
+        self._had = count + 1
+
+    def slower(self, live: Colour) -> bool:
+        """Is the candidate the slower one, side by side with the old colour, text for text, each at its best?
+
+        False where nobody can tell: the old colour has no model any more, or does not answer; or the candidate may
+        hang, which its health check is about to say.
+        """
+        if not self.answers:
+            return False
+        best = dict.fromkeys((live, self._run.idle), float("inf"))
+        for text in [self._next() for _ in range(SIDE_BY_SIDE)]:
+            for colour in best:
+                colours = self._run.target.colours[colour]
+                spoken = colours.speak(text.say, self._texts.voice, self._run.settings.gate_timeout_s)
+                heard = signal.judge(text.say, spoken.wav, self._texts.expect.of(None)).measures
+                if heard and heard.duration_s:
+                    best[colour] = min(best[colour], spoken.took_s / heard.duration_s)
+        return best[live] < float("inf") and best[self._run.idle] > self._run.settings.canary_slower * best[live]
+
+    def _next(self) -> Text:
+        text = self._texts.texts[self._asked % len(self._texts.texts)]
+        self._asked += 1
+        return text
+
+    def _is_mute(self, text: str, spoken: Spoken) -> bool:
+        """An answer that counts as good and is not; what failed is in the proxy's counters already."""
+        if spoken.error:
+            return False
+        return bool(signal.judge(text, spoken.wav, self._texts.expect.of(None)).faults)
+
+    def _ours(self, request: Request) -> bool:
+        return request.client in self._run.target.addresses
+
+    def _logged(self, since: float, until: float) -> list[Request]:
+        container = self._run.target.engine.container(self._run.settings.container("proxy"))
+        return haproxy_log.read(self._run.target.engine.log_between(container, since, until)) if container else []
+
+
+def _since(first: Server, now: Server) -> tuple[int, int]:
+    """What was sent to a server since, and what of it failed; a proxy that was started anew counts from nothing."""
+    anew = now.total < first.total
+    return (now.total, now.errors) if anew else (now.total - first.total, now.errors - first.errors)

@@ -1,0 +1,79 @@
+"""The first step: refuses what can be known to go wrong, all of it at once, before anything is touched."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from build.cutover.rules import preflight
+from build.cutover.run import Facts, Run
+from build.docker import daemon
+from build.errors import CommandFailedError
+from build.host import findings, machine
+from build.host.findings import Level
+from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
+from build.model.release import Release
+from build.target import api_keys
+
+
+def check(run: Run) -> Facts:
+    """Raises the first problem's own error with every one in it; warnings are said and journaled."""
+    run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
+    with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all the others together
+        found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
+    findings.refuse(found)
+    for each in found:
+        run.report.note(f"{each.subject}: {each.message}")
+    return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
+
+
+def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
+    target, servers, place = run.target, run.target.proxy.servers(), run.target.place
+    image = target.engine.image(run.release.image)
+    idle = [servers[name] for name in run.idle.servers if name in servers]
+    sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
+    lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
+    labels = image.labels if image else {}
+    minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
+    return preflight.Facts(
+        release=run.release,
+        idle=run.idle,
+        live=run.live,
+        image=image is not None,
+        minimum_driver=minimum,
+        drift=labels.get(DRIFT_LABEL, ""),
+        drift_accepted=bool(labels.get(ACCEPTED_DRIFT_LABEL)),
+        driver=_driver(run) if minimum else "",
+        servers=frozenset(servers),
+        place=place,
+        published=target.published(),
+        keys=api_keys.trouble(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
+        hold=target.proxy.held().mode,
+        unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
+        live_usable=any(each.usable for each in lives),
+        serving=run.old.release() if run.old else None,
+        recorded=_recorded(run),
+        skew_s=target.engine.now() - time.time(),
+        compose_error=compose_error.result(),
+    )
+
+
+def _driver(run: Run) -> str:
+    """The driver's version: as the live colour sees it, which works through any engine; else as this machine does."""
+    if run.old and run.old.running and (seen := run.old.gpu().driver):
+        return seen
+    local = daemon.is_local()
+    return machine.gpu().rpartition(", ")[2] if local else ""
+
+
+def _recorded(run: Run) -> Release | None:
+    """What the journal knows to serve: the release of the newest cutover that served."""
+    return next((each.release for each in reversed(run.target.history()) if each.served), None)
+
+
+def _compose_error(run: Run) -> str:
+    try:
+        run.target.compose.check()
+    except CommandFailedError as error:
+        return (error.detail or error.message).strip().splitlines()[-1]
+    return ""

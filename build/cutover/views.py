@@ -1,0 +1,84 @@
+"""How the state of a target is shown to people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from build.cutover.rules import drain
+from build.state.history import Cutover
+from build.table import Column, Records, duration, local_time
+from build.target.status import Status
+
+if TYPE_CHECKING:  # numpy, which most of what is shown here has no use for
+    from build.gate.golden_files import Golden
+    from build.gate.verdict import Judgement
+
+
+STATUS = ("colour", "release", "digest", "container", "health", "rotation", "share", Column("in flight", right=True))
+HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "cut", "error")
+
+
+def status(found: Status) -> RenderableType:
+    """Both colours, and what is going on."""
+    rows = []
+    for colour, facts in found.stack.items():
+        share = found.shares[colour]
+        rows.append(
+            (
+                f"{colour}, live" if colour is found.live else str(colour),
+                str(facts.release) if facts.release else "-",
+                facts.release.digest[:19] if facts.release else "-",
+                facts.container + (f" x{facts.replicas}" if facts.replicas > 1 else ""),
+                facts.phase or "-",
+                facts.admin if found.proxy_running else "no proxy",
+                "-" if share is None else f"{share:.0%}",
+                str(facts.sessions),
+            )
+        )
+    doing = found.in_progress
+    lines = [
+        f"last good    {found.last_good.sha if found.last_good else '-'}",
+        f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}",
+    ]
+    if found.lock:
+        lines.append(f"lease        {found.lock}")
+    if found.hold and (found.hold.mode != "none" or found.hold.held):
+        lines.append(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
+    warnings = [Text.assemble(("warning", "yellow"), f"      {warning}") for warning in found.warnings]
+    return Group(Records(STATUS, rows), *map(Text, lines), *warnings)
+
+
+def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType:
+    """Cutovers, oldest first, and leases that were broken."""
+    rows = [
+        (
+            each.id,
+            local_time(each.began),
+            duration(each.began, each.ended),
+            each.kind,
+            str(each.release),
+            str(each.previous or "-"),
+            str(each.colour),
+            f"{each.state}: {each.step}" if each.step else str(each.state),
+            drain.cut(each.facts["drain"]) if each.facts.get("drain") else "-",
+            each.error.partition("\n")[0],
+        )
+        for each in past
+    ]
+    taken = [
+        f"{local_time(each['at'])}  {each['by']} broke the lease of {each['owner']}: {each['reason']}"
+        for each in broken
+    ]
+    return Group(Records(HISTORY, rows), *map(Text, taken))
+
+
+def gate(judged: Judgement, known: Golden) -> RenderableType:
+    """Each synthesis with its measures under their bounds, then what was found in all of them."""
+    from build.gate import verdict as rules  # noqa: PLC0415 - see above
+
+    heading, *rows = rules.table(judged.results, known.bounds, known.texts.expect)
+    allowed = f"at most {known.speaker}" + (f", DNSMOS at least {known.quality}" if known.quality else "")
+    return Group(Records(heading, rows), Text(f"{judged}; speaker {allowed}"))

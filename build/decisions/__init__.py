@@ -1,1 +1,0 @@
-"""Pure decisions: facts in, verdict out. Nothing here reads a clock, a file or a socket."""

@@ -1,0 +1,70 @@
+"""Docker Compose on this project's compose.yaml and .env, and on nothing else that Compose would find by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from build.docker import daemon
+from build.errors import CommandFailedError
+from build.system import command, files
+
+FILE = "compose.yaml"
+# What a plain `docker compose` merges into compose.yaml.
+OVERRIDES = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yaml",
+    "docker-compose.override.yml",
+)
+TIMEOUT_S = 900
+_VARIABLE = re.compile(r"\$\{(\w+)")
+
+
+class Compose:
+    """The stack of one clone. The .env beside compose.yaml is its only variable part."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.env_file = root / ".env"
+
+    def _run(self, *args: str) -> None:
+        given = (
+            "--file",
+            str(self.root / FILE),
+            "--env-file",
+            str(self.env_file),
+            "--project-directory",
+            str(self.root),
+        )
+        argv = ["docker", "compose", *given, *args]
+        try:
+            command.run(argv, cwd=self.root, env=self._environment(os.environ), timeout_s=TIMEOUT_S)
+        except CommandFailedError as error:
+            raise CommandFailedError(f"docker compose {args[0]} failed: {error.message}", detail=error.detail) from None
+
+    def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment without what Compose would prefer to .env: its own settings, and compose.yaml's variables."""
+        taken = set(_VARIABLE.findall((self.root / FILE).read_text()))
+        settled = daemon.environment(environ)
+        return {name: value for name, value in settled.items() if name not in taken and not name.startswith("COMPOSE_")}
+
+    def ignored(self, environ: Mapping[str, str]) -> list[str]:
+        """Compose files that a plain `docker compose` would use and the stack does not."""
+        found = [name for name in OVERRIDES if (self.root / name).exists()]
+        return [*found, *(["COMPOSE_FILE"] if environ.get("COMPOSE_FILE", FILE) != FILE else [])]
+
+    def write_env(self, text: str) -> None:
+        """Replaces .env at once; a reader sees the old file or the new one."""
+        if not self.env_file.exists() or self.env_file.read_text() != text:
+            files.replace(self.env_file, text)
+
+    def up(self, *services: str) -> None:
+        """Creates and starts exactly these services; those that run as described are left alone."""
+        self._run("up", "--detach", "--no-build", "--quiet-pull", *services)
+
+    def check(self) -> None:
+        """Raises CommandFailedError when compose.yaml with this .env is not valid."""
+        self._run("config", "--quiet")

@@ -1,0 +1,82 @@
+"""A process that answers line by line. Opened ahead of a critical moment, so that asking then costs no start."""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import IO, cast
+
+from build.errors import CommandFailedError
+
+MARK = "== "  # begins the line that ends an answer
+BLOCK = 65536
+
+
+class Conversation:
+    """Raises CommandFailedError wherever the process has gone or does not answer; it is of no use afterwards."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._shown = shlex.join(argv)[:200]
+        self._buffer = b""
+        try:
+            # In a session of its own: Ctrl-C is for the orchestrator, which may still have something to undo.
+            self._process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise CommandFailedError(f"{argv[0]} is not installed", remedy="run `scripts/bootstrap`") from None
+        self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+
+    def ask(self, *lines: str, timeout_s: float = 30.0) -> tuple[list[str], str]:
+        """Says some lines; returns what is answered, and the line after `== ` that ends the answer."""
+        try:
+            self._input.write("".join(f"{line}\n" for line in lines).encode())
+        except OSError:
+            raise self._broken("has ended") from None
+        said: list[str] = []
+        deadline = time.monotonic() + timeout_s
+        while True:
+            line = self._line(deadline, said)
+            if line.startswith(MARK):
+                return said, line.removeprefix(MARK)
+            said.append(line)
+
+    def _line(self, deadline: float, said: list[str]) -> str:
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._output], [], [], left)[0]:
+                raise self._broken("does not answer", said)
+            block = os.read(self._output.fileno(), BLOCK)
+            if not block:
+                raise self._broken("has ended", said)
+            self._buffer += block
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def _broken(self, what: str, said: Sequence[str] = ()) -> CommandFailedError:
+        rest = self._buffer.decode(errors="replace")
+        return CommandFailedError(f"`{self._shown}` {what}", detail="\n".join([*said, rest]).strip())
+
+    def close(self) -> None:
+        """Ends the process; what it runs in a container ends with its input."""
+        for pipe in (self._input, self._output):
+            pipe.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def inside(container: str, *argv: str) -> Conversation:
+    """One with a command in a running container, through the engine in force (build.docker.daemon)."""
+    return Conversation(["docker", "exec", "--interactive", container, *argv])

@@ -1,0 +1,78 @@
+"""A container that is gone afterwards: to run a command in it, or to copy an image's files out without running any.
+
+Both go through the engine's API alone, so a remote engine will do.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from requests.exceptions import ConnectionError as NoAnswer
+from requests.exceptions import ReadTimeout
+
+from build.docker.engine import Answer, Engine, explained
+from build.errors import CommandFailedError
+
+
+def run(
+    engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120, network: bool = False, **options: Any
+) -> Answer:
+    """Runs argv in a new container of an image (ID or name) by the image's own entrypoint, and removes it.
+
+    It has no capability and no file that it can write, and a network only on request. `options` are docker's own for
+    the container.
+
+    Raises:
+        CommandFailedError: the image is not there, the container cannot start, or it took longer than `limit_s`.
+    """
+    with explained():
+        container = engine.client.containers.create(
+            image,
+            list(argv),
+            network_mode="bridge" if network else "none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            healthcheck={"test": ["NONE"]},
+            **options,
+        )
+    try:
+        with explained():
+            container.start()
+            try:
+                code = int(container.wait(timeout=limit_s)["StatusCode"])
+            except (ReadTimeout, NoAnswer) as error:
+                if not isinstance(error, ReadTimeout) and "timed out" not in str(error):
+                    raise
+                raise CommandFailedError(
+                    f"a command in {image} was not done within {limit_s:.0f} s", remedy="try again on an idle machine"
+                ) from None
+            return Answer(code, container.logs(stderr=False), container.logs(stdout=False))
+    finally:
+        engine.remove(container)
+
+
+def copy_out(engine: Engine, image: str, paths: Sequence[str], into: Path) -> None:
+    """Copies files and folders (absolute paths in the image) into a folder, each under its last name.
+
+    Raises:
+        CommandFailedError: the image or a path in it is not there.
+    """
+    with explained():
+        # Never started; a name for its command is asked for where the image has none.
+        container = engine.client.containers.create(image, ["none"], network_mode="none")
+    try:
+        for path in paths:
+            with tempfile.TemporaryFile() as copy:
+                with explained():
+                    for piece in container.get_archive(path)[0]:
+                        copy.write(piece)
+                copy.seek(0)
+                with tarfile.open(fileobj=copy) as archive:
+                    archive.extractall(into, filter="data")
+    finally:
+        engine.remove(container)

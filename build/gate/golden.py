@@ -1,0 +1,209 @@
+"""The golden set: what a release says to prove itself, and how far its voice may stray. Written by hand, calibrated."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict
+from itertools import combinations
+from statistics import median, quantiles
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from build.audio import features, speaker_embedding
+from build.audio.features import Deviations, Features
+from build.audio.signal import Expectation
+
+# What the bounds never go below, however evenly a voice speaks: no ear is troubled by less.
+FLOORS = Deviations(
+    words=12.0,
+    stretch=20.0,
+    contour=5.0,
+    timbre=0.8,
+    pitch=0.08,
+    length=0.1,
+    gap=0.15,
+    level=4.0,
+    noise=0.05,
+    speaker=0.06,
+)
+SPEAKER_FLOOR = 0.01  # of all texts together, which tell a voice five times finer than one
+QUALITY_FLOOR = 0.15  # and so much of DNSMOS may always be missing
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Text(Model):
+    """One text of the set."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
+    say: str = Field(min_length=10, max_length=400)
+
+
+class Expect(Model):
+    """What holds for every text, whatever it is compared with.
+
+    `quality` is the least DNSMOS, None where it is not to be asked; `speaker`: ask whose voice it is; speeds
+    are multiples of the live's or of real time.
+    """
+
+    chars_per_second: tuple[Positive, Positive] = (8.0, 25.0)
+    rms_dbfs: float = Field(-40.0, ge=-90, lt=0)
+    peak: tuple[Positive, Positive] = (0.05, 1.0)
+    clipped: float = Field(0.001, ge=0, le=1)
+    silence: float = Field(0.35, ge=0, le=1)
+    gap_s: float = Field(1.0, gt=0)
+    quality: float | None = Field(2.7, ge=1, le=5)
+    speaker: bool = True
+    realtime: float = Field(2.0, gt=0)
+    slower: float = Field(2.0, gt=1)
+
+    def of(self, sample_rate: int | None) -> Expectation:
+        """As the judge of a single recording wants it; `sample_rate` is what the release says of itself."""
+        ours = self.model_dump(exclude={"quality", "speaker", "realtime", "slower"})
+        return Expectation(sample_rate=sample_rate, **ours)
+
+
+class GoldenSet(Model):
+    """golden/NAME.yaml."""
+
+    voice: str
+    expect: Expect = Expect()
+    texts: tuple[Text, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _differ(self) -> GoldenSet:
+        for what in ("name", "say"):
+            values = [getattr(text, what) for text in self.texts]
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"{what} given twice: {', '.join(twice)}")
+        return self
+
+    def first(self, count: int) -> tuple[Text, ...]:
+        """The texts that a gate of `count` syntheses uses: never one twice."""
+        return self.texts[:count]
+
+
+class Reference(Model):
+    """One text as the calibrated release spoke it."""
+
+    say: str
+    duration_s: Positive
+    level_dbfs: float
+    gap_s: float = Field(ge=0)
+    pitch_hz: float = Field(ge=0)
+    noise: float = Field(ge=0, le=1)
+    cepstra: str
+    speaker: str
+
+    @model_validator(mode="after")
+    def _unpacks(self) -> Reference:
+        features.unpack(self.cepstra)
+        speaker_embedding.unpack(self.speaker)
+        return self
+
+    @property
+    def features(self) -> Features:
+        numbers = self.model_dump(exclude={"say", "cepstra", "speaker"})
+        return Features(
+            **numbers, cepstra=features.unpack(self.cepstra), speaker=speaker_embedding.unpack(self.speaker)
+        )
+
+
+class Calibration(Model):
+    """golden/calibrated/NAME.yaml: written by `python -m build.golden calibrate`, reviewed by a person."""
+
+    release: str
+    runs: int = Field(ge=2)
+    bounds: Deviations
+    quality: float = Field(ge=1, le=5, description="least DNSMOS of all texts in a row")
+    speaker: Positive = Field(description="how far the speaker of all texts together may lie from the references'")
+    references: dict[str, Reference]
+
+
+M = TypeVar("M", bound=Model)
+
+
+def validate(model: type[M], document: Any) -> tuple[M | None, list[str]]:
+    """The document as a model, or all that is wrong with it, a line each, with the nearest valid name."""
+    try:
+        return model.model_validate(document), []
+    except ValidationError as error:
+        return None, [_line(model, item) for item in error.errors()]
+
+
+def _line(model: type[Model], item: Any) -> str:
+    *parents, name = item["loc"] or ("the file",)
+    where = ".".join(str(part) for part in item["loc"]) or "the file"
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(name), _names(model, [str(each) for each in parents]), n=1)
+        return f"{where}: no such field" + (f"; did you mean {close[0]}?" if close else "")
+    given = "" if item["type"] in {"missing", "value_error"} else f", not {item['input']!r}"
+    return f"{where}: {item['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _names(model: type[Model], parents: list[str]) -> list[str]:
+    children = {"expect": Expect, "texts": Text, "references": Reference}
+    found: Any = children.get(parents[0], model) if parents else model
+    return list(features.NAMES) if parents[:1] == ["bounds"] else list(found.model_fields)
+
+
+def calibrate(
+    release: str, golden: GoldenSet, spoken: dict[str, list[Features]], qualities: list[float]
+) -> Calibration:
+    """What a release's own recordings (by name of the text, at least two of each) make of the set.
+
+    `qualities` are the DNSMOS of each take of all texts in a row.
+
+    Any two recordings of a text may differ as far as the two that differ most, and as much again as those lie beyond
+    the median; the reference of a text is the recording that lies nearest to all others, and its speaker is what the
+    others' are compared with. The DNSMOS may lie twice as far below the median as its lowest tenth does.
+    """
+    apart = {name: [_distances(one, takes) for one in takes] for name, takes in spoken.items()}
+    pairs = [pair for rows in apart.values() for row in rows for pair in row]
+    most, usual = (asdict(of(pairs)) for of in (features.worst, features.median))
+    bounds = {
+        name: round(max(floor, most[name] + (most[name] - usual[name])), 3) for name, floor in asdict(FLOORS).items()
+    }
+    references, speakers = {}, list[float]()
+    for text in golden.texts:
+        sums = [sum(pair.words for pair in row) for row in apart[text.name]]
+        best = spoken[text.name][sums.index(min(sums))]
+        numbers = {name: round(value, 3) for name, value in vars(best).items() if name not in {"cepstra", "speaker"}}
+        speakers += [
+            speaker_embedding.apart(best.speaker, take.speaker) for take in spoken[text.name] if take is not best
+        ]
+        packed = {"cepstra": features.pack(best.cepstra), "speaker": speaker_embedding.pack(best.speaker)}
+        references[text.name] = Reference(say=text.say, **packed, **numbers)
+    # Not between any two: one odd recording in a hundred would let speakers pass that ears tell apart.
+    bounds["speaker"] = round(_allowed(speakers, FLOORS.speaker), 3)
+    runs = min(len(takes) for takes in spoken.values())
+    usual_quality = median(qualities)
+    # A decile, since the voice has a bad day now and then, and what lies below is spoken once more by the gate.
+    low = quantiles(qualities, n=10, method="inclusive")[0]
+    least = min(usual_quality - QUALITY_FLOOR, 2 * low - usual_quality)
+    return Calibration(
+        release=release,
+        runs=runs,
+        bounds=Deviations(**bounds),
+        quality=round(least, 3),
+        speaker=round(_speakers(spoken, runs), 4),
+        references=references,
+    )
+
+
+def _speakers(spoken: dict[str, list[Features]], runs: int) -> float:
+    """How far the speaker of all texts together may lie, by the rule of the other bounds."""
+    takes = [speaker_embedding.together([of[take].speaker for of in spoken.values()]) for take in range(runs)]
+    return _allowed([speaker_embedding.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
+
+
+def _allowed(apart: list[float], least: float) -> float:
+    return max(least, 2 * max(apart) - median(apart))
+
+
+def _distances(one: Features, takes: list[Features]) -> list[Deviations]:
+    return [features.deviations(one, other) for other in takes if other is not one]

@@ -1,0 +1,137 @@
+"""The golden set's files: read whole, every error at once; and written by calibration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from build.audio import dnsmos, features, signal, speaker
+from build.audio.features import Deviations, Features
+from build.errors import GateRefusedError, GoldenError, MissingFileError
+from build.gate import golden
+from build.gate.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
+from build.progress import Report
+from build.settings import Settings
+from build.system import files
+from build.target.container import ServiceContainer
+
+HEAD = """\
+# Written by `python -m build.golden calibrate` from what the release below said; review it like code. `bounds`: how far
+# a recording may lie from its reference (build/audio/features.py says in what); `quality`: the least DNSMOS of all
+# texts in a row; `speaker`: how far the speaker of all texts together may lie from the references'; `cepstra` and
+# `speaker` of a reference: the reference itself, packed.
+"""
+M = TypeVar("M", bound=golden.Model)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A golden set and what was measured for it; before a calibration `bounds` are the floors and `stored` is empty.
+
+    `quality` is the least DNSMOS of all texts in a row, `speaker` how far the speaker of all of them may lie.
+    """
+
+    texts: GoldenSet
+    bounds: Deviations
+    quality: float | None
+    speaker: float
+    stored: dict[str, Features]
+
+
+def paths(settings: Settings) -> tuple[Path, Path]:
+    """The set, written by hand, and its calibration."""
+    hand = settings.golden
+    return hand, hand.parent / "calibrated" / hand.name
+
+
+def load(settings: Settings) -> Golden:
+    """The golden set in force. A reference whose text was changed since is left out.
+
+    Raises:
+        GoldenError: one message with everything that is wrong in both files.
+        MissingFileError: there is no such set.
+    """
+    hand, measured = paths(settings)
+    texts, wrong = _texts(hand)
+    calibration, also = _read(Calibration, measured) if measured.exists() else (None, [])
+    texts = _usable(texts, wrong + also, hand)
+    if calibration is None:
+        return Golden(texts, FLOORS, texts.expect.quality, SPEAKER_FLOOR, {})
+    known = calibration.references
+    stored = {text.name: known[text.name] for text in texts.texts if text.name in known}
+    current = {name: each.features for name, each in stored.items() if each.say in {text.say for text in texts.texts}}
+    return Golden(texts, calibration.bounds, calibration.quality, calibration.speaker, current)
+
+
+def _texts(hand: Path) -> tuple[GoldenSet | None, list[str]]:
+    if hand.exists():
+        return _read(GoldenSet, hand)
+    there = ", ".join(sorted(path.stem for path in hand.parent.glob("*.yaml"))) or "none"
+    raise MissingFileError(
+        f"there is no golden set {hand}", remedy=f"set gate_golden to one of those that are there: {there}"
+    )
+
+
+def _usable(texts: GoldenSet | None, wrong: list[str], hand: Path) -> GoldenSet:
+    if texts is None or wrong:
+        raise GoldenError(
+            "the golden set cannot be used:\n  " + "\n  ".join(wrong),
+            remedy=f"correct {hand}; write its calibration again with `python -m build.golden calibrate`",
+        )
+    return texts
+
+
+def _read(model: type[M], path: Path) -> tuple[M | None, list[str]]:
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        document: Any = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return None, [f"{where}: no YAML: {str(error).splitlines()[0]}"]
+    found, wrong = golden.validate(model, document)
+    return found, [f"{where}: {line}" for line in wrong]
+
+
+def calibrate(
+    settings: Settings, release: str, container: ServiceContainer, runs: int, report: Report
+) -> tuple[str, str]:
+    """Has a release speak every text `runs` times and writes what that makes; the file before and after.
+
+    Raises:
+        GateRefusedError: a recording is bad by itself: nothing can be calibrated on that.
+    """
+    hand, path = paths(settings)
+    texts = _usable(*_texts(hand), hand)  # the calibration that is there may be a broken one
+    expected = texts.expect.of(container.status().sample_rate)
+    spoken: dict[str, list[Features]] = {}
+    takes: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(runs)]
+    rate = 0
+    for text in texts.texts:
+        report.step(f"{text.name}, {runs} times")
+        for take in takes:
+            answer = container.speak(text.say, texts.voice, settings.gate_timeout_s)
+            faults = (answer.error,) if answer.error else signal.judge(text.say, answer.wav, expected).faults
+            if faults:
+                raise GateRefusedError(
+                    f"{release} cannot be calibrated on: “{text.say}”: {'; '.join(faults)}",
+                    remedy="calibrate on a release that speaks well; nothing was written",
+                )
+            samples, rate = signal.decode(answer.wav)
+            spoken.setdefault(text.name, []).append(features.features(samples, rate, speaker.embedding(samples, rate)))
+            take.append(samples)
+    before = path.read_text() if path.exists() else ""
+    path.parent.mkdir(exist_ok=True)
+    qualities = [dnsmos.quality(np.concatenate(take), rate) for take in takes]
+    after = HEAD + render(golden.calibrate(release, texts, spoken, qualities))
+    files.replace(path, after)
+    return before, after
+
+
+def render(calibration: Calibration) -> str:
+    """As the file has it."""
+    document = calibration.model_dump(mode="json") | {"bounds": asdict(calibration.bounds)}
+    return yaml.safe_dump(document, sort_keys=False, width=118)

@@ -1,0 +1,39 @@
+"""Where and how large the engine's images are, whichever store keeps them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from docker.models.images import Image
+
+from build.docker import daemon, imagestore
+from build.docker.engine import Engine, explained
+from build.host import machine
+
+CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
+
+
+def free_bytes(engine: Engine) -> int | None:
+    """Free disk (bytes) where the engine keeps its images; None when that is another machine's.
+
+    Of two disks that may hold them the scarcer one counts.
+    """
+    if not daemon.is_local():
+        return None
+    paths = imagestore.disk_paths(engine.info(), _containerd_root())
+    known = [free for path in paths if (free := machine.free_bytes(path)) is not None]
+    return min(known, default=None)
+
+
+def unpacked_bytes(image: Image) -> int:
+    """Size (bytes) of an image's unpacked layers; containerd's store gives the packed size as `Size`."""
+    with explained():
+        return sum(int(step["Size"]) for step in image.history())
+
+
+def _containerd_root() -> str:
+    try:
+        return str(tomllib.loads(CONTAINERD_CONFIG.read_text()).get("root", ""))
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,1 @@
+"""`python -m build.images`: from a commit to verified and published images, with a record of each build."""

@@ -1,0 +1,160 @@
+"""`python -m build.images`: build, verify and publish the images of this commit; see what was built."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from build import console
+from build.console import Reporter, err, out
+from build.docker.engine import Engine
+from build.host import findings
+from build.host.facts import host_facts, peak_bytes
+from build.images import freshness_reader, inspection, record_store, upstream
+from build.images.identity import claim, identify
+from build.images.pipeline import Made, MakeRelease
+from build.images.publish import Publisher
+from build.images.record import Record
+from build.locks import compatibility_check, drift
+from build.model.labels import Flavour
+from build.system import git
+from build.table import Column, Records, local_time
+from build.target.target import Target
+from build.verify import rules, verdicts, verifier
+
+app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
+
+
+@app.callback(invoke_without_command=True)
+def build(
+    context: typer.Context,
+    flavour: Annotated[Flavour | None, typer.Option(help="which base; the setting when left out")] = None,
+    push: Annotated[str, typer.Option(metavar="REGISTRY", help="push base and app to this registry, by digest")] = "",
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="push to production although packages are not as locked; on record")
+    ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="pull the OS image again, and build base and proxy without cached layers")
+    ] = False,
+) -> None:
+    """Build and verify the images of HEAD, tagged by its full SHA; a dirty tree is `<sha>-dirty` and never pushed."""
+    if context.invoked_subcommand:
+        return
+    settings, report, engine = console.settings(), Reporter(), Engine()
+    if flavour:
+        settings = settings.model_copy(update={"flavour": flavour.value})
+    commit = git.read(settings.root)
+    identity = identify(commit, claim(os.environ))
+    compatibility_check.require(settings.root, settings.flavour)
+    publisher = Publisher(engine, report, push, commit) if push else None
+    facts = host_facts(settings, engine)
+    findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
+    if commit.dirty:
+        report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
+    if identity.ignored_tags:
+        report.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
+    if commit.shallow and not commit.tags:
+        report.note("the clone is shallow, so that a tag may be missing: taken for staging")
+    if refresh:
+        upstream.refresh(settings, report)
+    made = MakeRelease(
+        settings, engine, report, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
+    ).run()
+    Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
+    if made.standins:
+        report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
+    _warn_of_drift(made)
+    for line in freshness_reader.notes_of_build(
+        settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
+    ):
+        report.note(line)
+    _show(made)
+
+
+def _warn_of_drift(made: Made) -> None:
+    found = made.reports["base"].drift
+    if found:
+        accepted = "accepted by --accept-drift" if made.accepted_drift else "a production push refuses it"
+        err.print(
+            f"[bold yellow]warning:[/] {drift.summary(found)}; {accepted}. `python -m build.lock apt` locks them."
+        )
+        err.print(drift.table(found))
+
+
+def _show(made: Made) -> None:
+    # What others do with the image (looking into it, pushing it) is told apart from the making of it.
+    after = {phase: took for phase, took in made.seconds.items() if phase.startswith(("verify", "push"))}
+    making = sum(made.seconds.values()) - sum(after.values())
+    more = "".join(f", {phase} {took:.1f} s" for phase, took in after.items())
+    out.print(f"{made.app.reference}  {made.app.image.id}  in {making:.1f} s{more}")
+    if made.pushed:
+        out.print(made.pushed)
+
+
+@app.command(name="verify")
+def verify_(
+    ref: Annotated[str, typer.Argument(help="an image on the engine, by name, tag, digest or ID")],
+    fresh: Annotated[bool, typer.Option("--fresh", help="verify again what has a report already")] = False,
+    json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
+) -> None:
+    """Run an image and look into it: environment, layers, identity, code, voice."""
+    settings, engine = console.settings(), Engine()
+    reports = verifier.verify_reference(settings, engine, Reporter(), ref, fresh)
+    if json:
+        for each in reports:
+            out.print(each.to_json(), soft_wrap=True, markup=False)
+    else:
+        out.print(rules.table(reports))
+        if drifted := [each for report in reports for each in report.drift]:
+            out.print(drift.table(drifted))
+    verdicts.require(reports)
+
+
+HISTORY = (
+    *("built at", "release", "environment", "flavour", Column("MB", right=True), Column("seconds", right=True)),
+    *("OS packages of", "verified", "published as"),
+)
+
+
+@app.command()
+def history(
+    json: Annotated[bool, typer.Option("--json", help="the records, one JSON document a line")] = False,
+) -> None:
+    """List the builds of this clone, oldest first."""
+    settings = console.settings()
+    known = record_store.read(settings.root)
+    if json:
+        for record in known:
+            out.print(record.model_dump_json(), soft_wrap=True, markup=False)
+        return
+    ages = freshness_reader.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
+    rows = []
+    for record in known:
+        age, is_old = ages.get(record.base.image_id, ("-", False))
+        rows.append(_row(record, Text(f"{age}, refresh", style="yellow") if is_old else Text(age)))
+    out.print(Records(HISTORY, rows))
+
+
+def _row(record: Record, age: Text) -> tuple[str | Text, ...]:
+    release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
+    failed = [line for part in record.verification for line in part.failed]
+    verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
+    where = f"{record.environment} {record.version}".strip()
+    size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
+    return local_time(record.built_at), release, where, record.flavour, size, took, age, verified, record.pushed or "-"
+
+
+@app.command()
+def inspect(
+    ref: Annotated[str, typer.Argument(help="a commit, or an image by name, tag, digest or ID")],
+) -> None:
+    """Show where an image comes from: its labels, and the record of its build where this clone has it."""
+    settings = console.settings()
+    out.print_json(data=inspection.inspect(settings, Engine(), Reporter(), ref))
+
+
+if __name__ == "__main__":
+    console.main(app)

@@ -1,0 +1,283 @@
+"""From a commit to images: the proxy, the base with its environment, the app; each built when its inputs changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from docker.models.images import Image
+
+from build.docker import buildx, imagestore
+from build.docker.buildx import Recipe
+from build.docker.engine import Engine
+from build.docker.image import Named, standins_of
+from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
+from build.images import build_secrets, refreshed
+from build.images.elsewhere import Elsewhere
+from build.images.identity import Claim, Identity, identify
+from build.images.standins import GUIDE
+from build.locks import compatibility_check
+from build.locks import drift as drifts
+from build.locks.drift import AptLock, Drift
+from build.locks.index import apt_lock, conda_lock
+from build.locks.index_file import lock_hashes
+from build.model.commit import Commit
+from build.model.labels import (
+    ACCEPTED_DRIFT_LABEL,
+    APT_MOMENT_LABEL,
+    CACHE_TAG,
+    CHANNEL_REPOSITORY,
+    DRIFT_LABEL,
+    ENVIRONMENT_LABEL,
+    FLAVOUR_LABEL,
+    INPUTS_LABEL,
+    LOCKS_LABEL,
+    OCI,
+    PROXY_REPOSITORY,
+    RELEASE_LABEL,
+    RUN_ID_LABEL,
+    STANDIN_LABEL,
+    TRIGGERED_BY_LABEL,
+    app_repository,
+    base_repository,
+)
+from build.progress import Report
+from build.settings import Settings
+from build.system import sources
+
+# The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.
+OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
+CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.0-base")
+
+CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
+
+PROXY_INPUTS = ("proxy",)
+APP_INPUTS = ("Dockerfile.app", "batch", "service", "voices")
+
+
+def base_inputs(flavour: str) -> tuple[str, ...]:
+    """Every file that decides what the base image holds."""
+    torch = ("locks/torch.txt",) if flavour == "cuda" else ()
+    return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", conda_lock(flavour))
+
+
+class BuildImages:
+    """One build of one commit (or of a dirty tree, under its own name)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        report: Report,
+        commit: Commit,
+        identity: Identity | None = None,
+        elsewhere: Elsewhere | None = None,
+        *,
+        refresh: bool = False,
+    ) -> None:
+        """`refresh` builds proxy, channel and base anew, each under a name that no other image has."""
+        self._settings = settings
+        self._engine = engine
+        self._report = report
+        self._commit = commit
+        self._identity = identity or identify(commit, Claim())
+        self._flavour = settings.flavour
+        self.sources = sources.Sources(settings.root, commit)
+        self._elsewhere = elsewhere
+        self._refresh = refresh
+        self.built = 0
+
+    @cached_property
+    def upstream(self) -> dict[str, Named]:
+        """The images that everything stands on, by the name of the build argument that takes them."""
+        images = {"OS_IMAGE": self._genuine_or_standin(*OS_IMAGES, "scripts/bootstrap")}
+        if self._flavour == "cuda":
+            images["CUDA_IMAGE"] = self._genuine_or_standin(*CUDA_IMAGES, "scripts/bootstrap --cuda")
+        return images
+
+    def _genuine_or_standin(self, genuine: str, standin: str, bootstrap: str) -> Named:
+        if image := self._engine.image(genuine):
+            buildx.require_platform(genuine, image)
+            return Named(genuine, image)
+        if image := self._engine.image(standin):
+            self._report.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
+            return Named(standin, image)
+        raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
+
+    def proxy(self) -> Named:
+        """The proxy's image, built when its inputs changed."""
+        os_image = self.upstream["OS_IMAGE"]
+        recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
+        return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
+
+    def base(self) -> Named:
+        """The base image of these inputs: the one that is here, else from elsewhere, else built."""
+        upstream = self.upstream
+        inputs = self._present(base_inputs(self._flavour))
+        contexts: dict[str, str] = {}
+        parents = list(upstream.values())
+        # A refresh takes what there is now; the lock of the archive's moment follows it (`build.lock apt`).
+        snapshot, moment = ({}, {}) if self._refresh else self._snapshot(parents)
+        inputs += tuple(snapshot[name] for name in ("APT_LOCK",) if name in snapshot)
+        if conda_lock(self._flavour) not in inputs:
+            channel = self.channel()
+            contexts["channel"] = f"docker-image://{channel.reference}"
+            parents.append(channel)
+        standins = sorted({name for parent in parents for name in standins_of(parent.image)})
+        recipe = Recipe(
+            "Dockerfile.base",
+            target=self._flavour,
+            args={name: parent.reference for name, parent in upstream.items()} | snapshot,
+            contexts=contexts,
+            labels={
+                STANDIN_LABEL: ",".join(standins),
+                FLAVOUR_LABEL: self._flavour,
+                LOCKS_LABEL: ",".join(
+                    f"{name}={digest}" for name, digest in lock_hashes(self._flavour, self._settings.root).items()
+                ),
+                **compatibility_check.facts_for_labels(self._settings.root, self._flavour),
+                **moment,
+            },
+        )
+        return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
+
+    def _snapshot(self, parents: list[Named]) -> tuple[dict[str, str], dict[str, str]]:
+        """The build arguments that take the Debian packages from the snapshot archive, and the label with its moment.
+
+        Both are empty where there is no archive or no lock.
+        """
+        archive = self._settings.apt_snapshot
+        if not archive:
+            return {}, {}
+        standin = any("os" in standins_of(parent.image) for parent in parents)
+        lock = apt_lock(self._flavour, standin=standin)
+        if lock not in self.sources.present((lock,)):
+            self._report.note(
+                f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
+            )
+            return {}, {}
+        moment = AptLock.parse((self._settings.root / lock).read_text()).snapshot
+        arguments = {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
+        return arguments, {APT_MOMENT_LABEL: moment}
+
+    def channel(self) -> Named:
+        """The image of the project's own conda channel, built when its inputs changed."""
+        os_image = self.upstream["OS_IMAGE"]
+        lock = conda_lock(self._flavour)
+        self._report.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
+        recipe = Recipe(
+            "Dockerfile.standin",
+            target="channel",
+            args={"OS_IMAGE": os_image.reference},
+            labels={STANDIN_LABEL: "conda"},
+        )
+        return self._build_once(CHANNEL_REPOSITORY, CHANNEL_INPUTS, [os_image], recipe)
+
+    def app(self, base: Named, drift: Sequence[Drift] = (), *, accepted: bool = False) -> Named:
+        """The app image of the commit on a base, built unless the one that is here has the same inputs.
+
+        Args:
+            drift: of the base from its apt lock; `accepted` for production.
+        """
+        commit, identity = self._commit, self._identity
+        reference = f"{app_repository(self._flavour)}:{commit.release}"
+        labels = {
+            OCI + "revision": commit.sha,
+            OCI + "source": commit.source,
+            OCI + "version": identity.version or commit.release,
+            # The commit's time, not the build's: building a commit again gives the same image.
+            OCI + "created": commit.committed,
+            OCI + "base.name": base.reference,
+            OCI + "base.digest": base.reference.partition("@")[2] or str(base.image.id),
+            RELEASE_LABEL: commit.release,
+            FLAVOUR_LABEL: self._flavour,
+            STANDIN_LABEL: ",".join(standins_of(base.image)),
+            ENVIRONMENT_LABEL: identity.environment.value,
+            DRIFT_LABEL: drifts.label(drift),
+            ACCEPTED_DRIFT_LABEL: "true" if accepted else "",
+        }
+        labels[INPUTS_LABEL] = self._key(APP_INPUTS, [base], labels)
+        if (image := self._engine.image(reference)) and image.labels.get(INPUTS_LABEL) == labels[INPUTS_LABEL]:
+            return Named(reference, image)
+        # Who asked for it is no input: the same commit asked for twice is one image.
+        labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
+        recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
+        self._report.step(f"building {reference}")
+        # The commit's staging image has the very layers of its production image.
+        app = self._build(reference, APP_INPUTS, recipe, commit.release, identity.environment.value)
+        _check_ancestry(app.image, base)
+        return app
+
+    def _build_once(
+        self,
+        repository: str,
+        inputs: tuple[str, ...],
+        parents: list[Named],
+        recipe: Recipe,
+        cache_tag: str = "",
+    ) -> Named:
+        """The image tagged by its inputs, so that it is built when one of them changed and else never.
+
+        Args:
+            cache_tag: for what others may have built: which image of the repository to take layers from.
+        """
+        key = self._key(inputs, parents, recipe.labels)
+        if self._refresh:
+            reference = f"{repository}:{refreshed.tag(key, self._engine.now())}"
+            self._report.step(f"building {reference} anew")
+            return self._build(reference, inputs, recipe, anew=True)
+        shared = self._elsewhere if cache_tag else None
+        known = [*self._engine.tags(repository), *(shared.tags(repository) if shared else ())]
+        reference = f"{repository}:{refreshed.newest(key, known)}"
+        if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
+            return Named(reference, image)
+        self._report.step(f"building {reference}")
+        return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
+
+    def _build(
+        self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str, anew: bool = False
+    ) -> Named:
+        """Builds an image, with layers from the first of `cache_tags` that others have published."""
+        cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
+        found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
+        cache = next(filter(None, found), "")
+        secrets = [*build_secrets.ca(), *build_secrets.channels()]
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch)
+            self.sources.export(inputs, tree)
+            buildx.build(tree, recipe, tag=reference, secrets=secrets, cache=cache, anew=anew)
+        image = self._engine.image(reference)
+        self.built += 1
+        if image is None:
+            raise CommandFailedError(f"the build of {reference} ended well, but the engine does not have the image")
+        return Named(reference, image)
+
+    def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `paths` that the tree has; only the conda lock may be missing."""
+        present = self.sources.present(paths)
+        missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
+        if missing:
+            raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
+        return present
+
+    def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
+        """16 hex digits that change when an input file, a parent image, a label or the way of exporting does."""
+        files = self.sources.files(self._present(inputs))
+        rows = sorted((path, entry.mode, entry.blob) for path, entry in files.items())
+        below = [imagestore.content(parent.image.attrs) for parent in parents]
+        text = json.dumps([sources.EXPORT, rows, below, sorted(labels.items())])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_ancestry(app: Image, base: Named) -> None:
+    """BuildKit cannot build FROM an ID, so the name it was given is verified by what came out."""
+    layers: list[str] = base.image.attrs["RootFS"]["Layers"]
+    if app.attrs["RootFS"]["Layers"][: len(layers)] != layers:
+        raise CommandFailedError(
+            f"the app image does not stand on {base.reference} ({base.image.id}): the tag was moved during the build",
+            remedy="build again",
+        )

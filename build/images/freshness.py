@@ -1,0 +1,149 @@
+"""How old an image's OS packages are, and which security updates the archive has. Times: seconds since 1970."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from build.host.findings import Finding, Level
+
+DAY_S = 86400.0
+# Docker's first release: an image that claims an earlier layer was built with a fixed date, mostly 1970.
+EARLIEST = datetime(2013, 3, 20, tzinfo=UTC).timestamp()
+REFRESH = "run `python -m build.images --refresh`"
+# What runs keeps its image until it is replaced.
+RESTART = ", then `make down` and `make up`"
+SWITCH = ", then `python -m build.cutover switch`"
+NAMED = 5  # packages that a message names; it counts the others
+
+_POLICY = re.compile(r"^(\S+):\n  Installed: (\S+)\n", re.MULTILINE)
+_VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+\n((?:        .*\n?)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Security:
+    """The answer of an image's own security suites.
+
+    Attributes:
+        updates: `package installed -> available`; empty when there is none.
+        failed: why there is no answer; then `updates` means nothing.
+    """
+
+    updates: tuple[str, ...] = ()
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class ImageAge:
+    """What is known about the OS packages of one image.
+
+    Attributes:
+        subject: what the image is to the project: base, proxy.
+        taken: when its OS packages were taken from the archive; None when the image does not say.
+        security: None when the archive was not asked.
+    """
+
+    subject: str
+    name: str
+    taken: float | None
+    security: Security | None = None
+
+
+def taken(history: Sequence[Mapping[str, Any]], moment: str = "") -> float | None:
+    """When an image's OS packages were taken from the archive: the date of its bottom layer.
+
+    The OS image brings them and no later layer upgrades them, so an image built today on an OS image of March is as old
+    as March. A layer from a build cache keeps its own date. Costs one question to the engine.
+
+    Args:
+        moment: `YYYYMMDDTHHMMSSZ` of the snapshot archive that all packages come from; empty without one.
+        history: the image's layers, newest first; `Created` in seconds since 1970, `Size` in bytes.
+    """
+    if moment:
+        return datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    dates = [float(layer["Created"]) for layer in history if layer.get("Size")]
+    return dates[-1] if dates and dates[-1] >= EARLIEST else None
+
+
+def security_updates(policy: str) -> tuple[str, ...]:
+    """Packages with a newer version in a security suite, from `apt-cache policy` of all installed packages.
+
+    A version table is sorted, newest first; the installed version is among them.
+
+    Raises:
+        ValueError: the text names no installed package, so it is no such answer.
+    """
+    found = []
+    packages = list(_POLICY.finditer(policy))
+    if not packages:
+        raise ValueError("apt named no installed package")
+    ends = [package.start() for package in packages[1:]] + [len(policy)]
+    for package, end in zip(packages, ends, strict=True):
+        for version, sources in _VERSION.findall(policy[package.end() : end]):
+            if version == package[2]:
+                break
+            if "-security/" in sources:
+                found.append(f"{package[1]} {package[2]} -> {version}")
+                break
+    return tuple(found)
+
+
+def days(image: ImageAge, now: float) -> float | None:
+    """Age of the image's OS packages in days; None when unknown."""
+    return None if image.taken is None else max(0.0, now - image.taken) / DAY_S
+
+
+def is_old(image: ImageAge, now: float, max_days: float) -> bool:
+    """Whether its OS packages are known to be older than the limit."""
+    age = days(image, now)
+    return age is not None and age > max_days
+
+
+def describe(image: ImageAge, now: float) -> str:
+    """`2026-11-02 (27 days)`, or `unknown`."""
+    age = days(image, now)
+    if image.taken is None or age is None:
+        return "unknown"
+    return f"{datetime.fromtimestamp(image.taken, UTC):%Y-%m-%d} ({age:.0f} day{'' if f'{age:.0f}' == '1' else 's'})"
+
+
+def judge(images: Sequence[ImageAge], now: float, max_days: float) -> list[Finding]:
+    """The findings about each image: its age, and its security updates where the archive was asked."""
+    return [finding for image in images for finding in (_age(image, now, max_days), *_security(image))]
+
+
+def _age(image: ImageAge, now: float, max_days: float) -> Finding:
+    subject = f"age:{image.subject}"
+    if image.taken is None:
+        message = f"{image.name} does not say when its OS packages were taken from the archive"
+        return Finding(subject, Level.NOT_VERIFIED, message)
+    message = f"{image.name} has the OS packages of {describe(image, now)}"
+    if not is_old(image, now, max_days):
+        return Finding(subject, Level.OK, message)
+    message += f", older than {max_days:g} days"
+    # Old is no fault where the archive confirms that it has nothing newer that matters.
+    level = Level.OK if image.security == Security() else Level.WARNING
+    return Finding(subject, level, message, _remedy(image))
+
+
+def _security(image: ImageAge) -> list[Finding]:
+    subject = f"fixes:{image.subject}"
+    if image.security is None:
+        return []
+    if image.security.failed:
+        message = f"the security suites of {image.name} did not answer: {image.security.failed}"
+        return [Finding(subject, Level.NOT_VERIFIED, message)]
+    if updates := image.security.updates:
+        more = f" and {len(updates) - NAMED} more" if len(updates) > NAMED else ""
+        message = f"{image.name} lacks {len(updates)} security updates: {', '.join(updates[:NAMED])}{more}"
+        return [Finding(subject, Level.WARNING, message, REFRESH)]
+    return [Finding(subject, Level.OK, f"the archive has no security updates for {image.name}")]
+
+
+def _remedy(image: ImageAge) -> str:
+    if image.subject == "live-proxy":
+        return REFRESH + RESTART
+    return REFRESH + (SWITCH if image.subject.startswith("live-") else "")

@@ -1,0 +1,115 @@
+"""Asks the engine how old images' OS packages are, and the archive for their security updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from docker.models.images import Image
+
+from build.docker import oneshot
+from build.docker.engine import Engine
+from build.errors import LineError
+from build.host.findings import Finding
+from build.images import freshness
+from build.images.freshness import ImageAge, Security
+from build.model.labels import APT_MOMENT_LABEL, PROXY_REPOSITORY, base_repository
+from build.settings import Settings
+
+_SCRIPT = Path(__file__).parent / "in_image/security-updates"
+LIMIT_S = 60.0
+_EXITS = {3: "its apt names no security suite", 4: "no list of packages came"}
+_SERVICES = ("proxy", "app-blue", "app-green")
+
+
+def judge_host(settings: Settings, engine: Engine) -> list[Finding]:
+    """Findings about the newest base and proxy on the engine and what runs, the security suites asked for each."""
+    ages = [_age(engine, *each) for each in _on_host(settings, engine)]
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(lambda age: security(engine, age.name), ages)
+    asked = [replace(age, security=answer) for age, answer in zip(ages, answers, strict=True)]
+    return freshness.judge(asked, engine.now(), settings.base_max_age_days)
+
+
+def notes_of_build(settings: Settings, engine: Engine, *, base: Image, proxy: Image, ask: bool) -> list[str]:
+    """What a build's summary says about images beyond the limit; empty within it. Never fails a build.
+
+    Args:
+        ask: also ask the security suites, which takes seconds.
+    """
+    try:
+        now = engine.now()
+        ages = [_age(engine, subject, image) for subject, image in (("base", base), ("proxy", proxy))]
+        old = [age for age in ages if freshness.is_old(age, now, settings.base_max_age_days)]
+        if ask:
+            old = [replace(age, security=security(engine, age.name)) for age in old]
+        found = freshness.judge(old, now, settings.base_max_age_days)
+    except LineError as error:
+        return [f"the age of the images is not verified: {error.message}"]
+    return [f"{each.message}{f'; {each.remedy}' if each.remedy else ''}" for each in found]
+
+
+def of_records(engine: Engine, image_ids: list[str], max_days: float) -> dict[str, tuple[str, bool]]:
+    """The age of base images in words, and whether it is beyond the limit; of those on the engine, by image ID."""
+    try:
+        now = engine.now()
+        found = {each: engine.image(each) for each in dict.fromkeys(image_ids)}
+        ages = {each: _age(engine, "base", image) for each, image in found.items() if image}
+    except LineError:
+        return {}
+    return {each: (freshness.describe(age, now), freshness.is_old(age, now, max_days)) for each, age in ages.items()}
+
+
+def security(engine: Engine, image: str) -> Security:
+    """The answer of the security suites in an image's own sources; a failure is an answer too."""
+    try:
+        answer = oneshot.run(
+            engine,
+            image,
+            ["-c", _SCRIPT.read_text()],
+            limit_s=LIMIT_S,
+            network=True,
+            entrypoint=["/bin/sh"],
+            user="0:0",
+            tmpfs={"/tmp": "size=512m,mode=1777"},  # noqa: S108 - the container's own
+        )
+    except LineError as error:
+        return Security(failed=error.message)
+    if answer.exit_code:
+        errors = [line[3:].strip() for line in answer.error.splitlines() if line.startswith(("E: ", "W: "))]
+        words = errors[0] if errors else f"exit code {answer.exit_code}"
+        return Security(failed=_EXITS.get(answer.exit_code, words))
+    try:
+        return Security(freshness.security_updates(answer.text))
+    except ValueError as error:
+        return Security(failed=str(error))
+
+
+def _age(engine: Engine, subject: str, image: Image) -> ImageAge:
+    # Beside its own name it may have a registry's.
+    name = min(image.tags, key=len, default=str(image.id))
+    return ImageAge(subject, name, freshness.taken(engine.history(image), image.labels.get(APT_MOMENT_LABEL, "")))
+
+
+def _on_host(settings: Settings, engine: Engine) -> Iterator[tuple[str, Image]]:
+    """The newest base and proxy, then what the stack runs and is built on neither of them."""
+    reported: list[list[str]] = []
+    for subject, repository in (("base", base_repository(settings.flavour)), ("proxy", PROXY_REPOSITORY)):
+        if built := engine.images(repository):
+            reported.append(_layers(built[0]))
+            yield subject, built[0]
+    for service in _SERVICES:
+        container = engine.container(settings.container(service))
+        if container is None or container.status != "running":
+            continue
+        image = engine.image(str(container.attrs["Image"]))
+        if image and not any(_layers(image)[: len(known)] == known for known in reported):
+            reported.append(_layers(image))
+            yield f"live-{service}", image
+
+
+def _layers(image: Image) -> list[str]:
+    found: list[str] = (image.attrs.get("RootFS") or {}).get("Layers") or [str(image.id)]
+    return found

@@ -1,0 +1,103 @@
+"""Who a build is: its commit, what CI claims about it, and which environment it may go to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from build.errors import IdentityError
+from build.model.commit import VERSION, Commit, names_an_image, newest
+
+
+class Environment(StrEnum):
+    """Where a build may go: production for an exact git tag, staging for any other commit, local for a dirty tree."""
+
+    PRODUCTION = "production"
+    STAGING = "staging"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What CI says it builds (GitHub's default variables); empty where it says nothing."""
+
+    sha: str = ""
+    ref: str = ""
+    tag: str = ""
+    actor: str = ""
+    run_id: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the labels and the record of a build say about where it comes from.
+
+    Attributes:
+        version: the git tag in production, else empty.
+        ref: refs/heads/..., refs/tags/..., or `detached`.
+        triggered_by: who started the run; empty outside CI.
+        ignored_tags: tags of the commit that cannot name an image.
+    """
+
+    environment: Environment
+    version: str
+    ref: str
+    triggered_by: str
+    run_id: str
+    ignored_tags: tuple[str, ...] = ()
+
+
+def claim(environ: Mapping[str, str]) -> Claim:
+    """CI's claim, from the variables that GitHub and what imitates it set; nothing outside CI."""
+    if not environ.get("GITHUB_ACTIONS"):
+        return Claim()
+    attempt = environ.get("GITHUB_RUN_ATTEMPT", "")
+    return Claim(
+        sha=environ.get("GITHUB_SHA", ""),
+        ref=environ.get("GITHUB_REF", ""),
+        tag=environ.get("GITHUB_REF_NAME", "") if environ.get("GITHUB_REF_TYPE") == "tag" else "",
+        actor=environ.get("GITHUB_ACTOR", ""),
+        run_id="-".join(part for part in (environ.get("GITHUB_RUN_ID", ""), attempt) if part),
+    )
+
+
+def identify(commit: Commit, said: Claim) -> Identity:
+    """Checks CI's claim against the clone, and decides the environment.
+
+    Raises:
+        IdentityError: CI claims another commit, a tag that is not on it, or a tag that cannot name an image; or the
+            commit's only version is such a tag.
+    """
+    if said.sha and said.sha != commit.sha:
+        raise IdentityError(
+            f"CI says that it builds {said.sha}, but HEAD is {commit.sha}: the image would carry the wrong name",
+            remedy="check out the commit that started the run (a pull request's merge commit is not it)",
+        )
+    if said.tag and said.tag not in commit.tags:
+        shallow = "; this clone is shallow and may lack it" if commit.shallow else ""
+        raise IdentityError(
+            f"CI says that {commit.sha} is tagged {said.tag}, but the clone has no such tag on it{shallow}",
+            remedy=f"git fetch origin tag {said.tag}, or check out with all tags",
+        )
+    unfit = tuple(sorted(tag for tag in commit.tags if not names_an_image(tag)))
+    version = said.tag or commit.version or ("" if commit.dirty else newest(filter(VERSION.fullmatch, unfit)))
+    if version and not names_an_image(version):
+        raise IdentityError(
+            f"the git tag {version} cannot be an image's tag as well",
+            remedy="tag releases as v1.2.3: letters, digits, dot, dash, and no name that the project uses itself",
+        )
+    return Identity(
+        environment=_environment(commit, version),
+        version="" if commit.dirty else version,
+        ref=said.ref or (f"refs/heads/{commit.branch}" if commit.branch else "detached"),
+        triggered_by=said.actor,
+        run_id=said.run_id,
+        ignored_tags=unfit,
+    )
+
+
+def _environment(commit: Commit, version: str) -> Environment:
+    if commit.dirty:
+        return Environment.LOCAL
+    return Environment.PRODUCTION if version else Environment.STAGING

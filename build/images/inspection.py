@@ -1,0 +1,65 @@
+"""What is known about an image: its labels, what it is known as, the record of its build, what is attached to it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from docker import auth
+
+from build.docker import imagestore
+from build.docker.engine import Engine
+from build.errors import ImageNotFoundError, RegistryError
+from build.host.imagestore import unpacked_bytes
+from build.images import record_store
+from build.images.resolve import resolve
+from build.model.labels import OCI
+from build.progress import Report
+from build.registry import referrers, registries
+from build.registry.retry import Patience
+from build.settings import Settings
+
+
+def inspect(settings: Settings, engine: Engine, report: Report, reference: str) -> dict[str, Any]:
+    """Labels of a release's image without their common prefixes, what it is known as, its record or None.
+
+    And what is attached to it in each registry that it was pushed to or pulled from; None for one that is away.
+
+    Raises:
+        ImageNotFoundError: there is no such image, or it is none of this project's.
+    """
+    release = resolve(settings, engine, report, reference)
+    image = engine.image(release.image)
+    if image is None:
+        raise ImageNotFoundError(f"{release.image} has gone from the engine", remedy="pull or build it again")
+    labels = {
+        name.removeprefix(OCI).removeprefix("ai.glm-tts."): value
+        for name, value in sorted(image.labels.items())
+        if name.startswith((OCI, "ai.glm-tts."))
+    }
+    known = [record for record in record_store.read(settings.root) if record.image_id == image.id]
+    digests: list[str] = image.attrs.get("RepoDigests") or []
+    claimed = [claim.reference for claim in imagestore.claims(str(image.id), digests)]
+    return {
+        "image": image.id,
+        "names": [*imagestore.tags(image.tags), *digests],
+        "size_bytes": unpacked_bytes(image),
+        "labels": labels,
+        "record": known[-1].model_dump(mode="json") if known else None,
+        "attached": {digest: _attached(engine, report, digest) for digest in claimed},
+    }
+
+
+def _attached(engine: Engine, report: Report, reference: str) -> list[dict[str, Any]] | None:
+    """Type, digest and annotations of each document beside a `repo@digest`."""
+    repository, _, digest = reference.partition("@")
+    host, name = auth.resolve_repository_name(repository)
+    if host == auth.INDEX_NAME and "/" not in name:
+        name = f"library/{name}"
+    try:
+        # Somebody waits for an answer that is useful without this part.
+        found = referrers.attached(registries.connect(engine, host, Patience(attempts=1)), name, digest)
+    except RegistryError as error:
+        report.note(f"what is attached to {reference} is not known: {error.message}")
+        return None
+    return [asdict(each) for each in found]

@@ -1,0 +1,266 @@
+"""From a commit to a release: images built, looked into, published where that was asked for, and written down."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import get_args
+
+from build.docker.engine import Engine
+from build.docker.image import Named, standins_of
+from build.errors import DriftRefusedError
+from build.host.imagestore import unpacked_bytes
+from build.images import record_store
+from build.images.builder import PROXY_INPUTS, BuildImages
+from build.images.identity import Environment, Identity
+from build.images.publish import Publisher
+from build.images.record import Base, Record, Verification, identifier
+from build.locks import drift as drifts
+from build.locks import inventory_reader
+from build.locks.index_file import lock_hashes
+from build.model.commit import Commit
+from build.model.labels import CACHE_TAG
+from build.progress import Report as Progress
+from build.registry import referrers
+from build.settings import Settings
+from build.system import command
+from build.verify import rules, verdicts, verifier
+from build.verify.rules import Outcome, Report
+
+
+@dataclass
+class Made:
+    """What a run made.
+
+    Attributes:
+        reports: by part: proxy, base, app.
+        accepted_drift: a production push went on although the base drifted from its apt lock.
+        pushed: `repo@digest`; empty when it stayed on the engine.
+        seconds: by phase.
+        record: None when nothing was built and nothing published.
+    """
+
+    app: Named
+    base: Named
+    proxy: Named
+    reports: dict[str, Report]
+    accepted_drift: bool
+    pushed: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    record: Record | None = None
+
+    @property
+    def standins(self) -> tuple[str, ...]:
+        return standins_of(self.app.image)
+
+
+class MakeRelease:
+    """One run for one commit. An image that fails its verification is never published, and its record says so."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        report: Progress,
+        commit: Commit,
+        identity: Identity,
+        publisher: Publisher | None = None,
+        *,
+        accept_drift: bool = False,
+        refresh: bool = False,
+    ) -> None:
+        self._settings, self._engine, self._report = settings, engine, report
+        self._commit, self._identity = commit, identity
+        self._images = BuildImages(settings, engine, report, commit, identity, publisher, refresh=refresh)
+        self._publisher = publisher
+        self._verifier = verifier.Verifier(settings, engine, report)
+        self._accept_drift = accept_drift
+        self._seconds: dict[str, float] = {}
+
+    def run(self) -> Made:
+        """Builds what changed, verifies it, publishes where there is a publisher, records.
+
+        Raises:
+            VerificationError: an image is not as it must be; its record says so, and nothing of it was pushed.
+            DriftRefusedError: a production push of an image that drifted from its apt lock.
+        """
+        with self._phase("proxy"):
+            proxy = self._images.proxy()
+        with self._phase("verify proxy"):
+            reports = {"proxy": self._verifier.proxy(proxy.image, self._images.sources.files(PROXY_INPUTS))}
+        with self._phase("base"):
+            base = self._images.base()
+        with self._phase("verify base"):
+            reports["base"] = self._verifier.base(base.image, self._reports_beside(base))
+        if self._publisher and not rules.verdict(reports.values()):
+            self._publisher.refuse_standins(base.image, base.reference)
+            self._refuse_drift(reports["base"])
+            # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
+            base, reports["base"] = self._publish_base(base, reports["base"], self._publisher)
+        drift = reports["base"].drift
+        accepted = bool(drift) and self._is_production_push
+        reports["base"] = replace(reports["base"], accepted_drift=accepted)
+        with self._phase("app"):
+            app = self._images.app(base, drift, accepted=accepted)
+        with self._phase("verify app"):
+            reports["app"] = self._verifier.app(app.image, reports["base"])
+        made = Made(app, base, proxy, reports=reports, accepted_drift=accepted, seconds=self._seconds)
+        self._finish(made)
+        return made
+
+    @property
+    def _is_production_push(self) -> bool:
+        return self._publisher is not None and self._identity.environment is Environment.PRODUCTION
+
+    def _refuse_drift(self, base: Report) -> None:
+        if base.drift and self._is_production_push and not self._accept_drift:
+            raise DriftRefusedError(
+                f"{drifts.summary(base.drift)}, and {self._identity.version} makes this a production push",
+                detail=drifts.text(base.drift),
+                remedy="build from a snapshot archive (the setting apt_snapshot), or write the lock anew with "
+                "`python -m build.lock apt` and commit it, or accept the drift, on record, with --accept-drift",
+            )
+
+    def _reports_beside(self, image: Named) -> verifier.Published:
+        """The reports beside an image in the registry: a base's by the hash of its checks, an app's by none."""
+
+        def read(checks: str) -> Iterator[Report]:
+            annotations = {referrers.CHECKS: checks} if checks else {}
+            documents = self._publisher.documents if self._publisher else lambda *_: iter(())
+            for document in documents(image.reference, referrers.VERIFICATION, annotations):
+                with suppress(ValueError):  # what is no report says nothing
+                    yield from (self._by_id_here(report, image) for report in rules.of_document(document))
+
+        return read
+
+    def _by_id_here(self, report: Report, image: Named) -> Report:
+        """A report under the ID of its image on this engine: one with another image store knows it by another ID."""
+        here = str(image.image.id)
+        ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
+        return replace(report, image=here) if {report.image, here} <= ids else report
+
+    def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
+        """The base as it is in the registry, verified here or where it was published, its report beside it."""
+        with self._phase("push base"):
+            published = Named(*publisher.publish(base.image, base.reference))
+        if published.image.id != base.image.id:
+            report = self._verifier.base(published.image, self._reports_beside(Named(base.reference, published.image)))
+            verdicts.require([report])
+            self._refuse_drift(report)
+        annotations = {referrers.CHECKS: report.checks}
+        publisher.attach(published.reference, referrers.VERIFICATION, rules.document([report]), annotations)
+        publisher.tag(published.reference, CACHE_TAG, movable=True)
+        return published, report
+
+    def _finish(self, made: Made) -> None:
+        """Publishes what passed. A build and a push are written down whatever comes of them."""
+        try:
+            verdicts.require(made.reports.values())
+            if self._publisher:
+                self._publish_app(made, self._publisher)
+        finally:
+            if self._images.built or self._publisher:
+                made.record = self._record(made)
+                record_store.write(self._settings.root, made.record)
+        if self._publisher and made.record:
+            self._tag_and_document(made, self._publisher, made.record)
+
+    def _publish_app(self, made: Made, publisher: Publisher) -> None:
+        with self._phase("push app"):
+            made.pushed, image = publisher.publish(made.app.image, made.app.reference, self._identity.version)
+        if image.id != made.app.image.id:
+            # Another build of this commit was there first: that one is the release, and answers for itself.
+            made.reports["base"], made.reports["app"] = self._verifier.run(image)
+            verdicts.require(made.reports.values())
+        verdicts.require(self._reports_beside(Named(made.pushed, image))(""))
+        made.app = Named(made.app.reference, image)
+
+    def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
+        """Names for people, and what is known about the image, beside it; a run after a killed one completes them."""
+        from build.images import sbom  # noqa: PLC0415 - cyclonedx: 0.1 s that all but a push can spare
+
+        self._report.step(f"documents beside {made.pushed}")
+        known = inventory_reader.read(self._engine, str(made.app.image.id))
+        facts = sbom.ImageFacts(
+            repository=made.app.reference.rpartition(":")[0],
+            image_id=str(made.app.image.id),
+            digest=record.manifest_digest,
+            sha=record.sha,
+            committed=self._commit.committed,
+            flavour=record.flavour,
+        )
+        publisher.attach(made.pushed, referrers.SBOM, sbom.make(known, facts))
+        publisher.attach(
+            made.pushed, referrers.VERIFICATION, rules.document([made.reports["base"], made.reports["app"]])
+        )
+        publisher.attach(made.pushed, referrers.BUILD_RECORD, record.model_dump_json(indent=2).encode())
+        if record.version:
+            publisher.tag(made.pushed, record.version, movable=False)
+        publisher.tag(made.pushed, record.environment, movable=True)
+
+    def _record(self, made: Made) -> Record:
+        commit, identity = self._commit, self._identity
+        built_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Record(
+            id=identifier(built_at, commit.release),
+            built_at=built_at,
+            sha=commit.sha,
+            dirty=bool(commit.dirty),
+            ref=identity.ref,
+            environment=identity.environment.value,
+            version=identity.version,
+            triggered_by=identity.triggered_by,
+            run_id=identity.run_id,
+            host=socket.gethostname(),
+            flavour=self._settings.flavour,
+            tools=self._tools(),
+            locks=lock_hashes(self._settings.flavour, self._settings.root),
+            standins=made.standins,
+            base=Base(
+                reference=made.base.reference,
+                image_id=str(made.base.image.id),
+                digest=made.base.reference.partition("@")[2],
+            ),
+            reference=made.app.reference,
+            image_id=str(made.app.image.id),
+            manifest_digest=made.pushed.partition("@")[2],
+            pushed=made.pushed,
+            size_bytes=unpacked_bytes(made.app.image),
+            seconds={phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
+            verification=tuple(_summary(each) for each in made.reports.values()),
+            accepted_drift=made.accepted_drift,
+        )
+
+    def _tools(self) -> dict[str, str]:
+        return {
+            "python": platform.python_version(),
+            "git": command.run(["git", "version"]).decode().split()[2],
+            "engine": str(self._engine.info()["ServerVersion"]),
+            "buildx": command.run(["docker", "buildx", "version"]).decode().split()[1],
+        }
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = time.monotonic() - began
+
+
+def _summary(report: Report) -> Verification:
+    by = {
+        outcome: tuple(line.name for line in report.lines if line.outcome == outcome) for outcome in get_args(Outcome)
+    }
+    return Verification(
+        part=report.part,
+        passed=len(by["passed"]),
+        failed=by["failed"],
+        not_verified=by["not verified"],
+        drift=tuple(asdict(each) for each in report.drift),
+    )

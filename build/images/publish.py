@@ -1,0 +1,264 @@
+"""Images into a registry: the base once, the app by its commit, both known by digest afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from docker.models.images import Image
+
+from build.docker.engine import Engine, explained
+from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
+from build.images import standins
+from build.model.commit import Commit
+from build.model.labels import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
+from build.progress import Report
+from build.registry import referrers, registries, transfer
+from build.registry.client import Manifest
+from build.registry.http import IMMUTABLE
+from build.registry.retry import Patience
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Publisher:
+    """Pushes to one registry what may be pushed. Names are given without the registry: `glm-tts-slim:<sha>`."""
+
+    def __init__(
+        self, engine: Engine, report: Report, registry: str, commit: Commit, patience: Patience | None = None
+    ) -> None:
+        """
+        Raises:
+            DirtyTreeError: the tree has changes that no commit holds, so nobody could trace the image.
+            UsageError: the registry is given as a URL.
+        """
+        if commit.dirty:
+            raise DirtyTreeError(
+                f"the tree has {len(commit.dirty)} uncommitted paths ({', '.join(commit.dirty[:3])}...), "
+                "and what is pushed must be traceable to a commit",
+                remedy="commit or stash them, or build without --push",
+            )
+        self._engine = engine
+        self._report = report
+        self._patience = patience or Patience(note=report.note)
+        self.registry = registries.connect(engine, registry, self._patience)
+        self._version = commit.version
+
+    def publish(self, image: Image, name: str, version: str = "") -> tuple[str, Image]:
+        """The image of that name as the registry has it: `repo@digest`, and the image, which the engine has too.
+
+        A registry that lacks it is given `image`. One that has it keeps its own, whoever built that (a tag that names
+        a commit or a base's inputs is never moved), and its image is brought here in place of `image`.
+
+        Args:
+            version: the registry's tag for it in place of the name's: a production image is another one than the
+                staging image of the same commit, since its labels say so.
+
+        Raises:
+            StandinRefusedError: a production push of an image that stands on stand-ins.
+            RegistryError: refused, unreachable, or the registry holds something other than what was pushed; or the
+                version names another release there.
+        """
+        return self._published(name, image, version)
+
+    def fetch(self, name: str) -> Image | None:
+        """The registry's image of that name, brought here; None where it has none. Raises as publish() does."""
+        repository, _, tag = name.rpartition(":")
+        return self._published(name, None)[1] if self._digest(repository, tag) else None
+
+    def cache(self, name: str) -> str:
+        """The registry's image of that name as BuildKit knows it, empty when there is none."""
+        repository, _, tag = name.rpartition(":")
+        return f"{self.registry.full(repository)}:{tag}" if self._digest(repository, tag) else ""
+
+    def ids(self, name: str) -> frozenset[str]:
+        """The IDs by which engines know the registry's image of that name, whichever store keeps it; empty for none."""
+        repository, _, tag = name.rpartition(":")
+        digest = self._digest(repository, tag)
+        return self._ids(repository, digest) if digest else frozenset()
+
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; none, with a note, where the registry does not list them."""
+        try:
+            return self.registry.tags(repository)
+        except RegistryError as error:
+            self._report.note(f"{error.message}; a refreshed base there is not found")
+            return []
+
+    def attach(
+        self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Puts a document beside a published image, unless one of that type has these annotations there already.
+
+        Args:
+            reference: `repo@digest`, as publish() returns it.
+        """
+        repository, digest = self._parsed(reference)
+        if referrers.find(self.registry, repository, digest, artifact_type, annotations):
+            return
+        try:
+            referrers.attach(self.registry, repository, digest, artifact_type, content, annotations)
+        except RegistryError as error:
+            if error.reason != IMMUTABLE:
+                raise
+            self._report.note(
+                f"warning: {artifact_type} is not listed beside {reference}: {error.message}; exempt tags that begin "
+                "with sha256- from the registry's immutability"
+            )
+
+    def documents(self, name: str, artifact_type: str, annotations: Mapping[str, str] = NOTHING) -> Iterator[bytes]:
+        """Those beside the image of that name or `repo@digest` that are of the type and so annotated."""
+        if "@" in name:
+            repository, digest = self._parsed(name)
+        else:
+            repository, _, tag = name.rpartition(":")
+            digest = self._digest(repository, tag)
+        if digest:
+            for each in referrers.find(self.registry, repository, digest, artifact_type, annotations):
+                yield referrers.content(self.registry, repository, each.digest)
+
+    def tag(self, reference: str, tag: str, *, movable: bool) -> None:
+        """Puts a published image under one more tag, without moving a byte of it.
+
+        Where the registry moves no tags, the release is published all the same, and a movable tag stays where it is.
+
+        Args:
+            reference: `repo@digest`, as publish() returns it.
+            tag: such as a version (not movable) or a channel (movable).
+
+        Raises:
+            RegistryError: there is no such image, or the tag names another one and is not movable.
+        """
+        repository, digest = self._parsed(reference)
+        present = self.registry.digest(repository, tag)
+        if present == digest:
+            return
+        if present and not movable:
+            raise RegistryError(
+                f"{repository}:{tag} is {present} already and not {digest}; such a tag is never moved",
+                remedy="give the release a version of its own",
+            )
+        manifest = self._manifest(repository, digest)
+        full = self.registry.full(repository)
+        try:
+            self.registry.put_manifest(repository, tag, manifest.body, manifest.media_type)
+        except RegistryError as error:
+            if error.reason != IMMUTABLE or not movable:
+                raise
+            self._report.note(
+                f"warning: {full}:{tag} stays at {present or 'nothing'}: {error.message}; deploy by digest, or exempt "
+                f"the tag {tag} from the registry's immutability"
+            )
+        else:
+            self._report.note(f"{full}:{tag} is {digest}")
+
+    def _digest(self, repository: str, tag: str) -> str:
+        """The digest of a tag; empty when the registry has none, or denies reading a repository before its first push.
+
+        Raises:
+            RegistryError: we may not push there either.
+        """
+        return self.registry.before_push(repository, lambda: self.registry.digest(repository, tag), "")
+
+    def _published(self, name: str, image: Image | None, version: str = "") -> tuple[str, Image]:
+        """What the registry has under a name (or a version), pushed there first when it has nothing."""
+        repository, _, tag = name.rpartition(":")
+        tag = version or tag
+        full = self.registry.full(repository)
+        digest = self._digest(repository, tag)
+        if image:
+            self.refuse_standins(image, name)
+        if image and not digest:
+            self._report.step(f"pushing {full}:{tag}")
+            # The engine tries a push that is refused five times over, and says less about it.
+            self.registry.check_push(repository)
+            digest = self._pushed(image, repository, tag)
+        else:
+            self._report.note(f"{full}:{tag} is in the registry already")
+        if image and version:
+            self._refuse_another_release(repository, version, digest, image)
+        return f"{full}@{digest}", self._here(repository, name, digest, image)
+
+    def _pushed(self, image: Image, repository: str, tag: str) -> str:
+        """The digest of a tag after a push; another runner's where that was faster and the registry moves no tags."""
+        full = self.registry.full(repository)
+        try:
+            transfer.push(self._engine, image, full, tag, self._patience)
+        except RegistryError as error:
+            if error.reason == IMMUTABLE and (theirs := self.registry.digest(repository, tag)):
+                self._report.note(f"{full}:{tag} was published by another runner at this moment")
+                return theirs
+            raise
+        digest = self.registry.digest(repository, tag)
+        if not digest:
+            raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
+        self._check(repository, digest, image, f"{full}:{tag}")
+        return digest
+
+    def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
+        """The published image on this engine, pulled when it is another one than was built here, or none was."""
+        full = self.registry.full(repository)
+        found = self._engine.image(f"{full}@{digest}")
+        if found is None:
+            if image and str(image.id) not in self._ids(repository, digest):
+                self._report.note(f"{name} was published from another build; that one is the release and is used here")
+            found = transfer.pull(self._engine, full, digest, self._patience)
+            self._check(repository, digest, found, f"{full}@{digest}")
+        self.refuse_standins(found, name)
+        if name not in found.tags:
+            with explained():
+                found.tag(*name.rsplit(":", 1))
+        return found
+
+    def _refuse_another_release(self, repository: str, version: str, digest: str, image: Image) -> None:
+        """A version names one release for good: the published image's labels are those of the image built here."""
+        manifest = self.registry.image(repository, digest)
+        config = json.loads(self.registry.blob(repository, manifest.config)).get("config") or {} if manifest else {}
+        theirs, ours = config.get("Labels") or {}, image.labels
+        wrong = [
+            f"{label} is {theirs.get(label)}, not {ours.get(label)}"
+            for label in (RELEASE_LABEL, ENVIRONMENT_LABEL, OCI + "version")
+            if theirs.get(label) != ours.get(label)
+        ]
+        if wrong:
+            raise RegistryError(
+                f"{self.registry.full(repository)}:{version} is another release already ({'; '.join(wrong)}), "
+                "and a version is never moved",
+                remedy="give the release a version of its own",
+            )
+
+    def _manifest(self, repository: str, digest: str) -> Manifest:
+        manifest = self.registry.manifest(repository, digest)
+        if manifest is None:
+            raise RegistryError(f"the registry has no {self.registry.full(repository)}@{digest}")
+        return manifest
+
+    def _ids(self, repository: str, digest: str) -> frozenset[str]:
+        """The digests of the manifest (of an index also of its image) and of the configuration."""
+        manifest = self._manifest(repository, digest)
+        one = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
+        return frozenset({manifest.digest, one.digest, one.config} - {""})
+
+    def _check(self, repository: str, digest: str, image: Image, name: str) -> None:
+        known = self._ids(repository, digest)
+        if str(image.id) not in known:
+            raise RegistryError(
+                f"{name} is another image in the registry ({', '.join(sorted(known))}) than here ({image.id})",
+                remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
+            )
+
+    def _parsed(self, reference: str) -> tuple[str, str]:
+        """The repository within the registry, and the digest, of a `repo@digest`."""
+        repository, _, digest = reference.partition("@")
+        return repository.removeprefix(self.registry.full("x").removesuffix("x")), digest
+
+    def refuse_standins(self, image: Image, name: str) -> None:
+        """Raises StandinRefusedError for a production push of an image that stands on stand-ins."""
+        kinds = [kind for kind in image.labels.get(STANDIN_LABEL, "").split(",") if kind]
+        if self._version and kinds:
+            raise StandinRefusedError(
+                f"{name} stands on stand-ins for {', '.join(kinds)}, and {self._version} makes this a production push",
+                detail=standins.replacements(kinds, image.labels.get(FLAVOUR_LABEL) or "slim"),
+                remedy=f"replace each as above, and tag the commit that holds the locks ({standins.GUIDE})",
+            )

@@ -1,0 +1,129 @@
+"""From what the operator wrote (a commit, a tag, a digest, nothing) to the release whose image is on the engine."""
+
+from __future__ import annotations
+
+import re
+
+from docker.models.images import Image
+from docker.utils import parse_repository_tag
+
+from build.docker import imagestore
+from build.docker.engine import Engine, explained
+from build.docker.imagestore import Claim
+from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
+from build.host import findings
+from build.host.findings import HostFacts
+from build.host.imagestore import free_bytes
+from build.model.labels import RELEASE_LABEL, app_repository
+from build.model.release import Release
+from build.progress import Report
+from build.registry.registries import at_registry
+from build.settings import Settings
+from build.system import git
+
+# Disk that an image takes while it is pulled, by the size of its compressed layers: they and what they unpack to.
+UNPACKED = 3.5
+
+SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
+
+
+def resolve(settings: Settings, engine: Engine, report: Report, reference: str | None) -> Release:
+    """The release that `reference` names; without one, that of the clone's HEAD (or of its dirty tree).
+
+    A reference is a commit as git knows it (a SHA, a tag, HEAD~1), an image name with tag or digest, or an image ID.
+    What is not on the engine is pulled, before any lock is taken.
+
+    Raises:
+        ImageNotFoundError: there is no such image, or it is none of this project's.
+    """
+    wanted = reference or git.read(settings.root).release
+    image, pulled = _local(settings, engine, wanted), False
+    if image is None:
+        image, pulled = _pulled(engine, report, wanted), True
+    if image is None:
+        raise ImageNotFoundError(
+            f"there is no image for {wanted}",
+            remedy="build it from its commit with `python -m build.images`, or name one of `docker images glm-tts-*`",
+        )
+    release = image.labels.get(RELEASE_LABEL)
+    if not release:
+        raise ImageNotFoundError(
+            f"{wanted} is an image, but no release of this project: it lacks the label {RELEASE_LABEL}",
+            remedy="name an image that build.images made",
+        )
+    return Release(release, _immutable(engine, report, image, wanted, pulled=pulled))
+
+
+def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
+    repository = app_repository(settings.flavour)
+    known = git.commit_of(settings.root, wanted) or wanted
+    if not SHA.fullmatch(known):
+        return engine.image(wanted)
+    sha, dirty, _ = known.partition("-dirty")
+    found = {
+        image.id: image
+        for image in engine.images(repository)
+        for tag in imagestore.tags(image.tags)
+        if (name := tag.rpartition(":")[2]).startswith(sha) and name.endswith("-dirty") == bool(dirty)
+    }
+    if len(found) > 1:
+        raise ImageNotFoundError(f"{wanted} fits {len(found)} images", remedy="give more digits of the commit")
+    return next(iter(found.values()), None) or engine.image(wanted)
+
+
+def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
+    """An image from a registry; only names with a registry or a digest can be one."""
+    if "/" not in wanted or wanted.startswith("sha256:"):
+        return None
+    _refuse_unless_it_fits(engine, wanted)
+    report.step(f"pulling {wanted}")
+    try:
+        with explained():
+            pulled = engine.client.images.pull(wanted)
+    except CommandFailedError as error:
+        raise ImageNotFoundError(
+            f"{wanted} is neither here nor can it be pulled: {error.message}",
+            remedy="see that its registry is reachable, and `docker login` if it wants to know you",
+        ) from None
+    return pulled if isinstance(pulled, Image) else None
+
+
+def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
+    """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
+    try:
+        registry, name, reference = at_registry(engine, wanted)
+        manifest = registry.image(name, reference)
+    except RegistryError:
+        return
+    layers = manifest.parsed.get("layers", []) if manifest else []
+    needed = int(UNPACKED * sum(layer["size"] for layer in layers))
+    findings.refuse(findings.disk(HostFacts(free_bytes=free_bytes(engine)), needed))
+
+
+def _immutable(engine: Engine, report: Report, image: Image, wanted: str, *, pulled: bool) -> str:
+    """`repo@digest` when a registry has the image, the name asked for if there are several; else the image's ID.
+
+    Warns when a published image cannot be pulled again: it can go live here, and nowhere else.
+    """
+    digests: list[str] = image.attrs.get("RepoDigests") or []
+    for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(wanted)[0]):
+        if pulled or _still_there(engine, report, claim):
+            return claim.reference
+    return str(image.id)
+
+
+def _still_there(engine: Engine, report: Report, claim: Claim) -> bool:
+    """False when the name comes from a tag alone: the registry has no such image, and may never have had it."""
+    published = claim.reference
+    try:
+        registry, name, digest = at_registry(engine, published)
+        if registry.digest(name, digest):
+            return True
+    except RegistryError as error:
+        report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
+        return True
+    if claim.certain:
+        report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+    else:
+        report.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
+    return claim.certain

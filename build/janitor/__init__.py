@@ -1,0 +1,1 @@
+"""`python -m build.janitor`: removes old images, artifacts and logs, and nothing that a release needs."""

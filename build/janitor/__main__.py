@@ -1,0 +1,146 @@
+"""`python -m build.janitor`: free disk on the host, in a registry and in the build cache; pin what must stay."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from build import console
+from build.console import Reporter, out
+from build.docker.engine import Engine
+from build.errors import CommandFailedError
+from build.host.findings import GB
+from build.images.resolve import resolve
+from build.janitor.cleaner import Janitor, Outcome
+from build.janitor.pins import Pins
+from build.janitor.registry import RegistrySurvey
+from build.janitor.retention import Action
+from build.registry import registries
+from build.table import Column, Records
+from build.target.target import Target
+
+app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
+
+REGISTRY = typer.Option(metavar="HOST/PREFIX", help="the registry too, as images are pushed to it")
+
+
+@app.callback(invoke_without_command=True)
+def clean(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only print what would go, what stays, and why")] = False,
+    now: Annotated[bool, typer.Option("--now", help="act even with more disk free than min_free_gb")] = False,
+    registry: Annotated[str, REGISTRY] = "",
+    collect_garbage: Annotated[
+        str, typer.Option(metavar="CONTAINER", help="then collect the registry's garbage; nobody may push meanwhile")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="plan and result as one JSON document")] = False,
+) -> None:
+    """Keep live, journaled, pinned and the last verified releases; remove the rest when disk is short."""
+    if context.invoked_subcommand:
+        return
+    settings, report = console.settings(), Reporter()
+    target = Target(settings)
+    survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
+    janitor = Janitor(target, report, registry=survey)
+    outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
+    if as_json:
+        out.print_json(data=document(outcome))
+    else:
+        if dry_run:
+            out.print(table(outcome.actions))
+        _summary(outcome, settings.min_free_gb, dry_run=dry_run)
+    if outcome.failed:
+        raise CommandFailedError(
+            f"{len(outcome.failed)} things could not be removed; the rest was", detail="\n".join(outcome.failed)
+        )
+
+
+@app.command()
+def pin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
+    """Keep a release until it is unpinned: REF is a commit, an image or a digest."""
+    settings, engine = console.settings(), Engine()
+    release = resolve(settings, engine, Reporter(), ref)
+    for name in _pins(engine, registry).add(release):
+        out.print(name)
+
+
+@app.command()
+def unpin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
+    """Take a pin off; the image stays until the janitor finds no other reason to keep it."""
+    settings, engine = console.settings(), Engine()
+    release = resolve(settings, engine, Reporter(), ref)
+    for name in _pins(engine, registry).remove(release):
+        out.print(name)
+
+
+@app.command()
+def pins(registry: Annotated[str, REGISTRY] = "") -> None:
+    """List the pins."""
+    for name in _pins(Engine(), registry).all():
+        out.print(name)
+
+
+def _pins(engine: Engine, registry: str) -> Pins:
+    return Pins(engine, registry=registries.connect(engine, registry) if registry else None)
+
+
+def table(actions: tuple[Action, ...]) -> Records:
+    """The plan: removals first, then what stays."""
+    columns = ("action", "where", "what", Column("size", right=True), "why")
+    rows = [
+        (
+            "keep" if each.keep else "remove",
+            each.item.place,
+            short(each.item.name),
+            f"{each.item.size / 1e6:.1f} MB",
+            each.why,
+        )
+        for each in sorted(actions, key=lambda action: action.keep)
+    ]
+    return Records(columns, rows)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """Plan and result for programs; sizes in bytes."""
+    actions = [
+        {
+            "action": "keep" if each.keep else "remove",
+            "where": str(each.item.place),
+            "names": list(each.item.names),
+            "id": each.item.id,
+            "bytes": each.item.size,
+            "why": each.why,
+        }
+        for each in outcome.actions
+    ]
+    return {
+        "actions": actions,
+        "removed": outcome.acted,
+        "failed": list(outcome.failed),
+        "free_bytes_before": outcome.free_before,
+        "free_bytes_after": outcome.free_after,
+    }
+
+
+def short(name: str) -> str:
+    """An image's name with twelve digits of a digest or a commit."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", name)
+
+
+def _summary(outcome: Outcome, min_free_gb: float, *, dry_run: bool) -> None:
+    going = [action.item.size for action in outcome.actions if not action.keep]
+    free = "unknown" if outcome.free_before is None else f"{outcome.free_before / GB:.1f} GB"
+    what = f"{len(going)} of {len(outcome.actions)} things, {sum(going) / 1e6:.1f} MB at least"
+    if outcome.acted:
+        after = "unknown" if outcome.free_after is None else f"{outcome.free_after / GB:.1f} GB"
+        out.print(f"removed {what}; free disk was {free}, is {after}")
+    elif dry_run:
+        out.print(f"would remove {what}; free disk {free}, acts below {min_free_gb:g} GB or with --now")
+    else:
+        out.print(f"nothing removed: free disk {free}, acts below {min_free_gb:g} GB or with --now ({what} could go)")
+
+
+if __name__ == "__main__":
+    console.main(app)

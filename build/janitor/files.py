@@ -1,0 +1,51 @@
+"""Records, reports and recordings under out/: which images they call good, and which of them are old."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from build.janitor.retention import Item, Place
+
+RECORDS = ("out/builds", "out/verified", "out/cutovers", "out/gates")
+MOST_READ = 1_000_000  # bytes of a file that are searched for the images it tells of
+
+
+def records(root: Path) -> list[Item]:
+    """Every file and folder that a build, a verification, a cutover or a gate left, oldest first."""
+    entries = [entry for folder in RECORDS for entry in sorted((root / folder).glob("*"))]
+    items = [
+        Item(
+            Place.FILES,
+            str(entry.relative_to(root)),
+            size=sum(file.stat().st_size for file in files),
+            created=entry.stat().st_mtime,
+            touched=max((file.stat().st_mtime for file in files), default=entry.stat().st_mtime),
+            text=" ".join([entry.name, *(_text(file) for file in files)]),
+        )
+        for entry in entries
+        for files in [_files(entry)]
+    ]
+    return sorted(items, key=lambda item: item.touched)
+
+
+def remove(root: Path, item: Item) -> None:
+    """Removes one of them; one that has gone already is fine."""
+    path = root / item.id
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _files(entry: Path) -> list[Path]:
+    if entry.is_symlink():
+        return []
+    return [entry] if entry.is_file() else [file for file in entry.rglob("*") if file.is_file()]
+
+
+def _text(file: Path) -> str:
+    if file.suffix == ".wav":
+        return ""
+    with file.open("rb") as stream:
+        return stream.read(MOST_READ).decode(errors="replace")

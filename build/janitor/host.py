@@ -1,0 +1,201 @@
+"""What the engine holds of this project, and everything on it that needs any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from docker.models.images import Image
+
+from build.docker import imagestore
+from build.docker.engine import Engine, explained
+from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
+from build.janitor import retention
+from build.janitor.retention import Item, Place, Role
+from build.model import dotenv
+from build.model.colours import Colour
+from build.model.labels import (
+    CHANNEL_REPOSITORY,
+    FLAVOUR_LABEL,
+    PROXY_REPOSITORY,
+    RELEASE_LABEL,
+    app_repository,
+    base_repository,
+)
+from build.settings import Settings
+from build.state import history
+from build.state.history import Cutover
+from build.state.journal import Journal
+from build.target.colour_containers import ColourContainers
+
+FLAVOURS = ("slim", "cuda")
+ROLES = {
+    **{app_repository(flavour): Role.APP for flavour in FLAVOURS},
+    **{base_repository(flavour): Role.BASE for flavour in FLAVOURS},
+    PROXY_REPOSITORY: Role.PROXY,
+    CHANNEL_REPOSITORY: Role.CHANNEL,
+}
+OCI = "org.opencontainers.image."
+PROJECT, VOLUME = "com.docker.compose.project", "com.docker.compose.volume=cutover-state"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which names and projects of an engine are this janitor's business.
+
+    Attributes:
+        prefix: only repositories under it; when empty, the project's own names, bare or under any registry's host.
+        project: False for a Compose project whose journal is of no interest.
+        build_cache: whether the engine's build cache, which is everybody's, is looked at.
+    """
+
+    prefix: str = ""
+    project: Callable[[str], bool] = lambda _name: True
+    build_cache: bool = True
+
+    def role(self, repository: str) -> Role | None:
+        """What images of a repository are to the project; None for somebody else's."""
+        if self.prefix:
+            return ROLES.get(repository.removeprefix(f"{self.prefix}/")) if repository.startswith(self.prefix) else None
+        if repository in ROLES:
+            return ROLES[repository]
+        registry = repository.partition("/")[0]
+        if "." not in registry and ":" not in registry and registry != "localhost":
+            return None  # somebody's of that name on Docker Hub
+        return next((role for name, role in ROLES.items() if repository.endswith(f"/{name}")), None)
+
+
+@dataclass
+class Needs:
+    """What is needed, by whom, and what the journals have seen serving."""
+
+    needed: dict[str, str] = field(default_factory=dict)
+    served: set[str] = field(default_factory=set)
+
+
+class HostSurvey:
+    def __init__(self, engine: Engine, settings: Settings, scope: Scope) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._scope = scope
+
+    def images(self, verified: set[str]) -> list[Item]:
+        """The project's images, with the bytes that no other image shares."""
+        with explained():
+            listed = self._engine.client.api.df()["Images"] or []
+        items = []
+        for summary in listed:
+            names = self._names(summary)
+            labels = summary.get("Labels") or {}
+            unnamed = not summary.get("RepoTags") and not summary.get("RepoDigests") and not self._scope.prefix
+            orphan = unnamed and (RELEASE_LABEL in labels or FLAVOUR_LABEL in labels)
+            if (names or orphan) and (image := self._engine.image(summary["Id"])):
+                items.append(self._item(image, summary, names, verified))
+        return sorted(items, key=lambda item: (item.repository, -item.created))
+
+    def cache_bytes(self) -> int:
+        """Size of the build cache, without what images share with it."""
+        with explained():
+            records: list[dict[str, Any]] = self._engine.client.api.df().get("BuildCache") or []
+        return sum(int(record["Size"]) for record in records if not record["Shared"])
+
+    def prune_cache(self, keep_bytes: int) -> int:
+        """Removes the build cache's least used records until `keep_bytes` are left; returns the bytes freed."""
+        with explained():
+            return int(self._engine.client.api.prune_builds(keep_storage=keep_bytes, all=True)["SpaceReclaimed"] or 0)
+
+    def needs(self) -> Needs:
+        """What containers in any state, .env, and the journal of every project on the engine need.
+
+        Raises:
+            RetentionRefusedError: a journal is there and cannot be read, so that what it needs is not known.
+        """
+        found = Needs()
+        with explained():
+            containers = self._engine.client.api.containers(all=True)
+        for container in containers:
+            name = (container.get("Names") or [container["Id"][:12]])[0].lstrip("/")
+            for reference in (container["ImageID"], container["Image"]):
+                found.needed.setdefault(reference, f"container {name}")
+        env_file = self._settings.root / ".env"
+        if env_file.exists():
+            for key, value in dotenv.parse(env_file.read_text()).items():
+                if key.endswith("_IMAGE"):
+                    self._need(found, value, f"{key} in .env")
+        for project in self._projects():
+            past = self._history(project)
+            lives = [ColourContainers(self._engine, project, colour).release() for colour in Colour]
+            for name, why in retention.journaled(past, lives).items():
+                self._need(found, name, f"{project}: {why}")
+            found.served |= retention.served(past)
+        return found
+
+    def _need(self, found: Needs, reference: str, why: str) -> None:
+        """A name is kept by what it names today too."""
+        found.needed.setdefault(reference, why)
+        if image := self._engine.image(reference):
+            found.needed.setdefault(str(image.id), why)
+
+    def _projects(self) -> list[str]:
+        """Every project with a journal on this engine."""
+        with explained():
+            volumes = self._engine.client.volumes.list(filters={"label": VOLUME})
+        names = {str((volume.attrs.get("Labels") or {}).get(PROJECT, "")) for volume in volumes}
+        return sorted(name for name in names if name and self._scope.project(name))
+
+    def _history(self, project: str) -> list[Cutover]:
+        container = self._engine.container(f"{project}-state-1")
+        if container is None or container.status != "running":
+            raise RetentionRefusedError(
+                f"nothing was removed: the journal of {project} is in its volume {project}_cutover-state, but the "
+                "container that reads it does not run, so what it needs is not known",
+                remedy=f"`make up` in its clone; if it is gone for good, `docker volume rm {project}_cutover-state`",
+            )
+        try:
+            return history.read(Journal(self._engine, f"{project}-state-1").read())
+        except (ValueError, KeyError, CommandFailedError) as error:
+            raise StateCorruptError(f"the journal of {project} makes no sense: {error}") from None
+
+    def _names(self, summary: dict[str, Any]) -> tuple[str, ...]:
+        tags = [name for name in imagestore.tags(summary.get("RepoTags") or []) if not name.startswith("<none>")]
+        digests = [name for name in summary.get("RepoDigests") or [] if not name.startswith("<none>")]
+        ours = [name for name in [*tags, *digests] if self._scope.role(repository(name))]
+        return tuple(ours)
+
+    def _item(self, image: Image, summary: dict[str, Any], names: tuple[str, ...], verified: set[str]) -> Item:
+        labels = image.labels
+        digests = {name.partition("@")[2] for name in image.attrs.get("RepoDigests") or []}
+        built = when(image.attrs["Created"])
+        tagged = when((image.attrs.get("Metadata") or {}).get("LastTagTime", ""))
+        role = self._scope.role(repository(names[0])) if names else None
+        return Item(
+            Place.HOST,
+            str(image.id),
+            size=imagestore.freed_bytes(image.attrs, summary),
+            created=when(labels.get(OCI + "created", "")) or built,
+            touched=max(built, tagged),
+            role=role or (Role.APP if RELEASE_LABEL in labels else Role.BASE),
+            names=names,
+            release=labels.get(RELEASE_LABEL, ""),
+            verified=bool(({str(image.id), *names, *digests}) & verified),
+            stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
+            layers=tuple((image.attrs.get("RootFS") or {}).get("Layers") or ()),
+        )
+
+
+def repository(name: str) -> str:
+    """The repository of `repository:tag` or `repository@digest`."""
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
+
+
+def when(text: str) -> float:
+    """Seconds since 1970 of an RFC 3339 time; 0 for none, and for the engine's year 1."""
+    if not text or text.startswith("0001"):
+        return 0.0
+    head, dot, rest = text.replace("Z", "+00:00").partition(".")
+    if dot:
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        head += f".{rest[:digits][:6]:0<6}{rest[digits:]}"
+    return datetime.fromisoformat(head).timestamp()

@@ -1,0 +1,123 @@
+"""Pins: a release that retention must keep carries a tag that says so, wherever its image lives."""
+
+from __future__ import annotations
+
+import json
+
+from docker.models.images import Image
+
+from build.docker.engine import Engine, explained
+from build.docker.imagestore import survives_untagging
+from build.errors import ImageNotFoundError, RetentionRefusedError
+from build.janitor.host import Scope, repository
+from build.janitor.retention import PIN
+from build.model.labels import FLAVOUR_LABEL, OCI, app_repository
+from build.model.release import Release
+from build.registry.client import OCI_MANIFEST, Registry
+
+
+class Pins:
+    """Pins on one engine and, where one is given, in a registry."""
+
+    def __init__(self, engine: Engine, *, scope: Scope | None = None, registry: Registry | None = None) -> None:
+        self._engine = engine
+        self._scope = scope or Scope()
+        self._registry = registry
+
+    def add(self, release: Release) -> list[str]:
+        """Pins a release whose image is on the engine; returns the tags that do it.
+
+        Raises:
+            ImageNotFoundError: the engine, or the registry, does not have it.
+        """
+        image = self._image(release)
+        made = [self._local(release, image)]
+        if self._registry:
+            made.append(self._pin_remotely(self._registry, release, image))
+        with explained():
+            image.tag(repository(made[0]), made[0].rpartition(":")[2])
+        return made
+
+    def remove(self, release: Release) -> list[str]:
+        """Takes the pins of a release off; the image stays until the janitor finds no other reason.
+
+        Raises:
+            RetentionRefusedError: the pin is the last name of the image, which would go with it.
+            ImageNotFoundError: it is not pinned.
+        """
+        image = self._image(release)
+        local = self._local(release, image)
+        if local in image.tags and not survives_untagging(local, image.tags, image.attrs.get("RepoDigests") or []):
+            raise RetentionRefusedError(
+                f"{local} is the image's last name, and the image would go with it",
+                remedy=f"`docker rmi {local}` if that is what you want, or give it another tag first",
+            )
+        gone = [self._unpin_remotely(self._registry, release, image)] if self._registry else []
+        if local in image.tags:
+            with explained():
+                self._engine.client.images.remove(local)
+            gone.append(local)
+        if not any(gone):
+            raise ImageNotFoundError(f"{release} is not pinned", remedy="`python -m build.janitor pins` lists all pins")
+        return [name for name in gone if name]
+
+    def all(self) -> list[str]:
+        """Every pin, by name: the engine's, then the registry's."""
+        with explained():
+            images = self._engine.client.api.images()
+        names = [name for image in images for name in image.get("RepoTags") or []]
+        here = [name for name in names if self._scope.role(repository(name)) and PIN in name.rpartition(":")[2]]
+        return sorted(here) + (_remote(self._registry) if self._registry else [])
+
+    def _image(self, release: Release) -> Image:
+        image = self._engine.image(release.image)
+        if image is None:
+            raise ImageNotFoundError(f"{release.image} is not on the engine any more", remedy="build or pull it again")
+        return image
+
+    def _local(self, release: Release, image: Image) -> str:
+        name = f"{_repository(image)}:{PIN}{release}"
+        return f"{self._scope.prefix}/{name}" if self._scope.prefix else name
+
+    def _pin_remotely(self, registry: Registry, release: Release, image: Image) -> str:
+        """The very manifest gets another tag, so that its digest, by which it is deployed, is what stays."""
+        name, tag = _repository(image), f"{PIN}{release}"
+        digest = release.image.partition("@")[2]
+        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, else the SHA
+        manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, tag_there)
+        if manifest is None:
+            raise ImageNotFoundError(
+                f"{registry.full(name)} does not have {release}", remedy="push it first: `build.images --push`"
+            )
+        registry.put_manifest(name, tag, manifest.body, manifest.media_type)
+        return f"{registry.full(name)}:{tag}"
+
+    def _unpin_remotely(self, registry: Registry, release: Release, image: Image) -> str:
+        """Registries delete manifests, not tags: the tag is moved to an empty manifest, and that one is deleted."""
+        name, tag = _repository(image), f"{PIN}{release}"
+        if not registry.digest(name, tag):
+            return ""
+        config = registry.put_blob(name, b"{}")
+        empty = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+            "layers": [],
+            "annotations": {"ai.glm-tts.was": tag},  # no two tags share one, which would go together
+        }
+        registry.delete_manifest(name, registry.put_manifest(name, tag, json.dumps(empty).encode(), OCI_MANIFEST))
+        return f"{registry.full(name)}:{tag}"
+
+
+def _repository(image: Image) -> str:
+    return app_repository(image.labels.get(FLAVOUR_LABEL, "slim"))
+
+
+def _remote(registry: Registry) -> list[str]:
+    names = [app_repository(flavour) for flavour in ("slim", "cuda")]
+    return [f"{registry.full(name)}:{tag}" for name in names for tag in _tags(registry, name) if tag.startswith(PIN)]
+
+
+def _tags(registry: Registry, name: str) -> list[str]:
+    """A repository's tags; none for a flavour that was never pushed, which a registry may deny to read."""
+    return registry.before_push(name, lambda: registry.tags(name), [])

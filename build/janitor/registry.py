@@ -1,0 +1,80 @@
+"""What a registry holds of this project, as the same kind of items, and the removal of one."""
+
+from __future__ import annotations
+
+import json
+
+from build.errors import RegistryError
+from build.janitor.host import OCI, ROLES, when
+from build.janitor.retention import ARTIFACT, Item, Place, Role
+from build.model.labels import RELEASE_LABEL
+from build.registry.client import Manifest, Registry
+
+
+class RegistrySurvey:
+    """The project's repositories in one registry, told apart by what their tags and labels say."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._names = {registry.full(name): name for name in ROLES}
+
+    def items(self) -> list[Item]:
+        """Every manifest that a tag leads to, images before what is attached to them."""
+        found: list[Item] = []
+        for name, role in ROLES.items():
+            tags: dict[str, list[str]] = {}
+            for tag in self._tags(name):
+                # A tag without a manifest is what a removal that was cut off leaves.
+                if digest := self._registry.digest(name, tag):
+                    tags.setdefault(digest, []).append(tag)
+            found += [self._item(name, digest, each, role) for digest, each in tags.items()]
+        return sorted(found, key=lambda item: item.role is Role.ARTIFACT)
+
+    def _tags(self, name: str) -> list[str]:
+        """A repository's tags; none for one that was never pushed to, which a registry may deny to read."""
+        return self._registry.before_push(name, lambda: self._registry.tags(name), [])
+
+    def remove(self, item: Item) -> None:
+        """Deletes a manifest with its tags, and what refers to it; of an index, what it lists as well."""
+        name = self._names[item.repository]
+        manifest = self._registry.manifest(name, item.id)
+        children = manifest.parsed.get("manifests", []) if manifest else []
+        for child in [*children, *(self._registry.referrers(name, item.id) or [])]:
+            self._registry.delete_manifest(name, child["digest"])
+        self._registry.delete_manifest(name, item.id)
+
+    def _item(self, name: str, digest: str, tags: list[str], role: Role) -> Item:
+        where = self._registry.full(name)
+        names = (*(f"{where}:{tag}" for tag in tags), f"{where}@{digest}")
+        manifest = self._manifest(name, digest)
+        if attached := ARTIFACT.fullmatch(tags[0]):
+            size = sum(int(child.get("size", 0)) for child in manifest.parsed.get("manifests", []))
+            subject = (f"{where}@sha256:{attached[1]}",)
+            return Item(Place.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
+        if one := manifest.platform_digest:  # of an index, one image stands for it
+            manifest = self._manifest(name, one)
+        config = json.loads(self._registry.blob(name, manifest.config))
+        labels = (config.get("config") or {}).get("Labels") or {}
+        built = when(config.get("created", ""))
+        return Item(
+            Place.REGISTRY,
+            digest,
+            size=sum(int(layer["size"]) for layer in manifest.parsed.get("layers", [])),
+            created=when(labels.get(OCI + "created", "")) or built,
+            touched=built,
+            role=role,
+            names=names,
+            release=labels.get(RELEASE_LABEL, ""),
+            verified=True,  # only what passed is pushed
+            stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
+            layers=tuple((config.get("rootfs") or {}).get("diff_ids") or ()),
+        )
+
+    def _manifest(self, name: str, digest: str) -> Manifest:
+        manifest = self._registry.manifest(name, digest)
+        if manifest is None:
+            raise RegistryError(
+                f"{self._registry.full(name)} names {digest}, and does not have it",
+                remedy="somebody else removes from this registry now, or a removal was cut off; try again",
+            )
+        return manifest

@@ -1,0 +1,278 @@
+"""What may go and what must stay, with a reason for each: facts and a policy in, a plan out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from build.images import refreshed
+from build.model.release import Release
+from build.model.states import State
+from build.state import history as past
+from build.state.history import Cutover
+
+PIN = "pinned-"
+STAGING = re.compile(r"[0-9a-f]{40}(-dirty)?")
+KEY = refreshed.TAG  # bases, proxies and channels are tagged by their inputs
+ARTIFACT = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z]+)?")  # the registry's fallback tag for what is attached
+HOUR_S = 3600.0
+
+
+class Role(StrEnum):
+    """What an image is to this project."""
+
+    APP = "app"
+    BASE = "base"
+    PROXY = "proxy"
+    CHANNEL = "channel"
+    ARTIFACT = "artifact"
+
+
+class Place(StrEnum):
+    HOST = "host"
+    REGISTRY = "registry"
+    CACHE = "build cache"
+    FILES = "files"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that takes up space.
+
+    Attributes:
+        id: image ID, manifest digest, or path relative to the clone.
+        size: bytes that its removal frees at least, as far as that is known.
+        created: seconds since 1970: of an app the commit's time, which orders releases.
+        touched: seconds since 1970 when it last was built, tagged or written.
+        names: `repository:tag` and `repository@digest`, the project's own only.
+        release: what the label says, empty for what is no release.
+        verified: it served, or was looked into and found good.
+        stands_on: what its base (an artifact's: its subject) is called; any of them may be known here.
+        layers: digests of its layers, lowest first.
+        text: what a file says, to find which images it tells of.
+    """
+
+    place: Place
+    id: str
+    size: int
+    created: float
+    touched: float
+    role: Role | None = None
+    names: tuple[str, ...] = ()
+    release: str = ""
+    verified: bool = False
+    stands_on: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a reader knows it by."""
+        return next(iter(self.names), self.id)
+
+    @property
+    def repository(self) -> str:
+        return self.name.partition("@")[0].rpartition(":")[0] if self.names else ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(name.rpartition(":")[2] for name in self.names if "@" not in name)
+
+    @property
+    def known_as(self) -> frozenset[str]:
+        """Everything that somebody who needs it may call it."""
+        digests = {name.partition("@")[2] for name in self.names if "@" in name}
+        return frozenset({self.id, *self.names, *digests, self.release} - {""})
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How much is kept. Times in seconds, sizes in bytes."""
+
+    keep_releases: int
+    cache_bytes: int
+    keep_logs_s: float
+    young_s: float = HOUR_S
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that was found. `needed` maps IDs, digests, names and releases to who needs them."""
+
+    items: tuple[Item, ...]
+    needed: Mapping[str, str]
+    now: float
+    cache_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Action:
+    """What happens to one item, and why."""
+
+    item: Item
+    keep: bool
+    why: str
+
+
+def plan(facts: Facts, policy: Policy) -> list[Action]:
+    """One action for every item, and one for the build cache; images in the order given, then cache, then files."""
+    images = [item for item in facts.items if item.place in {Place.HOST, Place.REGISTRY}]
+    kept = _kept(images, facts, policy)
+    actions = [Action(image, keep=image in kept, why=kept.get(image) or _not_kept(image, policy)) for image in images]
+    actions.append(_cache(facts, policy))
+    files = (item for item in facts.items if item.place is Place.FILES)
+    return actions + [_file(file, facts, policy, kept) for file in files]
+
+
+def refusal(history: list[Cutover]) -> str:
+    """Why nothing may be removed now, judged by the newest cutover; empty when something may."""
+    newest = history[-1] if history else None
+    if newest is None:
+        return ""
+    if past.in_progress(history):
+        return f"the {newest.kind} to {newest.release} is under way, or was cut off at {newest.step or newest.state}"
+    if not newest.served or (newest.error and newest.state is not State.RETIRED):
+        return f"the last {newest.kind}, to {newest.release}, failed: {newest.error or newest.state}"
+    return ""
+
+
+def journaled(history: list[Cutover], lives: Iterable[Release | None]) -> dict[str, str]:
+    """What the journal needs, for whatever may be live: IDs, digests, references and releases, and what for."""
+    needed: dict[Release, str] = {}
+    newest = history[-1] if history else None
+    for live in lives:
+        if live:
+            needed.setdefault(live, "in a colour")
+    if newest:
+        needed.setdefault(newest.release, "newest in the journal")
+        if newest.previous:
+            needed.setdefault(newest.previous, "before the newest in the journal")
+    for live in (*lives, None):
+        if good := past.last_good(history, live):
+            needed.setdefault(good, "last good release")
+    return {
+        name: why
+        for release, why in needed.items()
+        for name in (release.image, release.image.partition("@")[2], release.sha)
+        if name
+    }
+
+
+def served(history: list[Cutover]) -> set[str]:
+    """Names of everything that the journal has seen serving."""
+    releases = [cutover.release for cutover in history if cutover.served]
+    releases += [cutover.previous for cutover in history if cutover.previous]
+    return {name for release in releases for name in (release.image, release.image.partition("@")[2]) if name}
+
+
+def _kept(images: list[Item], facts: Facts, policy: Policy) -> dict[Item, str]:
+    """The images that stay and why: apps first, since bases stay for them and artifacts for both."""
+    kept: dict[Item, str] = {}
+    rules: list[tuple[Callable[[Item], bool], Callable[[Item], str]]] = []
+    newest = _newest(images, policy)
+    rules.append((lambda image: image.role is Role.APP, lambda image: newest.get(image, "")))
+    first = _first_of_each(images)
+    rules.append((lambda image: image.role is Role.BASE, lambda image: _stood_on(image, kept) or first.get(image, "")))
+    rules.append((lambda image: image.role in {Role.PROXY, Role.CHANNEL}, lambda image: first.get(image, "")))
+    rules.append((lambda image: image.role is Role.ARTIFACT, lambda image: _subject(image, kept)))
+    for applies, rule in rules:
+        for image in filter(applies, images):
+            if why := _in_any_case(image, facts, policy) or rule(image):
+                kept[image] = why
+    return kept
+
+
+def _in_any_case(image: Item, facts: Facts, policy: Policy) -> str:
+    """Reasons that hold for every kind of image."""
+    for name in sorted(image.known_as):
+        if name in facts.needed:
+            return facts.needed[name]
+    if any(tag.startswith(PIN) for tag in image.tags):
+        return "pinned"
+    if image.place is Place.REGISTRY and (tag := _lasting_tag(image)):
+        return f"tagged {tag}"
+    if facts.now - image.touched < policy.young_s:
+        return "younger than an hour: may just be in the making"
+    return ""
+
+
+def _lasting_tag(image: Item) -> str:
+    """A tag that no build of an ordinary commit gives: a version, a build cache, somebody's own."""
+    ordinary = {Role.APP: STAGING, Role.ARTIFACT: ARTIFACT}.get(image.role or Role.APP, KEY)
+    return next((tag for tag in image.tags if not ordinary.fullmatch(tag)), "")
+
+
+def _newest(images: list[Item], policy: Policy) -> dict[Item, str]:
+    """The last K verified apps of each place and repository."""
+    found: dict[Item, str] = {}
+    ranks: dict[tuple[Place, str], list[str]] = {}
+    apps = [image for image in images if image.role is Role.APP and image.verified]
+    for image in sorted(apps, key=lambda image: image.created, reverse=True):
+        releases = ranks.setdefault((image.place, image.repository), [])
+        # The staging and the production image of a commit are one release.
+        release = image.release or image.id
+        if release not in releases:
+            releases.append(release)
+        rank = releases.index(release) + 1
+        if rank <= policy.keep_releases:
+            found[image] = f"number {rank} of the last {policy.keep_releases} verified"
+    return found
+
+
+def _first_of_each(images: list[Item]) -> dict[Item, str]:
+    """The newest image of each repository: the next build begins with it."""
+    newest: dict[tuple[Place, str], Item] = {}
+    for image in images:
+        where = (image.place, image.repository)
+        if image.names and (where not in newest or image.touched > newest[where].touched):
+            newest[where] = image
+    return dict.fromkeys(newest.values(), "newest of its repository: the next build begins with it")
+
+
+def _stood_on(base: Item, kept: Mapping[Item, str]) -> str:
+    for app in kept:
+        by_layers = bool(base.layers) and app.layers[: len(base.layers)] == base.layers
+        if app.role is Role.APP and (by_layers or base.known_as & _calls(app)):
+            return f"base of {app.name}"
+    return ""
+
+
+def _calls(item: Item) -> set[str]:
+    return {name for each in item.stands_on for name in (each, each.partition("@")[2]) if name}
+
+
+def _subject(artifact: Item, kept: Mapping[Item, str]) -> str:
+    for image in kept:
+        if image.role is not Role.ARTIFACT and image.known_as & _calls(artifact):
+            return f"belongs to {image.name}"
+    return ""
+
+
+def _not_kept(image: Item, policy: Policy) -> str:
+    if image.role is Role.APP:
+        return f"older than the last {policy.keep_releases} verified" if image.verified else "never verified"
+    if image.role is Role.ARTIFACT:
+        return "what it belongs to goes or is gone"
+    return "no release that is kept stands on it" if image.role is Role.BASE else "not in use, and not the newest"
+
+
+def _cache(facts: Facts, policy: Policy) -> Action:
+    excess = max(0, facts.cache_bytes - policy.cache_bytes)
+    item = Item(Place.CACHE, "what was not used longest", excess or facts.cache_bytes, facts.now, facts.now)
+    if excess:
+        return Action(item, keep=False, why=f"{facts.cache_bytes / 1e9:.1f} GB, {policy.cache_bytes / 1e9:.1f} wanted")
+    return Action(item, keep=True, why=f"within {policy.cache_bytes / 1e9:.1f} GB")
+
+
+def _file(file: Item, facts: Facts, policy: Policy, kept: Mapping[Item, str]) -> Action:
+    if facts.now - file.touched < policy.keep_logs_s:
+        return Action(file, keep=True, why=f"younger than {policy.keep_logs_s / 86400:.0f} days")
+    for image in kept:
+        names = [name.removeprefix("sha256:") for name in (image.id, image.release) if name]
+        if any(name in file.text for name in names):
+            return Action(file, keep=True, why=f"tells of {image.name}")
+    if needed := next((why for name, why in facts.needed.items() if name.removeprefix("sha256:") in file.text), ""):
+        return Action(file, keep=True, why=f"tells of something needed: {needed}")
+    return Action(file, keep=False, why=f"older than {policy.keep_logs_s / 86400:.0f} days")

@@ -1,0 +1,94 @@
+"""Every lock in one go: what can be written is, and what cannot is told at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from build.docker.engine import Engine
+from build.docker.image import Named
+from build.errors import LineError, LocksIncompleteError
+from build.locks import apt_locks, conda_locks, pip_locks
+from build.locks.conda_locks import OwnChannel
+from build.locks.diff import Difference
+from build.locks.index import conda_lock
+from build.model.labels import base_repository
+from build.progress import Report
+
+# Gives a flavour's base image of this tree, built when its inputs changed.
+Base = Callable[[str], Named]
+
+
+@dataclass
+class Outcome:
+    """What changed in each lock that was written, and why each of the others was not."""
+
+    written: dict[str, list[Difference]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
+class WriteAllLocks:
+    """The locks of some flavours at `root`."""
+
+    def __init__(
+        self,
+        root: Path,
+        flavours: Sequence[str],
+        report: Report,
+        own: OwnChannel,
+        base: Base,
+        *,
+        upgrade: bool = False,
+    ) -> None:
+        self._root, self._flavours, self._report, self._own, self._base = root, flavours, report, own, base
+        self._upgrade = upgrade
+        self._outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """Pip first: the bases that the apt locks are read from are built from the pip locks."""
+        self._try("pip locks", self._pip)
+        for flavour in self._flavours:
+            self._try(conda_lock(flavour), partial(self._conda, flavour))
+        for flavour in self._flavours:
+            self._try(f"apt lock of {flavour}", partial(self._apt, flavour))
+        return self._outcome
+
+    def _try(self, name: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except LineError as error:
+            self._report.note(f"not written: {error.message}")
+            self._outcome.missing.append(f"{name}: {error.message}")
+
+    def _pip(self) -> None:
+        self._outcome.written |= pip_locks.write(self._root, self._report, upgrade=self._upgrade)
+
+    def _conda(self, flavour: str) -> None:
+        name, changed = conda_locks.write(self._root, flavour, self._report, self._own)
+        self._report.step(name)
+        self._outcome.written[name] = changed
+        if name != conda_lock(flavour):
+            self._outcome.missing.append(
+                f"{conda_lock(flavour)}: its channels cannot be reached; there is {name} instead"
+            )
+
+    def _apt(self, flavour: str) -> None:
+        engine = Engine()
+        if not engine.images(base_repository(flavour)):
+            self._report.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
+            return
+        name, changed = apt_locks.write_apt(engine, self._root, flavour, self._base(flavour))
+        self._report.step(name)
+        self._outcome.written[name] = changed
+
+
+def require(outcome: Outcome) -> None:
+    """Raises LocksIncompleteError when a lock could not be written."""
+    if outcome.missing:
+        raise LocksIncompleteError(
+            f"{len(outcome.written)} locks were written, and not all that are due",
+            detail="\n".join(outcome.missing),
+            remedy="run it again where what is named can be reached",
+        )

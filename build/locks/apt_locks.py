@@ -1,0 +1,31 @@
+"""The apt lock: what the base image of this tree holds, and how that differs from the lock before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docker.models.images import Image
+
+from build.docker.engine import Engine
+from build.docker.image import Named, standins_of
+from build.locks import diff, index_file, inventory_reader
+from build.locks.diff import Difference
+from build.locks.drift import AptLock
+from build.locks.index import apt_lock
+from build.system import files
+
+
+def apt_lock_name(image: Image, flavour: str) -> str:
+    """The apt lock that a base image is compared with."""
+    return apt_lock(flavour, standin="os" in standins_of(image))
+
+
+def write_apt(engine: Engine, root: Path, flavour: str, base: Named) -> tuple[str, list[Difference]]:
+    """Writes the apt lock of a base image, with the time of its packages; returns its name and what changed."""
+    name = apt_lock_name(base.image, flavour)
+    path = root / name
+    text = AptLock.from_inventory(inventory_reader.read(engine, str(base.image.id))).render()
+    before = path.read_text() if path.exists() else ""
+    files.replace(path, text)
+    index_file.record(root, name, index_file.apt_command(flavour), "dpkg-query")
+    return name, diff.between("apt", before, text)

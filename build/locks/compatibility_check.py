@@ -1,0 +1,48 @@
+"""Refuses versions that cannot work together, before an hour is lost on them. Reads a few small files: milliseconds."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from build.errors import IncompatibleError
+from build.locks import compatibility as pure
+
+TABLE = Path(__file__).parents[1] / "data" / "compatibility.toml"
+
+
+def require(root: Path, flavour: str) -> None:
+    """Checks the inputs of a flavour in the clone at `root`.
+
+    Raises:
+        IncompatibleError: with every contradiction at once, each with its remedy.
+    """
+    found = pure.check(_facts(root, flavour), table())
+    if found:
+        raise IncompatibleError(
+            f"the {flavour} flavour asks for what cannot work together: {', '.join(each.name for each in found)}",
+            detail="\n".join(f"{each.name}: {each.message}" for each in found),
+            remedy="; ".join(dict.fromkeys(each.remedy for each in found)),
+        )
+
+
+def facts_for_labels(root: Path, flavour: str) -> dict[str, str]:
+    """torch, its CUDA, the base's CUDA and the oldest driver as image labels; empty for a flavour without torch."""
+    return pure.labels(_facts(root, flavour), table())
+
+
+def table() -> dict[str, Any]:
+    """The compatibility table."""
+    return tomllib.loads(TABLE.read_text())
+
+
+def _facts(root: Path, flavour: str) -> pure.Facts:
+    torch = ("torch.in", "torch.txt") if flavour == "cuda" else ()
+    locks = [root / "locks" / name for name in ("service.in", f"{flavour}.in", f"{flavour}.txt", *torch)]
+    return pure.read(
+        (root / "environment.yml").read_text(),
+        "\n".join(lock.read_text() for lock in locks if lock.exists()),
+        (root / "Dockerfile.base").read_text(),
+        flavour,
+    )

@@ -1,0 +1,109 @@
+"""The conda locks: solved from environment.yml's channels, or, under a name of its own, from another one."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from build.conda import CondaError, UnreachableError, client, environment, explicit, virtual
+from build.conda.environment import Environment
+from build.conda.explicit import ExplicitLock
+from build.conda.standin import channel
+from build.docker import oneshot
+from build.docker.engine import Engine
+from build.docker.image import Named
+from build.errors import CommandFailedError, LineError, UsageError
+from build.locks import diff, index_file
+from build.locks.diff import Difference
+from build.locks.index import conda_lock
+from build.progress import Report
+from build.system import files
+
+# Where image builds mount the project's own channel, so that its lock is the same wherever it was solved.
+MOUNT = "file:///channel"
+_PARTS = ("/linux-64", "/noarch", f"/{channel.LOCK_NAME}")
+
+# Builds the project's own channel; only called where environment.yml's does not answer.
+OwnChannel = Callable[[], tuple[Engine, Named]]
+
+
+def write(
+    root: Path, flavour: str, report: Report, own: OwnChannel, channels: Sequence[str] = (), glibc: str = virtual.GLIBC
+) -> tuple[str, list[Difference]]:
+    """Writes a flavour's lock; returns its name, which says whose channel it is of, and what changed.
+
+    Args:
+        channels: names or URLs to solve from instead of environment.yml's.
+
+    Raises:
+        CommandFailedError: it cannot be solved, or no channel answers; no lock was written.
+        UsageError: another glibc was given for environment.yml's own channels.
+    """
+    try:
+        lock, genuine = _solve(root, flavour, report, own, channels, glibc)
+    except CondaError as error:
+        raise CommandFailedError(
+            f"{error.message}\nNo lock was written: without a channel's answer it could only be made up.",
+            remedy=error.remedy,
+        ) from None
+    name = conda_lock(flavour, standin=not genuine)
+    path = root / name
+    before = path.read_text() if path.exists() else ""
+    files.replace(path, lock.text())
+    if genuine:
+        index_file.record(root, name, index_file.conda_command(flavour), f"py-rattler {version('py-rattler')}")
+    else:
+        report.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
+    return name, diff.between("conda", before, lock.text())
+
+
+def _solve(
+    root: Path, flavour: str, report: Report, own: OwnChannel, channels: Sequence[str], glibc: str
+) -> tuple[ExplicitLock, bool]:
+    """The lock, and whether it is of environment.yml's own channels."""
+    asked = environment.load([root / "environment.yml"])
+    genuine = not channels or tuple(channels) == asked.channels
+    if genuine and glibc != virtual.GLIBC:
+        raise UsageError(
+            f"a lock of {', '.join(asked.channels)} is for the bases' glibc {virtual.GLIBC}, not {glibc}",
+            remedy="leave --glibc out, or change it in build/conda/virtual.py for good",
+        )
+    try:
+        return asyncio.run(client.solve(asked, channels, glibc, flavour)), genuine
+    except UnreachableError as error:
+        if channels:
+            raise
+        report.note(f"{', '.join(asked.channels)} cannot be reached; the project's own channel stands in for it")
+        try:
+            return _solve_from_own(asked, flavour, *own()), False
+        except LineError as second:
+            raise CondaError(
+                f"{error.message}\nand the project's own channel is not to be had: {second.message}",
+                remedy=second.remedy or error.remedy,
+            ) from None
+
+
+def _solve_from_own(asked: Environment, flavour: str, engine: Engine, image: Named) -> ExplicitLock:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        unpack_channel(engine, str(image.image.id), folder)
+        own = explicit.parse((folder / channel.LOCK_NAME).read_text(), channel.LOCK_NAME)
+        # For the glibc that the channel was made on, which its packages ask for.
+        glibc = virtual.glibc_of(own.virtual_packages)
+        lock = asyncio.run(client.solve(asked, [folder.as_uri()], glibc, flavour))
+        packages = tuple(replace(one, url=one.url.replace(folder.as_uri(), MOUNT, 1)) for one in lock.packages)
+    return replace(lock, channels=(MOUNT,), packages=packages)
+
+
+def unpack_channel(engine: Engine, image: str, folder: Path) -> None:
+    """Copies the project's own channel out of its image, and checks every package in it.
+
+    Raises:
+        CondaError: a package is not what the channel's index says.
+    """
+    oneshot.copy_out(engine, image, _PARTS, folder)
+    channel.verify(folder)

@@ -1,0 +1,122 @@
+"""locks/index.json: what each lock was written from, so that a stale or edited one is found offline, at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from build.conda import CondaError, environment, virtual
+from build.errors import LockStaleError, MissingFileError
+from build.locks import index as pure
+from build.locks.index import FLAVOURS, INDEX, Entry
+from build.system import files
+
+PIP_COMMAND = "python -m build.lock pip"
+
+
+def conda_command(flavour: str) -> str:
+    return f"python -m build.lock conda --flavour {flavour}"
+
+
+def apt_command(flavour: str) -> str:
+    return f"python -m build.lock apt --flavour {flavour}"
+
+
+def record(root: Path, name: str, command: str, tool: str) -> None:
+    """Writes down what the lock `name` (relative to `root`), written just now, was made from."""
+    index = _read(root)
+    index[name] = Entry(_inputs(root, name), pure.sha256((root / name).read_text()), command, tool)
+    files.replace(root / INDEX, pure.dump(index))
+
+
+def check(root: Path) -> int:
+    """Compares every lock with its inputs; returns how many there are. Reads files and nothing else.
+
+    Raises:
+        LockStaleError: naming each lock that is stale, edited or missing, why, and the command to run.
+        MissingFileError: an input is gone.
+    """
+    index = _read(root)
+    locks = {name: pure.sha256((root / name).read_text()) for name in _present(root)}
+    inputs = {name: _inputs(root, name) for name in index}
+    stale = pure.judge(index, locks, inputs, {f"locks/{name}.txt": PIP_COMMAND for name in pure.PIP_LOCKS})
+    if stale:
+        raise LockStaleError(
+            f"{len(stale)} of {len(index.keys() | locks.keys())} locks do not belong to their inputs",
+            detail="\n".join(f"{one.lock}: {one.why} ({one.command})" for one in stale),
+            remedy="; ".join(dict.fromkeys(one.command for one in stale)),
+        )
+    return len(locks)
+
+
+def lock_hashes(flavour: str, root: Path | None = None) -> dict[str, str]:
+    """File name -> sha256 (hex) of each lock that a flavour's base image is made from, as labels and records carry it.
+
+    Of the files as they lie there, so that it is true of an edited lock too; `root` is the current folder unless given.
+    """
+    root = root or Path.cwd()
+    names = pure.of_flavour(_present(root), flavour)
+    return {Path(name).name: pure.sha256((root / name).read_text()) for name in names}
+
+
+def _present(root: Path) -> list[str]:
+    # (a stand-in channel's conda locks are not in git: they hold for one machine's channel)
+    patterns = ("*.txt", "conda-forge-*.lock")
+    return sorted(f"locks/{path.name}" for pattern in patterns for path in (root / "locks").glob(pattern))
+
+
+def _read(root: Path) -> dict[str, Entry]:
+    path = root / INDEX
+    if not path.exists():
+        return {}
+    try:
+        return pure.parse(path.read_text())
+    except ValueError as error:
+        raise LockStaleError(f"{INDEX} cannot be read: {error}", remedy=f"git checkout {INDEX}") from None
+
+
+def _inputs(root: Path, name: str) -> dict[str, str]:
+    """What decides a lock, by name -> sha256."""
+    stem = Path(name).name
+    flavour = next((each for each in FLAVOURS if f"-{each}" in stem), "")
+    if stem.startswith("apt-"):
+        texts = _apt_inputs(root)
+    elif stem.endswith(".lock"):
+        texts = _conda_inputs(root, flavour)
+    else:
+        texts = pure.requirements(str(Path(name).with_suffix(".in")), lambda path: _text(root, path))
+        texts["platform"] = " ".join(pure.PIP_PLATFORM)
+    return {each: pure.sha256(text) for each, text in texts.items()}
+
+
+def _conda_inputs(root: Path, flavour: str) -> dict[str, str]:
+    try:
+        asked = environment.load([root / "environment.yml"])
+    except CondaError as error:
+        raise MissingFileError(error.message, remedy=error.remedy) from None
+    # Its pip section is installed from the pip locks and decides nothing here.
+    return {
+        "environment.yml": json.dumps([asked.channels, asked.specs]),
+        "virtual packages": " ".join(virtual.packages(flavour)),
+    }
+
+
+def _apt_inputs(root: Path) -> dict[str, str]:
+    # The images that the flavours stand on, and what is installed in them: nothing else decides their Debian packages.
+    return {
+        "Dockerfile.base": _lines(root, "Dockerfile.base", "ARG OS_IMAGE=", "ARG CUDA_IMAGE="),
+        "build/conda/image/prepare-os": _lines(root, "build/conda/image/prepare-os", "PACKAGES="),
+    }
+
+
+def _lines(root: Path, path: str, *beginnings: str) -> str:
+    return "\n".join(line for line in _text(root, path).splitlines() if line.startswith(beginnings))
+
+
+def _text(root: Path, path: str) -> str:
+    try:
+        return (root / path).read_text()
+    except OSError as error:
+        raise MissingFileError(
+            f"{path} cannot be read: {error.strerror}; a lock is made from it", remedy=f"git checkout {path}"
+        ) from None

@@ -1,0 +1,33 @@
+"""Reads what an image holds, by running build/locks/in_image/inventory.py in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from build.docker import oneshot
+from build.docker.engine import Engine
+from build.errors import CommandFailedError
+from build.locks import inventory
+from build.locks.inventory import Inventory
+
+_SCRIPT = Path(__file__).parent / "in_image/inventory.py"
+
+
+def read(engine: Engine, image_id: str) -> Inventory:
+    """What the image holds. Its own entrypoint activates the environment; no network, no mount, nothing written.
+
+    Raises:
+        CommandFailedError: the image is not there, or its Python cannot say.
+    """
+    answer = oneshot.run(engine, image_id, ["python", "-I", "-c", _SCRIPT.read_text()])
+    try:
+        if answer.exit_code == 0:
+            return inventory.parse(answer.text)
+        reason = f"its Python ended with exit code {answer.exit_code}"
+    except ValueError as error:
+        reason = str(error)
+    raise CommandFailedError(
+        f"{image_id} could not say what it holds: {reason}",
+        detail=answer.error,
+        remedy="give an image of this project: `python -m build.images` builds one",
+    )

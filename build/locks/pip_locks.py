@@ -1,0 +1,78 @@
+"""The pip locks: locks/*.in resolved by uv into locks/*.txt, with hashes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from build.conda.redaction import holds_credentials
+from build.errors import CommandFailedError, MissingFileError, UsageError
+from build.locks import diff, index_file
+from build.locks.diff import Difference
+from build.locks.index import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
+from build.progress import Report
+from build.system import command
+
+# Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
+_COMPILE = (
+    *("uv", "pip", "compile", "--quiet", "--no-config", "--generate-hashes", "--no-emit-index-url"),
+    *PIP_PLATFORM,
+    *("--custom-compile-command", index_file.PIP_COMMAND),
+)
+_COMPILE_LIMIT_S = 600
+
+
+def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, list[Difference]]:
+    """Writes every pip lock; returns what changed in each. The working directory must be `root`, as uv notes it.
+
+    Raises:
+        MissingFileError: an .in file is not there.
+        UsageError: one holds credentials.
+        CommandFailedError: one cannot be resolved; it and those after it are unchanged.
+    """
+    changed = {}
+    for name in PIP_LOCKS:
+        source, target = Path(f"locks/{name}.in"), Path(f"locks/{name}.txt")
+        if not (root / source).exists():
+            raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
+        _refuse_credentials(root, str(source))
+        report.step(str(target))
+        before = (root / target).read_text() if (root / target).exists() else ""
+        options = [*(["--upgrade"] if upgrade else []), *(["--no-deps"] if name in WITHOUT_DEPENDENCIES else [])]
+        _compile([*_COMPILE, *options, "--output-file", str(target), str(source)], target)
+        index_file.record(root, str(target), index_file.PIP_COMMAND, _uv_version())
+        changed[str(target)] = diff.between("pip", before, (root / target).read_text())
+        report.note(f"{len(changed[str(target)])} packages changed")
+    return changed
+
+
+def _refuse_credentials(root: Path, source: str) -> None:
+    for name, text in requirements(source, lambda path: (root / path).read_text()).items():
+        if wrong := [line for line in text.splitlines() if holds_credentials(line)]:
+            raise UsageError(
+                f"{name} holds credentials, which git and the lock would keep: {'; '.join(wrong)}",
+                remedy="name the index without them, and put them into ~/.netrc, which uv reads",
+            )
+
+
+def _uv_version() -> str:
+    # Its first two words; the third names the platform it was built for.
+    return " ".join(command.run(["uv", "--version"]).decode().split()[:2])
+
+
+def _compile(argv: list[str], target: Path) -> None:
+    # uv's own variables name indexes and folders of packages too.
+    clean = {name: value for name, value in os.environ.items() if name not in {"UV_FIND_LINKS", "UV_EXTRA_INDEX_URL"}}
+    try:
+        subprocess.run(argv, env=clean, check=True, capture_output=True, text=True, timeout=_COMPILE_LIMIT_S)
+    except FileNotFoundError:
+        raise CommandFailedError("uv is not installed", remedy="scripts/bootstrap") from None
+    except subprocess.TimeoutExpired:
+        raise CommandFailedError(f"{target} was not resolved within {_COMPILE_LIMIT_S} s", remedy="try again") from None
+    except subprocess.CalledProcessError as error:
+        raise CommandFailedError(
+            f"{target} could not be resolved, and is unchanged",
+            detail=error.stderr.strip(),
+            remedy="change its .in file, or see that the package index is reachable",
+        ) from None

@@ -1,0 +1,39 @@
+"""What a lock command changed, as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from build.locks.diff import Difference
+from build.locks.index import FLAVOURS, conda_lock
+
+_HEADING = ("| lock | package | before | now |", "| --- | --- | --- | --- |")
+
+
+def markdown(written: Mapping[str, Sequence[Difference]], missing: Sequence[str]) -> str:
+    """A table with a row for each changed package, after the locks that could not be written.
+
+    Empty when no package of a lock in git changed: a lock of the project's own channel is not in git.
+
+    Args:
+        written: lock -> its changes.
+        missing: `lock: reason` of each lock that was not written; the reason's first line is enough.
+    """
+    ignored = {conda_lock(flavour, standin=True) for flavour in FLAVOURS}
+    rows = [
+        f"| {lock} | {_cell(one.name)} | {_cell(one.before)} | {_cell(one.now)} |"
+        for lock, changes in written.items()
+        if lock not in ignored
+        for one in changes
+    ]
+    if not rows:
+        return ""
+    lines = [*_HEADING, *rows]
+    if missing:
+        why = [f"- {line.splitlines()[0]}" for line in missing]
+        lines = ["**These locks were not written**, so do not merge this as it is:", "", *why, "", *lines]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

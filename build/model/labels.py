@@ -1,0 +1,37 @@
+"""Names that images and labels go by, wherever they are written or read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+RELEASE_LABEL = "ai.glm-tts.release"
+STANDIN_LABEL = "ai.glm-tts.standin"
+VRAM_LABEL = "ai.glm-tts.vram-bytes"
+FLAVOUR_LABEL = "ai.glm-tts.flavour"
+ENVIRONMENT_LABEL = "ai.glm-tts.environment"
+TRIGGERED_BY_LABEL = "ai.glm-tts.triggered-by"
+RUN_ID_LABEL = "ai.glm-tts.run-id"
+INPUTS_LABEL = "ai.glm-tts.inputs"
+LOCKS_LABEL = "ai.glm-tts.locks"
+MINIMUM_DRIVER_LABEL = "ai.glm-tts.minimum-driver"
+DRIFT_LABEL = "ai.glm-tts.drift"  # of an app's base from its apt lock: `name=version` of what the image holds
+ACCEPTED_DRIFT_LABEL = "ai.glm-tts.drift-accepted"  # `true` on a production image that was published with drift
+APT_MOMENT_LABEL = "ai.glm-tts.apt-moment"  # of a base whose packages are a snapshot archive's: YYYYMMDDTHHMMSSZ
+OCI = "org.opencontainers.image."
+PROXY_REPOSITORY = "glm-tts-proxy"
+CHANNEL_REPOSITORY = "standin/conda-channel"
+
+CACHE_TAG = "cache"  # the newest base, in a registry: what the next one takes layers from
+
+
+def app_repository(flavour: str) -> str:
+    return f"glm-tts-{flavour}"
+
+
+def base_repository(flavour: str) -> str:
+    return f"glm-tts-base-{flavour}"
+
+
+class Flavour(StrEnum):
+    SLIM = "slim"
+    CUDA = "cuda"

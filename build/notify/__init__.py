@@ -1,0 +1,1 @@
+"""Who hears of a cutover: the user's hooks, the alert's webhook and Alertmanager."""

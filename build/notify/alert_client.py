@@ -1,0 +1,59 @@
+"""Alerts over HTTP: a webhook, and Alertmanager's API v2. An address may hold a secret, so no error repeats it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from build.errors import CommandFailedError
+from build.notify.alert import NAME, Alert, resolved
+
+TIMEOUT_S = 5
+ATTEMPTS = 3
+PAUSE_S = 0.5
+CLIENT_ERROR, TOO_MANY, SERVER_ERROR = 400, 429, 500
+ALERTS = "/api/v2/alerts"
+
+
+def webhook(url: str, alert: Alert) -> None:
+    """Posts an alert as JSON.
+
+    Raises:
+        CommandFailedError: it was not taken, by any of ATTEMPTS.
+    """
+    _ask("POST", url, alert.webhook())
+
+
+def fire(base: str, alert: Alert) -> None:
+    """Raises an alert in the Alertmanager at `base`; errors as above."""
+    _ask("POST", base.rstrip("/") + ALERTS, alert.alertmanager(datetime.now(UTC)))
+
+
+def resolve(base: str, project: str) -> int:
+    """Ends every alert of ours that an Alertmanager has for a project; how many there were. Errors as above."""
+    filters = [("filter", f'alertname="{NAME}"'), ("filter", f'project="{project}"')]
+    firing = _ask("GET", base.rstrip("/") + ALERTS, params=filters).json()
+    if firing:
+        _ask("POST", base.rstrip("/") + ALERTS, resolved(firing, datetime.now(UTC)))
+    return len(firing)
+
+
+def _ask(method: str, url: str, body: Any = None, params: list[tuple[str, str]] | None = None) -> requests.Response:
+    why = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_S * 2 ** (attempt - 1))
+        try:
+            answer = requests.request(method, url, json=body, params=params, timeout=TIMEOUT_S, allow_redirects=False)
+        except requests.RequestException as error:
+            why = type(error).__name__
+            continue
+        if answer.status_code < CLIENT_ERROR:
+            return answer
+        why = f"HTTP {answer.status_code}"
+        if answer.status_code < SERVER_ERROR and answer.status_code != TOO_MANY:
+            break
+    raise CommandFailedError(f"it was not taken: {why}")

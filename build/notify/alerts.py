@@ -1,0 +1,53 @@
+"""Calls a person, and calls off; nothing here ever changes how a cutover ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+from build.errors import LeaseLostError, LineError
+from build.model.hook_points import Point
+from build.notify import hooks
+from build.notify.alert import Alert, evaluate
+from build.notify.hook import redact
+from build.progress import Report
+from build.state.history import Cutover
+from build.target.target import Target
+
+
+def raise_alert(target: Target, report: Report, error: BaseException, cutover: Cutover | None) -> None:
+    """One alert to each that the settings name, where the error calls for one; then the hook."""
+    settings = target.settings
+    if not (alert := evaluate(settings.project, error, cutover)):
+        return
+    clean = replace(alert, **{each.name: redact(getattr(alert, each.name), os.environ) for each in fields(alert)})
+    _send(target, report, clean)
+    # Who has lost the lease may not write the journal any more.
+    journal = None if isinstance(error, LeaseLostError) else target.journal
+    hooks.tell(Point.ON_ALERT, settings, journal, report, cutover, clean.error)
+
+
+def _send(target: Target, report: Report, alert: Alert) -> None:
+    from build.notify import alert_client  # noqa: PLC0415 - most cutovers need none of it
+
+    url, manager = (each.get_secret_value() for each in (target.settings.alert_webhook, target.settings.alertmanager))
+    if url:
+        _try(report, "the alert's webhook", lambda: alert_client.webhook(url, alert))
+    if manager:
+        _try(report, "Alertmanager", lambda: alert_client.fire(manager, alert))
+
+
+def call_off(target: Target, report: Report) -> None:
+    """A cutover went well: what earlier ones alerted is over."""
+    if manager := target.settings.alertmanager.get_secret_value():
+        from build.notify import alert_client  # noqa: PLC0415 - as above
+
+        _try(report, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
+
+
+def _try(report: Report, what: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except LineError as error:
+        report.note(f"{what}: {error.message}")

@@ -1,0 +1,77 @@
+"""A user's commands at the points of a cutover: run, journaled, and heeded where they may refuse."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+from build.errors import HookRefusedError, LineError
+from build.model.hook_points import Point
+from build.notify import hook, hook_runner
+from build.progress import Report
+from build.settings import Settings
+from build.state.history import Cutover, Event
+
+
+class Journal(Protocol):
+    def append(self, **record: Any) -> None:
+        """Adds a record."""
+
+
+def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutover: Cutover) -> None:
+    """The hook before the switch.
+
+    Raises:
+        HookRefusedError: it failed, so traffic stays where it is.
+    """
+    ended = run(Point.PRE_SWITCH, settings, journal, report, cutover)
+    if ended and ended.error:
+        raise HookRefusedError(
+            f"the {Point.PRE_SWITCH} hook does not agree: {ended.error}; live traffic was not touched",
+            detail=hook.kept(ended.output, os.environ),
+            remedy="see what it says; [tool.cutover.hooks] in pyproject.toml names it",
+        )
+
+
+def tell(
+    point: Point, settings: Settings, journal: Journal | None, report: Report, cutover: Cutover | None, error: str = ""
+) -> None:
+    """Any other hook: its failure is said and journaled, and changes nothing."""
+    try:
+        ended = run(point, settings, journal, report, cutover, error)
+    except LineError as failed:
+        if point is Point.POST_SWITCH:
+            raise  # an interruption, or a lease lost: the step it is in answers that
+        report.note(f"the {point} hook: {failed.message}")
+        return
+    if ended and ended.error:
+        report.note(f"the {point} hook failed, which changes nothing: {ended.error}")
+        for line in hook.kept(ended.output, os.environ).splitlines()[-5:]:
+            report.note(f"  | {line}")
+
+
+def run(
+    point: Point,
+    settings: Settings,
+    journal: Journal | None,
+    report: Report,
+    cutover: Cutover | None,
+    error: str = "",
+) -> hook_runner.Ended | None:
+    """Runs the command of a point, if there is one, and journals how it ended; without a journal it only runs."""
+    argv = settings.hooks.at(point)
+    if not argv:
+        return None
+    report.step(f"hook {point}")
+    facts = hook.environment(point, cutover, hook.redact(error, os.environ))
+    ended = hook_runner.run(argv, cwd=settings.root, timeout_s=settings.hook_timeout_s, facts=facts)
+    if journal and cutover:
+        journal.append(
+            cutover=cutover.id,
+            event=Event.HOOK,
+            point=point,
+            took_s=round(ended.took_s, 2),
+            error=ended.error,
+            output=hook.kept(ended.output, os.environ),
+        )
+    return ended

@@ -1,1 +1,0 @@
-"""One module per flow; its `run` tells the whole story in order."""

@@ -1,0 +1,183 @@
+"""HAProxy's runtime socket, reached by exec into its container; every change is saved by the same exec (proxyctl)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntFlag
+from typing import Literal
+
+from build.docker.engine import Engine
+from build.docker.exec_session import Conversation, inside
+from build.errors import CommandFailedError, ProxyError
+from build.proxy.types import Admin, Hold, HoldMode, Server
+
+BACKEND = "app"
+
+END = "== end"  # proxyctl's last line
+ATTEMPTS = 3
+
+RUNNING = 2  # srv_op_state of a server that may get traffic (HAProxy management guide, "show servers state")
+
+
+class _AdminFlag(IntFlag):
+    """srv_admin_state, same source; 0x04 (disabled in the file) stays set on a server made ready since."""
+
+    FORCED_MAINT = 0x01
+    INHERITED_MAINT = 0x02
+    FORCED_DRAIN = 0x08
+    INHERITED_DRAIN = 0x10
+    RESOLUTION_MAINT = 0x20
+
+    @property
+    def admin(self) -> Admin:
+        if self & (self.FORCED_MAINT | self.INHERITED_MAINT | self.RESOLUTION_MAINT):
+            return "maint"
+        return "drain" if self & (self.FORCED_DRAIN | self.INHERITED_DRAIN) else "ready"
+
+
+class HAProxy:
+    """build.proxy.types.Proxy by HAProxy."""
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine = engine
+        self._container = container
+        self._session: Conversation | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """For the block, a command costs no exec: the stream to the socket is open."""
+        self._session = inside(self._container, "proxyctl", "session")
+        try:
+            yield
+        finally:
+            session, self._session = self._session, None
+            session.close()
+
+    def _ask(self, kind: Literal["read", "change", "probe"], *commands: str) -> str:
+        """Runs commands that can all be repeated, until their answer has come whole."""
+        for _ in range(ATTEMPTS):
+            whole, said, error = self._once(kind, *commands)
+            if whole and all(said.strip() or not command.startswith("show") for command in commands):
+                return said
+        raise ProxyError(
+            f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
+            remedy=f"`docker logs {self._container}` says why",
+            detail=error,
+        )
+
+    def _once(self, kind: str, *commands: str) -> tuple[bool, str, str]:
+        """Whether the answer is whole, the answer, and what went wrong."""
+        if self._session:
+            try:
+                lines, end = self._session.ask("\t".join([kind, *commands]))
+                return end == "end", "\n".join(lines) + "\n", ""
+            except CommandFailedError as error:
+                # The proxy may have been started anew, and its stream ended with the old one.
+                self._session.close()
+                self._session = inside(self._container, "proxyctl", "session")
+                return False, "", error.message
+        answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
+        said, end, _ = answer.text.rpartition(END)
+        return bool(end) and not answer.exit_code, said, answer.error
+
+    def servers(self) -> dict[str, Server]:
+        """Every server of the backend, by name."""
+        lines: list[str] = []
+        for _ in range(ATTEMPTS):
+            lines = self._ask("read", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
+            if all(any(line.startswith(head) for line in lines) for head in ("# be_id", "# pxname")):
+                break
+        states = {row["srv_name"]: row for row in _table(lines, "# be_id", " ")}
+        return {
+            row["svname"]: _server(states[row["svname"]], row)
+            for row in _table(lines, "# pxname", ",")
+            if row["svname"] in states
+        }
+
+    def set_admin(self, server: str, admin: Admin) -> None:
+        """Puts a server into or out of rotation, and saves that."""
+        self.set_admins((server, admin))
+
+    def set_admins(self, *changes: tuple[str, Admin | int]) -> None:
+        """The same for several, in that order, nothing in between and one save at the end; a number is a weight."""
+        self._change(
+            *(
+                f"set server {BACKEND}/{server} {'weight' if isinstance(to, int) else 'state'} {to}"
+                for server, to in changes
+            )
+        )
+
+    def probe(self, *servers: Server) -> bool:
+        """Asks servers, from where the proxy is, what a health check asks, and now; who hangs is waited for for 5 s."""
+        said = self._ask("probe", *(each.address for each in servers)).split("\n")
+        return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in said) == len(servers)
+
+    def demand_check(self, *servers: str) -> None:
+        """Takes servers for down until a health check has really passed; they get no new request meanwhile.
+
+        HAProxy takes a server that leaves maint for up, and shows the result of a check from its earlier life.
+        """
+        changes = [(server, change) for server in servers for change in ("state drain", "health down")]
+        self._change(*(f"set server {BACKEND}/{server} {change}" for server, change in changes))
+
+    def shutdown_sessions(self, *servers: str) -> None:
+        """Closes what is still open on servers: event streams of browser tabs, by then."""
+        self._change(*(f"shutdown sessions server {BACKEND}/{server}" for server in servers))
+
+    def hold(self, mode: HoldMode) -> Hold:
+        """Sets the gate."""
+        return _hold(self._ask("change", f"hold {mode}"))
+
+    def release(self, *servers: str) -> Hold:
+        """Makes servers ready and opens the gate, with nothing in between; the requests that waited go there."""
+        said = self._ask("change", *(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
+        refused = said.strip().rpartition("\n")[0].strip()
+        if refused:
+            raise ProxyError(f"the proxy refused to make {', '.join(servers)} ready: {refused}")
+        return _hold(said)
+
+    def held(self) -> Hold:
+        """The gate, and how many requests wait at it."""
+        return _hold(self._ask("read", "hold"))
+
+    def _change(self, *commands: str) -> None:
+        # HAProxy answers a state change with an empty line; any word is a refusal.
+        said = self._ask("change", *commands).strip()
+        if said:
+            raise ProxyError(f"the proxy refused `{'; '.join(commands)}`: {said}")
+
+
+def _table(lines: list[str], head: str, separator: str) -> Iterator[dict[str, str]]:
+    """The rows of one answer among several: from the line that starts with `head` to the next empty line."""
+    start = next((number for number, line in enumerate(lines) if line.startswith(head)), None)
+    if start is None:
+        raise ProxyError(f"the proxy's answer has no table {head!r}")
+    end = next((number for number in range(start, len(lines)) if not lines[number].strip()), len(lines))
+    body = [lines[start].removeprefix("# "), *lines[start + 1 : end]]
+    return iter(csv.DictReader(body, delimiter=separator))
+
+
+def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
+    return Server(
+        admin=_AdminFlag(int(state["srv_admin_state"])).admin,
+        up=int(state["srv_op_state"]) == RUNNING,
+        check=stat["check_status"].removeprefix("* "),
+        sessions=int(stat["scur"] or 0),
+        queued=int(stat["qcur"] or 0),
+        rate=int(stat["rate"] or 0),
+        total=int(stat["stot"] or 0),
+        errors=sum(int(stat[name] or 0) for name in ("econ", "eresp", "hrsp_5xx")),
+        weight=int(state["srv_uweight"]),
+        failed_checks=int(stat["chkfail"] or 0),
+        checking=stat["check_status"].startswith("* "),
+        address=f"{state['srv_addr']}:{state['srv_port']}",
+    )
+
+
+def _hold(said: str) -> Hold:
+    mode, _, held = said.strip().rpartition("\n")[2].partition(" ")
+    if not held.isdigit():
+        raise ProxyError(f"the proxy's gate refused: {said.strip()}")
+    return Hold(mode, int(held))

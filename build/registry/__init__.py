@@ -1,0 +1,1 @@
+"""A registry: its API, credentials, trust, retries, and the documents beside an image."""

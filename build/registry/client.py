@@ -1,0 +1,220 @@
+"""A registry through the OCI distribution API: manifests, blobs and tags, with Docker's own credentials."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import requests
+
+from build.errors import RegistryError, UsageError
+from build.registry.http import DENIED, Connection
+from build.registry.retry import PassingError, Patience
+from build.registry.trust import Trust
+
+T = TypeVar("T")
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX))}
+ATTESTED = "vnd.docker.reference.digest"  # an annotation in an index: the manifest that this one describes
+PLATFORM = {"os": "linux", "architecture": "amd64"}  # the only one that the locks are solved for
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest as the registry keeps it; `digest` (sha256:...) is that of the very bytes."""
+
+    digest: str
+    media_type: str
+    body: bytes
+
+    @property
+    def parsed(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+    @property
+    def config(self) -> str:
+        """The digest of the image's configuration; empty for an index."""
+        return str(self.parsed.get("config", {}).get("digest", ""))
+
+    @property
+    def platform_digest(self) -> str:
+        """Of an index, the digest of its manifest for linux/amd64, else of its first; empty for a manifest.
+
+        What describes another manifest of the index (BuildKit's attestations) is no image.
+        """
+        listed = [each for each in self.parsed.get("manifests", []) if ATTESTED not in (each.get("annotations") or {})]
+        fitting = [each for each in listed if PLATFORM.items() <= (each.get("platform") or {}).items()]
+        return next((str(each["digest"]) for each in [*fitting, *listed]), "")
+
+
+def sha256(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def split(address: str) -> tuple[str, str]:
+    """Host with port, and namespace, of `host[:port][/namespace]`.
+
+    Raises:
+        UsageError: it holds credentials, or begins with a scheme, which no image's name can.
+    """
+    scheme, _, rest = address.rpartition("://")
+    host, _, namespace = rest.strip("/").partition("/")
+    if "@" in host:
+        plain = host.rpartition("@")[2]
+        raise UsageError(
+            f"the name of the registry {plain} holds credentials, which every image's name would show",
+            remedy=f"`docker login {plain}`, and name the registry without them",
+        )
+    if scheme:
+        raise UsageError(f"{address} is a URL, and images are named without one", remedy=f"say {rest}")
+    return host, namespace
+
+
+class Registry:
+    """One registry, or one namespace of it. Every method raises RegistryError when it is away or refuses."""
+
+    def __init__(self, address: str, patience: Patience | None = None, trust: Trust | None = None) -> None:
+        """
+        Args:
+            address: `host[:port][/namespace]`.
+            trust: how the engine reaches it (build.registry.registries asks the engine); without one, loopback
+                addresses are insecure and all others speak verified TLS.
+
+        Raises:
+            UsageError: it holds credentials, or begins with a scheme, which no image's name can.
+        """
+        self.host, self._namespace = split(address)
+        self._patience = patience or Patience()
+        self.http = Connection(self.host, trust)
+
+    def full(self, name: str) -> str:
+        """An image's name with the registry's host and namespace before it."""
+        return "/".join(part for part in (self.host, self._namespace, name) if part)
+
+    def digest(self, name: str, reference: str) -> str:
+        """The digest of a tag (or of a digest, when it is there), empty when the registry has none."""
+        answer = self._ask("HEAD", name, f"manifests/{reference}", headers=ACCEPT, fine=(404, 405))
+        if found := answer.headers.get("Docker-Content-Digest", "") if answer.ok else "":
+            return found
+        if answer.status_code == 404:
+            return ""
+        manifest = self.manifest(name, reference)
+        return manifest.digest if manifest else ""
+
+    def manifest(self, name: str, reference: str) -> Manifest | None:
+        """The manifest of a tag or digest, None when there is none.
+
+        Raises:
+            RegistryError: its bytes have another digest than the one asked for or the one the registry says.
+        """
+        answer = self._ask("GET", name, f"manifests/{reference}", headers=ACCEPT, fine=(404,))
+        if answer.status_code == 404:
+            return None
+        actual = sha256(answer.content)
+        said = {answer.headers.get("Docker-Content-Digest", actual), reference if ":" in reference else actual}
+        if said != {actual}:
+            raise RegistryError(
+                f"{self.full(name)}:{reference} has the digest {actual}, not {', '.join(sorted(said - {actual}))}",
+                remedy="something between here and the registry changes what passes; do not use this image",
+            )
+        return Manifest(actual, answer.headers.get("Content-Type", ""), answer.content)
+
+    def image(self, name: str, reference: str) -> Manifest | None:
+        """The manifest with an image's layers: that of a tag or digest or, of an index, the one for this platform."""
+        found = self.manifest(name, reference)
+        digest = found.platform_digest if found else ""
+        return self.manifest(name, digest) if digest else found
+
+    def put_manifest(self, name: str, reference: str, body: bytes, media_type: str) -> str:
+        """Puts a manifest under a tag or its digest; returns the digest."""
+        self._ask("PUT", name, f"manifests/{reference}", body=body, headers={"Content-Type": media_type})
+        return sha256(body)
+
+    def delete_manifest(self, name: str, digest: str) -> None:
+        """Deletes a manifest with all its tags; one that has gone already is fine."""
+        answer = self._ask("DELETE", name, f"manifests/{digest}", fine=(404, 405))
+        if answer.status_code == 405:
+            raise RegistryError(f"{self.host} deletes nothing", remedy="enable deletion in the registry's settings")
+
+    def tags(self, name: str) -> list[str]:
+        """All tags of a repository, sorted; empty when there is no such repository."""
+        found: list[str] = []
+        path: str = "tags/list?n=1000"
+        while path:
+            answer = self._ask("GET", name, path, fine=(404,))
+            if answer.status_code == 404:
+                break
+            found += answer.json().get("tags") or []
+            path = answer.links.get("next", {}).get("url", "")
+        return sorted(found)
+
+    def referrers(self, name: str, digest: str) -> list[dict[str, Any]] | None:
+        """Descriptors of what refers to a manifest, None where the registry keeps no such list."""
+        answer = self._ask("GET", name, f"referrers/{digest}", fine=(404,))
+        if answer.status_code == 404 or not answer.headers.get("Content-Type", "").startswith(OCI_INDEX):
+            return None
+        found: list[dict[str, Any]] = answer.json().get("manifests") or []
+        return found
+
+    def blob(self, name: str, digest: str) -> bytes:
+        """A blob's bytes, checked against its digest."""
+        content = self._ask("GET", name, f"blobs/{digest}").content
+        if sha256(content) != digest:
+            raise RegistryError(f"the blob {digest} of {self.full(name)} came with the digest {sha256(content)}")
+        return content
+
+    def put_blob(self, name: str, content: bytes) -> str:
+        """Uploads a blob unless the registry has it; returns its digest."""
+        digest = sha256(content)
+
+        def upload() -> None:
+            if self._once("HEAD", name, f"blobs/{digest}", fine=(404,)).status_code == 404:
+                place = self._once("POST", name, "blobs/uploads/").headers["Location"]
+                mark = "&" if "?" in place else "?"
+                headers = {"Content-Type": "application/octet-stream"}
+                self._once("PUT", name, f"{place}{mark}digest={digest}", body=content, headers=headers)
+
+        self._patience.run(upload)
+        return digest
+
+    def before_push(self, name: str, read: Callable[[], T], absent: T) -> T:
+        """What `read` returns, or `absent` where the registry denies reading a repository that we may push to.
+
+        ECR, GHCR, Quay and GitLab answer 401 or 403 for a repository that no push has created yet.
+
+        Raises:
+            RegistryError: we may not push there either.
+        """
+        try:
+            return read()
+        except RegistryError as error:
+            if error.reason != DENIED:
+                raise
+        self.check_push(name)
+        return absent
+
+    def check_push(self, name: str) -> None:
+        """Begins an upload and takes it back: a refusal is known before the engine sends a byte.
+
+        Raises:
+            RegistryError: Docker's credentials may not push there.
+        """
+        place = self._ask("POST", name, "blobs/uploads/").headers.get("Location", "")
+        if place:
+            # Behind tokens that takes a right to delete, which a push does not: a registry forgets it in time.
+            with suppress(RegistryError, PassingError):
+                self._once("DELETE", name, place)
+
+    def _ask(self, method: str, name: str, path: str, **more: Any) -> requests.Response:
+        return self._patience.run(lambda: self._once(method, name, path, **more))
+
+    def _once(self, method: str, name: str, path: str, **more: Any) -> requests.Response:
+        return self.http.request(method, self.full(name).removeprefix(f"{self.host}/"), path, **more)

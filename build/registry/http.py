@@ -1,0 +1,217 @@
+"""A registry's HTTP: which scheme it speaks, whom we trust, who we are, and what its refusals mean."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import parse_http_list, parse_keqv_list
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InsecureRequestWarning
+
+from build.errors import RegistryError
+from build.registry import credentials
+from build.registry.credentials import Credentials
+from build.registry.retry import PassingError
+from build.registry.transient_errors import asked_wait_s, status_passes, tag_is_final
+from build.registry.trust import Trust, is_loopback
+
+TIMEOUT_S = (10, 60)  # to connect, and between two bytes of an answer
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")  # what dockerd trusts; requests alone would ignore it
+API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+
+# Reasons of a refusal that a caller may act on (RegistryError.reason).
+DENIED, UNKNOWN, IMMUTABLE = "denied", "unknown", "immutable"
+_FINAL_TAG_STATUS = (400, 403, 405, 409, 412)
+
+
+class Connection:
+    """Requests to one registry. They raise RegistryError, or PassingError where another attempt may succeed."""
+
+    def __init__(self, host: str, trust: Trust | None = None) -> None:
+        """
+        Args:
+            host: `host[:port]`.
+            trust: as the engine has it; without one, loopback addresses are insecure and all others are not.
+        """
+        self.host = host
+        self.granted: dict[str, str] = {}  # repository -> Authorization header
+        self._api = API_HOSTS.get(host, host)
+        self._trust = trust or Trust(insecure=is_loopback(host))
+        self._scheme = "" if self._trust.insecure else "https"
+        self._session = requests.Session()
+        self._session.trust_env = not is_loopback(host)  # no proxy stands between a host and itself
+        self._session.auth = lambda request: request  # or ~/.netrc would replace what docker login left
+        if self._trust.authorities or self._trust.clients:
+            self._session.mount("https://", _Trusting(_context(host, self._trust)))
+
+    def request(
+        self,
+        method: str,
+        repository: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        fine: tuple[int, ...] = (),
+    ) -> requests.Response:
+        """One request, authorized when the registry asks for it. `path` may be a whole URL that the registry gave."""
+        root = f"{self._scheme or self._spoken()}://{self._api}"
+        url = urljoin(f"{root}/v2/{repository}/", path)
+
+        def send() -> requests.Response:
+            ours = urlsplit(url).netloc == self._api  # an upload may be sent to a storage elsewhere
+            granted = {"Authorization": self.granted[repository]} if ours and repository in self.granted else {}
+            return self._send(method, url, data=body, headers={**(headers or {}), **granted})
+
+        answer = send()
+        if answer.status_code == 401 and urlsplit(answer.url).netloc == self._api:
+            # Only the registry itself is told who we are, not a storage that it sends us to.
+            self.granted[repository] = self._authorize(answer)
+            answer = send()
+        if answer.ok or answer.status_code in fine:
+            return answer
+        raise self._refused(answer, method, f"{self.host}/{repository}", path.partition("?")[0])
+
+    def _spoken(self) -> str:
+        """The scheme of an insecure registry, found as dockerd finds it: HTTPS unless it is not spoken there."""
+        try:
+            self._once("GET", f"https://{self._api}/v2/")
+        except requests.exceptions.SSLError:
+            self._scheme = "http"
+        except requests.RequestException:
+            return "http"  # it may be away, or another port serves HTTPS: asked again next time
+        else:
+            self._scheme = "https"
+        return self._scheme
+
+    def _once(self, method: str, url: str, **more: Any) -> requests.Response:
+        bundle = str(SYSTEM_BUNDLE) if SYSTEM_BUNDLE.exists() else True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # the daemon's configuration says so
+            # Said with each request: REQUESTS_CA_BUNDLE would replace what the session says.
+            verify = False if self._trust.insecure else bundle
+            return self._session.request(method, url, timeout=TIMEOUT_S, verify=verify, **more)
+
+    def _send(self, method: str, url: str, **more: Any) -> requests.Response:
+        try:
+            return self._once(method, url, **more)
+        except requests.exceptions.SSLError as error:
+            raise RegistryError(
+                f"TLS with {self.host} fails: {error}",
+                remedy=self._trust.remedy or f"put the CA certificate of {self.host} into {SYSTEM_BUNDLE}",
+            ) from None
+        except requests.RequestException as error:
+            failure = RegistryError(
+                f"the registry {self.host} does not answer: {error}",
+                remedy="check the registry's name and whether it is up",
+            )
+            raise PassingError(failure) from None
+
+    def _refused(self, answer: requests.Response, method: str, where: str, path: str = "") -> Exception:
+        said = f"{method} {where}/{path}: {answer.status_code} {answer.reason} {_words(answer)}".strip()
+        tag = method == "PUT" and path.startswith("manifests/")
+        if tag and answer.status_code in _FINAL_TAG_STATUS and tag_is_final(_words(answer)):
+            return RegistryError(
+                f"the registry does not move tags: {said}", remedy="deploy by digest", reason=IMMUTABLE
+            )
+        if answer.status_code in (401, 403):
+            return RegistryError(f"denied by the registry: {said}", remedy=self._login(where), reason=DENIED)
+        if "no space left" in said:
+            return RegistryError(f"the registry refused {said}", remedy="make room on the registry's disk")
+        if method in ("POST", "PUT") and ("NAME_UNKNOWN" in said or answer.status_code == 404):
+            remedy = f"create {where} in the registry first: it does not do so by itself"
+            return RegistryError(f"the registry refused {said}", remedy=remedy, reason=UNKNOWN)
+        failure = RegistryError(f"the registry refused {said}")
+        if status_passes(answer.status_code):
+            return PassingError(failure, asked_wait_s(answer.headers.get("Retry-After", ""), datetime.now(UTC)) or 0)
+        return failure
+
+    def _login(self, where: str) -> str:
+        """What to do about a denial: it depends on whether Docker has credentials for this registry."""
+        known = credentials.read(self.host)
+        if not (known.user or known.token):
+            return f"`docker login {self.host}` with an account that may push there"
+        account = f"the account {known.user}" if known.user else "the account of Docker's token"
+        return (
+            f"let {account} push to {where} (where the registry does not create repositories by itself, create it), "
+            f"or `docker login {self.host}` with another account"
+        )
+
+    def _authorize(self, answer: requests.Response) -> str:
+        """The Authorization header that answers a 401's challenge."""
+        scheme, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
+        known = credentials.read(self.host)
+        if scheme.lower() == "basic" and known.user:
+            return known.basic
+        if scheme.lower() != "bearer":
+            raise RegistryError(
+                f"{self.host} demands a login ({scheme or 'unsaid'}), and there is none",
+                remedy=f"`docker login {self.host}` with an account that may push there",
+                reason=DENIED,
+            )
+        return self._token(parse_keqv_list(parse_http_list(rest)), known)
+
+    def _token(self, asked: dict[str, str], known: Credentials) -> str:
+        """A token from the server that a Bearer challenge names."""
+        realm = str(asked.pop("realm", ""))
+        safe = self._trust.insecure or realm.startswith("https://") or is_loopback(urlsplit(realm).netloc)
+        if not safe:
+            raise RegistryError(
+                f"{self.host} wants the password sent to {realm}, in the clear", remedy="use another one"
+            )
+        query = {key: value for key, value in asked.items() if key in ("service", "scope") and value}
+        if known.token:
+            form = {**query, "grant_type": "refresh_token", "refresh_token": known.token, "client_id": "glm-tts-line"}
+            granted = self._send("POST", realm, data=form)
+        else:
+            headers = {"Authorization": known.basic} if known.user else {}
+            granted = self._send("GET", realm, params=query, headers=headers)
+        if not granted.ok:
+            raise self._refused(granted, "a token for", self.host, query.get("scope", ""))
+        found = granted.json()
+        return f"Bearer {found.get('token') or found.get('access_token')}"
+
+
+class _Trusting(HTTPAdapter):
+    """Connections with a TLS context of their own; the system's bundle is added to it with each request."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)
+
+
+def _context(host: str, trust: Trust) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        for authority in trust.authorities:
+            context.load_verify_locations(cafile=authority)
+        for certificate, key in trust.clients:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        used = ", ".join(str(path) for path in (*trust.authorities, *(path for pair in trust.clients for path in pair)))
+        raise RegistryError(
+            f"the certificates for {host} cannot be used: {error} ({used})", remedy="make them readable PEM files"
+        ) from None
+    return context
+
+
+def _words(answer: requests.Response) -> str:
+    """What the registry says of a refusal, from its errors' codes, messages and details."""
+    try:
+        errors = answer.json()["errors"]
+        return "; ".join(f"{each.get('code')}: {each.get('message')} {each.get('detail') or ''}" for each in errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return answer.text[:300]

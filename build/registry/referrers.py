@@ -1,0 +1,134 @@
+"""Documents beside a published image: OCI artifacts that name it as their subject, found again by its digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from build.errors import RegistryError
+from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
+
+SBOM = "application/vnd.cyclonedx+json"
+VERIFICATION = "application/vnd.glm-tts.verification+json"
+BUILD_RECORD = "application/vnd.glm-tts.build-record+json"
+
+# On a base's report: the hash of the checks that made it, so that only those of the present ones are read.
+CHECKS = "ai.glm-tts.checks"
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Attached:
+    """One document; `digest` is its manifest's."""
+
+    digest: str
+    artifact_type: str
+    annotations: Mapping[str, str]
+
+
+def attach(
+    registry: Registry,
+    repository: str,
+    subject_digest: str,
+    artifact_type: str,
+    content: bytes,
+    annotations: Mapping[str, str],
+) -> str:
+    """Attaches a document to a published image and returns the digest of its manifest.
+
+    The same document with the same annotations is attached once, however often this is called.
+
+    Raises:
+        RegistryError: there is no such image, the registry refuses, or others keep changing the list at once.
+    """
+    subject = registry.manifest(repository, subject_digest)
+    if subject is None:
+        raise RegistryError(f"{registry.full(repository)}@{subject_digest} is not there to attach anything to")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": artifact_type,
+        "config": _blob(registry, repository, EMPTY, b"{}"),
+        "layers": [_blob(registry, repository, artifact_type, content)],
+        "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": len(subject.body)},
+        "annotations": dict(sorted(annotations.items())),
+    }
+    body = json.dumps(manifest, sort_keys=True).encode()
+    digest = registry.put_manifest(repository, sha256(body), body, OCI_MANIFEST)
+    entry = {
+        "mediaType": OCI_MANIFEST,
+        "digest": digest,
+        "size": len(body),
+        "artifactType": artifact_type,
+        "annotations": manifest["annotations"],
+    }
+    if registry.referrers(repository, subject_digest) is None:
+        _list(registry, repository, fallback_tag(subject_digest), entry)
+    return digest
+
+
+def attached(registry: Registry, repository: str, subject_digest: str) -> list[Attached]:
+    """What is attached to an image, in the order of the registry's list; empty for an unknown image."""
+    found = registry.referrers(repository, subject_digest)
+    if found is None:
+        found = _entries(registry, repository, fallback_tag(subject_digest))
+    return [
+        Attached(each["digest"], each.get("artifactType", ""), dict(each.get("annotations") or {})) for each in found
+    ]
+
+
+def find(
+    registry: Registry, repository: str, subject_digest: str, artifact_type: str, annotations: Mapping[str, str]
+) -> list[Attached]:
+    """What is attached to an image of one type, with exactly these annotations."""
+    return [
+        each
+        for each in attached(registry, repository, subject_digest)
+        if (each.artifact_type, each.annotations) == (artifact_type, annotations)
+    ]
+
+
+def content(registry: Registry, repository: str, digest: str) -> bytes:
+    """The bytes of one attached document, by the digest of its manifest.
+
+    Raises:
+        RegistryError: there is no such document.
+    """
+    manifest = registry.manifest(repository, digest)
+    if manifest is None:
+        raise RegistryError(f"the registry has no document {registry.full(repository)}@{digest}")
+    return registry.blob(repository, manifest.parsed["layers"][0]["digest"])
+
+
+def fallback_tag(subject_digest: str) -> str:
+    """The tag under which the list is kept by a registry without a referrers API (OCI distribution 1.1)."""
+    return subject_digest.replace(":", "-")
+
+
+def _blob(registry: Registry, repository: str, media_type: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": registry.put_blob(repository, content), "size": len(content)}
+
+
+def _entries(registry: Registry, repository: str, tag: str) -> list[dict[str, Any]]:
+    manifest = registry.manifest(repository, tag)
+    found: list[dict[str, Any]] = manifest.parsed.get("manifests") or [] if manifest else []
+    return found
+
+
+def _list(registry: Registry, repository: str, tag: str, entry: dict[str, Any]) -> None:
+    """Adds an entry to the list under a tag.
+
+    Nothing locks a tag: another runner may put a list of its own in between, so that it is read again afterwards.
+    """
+    for _ in range(ATTEMPTS):
+        entries = _entries(registry, repository, tag)
+        if any(each["digest"] == entry["digest"] for each in entries):
+            return
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, entry]}
+        registry.put_manifest(repository, tag, json.dumps(index, sort_keys=True).encode(), OCI_INDEX)
+    if all(each["digest"] != entry["digest"] for each in _entries(registry, repository, tag)):
+        raise RegistryError(f"others keep changing {registry.full(repository)}:{tag}", remedy="run again")

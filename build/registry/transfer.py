@@ -1,0 +1,71 @@
+"""Images between an engine and a registry: push and pull, tried again where what went wrong can pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from docker.errors import APIError
+from docker.models.images import Image
+
+from build.docker.engine import Engine, explained
+from build.errors import RegistryError
+from build.registry.http import IMMUTABLE
+from build.registry.retry import PassingError, Patience
+from build.registry.transient_errors import tag_is_final, words_pass
+
+REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
+# The engine tries each layer five times, 5, 10, 15 and 20 s apart, and says so. After that we need not begin again.
+LAST_WAIT = "Retrying in 20 "
+
+
+def push(engine: Engine, image: Image, repository: str, tag: str, patience: Patience) -> None:
+    """Pushes an image as repository:tag; layers that the registry has are not sent again.
+
+    Raises:
+        RegistryError: refused, or not done after all attempts.
+    """
+    with explained():
+        image.tag(repository, tag)
+    api = engine.client.api
+    what = f"the push of {repository}:{tag}"
+    _patiently(patience).run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
+
+
+def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Image:
+    """Pulls repository@digest and returns the image.
+
+    Raises:
+        RegistryError: refused, or not done after all attempts.
+    """
+    api = engine.client.api
+    what = f"the pull of {repository}@{digest}"
+    _patiently(patience).run(lambda: _follow(what, lambda: api.pull(repository, tag=digest, stream=True, decode=True)))
+    image = engine.image(f"{repository}@{digest}")
+    if image is None:
+        raise RegistryError(f"{what} ended well, but the engine does not have the image")
+    return image
+
+
+def _patiently(patience: Patience) -> Patience:
+    """As many attempts, however long they take: gigabytes on their way are not time spent waiting."""
+    return replace(patience, total_s=math.inf)
+
+
+def _follow(what: str, start: Any) -> None:
+    """Reads an engine's progress to its end."""
+    words, exhausted = "", False
+    with explained():
+        try:
+            events: Iterable[dict[str, Any]] = start()
+            for event in events:
+                exhausted |= str(event.get("status", "")).startswith(LAST_WAIT)
+                words = words or str(event.get("error", ""))
+        except APIError as error:
+            words = str(error.explanation or error)
+    if words:
+        reason = IMMUTABLE if tag_is_final(words) else ""
+        failure = RegistryError(f"{what} failed: {words}", remedy=REMEDY, reason=reason)
+        raise PassingError(failure) if words_pass(words) and not exhausted else failure

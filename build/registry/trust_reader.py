@@ -1,0 +1,73 @@
+"""What decides how a registry is reached: the daemon's insecure registries, and certs.d as dockerd reads it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from build.docker import daemon
+from build.errors import RegistryError
+from build.registry.trust import Trust, host_name, is_insecure
+
+CERTS_D = Path("/etc/docker/certs.d")
+
+
+def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Trust:
+    """How the engine that answered `info` reaches a registry.
+
+    dockerd reads certs.d anew for every push and pull, and so does this.
+
+    Args:
+        address: `host[:port]`.
+        info: the answer of `docker info`.
+
+    Raises:
+        RegistryError: certs.d has a client certificate without its key, or the other way round.
+    """
+    config = info.get("RegistryConfig") or {}
+    # A name that is configured itself needs no DNS, which may be slow where there is no network.
+    addresses = [] if address in (config.get("IndexConfigs") or {}) else _addresses(address)
+    if is_insecure(address, config, addresses):
+        return Trust(insecure=True)
+    folder = _certs_d(info, environ) / address
+    remedy = f"put the CA certificate of {address} into {folder}/ca.crt"
+    engine = daemon.address(environ)
+    if not engine.startswith("unix://"):
+        remedy += (
+            f" on this machine too: the engine at {engine} has a certs.d of its own, which cannot be read from here"
+        )
+    if not folder.is_dir():
+        return Trust(remedy=remedy)
+    return Trust(
+        authorities=tuple(sorted(folder.glob("*.crt"))),
+        clients=tuple((each, _partner(each, ".key")) for each in sorted(folder.glob("*.cert"))),
+        remedy=remedy,
+    )
+
+
+def _certs_d(info: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
+    """A rootless daemon reads its user's folder, and only that."""
+    if "name=rootless" not in (info.get("SecurityOptions") or []):
+        return CERTS_D
+    return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "docker", "certs.d")
+
+
+def _partner(path: Path, suffix: str) -> Path:
+    found = path.with_suffix(suffix)
+    if not found.exists():
+        raise RegistryError(
+            f"{path} has no {found.name} beside it, so neither the engine nor we can use it",
+            remedy=f"put {found.name} there; a CA certificate's name ends in .crt",
+        )
+    return found
+
+
+def _addresses(address: str) -> list[str]:
+    """The IP addresses of a host; none where its name is not known, which dockerd takes for a secure registry."""
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(host_name(address), None, type=socket.SOCK_STREAM)]
+    except OSError:
+        return []

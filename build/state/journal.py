@@ -1,0 +1,161 @@
+"""The journal on the target: one JSON record a line in the state container's volume, stamped by the target's clock.
+
+Each record ends with a hash over the one before and itself, so that damage is seen wherever it is; and each is added
+only behind the record that its writer knows to be the newest, so that of two writers one is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from build.docker.engine import Engine
+from build.docker.exec_session import Conversation, inside
+from build.errors import CommandFailedError, LeaseLostError, StateCorruptError
+
+FILE = "/var/lib/cutover/journal.jsonl"
+END, ATTEMPTS = "== end", 3
+_SEALED = re.compile(r'(.*),"hash":"([0-9a-f]{64})"\}')
+
+# A whole new file takes the old one's place, so that a crash leaves no half record. Two lines ask: the newest record's
+# hash as the writer knows it, and the record without its braces. The word `read` alone asks for the file.
+_APPENDER = f"""
+file={FILE}
+add() {{
+    touch "$file" || return
+    last=$(sed -n '$s/.*"hash":"\\([0-9a-f]\\{{64\\}}\\)"}}$/\\1/p' "$file") || return
+    [ "$last" = "$1" ] || {{ echo moved; return 1; }}
+    body="{{\\"at\\":\\"$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)\\",$2"
+    sum=$(printf '%s%s' "$last" "$body" | sha256sum) || return
+    cp "$file" "$file.new" && printf '%s,"hash":"%s"}}\\n' "$body" "${{sum%% *}}" >>"$file.new" &&
+        sync "$file.new" && mv "$file.new" "$file" && sync "${{file%/*}}" && echo "${{sum%% *}}"
+}}
+while IFS= read -r expected; do
+    if [ "$expected" = read ]; then
+        if [ ! -e "$file" ] || cat "$file"; then echo; echo '== ok'; else echo '== no'; fi
+        continue
+    fi
+    IFS= read -r record || exit
+    if add "$expected" "$record" 2>&1; then echo '== ok'; else rm -f "$file.new"; echo '== no'; fi
+done
+"""
+
+
+class Journal:
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine = engine
+        self._container = container
+        self._session: Conversation | None = None
+        self._newest: tuple[int, str] | None = None  # number of records, and the hash of the last one
+
+    def read(self) -> list[dict[str, Any]]:
+        """All records, oldest first; an absent file is an empty journal.
+
+        Raises:
+            StateCorruptError: a line is no record, or a record is missing or not as it was written.
+        """
+        records, newest = [], ""
+        for number, line in enumerate(self._lines()):
+            sealed = _SEALED.fullmatch(line)
+            if not sealed or hashlib.sha256((newest + sealed[1]).encode()).hexdigest() != sealed[2]:
+                raise self._corrupt(f"line {number + 1} is not as it was written")
+            record = json.loads(line)
+            newest = record.pop("hash")
+            if record.get("seq") != number:
+                raise self._corrupt(f"line {number + 1} is not record {number}")
+            records.append(record)
+        self._newest = len(records), newest
+        return records
+
+    def _lines(self) -> list[str]:
+        """The file's lines, known to be all: an exec's stream can be lost, which must not look like an empty file."""
+        if self._session:
+            # Whatever is wrong with an open stream, an exec of its own is asked next.
+            with contextlib.suppress(CommandFailedError):
+                lines, verdict = self._session.ask("read")
+                if verdict == "ok":
+                    return lines[:-1] if lines[-1] == "" else lines
+        script = f"test ! -e {FILE} || cat {FILE}; echo; echo {END}"
+        for _ in range(ATTEMPTS):
+            answer = self._engine.execute(self._container, ["sh", "-c", script])
+            content, end, _ = answer.text.rpartition(f"\n{END}")
+            if answer.exit_code == 0 and end:
+                return content.splitlines()
+        raise self._corrupt(f"cannot be read whole: {answer.error}")
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """For the block, a record costs no exec: the stream to the one who writes it down is open."""
+        self._session = inside(self._container, "sh", "-c", _APPENDER)
+        try:
+            yield
+        finally:
+            session, self._session = self._session, None
+            session.close()
+
+    def append(self, **record: Any) -> None:
+        """Adds a record and returns once it is on the target's disk.
+
+        Raises:
+            LeaseLostError: somebody else has written since this journal was read.
+            StateCorruptError: it cannot be written, so nothing may be changed.
+        """
+        if self._session is None:
+            with self.opened():
+                self.append(**record)
+            return
+        written, error = False, CommandFailedError("")
+        for _ in range(ATTEMPTS):
+            before = self._newest or self._read_newest()
+            try:
+                written = self._add(self._session, before, record)
+            except CommandFailedError as failed:
+                error = failed
+                self._session.close()
+                self._session = inside(self._container, "sh", "-c", _APPENDER)
+                # The stream may have broken after the record was written: only the file tells.
+                written = self._is_newest(before[0], record)
+            if written:
+                return
+        raise StateCorruptError(
+            f"the journal cannot be written, so nothing may be changed: {error.message}",
+            detail=error.detail,
+            remedy=self._remedy,
+        )
+
+    def _read_newest(self) -> tuple[int, str]:
+        self.read()
+        return self._newest or (0, "")
+
+    def _add(self, session: Conversation, newest: tuple[int, str], record: dict[str, Any]) -> bool:
+        count, hash_ = newest
+        body = json.dumps({"seq": count, **record}, separators=(",", ":"))
+        said, verdict = session.ask(hash_, body[1:-1])
+        if verdict == "ok":
+            self._newest = count + 1, said[-1]
+            return True
+        if said == ["moved"]:
+            self.read()  # a damaged one is said to be that
+            raise LeaseLostError(
+                "somebody else has written the journal meanwhile, so this one may change nothing any more",
+                remedy="see `python -m build.cutover status`",
+            )
+        raise CommandFailedError("the disk of the state volume may be full", detail="\n".join(said))
+
+    def _is_newest(self, count: int, record: dict[str, Any]) -> bool:
+        records = self.read()
+        if len(records) != count + 1:
+            return False
+        return {**json.loads(json.dumps(record)), "seq": count, "at": records[-1]["at"]} == records[-1]
+
+    def _corrupt(self, why: str) -> StateCorruptError:
+        return StateCorruptError(f"the journal on the target ({FILE} in {self._container}) {why}", remedy=self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return f"look at it with `docker exec {self._container} cat {FILE}`; move it away to begin a new one"

@@ -1,0 +1,173 @@
+"""The repository: its commit, whether the tree is clean, and the files of a tree. `run` is the only way to git.
+
+`build.system.sources` reads the files that a build needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from build.errors import CommandFailedError, NoRepositoryError
+from build.model.commit import Commit
+from build.system import command
+
+# A hook's git exports these; they name another repository, index or object store than the one in the folder.
+_MISLEADING = frozenset(
+    (
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_ATTR_SOURCE",
+        "GIT_CEILING_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_DIR",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_GRAFT_FILE",
+        "GIT_ICASE_PATHSPECS",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_NAMESPACE",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    )
+)
+# The user's configuration changes what git prints and runs. These options fix both for every call.
+_NEUTRAL = (
+    *("--no-pager", "--no-optional-locks", "--no-replace-objects", "--literal-pathspecs"),
+    *("-c", "core.quotePath=false", "-c", "core.safecrlf=false", "-c", "core.splitIndex=false"),
+    *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
+    # The orchestrator's own code comes from this clone: its owner is trusted already (`sudo make up`, CI containers).
+    *("-c", "safe.directory=*"),
+)
+EXECUTABLE, LINK, SUBMODULE = "100755", "120000", "160000"
+TIMEOUT_S = 600
+_PATH_AT = 3  # of a line of `git status --porcelain`: two letters of state and a space stand before the path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a tree as git stores it: mode (six octal digits) and blob (hex)."""
+
+    mode: str
+    blob: str
+
+
+def run(root: Path, *args: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
+    """Runs git in a folder, by that folder's own repository, and returns its stdout.
+
+    Args:
+        env: variables to set beside the environment's.
+
+    Raises:
+        CommandFailedError: git exited other than 0.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+    environment = {**kept, "LC_ALL": "C", **(env or {})}
+    return command.run(["git", *_NEUTRAL, *args], cwd=root, env=environment, stdin=stdin, timeout_s=TIMEOUT_S)
+
+
+def fields(output: bytes) -> list[str]:
+    """The NUL-terminated fields of git's `-z` output. Names of files in any encoding survive."""
+    return [os.fsdecode(field) for field in output.split(b"\0")[:-1]]
+
+
+def joined(paths: Iterable[str]) -> bytes:
+    """Paths as git reads them from stdin with `-z`."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
+
+
+def _line(root: Path, *args: str) -> str:
+    return os.fsdecode(run(root, *args)).rstrip("\n")
+
+
+def _maybe(root: Path, *args: str) -> str:
+    try:
+        return _line(root, *args)
+    except CommandFailedError:
+        return ""
+
+
+def read(root: Path) -> Commit:
+    """The commit that `root` stands on.
+
+    Raises:
+        NoRepositoryError: no repository, or no commit yet, or git does not trust the owner of the folder.
+    """
+    try:
+        sha = _line(root, "rev-parse", "--verify", "HEAD^{commit}")
+    except CommandFailedError as error:
+        raise _no_commit(root, error) from None
+    tags = os.fsdecode(run(root, "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags"))
+    return Commit(
+        sha=sha,
+        dirty=changed(root, untracked="normal"),
+        tags=tuple(tags.splitlines()),
+        branch=_maybe(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
+        shallow=_line(root, "rev-parse", "--is-shallow-repository") == "true",
+        committed=_line(root, "rev-list", "--max-count=1", "--format=%cI", "HEAD").splitlines()[-1],
+        # The URL as written: `git remote get-url` would apply the user's url.*.insteadOf.
+        source=_public_url(_maybe(root, "config", "--get", "remote.origin.url")),
+        tree=_line(root, "rev-parse", "HEAD^{tree}"),
+    )
+
+
+def _no_commit(root: Path, error: CommandFailedError) -> NoRepositoryError:
+    if "dubious ownership" in error.detail:
+        return NoRepositoryError(
+            f"git refuses {root}: the folder belongs to another user",
+            remedy=f"git config --global --add safe.directory {root}",
+            detail=error.detail,
+        )
+    return NoRepositoryError(
+        f"{root} is not a git repository with a commit, and a release is known by its commit",
+        remedy="clone the project, or `git init` and commit",
+        detail=error.detail,
+    )
+
+
+def changed(
+    root: Path, paths: Sequence[str] = (), *, untracked: str = "all", env: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The changed and untracked paths of the working tree, relative to the repository's top folder.
+
+    Args:
+        paths: look at nothing but these files and folders; relative to `root`.
+        untracked: `all` lists the files of an untracked folder, `normal` names the folder. Git reads neither's content.
+    """
+    flags = ("--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=untracked", f"--untracked-files={untracked}")
+    listed = fields(run(root, "status", *flags, "--", *paths, env=env))
+    return tuple(line[_PATH_AT:] for line in listed)
+
+
+def commit_of(root: Path, name: str) -> str:
+    """The full SHA of whatever git knows by that name (a short SHA, a tag, HEAD~1); empty when it knows none."""
+    return _maybe(root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+
+
+def tree_files(root: Path, tree: str, paths: Sequence[str]) -> dict[str, Entry]:
+    """The files of a tree (or of a commit's) under some paths, by path."""
+    found = {}
+    for line in fields(run(root, "ls-tree", "-r", "-z", tree, "--", *paths)):
+        meta, _, path = line.partition("\t")
+        mode, _, blob = meta.split()
+        found[path] = Entry(mode, blob)
+    return found
+
+
+def _public_url(url: str) -> str:
+    """A remote without user and password; nothing for a path on this machine or an scp-like address with a user."""
+    parts = urlsplit(url)
+    if not parts.scheme or not parts.hostname:
+        return ""
+    host = parts.hostname + (f":{parts.port}" if parts.port else "")
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))

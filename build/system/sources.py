@@ -1,0 +1,158 @@
+"""The files that images are made of: git's bytes and git's modes, whatever the builder's umask and git settings.
+
+`git archive` applies filters, end-of-line conversion, export attributes and tar.umask; this module reads blobs instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+
+from build.errors import InputRefusedError
+from build.model.commit import Commit
+from build.system import git
+from build.system.git import EXECUTABLE, LINK, SUBMODULE, Entry
+
+# The version of what `export` makes of a tree: part of every key, so that no image of an older export is taken for it.
+EXPORT = "2"
+# One time stamp (2000-01-01) for all files: layers of equal files are equal, whatever the commit and the day.
+WRITTEN = 946_684_800
+FILE_MODE, EXECUTABLE_MODE, FOLDER_MODE = 0o644, 0o755, 0o755
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+class Sources:
+    """The files of a commit, or of the working tree as `git add` would store them when it is dirty.
+
+    A dirty tree's blobs go into a temporary object store beside the repository's own, which nothing changes. A path is
+    read once: a file that changes later is the same in the key and in the image.
+    """
+
+    def __init__(self, root: Path, commit: Commit) -> None:
+        self._root, self._commit = root, commit
+        self._env: dict[str, str] = {}
+        if commit.dirty:
+            scratch = tempfile.mkdtemp(prefix="sources-")
+            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+            self._env = _index_of_our_own(root, Path(scratch))
+        self._added: set[str] = set()
+
+    def files(self, paths: tuple[str, ...]) -> dict[str, Entry]:
+        """The files under some paths, by path; a path that does not exist has none.
+
+        Raises:
+            InputRefusedError: another repository lies among the untracked files.
+        """
+        if not self._commit.dirty:
+            return git.tree_files(self._root, self._commit.tree, paths)
+        self._add(tuple(path for path in paths if path not in self._added))
+        found = {}
+        for line in git.fields(git.run(self._root, "ls-files", "--stage", "-z", "--", *paths, env=self._env)):
+            meta, _, path = line.partition("\t")
+            mode, blob, _ = meta.split()
+            found[path] = Entry(mode, blob)
+        return found
+
+    def present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some paths that there are files under."""
+        files = self.files(paths)
+        return tuple(path for path in paths if any(file == path or file.startswith(f"{path}/") for file in files))
+
+    def _add(self, paths: tuple[str, ...]) -> None:
+        if not paths:
+            return
+        prefix = os.fsdecode(git.run(self._root, "rev-parse", "--show-prefix")).rstrip("\n")
+        changed = [path.removeprefix(prefix) for path in git.changed(self._root, paths, env=self._env)]
+        if nested := [path for path in changed if path.endswith("/")]:
+            raise _refused([f"{path}: a git repository of its own" for path in nested])
+        git.run(
+            self._root,
+            *("update-index", "--add", "--remove", "--replace", "-z", "--stdin"),
+            env=self._env,
+            stdin=git.joined(changed),
+        )
+        self._added.update(paths)
+
+    def export(self, paths: tuple[str, ...], into: Path) -> None:
+        """Writes the files under some paths into a folder: a build context with nothing in it that is not in git.
+
+        Raises:
+            InputRefusedError: a file whose bytes are not in git, or that an image cannot hold as git has it.
+        """
+        files = self.files(paths)
+        contents = self._contents({path: entry for path, entry in files.items() if entry.mode != SUBMODULE})
+        self._refuse_unfit(files, contents)
+        folders: set[Path] = set()
+        for path, content in contents.items():
+            target = into / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folders.update(parent for parent in target.parents if parent.is_relative_to(into) and parent != into)
+            target.write_bytes(content)
+            _settle(target, EXECUTABLE_MODE if files[path].mode == EXECUTABLE else FILE_MODE)
+        for folder in folders:
+            _settle(folder, FOLDER_MODE)
+
+    def _contents(self, files: Mapping[str, Entry]) -> dict[str, bytes]:
+        asked = "".join(f"{entry.blob}\n" for entry in files.values()).encode()
+        answer = memoryview(git.run(self._root, "cat-file", "--batch", env=self._env, stdin=asked))
+        found, at = {}, 0
+        for path in files:
+            # `<blob> blob <size>`, a newline, the content, a newline.
+            head = bytes(answer[at : at + 200]).partition(b"\n")[0]
+            start = at + len(head) + 1
+            at = start + int(head.split()[2])
+            found[path] = bytes(answer[start:at])
+            at += 1
+        return found
+
+    def _refuse_unfit(self, files: Mapping[str, Entry], contents: Mapping[str, bytes]) -> None:
+        unfit = [f"{path}: a submodule" for path, entry in files.items() if entry.mode == SUBMODULE]
+        # COPY keeps some links and follows others.
+        unfit += [f"{path}: a symbolic link" for path, entry in files.items() if entry.mode == LINK]
+        unfit += [f"{path}: a Git LFS pointer" for path, data in contents.items() if data.startswith(LFS_POINTER)]
+        unfit += [f"{path}: stored through the git filter {name}" for path, name in self._filters(files).items()]
+        if unfit:
+            raise _refused(unfit)
+
+    def _filters(self, files: Mapping[str, Entry]) -> dict[str, str]:
+        """The filter attribute of each file that has one, but Git LFS's, whose pointers are known by their content."""
+        ask = ("-c", f"core.attributesFile={os.devnull}", "check-attr", "-z", "--stdin", "--cached", "filter")
+        said = git.fields(git.run(self._root, *ask, env=self._env, stdin=git.joined(files)))
+        values = zip(said[::3], said[2::3], strict=True)
+        return {path: value for path, value in values if value not in ("unspecified", "unset", "lfs")}
+
+
+def _refused(unfit: list[str]) -> InputRefusedError:
+    return InputRefusedError(
+        f"{len(unfit)} inputs of the images are not in git as the files that they stand for",
+        detail="\n".join(unfit),
+        remedy="commit the files themselves (Git LFS: `git lfs migrate export --include=PATH`), or move what is large "
+        "out of the images' inputs and mount it",
+    )
+
+
+def _index_of_our_own(root: Path, scratch: Path) -> dict[str, str]:
+    """A copy of the repository's index and an object store that falls back to the repository's."""
+
+    def own(name: str) -> Path:
+        return root / os.fsdecode(git.run(root, "rev-parse", "--git-path", name)).rstrip("\n")
+
+    objects, index = scratch / "objects", scratch / "index"
+    (objects / "info").mkdir(parents=True)
+    (objects / "info/alternates").write_bytes(os.fsencode(own("objects").resolve()) + b"\n")
+    env = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_INDEX_FILE": str(index)}
+    if own("index").exists():
+        # With its time: git looks twice at a file as new as the index.
+        shutil.copy2(own("index"), index)
+    else:
+        git.run(root, "read-tree", "HEAD", env=env)
+    return env
+
+
+def _settle(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    os.utime(path, (WRITTEN, WRITTEN))

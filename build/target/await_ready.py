@@ -1,0 +1,76 @@
+"""Waits for a service that starts: as long as it makes progress, and no longer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from build.errors import CandidateExitedError, CandidateStalledError, LineError
+from build.model.release import Release
+from build.progress import Report
+from build.settings import Settings
+from build.target.readiness import Look, Outcome, Warmup
+from build.target.target import Clock
+
+
+class Starting(Protocol):
+    """A service's container (build.target.container)."""
+
+    def look(self, at: float) -> Look:
+        """The container and the service in it, at a moment of the caller's clock (seconds)."""
+
+
+UNTOUCHED = "live traffic was not touched"
+
+
+def await_ready(
+    container: Starting,
+    release: Release,
+    settings: Settings,
+    clock: Clock,
+    report: Report,
+    *,
+    every_s: float = 0.5,
+    aftermath: str = UNTOUCHED,
+) -> float:
+    """Returns the seconds it took; `aftermath` is what a release that is no good has cost the clients.
+
+    Raises:
+        CandidateExitedError: it stopped by itself.
+        CandidateStalledError: it made no progress, or took too long.
+    """
+    began = clock.now()
+    warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
+    seen = ""
+    for now in clock.polls(every_s):
+        look = container.look(now)
+        outcome = warmup.judge(look)
+        if look.phase and look.phase != seen:
+            seen = look.phase
+            report.note(f"{now - began:5.1f} s  {seen}")
+        if outcome is Outcome.READY:
+            return now - began
+        if outcome is not Outcome.WAIT:
+            raise not_ready(release, settings, outcome, look, now - began, aftermath)
+    raise AssertionError("a clock never ends")
+
+
+def not_ready(
+    release: Release, settings: Settings, outcome: Outcome, look: Look, after_s: float, aftermath: str
+) -> LineError:
+    """Why the wait for a release is over."""
+    if outcome is Outcome.EXITED:
+        why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
+        return CandidateExitedError(
+            f"the candidate {release} stopped by itself {after_s:.1f} s after its start: {why}",
+            remedy=f"its log above says why; {aftermath}",
+        )
+    where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
+    limit = (
+        f"no progress for {settings.stall_timeout_s:.0f} s"
+        if outcome is Outcome.STALLED
+        else f"not ready within {settings.start_timeout_s:.0f} s"
+    )
+    return CandidateStalledError(
+        f"the candidate {release} never got ready: {limit}; {where}",
+        remedy="its log above may say why; stall_timeout_s and start_timeout_s set the patience",
+    )

@@ -1,0 +1,141 @@
+"""A colour: all of its containers, asked and told as if they were one."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from build.docker.engine import Engine
+from build.model.colours import Colour
+from build.model.release import Release
+from build.target import in_flight
+from build.target.container import Replica, Status
+from build.target.gpu import View
+from build.target.in_flight import Load
+from build.target.readiness import Look
+from build.target.synthesis import Spoken
+
+# From worst to best; the empty one does not answer (yet).
+PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining", "ready")
+
+
+class ColourContainers:
+    """Those of one colour. What none of them can be asked has the answer of a container that is not there."""
+
+    def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
+        self._engine = engine
+        self._prefix = f"{project}-{colour.slots[0].service}-"
+        self.colour = colour
+        self.slots = tuple(Replica(engine, project, slot) for slot in colour.slots)
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """The containers that are there, running or not."""
+        there = self._engine.names(self._prefix)
+        return [each for each in self.slots if each.name in there]
+
+    @property
+    def name(self) -> str:
+        """Their names, for messages."""
+        return " ".join(each.name for each in self.replicas) or self.slots[0].name
+
+    @property
+    def state(self) -> str:
+        """Docker's word for the worst of them; "absent" without any."""
+        states = [each.find() for each in self.replicas]
+        words = [each.status for each in states if each is not None]
+        return next((word for word in words if word != "running"), "running") if words else "absent"
+
+    @property
+    def running(self) -> bool:
+        """At least one of them runs."""
+        return any(each.running for each in self.replicas)
+
+    @property
+    def crashed(self) -> bool:
+        """One of them has ended, or was started anew by its restart policy; or there is none."""
+        there = self.replicas
+        return not there or any(each.crashed for each in there)
+
+    def release(self) -> Release | None:
+        """What they were made from; None without a container."""
+        return next((each.release() for each in self.replicas), None)
+
+    def status(self) -> Status:
+        """The services' words as one: the worst phase, the sums of what is in flight, the oldest of it."""
+        said = [each.status() for each in self.replicas]
+        return reduce(_together, said) if said else Status()
+
+    def look(self, at: float) -> Look:
+        """The one that is farthest from ready."""
+        looks = [each.look(at) for each in self.replicas]
+        progress = sum(look.progress for look in looks)
+        gone = next((look for look in looks if not look.running), None)
+        if gone or not looks:
+            return gone or Look(at, running=False)
+        worst = min(looks, key=lambda look: _rank(look.phase))
+        return Look(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
+
+    def load(self, sessions: int, queued: int) -> Load:
+        """What is in flight: the proxy's counts, given, beside the services' own."""
+        return self.status().load(sessions, queued)
+
+    def tell(self, command: str, timeout_s: float) -> str:
+        """Has each do something; why one of them does not, empty when all did."""
+        answers = [each.tell(command, timeout_s) for each in self.replicas if each.running]
+        return next(filter(None, answers), "")
+
+    def begin_load(self) -> None:
+        """Has those without a model load one."""
+        for each in self.replicas:
+            if each.status().phase == "unloaded":
+                each.begin_load()
+
+    def gpu(self) -> View:
+        """What they see of the GPUs, each device once."""
+        views = [each.gpu() for each in self.replicas if each.running]
+        return reduce(View.beside, views) if views else View(why="no container runs")
+
+    def pids(self) -> frozenset[int]:
+        """Their processes as the host numbers them."""
+        return frozenset[int]().union(*(each.pids() for each in self.replicas))
+
+    def start(self) -> None:
+        for each in self.replicas:
+            each.start()
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+        """One synthesis by the first of them."""
+        return self.slots[0].speak(text, voice, timeout_s)
+
+    def set_cpu_weight(self, weight: int) -> None:
+        for each in self.replicas:
+            each.set_cpu_weight(weight)
+
+    def stop(self, grace_s: int) -> None:
+        for each in self.replicas:
+            each.stop(grace_s)
+
+    def remove(self) -> str:
+        """Removes them and returns the newest lines of their logs."""
+        return "\n".join(filter(None, [each.remove() for each in self.replicas]))
+
+
+def _rank(phase: str) -> int:
+    return PHASES.index(phase if phase in PHASES else "")
+
+
+def _together(one: Status, other: Status) -> Status:
+    worst = min(one, other, key=lambda each: _rank(each.phase))
+    ages = [each.oldest_s for each in (one, other) if each.oldest_s is not None]
+    counts = [each.requests for each in (one, other) if each.requests is not None]
+    return Status(
+        phase=worst.phase,
+        progress=one.progress + other.progress,
+        requests=sum(counts) if counts else None,
+        oldest_s=max(ages, default=None),
+        streams=one.streams + other.streams,
+        jobs=one.jobs + other.jobs,
+        sample_rate=one.sample_rate,
+        error=one.error or other.error,
+        classes=in_flight.together([one.classes, other.classes]),
+    )

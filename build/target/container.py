@@ -1,0 +1,223 @@
+"""One colour's container: what it runs, what the service in it says, and how to speak to it. All by Docker exec."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from docker.models.containers import Container
+
+from build.docker.engine import Answer, Engine, explained
+from build.errors import CommandFailedError
+from build.model.colours import Slot
+from build.model.labels import RELEASE_LABEL
+from build.model.release import Release
+from build.target import in_flight
+from build.target.gpu import View, view
+from build.target.in_flight import Counts, Load
+from build.target.readiness import Look
+from build.target.synthesis import Spoken
+
+SPEAK = Path(__file__).parent / "in_container/speak.py"
+STATUS_TIMEOUT_S = 5
+GPU_TIMEOUT_S = 10
+TIMED_OUT = 124  # of timeout(1)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the service's control socket says (service.control status).
+
+    Attributes:
+        oldest_s: the age of the oldest request.
+        classes: requests by class; none from a release that cannot tell.
+    """
+
+    phase: str = ""
+    progress: int = 0
+    requests: int | None = None
+    oldest_s: float | None = None
+    streams: int = 0
+    jobs: int = 0
+    sample_rate: int | None = None
+    error: str = ""
+    classes: Counts = field(default_factory=dict)
+
+    def load(self, sessions: int, queued: int) -> Load:
+        """What is in flight: the proxy's counts, given, beside the service's own."""
+        return Load(sessions, queued, self.requests, self.streams, self.jobs)
+
+
+class ServiceContainer:
+    """A container that the service runs in, by its name."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+
+    def find(self) -> Container | None:
+        return self._engine.container(self.name)
+
+    @property
+    def running(self) -> bool:
+        container = self.find()
+        return container is not None and container.status == "running"
+
+    @property
+    def crashed(self) -> bool:
+        """True when it has ended, or ended and was started anew by its restart policy. Costs no exec."""
+        container = self.find()
+        return container is None or _crashed(container)
+
+    @property
+    def life(self) -> str:
+        """Names what runs in it: another one after each start; empty without a container."""
+        container = self.find()
+        return f"{container.id} {container.attrs['State']['StartedAt']}" if container else ""
+
+    def release(self) -> Release | None:
+        """What the container was made from; None without a container."""
+        container = self.find()
+        if container is None:
+            return None
+        # The reference it was created by is what .env must name for Compose to see no difference.
+        return Release(container.labels.get(RELEASE_LABEL, "unknown"), _reference(container))
+
+    def status(self) -> Status:
+        """The service's own word; an empty one when it does not answer (yet)."""
+        try:
+            answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
+            said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
+            said["classes"] = in_flight.read(said.get("classes", {}))
+            return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
+        except (CommandFailedError, ValueError, TypeError, AttributeError) as error:
+            return Status(error=str(error))
+
+    def look(self, at: float) -> Look:
+        """The container and the service in it, at a moment of the caller's clock (seconds)."""
+        container = self.find()
+        if container is None:
+            return Look(at, running=False)
+        if _crashed(container):
+            return Look(at, running=False, exit_code=self._engine.exit_code(container))
+        status = self.status()
+        return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
+
+    def load(self, sessions: int, queued: int) -> Load:
+        """The same, asked now."""
+        return self.status().load(sessions, queued)
+
+    def tell(self, command: str, timeout_s: float) -> str:
+        """Has the service do something (service.control's words); empty when it is done, else why it is not."""
+        try:
+            answer = self._exec(timeout_s, "service.control", *command.split())
+            said = json.loads(answer.stdout) if answer.stdout else {}
+        except (CommandFailedError, ValueError) as error:
+            return str(error)
+        return "" if not answer.exit_code else str(said.get("refused") or answer.error or f"exit {answer.exit_code}")
+
+    def begin_load(self) -> None:
+        """Has a service without a model load one; it is not waited for, since only its progress tells how long."""
+        self._engine.begin(self.name, ["python", "-m", "service.control", "load"])
+
+    def gpu(self) -> View:
+        """What this container sees of the GPUs."""
+        try:
+            answer = self._exec(GPU_TIMEOUT_S, "service.probe", "gpu")
+            return view(json.loads(answer.stdout)) if not answer.exit_code else View(why="its release cannot tell")
+        except (CommandFailedError, ValueError, KeyError, TypeError) as error:
+            return View(why=str(error))
+
+    def pids(self) -> frozenset[int]:
+        """Its processes as the host numbers them; none when it does not run."""
+        container = self.find()
+        if container is None or container.status != "running":
+            return frozenset()
+        try:
+            return self._engine.pids(container)
+        except CommandFailedError:
+            return frozenset()
+
+    def start(self) -> None:
+        """Starts the container that is there, after a stop."""
+        container = self.find()
+        if container is not None:
+            with explained():
+                container.start()
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+        """One synthesis by the service, asked and timed inside the container by a script of ours."""
+        return self._speak(timeout_s, text, voice)
+
+    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
+        """The same by a server of the proxy at `proxy` (HOST:PORT), asked from inside this container."""
+        return self._speak(timeout_s, text, voice, proxy, f"COLOUR={server}")
+
+    def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> Spoken:
+        argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *where]
+        try:
+            answer = self._engine.execute(self.name, argv)
+        except CommandFailedError as error:  # it has ended, or somebody has paused it
+            return Spoken(b"", error=error.message)
+        if answer.exit_code == TIMED_OUT:
+            return Spoken(b"", error=f"no answer within {timeout_s:.0f} s")
+        try:
+            said: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+            return Spoken(base64.b64decode(said.pop("wav")), **said)
+        except (ValueError, LookupError, TypeError):
+            return Spoken(b"", error=answer.error or f"exit code {answer.exit_code}")
+
+    def set_cpu_weight(self, weight: int) -> None:
+        """The container's weight against others when processors are short; Docker's default is 1024.
+
+        A courtesy to live traffic: a container that cannot take it has exited, which whoever waits for it finds out.
+        """
+        container = self.find()
+        if container is not None:
+            with contextlib.suppress(CommandFailedError), explained():
+                container.update(cpu_shares=weight)
+
+    def stop(self, grace_s: int) -> None:
+        """SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a quick way back."""
+        container = self.find()
+        if container is not None:
+            with explained():
+                container.stop(timeout=grace_s)
+
+    def remove(self) -> str:
+        """Removes the container and returns the newest lines of its log."""
+        container = self.find()
+        if container is None:
+            return ""
+        logs = self._engine.logs(container)
+        self._engine.remove(container)
+        return logs
+
+    def _exec(self, timeout_s: float, module: str, *args: str) -> Answer:
+        # The engine sets no bound on an exec, so one is set inside.
+        return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
+
+
+class Replica(ServiceContainer):
+    """The one in a slot."""
+
+    def __init__(self, engine: Engine, project: str, slot: Slot) -> None:
+        super().__init__(engine, f"{project}-{slot.service}-1")
+        self.slot = slot
+
+
+def _crashed(container: Container) -> bool:
+    return container.attrs["State"]["Status"] != "running" or bool(container.attrs["RestartCount"])
+
+
+def _reference(container: Container) -> str:
+    configured: str = container.attrs["Config"]["Image"]
+    return configured if "sha256:" in configured else str(container.attrs["Image"])
+
+
+# A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
+CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024

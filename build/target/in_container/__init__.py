@@ -1,0 +1,4 @@
+"""What is run inside a container: each file whole as the argument of its Python, with the standard library alone.
+
+Nothing of build/ is in an image, so nothing in here imports it.
+"""

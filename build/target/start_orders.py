@@ -1,0 +1,55 @@
+"""Standing orders to a container's process, as files on the target: start without a model, use this GPU.
+
+A volume and no environment variable: Compose must not see another configuration afterwards, and a colour that crashes
+and is started anew by its restart policy must do what is true by then. The state container writes, the colours read.
+"""
+
+from __future__ import annotations
+
+from build.docker.engine import Engine
+from build.errors import CommandFailedError
+
+FOLDER = "/run/orders"
+
+
+class Orders:
+    def __init__(self, engine: Engine, container: str) -> None:
+        self._engine = engine
+        self._container = container
+
+    def usable(self) -> bool:
+        """False for a state container from before there were orders."""
+        return not self._engine.execute(self._container, ["test", "-w", FOLDER]).exit_code
+
+    def park(self, *names: str) -> None:
+        """From its next start on, the process of each leaves the model out until it is told to load."""
+        self._do(
+            " && ".join(
+                f"mkdir -p {FOLDER}/{each} && : >{FOLDER}/{each}/park && sync {FOLDER}/{each}" for each in names
+            )
+        )
+
+    def unpark(self, *names: str) -> None:
+        """From its next start on, each loads its model by itself."""
+        self._do(f"rm -f {' '.join(f'{FOLDER}/{each}/park' for each in names)}")
+
+    def give(self, name: str, *, parked: bool, device: str) -> None:
+        """All orders for the next container of that name; `device` is a GPU's UUID, empty for any."""
+        folder = f"{FOLDER}/{name}"
+        wanted = [f"{folder}/park"] * parked + [f"{folder}/device"] * bool(device)
+        script = [f"rm -f {folder}/park {folder}/device"]
+        if wanted:
+            script += [
+                f"mkdir -p {folder}",
+                *(f"echo '{device}' >{path}" for path in wanted),
+                f"sync {' '.join(wanted)}",
+            ]
+        self._do(" && ".join(script))
+
+    def _do(self, script: str) -> None:
+        answer = self._engine.execute(self._container, ["sh", "-c", script])
+        if answer.exit_code:
+            raise CommandFailedError(
+                f"orders to the colours cannot be written: {answer.error}",
+                remedy="`make down`, then `make up`, if the stack is older than they; or its disk is full",
+            )

@@ -1,0 +1,79 @@
+"""What is live, on what, how healthy, and what is in progress."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from build.model import colours
+from build.model.colours import Colour, Stack
+from build.model.release import Release
+from build.model.states import CANARY
+from build.proxy.types import Hold
+from build.state import history
+from build.state.history import Cutover
+from build.state.lease import Owner
+from build.target.target import Target
+
+
+@dataclass(frozen=True)
+class Status:
+    """All of it at one moment."""
+
+    stack: Stack
+    live: Colour | None
+    shares: dict[Colour, float | None]
+    last_good: Release | None
+    in_progress: Cutover | None
+    lock: Owner | None
+    hold: Hold | None
+    proxy_running: bool
+    warnings: tuple[str, ...]
+
+    def json(self) -> dict[str, Any]:
+        """For programs; the keys are stable."""
+        return {
+            "live": self.live,
+            "colours": {
+                colour: {**asdict(facts), "share": self.shares[colour]} for colour, facts in self.stack.items()
+            },
+            "last_good": asdict(self.last_good) if self.last_good else None,
+            "in_progress": asdict(self.in_progress) if self.in_progress else None,
+            "lock": asdict(self.lock) if self.lock else None,
+            "hold": asdict(self.hold) if self.hold else None,
+            "warnings": list(self.warnings),
+        }
+
+
+def read(target: Target) -> Status:
+    """Asks everything once; works on a stack that is down or half up."""
+    stack = target.survey(ask_service=True)
+    past = target.history()
+    warnings = []
+    live = target.live_or_none(stack)
+    doing = history.in_progress(past)
+    if doing and doing.paused:
+        warnings.append(f"{doing.paused}; `build.cutover resume` goes on with it, `build.cutover abort` undoes it")
+    in_rotation = sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values())
+    if in_rotation > 1 and not (doing and doing.step == CANARY):
+        warnings.append("both colours are in rotation: a cutover was cut off, and the next one settles it")
+    proxy_running = target.running("proxy")
+    if proxy_running and not target.running("state"):
+        warnings.append("the state container does not run, so nothing is known of the past: `docker compose up -d`")
+    if proxy_running and live and not stack[live].usable:
+        warnings.append(f"{live} is live, but the proxy's health checks fail on it")
+    release = stack[live].release if live else None
+    hold, lock = target.proxy.held() if proxy_running else None, target.lease.holder()
+    if hold and hold.mode != "none" and lock is None:
+        warnings.append("requests are held, and no cutover is there to let them go: `build.cutover resume` or `abort`")
+    return Status(
+        stack=stack,
+        live=live,
+        shares=colours.shares(stack),
+        last_good=history.last_good(past, release),
+        in_progress=doing,
+        lock=lock,
+        hold=hold,
+        proxy_running=proxy_running,
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,67 @@
+"""A release's service in a container of its own, beside the stack and out of its reach, removed at the end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from build.docker.engine import Engine, explained
+from build.model.labels import FLAVOUR_LABEL
+from build.target.container import ServiceContainer
+
+LABEL = "ai.glm-tts.throwaway"
+# One that outlived this was left by a run that was killed.
+LIFE_S = 3600
+# As in compose.yaml.
+MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
+
+
+@contextmanager
+def service(engine: Engine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
+    """The service of an image, starting; as hardened as the stack's, without a network: it is spoken to by exec.
+
+    `speech` is what compose.yaml would take for it, by variable.
+    """
+    sweep(engine, project)
+    name = f"{project}-throwaway-{secrets.token_hex(4)}"
+    found = engine.image(image)
+    cuda = found is not None and found.labels.get(FLAVOUR_LABEL) == "cuda"
+    runtime = engine.gpu_runtime if cuda else ""
+    with explained():
+        container = engine.client.containers.create(
+            image,
+            name=name,
+            labels={LABEL: project},
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            tmpfs={
+                "/tmp": "size=256m,mode=1777",  # noqa: S108 - the container's own
+                "/run/service": "size=1m,mode=0700,uid=10001,gid=10001",
+            },
+            pids_limit=512,
+            runtime=runtime or None,
+            environment={
+                "NVIDIA_VISIBLE_DEVICES": "all",
+                "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+                **{name: speech[name] for name in ("TTS_DEVICE", "TTS_ENGINE")},
+            },
+            volumes={speech[name]: {"bind": at, "mode": "ro"} for name, at in MOUNTS.items() if speech[name]},
+        )
+    try:
+        with explained():
+            container.start()
+        yield ServiceContainer(engine, name)
+    finally:
+        engine.remove(container)
+
+
+def sweep(engine: Engine, project: str) -> None:
+    """Removes what a killed run of this project left, by the engine's own clock."""
+    with explained():
+        left = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
+    for container in left:
+        if engine.age_s(container) > LIFE_S:
+            engine.remove(container)

@@ -1,0 +1,210 @@
+"""What a look into an image found, line by line, and the rules for what no layer may hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from rich.table import Table
+from rich.text import Text
+
+from build.locks import drift as drifts
+from build.locks.diff import Difference
+from build.locks.drift import Drift
+
+Outcome = Literal["passed", "failed", "drift", "not verified"]
+Part = Literal["base", "app", "proxy"]
+
+APP_UID = 10001
+COLOURS = {"passed": "green", "failed": "bold red", "drift": "yellow", "not verified": "yellow"}
+SHOWN = 5
+
+_CACHE = re.compile(r"(^|/)(\.cache/(pip|uv)|\.conda/pkgs|conda/pkgs|var/lib/apt/lists|var/cache/apt)/.*[^/]$")
+_SECRET = re.compile(
+    r"(^|/)(\.netrc|\.pypirc|\.git-credentials|id_(rsa|ed25519|ecdsa)|\.docker/config\.json|\.aws/credentials"
+    r"|\.kube/config)$|^usr/local/share/ca-certificates/."
+)
+_CONFIGURATION = re.compile(r"(^|/)(pip\.conf|uv\.toml|\.condarc|\.npmrc|\.gitconfig|[^/]+\.(list|sources))$")
+_CREDENTIALS = re.compile(rb"://[^/\s:@]+:[^/\s:@]+@|_authToken=\S")
+# A key has its base64 below the heading; code that merely names the heading has not.
+_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=:, -]{16}")
+_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9])(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{60}|hf_[A-Za-z0-9]{34}"
+    rb"|glpat-[\w-]{20}|sk-ant-[\w-]{24})(?![A-Za-z0-9])"
+)
+_SETUID = {"chfn", "chsh", "gpasswd", "mount", "newgrp", "passwd", "su", "umount"}
+_SETUID_BIT, _STICKY_BIT = 0o4000, 0o1000
+_COPY = re.compile(r"COPY (--\S+ )*\S+ /app/\S+( # buildkit)?")
+_METADATA = re.compile(r"(ARG|CMD|ENV|EXPOSE|HEALTHCHECK|LABEL|STOPSIGNAL) ")
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in one image.
+
+    Attributes:
+        image: its ID.
+        checks: hash of the rules and scripts that verified it.
+        drift: Debian packages that are not as the apt lock says.
+        accepted_drift: a production push went on with them.
+    """
+
+    image: str
+    part: Part
+    lines: tuple[Line, ...]
+    checks: str = ""
+    drift: tuple[Drift, ...] = ()
+    accepted_drift: bool = False
+
+    @property
+    def failed(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.outcome == "failed")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """
+        Raises:
+            ValueError: it is no such report.
+        """
+        return cls._of(json.loads(text))
+
+    @classmethod
+    def _of(cls, said: Any) -> Report:
+        try:
+            lines = tuple(Line(**line) for line in said["lines"])
+            drift = tuple(Drift(**each) for each in said.get("drift", ()))
+            found = cls(said["image"], said["part"], lines, said["checks"], drift, said.get("accepted_drift", False))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is no report of a verification: {error!r}") from None
+        if strange := {line.outcome for line in lines} - set(get_args(Outcome)):
+            raise ValueError(f"no line of a verification can be {', '.join(map(repr, strange))}")
+        return found
+
+
+def document(reports: Sequence[Report]) -> bytes:
+    """Reports as they are kept beside an image in a registry."""
+    return json.dumps([asdict(each) for each in reports], indent=2).encode()
+
+
+def of_document(content: bytes) -> list[Report]:
+    """
+    Raises:
+        ValueError: it is no such document.
+    """
+    said = json.loads(content)
+    if not isinstance(said, list):
+        raise ValueError("this is no list of reports")
+    return [Report._of(each) for each in said]
+
+
+def known(reports: Iterable[Report], image: str, part: Part, checks: str) -> Report | None:
+    """The newest report on this part of this image by these very checks: to verify it again would find the same."""
+    fitting = [each for each in reports if (each.image, each.part, each.checks) == (image, part, checks)]
+    return next((each for each in reversed(fitting) if each.lines), None)
+
+
+def believed(reports: Iterable[Report], image: str, checks: str) -> Report | None:
+    """The same of a base that another machine verified, if nothing failed in it."""
+    return known((each for each in reports if not each.failed), image, "base", checks)
+
+
+def line(name: str, good: bool, detail: str = "") -> Line:
+    return Line(name, "passed" if good else "failed", detail)
+
+
+def none_of(name: str, found: Sequence[str]) -> Line:
+    """Passed when nothing was found; else the first few."""
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return line(name, not found, ", ".join(found[:SHOWN]) + more)
+
+
+def lock_line(kind: str, found: Sequence[Difference] | None) -> Line:
+    """How an image differs from its lock of kind pip or conda; None where there is no such lock."""
+    if found is None:
+        return Line(f"{kind} lock", "not verified", "there is no such lock")
+    return none_of(f"{kind} lock", [_moved(each.name, each.before, each.now) for each in found])
+
+
+def apt_line(found: Sequence[Drift] | None) -> Line:
+    """How an image differs from its apt lock; a mirror moves on by itself, so that this is drift and no failure."""
+    if found is None:
+        return Line("apt lock", "not verified", "there is no such lock")
+    if not found:
+        return Line("apt lock", "passed")
+    detail = none_of("", [_moved(each.package, each.locked, each.found) for each in found]).detail
+    return Line("apt lock", "drift", f"{drifts.summary(found)}: {detail}")
+
+
+def _moved(name: str, locked: str, found: str) -> str:
+    return f"{name} {found or 'is missing'} (locked: {locked or 'not'})"
+
+
+def is_package_cache(path: str) -> bool:
+    """A file (not an empty folder) of a package manager's cache; `path` without a leading slash."""
+    return bool(_CACHE.search(path))
+
+
+def is_secret(path: str, content: bytes) -> bool:
+    """By its name, or by what it holds: a private key, a token, a URL with a password. `path` has no leading slash."""
+    if _SECRET.search(path) or _KEY.search(content) or _TOKEN.search(content):
+        return True
+    return bool(_CONFIGURATION.search(path) and _CREDENTIALS.search(content))
+
+
+def is_unexpected_setuid(path: str, mode: int) -> bool:
+    return bool(mode & _SETUID_BIT) and path.rpartition("/")[2] not in _SETUID
+
+
+def is_app_users(uid: int, gid: int, mode: int) -> bool:
+    """A file or folder that the service's user owns or may write to; what is sticky and for all (/tmp) is not meant."""
+    for_all = bool(mode & 0o002) and not mode & _STICKY_BIT
+    return uid == APP_UID or for_all or (gid == APP_UID and bool(mode & 0o020))
+
+
+def unlike_copies(above: Sequence[str], layers: int) -> list[str]:
+    """What in the history above the base is neither metadata nor a COPY into /app.
+
+    Args:
+        above: the instructions above the base, as the image's history names them.
+        layers: how many layers the image has above the base; each must be one of the copies.
+    """
+    copies = [step for step in above if _COPY.fullmatch(step)]
+    strange = [step or "a step without a name" for step in above if step not in copies and not _METADATA.match(step)]
+    if not strange and len(copies) != layers:
+        return [f"{layers} layers, but {len(copies)} copies"]
+    return strange
+
+
+def changed_configuration(base: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
+    """What an app image's configuration changes of its base's beyond adding RELEASE to the environment."""
+    names = [name for name in ("User", "WorkingDir", "Entrypoint") if base.get(name) != app.get(name)]
+    added = set(app.get("Env") or []) ^ set(base.get("Env") or [])
+    return names + sorted(each.partition("=")[0] for each in added if not each.startswith("RELEASE="))
+
+
+def table(reports: Sequence[Report]) -> Table:
+    """The lines of all reports for humans."""
+    shown = Table("part", "what", "outcome", "detail")
+    for report in reports:
+        for each in report.lines:
+            cells = (report.part, each.name, Text(each.outcome, style=COLOURS[each.outcome]), each.detail)
+            shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return shown
+
+
+def verdict(reports: Iterable[Report]) -> tuple[str, ...]:
+    """Every failed line, as `part: line: detail`; empty when nothing failed."""
+    return tuple(f"{each.part}: {bad.name}: {bad.detail}" for each in reports for bad in each.failed)

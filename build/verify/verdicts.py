@@ -1,0 +1,119 @@
+"""What is known of the verification of images: a file for each image in the clone, documents beside it in a registry.
+
+A result belongs to the image's ID. It stays what it is until the image is verified again, so a failed one stays failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from docker.models.images import Image
+
+from build.docker.engine import Engine
+from build.errors import RegistryError, UnverifiedError, VerificationError
+from build.progress import Report as Progress
+from build.registry import referrers
+from build.system import files
+from build.verify import rules
+from build.verify.rules import Report
+
+FOLDER = Path("out/verified")
+
+
+class Verdicts:
+    """The reports that one clone keeps, `out/verified/ID.json`: of a base, of a proxy, or of an app and its base."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / FOLDER
+
+    def read(self, image_id: str) -> list[Report]:
+        """The reports on an image; empty where there are none, or the file is no such document."""
+        try:
+            return rules.of_document(self._path(image_id).read_bytes())
+        except (OSError, ValueError):
+            return []
+
+    def write(self, image_id: str, *reports: Report) -> None:
+        """Keeps reports on an image in place of the earlier ones on the same parts."""
+        parts = {each.part: each for each in (*self.read(image_id), *reports)}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        files.replace(self._path(image_id), rules.document(list(parts.values())).decode() + "\n")
+
+    def passed(self) -> set[str]:
+        """IDs of the app images whose reports name no failed line."""
+        known = {f"sha256:{path.stem}": self.read(path.stem) for path in sorted(self._folder.glob("*.json"))}
+        return {
+            image
+            for image, reports in known.items()
+            if any(each.part == "app" and each.lines for each in reports) and not rules.verdict(reports)
+        }
+
+    def _path(self, image_id: str) -> Path:
+        return self._folder / f"{image_id.removeprefix('sha256:')}.json"
+
+
+def require(reports: Iterable[Report]) -> None:
+    """Raises VerificationError with every failed line."""
+    if failed := rules.verdict(reports):
+        raise VerificationError(
+            f"the image failed its verification, in {len(failed)} of its checks",
+            detail="\n".join(failed),
+            remedy="correct what the lines name and build again; "
+            "`python -m build.images verify --fresh IMAGE` repeats the verification of an image",
+        )
+
+
+def require_verified(root: Path, engine: Engine, progress: Progress, image: str, *, unverified: bool) -> bool:
+    """Refuses a release whose verification failed, or that has none unless that is accepted.
+
+    Args:
+        image: an image ID, or `repo@digest`, whose registry is asked where the clone knows nothing.
+        unverified: the operator accepts a release without a verification.
+
+    Returns:
+        Whether the release is verified.
+
+    Raises:
+        VerificationError: its verification failed.
+        UnverifiedError: it has none.
+    """
+    found = engine.image(image)
+    reports, why = _known(root, engine, found, image)
+    require(reports)
+    if any(each.part == "app" for each in reports):
+        return True
+    if not unverified:
+        raise UnverifiedError(
+            f"{image} has no verification: {why}",
+            remedy=f"`python -m build.images verify {image}` makes one; --unverified goes on without, on record",
+        )
+    progress.note(f"warning: {image} has no verification ({why}); accepted by --unverified")
+    return False
+
+
+def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple[list[Report], str]:
+    """The reports on an image, and why there are none."""
+    if found is not None and (reports := Verdicts(root).read(str(found.id))):
+        return reports, ""
+    if "@" not in image:
+        return [], f"this clone has no report on it under {FOLDER}"
+    from build.registry.registries import at_registry  # noqa: PLC0415 - 0.2 s, which a build has no use for
+
+    reports = []
+    try:
+        registry, name, digest = at_registry(engine, image)
+        for each in referrers.find(registry, name, digest, referrers.VERIFICATION, {}):
+            with suppress(ValueError):  # a document of another kind says nothing
+                reports += rules.of_document(referrers.content(registry, name, each.digest))
+    except RegistryError as error:
+        return [], f"this clone has no report on it, and its registry cannot be asked: {error.message}"
+    return reports, "neither this clone nor the registry has a report on it"
+
+
+def require_proxy(root: Path, engine: Engine, image: str) -> None:
+    """Raises VerificationError where this clone knows that the verification of a proxy's image failed."""
+    found = engine.image(image)
+    if found is not None:
+        require(Verdicts(root).read(str(found.id)))

@@ -1,0 +1,289 @@
+"""Runs an image and looks into it: each line passed, failed, drift or not verified."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from docker.models.images import Image
+from docker.types import DeviceRequest
+
+from build import progress as saying
+from build.docker import oneshot
+from build.docker.engine import Engine, explained
+from build.errors import CommandFailedError, ImageNotFoundError
+from build.locks import apt_locks, compatibility, diff, drift, inventory_reader
+from build.locks import compatibility_check as versions
+from build.locks.drift import AptLock, Drift
+from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
+from build.settings import Settings
+from build.system import git
+from build.system.git import Entry
+from build.system.sources import Sources
+from build.verify import image_checks, layers, rules
+from build.verify.rules import APP_UID, Line, Part, Report, line, none_of
+from build.verify.verdicts import Verdicts
+
+BUILD = Path(__file__).parents[1]
+DATA = BUILD / "data/verification.toml"
+# What decides a report: an older one is not believed when one of these has changed.
+COMMON = (
+    DATA,
+    *(BUILD / "verify" / name for name in ("verifier.py", "layers.py", "rules.py", "image_checks.py")),
+)
+CHECKS: dict[Part, tuple[Path, ...]] = {
+    "base": (
+        *COMMON,
+        versions.TABLE,
+        BUILD / "verify/in_image/verify_base.py",
+        *(BUILD / "locks" / name for name in ("in_image/inventory.py", "diff.py", "drift.py")),
+    ),
+    "app": (*COMMON, BUILD / "verify/in_image/verify_app.py", BUILD / "audio/signal.py"),
+    "proxy": COMMON,
+}
+LABELS = ("revision", "version", "created", "base.name", "base.digest")
+SENTENCE = "Every sentence that you hear was made a moment ago."
+CODE = ("batch", "service", "voices")
+# Where the proxy's own files are in its image.
+PROXY_FOLDERS = ("/etc/haproxy", "/usr/local/bin")
+LIMIT_S = 300
+# Reports on an image that lie beside it in a registry, by the hash of the checks.
+Published = Callable[[str], Iterable[Report]]
+
+
+class Verifier:
+    """Verifies images of one clone, each once; `fresh` verifies again what has a report."""
+
+    def __init__(self, settings: Settings, engine: Engine, progress: saying.Report, fresh: bool = False) -> None:
+        self._settings, self._engine, self._progress, self._fresh = settings, engine, progress, fresh
+        self._verdicts = Verdicts(settings.root)
+
+    def run(self, image: Image) -> list[Report]:
+        """The base's report, then the app's; an app whose base is not on the engine is looked into as a whole."""
+        base = self.base(self.base_of(image) or image)
+        return [base, self.app(image, base)]
+
+    def base_of(self, image: Image) -> Image | None:
+        """The image that an app's labels name as its base, if the engine has it and the app stands on its layers."""
+        for name in ("base.digest", "base.name"):
+            found = self._engine.image(image.labels.get(OCI + name) or "-")
+            if found is not None and _layers(image)[: len(_layers(found))] == _layers(found):
+                return found
+        return None
+
+    def base(self, image: Image, published: Published = lambda _: ()) -> Report:
+        """Layers, size and environment of an image; one that passed where it was `published` is not verified again."""
+        flavour = image.labels.get(FLAVOUR_LABEL, "slim")
+        lock = self._apt_lock(image, flavour)
+        checks = _checks("base", lock or "", str(self._has_gpu(flavour)))
+        if known := self._known(image, "base", checks):
+            return known
+        # An account that may push a base may push its report: believing that trusts no account further.
+        if not self._fresh and (known := rules.believed(published(checks), str(image.id), checks)):
+            self._progress.note(f"{image.id} has passed these checks where it was published")
+        else:
+            self._progress.step(f"looking into every layer of {image.id}")
+            seen, runs = self._ask(image, "verify_base.py", gpu=self._has_gpu(flavour))
+            environment, drifted = self._environment(image, flavour, seen, lock) if seen else ([], ())
+            lines = (runs, *environment, *_scanned(image, flavour))
+            known = Report(str(image.id), "base", lines, checks, drifted)
+        self._verdicts.write(str(image.id), known)
+        return known
+
+    def app(self, image: Image, base: Report) -> Report:
+        """Code, identity and voice of an image; the layers of its base are not looked into."""
+        from build.audio import signal  # noqa: PLC0415 - numpy: 0.1 s that a run without news can spare
+
+        checks = _checks("app")
+        if known := self._known(image, "app", checks):
+            self._verdicts.write(str(image.id), base)  # which other checks may have verified again
+            return known
+        self._progress.step(f"looking into /app of {image.id}")
+        labels, folder = image.labels, layers.read_folder(self._engine, image, "/app")
+        release = labels.get(RELEASE_LABEL, "")
+        given = next((e[8:] for e in image.attrs["Config"]["Env"] if e.startswith("RELEASE=")), "")
+        seen, runs = self._ask(image, "verify_app.py", SENTENCE)
+        heard = signal.judge(SENTENCE, base64.b64decode(seen["wav"]), signal.Expectation()).faults if seen else ()
+        lines = (
+            self._tree(release, folder.blobs),
+            *self._above(image),
+            line("release", bool(release) and given == release, f"{given or 'none'} in it, label {release or 'none'}"),
+            none_of("labels", [name for name in LABELS if not labels.get(OCI + name)]),
+            none_of("secrets in /app", folder.secrets),
+            none_of("ownership of /app", folder.loose),
+            none_of("unreadable files in /app", folder.unreadable),
+            none_of("voice", heard) if seen else Line("voice", "failed", runs.detail),
+            *image_checks.voice_on_torch(seen),
+        )
+        done = Report(str(image.id), "app", lines, checks)
+        # Both, so that `switch` needs the report of the app alone.
+        self._verdicts.write(str(image.id), base, done)
+        return done
+
+    def proxy(self, image: Image, sources: Mapping[str, Entry]) -> Report:
+        """Layers, size, files and configuration of a proxy's image.
+
+        Args:
+            sources: the files of `proxy/` that it was built from, by path.
+        """
+        checks = _checks("proxy")
+        if known := self._known(image, "proxy", checks):
+            return known
+        self._progress.step(f"looking into the proxy's {image.id}")
+        folders = [layers.read_folder(self._engine, image, path) for path in PROXY_FOLDERS]
+        found = {path: blob for folder in folders for path, blob in folder.blobs.items()}
+        named = {path.rpartition("/")[2]: entry.blob for path, entry in sources.items()}
+        copied = {name: blob for name, blob in named.items() if name != "Dockerfile"}
+        lines = (
+            none_of("files of the commit", sorted(name for name in copied if found.get(name) != copied[name])),
+            none_of("unreadable files", [path for folder in folders for path in folder.unreadable]),
+            self._proxy_configuration(image),
+            *_scanned(image, "proxy"),
+        )
+        done = Report(str(image.id), "proxy", lines, checks)
+        self._verdicts.write(str(image.id), done)
+        return done
+
+    def _known(self, image: Image, part: Part, checks: str) -> Report | None:
+        if self._fresh:
+            return None
+        known = rules.known(self._verdicts.read(str(image.id)), str(image.id), part, checks)
+        if known and known.failed:
+            self._progress.note(f"{image.id} failed its verification before, and its content is the same")
+        return known
+
+    def _proxy_configuration(self, image: Image) -> Line:
+        """HAProxy's own check of its configuration, in the image and as its user."""
+        name = "configuration is valid"
+        environment = {"SUBNET_PREFIX": self._settings.subnet_prefix}
+        try:
+            answer = oneshot.run(self._engine, str(image.id), ["-c"], limit_s=LIMIT_S, environment=environment)
+        except CommandFailedError as error:
+            return line(name, False, error.message)
+        return line(name, answer.exit_code == 0, (answer.error.splitlines() or [""])[-1] if answer.exit_code else "")
+
+    def _ask(self, image: Image, script: str, *args: str, gpu: bool = False) -> tuple[dict[str, Any], Line]:
+        """What a script says in the image, as the service's user; nothing and a failed line when it crashes."""
+        requests = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpu else None
+        argv = ["python", "-c", (BUILD / "verify/in_image" / script).read_text(), *args]
+        name = f"{script} runs"
+        try:
+            answer = oneshot.run(
+                self._engine,
+                str(image.id),
+                argv,
+                limit_s=LIMIT_S,
+                user=f"{APP_UID}:{APP_UID}",  # also where the image says otherwise
+                tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
+                device_requests=requests,
+            )
+            if answer.exit_code == 0:
+                return cast(dict[str, Any], json.loads(answer.text.splitlines()[-1])), line(name, True)
+            detail = (answer.error.splitlines() or [f"exit code {answer.exit_code}"])[-1]
+        except CommandFailedError as error:
+            detail = error.message
+        except (ValueError, IndexError) as error:
+            detail = f"it did not answer: {error}"
+        return {}, line(name, False, detail)
+
+    def _has_gpu(self, flavour: str) -> bool:
+        return flavour == "cuda" and bool(self._engine.gpu_runtime)
+
+    def _environment(
+        self, image: Image, flavour: str, seen: dict[str, Any], apt: str | None
+    ) -> tuple[list[Line], tuple[Drift, ...]]:
+        texts = {name: text for name, text in seen["locks"].items() if name.endswith(".txt")}
+        pins = diff.packages("pip", "\n".join(texts.values()))
+        lines = image_checks.environment(seen, pins, _data()["environment"][flavour])
+        if flavour == "cuda":
+            facts = compatibility.Facts(torch=pins.get("torch", ""))
+            lines += image_checks.torch(seen, pins, compatibility.torch_cuda(facts, versions.table()))
+        locked = diff.LockTexts(tuple(texts.values()) or None, seen["locks"].get("conda.lock"))
+        try:
+            held = inventory_reader.read(self._engine, str(image.id))
+        except CommandFailedError as error:
+            return [*lines, Line("locks", "failed", error.message)], ()
+        moved = diff.drift(held, locked)
+        for kind, text in (("pip", locked.pip), ("conda", locked.conda)):
+            of_kind = None if text is None else [each for each in moved if each.kind == kind]
+            lines.append(rules.lock_line(kind, of_kind))
+        drifted = drift.drift(held, AptLock.parse(apt)) if apt is not None else ()
+        return [*lines, rules.apt_line(drifted if apt is not None else None)], drifted
+
+    def _apt_lock(self, image: Image, flavour: str) -> str | None:
+        path = self._settings.root / apt_locks.apt_lock_name(image, flavour)
+        return path.read_text() if path.exists() else None
+
+    def _tree(self, release: str, blobs: dict[str, str]) -> Line:
+        root = self._settings.root
+        commit = git.commit_of(root, release) if release else ""
+        listed = git.tree_files(root, commit, CODE) if commit else {}
+        if not listed:
+            return Line("files of the commit", "not verified", f"this clone does not know {release or 'the release'}")
+        known = {path: entry.blob for path, entry in listed.items()}
+        return none_of("files of the commit", sorted(p for p in known | blobs if known.get(p) != blobs.get(p)))
+
+    def _above(self, image: Image) -> list[Line]:
+        names = ("layers above the base", "configuration")
+        base = self.base_of(image)
+        if base is None:
+            return [Line(name, "not verified", "its base is not on the engine") for name in names]
+        with explained():
+            steps, below = (
+                [str(step["CreatedBy"] or "") for step in reversed(each.history())] for each in (image, base)
+            )
+        if steps[: len(below)] != below:
+            above = ["another history than the base's"]
+        else:
+            above = rules.unlike_copies(steps[len(below) :], len(_layers(image)) - len(_layers(base)))
+        changed = rules.changed_configuration(base.attrs["Config"], image.attrs["Config"])
+        return [none_of(name, found) for name, found in zip(names, (above, changed), strict=True)]
+
+
+def _checks(part: Part, *more: str) -> str:
+    """Hash of all that decides a report on a part."""
+    return hashlib.sha256("\0".join([*(path.read_text() for path in CHECKS[part]), *more]).encode()).hexdigest()
+
+
+def _layers(image: Image) -> list[str]:
+    return cast(list[str], image.attrs["RootFS"]["Layers"])
+
+
+def _data() -> dict[str, Any]:
+    return tomllib.loads(DATA.read_text())
+
+
+def _scanned(image: Image, kind: str) -> list[Line]:
+    """Size and layers of an image; `kind` is a base's flavour, or `proxy`, whose user has folders of its own."""
+    found, expected = layers.scan(image), len(set(_layers(image)))
+    size, budget = found.size // 10**6, int(_data()["budget_mb"][kind])
+    return [
+        line("size", size <= budget, f"{size} MB of {budget} MB"),
+        line("every layer was read", found.layers >= expected, f"{found.layers} of {expected}"),
+        none_of("secrets", found.secrets),
+        none_of("package caches", found.caches),
+        none_of("ownership", found.ownership),
+        none_of("setuid", found.setuid),
+    ]
+
+
+def verify_reference(
+    settings: Settings, engine: Engine, report: saying.Report, reference: str, fresh: bool = False
+) -> list[Report]:
+    """Both reports on an image that is on the engine, or the one on a base or a proxy image.
+
+    Raises:
+        ImageNotFoundError: it is not on the engine.
+    """
+    image = engine.image(reference)
+    if image is None:
+        raise ImageNotFoundError(f"{reference} is not on the engine", remedy="build or pull it first")
+    verifier = Verifier(settings, engine, report, fresh)
+    if any(tag.partition(":")[0] == PROXY_REPOSITORY for tag in image.tags):
+        return [verifier.proxy(image, Sources(settings.root, git.read(settings.root)).files(("proxy",)))]
+    return verifier.run(image) if image.labels.get(RELEASE_LABEL) else [verifier.base(image)]

@@ -1,0 +1,279 @@
+"""The hold on a target in memory: the order of its acts, and how the old colour comes back from each failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from build.cutover import cutover
+from build.cutover.rules.gpu import Plan
+from build.cutover.run import Run
+from build.cutover.state_machine import Asked
+from build.cutover.steps import memory
+from build.errors import (
+    CandidateExitedError,
+    DrainError,
+    GateRefusedError,
+    HoldTooLongError,
+    InterruptedByUserError,
+    LineError,
+    NoRoomError,
+    ProxyError,
+)
+from build.model.colours import Colour
+from build.model.release import Release
+from build.model.states import Strategy
+from tests.unit.build.cutover.test_switch import moves
+from tests.unit.build.fakes import NEW, OLD, Report, Target
+
+BLUE, GREEN = Colour.BLUE, Colour.GREEN
+GIB = 2**30
+
+
+@pytest.fixture
+def target() -> Target:
+    """10 GiB of GPU memory, 8 of them OLD's; NEW needs as much."""
+    target = Target()
+    for container in target.colours.values():
+        container.model, container.stops = 8 * GIB, True
+    target.with_gpu(10 * GIB)
+    return target
+
+
+def switch(target: Target, report: Report | None = None, **how: Any) -> Release:
+    return cutover.run(cast(Any, target), report or Report(), "switch", lambda _history, _live: NEW, **how)
+
+
+BEFORE_THE_LOAD = [
+    "green-1 maint", "green stopped", "green removed", "app-green up",
+    "gate long", "gate all", "blue-1 maint", "blue unload",
+]  # fmt: skip
+UP_TO_THE_LOAD = [*BEFORE_THE_LOAD, "green load"]
+
+
+def test_requests_wait_from_the_old_models_end_until_the_new_one_has_spoken_and_been_seen(target: Target) -> None:
+    report = Report()
+    assert switch(target, report) == NEW
+    assert moves(target) == [
+        *UP_TO_THE_LOAD, "green-1 check", "green-1 probed", "green-1 ready", "gate none", "blue-1 shutdown",
+        "blue stopped",
+    ]  # fmt: skip
+    assert (target.ended, target.proxy.mode, target.orders.parked) == ("retired", "none", set())
+    newest = target.history()[-1]
+    assert newest.strategy is Strategy.HOLD
+    assert newest.facts["vram_old"] == [{"sha": OLD.sha, "flavour": "", "bytes": 8 * GIB}]
+    assert newest.facts["vram"] == [{"sha": NEW.sha, "flavour": "", "bytes": 8 * GIB}]
+    assert "load_s" in newest.facts
+    assert newest.facts["hold_s"] is not None
+    assert any("an estimate: what the live release holds" in line for line in report.lines)
+    assert any("nobody knows how long" in line for line in report.lines)
+
+
+def test_the_next_hold_knows_what_to_expect_and_what_the_release_needs(target: Target) -> None:
+    switch(target)
+    target.clock.time += 100
+    report, third = Report(), Release("c" * 40, "sha256:" + "c" * 64)
+    target.colours[GREEN].phase = "ready"
+    target.colours[BLUE].running = True
+    target.compose.up = lambda _service: _revived(target, third)
+    cutover.run(cast(Any, target), report, "switch", lambda _history, _live: third, asked=Asked(Strategy.HOLD))
+    assert any("expected about 6 s" in line for line in report.lines)
+    assert any("of the same flavour" in line for line in report.lines)
+
+
+def _revived(target: Target, release: Release) -> None:
+    blue = target.colours[BLUE]
+    blue.holds, blue.phase, blue.running = release, "unloaded", True
+
+
+def test_both_fit_so_nobody_waits(target: Target) -> None:
+    target.with_gpu(20 * GIB)
+    switch(target)
+    assert "gate all" not in target.said
+    assert target.history()[-1].strategy is Strategy.OVERLAP
+    assert target.history()[-1].facts["vram"][0]["bytes"] == 8 * GIB
+
+
+def silent(target: Target) -> None:
+    target.colours[GREEN].sound = False
+
+
+def out_of_memory(target: Target) -> None:
+    target.colours[GREEN].loads = False
+
+
+def unreachable(target: Target) -> None:
+    demand = target.proxy.demand_check
+    asked: list[str] = []
+
+    def check(*servers: str) -> None:
+        target.proxy.reachable = servers == ("blue-1",)
+        asked.extend(servers)
+        demand(*servers)
+
+    target.proxy.demand_check = check  # type: ignore[method-assign]
+
+
+def stopped_by_the_operator(target: Target) -> None:
+    def speak(text: str, voice: str, timeout_s: float) -> Any:
+        raise InterruptedByUserError("interrupted by SIGINT")
+
+    target.colours[GREEN].speak = speak  # type: ignore[method-assign]
+
+
+FAULTS: list[tuple[Callable[[Target], None], type[LineError]]] = [
+    (silent, GateRefusedError),
+    (out_of_memory, CandidateExitedError),
+    (unreachable, ProxyError),
+    (stopped_by_the_operator, InterruptedByUserError),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error"), FAULTS, ids=[spoil.__name__ for spoil, _ in FAULTS])
+def test_a_candidate_that_fails_gives_its_memory_back_before_the_old_process_loads_again(
+    target: Target, spoil: Callable[[Target], None], error: type[LineError]
+) -> None:
+    spoil(target)
+    with pytest.raises(error) as raised:
+        switch(target)
+    back = moves(target)[moves(target).index("gate all", moves(target).index("green load")) :]
+    assert back == [
+        "gate all", "green-1 maint", "green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none",
+        "green-1 maint", "green removed",
+    ]  # fmt: skip
+    assert any(words in raised.value.detail for words in ("its last words", "REFUSED"))
+    assert (target.ended, target.proxy.mode, target.orders.parked) == ("rolled-back", "none", set())
+    assert target.live(target.survey()) is BLUE
+
+
+def test_an_old_process_that_cannot_load_again_is_left_in_rotation_and_nobody_waits_for_it(target: Target) -> None:
+    silent(target)
+    target.colours[BLUE].loads = False
+    report = Report()
+    with pytest.raises(GateRefusedError):
+        switch(target, report)
+    back = moves(target)[moves(target).index("green removed", moves(target).index("green load")) :]
+    assert back == ["green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none"]
+    assert target.proxy.mode == "none"
+    assert target.proxy.servers_now["blue-1"].admin == "ready"
+    assert any("did not load its model again" in line for line in report.lines)
+    assert target.ended == "rolled-back"
+
+
+def test_a_colour_that_does_not_get_empty_keeps_its_model_and_the_gate_opens(target: Target) -> None:
+    target.colours[BLUE].work = 2
+    with pytest.raises(DrainError, match="still has 2 requests after 10 s"):
+        switch(target)
+    assert moves(target)[4:] == [
+        "gate long", "gate all", "blue-1 ready", "gate none", "green-1 maint", "green removed",
+    ]  # fmt: skip
+    assert target.proxy.mode == "none"
+
+
+def test_long_requests_are_waited_for_while_short_ones_still_pass(target: Target) -> None:
+    blue = target.colours[BLUE]
+    look, ages = blue.status, iter([9.0, 9.1, 9.2])
+
+    def status() -> Any:
+        seen = look()
+        age = next(ages, 0.05)
+        return type(seen)(phase=seen.phase, sample_rate=22050, oldest_s=age)
+
+    blue.status = status  # type: ignore[method-assign]
+    switch(target)
+    assert target.history()[-1].facts["long_s"] == pytest.approx(0.2, abs=0.11)
+
+
+def test_memory_that_the_old_process_keeps_ends_with_it_and_it_is_named(target: Target) -> None:
+    report = Report()
+    target.colours[BLUE].keeps = 3 * GIB
+    switch(target, report)
+    assert moves(target)[: len(BEFORE_THE_LOAD) + 2] == [*BEFORE_THE_LOAD, "blue stopped", "green load"]
+    assert any("pid 11 in app-blue (3.0 GiB)" in line for line in report.lines)
+
+
+def test_memory_that_somebody_else_took_meanwhile_is_named_and_the_old_process_loads_again(target: Target) -> None:
+    blue = target.colours[BLUE]
+    tell = blue.tell
+
+    def and_another_takes_it(command: str, timeout_s: float) -> str:
+        assert blue.device
+        said = tell(command, timeout_s)
+        blue.device.foreign = 2 * GIB
+        return said
+
+    blue.tell = and_another_takes_it  # type: ignore[method-assign]
+    with pytest.raises(NoRoomError, match=r"held by pid 666 \(2.0 GiB\)"):
+        switch(target)
+    assert "blue stopped" not in target.said
+    assert moves(target)[-6:-2] == ["blue load", "blue-1 check", "blue-1 ready", "gate none"]
+
+
+def test_an_old_container_that_had_to_be_stopped_is_started_again(target: Target) -> None:
+    target.colours[BLUE].keeps = 3 * GIB
+    silent(target)
+    with pytest.raises(GateRefusedError):
+        switch(target)
+    assert "blue started" in target.said
+    assert target.live(target.survey()) is BLUE
+
+
+def test_a_release_that_cannot_wait_without_its_model_is_refused_before_anybody_waits(target: Target) -> None:
+    up = target.compose.up
+
+    def loads_at_once(service: str) -> None:
+        up(service)
+        target.colours[GREEN].phase = "loading"
+
+    target.compose.up = loads_at_once
+    with pytest.raises(NoRoomError, match="from before holds"):
+        switch(target)
+    assert not [said for said in target.said if said.startswith("gate")]
+    assert moves(target)[-1] == "green removed"
+
+
+def test_no_room_at_all_is_refused_with_the_sums_and_nothing_is_touched(target: Target) -> None:
+    target.engine.image = lambda _reference: type("Image", (), {"labels": {"ai.glm-tts.vram-bytes": str(12 * GIB)}})
+    with pytest.raises(NoRoomError, match=r"12.0 GiB \(the image's label\)"):
+        switch(target)
+    assert moves(target) == []
+    assert target.records == []
+
+
+def test_a_hold_that_outlasts_the_proxys_patience_needs_consent(target: Target) -> None:
+    target._append(
+        cutover="w", event="begin", kind="switch", strategy="hold", colour="blue", previous=None,
+        release={"sha": NEW.sha, "image": NEW.image},
+    )  # fmt: skip
+    target._append(cutover="w", event="done", state="loaded", facts={"load_s": 70})
+    target._append(cutover="w", event="end", state="failed")
+    with pytest.raises(HoldTooLongError, match="76 s, and the proxy keeps them for 60 s"):
+        switch(target)
+    assert moves(target) == []
+    assert switch(target, asked=Asked(forced=True)) == NEW
+
+
+def test_waiting_for_room_ends_where_nobody_can_tell(target: Target) -> None:
+    target.colours[GREEN].device = None
+    plan = Plan(Strategy.HOLD, devices=("GPU-1",), enough=9 * GIB)
+    memory.until_free(Run(cast(Any, target), Report(), "x", "switch", NEW, GREEN, BLUE, plan))
+
+
+def test_a_candidate_that_serves_already_finishes_what_it_has_begun_before_it_is_taken_back(target: Target) -> None:
+    append = target.journal.append
+
+    def fails(**record: Any) -> None:
+        if (record["event"], record.get("step")) == ("done", "switch"):
+            raise ProxyError("the target went away")
+        append(**record)
+
+    target.journal.append = fails
+    with pytest.raises(ProxyError):
+        switch(target)
+    assert moves(target)[len(UP_TO_THE_LOAD) :] == [
+        "green-1 check", "green-1 probed", "green-1 ready", "gate none",
+        "gate long", "gate all", "green-1 maint", "gate all", "green-1 maint", "green removed",
+        "blue load", "blue-1 check", "blue-1 ready", "gate none", "green-1 maint", "green removed",
+    ]  # fmt: skip

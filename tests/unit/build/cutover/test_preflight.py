@@ -1,0 +1,87 @@
+"""What a cutover refuses before it touches anything, all of it at once."""
+
+from dataclasses import replace
+
+import pytest
+
+from build.cutover.rules.preflight import Facts, evaluate
+from build.errors import CommandFailedError, ImageNotFoundError, LineError, PreflightError
+from build.host import findings
+from build.host.findings import Level
+from build.model.colours import Colour
+from build.model.placement import Place
+from tests.unit.build.fakes import NEW, OLD
+
+ALL = frozenset(name for colour in Colour for name in (*colour.servers, *colour.standbys))
+GOOD = Facts(
+    release=NEW,
+    idle=Colour.GREEN,
+    live=Colour.BLUE,
+    image=True,
+    minimum_driver="525",
+    drift="",
+    drift_accepted=False,
+    driver="550.54.14",
+    servers=ALL,
+    place=Place(7860, "172.29.118"),
+    published="127.0.0.1:7860",
+    keys="",
+    hold="none",
+    unfinished=0,
+    live_usable=True,
+    serving=OLD,
+    recorded=OLD,
+    compose_error="",
+    skew_s=0.4,
+)
+
+
+def test_a_sound_target_gives_no_finding() -> None:
+    assert evaluate(GOOD) == []
+    assert evaluate(replace(GOOD, live=None, serving=None, recorded=None, live_usable=False)) == []
+    assert evaluate(replace(GOOD, minimum_driver="", driver="")) == []
+
+
+PROBLEMS: list[tuple[dict[str, object], str, type[LineError]]] = [
+    ({"image": False}, "not on the engine any more", ImageNotFoundError),
+    ({"driver": "470.82.01"}, "driver 470.82.01 is older than 525", PreflightError),
+    ({"servers": ALL - {"green-1", "blue-2-standby"}}, "knows no server blue-2-standby, green-1", PreflightError),
+    ({"published": ""}, "not published", PreflightError),
+    ({"keys": "none there"}, "cannot use the API keys in .*: none there", PreflightError),
+    ({"hold": "all"}, r"holds requests \(all\)", PreflightError),
+    ({"unfinished": 2}, "still finishes 2 requests", PreflightError),
+    ({"compose_error": "bad indent"}, "not valid: bad indent", CommandFailedError),
+]
+
+
+@pytest.mark.parametrize(("changes", "said", "error"), PROBLEMS, ids=[next(iter(each)) for each, _, _ in PROBLEMS])
+def test_each_problem_refuses_with_what_it_is_and_what_to_do(
+    changes: dict[str, object], said: str, error: type[LineError]
+) -> None:
+    found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of Facts
+    with pytest.raises(error, match=said) as raised:
+        findings.refuse(found)
+    assert raised.value.remedy
+
+
+def test_all_problems_are_said_at_once() -> None:
+    with pytest.raises(ImageNotFoundError) as raised:
+        findings.refuse(evaluate(replace(GOOD, image=False, hold="long", unfinished=1)))
+    assert all(word in raised.value.message for word in ("image:", "hold:", "idle:"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "level"),
+    [
+        ({"driver": ""}, "driver", Level.NOT_VERIFIED),
+        ({"live_usable": False}, "live", Level.WARNING),
+        ({"recorded": NEW}, "record", Level.WARNING),
+        ({"recorded": None}, "record", Level.WARNING),
+        ({"published": "0.0.0.0:7860"}, "port", Level.WARNING),
+        ({"skew_s": -90.0}, "clock", Level.WARNING),
+    ],
+)
+def test_what_does_not_refuse_is_said(changes: dict[str, object], subject: str, level: Level) -> None:
+    found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of Facts
+    assert [(each.subject, each.level) for each in found] == [(subject, level)]
+    findings.refuse(found)

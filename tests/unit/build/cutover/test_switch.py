@@ -1,0 +1,297 @@
+"""The switch on a target in memory: the order of its acts, and what every failure leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from build.cutover import cutover
+from build.errors import (
+    CandidateExitedError,
+    CandidateStalledError,
+    CommandFailedError,
+    DrainError,
+    GateRefusedError,
+    InterruptedByUserError,
+    LeaseLostError,
+    LineError,
+    ProxyError,
+)
+from build.model.colours import Colour
+from build.model.release import Release
+from tests.unit.build.fakes import NEW, OLD, Report, Target
+
+GREEN = Colour.GREEN
+
+
+def switch(target: Target, report: Report | None = None) -> Release:
+    return cutover.run(cast(Any, target), report or Report(), "switch", lambda _history, _live: NEW)
+
+
+def moves(target: Target) -> list[str]:
+    """What was done to the proxy and to containers, without the lease and the weights."""
+    return [
+        said for said in target.said if not said.startswith("lease") and said != "released" and "weight" not in said
+    ]
+
+
+def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_colour_is_stopped_last() -> None:
+    target = Target()
+    assert switch(target) == NEW
+    assert moves(target) == [
+        "green-1 maint", "green stopped", "green removed", "app-green up",
+        "green-1 check", "green-1 probed", "green-1 ready", "blue-1 drain",
+        "blue-1 maint", "blue-1 shutdown",
+    ]  # fmt: skip
+    assert target.ended == "retired"
+    assert target.env[-1] == (GREEN, {})
+    assert target.history()[-1].facts["standby"] is True
+
+
+def test_without_standby_the_old_colour_is_stopped() -> None:
+    target = Target()
+    target.settings = target.settings.model_copy(update={"standby": False})
+    switch(target)
+    assert moves(target)[-1] == "blue stopped"
+    assert target.history()[-1].facts["standby"] is False
+
+
+def back(target: Target, report: Report | None = None) -> Release:
+    return cutover.run(cast(Any, target), report or Report(), "rollback", lambda _history, _live: OLD)
+
+
+def test_a_way_back_to_what_stands_by_speaks_once_and_moves() -> None:
+    target, report = Target(), Report()
+    switch(target)
+    target.said.clear()
+    assert back(target, report) == OLD
+    assert moves(target) == [
+        "blue-1 probed", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
+    ]  # fmt: skip
+    assert any("stands by in blue" in line for line in report.lines)
+    assert target.ended == "retired"
+
+
+def test_what_stands_by_and_is_silent_gets_no_traffic() -> None:
+    target = Target()
+    switch(target)
+    target.colours[Colour.BLUE].sound = False
+    target.said.clear()
+    with pytest.raises(GateRefusedError):
+        back(target)
+    assert moves(target) == []
+    assert target.ended == "failed"
+    assert target.history()[-1].facts["gate"]["results"][0]["faults"], "what was measured is journaled"
+    assert target.live(target.survey()) is GREEN
+
+
+def test_a_way_back_to_what_has_stopped_goes_through_all_of_it_and_says_so_first() -> None:
+    target, report = Target(), Report()
+    switch(target)
+    blue = target.colours[Colour.BLUE]
+    blue.phase = ""  # it does not answer
+
+    def up(_service: str) -> None:
+        blue.holds, blue.phase = OLD, "ready"
+
+    target.compose.up = up
+    target.said.clear()
+    assert back(target, report) == OLD
+    assert "blue removed" in moves(target)
+    assert any("must be started first" in line for line in report.lines)
+
+
+def test_a_way_back_is_never_rolled_back_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target()
+    switch(target)
+    change = target.proxy.set_admins
+
+    def refuses(*changes: tuple[str, Any]) -> None:
+        if ("blue-1", "ready") in changes:
+            raise ProxyError("the socket is gone")
+        change(*changes)
+
+    monkeypatch.setattr(target.proxy, "set_admins", refuses)
+    target.said.clear()
+    with pytest.raises(ProxyError):
+        back(target)
+    assert moves(target) == ["blue-1 probed"]
+    assert target.ended == "held"
+
+
+def test_what_is_live_already_is_left_alone() -> None:
+    target = Target()
+    assert cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: OLD) == OLD
+    assert moves(target) == []
+    assert target.records == []
+
+
+def test_the_first_release_goes_to_blue_and_nothing_is_drained() -> None:
+    target = Target()
+    target.colours[Colour.BLUE].holds = None
+    switch(target)
+    assert "blue-1 ready" in moves(target)
+    assert not [said for said in moves(target) if "drain" in said or "shutdown" in said]
+    assert "green-1 maint" in moves(target)
+
+
+def break_start(target: Target) -> None:
+    def up(_service: str) -> None:
+        raise CommandFailedError("no such image")
+
+    target.compose.up = up
+
+
+def exit_early(target: Target) -> None:
+    target.colours[GREEN].running = False
+
+
+def never_ready(target: Target) -> None:
+    target.colours[GREEN].phase = "loading"
+
+
+def silent(target: Target) -> None:
+    target.colours[GREEN].sound = False
+
+
+BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[LineError]]] = [
+    (break_start, CommandFailedError),
+    (exit_early, CandidateExitedError),
+    (never_ready, CandidateStalledError),
+    (silent, GateRefusedError),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error"), BEFORE_THE_SWITCH, ids=[spoil.__name__ for spoil, _ in BEFORE_THE_SWITCH])
+def test_a_failure_before_the_switch_never_touches_live_traffic(
+    spoil: Callable[[Target], None], error: type[LineError]
+) -> None:
+    target = Target()
+    spoil(target)
+    with pytest.raises(error) as raised:
+        switch(target)
+    assert not [said for said in moves(target) if said.startswith("blue")]
+    assert moves(target)[-1] == "green removed"
+    assert raised.value.detail == "its last words" or (error is GateRefusedError and "bounds" in raised.value.detail)
+    assert target.ended == "failed"
+    assert target.env[-1] == (Colour.BLUE, {})
+    assert target.said[-1] == "released"
+
+
+def test_a_candidate_that_the_proxy_cannot_reach_gets_no_traffic_and_goes() -> None:
+    target = Target()
+    target.proxy.reachable = False
+    with pytest.raises(ProxyError, match="does not see green-1 healthy"):
+        switch(target)
+    assert "green-1 ready" not in moves(target)
+    assert not [said for said in moves(target) if said.startswith("blue")]
+    assert moves(target)[-3:] == ["green-1 check", "green-1 maint", "green removed"]
+    assert target.ended == "failed"
+
+
+def test_a_drain_over_its_budget_keeps_the_new_release_and_kills_nothing() -> None:
+    target = Target()
+    target.colours[Colour.BLUE].work = 2
+    with pytest.raises(DrainError, match="still has 2 requests"):
+        switch(target)
+    assert moves(target)[-2:] == ["blue-1 drain", "blue-1 maint"]
+    assert target.ended == "switched"
+
+
+def test_an_interruption_is_undone_and_journaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target()
+
+    def interrupted(*_given: object) -> Any:
+        raise InterruptedByUserError("interrupted by SIGINT")
+
+    monkeypatch.setattr(target.colours[GREEN], "speak", interrupted)
+    with pytest.raises(InterruptedByUserError):
+        switch(target)
+    assert moves(target)[-1] == "green removed"
+    assert (target.ended, target.history()[-1].error) == ("failed", "interrupted by SIGINT")
+
+
+def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, report = Target(), Report()
+    exit_early(target)
+    remove = target.colours[GREEN].remove
+
+    def proxy_dies() -> str:
+        target.proxy.broken = ProxyError("the socket is gone")
+        return remove()
+
+    monkeypatch.setattr(target.colours[GREEN], "remove", proxy_dies)
+    with pytest.raises(CandidateExitedError):
+        switch(target, report)
+    assert "and while undoing it: the socket is gone" in report.lines
+    assert target.ended == "failed"
+
+
+def at_the_switch(target: Target, act: Callable[[], None]) -> None:
+    """Does something once the intent to move traffic is journaled."""
+    append = target.journal.append
+
+    def and_then(**record: Any) -> None:
+        append(**record)
+        if (record["event"], record.get("step")) == ("intent", "switch"):
+            act()
+
+    target.journal.append = and_then
+
+
+def test_no_traffic_goes_to_a_candidate_that_hangs_after_the_gate() -> None:
+    target = Target()
+    at_the_switch(target, lambda: setattr(target.proxy, "hung", "green-1"))
+    with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
+        switch(target)
+    assert "green-1 ready" not in moves(target)
+    assert target.ended == "rolled-back"
+
+
+def test_what_stands_by_and_hangs_gets_no_traffic_and_goes_on_standing_by() -> None:
+    target = Target()
+    switch(target)
+    target.said.clear()
+    at_the_switch(target, lambda: setattr(target.proxy, "hung", "blue-1"))
+    with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
+        back(target)
+    assert moves(target) == ["blue-1 probed"]
+    assert target.ended == "held"
+
+
+def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
+    target = Target()
+
+    def up(service: str) -> None:
+        target.colours[GREEN].holds = OLD
+
+    target.compose.up = up
+    with pytest.raises(CommandFailedError, match="not bbbb"):
+        switch(target)
+    assert target.ended == "failed"
+
+
+def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate() -> None:
+    target = Target()
+    at_the_switch(target, lambda: setattr(target.colours[GREEN], "running", False))
+    with pytest.raises(CandidateExitedError, match="has ended or hangs since it was judged"):
+        switch(target)
+    assert not [said for said in moves(target) if said in {"green-1 ready", "blue-1 drain"}]
+    assert target.ended == "rolled-back"
+
+
+def test_who_has_lost_the_lease_changes_nothing_more() -> None:
+    target = Target()
+    compose_up = target.compose.up
+
+    def up(service: str) -> None:
+        compose_up(service)
+        target.lost = LeaseLostError("it was broken")
+
+    target.compose.up = up
+    with pytest.raises(LeaseLostError):
+        switch(target)
+    assert moves(target)[-1] == "app-green up"
+    assert target.history()[-1].state == "starting"

@@ -1,0 +1,112 @@
+"""An engine whose streams break: what a command answered is then not known, and is not made up."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from build.docker.engine import Engine
+
+STDOUT = 1
+SSH = """#!{python} -S
+# `docker system dial-stdio` on the engine's host: there and back, until the engine hangs up.
+import os, socket, threading
+engine = socket.create_connection(("127.0.0.1", {port}))
+def there():
+    while block := os.read(0, 65536):
+        engine.sendall(block)
+threading.Thread(target=there, daemon=True).start()
+while block := engine.recv(65536):
+    os.write(1, block)
+"""
+
+
+def frame(stream: int, data: bytes, length: int | None = None) -> bytes:
+    """As the engine sends it: the stream, three bytes of nothing, the length, the data."""
+    return struct.pack(">BxxxL", stream, len(data) if length is None else length) + data
+
+
+class Api(BaseHTTPRequestHandler):
+    """As much of the engine's API as an exec takes."""
+
+    stream: bytes = b""
+    exit_code: int | None = 0
+
+    def do_GET(self) -> None:
+        told = {"/version": {"ApiVersion": "1.45"}, "/containers/state/json": {"Id": "state"}}
+        path = self.path if self.path == "/version" else self.path.removeprefix("/v1.45")
+        self._say(told.get(path, {"ExitCode": self.exit_code}))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if not self.path.endswith("/start"):
+            self._say({"Id": "exec"})
+            return
+        # In one piece, as on a busy machine: a client that reads headers alone off the socket would lose the rest.
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n" + self.stream)
+        self.close_connection = True
+
+    def _say(self, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(params=["tcp", "ssh"])
+def engine_with(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[bytes, int | None], Engine]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def make(stream: bytes, exit_code: int | None) -> Engine:
+        handler = type("Handler", (Api,), {"stream": stream, "exit_code": exit_code})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        servers.append(server)
+        (tmp_path / "ssh").write_text(SSH.format(python=sys.executable, port=server.server_port))
+        (tmp_path / "ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        host = {"tcp": f"tcp://127.0.0.1:{server.server_port}", "ssh": "ssh://engine"}[request.param]
+        monkeypatch.setenv("DOCKER_HOST", host)
+        return Engine()
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("stream", "exit_code", "expected"),
+    [
+        (frame(STDOUT, b"whole"), 0, (0, b"whole")),
+        (frame(STDOUT, b"whole"), 3, (3, b"whole")),
+        (frame(STDOUT, b"cut", length=100), None, (1, b"")),  # the container ended under it
+        (frame(STDOUT, b"first") + frame(13, b"\r\nno frame"), 0, (1, b"")),
+        (frame(STDOUT, b"first") + b"\1\0", 0, (1, b"")),
+        (frame(STDOUT, b"one ") + frame(2, b"not this") + frame(STDOUT, b"two"), 0, (0, b"one two")),
+        (b"", 0, (0, b"")),
+    ],
+)
+def test_a_stream_that_breaks_is_no_answer(
+    engine_with: Callable[[bytes, int | None], Engine],
+    stream: bytes,
+    exit_code: int | None,
+    expected: tuple[int, bytes],
+) -> None:
+    answer = engine_with(stream, exit_code).execute("state", ["cat", "journal"])
+    assert (answer.exit_code, answer.stdout) == expected

@@ -1,0 +1,259 @@
+"""Drivers that live in memory: they remember what they were told, and how a colour is to behave."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from build.errors import LineError
+from build.model.colours import Slot
+from build.model.release import Release
+from build.proxy.types import Hold, Server
+from build.target.container import Status
+from build.target.gpu import Device, Process, View
+from build.target.in_flight import Count, Load
+from build.target.readiness import Look
+from build.target.synthesis import Spoken
+
+PIDS = {"blue": 11, "green": 21, "": 666}
+SERVER = Server(admin="maint", up=False, check="L7OK", sessions=0, queued=0, rate=0, total=0, errors=0)
+
+
+def speech(text: str) -> bytes:
+    """A WAV of plausible length and level for a text."""
+    samples = 0.2 * np.random.default_rng(1).normal(size=int(22050 * len(text) / 15)).clip(-3, 3)
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(22050)
+        writer.writeframes((samples * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def polls(self, every_s: float = 0.5) -> Iterator[float]:
+        while True:
+            yield self.time
+            self.time += every_s
+
+
+@dataclass
+class Proxy:
+    said: list[str]
+    reachable: bool = True
+    hung: str = ""
+    broken: LineError | None = None
+    servers_now: dict[str, Server] = field(default_factory=dict)
+    mode: str = "none"
+    in_use: tuple[str, ...] = ("blue-1", "green-1")
+
+    def servers(self) -> dict[str, Server]:
+        return dict(self.servers_now)
+
+    def set_admin(self, server: str, admin: Any) -> None:
+        self.set_admins((server, admin))
+
+    def set_admins(self, *changes: tuple[str, Any]) -> None:
+        """Says weights, and what happens to servers that are not in use, only where they change."""
+        if self.broken:
+            raise self.broken
+        for server, to in changes:
+            now = self.servers_now[server]
+            then = replace(now, weight=to) if isinstance(to, int) else replace(now, admin=to, up=to != "maint")
+            if then != now or (server in self.in_use and not isinstance(to, int)):
+                self.said.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
+            self.servers_now[server] = then
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        yield
+
+    def demand_check(self, *servers: str) -> None:
+        self.said += [f"{server} check" for server in servers]
+        for server in servers:
+            self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
+
+    def probe(self, *servers: Server) -> bool:
+        self.said += [f"{each.address} probed" for each in servers]
+        return self.hung not in {each.address for each in servers}
+
+    def shutdown_sessions(self, *servers: str) -> None:
+        """Says it of those that are in use."""
+        self.said += [f"{server} shutdown" for server in servers if server in self.in_use]
+
+    def hold(self, mode: Any) -> Hold:
+        self.said.append(f"gate {mode}")
+        self.mode = mode
+        return self.held()
+
+    def held(self) -> Hold:
+        return Hold(self.mode, 3)
+
+    def release(self, *servers: str) -> Hold:
+        self.set_admins(*((server, "ready") for server in servers))
+        return self.hold("none")
+
+
+@dataclass
+class Gpu:
+    """One device: what each colour claims, and what somebody else does."""
+
+    total: int
+    claims: dict[str, int] = field(default_factory=dict)
+    foreign: int = 0
+
+    def view(self, asked: str) -> View:
+        used = {**self.claims, "": self.foreign}
+        processes = tuple(
+            Process(PIDS[name], size, mine=bool(name) and name == asked) for name, size in used.items() if size
+        )
+        return View((Device("GPU-1", "Fake", self.total, self.total - sum(used.values()), processes),))
+
+
+@dataclass
+class Orders:
+    """What the next start of each colour will find."""
+
+    said: list[str]
+    parked: set[str] = field(default_factory=set)
+    devices: dict[str, str] = field(default_factory=dict)
+
+    def usable(self) -> bool:
+        return True
+
+    def park(self, *names: str) -> None:
+        self.parked |= set(names)
+
+    def unpark(self, *names: str) -> None:
+        self.parked -= set(names)
+
+    def give(self, name: str, *, parked: bool, device: str) -> None:
+        self.parked = self.parked | {name} if parked else self.parked - {name}
+        self.devices[name] = device
+
+
+@dataclass
+class ColourContainer:
+    """One colour; what it holds, and how it behaves once it is a candidate."""
+
+    said: list[str]
+    name: str
+    holds: Release | None = None
+    phase: str = "ready"
+    running: bool = True
+    sound: bool = True
+    work: int = 0
+    classes: dict[str, Count] = field(default_factory=dict)  # none: a release from before there were classes
+    deaf: bool = False  # whether it cuts nothing
+    model: int = 8
+    keeps: int = 0  # what it does not give back when it unloads
+    loads: bool = True
+    life: str = "first"
+    texts: list[str] = field(default_factory=list)  # what it was asked to say
+    stops: bool = False  # whether a stop ends it, for those who look at that
+    device: Gpu | None = None
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.name, 1)
+
+    @property
+    def replicas(self) -> list[ColourContainer]:
+        return [self] if self.holds else []
+
+    def find(self) -> object | None:
+        return self.holds
+
+    @property
+    def crashed(self) -> bool:
+        return self.holds is None or not self.running
+
+    def gpu(self) -> View:
+        return self.device.view(self.name) if self.device else View(why="no NVML")
+
+    def pids(self) -> frozenset[int]:
+        return frozenset({PIDS[self.name]})
+
+    def claim(self, size: int) -> None:
+        if self.device:
+            self.device.claims[self.name] = size
+
+    def tell(self, command: str, timeout_s: float) -> str:  # noqa: ARG002 - as the driver's
+        self.said.append(f"{self.name} {command}")
+        if command.startswith("cut "):
+            self._cut(*command.split()[1:])
+            return ""
+        self.phase = "unloaded"
+        self.claim(self.keeps)
+        return ""
+
+    def _cut(self, kind: str, only: str = "") -> None:
+        count = self.classes.get(kind)
+        if count and not only and not self.deaf:
+            ended, self.work = count.cut + count.in_flight, self.work - count.in_flight * (kind != "stream")
+            self.classes[kind] = replace(count, in_flight=0, idle=0, cut=ended)
+
+    def begin_load(self) -> None:
+        self.said.append(f"{self.name} load")
+        free = self.device.total - sum(self.device.claims.values()) if self.device else self.model
+        if not self.loads or free < self.model:
+            self.phase = "failed"
+            return
+        self.phase = "ready"
+        self.claim(self.model)
+
+    def start(self) -> None:
+        self.said.append(f"{self.name} started")
+        self.running, self.phase = True, "ready"
+        self.claim(self.model)
+
+    def release(self) -> Release | None:
+        return self.holds
+
+    def look(self, at: float) -> Look:
+        return Look(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
+
+    def status(self) -> Status:
+        streams = self.classes["stream"].in_flight if "stream" in self.classes else 0
+        return Status(
+            phase=self.phase, sample_rate=22050, requests=self.work, streams=streams, classes=dict(self.classes)
+        )
+
+    def load(self, sessions: int, queued: int) -> Load:
+        return Load(sessions, queued, self.work)
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:  # noqa: ARG002 - as the driver's
+        self.texts.append(text)
+        wav = speech(text)
+        return Spoken(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
+
+    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
+        self.said.append(f"asked {server} by {proxy}")
+        return self.speak(text, voice, timeout_s)
+
+    def set_cpu_weight(self, weight: int) -> None:
+        self.said.append(f"{self.name} weight {weight}")
+
+    def stop(self, grace_s: int) -> None:  # noqa: ARG002 - as the driver's
+        self.said.append(f"{self.name} stopped")
+        self.claim(0)
+        self.running = self.running and not self.stops
+
+    def remove(self) -> str:
+        self.said.append(f"{self.name} removed")
+        self.claim(0)
+        self.holds = None
+        return "its last words"

@@ -1,0 +1,147 @@
+"""A target that lives in memory, with drivers that remember what they were told."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from build.errors import LineError
+from build.model import colours as pure
+from build.model.colours import Colour, ColourFacts, Stack
+from build.model.placement import Place
+from build.model.release import Release
+from build.settings import Settings
+from build.state import history
+from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
+
+OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
+# What is said to colours that do not really speak: nothing of it is calibrated.
+GOLDEN = """
+voice: joe
+expect: {quality: null, speaker: false}
+texts:
+  - {name: short, say: Somebody says something.}
+"""
+
+
+class Target:
+    """OLD is live in blue; green is free. `said` is everything that was done, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.records: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self.place = Place(7860, "172.29.118")
+        self.inside, self.addresses = "proxy:8080", frozenset[str]()
+        root = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, root)
+        (root / "golden").mkdir()
+        (root / "golden/joe.yaml").write_text(GOLDEN)
+        self.settings = Settings(root=root, drain_short_s=10, drain_long_s=10, drain_stream_s=10, drain_batch_s=10)
+        self.clock = Clock()
+        self.proxy = Proxy(self.said)
+        names = (name for each in Colour for name in (*each.servers, *each.standbys))
+        self.proxy.servers_now = {name: replace(SERVER, address=name) for name in names}
+        self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True, address="blue-1")
+        self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
+        self.colours[Colour.BLUE].holds = OLD
+        self.engine = SimpleNamespace(
+            now=lambda: self.clock.time,
+            container=lambda name: name,
+            log_between=lambda *_of: list(self.log),
+            image=lambda _reference: SimpleNamespace(labels={}),
+            containers=lambda: [SimpleNamespace(name=f"app-{colour}") for colour in Colour],
+            pids=lambda container: {PIDS[container.name.removeprefix("app-")]},
+        )
+        self.orders = Orders(self.said)
+        self.hold_budget_s = 60.0
+        self.compose = SimpleNamespace(up=self._up, check=lambda: None)
+        self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
+        self.lost: LineError | None = None
+        self.lease = SimpleNamespace(held=self._held)
+        self.proxy_image = "proxy"
+        self.env: list[tuple[Colour | None, dict[str, str]]] = []
+
+    def _up(self, service: str) -> None:
+        self.said.append(f"{service} up")
+        colour = self.colours[Colour(service.removeprefix("app-"))]
+        colour.holds = NEW
+        colour.running = colour.running or colour.stops
+        if colour.name in self.orders.parked:
+            colour.phase = "unloaded"
+        elif colour.running:
+            colour.claim(colour.model)
+
+    def _append(self, **record: Any) -> None:
+        at = datetime.fromtimestamp(self.clock.time, UTC).isoformat()
+        self.records.append({"seq": len(self.records), "at": at, **record})
+
+    @contextmanager
+    def _held(self, _image: str, what: str, **_patience: Any) -> Iterator[Any]:
+        self.said.append(f"lease for {what}")
+        try:
+            yield SimpleNamespace(check=self._check)
+        finally:
+            self.said.append("released")
+
+    def _check(self) -> None:
+        if self.lost:
+            raise self.lost
+
+    def with_gpu(self, total: int) -> Gpu:
+        """A device on which OLD holds its model."""
+        device = Gpu(total)
+        for container in self.colours.values():
+            container.device = device
+        self.colours[Colour.BLUE].claim(self.colours[Colour.BLUE].model)
+        return device
+
+    def refresh_env(self, live: Colour | None, **planned: str) -> None:
+        self.env.append((live, planned))
+
+    @property
+    def noted(self) -> Colour | None:
+        return self.env[-1][0] if self.env else None
+
+    def published(self) -> str:
+        return "127.0.0.1:7860"
+
+    def survey(self) -> Stack:
+        return {
+            colour: ColourFacts(
+                release=container.holds,
+                container="running" if container.holds else "absent",
+                admin=self.proxy.servers_now[colour.servers[0]].admin,
+                usable=True,
+            )
+            for colour, container in self.colours.items()
+        }
+
+    def live(self, stack: Stack) -> Colour | None:
+        return pure.live(stack)
+
+    def history(self) -> list[history.Cutover]:
+        return history.read(self.records)
+
+    @property
+    def ended(self) -> str:
+        """How the newest cutover ended, by the journal."""
+        return str(self.history()[-1].state)
+
+
+class Report:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def step(self, text: str) -> None:
+        self.lines.append(text)
+
+    note = step

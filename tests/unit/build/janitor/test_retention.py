@@ -1,0 +1,252 @@
+"""What stays and what goes: rules one by one, and that no plan whatever removes something needed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from build.janitor import retention
+from build.janitor.host import Scope, when
+from build.janitor.retention import Action, Facts, Item, Place, Policy, Role
+from build.model.release import Release
+from build.model.states import State
+from build.state.history import Cutover
+
+NOW = 1_000_000_000.0
+OLD = NOW - 90 * 86400
+POLICY = Policy(keep_releases=2, cache_bytes=100, keep_logs_s=30 * 86400)
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def sha(number: int) -> str:
+    return f"{number:040x}"
+
+
+def app(number: int, **changes: object) -> Item:
+    """Release `number`, verified; the higher the number, the newer."""
+    item = Item(
+        Place.HOST,
+        digest(number),
+        size=10,
+        created=OLD + number,
+        touched=OLD + number,
+        role=Role.APP,
+        names=(f"glm-tts-slim:{sha(number)}",),
+        release=sha(number),
+        verified=True,
+    )
+    return replace(item, **changes)  # type: ignore[arg-type]  # the fields of Item
+
+
+def base(number: int, **changes: object) -> Item:
+    names = (f"glm-tts-base-slim:{number:016x}",)
+    item = app(number, id=digest(1000 + number), role=Role.BASE, names=names, release="", verified=False)
+    return replace(item, **changes)  # type: ignore[arg-type]  # the fields of Item
+
+
+def planned(*items: Item, policy: Policy = POLICY, cache_bytes: int = 0, needed: str = "") -> dict[str, Action]:
+    names = {needed: "live"} if needed else {}
+    return {action.item.id: action for action in retention.plan(Facts(tuple(items), names, NOW, cache_bytes), policy)}
+
+
+def kept(*items: Item, policy: Policy = POLICY) -> set[str]:
+    wanted = {item.id for item in items}
+    return {each for each, action in planned(*items, policy=policy).items() if action.keep} & wanted
+
+
+def test_the_last_verified_releases_stay_and_older_ones_go() -> None:
+    apps = [app(number) for number in (3, 1, 4, 2)]
+    assert kept(*apps) == {digest(3), digest(4)}
+    found = planned(*apps)
+    assert found[digest(3)].why == "number 2 of the last 2 verified"
+    assert found[digest(2)].why == "older than the last 2 verified"
+
+
+def test_what_was_never_verified_goes_and_takes_nobodys_place() -> None:
+    assert kept(app(1), app(2), app(9, verified=False)) == {digest(1), digest(2)}
+
+
+@pytest.mark.parametrize("name", [digest(1), sha(1), f"glm-tts-slim:{sha(1)}"])
+def test_what_is_needed_stays_by_whatever_name_it_is_needed(name: str) -> None:
+    facts = Facts((app(1), app(2), app(3)), {name: "container x"}, NOW)
+    action = next(action for action in retention.plan(facts, POLICY) if action.item.id == digest(1))
+    assert (action.keep, action.why) == (True, "container x")
+
+
+def test_a_digest_is_known_under_another_registrys_name() -> None:
+    item = app(1, verified=False, names=(f"mirror.example/glm-tts-slim@{digest(77)}",))
+    assert kept(item) == set()
+    facts = Facts((item,), {digest(77): "live"}, NOW)
+    assert retention.plan(facts, POLICY)[0].keep
+
+
+def test_pinned_and_young_images_stay() -> None:
+    pinned = app(1, names=(f"glm-tts-slim:{sha(1)}", "glm-tts-slim:pinned-000000000001"))
+    young = app(2, verified=False, touched=NOW - 3599)
+    hour_old = app(3, verified=False, touched=NOW - 3601)
+    none = replace(POLICY, keep_releases=0)
+    assert kept(pinned, young, hour_old, policy=none) == {digest(1), digest(2)}
+
+
+def test_a_base_stays_for_the_app_on_it_however_it_is_known_and_goes_with_the_last_one() -> None:
+    by_digest, by_name, by_layers, unused, newest = (base(number) for number in (1, 2, 3, 4, 5))
+    by_layers = replace(by_layers, layers=("a", "b"))
+    apps = [
+        app(1, stands_on=(by_digest.id,)),
+        app(2, stands_on=by_name.names),
+        app(3, layers=("a", "b", "c")),
+        app(4, verified=False, stands_on=(unused.id,)),
+    ]
+    stay = kept(*apps, by_digest, by_name, by_layers, unused, newest, policy=replace(POLICY, keep_releases=3))
+    assert stay & {each.id for each in (by_digest, by_name, by_layers, unused, newest)} == {
+        by_digest.id,
+        by_name.id,
+        by_layers.id,
+        newest.id,
+    }
+
+
+def test_the_newest_proxy_stays_and_an_older_one_only_while_used() -> None:
+    old, used, newest = (base(number, role=Role.PROXY, names=(f"glm-tts-proxy:{number:016x}",)) for number in (1, 2, 3))
+    facts = Facts((old, used, newest), {used.id: "container proxy"}, NOW)
+    assert [action.keep for action in retention.plan(facts, POLICY)[:3]] == [False, True, True]
+
+
+def test_in_a_registry_versions_stay_and_artifacts_share_the_fate_of_their_image() -> None:
+    def remote(number: int, tag: str = "") -> Item:
+        where = "registry.example/team/glm-tts-slim"
+        return app(number, place=Place.REGISTRY, names=(f"{where}:{tag or sha(number)}", f"{where}@{digest(number)}"))
+
+    def artifact(number: int) -> Item:
+        tag = f"sha256-{number:064x}"
+        names = (f"registry.example/team/glm-tts-slim:{tag}",)
+        return app(500 + number, place=Place.REGISTRY, role=Role.ARTIFACT, names=names, stands_on=(digest(number),))
+
+    items = [remote(1), remote(2, "v1.0.0"), remote(3), remote(4), *(artifact(number) for number in (1, 2, 3, 99))]
+    stay = kept(*items, policy=replace(POLICY, keep_releases=1))
+    assert stay == {digest(2), digest(4), digest(502)}
+
+
+def test_the_staging_and_the_production_image_of_a_commit_count_as_one_release() -> None:
+    def remote(number: int, release: int, tag: str) -> Item:
+        where = "registry.example/team/glm-tts-slim"
+        names = (f"{where}:{tag}", f"{where}@{digest(number)}")
+        return app(release, id=digest(number), place=Place.REGISTRY, names=names)
+
+    items = [remote(1, 1, sha(1)), remote(2, 2, sha(2)), remote(3, 3, sha(3)), remote(4, 3, "v1.0.0")]
+    assert kept(*items) == {digest(2), digest(3), digest(4)}
+
+
+def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None:
+    def record(name: str, text: str, touched: float = OLD) -> Item:
+        return Item(Place.FILES, name, 1, touched, touched, text=text)
+
+    files = [
+        record("of-kept", f'{{"image": "{digest(2)}"}}'),
+        record("of-release", sha(3)),
+        record("of-needed", digest(40)),
+        record("of-gone", digest(1)),
+        record("recent", digest(1), NOW - 86400),
+    ]
+    found = planned(app(1), app(2), app(3), *files, needed=digest(40))
+    assert {name for name, action in found.items() if action.keep} >= {"of-kept", "of-release", "of-needed", "recent"}
+    assert not found["of-gone"].keep
+
+
+def test_the_build_cache_is_cut_to_what_the_policy_leaves() -> None:
+    cache = planned(cache_bytes=150)["what was not used longest"]
+    assert (cache.keep, cache.item.size) == (False, 50)
+    assert planned(cache_bytes=100)["what was not used longest"].keep
+
+
+def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> None:
+    dice = random.Random(20)
+    for _ in range(300):
+        facts, policy = anything(dice)
+        actions = retention.plan(facts, policy)
+        images = [item for item in facts.items if item.place in {Place.HOST, Place.REGISTRY}]
+        assert len(actions) == len(facts.items) + 1
+        assert all(action.why for action in actions)
+        stay = {action.item for action in actions if action.keep}
+        standing = {name for item in stay if item.role is Role.APP for name in item.stands_on}
+        for gone in set(images) - stay:
+            assert not gone.known_as & set(facts.needed)
+            assert not any(tag.startswith("pinned-") for tag in gone.tags)
+            assert facts.now - gone.touched >= policy.young_s
+            assert not (gone.role is Role.BASE and gone.known_as & standing)
+        for place in (Place.HOST, Place.REGISTRY):
+            verified = sorted(
+                (item for item in images if item.place is place and item.role is Role.APP and item.verified),
+                key=lambda item: -item.created,
+            )
+            assert set(verified[: policy.keep_releases]) <= stay
+
+
+def anything(dice: random.Random) -> tuple[Facts, Policy]:
+    bases = [base(number, place=dice.choice((Place.HOST, Place.REGISTRY))) for number in range(dice.randrange(5))]
+    apps = [
+        app(
+            number,
+            place=dice.choice((Place.HOST, Place.REGISTRY)),
+            verified=dice.random() < 0.6,
+            touched=dice.choice((OLD, OLD + number, NOW - 10)),
+            stands_on=(dice.choice((dice.choice(bases).id, *dice.choice(bases).names)),) if bases else (),
+            names=(f"glm-tts-slim:{sha(number)}", *(["glm-tts-slim:pinned-1"] if dice.random() < 0.2 else [])),
+        )
+        for number in range(dice.randrange(12))
+    ]
+    names = sorted(name for item in apps + bases for name in item.known_as)
+    needed = dict.fromkeys(dice.sample(names, min(len(names), dice.randrange(4))), "container x")
+    items = bases + apps
+    dice.shuffle(items)
+    return Facts(tuple(items), needed, NOW), replace(POLICY, keep_releases=dice.randrange(4))
+
+
+def cutover(number: int, *, state: State = State.RETIRED, previous: int | None = None, **changes: object) -> Cutover:
+    before = Release(sha(previous), digest(previous)) if previous else None
+    made = Cutover(str(number), "switch", Release(sha(number), digest(number)), "blue", before, "", ended="then")
+    return replace(made, state=state, **changes)  # type: ignore[arg-type]  # the fields of Cutover
+
+
+def test_after_a_failed_or_during_a_cutover_the_answer_is_no() -> None:
+    good = cutover(1)
+    assert retention.refusal([]) == ""
+    assert retention.refusal([cutover(2, state=State.FAILED), good]) == ""
+    for state in (State.FAILED, State.ROLLED_BACK, State.HELD):
+        assert "failed" in retention.refusal([good, cutover(2, state=state, error="the gate refused")])
+    assert "failed" in retention.refusal([cutover(2, state=State.FAILED)])  # given up by the one after it
+    assert "under way" in retention.refusal([good, cutover(2, state=State.WARMING, ended="")])
+    assert "failed" in retention.refusal([good, cutover(2, state=State.SWITCHED, error="did not drain")])
+
+
+def test_the_journal_needs_live_last_good_newest_and_what_was_before_it() -> None:
+    past = [cutover(1), cutover(2, previous=1), cutover(3, previous=2)]
+    live = Release(sha(3), digest(3))
+    assert {sha(2), digest(2), sha(3), digest(3)} == set(retention.journaled(past, [live, None]))
+    back = cutover(2, previous=3, kind="rollback", id="4")
+    needed = retention.journaled([*past, back], [Release(sha(2), digest(2))])
+    assert needed[sha(1)] == "last good release"
+    assert retention.served([*past, cutover(9, state=State.FAILED)]) == {digest(1), digest(2), digest(3)}
+
+
+def test_names_of_the_project_are_told_from_others() -> None:
+    everything, ours = Scope(), Scope(prefix="mine")
+    assert everything.role("glm-tts-slim") is Role.APP
+    assert everything.role("127.0.0.1:5000/team/glm-tts-base-cuda") is Role.BASE
+    assert everything.role("registry.example/standin/conda-channel") is Role.CHANNEL
+    assert everything.role("somebody/glm-tts-slim") is None
+    assert everything.role("glm-tts-test-registry") is None
+    assert ours.role("mine/glm-tts-proxy") is Role.PROXY
+    assert ours.role("glm-tts-proxy") is None
+
+
+def test_the_engines_times_are_read() -> None:
+    assert when("2026-01-02T03:04:05.123456789Z") == pytest.approx(1767323045.123456)
+    assert when("2026-01-02T03:04:05.5+01:00") == pytest.approx(1767319445.5)
+    assert when("2026-01-02T03:04:05Z") == 1767323045
+    assert when("0001-01-01T00:00:00Z") == when("") == 0

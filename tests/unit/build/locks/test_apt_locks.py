@@ -1,0 +1,24 @@
+"""Under which name an apt lock is written: one read from a stand-in system never takes the genuine one's place."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from docker.models.images import Image
+
+from build.locks.apt_locks import apt_lock_name
+from build.model.labels import STANDIN_LABEL
+
+
+@pytest.mark.parametrize(
+    ("standins", "name"),
+    [
+        ("", "locks/apt-slim.txt"),
+        ("conda", "locks/apt-slim.txt"),
+        ("conda,os", "locks/apt-slim.standin.txt"),
+        ("os,cuda", "locks/apt-slim.standin.txt"),
+    ],
+)
+def test_a_standin_system_is_in_the_name(standins: str, name: str) -> None:
+    image = cast(Image, SimpleNamespace(labels={STANDIN_LABEL: standins}))
+    assert apt_lock_name(image, "slim") == name

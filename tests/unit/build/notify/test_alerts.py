@@ -1,0 +1,79 @@
+"""Alerts: who is called for what, over a real HTTP server that fails as it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from build.errors import CommandFailedError, LeaseLostError, LockHeldError
+from build.notify import alert, alert_client
+from build.notify.alert import Alert
+
+ALERT = Alert("p", "warning", "it failed", "look")
+
+
+class Webhook(HTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.statuses: list[int] = []
+        self.bodies: list[Any] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/a-secret"
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    monkeypatch.setattr(alert_client, "PAUSE_S", 0.0)
+    with Webhook() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_webhook_gets_the_alert_once(webhook: Webhook) -> None:
+    alert_client.webhook(webhook.url, ALERT)
+    assert [(body["alertname"], body["summary"]) for body in webhook.bodies] == [(alert.NAME, "it failed")]
+
+
+def test_one_that_is_busy_is_asked_again_and_one_that_refuses_is_not(webhook: Webhook) -> None:
+    webhook.statuses = [503, 429, 200]
+    alert_client.webhook(webhook.url, ALERT)
+    assert len(webhook.bodies) == 3
+    webhook.statuses = [404]
+    with pytest.raises(CommandFailedError, match="HTTP 404") as raised:
+        alert_client.webhook(webhook.url, ALERT)
+    assert len(webhook.bodies) == 4
+    assert "secret" not in raised.value.message
+
+
+def test_it_gives_up_in_the_end(webhook: Webhook) -> None:
+    webhook.statuses = [500] * 10
+    with pytest.raises(CommandFailedError, match="HTTP 500"):
+        alert_client.webhook(webhook.url, ALERT)
+    assert len(webhook.bodies) == alert_client.ATTEMPTS
+
+
+def test_who_only_came_second_calls_nobody_and_a_lost_lease_is_grave() -> None:
+    assert alert.evaluate("p", LockHeldError("taken"), None) is None
+    lost = alert.evaluate("p", LeaseLostError("lost", remedy="resume"), None)
+    assert lost
+    assert (lost.severity, lost.runbook) == ("critical", "resume (docs/reference/exit-codes.md, code 30)")

@@ -1,0 +1,66 @@
+"""What is worth another attempt at a registry, and what is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from build.registry.transient_errors import asked_wait_s, status_passes, words_pass
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_a_status_that_can_pass_is_worth_another_attempt(status: int) -> None:
+    assert status_passes(status)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 416, 501, 505])
+def test_a_status_that_lasts_is_not(status: int) -> None:
+    assert not status_passes(status)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "write tcp 127.0.0.1:5000: connection reset by peer",
+        "received unexpected HTTP status: 503 Service Unavailable",
+        "toomanyrequests: too many requests",
+        "net/http: TLS handshake timeout",
+        'Get "http://127.0.0.1:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused',
+    ],
+)
+def test_words_for_what_can_pass(words: str) -> None:
+    assert words_pass(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "denied: requested access to the resource is denied",
+        "unauthorized: authentication required",
+        "no basic auth credentials",
+        "name unknown: repository name not known to registry",
+        "manifest invalid: manifest invalid",
+        "denied: too many requests of this kind",
+        "something nobody has seen",
+    ],
+)
+def test_words_for_what_lasts(words: str) -> None:
+    assert not words_pass(words)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("Fri, 02 Jan 2026 12:00:30 GMT", 30.0),
+        ("Fri, 02 Jan 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-3", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, seconds: float | None) -> None:
+    assert asked_wait_s(header, NOON) == seconds

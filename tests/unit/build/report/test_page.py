@@ -1,0 +1,106 @@
+"""The page of a cutover: what comes from outside is inert, and what is missing is left out."""
+
+from __future__ import annotations
+
+from build.model.states import State
+from build.proxy import haproxy_log
+from build.report import page, plot, timeline
+from build.report.gather import TEMPLATE
+from build.report.page import Page, Take
+from build.state.history import Cutover
+from tests.unit.build.fakes import NEW, OLD
+
+EVIL = "<script>alert(1)</script>"
+LOG = """\
+2026-01-02T03:04:05.123456789Z 10.0.0.1 blue-1 0/0/1/120/130 200 5000 -- 1/1 0/0 abc "POST /v1/audio/speech HTTP/1.1"
+2026-01-02T03:04:06.1Z 10.0.0.1 green-1 0/0/1/120/+90 200 5000 -- 1/1 0/0 abc "POST /v1/audio/speech HTTP/1.1"
+2026-01-02T03:04:07Z 10.0.0.1 <NOSRV> 0/-1/-1/-1/5 503 217 SC 1/1 0/0 abc "POST /v1/audio/speech HTTP/1.1"
+2026-01-02T03:04:08Z [WARNING] something else
+"""
+
+
+def cutover(**given: object) -> Cutover:
+    begun = Cutover("x1", "switch", NEW, "green", OLD, "2026-01-02T03:04:00.000Z", state=State.RETIRED)
+    for name, value in given.items():
+        setattr(begun, name, value)
+    return begun
+
+
+def render(given: Page) -> str:
+    return page.render(given, TEMPLATE.read_text())
+
+
+def test_nothing_from_outside_becomes_markup() -> None:
+    plan = {"reason": EVIL}
+    made = cutover(error=EVIL, plan=plan, facts={"warnings": [EVIL], "vram_free": EVIL, EVIL: EVIL})
+    spans = [timeline.Span(EVIL, 0, 1, EVIL, failed=True, output=EVIL)]
+    take = Take(EVIL, EVIL, f'data:"{EVIL}', "")
+    html = render(
+        Page(EVIL, made, spans, EVIL, EVIL, EVIL, 3 * [[EVIL, EVIL]], EVIL, [take], traffic=EVIL, facts=made.facts)
+    )
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") > 10
+
+
+def test_a_page_of_next_to_nothing_says_what_is_missing() -> None:
+    html = render(Page("p", cutover(previous=None, state=State.PULLED)))
+    for words in (
+        "nothing was live",
+        "it has not ended",
+        "tells of no step",
+        "No request ended",
+        "did not come that far",
+    ):
+        assert words in html
+    assert "<svg" not in html
+    assert "<audio" not in html
+
+
+def test_a_canary_and_a_soak_have_their_table() -> None:
+    window = {"sent": 30, "failed": 2, "p50_s": 0.21, "p95_s": 0.4}
+    pair = {"candidate": window, "live": {**window, "failed": 0}}
+    facts = {"canary": [{"share": 25, "took_s": 4, "observed": 0.262, **pair}], "soak": {"took_s": 10, **pair}}
+    html = render(Page("p", cutover(facts=facts), facts=facts))
+    assert "canary 25 %" in html
+    assert "26 %" in html
+    assert html.count("0.21 s") == 4
+    assert html.count('class="bad">2<') == 2
+    assert "observed" not in html
+    assert "What clients got" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    drawn = plot.draw(haproxy_log.read(LOG.splitlines()), 1767323040.0, [(1.0, "switch")])
+    html = render(Page("p", cutover(), plot=drawn))
+    assert "http://" not in html
+    assert "https://" not in html
+    assert html.count("<circle") == 3
+
+
+def test_the_log_is_read_with_what_failed() -> None:
+    found = haproxy_log.read(LOG.splitlines())
+    assert [(each.server, each.took_s, each.status, each.failed) for each in found] == [
+        ("blue-1", 0.13, 200, False), ("green-1", 0.09, 200, False), ("", 0.005, 503, True),
+    ]  # fmt: skip
+
+
+def test_failed_requests_are_all_drawn_however_many_there_are() -> None:
+    many = [haproxy_log.Request(float(n), "blue-1", 0.1, 200, failed=n % 1000 == 0) for n in range(10_000)]
+    drawn = plot.draw(many, 0.0, [])
+    assert drawn
+    assert sum(dot.kind == "failed" for dot in drawn.dots) == drawn.failed == 10
+    assert len(drawn.dots) < plot.MOST_DOTS + 20
+    assert all(plot.LEFT <= dot.x <= plot.WIDTH and 0 <= dot.y <= plot.HEIGHT for dot in drawn.dots)
+
+
+def test_a_step_that_has_no_end_is_said_to_have_none() -> None:
+    at = "2026-01-02T03:04:0{}.000Z".format
+    records = [
+        {"event": "begin", "at": at(0)},
+        {"event": "intent", "step": "start", "at": at(1)},
+        {"event": "done", "state": "starting", "at": at(3)},
+        {"event": "intent", "step": "warm", "at": at(4)},
+    ]
+    assert [(each.name, each.began_s, each.took_s, each.outcome) for each in timeline.read(records)] == [
+        ("start", 1.0, 2.0, "starting"), ("warm", 4.0, None, "no end"),
+    ]  # fmt: skip

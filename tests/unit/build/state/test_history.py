@@ -1,0 +1,62 @@
+"""The journal folded: what is in progress, and where a rollback goes."""
+
+from typing import Any
+
+import pytest
+
+from build.model.release import Release
+from build.state.history import Cutover, in_progress, last_good, read
+
+Records = list[dict[str, Any]]
+A, B, C = (Release(name * 40, f"sha256:{name * 64}") for name in "abc")
+
+
+def cutover(
+    number: int, to: Release, previous: Release | None, *, kind: str = "switch", end: str = "retired"
+) -> Records:
+    begin = {
+        "event": "begin", "kind": kind, "strategy": "overlap", "colour": "blue", "at": "t",
+        "release": {"sha": to.sha, "image": to.image},
+        "previous": {"sha": previous.sha, "image": previous.image} if previous else None,
+    }  # fmt: skip
+    records: list[dict[str, Any]] = [begin, {"event": "intent", "step": "start"}]
+    if end:
+        records.append({"event": "end", "state": end, "at": "t"})
+    return [{"cutover": str(number), "seq": 0, **record} for record in records]
+
+
+def history(*cutovers: Records) -> list[Cutover]:
+    return read(record for records in cutovers for record in records)
+
+
+def test_last_good_is_the_release_that_served_before_the_live_one() -> None:
+    past = history(cutover(1, A, None), cutover(2, B, A), cutover(3, C, B))
+    assert last_good(past, C) == B
+
+
+def test_a_failed_cutover_leaves_nothing_to_go_back_to() -> None:
+    past = history(cutover(1, A, None), cutover(2, B, A, end="failed"))
+    assert last_good(past, A) is None
+
+
+def test_a_release_that_was_rolled_back_from_is_not_a_destination() -> None:
+    past = history(cutover(1, A, None), cutover(2, B, A), cutover(3, A, B, kind="rollback"))
+    assert last_good(past, A) is None
+    again = history(cutover(1, A, None), cutover(2, B, A), cutover(3, C, B), cutover(4, B, C, kind="rollback"))
+    assert last_good(again, B) == A
+
+
+def test_what_was_live_before_the_first_journaled_cutover_counts() -> None:
+    assert last_good(history(cutover(1, B, A)), B) == A
+
+
+def test_a_cutover_without_an_end_is_in_progress_with_its_step() -> None:
+    doing = in_progress(history(cutover(1, A, None), cutover(2, B, A, end="")))
+    assert doing is not None
+    assert (doing.release, doing.step) == (B, "start")
+    assert in_progress(history(cutover(1, A, None))) is None
+
+
+def test_a_record_of_a_cutover_that_never_began_is_refused() -> None:
+    with pytest.raises(ValueError, match="never begun"):
+        read([{"cutover": "9", "seq": 4, "event": "done", "step": "start", "state": "starting"}])

@@ -1,0 +1,143 @@
+"""What the repository says about itself, whatever the user's git settings and the environment of a hook."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from build.errors import CommandFailedError, NoRepositoryError
+from build.system import command, git
+from build.system.sources import Sources
+from tests.support.repository import Repository, repository
+
+__all__ = ["repository"]
+
+STRANGE = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/tab\t.wav")
+
+
+def test_names_of_any_script_are_read_whatever_core_quotepath_is(repository: Repository) -> None:
+    repository.write(dict.fromkeys(STRANGE, "sound"))
+    repository.commit()
+    for value in ("true", "false"):
+        repository.git("config", "core.quotePath", value)
+        assert git.tree_files(repository.root, "HEAD", ("voices",)).keys() == set(STRANGE)
+
+
+def test_a_changed_path_is_named_as_it_is(repository: Repository) -> None:
+    repository.write({**dict.fromkeys(STRANGE, "sound"), "old": "moved"})
+    repository.commit()
+    repository.write({**dict.fromkeys(STRANGE, "other sound"), "new -> er": "untracked"})
+    repository.git("mv", "old", "new")
+    assert set(git.read(repository.root).dirty) == {*STRANGE, "new -> er", "old", "new"}
+
+
+# Each is a line that people have in ~/.gitconfig.
+USERS_SETTINGS = {
+    "log.showSignature": "true",
+    "log.date": "relative",
+    "format.pretty": "fuller",
+    "color.ui": "always",
+    "color.status": "always",
+    "core.pager": "false",
+    "status.showUntrackedFiles": "no",
+    "status.short": "true",
+    "status.branch": "true",
+    "status.relativePaths": "true",
+    "status.renames": "copies",
+    "tag.sort": "-version:refname",
+    "core.abbrev": "4",
+    "diff.noprefix": "true",
+    "column.ui": "always",
+    "url.git@example.org:.insteadOf": "https://example.org/",
+}
+
+
+def test_a_users_settings_change_nothing_that_is_read(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository.write({"service/a.py": "1"})
+    repository.sign_and_commit()
+    repository.git("remote", "add", "origin", "https://user:secret@example.org/team/line.git")
+    for tag in ("v1.9", "v1.10"):
+        repository.git("tag", tag)
+    (repository.root / "untracked").write_text("x")
+    plain = git.read(repository.root)
+    assert plain.dirty == ("untracked",)
+    assert plain.committed == "2026-01-02T03:04:05+00:00"
+    assert plain.source == "https://example.org/team/line.git"
+    for name, value in USERS_SETTINGS.items():
+        repository.git("config", "--global", name, value)
+    monkeypatch.setenv("GIT_PAGER", "false")
+    assert git.read(repository.root) == plain
+
+
+def test_a_hooks_environment_does_not_mislead(repository: Repository, tmp_path: Path) -> None:
+    """A hook of another repository, which a commit runs with paths into that repository."""
+    other = tmp_path / "other"
+    command.run(["git", "clone", "--quiet", str(repository.root), str(other)])
+    repository.write({"service/a.py": "2"})
+    sha = repository.commit()
+    hook = other / ".git/hooks/post-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\nenv | grep ^GIT_ >"$SEEN"\n')
+    hook.chmod(0o755)
+    seen = tmp_path / "seen"
+    env = {**os.environ, "SEEN": str(seen), "GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
+    author = ("-c", "user.name=T", "-c", "user.email=t@example.invalid")
+    command.run(["git", *author, "commit", "--quiet", "--allow-empty", "-m", "there"], cwd=tmp_path, env=env)
+    exported = dict(line.partition("=")[::2] for line in seen.read_text().splitlines())
+    assert {"GIT_DIR", "GIT_INDEX_FILE"} <= exported.keys()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in exported.items():
+            patch.setenv(name, value)
+        patch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "nowhere"))
+        found = git.read(repository.root)
+    assert (found.sha, found.dirty) == (sha, ())
+
+
+def test_reading_runs_no_hook_and_writes_nothing(repository: Repository, tmp_path: Path) -> None:
+    repository.write({"service/a.py": "1"})
+    repository.commit()
+    ran = tmp_path / "ran"
+    for name in ("post-index-change", "query-watchman"):
+        path = repository.root / ".git/hooks" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\ntouch {ran}\n")
+        path.chmod(0o755)
+    repository.git("config", "core.fsmonitor", str(repository.root / ".git/hooks/query-watchman"))
+    repository.write({"service/a.py": "2"})
+    index = (repository.root / ".git/index").read_bytes()
+    Sources(repository.root, git.read(repository.root)).files(("service",))
+    assert (repository.root / ".git/index").read_bytes() == index
+    assert not ran.exists()
+
+
+def test_a_clone_of_another_owner_is_read(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha = repository.commit()
+    # Git's own switch for its tests of this: chown would need root.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(CommandFailedError) as refused:
+        command.run(["git", "rev-parse", "HEAD"], cwd=repository.root)
+    assert "dubious ownership" in refused.value.detail
+    assert git.read(repository.root).sha == sha
+
+
+def test_a_git_that_refuses_the_owner_says_how_to_trust_it(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    # As a git before 2.38, which heeds no safe.directory of the command line.
+    monkeypatch.setattr(git, "_NEUTRAL", git._NEUTRAL[:-2])
+    with pytest.raises(NoRepositoryError, match="belongs to another user") as refused:
+        git.read(repository.root)
+    assert refused.value.remedy == f"git config --global --add safe.directory {repository.root}"
+
+
+def test_a_replaced_commit_is_read_as_it_was_made(repository: Repository) -> None:
+    repository.write({"service/a.py": "1"})
+    first = repository.commit()
+    files = git.tree_files(repository.root, first, ("service",))
+    repository.write({"service/a.py": "2"})
+    repository.git("replace", first, repository.commit())
+    assert git.tree_files(repository.root, first, ("service",)) == files

@@ -1,0 +1,239 @@
+"""The files that images are made of: git's bytes and modes, for any builder and any setup of git."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from build.errors import InputRefusedError
+from build.model.commit import Commit
+from build.system import git
+from build.system.sources import WRITTEN, Sources
+from tests.support.repository import Repository, repository
+
+__all__ = ["repository"]
+
+INPUTS = ("service", "voices", "Dockerfile.app")
+REPOSITORY = Path(__file__).resolve().parents[4]
+STRANGE = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/-x")
+
+
+def sources(repository: Repository) -> Sources:
+    return Sources(repository.root, git.read(repository.root))
+
+
+def exported(repository: Repository, into: Path) -> dict[str, bytes]:
+    into.mkdir()
+    sources(repository).export(INPUTS, into)
+    return {str(path.relative_to(into)): path.read_bytes() for path in into.rglob("*") if path.is_file()}
+
+
+def states(repository: Repository, change: Callable[[], object]) -> list[Commit]:
+    """The change as a dirty tree, then committed."""
+    change()
+    dirty = git.read(repository.root)
+    repository.commit()
+    return [dirty, git.read(repository.root)]
+
+
+def test_files_with_names_of_any_script_reach_the_image(repository: Repository, tmp_path: Path) -> None:
+    wanted = {name: name.encode() for name in STRANGE}
+    for number, _ in enumerate(states(repository, lambda: repository.write(wanted))):
+        repository.git("config", "core.quotePath", ("true", "false")[number])
+        assert exported(repository, tmp_path / str(number)) == wanted
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_modes_and_times_are_gits_whatever_the_umask(repository: Repository, tmp_path: Path, umask: int) -> None:
+    repository.write({"service/web/a.py": "1", "voices/run": "2", "Dockerfile.app": "FROM x"})
+    (repository.root / "voices/run").chmod(0o700)
+    repository.commit()
+    repository.git("config", "tar.umask", "0")
+    into = tmp_path / "context"
+    into.mkdir()
+    # A process of its own, as a umask holds for all of it.
+    code = (
+        "import os, sys; from pathlib import Path; from build.system import git; from build.system.sources import *\n"
+        f"os.umask({umask}); root = Path(sys.argv[1])\n"
+        f"Sources(root, git.read(root)).export({INPUTS}, Path(sys.argv[2]))"
+    )
+    subprocess.run([sys.executable, "-c", code, repository.root, into], check=True, cwd=REPOSITORY)
+    found = {str(path.relative_to(into)): path.stat() for path in into.rglob("*")}
+    assert {name: oct(stat.S_IMODE(one.st_mode)) for name, one in found.items()} == {
+        "Dockerfile.app": "0o644",
+        "service": "0o755",
+        "service/web": "0o755",
+        "service/web/a.py": "0o644",
+        "voices": "0o755",
+        "voices/run": "0o755",
+    }
+    assert {one.st_mtime for one in found.values()} == {WRITTEN}
+
+
+# Every attribute by which git changes a file on its way out of the store.
+ATTRIBUTES = """\
+*.sh text eol=crlf
+*.txt text
+*.md export-ignore
+*.in export-subst ident
+*.xml working-tree-encoding=UTF-16
+"""
+
+
+@pytest.mark.parametrize(("place", "conversion"), [("tree", "autocrlf"), ("clone", "eol"), ("user", "autocrlf")])
+def test_the_image_holds_the_blobs_of_the_tree(
+    repository: Repository, tmp_path: Path, place: str, conversion: str
+) -> None:
+    text = b"one = '$Id$ $Format:%H$'\ntwo\n"
+    wanted = {f"service/a.{suffix}": text for suffix in ("py", "sh", "txt", "md", "in", "xml")}
+    repository.write(wanted)
+    repository.commit()
+    key = sources(repository).files(INPUTS)
+    repository.git("config", f"core.{conversion}", {"autocrlf": "true", "eol": "crlf"}[conversion])
+    repository.git("config", "core.attributesFile", str(tmp_path / "attributes"))
+    where = {
+        "tree": repository.root / ".gitattributes",
+        "clone": repository.root / ".git/info/attributes",
+        "user": tmp_path / "attributes",
+    }[place]
+    where.parent.mkdir(exist_ok=True)
+    where.write_text(ATTRIBUTES)
+    if place == "tree":
+        repository.git("add", ".gitattributes")
+        repository.git("commit", "--quiet", "-m", "attributes")
+    repository.git("config", "core.safecrlf", "true")
+    # The working tree as this configuration checks it out.
+    repository.git("rm", "--quiet", "--cached", "-r", ".")
+    repository.git("reset", "--quiet", "--hard")
+    assert (repository.root / "service/a.txt").read_bytes() != text
+    assert sources(repository).files(INPUTS) == key
+    assert exported(repository, tmp_path / "clean") == wanted
+    repository.write({"service/a.txt": b"new\r\nand old\n"})
+    assert git.read(repository.root).dirty
+    assert exported(repository, tmp_path / "dirty") == wanted | {"service/a.txt": b"new\nand old\n"}
+
+
+def test_a_dirty_tree_is_built_as_git_add_would_store_it(repository: Repository, tmp_path: Path) -> None:
+    repository.write(dict.fromkeys(("service/kept.py", "service/gone.py", "service/folder/x", "voices/file"), "old"))
+    repository.write({".gitignore": "*.pyc"})
+    repository.commit()
+    for gone in ("service/gone.py", "service/folder/x", "voices/file"):
+        (repository.root / gone).unlink()
+    (repository.root / "service/folder").rmdir()
+    wanted = {"service/kept.py": b"new", "service/folder": b"now a file", "voices/file/x": b"now a folder"}
+    repository.write({**wanted, "service/ignored.pyc": "x", "outside.txt": "x"})
+    assert sources(repository).present(("service", "voices", "voi", "Dockerfile.app")) == ("service", "voices")
+    # What is staged does not matter where the working tree says otherwise.
+    repository.write({"service/staged.py": "staged"})
+    repository.git("add", "service/staged.py")
+    (repository.root / "service/staged.py").unlink()
+    assert exported(repository, tmp_path / "dirty") == wanted
+    key = sources(repository).files(INPUTS)
+    repository.commit()
+    assert sources(repository).files(INPUTS) == key
+
+
+def test_a_change_within_one_tick_of_the_clock_is_seen(repository: Repository, tmp_path: Path) -> None:
+    """Same size and same times as in the index: git reads such a file, for as long as the index keeps its own time."""
+    repository.git("config", "core.trustctime", "false")
+    file, index = repository.root / "service/a.py", repository.root / ".git/index"
+    repository.write({"service/a.py": "1"})
+    os.utime(file, (WRITTEN, WRITTEN))
+    repository.commit()
+    repository.write({"service/a.py": "2"})
+    for path in (file, index):
+        os.utime(path, (WRITTEN, WRITTEN))
+    assert exported(repository, tmp_path / "dirty") == {"service/a.py": b"2"}
+
+
+def test_a_file_that_changes_during_a_build_is_the_same_in_key_and_image(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.commit()
+    repository.write({"service/a.py": "first"})
+    found = sources(repository)
+    found.files(("service",))
+    repository.write({"service/a.py": "second"})
+    found.export(("service",), tmp_path)
+    assert (tmp_path / "service/a.py").read_text() == "first"
+
+
+def test_a_project_in_a_folder_of_a_repository_has_its_own_inputs(repository: Repository, tmp_path: Path) -> None:
+    repository.write({"service/a.py": "another project's", "line/service/a.py": "ours"})
+    inner = Repository.__new__(Repository)
+    inner.root = repository.root / "line"
+    repository.commit()
+    assert exported(inner, tmp_path / "clean") == {"service/a.py": b"ours"}
+    repository.write({"line/service/a.py": "changed", "line/service/b.py": "new", "service/a.py": "changed, too"})
+    assert exported(inner, tmp_path / "dirty") == {"service/a.py": b"changed", "service/b.py": b"new"}
+
+
+def stored(repository: Repository) -> dict[str, int]:
+    objects = repository.root / ".git/objects"
+    return {str(path): path.stat().st_size for path in objects.rglob("*") if path.is_file()}
+
+
+def test_what_lies_beside_the_code_is_neither_stored_nor_read(repository: Repository, tmp_path: Path) -> None:
+    repository.write({"service/a.py": "1"})
+    repository.commit()
+    before, index = stored(repository), (repository.root / ".git/index").read_bytes()
+    weights = repository.root / "weights/model.bin"
+    weights.parent.mkdir()
+    with weights.open("wb") as file:
+        file.truncate(1 << 30)
+    # Reading it would fail, or (as root) take seconds; a nested clone without a commit ends `git add`.
+    weights.chmod(0)
+    Repository(repository.root / "nested").write({"README": "x"})
+    repository.write({"service/a.py": "2"})
+    assert git.read(repository.root).dirty == ("service/a.py", "nested/", "weights/")
+    assert exported(repository, tmp_path / "dirty") == {"service/a.py": b"2"}
+    assert stored(repository) == before
+    assert (repository.root / ".git/index").read_bytes() == index
+
+
+def refusal(repository: Repository, tmp_path: Path) -> str:
+    with pytest.raises(InputRefusedError) as refused:
+        exported(repository, tmp_path / secrets.token_hex(4))
+    return refused.value.detail
+
+
+def test_an_lfs_pointer_is_named(repository: Repository, tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 300\n"
+    for _ in states(repository, lambda: repository.write({"voices/joe.wav": pointer, "service/a.py": "1"})):
+        assert refusal(repository, tmp_path) == "voices/joe.wav: a Git LFS pointer"
+
+
+def test_a_file_behind_a_filter_is_named_and_one_outside_the_inputs_is_not(
+    repository: Repository, tmp_path: Path
+) -> None:
+    files = {".gitattributes": "*.key filter=crypt\n*.wav filter=lfs\n", "voices/a.wav": "sound", "notes/b.key": "x"}
+    repository.write(files)
+    repository.commit()
+    assert exported(repository, tmp_path / "fit") == {"voices/a.wav": b"sound"}
+    repository.git("config", "filter.crypt.clean", "tr a-z A-Z")
+    for _ in states(repository, lambda: repository.write({"service/a.key": "secret"})):
+        assert refusal(repository, tmp_path) == "service/a.key: stored through the git filter crypt"
+
+
+def test_a_link_is_named(repository: Repository, tmp_path: Path) -> None:
+    repository.write({"service/a.py": "1"})
+    for _ in states(repository, lambda: (repository.root / "service/b.py").symlink_to("a.py")):
+        assert refusal(repository, tmp_path) == "service/b.py: a symbolic link"
+
+
+def test_another_repository_among_the_inputs_is_named(repository: Repository, tmp_path: Path) -> None:
+    repository.write({"service/a.py": "1"})
+    repository.commit()
+    nested = Repository(repository.root / "voices/others")
+    nested.write({"x": "1"})
+    nested.commit()
+    assert refusal(repository, tmp_path) == "voices/others/: a git repository of its own"
+    repository.commit()
+    assert refusal(repository, tmp_path) == "voices/others: a submodule"
