@@ -201,7 +201,7 @@ class Target:
         self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
 
     def live(self, stack: Stack) -> Colour | None:
-        """The live colour, or None before the first release (see decisions.colours.live)."""
+        """The live colour, or None before the first release (see build.model.colours.live)."""
         return pure.live(stack)
 
     def live_or_none(self, stack: Stack) -> Colour | None:
