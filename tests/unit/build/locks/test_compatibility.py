@@ -203,7 +203,7 @@ def test_the_table_agrees_with_the_locks_the_dockerfiles_and_the_readme() -> Non
     assert pins["nvidia-cuda-runtime-cu12"].startswith(f"{release['pypi']}.")
     assert pins["nvidia-cudnn-cu12"] == release["cuda"][release["pypi"]]["cudnn"]
     assert 'NVIDIA_REQUIRE_CUDA="cuda>=12.0"' in (REPOSITORY / "Dockerfile.base").read_text()
-    assert f"driver >= {TABLE['driver']['12']}" in (REPOSITORY / "README.md").read_text().replace("\n", " ")
+    assert f"driver >= {TABLE['driver']['12']}" in (REPOSITORY / "docs/guides/images.md").read_text().replace("\n", " ")
 
 
 def test_the_table_knows_the_base_image_that_each_file_names_and_its_stand_in() -> None:
