@@ -1,8 +1,8 @@
-"""The batch client: many texts to one service, into zip shards, so that a stop at any moment loses nothing."""
+"""The batch client: sends many texts to one service and writes zip shards; an interruption loses no finished shard."""
 
 import sys
 
-if sys.argv[:1] == ["-m"]:  # so it is while `python -m batch` looks for its module: before any other import
+if sys.argv[:1] == ["-m"]:  # sys.argv while `python -m batch` locates its module: before any other import
     from service import interpreter
 
     interpreter.check()

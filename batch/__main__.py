@@ -1,4 +1,4 @@
-"""`python -m batch`: the front door; what it does is in the modules beside it."""
+"""Command line of `python -m batch`; the modules beside it do the work."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line
     patience_s: Annotated[float | None, typer.Option(help="with a service that takes nothing [600]")] = None,
     api_key_file: Annotated[Path | None, typer.Option(help=f"else the key in {settings.KEY_NAME}")] = None,
 ) -> None:
-    """Check a whole file of tasks, then make every clip once; run again, go on where it stopped."""
+    """Check a whole file of tasks, then synthesize each clip once; a repeated run continues where it stopped."""
     config_file = config
     given = {name: value for name, value in locals().items() if name in Settings.model_fields}
     resolved = settings.resolve(given, config_file)
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command line
 
 
 def _run(resolved: Settings, key: str) -> None:
-    # The libraries of HTTP are for this command alone.
+    # Only this command needs the HTTP libraries.
     from batch.output.output import Output  # noqa: PLC0415
     from batch.run.client import Client  # noqa: PLC0415
     from batch.run.progress import Shown  # noqa: PLC0415
@@ -83,7 +83,7 @@ def _run(resolved: Settings, key: str) -> None:
 
 @app.command()
 def check(tasks: Tasks, response_format: ClipFormat = "wav", max_chars: MaxChars = 4096) -> None:
-    """Check a file of tasks and do nothing else."""
+    """Check a file of tasks without synthesis."""
     checked = validate.check(tasks, Rules(response_format, max_chars), {}, _bad_line)
     out.print(f"{len(checked.pending)} tasks, all good")
 
@@ -99,7 +99,7 @@ def generate(
     max_chars: MaxChars = 4096,
     force: Annotated[bool, typer.Option("--force", help="write over a task file that is there")] = False,
 ) -> None:
-    """Make a file of tasks from a book: narrator and speakers, and a list of what should be looked at."""
+    """Create a file of tasks from a book, for narrator and speakers, and a list of uncertain speakers."""
     from batch.book import characters as cast  # noqa: PLC0415
     from batch.book import generate as making  # noqa: PLC0415
 
@@ -118,7 +118,7 @@ def generate(
 def verify(
     tasks: Tasks, folder: Annotated[Path, typer.Argument(help="what --out was")], max_chars: MaxChars = 4096
 ) -> None:
-    """Check an output against its tasks: every clip once, as it was made, and nothing else."""
+    """Check that an output has the clip of each task exactly once and unchanged, and no other clips."""
     from batch.output.verify import verify as look  # noqa: PLC0415
 
     clips = look(tasks, folder, max_chars, lambda problem: err.print(escape(problem)))
@@ -130,7 +130,7 @@ def _bad_line(number: int, problem: str) -> None:
 
 
 def command(args: list[str] | None = None) -> int:
-    """Run a command line (sys.argv when None) to its exit code: 0, typer's 2, or the error's own after its message."""
+    """Run a command line (sys.argv if None) and return its exit code: 0, typer's 2, or that of the error."""
     try:
         app(args)
     except BatchError as error:
@@ -146,8 +146,8 @@ def command(args: list[str] | None = None) -> int:
 def main() -> NoReturn:
     """Run the command line and exit."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-            signal.signal(number, _stopped)  # `run` has its own while requests are in flight
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores the signal on purpose
+            signal.signal(number, _stopped)  # `run` handles them itself while requests are in flight
     sys.exit(command())
 
 

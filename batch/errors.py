@@ -1,4 +1,4 @@
-"""Every way a batch command can end other than well: one tree, one exit code per class (docs/guides/batch.md)."""
+"""All errors of the batch commands, with one exit code per class (docs/guides/batch.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 
 class BatchError(Exception):
-    """What happened and why; `remedy` says what to do."""
+    """What failed and why; `remedy` states what to do."""
 
     exit_code: ClassVar[int] = 1
 
@@ -17,48 +17,48 @@ class BatchError(Exception):
 
 
 class SettingsError(BatchError):
-    """The settings file or a value of it makes no sense."""
+    """The settings file or one of its values is invalid."""
 
     exit_code = 3
 
 
 class TasksError(BatchError):
-    """The task file has bad lines, or changed while it was worked on."""
+    """The task file has invalid lines, or it changed during the run."""
 
     exit_code = 4
 
 
 class FailedItemsError(BatchError):
-    """All is done that can be; failed.jsonl has the rest."""
+    """The run is complete; failed.jsonl has the items that failed."""
 
     exit_code = 5
 
 
 class OutputError(BatchError):
-    """The output cannot be written or read, or another run is at it."""
+    """The output cannot be written or read, or another run uses it."""
 
     exit_code = 6
 
 
 class EndpointError(BatchError):
-    """The service cannot be reached, or refuses every request alike."""
+    """The service is unreachable or rejects every request."""
 
     exit_code = 7
 
 
 class VerifyError(BatchError):
-    """An output is not what its tasks ask for."""
+    """An output does not match its tasks."""
 
     exit_code = 8
 
 
 class BookError(BatchError):
-    """The book or its characters file cannot be used."""
+    """The book or its characters file is unusable."""
 
     exit_code = 9
 
 
 class StoppedError(BatchError):
-    """Ctrl-C or SIGTERM; the same command goes on where it stopped."""
+    """Ctrl-C or SIGTERM; the same command continues where it stopped."""
 
     exit_code = 130

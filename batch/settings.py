@@ -1,4 +1,4 @@
-"""The settings of a run: the command line over a file of settings over the defaults, all problems told together."""
+"""Settings of a run: command line over settings file over defaults, with all problems reported together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PATHS = ("tasks", "out", "api_key_file")
 
 
 class Settings(BaseModel):
-    """Everything that can be set. Times in seconds."""
+    """All settings; times in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +45,7 @@ class Settings(BaseModel):
     @field_validator("endpoint")
     @classmethod
     def _service(cls, value: str) -> str:
-        """The service's root: OpenAI's clients write /v1 behind it."""
+        """Return the root URL of the service, without the /v1 of OpenAI's clients."""
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be a URL such as http://127.0.0.1:7860")
@@ -55,25 +55,25 @@ class Settings(BaseModel):
 
     @property
     def in_flight_first(self) -> int:
-        """Requests in flight to begin with: what is set, else a few, within the bounds."""
+        """Initial number of requests in flight: the setting, or a few within the bounds."""
         return self.in_flight or max(self.in_flight_min, min(_IN_FLIGHT, self.in_flight_max))
 
     @property
     def rules(self) -> Rules:
-        """What a line of the task file is checked against."""
+        """Rules for the lines of the task file."""
         return Rules(self.response_format, self.max_chars)
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """What is heard of the settings: clips of one folder have it in common."""
+        """Settings that are audible; all clips of one folder share them."""
         return {"response_format": self.response_format, "voice": self.voice}
 
 
 def resolve(given: Mapping[str, Any], config: Path | None) -> Settings:
-    """The settings in force; `given` has what the command line names, None for what it leaves out.
+    """Return the settings in force; `given` has the options of the command line, None for an omitted one.
 
     Raises:
-        SettingsError: with every problem.
+        SettingsError: with all problems.
     """
     try:
         values = read_config(config) if config else {}
@@ -100,13 +100,13 @@ def _told(where: tuple[int | str, ...], problem: Any, from_file: set[str], confi
     if problem["type"] == "extra_forbidden":
         match = get_close_matches(name, list(Settings.model_fields), n=1)
         return f"unknown setting {shown(name)}{source}{f', did you mean {match[0]}?' if match else ''}"
-    # A value that should have been a URL may hold a password.
+    # An invalid URL may contain a password: do not print it.
     value = "" if name == "endpoint" else f" is {shown(str(problem['input']))}:"
     return f"{name}{value} {problem['msg'].removeprefix('Value error, ').lower()}{source}"
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file, or of a JSONL file whose lines each have some; raise ValueError.
+    """Read the settings of a YAML file, or of a JSONL file with some on each line; raise ValueError.
 
     Paths in it are relative to it.
     """
@@ -148,7 +148,10 @@ def _json(text: str) -> Any:
 
 
 def api_key(path: Path | None, environ: Mapping[str, str]) -> str:
-    """The key from its file, else from the environment, else none. Raises SettingsError; never repeats the key."""
+    """Return the key from its file, else from the environment, else "".
+
+    Raise SettingsError, which never quotes the key.
+    """
     if not path:
         key, where = environ.get(KEY_NAME, ""), KEY_NAME
     else:

@@ -1,4 +1,4 @@
-"""YAML files that people write: read whole, with clear errors, and no key that silently wins over another."""
+"""Read YAML files that people write, with clear errors; a repeated key is an error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MAX_BYTES = 1024 * 1024
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
+    """SafeLoader that rejects a repeated key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping, each key once."""
+        """Return a mapping with each key once."""
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def text(path: Path) -> str:
-    """A small file's text; raise ValueError with what is wrong."""
+    """Return the text of a small file; raise ValueError with the problem."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -39,7 +39,7 @@ def text(path: Path) -> str:
 
 
 def load(path: Path) -> Any:
-    """What a YAML file holds; raise ValueError with what is wrong."""
+    """Return the content of a YAML file; raise ValueError with the problem."""
     try:
         return yaml.load(text(path), _Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.YAMLError as error:

@@ -1,3 +1,3 @@
-"""Side-by-side measurements: `python -m bench` prints the figures that the README quotes."""
+"""Benchmarks against other tools: `python -m bench` prints the figures of docs/benchmarks.md."""
 
-import build  # noqa: F401 - first, so that a Python that cannot run this says so (build/interpreter.py)
+import build  # noqa: F401 - first, so that an unsuitable Python is reported (build/interpreter.py)

@@ -1,6 +1,6 @@
 """`python -m bench [NAME...]`.
 
-When nothing is named: all but full, which takes minutes, chaos, which breaks, and cold and twice, which build.
+By default all but four run: full takes minutes, chaos injects faults, cold and twice build images.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     minutes: Annotated[float, typer.Option(min=0.5, help="how long full keeps the queue full")] = 10.0,
     missing: Annotated[bool, typer.Option("--missing", help="of chaos, what its results do not have yet")] = False,
 ) -> None:
-    """Measure on a stack of the benchmark's own, beside whatever is live."""
+    """Run benchmarks on a separate stack, next to a live one."""
     benches: dict[str, Callable[[Stack, int], None]] = {
         "gate": gate.measure,
         "rebuild": rebuild.measure,

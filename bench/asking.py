@@ -1,6 +1,6 @@
-"""Asking the service one thing after the other on a connection that is kept, by as little code as can be.
+"""Send requests one after the other on a keep-alive connection, with as little code as possible.
 
-It shares the processors with what it measures: a client that takes its time would be measured along.
+The client shares the processors with the service: a slow client would distort the measurement.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ SPEECH = "/v1/audio/speech"
 
 @dataclass(frozen=True)
 class Answer:
-    """Seconds from the question until the first bytes of the body and until its end, and what the service says of it.
+    """Times of a request in seconds, to the first bytes of the body and to its end, and the values of the service.
 
     Args:
-        worked_s: how long the engine worked on it, in seconds, as the service has measured it; 0 of a stream.
+        worked_s: seconds that the engine worked, as measured by the service; 0 for a stream.
     """
 
     status: int
@@ -41,7 +41,7 @@ class Client:
         self._headers = {"Content-Type": "application/json", **authorization()}
 
     def ask(self, text: str, form: str = "wav", **fields: str) -> Answer:
-        """Has a text spoken, whatever the status is."""
+        """Request the synthesis of a text; return the response with any status."""
         body = json.dumps({"input": text, "voice": "joe", "response_format": form, **fields})
         began = time.monotonic()
         self._connection.request("POST", SPEECH, body, self._headers)
@@ -55,12 +55,12 @@ class Client:
         return Answer(answer.status, first_s, took_s, sound_s, worked_s, whole)
 
     def say(self, text: str, form: str = "wav", **fields: str) -> Answer:
-        """The same; anything but speech is an error."""
+        """Request the synthesis of a text; raise RuntimeError for any status but 200."""
         answer = self.ask(text, form, **fields)
         if answer.status != http.client.OK:
             raise RuntimeError(f"HTTP {answer.status}: {answer.body[:200]!r}")
         return answer
 
     def close(self) -> None:
-        """Leaves."""
+        """Close the connection."""
         self._connection.close()

@@ -1,6 +1,6 @@
-"""The engine without a service: `python -c SOURCE alone|processes|each`, told as JSON on standard input what to say.
+"""The engine without a service: `python -c SOURCE alone|processes|each`, with the texts as JSON on standard input.
 
-It is run in a release's own container, so that neither way has other libraries or processors than the service.
+It runs in a release's own container, so that it has the same libraries and processors as the service.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.engine import Utterance
 from service.engines.piper import PiperEngine
 from service.hardware.cpu import available
 
-# What a script of one's own does for each line: start, load the model, say it, write a file.
+# A typical script runs this for each line: start, load the model, synthesize, write a file.
 ONE_CLIP = """\
 import sys, wave
 from service.engine import Utterance
@@ -30,11 +30,11 @@ with wave.open(sys.argv[1], "wb") as file:
     for piece in engine.synthesize(Utterance(sys.argv[2], "joe")):
         file.writeframes(piece.samples.tobytes())
 """
-FILE = "/tmp/bench-clip.wav"  # noqa: S108 - a container's own
+FILE = "/tmp/bench-clip.wav"  # noqa: S108 - in a separate container
 
 
 def alone() -> Callable[[int, str], float]:
-    """Says a clip in this process, writes nothing, and returns the seconds that it sounds."""
+    """Return a function that synthesizes a clip in this process and returns its duration (s); it writes no file."""
     engine = PiperEngine()
     engine.load(lambda _: None)
 
@@ -45,7 +45,7 @@ def alone() -> Callable[[int, str], float]:
 
 
 def processes() -> Callable[[int, str], float]:
-    """Says a clip in a process of its own."""
+    """Return a function that synthesizes a clip in a separate process."""
 
     def say(number: int, text: str) -> float:
         path = f"{FILE}.{number}"
@@ -59,7 +59,7 @@ def processes() -> Callable[[int, str], float]:
 
 
 def rates(way: Callable[[], Callable[[int, str], float]], texts: list[str]) -> None:
-    """Prints clips a second and seconds of audio a second, as many at a time as there are cores.
+    """Print clips per second and seconds of audio per second, with one clip at a time per core.
 
     The first clips do not count.
     """
@@ -74,7 +74,7 @@ def rates(way: Callable[[], Callable[[int, str], float]], texts: list[str]) -> N
 
 
 def each() -> None:
-    """Prints a line when the model is loaded, then for each further line of input how many seconds it took to say."""
+    """Print a line once the model is loaded, then for each input line the seconds that its synthesis took."""
     say = alone()
     sys.stdout.write("loaded\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Many clips: the batch client beside a process for each, and beside the engine alone; a long task file's check."""
+"""Many clips: the batch client against one process per clip and against the engine alone; check of a long task file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.support.stack import Stack, wait_for
 
 TEXT = "This is clip number {} of a batch that nobody waits for."
 CLIPS = 200
-PROCESSES = 12  # clips that have a process of their own: the rate is what counts
+PROCESSES = 12  # clips with a separate process each: only the rate matters
 ASKED = 20
 FEW, MANY = 1_000, 10_000  # lines
-# Says how long a command took, in seconds, and the most memory that it had, in KiB. In a small process of its own: a
-# child's peak begins with that of the process which starts it.
+# Prints the duration of a command in seconds and its peak memory in KiB. It runs in a small separate process, because a
+# child's peak starts at that of its parent.
 WATCHED = """\
 import resource, subprocess, sys, time
 began = time.monotonic()
@@ -35,14 +35,14 @@ print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_
 
 @dataclass(frozen=True)
 class Checked:
-    """One check of a task file, the whole command."""
+    """One check of a task file by the command."""
 
     seconds: float
     memory_mb: float
 
 
 def measure(stack: Stack, runs: int) -> None:
-    """Prints clips a second each way and their ratios, medians of `runs` that take turns; then a task file's check."""
+    """Print clips per second and ratios, medians of `runs` interleaved measurements; then the check of a task file."""
     stack.run("build.cutover", "switch", stack.release("bench: batch"))
     scratch = stack.root.parent
     tasks = _tasks(scratch / "tasks.jsonl", CLIPS)
@@ -60,7 +60,10 @@ def measure(stack: Stack, runs: int) -> None:
 
 
 def _ratio(ours: list[float], others: list[float]) -> str:
-    """Of what was measured one after the other; above 1 beside the engine alone, somebody else had the processors."""
+    """Describe the ratios of interleaved measurements.
+
+    A ratio above 1 against the engine alone means that other load used the processors.
+    """
     ratios = [one / other for one, other in zip(ours, others, strict=True)]
     return f"ratio {median(ratios):.2f} (lowest {min(ratios):.2f}, highest {max(ratios):.2f})"
 
@@ -76,7 +79,7 @@ def _texts(clips: int) -> list[str]:
 
 
 def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
-    """Clips a second, with the client's own settings."""
+    """Return clips per second with the client's default settings."""
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
     stack.run("batch", "run", str(tasks), "--endpoint", stack.url, "--out", str(folder))
@@ -84,7 +87,7 @@ def _batch(stack: Stack, tasks: Path, folder: Path) -> float:
 
 
 def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
-    """Short requests of a person, one by one: alone, and beside a batch with all in flight that it can have."""
+    """Measure short sequential requests of a person: alone, and during a batch with its maximum in flight."""
     alone, beside = [], []
     for _ in range(runs):
         alone.append(_person(stack.url))
@@ -101,7 +104,7 @@ def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
 
 
 def _person(url: str) -> float:
-    """The median of some requests' seconds."""
+    """Return the median seconds of some requests."""
     body, took = {"input": "Good.", "voice": "joe", "response_format": "wav"}, []
     for _ in range(ASKED):
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Faults at journal records under load, for both strategies: what clients lost, and what was left behind."""
+"""Faults at journal records under load, for both strategies: lost requests and the resulting state."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ COLUMNS = ("fault", "state", "strategy", "sent", "lost", "cut", "expect_lost", "
 
 
 def measure(_stack: Stack, _runs: int, *, only: Sequence[str] = (), every: bool = False, missing: bool = False) -> None:
-    """Runs the matrix on one stack of its own and prints it; each row is written down as soon as it is there.
+    """Run the matrix on a separate stack and print it; each row is saved as soon as it is complete.
 
     Args:
-        only: words; a combination must have one of them in its name, such as `hold done:load candidate killed`.
-        every: each fault at each record, and not just as many as show what it does.
-        missing: leaves out what the results have.
+        only: words; the name of a combination must contain one of them, such as `hold done:load candidate killed`.
+        every: each fault at each record, not only as many as show its effect.
+        missing: omit combinations that the results have.
     """
     commit, known = _commit(), _read()
     chosen = [each for each in _mixed(row.cases(every=every)) if not only or any(word in str(each) for word in only)]
@@ -54,7 +54,7 @@ def measure(_stack: Stack, _runs: int, *, only: Sequence[str] = (), every: bool 
 
 
 def _mixed(cases: Sequence[Case]) -> list[Case]:
-    """One of each fault, then the next of each: whatever cuts the run off, every fault has been seen."""
+    """Order the cases round-robin by fault, so that an interrupted run has seen every fault."""
     rounds = Counter[str]()
     numbered = []
     for case in cases:
@@ -64,14 +64,14 @@ def _mixed(cases: Sequence[Case]) -> list[Case]:
 
 
 def _run(broken: Bed, case: Case) -> dict[str, Any]:
-    """The row; after one that went wrong the stack begins anew, so that the next is not judged by it."""
+    """Return the row of a case; after a failed one restart the stack, so that it does not affect the next."""
     found: dict[str, Any] = {"fault": case.fault.name, "state": str(case.point), "strategy": case.strategy.value}
     with tempfile.TemporaryFile("w+") as said, contextlib.redirect_stdout(said):
         try:
             found = row.run(broken, case).json()
         except InterruptedByUserError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the table
+        except Exception as error:  # noqa: BLE001 - any error belongs into the table
             found |= dict.fromkeys(COLUMNS[3:]) | {"wrong": [f"{type(error).__name__}: {error}"]}
         said.seek(0)
         log = said.read()
@@ -87,7 +87,7 @@ def _read() -> Rows:
 
 
 def _commit() -> str:
-    """What is measured; that results were written meanwhile changes nothing in it."""
+    """Return the measured commit; changed results do not make it dirty."""
     commit = git.read(REPOSITORY)
     changed = [each for each in commit.dirty if not str(RESULTS.parent).endswith(each.rstrip("/"))]
     changed = [each for each in changed if each != str(RESULTS.relative_to(REPOSITORY))]

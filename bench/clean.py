@@ -1,4 +1,4 @@
-"""An empty builder: a nested engine that holds nothing but the upstream images, which no build here makes."""
+"""An empty builder: a nested engine with only the upstream images, which no build here creates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.support.stack import Stack
 
 @contextlib.contextmanager
 def builder(stack: Stack, flavour: str) -> Iterator[tuple[Nested, dict[str, Named]]]:
-    """The builder, and the images that it was given, by build argument.
+    """Yield the builder and its upstream images by build argument.
 
     Raises:
-        DiskFullError: the disk is too small for what the flavour needs at its peak.
+        DiskFullError: the disk is too small for the flavour's peak.
         ImageNotFoundError: an upstream image is not on the host's engine.
     """
     settings, engine = _settings(stack, flavour), Engine()

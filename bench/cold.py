@@ -1,6 +1,6 @@
-"""A first build on an empty builder, beside the Dockerfile that people write: pip, same versions, same OS image.
+"""A first build on an empty builder against a typical Dockerfile: pip, same versions, same OS image.
 
-Both ways begin with the upstream images and nothing else, on an engine of their own, and end with a tagged image.
+Both start with only the upstream images, on a separate engine, and end with a tagged image.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from build.console import out
 from build.images import build_secrets
 from tests.support.stack import Stack
 
-# No hashes, no conda, no checks, but written with care for its size. A network that inspects TLS is the one thing that
-# it must know of too.
+# No hashes, no conda, no checks, but optimized for size. It still has to support a network that inspects TLS.
 PLAIN = """\
 FROM {base}
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \\
@@ -41,7 +40,7 @@ LIMIT_S = 3600
 
 @dataclass(frozen=True)
 class Cold:
-    """One build: seconds to the tagged image, seconds of looking into it, and its size."""
+    """One build: seconds to the tagged image, seconds of its verification, and its size."""
 
     built_s: float
     checked_s: float
@@ -49,7 +48,7 @@ class Cold:
 
 
 def measure(stack: Stack, runs: int, flavour: str) -> None:
-    """Prints medians of `runs` builds each way, which take turns."""
+    """Print the medians of `runs` builds of each kind, interleaved."""
     ours, theirs = [], []
     for number in range(runs):
         ours.append(_ours(stack, flavour, f"bench: cold {number}"))
@@ -97,6 +96,6 @@ def _theirs(stack: Stack, flavour: str) -> Cold:
 
 
 def _requirements(root: Path, flavour: str) -> str:
-    """The same versions as in the locks."""
+    """Return the same versions as in the locks."""
     text = "\n".join((root / f"locks/{name}.txt").read_text() for name in LOCKS[flavour])
     return "\n".join(re.findall(r"^(\w.*==.*?) *\\$", text, re.MULTILINE)) + "\n"

@@ -1,4 +1,4 @@
-"""The engine without a service: beside it, in its own container (bench.bare), while it has nothing to do."""
+"""The engine without a service, in the live release's container (bench.bare) while the service is idle."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tests.support.stack import Stack
 
 @dataclass(frozen=True)
 class Rate:
-    """How much comes about in a second."""
+    """Throughput per second."""
 
     clips: float
     audio_s: float
 
 
 def rate(stack: Stack, way: str, texts: list[str]) -> Rate:
-    """Has the live release's container say texts, as many at a time as it has cores, `alone` or by `processes`."""
+    """Synthesize texts in the live release's container, one at a time per core; `way` is `alone` or `processes`."""
     argv = [*_python(stack), way]
     told = subprocess.run(argv, env=stack.env, input=json.dumps(texts), stdout=subprocess.PIPE, text=True, check=True)
     return Rate(*json.loads(told.stdout))
 
 
 class Engine:
-    """The engine in a process of its own, asked for one text at a time."""
+    """The engine in a separate process, with one text at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._asked, self._told = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
         self._read()
 
     def seconds(self, text: str) -> float:
-        """How long it took to say it, measured beside the engine."""
+        """Return the seconds that a synthesis took, measured in the engine's process."""
         self._asked.write(json.dumps(text) + "\n")
         self._asked.flush()
         return float(self._read())
@@ -51,7 +51,7 @@ class Engine:
 
 @contextmanager
 def engine(stack: Stack) -> Iterator[Engine]:
-    """An engine beside the live release, its model loaded."""
+    """Yield an engine in the live release's container, with its model loaded."""
     argv = [*_python(stack), "each"]
     with subprocess.Popen(
         argv, env=stack.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -60,7 +60,7 @@ def engine(stack: Stack) -> Iterator[Engine]:
 
 
 def url(stack: Stack) -> str:
-    """The live release itself, without the proxy: for whoever is on the machine of its engine."""
+    """Return the URL of the live release without the proxy, for clients on its engine's machine."""
     (network,) = stack.live_app().attrs["NetworkSettings"]["Networks"].values()
     return f"http://{network['IPAddress']}:7860"
 

@@ -1,4 +1,4 @@
-"""Time to the first audio of a text of twenty sentences, streamed, beside waiting for all of it."""
+"""Time to the first audio of a streamed text of twenty sentences, against the complete response."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.support.stack import Stack
 
 SENTENCES = 20
 TEXT = " ".join(f"This is sentence number {number} of a text that somebody waits for." for number in range(SENTENCES))
-SOUND_S = 3.0 * SENTENCES  # it lasts longer
+SOUND_S = 3.0 * SENTENCES  # the audio is longer
 
 
 def measure(stack: Stack, runs: int) -> None:
-    """Prints medians of `runs` streamed answers and as many whole ones, which take turns, and their ratio."""
+    """Print medians of `runs` streamed and as many complete responses, interleaved, and their ratio."""
     stack.run("build.cutover", "switch", stack.release("bench: first"))
     with closing(Client(stack.url)) as client:
         client.say("Good.")
@@ -35,7 +35,7 @@ def measure(stack: Stack, runs: int) -> None:
 
 
 def _heard(answer: Answer) -> Answer:
-    """The answer, which is sound to its end."""
+    """Return the response, after a check that its audio is complete."""
     if fault := fault_in_pcm(answer.body, SOUND_S):
         raise RuntimeError(fault)
     return answer

@@ -1,6 +1,7 @@
-"""Minutes at a full queue: what the service's memory does, and how soon those are refused who find no place.
+"""Minutes with a full queue: the growth of the service's memory, and the latency of rejections.
 
-The queue is filled past the proxy, which lets through fewer than it holds (`maxconn`); whoever is timed asks the proxy.
+Requests that bypass the proxy fill the queue, because the proxy passes fewer than the queue holds (`maxconn`). The
+timed requests use the proxy.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from build.console import out
 from tests.support.load import SHORT, TIMEOUT_S, authorization
 from tests.support.stack import Stack
 
-MORE = 16  # who ask beyond those that there is room for
-AGAIN_S = 0.5  # they do not wait as long as they are told: no place is to stay empty
-ASK_S = 0.2  # between two who are timed
-LOOK_S = 2.0  # between two looks at the memory
+MORE = 16  # clients beyond the places of the queue
+AGAIN_S = 0.5  # shorter than Retry-After, so that no place stays empty
+ASK_S = 0.2  # between two timed requests
+LOOK_S = 2.0  # between two readings of the memory
 TEXTS = (*SHORT, "This is a sentence of some two or three seconds, as most of them are.")
 PLACES = 'tts_queue_capacity{priority="people"}'
 DEPTH = 'tts_queue_depth{priority="people"}'
@@ -34,7 +35,7 @@ MB = 1e6
 
 @dataclass
 class Found:
-    """What came of one such time: memory in bytes by the second, statuses, and the seconds that refusals took."""
+    """Result of one measurement: memory in bytes over time, statuses, and the seconds that rejections took."""
 
     memory: list[tuple[float, float]] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)
@@ -42,7 +43,7 @@ class Found:
     refused_s: list[float] = field(default_factory=list)
 
     def grown(self, minutes: float) -> tuple[float, float]:
-        """Memory after a fifth of the time and at its end, each the median of a tenth of it."""
+        """Return the memory after a fifth of the time and at its end, each as the median over a tenth of the time."""
         whole_s = minutes * 60
         begins = (whole_s * 0.2, whole_s * 0.9)
         early, late = (median(m for at, m in self.memory if begin <= at < begin + whole_s / 10) for begin in begins)
@@ -50,7 +51,7 @@ class Found:
 
 
 def measure(stack: Stack, runs: int, minutes: float) -> None:
-    """Prints for each of `runs` how memory grew from a fifth of the time to its end, and what the refused waited."""
+    """Print for each of `runs` the memory growth from a fifth of the time to its end, and the rejections' latency."""
     stack.run("build.cutover", "switch", stack.release("bench: full"))
     for _ in range(runs):
         found = asyncio.run(_filled(stack.url, direct.url(stack), minutes))
@@ -66,14 +67,14 @@ def measure(stack: Stack, runs: int, minutes: float) -> None:
 
 
 async def _filled(proxied: str, past_proxy: str, minutes: float) -> Found:
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S + 20)  # the service gives up before
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S + 20)  # the service times out first
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=authorization()) as session:
         return await Filled(session, proxied, past_proxy).run(minutes)
 
 
 class Filled:
-    """A service whose queue is full, and those who ask it."""
+    """A service with a full queue, and its clients."""
 
     def __init__(self, session: aiohttp.ClientSession, proxied: str, past_proxy: str) -> None:
         self.found = Found()
@@ -83,7 +84,7 @@ class Filled:
         self._texts = itertools.cycle(TEXTS)
 
     async def run(self, minutes: float) -> Found:
-        """Fills the queue, and watches for so many minutes from when it is full."""
+        """Fill the queue, then measure for so many minutes."""
         places = await self._metric(PLACES)
         tasks = [asyncio.create_task(self._fill()) for _ in range(int(places) + MORE)]
         try:
@@ -102,13 +103,13 @@ class Filled:
         return self.found
 
     async def _fill(self) -> None:
-        """Asks again and again, soon when refused."""
+        """Send requests continuously; retry soon after a rejection."""
         while True:
             if await self._ask(self._past_proxy) != HTTPStatus.OK:
                 await asyncio.sleep(AGAIN_S)
 
     async def _ask_now_and_then(self) -> None:
-        """By the clock, whatever became of those before: who finds a place waits for seconds."""
+        """Send requests on a fixed schedule, whatever the earlier ones do: an accepted one waits for seconds."""
         async with asyncio.TaskGroup() as asked:
             while True:
                 asked.create_task(self._ask_timed())
@@ -120,7 +121,7 @@ class Filled:
             self.found.refused_s.append(time.monotonic() - began)
 
     async def _ask(self, url: str) -> int:
-        """The answer's status, 0 where there is none."""
+        """Return the status of the response, 0 without one."""
         status = 0
         try:
             body = {"input": next(self._texts), "voice": "joe"}
@@ -140,7 +141,7 @@ class Filled:
             await asyncio.sleep(LOOK_S)
 
     async def _metric(self, name: str) -> float:
-        """One value of what the service says of itself."""
+        """Return one value of the service's metrics."""
         async with self._session.get(f"{self._past_proxy}/metrics") as answer:
             told = await answer.text()
         return next(float(line.rpartition(" ")[2]) for line in told.splitlines() if line.startswith(f"{name} "))

@@ -1,4 +1,4 @@
-"""The gate itself: how often it turns a good engine away, and what it catches. The real engine, in this process."""
+"""The gate: its rate of false alarms and its detection of faults, with the real engine in this process."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from service.engines.piper import PiperEngine
 from tests.support.mouths import FAULTS, Mouth
 from tests.support.stack import REPOSITORY, Stack
 
-FEWER = 25  # a fault is tried once for so many runs of the good engine
+FEWER = 25  # runs of the good engine per run of a fault
 
 
 class Quiet:
-    """A report that nobody reads."""
+    """A report without output."""
 
     def step(self, text: str) -> None:
-        """Said to nobody."""
+        """Do nothing."""
 
     note = step
 
 
 def measure(_stack: Stack, runs: int) -> None:
-    """Prints false alarms over `runs` gates of the good engine beside itself, and catches for every fault."""
+    """Print the false alarms of `runs` gates of the good engine against itself, and the detections of each fault."""
     engine = PiperEngine()
     engine.load(lambda _: None)
     table = Table("release", "gates", "refused", "named by its fault", "median time", box=None, pad_edge=False)
@@ -42,7 +42,7 @@ def measure(_stack: Stack, runs: int) -> None:
 
 
 def _gates(candidate: Mouth, live: Mouth, runs: int) -> list[tuple[str, float]]:
-    """Why each gate refused the candidate ("" where it passed), and the seconds it took."""
+    """Return for each gate why it rejected the candidate ("" if it passed), and its seconds."""
     settings, clock, done = Settings(root=REPOSITORY), Clock(), []
     for _ in range(runs):
         began, refusal = clock.now(), ""

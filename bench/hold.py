@@ -1,4 +1,4 @@
-"""A GPU with room for one model (tests/support/gpu.py), a release that loads for half a minute, and who waits."""
+"""A hold: a GPU with memory for one model (tests/support/gpu.py), a slow release, and waiting clients."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support import gpu
 from tests.support.load import TIMEOUT_S, Report, capacity, hammering
 from tests.support.stack import Stack, wait_for
 
-LOAD_S = 25.0  # the gate has its share of the 30 s
+LOAD_S = 25.0  # the gate adds the rest of the 30 s
 
 
 def measure(_stack: Stack, runs: int, most_per_s: float) -> None:
-    """Prints what clients saw of `runs` holds, on a stack of its own."""
+    """Print the results of clients during `runs` holds, on a separate stack."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        folder.chmod(0o755)  # the containers' users are others
+        folder.chmod(0o755)  # the containers run as other users
         gpus = gpu.make(folder / "gpus")
         with gpu.stack_on(gpus, folder / "stack") as stack:
             rate = min(most_per_s, capacity(stack.url) / 2)
@@ -40,11 +40,11 @@ def _held(stack: Stack, reference: str, rate: float) -> tuple[Report, list[dict[
 
 
 def _calm_again(report: Report, records: list[dict[str, Any]], rate: float) -> float | None:
-    """Seconds from the release until those who asked then waited no longer than before the hold."""
+    """Return the seconds from the end of the hold until latency is back at its maximum before the hold."""
     began, opened = _at(records, "hold"), journaled.moved(records)
     slowest = max(each.seconds for each in report.samples if each.ended < began)
     after = sorted((each for each in report.samples if each.began > opened), key=lambda each: each.began)
-    row = math.ceil(rate)  # a second's worth in a row: one alone may have been lucky
+    row = math.ceil(rate)  # one second of consecutive requests: a single one may be fast by chance
     for number in range(len(after) - row):
         if all(each.seconds <= slowest for each in after[number : number + row]):
             return after[number].began - opened

@@ -1,4 +1,4 @@
-"""What the journal says of a cutover's time: how fast traffic moved, and what the orchestrator itself cost."""
+"""Times of a cutover from the journal: the traffic switch, and the orchestrator's own overhead."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from build.report import timeline
 from build.state.history import Event
 from tests.support.stack import Stack
 
-# What a candidate needs whoever starts it: its boot, its gate; draining is in the facts of `retire`.
+# Steps of the candidate that every orchestrator needs: boot and gate; the facts of `retire` have the drain.
 NEEDED = ("start", "warm", "verify")
 
 
 @dataclass(frozen=True)
 class Times:
-    """Of one switch: milliseconds from the journaled intent to the proxy's word, seconds of the rest.
+    """Times of one switch: milliseconds from the journaled intent to the proxy's acknowledgement, seconds of the rest.
 
-    `overhead_s` is the command's whole time without the candidate's boot, its gate and the drain.
+    `overhead_s` is the command's total time without the candidate's boot, its gate and the drain.
     """
 
     acknowledged_ms: float
@@ -31,20 +31,20 @@ class Times:
 
 
 def newest(stack: Stack) -> list[dict[str, Any]]:
-    """The records of the newest cutover."""
+    """Return the records of the newest cutover."""
     records = stack.journal()
     return [record for record in records if record.get("cutover") == records[-1]["cutover"]]
 
 
 def moved(records: list[dict[str, Any]]) -> float:
-    """When the proxy had moved the traffic, as Unix time."""
+    """Return the Unix time at which the proxy had switched the traffic."""
     return next(
         timeline.unix(each["at"]) for each in records if each["event"] == Event.DONE and each["state"] == "switched"
     )
 
 
 def switch(stack: Stack, sha: str) -> Times:
-    """Makes a release live."""
+    """Make a release live and return the times."""
     began = time.monotonic()
     stack.run("build.cutover", "switch", sha)
     total_s = time.monotonic() - began
@@ -57,7 +57,7 @@ def switch(stack: Stack, sha: str) -> Times:
 
 
 def show(times: list[Times]) -> None:
-    """Medians."""
+    """Print the medians."""
     middle = Times(*(median(column) for column in zip(*map(astuple, times), strict=True)))
     slowest = max(each.acknowledged_ms for each in times)
     out.print(

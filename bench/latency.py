@@ -1,7 +1,7 @@
-"""What the service and its proxy add to a sentence of a second: beside the engine alone, in turns, on the same cores.
+"""Latency that the service and its proxy add to a sentence of a second, against the engine alone on the same cores.
 
-The embedded voice takes another time for the same text each time, so that many pairs are needed. Of an answer itself
-the service says how long its engine worked on it: what is beyond that has none of this noise.
+The embedded voice needs a different time for the same text each time, so many interleaved pairs are needed. The service
+also reports its engine's time for each response; the time beyond that has none of this noise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST = 5  # rounds that do not count
 
 
 def measure(stack: Stack, runs: int) -> None:
-    """Prints medians over `runs` times 40 rounds, in milliseconds: each way alone, and what is added in each round."""
+    """Print medians over `runs` times 40 rounds, in milliseconds: of each path, and of the time added in each round."""
     stack.run("build.cutover", "switch", stack.release("bench: latency"))
     through, past = Client(stack.url), Client(direct.url(stack))
     with direct.engine(stack) as engine, closing(through), closing(past):
@@ -39,7 +39,7 @@ def measure(stack: Stack, runs: int) -> None:
 
 
 def _round(engine: direct.Engine, past: Client, through: Client) -> list[float]:
-    """Milliseconds: of the engine alone, of the service, of both with the proxy, without its engine's; of the sound."""
+    """Return milliseconds: engine, service, service with proxy, the latter beyond its engine's time, audio."""
     alone, served, proxied = engine.seconds(TEXT), past.say(TEXT), through.say(TEXT)
     found = (alone, served.took_s, proxied.took_s, proxied.took_s - proxied.worked_s, proxied.sound_s)
     return [each * 1e3 for each in found]

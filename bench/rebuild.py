@@ -1,8 +1,8 @@
-"""What a commit costs: seconds to a tagged image and bytes into the registry, beside `docker compose build && push`.
+"""Cost of a commit: seconds to a tagged image and bytes pushed, against `docker compose build && push`.
 
-Both ways build the same Dockerfile.app on the same base, and push to the same registry; the commits differ, by one line
-of code each, and the ways take turns. Bytes are those that the registry had not before: of the image, its layers and
-configuration as they are sent; of what is put beside it (SBOM, report, record), the documents.
+Both build the same Dockerfile.app on the same base and push to the same registry. The commits differ by one line of
+code each, and the builds are interleaved. Only bytes that the registry lacked count: of the image, its layers and
+configuration as sent; of the attached SBOM, report and record, the documents.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OURS, THEIRS = "glm-tts-slim", "compose"  # repositories in the registry
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one commit: seconds from the command on, bytes, and layers that the registry had not."""
+    """Cost of one commit: seconds from the command on, bytes, and layers that the registry lacked."""
 
     made_s: float
     total_s: float
@@ -50,7 +50,7 @@ class Cost:
 
 
 def measure(stack: Stack, runs: int) -> None:
-    """Prints medians of `runs` rebuilds of each kind."""
+    """Print the medians of `runs` rebuilds of each kind."""
     with running_registry(project=stack.project) as registry:
         stack.registries.append(registry.address)
         stack.release("bench: the first")
@@ -62,7 +62,7 @@ def measure(stack: Stack, runs: int) -> None:
         for number in range(runs):
             ours.append(_ours(stack, registry, f"bench: {number}"))
             theirs.append(_theirs(stack, registry, f"bench: compose {number}"))
-    # On a machine that others use, too, the best run says more about the code than the median does.
+    # On a shared machine the best run says more about the code than the median.
     out.print(f"no change: {median(unchanged):.2f} s from command to answer, best {min(unchanged):.2f} (of {runs})")
     costs = [_show("build.images --push", ours), _show("docker compose build && docker compose push", theirs)]
     ratios = [mine / other for mine, other in zip(astuple(costs[0])[:3], astuple(costs[1])[:3], strict=True)]
@@ -81,7 +81,7 @@ def _show(way: str, costs: list[Cost]) -> Cost:
 
 
 def _ours(stack: Stack, registry: Running, change: str) -> Cost:
-    """One command; the image has its tag when BuildKit says so, and is verified and published after that."""
+    """Run one command; BuildKit's message marks the tag, and the verification and the push follow it."""
     known = _known(registry, OURS)
     sha = stack.commit(change)
     stack.releases.append(sha)
@@ -118,7 +118,7 @@ def _cost(registry: Running, repository: str, tag: str, known: dict[str, int], m
     manifest, digest = _manifest(registry, repository, tag)
     new = {blob: size for blob, size in _blobs(manifest).items() if blob not in known}
     layers = [layer["digest"] for layer in manifest["layers"]]
-    own = set(layers[-2:])  # voices and service; below them the environment
+    own = set(layers[-2:])  # voices and service; the layers below are the environment
     beside, _ = _manifest(registry, repository, digest.replace(":", "-"))
     documents = [_manifest(registry, repository, each["digest"])[0] for each in beside.get("manifests", [])]
     return Cost(
@@ -132,7 +132,7 @@ def _cost(registry: Running, repository: str, tag: str, known: dict[str, int], m
 
 
 def _known(registry: Running, repository: str) -> dict[str, int]:
-    """Size by digest of everything that the images of a repository are made of."""
+    """Return the size by digest of all blobs of a repository's images."""
     found: dict[str, int] = {}
     for tag in registry.tags(repository):
         found |= _blobs(_manifest(registry, repository, tag)[0])
@@ -140,13 +140,13 @@ def _known(registry: Running, repository: str) -> dict[str, int]:
 
 
 def _blobs(manifest: dict[str, Any]) -> dict[str, int]:
-    """Size by digest of what a manifest names; nothing for an index of documents."""
+    """Return the size by digest of a manifest's blobs; empty for an index of documents."""
     parts = [manifest["config"], *manifest["layers"]] if "config" in manifest else []
     return {part["digest"]: part["size"] for part in parts}
 
 
 def _manifest(registry: Running, repository: str, reference: str) -> tuple[dict[str, Any], str]:
-    """A manifest and its digest; both empty where there is none."""
+    """Return a manifest and its digest; both empty if it does not exist."""
     url = f"http://{registry.address}/v2/{repository}/manifests/{reference}"
     answer = requests.get(url, headers=ACCEPT, timeout=5)
     return (answer.json(), answer.headers["Docker-Content-Digest"]) if answer.ok else ({}, "")

@@ -1,4 +1,4 @@
-"""Other ways to release the same images, each behind one URL: what `python -m bench switch` measures itself against."""
+"""Other ways to release the same images, each behind one URL: the comparison of `python -m bench switch`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ BEHIND = """\
     volumes: ["{config}:/etc/haproxy/haproxy.cfg:ro"]
     environment: {{SUBNET_PREFIX: "{prefix}"}}
 """
-NOWHERE = "192.0.2"  # for documentation (RFC 5737): where the slots, which are not there, would be
-# Who changes addresses is found by name; what is asked for twice a second is known within one.
+NOWHERE = "192.0.2"  # documentation addresses (RFC 5737) for the slots, which do not exist here
+# Servers that change their address are found by name: DNS is queried twice a second, so a change is known within one.
 RESOLVERS = """
 resolvers engine
     nameserver dns 127.0.0.11:53
@@ -46,7 +46,7 @@ SERVERS = "    server-template app- 4 app:7860 resolvers engine init-addr none\n
 
 @dataclass(frozen=True)
 class Way:
-    """One way to release: `deploy` brings a commit's image live at `url`, and returns once it says that it is done."""
+    """One way to release: `deploy` makes a commit's image live at `url` and returns when the tool reports success."""
 
     name: str
     url: str
@@ -59,7 +59,7 @@ def image(sha: str) -> str:
 
 @contextlib.contextmanager
 def in_place(stack: Stack, first: str) -> Iterator[Way]:
-    """One container that Compose recreates: what most teams begin with."""
+    """One container that Compose recreates: the usual first solution."""
     port = free_port()
     ports = f'ports: ["127.0.0.1:{port}:7860"]'
     with _composed(stack, "in-place", ports, "", first) as (compose, env):
@@ -90,14 +90,14 @@ def rollout(stack: Stack, first: str, script: Path) -> Iterator[Way]:
 
 @contextlib.contextmanager
 def swarm(stack: Stack, first: str, other: str) -> Iterator[Way]:
-    """A Swarm service that starts the new task first, behind the same proxy; on an engine of its own."""
+    """A Swarm service that starts the new task first, behind the same proxy, on a separate engine."""
     with nested_engine(project=stack.project) as nested:
         proxy = _proxy_image(stack)
         nested.load(image(first), image(other), proxy)
         nested.run("docker", "swarm", "init")
         nested.run("docker", "network", "create", "--driver", "overlay", "tts")
         nested.run("docker", "config", "create", "proxy", str(_proxy_config(nested.folder / "haproxy.cfg")))
-        # No virtual address: a kernel without IPVS has none, and the proxy asks for the tasks themselves.
+        # No virtual address: it needs IPVS in the kernel. The proxy queries the tasks themselves.
         common = ["--network", "tts", "--endpoint-mode", "dnsrr", "--no-resolve-image", "--detach=false", "--quiet"]
         app = ["--name", "app", "--update-order", "start-first", "--stop-grace-period", f"{GRACE_S}s"]
         nested.run("docker", "service", "create", *common, *app, image(first))
@@ -116,7 +116,7 @@ def swarm(stack: Stack, first: str, other: str) -> Iterator[Way]:
 
 
 def answers(url: str) -> bool:
-    """Whether a release answers there."""
+    """Return whether a release responds at the URL."""
     try:
         return requests.get(f"{url}/v1/models", timeout=2).ok
     except requests.RequestException:
@@ -127,7 +127,7 @@ def answers(url: str) -> bool:
 def _composed(
     stack: Stack, name: str, ports: str, proxy: str, first: str
 ) -> Iterator[tuple[list[str], Callable[[str], dict[str, str]]]]:
-    """A Compose project of its own: the command to it, and the environment that names a commit's image."""
+    """Yield a separate Compose project: its command, and the environment that names a commit's image."""
     file = stack.root.parent / f"{name}.yaml"
     file.write_text(DIRECT.format(project=stack.project, name=name, ports=ports) + proxy)
     compose = ["docker", "compose", "--file", str(file)]
@@ -150,9 +150,9 @@ def _proxy_image(stack: Stack) -> str:
 
 
 def _proxy_config(path: Path) -> Path:
-    """This project's proxy with servers that are found by name: timeouts, checks and retries are the same.
+    """Write this project's proxy configuration with servers found by name; timeouts, checks and retries are the same.
 
-    Slots, their saved state and the gate, which nobody else would tell anything, are left out.
+    It omits the slots, their saved state and the gate, which only the orchestrator controls.
     """
     text = (REPOSITORY / "proxy/haproxy.cfg").read_text()
     kept = [

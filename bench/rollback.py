@@ -1,4 +1,4 @@
-"""The way back: seconds from the command until the proxy has moved the traffic, to a release that stands by or not."""
+"""Rollback: seconds from the command until the proxy has switched the traffic, to a release on standby or stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.stack import Stack
 
 
 def measure(stack: Stack, runs: int) -> None:
-    """Prints medians of `runs` rollbacks of each kind, after a switch each."""
+    """Print the medians of `runs` rollbacks of each kind, each after a switch."""
     images = [stack.release(f"bench: rollback {number}") for number in range(2)]
     stack.run("build.cutover", "switch", images[0])
     for name, standby in (("warm, it stands by", "true"), ("cold, it has stopped", "false")):
@@ -25,7 +25,7 @@ def measure(stack: Stack, runs: int) -> None:
 
 
 def _back(stack: Stack, sha: str, standby: str) -> tuple[float, float, dict[str, float]]:
-    """Seconds until traffic had moved, until the end, and from the command until each step began."""
+    """Return the seconds until the traffic switch, until the end, and from the command to the start of each step."""
     stack.run("build.cutover", "switch", sha, CUTOVER_STANDBY=standby)
     began = time.time()
     stack.run("build.cutover", "rollback")

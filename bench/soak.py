@@ -1,4 +1,4 @@
-"""A candidate that dies with all the traffic on it: how soon the old release answers, and what clients noticed."""
+"""A candidate that dies with all traffic on it: time until the previous release answers, and the clients' results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from tests.support.stack import Stack, wait_for
 
 @dataclass(frozen=True)
 class Broken:
-    """Of one soak: seconds from the fault until an answer of the old release, and of the slowest request after it."""
+    """Result of one soak: requests, and seconds from the fault.
+
+    `back_s` is the time until a response of the previous release, `slowest_s` the duration of the slowest later
+    request.
+    """
 
     sent: int
     failed: int
@@ -22,7 +26,7 @@ class Broken:
 
 
 def measure(stack: Stack, runs: int, most_per_s: float) -> None:
-    """Prints medians over `runs` candidates that are killed in their soak, and over as many that hang."""
+    """Print medians over `runs` candidates that are killed in their soak, and over as many that hang."""
     before, sha = (stack.release(f"bench: soak {number}") for number in range(2))
     stack.run("build.cutover", "switch", before)
     rate = min(most_per_s, capacity(stack.url) / 2)
@@ -51,5 +55,5 @@ def _broken(stack: Stack, before: str, sha: str, fault: str, rate: float) -> Bro
 
 
 def _after(samples: list[Sample], release: str, moment: float) -> list[Sample]:
-    """What a release has answered of what was asked from a moment on."""
+    """Return the responses of a release to requests sent after a moment."""
     return [each for each in samples if each.release == release and each.began >= moment]

@@ -1,6 +1,6 @@
-"""A release under load: this project's cutover beside other ways, same images, same load, in one run.
+"""A release under load: this project's cutover against other ways, with the same images and load, in one run.
 
-Short requests leave by the clock, and a long streamed one every few seconds; each body is judged to its end.
+Short requests start on a fixed schedule, and a long stream every few seconds. Every response is checked to its end.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.support.load import TIMEOUT_S, Report, Sample, capacity, hammering
 from tests.support.stack import Stack, wait_for
 
 STREAM_EVERY_S = 10.0
-AROUND_S = 5.0  # before and after the first answer of the new release
+AROUND_S = 5.0  # before and after the first response of the new release
 HEADINGS = ("way", "runs", "sent", "failed", "cut streams", "p99 around the switch", "first answer of the new", "done")
 
 
 @dataclass(frozen=True)
 class Under:
-    """One release under load: seconds from the command to the new release's first answer, and to its end."""
+    """One release under load: seconds from the command to the new release's first response, and to its end."""
 
     report: Report
     first_s: float
@@ -38,15 +38,15 @@ class Under:
 
     @property
     def cut(self) -> int:
-        """Streams that began and have no end."""
+        """Number of streams that started but are incomplete."""
         return sum(sample.kind == "long-streamed" and sample.cut for sample in self.report.samples)
 
 
 def measure(stack: Stack, runs: int, most_per_s: float, script: Path | None) -> None:
-    """Prints counts over all runs and medians of their times, a row for each way.
+    """Print counts over all runs and medians of their times, a row for each way.
 
     Args:
-        script: docker-rollout's.
+        script: path of docker-rollout's script.
     """
     images = [stack.release(f"bench: switch {number}") for number in range(2)]
     stack.run("build.cutover", "switch", images[0])
@@ -54,7 +54,7 @@ def measure(stack: Stack, runs: int, most_per_s: float, script: Path | None) -> 
     out.print(f"{rate:.1f} short requests a second, a stream of 36 s of sound every {STREAM_EVERY_S:.0f} s")
     table = Table(*HEADINGS, box=None, pad_edge=False)
     took: list[journaled.Times] = []
-    # Theirs first and ours last, or the other way round, makes no difference: each has the machine to itself.
+    # The order does not matter: each way runs alone on the machine.
     ours = Way("build.cutover switch", stack.url, lambda sha: took.append(journaled.switch(stack, sha)))
     _row(table, ours, images, runs, rate)
     stack.compose("--profile", "*", "stop")
@@ -67,7 +67,7 @@ def measure(stack: Stack, runs: int, most_per_s: float, script: Path | None) -> 
 
 
 def _rivals(stack: Stack, images: list[str], script: Path | None) -> Iterator[Way]:
-    """One after the other; each is gone before the next one begins."""
+    """Yield the other ways one after the other; each is removed before the next starts."""
     first, other = images
     ways = [partial(rivals.in_place, stack, first), partial(rivals.swarm, stack, first, other)]
     if script:
@@ -107,10 +107,10 @@ def _under_load(way: Way, sha: str, rate: float) -> Under:
 
 
 def _first(samples: list[Sample], sha: str) -> float:
-    """When the first answer of a release had come; 0 while there is none."""
+    """Return the end of a release's first response; 0 if there is none."""
     return min((each.ended for each in samples if each.release == sha), default=0.0)
 
 
 def _near(sample: Sample, moment: float) -> bool:
-    """A short request that was under way around a moment."""
+    """Return whether a sample is a short request in progress around a moment."""
     return sample.kind == "short" and sample.began < moment + AROUND_S and sample.ended > moment - AROUND_S

@@ -1,4 +1,4 @@
-"""Seconds of audio a second: the service behind its proxy beside the engine in a loop, on the same cores."""
+"""Seconds of audio per second: the service behind its proxy against the engine in a loop, on the same cores."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from service.hardware.cpu import available
 from tests.support.stack import Stack
 
 SENTENCE = "This is sentence number {} of those that are spoken, one after the other."
-# Each with how many make some fifteen seconds on two cores.
+# Each with a number of clips that takes about fifteen seconds on two cores.
 KINDS = {
     "a word or two": ("Number {}.", 240),
     "a sentence": (SENTENCE, 96),
     "eight sentences": (" ".join([SENTENCE] * 8), 12),
 }
-LANES = 2  # clients for each core: one waits while another is spoken to
+LANES = 2  # clients per core: one waits while the other is served
 
 
 def measure(stack: Stack, runs: int) -> None:
-    """Prints medians of `runs` that take turns, and their ratio, for texts of three lengths."""
+    """Print the medians of interleaved `runs` and their ratio, for texts of three lengths."""
     stack.run("build.cutover", "switch", stack.release("bench: throughput"))
     cores = available()
     table = Table("text", "service", "engine in a loop", "ratio", "lowest, highest", box=None, pad_edge=False)
@@ -43,9 +43,9 @@ def measure(stack: Stack, runs: int) -> None:
 
 
 def _served(url: str, texts: list[str], cores: int) -> float:
-    """Seconds of audio a second, from the first question to the last answer."""
+    """Return seconds of audio per second, from the first request to the last response."""
 
-    left = iter(texts)  # whoever is done takes the next, as in the loop beside it
+    left = iter(texts)  # a free client takes the next text, as in the loop of the comparison
 
     def lane(_: int) -> float:
         with closing(Client(url)) as client:

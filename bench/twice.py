@@ -1,7 +1,8 @@
-"""One commit on two clean builders: are the images made of the same files?
+"""Reproducibility: compare the images of one commit from two clean builders.
 
-Every entry of every layer is compared: path, kind, mode, owner, size, link and content. Times apart: BuildKit's docker
-driver keeps those of the build. No difference is known; what depends on the day, as /etc/shadow did, needs two to show.
+It compares every entry of every layer: path, kind, mode, owner, size, link and content, but not times: BuildKit's
+docker driver keeps those of the build. No difference is known. One that depends on the date, as in /etc/shadow, shows
+only if the builds are on two days.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Listing = dict[str, dict[str, Entry]]
 
 
 def measure(stack: Stack, runs: int, flavour: str) -> None:
-    """Prints how many files there are, how many differ, and each that does."""
+    """Print the number of files, the number that differ, and each that does."""
     sha = stack.commit("bench: twice")
     for _ in range(runs):
         first, second = (_built(stack, sha, flavour) for _ in range(2))
@@ -75,7 +76,7 @@ def _show(first: Listing, second: Listing) -> None:
 
 
 def _what(one: Entry | None, other: Entry | None) -> str:
-    """In which way two entries differ."""
+    """Return the fields in which two entries differ."""
     if one is None or other is None:
         return "in one of them only"
     return ", ".join(name for name in Entry.__dataclass_fields__ if getattr(one, name) != getattr(other, name))

@@ -1,4 +1,4 @@
-"""`python -m service`: read the settings, serve, exit with a code that says how it ended."""
+"""`python -m service`: read the settings, serve, and exit with a code that states the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from service.settings import Settings, SettingsError, unknown
 
 
 def main() -> int:
-    """Run the service; 0 after a clean stop, 2 for bad settings, 3 for a model that failed, 4 for a taken address."""
+    """Run the service and return the exit code.
+
+    0: clean stop. 2: invalid settings. 3: the model failed. 4: the address is taken.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings.from_env(os.environ)
@@ -24,11 +27,11 @@ def main() -> int:
         logging.warning("%s", line)
 
     if settings.device:
-        # By UUID, before anything has looked for a GPU. In the container's environment it would make Compose see a
-        # change each time that a release goes to another GPU.
+        # Select the GPU by UUID before any library enumerates GPUs. If the container's environment set it, Compose
+        # would see a changed configuration each time a release moves to another GPU.
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.device
 
-    from service import server  # noqa: PLC0415 - seconds of imports, which a wrong setting need not wait for
+    from service import server  # noqa: PLC0415 - takes seconds; an invalid setting is reported before it
 
     try:
         return asyncio.run(server.run(settings))
@@ -44,5 +47,5 @@ if __name__ == "__main__":
     code = main()
     logging.shutdown()
     sys.stdout.flush()
-    # Not sys.exit: that waits for a thread that hangs in the engine, for ever.
+    # sys.exit would wait forever for a thread that hangs in the engine.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""The wiring: one Service holds the parts, and `asgi` is what the server runs."""
+"""Wiring of the service: `Service` creates the parts, and the server runs its `asgi`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ logger = logging.getLogger(__name__)
 
 
 class Service:
-    """Everything that one process runs. Make it inside a running event loop; tests give their own engine.
+    """All parts of one service process.
 
-    Raise KeysError when there is to be a file of API keys, and none that can be used.
+    Create it inside a running event loop. Tests pass their own engine. Raise KeysError if an API key file is configured
+    but unusable.
     """
 
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
@@ -65,7 +66,7 @@ class Service:
         app = FastAPI(
             title="Speech service",
             version=self.settings.release,
-            docs_url=None,  # FastAPI's pages load their scripts from elsewhere; web.docs_page does not
+            docs_url=None,  # FastAPI's docs pages load scripts from the internet; web.docs_page does not
             redoc_url=None,
             redirect_slashes=False,
         )
@@ -81,9 +82,10 @@ class Service:
         return app
 
     async def start(self) -> None:
-        """Load the model, with the web page made beside it: ready means that both are there.
+        """Load the model and build the web page in parallel; the service is ready once both are done.
 
-        Parked, it does everything but that, and waits to be told to load: while another process still has the memory.
+        If parked, do everything but load the model, and wait for the command `load`: another process still holds the
+        memory.
         """
         page_opened = asyncio.create_task(self._open_page())
         try:
@@ -95,23 +97,23 @@ class Service:
             page_opened.cancel()
 
     async def _open_page(self) -> None:
-        """Import Gradio (seconds of CPU) in a thread, and let the front show the page."""
+        """Import Gradio (seconds of CPU) in a thread, then mount the page."""
         app = await asyncio.to_thread(page.build, self.speech, self.traffic)
         await self._page_life.enter_async_context(app.router.lifespan_context(app))
         self.front.page = app
 
     async def close(self) -> None:
-        """Give everything back, after the server has ended."""
+        """Release all resources after the server has stopped."""
         await self._page_life.aclose()
         self.scheduler.close()
         if not self.scheduler.stuck:
             try:
                 await asyncio.to_thread(self.engine.unload)
-            except Exception:  # the process ends, and with it what was still held
+            except Exception:  # the process exits, which releases the rest
                 logger.exception("the engine could not give everything back")
 
     def status(self) -> dict[str, Any]:
-        """How the service is; the fields that the control socket promises."""
+        """Return the status fields that the control socket reports."""
         about = self.engine.describe()
         last, oldest = self.scheduler.last_success, self.traffic.oldest_s
         return {

@@ -1,4 +1,4 @@
-"""Storage that is full, as the system reports it."""
+"""Detection of a full disk from an OSError."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import errno
 
 
 def is_full(error: OSError) -> bool:
-    """Is it the room that lacks?"""
+    """Return whether the error means that storage is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

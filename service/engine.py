@@ -1,4 +1,4 @@
-"""What an engine is: the protocol that the rest of the service is written against."""
+"""The engine protocol, the interface between the service and its engines."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ Audio = NDArray[np.int16]
 
 
 class Piece(NamedTuple):
-    """A stretch of speech, about a sentence; `last` spares a turn in the queue just to find the end."""
+    """Piece of speech, about a sentence long.
+
+    `last` marks the final piece: the scheduler needs no further turn to detect the end.
+    """
 
     samples: Audio
     last: bool
 
 
 class EngineError(Exception):
-    """The engine cannot do what it is for: a missing file, a provider that is not there, silent speech."""
+    """Engine failure: a missing file, an unavailable provider, silent output."""
 
 
 class NoMemoryError(EngineError):
-    """There was too little memory for this utterance; the engine has given back what it took, and can speak on."""
+    """Out of memory for this utterance; the engine has released its memory and can continue."""
 
 
 class BrokenError(EngineError):
-    """The engine will not speak again: only a new process can."""
+    """The engine can no longer synthesize; only a new process helps."""
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Was it, or was its cause, too little memory, be it the host's or a GPU's?"""
+    """Return whether the error or one of its causes is out of memory, on the host or the GPU."""
     while error is not None:
-        # torch's own is known by its name: there is not a torch in every flavour.
+        # Compare the name of torch's error: not every flavour has torch.
         if isinstance(error, (MemoryError, NoMemoryError)) or type(error).__name__ == "OutOfMemoryError":
             return True
         error = error.__cause__
@@ -44,7 +47,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice that can be asked for by its `id`; `language` (ISO 639-1) decides which characters it can read."""
+    """Voice with the `id` that requests name; `language` (ISO 639-1) defines the characters it can read."""
 
     id: str
     name: str
@@ -53,7 +56,10 @@ class Voice:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A voice to imitate: int16 mono `samples` [n] at `sample_rate` Hz, and what is said in them ("" if unknown)."""
+    """Reference recording for voice cloning.
+
+    `samples` are int16 mono [n] at `sample_rate` Hz; `text` is their transcript ("" if unknown).
+    """
 
     samples: Audio
     sample_rate: int
@@ -66,10 +72,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One thing to say: text already checked for the voice, and speed as a factor (2.0 is twice as fast).
+    """One text to synthesize, already checked for the voice; `speed` is a factor (2.0 is twice as fast).
 
-    With the same `seed` it is said the same way again, without one another way each time. `seed` and `prompt` are given
-    only to an engine whose Description says that it can do them.
+    The same `seed` gives the same speech; without a seed each synthesis differs. `seed` and `prompt` are set only if
+    the engine's Description supports them.
     """
 
     text: str
@@ -81,10 +87,10 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Description:
-    """What an engine is and where it runs; `device` is the provider that is really active, "" until loaded.
+    """Properties of an engine; `device` is the provider in use, "" until the model is loaded.
 
-    `seeds`: the same seed gives the same audio. `prompts`: it imitates the voice of a Prompt, and with `transcripts`
-    only one that comes with its text. `speeds`: it can speak faster and slower.
+    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a Prompt; with `transcripts` the
+    prompt needs its text. `speeds`: it can change the speaking rate.
     """
 
     engine: str
@@ -99,26 +105,26 @@ class Description:
 
 
 class Engine(Protocol):
-    """One model per process. `synthesize` is called from worker threads, at most `concurrency` at a time."""
+    """One model per process. Worker threads call `synthesize`, at most `concurrency` at a time."""
 
     sample_rate: int
     """Samples per second (Hz); valid once loaded."""
 
     def prepare(self) -> None:
-        """Import what `load` needs, and take no memory for a model (blocking)."""
+        """Import the modules that `load` needs, without allocating memory for a model (blocking)."""
 
     def load(self, progress: Callable[[str], None]) -> None:
-        """Load the model (blocking); call `progress(step)` after each step. Raise EngineError when it cannot be."""
+        """Load the model (blocking); call `progress(step)` after each step. Raise EngineError on failure."""
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield the speech piece by piece, about a sentence each: the caller may stop between any two.
+        """Yield the speech in pieces of about a sentence; the caller may stop between any two.
 
-        Raise NoMemoryError or BrokenError where they fit; any other error costs this utterance alone.
-        Nothing but `next` is called on the iterator, so it must need no closing beyond its own deletion.
+        Raise NoMemoryError or BrokenError where they apply; any other error fails this utterance alone. The caller uses
+        only `next` on the iterator, so deletion must be enough to clean it up.
         """
 
     def unload(self) -> None:
-        """Drop the model and give its memory back; `load` brings it back. Does nothing when not loaded."""
+        """Drop the model and free its memory; `load` restores it. No effect if no model is loaded."""
 
     def describe(self) -> Description:
-        """Say what this is; works at any time."""
+        """Return the properties of the engine; callable at any time."""

@@ -1,4 +1,4 @@
-"""The names of the engines, and which of them is the default. Standard library only: settings read it."""
+"""Names of the engines and the default engine. Standard library only: the settings import it."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ ENGINES = {
 
 
 def default() -> str:
-    """The engine of an environment that names none: torch's where torch is (the cuda flavour), else onnxruntime's."""
+    """Return the default engine: vits if torch is installed (the cuda flavour), otherwise piper."""
     return "vits" if find_spec("torch") else "piper"

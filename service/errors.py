@@ -1,4 +1,4 @@
-"""One tree of errors, each with its HTTP status, and one shape in which they are told (OpenAI's)."""
+"""The tree of errors with their HTTP status, and their response body in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.fields import shown
 
 
 class ServiceError(Exception):
-    """Something to tell the client. `param` names the field at fault, `retry_after` is in seconds."""
+    """Error with a message for the client. `param` names the invalid field; `retry_after` is in seconds."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -35,19 +35,19 @@ class ServiceError(Exception):
 
 
 class ClientError(ServiceError):
-    """The request is at fault; sent again as it is, it fails again."""
+    """The request is invalid; a retry fails again."""
 
     type = "invalid_request_error"
 
 
 class BadJsonError(ClientError):
-    """400: the body cannot be read as JSON."""
+    """400: the body is not valid JSON."""
 
     status, code = 400, "invalid_json"
 
 
 class TooLargeError(ClientError):
-    """413: the body is over the limit."""
+    """413: the body exceeds the size limit."""
 
     status, code = 413, "body_too_large"
 
@@ -59,7 +59,7 @@ class NotJsonError(ClientError):
 
 
 class KeyMissingError(ClientError):
-    """401: no API key, or none that is known."""
+    """401: the API key is missing or unknown."""
 
     status, code = 401, "invalid_api_key"
 
@@ -75,7 +75,7 @@ class InvalidError(ClientError):
 
 
 class ClientGoneError(ClientError):
-    """499: nobody reads the answer any more. Seen only in logs and metrics."""
+    """499: the client has disconnected; only in logs and metrics."""
 
     status, code = 499, "client_gone"
 
@@ -87,19 +87,19 @@ class BusyError(ServiceError):
 
 
 class LimitError(ServiceError):
-    """429: this client has asked for as much as it may."""
+    """429: the client has reached a rate limit."""
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
 
 class UnavailableError(ServiceError):
-    """503: no model is ready, or no new work is taken."""
+    """503: no model is ready, or the service accepts no new requests."""
 
     status, code = 503, "not_ready"
 
 
 class DrainingError(UnavailableError):
-    """503: this release is being replaced; asked again, another one answers."""
+    """503: this release is being replaced; a retry reaches the new one."""
 
     code = "draining"
 
@@ -108,7 +108,7 @@ class DrainingError(UnavailableError):
 
 
 class NoRoomError(UnavailableError):
-    """503: what is to be kept for the page's visitors finds no room, until what others have had is cleared away."""
+    """503: no space for another file of a page's visitor until older files are deleted."""
 
     code = "no_room"
 
@@ -117,16 +117,16 @@ class NoRoomError(UnavailableError):
 
 
 class LateError(ServiceError):
-    """504: the deadline passed before the speech was finished."""
+    """504: the deadline passed before the synthesis finished."""
 
     status, code = 504, "deadline_exceeded"
 
 
 def error_body(message: str, error_type: str, code: str, param: str | None) -> bytes:
-    """The error as JSON in OpenAI's shape: {"error": {"message", "type", "code", "param"}}.
+    """Return the error as JSON in OpenAI's format: {"error": {"message", "type", "code", "param"}}.
 
-    Clients of /api/predict take the word "output" in a body for success, and a message may repeat what the client
-    sent: so it is spelt "out-put" in every error, whichever route it comes from.
+    Clients of /api/predict take the word "output" in a body for success, and a message may quote the request. So every
+    error of every route spells it "out-put".
     """
     error: dict[str, Any] = {"message": message, "type": error_type, "code": code, "param": param}
     safe = {key: re.sub("(?i)(out)(put)", r"\1-\2", value) if value else value for key, value in error.items()}
@@ -134,26 +134,26 @@ def error_body(message: str, error_type: str, code: str, param: str | None) -> b
 
 
 def respond(error: ServiceError) -> Response:
-    """The HTTP answer for an error."""
+    """Return the HTTP response of an error."""
     retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     body = error_body(error.message, error.type, error.code, error.param)
     return Response(body, error.status, {**error.headers, **retry}, media_type="application/json")
 
 
 def respond_status(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The HTTP answer for an error that comes from elsewhere, with its own status."""
+    """Return the HTTP response of an error that is not a ServiceError, with its own status."""
     error_type = ClientError.type if status < 500 else ServiceError.type
     return Response(error_body(message, error_type, code, None), status, headers, media_type="application/json")
 
 
 async def on_service_error(_request: Request, error: Exception) -> Response:
-    """FastAPI's handler for ServiceError."""
+    """FastAPI's handler of ServiceError."""
     assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class alone
     return respond(error)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """FastAPI's handler for what Starlette raises itself: unknown path, wrong method."""
+    """FastAPI's handler of Starlette's own errors: unknown path, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     path = shown(request.url.path)
     match error.status_code:
@@ -167,6 +167,6 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def on_unexpected(request: Request, _error: Exception) -> Response:
-    """FastAPI's handler for everything else; the middleware logs it with its traceback."""
+    """FastAPI's handler of all other errors; the middleware logs the traceback."""
     request_id = request.scope.get("request_id", "unknown")
     return respond(ServiceError(f"unexpected error; the log has it under request id {request_id}"))

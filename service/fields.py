@@ -1,4 +1,4 @@
-"""What requests, tasks and settings have in common in their fields. Standard library only: clients read it, too."""
+"""Helpers for the fields of requests, tasks and settings. Standard library only: clients import it too."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from difflib import get_close_matches
 
 SEED = (0, 2**31 - 1)
-"""The least and the largest seed."""
+"""Smallest and largest seed."""
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """A value as it may stand in a message: JSON, ASCII, cut to `limit` characters."""
+    """Format a value for a message: JSON, ASCII, cut to `limit` characters."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):
@@ -19,6 +19,6 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """' Did you mean ...?' for a mistyped word, or nothing."""
+    """Return ' Did you mean ...?' for a mistyped word, or ""."""
     match = get_close_matches(word, known, n=1)
     return f" Did you mean {match[0]!r}?" if match else ""

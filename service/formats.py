@@ -1,17 +1,17 @@
-"""The formats of audio, for API, page and batch client alike. Standard library only: clients read it, too."""
+"""Audio formats of the API, the page and the batch client. Standard library only: clients import it too."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
 Format = Literal["wav", "pcm", "flac", "mp3", "opus"]
-"""What the API encodes."""
+"""Formats that the API encodes."""
 
 ClipFormat = Literal["wav", "flac", "pcm"]
-"""What the batch client takes: formats whose length it reads without decoding."""
+"""Formats of the batch client: it reads their duration without decoding."""
 
 PAGE: list[tuple[str, Format]] = [("WAV", "wav"), ("FLAC, half the size", "flac")]
-"""What the page offers, with its labels."""
+"""Formats of the page, with their labels."""
 
 STREAMED: tuple[Format, ...] = ("wav", "pcm")
 MEDIA_TYPES: dict[str, str] = {
@@ -22,4 +22,4 @@ MEDIA_TYPES: dict[str, str] = {
     "opus": "audio/ogg; codecs=opus",
 }
 EXTENSIONS = frozenset((*get_args(Format), "ogg", "aac", "m4a"))
-"""Extensions of audio files, those of other programs too."""
+"""Extensions of audio files, including those of other programs."""

@@ -1,7 +1,7 @@
-"""API keys: a file with a line for each, `NAME sha256:HASH [rpm=N] [cpm=N] [concurrent=N]`; `#` begins a comment.
+"""API keys, in a file with one per line: `NAME sha256:HASH [rpm=N] [cpm=N] [concurrent=N]`; `#` begins a comment.
 
-rpm and cpm: requests and characters of text per minute; concurrent: requests at a time; 0: no limit.
-`python -m service.keys new NAME` makes a key and its line.
+rpm and cpm: requests and characters of text per minute; concurrent: concurrent requests; 0: no limit. `python -m
+service.keys new NAME` creates a key and prints its line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.settings import Limits
 logger = logging.getLogger(__name__)
 
 FIELDS = {"rpm": "requests", "cpm": "characters", "concurrent": "concurrent"}
-"""How the file calls the Limits."""
+"""Names of the Limits in the file."""
 
 _NAME = r"[A-Za-z0-9._-]{1,64}"
 _LINE = re.compile(rf"(?P<name>{_NAME}) sha256:(?P<hash>[0-9a-f]{{64}})(?P<limits>(?: [a-z]+=\d{{1,9}})*)")
@@ -29,12 +29,12 @@ _MAX_BYTES = 1_000_000
 
 
 class KeysError(Exception):
-    """The file of keys cannot be used; the message says why, and never what is in it."""
+    """The key file is unusable; the message states the reason, and never the file's content."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Whose key it is, what it hashes to, and its limits."""
+    """Name of the key's owner, hash of the key, and its limits."""
 
     name: str
     digest: bytes
@@ -42,10 +42,10 @@ class Key:
 
 
 class Keys:
-    """The keys of the file at `path`, read again when it changes: a line taken out is a key revoked.
+    """Keys of the file at `path`, which is read again when it changes: deleting a line revokes its key.
 
-    `limits` are those of a key whose line says nothing else. Raise KeysError when the file cannot be used at the start;
-    later a broken one is logged, and the keys from before stay.
+    `limits` apply to keys whose line sets none. Raise KeysError if the file is unusable at start. If it becomes
+    unusable later, the service logs an error and keeps the previous keys.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -55,11 +55,11 @@ class Keys:
         self._keys = parse(_read(path), limits)
 
     def find(self, token: str) -> Key | None:
-        """The key that `token` is, or None."""
+        """Return the key that matches `token`, or None."""
         self._refresh()
         digest = _digest(token)
         found = None
-        for key in self._keys:  # all of them, each in constant time: how long it takes tells nothing
+        for key in self._keys:  # compare all keys in constant time: the duration must not leak a match
             if hmac.compare_digest(key.digest, digest):
                 found = key
         return found
@@ -78,7 +78,7 @@ class Keys:
 
 
 def parse(text: str, limits: Limits) -> list[Key]:
-    """The keys of a file's text; raise KeysError naming the line that is wrong."""
+    """Parse the text of the file; raise KeysError with the number of an invalid line."""
     keys: list[Key] = []
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = " ".join(line.partition("#")[0].split())
@@ -109,7 +109,7 @@ def _key(line: str, limits: Limits, number: int) -> Key:
 
 
 def _digest(token: str) -> bytes:
-    # A key is 256 random bits: nobody can guess what it hashes to, so a slow or a salted hash would add nothing.
+    # A key is 256 random bits, so its hash cannot be guessed; a slow or salted hash would add nothing.
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -135,14 +135,14 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def new(name: str, limits: dict[str, int]) -> tuple[str, str]:
-    """A new key, and its line for the file."""
+    """Create a key; return it and its line for the file."""
     key = f"tts_{secrets.token_urlsafe(32)}"
     parts = [name, f"sha256:{_digest(key).hex()}", *(f"{field}={value}" for field, value in limits.items())]
     return key, " ".join(parts)
 
 
 def main() -> int:
-    """The command line: new NAME."""
+    """Run the command line: new NAME."""
     parser = argparse.ArgumentParser(prog="python -m service.keys", description="API keys.")
     command = parser.add_subparsers(dest="command", required=True).add_parser("new", help="make a key")
     command.add_argument("name", metavar="NAME", help="whose it is: letters, digits, . _ -")

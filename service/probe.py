@@ -1,6 +1,6 @@
-"""Asks the running service to prove itself. Standard library only: it runs every few seconds, and must start fast.
+"""Checks of the running service. Standard library only: it runs every few seconds and must start fast.
 
-`health` is the container's HEALTHCHECK; `speak` writes a WAV to standard output; `gpu` says what the GPUs hold.
+`health` is the container's HEALTHCHECK; `speak` writes a WAV to standard output; `gpu` prints the memory of the GPUs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from service.hardware import gpu
 from service.settings import Settings, SettingsError
 
 EVIDENCE_S = 30.0
-"""A real success not older than this is evidence enough: probing must not compete with users."""
+"""A successful inference within this time is enough evidence: the probe must not compete with users."""
 
 _TEXT = "Ready."
-_SECONDS = (0.2, 5.0)  # what _TEXT may last; it takes about 0.6
+_SECONDS = (0.2, 5.0)  # plausible duration of _TEXT; it takes about 0.6
 _AUDIBLE = 300  # of 32767
 _CONTROL_TIMEOUT_S = 3.0
 _HEALTH_TIMEOUT_S = 15.0
@@ -29,15 +29,18 @@ _SPEAK_TIMEOUT_S = 120.0
 
 STARTING = ("starting", "loading", "warming")
 ON_PURPOSE = ("draining", "unloaded")
-"""Phases that someone asked for: unhealthy would have a watching orchestrator kill what is still being spoken."""
+"""Phases that a command requested; they count as healthy.
+
+If the container were unhealthy, a supervisor that acts on health would kill it while it still synthesizes.
+"""
 
 
 class ProbeError(Exception):
-    """The service did not prove itself; the message is one line."""
+    """The service failed the check; the message is one line."""
 
 
 def health(settings: Settings) -> str:
-    """Say what proves that the service works, or raise ProbeError."""
+    """Return the evidence that the service works, or raise ProbeError."""
     try:
         status = ask(settings.control, "status", _CONTROL_TIMEOUT_S)
     except (OSError, ValueError) as error:
@@ -54,7 +57,7 @@ def health(settings: Settings) -> str:
 
 
 def fetch_speech(settings: Settings, text: str, voice: str | None, timeout_s: float) -> bytes:
-    """Have the text spoken over HTTP on this machine; the WAV's bytes, or ProbeError with the service's reason."""
+    """Synthesize the text over HTTP on this machine; return the WAV, or raise ProbeError with the service's reason."""
     import http.client  # noqa: PLC0415 - half of the start-up time, and most health checks need no HTTP
 
     body: dict[str, Any] = {"input": text} | ({"voice": voice} if voice else {})
@@ -80,7 +83,7 @@ def _reason(content: bytes) -> str:
 
 
 def check_wav(content: bytes) -> float:
-    """The seconds of a mono 16-bit WAV as the service sends it; ProbeError if it is not plausible speech of _TEXT."""
+    """Return the duration (s) of a mono 16-bit WAV of the service; raise ProbeError if it cannot be _TEXT."""
     if len(content) < 44 or content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise ProbeError("what came back is no WAV")
     rate: int = struct.unpack_from("<I", content, 24)[0]
@@ -94,7 +97,7 @@ def check_wav(content: bytes) -> float:
 
 
 def main() -> int:
-    """The command line; one clear line and 1 when the service does not prove itself."""
+    """Run the command line; print one line and return 1 if the check fails."""
     parser = argparse.ArgumentParser(prog="python -m service.probe", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("health", help="exit 0 if the service speaks")

@@ -1,4 +1,4 @@
-"""Running the service: the listening socket, signals, the order of the end, and the exit code."""
+"""Run the service: the listening socket, signals, the order of the shutdown, and the exit code."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ logger = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED, EXIT_ADDRESS = 0, 3, 4
 
-# How long a failure can still be asked for over the control socket before the process ends.
+# After a failure, the time for which the control socket still reports it before the process exits.
 _FAILURE_SHOWN_S = 1.0
 _POLL_S = 0.05
 _SETTLED_S = 0.5
 
 
 class CannotListenError(Exception):
-    """An address or a path that was given cannot be listened on."""
+    """The configured address or path cannot be listened on."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, told apart in three ways: what a signal means, when open event streams end, and the exit code."""
+    """uvicorn with three changes: the meaning of a signal, the end of open event streams, and the exit code."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self.service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Accept nothing new from now on and end when what was accepted is done; a second Ctrl-C ends at once.
+        """Accept no new requests and exit once the accepted ones are done; a second Ctrl-C exits at once.
 
-        Unlike uvicorn's own, it does not raise the signal again at the end: a clean stop exits with 0.
+        Unlike uvicorn's handler, it does not raise the signal again at the end: a clean stop exits with 0.
         """
         del frame
         self.service.lifecycle.stop()
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the listener, finish requests and then end the event streams that would never end by themselves."""
+        """Close the listener, finish the requests, then close the event streams, which would never end on their own."""
         streams = asyncio.create_task(self._close_streams())
         try:
             await super().shutdown(sockets)
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
             streams.cancel()
 
     async def _close_streams(self) -> None:
-        """Close them once nothing has been in flight for a moment: a tab may still be told what it asked for."""
+        """Close the event streams after a short time without requests: a tab may still wait for its last message."""
         idle_s = 0.0
         while True:
             idle = not self.service.traffic.requests and not self.service.scheduler.jobs
@@ -67,7 +67,10 @@ class Server(uvicorn.Server):
 
 
 def configured(service: Service) -> uvicorn.Config:
-    """How uvicorn is to run the service. Whom its proxy asks for is the guard's business, who knows the proxy."""
+    """Return the uvicorn configuration.
+
+    uvicorn ignores proxy headers: the guard evaluates them, because it knows the proxy's address.
+    """
     return uvicorn.Config(
         service.asgi, lifespan="off", access_log=False, log_config=None, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(service.settings.grace_s)),
@@ -75,7 +78,7 @@ def configured(service: Service) -> uvicorn.Config:
 
 
 async def run(settings: Settings) -> int:
-    """Serve until a signal or a failure; the exit code. Raises CannotListenError."""
+    """Serve until a signal or a failure; return the exit code. Raise CannotListenError."""
     service = Service(settings)
     listener = listener_of(settings)
     server = Server(configured(service), service)
@@ -106,8 +109,8 @@ async def _end_on_failure(service: Service, server: Server) -> None:
 def listener_of(settings: Settings) -> socket.socket:
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=1024)
-        # asyncio does this only for sockets that name their protocol, which these do not; connections inherit it.
-        # Without, each answer on a connection that is kept waits 40 ms for the client's acknowledgement.
+        # asyncio sets this only for sockets that name their protocol; these do not. Accepted connections inherit it.
+        # Without it, each response on a keep-alive connection waits 40 ms for the client's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Settings: resolved once from the environment, at the edge, with every problem reported together.
+"""Settings, read once from the environment, with all problems reported together.
 
 Standard library only: the probe and the control client read them too, and must start fast.
 """
@@ -25,7 +25,7 @@ _GLM_RATES = ("24000", "32000")
 
 
 class SettingsError(Exception):
-    """One or more settings are wrong; `problems` has a line for each."""
+    """One or more settings are invalid; `problems` has a line for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -72,7 +72,7 @@ def _addresses(value: str) -> frozenset[str]:
 
 
 def _path(value: str) -> Path:
-    """Absolute: an engine may change the working directory later."""
+    """Return an absolute path, because an engine may change the working directory later."""
     return Path(value).absolute()
 
 
@@ -109,13 +109,13 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
 
 
 def _option(env: str, default: str, meaning: str, parse: Callable[[str], Any] = str) -> Any:
-    """A setting: its environment name, its default as it is written there, what it means, and its parser."""
+    """Declare a setting: its environment variable, its default as text, its meaning and its parser."""
     return field(metadata={"env": env, "default": default, "meaning": meaning, "parse": parse})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Requests per minute, characters per minute, requests at a time; 0 for no limit."""
+    """Limits of a client: requests per minute, characters per minute, concurrent requests; 0: no limit."""
 
     requests: int = 0
     characters: int = 0
@@ -124,7 +124,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set. Times in seconds."""
+    """All settings; times in seconds."""
 
     release: str = _option(
         "RELEASE", "unreleased", "name of the release; the service sends it as `X-Release`", _release
@@ -138,7 +138,7 @@ class Settings:
         "processor of the engine: cuda or cpu; empty: the engine's own, without fallback to another",
         _processor,
     )
-    host: str = _option("TTS_HOST", "0.0.0.0", "address that the service listens on in its container")  # noqa: S104 - the proxy alone is published
+    host: str = _option("TTS_HOST", "0.0.0.0", "address that the service listens on in its container")  # noqa: S104
     port: int = _option("TTS_PORT", "7860", "port that the service listens on in its container", _integer(0, 65535))
     queue: int = _option("TTS_QUEUE", "128", "syntheses that may wait; one more gets 429", _integer(1, 100_000))
     deadline_s: float = _option(
@@ -206,17 +206,17 @@ class Settings:
 
     @property
     def client_limits(self) -> Limits:
-        """What each client may ask for, where its key says nothing else."""
+        """Limits of each client whose key sets none."""
         return Limits(self.client_rpm, self.client_cpm, self.client_concurrent)
 
     @property
     def parked(self) -> bool:
-        """Is this process to start without its model? Ordered by a file, so that the next start is another matter."""
+        """Whether to start without the model; a file orders it, so that it can differ at the next start."""
         return (self.orders / "park").exists()
 
     @property
     def device(self) -> str:
-        """The GPU (its UUID) that this process is to use; empty for whatever CUDA takes."""
+        """UUID of the GPU to use; "" for CUDA's default."""
         try:
             return (self.orders / "device").read_text().strip()
         except OSError:
@@ -224,7 +224,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the settings; raise SettingsError with every problem at once."""
+        """Read the settings; raise SettingsError with all problems."""
         values, problems = {}, []
         for option in fields(cls):
             name = option.metadata["env"]
@@ -245,9 +245,9 @@ class Settings:
 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
-    """A line for each TTS_ name that is no setting: a warning, not an error.
+    """Return a line for each TTS_ variable that is no setting, as a warning.
 
-    An older release must still start with a newer one's environment, or there is no way back to it.
+    It is no error: a rollback starts an older release with the environment of a newer one.
     """
     known = [option.metadata["env"] for option in fields(Settings)]
     strangers = sorted(name for name in environ if name.startswith("TTS_") and name not in known)

@@ -1,4 +1,4 @@
-"""What text can be spoken: a pure check that names what is wrong with it."""
+"""Check which text a voice can read; the error names the problem. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NoReturn
 
 from service.errors import InvalidError
 
-# Beyond ASCII: typographic quotes, dashes, currency and the signs that occur in ordinary English text.
+# Beyond ASCII: typographic quotes, dashes, currency, and the signs of ordinary English text.
 _SIGNS = frozenset("‘’‚‛“”„«»‹›‐‑‒–—―…•·¡¿§©®™°±×÷†‡′″ªº²³¹¼½¾€£¥¢₹₩₽₺₪₫₱₦₴₿¤¬µ№\u00a0\u2009\u202f\u2002\u2003")
 _CHINESE_SIGNS = frozenset("\u3000、。〈〉《》「」『』【】〇〔〕〖〗～￥")
 _NAMED = 5
 
 
 def _latin(char: str) -> bool:
-    """Latin letters with any accents, ASCII digits, usual punctuation and currency signs."""
+    """Accept Latin letters with any accents, ASCII digits, common punctuation and currency signs."""
     if char.isascii():
         return char.isprintable() or char in "\n\r\t"
     if char in _SIGNS:
@@ -24,33 +24,33 @@ def _latin(char: str) -> bool:
 
 
 def _chinese(char: str) -> bool:
-    """Chinese characters and their punctuation (full-width forms, too), and everything Latin."""
+    """Accept Chinese characters and their punctuation (also full-width forms), and everything Latin."""
     if _latin(char):
         return True
     if unicodedata.name(char, "").startswith("CJK UNIFIED IDEOGRAPH"):
-        return char <= "\uffff"  # rarer ones are in no model's vocabulary
+        return char <= "\uffff"  # no model's vocabulary has rarer ones
     return char in _CHINESE_SIGNS or "\uff01" <= char <= "\uff5e"
 
 
-# What piper has voices for and is written in Latin letters.
+# Languages in Latin letters for which piper has voices.
 _LATIN = (
     "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fr", "hu", "is", "it", "lb", "lt", "lv", "nb", "nl",
     "nn", "no", "pl", "pt", "ro", "sk", "sl", "sq", "sv", "sw", "tr", "vi",
 )  # fmt: skip
 
 ALPHABETS: dict[str, Callable[[str], bool]] = {**dict.fromkeys(_LATIN, _latin), "zh": _chinese}
-"""Per language (ISO 639-1): can a voice of this language read the character?"""
+"""Per language (ISO 639-1): returns whether a voice of this language can read the character."""
 
 
 def name_character(char: str) -> str:
-    """A character as U+0041 LATIN CAPITAL LETTER A; those without a name by their kind."""
+    """Return a character as U+0041 LATIN CAPITAL LETTER A; for one without a name its category."""
     kind = {"Cc": "control character", "Cs": "lone surrogate", "Co": "private use"}
     fallback = kind.get(unicodedata.category(char), "unassigned")
     return f"U+{ord(char):04X} {unicodedata.name(char, fallback)}"
 
 
 def check_text(text: str, language: str, max_chars: int, param: str) -> str:
-    """Return `text` composed (NFC) and stripped, or raise InvalidError with what a voice of `language` cannot speak."""
+    """Return `text` normalized (NFC) and stripped; raise InvalidError if a voice of `language` cannot read it."""
 
     def refuse(problem: str, code: str) -> NoReturn:
         raise InvalidError(f"{param} {problem}", code=code, param=param)

@@ -1,1 +1,1 @@
-"""From a book to a task file: who speaks which sentence, and with which voice."""
+"""Convert a book to a task file: the speaker of each sentence and their voice."""

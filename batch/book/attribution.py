@@ -1,4 +1,4 @@
-"""Who says what. Pure: paragraphs in order in, a speaker for each quotation out, and how sure that is."""
+"""Attribute quotations to speakers, with the certainty of each. Pure functions over paragraphs in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch.book.characters import Character
 from batch.book.mentions import VERB, Finder, Mention
 from batch.book.quotation import Marks, Span, is_speech, spans
 
-_NEAR = 4  # paragraphs that a pronoun looks back
+_NEAR = 4  # paragraphs back in which a pronoun's character is searched
 _SENTENCE = re.compile(r"(?:(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)\.(?!\w)|[!?;。！？；…])[”’\"'」』]*\s*")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _LEADS_IN = (":", "：", ",", "，")
@@ -28,7 +28,7 @@ class Sure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who speaks: `character` is a number in the file, None for somebody who is not there, called `who`."""
+    """Speaker of a quotation: `character` is a number in the file; None for another person, called `who`."""
 
     sure: Sure
     character: int | None = None
@@ -38,7 +38,7 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a paragraph; `speaker` None is the narrator."""
+    """Part of a paragraph; `speaker` None is the narrator."""
 
     start: int
     end: int
@@ -47,19 +47,19 @@ class Part:
 
 
 class Attribution:
-    """Goes through a book paragraph by paragraph, and remembers who was there."""
+    """Processes a book paragraph by paragraph and remembers the characters present."""
 
     def __init__(self, characters: Sequence[Character], style: Marks) -> None:
         self._characters = characters
         self._style = style
         self._finder = Finder(characters)
         self._there: deque[set[int]] = deque([set()], maxlen=_NEAR + 1)
-        self._spoke: list[int | None] = []  # one for each of the last paragraphs that is speech alone
-        self._carried: Speaker | None = None  # a quotation that the paragraph before left open
-        self._announced: Speaker | None = None  # `Anna said:` at the end of the paragraph before
+        self._spoke: list[int | None] = []  # one for each of the last paragraphs that are only speech
+        self._carried: Speaker | None = None  # quotation that the previous paragraph left open
+        self._announced: Speaker | None = None  # `Anna said:` at the end of the previous paragraph
 
     def paragraph(self, text: str) -> list[Part]:
-        """The paragraph in parts, marks taken off what is spoken."""
+        """Return the parts of the paragraph, speech without quotation marks."""
         self._there.append(set())
         found = _without_scare_quotes(text, spans(text, self._style))
         speakers: dict[int, Speaker] = {}
@@ -82,7 +82,7 @@ class Attribution:
             self._there[-1].add(character)
 
     def _said(self, text: str, found: list[Span], number: int) -> Speaker | None:
-        """The speaker that the narration right before or after a quotation names."""
+        """Return the speaker that the narration directly before or after a quotation names."""
         span = found[number]
         before = _last_sentence(_narration(text, found, number - 1))
         after = _first_sentence(_narration(text, found, number + 1))
@@ -93,7 +93,7 @@ class Attribution:
             known = speaker.character is not None
             return Speaker(Sure.GUESSED, speaker.character, why="named before it") if known else speaker
         if subject := self._finder.subject(after, last=False):
-            # "Hello." Anna said nothing more. - what follows a full stop tells of something else.
+            # "Hello." Anna said nothing more. - the sentence after a full stop is about something else.
             stopped = text[span.start : span.end].rstrip("”’\"'」』").endswith(".") and not _CHINESE.search(after)
             speaker = self._who(subject)
             known = stopped and speaker.character is not None
@@ -105,7 +105,8 @@ class Attribution:
             return Speaker(Sure.SAID, mention.character)
         if mention.gender is None:
             return Speaker(Sure.UNKNOWN, who=mention.text, why="not in the characters file")
-        # In the paragraph itself, or else in all of the last ones: there, who spoke last is seldom who speaks now.
+        # Search the paragraph itself first, then all recent ones together: among those, the last speaker is seldom the
+        # next.
         for near in (self._there[-1], set().union(*self._there)):
             fits = [one for one in sorted(near) if self._characters[one].gender in (mention.gender, None)]
             if len(fits) == 1 and self._characters[fits[0]].gender:
@@ -116,7 +117,7 @@ class Attribution:
         return Speaker(Sure.UNKNOWN, who=mention.text, why=f"{mention.text} may be {names}")
 
     def _fill(self, text: str, found: list[Span], speakers: dict[int, Speaker]) -> None:
-        """Speakers for what nobody is named beside: most often who else speaks in the paragraph."""
+        """Add speakers to quotations without a named one: usually the other speaker of the paragraph."""
         quoted = [number for number, span in enumerate(found) if span.quoted]
         if self._carried and quoted[:1] == [0]:
             speakers.setdefault(0, self._carried)
@@ -128,7 +129,7 @@ class Attribution:
                 self._was_there(speakers[number].character)
 
     def _guess(self, text: str, found: list[Span]) -> Speaker:
-        """The speaker of a paragraph that says nothing of one."""
+        """Guess the speaker of a paragraph that names none."""
         if self._announced:
             return self._announced
         told = [text[span.start : span.end].strip() for span in found if not span.quoted]
@@ -140,7 +141,7 @@ class Attribution:
         return Speaker(Sure.UNKNOWN, why="nobody is named")
 
     def _acting(self, told: list[str]) -> int | None:
-        """Who does something beside a quotation: a sentence begins with them, or nobody else is there."""
+        """Return the character who acts beside a quotation: a sentence starts with them, or only they are named."""
         mentions = [mention for one in told for mention in self._finder.known(one)]
         first = [known[0] for one in told if (known := self._finder.known(one)) and not known[0].start]
         if first:
@@ -149,7 +150,7 @@ class Attribution:
         return named.pop() if len(named) == 1 else None
 
     def _remember(self, text: str, found: list[Span], speakers: dict[int, Speaker]) -> None:
-        """What the next paragraph may need."""
+        """Remember the context for the next paragraph."""
         last = found[-1] if found else Span(0, 0, quoted=False)
         self._carried = speakers[len(found) - 1] if last.quoted and not last.closed else None
         self._announced = None
@@ -163,7 +164,7 @@ class Attribution:
 
 
 def _without_scare_quotes(text: str, found: list[Span]) -> list[Span]:
-    """Scare quotes become part of the narration around them."""
+    """Merge scare quotes into the narration around them."""
     merged: list[Span] = []
     for span in found:
         spoken = span.quoted and is_speech(text, span)
@@ -185,8 +186,8 @@ def _first_sentence(narration: str) -> str:
     sentence = narration[: match.end()] if match else narration
     if not _CHINESE.search(sentence):
         return sentence
-    # The speaker and the verb come before the first comma, unless more of the sentence has the verb. What leads in the
-    # next quotation has verbs of its own.
+    # The speaker and the verb come before the first comma, unless the rest of the sentence has the verb. The
+    # introduction of the next quotation has verbs of its own.
     clause = re.split("[，：]", sentence, maxsplit=1)[0]
     return clause if VERB.search(clause) or sentence.rstrip().endswith(_LEADS_IN) else sentence
 

@@ -1,4 +1,4 @@
-"""The characters file: who speaks with which voice, and by which names a book calls them."""
+"""The characters file: the voice of each character, and the names that a book uses for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Gender = Literal["female", "male"]
 
 
 class Voice(BaseModel):
-    """How someone sounds: a voice of the service, or a recording with what is said in it."""
+    """A voice of the service, or a recording with its transcript."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,7 +31,7 @@ class Voice(BaseModel):
 
 
 class Character(Voice):
-    """Someone who speaks. A book that says `I` or 我 of someone has that among the aliases."""
+    """A character. If the book calls them `I` or 我, the aliases include that."""
 
     name: str = Field(min_length=1)
     aliases: tuple[str, ...] = ()
@@ -39,12 +39,12 @@ class Character(Voice):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name."""
+        """All names."""
         return (self.name, *self.aliases)
 
 
 class Characters(BaseModel):
-    """The whole file. `unknown` speaks what nobody is found for; left out, the narrator does."""
+    """The whole file. `unknown` is the voice of unattributed speech; by default the narrator's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,7 +63,7 @@ class Characters(BaseModel):
 
 
 def read(path: Path) -> Characters:
-    """Read a characters file; raise BookError with every problem."""
+    """Read a characters file; raise BookError with all problems."""
     remedy = "docs/guides/batch.md shows a characters file"
     try:
         return Characters.model_validate(yamlfile.load(path) or {})

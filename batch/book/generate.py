@@ -1,4 +1,4 @@
-"""`generate`: a book and its characters become a task file, and a list of what should be looked at."""
+"""`generate`: create a task file from a book and its characters, and a list of attributions to review."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NARRATOR = "narrator"
 
 @dataclass
 class Written:
-    """What came of a book: counts of tasks by speaker, and the lines of the review."""
+    """Result for a book: counts of tasks by speaker, and the lines of the review."""
 
     tasks: Counter[str] = field(default_factory=Counter)
     review: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Written:
 
 
 def read_book(path: Path, encoding: str) -> str:
-    """A book's text; raise BookError."""
+    """Read a book's text; raise BookError."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -54,7 +54,7 @@ def read_book(path: Path, encoding: str) -> str:
 
 
 def generate(text: str, characters: Characters, home: Path, tasks: Path, max_chars: int) -> Written:
-    """Write `tasks` and the review beside it; `home` is the folder that the characters file's paths start from."""
+    """Write `tasks` and its review; the characters file's paths are relative to the folder `home`."""
     written = Written()
     attribution = Attribution(characters.characters, marks(text))
     number = 0
@@ -81,17 +81,17 @@ def generate(text: str, characters: Characters, home: Path, tasks: Path, max_cha
 
 
 def review_path(tasks: Path) -> Path:
-    """Where the review of a task file lies."""
+    """Return the path of a task file's review."""
     return tasks.with_name(f"{tasks.stem}.review.txt")
 
 
 def _pieces(text: str, max_chars: int) -> Iterator[str]:
-    """What has something to say, in lengths that the service takes."""
+    """Yield the pieces with something to say, in lengths that the service accepts."""
     yield from (piece for piece in split(text, max_chars) if any(map(str.isalnum, piece)))
 
 
 def _voice(part: Part, characters: Characters) -> tuple[str, Voice]:
-    """A label for the name, and how it is to sound."""
+    """Return the label for the clip's name, and the voice."""
     if not part.speaker:
         return NARRATOR, characters.narrator
     if part.speaker.character is None:
@@ -101,7 +101,7 @@ def _voice(part: Part, characters: Characters) -> tuple[str, Voice]:
 
 
 def _spoken_with(voice: Voice, home: Path, folder: Path) -> dict[str, str]:
-    """The fields of a task that say how it sounds; paths relative to the task file."""
+    """Return the voice fields of a task; paths are relative to the task file."""
     fields = {"voice": voice.voice, "prompt_text": voice.prompt_text}
     if voice.prompt_audio:
         fields["prompt_audio"] = os.path.relpath((home / voice.prompt_audio).absolute(), folder.absolute())

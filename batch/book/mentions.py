@@ -1,4 +1,4 @@
-"""Who is named in a piece of narration: characters, pronouns, and strangers beside a verb of speech. Pure."""
+"""Find mentions in narration: characters, pronouns, and unknown persons beside a verb of speech. Pure functions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _OWNS = re.compile(r"['’]s\b|的(?!确)")
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A name in a text. One of `character` (its number in the file), `gender` (a pronoun's) or neither: a stranger."""
+    """A mention: of a `character` (its number in the file), a pronoun's `gender`, or neither: an unknown person."""
 
     start: int
     end: int
@@ -67,7 +67,7 @@ class Finder:
         self._names = re.compile("|".join([*map(_pattern, names), r"(?i:\b(?:he|she)\b)", "[他她](?![们們])"]))
 
     def known(self, text: str) -> list[Mention]:
-        """The characters and pronouns in a text, in order; not what only owns something: Anna's brother."""
+        """Return the characters and pronouns in a text, in order, without possessives such as Anna's brother."""
         found = []
         for match in self._names.finditer(text):
             word = match.group()
@@ -78,10 +78,10 @@ class Finder:
         return found
 
     def subject(self, clause: str, *, last: bool) -> Mention | None:
-        """Who does the speaking in a clause; None when nobody speaks there.
+        """Return the subject of a verb of speech in a clause; None without such a verb.
 
         Args:
-            last: the last verb of speech counts, as before a quotation; else the first.
+            last: use the last verb of speech, as before a quotation; otherwise the first.
         """
         verbs = list(VERB.finditer(clause))
         if not verbs:
@@ -96,7 +96,7 @@ class Finder:
         return after[0] if after else Mention(0, len(clause), clause.strip(" ,.，。:："))
 
     def _strangers(self, clause: str, verb: re.Match[str]) -> list[Mention]:
-        """Names that are not in the file, and whoever stands right beside the verb: the old man said."""
+        """Return names that are not in the file, and persons directly beside the verb: the old man said."""
         taken = self.known(clause)
         named = [match for match in _STRANGER.finditer(clause) if match.group() not in _NOT_NAMES]
         found = [match for match in named if not match.group().endswith(("'s", "’s"))]
@@ -107,7 +107,7 @@ class Finder:
 
 
 def _pattern(name: str) -> str:
-    """A name of Latin letters is a word; one that begins small may begin a sentence."""
+    """Return the pattern of a name: a Latin name is a whole word; a lower-case one may start a sentence."""
     escaped = re.escape(name)
     if not name.isascii():
         return escaped

@@ -1,4 +1,4 @@
-"""A book's text as paragraphs, each with the line that it begins on. Pure."""
+"""Split a book's text into paragraphs, each with its line numbers. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Text in one line, and where each of the book's own lines begins in it."""
+    """Paragraph as one line of text, with the offsets where the book's own lines begin."""
 
     text: str
     starts: tuple[tuple[int, int], ...]
 
     def line(self, at: int) -> int:
-        """The book's line (from 1) that the character at `at` is on."""
+        """Return the book's line number (from 1) of the character at `at`."""
         return max((number for start, number in self.starts if start <= at), default=self.starts[0][1])
 
 
 def paragraphs(text: str) -> Iterator[Paragraph]:
-    """Paragraphs end at empty lines and before indented ones; at every line where lines are not wrapped."""
+    """Yield paragraphs, which end at empty lines and before indented ones; without wrapped lines, each line is one."""
     lines = text.splitlines()
     wrapped = _is_wrapped(lines)
     parts: list[tuple[int, str]] = []
@@ -41,7 +41,7 @@ def paragraphs(text: str) -> Iterator[Paragraph]:
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Do most lines that another follows break off in the middle of a sentence?"""
+    """Return whether most lines with a following line end in the middle of a sentence."""
     followed = [line.rstrip() for line, after in itertools.pairwise(lines) if line.strip() and after.strip()]
     return sum(not line.endswith(_ENDS) for line in followed) * 2 > len(followed)
 

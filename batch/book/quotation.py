@@ -1,4 +1,4 @@
-"""What is spoken in a paragraph and what is told, by quotation marks alone. Pure."""
+"""Separate speech from narration by quotation marks alone. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STOPS = tuple(",.!?…—–-;:，。！？；：~～")
 
 
 class Marks(Enum):
-    """What a book sets its speech in. Single marks are apostrophes unless a book has no double ones."""
+    """Quotation marks of a book's speech. Single marks are apostrophes, unless the book has no double ones."""
 
     DOUBLE = "double"
     SINGLE = "single"
@@ -21,7 +21,7 @@ class Marks(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a paragraph: from `start` to `end`, marks included. `closed`: the closing mark is there."""
+    """Part of a paragraph from `start` to `end`, marks included. `closed`: the closing mark exists."""
 
     start: int
     end: int
@@ -30,7 +30,7 @@ class Span:
 
 
 def marks(text: str) -> Marks:
-    """Which marks a book uses."""
+    """Return the kind of quotation marks of a book."""
     if any(mark in text for mark in DOUBLE):
         return Marks.DOUBLE
     single = re.search(r"(?m)(?:^|[\s—])[‘'](?=\w)[^‘’'\n]{1,400}[,.!?…—][’'](?=\s|$)", text)
@@ -38,7 +38,7 @@ def marks(text: str) -> Marks:
 
 
 def spans(text: str, style: Marks) -> list[Span]:
-    """The paragraph in parts, in order, quoted and not; nested marks belong to the outer part."""
+    """Return the parts of a paragraph in order, quoted and not; nested marks belong to the outer part."""
     found: list[Span] = []
     at = start = 0
     while at < len(text):
@@ -57,17 +57,17 @@ def spans(text: str, style: Marks) -> list[Span]:
 
 
 def _closing(text: str, at: int, style: Marks) -> str:
-    """The mark that closes the one that opens at `at`; empty when none opens there."""
+    """Return the closing mark for a mark that opens at `at`; empty if none opens there."""
     mark = text[at]
     if style is Marks.DOUBLE:
-        # Five feet ten is 5'10", which opens nothing.
+        # Five feet ten is 5'10": that mark opens nothing.
         return "" if mark == '"' and text[at - 1 : at].isdigit() else DOUBLE.get(mark, "")
     opens = (not at or not _LETTER.match(text[at - 1])) and _LETTER.match(text[at + 1 : at + 2])
     return _SINGLE.get(mark, "") if opens else ""
 
 
 def _end(text: str, opened: int, close: str) -> int | None:
-    """Where the quotation ends, after its mark; None when it does not."""
+    """Return the end of the quotation, after its closing mark; None without one."""
     depth = 0
     for at in range(opened + 1, len(text)):
         if text[at] == text[opened] != close:
@@ -80,12 +80,12 @@ def _end(text: str, opened: int, close: str) -> int | None:
 
 
 def _closes(text: str, at: int) -> bool:
-    """Does a single mark close, or is it an apostrophe?"""
+    """Return whether a single mark closes a quotation; otherwise it is an apostrophe."""
     return text[at - 1] in _STOPS and not _LETTER.match(text[at + 1 : at + 2])
 
 
 def is_speech(text: str, span: Span) -> bool:
-    """Is a quotation spoken, and no scare quote? Whole sentences are, and what a colon or comma leads in."""
+    """Return whether a quotation is speech, not a scare quote: a whole sentence, or introduced by a colon or comma."""
     inner = text[span.start + 1 : span.end - 1 if span.closed else span.end].strip()
     alone = not text[: span.start].strip() and not text[span.end :].strip()
     led_in = text[: span.start].rstrip().endswith((",", ":", "，", "："))

@@ -1,4 +1,4 @@
-"""Text that is too long for one request, in parts that end where a reader would breathe. Pure."""
+"""Split texts that are too long for one request at natural pauses. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BREAKS = (
 
 
 def split(text: str, limit: int) -> Iterator[str]:
-    """Parts of at most `limit` characters: at sentences, else at commas, else at spaces, else anywhere."""
+    """Yield parts of at most `limit` characters, split at sentences, else at commas, else at spaces, else anywhere."""
     text = text.strip()
     while len(text) > limit:
         end = _break(text, limit)

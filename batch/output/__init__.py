@@ -1,1 +1,1 @@
-"""The output folder: shards with clips, manifests, and the check of both."""
+"""The output folder: shards with clips, manifests, and their verification."""

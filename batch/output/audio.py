@@ -1,4 +1,4 @@
-"""Whether an answer's audio is whole, and how long it is. Without decoding it: that would cost what speaking costs."""
+"""Check that received audio is complete, and return its duration, without decoding: that costs as much as synthesis."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _FLAC_HEAD = 26
 
 
 def duration_s(content: bytes, form: str, sample_rate: str, told_s: str) -> float:
-    """Seconds of a clip.
+    """Return the duration of a clip in seconds.
 
     Args:
-        sample_rate: X-Sample-Rate, in Hz; only a pcm has no rate of its own.
-        told_s: X-Audio-Duration, empty where the service does not say.
+        sample_rate: X-Sample-Rate in Hz; used only for pcm, which has no header.
+        told_s: X-Audio-Duration; empty if the service does not send it.
 
     Raises:
-        ValueError: it is not audio of that form, or shorter or longer than the service says.
+        ValueError: the audio has another format, or another duration than the service states.
     """
     try:
         frames, rate = _length(content, form, sample_rate)
@@ -35,12 +35,12 @@ def _length(content: bytes, form: str, sample_rate: str) -> tuple[int, int]:
     if form == "pcm":
         return len(content) // 2, int(sample_rate or 0)
     if form == "flac":
-        # STREAMINFO comes first: 20 bits of rate, 8 that do not matter here, 36 of length.
+        # STREAMINFO comes first: 20 bits of sample rate, 8 of no interest here, 36 of length.
         if not content.startswith(b"fLaC") or len(content) < _FLAC_HEAD:
             raise ValueError("no FLAC header")
         facts = int.from_bytes(content[18:_FLAC_HEAD])
         return facts & (2**36 - 1), facts >> 44
     with wave.open(io.BytesIO(content)) as file:
-        # The header may speak of more than came.
+        # The header may state more frames than the file has.
         held = len(file.readframes(file.getnframes())) // (file.getsampwidth() * file.getnchannels())
         return held, file.getframerate()

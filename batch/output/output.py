@@ -1,4 +1,4 @@
-"""The output folder. Its shards are the one truth of what is done; the manifest beside them is made from theirs."""
+"""The output folder. Its shards are the only record of finished clips; the folder's manifest is built from theirs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from service.disk import is_full
 from service.taskfile import names
 
 FAILED = "failed.jsonl"
-_FAILING = f".{FAILED}{shards.TEMPORARY}"  # becomes FAILED at the end: a run of FAILED itself still reads that
+_FAILING = f".{FAILED}{shards.TEMPORARY}"  # renamed to FAILED at the end: a run of FAILED itself still reads that
 _SETTINGS = "batch.json"
 _LOCK = ".lock"
 _SHARD = re.compile(r"shard-(\d{5,9})\.zip")
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a folder, in order."""
+    """Return the shards of a folder, in order."""
     try:
         found = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     except OSError as error:
@@ -40,7 +40,7 @@ def _number(path: Path) -> int:
 
 
 def kept_settings(folder: Path) -> dict[str, Any]:
-    """What the clips of a folder were made with; empty for a new one."""
+    """Return the settings of the clips in a folder; empty for a new folder."""
     try:
         kept = json.loads((folder / _SETTINGS).read_text())
     except FileNotFoundError:
@@ -51,9 +51,9 @@ def kept_settings(folder: Path) -> dict[str, Any]:
 
 
 class Output:
-    """One output folder, held by this process alone: a context manager.
+    """One output folder, locked by this process: a context manager.
 
-    `done` has the identity of each clip that was there at the beginning by names.key, `written` counts those since.
+    `done` maps names.key of each clip present at the start to its identity; `written` counts the clips added since.
     """
 
     def __init__(self, folder: Path, made_with: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ class Output:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Take the folder, clear away what a killed run left, and read what is done. Raises OutputError."""
+        """Lock the folder, delete leftovers of a killed run and read the finished clips; raise OutputError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock()
@@ -82,7 +82,7 @@ class Output:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        """Let go of it."""
+        """Unlock the folder."""
         with contextlib.suppress(OSError):
             (self.folder / _FAILING).unlink(missing_ok=True)
         self._held.close()
@@ -102,7 +102,7 @@ class Output:
             path.unlink()
 
     def _settle(self) -> None:
-        """Clips of one folder are made alike: refuse what differs from those that are there, or keep what it is."""
+        """Store the settings of the clips; raise OutputError if existing clips were made with other settings."""
         kept = kept_settings(self.folder)
         differs = [name for name in self._made_with if kept.get(name) != self._made_with[name]]
         if differs and kept and self.done:
@@ -113,7 +113,7 @@ class Output:
                 file.write(json.dumps(self._made_with, indent=2).encode() + b"\n")
 
     def _read(self) -> None:
-        """Learn what is done from the shards, and make the manifest from theirs."""
+        """Read the finished clips from the shards and rebuild the manifest from theirs."""
         with shards.replaced(self.folder / MANIFEST) as manifest:
             for path in shard_paths(self.folder):
                 for entry in shards.read(path):
@@ -125,7 +125,7 @@ class Output:
                 self._next = _number(path) + 1
 
     def add(self, clips: Sequence[Clip]) -> None:
-        """Write clips into a shard, and where the room lacks, as many of them as find room. Blocking.
+        """Write clips into a shard; if the disk is full, as many of them as fit. Blocking.
 
         Raises:
             OutputError: not all of them could be written.
@@ -150,7 +150,7 @@ class Output:
             manifest.writelines(entry.line() for entry in entries)
 
     def _add_halves(self, clips: Sequence[Clip]) -> None:
-        """Write both halves, the second one too when the first finds no room."""
+        """Write both halves; try the second even if the first does not fit."""
         half, lack = len(clips) // 2, None
         for part in (clips[:half], clips[half:]):
             try:
@@ -161,11 +161,11 @@ class Output:
             raise lack
 
     def failed(self, task: dict[str, Any]) -> None:
-        """Note a task that failed, in a form that can be run again: all of it or nothing. Raises OutputError."""
+        """Append a failed task in a form that can be run again, completely or not at all. Raises OutputError."""
         start = self._failed.tell()
         rest = memoryview(json.dumps(task, ensure_ascii=False).encode() + b"\n")
         try:
-            while rest:  # a disk takes what it has room for, and says so the next time
+            while rest:  # a full disk writes a part first and fails at the next write
                 rest = rest[self._failed.write(rest) :]
         except OSError as error:
             self._failed.seek(start)
@@ -173,7 +173,7 @@ class Output:
             raise self._unwritable(error) from None
 
     def settle_failed(self) -> None:
-        """Put what failed in this run into failed.jsonl, which is gone when nothing did."""
+        """Move this run's failed tasks to failed.jsonl; delete that file if none failed. Raises OutputError."""
         try:
             os.fsync(self._failed.fileno())
             if self._failed.tell():
@@ -192,6 +192,6 @@ class Output:
 
 
 def manifest_lines(folder: Path) -> Iterator[str]:
-    """The lines of a folder's manifest, none where there is no manifest."""
+    """Yield the lines of a folder's manifest; none without a manifest."""
     with contextlib.suppress(FileNotFoundError), (folder / MANIFEST).open(encoding="utf-8") as manifest:
         yield from manifest

@@ -1,4 +1,4 @@
-"""Finished clips on their way into shards: a shard is written once there are enough for it, one at a time."""
+"""Write finished clips into shards: one shard at a time, once there are enough clips for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batch.output.shards import Clip
 
 
 class Packer:
-    """Collects clips. One whose `add` has returned may be in memory alone, until `flush`."""
+    """Collects clips. Until `flush`, a clip may be in memory alone after `add` returns."""
 
     def __init__(self, output: Output, size: int) -> None:
         self._output = output
@@ -18,20 +18,21 @@ class Packer:
         self._writing = asyncio.Lock()
 
     async def add(self, clip: Clip) -> None:
-        """Take a clip, and write the shard that it fills. Raises OutputError."""
+        """Add a clip, and write the shard if it is full. Raises OutputError."""
         self._waiting.append(clip)
         if len(self._waiting) >= self._size:
             await self._write(self._size)
 
     async def flush(self) -> None:
-        """Write what is left, the last of it as a smaller shard. Raises OutputError."""
+        """Write the remaining clips, the last ones as a smaller shard. Raises OutputError."""
         await self._write(1)
 
     async def _write(self, least: int) -> None:
         async with self._writing:
             while len(self._waiting) >= least:
                 clips, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
-                # A thread cannot be cancelled: whoever is, waits for it, so that the next shard comes after this one.
+                # A thread cannot be cancelled: on cancellation wait for it, so that the next shard comes after this
+                # one.
                 writing = asyncio.ensure_future(asyncio.to_thread(self._output.add, clips))
                 try:
                     await asyncio.shield(writing)

@@ -1,4 +1,4 @@
-"""A shard: a zip of some clips and of a manifest that says what each is. It is there whole or not at all."""
+"""A shard: a zip of clips with a manifest that describes them. It exists completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from batch.errors import OutputError
 
 MANIFEST = "manifest.jsonl"
 TEMPORARY = ".tmp"
-_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip knows: the same clips make the same bytes
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip: the same clips give the same bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A clip's line in the manifests. `seconds` is how long the service took, `task` the task's identity."""
+    """A clip's line in the manifests. `seconds` is the service's response time, `task` the task's identity."""
 
     output_name: str
     shard: str
@@ -35,26 +35,26 @@ class Entry:
     task: str
 
     def line(self) -> str:
-        """One line of JSON, with its end."""
+        """Return one line of JSON with its newline."""
         return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A finished clip on its way into a shard; its entry names no shard yet."""
+    """A finished clip that is not in a shard yet."""
 
     content: bytes
     facts: dict[str, Any]
 
     def entry(self, shard: str) -> Entry:
-        """What the manifest says of it."""
+        """Return the clip's manifest entry."""
         digest = hashlib.sha256(self.content).hexdigest()
         return Entry(shard=shard, sha256=digest, bytes=len(self.content), **self.facts)
 
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` once it is safely on disk, and leaves nothing otherwise."""
+    """Yield a file to write that replaces `path` once it is on disk; on an error nothing remains of it."""
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         with temporary.open("wb") as file:
@@ -78,7 +78,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write(path: Path, clips: Sequence[Clip]) -> list[Entry]:
-    """Write one shard; OSError leaves no trace of it. Blocking."""
+    """Write one shard; OSError leaves no partial file. Blocking."""
     entries = [clip.entry(path.name) for clip in clips]
     with replaced(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as shard:
         for clip, entry in zip(clips, entries, strict=True):
@@ -94,10 +94,10 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def read(path: Path) -> list[Entry]:
-    """The entries of a shard, checked against its table of contents; `heard` looks at the clips themselves.
+    """Return the entries of a shard, checked against the zip's directory; `altered` checks the clips themselves.
 
     Raises:
-        OutputError: it is no shard, or not whole.
+        OutputError: it is not a shard, or it is incomplete.
     """
     try:
         with zipfile.ZipFile(path) as shard:
@@ -112,7 +112,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def altered(path: Path) -> list[str]:
-    """The clips of a shard whose bytes are not those that were written. Raises OutputError as `read` does."""
+    """Return the clips of a shard whose bytes have changed since they were written; raises as `read`."""
     bad = []
     entries = read(path)
     with zipfile.ZipFile(path) as shard:
@@ -127,5 +127,5 @@ def altered(path: Path) -> list[str]:
 
 
 def damaged(path: Path, why: str) -> OutputError:
-    """A shard that cannot be trusted."""
+    """Return the error for a damaged shard."""
     return OutputError(f"{path} is damaged: {why}", "move it away and run again: its clips are then made anew")

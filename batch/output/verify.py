@@ -1,4 +1,4 @@
-"""`verify`: is an output what its tasks ask for, each clip once and as it was written?"""
+"""`verify`: check that an output has the clip of each task exactly once and unchanged."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from service.taskfile.tasks import BadLineError, Rules, parse
 
 
 def verify(path: Path, folder: Path, max_chars: int, report: Callable[[str], None]) -> int:
-    """Check `folder` against a task file; the number of clips, every one of them good.
+    """Check `folder` against a task file; return the number of clips if all are valid.
 
     Raises:
-        VerifyError: after everything wrong was reported.
+        VerifyError: after all problems were reported.
     """
     found = 0
 
@@ -43,7 +43,7 @@ def verify(path: Path, folder: Path, max_chars: int, report: Callable[[str], Non
 
 
 def _shards(folder: Path, done: dict[int, str]) -> Iterator[str]:
-    """Every clip's bytes, and none twice; fills `done` with identities by name."""
+    """Check the bytes of every clip, and that no name repeats; fill `done` with identities by name."""
     for path in shard_paths(folder):
         try:
             yield from (f"{path.name}: {name} is not what was written" for name in shards.altered(path))
@@ -59,7 +59,7 @@ def _shards(folder: Path, done: dict[int, str]) -> Iterator[str]:
 
 
 def _manifest(folder: Path) -> Iterator[str]:
-    """The manifest and those of the shards, line by line."""
+    """Compare the manifest with those of the shards, line by line."""
     own = manifest_lines(folder)
     for path in shard_paths(folder):
         try:
@@ -75,7 +75,7 @@ def _manifest(folder: Path) -> Iterator[str]:
 
 
 def _tasks(path: Path, rules: Rules, done: dict[int, str]) -> Iterator[str]:
-    """Each task and its clip; takes from `done` what is asked for."""
+    """Compare each task with its clip; remove the requested clips from `done`."""
     prompts = Prompts(path.parent)
     for number, line in numbered(path):
         try:

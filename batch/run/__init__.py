@@ -1,1 +1,1 @@
-"""A run: requests to the service, retries, how many at a time, and progress."""
+"""A run: requests to the service, retries, concurrency and progress."""

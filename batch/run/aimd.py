@@ -1,4 +1,4 @@
-"""How many requests are in flight: one more for each round that went well, half after a refusal (AIMD, as in TCP)."""
+"""Limit of requests in flight: one more per successful round, half after a rejection (AIMD, as in TCP)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _KEPT = 0.5
 
 @dataclass
 class Limit:
-    """Pure; times are of any one clock, in seconds."""
+    """Pure; times are in seconds of any one clock."""
 
     low: int
     high: int
@@ -23,12 +23,12 @@ class Limit:
         return int(self.value)
 
     def accepted(self, in_flight: int) -> None:
-        """A request was served while so many were in flight; only a limit that is used up is shown to be too low."""
+        """Record a success with that many requests in flight; only a limit that is reached may grow."""
         if in_flight >= self.allowed:
             self.value = min(self.high, self.value + 1 / self.value)
 
     def refused(self, sent: float, now: float) -> None:
-        """The service had no room for a request that was sent then. What was sent before the last cut tells nothing."""
+        """Record a rejection of a request sent at that time; ignore one sent before the last reduction."""
         if sent > self._lowered:
             self.value = max(self.low, self.value * _KEPT)
             self._lowered = now

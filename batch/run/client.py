@@ -1,4 +1,4 @@
-"""The HTTP side: one request per try, and whatever comes of it as an Answer."""
+"""The HTTP client: one request per try, and its result as an Answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 300
 
 
 class Client:
-    """Asks one service. An async context manager."""
+    """Client of one service; an async context manager."""
 
     def __init__(self, settings: Settings, prompts: Prompts, key: str) -> None:
         self._form = settings.response_format
@@ -34,7 +34,7 @@ class Client:
             base_url=settings.endpoint,
             headers={"X-TTS-Class": "batch"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=httpx.Timeout(settings.timeout_s, connect=_CONNECT_S, pool=None),
-            # Reading the certificates takes 50 ms, which a service without TLS need not cost.
+            # Loading the certificates takes 50 ms; skip it for a service without TLS.
             verify=not settings.endpoint.startswith("http://"),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.in_flight_max),
         )
@@ -49,11 +49,11 @@ class Client:
         await self._http.__aexit__(kind, error, trace)
 
     async def look(self) -> Answer:
-        """Is there a service, and does it take the key?"""
+        """Check that the service responds and accepts the key."""
         return await self._ask("GET", "/v1/models", None)
 
     async def speak(self, task: Task) -> Answer:
-        """One try at a task."""
+        """Try a task once."""
         try:
             prompt = await asyncio.to_thread(self._prompts.spelt, task.prompt_audio) if task.prompt_audio else ""
         except BadLineError as error:
@@ -70,7 +70,7 @@ class Client:
         began = time.monotonic()
         try:
             async with (
-                asyncio.timeout(self._timeout_s),  # httpx's own begins anew with each byte
+                asyncio.timeout(self._timeout_s),  # httpx's own timeout restarts with each byte
                 self._http.stream(method, path, content=body, headers=headers) as response,
             ):
                 content = await _read(response)
@@ -117,7 +117,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 def _refusal(response: httpx.Response, content: bytes) -> Answer:
-    """An error in OpenAI's shape, or whatever a proxy says."""
+    """Parse an error in OpenAI's format, or any response of a proxy."""
     try:
         error = json.loads(content)["error"]
         code, message = str(error["code"]), str(error["message"])

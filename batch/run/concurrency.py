@@ -1,4 +1,4 @@
-"""The limit at work: whoever wants to send a request waits here until one more may be in flight."""
+"""The concurrency limit at work: a request waits here until one more may be in flight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere. On stderr."""
+"""Progress of a run on stderr: a bar on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _EVERY_S = 10.0
 
 
 class Progress(Protocol):
-    """What a run tells."""
+    """Events of a run."""
 
     limit: int
 
     def spoke(self, duration_s: float) -> None:
-        """One more clip is there."""
+        """Report a finished clip."""
 
     def failed(self, what: str) -> None:
-        """One item has failed for good."""
+        """Report an item that finally failed."""
 
     def waiting(self, why: str) -> None:
-        """The service asks to be asked again."""
+        """Report that the service asks for a retry."""
 
     def note(self, text: str) -> None:
-        """Something the user must see."""
+        """Show a message to the user."""
 
 
 class Shown:
-    """The progress of `total` items of which `done` are there. A context manager."""
+    """Progress of `total` items of which `done` exist already; a context manager."""
 
     def __init__(self, console: Console, total: int, done: int) -> None:
         self.limit = 0
@@ -62,25 +62,25 @@ class Shown:
         self._bar.stop()
 
     def spoke(self, duration_s: float) -> None:
-        """One more clip is there."""
+        """Report a finished clip."""
         self._done += 1
         self._audio_s += duration_s
         self._why = ""
         self._moved()
 
     def failed(self, what: str) -> None:
-        """One item has failed for good."""
+        """Report an item that finally failed."""
         self._failed += 1
         self._console.print(f"failed: {escape(what)}", style="red")
         self._moved()
 
     def waiting(self, why: str) -> None:
-        """The service asks to be asked again."""
+        """Report that the service asks for a retry."""
         self._why = why
         self._moved()
 
     def note(self, text: str) -> None:
-        """Something the user must see."""
+        """Show a message to the user."""
         self._console.print(escape(text))
 
     def _moved(self) -> None:
@@ -97,7 +97,7 @@ class Shown:
         return f"{made / took:.2f}/s, {self._audio_s / took:.1f} x real time, {self.limit} in flight{failed}{why}"
 
     def _tell(self) -> None:
-        """One line of text, where there is no bar."""
+        """Print one line of text if there is no bar."""
         self._told = now = time.monotonic()
         if self._console.is_terminal:
             return

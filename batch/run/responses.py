@@ -1,4 +1,4 @@
-"""What an answer means for its task, and how long to wait before the next try. Pure."""
+"""Meaning of a response for its task, and the delay before the next try. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _FIRST_PAUSE_S = 0.5
 
 
 class Verdict(Enum):
-    """What to do after an answer."""
+    """Action after a response."""
 
     DONE = "done"
-    WAIT = "wait"  # the service's moment, not the task's fault: asked again for as long as patience lasts
-    AGAIN = "again"  # may pass, but may be the task's doing: asked again a few times
-    FAILED = "failed"  # fails again whenever it is asked
-    STOP = "stop"  # every task would get the same answer
+    WAIT = "wait"  # temporary state of the service, not the task's fault: retried until patience_s is over
+    AGAIN = "again"  # may be temporary, may be the task's fault: retried a few times
+    FAILED = "failed"  # every retry would fail
+    STOP = "stop"  # every task would get the same response
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one request. `status` 0: no answer, and then `sent` says whether the service may have got it."""
+    """Result of one request. `status` 0: no response; then `sent` says whether the service may have received it."""
 
     status: int
     sent: bool = True
@@ -37,16 +37,16 @@ class Answer:
 
     @property
     def told(self) -> str:
-        """The answer in words."""
+        """The response as text."""
         return self.message if not self.status else f"{self.status} {self.code}: {self.message}".replace(" :", ":")
 
 
 BROKEN = "broken_audio"
-"""The code of a 200 whose audio is not whole."""
+"""Code of a 200 response with incomplete audio."""
 
 
 def judge(answer: Answer) -> Verdict:  # noqa: PLR0911 - a table
-    """What an answer means."""
+    """Return the action after a response."""
     match answer.status:
         case 200:
             return Verdict.AGAIN if answer.code == BROKEN else Verdict.DONE
@@ -69,7 +69,7 @@ def judge(answer: Answer) -> Verdict:  # noqa: PLR0911 - a table
 
 
 def pause_s(tries: int, retry_after_s: float | None, chance: float) -> float:
-    """Seconds before the next try, after so many (from 1); `chance` from 0 to 1 spreads those who wait together."""
+    """Return the seconds before the next try, after `tries` tries (from 1); `chance`, 0 to 1, adds jitter."""
     if retry_after_s is not None:
         return min(retry_after_s, _LONGEST_RETRY_AFTER_S) * (1 + chance / 4)
     return min(_FIRST_PAUSE_S * 2.0 ** min(tries - 1, 10), _LONGEST_PAUSE_S) * (0.5 + chance / 2)

@@ -1,4 +1,4 @@
-"""`run`: every task of a file, each once, through whatever the service is going through meanwhile."""
+"""`run`: synthesize every task of a file exactly once, across restarts and overload of the service."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ from batch.tasks.validate import Checked
 from service.taskfile.tasks import Task
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""But for those that are ignored: nohup means it."""
+"""Stop signals; those that are ignored stay ignored (nohup)."""
 
 _NO_CONNECTION_S = 5.0
-"""A URL that is wrong is told soon; a service that answers that it is not ready is waited for."""
+"""Seconds without any connection until the run fails: a wrong URL is reported soon.
 
-_SPARE = 2  # workers beyond the limit: while some wait for the disk or a retry, none of the service's slots stays empty
+A service that responds but is not ready gets patience_s.
+"""
+
+_SPARE = 2  # extra workers: while some wait for the disk or a retry, every slot of the service stays in use
 
 
 class Run:
-    """One run. Finished clips are in shards at its end, whatever ends it."""
+    """One run. However it ends, finished clips are in shards."""
 
     def __init__(
         self, settings: Settings, checked: Checked, output: Output, client: Client, progress: Progress
@@ -57,7 +60,7 @@ class Run:
         self._served = time.monotonic()
 
     async def run(self) -> None:
-        """Do what is to be done; raise the BatchError that says why not all of it is."""
+        """Run all pending tasks; raise the BatchError that explains why some remain."""
         with self._signals():
             if self._checked.pending:
                 await self._through([self._greet()])
@@ -79,7 +82,7 @@ class Run:
                 loop.remove_signal_handler(number)
 
     async def _through(self, parts: list[Coroutine[Any, Any, None]]) -> None:
-        """Go through with all of it, or with as much as a second Ctrl-C leaves."""
+        """Wait for all parts, until a second Ctrl-C cancels them."""
         self._workers = [asyncio.create_task(part) for part in parts]
         await asyncio.wait(self._workers)
         for worker in self._workers:
@@ -87,7 +90,7 @@ class Run:
                 self._unexpected = self._unexpected or error
 
     def _stop(self) -> None:
-        """Finish what is in flight; asked a second time, leave it."""
+        """Finish the requests in flight; on the second call, abandon them."""
         if self._stopping.is_set():
             self._leave()
             return
@@ -103,7 +106,7 @@ class Run:
         self._stopping.set()
 
     async def _greet(self) -> None:
-        """Wait until the service answers."""
+        """Wait until the service responds."""
         began, tries = time.monotonic(), 0
         while not self._stopping.is_set():
             answer = await self._client.look()
@@ -117,7 +120,7 @@ class Run:
                 self._halt(self._unusable(answer, verdict))
                 return
             self._progress.waiting(answer.told)
-            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - a spread
+            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - jitter
         self._served = time.monotonic()
 
     async def _work(self) -> None:
@@ -126,7 +129,7 @@ class Run:
                 await self._item(*found)
         except OutputError as error:
             self._halt(error)
-            self._leave()  # what cannot be kept need not be spoken
+            self._leave()  # clips that cannot be stored need no synthesis
         except BatchError as error:
             self._halt(error)
         except Exception:
@@ -134,7 +137,7 @@ class Run:
             raise
 
     async def _item(self, task: Task, identity: str) -> None:
-        """Ask for one clip until it is there, has failed for good, or the run ends."""
+        """Request one clip until it succeeds, finally fails, or the run ends."""
         tries = counted = 0
         while True:
             async with self._slots:
@@ -157,7 +160,7 @@ class Run:
                 self._halt(self._unusable(answer, verdict))
                 return
             self._progress.waiting(answer.told)
-            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - a spread
+            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - jitter
 
     def _learn(self, answer: Answer, verdict: Verdict, sent: float) -> None:
         now = time.monotonic()
@@ -205,7 +208,10 @@ class Run:
             self._halt(error)
 
     def _settle(self) -> None:
-        """failed.jsonl says what failed now. Read as tasks and not gone through, it stays: it is a list of the rest."""
+        """Write this run's failures to failed.jsonl.
+
+        If the run reads failed.jsonl as its tasks and is incomplete, the file stays: it lists the rest.
+        """
         whole = not self._checked.pending and not self._stopping.is_set()
         if whole or not _same(self._checked.path, self._output.folder / FAILED):
             self._output.settle_failed()

@@ -1,1 +1,1 @@
-"""Task files as the client reads them: every line checked, and the recordings that lines name."""
+"""Task files of the client: every line is checked, and so are the recordings that it names."""

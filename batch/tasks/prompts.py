@@ -1,4 +1,4 @@
-"""Prompt recordings: found beside the task file, checked to be audio, hashed, and spelt for the service."""
+"""Prompt recordings: located relative to the task file, checked to be audio, hashed, and encoded for the service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.fields import shown
 from service.taskfile.tasks import BadLineError
 
 MAX_BYTES = 18 * 1024 * 1024
-"""As base64 it still fits into the most that the service takes (25 MiB)."""
+"""In base64 it still fits into the service's body limit (25 MiB)."""
 
 _MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM")
 
@@ -25,17 +25,17 @@ class Prompts:
         self.digest = functools.lru_cache(maxsize=1024)(self._digest)
 
     def path(self, name: str) -> Path:
-        """Where a prompt lies."""
+        """Return the path of a prompt."""
         return self.folder / name
 
     def _digest(self, name: str) -> str:
-        """The hash of a prompt's bytes, empty for no prompt; raise BadLineError when it is no usable recording."""
+        """Return the hash of a prompt's bytes, "" for no prompt; raise BadLineError if it is no usable recording."""
         if not name:
             return ""
         return hashlib.blake2b(self._read(name), digest_size=16).hexdigest()
 
     def spelt(self, name: str) -> str:
-        """A prompt's bytes in base64. Blocking; raises BadLineError."""
+        """Return a prompt's bytes in base64. Blocking; raises BadLineError."""
         return base64.b64encode(self._read(name)).decode()
 
     def _read(self, name: str) -> bytes:
@@ -51,7 +51,7 @@ class Prompts:
             if isinstance(error, BadLineError):
                 raise
             raise BadLineError(f"{label} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-        # What is named here is sent away: a line that names some other file of this machine must not have it sent.
+        # The file is sent to the service: a line must not be able to send any other file of this machine.
         if not content.startswith(_MAGIC):
             raise BadLineError(f"{label} is not a WAV, FLAC, Ogg, MP3 or AIFF file")
         return content

@@ -1,4 +1,4 @@
-"""Going through a task file: once to check all of it, once to do it. Either way one line at a time."""
+"""Read a task file twice, one line at a time: first to check all of it, then to run it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from service.taskfile import lines, names
 from service.taskfile.tasks import BadLineError, Rules, Task, parse
 
 Report = Callable[[int, str], None]
-"""Takes a line's number and what is wrong with it."""
+"""Receives the number of a line and its problem."""
 
 
 @dataclass
 class Checked:
-    """A task file without fault. `pending` has the names (names.key) that are to be done, each with its line.
+    """A valid task file. `pending` maps the names (names.key) of the pending tasks to their line numbers.
 
-    That is a hundred bytes a line, and all of the file that stays in memory.
+    That is a hundred bytes a line; no other part of the file stays in memory.
     """
 
     path: Path
@@ -30,10 +30,10 @@ class Checked:
     done: int = 0
 
     def todo(self) -> Iterator[tuple[Task, str]]:
-        """Each task that is to be done, with its identity, once.
+        """Yield each pending task once, with its identity.
 
         Raises:
-            TasksError: the file is not the one that was checked any more.
+            TasksError: the file has changed since the check.
         """
         for number, line in numbered(self.path):
             try:
@@ -49,7 +49,7 @@ class Checked:
 
 
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Each line of a task file with its number, as lines.numbered; raises TasksError where the file cannot be read."""
+    """Yield the numbered lines of a task file, as lines.numbered; raise TasksError if the file cannot be read."""
     try:
         yield from lines.numbered(path)
     except lines.TaskFileError as error:
@@ -57,10 +57,10 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
 
 
 def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> Checked:
-    """Check every line of a task file; `done` has the identity of each clip that is there, by names.key.
+    """Check every line of a task file; `done` maps names.key of each existing clip to its identity.
 
     Raises:
-        TasksError: after every bad line was reported.
+        TasksError: after every invalid line was reported.
     """
     checked = Checked(path, rules, Prompts(path.parent))
     seen: dict[int, int] = {}

@@ -1,1 +1,1 @@
-"""Who may use the service, and how much: API keys, addresses, rate limits."""
+"""Access control: API keys, client addresses and rate limits."""

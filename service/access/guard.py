@@ -1,4 +1,4 @@
-"""Who asks: by API key, or by the address that the proxy passes on; and whether they may."""
+"""Authentication of each request, by API key or by the client address that the proxy forwards."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from service.settings import Limits, Settings
 SPEECH = ("/v1/audio/speech", "/api/predict")
 
 _CLIENT = "tts.client"
-# A browser asks its user for a password, and sends it along from then on; a program has the key in its settings.
+# For the page, a browser prompts for a password and resends it. A program has the key in its settings.
 _CHALLENGE = {True: 'Basic realm="speech", charset="UTF-8"', False: 'Bearer realm="speech"'}
-_ONE_HOME = 64  # bits of an IPv6 address that a provider gives to one client
+_ONE_HOME = 64  # prefix length (bits) of the IPv6 network that a provider assigns to one client
 
 
 def client_of(scope: Scope) -> Client:
-    """Who sent this request; the guard has let it in."""
+    """Return the client of a request that the guard accepted."""
     return cast(Client, scope[_CLIENT])
 
 
 class Guard:
-    """Lets in who has a key (where there are keys), counts speech against the client's limits."""
+    """Middleware that checks API keys (if any are configured) and applies rate limits to speech requests."""
 
     def __init__(self, app: ASGIApp, settings: Settings, keys: Keys | None, metrics: Metrics) -> None:
         self.app = app
@@ -42,7 +42,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["path"] in HEALTH:  # whoever watches the service needs no key
+        if scope["path"] in HEALTH:  # health checks need no key
             await self.app(scope, receive, send)
             return
         try:
@@ -72,7 +72,7 @@ class Guard:
         return self.clients.get(f"key {key.name}", key.limits)
 
     def _address(self, scope: Scope) -> str:
-        """Where the request comes from. What a header says counts only when the proxy has written it."""
+        """Return the address of the client. `X-Forwarded-For` is trusted only if the proxy is the peer."""
         peer = str((scope.get("client") or ("unknown",))[0])
         if self._proxy and peer == self._proxy:
             written: list[bytes] = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
@@ -82,7 +82,7 @@ class Guard:
 
 
 def _grouped(address: str) -> str:
-    """The address, or the network of one IPv6 client, which has more addresses than anyone can count."""
+    """Return the address, or the /64 network of an IPv6 address: one IPv6 client can use any address of it."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -93,7 +93,7 @@ def _grouped(address: str) -> str:
 
 
 def _token(scope: Scope) -> str:
-    """The key that the request brings, as a bearer token or as a password; "" without any."""
+    """Return the key of the request, from a bearer token or a basic-auth password; "" if it has none."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     header = headers.get(b"authorization", b"").decode("latin-1")
     scheme, _, value = header.partition(" ")

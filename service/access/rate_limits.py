@@ -1,6 +1,6 @@
-"""How much one client may ask for: requests and characters per minute, and requests at a time.
+"""Rate limits of a client: requests per minute, characters per minute, and concurrent requests.
 
-The two rates are token buckets that hold a minute's worth, so a burst of that much passes at once.
+Each of the two rates is a token bucket that holds the tokens of one minute, so a burst of that size passes at once.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _SOON = 1
 
 @dataclass
 class _Bucket:
-    """Tokens that were spent and have not come back yet."""
+    """Token bucket; `spent` tokens are not refilled yet."""
 
     spent: float = 0.0
     at: float = 0.0
 
     def spend(self, amount: int, per_minute: int, now: float, what: str) -> None:
-        """Take `amount`, or raise LimitError that says when there will be enough."""
+        """Spend `amount` tokens, or raise LimitError with the time until enough are available."""
         if not per_minute:
             return
         self.spent = max(0.0, self.spent - (now - self.at) * per_minute / _MINUTE)
         self.at = now
-        # What is more than a minute's worth waits until nothing is owed, and is then owed itself.
+        # A request above a minute's worth needs a full bucket. Its whole cost is then charged.
         over = self.spent + min(amount, per_minute) - per_minute
         if over > 0:
             raise LimitError(f"this client has had its {per_minute} {what} per minute",
@@ -43,7 +43,7 @@ class _Bucket:
 
 @dataclass
 class Client:
-    """What one client has asked for lately; `on_refusal` is called for each time that it asked for too much."""
+    """Usage of one client; `on_refusal` is called once for each rejected request."""
 
     name: str
     limits: Limits
@@ -55,7 +55,7 @@ class Client:
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """One request for speech, from its start to its end; raise LimitError when it is one too many."""
+        """Count one speech request from start to end; raise LimitError if it exceeds a limit."""
         with self._told_of():
             if self.limits.concurrent and self.running >= self.limits.concurrent:
                 message = f"this client has {self.running} requests in flight, the most that it may have"
@@ -68,7 +68,7 @@ class Client:
             self.running -= 1
 
     def say(self, text: str) -> None:
-        """Have a text spoken; raise LimitError when it is more than is left of this minute."""
+        """Charge the characters of a text; raise LimitError if they exceed the rest of this minute's limit."""
         with self._told_of():
             self._characters.spend(len(text), self.limits.characters, self.clock(), "characters")
 
@@ -82,7 +82,7 @@ class Client:
 
 
 class Clients:
-    """The clients that were seen lately, by name; those that have been away longest are forgotten."""
+    """Recently seen clients by name; the least recently seen one without a running request is evicted."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Clients:
         self._seen: OrderedDict[str, Client] = OrderedDict()
 
     def get(self, name: str, limits: Limits) -> Client:
-        """The client of that name, with the limits that it has now."""
+        """Return the client of that name, with its current limits."""
         client = self._seen.setdefault(name, Client(name, limits, self._clock, self._on_refusal))
         client.limits = limits
         self._seen.move_to_end(name)

@@ -1,1 +1,1 @@
-"""Audio in and out: encoding, resampling, and recordings of a voice to imitate."""
+"""Audio input and output: encoding, resampling, and reference recordings for voice cloning."""

@@ -1,4 +1,4 @@
-"""Audio as bytes: encoding speech."""
+"""Encode speech as audio files and streams."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "op
 _AT_ONCE_BYTES = 1 << 20  # copied in less than a millisecond
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
-# The length of a stream is not known when its header goes out; readers take this value as "to the end".
+# The length of a stream is unknown when its header is sent; readers take this value as "to the end".
 _UNKNOWN = 0xFFFFFFFF
 _WAV_HEADER_BYTES = 44
 
 
 def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
-    """The 44 bytes before mono 16-bit samples at `sample_rate` Hz; `data_bytes` None for a stream."""
+    """Return the 44-byte header of mono 16-bit samples at `sample_rate` Hz; `data_bytes` is None for a stream."""
     size = _UNKNOWN if data_bytes is None else data_bytes
     riff = _UNKNOWN if data_bytes is None else data_bytes + _WAV_HEADER_BYTES - 8
     return struct.pack(
@@ -34,14 +34,14 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
 
 
 async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
-    """As `encode`, in a thread where that takes longer than to get one."""
+    """Call `encode`, in a thread if it takes longer than starting one."""
     if form in _COMPRESSED or sum(piece.nbytes for piece in pieces) > _AT_ONCE_BYTES:
         return await asyncio.to_thread(encode, pieces, sample_rate, form)
     return encode(pieces, sample_rate, form)
 
 
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
-    """Int16 pieces to a whole file of `form` (a key of formats.MEDIA_TYPES). A compressed one takes its time."""
+    """Encode int16 pieces as a complete file of `form` (a key of formats.MEDIA_TYPES); slow for compressed formats."""
     if form in _COMPRESSED:
         return _compress(np.concatenate(pieces), sample_rate, form)
     data = [np.ascontiguousarray(piece, "<i2").data for piece in pieces]
@@ -55,19 +55,19 @@ def _compress(samples: Audio, sample_rate: int, form: str) -> bytes:
     container, codec = _COMPRESSED[form]
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", rate, 1, format=container, subtype=codec) as out:
-        # Second by second: libsndfile puts what it is given at once on its stack.
+        # Write one second at a time: libsndfile copies each block to its stack.
         for start in range(0, samples.size, rate):
             out.write(samples[start : start + rate])
     return file.getvalue()
 
 
 def encoded_rate(sample_rate: int, form: str) -> int:
-    """The rate (Hz) that a file of `form` has: Opus knows only some, and gets the next higher one."""
+    """Return the sample rate (Hz) of a file of `form`. Opus supports only some rates; use the next higher one."""
     if form != "opus":
         return sample_rate
     return next((rate for rate in _OPUS_RATES if rate >= sample_rate), _OPUS_RATES[-1])
 
 
 def seconds(pieces: list[Audio], sample_rate: int) -> float:
-    """How long the pieces sound, in seconds."""
+    """Return the duration of the pieces in seconds."""
     return sum(piece.size for piece in pieces) / sample_rate

@@ -1,4 +1,4 @@
-"""What is offered as a voice to imitate: a file of the voices folder, or audio in the request itself."""
+"""Reference recordings for voice cloning: a file of the voices folder, or audio in the request."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from service.errors import InvalidError
 PROMPT_SECONDS = (0.1, 60.0)
 REFERENCE_SECONDS = (3.0, 10.0)
 
-# A few bytes of FLAC can stand for a great deal of silence: what is decoded is bounded by these and by the seconds.
+# A few bytes of FLAC can decode to hours of silence. These limits and the seconds above bound the decoded size.
 _FORMATS = ("WAV", "WAVEX", "FLAC", "MP3")
 _NAMED = 100
 _MAX_RATE, _MAX_CHANNELS = 192_000, 2
 
 
 def find_prompt(folder: Path, name: str, param: str) -> Path:
-    """The file called `name` inside `folder`, or InvalidError: no URL, no way out of the folder, no link out of it."""
+    """Return the path of file `name` in `folder`. Raise InvalidError for a URL or a path or link out of the folder."""
     refusal = InvalidError(f"{param} names no file in the voices folder", code="no_such_audio", param=param)
     root = folder.resolve()
     try:
         path = (root / name).resolve()
         inside = path.is_relative_to(root) and path.is_file()
-    except (OSError, ValueError, RuntimeError):  # over-long names, NUL bytes, loops of links
+    except (OSError, ValueError, RuntimeError):  # over-long names, NUL bytes, symlink loops
         raise refusal from None
     if not inside or ".." in Path(name).parts or Path(name).is_absolute():
         raise refusal
@@ -37,20 +37,21 @@ def find_prompt(folder: Path, name: str, param: str) -> Path:
 
 
 def prompt_names(folder: Path) -> list[str]:
-    """Names of audio files that are in `folder`, the first hundred: for the documentation."""
+    """Return the names of the first hundred audio files in `folder`, for the API description."""
     found = sorted(path for path in folder.rglob("*") if path.suffix[1:].upper() in _FORMATS)
     return [str(path.relative_to(folder)) for path in found[:_NAMED]]
 
 
 def read_prompt(path: Path, param: str, text: str = "") -> Prompt:
-    """Decode the audio file at `path`, or InvalidError. Blocking: call it in a thread."""
+    """Decode the audio file at `path`; raise InvalidError on failure. Blocking: call it in a thread."""
     return _decode(path, PROMPT_SECONDS, param, text)
 
 
 def read_reference(folder: Path, audio: str, text: str) -> Prompt:
-    """The prompt of `ref_audio` (base64, or a file of `folder`, which its name's dot tells) and `ref_text`.
+    """Return the prompt of `ref_audio` and `ref_text`.
 
-    Raise InvalidError for what is no wav, flac or mp3 of 3 to 10 s. Blocking: call it in a thread.
+    `ref_audio` is base64 or, if it contains a dot, the name of a file in `folder`. Raise InvalidError unless it is wav,
+    flac or mp3 of 3 to 10 s. Blocking: call it in a thread.
     """
     if "." in audio:
         return read_recording(folder, audio, "ref_audio", text)
@@ -63,12 +64,15 @@ def read_reference(folder: Path, audio: str, text: str) -> Prompt:
 
 
 def read_recording(folder: Path, name: str, param: str, text: str) -> Prompt:
-    """The prompt of a file of `folder`; raises as read_reference does. Blocking."""
+    """Return the prompt of a file in `folder`; raises the same errors as read_reference. Blocking."""
     return _decode(find_prompt(folder, name, param), REFERENCE_SECONDS, param, text)
 
 
 def check_imitable(prompt: Prompt, about: Description, audio: str, text: str) -> Prompt:
-    """The prompt, or InvalidError for one that the engine cannot imitate; `audio` and `text` name what it came in."""
+    """Return the prompt, or raise InvalidError if the engine cannot clone it.
+
+    `audio` and `text` are the names of the request's fields for the error message.
+    """
     low, high = REFERENCE_SECONDS
     if not low <= prompt.seconds <= high:
         message = f"{audio} lasts {prompt.seconds:.2f} s; to be imitated it must last {low:g} to {high:g} s"
@@ -80,7 +84,7 @@ def check_imitable(prompt: Prompt, about: Description, audio: str, text: str) ->
 
 
 def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> Prompt:
-    """Decode no more than `allowed` seconds; several channels become one."""
+    """Decode at most the upper limit of `allowed` (seconds) and mix the channels down to mono."""
     refusal = InvalidError(f"{param} is not audio that can be read", code="not_audio", param=param)
     low, high = allowed
     try:
@@ -90,7 +94,7 @@ def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str,
                 formats = "wav, flac or mp3 with at most two channels and 192 kHz"
                 raise InvalidError(f"{param} is not {formats}", code="not_audio", param=param)
             duration = file.frames / rate
-            if low <= duration <= high:  # as the header says, which need not be true
+            if low <= duration <= high:  # according to the header, which may be wrong
                 samples = file.read(int(high * rate) + 1, dtype="int16", always_2d=True)
                 duration = len(samples) / rate
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):

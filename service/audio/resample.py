@@ -1,4 +1,4 @@
-"""Changing the sample rate, for formats that know only a few: a polyphase filter, without a library for it alone."""
+"""Resample audio with a polyphase filter, without a dependency; some formats support only a few sample rates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from service.engine import Audio
 
-_HALF = 32  # zero crossings of the sinc on either side: images are more than 80 dB down
-_BETA = 9.0  # of the Kaiser window
-_KEPT = 0.94  # of the band; the rest is the filter's slope
+_HALF = 32  # zero crossings of the sinc on each side: images are more than 80 dB down
+_BETA = 9.0  # beta of the Kaiser window
+_KEPT = 0.94  # fraction of the band that is kept; the rest is the transition band
 
 
 def resample(samples: Audio, rate: int, target: int) -> Audio:
-    """Samples [n] at `rate` Hz as samples [ceil(n * target / rate)] at `target` Hz, without a shift in time."""
+    """Resample [n] samples at `rate` Hz to [ceil(n * target / rate)] at `target` Hz, without a time shift."""
     if rate == target:
         return samples
     common = math.gcd(rate, target)
@@ -29,7 +29,7 @@ def resample(samples: Audio, rate: int, target: int) -> Audio:
     windows = sliding_window_view(padded, taps)
     result = np.empty(count, np.float32)
     for first in range(min(up, count)):
-        # Outputs `up` apart lie at the same place between two samples, so one filter serves them all.
+        # Outputs `up` apart have the same phase between two input samples, so they share one filter.
         start, phase = divmod(first * down, up)
         wanted = result[first::up]
         wanted[:] = windows[start::down][: wanted.size] @ filters[phase]
@@ -38,7 +38,7 @@ def resample(samples: Audio, rate: int, target: int) -> Audio:
 
 @functools.cache
 def _filters(up: int, down: int) -> NDArray[np.float32]:
-    """For each of `up` places between two samples the weights of those around it, shape [up, taps]."""
+    """Return the filter weights for each of `up` phases, shape [up, taps]."""
     cutoff = _KEPT * min(1.0, up / down)
     half = math.ceil(_HALF / cutoff)
     distance = np.arange(-half + 1, half + 1)[None, :] - np.arange(up)[:, None] / up

@@ -1,1 +1,1 @@
-"""The control socket: what the orchestrator asks of a running service. `python -m service.control` is its client."""
+"""The control socket, by which the orchestrator controls a running service; client: `python -m service.control`."""

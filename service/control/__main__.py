@@ -1,6 +1,6 @@
-"""The control socket's client: status, drain, resume, load, unload, cut CLASS.
+"""Client of the control socket: status, drain, resume, load, unload, cut CLASS.
 
-It prints the answer, and exits with 1 when the command was refused. Standard library only, so that it starts fast.
+It prints the reply and exits with 1 if the service refused the command. Standard library only, to start fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.settings import Settings, SettingsError
 
 
 def main() -> int:
-    """The client's command line."""
+    """Run the client's command line."""
     parser = argparse.ArgumentParser(prog="python -m service.control", description="Ask or tell the running service.")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("kind", metavar="CLASS", nargs="?", choices=CLASSES, help="what to cut: " + ", ".join(CLASSES))

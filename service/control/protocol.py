@@ -1,7 +1,7 @@
-"""The control socket's protocol. One JSON line asks, one answers.
+"""Protocol of the control socket: one JSON line as the request, one as the reply.
 
-The answer is the status; a command that was refused adds {"refused": <why>}. Standard library only, so that clients
-start fast.
+The reply is the status; a refused command adds {"refused": <reason>}. Standard library only, so that clients start
+fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CLASSES = ("short", "long", "stream", "batch")
 
 
 def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
-    """Send one command to the socket at `path`; raise OSError or ValueError when there is no sound answer."""
+    """Send one command to the socket at `path`; raise OSError or ValueError if there is no valid reply."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout_s)
         client.connect(str(path))

@@ -1,4 +1,4 @@
-"""The control socket's server: carries out what its clients ask."""
+"""Server of the control socket; runs the commands of its clients."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _READ_TIMEOUT_S = 5.0
 
 
 async def listen(path: Path, service: Service) -> asyncio.Server:
-    """Serve the control socket at `path`, readable and writable by this user alone from its first moment on."""
+    """Serve the control socket at `path`; from creation on, only this user can read and write it."""
     with contextlib.suppress(FileNotFoundError):
-        path.unlink()  # left by a process that was killed; a container has one service
+        path.unlink()  # stale socket of a killed process; a container runs one service
     previous = os.umask(0o177)
     try:
         return await asyncio.start_unix_server(lambda r, w: _serve(service, r, w), path, limit=_LINE_LIMIT)
@@ -36,13 +36,13 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
         writer.write(json.dumps(await answer(service, line)).encode() + b"\n")
         await writer.drain()
     except (TimeoutError, ValueError, ConnectionError):
-        pass  # a client that asks nothing, or endlessly, or leaves, gets nothing
+        pass  # no reply for a client that sends nothing, sends too much, or disconnects
     finally:
         writer.close()
 
 
 async def answer(service: Service, line: bytes) -> dict[str, Any]:
-    """Carry out one command line, {"command": ...} and what belongs to it, and say how the service then is."""
+    """Run one command line, {"command": ...} and its arguments, and return the resulting status."""
     try:
         request = json.loads(line)
         await _carry_out(service, request if isinstance(request, dict) else {})
@@ -63,7 +63,7 @@ async def _carry_out(service: Service, request: dict[str, Any]) -> None:
         case "resume":
             lifecycle.resume()
         case "load":
-            # Shielded: a client that stops waiting does not leave a half-loaded model behind.
+            # Shielded: a client that disconnects must not leave a half-loaded model.
             await asyncio.shield(asyncio.ensure_future(lifecycle.load()))
             if lifecycle.phase is Phase.FAILED:
                 raise RefusedError(f"the load failed: {lifecycle.error}")

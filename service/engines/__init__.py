@@ -1,4 +1,4 @@
-"""The engines, each a way to turn text into speech. Their classes are imported only when one is made."""
+"""The text-to-speech engines. An engine's module is imported only when that engine is created."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 
 def create(settings: Settings) -> Engine:
-    """Make the engine that is set (a key of ENGINES), not loaded yet."""
+    """Create the configured engine (a key of ENGINES) without loading its model."""
     module, _, attribute = ENGINES[settings.engine].partition(":")
     return cast("Engine", getattr(import_module(module), attribute).of(settings))

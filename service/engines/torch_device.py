@@ -1,4 +1,4 @@
-"""Where torch computes, and the memory that it takes there: the CPU, or the GPU that this process was given."""
+"""torch's device, the CPU or the GPU of this process, and the memory used on it."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MIB = 1 << 20
-# What CUDA, its libraries and the CPU's allocator say where torch has no type for it. None of them breaks the context.
+# Messages of CUDA, its libraries and the CPU allocator where torch has no error type. None of them breaks the context.
 _NO_MEMORY = ("out of memory", "ALLOC_FAILED", "not enough memory", "can't allocate memory")
-# The context may be gone: after an illegal access every later call fails, too.
+# The context may be lost: after an illegal access every later call fails too.
 _BROKEN = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Was there only too little memory, so that a smaller thing may still succeed?"""
+    """Return whether the error is only out of memory, so that a smaller task may succeed."""
     return isinstance(error, torch.OutOfMemoryError) or any(mark in str(error) for mark in _NO_MEMORY)
 
 
 def is_fatal(error: RuntimeError) -> bool:
-    """Does it come from CUDA, so that nobody can tell what still works?"""
+    """Return whether the error comes from CUDA, so that later calls may fail too."""
     broken = isinstance(error, torch.AcceleratorError) or any(mark in str(error) for mark in _BROKEN)
     return broken and not is_out_of_memory(error)
 
 
 class Cpu:
-    """The processor's cores; only for who asks for it."""
+    """The CPU; used only if it is requested."""
 
     where = torch.device("cpu")
     name = "cpu"
 
     def open(self) -> str:
-        """Nothing needs opening; a line for the log."""
+        """Return a line for the log; nothing to open."""
         return f"torch {torch.__version__} computes on the CPU"
 
     def room(self) -> str:
-        """Nobody can tell: memory is promised beyond what there is."""
+        """Free memory is unknown: the system overcommits it."""
         return "how much memory is free is not known"
 
     def empty(self) -> None:
-        """Hand back what is held for later use."""
+        """Free cached memory."""
         gc.collect()
 
     def close(self) -> str:
-        """Hand back what a dropped model leaves; a line for the log."""
+        """Return the memory of a dropped model to the system; return a line for the log."""
         embedded_voice.give_back()
         return "the memory of the model is given back"
 
 
 class Cuda:
-    """The GPU that CUDA counts first: which one that is the orders say, by CUDA_VISIBLE_DEVICES.
+    """CUDA's first GPU; the orchestrator selects it by CUDA_VISIBLE_DEVICES.
 
-    The CUDA context stays until the process ends, and cannot be given back. How much that is tells NVML alone: what
-    the whole GPU held before the first use, and what it holds when torch holds nothing.
+    The CUDA context stays until the process ends. Only NVML reports its size: the difference between the GPU's memory
+    before first use and its memory while torch holds none.
     """
 
     where = torch.device("cuda", 0)
@@ -77,13 +77,13 @@ class Cuda:
         self._before: dict[str, int] = {}
 
     def open(self) -> str:
-        """Make the context; a line for the log. Raise EngineError where there is no GPU, or no room for a context."""
+        """Create the context and return a line for the log; raise EngineError without a GPU or memory for a context."""
         self._before = self._before or _used()
         try:
             torch.cuda.init()
             properties = torch.cuda.get_device_properties(self.where)
             torch.ones(1, device=self.where)
-        except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        except (RuntimeError, AssertionError) as error:  # a torch without CUDA raises AssertionError
             raise EngineError(_why_not(error)) from error
         self.name = f"cuda ({properties.name})"
         self._uuid = f"GPU-{properties.uuid}"
@@ -91,18 +91,18 @@ class Cuda:
         return f"torch {torch.__version__} computes on {self.name}; the CUDA context takes {self._context()}"
 
     def room(self) -> str:
-        """Free and whole memory of the GPU."""
+        """Return the free and total memory of the GPU."""
         free, total = torch.cuda.mem_get_info(self.where)
         return f"{free / MIB:.0f} of {total / MIB:.0f} MiB are free on the GPU"
 
     def empty(self) -> None:
-        """Hand back what torch holds for later use."""
+        """Free the memory that torch caches."""
         gc.collect()
         torch.cuda.empty_cache()
 
     def close(self) -> str:
-        """Hand back everything but the context; a line for the log. Raise EngineError when something is still held."""
-        # cuBLAS keeps a workspace for each thread, out of torch's reserve; there is no public call for it.
+        """Free everything but the context; return a line for the log. Raise EngineError if memory stays allocated."""
+        # cuBLAS keeps a workspace per thread in torch's memory; there is no public call to free it.
         torch._C._cuda_clearCublasWorkspaces()
         self.empty()
         embedded_voice.give_back()
@@ -125,14 +125,14 @@ class Cuda:
 
 @cache
 def choose(kind: str) -> Cpu | Cuda:
-    """The device of a setting, `cuda` or `cpu`: one for the whole process, as its CUDA context is."""
+    """Return the device of a setting, `cuda` or `cpu`; one instance per process, like its CUDA context."""
     return Cpu() if kind == "cpu" else Cuda()
 
 
 def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
-    """What `work` gives on the device, which is open; `what` names it in messages.
+    """Run `work` on the open device and return its result; `what` names it in messages.
 
-    Raise NoMemoryError when there was too little memory for it, BrokenError when nothing works any more.
+    Raise NoMemoryError if memory is too small for it, BrokenError if the device can no longer work.
     """
     try:
         return work()
@@ -141,18 +141,18 @@ def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
             raise BrokenError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
         if not is_out_of_memory(error):
             raise
-    # Not in the handler: until it ends, the error's traceback holds what the work had taken.
+    # Outside the handler: until it ends, the traceback of the error keeps the memory of `work` alive.
     device.empty()
     raise NoMemoryError(f"too little memory for {what}: {device.room()}")
 
 
 def why_no_gpu() -> str:
-    """Why torch can use no GPU; empty when it can. Makes no CUDA context."""
+    """Return why torch cannot use a GPU; empty if it can. Creates no CUDA context."""
     return "" if torch.cuda.is_available() else _why_not(RuntimeError("torch finds none"))
 
 
 def _used() -> dict[str, int]:
-    """Bytes held on each GPU by UUID, by whomever."""
+    """Return the bytes in use on each GPU by UUID, by all processes."""
     return {each["uuid"]: each["used"] for each in gpu.read()["devices"]}
 
 

@@ -1,1 +1,1 @@
-"""The hardware that the service may use: processors and GPUs, as the container sees them."""
+"""Hardware of the container: processors and GPUs."""

@@ -1,4 +1,4 @@
-"""The processors that this process may use. Standard library only: settings are read by what must start fast."""
+"""Number of processors that this process may use. Standard library only: programs that must start fast import it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def count(affinity: int, quotas: Iterable[float]) -> int:
-    """Whole processors, at least one: of those it may run on, as many as the tightest quota (in processors) pays for.
+    """Return the number of processors, at least 1: the affinity or the tightest quota (in processors), if smaller.
 
-    A part counts as a whole: what is left over of a quota is to be used, too.
+    A fractional quota is rounded up, so that all of it is used.
     """
     return max(1, min([affinity, *(math.ceil(quota) for quota in quotas)]))
 
 
 def available() -> int:
-    """As many as this process, with its cgroup and those around it, may use now."""
+    """Return the number of processors that this process, its cgroup and the parents of that may use now."""
     return count(len(os.sched_getaffinity(0)), quotas())
 
 
 def quotas(cgroups: Path = _CGROUPS, own: Path = _OWN) -> Iterator[float]:
-    """The limits on processor time in force, in processors; none where there is no cgroup with one."""
+    """Yield the CPU limits in force, in processors; none without a cgroup that limits."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _number, controllers, path = line.split(":", 2)
-        if not controllers:  # version 2
+        if not controllers:  # cgroup v2
             folders = [cgroups]
         elif "cpu" in controllers.split(","):
             folders = list({cgroups / "cpu": None, cgroups / controllers: None})
         else:
             continue
-        # In a container the path may be the host's, and the container's own cgroup what is mounted at the root.
+        # In a container the path may be the host's, and the container's own cgroup is mounted at the root.
         for inner in [PurePosixPath(path), *PurePosixPath(path).parents]:
             for folder in folders:
                 yield from _quota(folder / inner.relative_to("/"))
@@ -54,4 +54,4 @@ def _quota(folder: Path) -> Iterator[float]:
         if most not in ("max", "-1"):
             yield int(most) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
-        return  # no cgroup of that name, or none that limits
+        return  # no such cgroup, or no limit

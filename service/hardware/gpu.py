@@ -1,4 +1,4 @@
-"""What the GPUs hold, by NVML (nvidia-ml-py): it needs no CUDA context, and so costs no GPU memory to ask."""
+"""GPU state from NVML (nvidia-ml-py); it needs no CUDA context and so no GPU memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CGROUP = "cgroup"
 
 
 class Device(NamedTuple):
-    """One GPU as it is now: bytes, 0 to 1, degrees Celsius, watts; None for what its driver cannot tell."""
+    """State of one GPU in bytes, ratios 0 to 1, degrees Celsius, watts; None for an unsupported value."""
 
     uuid: str
     name: str
@@ -23,16 +23,16 @@ class Device(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The GPUs that answered; `whole` when all did."""
+    """The GPUs that NVML could read; `whole` if it could read all."""
 
     devices: list[Device]
     whole: bool
 
 
 def read() -> dict[str, Any]:
-    """Devices with memory in bytes and the processes that hold it; none, and `why`, where there is no NVML."""
+    """Return the devices with memory in bytes and the processes that use it; without NVML no devices, and `why`."""
     try:
-        import pynvml  # noqa: PLC0415 - the probe must start fast for those who ask for something else
+        import pynvml  # noqa: PLC0415 - the probe's other commands must start fast
     except ImportError as error:
         return {"devices": [], "driver": "", "why": f"nvidia-ml-py is not installed: {error}"}
     try:
@@ -59,7 +59,7 @@ def _device(nvml: Any, index: int) -> dict[str, Any]:
         "free": memory.free,
         "used": memory.used,
         "processes": [
-            # Some drivers (MIG, WSL) do not say how much: None.
+            # Some drivers (MIG, WSL) do not report it: None.
             {"pid": process.pid, "used": process.usedGpuMemory, "mine": is_mine(process.pid)}
             for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)
         ],
@@ -67,7 +67,7 @@ def _device(nvml: Any, index: int) -> dict[str, Any]:
 
 
 def is_mine(pid: int, proc: Callable[..., Path] = lambda *parts: Path("/proc", *parts)) -> bool:
-    """Is it a process of this container? False also for a pid as the host counts, which some drivers give."""
+    """Return whether the process is in this container; also False for a pid of the host, which some drivers return."""
     try:
         return proc(str(pid), _CGROUP).read_text() == proc("self", _CGROUP).read_text()
     except OSError:
@@ -75,14 +75,14 @@ def is_mine(pid: int, proc: Callable[..., Path] = lambda *parts: Path("/proc", *
 
 
 class Nvml:
-    """Looks at the GPUs again and again, by a connection that stays open: it is opening one that is dear."""
+    """Repeated reads over one NVML connection: opening it is expensive."""
 
     def __init__(self) -> None:
         self._open = False
         self._was_there = False
 
     def look(self) -> Seen | None:
-        """The GPUs as they are; None where there is no NVML. Blocking, for as long as the driver likes."""
+        """Read the GPUs; None without NVML. Blocking, without a time limit."""
         try:
             import pynvml  # noqa: PLC0415 - as in read
         except ImportError:
@@ -104,14 +104,14 @@ class Nvml:
         return Seen(devices, whole)
 
     def _close(self, nvml: Any) -> None:
-        """Have the next look begin anew: what failed may work by a new connection."""
+        """Close the connection, so that the next read opens a new one, which may succeed."""
         self._open = False
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
 
 
 def _sensed(nvml: Any, index: int) -> Device | None:
-    """What one GPU tells; None when it fails, as one does that has fallen off the bus."""
+    """Return the state of one GPU; None if it fails, for example after it has fallen off the bus."""
     dumb = (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND, nvml.NVML_ERROR_NO_PERMISSION)
 
     def told(ask: Callable[..., Any], *arguments: Any) -> Any:

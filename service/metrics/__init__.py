@@ -1,1 +1,1 @@
-"""What /metrics says: counters and histograms of the service, and what is looked at when it is asked."""
+"""The metrics of /metrics: counters and histograms of the service, and collectors that run at each scrape."""

@@ -1,4 +1,4 @@
-"""What is looked at only when somebody asks for the metrics: the process's memory, and the GPUs."""
+"""Collectors that run at each scrape: memory of the process, and the GPUs."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from service.hardware.gpu import Device, Nvml, Seen
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 0.5
-"""How long the GPUs may keep a scrape waiting."""
+"""Longest time (seconds) that a scrape waits for the GPU driver."""
 
 
 class Memory:
-    """How the process's memory grows while one model is loaded, and how many threads there are."""
+    """Growth of the process's memory while one model is loaded, and the number of threads."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._at_ready: int | None = None
 
     def ready(self) -> None:
-        """A model is loaded and has spoken: growth counts from here."""
+        """Record the memory of a loaded and tested model as the baseline."""
         self._at_ready = self._resident()
 
     def unloaded(self) -> None:
-        """There is no model, and so no growth, until the next one is ready."""
+        """Clear the baseline until the next model is ready."""
         self._at_ready = None
 
     def collect(self) -> Iterator[Metric]:
-        """prometheus_client's Collector."""
+        """Implement prometheus_client's Collector."""
         with contextlib.suppress(psutil.Error, OSError):
             yield GaugeMetricFamily("tts_process_threads", "Threads of the process", self._process.num_threads())
         now = self._resident()
@@ -52,10 +52,10 @@ class Memory:
 
 
 class Gpus:
-    """What NVML says of the GPUs; nothing where there is no NVML.
+    """State of the GPUs from NVML; no metrics without NVML.
 
-    A driver that hangs holds up a daemon thread, and no more than that one: neither the event loop nor the end of the
-    process waits for it, a scrape does so for half a second, and while it hangs no other thread is sent after it.
+    A hanging driver blocks one daemon thread: the event loop and the exit of the process do not wait for it. A scrape
+    waits half a second, and no second thread starts meanwhile.
     """
 
     def __init__(self) -> None:
@@ -65,9 +65,9 @@ class Gpus:
         self._seen: Seen | None = None
 
     async def refresh(self) -> Seen | None:
-        """Have a look at the GPUs, or wait for the look that is under way, until that is half a second old.
+        """Read the GPUs, or join a running read until it is half a second old.
 
-        What was seen; None where there is no NVML.
+        Return the result; None without NVML.
         """
         if self._look is None or self._look.done():
             self._look, self._began = Future(), time.monotonic()
@@ -77,7 +77,7 @@ class Gpus:
             await asyncio.wait({asyncio.wrap_future(look)}, timeout=left)
             if not look.done():
                 logger.warning("the GPU driver has not answered for %g s: the metrics do without it", _PATIENCE_S)
-        # Its own look's: another scrape may have begun the next one.
+        # Use this read's result: another scrape may have started the next one.
         self._seen = look.result() if look.done() else Seen([], whole=False)
         return self._seen
 
@@ -85,17 +85,17 @@ class Gpus:
         def run() -> None:
             try:
                 look.set_result(self._nvml.look())
-            except Exception:  # whatever is wrong with it, the other metrics are not to suffer
+            except Exception:  # whatever fails, the other metrics must still be reported
                 logger.exception("the GPUs could not be looked at")
                 look.set_result(Seen([], whole=False))
 
         try:
             threading.Thread(target=run, name="nvml", daemon=True).start()
-        except RuntimeError:  # no thread to be had
+        except RuntimeError:  # no more threads available
             look.set_result(Seen([], whole=False))
 
     def collect(self) -> Iterator[Metric]:
-        """prometheus_client's Collector; `refresh` comes before."""
+        """Implement prometheus_client's Collector; call `refresh` first."""
         seen = self._seen
         if seen is None:
             return

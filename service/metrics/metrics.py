@@ -1,8 +1,7 @@
-"""What is measured, by Prometheus conventions: docs/reference/metrics.md lists it.
+"""Metrics by Prometheus conventions; docs/reference/metrics.md lists them.
 
-One registry per service: tests have several.
-
-Durations are in seconds. A metric's labels have few values, all known beforehand but routes, which are templates.
+One registry per service, because tests create several. Durations are in seconds. Labels have few values, all known in
+advance except routes, which are templates.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from prometheus_client import (
 
 from service.metrics.collectors import Gpus, Memory
 
-# They double the series, and Prometheus makes nothing of them in this format.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not say what it returns
+# They double the number of series, and Prometheus ignores them in this format.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks a return type
 
 _SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 80, 160)
 _FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 
 
 class Refusal(StrEnum):
-    """Why something was not spoken that could have been at another time."""
+    """Why the service rejected a synthesis that it would accept at another time."""
 
     QUEUE_FULL = "queue_full"
     BATCH = "batch"
@@ -54,8 +53,8 @@ class Metrics:
         self.registry.register(self.gpus)
 
     def _of_requests(self) -> None:
-        # These two alone have the release as a label; all others are joined with tts_build_info. A slot keeps its
-        # address from one release to the next, and a join would take a rate over that moment for the new one's alone.
+        # Only these two have the release as a label; the others are joined with tts_build_info. A slot keeps its
+        # address across releases, and at that moment a join would assign the whole rate to the new release.
         self.requests = self._counter(
             "tts_requests", "HTTP requests answered, probes aside; 499: the client left", "route", "status", "release"
         )
@@ -117,7 +116,7 @@ class Metrics:
         )
 
     def load_ended(self, *, succeeded: bool, took_s: float) -> None:
-        """A load of the engine has ended; one that succeeded has spoken."""
+        """Record the end of a load of the engine; a successful one has also synthesized a test text."""
         self.loads.labels(_outcome(succeeded)).inc()
         self.load_seconds.set(took_s)
         if succeeded:
@@ -125,7 +124,7 @@ class Metrics:
             self.last_success.set_to_current_time()
 
     async def render(self) -> bytes:
-        """The exposition text, with what the GPUs and the process are like now."""
+        """Return the exposition text, with the current state of the GPUs and the process."""
         await self.gpus.refresh()
         return generate_latest(self.registry)
 

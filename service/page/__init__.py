@@ -1,6 +1,6 @@
-"""The web page at "/", made with Gradio; it speaks through the same queue as the API, in process.
+"""The web page at "/", made with Gradio; it uses the same queue as the API, in the same process.
 
-Gradio is imported by `build` only: it costs seconds of CPU, and the HTTP server listens before that.
+Only `build` imports Gradio: that takes seconds of CPU, and the HTTP server listens before it.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from service.page.tab_jobs import Work
 from service.synthesis.in_flight import Traffic
 from service.synthesis.speech import Speech
 
-# The scheduler decides who speaks; Gradio only has to keep one page's visitors from filling the service's queue.
+# The scheduler orders the syntheses; Gradio only keeps one page's visitors from filling the service's queue.
 _AT_A_TIME = 8
 _QUEUE = 64
 
-# Every spoken text leaves a file in the temporary folder (memory, in the container) until it is this old, in seconds.
+# Every synthesis leaves a file in the temporary folder (memory, in the container) until it is this old (seconds).
 _FILES_CHECKED_S, _FILES_KEPT_S = 60, 600
 
 
 def build(speech: Speech, traffic: Traffic) -> FastAPI:
-    """Make the page as an application of its own; its lifespan must be entered before it serves. Blocking."""
+    """Build the page as a separate application; enter its lifespan before it serves. Blocking."""
     with _no_stub_files():
         import gradio as gr  # noqa: PLC0415 - the module's docstring says why
 
     # Fonts of the visitor's system: Gradio's themes would fetch theirs from the internet.
     theme = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"])
-    for name, colour in COLOURS.items():  # its `set` would also put back what the theme changed
+    for name, colour in COLOURS.items():  # Gradio's `set` would also reset the values that the theme changed
         setattr(theme, name, colour)
     blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_KEPT_S))
     with blocks:
         _lay_out(gr, speech, Work(speech, traffic))
-    # By itself it sums up all past calls after each one, by pandas, for a page of its own that is not served here.
+    # By default Gradio summarizes all past calls with pandas after each one, for a page that is not served here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     blocks.queue(max_size=_QUEUE, default_concurrency_limit=_AT_A_TIME)
     app = FastAPI(openapi_url=None)
@@ -66,9 +66,9 @@ def _lay_out(gr: Any, speech: Speech, work: Work) -> None:
 
 @contextlib.contextmanager
 def _no_stub_files() -> Iterator[None]:
-    """Keep Gradio from parsing its own sources to refresh its type stubs while it is imported by this thread.
+    """Prevent Gradio from parsing its own sources to refresh its type stubs during an import in this thread.
 
-    That takes 1.8 of 4.2 s of CPU, beside the live release's traffic; without a source file it leaves it out.
+    The parsing takes 1.8 of 4.2 s of CPU and slows down the live release. Gradio skips a class without a source file.
     """
     real, thread = inspect.getfile, threading.get_ident()
 
@@ -77,7 +77,7 @@ def _no_stub_files() -> Iterator[None]:
             raise OSError("not looked for")
         return real(thing)
 
-    inspect.getfile = getfile  # type: ignore[assignment]  # its own is a long union of types
+    inspect.getfile = getfile  # type: ignore[assignment]  # its own type is a long union
     try:
         yield
     finally:

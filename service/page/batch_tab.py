@@ -1,4 +1,4 @@
-"""The tab that speaks a task file: checked whole, then one line at a time, as a batch: behind everybody else."""
+"""The tab for task files: the whole file is checked first, then synthesized line by line with low priority."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.synthesis.speech import Speech
 
 MAX_FILE = 1024 * 1024
 _PROBLEMS_SHOWN = 20
-_AGAIN_S = 1  # where a refusal does not say when
+_AGAIN_S = 1  # seconds until a retry if the error names none
 
 _ABOUT = f"""A task file has one JSON object a line, at most {MAX_LINES} lines and {MAX_CHARS:,} characters of text:
 ```json
@@ -37,7 +37,7 @@ after what others wait for."""
 
 @dataclass
 class Batch:
-    """A checked task file on its way into a zip; lines that failed are in `failed` with the reason."""
+    """A checked task file and its zip; `failed` lists the failed lines with the reason."""
 
     tasks: list[Task]
     form: str
@@ -48,7 +48,7 @@ class Batch:
     failed: list[dict[str, str]] = field(default_factory=list)
 
     async def run(self, speech: Speech, tell: Tell) -> None:
-        """Speak what is left; raise UnavailableError when no more is taken. Whatever ends it, the zip is whole."""
+        """Synthesize the remaining lines; raise UnavailableError if the service stops. The zip is always complete."""
         tell(self.progress())
         for task in self.tasks[self.done :]:
             try:
@@ -76,7 +76,7 @@ class Batch:
         self.audio_s += spoken.seconds
 
     def close(self) -> str:
-        """Put into the zip what failed and what is left, as a task file of its own; what is to be said of that."""
+        """Add the failed lines and a task file of the remaining ones to the zip; return a note about them."""
         said = "The zip has what was spoken"
         try:
             if self.failed:
@@ -90,7 +90,7 @@ class Batch:
         return f"{said}, and the rest as a task file."
 
     def progress(self) -> str:
-        """How far it is, as HTML."""
+        """Return the progress as HTML."""
         total = len(self.tasks)
         failed = f", {len(self.failed)} failed" if self.failed else ""
         bar = f'<progress aria-label="Progress" max="{total}" value="{self.done}"></progress>'
@@ -98,7 +98,7 @@ class Batch:
 
 
 def lay_out(gr: Any, speech: Speech, work: Work) -> None:
-    """Make the tab's controls and what they do."""
+    """Create the controls of the tab and their event handlers."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
             tasks = gr.File(label="Task file", file_types=[".jsonl"], height=140, elem_id="tasks")
@@ -135,7 +135,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
             end = "Stopped."
         except ServiceError as error:
             end = told(error)
-        except BaseException:  # the visitor has left, and nobody would ever clear it away
+        except BaseException:  # the visitor has disconnected; nothing else would delete the files
             files.remove(folder)
             raise
         said = await asyncio.to_thread(batch.close)
@@ -143,8 +143,8 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
         there = batch.zip.exists() and batch.zip.stat().st_size > 0
         yield gr.DownloadButton(value=str(batch.zip), visible=True) if there else gr.DownloadButton(visible=False), note
 
-    speak_all.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
-    # One batch at a time, whoever asks: the others see their place in Gradio's own queue.
+    speak_all.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
+    # One batch at a time for all visitors; the others see their position in Gradio's own queue.
     button.click(speak_all, [tasks, form], [result, note], api_name="batch", concurrency_limit=1,
                  show_progress_on=[note])  # fmt: skip
     stopper(gr, work, stop, "batch")

@@ -1,4 +1,4 @@
-"""Errors as a visitor of the page is told them: what and why come from the service, the remedy from here."""
+"""Error messages of the page: the service supplies the problem and its reason, this module the remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMEDIES = {
 
 
 def told(error: ServiceError) -> str:
-    """What happened, why, and what to do about it, as HTML text."""
+    """Return the problem, its reason and the remedy as HTML text."""
     if error.code in _REMEDIES:
         remedy = _REMEDIES[error.code]
     elif error.retry_after:
@@ -32,5 +32,5 @@ def told(error: ServiceError) -> str:
 
 
 def alert(error: ServiceError) -> str:
-    """The same as a note that stays until the next press, and that a screen reader says at once."""
+    """Return the error as a note that stays until the next press and that a screen reader announces at once."""
     return f'<div role="alert"><p>{told(error)}</p></div>'

@@ -1,4 +1,4 @@
-"""Files for a page's visitors, in the folder that Gradio serves and clears. It is small, and may be full."""
+"""Files for visitors of the page, in the folder that Gradio serves and cleans up; it is small and may be full."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.errors import NoRoomError
 
 
 def own_folder(parent: str) -> Path:
-    """A folder of one's own in `parent`; raise NoRoomError."""
+    """Create a separate folder in `parent`; raise NoRoomError."""
     with _told():
         Path(parent).mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
 
 
 def keep(content: bytes, name: str, parent: str) -> str:
-    """Write a file; its path. NoRoomError leaves nothing of it, so that nobody is given half of one. Blocking."""
+    """Write a file and return its path; NoRoomError leaves no partial file. Blocking."""
     folder = own_folder(parent)
     try:
         with _told():
@@ -33,18 +33,18 @@ def keep(content: bytes, name: str, parent: str) -> str:
 
 
 def remove(folder: Path) -> None:
-    """Take a folder away, with all that is in it."""
+    """Delete a folder with its content."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def add_to_zip(path: Path, name: str, content: bytes | str) -> None:
-    """Add a file to a zip, which need not be there yet. NoRoomError leaves the zip as it was. Blocking."""
+    """Add a file to a zip, which is created if missing; NoRoomError leaves the zip unchanged. Blocking."""
     start, end = _table(path)
     try:
         with _told(), zipfile.ZipFile(path, "a") as file:
             file.writestr(name, content)
     except BaseException:
-        # What was added stands where the table of contents was.
+        # The failed entry has overwritten the central directory: restore it.
         with path.open("r+b") as file:
             file.truncate(start)
             file.seek(start)
@@ -53,7 +53,7 @@ def add_to_zip(path: Path, name: str, content: bytes | str) -> None:
 
 
 def _table(path: Path) -> tuple[int, bytes]:
-    """Where a zip's table of contents begins, and the table."""
+    """Return the offset of a zip's central directory, and the directory."""
     if not path.exists():
         path.touch()
     if not path.stat().st_size:

@@ -1,4 +1,4 @@
-"""The tab that says how the service is: it asks while somebody looks at it, and only then."""
+"""The tab that shows the state of the service; it polls only while it is visible."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GIB = 1024**3
 
 PANEL = '<dl id="status" aria-label="Status"><dt>Status</dt><dd>Asking.</dd></dl>'
 
-# By itself and not by a timer of Gradio's: that ticks in hidden tabs, too, and each tick would count as something that
-# a tab waits for, so that a drain would never see it idle. The path is none of the API's, so it sticks to its colour.
+# Not a Gradio timer: that also ticks in hidden tabs. Each tick would count as tab work, and a drain would never see the
+# tab idle. The path is not part of the API, so the proxy routes it by the colour cookie.
 SCRIPT = f"""<script>
 (() => {{
   const EVERY_MS = 3000;
@@ -50,7 +50,7 @@ SCRIPT = f"""<script>
 
 
 def status_routes(status: Callable[[], dict[str, Any]], scheduler: Scheduler, metrics: Metrics) -> APIRouter:
-    """GET /status.json, for the page."""
+    """Return the route GET /status.json, for the page."""
     router = APIRouter(include_in_schema=False)
 
     @router.get(PATH)

@@ -1,6 +1,6 @@
-"""How the page looks, beyond its theme."""
+"""Style of the page beyond its theme."""
 
-# What the theme leaves too pale to read on its background.
+# Colours of the theme with too little contrast.
 COLOURS = {
     "block_info_text_color": "*neutral_500",
     "block_info_text_color_dark": "*neutral_300",

@@ -1,4 +1,4 @@
-"""What tabs wait for: it tells how far it has come, whenever that changes, and its own tab can stop it."""
+"""Work that a tab waits for: it reports its progress, and its tab can stop it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoppedError(Exception):
 
 
 class Work:
-    """The tabs' work, each by its tab (Gradio's session) and what it is."""
+    """Running work of the tabs, by tab (Gradio's session) and kind."""
 
     def __init__(self, speech: Speech, traffic: Traffic) -> None:
         self._speech = speech
@@ -27,7 +27,7 @@ class Work:
         self._tasks: dict[tuple[str | None, str], asyncio.Future[None]] = {}
 
     async def speak(self, utterance: Utterance, pieces: list[Audio], tell: Tell) -> None:
-        """Speak into `pieces`, and tell the place in the queue and then the sentences; raises as Speech.pieces does."""
+        """Synthesize into `pieces` and report the queue position, then the sentences; raises as Speech.pieces."""
         rate = self._speech.engine.sample_rate
         async with self._speech.pieces(utterance, on_place=lambda ahead: tell(_place(ahead))) as coming:
             async for piece in coming:
@@ -37,9 +37,9 @@ class Work:
     async def follow(
         self, session: str | None, what: str, text: str, work: Callable[[Tell], Coroutine[Any, Any, None]]
     ) -> AsyncGenerator[str]:
-        """Do the work, and give the newest of what it tells; raise StoppedError, or what the work raises.
+        """Run the work and yield its latest report; raise StoppedError, or the error of the work.
 
-        `text` is what it is classed by in a drain, unless it is a batch.
+        A drain classifies the work by the length of `text`, unless it is a batch.
         """
         notes: asyncio.Queue[str | None] = asyncio.Queue()
         doing = self._traffic.for_a_tab(text, work(notes.put_nowait), batch=what == "batch")
@@ -62,7 +62,7 @@ class Work:
                 del self._tasks[session, what]
 
     def stop(self, session: str | None, what: str) -> bool:
-        """Stop a tab's work; False when there is none."""
+        """Stop the work of a tab; return False if there is none."""
         task = self._tasks.get((session, what))
         return task is not None and task.cancel()
 

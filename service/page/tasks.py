@@ -1,4 +1,4 @@
-"""A batch's task file, checked whole before anything is spoken: the lines are those of `python -m batch`."""
+"""Task file of a batch on the page, checked as a whole before synthesis; same format as `python -m batch`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from service.taskfile.tasks import BadLineError, Rules, parse
 MAX_LINES = 100
 MAX_CHARS = 20_000  # about 25 minutes of speech: the zip is kept in memory
 
-# What a page has no use for: it has no folder for recordings, and the voices say a text as they like.
+# Fields without a use on the page: it has no folder for recordings, and it does not set seeds.
 _NOT_HERE = ("prompt_audio", "prompt_text", "seed")
 
 
 class BadTasksError(Exception):
-    """The file cannot be spoken; `problems` has a line for each."""
+    """The file is invalid; `problems` has a line for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -29,7 +29,7 @@ class BadTasksError(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """One line: what to say, the name of its file, and the line as it came."""
+    """One line of the file: what to synthesize, the name of its clip, and the original line."""
 
     utterance: Utterance
     file: str
@@ -37,7 +37,7 @@ class Task:
 
 
 def read_tasks(path: Path, form: str, speech: Speech) -> list[Task]:
-    """Read a file whose clips are to be of `form`, or raise BadTasksError with all that is wrong, by number of line."""
+    """Read a file whose clips have the format `form`; raise BadTasksError with all problems and their line numbers."""
     try:
         numbered = list(lines.numbered(path))
     except lines.TaskFileError as error:

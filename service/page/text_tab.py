@@ -1,4 +1,4 @@
-"""The tab that speaks one text."""
+"""The tab for a single text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXAMPLE = "Good evening. A new release has just gone live, and nobody noticed."
 
 
 def lay_out(gr: Any, speech: Speech, work: Work) -> None:
-    """Make the tab's controls and what they do."""
+    """Create the controls of the tab and their event handlers."""
     about = speech.engine.describe()
     voices = [(voice.name, voice.id) for voice in speech.voices]
     with gr.Row(equal_height=False):
@@ -47,7 +47,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
                 button = gr.Button("Speak", variant="primary", size="lg", min_width=140, scale=2)
                 stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
         with gr.Column(scale=2, min_width=300):
-            # Above the player, so that a telephone shows it without a scroll from the button.
+            # Above the player, so that a phone shows it without scrolling from the button.
             note = gr.HTML("<p>Your speech appears here, to play and to download.</p>", elem_classes="note")
             audio = gr.Audio(
                 label="Speech", interactive=False, autoplay=True, buttons=["download"], elem_id="speech",
@@ -80,14 +80,14 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
             return
         yield file, f"<p>{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB.</p>"
 
-    speak.__annotations__["request"] = gr.Request  # by which Gradio knows what to pass
+    speak.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
     inputs = [text, voice, speed, form, prompt, transcript]
     gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
     stopper(gr, work, stop, "text")
 
 
 def stopper(gr: Any, work: Work, button: Any, what: str) -> None:
-    """Make the button stop its own tab's work, however many are busy."""
+    """Make the button stop its own tab's work, however many tabs are busy."""
 
     async def stop(request: Any) -> None:
         if not work.stop(request.session_hash, what):

@@ -1,1 +1,1 @@
-"""One way to speak: checked, queued, counted, and the phases of the model that speaks."""
+"""The synthesis: checks, queue, metrics, and the phases of the model."""

@@ -1,8 +1,8 @@
-"""Whose turn it is: so many slots, and who waits for one. People come first, and a batch is never left out for good.
+"""Slots and the queue for them. People have priority over batches, but batches never starve.
 
-While both wait, one slot in eight is a batch's: who is n-th among batch items has waited for at most 8 n inferences. A
-share and no span of time, since it holds for a sentence of 0.1 s as for one of 10 s. A batch item that has begun comes
-before those that have not: the fewer are under way, the sooner a drain ends.
+While both wait, a batch item gets one slot in eight: the n-th batch item waits for at most 8 n inferences. The rule is
+a share, not a time, so that it fits sentences of 0.1 s and of 10 s. A batch item in progress precedes those that have
+not started: fewer items in progress make a drain shorter.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ PEOPLE_IN_A_ROW = 7
 
 
 class Priority(StrEnum):
-    """Who waits for a synthesis."""
+    """Priority of a synthesis: for people or for a batch."""
 
     PEOPLE = "people"
     BATCH = "batch"
 
 
 class Turns:
-    """Slots, taken one at a time in order of asking within each lane. Of one event loop."""
+    """Slots, assigned in order of the requests within each lane; for a single event loop."""
 
     def __init__(self, slots: int) -> None:
         self.free = slots
         self._people: deque[asyncio.Future[None]] = deque()
         self._begun: deque[asyncio.Future[None]] = deque()
         self._batch: deque[asyncio.Future[None]] = deque()
-        self._in_a_row = 0  # slots that people got while a batch item waited
+        self._in_a_row = 0  # slots that went to people while a batch item waited
 
     async def acquire(self, priority: Priority, *, begun: bool) -> None:
-        """Take a slot, or wait for one; `begun`: the synthesis has had one before."""
-        if self.free:  # then nobody waits
+        """Acquire a slot; `begun`: the synthesis has had one before."""
+        if self.free:  # then no request waits
             self.free -= 1
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -43,14 +43,14 @@ class Turns:
         try:
             await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():  # it leaves in the moment that it is given its slot
+            if not waiter.cancelled():  # cancelled at the moment when it got its slot
                 self.release()
             raise
         finally:
             lane.remove(waiter)
 
     def release(self) -> None:
-        """Give a slot back, to whoever is next."""
+        """Release a slot and hand it to the next waiter."""
         people, batch = _first(self._people), _first((*self._begun, *self._batch))
         if batch is None:
             self._in_a_row = 0
@@ -66,5 +66,5 @@ class Turns:
 
 
 def _first(lane: Iterable[asyncio.Future[None]]) -> asyncio.Future[None] | None:
-    """Who is next of a lane: those that have got a slot, or have left, are out of it as soon as they run."""
+    """Return the next waiter of a lane. Those that have a slot or were cancelled stay in the lane until they run."""
     return next((waiter for waiter in lane if not waiter.done()), None)

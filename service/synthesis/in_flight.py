@@ -1,6 +1,6 @@
-"""What is in flight, by class, and what became of the rest: so that a drain can give each class its own time.
+"""Requests in flight by class and the outcomes of the others, so that a drain can give each class its own time.
 
-Short and long are told apart where the proxy's gate does it (proxy/hold.lua): by the length of the body.
+The length of the body separates short and long, as in the proxy's gate (proxy/hold.lua).
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from service.metrics.metrics import Metrics
 
 T = TypeVar("T")
 
-_SETTLED_S = 0.5  # a tab asks for what it was told of, and then may move on
+_SETTLED_S = 0.5  # a tab fetches its result first, and then may move on
 _CUT_S = 1.0
 
 
 class Class(StrEnum):
-    """How long a request may be expected to take, and what it costs to be asked again."""
+    """Class of a request: its expected duration, and the cost of a retry."""
 
     SHORT = "short"
     LONG = "long"
-    STREAM = "stream"  # an event stream of a web tab: open for ever, and opened again by the tab
-    BATCH = "batch"  # says so itself (X-TTS-Class: batch): nobody waits for it
+    STREAM = "stream"  # event stream of a web tab: never ends, and the tab reopens it
+    BATCH = "batch"  # the client marks it as low-priority (X-TTS-Class: batch)
 
 
 class Outcome(StrEnum):
     """How a request ended."""
 
-    COMPLETED = "completed"  # answered to the end, with whatever status
-    CUT = "cut"  # by a drain: told to ask again, or broken off; of a stream: closed
-    UNFINISHED = "unfinished"  # its client left, or it failed half way
+    COMPLETED = "completed"  # answered completely, with any status
+    CUT = "cut"  # aborted by a drain: rejected with a retry, or cut off; a stream: closed
+    UNFINISHED = "unfinished"  # the client disconnected, or it failed half way
 
 
 @dataclass(eq=False)
 class Item:
-    """One request in flight, or what a web tab waits for (which no request of its own carries)."""
+    """One request in flight, or the work of a web tab (which no request of its own carries)."""
 
     kind: Class
     task: asyncio.Future[Any]
     page: bool
     request: bool = True
     began: float = field(default_factory=time.monotonic)
-    spoken: bool = False  # an inference for it has begun
+    spoken: bool = False  # an inference for it has started
     cut: bool = False
 
 
@@ -58,20 +58,20 @@ _current: ContextVar[Item | None] = ContextVar("item", default=None)
 
 
 def begins() -> None:
-    """The request of this task gets its first inference."""
+    """Mark that the request of this task gets its first inference."""
     item = _current.get()
     if item:
         item.spoken = True
 
 
 def is_batch() -> bool:
-    """Does nobody wait for what this task does?"""
+    """Return whether this task is batch work, with low priority."""
     item = _current.get()
     return item is not None and item.kind is Class.BATCH
 
 
 class Traffic:
-    """The items in flight and the counts of those that ended."""
+    """The items in flight, and the counts of those that ended."""
 
     def __init__(self, metrics: Metrics, long_bytes: int) -> None:
         self._items: set[Item] = set()
@@ -84,7 +84,7 @@ class Traffic:
 
     @property
     def requests(self) -> int:
-        """HTTP requests, event streams aside."""
+        """Number of HTTP requests, without event streams."""
         return sum(item.request and item.kind is not Class.STREAM for item in self._items)
 
     @property
@@ -93,13 +93,13 @@ class Traffic:
 
     @property
     def oldest_s(self) -> float | None:
-        """How long the oldest request has been in flight, in seconds; None without any."""
+        """Age of the oldest request in flight in seconds; None if there is none."""
         began = [item.began for item in self._items if item.request and item.kind is not Class.STREAM]
         return time.monotonic() - min(began) if began else None
 
     def enter(self, method: str, headers: Mapping[bytes, bytes], *, page: bool) -> Item:
-        """A request that this task answers has come."""
-        task = cast(asyncio.Task[Any], asyncio.current_task())  # there is one wherever a request is answered
+        """Register a request that this task answers."""
+        task = cast(asyncio.Task[Any], asyncio.current_task())  # every request is answered in a task
         item = Item(self._kind(method, headers), task, page)
         self._items.add(item)
         _current.set(item)
@@ -117,7 +117,7 @@ class Traffic:
         return Class.LONG if size > self._long_bytes else Class.SHORT
 
     def leave(self, item: Item, outcome: Outcome) -> None:
-        """It has ended."""
+        """Record the end of an item."""
         self._items.discard(item)
         self._ended[item.kind, outcome] += 1
         self._metrics.class_requests.labels(item.kind, outcome).inc()
@@ -125,14 +125,14 @@ class Traffic:
             self._page_ended = time.monotonic()
 
     async def for_a_tab(self, text: str, work: Coroutine[Any, Any, T], *, batch: bool = False) -> T:
-        """Do what a web tab waits for, in a task of its own: cutting that leaves the page's tasks alone.
+        """Run the work of a web tab in a separate task, so that an abort does not affect the page's tasks.
 
-        It is short or long by its text, or a batch, which a drain gives another time.
-        Raise DrainingError when it was cut.
+        Its class is batch, or short or long by its text; a drain gives each class its own time. Raise DrainingError if
+        it was aborted.
         """
 
         async def doing() -> T:
-            _current.set(item)  # what begins in it is the tab's, not the request's that Gradio runs it for
+            _current.set(item)  # what starts in it belongs to the tab, not to the request for which Gradio runs it
             return await work
 
         task = asyncio.ensure_future(doing())
@@ -151,7 +151,7 @@ class Traffic:
             self.leave(item, outcome)
 
     async def cut(self, kind: Class, *, waiting: bool = False) -> None:
-        """End what is in flight of a class, only what `waiting` for its first inference if so; return soon after."""
+        """Abort the items of a class, with `waiting` only those without a first inference; return soon after."""
         cut = [item for item in self._of(kind) if not (item.cut or (waiting and item.spoken))]
         for item in cut:
             item.cut = True
@@ -160,8 +160,9 @@ class Traffic:
             await asyncio.wait([item.task for item in cut], timeout=_CUT_S)
 
     def by_class(self) -> dict[str, dict[str, int]]:
-        """For each class what is in flight, how much of that is `idle` (streams of tabs that wait for nothing), and
-        how many ended in which way since the start.
+        """Return for each class the number in flight, and the number that ended by outcome since the start.
+
+        `idle` counts the streams of tabs that wait for nothing.
         """
         return {
             kind.value: {

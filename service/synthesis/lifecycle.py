@@ -1,4 +1,4 @@
-"""The phases of the service, and what may lead from one to another."""
+"""The phases of the service and the transitions between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AUDIBLE = 300  # of 32767: a quiet but audible peak
 
 
 class Phase(StrEnum):
-    """Where the service stands. Only in READY is new speech accepted."""
+    """Phase of the service. Only READY accepts new requests."""
 
     STARTING = "starting"
     LOADING = "loading"
@@ -33,15 +33,15 @@ class Phase(StrEnum):
 
 
 RETRY_AFTER_S = {Phase.STARTING: 5, Phase.LOADING: 5, Phase.WARMING: 2}
-"""When to ask again; in any other phase the answer comes from elsewhere, so soon."""
+"""Seconds until a retry by phase. In any other phase another release answers, so a retry may follow soon."""
 
 
 class RefusedError(Exception):
-    """A command that does not fit the phase; its message says why."""
+    """The phase does not allow the command; the message states the reason."""
 
 
 class Lifecycle:
-    """Loads, warms, drains and unloads one engine. `progress` grows with every step of a load."""
+    """Loads, warms up, drains and unloads one engine. `progress` grows with every step of a load."""
 
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self.engine = engine
@@ -54,13 +54,13 @@ class Lifecycle:
         self._enter(Phase.STARTING)
 
     def check_accepting(self) -> None:
-        """Raise UnavailableError unless new speech is accepted."""
+        """Raise UnavailableError unless the service accepts new requests."""
         if self.phase is not Phase.READY:
             self._metrics.rejected.labels(Refusal.NOT_READY).inc()
             raise UnavailableError(f"the service is {self.phase}", retry_after=RETRY_AFTER_S.get(self.phase, 1))
 
     async def load(self, beside: Awaitable[object] | None = None) -> None:
-        """Load the model, wait for `beside` (other start-up work), speak once, be ready. Failures end in FAILED."""
+        """Load the model, wait for `beside` (other start-up work), test a synthesis, enter READY; FAILED on error."""
         if self.phase not in (Phase.STARTING, Phase.UNLOADED):
             raise RefusedError(f"cannot load while {self.phase}")
         loop, began = asyncio.get_running_loop(), time.monotonic()
@@ -76,7 +76,7 @@ class Lifecycle:
             if not self.stopping:
                 self._enter(Phase.WARMING)
                 await asyncio.to_thread(warm_up, self.engine)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the service cannot speak, and must say why
+        except Exception as error:  # noqa: BLE001 - after any error the service cannot work and must report why
             self._metrics.load_ended(succeeded=False, took_s=time.monotonic() - began)
             self._metrics.out_of_memory.inc(is_out_of_memory(error))
             self.fail(f"{type(error).__name__}: {error}", error)
@@ -87,7 +87,7 @@ class Lifecycle:
                 self._enter(Phase.READY)
 
     async def park(self, beside: Awaitable[object]) -> None:
-        """Import what a load needs, wait for `beside`, and stay without a model. Failures end in FAILED."""
+        """Import the modules for a load, wait for `beside`, and stay without a model; FAILED on any error."""
         try:
             await asyncio.to_thread(self.engine.prepare)
             self._step("prepared")
@@ -99,28 +99,28 @@ class Lifecycle:
                 self._enter(Phase.UNLOADED)
 
     def fail(self, reason: str, error: BaseException | None = None) -> None:
-        """End in FAILED: the process exits soon after, so that whoever started it sees it."""
+        """Enter FAILED; the process exits soon after, so that its supervisor notices."""
         self.error = reason
         logger.error("failed while %s: %s", self.phase, reason, exc_info=error)
         self._enter(Phase.FAILED)
         self.failed.set()
 
     def drain(self) -> None:
-        """Accept nothing new; what was accepted goes on."""
+        """Accept no new requests; finish the accepted ones."""
         if self.phase not in (Phase.READY, Phase.DRAINING):
             raise RefusedError(f"cannot drain while {self.phase}")
         self._enter(Phase.DRAINING)
 
     def resume(self) -> None:
-        """Take work again after a drain."""
+        """Accept requests again after a drain."""
         if self.stopping or self.phase not in (Phase.READY, Phase.DRAINING):
             raise RefusedError(f"cannot resume while {'stopping' if self.stopping else self.phase}")
         self._enter(Phase.READY)
 
     async def unload(self) -> None:
-        """Drop the model. The caller has made sure that nothing is in flight.
+        """Drop the model; the caller ensures that nothing is in flight.
 
-        Raise RefusedError when its memory did not come back: it is gone until the process ends.
+        Raise RefusedError if its memory was not freed: it stays allocated until the process ends.
         """
         if self.phase not in (Phase.READY, Phase.DRAINING, Phase.UNLOADED):
             raise RefusedError(f"cannot unload while {self.phase}")
@@ -134,7 +134,7 @@ class Lifecycle:
             raise RefusedError(f"the model is dropped, but not all of its memory came back: {error}") from None
 
     def stop(self) -> None:
-        """The process is to end: accept nothing new, for good. Safe to call twice."""
+        """Accept no new requests until the process exits. Idempotent."""
         self.stopping = True
         if self.phase is not Phase.FAILED:
             self._enter(Phase.DRAINING)
@@ -152,7 +152,7 @@ class Lifecycle:
 
 
 def warm_up(engine: Engine) -> None:
-    """Speak one sentence as a user would have it, and listen; raise EngineError when it is silent. Blocking."""
+    """Synthesize one sentence like a request and check the audio; raise EngineError if it is silent. Blocking."""
     voice = engine.describe().voices[0]
     pieces = [piece.samples for piece in engine.synthesize(Utterance(WARM_UP_TEXT, voice.id))]
     if not pieces or np.abs(np.concatenate(pieces).astype(np.int32)).max(initial=0) < _AUDIBLE:

@@ -1,8 +1,8 @@
-"""Who speaks when: a bounded queue in front of as many slots as the engine has inferences at a time.
+"""The scheduler: a bounded queue in front of as many slots as the engine has parallel inferences.
 
-A slot is taken for one piece (about a sentence), in order of asking; people before batch items, which make way and are
-not left out (service.synthesis.fair_queue). So a long text gives way between its sentences, and one whose client has
-left stops at the next.
+A request holds a slot for one piece (about a sentence). Slots go in order of the requests; people have priority over
+batch items, which do not starve (service.synthesis.fair_queue). So a long text yields between its sentences, and an
+abandoned one stops at the next.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from service.synthesis.fair_queue import Priority, Turns
 logger = logging.getLogger(__name__)
 
 Start = Callable[[], Iterator[Piece]]
-"""Begins a synthesis: called in a worker thread, as is each step of the iterator."""
+"""Starts a synthesis; a worker thread calls it, and each step of the iterator."""
 
 OnPlace = Callable[[int], None]
-"""Told how many are ahead of a synthesis that has not started, when it is accepted and each time that changes."""
+"""Receives the number of syntheses ahead of a waiting one, on acceptance and on each change."""
 
 _BATCH_SHARE = 4
-"""A batch has so much fewer places in the queue than people have, and none of theirs."""
+"""Batch items have the queue limit divided by this as places, in addition to those of people."""
 
 _RETRY_AFTER_MAX_S = 60
 _LEARNING_RATE = 0.1
 _HUNG = 2
-"""An inference that takes so many times as long as a whole request may will not come back."""
+"""Multiple of the request deadline after which an inference counts as hung."""
 
 
 @dataclass(eq=False)
 class _Job:
-    """One accepted synthesis. `budget` is the time left in seconds; a client's slow reading does not use it."""
+    """One accepted synthesis. `budget` is the remaining time in seconds; waiting for a slow client does not use it."""
 
     start: Start
     budget: float
@@ -53,7 +53,7 @@ class _Job:
     worked: float = 0.0
 
     def step(self) -> Piece | None:
-        """The next piece, or None at the end. Runs in a worker thread."""
+        """Return the next piece, or None at the end. Runs in a worker thread."""
         began = time.monotonic()
         self.pieces = self.pieces or self.start()
         piece = next(self.pieces, None)
@@ -62,9 +62,9 @@ class _Job:
 
 
 class Scheduler:
-    """Runs syntheses on `slots` threads, with at most `queue_limit` that have not started yet.
+    """Runs syntheses on `slots` threads, with a queue of at most `queue_limit` that have not started.
 
-    Batch items have places beside those, a quarter as many: however much a batch asks for, nobody else is refused.
+    Batch items have additional places, a quarter as many: no batch can fill the queue for other requests.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Scheduler:
         self._turns = Turns(slots)
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
         self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
-        self._job_seconds = 0.5  # what a job costs on average; a first guess, learnt from then on
+        self._job_seconds = 0.5  # average seconds per job; an initial guess that is updated
         for each in Priority:
             metrics.queue_depth.labels(each).set_function(functools.partial(self.waiting_of, each))
             metrics.queue_capacity.labels(each).set(self.places_of(each))
@@ -91,36 +91,34 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """How many have not started yet."""
+        """Number of syntheses that have not started."""
         return len(self._line)
 
     def waiting_of(self, priority: Priority) -> int:
-        """How many of those are people's, or a batch's."""
+        """Return the number of waiting syntheses with this priority."""
         return sum(job.priority is priority for job in self._line)
 
     def places_of(self, priority: Priority) -> int:
-        """How many of them may wait."""
+        """Return the queue limit of this priority."""
         return self.queue_limit if priority is Priority.PEOPLE else max(1, self.queue_limit // _BATCH_SHARE)
 
     @property
     def stuck(self) -> bool:
-        """Is a thread still in the engine?"""
+        """Whether a thread is still in the engine."""
         return bool(self._running)
 
     def retry_after(self, priority: Priority) -> int:
-        """In how many seconds the queue may have moved on: what waits ahead, over what is done at a time."""
+        """Return the estimated seconds until the queue has moved: the work ahead, divided by the slots."""
         ahead = self.waiting if priority is Priority.BATCH else self.waiting_of(priority)
         estimate = math.ceil((ahead + 1) * self._job_seconds / self.slots)
         return max(1, min(estimate, _RETRY_AFTER_MAX_S))
 
     @contextlib.asynccontextmanager
     async def job(self, start: Start, on_place: OnPlace | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept a synthesis and give its pieces; raise BusyError when the queue is full, LateError past the deadline.
+        """Accept a synthesis and yield its pieces; raise BusyError if the queue is full, LateError after the deadline.
 
-        Whether it is a batch's is what the traffic knows of this task. A batch item that has not begun by its deadline
-        is only told to come again (BusyError): nothing is wrong with it.
-
-        Leaving the block, however that comes about, gives everything back.
+        The traffic knows whether this task is a batch item. A batch item that has not started by its deadline gets
+        BusyError, because a retry can succeed. Leaving the block releases everything in any case.
         """
         priority = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE
         self._check_room(priority)
@@ -148,13 +146,13 @@ class Scheduler:
         raise BusyError(f"the queue is full: {waiting} {what} are waiting", retry_after=self.retry_after(priority))
 
     def _enter_line(self, job: _Job) -> None:
-        """The last of its kind; those behind it move back."""
+        """Insert a job behind the last of its priority; those behind it move back."""
         place = self.waiting_of(Priority.PEOPLE) if job.priority is Priority.PEOPLE else len(self._line)
         self._line.insert(place, job)
         self._tell_places(place)
 
     def _leave_line(self, job: _Job) -> None:
-        """It has started, or ends without; those behind it move up."""
+        """Remove a job that has started or ended; those behind it move up."""
         if job not in self._line:
             return
         place = self._line.index(job)
@@ -177,7 +175,7 @@ class Scheduler:
                 return
 
     async def _next(self, job: _Job) -> Piece | None:
-        """One piece, within what is left of the job's time."""
+        """Return one piece within the remaining time of the job."""
         try:
             async with asyncio.timeout(max(job.budget, 0)):
                 await self._turns.acquire(job.priority, begun=job not in self._line)
@@ -189,7 +187,7 @@ class Scheduler:
             raise UnavailableError(
                 str(error), code="out_of_memory", retry_after=self.retry_after(job.priority)
             ) from None
-        except Exception as error:  # whatever an engine raises: the request fails, the service goes on
+        except Exception as error:  # any engine error: the request fails, the service continues
             logger.exception("the engine failed")
             raise ServiceError(f"the engine failed: {type(error).__name__}", code="engine_failed") from error
 
@@ -202,9 +200,9 @@ class Scheduler:
         return LateError(f"the speech was not finished within {self.deadline_s:g} s")
 
     def _submit(self, job: _Job) -> Future[Piece | None]:
-        """Start the job's next step. The slot is taken; it comes back when the thread is really done.
+        """Start the next step of a job in the acquired slot. The slot is released once the thread is done.
 
-        An inference cannot be interrupted: when its client leaves or its deadline passes, it still has its core.
+        An inference cannot be interrupted: it keeps its core after a disconnect or the deadline.
         """
         if job in self._line:
             self._leave_line(job)
@@ -219,7 +217,7 @@ class Scheduler:
         self._running[thread] = loop.call_later(_HUNG * self.deadline_s, self._hangs)
 
         def done(_thread: Future[Piece | None]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop may be gone when the last thread ends
+            with contextlib.suppress(RuntimeError):  # the loop may be closed when the last thread ends
                 loop.call_soon_threadsafe(self._give_back, thread)
 
         thread.add_done_callback(done)
@@ -233,7 +231,7 @@ class Scheduler:
             if is_out_of_memory(error):
                 self._metrics.out_of_memory.inc()
             raise
-        if piece is not None and piece.samples.any():  # silence is no evidence that it works
+        if piece is not None and piece.samples.any():  # silence does not prove that the engine works
             self.last_success = time.monotonic()
             self._metrics.last_success.set_to_current_time()
         return piece
@@ -241,14 +239,14 @@ class Scheduler:
     def _give_back(self, thread: Future[Piece | None]) -> None:
         self._running.pop(thread).cancel()
         self._turns.release()
-        # Also when its client has left, and nobody else sees it.
+        # Report it here too: after a disconnect no other code sees the error.
         if not thread.cancelled() and isinstance(error := thread.exception(), BrokenError):
             self._on_broken(f"the engine is broken: {error}")
 
     def _hangs(self) -> None:
-        """A slot whose thread does not come back is lost for good, and only a new process has it again."""
+        """Report a hung inference: its slot is lost until a new process starts."""
         self._on_broken(f"one inference has not returned for {_HUNG * self.deadline_s:g} s")
 
     def close(self) -> None:
-        """Take no more work; threads that are still in the engine are not waited for."""
+        """Accept no more work; do not wait for threads that are still in the engine."""
         self._pool.shutdown(wait=False, cancel_futures=True)

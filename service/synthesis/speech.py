@@ -1,4 +1,4 @@
-"""One way to speak, for the API, the predict route and the page alike: checked, queued, counted."""
+"""The synthesis path of the API, the predict route and the page: checks, queue, metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass
 class Spoken:
-    """What was said, and for how many seconds the engine worked on it."""
+    """Synthesized audio, and the seconds that the engine worked on it."""
 
     sample_rate: int
     pieces: list[Audio] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Spoken:
 
     @property
     def seconds(self) -> float:
-        """How long it sounds."""
+        """Duration of the audio in seconds."""
         return seconds(self.pieces, self.sample_rate)
 
 
@@ -55,11 +55,11 @@ class Speech:
 
     @property
     def voices(self) -> tuple[Voice, ...]:
-        """The voices that can be asked for; the first is the default."""
+        """The available voices; the first is the default."""
         return self.engine.describe().voices
 
     def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
-        """Check what is to be said; raise InvalidError naming `param` for text that cannot be spoken."""
+        """Check a request and return its utterance; raise InvalidError with `param` for text that cannot be spoken."""
         voice = self._voice(voice_id)
         if not SPEED[0] <= speed <= SPEED[1]:
             allowed = f"allowed are {SPEED[0]:g} to {SPEED[1]:g}"
@@ -86,11 +86,10 @@ class Speech:
     async def pieces(
         self, utterance: Utterance, spoken: Spoken | None = None, on_place: OnPlace | None = None
     ) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and give its audio as it is spoken, at least one piece.
+        """Accept the utterance and yield its audio during the synthesis, at least one piece.
 
-        `spoken` gets the engine's time; `on_place` is told the place in the queue.
-
-        Raise UnavailableError when not ready, BusyError when the queue is full, LateError past the deadline.
+        `spoken` gets the engine's time; `on_place` receives the queue position. Raise UnavailableError if not ready,
+        BusyError if the queue is full, LateError after the deadline.
         """
         self._lifecycle.check_accepting()
         spoken = spoken or Spoken(self.engine.sample_rate)
@@ -99,7 +98,7 @@ class Speech:
             yield self._counted(pieces, spoken, time.monotonic())
 
     async def say(self, utterance: Utterance) -> Spoken:
-        """All of the utterance's audio; raises as `pieces` does."""
+        """Return the complete audio of the utterance; raises the errors of `pieces`."""
         spoken = Spoken(self.engine.sample_rate)
         async with self.pieces(utterance, spoken) as pieces:
             spoken.pieces = [piece async for piece in pieces]
@@ -120,7 +119,7 @@ class Speech:
 
 
 def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Piece]:
-    """Synthesize, and add up the time that this takes."""
+    """Synthesize and add up the time spent."""
     began = time.monotonic()
     for piece in engine.synthesize(utterance):
         spoken.worked_s += time.monotonic() - began
@@ -129,7 +128,7 @@ def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Pie
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` for a client whose body has been read; cancel it and raise ClientGoneError when the client leaves."""
+    """Run `work` for a client whose body has been read; on disconnect cancel it and raise ClientGoneError."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnect(receive))
     try:

@@ -1,1 +1,1 @@
-"""The format of task files: lines, fields and clip names. The batch client and the page read it."""
+"""The format of task files: lines, fields and clip names, for the batch client and the page."""

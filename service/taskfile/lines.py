@@ -1,4 +1,4 @@
-"""A text file line by line, with a bound on how much of a line is ever in memory."""
+"""Read a text file line by line with bounded memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_LINE = 256 * 1024
-"""Bytes. The longest text that a service takes, every character escaped, is a fifth of that."""
+"""Bytes. The longest text that a service accepts, with every character escaped, is a fifth of that."""
 
-# UTF-32's mark begins with UTF-16's, so it comes first; without a mark the zeros beside JSON's own signs tell.
+# UTF-32's mark begins with UTF-16's, so it comes first. Without a mark, the zeros beside JSON's first character show
+# the encoding.
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -27,7 +28,7 @@ _ZEROS: dict[tuple[int, ...], str] = {
 
 
 class TaskFileError(Exception):
-    """A task file cannot be read; `remedy` says what to do."""
+    """The task file cannot be read; `remedy` states what to do."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -36,7 +37,7 @@ class TaskFileError(Exception):
 
 
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Each line that is not blank, with its number from 1; None for one that has more than MAX_LINE bytes.
+    """Yield each line that is not blank with its number from 1; None for a line of more than MAX_LINE bytes.
 
     Raises:
         TaskFileError: the file cannot be read twice, or is UTF-16 or UTF-32.
@@ -68,7 +69,7 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 
 def _other_code(head: bytes) -> str:
-    """What a file is in whose first bytes cannot be UTF-8, as iconv calls it; else nothing."""
+    """Return the encoding of a file whose first bytes cannot be UTF-8, by its iconv name; "" otherwise."""
     for mark, code in _MARKS.items():
         if head.startswith(mark):
             return code

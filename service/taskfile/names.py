@@ -1,4 +1,4 @@
-"""What a clip may be called: one plain file name, the same on every file system."""
+"""Rules for clip names: one plain file name that is valid on every file system."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from service.formats import EXTENSIONS
 
 _MAX_BYTES = 200
 _SIGNS = '/\\:*?"<>|'
-_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)")  # Windows', which drops spaces
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³]) *(\.|$)")  # Windows'; it drops spaces
 
 
 def file_name(name: str, form: str) -> str:
-    """`name` with the extension of `form`, composed (NFC); raise ValueError with what is wrong with it."""
+    """Return `name` with the extension of `form`, normalized (NFC); raise ValueError with the problem."""
     name = unicodedata.normalize("NFC", name)
     stem, dot, extension = name.rpartition(".")
     if dot and extension.lower() in EXTENSIONS:
@@ -36,6 +36,6 @@ def file_name(name: str, form: str) -> str:
 
 
 def key(name: str) -> int:
-    """64 bits that two names share when some file system takes them for the same."""
+    """Return a 64-bit key that is equal for names that some file system treats as the same."""
     folded = unicodedata.normalize("NFC", name.casefold())
     return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest())

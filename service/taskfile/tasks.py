@@ -1,4 +1,4 @@
-"""A task: one line of JSON, checked, in this project's field names or in GLM-TTS's own."""
+"""A task: one checked line of JSON, with the field names of this project or of GLM-TTS."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from service.taskfile import names
 from service.taskfile.lines import MAX_LINE
 
 GLM_TTS = {"uttid": "output_name", "prompt_speech": "prompt_audio", "syn_text": "input_text"}
-"""GLM-TTS's names of fields and ours."""
+"""Field names of GLM-TTS, and ours."""
 
 _TEXTS = ("output_name", "input_text", "prompt_audio", "prompt_text", "voice")
 FIELDS = (*_TEXTS, "seed", "error")
 
 
 class BadLineError(ValueError):
-    """What is wrong with a line, all of it."""
+    """All problems of a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a line is checked against: the form of the clips, and the most characters of a text."""
+    """Rules for a line: the format of the clips, and the maximum characters of a text."""
 
     form: str = "wav"
     max_chars: int = 4096
@@ -33,7 +33,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One clip to make. `output_name` has its extension; empty and None stand for what is not given."""
+    """One clip to synthesize. `output_name` has its extension; empty and None mean not given."""
 
     output_name: str
     input_text: str
@@ -43,17 +43,17 @@ class Task:
     seed: int | None = None
 
     def given(self) -> dict[str, Any]:
-        """The fields that are given."""
+        """Return the fields that are given."""
         return {name: value for name, value in asdict(self).items() if value not in ("", None)}
 
     def identity(self, prompt: str) -> str:
-        """32 hex digits that change with anything that is heard; `prompt` is the hash of the prompt's bytes."""
+        """Return 32 hex digits that change with anything audible; `prompt` is the hash of the prompt's bytes."""
         heard = self.given() | {"prompt_audio": prompt}
         return hashlib.blake2b(json.dumps(heard, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def parse(line: bytes | None, rules: Rules) -> Task:
-    """Read one line; raise BadLineError."""
+    """Parse one line; raise BadLineError."""
     if line is None:
         raise BadLineError(f"has more than {MAX_LINE} bytes")
     try:
@@ -110,7 +110,7 @@ def _checked(fields: dict[str, Any], rules: Rules) -> Task:
 
 
 def _contents(texts: dict[str, str], rules: Rules) -> list[str]:
-    """What is wrong with texts that are texts; gives output_name its extension."""
+    """Return the problems of valid strings; add the extension to output_name."""
     problems = []
     text, name = texts.get("input_text"), texts.get("output_name")
     if text is not None and not any(map(str.isalnum, text)):

@@ -1,1 +1,1 @@
-"""HTTP: routes, their bodies and answers, and what every request passes through."""
+"""HTTP: routes, request and response bodies, and the middleware."""

@@ -1,4 +1,4 @@
-"""The most that a request's body may have."""
+"""Size limit of request bodies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import TooLargeError, respond
 
 MAX_BODY = 25 * 1024 * 1024
-# A client that is still sending when it is refused sees a reset instead of the reason, so its bytes are taken
+# A client that is still sending when it is rejected gets a connection reset instead of the reason. So its data is read
 # and dropped for a while.
 _LINGER_BYTES, _LINGER_S = 4 * MAX_BODY, 10.0
 
 
 class BodyLimit:
-    """Refuses bodies over `limit` bytes with 413, whether their length is announced or not."""
+    """Middleware that rejects bodies over `limit` bytes with 413, with or without a Content-Length."""
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
         self.app = app
@@ -35,7 +35,7 @@ class BodyLimit:
             ended = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             refused = refused or seen > self.limit
-            # To the application it looks as if the client had left; what it makes of that is not sent.
+            # The application sees a disconnect; its response is dropped.
             return {"type": "http.disconnect"} if refused else message
 
         async def unless_refused(message: Message) -> None:
@@ -49,14 +49,14 @@ class BodyLimit:
                 if not refused:
                     raise
         if refused:
-            if (seen or b"expect" not in headers) and not ended:  # a client with Expect waits to be asked for its body
+            if (seen or b"expect" not in headers) and not ended:  # a client with Expect sends its body only on request
                 await _linger(receive, seen)
             refusal = TooLargeError(f"the body is over {self.limit} bytes, the most that is taken")
             await respond(refusal)(scope, receive, send)
 
 
 async def _linger(receive: Receive, seen: int) -> None:
-    """Take what a refused client still sends, within bounds."""
+    """Read and drop what a rejected client still sends, within limits."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
             while seen < _LINGER_BYTES:

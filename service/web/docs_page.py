@@ -1,4 +1,4 @@
-"""The API's documentation as one plain page: it needs no network, unlike the usual viewers."""
+"""The API's documentation as one plain page; unlike the usual viewers it needs no internet access."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXAMPLE = """curl -s localhost:7860/v1/audio/speech -H 'Content-Type: applicati
 
 
 def docs_routes(app: FastAPI) -> APIRouter:
-    """GET /docs, rendered from the application's own OpenAPI description."""
+    """Return the route GET /docs, rendered from the application's own OpenAPI description."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/docs")
@@ -31,7 +31,7 @@ def docs_routes(app: FastAPI) -> APIRouter:
 
 
 def render(description: dict[str, Any]) -> str:
-    """An OpenAPI description as HTML."""
+    """Render an OpenAPI description as HTML."""
     title = escape(description["info"]["title"])
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}: API</title>"
@@ -64,7 +64,7 @@ def _fields(operation: dict[str, Any]) -> str:
 
 
 def _allowed(field: dict[str, Any], required: bool) -> str:
-    """What a field may be, in short."""
+    """Summarize the allowed values of a field."""
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     if not kinds:
         return "nothing: this engine cannot do it"

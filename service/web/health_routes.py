@@ -1,4 +1,4 @@
-"""What says how the service is: /livez, /readyz, /metrics."""
+"""The health routes: /livez, /readyz, /metrics."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ READY_KEYS = ("phase", "release", "engine", "device", "last_inference_age_s")
 
 
 def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> APIRouter:
-    """The routes; `status` gives what the control socket's status gives."""
+    """Return the health routes; `status` returns the control socket's status."""
     router = APIRouter(tags=["health"])
 
     @router.get("/livez", response_class=PlainTextResponse)
     async def livez() -> Response:
-        """200 while the process answers at all."""
+        """Liveness: 200 while the process responds."""
         return PlainTextResponse("alive\n")
 
     @router.get("/readyz", responses={503: {"description": "Not ready; the body says in which phase."}})
     async def readyz() -> Response:
-        """200 in phase `ready` (busy is ready), 503 in any other."""
+        """Readiness: 200 in phase `ready`, also under load; 503 in any other phase."""
         now = status()
         return JSONResponse({key: now[key] for key in READY_KEYS}, 200 if now["phase"] == "ready" else 503)
 

@@ -1,4 +1,4 @@
-"""Reading a JSON body into a model, with one clear message for whatever is wrong with it."""
+"""Parse a JSON body into a model, with one clear message for any error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BATCH_HEADER = {
 
 
 def json_body(model: type[BaseModel], known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The OpenAPI description of a route that reads `model`; `known` adds to its fields what this process knows."""
+    """Return the OpenAPI description of a route that reads `model`; `known` refines its fields."""
     schema = model.model_json_schema()
     for name, more in known.items():
         schema["properties"][name] |= more
@@ -65,13 +65,13 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _field(problem: ErrorDetails) -> str:
-    """data[0] for ("data", 0)."""
+    """Return data[0] for ("data", 0)."""
     first, *rest = problem["loc"] or ("body",)
     return str(first)[:60] + "".join(f"[{part}]" for part in rest)
 
 
 def _told(problem: ErrorDetails, fields: list[str]) -> str:
-    """One problem in words: the field, the value, what is allowed."""
+    """Describe one problem: the field, the value, the allowed values."""
     name = _field(problem)
     if problem["type"] == "missing":
         return f"{name} is missing"

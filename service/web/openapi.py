@@ -1,4 +1,4 @@
-"""The description of the API that programs read: what is allowed, exactly, and how refusals look."""
+"""The OpenAPI description of the API: the exact allowed values, and the error responses."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ REFUSED = _refusals([401])
 
 
 def spoken(answer: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The answers of a route that speaks; `answer` is the good one where FastAPI cannot know it."""
+    """Return the responses of a synthesis route; `answer` is the success response if FastAPI cannot derive it."""
     good: dict[int | str, dict[str, Any]] = {200: answer} if answer else {}
     return good | _refusals(_REASONS)
 
 
 def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What this process knows of the fields of SpeechBody."""
+    """Return the allowed values of SpeechBody's fields, which depend on this process."""
     about = speech.engine.describe()
     nothing = {"anyOf": [{"type": "null"}]}
     fields: dict[str, dict[str, Any]] = {
@@ -95,7 +95,7 @@ def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[
 
 
 def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
-    """What this process knows of the fields of PredictBody: `data` as [prompt_audio, prompt_text, text]."""
+    """Return the allowed values of PredictBody's field: `data` as [prompt_audio, prompt_text, text]."""
     audio = {"enum": [None, "", *prompt_names(folder)]}
     transcript = {"type": ["string", "null"], "maxLength": speech.max_chars}
     text = {"type": "string"} | _text(speech, speech.voices[0])
@@ -107,12 +107,12 @@ def _text(speech: Speech, voice: Voice) -> dict[str, Any]:
 
 
 def _widest(voices: Iterable[Voice]) -> Voice:
-    """The voice that reads most: what Chinese ones read takes in all that others do."""
+    """Return the voice with the largest alphabet: the Chinese alphabet includes all others."""
     return max(voices, key=lambda voice: voice.language == "zh")
 
 
 def only_some_are_streamed(described: dict[str, Any]) -> None:
-    """Write into the description of a speech route that stream_format goes with some formats alone."""
+    """Add to a route's description that stream_format is valid only with some formats."""
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     schema["anyOf"] = [
         {"properties": {"response_format": {"enum": list(STREAMED)}}},
@@ -122,7 +122,7 @@ def only_some_are_streamed(described: dict[str, Any]) -> None:
 
 @functools.cache
 def speakable(language: str) -> str:
-    """A pattern for the texts that a voice of `language` can speak: its characters, and among them something to say."""
+    """Return a pattern of the texts that a voice of `language` can read, with at least one letter or digit."""
     known = ALPHABETS[language]
     every = _class(known)
     some = _class(lambda char: known(char) and char.isalnum())
@@ -130,7 +130,7 @@ def speakable(language: str) -> str:
 
 
 def _class(belongs: Callable[[str], bool]) -> str:
-    """A character class of a regular expression, as JavaScript and Python both read it."""
+    """Return a character class of a regular expression that JavaScript and Python both accept."""
     found = [code for code in range(0x10000) if belongs(chr(code))]
     runs = [[code for _, code in run] for _, run in itertools.groupby(enumerate(found), lambda at: at[1] - at[0])]
     ranges = (f"\\u{run[0]:04X}" + (f"-\\u{run[-1]:04X}" if len(run) > 1 else "") for run in runs)
@@ -138,7 +138,7 @@ def _class(belongs: Callable[[str], bool]) -> str:
 
 
 def describe(app: FastAPI, *, keys: bool) -> dict[str, Any]:
-    """The OpenAPI description of `app`; `keys`: a request needs an API key."""
+    """Return the OpenAPI description of `app`; `keys`: requests need an API key."""
     if app.openapi_schema:
         return app.openapi_schema
     schema = get_openapi(title=app.title, version=app.version, routes=app.routes)

@@ -1,6 +1,6 @@
-"""The front door: the page's own paths go to the page, once it is there, everything else to the API.
+"""Dispatch between the page and the API: the page's own paths go to the page once it exists, all others to the API.
 
-A mount at "/" would swallow what the API has to say about unknown paths and wrong methods.
+A mount at "/" would hide the API's errors for unknown paths and wrong methods.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Front:
 
 
 async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run the page, with its own error answers told in the shape of all others."""
+    """Run the page and replace its error responses by ones in the API's format."""
     refusal: Message | None = None
     body = b""
 
@@ -59,7 +59,7 @@ async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: 
 
 
 def _detail(body: bytes) -> str:
-    """What Gradio says is wrong."""
+    """Return Gradio's error message."""
     try:
         detail = json.loads(body)["detail"]
     except (ValueError, LookupError, TypeError):

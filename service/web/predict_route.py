@@ -1,4 +1,4 @@
-"""POST /api/predict: [prompt_audio, prompt_text, text], as clients of older Gradio services send it."""
+"""POST /api/predict: [prompt_audio, prompt_text, text], the request of clients of older Gradio services."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.web.json_body import json_body, read_json
 
 
 class PredictBody(BaseModel):
-    """Three values in order: a file in the voices folder or none, its transcript or none, the text to say."""
+    """Three values in order: a file in the voices folder or none, its transcript or none, the text to synthesize."""
 
     model_config = ConfigDict(extra="ignore", strict=True)  # such clients also send fn_index, session_hash
 
@@ -32,13 +32,13 @@ class PredictBody(BaseModel):
 
 
 def predict_routes(speech: Speech, voices: Path) -> APIRouter:
-    """The route, with prompt names resolved inside the folder `voices` alone."""
+    """Return the route; prompt names resolve only to files in the folder `voices`."""
     router = APIRouter(tags=["speech"])
     described = json_body(PredictBody, openapi.predict_fields(speech, voices))
 
     @router.post("/api/predict", openapi_extra=described, responses=openapi.spoken())
     async def predict(request: Request) -> dict[str, Any]:
-        """Say the text; the answer is {"data": [{"name", "data": <data URL>}, <message>]}."""
+        """Synthesize the text; the response is {"data": [{"name", "data": <data URL>}, <message>]}."""
         prompt_audio, prompt_text, text = (await read_json(request, PredictBody)).data
         if len(prompt_text or "") > speech.max_chars:
             message = f"data[1] has more than {speech.max_chars} characters"

@@ -1,4 +1,4 @@
-"""What every request passes through: a name for it, a count, a log line, and a net for the unexpected."""
+"""The outermost middleware: request id, traffic count, log line, and handling of unexpected errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 @dataclass
 class _Exchange:
-    """One request and what became of it; `item` is its place in the traffic, where it is counted."""
+    """One request and its outcome; `item` is its entry in the traffic, where it is counted."""
 
     request_id: str
     item: Item | None
@@ -35,7 +35,7 @@ class _Exchange:
 
 
 class RequestContext:
-    """The outermost layer: X-Release and X-Request-Id on every answer, counts, metrics, the log line."""
+    """Outermost middleware: adds X-Release and X-Request-Id to every response, counts, measures and logs."""
 
     def __init__(self, app: ASGIApp, release: str, traffic: Traffic, metrics: Metrics) -> None:
         self.app = app
@@ -46,7 +46,7 @@ class RequestContext:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
-            if scope["type"] == "websocket":  # nothing here speaks it
+            if scope["type"] == "websocket":  # no route uses websockets
                 await send({"type": "websocket.close", "code": 1000})
             return
         exchange = _Exchange(_request_id(scope), self._enter(scope))
@@ -59,8 +59,8 @@ class RequestContext:
                 raise
             await _cut(exchange, scope, receive, marked)
         except Exception:
-            # Once an answer has begun nothing can be told any more: returning leaves it unfinished, and the server
-            # then cuts the connection, which is how a client knows.
+            # Once a response has begun, no error can be sent. Returning leaves it incomplete, and the server then
+            # closes the connection, which tells the client.
             logger.exception("unexpected error, request id %s", exchange.request_id)
         finally:
             self._finish(exchange, scope)
@@ -72,7 +72,7 @@ class RequestContext:
         return self.traffic.enter(scope["method"], dict(scope["headers"]), page=belongs_to_page(path))
 
     def _marks(self, exchange: _Exchange, send: Send) -> Send:
-        """`send` that adds the headers, and notices what kind of answer it is and whether it has ended."""
+        """Return a `send` that adds the headers and records the kind of the response and its end."""
         own = [(b"x-release", self.release), (b"x-request-id", exchange.request_id.encode())]
 
         async def marked(message: Message) -> None:
@@ -80,7 +80,7 @@ class RequestContext:
                 headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in _OWN]
                 message["headers"] = headers + own
                 events = dict(headers).get(b"content-type", b"").startswith(b"text/event-stream")
-                if events and exchange.item and exchange.item.page:  # speech as events ends by itself, a tab's does not
+                if events and exchange.item and exchange.item.page:  # speech as events ends, a tab's stream does not
                     exchange.item.kind = Class.STREAM
             await send(message)
             exchange.status = message.get("status", exchange.status)
@@ -100,21 +100,24 @@ class RequestContext:
         self.metrics.requests.labels(route, status, release).inc()
         if item.kind is not Class.STREAM:
             self.metrics.request_seconds.labels(route, release).observe(took)
-        # A page is fifty files, which nobody asked for one by one.
+        # The page loads fifty files; do not log each at INFO.
         level = logging.DEBUG if route == "page" and status < 400 else logging.INFO
         path = _printable(scope["path"])
         logger.log(level, "%s %s %s %.3fs %s", scope["method"], path, status, took, exchange.request_id)
 
 
 def _outcome(exchange: _Exchange, item: Item, status: int) -> Outcome:
-    # Gradio takes the end of its streams as any other end.
+    # Gradio does not distinguish an abort of its streams from another end.
     if exchange.cut or (item.cut and item.kind is Class.STREAM):
         return Outcome.CUT
     return Outcome.COMPLETED if exchange.ended and status != 499 else Outcome.UNFINISHED
 
 
 async def _cut(exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-    """Tell the client of a request that was cut: to ask again, or, half way out, by an answer that has no end."""
+    """End an aborted request: 503 with a retry if no response has started, otherwise the response is cut off.
+
+    An event stream is closed.
+    """
     if exchange.ended:
         return
     exchange.cut = True
@@ -127,11 +130,11 @@ async def _cut(exchange: _Exchange, scope: Scope, receive: Receive, send: Send) 
 
 
 def _printable(path: str) -> str:
-    """A path that cannot forge a log line."""
+    """Return the path escaped, so that it cannot forge a log line."""
     return path.encode("unicode_escape").decode()
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's own X-Request-Id if it is sane, else a new one."""
+    """Return the client's X-Request-Id if it is valid, otherwise a new one."""
     offered = dict(scope["headers"]).get(b"x-request-id", b"")
     return offered.decode() if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex

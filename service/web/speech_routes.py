@@ -1,4 +1,4 @@
-"""The HTTP API: OpenAI's speech routes, and what says how the service is."""
+"""The HTTP API with OpenAI's speech routes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from service.web.json_body import json_body, read_json
 from service.web.streaming import SpeechStream, audio_headers
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd")
-"""Names that clients written for OpenAI send by default; the engine's one model answers to them."""
+"""Default model names of OpenAI clients; they map to the engine's one model."""
 
 
 class SpeechBody(BaseModel):
-    """OpenAI's fields; unknown ones are refused, so that none is ignored in silence."""
+    """Request body with OpenAI's fields; unknown fields are rejected, so that none is silently ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -60,7 +60,7 @@ class SpeechBody(BaseModel):
 
 
 def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
-    """POST /v1/audio/speech, GET /v1/audio/voices, GET /v1/models; prompts are files of `voices_folder` alone."""
+    """Return the routes /v1/audio/speech, /v1/audio/voices and /v1/models; prompts are files of `voices_folder`."""
     router = APIRouter(tags=["speech"])
 
     described = json_body(SpeechBody, openapi.speech_fields(speech, OPENAI_MODELS))
@@ -70,7 +70,7 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
         "/v1/audio/speech", response_class=Response, openapi_extra=described, responses=openapi.spoken(openapi.AUDIO)
     )
     async def speak(request: Request) -> Response:
-        """Say `input` in a voice, as a file or (`stream_format`) as it is spoken."""
+        """Synthesize `input`, as a file or, with `stream_format`, as a stream during the synthesis."""
         body = await read_json(request, SpeechBody)
         _check_model(body.model, speech)
         form = body.response_format
@@ -86,12 +86,12 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
 
     @router.get("/v1/audio/voices", responses=openapi.REFUSED)
     async def voices() -> dict[str, Any]:
-        """The voices that /v1/audio/speech takes."""
+        """List the voices of /v1/audio/speech."""
         return {"voices": [{"id": v.id, "name": v.name, "language": v.language} for v in speech.voices]}
 
     @router.get("/v1/models", responses=openapi.REFUSED)
     async def models() -> dict[str, Any]:
-        """The model that is loaded, in OpenAI's list shape."""
+        """List the loaded model in OpenAI's format."""
         known = speech.engine.describe()
         return {"object": "list", "data": [{"id": known.model, "object": "model", "owned_by": known.engine}]}
 

@@ -1,4 +1,4 @@
-"""Answers that are sent as they are spoken: bare audio, or server-sent events after OpenAI's."""
+"""Responses streamed during the synthesis: audio alone, or server-sent events in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _DONE = b'data: {"type": "speech.audio.done"}\n\n'
 
 
 def audio_headers(form: str, sample_rate: int) -> dict[str, str]:
-    """Content-Type and X-Sample-Rate (Hz) of speech at `sample_rate` in `form`."""
+    """Return Content-Type and X-Sample-Rate (Hz) of speech at `sample_rate` in `form`."""
     return {"Content-Type": MEDIA_TYPES[form], "X-Sample-Rate": str(encoded_rate(sample_rate, form))}
 
 
 class SpeechStream(Response):
-    """An answer that begins with the first piece, so that early failures keep their status.
+    """Response that starts with the first piece, so that earlier errors keep their status.
 
-    A later one leaves it without its end, which is how a client knows: of events, without `speech.audio.done`.
+    A later error leaves it incomplete, which tells the client: events end without `speech.audio.done`.
     """
 
     def __init__(self, speech: Speech, utterance: Utterance, form: str, *, events: bool) -> None:
@@ -38,7 +38,7 @@ class SpeechStream(Response):
         self.status_code = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak to the client until the end, or until it leaves."""
+        """Stream to the client until the end, or until it disconnects."""
         try:
             await while_connected(receive, self._run(send))
         except ClientGoneError:

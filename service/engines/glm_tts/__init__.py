@@ -1,1 +1,1 @@
-"""Engine `glm_tts`: GLM-TTS by upstream's own code and weights, both mounted."""
+"""Engine `glm_tts`: GLM-TTS with upstream's code and weights, both mounted."""

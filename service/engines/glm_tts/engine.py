@@ -1,6 +1,6 @@
-"""The engine: one model on a GPU, asked for one sentence after another.
+"""The GLM-TTS engine: one model on a GPU that synthesizes one sentence at a time.
 
-Voices are recordings that it imitates: those of the voices file, and whatever a request brings along.
+It clones recorded voices: those of the voices file, and the reference of a request.
 """
 
 # ruff: noqa: PLC0415
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The API is described before a load can say that the voices file is wrong.
+# Placeholder: the API description needs a voice before a load can report an invalid voices file.
 _NOBODY = (Voice("none", "no voice", "en"),)
 
 
 class GlmTtsEngine:
-    """GLM-TTS: one inference at a time, one sample rate for the whole process."""
+    """GLM-TTS: one inference at a time, one sample rate for the process."""
 
     def __init__(self, where: Mounts, voices_file: Path, device: str, concurrency: int = 0) -> None:
-        """`device` and `concurrency` as they are set: a load refuses what the engine cannot do."""
+        """Take `device` and `concurrency` from the settings; `load` rejects values that the engine does not support."""
         self.sample_rate = where.sample_rate
         self._mounts = where
         self._device_set = device
@@ -49,13 +49,13 @@ class GlmTtsEngine:
 
     @classmethod
     def of(cls, settings: Settings) -> GlmTtsEngine:
-        """With what is mounted where the settings say."""
+        """Create the engine from the mounts that the settings name."""
         settle(settings.glm_packages)
         where = Mounts(settings.glm_code, settings.glm_weights, settings.glm_sample_rate)
         return cls(where, settings.glm_voices, settings.processor or "cuda", settings.concurrency)
 
     def prepare(self) -> None:
-        """Look for everything that a load needs, and import the code; EngineError with all that is missing."""
+        """Check everything that a load needs and import the code; raise EngineError with all problems."""
         problems = mounts.problems(self._mounts, self._device_set) + self._problems
         if self._concurrency > 1:
             problems.append(
@@ -66,7 +66,7 @@ class GlmTtsEngine:
         self._upstream.prepare()
 
     def load(self, progress: Callable[[str], None]) -> None:
-        """Load the models and listen to the voices; EngineError with everything that is missing for that."""
+        """Load the models and process the voices; raise EngineError with all problems."""
         with reading.told(progress):
             self._load(progress)
 
@@ -90,9 +90,9 @@ class GlmTtsEngine:
         self._device = device
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, a sentence each (long sentences in several, very short ones together).
+        """Yield int16 mono pieces, one per sentence (long sentences are split, very short ones merged).
 
-        Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
+        Raise NoMemoryError if memory is too small for a sentence, BrokenError if only a new process helps.
         """
         from service.engines.torch_device import guarded
 
@@ -108,7 +108,7 @@ class GlmTtsEngine:
             yield Piece(_to_int16(samples), last=number == len(take.stretches))
 
     def unload(self) -> None:
-        """Drop the models and give back their memory, all but the CUDA context; EngineError when some is still held."""
+        """Drop the models and free their memory except the CUDA context; raise EngineError if some stays allocated."""
         device, self._device = self._device, None
         if device is None:
             return
@@ -116,7 +116,7 @@ class GlmTtsEngine:
         logger.info("%s", device.close())
 
     def describe(self) -> Description:
-        """The engine, its voices, and the GPU that it runs on."""
+        """Return the engine's properties, its voices and its GPU."""
         return Description(
             "glm_tts", "GLM-TTS", self._device.name if self._device else "",
             tuple(each.voice for each in self._voices.values()) or _NOBODY,
@@ -125,7 +125,7 @@ class GlmTtsEngine:
 
 
 def _to_int16(samples: NDArray[np.float32]) -> Audio:
-    """With the level that it has: sentences of one text must not differ in loudness by what each one's peak is."""
+    """Convert to int16 without normalising: otherwise the loudness of a sentence would depend on its peak."""
     if not np.isfinite(samples).all():
         raise EngineError("upstream's code gave samples that are no numbers")
     return (np.clip(samples, -1, 1) * 32767).astype(np.int16)

@@ -1,7 +1,7 @@
-"""What the weights are: a file of hashes beside them, by which a start knows that they are the ones that were proven.
+"""Manifest of the weights: a file of hashes that proves at start that the weights are the tested ones.
 
-`write` hashes every file of the folder, `check` compares: a file of the recorded size and time is believed, any other
-is hashed; with `--full` all are.
+`write` hashes every file of the folder. `check` compares them: a file with the recorded size and time is trusted, any
+other is hashed; `--full` hashes all.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _FORMAT = 1
 
 
 class ManifestError(Exception):
-    """There is no manifest that can be read or written; the message says why, and what to do."""
+    """The manifest cannot be read or written; the message states the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: its size, when it was last written (ns since 1970), and its SHA-256 in hex."""
+    """One file: its size (bytes), modification time (ns since 1970) and SHA-256 in hex."""
 
     size: int
     mtime_ns: int
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Compared:
-    """What a check found: a line for each file that is not as recorded, and how many had to be hashed."""
+    """Result of a check: a line for each file that differs from the record, and how many files were hashed."""
 
     problems: tuple[str, ...]
     files: int
@@ -46,13 +46,13 @@ class Compared:
 
 
 def write(folder: Path) -> int:
-    """Record every file of `folder`; how many there are. Raise ManifestError. Takes as long as reading them all."""
+    """Record every file of `folder` and return their number; raise ManifestError. It reads all files."""
     try:
         entries = {name: _entry(folder / name) for name in _files(folder)}
         if not entries:
             raise ManifestError(f"there is no file in {folder}, so there is nothing to record")
         table = {name: vars(entry) for name, entry in sorted(entries.items())}
-        new = folder / f".{NAME}.new"  # hidden, so that a check beside it does not count it
+        new = folder / f".{NAME}.new"  # hidden, so that a concurrent check ignores it
         new.write_text(json.dumps({"format": _FORMAT, "files": table}, indent=1) + "\n", encoding="utf-8")
         new.replace(folder / NAME)
     except OSError as error:
@@ -61,7 +61,7 @@ def write(folder: Path) -> int:
 
 
 def check(folder: Path, *, full: bool = False) -> Compared:
-    """Compare `folder` with its manifest; raise ManifestError where there is none that can be read."""
+    """Compare `folder` with its manifest; raise ManifestError if the manifest cannot be read."""
     known = _read(folder)
     try:
         there = _files(folder)
@@ -78,21 +78,21 @@ def check(folder: Path, *, full: bool = False) -> Compared:
 
 
 def _compare(path: Path, known: Entry, *, full: bool) -> tuple[str, bool]:
-    """What is wrong with a file, and whether it took a hash to know."""
+    """Return the problem of a file ("" if none) and whether the file was hashed."""
     try:
         found = path.stat()
         if found.st_size != known.size:
             return f"has {found.st_size} bytes, recorded are {known.size}", False
         if found.st_mtime_ns == known.mtime_ns and not full:
             return "", False
-        # A copy has another time and may have the same content.
+        # A copy has another time but may have the same content.
         return ("" if _sha256(path) == known.sha256 else "has another content than was recorded"), True
     except OSError as error:
         return f"cannot be read: {error.strerror}", False
 
 
 def _files(folder: Path) -> set[str]:
-    """Names of all files, with / between folders, but the manifest and what is hidden (downloaders keep notes)."""
+    """Return the paths of all files relative to `folder`, without the manifest and hidden files of download tools."""
     if not folder.is_dir():
         raise NotADirectoryError(None, "there is no such folder", str(folder))
     names = set()
@@ -136,7 +136,7 @@ def _read(folder: Path) -> dict[str, Entry]:
 
 
 def main() -> int:
-    """The command line: 0 when all is as recorded, 1 when it is not or cannot be told, 2 for bad settings."""
+    """Run the command line: 0 if all files match, 1 if not or if that is unknown, 2 for invalid settings."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     writer = commands.add_parser("write", help="hash every file and record it")

@@ -1,4 +1,4 @@
-"""What is mounted for the engine, and what is missing of it: everything that can be known before a model is loaded."""
+"""Checks of the engine's mounts: code, weights, packages and GPU, before a model is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 _VOCODERS = {24000: "hift/hift.pt", 32000: "vocos2d/generator_jit.ckpt"}
 
-# Of upstream's inference, by the name that is imported: what to install. Its requirements.txt has a good deal more.
+# Packages that upstream's inference imports: module name to package name. Its requirements.txt lists many more.
 PACKAGES = {
     "torchaudio": "torchaudio",
     "transformers": "transformers",
@@ -36,7 +36,7 @@ PACKAGES = {
 
 
 class Mounts(NamedTuple):
-    """Where upstream's code and weights are (absolute), and the sample rate (Hz), which decides on the vocoder."""
+    """Absolute paths of upstream's code and weights, and the sample rate (Hz), which selects the vocoder."""
 
     code: Path
     weights: Path
@@ -44,9 +44,9 @@ class Mounts(NamedTuple):
 
 
 def problems(mounts: Mounts, device: str) -> list[str]:
-    """A line for each thing that is missing, with its remedy; none when a model can be loaded. Takes no GPU memory.
+    """Return a line with remedy for each missing item; empty if a model can be loaded. Allocates no GPU memory.
 
-    Blocking: it imports torch, and hashes the weights whose times are not those of the manifest.
+    Blocking: it imports torch and hashes the weights whose times differ from the manifest.
     """
     return [*_device(device), *_code(mounts.code), *_packages(), *_weights(mounts)]
 

@@ -1,4 +1,4 @@
-"""Evidence that a load goes on, although upstream says nothing until it has read gigabytes: what the process reads."""
+"""Progress of a load, from the bytes that the process reads: upstream reads gigabytes without a report."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 EVERY_S = 5.0
 LEAST = 1 << 20
-"""Bytes within EVERY_S: less, and it is nobody's load."""
+"""Bytes within EVERY_S seconds below which a load makes no progress."""
 
 
 @contextlib.contextmanager
 def told(progress: Callable[[str], None]) -> Iterator[None]:
-    """Call `progress` every EVERY_S seconds while the process reads, from another thread; nothing while it hangs."""
+    """Call `progress` every EVERY_S seconds from another thread while the process reads; no call while it hangs."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(progress, ended), name="reading", daemon=True)
     thread.start()
@@ -35,7 +35,7 @@ def _watch(progress: Callable[[str], None], ended: threading.Event) -> None:
 
 
 def _read() -> int:
-    """Bytes that this process has read: asked for, and (as for files that are mapped) fetched from disks."""
+    """Return the bytes that this process has read: by system calls and, for mapped files, from disk."""
     try:
         fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         return int(fields["rchar"]) + int(fields["read_bytes"])

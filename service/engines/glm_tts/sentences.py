@@ -1,4 +1,4 @@
-"""Where a text can be cut, so that its beginning is heard while its end is still to be spoken: pure."""
+"""Split a text for streaming, so that playback starts before the whole text is synthesized. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 SHORT = 12
-"""A sentence with less than so many letters is spoken with its neighbour: alone it would sound cut off."""
+"""A sentence with fewer letters is merged with its neighbour: alone it would sound cut off."""
 
 LONG = 50.0
-"""A longer one is cut, in upstream's measure of length. Upstream cuts at 60 itself, and fails on texts whose words have
-more than a syllable or two each (an IndexError in `split_hard`): so it is never left to it."""
+"""Length, in upstream's measure, above which a sentence is split.
 
-_CHINESE = 3  # letters that a Chinese character counts for: it is a syllable
+Upstream itself splits at 60, but fails on texts whose words mostly have more than one or two syllables (an IndexError
+in `split_hard`). So no piece may reach that limit.
+"""
+
+_CHINESE = 3  # letters that one Chinese character counts for: it is a syllable
 _SENTENCE = re.compile(r"[^.!?。！？]*[.!?。！？]+\s*|[^.!?。！？]+")
 _BREAKS = ("；;：:", "，,、", " ")
 
 
 def stretches(text: str) -> list[str]:
-    """The text in pieces to be spoken at once: a sentence each, long ones in several, very short ones together."""
+    """Split a text into pieces for one inference each: a sentence, part of a long one, or several very short ones."""
     parts = [part.strip() for sentence in sentences(text) for part in _cut(sentence)]
     return [part for part in parts if part]
 
 
 def sentences(text: str) -> list[str]:
-    """The text in pieces that end where sentences do; joined, they are the text."""
+    """Split a text at the ends of sentences; joined, the pieces are the text."""
     found: list[str] = []
     for part in _SENTENCE.findall(text):
         if found and _letters(found[-1]) < SHORT:
@@ -39,10 +42,10 @@ def sentences(text: str) -> list[str]:
 
 
 def units(text: str) -> list[float]:
-    """What each character adds to upstream's measure at the most.
+    """Return the maximum that each character adds to upstream's measure of length.
 
-    It counts 1 for a Chinese character or a sign, and 0.7 for a syllable of an English word; a word of n letters has at
-    most (n + 1) / 2 syllables.
+    Upstream counts 1 for a Chinese character or a sign, and 0.7 for a syllable of an English word. A word of n letters
+    has at most (n + 1) / 2 syllables.
     """
     added, before = [], " "
     for char in text:
@@ -54,7 +57,7 @@ def units(text: str) -> list[float]:
 
 
 def _cut(text: str) -> Iterator[str]:
-    """Pieces of at most LONG, cut at the strongest break in each one's last half."""
+    """Yield pieces of at most LONG, split at the strongest break in each piece's last half."""
     while True:
         fits = sum(total <= LONG for total in accumulate(units(text)))
         if fits == len(text):

@@ -1,8 +1,9 @@
-"""Upstream's own code, github.com/zai-org/GLM-TTS, as it is mounted: everything that knows its names and its traps.
+"""Adapter for upstream's code, github.com/zai-org/GLM-TTS; all knowledge of its names and constraints is here.
 
-It computes on CUDA's current GPU; its paths are relative to the working directory; it is not safe to use from two
-threads at once (global random generators, caches of its modules); its caches know one sample rate for each process.
-Its file I/O needs a torchaudio with FFmpeg: so recordings go in as tensors here, and samples come out as arrays.
+- It computes on CUDA's current GPU, and its paths are relative to the working directory.
+- It is not thread-safe (global random generators, caches of its modules).
+- Its caches support one sample rate per process.
+- Its file I/O needs a torchaudio with FFmpeg, so recordings go in as tensors and samples come out as arrays.
 """
 
 # ruff: noqa: PLC0415
@@ -40,22 +41,22 @@ _CALLED = {
     "generate_long": ("frontend", "text_frontend", "llm", "flow", "text_info", "cache", "device", "embedding", "seed",
                       "sample_method", "flow_prompt_token", "speech_feat", "use_phoneme"),
 }  # fmt: skip
-# GPU memory that outlives a model in upstream's modules.
+# Module-level caches of upstream that hold GPU memory after a model is dropped.
 _KEPT = (("utils.audio", "mel_basis"), ("utils.audio", "hann_window"))
 _TOKENIZER_HZ = 16000
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-# Where its libraries write what they compile or copy: the image is read-only, but for the folder of temporary files.
+# Where its libraries write compiled or copied files: the image is read-only except for the temporary folder.
 _CACHES = ("HF_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 _SPEAKERS = 64
 
 
 def settle(packages: Path) -> None:
-    """Have upstream's libraries found in the folder `packages`, fetch nothing, and write where one may.
+    """Make upstream's libraries importable from the folder `packages`, offline, with caches in a writable folder.
 
-    Before any of them is imported: they read the environment then.
+    Call it before any of them is imported: they read the environment on import.
     """
     if packages.is_dir() and str(packages) not in sys.path:
-        sys.path.append(str(packages))  # last: what the image has is its own
+        sys.path.append(str(packages))  # last: the image's own packages take precedence
     for name, value in _OFFLINE.items():
         os.environ.setdefault(name, value)
     for name in _CACHES:
@@ -70,18 +71,18 @@ class _Models(NamedTuple):
 
 
 class _Speaker(NamedTuple):
-    """What upstream makes of a prompt; the same for every text, and never changed."""
+    """Upstream's features of a prompt; independent of the text and never modified."""
 
     text_token: Any  # int [1, n] on the GPU
     speech_token: tuple[int, ...]
-    flow_token: Any  # the same, int32 [1, n] on the GPU
+    flow_token: Any  # the same tokens, int32 [1, n] on the GPU
     speech_feat: Any  # float [1, frames, 80] on the GPU
     embedding: Any  # float [1, n] on the GPU
 
 
 @dataclass(frozen=True)
 class Take:
-    """One text on its way: the stretches to be spoken, in order, and what upstream keeps from one to the next."""
+    """One text in progress: its pieces in order, and the state that upstream keeps between them."""
 
     stretches: list[str]
     seed: int
@@ -91,7 +92,7 @@ class Take:
 
 
 class Upstream:
-    """Upstream's code with its models. Its methods may be called from any thread; they take turns."""
+    """Upstream's code with its models. Methods may be called from any thread; a lock serializes them."""
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
@@ -102,7 +103,7 @@ class Upstream:
         self._takes = 0
 
     def prepare(self) -> ModuleType:
-        """Import the code; raise EngineError when it is not what this adapter knows. Takes no GPU memory."""
+        """Import the code without allocating GPU memory; raise EngineError for an unknown version of it."""
         if str(self._mounts.code) not in sys.path:
             sys.path.insert(0, str(self._mounts.code))
         try:
@@ -120,7 +121,7 @@ class Upstream:
         return module
 
     def load(self) -> None:
-        """Load the models onto the GPU. Until `close` the process works in a folder that upstream's paths fit."""
+        """Load the models onto the GPU. Until `close` the process works in a folder that matches upstream's paths."""
         module = self.prepare()
         with self._turn:
             self._place.enter()
@@ -129,16 +130,16 @@ class Upstream:
             self._models = _Models(frontend, text_frontend, llm, flow)
 
     def listen(self, prompt: Prompt) -> None:
-        """Make what is needed of a prompt now, so that the first text in its voice does not wait for it."""
+        """Compute the features of a prompt in advance, so that the first text in its voice does not wait for them."""
         self._run(lambda models: self._speaker(models, prompt))
 
     def begin(self, text: str, prompt: Prompt, seed: int) -> Take:
-        """Split a text for a voice; `seed` gives the same speech again."""
+        """Split a text for a voice; the same `seed` gives the same speech."""
 
         def work(models: _Models) -> Take:
             speaker = self._speaker(models, prompt)
             self._takes += 1
-            # Upstream adds each stretch to it, as a prompt for the next one: another text must never see it.
+            # Upstream appends each piece to the cache as a prompt for the next: another text must never share it.
             cache = {"cache_text": [prompt.text], "cache_text_token": [speaker.text_token],
                      "cache_speech_token": [list(speaker.speech_token)], "use_cache": True}  # fmt: skip
             parts = stretches(models.text_frontend.text_normalize(text))
@@ -147,7 +148,7 @@ class Upstream:
         return self._run(work)
 
     def speak(self, take: Take, stretch: str) -> NDArray[np.float32]:
-        """The samples [n], within -1..1 or little beyond, of the take's next stretch."""
+        """Return the samples [n] of the take's next piece, within about -1..1."""
 
         def work(models: _Models) -> NDArray[np.float32]:
             module = sys.modules[_MODULE]
@@ -162,7 +163,7 @@ class Upstream:
         return self._run(work)
 
     def close(self) -> None:
-        """Drop the models and everything else that holds GPU memory, and leave the folder. Does no harm twice."""
+        """Drop the models and everything else that holds GPU memory, and leave the folder. Idempotent."""
         with self._turn:
             self._models = None
             self._speakers.clear()
@@ -204,9 +205,10 @@ class Upstream:
 
 
 class _Place:
-    """The working directory that upstream's relative paths want: a folder of links to what is mounted.
+    """Working directory for upstream's relative paths: a folder of links to the mounts.
 
-    It is the whole process's: nothing else in the service may rely on it, and the settings' paths are absolute.
+    The working directory is global to the process: nothing else in the service may depend on it, and the settings'
+    paths are absolute.
     """
 
     def __init__(self, links: dict[str, Path]) -> None:
@@ -232,7 +234,7 @@ class _Place:
 
 
 def _tensor(prompt: Prompt, rate: int) -> Any:
-    """The recording as upstream reads one: float32 [1, n] in -1..1 at `rate` Hz."""
+    """Return the recording in upstream's format: float32 [1, n] in -1..1 at `rate` Hz."""
     import torch
 
     samples = resample(prompt.samples, prompt.sample_rate, rate)
@@ -240,7 +242,7 @@ def _tensor(prompt: Prompt, rate: int) -> Any:
 
 
 def _lacking(module: ModuleType, name: str, wanted: tuple[str, ...]) -> list[str]:
-    """Parameters that a function of upstream's does not have; all of them where there is no such function."""
+    """Return the parameters that an upstream function lacks; all of them if the function does not exist."""
     function = getattr(module, name, None)
     known = inspect.signature(function).parameters if callable(function) else {}
     return [each for each in wanted if each not in known]

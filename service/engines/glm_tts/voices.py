@@ -1,4 +1,7 @@
-"""The voices file: a voice a line, as JSON with `name`, `wav` (relative to the file), `transcript` and `language`."""
+"""Parser of the voices file.
+
+One voice per line, as JSON with `name`, `wav` (relative to the file), `transcript` and `language`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from service.text_check import check_text
 
 FIELDS = ("name", "wav", "transcript", "language")
 LANGUAGES = ("zh", "en")
-"""What a voice reads: `zh` (the usual) Chinese and English, `en` English alone."""
+"""Languages of a voice: `zh` (the default) reads Chinese and English, `en` English alone."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_BYTES = 1_000_000
@@ -25,18 +28,18 @@ _MAX_TRANSCRIPT = 500
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A voice, and the recording that it imitates."""
+    """A voice and its reference recording."""
 
     voice: Voice
     prompt: Prompt
 
 
 class VoiceError(Exception):
-    """A line of the file is wrong; the message says what."""
+    """A line of the file is invalid; the message states the reason."""
 
 
 def read(path: Path) -> tuple[list[Recorded], list[str]]:
-    """The voices of the file at `path` in its order, and a line for each problem. Blocking: it decodes them all."""
+    """Return the voices of the file at `path` in its order, and a line for each problem. Blocking: it decodes audio."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1).decode()

@@ -1,1 +1,1 @@
-"""What engine `piper` is made of: voices from files, onnxruntime's sessions, their shares of the processors."""
+"""Parts of engine `piper`: voices from files, onnxruntime sessions, their memory."""

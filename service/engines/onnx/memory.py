@@ -1,7 +1,7 @@
-"""What inferences work in, on the CPU: one arena for all sessions of the process.
+"""One onnxruntime memory arena for all CPU sessions of the process.
 
-onnxruntime gives each session an arena of its own, which keeps what its longest sentences took: with many voices that
-is as much for each of them.
+By default each session has its own arena, which keeps the memory of its longest sentence. With many voices that adds
+up.
 """
 
 # ruff: noqa: PLC0415
@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxruntime import RunOptions, SessionOptions  # type: ignore[import-untyped]
 
-_DOUBLING = 0  # onnxruntime's number for how an arena grows: the next region is twice as large
-# The first region is never given back; the second, where nearly everything happens, holds the holes that sentences of
-# all lengths leave together. It costs what is used of it.
+_DOUBLING = 0  # onnxruntime's code for this growth strategy: the next region is twice as large
+# The first region is never freed. Nearly everything happens in the second: it absorbs the fragmentation that sentences
+# of all lengths cause. It costs only the memory that is used.
 _FIRST_BYTES, _SECOND_BYTES = 1 << 20, 512 << 20
 
 
 def share(options: SessionOptions) -> None:
-    """Have a session work in the arena; its weights are kept outside, so that the arena can be emptied."""
+    """Make a session use the arena; its weights stay outside, so that the arena can be shrunk."""
     _make_arena()
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
 
 
 def emptying() -> RunOptions:
-    """Options of an inference after which the arena gives back what is not in use."""
+    """Return run options after which the arena frees its unused memory."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
@@ -38,7 +38,7 @@ def emptying() -> RunOptions:
 
 @functools.cache
 def _make_arena() -> None:
-    """Once: it is there until the process ends."""
+    """Create the arena once; it exists until the process ends."""
     import onnxruntime
 
     cpu = onnxruntime.OrtMemoryInfo(

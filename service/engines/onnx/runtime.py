@@ -1,4 +1,4 @@
-"""onnxruntime: which provider computes, proof that it is that one, a model's sessions, and what its errors mean."""
+"""onnxruntime: choose and verify the provider, create a model's sessions, and classify errors."""
 
 # ruff: noqa: PLC0415
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
-# Every sentence has another length. cuDNN's usual search tries all its algorithms for each, and an arena that grows by
-# doubling would keep what the longest one took, twice.
+# Every sentence has a different length. cuDNN's default search tries all algorithms for each length, and an arena that
+# doubles would keep twice the memory of the longest one.
 _OPTIONS: dict[str, dict[str, str]] = {
     CPU: {},
     CUDA: {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"},
@@ -34,54 +34,56 @@ _INPUTS = {"input", "input_lengths", "scales"}
 _SPEAKER = "sid"
 
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "bad_alloc", "smaller than requested bytes", "ALLOC_FAILED")
-# Of a GPU: the context may be gone, and then every later call fails, too.
+# CUDA errors: the context may be lost, and then every later call fails too.
 _BROKEN = ("CUDA failure", "CUDNN failure", "CUBLAS failure", "CUFFT failure", "CUDA error")
 
 
 _seeding = threading.Lock()
-"""onnxruntime's seed is the process's: held from setting it until a session has taken it over."""
+"""onnxruntime's seed is global to the process: hold this lock from setting the seed until a session has consumed it."""
 
 
 class ProviderError(EngineError):
-    """Another provider would compute than the one that was asked for."""
+    """Another provider than the requested one is in use."""
 
 
 class Onnx(Protocol):
-    """What is used of onnxruntime to get a session."""
+    """The functions of onnxruntime that create a session."""
 
     def offered(self) -> Sequence[str]:
-        """The providers that this build of it has."""
+        """Return the providers of this onnxruntime build."""
 
     def session(self, model: Path, options: SessionOptions, provider: str) -> InferenceSession:
-        """A session of the model's file, hopefully by the provider."""
+        """Create a session of the model file; it may use another provider than the requested one."""
 
 
 class Onnxruntime:
-    """The real one."""
+    """The real onnxruntime."""
 
     def offered(self) -> Sequence[str]:
-        """The providers that it was built with; says nothing of whether there is a GPU."""
+        """Return the providers of this build, whether or not there is a GPU."""
         import onnxruntime
 
         found: list[str] = onnxruntime.get_available_providers()
         return found
 
     def session(self, model: Path, options: SessionOptions, provider: str) -> InferenceSession:
-        """A session; where the provider's libraries do not load, onnxruntime takes the CPU, and only logs it."""
+        """Create a session. If the provider's libraries do not load, onnxruntime logs it and falls back to the CPU."""
         import onnxruntime
 
         if provider == CUDA:
-            onnxruntime.preload_dlls()  # CUDA's libraries where they are packages
-        # Its own fallback takes the CPU after any error, also of a later inference, and prints that.
+            onnxruntime.preload_dlls()  # CUDA's libraries if they are installed as packages
+        # onnxruntime's own fallback also switches to the CPU after an error of a later inference, and only prints a
+        # message.
         return onnxruntime.InferenceSession(
             str(model), options, providers=[(provider, _OPTIONS[provider])], enable_fallback=0
         )
 
 
 def choose(device: str, offered: Sequence[str]) -> str:
-    """The provider for a device: `cpu`, `cuda`, or "" for the GPU where onnxruntime is one for GPUs, else the CPU.
+    """Return the provider for a device.
 
-    Raise ProviderError where it was built without the one that is asked for.
+    `cpu` and `cuda` select it; "" selects the GPU with a GPU build of onnxruntime, otherwise the CPU. Raise
+    ProviderError if the build lacks the requested one.
     """
     if device == "cpu" or (not device and CUDA not in offered):
         return CPU
@@ -94,7 +96,7 @@ def choose(device: str, offered: Sequence[str]) -> str:
 
 
 def check(session: InferenceSession, provider: str) -> None:
-    """Raise ProviderError unless it is this provider that computes."""
+    """Raise ProviderError unless the session uses this provider."""
     active = session.get_providers()
     if active[:1] == [provider]:
         return
@@ -109,10 +111,10 @@ def check(session: InferenceSession, provider: str) -> None:
 
 
 class Model:
-    """A voice's network, loaded. Safe to use from several threads."""
+    """Loaded network of a voice; thread-safe."""
 
     def __init__(self, onnx: Onnx, path: Path, config: PiperConfig, provider: str) -> None:
-        """Load it; raise EngineError when the file is no such network, ProviderError for another provider."""
+        """Load the network; raise EngineError for another file, ProviderError for another provider."""
         from piper import PiperVoice
 
         self._onnx = onnx
@@ -120,27 +122,27 @@ class Model:
         session = self._session(_options(), provider)
         _check_inputs(session, config.num_speakers)
         self.front = PiperVoice(session=session, config=config)
-        """Turns text into phonemes, and those into samples."""
+        """Converts text to phonemes, and phonemes to samples."""
 
     @property
     def provider(self) -> str:
-        """The one that computes."""
+        """Provider in use."""
         active: str = self.front.session.get_providers()[0]
         return active
 
     def speak(self, ids: list[int], how: SynthesisConfig) -> NDArray[np.float32]:
-        """The samples [n] of phoneme ids.
+        """Return the samples [n] of phoneme ids.
 
-        Raise NoMemoryError when there was too little memory for it, BrokenError when nothing works any more.
+        Raise NoMemoryError if memory is too small for them, BrokenError if the engine can no longer work.
         """
         return _run(self.front, ids, how)
 
     def speak_seeded(self, ids: list[int], how: SynthesisConfig, seed: int, number: int) -> NDArray[np.float32]:
-        """The samples of the piece `number`, with noise that follows from `seed`; always by the CPU.
+        """Return the samples of piece `number`, with noise derived from `seed`; always on the CPU.
 
-        onnxruntime seeds a graph's noise when the session is made, and never again; its CUDA kernels draw all noise of
-        a process from one generator. Made without optimizing the graph, a session costs 0.1 s of CPU, and has weights
-        of its own while its piece is spoken.
+        onnxruntime seeds a graph's noise once, at session creation, and its CUDA kernels share one generator per
+        process. So each piece gets a session. Without graph optimization it costs 0.1 s of CPU, and a copy of the
+        weights until the piece is done.
         """
         import onnxruntime
         from piper import PiperVoice
@@ -154,9 +156,9 @@ class Model:
         return _run(PiperVoice(session=session, config=self.front.config), ids, how)
 
     def empty_arena(self) -> None:
-        """Give back what inferences of all models worked in, but for what one sound takes. None may be under way.
+        """Free the arena of all models, except the memory of one phoneme. No inference may be running.
 
-        Of a model with one speaker.
+        Call it on a model with one speaker.
         """
         inputs = {
             "input": np.ones((1, 1), np.int64),
@@ -169,7 +171,7 @@ class Model:
         memory.share(options)
         try:
             session = self._onnx.session(self._path, options, provider)
-        except Exception as error:  # onnxruntime's errors have no base of their own
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise _meaning(error) or EngineError(f"it cannot be loaded: {_line(error)}") from error
         check(session, provider)
         return session
@@ -179,12 +181,12 @@ def _options() -> SessionOptions:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # A second thread that waits asleep brings a lone request nothing; one that spins, onnxruntime's usual way, takes a
-    # processor from others (docs/engines/piper.md).
+    # One thread only. A second one that sleeps does not speed up a lone request. One that spins (the default) takes CPU
+    # time from other processes (docs/engines/piper.md).
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # A plan of memory is kept for each length of input that there has been, which for speech is any: 300 MB more after
-    # 200 sentences in two threads, and not a bit faster.
+    # onnxruntime keeps a memory plan for each input length, and sentences have any length: 300 MB more after 200
+    # sentences in two threads, without a speed-up.
     options.enable_mem_pattern = False
     return options
 
@@ -209,7 +211,7 @@ def _run(voice: PiperVoice, ids: list[int], how: SynthesisConfig) -> NDArray[np.
 
 
 def _meaning(error: Exception, what: str = "a session") -> EngineError | None:
-    """What an error of onnxruntime's is to the service; None for one that costs its request alone."""
+    """Translate an onnxruntime error to an EngineError; None for an error that fails its request alone."""
     said = str(error)
     if isinstance(error, MemoryError) or any(mark in said for mark in _NO_MEMORY):
         return NoMemoryError(f"too little memory for {what}")

