@@ -105,19 +105,19 @@ class LockHeldError(LineError):
 
 
 class PreflightError(LineError):
-    """A check before the cutover failed; nothing was touched."""
+    """A precondition does not hold; nothing was touched."""
 
     exit_code = 14
 
 
 class CandidateExitedError(LineError):
-    """The candidate's container exited before it was ready."""
+    """The candidate's container exited, hung or was removed before it got traffic."""
 
     exit_code = 15
 
 
 class CandidateStalledError(LineError):
-    """The candidate stopped making progress or exceeded its start timeout."""
+    """The candidate (after a failed hold: the old release) was not ready in time, or made no progress."""
 
     exit_code = 16
 
@@ -129,7 +129,7 @@ class GateRefusedError(LineError):
 
 
 class ProxyError(LineError):
-    """The proxy rejected a command, or a server did not reach the expected state."""
+    """The proxy does not answer, rejected a command, or shows a server in an unexpected state."""
 
     exit_code = 18
 
@@ -153,7 +153,7 @@ class StateCorruptError(LineError):
 
 
 class RegistryError(LineError):
-    """The registry rejected a request, was unreachable, or holds something other than what was pushed.
+    """The registry rejected a request, was unreachable, or its content differs from the pushed content.
 
     `reason` is set where a caller can handle the rejection: build.registry.http lists the reasons.
     """
@@ -166,7 +166,7 @@ class RegistryError(LineError):
 
 
 class NotHealthyError(LineError):
-    """doctor or status found something that needs attention."""
+    """doctor or hello found something that needs attention."""
 
     exit_code = 23
 
@@ -250,7 +250,7 @@ class InconclusiveError(LineError):
 
 
 class NoRoomError(LineError):
-    """The GPU lacks memory for the release, or its memory was not freed; the message shows the numbers."""
+    """The GPUs lack memory or devices for the release, or memory was not freed; the message shows the numbers."""
 
     exit_code = 40
 

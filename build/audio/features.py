@@ -1,7 +1,7 @@
 """Compare two recordings of one text: words, timbre, pitch, speaker, loudness, length.
 
-Words are compared by cepstra (the shape of a spectrum without its loudness) along the best alignment (dynamic time
-warping), so that a voice that never speaks twice alike still matches itself.
+Words are compared by cepstra: the shape of a spectrum without its loudness. Dynamic time warping aligns the
+recordings, so that a voice that never speaks twice alike still matches itself.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Hold:
 
 
 class Proxy(Protocol):
-    """What a cutover needs of a proxy. Every call that gets no answer raises ProxyError."""
+    """A cutover's operations on a proxy. Every call that gets no answer raises ProxyError."""
 
     def opened(self) -> AbstractContextManager[None]:
         """Make commands in the block as cheap as the proxy allows."""

@@ -15,7 +15,8 @@ def ensure_up(target: Target, report: Report) -> None:
     """Start the proxy and the state container if they do not run; leave running ones alone.
 
     Raises:
-        SettingsError: the proxy runs at another address or with other keys than the settings say.
+        ImageNotFoundError: no proxy image exists.
+        SettingsError: the proxy's address or keys differ from the settings.
     """
     if ignored := target.compose.ignored(os.environ):
         report.note(f"{', '.join(ignored)}: ignored, since the stack is compose.yaml and .env alone")

@@ -1,7 +1,7 @@
 """Orders for the next start of a container's process, as files on the target: start without a model, use this GPU.
 
-They live in a volume, not in environment variables, so that Compose sees no changed configuration, and a crashed
-colour that restarts reads the current orders. The state container writes them, the colours read them.
+They live in a volume instead of environment variables: Compose sees no changed configuration, and a crashed colour
+reads the current orders when it restarts. The state container writes them, the colours read them.
 """
 
 from __future__ import annotations

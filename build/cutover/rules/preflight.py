@@ -20,20 +20,20 @@ class Facts:
     """Facts about one target and one release.
 
     Attributes:
-        idle, live: the colour that gets the release, and the one that serves (None before the first release).
+        idle, live: the release's future colour, and the serving colour (None before the first release).
         image: whether the engine has the release's image.
         minimum_driver: the oldest NVIDIA driver that the image supports, from its label; empty without CUDA.
         drift: Debian packages of the image that differ from the lock, from its label.
         drift_accepted: whether the drift was accepted for production.
         driver: the target's NVIDIA driver; empty if there is none or it is unknown.
         servers: names of the proxy's servers.
-        place: address, port and keys that the proxy was started with.
+        place: address, port and keys of the running proxy.
         published: the actual address of the proxy, such as 127.0.0.1:7860; empty if not published.
         keys: why the release cannot use the configured API keys; empty if it can or there are none.
         hold: mode of the proxy's gate.
         unfinished: requests in flight on the idle colour.
         live_usable: whether the proxy's health checks of the live colour pass.
-        serving, recorded: the release that runs in the live colour, and the one that the journal names.
+        serving, recorded: the release in the live colour, and the journal's live release.
         compose_error: why compose.yaml with this .env is invalid; empty if valid.
         skew_s: how far the target's clock is ahead of this machine's.
     """

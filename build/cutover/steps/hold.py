@@ -196,7 +196,7 @@ def reload(run: Run, error: BaseException) -> Facts:
 
 
 def _give_up(run: Run) -> Facts:
-    """Take a serving candidate out of rotation; abort what it does not finish in time."""
+    """Take a serving candidate out of rotation; abort its requests that do not finish in time."""
     tally = Tally(run, run.idle)
     left = 0
     try:

@@ -1,4 +1,4 @@
-"""GPU memory during a cutover: what a colour uses, whether freed memory is available, which processes hold it."""
+"""GPU memory during a cutover: measure a colour's usage, wait for freed memory, name the processes that hold it."""
 
 from __future__ import annotations
 
