@@ -102,7 +102,7 @@ def rollback(
     force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
-    """Roll back to the last good release, through the same gate."""
+    """Roll back to the last good release or REF: within seconds if it is on standby, else through the gate."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
