@@ -1,8 +1,8 @@
-"""The orchestrator: a commit becomes an image, the image a candidate, the candidate goes live once it has spoken."""
+"""The orchestrator: it builds images from a commit, checks them as a candidate, and makes them live."""
 
 import sys
 
-if sys.argv[:1] == ["-m"]:  # so it is while `python -m build.x` looks for its module: before any other import
+if sys.argv[:1] == ["-m"]:  # only while `python -m build.x` looks for its module: before any other import
     from build import interpreter
 
     interpreter.check()

@@ -1,4 +1,4 @@
-"""The edge of every command: its typer app, how it reports, and the one place that exits."""
+"""Entry point of every command: its typer app, its progress output, and the only place that exits."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from build.docker import daemon
 from build.errors import InterruptedByUserError, LineError
 from build.settings import Settings, load
 
-# Results go to stdout, everything about getting there to stderr.
-# A pipe has no width: 160 columns hold most tables. rich reads COLUMNS itself.
+# Results go to stdout, progress and errors to stderr.
+# A pipe reports no width; 160 columns fit most tables. rich reads COLUMNS itself.
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
 out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -29,42 +29,42 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Reporter:
-    """Says what a procedure does, as it does it."""
+    """Print the progress of a procedure to stderr."""
 
     def step(self, text: str) -> None:
-        """A new step begins."""
+        """Print the start of a step."""
         err.print(f"[bold]==>[/bold] {redact(text)}")
 
     def note(self, text: str) -> None:
-        """Something worth knowing inside a step."""
+        """Print a detail of the current step."""
         err.print(f"    {redact(text)}", markup=False)
 
 
 def app(help_text: str) -> typer.Typer:
-    """A command's typer app: plain errors, no shell completion to install."""
+    """Return a command's typer app: plain tracebacks, no shell completion to install."""
     return typer.Typer(help=help_text, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
 
 
 def settings() -> Settings:
-    """The settings of the clone that the command is run in."""
+    """Return the settings of the clone in the current directory."""
     return load(Path.cwd(), os.environ)
 
 
 def main(command: typer.Typer) -> NoReturn:
-    """Runs a command line and exits: 0, or the error's own code after what, why and remedy on stderr."""
+    """Run a command line and exit with 0 or the error's code; print message, detail and remedy to stderr."""
     level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    # A stop from outside undoes what Ctrl-C undoes; as an error of ours it passes typer untouched.
+    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch LineError, so it reaches `run`.
     for number in STOPS:
         signal.signal(number, _interrupt)
-    # What hears candidates works beside live traffic, on matrices so small that more threads only wait for each other.
+    # Audio checks run beside live traffic. Their matrices are so small that more BLAS threads only contend.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     daemon.settle(os.environ)
     sys.exit(run(command))
 
 
 def run(command: typer.Typer, args: list[str] | None = None) -> int:
-    """Runs a command line (sys.argv when None) to its exit code; usage errors are typer's own."""
+    """Run a command line (sys.argv when None) and return its exit code; typer prints usage errors itself."""
     try:
         command(args)
     except LineError as error:
@@ -75,7 +75,7 @@ def run(command: typer.Typer, args: list[str] | None = None) -> int:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # Once is enough: what follows is the undoing, and a second signal must not cut that off.
+    # Ignore further signals: a second one must not interrupt the rollback.
     for each in STOPS:
         signal.signal(each, signal.SIG_IGN)
     raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
@@ -91,5 +91,5 @@ def _explain(error: LineError) -> int:
 
 
 def escape(text: str) -> str:
-    """Text as it is, where rich would read [brackets] as markup."""
+    """Escape [brackets], which rich would read as markup."""
     return text.replace("[", r"\[")

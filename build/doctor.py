@@ -1,4 +1,4 @@
-"""`python -m build.doctor`: what is wrong with this host, and the remedy for each."""
+"""`python -m build.doctor`: report problems of this host, each with a remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(
         bool, typer.Option(help="fail when something is not verified that the repository does not list")
     ] = False,
 ) -> None:
-    """Report on engine, plugins, disk, port, subnet, GPU, the origin of images, their age and security updates."""
+    """Report on engine, plugins, disk, port, subnet, GPU, and the origin, age and security updates of images."""
     if context.invoked_subcommand:
         return
     settings = console.settings()
@@ -51,7 +51,7 @@ def check(
 
 
 def _refuse_unlisted(found: list[Finding]) -> None:
-    """What could not be verified here must be known: a new entry is a gap that opened unseen."""
+    """Fail on an unverified finding that the repository does not list: a new gap must not go unnoticed."""
     if not NOT_VERIFIED.exists():
         raise MissingFileError(f"there is no {NOT_VERIFIED}", remedy="restore it from git")
     new = findings.unlisted(found, NOT_VERIFIED.read_text())
@@ -64,7 +64,7 @@ def _refuse_unlisted(found: list[Finding]) -> None:
 
 @app.command()
 def settings() -> None:
-    """List every setting: its name in the environment, what is in force, what it is."""
+    """List every setting: its environment variable, its current value, its meaning."""
     in_force = console.settings()
     table = Table(box=None, pad_edge=False)
     for heading in ("setting", "environment", "in force", "what it is"):

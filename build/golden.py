@@ -1,4 +1,4 @@
-"""`python -m build.golden`: what a release says to prove itself, and how far its voice may stray."""
+"""`python -m build.golden`: calibrate the golden set, the sentences and bounds of the gate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = console.app("The golden set that every candidate must speak.")
 
 @app.callback()
 def main() -> None:
-    """The golden set that every candidate must speak."""
+    """Calibrate the golden set that every candidate must speak."""
 
 
 @app.command()
@@ -30,7 +30,7 @@ def calibrate(
     ] = None,
     runs: Annotated[int, typer.Option(min=3, max=100, help="recordings of each text")] = 10,
 ) -> None:
-    """Measure how far the voice strays from itself, write the bounds, and show what changed, for review."""
+    """Measure how much the voice varies, write the bounds, and print the changes for review."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     if ref:

@@ -1,4 +1,4 @@
-"""`python -m build.hello`: speak a sentence through the proxy, as a client would, and say how to go on."""
+"""`python -m build.hello`: speak a sentence through the proxy as a client, and print the next steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from build.console import out
 from build.errors import MissingFileError, NotHealthyError, UsageError
 
 app = console.app("Speak a sentence through the proxy into a file.")
-KEY_NAME = "TTS_API_KEY"  # as of every client here: batch.settings
+KEY_NAME = "TTS_API_KEY"  # the variable of all clients here: batch.settings
 SENTENCE = "Hello. This release was built from a commit, proved that it can speak, and went live."
 
 
@@ -27,7 +27,7 @@ def hello(
         Path | None, typer.Option(help=f"a file with the API key; without it the variable {KEY_NAME}")
     ] = None,
 ) -> None:
-    """Speak TEXT into FILE through the proxy."""
+    """Speak TEXT through the proxy and save it to FILE."""
     url, key = console.settings().url, _key(api_key_file)
     try:
         answer = requests.post(
@@ -56,7 +56,7 @@ def hello(
         file.write_bytes(answer.content)
     except OSError as error:
         raise MissingFileError(f"{file} cannot be written: {error.strerror}", remedy="name another --file") from None
-    release = answer.headers.get("X-Release", "")  # told on this machine alone
+    release = answer.headers.get("X-Release", "")  # sent only when published on loopback
     out.print(
         f"spoke {len(samples) / rate:.1f} s into [bold]{file}[/bold]" + (f" (release {release})" if release else "")
     )
@@ -67,7 +67,7 @@ def hello(
 
 
 def _key(file: Path | None) -> str:
-    """The key from its file, else from the environment, else none; never said in an error."""
+    """Return the API key from its file, else from the environment, else ""; errors never contain it."""
     try:
         key = (file.read_text() if file else os.environ.get(KEY_NAME, "")).strip()
     except (OSError, UnicodeDecodeError) as error:

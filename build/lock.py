@@ -1,4 +1,4 @@
-"""Writes every lock (`python -m build.lock`) or those of a kind (`pip`, `conda`, `apt`); `check`, `export`."""
+"""`python -m build.lock`: write all locks or one kind (`pip`, `conda`, `apt`); `check`, `export`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(
         Path | None, typer.Option(metavar="FILE", help="write the changes as Markdown; an empty file without a change")
     ] = None,
 ) -> None:
-    """Solve and write every lock (apt: of each flavour with a base image on the engine), and print what changed."""
+    """Solve and write every lock, and print the changes; apt locks need the flavour's base image on the engine."""
     if context.invoked_subcommand:
         return
     if checked:
@@ -57,7 +57,7 @@ def main(
 
 @app.command()
 def check() -> None:
-    """Fail when a lock does not belong to its inputs any more, or was edited by hand. Offline."""
+    """Fail when a lock does not match its inputs or was edited by hand. Works offline."""
     console.Reporter().step(f"{index_file.check(Path.cwd())} locks belong to their inputs")
 
 
@@ -76,7 +76,7 @@ def conda(
     channel: Annotated[list[str] | None, typer.Option(help="solve from this channel (name or URL) instead")] = None,
     glibc: Annotated[str | None, typer.Option(help="C library that another channel's packages will run on")] = None,
 ) -> None:
-    """Solve environment.yml into an explicit lock per flavour; from our own channel where no other can be reached."""
+    """Solve environment.yml into an explicit lock per flavour; fall back to our own channel offline."""
     _require(ENVIRONMENT)
     if glibc and not channel:
         raise UsageError("--glibc goes with --channel", remedy="leave it out: the bases' C library is known")
@@ -98,7 +98,7 @@ def _base(flavour: str) -> tuple[Engine, Named]:
 
 
 def _builder(flavour: str) -> tuple[Engine, BuildImages]:
-    # Without a snapshot archive: an apt lock is of the packages that there are now, not of those locked before.
+    # No snapshot archive: an apt lock records the current packages, not those locked earlier.
     update = {"flavour": flavour, "apt_snapshot": ""}
     engine, settings = Engine(), console.settings().model_copy(update=update)
     return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
@@ -108,7 +108,7 @@ def _builder(flavour: str) -> tuple[Engine, BuildImages]:
 def apt(
     flavour: Annotated[Flavour, typer.Option(help="which base; built first when its inputs changed")] = "slim",
 ) -> None:
-    """Write down every Debian package of the base image, and print what changed."""
+    """Record every Debian package of the base image, and print the changes."""
     report = console.Reporter()
     engine, base = _base(flavour)
     name, changed = apt_locks.write_apt(engine, console.settings().root, flavour, base)
@@ -118,12 +118,12 @@ def apt(
 
 @app.command()
 def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
-    """Print the exact environment of a built image as conda env export would, with its Debian packages as comments."""
+    """Print the exact environment of a built image like conda env export, with its Debian packages as comments."""
     typer.echo(inventories.exported(inventory_reader.read(Engine(), image)), nl=False)
 
 
 def _show(report: console.Reporter, changed: dict[str, list[Difference]]) -> None:
-    """What a lock command changed: an empty cell is a package that was not there, or is not any more."""
+    """Print the changes of a lock command; an empty cell means that the package is absent on that side."""
     report.note(f"{sum(map(len, changed.values()))} packages changed")
     if any(changed.values()):
         table = Table("lock", "name", "before", "now")

@@ -1,4 +1,4 @@
-"""How a procedure says what it is doing, without knowing who listens."""
+"""Progress reporting for procedures, independent of the output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 class Report(Protocol):
     def step(self, text: str) -> None:
-        """A new step begins."""
+        """Report the start of a step."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing inside a step."""
+        """Report a detail of the current step."""

@@ -1,4 +1,4 @@
-"""Settings of one clone, resolved once at the edge: environment over .env over pyproject.toml over defaults."""
+"""Settings of one clone, loaded once. Precedence: environment, .env, pyproject.toml, defaults."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, Place
 from build.settings_types import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 
-# What ends a container, or the proxy's connections, at the latest once it is told to stop.
+# The longest time that a stopping container or proxy connection may live, by file.
 STOPS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
 
-# What Compose needs under its own name; everything else is CUTOVER_<NAME>.
+# Settings that Compose reads under its own names; every other variable is CUTOVER_<NAME>.
 ENVIRONMENT_NAMES = {
     "project": "COMPOSE_PROJECT_NAME",
     "port": "PORT",
@@ -36,7 +36,7 @@ _OF_A_CLIENT = "of a key whose line has no limit or, without keys, of an address
 
 
 class Hooks(BaseModel):
-    """A user's commands, as argv lists: no shell reads them. They run in the clone's root."""
+    """Operator commands as argv lists, run without a shell in the clone's root."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"))
 
@@ -46,7 +46,7 @@ class Hooks(BaseModel):
     on_alert: Argv | None = None
 
     def at(self, point: Point) -> tuple[str, ...]:
-        """The command of a point; empty when there is none."""
+        """Return the command of a hook point; empty when none is set."""
         argv: tuple[str, ...] | None = getattr(self, point.value.replace("-", "_"))
         return argv or ()
 
@@ -55,7 +55,7 @@ class Hooks(BaseModel):
 
 
 class Settings(BaseModel):
-    """Everything a deployment can be told. Times in seconds."""
+    """All settings of a deployment. Times are in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -130,16 +130,16 @@ class Settings(BaseModel):
 
     @property
     def golden(self) -> Path:
-        """The golden set's file, written by hand."""
+        """Path of the golden set, which is written by hand."""
         return self.root / "golden" / f"{self.gate_golden}.yaml"
 
     def container(self, service: str) -> str:
-        """The name Compose gives a service's one container."""
+        """Return the name that Compose gives to a service's only container."""
         return f"{self.project}-{service}-1"
 
     @property
     def speech(self) -> dict[str, str]:
-        """What compose.yaml takes for the service's speech, by variable; empty for what is left to it."""
+        """Variables that compose.yaml passes to the service; empty values leave the choice to the service."""
         return {
             "TTS_DEVICE": self.device,
             "TTS_ENGINE": self.engine,
@@ -152,7 +152,7 @@ class Settings(BaseModel):
 
     @property
     def drain_budgets(self) -> dict[str, float]:
-        """By class of requests, as the service names them."""
+        """Drain time limits (seconds) by the service's request classes."""
         return {
             "short": self.drain_short_s,
             "long": self.drain_long_s,
@@ -170,22 +170,22 @@ class Settings(BaseModel):
 
     @property
     def url(self) -> str:
-        """Where clients on this host find the service."""
+        """URL of the service for clients on this host."""
         anywhere = ipaddress.IPv4Address(self.publish).is_unspecified
         return f"http://{LOOPBACK if anywhere else self.publish}:{self.port}"
 
 
 def environment_name(field: str) -> str:
-    """The environment variable that sets a field."""
+    """Return the environment variable that sets a field."""
     return ENVIRONMENT_NAMES.get(field, f"CUTOVER_{field.upper()}")
 
 
 def load(root: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings in force for the clone at `root`.
+    """Load the settings of the clone at `root`.
 
     Raises:
-        MissingFileError: no pyproject.toml there.
-        SettingsError: one message with every value that does not fit, where it came from, and the nearest valid name.
+        MissingFileError: `root` has no pyproject.toml.
+        SettingsError: one message lists every invalid value with its origin and the nearest valid name.
     """
     fields = [name for name in Settings.model_fields if name != "root"]
     table = _table(root)
@@ -221,7 +221,7 @@ def _wrong(origin: str, item: ErrorDetails) -> str:
 
 
 def _beyond_a_stop(settings: Settings, origins: Mapping[str, str]) -> list[str]:
-    """Drain budgets that a stop of the stack would not wait for: it cuts what they promise to let finish."""
+    """Describe each drain budget that is longer than a stop of the stack, which would abort those requests."""
     wrong = []
     for file, name in STOPS.items():
         path = settings.root / file
@@ -265,7 +265,7 @@ def _dotenv(root: Path) -> dict[str, str]:
 def _layers(
     fields: list[str], table: Mapping[str, Any], stored: Mapping[str, str], environ: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The winning value of each field that is given at all, and the words for where it came from."""
+    """Return the winning value of each field that is set, and a description of its origin."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for field in fields:
@@ -282,7 +282,7 @@ def _layers(
 
 
 def _variable(environ: Mapping[str, str], name: str, field: str) -> str | None:
-    """An empty one counts as none, but where nothing is a value like others: it may undo what .env keeps."""
+    """Return a variable's value; an empty one counts as unset, unless "" is the default and may override .env."""
     value = environ.get(name)
     return value if value or Settings.model_fields[field].default == "" else None
 
@@ -293,7 +293,7 @@ def _nearest(name: str, names: list[str]) -> str:
 
 
 def bearable_s(text: str, name: str) -> float | None:
-    """The shortest time that a configuration has under a name, such as `stop_grace_period: 150s`; None without one."""
+    """Return the shortest time (seconds) set under `name`, as in `stop_grace_period: 150s`; None when unset."""
     found = re.findall(rf"^\s*{name}:?[ \t]+(?:(\d+)m)?(?:(\d+)s)?[ \t]*$", text, re.MULTILINE)
     times = [60 * int(minutes or 0) + int(seconds or 0) for minutes, seconds in found if minutes or seconds]
     return float(min(times)) if times else None

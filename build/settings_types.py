@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: what each may be, and what is said of one that does not fit."""
+"""Types of settings: allowed values and the error text for invalid ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _three_octets(prefix: str) -> str:
 
 
 def _own_address(address: str) -> str:
-    # By IPv6 the engine would pass every client on as one: the stack's network has none.
+    # IPv4 only: the stack's network has no IPv6, so the engine would give all IPv6 clients one address.
     try:
         return str(ipaddress.IPv4Address(address))
     except ValueError:
@@ -32,7 +32,7 @@ def _own_address(address: str) -> str:
 
 
 def _folder(path: str) -> str:
-    # On the target, so that nobody here can look whether it is there; Compose and .env take it as it is.
+    # The folder is on the target, so its existence cannot be checked here. Compose and .env take the path unquoted.
     if not _FOLDER.fullmatch(path):
         raise ValueError("must be an absolute path on the target, of letters, digits and . _ @ + - alone")
     return path
@@ -45,22 +45,22 @@ def _http(url: SecretStr) -> SecretStr:
 
 
 def _archive(url: str) -> str:
-    # It becomes part of an image's history, and apt's sources have no quoting.
+    # The URL ends up in the image's history, so it must hold no credentials. apt's sources have no quoting.
     if url and not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", url):
         raise ValueError("must be a URL that begins with http:// or https://, without a user or a password")
     return url
 
 
 def _shares(given: object) -> object:
-    """Of a canary: a list in pyproject.toml, `5,25,100` in the environment."""
+    """Parse canary shares: a list in pyproject.toml, `5,25,100` in the environment."""
     return rollout.parse(given) if isinstance(given, str) else given
 
 
 Prefix = Annotated[str, AfterValidator(_three_octets)]
 HostAddress = Annotated[str, AfterValidator(_own_address)]
-Folder = Annotated[str, AfterValidator(_folder)]  # on the target; empty for none
+Folder = Annotated[str, AfterValidator(_folder)]  # on the target; "" for none
 Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]
 Archive = Annotated[str, AfterValidator(_archive)]
-# Shown nowhere: the addresses of webhooks are secrets themselves.
+# Secret, so never printed: a webhook's address often contains a token.
 WebAddress = Annotated[SecretStr, AfterValidator(_http)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]

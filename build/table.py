@@ -1,6 +1,6 @@
-"""Records on a terminal of any width: a table where its columns fit, else one block of lines for each record.
+"""Render records for any terminal width: a table if it fits, else a block of lines per record.
 
-Times are shown by the reader's clock; `--json` of every command keeps UTC.
+Times are in the local time zone; `--json` of every command prints UTC.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _NOTHING = ("", "-")
 
 @dataclass(frozen=True)
 class Column:
-    """One field of a record; `right` aligns numbers."""
+    """One field of a record; `right` right-aligns numbers."""
 
     heading: str
     right: bool = False
 
 
 class Records:
-    """Renders records as a table, or as blocks on a terminal that is narrower than the table.
+    """Render records as a table, or as blocks when the terminal is narrower than the table.
 
-    Cells are plain text or rich's Text; a string is never read as markup. A block omits cells that are empty or "-".
+    Cells are plain text or rich's Text; a string is never parsed as markup. A block omits cells that are empty or "-".
     """
 
     def __init__(self, columns: Iterable[Column | str], rows: Iterable[Sequence[str | Text]]) -> None:
         """
         Args:
-            columns: one for each cell of a row; a string is a left-aligned column's heading.
+            columns: one per cell of a row; a string is the heading of a left-aligned column.
         """
         self.columns = [Column(each) if isinstance(each, str) else each for each in columns]
         self.rows = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
@@ -49,7 +49,7 @@ class Records:
             yield self._block(row)
 
     def _width(self) -> int:
-        """Terminal columns that the table takes."""
+        """Return the table's width in terminal columns."""
         cells = zip(*self.rows, strict=True) if self.rows else ([] for _ in self.columns)
         widest: list[int] = [
             max([len(column.heading), *(cell.cell_len for cell in below)])
@@ -76,12 +76,12 @@ class Records:
 
 
 def local_time(at: str) -> str:
-    """An ISO 8601 time with its zone, by the reader's clock: `2026-11-29 23:52:17 UTC`."""
+    """Format an ISO 8601 time with zone in the local time zone: `2026-11-29 23:52:17 UTC`."""
     return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def duration(began: str, ended: str) -> str:
-    """The time between two ISO 8601 times: `13 s`, `2 min 05 s`; "-" while `ended` is empty."""
+    """Format the time between two ISO 8601 times: `13 s`, `2 min 05 s`; "-" while `ended` is empty."""
     if not ended:
         return "-"
     minutes, seconds = divmod(

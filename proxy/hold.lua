@@ -1,18 +1,18 @@
--- The hold gate: requests wait here, before a server is chosen, while a cutover has nowhere to send them.
---   hold none   pass (but wait for a server when none is usable)
---   hold long   hold requests with long bodies, so that the short ones drain behind them
---   hold all    hold everything
--- The mode is set over the runtime socket and saved by proxyctl; a proxy that crashes comes back holding.
+-- The hold gate: requests wait here, before HAProxy chooses a server, while a cutover has no server for them.
+--   hold none   pass (but wait while no server is usable)
+--   hold long   hold requests with long bodies, so that the short ones can drain
+--   hold all    hold all requests
+-- The runtime socket sets the mode and proxyctl saves it, so a crashed proxy restarts in the same mode.
 
 local MODES = { none = true, long = true, all = true }
-local POLL_MS = 25            -- released within this time of a change
+local POLL_MS = 25            -- a waiting request notices a change within this time
 local STATE = "/var/lib/haproxy/hold"
 
 local long_bytes = tonumber(os.getenv("HOLD_LONG_BYTES") or "400")
 local budget_s = tonumber(os.getenv("HOLD_BUDGET_S") or "60")
-local STALE_S = 2             -- a client that leaves takes its coroutine along, without a word
+local STALE_S = 2             -- HAProxy drops the coroutine of a client that disconnects, so its ticket goes stale
 
-local waiting, tickets = {}, 0 -- ticket -> when it last looked
+local waiting, tickets = {}, 0 -- ticket -> time of its last poll
 
 local function held()
   local count, now = 0, core.now().sec

@@ -1,1 +1,1 @@
-"""What can be measured in recorded speech: signal, features, speaker, quality."""
+"""Measures of recorded speech: signal, features, speaker, quality."""

@@ -1,6 +1,6 @@
-"""DNSMOS: what a listener would think of a recording, by the weights that PyPI's `speechmos` carries.
+"""DNSMOS, an estimate of how listeners rate a recording, with the weights of PyPI's `speechmos`.
 
-The weights are run here directly: the package's own code wants librosa and numba, 30 s and 200 MB of them.
+onnxruntime runs the weights directly: the package's own code needs librosa and numba, 30 s of imports and 200 MB.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from build.audio import signal
 from build.errors import MissingFileError
 
 RATE = 16000
-WINDOW = int(9.01 * RATE)  # what the network takes
-# From the network's overall score to that of listeners: the polynomial of DNSMOS (ITU-T P.835).
+WINDOW = int(9.01 * RATE)  # input size of the network
+# Maps the network's overall score to listeners' ratings: the polynomial of DNSMOS (ITU-T P.835).
 OVERALL = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
 
 
 def quality(samples: npt.NDArray[np.float32], rate: int) -> float:
-    """The overall quality (1 to 5) of a mono signal in [-1, 1], shape (samples,), at `rate` Hz.
+    """Return the overall quality (1 to 5) of a mono signal in [-1, 1], shape (samples,), at `rate` Hz.
 
-    The mean over windows of 9 s; what is shorter is repeated, as DNSMOS does. About 0.6 s of one processor for each.
+    It is the mean over windows of 9 s; a shorter signal is repeated, as in DNSMOS. Each window takes about 0.6 s of one
+    CPU.
 
     Raises:
         MissingFileError: the weights are not installed.
@@ -41,12 +42,12 @@ def quality(samples: npt.NDArray[np.float32], rate: int) -> float:
 
 @cache
 def _session() -> Any:
-    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - most commands listen to nobody
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - most commands do not need it
 
     package = find_spec("speechmos")
     if package is None or not package.origin:
         raise MissingFileError("the weights of DNSMOS are not installed", remedy="run `scripts/bootstrap`")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # beside live traffic
+    options.intra_op_num_threads = 1  # it runs beside live traffic
     weights = Path(package.origin).parent / "dnsmos_models/sig_bak_ovr.onnx"
     return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])

@@ -1,7 +1,7 @@
-"""How far two recordings of one text lie apart: in words, timbre, pitch, speaker, loudness, length.
+"""Compare two recordings of one text: words, timbre, pitch, speaker, loudness, length.
 
-What is said is compared by cepstra (what a spectrum's shape is, whatever its loudness) along the alignment that fits
-best (dynamic time warping), so that a voice which never speaks twice alike still matches itself.
+Words are compared by cepstra: the shape of a spectrum without its loudness. Dynamic time warping aligns the
+recordings, so that a voice that never speaks twice alike still matches itself.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from build.audio.speaker_embedding import NOBODY
 Floats = npt.NDArray[np.floating]
 
 HOP_S, WINDOW_S = 0.02, 0.04
-BANDS, LOWEST_HZ, HIGHEST_HZ = 24, 60.0, 7600.0  # below what the slowest sample rate (16 kHz) carries
+BANDS, LOWEST_HZ, HIGHEST_HZ = 24, 60.0, 7600.0  # below the band limit of the lowest sample rate (16 kHz)
 CEPSTRA = 13
-# Frames this far below the loud ones are pauses: their length varies freely, and `gap` watches it.
+# Frames this far (dB) below the loud ones are pauses; their length varies freely, and `gap` limits it.
 PAUSE_DB, DEPTH_DB = 40.0, 60.0
 STRETCH_FRAMES = 15  # 0.3 s
 PITCH_HZ = (60.0, 400.0)
@@ -32,9 +32,10 @@ NOT_AT_ALL = 99.0
 
 @dataclass(frozen=True)
 class Features:
-    """One recording, as it is compared: Hz, seconds, dBFS; `noise` is how flat its spectrum is, 1 for white noise.
+    """Features of one recording in Hz, seconds, dBFS; `noise` is its spectral flatness, 1 for white noise.
 
-    `cepstra` is [frames that are no pause, CEPSTRA], `speaker` an embedding (build.audio.speaker_embedding) or NOBODY.
+    `cepstra` has shape [frames without pauses, CEPSTRA]; `speaker` is an embedding (build.audio.speaker_embedding) or
+    NOBODY.
     """
 
     duration_s: float
@@ -48,19 +49,19 @@ class Features:
 
 @dataclass(frozen=True)
 class Deviations:
-    """How far a recording lies from another of the same text. Each is 0 for the same recording.
+    """Distances of a recording from another one of the same text; all are 0 for the same recording.
 
     Attributes:
-        words: mean distance of the cepstra along the best alignment: another sentence, sound reversed.
-        stretch: the same over its worst 0.3 s: a word that is missing, repeated or broken.
-        contour: how the loudness differs along it (dB, RMS).
-        timbre: distance of the mean spectra along it (dB, RMS): another voice, noise, distortion.
-        pitch: ratio of the median pitches, as |ln|: another voice, a wrong rate.
-        length: ratio of the durations, as |ln|: speed, a part that is missing.
-        gap: how much longer the longest pause is (s): a hole.
+        words: mean distance of the cepstra along the best alignment; detects other sentences, reversed sound.
+        stretch: the same over its worst 0.3 s; detects a missing, repeated or broken word.
+        contour: difference of the loudness along the alignment (dB, RMS).
+        timbre: distance of the mean spectra along it (dB, RMS); detects another voice, noise, distortion.
+        pitch: ratio of the median pitches, as |ln|; detects another voice, a wrong rate.
+        length: ratio of the durations, as |ln|; detects wrong speed, a missing part.
+        gap: how much longer the longest pause is (s).
         level: difference in level (dB).
-        noise: how much flatter the spectrum is.
-        speaker: another voice, whatever it says: 1 less the cosine of the embeddings; 0 where nobody was asked.
+        noise: increase of the spectral flatness.
+        speaker: 1 less the cosine of the embeddings; detects another voice; 0 if not computed.
     """
 
     words: float
@@ -79,7 +80,7 @@ NAMES = tuple(each.name for each in fields(Deviations))
 
 
 def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[np.float32] = NOBODY) -> Features:
-    """Features of a mono signal in [-1, 1], shape (samples,), at `rate` Hz; `speaker` is its embedding."""
+    """Return the features of a mono signal in [-1, 1], shape (samples,), at `rate` Hz; `speaker` is its embedding."""
     heard = measure(samples, rate)
     bands = _bands(samples, rate)
     return Features(
@@ -94,7 +95,7 @@ def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[n
 
 
 def deviations(heard: Features, reference: Features) -> Deviations:
-    """How far `heard` lies from `reference`."""
+    """Return the distances of `heard` from `reference`."""
     shape, other = (each.cepstra[:, 1:] - each.cepstra[:, 1:].mean(0) for each in (heard, reference))
     cost = np.sqrt(
         np.maximum((shape**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * shape @ other.T, 0)
@@ -131,7 +132,7 @@ def _frames(samples: npt.NDArray[np.float32], rate: int) -> Floats:
 
 
 def _bands(samples: npt.NDArray[np.float32], rate: int) -> Floats:
-    """Levels (dB) by mel band of the frames that are no pause: [frames, BANDS]."""
+    """Return the levels (dB) by mel band of all frames without pauses: [frames, BANDS]."""
     frames = _frames(samples, rate)
     window = frames.shape[1]
     size = 1 << (window - 1).bit_length()
@@ -143,7 +144,7 @@ def _bands(samples: npt.NDArray[np.float32], rate: int) -> Floats:
 
 
 def _cosines() -> Floats:
-    """From bands to cepstra: [BANDS, CEPSTRA], orthonormal."""
+    """Return the matrix from bands to cepstra: [BANDS, CEPSTRA], orthonormal."""
     band = np.arange(BANDS)[:, None] + 0.5
     cosines = np.cos(np.pi * band * np.arange(CEPSTRA) / BANDS) * np.sqrt(2 / BANDS)
     cosines[:, 0] /= np.sqrt(2)
@@ -151,7 +152,7 @@ def _cosines() -> Floats:
 
 
 def _filters(size: int, rate: int) -> Floats:
-    """Triangles on the mel scale, which is how finely ears tell frequencies apart: [bins, BANDS]."""
+    """Return triangular filters on the mel scale, which follows the ear's frequency resolution: [bins, BANDS]."""
     low, high = (2595 * np.log10(1 + hz / 700) for hz in (LOWEST_HZ, HIGHEST_HZ))
     edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
     bins = np.fft.rfftfreq(size, 1 / rate)[:, None]
@@ -162,7 +163,7 @@ def _filters(size: int, rate: int) -> Floats:
 
 
 def _pitch(samples: npt.NDArray[np.float32], rate: int) -> float:
-    """The median pitch (Hz) of the voiced frames, by autocorrelation; 0 when none is voiced."""
+    """Return the median pitch (Hz) of the voiced frames, by autocorrelation; 0 without voiced frames."""
     frames = _frames(samples, rate)
     level = np.sqrt((frames**2).mean(1))
     frames = frames[level > 0.1 * level.max()]
@@ -181,11 +182,11 @@ def _pitch(samples: npt.NDArray[np.float32], rate: int) -> float:
 
 
 def _align(cost: Floats) -> tuple[float, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The mean cost of the cheapest monotonic path through `cost` from corner to corner, and its rows and columns."""
+    """Return mean cost, rows and columns of the cheapest monotonic path through `cost` from corner to corner."""
     rows, columns = cost.shape
     total = np.full((rows + 1, columns + 1), np.inf)
     total[0, 0] = 0
-    for diagonal in range(2, rows + columns + 1):  # its cells need only the two before it
+    for diagonal in range(2, rows + columns + 1):  # a diagonal needs only the two before it
         row = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
         column = diagonal - row
         here = cost[row - 1, column - 1]
@@ -203,17 +204,17 @@ def _align(cost: Floats) -> tuple[float, npt.NDArray[np.intp], npt.NDArray[np.in
 
 
 def pack(cepstra: Floats) -> str:
-    """Cepstra as text, in whole numbers (a voice's own spread is ten times that), without their mean loudness."""
+    """Encode cepstra as text, without their mean loudness, rounded to integers (a tenth of a voice's own spread)."""
     centred = cepstra.copy()
     centred[:, 0] -= centred[:, 0].mean()
     return base64.b64encode(zlib.compress(np.clip(np.rint(centred), -127, 127).astype(np.int8).tobytes(), 9)).decode()
 
 
 def unpack(text: str) -> Floats:
-    """What `pack` wrote.
+    """Decode the output of `pack`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: invalid input.
     """
     try:
         numbers = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), np.int8)
@@ -225,10 +226,10 @@ def unpack(text: str) -> Floats:
 
 
 def worst(all_of: list[Deviations]) -> Deviations:
-    """The largest of each."""
+    """Return the maximum of each distance."""
     return Deviations(*(float(value) for value in np.max([astuple(each) for each in all_of], axis=0)))
 
 
 def median(all_of: list[Deviations]) -> Deviations:
-    """The median of each."""
+    """Return the median of each distance."""
     return Deviations(*(float(value) for value in np.median([astuple(each) for each in all_of], axis=0)))

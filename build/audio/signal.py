@@ -1,7 +1,6 @@
-"""Does this recording hold the sentence that was asked for? Pure measures of a PCM signal, and their verdict.
+"""Check a recording without a reference: silence, clipping, wrong length, wrong rate.
 
-Its bounds need no reference: they catch silence, clipping, wrong lengths and wrong rates. What tells one voice or one
-sentence from another is in `speech`.
+build.audio.features compares voices and sentences with references.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ FRAME_S = 0.02
 SILENT_DBFS = -50.0
 CLIPPED_AT = 0.999
 FLOOR_DBFS = -120.0
-STREAMED = 0x7FFFFFFF  # samples that a header declares whose writer did not know them yet: all there are
+STREAMED = 0x7FFFFFFF  # number of samples in the header of a streamed WAV, whose writer did not know the length
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the gate asks of one synthesis.
+    """Limits for one synthesis.
 
     Attributes:
-        sample_rate: Hz, what the release declares.
+        sample_rate: Hz, as the release declares.
         chars_per_second: slowest and fastest plausible speech; English lies between 8 and 25.
-        overhead_s: silence that a voice may put around a short text.
-        rms_dbfs: quietest plausible level.
-        peak: lowest and highest plausible peak, of full scale 1.
-        clipped: largest plausible share of samples at full scale.
-        silence: largest plausible share of silent frames.
-        gap_s: longest plausible silence between sounds.
+        overhead_s: silence that a voice may add around a short text.
+        rms_dbfs: minimum level.
+        peak: minimum and maximum peak; full scale is 1.
+        clipped: maximum share of samples at full scale.
+        silence: maximum share of silent frames.
+        gap_s: longest silence between sounds.
     """
 
     sample_rate: int | None = None
@@ -47,7 +46,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Measures:
-    """What was heard: seconds, Hz, dBFS, shares of 1."""
+    """Measures of a recording in seconds, Hz, dBFS, shares of 1."""
 
     sample_rate: int
     duration_s: float
@@ -60,17 +59,17 @@ class Measures:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`faults` is empty when the recording passes; each entry says what was measured and what is allowed."""
+    """`faults` is empty if the recording passes; each entry has the measured and the allowed value."""
 
     measures: Measures | None
     faults: tuple[str, ...]
 
 
 def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
-    """A mono 16-bit PCM WAV as floats in [-1, 1), shape (samples,), and its rate in Hz.
+    """Decode a mono 16-bit PCM WAV to floats in [-1, 1), shape (samples,), and its rate in Hz.
 
     Raises:
-        ValueError: not such a WAV, or its end is missing.
+        ValueError: another format, or a truncated file.
     """
     try:
         with wave.open(io.BytesIO(wav)) as reader:
@@ -88,7 +87,7 @@ def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def resampled(samples: npt.NDArray[np.float32], rate: int, wanted: int) -> npt.NDArray[np.float32]:
-    """A mono signal, shape (samples,), at `rate` Hz as it is at `wanted` Hz; by its spectrum, as a whole."""
+    """Resample a mono signal, shape (samples,), from `rate` Hz to `wanted` Hz, by the spectrum of the whole signal."""
     if rate == wanted:
         return samples
     count = max(1, int(len(samples) * wanted / rate))
@@ -98,7 +97,7 @@ def resampled(samples: npt.NDArray[np.float32], rate: int, wanted: int) -> npt.N
 
 
 def measure(samples: npt.NDArray[np.float32], rate: int) -> Measures:
-    """Measures of a mono signal in [-1, 1], shape (samples,), at `rate` Hz."""
+    """Measure a mono signal in [-1, 1], shape (samples,), at `rate` Hz."""
     if not len(samples):
         return Measures(rate, 0.0, FLOOR_DBFS, 0.0, 0.0, 1.0, 0.0)
     frame = max(1, int(rate * FRAME_S))
@@ -118,13 +117,13 @@ def measure(samples: npt.NDArray[np.float32], rate: int) -> Measures:
 
 
 def _longest_inner_run(silent: npt.NDArray[np.bool_]) -> int:
-    """Frames in the longest silence that has sound on both sides."""
+    """Return the number of frames of the longest silence with sound on both sides."""
     sound = np.flatnonzero(~silent)
     return int(np.max(np.diff(sound), initial=1)) - 1 if len(sound) else 0
 
 
 def judge(text: str, wav: bytes, expected: Expectation) -> Verdict:
-    """The verdict on `wav` as a recording of `text`."""
+    """Judge `wav` as a recording of `text`."""
     try:
         samples, rate = decode(wav)
     except ValueError as error:
@@ -133,7 +132,7 @@ def judge(text: str, wav: bytes, expected: Expectation) -> Verdict:
 
 
 def judge_samples(text: str, samples: npt.NDArray[np.float32], rate: int, expected: Expectation) -> Verdict:
-    """The same for a mono signal in [-1, 1], shape (samples,), at `rate` Hz."""
+    """Judge a mono signal in [-1, 1], shape (samples,), at `rate` Hz, as a recording of `text`."""
     if not np.isfinite(samples).all():
         return Verdict(None, (f"no numbers: {1 - np.isfinite(samples).mean():.2%} of samples are NaN or infinite",))
     heard = measure(samples, rate)

@@ -1,7 +1,6 @@
-"""Whose voice a recording is, by the weights that PyPI's `resemblyzer` carries.
+"""Speaker embedding of a recording, with the weights of PyPI's `resemblyzer`.
 
-The network is run here, in numpy (build.audio.speaker_embedding): the package's own code wants torch, librosa and
-webrtcvad.
+The network runs in numpy (build.audio.speaker_embedding): the package's own code needs torch, librosa and webrtcvad.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ REMEDY = "remove .venv and run `scripts/bootstrap`; elsewhere `pip install --no-
 
 
 def embedding(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
-    """The speaker of a mono signal in [-1, 1], shape (samples,), at `rate` Hz, as voiceprint.embedding gives it.
+    """Return the speaker embedding of a mono signal in [-1, 1], shape (samples,), at `rate` Hz: [WIDTH].
 
-    About 0.01 s of one processor for each second of sound.
+    It takes about 0.01 s of one CPU per second of audio. build.audio.speaker_embedding.embedding computes it.
 
     Raises:
-        MissingFileError: the weights are not installed, or not whole.
+        MissingFileError: the weights are not installed or incomplete.
     """
     return speaker_embedding.embedding(samples, rate, _network())
 
@@ -40,10 +39,10 @@ def _network() -> speaker_embedding.Network:
 
 
 def network(path: Path) -> speaker_embedding.Network:
-    """The network in a file of weights.
+    """Load the network from a file of weights.
 
     Raises:
-        MissingFileError: the file is not there, or is no such one.
+        MissingFileError: the file is missing or invalid.
     """
     try:
         return speaker_embedding.network(torch_weights.read(path, PART))

@@ -1,6 +1,6 @@
-"""Whose voice it is: the speaker embedding of Resemblyzer's network (three LSTMs over mel bands), in numpy.
+"""The speaker embedding of Resemblyzer's network (three LSTMs over mel bands), in numpy.
 
-As Resemblyzer does it, but for its detector of voice (webrtcvad): what is judged here holds no long silence.
+It differs from Resemblyzer only in having no voice detector (webrtcvad): the gate's recordings have no long silence.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Floats = npt.NDArray[np.float32]
 
 RATE = 16000
 WINDOW, HOP, BANDS = 400, 160, 40  # 25 and 10 ms
-PARTIAL, STEP = 160, 77  # frames that the network hears at a time, and from one such part to the next: 1.3 a second
-COVERED = 0.75  # of the last part at least, or it is left out
-QUIETEST_DBFS = -30.0  # what is quieter is made as loud: the network hears power, not its logarithm
+PARTIAL, STEP = 160, 77  # frames per input of the network, and the step to the next one: 1.3 inputs a second
+COVERED = 0.75  # minimum share of the last input that has audio; a shorter one is dropped
+QUIETEST_DBFS = -30.0  # quieter signals are amplified to this level: the network's input is power, not its logarithm
 WIDTH, LAYERS = 256, 3
-NOBODY: Floats = np.zeros(0, np.float32)  # where nobody was asked
+NOBODY: Floats = np.zeros(0, np.float32)  # no embedding computed
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One LSTM; its gates are input, forget, cell, output: [4 WIDTH, inputs], [4 WIDTH, WIDTH], [4 WIDTH]."""
+    """One LSTM with gates in the order input, forget, cell, output: [4 WIDTH, inputs], [4 WIDTH, WIDTH], [4 WIDTH]."""
 
     inputs: Floats
     state: Floats
@@ -37,7 +37,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """The layers, and what makes an embedding of the last one's state: [WIDTH, WIDTH], [WIDTH]."""
+    """The LSTM layers, and the linear layer from the last state to the embedding: [WIDTH, WIDTH], [WIDTH]."""
 
     layers: tuple[Layer, ...]
     linear: Floats
@@ -45,10 +45,10 @@ class Network:
 
 
 def network(weights: Mapping[str, Floats]) -> Network:
-    """The network of these weights, by torch's names.
+    """Build the network from weights named as in torch.
 
     Raises:
-        ValueError: one is missing, or has another shape.
+        ValueError: a weight is missing or has another shape.
     """
 
     def take(name: str, *shape: int) -> Floats:
@@ -71,7 +71,7 @@ def network(weights: Mapping[str, Floats]) -> Network:
 
 
 def embedding(samples: Floats, rate: int, by: Network) -> Floats:
-    """Of a mono signal in [-1, 1], shape (samples,), at `rate` Hz: [WIDTH], of length 1, nothing below 0."""
+    """Return the embedding of a mono signal in [-1, 1], shape (samples,), at `rate` Hz: [WIDTH], length 1, all >= 0."""
     sound = _loud_enough(signal.resampled(samples, rate, RATE))
     starts = _starts(len(sound))
     sound = np.pad(sound, (0, max(0, (starts[-1] + PARTIAL) * HOP - len(sound))))
@@ -84,25 +84,25 @@ def embedding(samples: Floats, rate: int, by: Network) -> Floats:
 
 
 def together(embeddings: Sequence[Floats]) -> Floats:
-    """That of several recordings; NOBODY when that of one of them is."""
+    """Combine the embeddings of several recordings; NOBODY if one of them is NOBODY."""
     return _unit(np.mean(embeddings, axis=0)) if embeddings and all(map(len, embeddings)) else NOBODY
 
 
 def apart(one: Floats, other: Floats) -> float:
-    """1 less the cosine of the angle between two embeddings: 0 for the same voice, and where one of them is NOBODY."""
+    """Return 1 less the cosine between two embeddings: 0 for the same voice, or if one of them is NOBODY."""
     return max(0.0, 1 - float(one @ other)) if len(one) and len(other) else 0.0
 
 
 def pack(one: Floats) -> str:
-    """An embedding as text, in 255 steps: a hundredth of a voice's own spread."""
+    """Encode an embedding as text in 255 steps; the error is a hundredth of a voice's own spread."""
     return base64.b64encode(np.rint(255 * one / one.max()).astype(np.uint8).tobytes()).decode()
 
 
 def unpack(text: str) -> Floats:
-    """What `pack` wrote.
+    """Decode the output of `pack`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: invalid input.
     """
     try:
         numbers = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
@@ -124,7 +124,7 @@ def _loud_enough(sound: Floats) -> Floats:
 
 
 def _starts(samples: int) -> list[int]:
-    """The first frame of each part."""
+    """Return the first frame of each input."""
     frames = (samples + HOP) // HOP
     starts = list(range(0, max(1, frames - PARTIAL + STEP + 1), STEP))
     covered = (samples - starts[-1] * HOP) / (PARTIAL * HOP)
@@ -132,7 +132,7 @@ def _starts(samples: int) -> list[int]:
 
 
 def mel(sound: Floats) -> Floats:
-    """Power by mel band of a signal at RATE, as librosa's melspectrogram has it: [frames, BANDS]."""
+    """Return the power by mel band of a signal at RATE, as librosa's melspectrogram: [frames, BANDS]."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, WINDOW // 2), WINDOW)[::HOP]
     hann = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     power = np.abs(np.fft.rfft(frames * hann, axis=1)) ** 2
@@ -141,7 +141,7 @@ def mel(sound: Floats) -> Floats:
 
 @cache
 def _filters() -> npt.NDArray[np.float64]:
-    """Slaney's triangles, each of the same area: [bins, BANDS]."""
+    """Return Slaney's triangular filters, all of the same area: [bins, BANDS]."""
     edges = _hertz(np.linspace(0, _mels(RATE / 2), BANDS + 2))
     bins = np.fft.rfftfreq(WINDOW, 1 / RATE)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
@@ -149,12 +149,12 @@ def _filters() -> npt.NDArray[np.float64]:
     return np.asarray(np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2]))
 
 
-# Slaney's scale: linear up to 1 kHz (15 mels), then a factor of 6.4 for every 27.
+# Slaney's scale: linear up to 1 kHz (15 mels), then a factor of 6.4 every 27 mels.
 _LINEAR_HZ, _KNEE, _RATIO = 200 / 3, 15.0, np.log(6.4) / 27
 
 
 def _mels(hertz: float) -> float:
-    """Above the knee."""
+    """Convert a frequency above the knee to mels."""
     return float(_KNEE + np.log(hertz / (_KNEE * _LINEAR_HZ)) / _RATIO)
 
 
@@ -163,7 +163,7 @@ def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _states(heard: Floats, layer: Layer) -> Floats:
-    """What an LSTM makes of [parts, frames, inputs]: its state after each frame, [parts, frames, WIDTH]."""
+    """Run an LSTM on [parts, frames, inputs]; return its state after each frame, [parts, frames, WIDTH]."""
     parts, frames, _ = heard.shape
     given = heard @ layer.inputs.T + layer.bias
     recurrent = np.ascontiguousarray(layer.state.T)
@@ -171,10 +171,10 @@ def _states(heard: Floats, layer: Layer) -> Floats:
     cell = state
     states = np.empty((parts, frames, WIDTH), np.float32)
     for frame in range(frames):
-        # Row by row: a product of few rows is five times slower, since BLAS copies the weights for it each time.
+        # Row by row: BLAS copies the weights for a product of few rows, which is five times slower.
         gates = given[:, frame] + (state[:, None] @ recurrent)[:, 0]
         new = np.tanh(gates[:, 2 * WIDTH : 3 * WIDTH])
-        gates = 0.5 * np.tanh(0.5 * gates) + 0.5  # the logistic function, which does not overflow so
+        gates = 0.5 * np.tanh(0.5 * gates) + 0.5  # the logistic function in a form that does not overflow
         cell = gates[:, WIDTH : 2 * WIDTH] * cell + gates[:, :WIDTH] * new
         states[:, frame] = state = gates[:, 3 * WIDTH :] * np.tanh(cell)
     return states

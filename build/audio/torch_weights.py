@@ -1,6 +1,6 @@
-"""A file of torch's weights, read without torch and without trusting it: tensors of floats, and nothing else is made.
+"""Read torch weight files without torch, safely: only float tensors are built, no other object.
 
-Of torch's two forms the older one, which is what it wrote before 1.6: five pickles, then the numbers of each storage.
+The format is the one of torch before 1.6: five pickles, then the numbers of each storage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 @dataclass(frozen=True)
 class _Tensor:
-    """Where its numbers lie: in which storage, from which on."""
+    """Position of a tensor's numbers: storage and offset."""
 
     storage: str
     offset: int
@@ -30,11 +30,11 @@ class _Tensor:
 
 
 def read(path: Path, part: str) -> dict[str, npt.NDArray[np.float32]]:
-    """The tensors under the key `part` of the dictionary in the file, by name.
+    """Return the tensors under the key `part` of the file's dictionary, by name.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not whole, no such file, or holds what weights do not.
+        ValueError: the file is truncated, has another format, or holds other objects.
     """
     stream = io.BytesIO(path.read_bytes())
     try:
@@ -46,12 +46,12 @@ def read(path: Path, part: str) -> dict[str, npt.NDArray[np.float32]]:
         return {name: _array(tensor, storages) for name, tensor in tensors.items()}
     except ValueError:
         raise
-    except Exception as error:  # noqa: BLE001 - a pickle that is cut or wrong raises nearly anything
+    except Exception as error:  # noqa: BLE001 - a truncated or invalid pickle can raise almost anything
         raise ValueError(f"no whole file of torch's: {type(error).__name__}: {error}") from None
 
 
 class _Restricted(pickle.Unpickler):
-    """Knows the three names that weights need; any other is refused before it is looked up."""
+    """Unpickler for the three names that weights need; it rejects any other name before it looks it up."""
 
     def find_class(self, module: str, name: str) -> Any:
         match module, name:
@@ -64,7 +64,7 @@ class _Restricted(pickle.Unpickler):
         raise ValueError(f"it asks for {module}.{name}, which weights have no need of")
 
     def persistent_load(self, pid: Any) -> Any:
-        """A storage, which comes after the pickles: its key alone."""
+        """Return the key of a storage, whose data follows the pickles."""
         return str(pid[2])
 
 

@@ -1,1 +1,1 @@
-"""`python -m build.cutover`: one release after the other, as a state machine whose every step is journaled."""
+"""`python -m build.cutover`: replace the live release, as a state machine that journals every step."""

@@ -1,4 +1,4 @@
-"""`python -m build.cutover`: make a release live, go back, and see where things stand."""
+"""`python -m build.cutover`: switch to a release, roll back, and show the state of the target."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def switch(
     unverified: Unverified = False,
     wait: Wait = 0,
 ) -> None:
-    """Make a release live: start it idle, have it speak, move the traffic, drain the other colour."""
-    from build.verify import verdicts  # noqa: PLC0415 - 0.1 s that a rollback spares
+    """Make a release live: start it in the idle colour, pass the gate, move the traffic, drain the old colour."""
+    from build.verify import verdicts  # noqa: PLC0415 - saves a rollback 0.1 s
 
     settings, report = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
@@ -102,10 +102,10 @@ def rollback(
     force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
-    """Go back to the last good release, through the same gate."""
+    """Roll back to the last good release or REF: within seconds if it is on standby, else through the gate."""
     settings, report = console.settings(), Reporter()
     target = Target(settings)
-    # A cold start is asked for by name: nobody is in a hurry then.
+    # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
     ahead = Ahead(Target(settings), Target(settings)) if strategy == "auto" else None
     named = _named(target, report, ref) if ref else None
     ensure_up(target, report)
@@ -123,7 +123,7 @@ def rollback(
 
 
 def _rollout(settings: Settings, canary: str | None, soak_s: float | None, replicas: int | None) -> Rollout:
-    """What was asked for, and where nothing was, what the settings say."""
+    """Combine the options with the settings; an option wins."""
     try:
         shares = settings.canary if canary is None else rollout.parse(canary)
     except ValueError as error:
@@ -132,7 +132,7 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
 
 
 def _named(target: Target, report: Reporter, ref: str | None) -> Release:
-    from build.images.resolve import resolve  # noqa: PLC0415 - 0.2 s, which a way back has no use for
+    from build.images.resolve import resolve  # noqa: PLC0415 - saves a rollback 0.2 s
 
     return resolve(target.settings, target.engine, report, ref)
 
@@ -151,7 +151,7 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
 
 
 def _up() -> tuple[Target, Reporter]:
-    """The target with its proxy and state container running, and whom to tell."""
+    """Start the proxy and the state container if needed; return the target and a reporter."""
     target, report = Target(console.settings()), Reporter()
     ensure_up(target, report)
     return target, report
@@ -159,7 +159,7 @@ def _up() -> tuple[Target, Reporter]:
 
 @app.command()
 def resume(wait: Wait = 0) -> None:
-    """Go on with a cutover that was cut off, from where its journal ends."""
+    """Continue an interrupted or paused cutover from the journal."""
     target, report = _up()
     release = cutover.resume(target, report, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}")
@@ -167,7 +167,7 @@ def resume(wait: Wait = 0) -> None:
 
 @app.command()
 def abort(wait: Wait = 0) -> None:
-    """Undo a cutover that was cut off: traffic to the old colour, the candidate gone."""
+    """Roll back an interrupted or paused cutover: move traffic to the old colour and remove the candidate."""
     target, report = _up()
     release = cutover.abort(target, report, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}" if release else "nothing is live")
@@ -178,9 +178,9 @@ def gate(
     ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """Have a release speak in a container of its own and judge it, beside the live one; nothing goes live."""
-    from build.gate import golden_files, trial  # noqa: PLC0415 - numpy, which a rollback spares
-    from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback spares
+    """Run the gate on a release in a separate container, beside the live release; nothing goes live."""
+    from build.gate import golden_files, trial  # noqa: PLC0415 - numpy, which a rollback does not need
+    from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback does not need
 
     settings, report = console.settings(), Reporter()
     target = Target(settings)
@@ -200,7 +200,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="again and again, until interrupted")] = False,
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
 ) -> None:
-    """Both colours, their releases, health, traffic, what is in flight, last good, in progress."""
+    """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress."""
     target = Target(console.settings())
     if not watch:
         found = _look(target)
@@ -209,7 +209,7 @@ def status(
         for found in _looks(target, every):
             out.print(json.dumps(found.json()), markup=False, soft_wrap=True)
     else:
-        from rich.live import Live  # noqa: PLC0415 - nobody else needs it
+        from rich.live import Live  # noqa: PLC0415 - only --watch needs it
 
         with Live(console=out, auto_refresh=False) as screen:
             for found in _looks(target, every):
@@ -224,14 +224,14 @@ def _looks(target: Target, every_s: float) -> Iterator[Status]:
 
 def _look(target: Target) -> Status:
     found = read(target)
-    if not found.lock:  # while a cutover is under way, .env is its business
+    if not found.lock:  # a running cutover writes .env itself
         target.refresh_env(found.live)
     return found
 
 
 @app.command()
 def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
-    """Every cutover that the target's journal tells of, oldest first."""
+    """List every cutover in the target's journal, oldest first."""
     target = Target(console.settings())
     records = target.records()
     past, broken = target.history(records), past_of.broken_leases(records)
@@ -246,8 +246,8 @@ def report(
     identity: Annotated[str | None, typer.Argument(metavar="ID", help="as `history` names it; the newest one")] = None,
     to: Annotated[Path | None, typer.Option("--out", help="write a copy of it there")] = None,
 ) -> None:
-    """The page of a cutover: its path; it can be sent and opened anywhere."""
-    from build.report import gather  # noqa: PLC0415 - no other command needs a template engine at its start
+    """Print the path of a cutover's report, a self-contained HTML page."""
+    from build.report import gather  # noqa: PLC0415 - only this command needs a template engine
 
     path = gather.find(Target(console.settings()), identity)
     if to:
@@ -257,7 +257,7 @@ def report(
 
 @lock.command(name="show")
 def show_lock() -> None:
-    """Say who holds the lease."""
+    """Show which process holds the cutover lock."""
     out.print(str(Target(console.settings()).lease.holder() or "nobody holds the lease"), markup=False)
 
 
@@ -265,7 +265,7 @@ def show_lock() -> None:
 def break_lock(
     reason: Annotated[str, typer.Option(help="why; it goes into the journal")],
 ) -> None:
-    """Take the lease from a cutover that is gone for good, on record; `resume` or `abort` then ends it."""
+    """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
     cutover.break_lease(Target(console.settings()), Reporter(), getpass.getuser(), reason)
 
 

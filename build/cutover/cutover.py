@@ -1,4 +1,7 @@
-"""A cutover from lease to end: settle what was left, choose, walk; or go on with, or undo, one that was cut off."""
+"""Run, resume or abort a cutover under the cutover lock.
+
+A run first finishes or rolls back an interrupted cutover; then it picks the release, plans and executes the steps.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ from build.progress import Report
 from build.state.history import Cutover, Event, in_progress
 from build.target.target import Target
 
-# What walks brings numpy along, which takes 0.2 s: as long as the engine needs for the lease. What writes the page
-# takes as long, and is needed last.
+# The executor imports numpy (0.2 s), which overlaps with acquiring the lock. The report page takes as long to import
+# and is needed last.
 WALK, PAGE = "build.cutover.executor", "build.report.gather"
-# Picks the release from the history and what is live, once both are settled.
+# Picks the release from the history and the live release, after interrupted cutovers are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
 UNASKED = Asked()
@@ -43,14 +46,14 @@ def run(
     ahead: Ahead | None = None,
     wait_s: float = 0,
 ) -> Release:
-    """Makes the chosen release live, or leaves everything as it was and says why; returns what is live.
+    """Make the chosen release live, or roll back and raise; return the live release.
 
-    Everything that is decided from the target's state is decided under its lease.
+    Every decision that depends on the target's state is made while holding the cutover lock.
 
     Args:
-        asked: how the releases are to share the machine.
-        rollout: canary, soak and replicas; a way back has neither of the first two.
-        ahead: has begun to listen to what may stand by.
+        asked: how the releases share the machine.
+        rollout: canary, soak and replicas; a rollback has no canary and no soak.
+        ahead: prefetched answers of the standby release.
     """
     with _leased(target, report, kind, wait_s) as check:
         past = _settle(target, report, check)
@@ -76,7 +79,7 @@ def run(
 
 
 def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
-    """Goes on with a cutover that was cut off, from the state that the journal holds; returns what is live then."""
+    """Continue an interrupted cutover from its journaled state; return the live release."""
     with _leased(target, report, "resume", wait_s) as check:
         left = _under_way(target)
         report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
@@ -85,10 +88,10 @@ def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
 
 
 def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | None:
-    """Undoes a cutover that was cut off: traffic to the old colour, the candidate gone; returns what is live then.
+    """Roll back an interrupted cutover: traffic to the old colour, candidate removed; return the live release.
 
     Raises:
-        NothingToResumeError: there is none, or the old colour is not there any more to go back to.
+        NothingToResumeError: no cutover is in progress, or the old colour no longer runs.
     """
     with _leased(target, report, "abort", wait_s):
         left = _under_way(target)
@@ -97,10 +100,10 @@ def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | Non
 
 
 def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
-    """Takes the lease from its owner, for good and on record.
+    """Break the cutover lock, and journal the owner, the operator and the reason.
 
     Raises:
-        NothingToResumeError: nobody has it.
+        NothingToResumeError: no process holds the lock.
     """
     owner = target.lease.holder()
     if owner is None:
@@ -112,9 +115,9 @@ def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
 
 @contextmanager
 def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
-    """The lease, with the streams to journal and proxy open: what is asked of them then costs no start."""
+    """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
     after = Aftermath(target, report)
-    later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # who is in a hurry waits for no other import
+    later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # a rollback is in a hurry: no extra import
     threading.Thread(target=_preload, args=later, daemon=True).start()
     with (
         after.paged(),
@@ -153,7 +156,7 @@ def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: Ahead | Non
 
 
 def _expected(cutover: Run) -> str:
-    """How long the way back will take, said first."""
+    """Describe how long the rollback will take."""
     if cutover.strategy is Strategy.WARM:
         return f"it stands by in {cutover.idle}, so that traffic moves within seconds"
     known = [
@@ -167,9 +170,9 @@ def _expected(cutover: Run) -> str:
 
 
 def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
-    """Ends what a killed cutover left: traffic that had begun to move is moved, an unproven candidate is given up.
+    """Finish an interrupted cutover whose traffic had begun to move; roll back any other one.
 
-    Returns all there was: to read it costs an exec, and a way back is in a hurry.
+    Returns the history: reading it costs an exec, which a rollback cannot afford twice.
     """
     past = target.history()
     left = in_progress(past)

@@ -1,4 +1,4 @@
-"""Walks a cutover through its table: each step journaled before and after, each failure answered as it says."""
+"""Execute a cutover's steps: journal each before and after, and handle failures as its table says."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ STEPS: dict[Strategy, dict[str, Act]] = {
 
 
 def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> None:
-    """Step by step from `state` to the end; intent before each act, outcome after.
+    """Execute the steps from `state` to the end; journal the intent before each and the outcome after.
 
     Args:
-        check: raises when this process may not act any more (its lease is lost).
+        check: raises when this process no longer holds the cutover lock.
     """
     while step := next_step(state, run.table):
         check()
@@ -51,7 +51,7 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
             facts = STEPS[run.strategy][step.name](run)
             run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
         except LeaseLostError:
-            raise  # it is another's to undo
+            raise  # the new lock holder rolls back
         except InconclusiveError as error:
             run.journal(Event.PAUSED, step=step.name, error=str(error))
             raise
@@ -65,7 +65,7 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
 
 
 def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
-    """Undoes what must be undone, one act after the other whatever becomes of each, and journals the end."""
+    """Roll back as `remedy` says and journal the end; a failing action does not stop the others."""
     acts: list[Callable[[], object]] = []
     facts: Facts = {}
     if remedy is Remedy.RETURN:
@@ -96,6 +96,6 @@ def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
 
 
 def gone_back(run: Run, error: str = "") -> None:
-    """Tells the user's hook that traffic is where it was before."""
+    """Run the operator's on-rollback hook."""
     if run.settings.hooks.on_rollback:
         hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.report, run.told, error)

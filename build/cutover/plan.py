@@ -1,4 +1,4 @@
-"""How the candidate and the live release share the GPU: measured first, then decided, and said before it is done."""
+"""Plan how the candidate and the live release share the GPU: measure, decide, report."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def plan(
     *,
     replicas: int,
 ) -> Plan:
-    """The plan for `release` beside the colour that is live.
+    """Return the plan for `release` beside the live colour.
 
     Raises:
-        NoRoomError: it does not fit, whatever is done.
-        HoldTooLongError: requests would wait longer than the proxy keeps them, and that was not `forced`.
+        NoRoomError: the candidate does not fit with any allowed strategy.
+        HoldTooLongError: requests would wait longer than the proxy's limit, and `asked` does not force it.
     """
     if live is None:
         return Plan(reason="nothing is live")
@@ -43,7 +43,7 @@ def plan(
     need = gpu.needed(target.history(), release, labels.get(FLAVOUR_LABEL, ""), labels.get(VRAM_LABEL, ""))
     margin = int(target.settings.vram_margin_mb * MIB)
     pids = old.pids() if view.devices else frozenset[int]()
-    # What stands by in the idle colour makes way for the candidate.
+    # A cutover stops the standby release in the idle colour, so its memory counts as free.
     standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
     chosen = gpu.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
     report.note(f"strategy {chosen.strategy}: {chosen.reason}")

@@ -1,6 +1,6 @@
-"""A way back is in a hurry: whoever stands by is asked to speak before there is a lease, since that changes nothing.
+"""Ask the standby release for its status and a synthesis before the lock is acquired, to save a rollback time.
 
-What it answered counts while the container that answered is still in the same life, and not for long.
+Asking changes nothing. An answer counts for a short time, and only if the container has not restarted since.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FRESH_S = 10.0
 
 @dataclass(frozen=True)
 class Answer(Generic[T]):
-    """What a container answered in one of its lives; `at` by the target's clock (seconds)."""
+    """The answer of a container, valid until it restarts; `at` in seconds of the target's clock."""
 
     life: str
     at: float
@@ -33,21 +33,22 @@ class Answer(Generic[T]):
 
 
 class Question(Generic[T]):
-    """Asked of each container of the colour that is out of rotation, in a thread of its own.
+    """Ask each container of the idle colour, in a thread.
 
-    Which colour that is, .env tells without an exec. Where it is out of date, those who serve are asked, for nothing.
+    .env names the live colour without an exec. If .env is out of date, the live containers are asked: useless,
+    harmless.
     """
 
     def __init__(self, target: Target, ask: Callable[[Replica], T]) -> None:
-        """`target` is for this alone: drivers are not made for two threads."""
+        """`target` must not be shared: its drivers are not thread-safe."""
         self._target, self._ask = target, ask
         self._answers: dict[str, Answer[T]] = {}
-        # A daemon: what hangs in it keeps no command from its end.
+        # A daemon thread: a hanging container must not keep the command from exiting.
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
         self._thread.start()
 
     def answer(self, replica: Replica) -> T | None:
-        """What it answered; None when that was nothing, or long ago, or in another life."""
+        """Return the answer; None if it is missing, too old, or the container has restarted."""
         self._thread.join(FRESH_S)
         answer = self._answers.get(replica.name)
         fresh = answer and answer.life == replica.life and self._target.clock.now() - answer.at < FRESH_S
@@ -60,12 +61,12 @@ class Question(Generic[T]):
                 life, said = each.life, self._ask(each)
                 self._answers[each.name] = Answer(life, self._target.clock.now(), said)
         except (LineError, OSError, yaml.YAMLError, LookupError, TypeError):
-            return  # whoever needs an answer asks himself, and is told what is wrong
+            return  # the regular check asks again and reports the error
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A text of the golden set, and how it was spoken."""
+    """A text of the golden set and its synthesis."""
 
     text: str
     voice: str
@@ -73,7 +74,7 @@ class Heard:
 
 
 class Ahead:
-    """Asks what stands by for its state and for a text, at the same time: each is a process started in a container."""
+    """Ask the standby release for its status and a synthesis in parallel: each starts a process in a container."""
 
     def __init__(self, target: Target, another: Target) -> None:
         self._target = target
@@ -82,27 +83,27 @@ class Ahead:
         self._rehearsed: dict[str, Rehearsed] = {}
 
     def of(self, replica: Replica) -> Rehearsed:
-        """The container, as one that may have spoken already."""
+        """Return the container with its prefetched answers."""
         return self._rehearsed.setdefault(replica.name, Rehearsed(self, replica))
 
     def heard(self, replica: Replica) -> Heard | None:
-        """What it said; None when that was nothing that still counts."""
+        """Return the prefetched synthesis, or None."""
         heard = self._heard.answer(replica)
         return None if heard is None or heard.spoken.error else heard
 
     def status(self, replica: Replica) -> Status | None:
-        """What it said of itself; None when that was nothing that still counts."""
+        """Return the prefetched status, or None."""
         return self._status.answer(replica)
 
     def _speak(self, replica: Replica) -> Heard:
-        # Read as it is: to check it takes numpy, whose import would be waited for; another text is not taken later.
+        # Not validated: that imports numpy, which costs time. A synthesis of a wrong text is not used later.
         golden = yaml.safe_load(self._target.settings.golden.read_text())
         text, voice = golden["texts"][0]["say"], golden["voice"]
         return Heard(text, voice, replica.speak(text, voice, FRESH_S))
 
 
 class Rehearsed:
-    """A container that may have spoken already (build.gate.gate.Speaker); asked for anything else, it speaks."""
+    """A container with prefetched answers (build.gate.gate.Speaker); it synthesizes whatever was not prefetched."""
 
     def __init__(self, ahead: Ahead, replica: Replica) -> None:
         self._ahead, self._replica = ahead, replica
@@ -113,11 +114,11 @@ class Rehearsed:
         return self._ahead.status(self._replica) or self._replica.status()
 
     def status(self) -> Status:
-        """Asked once: its second word would cost a tenth of a second, and be the same."""
+        """Return the status, asked once: a second request would cost 0.1 s for the same answer."""
         return self._status
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
-        """What it has said, once; a text that is asked for again is spoken again."""
+        """Return the prefetched synthesis once; synthesize the text on later calls."""
         heard = None if self._said else self._ahead.heard(self._replica)
         if heard is None or (heard.text, heard.voice) != (text, voice):
             return self._replica.speak(text, voice, timeout_s)

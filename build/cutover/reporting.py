@@ -1,4 +1,4 @@
-"""What follows a cutover, good or bad: an alert or its end while the lease is held, a page once it is released."""
+"""Report a finished cutover: alerts while the lock is held, the HTML page after its release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from build.target.target import Target
 
 
 class Aftermath:
-    """Of whatever cutovers one command works on."""
+    """Alerts and report pages for all cutovers that one command touches."""
 
     def __init__(self, target: Target, report: Report) -> None:
         self._target, self._report = target, report
@@ -24,7 +24,7 @@ class Aftermath:
 
     @contextmanager
     def paged(self) -> Iterator[None]:
-        """Around the lease: afterwards each cutover that was worked on has its page."""
+        """Wrap the lock: afterwards write a page for each cutover that the command touched."""
         try:
             yield
         finally:
@@ -32,7 +32,7 @@ class Aftermath:
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """Under the lease, since a hook is journaled: an error calls a person, a good end calls off."""
+        """Run while the lock is held, since hooks write the journal: alert on an error, resolve alerts on success."""
         before = {each.id: asdict(each) for each in self._history()}
         try:
             yield
@@ -53,17 +53,17 @@ class Aftermath:
         try:
             return self._target.history()
         except LineError:
-            return []  # whoever needs it says what is wrong with it
+            return []  # the caller that needs the history reports the error
 
     def _write_pages(self) -> None:
         if not self._touched:
             return
         try:
-            from build.report import gather  # noqa: PLC0415 - it costs a start of 0.2 s, which is over by now
+            from build.report import gather  # noqa: PLC0415 - 0.2 s, which the cutover must not wait for
 
             for number, each in enumerate(self._touched, 1):
                 error = self._error if number == len(self._touched) else None
                 path = gather.write(self._target, each.id, error)
             self._report.note(f"report: {path}")
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the cutover has ended as it has
+        except Exception as error:  # noqa: BLE001 - a failing report must not change the result of a cutover
             self._report.note(f"no report could be written: {error}")

@@ -1,4 +1,4 @@
-"""One cutover under way: what moves where, on which target. Every step is a function of it."""
+"""One cutover in progress: release, colours, target, plan. Every step is a function of it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,20 @@ from build.target.target import Clock, Target
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150
 
-ROLLBACK = "rollback"  # the kind of a cutover that goes back
+ROLLBACK = "rollback"  # kind of a cutover back to an earlier release
 
-# What a step leaves in the journal beside that it was done.
+# Facts that a step adds to its journal record.
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """`idle` is the colour that the release goes to; `live` the one that serves until then, None at first.
+    """A cutover in progress.
 
-    `ahead` has heard a release that stands by already, where anybody was in a hurry.
+    Attributes:
+        idle: the colour that gets the release.
+        live: the colour that serves until the switch; None before the first release.
+        ahead: prefetched answers of a standby release, for a rollback with strategy auto.
     """
 
     target: Target
@@ -52,7 +55,7 @@ class Run:
 
     @classmethod
     def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
-        """The one that the journal tells of."""
+        """Rebuild a run from its journal records."""
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
         plan = Plan.told({**cutover.plan, "strategy": cutover.strategy})
@@ -73,14 +76,14 @@ class Run:
 
     @property
     def aftermath(self) -> str:
-        """What a candidate that is no good has cost the clients, for its error."""
+        """Describe the effect of a bad candidate on clients, for its error."""
         if self.strategy is Strategy.HOLD:
             return "requests waited meanwhile, if the hold had begun, and the old release serves them"
         return "live traffic was not touched"
 
     @property
     def table(self) -> Table:
-        # Without an old colour there is nothing to be compared with, nor to go back to.
+        # Without an old colour there is nothing to compare with and nothing to roll back to.
         canary, soak = (bool(asked and self.live) for asked in (self.rollout.canary, self.rollout.soak_s))
         return table(self.strategy, back=self.kind == ROLLBACK, canary=canary, soak=soak)
 
@@ -97,7 +100,7 @@ class Run:
         return self.target.clock
 
     def begin(self, stack: Stack) -> None:
-        """Journals what this cutover is about to do."""
+        """Journal the begin of this cutover."""
         previous = stack[self.live].release if self.live else None
         self.journal(
             Event.BEGIN,
@@ -112,38 +115,38 @@ class Run:
 
     @property
     def told(self) -> Cutover:
-        """This cutover as the journal tells it; hooks and alerts say no more than that."""
+        """This cutover as journaled; hooks and alerts report nothing else."""
         return next(each for each in reversed(self.target.history()) if each.id == self.id)
 
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
     def used(self, colour: Colour) -> tuple[str, ...]:
-        """The proxy's servers that a colour has containers for; the first one while it has none."""
+        """Return the proxy's servers of the colour's containers; the first server if there are none."""
         return tuple(each.slot.server for each in self.target.colours[colour].replicas) or colour.servers[:1]
 
     def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
-        """States or weights of the proxy's servers, in that order, with nothing in between."""
+        """Set states or weights of servers in this order, as one batch."""
         self.target.proxy.set_admins(*((server, to) for servers, to in changes for server in servers))
 
     def seen(self, colour: Colour) -> list[Server]:
-        """A colour's servers as the proxy sees them now."""
+        """Return the proxy's view of a colour's servers."""
         servers = self.target.proxy.servers()
         return [servers[name] for name in self.used(colour)]
 
     def standbys(self, colour: Colour) -> tuple[str, ...]:
-        """The same once more, as backups."""
+        """Return the same servers as backup entries of the proxy."""
         return tuple(each.slot.standby for each in self.target.colours[colour].replicas) or colour.standbys[:1]
 
     def demand_check(self, colour: Colour) -> None:
-        """Takes a colour for down until health checks of it have really passed; it gets no new request meanwhile."""
+        """Mark a colour down until its health checks pass; it gets no new requests meanwhile."""
         self.target.proxy.demand_check(*self.used(colour))
 
     def until_seen_healthy(self, colour: Colour) -> None:
-        """Waits for a health check of each by the proxy that was demanded: it goes another way than the gate does.
+        """Wait until the demanded health checks pass; unlike the gate they go through the proxy's network.
 
         Raises:
-            ProxyError: none has passed within PROXY_NOTICES_S.
+            ProxyError: a check has not passed within PROXY_NOTICES_S.
         """
         began, used = self.clock.now(), self.used(colour)
         for now in self.clock.polls(0.05):
@@ -159,10 +162,10 @@ class Run:
                 )
 
     def until_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5, *, alive: bool = False) -> int:
-        """Waits for a colour that is out of rotation to finish; what is still on it when the budget is spent.
+        """Wait for a drained colour to become empty; return the number of requests left after `budget_s`.
 
         Args:
-            alive: give it up at once when it fails a health check.
+            alive: also stop waiting when a health check fails.
         """
         began, used = self.clock.now(), self.used(colour)
         for now in self.clock.polls(every_s):

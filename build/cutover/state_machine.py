@@ -1,7 +1,7 @@
-"""The cutover as a state machine: which step comes next, and what a failure in it calls for.
+"""The cutover as a state machine: the order of steps, and the remedy for a failure in each.
 
-A strategy is a table of steps, and the tables are the whole policy. A procedure performs the step that `next_step`
-names, journals it, and asks again; a resumed cutover asks with the state that the journal holds.
+A strategy is a table of steps; the tables are the whole policy. The executor performs the step that `next_step`
+returns, journals it, and repeats. A resumed cutover starts with the journaled state.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from build.model.states import CANARY, FINAL, SOAK, State, Strategy
 
 
 class Remedy(StrEnum):
-    """What is done when a step fails."""
+    """How to handle a failed step."""
 
-    STOP = "stop"  # nothing exists yet: just say why
-    DISCARD = "discard"  # traffic was never touched: show the candidate's logs and remove it
-    RETURN = "return"  # traffic may have moved: give it back to the old colour, then discard
-    STAY = "stay"  # a way back is never undone: traffic stays where it is, and somebody must look
-    RELOAD = "reload"  # the old colour may have given its model up: discard the candidate, have the old one load again
-    KEEP = "keep"  # the candidate is good and serves: only clearing up is left
+    STOP = "stop"  # nothing exists yet: report the error
+    DISCARD = "discard"  # no traffic was moved: remove the candidate and show its logs
+    RETURN = "return"  # traffic may have moved: give it back to the old colour, then remove the candidate
+    STAY = "stay"  # a rollback is never rolled back: traffic stays, and the operator must act
+    RELOAD = "reload"  # the old colour may have unloaded its model: remove the candidate and reload the old model
+    KEEP = "keep"  # the candidate serves: only cleaning up failed
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user wants of that; no strategy leaves it to what is measured.
+    """The operator's choice of a strategy; None leaves it to the planner.
 
-    `forced`: hold also where requests are expected to wait longer than the proxy keeps them.
+    `forced`: hold even if requests are expected to wait longer than the proxy's limit.
     """
 
     strategy: Strategy | None = None
@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Step:
-    """One journaled act: begins where the step before it in its table ends, and leads to `ends`."""
+    """One journaled action; it starts at the state of the previous step and leads to `ends`."""
 
     name: str
     ends: State
@@ -76,12 +76,12 @@ TABLES: dict[Strategy, Table] = {
     ),
 }
 
-# What takes traffic back from a candidate that has begun to serve.
+# How to take traffic back from a candidate that already serves.
 WAY_BACK = {Strategy.OVERLAP: Remedy.RETURN, Strategy.HOLD: Remedy.RELOAD, Strategy.WARM: Remedy.STAY}
 
 
 def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = False) -> Table:
-    """The steps of a strategy; on the way `back` to an earlier release, moved traffic is never given back."""
+    """Return the steps of a strategy; a rollback (`back`) never gives moved traffic back."""
     left_out = {name for name, asked in ((CANARY, canary), (SOAK, soak)) if back or not asked}
     steps = tuple(each for each in TABLES[strategy] if each.name not in left_out)
     if not back:
@@ -89,7 +89,7 @@ def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = 
     return tuple(replace(each, on_failure=Remedy.STAY) if each.on_failure is Remedy.RETURN else each for each in steps)
 
 
-# Where a failed cutover ends, by what had to be done about it.
+# The final state of a failed cutover, by remedy.
 ENDS = {
     Remedy.STOP: State.FAILED,
     Remedy.DISCARD: State.FAILED,
@@ -101,7 +101,7 @@ ENDS = {
 
 
 def next_step(state: State, table: Table) -> Step | None:
-    """The step that leads on from `state`; None when the cutover is over."""
+    """Return the step that follows `state`; None when the cutover has ended."""
     if state in FINAL:
         return None
     reached = next((number for number, step in enumerate(table) if step.ends is state), -1)
@@ -109,5 +109,5 @@ def next_step(state: State, table: Table) -> Step | None:
 
 
 def step_named(name: str, table: Table) -> Step | None:
-    """The step of that name; None for one that was never begun (an empty name)."""
+    """Return the step of that name; None if there is none (an empty name: no step began)."""
     return next((step for step in table if step.name == name), None)

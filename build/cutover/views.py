@@ -1,4 +1,4 @@
-"""How the state of a target is shown to people."""
+"""Terminal output of status, history and gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.state.history import Cutover
 from build.table import Column, Records, duration, local_time
 from build.target.status import Status
 
-if TYPE_CHECKING:  # numpy, which most of what is shown here has no use for
+if TYPE_CHECKING:  # numpy, which only `gate` needs
     from build.gate.golden_files import Golden
     from build.gate.verdict import Judgement
 
@@ -22,7 +22,7 @@ HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", 
 
 
 def status(found: Status) -> RenderableType:
-    """Both colours, and what is going on."""
+    """Render both colours, the last good release, the cutover in progress and the lock."""
     rows = []
     for colour, facts in found.stack.items():
         share = found.shares[colour]
@@ -52,7 +52,7 @@ def status(found: Status) -> RenderableType:
 
 
 def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType:
-    """Cutovers, oldest first, and leases that were broken."""
+    """Render cutovers, oldest first, and broken locks."""
     rows = [
         (
             each.id,
@@ -76,7 +76,7 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
 
 
 def gate(judged: Judgement, known: Golden) -> RenderableType:
-    """Each synthesis with its measures under their bounds, then what was found in all of them."""
+    """Render each synthesis with its measures and bounds, then the overall result."""
     from build.gate import verdict as rules  # noqa: PLC0415 - see above
 
     heading, *rows = rules.table(judged.results, known.bounds, known.texts.expect)

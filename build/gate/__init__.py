@@ -1,1 +1,1 @@
-"""The gate: a candidate speaks the golden texts, and what is heard is judged against what was calibrated."""
+"""The gate: a candidate speaks the golden texts, and its audio is compared with calibrated bounds."""

@@ -1,4 +1,4 @@
-"""The gate: a candidate speaks the golden set, beside the live release where there is one, and is judged by it."""
+"""The gate: let a candidate speak the golden set, beside the live release if there is one, and judge its audio."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from build.target.synthesis import Spoken
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Seconds on a monotonic clock."""
+        """Return seconds of a monotonic clock."""
 
 
 class Speaker(Protocol):
-    """A release that can be spoken to: a colour's container, or one of its own (build.target.container)."""
+    """A release that can synthesize: a container of a colour, or a temporary one (build.target.container)."""
 
     def status(self) -> Status:
-        """What the service says of itself."""
+        """Return the service's status."""
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
-        """One synthesis."""
+        """Synthesize a text."""
 
 
 def run(
@@ -51,21 +51,22 @@ def run(
     *,
     known: bool = False,
 ) -> Judgement:
-    """Judges a candidate that is ready. What was spoken, by the live release too, is left in the folder `keep`.
+    """Judge a candidate that is ready. Recordings of the candidate and of the live release go to the folder `keep`.
 
     Args:
-        known: it has been through the whole gate before; where there is a reference, it is not listened to again.
+        known: the release has passed the whole gate before; if references exist, speaker and quality checks are
+            skipped.
 
     Raises:
-        GateRefusedError: it did not pass; the table of all measures and bounds is in the error's detail.
-        GoldenError: the golden set cannot be used.
+        GateRefusedError: the candidate failed; the detail has the table of all measures and bounds.
+        GoldenError: the golden set is invalid.
     """
     began = clock.now()
     trial = Trial(candidate, live, settings, report, keep, known=known)
     texts = trial.golden.texts.first(settings.gate_syntheses)
     report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
     results, faults = trial.take(texts)
-    # A voice has a bad moment now and then, and so has a machine: what only the whole shows is asked for twice.
+    # A voice or a machine may have a bad moment, so a failure of an overall measure is tried a second time.
     for whole in (trial.flaws, trial.slowness):
         if not faults and (flaws := whole(results)):
             report.note(f"{flaws[0]}; all of it once more")
@@ -85,7 +86,7 @@ def run(
 
 
 class Trial:
-    """One candidate before the gate, with what is known of how it ought to sound."""
+    """One run of the gate on a candidate, with its references."""
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class Trial:
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
         self._lives: list[Result] = []
         self._sounds: list[npt.NDArray[np.float32]] = []
-        self._heard: dict[str, Features] = {}  # the newest take that passed, by text
-        self._beside: dict[str, Features] = {}  # the live release's
+        self._heard: dict[str, Features] = {}  # last passed take by text
+        self._beside: dict[str, Features] = {}  # the live release's by text
         self._rate = self._count = 0
         self._quality: float | None = None
         self._speaker: float | None = None
@@ -113,18 +114,18 @@ class Trial:
             report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
 
     def take(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
-        """All texts, one of them oftener where the rules grant that; what was said, and the faults that stand."""
+        """Synthesize all texts, and repeat one if the rules allow it; return the results and the remaining faults."""
         self._sounds, self._heard = [], {}
         results: list[Result] = []
         for text in texts:
             results.append(self.speak(text))
-            if results[-1].mute:  # whatever it would say to the others, it is refused; and requests may be waiting
+            if results[-1].mute:  # it fails whatever the other texts sound like, and requests may be waiting
                 break
         repeated = [self.speak(text) for text in texts if text.name == rules.again(results) for _ in range(AGAIN)]
         return results + repeated, rules.settled(results, repeated)
 
     def speak(self, text: Text) -> Result:
-        """The text by the live release, then by the candidate, so that both meet the same machine; judged."""
+        """Judge one text, spoken by the live release, then by the candidate, so that both run under the same load."""
         self._count += 1
         references = {"golden": self.golden.stored[text.name]} if text.name in self.golden.stored else {}
         if (of_live := self._by_live(text, references)) is not None:
@@ -142,10 +143,10 @@ class Trial:
         return result
 
     def flaws(self, _results: Sequence[Result]) -> list[str]:
-        """What a listener would mind in all of the newest take, which no text by itself shows."""
+        """Return faults of the newest take as a whole (speaker, quality), which no single text shows."""
         if not self._listens:
             return []
-        # What was calibrated holds for all texts together; fewer of them spread more.
+        # The calibrated quality bound holds for all texts together; fewer texts vary more.
         whole = self._heard.keys() >= {text.name for text in self.golden.texts.texts}
         ours, stored, lives = map(self._whose, (self._heard, self.golden.stored, self._beside))
         self._speaker, strange = rules.strange(ours, stored, lives, self.golden.speaker)
@@ -157,7 +158,7 @@ class Trial:
         return poor + strange
 
     def _whose(self, heard: dict[str, Features]) -> speaker_embedding.Floats:
-        """The speaker of all texts; NOBODY where one is missing."""
+        """Return the embedding of all texts together; NOBODY if one is missing."""
         names = [text.name for text in self.golden.texts.texts]
         known = heard.keys() >= set(names)
         return (
@@ -165,17 +166,17 @@ class Trial:
         )
 
     def judgement(self, results: Sequence[Result]) -> Judgement:
-        """These results, with the best speed of both sides."""
+        """Return a judgement of these results with the best speed of both releases."""
         best = min((result.realtime for result in results if result.realtime), default=0.0)
         live = min((result.realtime for result in self._lives), default=None)
         return Judgement(tuple(results), self._quality, self._speaker, best, live)
 
     def slowness(self, results: Sequence[Result]) -> list[str]:
-        """What of these results, and of the live release's so far, is too slow."""
+        """Return faults of speed, compared with the live release's results so far."""
         return rules.slowness(results, self._lives, self.golden.texts.expect)
 
     def _by_live(self, text: Text, stored: dict[str, Features]) -> Features | None:
-        """The live release's own recording as a reference, if it passes itself; a live release may be broken."""
+        """Return the live release's recording as a reference, or None if it fails: a live release may be broken."""
         if self._live is None:
             return None
         spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
@@ -189,7 +190,7 @@ class Trial:
         return heard
 
     def _hear(self, spoken: Spoken) -> Features | None:
-        """What there is to compare; None where there is no sound."""
+        """Return the features of a recording; None without sound."""
         try:
             samples, rate = signal.decode(spoken.wav)
         except ValueError:
@@ -205,7 +206,7 @@ class Trial:
 
 
 def playable(wav: bytes) -> bytes:
-    """A streamed WAV with a header that knows its length, which players want; what is no WAV stays as it is."""
+    """Return a streamed WAV with its length in the header, which players need; other content is unchanged."""
     try:
         samples, rate = signal.decode(wav)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The golden set: what a release says to prove itself, and how far its voice may stray. Written by hand, calibrated."""
+"""The golden set: texts and limits, written by hand, and the calibration, measured from recordings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from build.audio import features, speaker_embedding
 from build.audio.features import Deviations, Features
 from build.audio.signal import Expectation
 
-# What the bounds never go below, however evenly a voice speaks: no ear is troubled by less.
+# Lower limits of the calibrated bounds, however evenly a voice speaks: listeners do not notice less.
 FLOORS = Deviations(
     words=12.0,
     stretch=20.0,
@@ -27,8 +27,8 @@ FLOORS = Deviations(
     noise=0.05,
     speaker=0.06,
 )
-SPEAKER_FLOOR = 0.01  # of all texts together, which tell a voice five times finer than one
-QUALITY_FLOOR = 0.15  # and so much of DNSMOS may always be missing
+SPEAKER_FLOOR = 0.01  # for all texts together, which distinguish voices five times better than one text
+QUALITY_FLOOR = 0.15  # tolerance of DNSMOS below the median
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -44,10 +44,11 @@ class Text(Model):
 
 
 class Expect(Model):
-    """What holds for every text, whatever it is compared with.
+    """Limits for every text, independent of references.
 
-    `quality` is the least DNSMOS, None where it is not to be asked; `speaker`: ask whose voice it is; speeds
-    are multiples of the live's or of real time.
+    `quality` is the minimum DNSMOS (None: not checked); `speaker`: whether to check the speaker. `slower` is a multiple
+    of
+    the live release's time, `realtime` of the audio's duration.
     """
 
     chars_per_second: tuple[Positive, Positive] = (8.0, 25.0)
@@ -62,13 +63,13 @@ class Expect(Model):
     slower: float = Field(2.0, gt=1)
 
     def of(self, sample_rate: int | None) -> Expectation:
-        """As the judge of a single recording wants it; `sample_rate` is what the release says of itself."""
+        """Return the limits for a single recording; `sample_rate` (Hz) is the release's own statement."""
         ours = self.model_dump(exclude={"quality", "speaker", "realtime", "slower"})
         return Expectation(sample_rate=sample_rate, **ours)
 
 
 class GoldenSet(Model):
-    """golden/NAME.yaml."""
+    """Content of golden/NAME.yaml."""
 
     voice: str
     expect: Expect = Expect()
@@ -83,7 +84,7 @@ class GoldenSet(Model):
         return self
 
     def first(self, count: int) -> tuple[Text, ...]:
-        """The texts that a gate of `count` syntheses uses: never one twice."""
+        """Return the first `count` texts; none occurs twice."""
         return self.texts[:count]
 
 
@@ -114,7 +115,7 @@ class Reference(Model):
 
 
 class Calibration(Model):
-    """golden/calibrated/NAME.yaml: written by `python -m build.golden calibrate`, reviewed by a person."""
+    """Content of golden/calibrated/NAME.yaml; `python -m build.golden calibrate` writes it, a person reviews it."""
 
     release: str
     runs: int = Field(ge=2)
@@ -128,7 +129,7 @@ M = TypeVar("M", bound=Model)
 
 
 def validate(model: type[M], document: Any) -> tuple[M | None, list[str]]:
-    """The document as a model, or all that is wrong with it, a line each, with the nearest valid name."""
+    """Return the document as a model, or all errors, one per line, with the nearest valid name."""
     try:
         return model.model_validate(document), []
     except ValidationError as error:
@@ -154,13 +155,13 @@ def _names(model: type[Model], parents: list[str]) -> list[str]:
 def calibrate(
     release: str, golden: GoldenSet, spoken: dict[str, list[Features]], qualities: list[float]
 ) -> Calibration:
-    """What a release's own recordings (by name of the text, at least two of each) make of the set.
+    """Compute bounds and references from a release's own recordings (by text name, at least two each).
 
     `qualities` are the DNSMOS of each take of all texts in a row.
 
-    Any two recordings of a text may differ as far as the two that differ most, and as much again as those lie beyond
-    the median; the reference of a text is the recording that lies nearest to all others, and its speaker is what the
-    others' are compared with. The DNSMOS may lie twice as far below the median as its lowest tenth does.
+    A bound is the largest difference between two recordings of a text plus that difference's distance from the median.
+    The reference of a text is the recording nearest to all others; speakers are compared with the reference only. The
+    DNSMOS bound lies twice as far below the median as the lowest decile.
     """
     apart = {name: [_distances(one, takes) for one in takes] for name, takes in spoken.items()}
     pairs = [pair for rows in apart.values() for row in rows for pair in row]
@@ -178,11 +179,11 @@ def calibrate(
         ]
         packed = {"cepstra": features.pack(best.cepstra), "speaker": speaker_embedding.pack(best.speaker)}
         references[text.name] = Reference(say=text.say, **packed, **numbers)
-    # Not between any two: one odd recording in a hundred would let speakers pass that ears tell apart.
+    # Compared with the reference, not pairwise: one odd recording in a hundred would allow audibly different speakers.
     bounds["speaker"] = round(_allowed(speakers, FLOORS.speaker), 3)
     runs = min(len(takes) for takes in spoken.values())
     usual_quality = median(qualities)
-    # A decile, since the voice has a bad day now and then, and what lies below is spoken once more by the gate.
+    # A decile, since a voice has a bad take now and then, and the gate repeats a take below the bound.
     low = quantiles(qualities, n=10, method="inclusive")[0]
     least = min(usual_quality - QUALITY_FLOOR, 2 * low - usual_quality)
     return Calibration(
@@ -196,7 +197,7 @@ def calibrate(
 
 
 def _speakers(spoken: dict[str, list[Features]], runs: int) -> float:
-    """How far the speaker of all texts together may lie, by the rule of the other bounds."""
+    """Return the bound for the speaker of all texts together, by the rule of the other bounds."""
     takes = [speaker_embedding.together([of[take].speaker for of in spoken.values()]) for take in range(runs)]
     return _allowed([speaker_embedding.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
 

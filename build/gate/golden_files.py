@@ -1,4 +1,4 @@
-"""The golden set's files: read whole, every error at once; and written by calibration."""
+"""Read the golden set's files, with all errors at once, and write the calibration."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ M = TypeVar("M", bound=golden.Model)
 
 @dataclass(frozen=True)
 class Golden:
-    """A golden set and what was measured for it; before a calibration `bounds` are the floors and `stored` is empty.
+    """A golden set with its calibration; before a calibration `bounds` are the floors and `stored` is empty.
 
-    `quality` is the least DNSMOS of all texts in a row, `speaker` how far the speaker of all of them may lie.
+    `quality` is the minimum DNSMOS of all texts in a row, `speaker` the maximum distance of their speaker.
     """
 
     texts: GoldenSet
@@ -44,17 +44,17 @@ class Golden:
 
 
 def paths(settings: Settings) -> tuple[Path, Path]:
-    """The set, written by hand, and its calibration."""
+    """Return the paths of the hand-written set and of its calibration."""
     hand = settings.golden
     return hand, hand.parent / "calibrated" / hand.name
 
 
 def load(settings: Settings) -> Golden:
-    """The golden set in force. A reference whose text was changed since is left out.
+    """Load the golden set; references whose text has changed since are omitted.
 
     Raises:
-        GoldenError: one message with everything that is wrong in both files.
-        MissingFileError: there is no such set.
+        GoldenError: one message with all errors of both files.
+        MissingFileError: the set does not exist.
     """
     hand, measured = paths(settings)
     texts, wrong = _texts(hand)
@@ -99,13 +99,13 @@ def _read(model: type[M], path: Path) -> tuple[M | None, list[str]]:
 def calibrate(
     settings: Settings, release: str, container: ServiceContainer, runs: int, report: Report
 ) -> tuple[str, str]:
-    """Has a release speak every text `runs` times and writes what that makes; the file before and after.
+    """Record every text `runs` times with a release and write the calibration; return the file before and after.
 
     Raises:
-        GateRefusedError: a recording is bad by itself: nothing can be calibrated on that.
+        GateRefusedError: a recording is faulty, so nothing is calibrated.
     """
     hand, path = paths(settings)
-    texts = _usable(*_texts(hand), hand)  # the calibration that is there may be a broken one
+    texts = _usable(*_texts(hand), hand)  # the existing calibration may be invalid and is not read
     expected = texts.expect.of(container.status().sample_rate)
     spoken: dict[str, list[Features]] = {}
     takes: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(runs)]
@@ -132,6 +132,6 @@ def calibrate(
 
 
 def render(calibration: Calibration) -> str:
-    """As the file has it."""
+    """Return the calibration as YAML."""
     document = calibration.model_dump(mode="json") | {"bounds": asdict(calibration.bounds)}
     return yaml.safe_dump(document, sort_keys=False, width=118)

@@ -1,4 +1,4 @@
-"""A release tried alone: in a throw-away container, by the gate or for a calibration; the stack is not touched."""
+"""Run a release in a temporary container, for the gate or a calibration; the stack is not touched."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from build.target.target import Target
 
 
 def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Path]:
-    """The gate alone: its judgement, and the folder with what was spoken.
+    """Run the gate alone; return its judgement and the folder with the recordings.
 
     Raises:
-        GateRefusedError: the release did not pass.
+        GateRefusedError: the release failed.
     """
     keep = target.settings.root / "out/gates" / release.sha
     live = live_service(target)
@@ -30,7 +30,7 @@ def run(target: Target, report: Report, release: Release) -> tuple[Judgement, Pa
 
 
 def live_service(target: Target) -> ServiceContainer | None:
-    """The live colour's container, if there is one that runs."""
+    """Return a running container of the live colour, or None."""
     live = target.live_or_none(target.survey())
     running = [each for each in target.colours[live].replicas if each.running] if live else []
     return running[0] if running else None
@@ -38,11 +38,11 @@ def live_service(target: Target) -> ServiceContainer | None:
 
 @contextmanager
 def running(target: Target, report: Report, release: Release) -> Iterator[ServiceContainer]:
-    """The release in a container of its own, ready to speak.
+    """Run the release in a temporary container that is ready to speak.
 
     Raises:
-        CandidateExitedError: it stopped by itself.
-        CandidateStalledError: it did not get ready.
+        CandidateExitedError: the container exited.
+        CandidateStalledError: the service did not get ready.
     """
     report.step(f"starting {release} on its own")
     settings = target.settings

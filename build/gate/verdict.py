@@ -1,4 +1,4 @@
-"""The gate's judgement: of one synthesis, of a candidate's speed, and which synthesis may be tried again."""
+"""Rules of the gate: judge one synthesis, the speed, the speaker, and which synthesis may be repeated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from build.audio.speaker_embedding import Floats
 from build.gate.golden import Expect, Text
 from build.target.synthesis import Spoken
 
-# A synthesis that strays this much too far at most may be the voice's own chance; anything else never is.
+# A deviation up to this factor beyond its bound may be the voice's random variation; anything above is a fault.
 NEAR = 1.25
 AGAIN = 2
-# A text that is sent sentence by sentence is one whose first sound came well before its end.
+# A text counts as streamed if its first audio came before this share of its total time.
 STREAMED = 0.8
 FIRST_SLACK_S = 0.2
 MEDIAN_SLACK = 1.5
@@ -51,12 +51,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One synthesis as judged.
+    """One judged synthesis.
 
     Attributes:
-        against: the reference that it lies nearest to: "live", "golden", or "" where there is none.
-        faults: what is wrong, as measured beside what is allowed; empty when it passes.
-        near: what is wrong may be the voice's own chance.
+        against: the nearest reference: "live", "golden", or "" if there is none.
+        faults: measured and allowed values of all failures; empty if it passes.
+        near: the faults may be random variation of the voice.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Result:
 
     @property
     def mute(self) -> bool:
-        """There was no answer, or none that is sound: which is nobody's chance."""
+        """No answer or no sound, which is never random variation."""
         return bool(self.faults) and self.measures is None
 
     @property
     def realtime(self) -> float:
-        """Seconds of work for each second of sound."""
+        """Synthesis time per second of audio."""
         return self.took_s / self.measures.duration_s if self.measures and self.measures.duration_s else 0.0
 
     def __str__(self) -> str:
@@ -85,16 +85,16 @@ class Result:
         return f"{'passed' if not self.faults else 'REFUSED'}  {said}, in {self.took_s:.2f} s: {self.text}"
 
     def facts(self) -> dict[str, Any]:
-        """For the journal."""
+        """Return the result for the journal."""
         return {**asdict(self), "faults": list(self.faults)}
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was heard of a candidate: each synthesis, what all of them show together, its best speed beside the live's.
+    """The gate's judgement of a candidate: each synthesis, overall measures, best speed of both releases.
 
-    Those of one that passed have no faults. `quality` is DNSMOS over all of them, `speaker` how far their speaker lies
-    from the references'; None where it was not asked for.
+    The results of a passed candidate have no faults. `quality` is the DNSMOS of all of them, `speaker` the distance of
+    their speaker from the references'; None if not checked.
     """
 
     results: tuple[Result, ...]
@@ -110,7 +110,7 @@ class Judgement:
         return f"DNSMOS {heard}; speaker {speaker}; {self.realtime:.2f} of real time ({live})"
 
     def facts(self) -> dict[str, Any]:
-        """For the journal."""
+        """Return the judgement for the journal."""
         return {**asdict(self), "results": [result.facts() for result in self.results]}
 
 
@@ -122,10 +122,10 @@ def judge(
     references: Mapping[str, Features],
     bounds: Deviations,
 ) -> Result:
-    """Judges what the candidate answered to a text; a refusal or a crash is a fault like any other.
+    """Judge a candidate's answer to a text; an error or a crash is a fault like any other.
 
-    It must lie within `bounds` of one of the references, whose recordings passed themselves. `heard` is what there is
-    to compare, None where there is no sound.
+    The recording must lie within `bounds` of one reference; the references have passed themselves. `heard` are its
+    features, None without sound.
     """
     unjudged = Result(text.name, text.say, spoken.first_s, spoken.took_s)
     if spoken.error:
@@ -160,18 +160,19 @@ def _strays(apart: Deviations, bounds: Deviations) -> tuple[str, ...]:
 
 
 def again(results: Sequence[Result]) -> str | None:
-    """The name of the one text that is to be spoken `AGAIN` times more, all of which must pass.
+    """Return the name of the one text to repeat `AGAIN` times, all of which must pass.
 
-    None when everything passed, and when what failed is no chance: more than one text, or by far. So a fault cannot be
-    tried away: of two hundred candidates that fail every second synthesis at random, by a hair, about eight pass six
-    texts; by anything more than a hair, three.
+    None if everything passed, or the failure is not random: more than one text, or far beyond its bound. So repeating
+    cannot hide a fault. Of 200 candidates that randomly fail every second synthesis slightly, about eight pass six
+    texts;
+    of those that fail clearly, three.
     """
     failed = [result for result in results if result.faults]
     return failed[0].name if len(failed) == 1 and failed[0].near else None
 
 
 def settled(results: Sequence[Result], repeated: Sequence[Result]) -> list[str]:
-    """The faults that stand, after the text that `again` named was repeated."""
+    """Return the remaining faults after the text of `again` was repeated."""
     tried_away = bool(repeated) and not any(result.faults for result in repeated)
     return [
         f"“{result.text}”: {fault}"
@@ -182,9 +183,9 @@ def settled(results: Sequence[Result], repeated: Sequence[Result]) -> list[str]:
 
 
 def strange(ours: Floats, stored: Floats, lives: Floats, most: float) -> tuple[float | None, list[str]]:
-    """How far the speaker of all texts lies from the nearer reference (None: there is none), and what is wrong.
+    """Return the speaker's distance from the nearer reference (None: no reference) and its faults.
 
-    Each may be NOBODY; the live release's counts only if it passes by the stored one itself.
+    Each embedding may be NOBODY; the live release's counts only if it passes against the stored one.
     """
     counts = [each for each in (stored, lives) if len(each) and speaker_embedding.apart(each, stored) <= most]
     if not len(ours) or not counts:
@@ -195,9 +196,9 @@ def strange(ours: Floats, stored: Floats, lives: Floats, most: float) -> tuple[f
 
 
 def slowness(ours: Sequence[Result], lives: Sequence[Result], expect: Expect) -> list[str]:
-    """What is too slow: at its best, on the whole, to the first sound. Both sides' results are of the same minutes.
+    """Return faults of speed: best, median, and time to the first audio. Both releases ran in the same minutes.
 
-    The best of several is what a busy machine disturbs least; without a live release there is only a limit.
+    The best of several runs suffers least from a busy machine. Without a live release only an absolute limit applies.
     """
     sounding = [result for result in ours if result.realtime]
     beside = [result for result in lives if result.realtime]
@@ -231,7 +232,7 @@ def _late(ours: Sequence[Result], lives: Sequence[Result], expect: Expect) -> li
 
 
 def table(results: Sequence[Result], bounds: Deviations, expect: Expect) -> list[list[str]]:
-    """Heading, bounds, then each synthesis: every measure under what it may be."""
+    """Return heading, bounds, then the measures of each synthesis."""
     low, high = expect.peak
     limits = ["", "", "", "", "", f">{expect.rms_dbfs:.0f}", f"{low:g}-{high:g}", f"<{expect.clipped:.1%}"]
     limits += [f"<{expect.silence:.0%}", *(f"<{value:.2f}" for value in asdict(bounds).values()), ""]
@@ -256,7 +257,7 @@ def _row(result: Result) -> list[str]:
 
 
 def plain(rows: Sequence[Sequence[str]]) -> str:
-    """A table as aligned text, for where nothing draws one."""
+    """Format a table as aligned text, for output without a table renderer."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -1,1 +1,1 @@
-"""Who hears of a cutover: the user's hooks, the alert's webhook and Alertmanager."""
+"""Notifications of a cutover: operator hooks, alert webhook, Alertmanager."""

@@ -1,4 +1,4 @@
-"""Alerts: what needs a person, how it is put, and when an earlier one is over."""
+"""Alerts: which errors need a person, the alert's content, and the end of earlier alerts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from build.model.states import State
 from build.state.history import Cutover
 
 NAME = "CutoverNeedsAttention"
-# What whoever asked is told, and nobody else needs to know: nothing was begun.
+# No alert: nothing was begun, and the operator who ran the command sees the error.
 QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError)
 GRAVE = (LeaseLostError, StateCorruptError)
-# Without an end Alertmanager takes silence for recovery after five minutes; nobody repeats this alert.
+# Alertmanager resolves an alert without an end after five minutes of silence; this alert is sent only once.
 LASTS = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert. `cutover`, `release` and `state` are empty when it is of no cutover."""
+    """One alert. `cutover`, `release` and `state` are "" if it concerns no cutover."""
 
     project: str
     severity: str
@@ -41,11 +41,11 @@ class Alert:
     error: str = ""
 
     def webhook(self) -> dict[str, str]:
-        """The JSON that a webhook gets."""
+        """Return the JSON body for a webhook."""
         return {"alertname": NAME, **asdict(self)}
 
     def alertmanager(self, now: datetime) -> list[dict[str, Any]]:
-        """As Alertmanager's API v2 wants it."""
+        """Return the JSON body for Alertmanager's API v2."""
         labels = {
             "alertname": NAME,
             "project": self.project,
@@ -58,7 +58,7 @@ class Alert:
 
 
 def evaluate(project: str, error: BaseException, cutover: Cutover | None) -> Alert | None:
-    """The alert that an error calls for, if any; `cutover` is the one that it ended, if it came that far."""
+    """Return the alert for an error, or None; `cutover` is the one that the error ended, if it had begun."""
     if isinstance(error, QUIET):
         return None
     said = (error.message if isinstance(error, LineError) else str(error)) or type(error).__name__
@@ -86,6 +86,6 @@ def _summary(cutover: Cutover | None, said: str) -> str:
 
 
 def resolved(firing: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """What to post so that the alerts that Alertmanager has are over; its own fields are left out."""
+    """Return the body that resolves Alertmanager's firing alerts, without Alertmanager's own fields."""
     kept = ("labels", "annotations", "startsAt")
     return [{**{key: alert[key] for key in kept}, "endsAt": now.isoformat()} for alert in firing]

@@ -1,4 +1,4 @@
-"""Alerts over HTTP: a webhook, and Alertmanager's API v2. An address may hold a secret, so no error repeats it."""
+"""Alerts over HTTP to a webhook and Alertmanager's API v2. An address may contain a secret, so no error repeats it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ ALERTS = "/api/v2/alerts"
 
 
 def webhook(url: str, alert: Alert) -> None:
-    """Posts an alert as JSON.
+    """Post an alert as JSON.
 
     Raises:
-        CommandFailedError: it was not taken, by any of ATTEMPTS.
+        CommandFailedError: all ATTEMPTS failed, or the server rejected it.
     """
     _ask("POST", url, alert.webhook())
 
 
 def fire(base: str, alert: Alert) -> None:
-    """Raises an alert in the Alertmanager at `base`; errors as above."""
+    """Raise an alert in the Alertmanager at `base`; errors as for `webhook`."""
     _ask("POST", base.rstrip("/") + ALERTS, alert.alertmanager(datetime.now(UTC)))
 
 
 def resolve(base: str, project: str) -> int:
-    """Ends every alert of ours that an Alertmanager has for a project; how many there were. Errors as above."""
+    """Resolve all alerts of a project in an Alertmanager; return their number. Errors as for `webhook`."""
     filters = [("filter", f'alertname="{NAME}"'), ("filter", f'project="{project}"')]
     firing = _ask("GET", base.rstrip("/") + ALERTS, params=filters).json()
     if firing:

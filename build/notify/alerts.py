@@ -1,4 +1,4 @@
-"""Calls a person, and calls off; nothing here ever changes how a cutover ends."""
+"""Send and resolve alerts; a failure here never changes the result of a cutover."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from build.target.target import Target
 
 
 def raise_alert(target: Target, report: Report, error: BaseException, cutover: Cutover | None) -> None:
-    """One alert to each that the settings name, where the error calls for one; then the hook."""
+    """Send an alert to the configured receivers if the error needs one; then run the on-alert hook."""
     settings = target.settings
     if not (alert := evaluate(settings.project, error, cutover)):
         return
     clean = replace(alert, **{each.name: redact(getattr(alert, each.name), os.environ) for each in fields(alert)})
     _send(target, report, clean)
-    # Who has lost the lease may not write the journal any more.
+    # A process that lost the cutover lock must not write the journal.
     journal = None if isinstance(error, LeaseLostError) else target.journal
     hooks.tell(Point.ON_ALERT, settings, journal, report, cutover, clean.error)
 
 
 def _send(target: Target, report: Report, alert: Alert) -> None:
-    from build.notify import alert_client  # noqa: PLC0415 - most cutovers need none of it
+    from build.notify import alert_client  # noqa: PLC0415 - most cutovers do not need it
 
     url, manager = (each.get_secret_value() for each in (target.settings.alert_webhook, target.settings.alertmanager))
     if url:
@@ -39,7 +39,7 @@ def _send(target: Target, report: Report, alert: Alert) -> None:
 
 
 def call_off(target: Target, report: Report) -> None:
-    """A cutover went well: what earlier ones alerted is over."""
+    """Resolve earlier alerts after a successful cutover."""
     if manager := target.settings.alertmanager.get_secret_value():
         from build.notify import alert_client  # noqa: PLC0415 - as above
 

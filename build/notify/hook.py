@@ -1,4 +1,4 @@
-"""Hooks: at which points a user's command runs, what it is told, and what of its output may be kept."""
+"""Environment of operator hooks, and redaction of their output."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from build.state.history import Cutover
 
 KEPT_CHARACTERS = 4000
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|WEBHOOK|(^|_)KEY|KEY(_|$)", re.IGNORECASE)
-# A shorter value would blot out ordinary words.
+# Redacting shorter values would hide ordinary words.
 LEAST_SECRET = 6
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
 HIDDEN = "***"
 
 
 def environment(point: Point, cutover: Cutover | None, error: str = "") -> dict[str, str]:
-    """The facts for one hook."""
+    """Return the environment variables for one hook."""
     facts = dict.fromkeys(FACTS, "") | {"CUTOVER_POINT": point.value, "CUTOVER_ERROR": error}
     if cutover:
         facts |= {
@@ -30,12 +30,12 @@ def environment(point: Point, cutover: Cutover | None, error: str = "") -> dict[
             "CUTOVER_STATE": cutover.state.value,
             "CUTOVER_ERROR": error or cutover.error,
         }
-    # A zero byte cannot be in an environment.
+    # A null byte is not allowed in an environment variable.
     return {name: value.replace("\0", "") for name, value in facts.items()}
 
 
 def redact(text: str, environ: Mapping[str, str]) -> str:
-    """`text` without the values of secret-looking variables and without the userinfo of URLs."""
+    """Return `text` without the values of secret-looking variables and without the userinfo of URLs."""
     secrets = {value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= LEAST_SECRET}
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
@@ -43,6 +43,6 @@ def redact(text: str, environ: Mapping[str, str]) -> str:
 
 
 def kept(output: str, environ: Mapping[str, str]) -> str:
-    """The end of a hook's output, as it may be shown and journaled; redacted first, so that no secret is cut in two."""
+    """Return the end of a hook's output for display and journal; redact first, so that no secret is cut in two."""
     clean = redact(output, environ).strip()
     return clean if len(clean) <= KEPT_CHARACTERS else f"[...]{clean[-KEPT_CHARACTERS:]}"

@@ -1,4 +1,4 @@
-"""A user's command, run to its end or its deadline, with everything that it started."""
+"""Run an operator's command to its end or deadline, with all processes that it started."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_READ = 64 * 1024  # bytes of output that are remembered, the newest
+MOST_READ = 64 * 1024  # bytes of output to keep, the newest
 GRACE_S = 2
 POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended; `error` says what is wrong, and is empty when it exited with 0."""
+    """Result of a command; `error` is "" when it exited with 0."""
 
     output: str
     took_s: float
@@ -27,7 +27,7 @@ class Ended:
 
 
 def run(argv: Sequence[str], *, cwd: Path, timeout_s: float, facts: Mapping[str, str]) -> Ended:
-    """Runs `argv` in this process's environment and `facts`; stdout and stderr are one output."""
+    """Run `argv` in this process's environment plus `facts`; stdout and stderr are combined."""
     began = time.monotonic()
     try:
         process = subprocess.Popen(
@@ -37,7 +37,7 @@ def run(argv: Sequence[str], *, cwd: Path, timeout_s: float, facts: Mapping[str,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that what it started can be ended with it
+            start_new_session=True,  # so that its child processes can be killed with it
         )
     except (OSError, ValueError) as error:
         return Ended("", 0.0, f"it cannot be run: {error}")
@@ -53,7 +53,7 @@ def run(argv: Sequence[str], *, cwd: Path, timeout_s: float, facts: Mapping[str,
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
-    """What the process says until it ends (a child of it may keep the stream open) and whether it did so in time."""
+    """Return the output up to the process's end (a child may keep the stream open), and whether it ended in time."""
     if process.stdout is None:
         raise ValueError("the process has no output to read")
     os.set_blocking(process.stdout.fileno(), False)
@@ -67,7 +67,7 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, boo
             kept = (kept + (block or b""))[-MOST_READ:]
             if ended and not block:
                 return kept, True
-            if block == b"":  # it has closed its output and goes on
+            if block == b"":  # it closed its output and still runs
                 time.sleep(POLL_S)
             if time.monotonic() > deadline:
                 return kept, ended
@@ -79,7 +79,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-    if process.returncode != 0:  # of one that ended well, what it left running is left to run
+    if process.returncode != 0:  # after a successful exit its background processes keep running
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()

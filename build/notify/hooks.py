@@ -1,4 +1,4 @@
-"""A user's commands at the points of a cutover: run, journaled, and heeded where they may refuse."""
+"""Run and journal operator hooks at the points of a cutover; only pre-switch may abort it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from build.state.history import Cutover, Event
 
 class Journal(Protocol):
     def append(self, **record: Any) -> None:
-        """Adds a record."""
+        """Append a record."""
 
 
 def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutover: Cutover) -> None:
-    """The hook before the switch.
+    """Run the pre-switch hook.
 
     Raises:
-        HookRefusedError: it failed, so traffic stays where it is.
+        HookRefusedError: the hook failed, so traffic stays where it is.
     """
     ended = run(Point.PRE_SWITCH, settings, journal, report, cutover)
     if ended and ended.error:
@@ -36,12 +36,12 @@ def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutove
 def tell(
     point: Point, settings: Settings, journal: Journal | None, report: Report, cutover: Cutover | None, error: str = ""
 ) -> None:
-    """Any other hook: its failure is said and journaled, and changes nothing."""
+    """Run any other hook; report and journal a failure, which changes nothing."""
     try:
         ended = run(point, settings, journal, report, cutover, error)
     except LineError as failed:
         if point is Point.POST_SWITCH:
-            raise  # an interruption, or a lease lost: the step it is in answers that
+            raise  # an interruption or a lost lock: the step handles it
         report.note(f"the {point} hook: {failed.message}")
         return
     if ended and ended.error:
@@ -58,7 +58,7 @@ def run(
     cutover: Cutover | None,
     error: str = "",
 ) -> hook_runner.Ended | None:
-    """Runs the command of a point, if there is one, and journals how it ended; without a journal it only runs."""
+    """Run the command of a hook point, if set, and journal its result; without a journal it only runs."""
     argv = settings.hooks.at(point)
     if not argv:
         return None

@@ -1,1 +1,1 @@
-"""The proxy in front of both colours: its servers, its gate and its log."""
+"""The proxy in front of both colours: its servers, gate and log."""

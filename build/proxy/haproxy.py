@@ -1,4 +1,4 @@
-"""HAProxy's runtime socket, reached by exec into its container; every change is saved by the same exec (proxyctl)."""
+"""HAProxy's runtime socket, through exec into its container; proxyctl saves each change in the same exec."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUNNING = 2  # srv_op_state of a server that may get traffic (HAProxy management
 
 
 class _AdminFlag(IntFlag):
-    """srv_admin_state, same source; 0x04 (disabled in the file) stays set on a server made ready since."""
+    """srv_admin_state, same source; 0x04 (disabled in the file) stays set after a server is made ready."""
 
     FORCED_MAINT = 0x01
     INHERITED_MAINT = 0x02
@@ -38,7 +38,7 @@ class _AdminFlag(IntFlag):
 
 
 class HAProxy:
-    """build.proxy.types.Proxy by HAProxy."""
+    """HAProxy as a build.proxy.types.Proxy."""
 
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class HAProxy:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """For the block, a command costs no exec: the stream to the socket is open."""
+        """Keep a stream to the socket open, so that commands in the block need no exec."""
         self._session = inside(self._container, "proxyctl", "session")
         try:
             yield
@@ -56,7 +56,7 @@ class HAProxy:
             session.close()
 
     def _ask(self, kind: Literal["read", "change", "probe"], *commands: str) -> str:
-        """Runs commands that can all be repeated, until their answer has come whole."""
+        """Run repeatable commands until the answer is complete; give up after ATTEMPTS."""
         for _ in range(ATTEMPTS):
             whole, said, error = self._once(kind, *commands)
             if whole and all(said.strip() or not command.startswith("show") for command in commands):
@@ -68,13 +68,13 @@ class HAProxy:
         )
 
     def _once(self, kind: str, *commands: str) -> tuple[bool, str, str]:
-        """Whether the answer is whole, the answer, and what went wrong."""
+        """Return whether the answer is complete, the answer, and the error."""
         if self._session:
             try:
                 lines, end = self._session.ask("\t".join([kind, *commands]))
                 return end == "end", "\n".join(lines) + "\n", ""
             except CommandFailedError as error:
-                # The proxy may have been started anew, and its stream ended with the old one.
+                # The stream ends when the proxy restarts.
                 self._session.close()
                 self._session = inside(self._container, "proxyctl", "session")
                 return False, "", error.message
@@ -83,7 +83,7 @@ class HAProxy:
         return bool(end) and not answer.exit_code, said, answer.error
 
     def servers(self) -> dict[str, Server]:
-        """Every server of the backend, by name."""
+        """Return all servers of the backend by name."""
         lines: list[str] = []
         for _ in range(ATTEMPTS):
             lines = self._ask("read", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
@@ -97,11 +97,11 @@ class HAProxy:
         }
 
     def set_admin(self, server: str, admin: Admin) -> None:
-        """Puts a server into or out of rotation, and saves that."""
+        """Set and save a server's state."""
         self.set_admins((server, admin))
 
     def set_admins(self, *changes: tuple[str, Admin | int]) -> None:
-        """The same for several, in that order, nothing in between and one save at the end; a number is a weight."""
+        """Set states or, for numbers, weights of servers in this order, in one command with one save."""
         self._change(
             *(
                 f"set server {BACKEND}/{server} {'weight' if isinstance(to, int) else 'state'} {to}"
@@ -110,28 +110,28 @@ class HAProxy:
         )
 
     def probe(self, *servers: Server) -> bool:
-        """Asks servers, from where the proxy is, what a health check asks, and now; who hangs is waited for for 5 s."""
+        """Send a health check's request to each server from the proxy, now; a hanging server times out after 5 s."""
         said = self._ask("probe", *(each.address for each in servers)).split("\n")
         return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in said) == len(servers)
 
     def demand_check(self, *servers: str) -> None:
-        """Takes servers for down until a health check has really passed; they get no new request meanwhile.
+        """Mark servers down until a health check passes; they get no new requests meanwhile.
 
-        HAProxy takes a server that leaves maint for up, and shows the result of a check from its earlier life.
+        HAProxy takes a server that leaves maint for up, and shows an outdated check result.
         """
         changes = [(server, change) for server in servers for change in ("state drain", "health down")]
         self._change(*(f"set server {BACKEND}/{server} {change}" for server, change in changes))
 
     def shutdown_sessions(self, *servers: str) -> None:
-        """Closes what is still open on servers: event streams of browser tabs, by then."""
+        """Close the remaining connections of servers: event streams of browser tabs by then."""
         self._change(*(f"shutdown sessions server {BACKEND}/{server}" for server in servers))
 
     def hold(self, mode: HoldMode) -> Hold:
-        """Sets the gate."""
+        """Set the mode of the gate."""
         return _hold(self._ask("change", f"hold {mode}"))
 
     def release(self, *servers: str) -> Hold:
-        """Makes servers ready and opens the gate, with nothing in between; the requests that waited go there."""
+        """Make servers ready and open the gate in one command; the held requests go to these servers."""
         said = self._ask("change", *(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
         refused = said.strip().rpartition("\n")[0].strip()
         if refused:
@@ -139,18 +139,18 @@ class HAProxy:
         return _hold(said)
 
     def held(self) -> Hold:
-        """The gate, and how many requests wait at it."""
+        """Return the gate's mode and the number of held requests."""
         return _hold(self._ask("read", "hold"))
 
     def _change(self, *commands: str) -> None:
-        # HAProxy answers a state change with an empty line; any word is a refusal.
+        # HAProxy answers a state change with an empty line; any text is an error.
         said = self._ask("change", *commands).strip()
         if said:
             raise ProxyError(f"the proxy refused `{'; '.join(commands)}`: {said}")
 
 
 def _table(lines: list[str], head: str, separator: str) -> Iterator[dict[str, str]]:
-    """The rows of one answer among several: from the line that starts with `head` to the next empty line."""
+    """Parse one table of several: from the line that starts with `head` to the next empty line."""
     start = next((number for number, line in enumerate(lines) if line.startswith(head)), None)
     if start is None:
         raise ProxyError(f"the proxy's answer has no table {head!r}")

@@ -1,4 +1,4 @@
-"""The proxy's log read back: which request ended when, where, and how long it took."""
+"""Parse the proxy's log: end, server and duration of each request."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-# As Docker stamps a line, then proxy/haproxy.cfg's log-format. A + before a time: the request was still going on.
+# Docker's timestamp, then the log-format of proxy/haproxy.cfg. A + before a time: logged before the request ended.
 _LINE = re.compile(
     r"(\S+Z) (\S+) (\S+) (-?\d+)/(-?\d+)/-?\d+/-?\d+/\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)(?: \S+ \S+ \S+ \"(\S+))?"
 )
 OK, FAILED_FROM = 200, 500
-# HAProxy's first letter of how a session ended: anything but a dash is no good end; C is the client's own leaving.
+# HAProxy's first letter of a session's termination state: "-" is a normal end, "C" the client left; others are
+# failures.
 GOOD_ENDS = frozenset("-C")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: when it ended (Unix time), which server had it ("" for none), seconds in all, HTTP status.
+    """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
 
-    `served_s`: those of them that it did not wait in the proxy; `spoken`: it asked for speech and got some; `client`:
-    whose address it came from.
+    `served_s`: the seconds without the wait in the proxy. `spoken`: a successful synthesis. `client`: the client's
+    address.
     """
 
     ended: float
@@ -35,7 +36,7 @@ class Request:
 
 
 def read(lines: Iterable[str]) -> list[Request]:
-    """The requests among the lines of a log, in its order."""
+    """Return the requests in lines of a log, in the log's order."""
     found = []
     for line in lines:
         if match := _LINE.match(line):
@@ -56,6 +57,6 @@ def read(lines: Iterable[str]) -> list[Request]:
 
 
 def _unix(at: str) -> float:
-    """Docker's nanoseconds, which Python's datetime does not take."""
+    """Parse Docker's timestamp, whose nanoseconds Python's datetime rejects."""
     whole, _, fraction = at.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()

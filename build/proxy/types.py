@@ -1,4 +1,4 @@
-"""What the cutover says to a proxy and hears from it; of no particular proxy's words."""
+"""The interface between a cutover and a proxy, independent of the proxy's software."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Server:
     """One server as the proxy sees it.
 
     Attributes:
-        up: by its health check; meaningless in maint, where checks rest.
-        check: result of the newest health check, such as L7OK; empty before the first one.
-        sessions: streams in progress; queued: requests waiting for it; rate: streams given to it in the last second.
-        total: streams since the proxy started; errors: those that failed to connect, got no whole answer, or a 5xx.
-        weight: its share beside the other servers' weights; failed_checks: health checks since the proxy started.
-        checking: a health check is under way: of who answers they take milliseconds, of who hangs `timeout check`.
-        address: where it listens, as HOST:PORT.
+        up: result of the health checks; meaningless in maint, where no checks run.
+        check: result of the last health check, such as L7OK; "" before the first one.
+        sessions: streams in progress; queued: requests waiting for it; rate: new streams in the last second.
+        total: streams since the proxy started; errors: those that failed to connect, got no complete answer, or a 5xx.
+        weight: its share relative to the other servers' weights; failed_checks: since the proxy started.
+        checking: a health check is pending; a healthy server takes milliseconds, a hanging one `timeout check`.
+        address: HOST:PORT.
     """
 
     admin: Admin
@@ -53,34 +53,34 @@ class Hold:
 
 
 class Proxy(Protocol):
-    """What a cutover needs of a proxy. Every call that cannot be answered raises ProxyError."""
+    """A cutover's operations on a proxy. Every call that gets no answer raises ProxyError."""
 
     def opened(self) -> AbstractContextManager[None]:
-        """For the block, a command is as cheap as the proxy allows."""
+        """Make commands in the block as cheap as the proxy allows."""
 
     def servers(self) -> dict[str, Server]:
-        """Every server, by name."""
+        """Return all servers by name."""
 
     def set_admin(self, server: str, admin: Admin) -> None:
-        """Puts a server into or out of rotation, and saves that."""
+        """Set and save a server's state."""
 
     def set_admins(self, *changes: tuple[str, Admin | int]) -> None:
-        """The same for several, in that order, nothing in between and one save at the end; a number is a weight."""
+        """Set states or, for numbers, weights of servers in this order, in one command with one save."""
 
     def probe(self, *servers: Server) -> bool:
-        """True when each server passes a health check now."""
+        """Return whether each server passes a health check now."""
 
     def demand_check(self, *servers: str) -> None:
-        """Takes servers for down until a health check has really passed; they get no new request meanwhile."""
+        """Mark servers down until a health check passes; they get no new requests meanwhile."""
 
     def shutdown_sessions(self, *servers: str) -> None:
-        """Closes what is still open on servers."""
+        """Close the remaining connections of servers."""
 
     def hold(self, mode: HoldMode) -> Hold:
-        """Sets the gate."""
+        """Set the mode of the gate."""
 
     def release(self, *servers: str) -> Hold:
-        """Makes servers ready and opens the gate, with nothing in between."""
+        """Make servers ready and open the gate in one command."""
 
     def held(self) -> Hold:
-        """The gate, and how many requests wait at it."""
+        """Return the gate's mode and the number of held requests."""

@@ -1,1 +1,1 @@
-"""The page of a cutover: gathered from the journal, the gate's recordings and the proxy's log."""
+"""The HTML report of a cutover, from the journal, the gate's recordings and the proxy's log."""

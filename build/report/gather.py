@@ -1,4 +1,4 @@
-"""A cutover's page, gathered: the journal, the gate's recordings, the proxy's log."""
+"""Collect the data of a cutover's report: journal, gate recordings, proxy log."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from build.target.target import Target
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 BEFORE_S, AFTER_S = 10, 5
-# Where lines may lie close, only what traffic is about is marked.
+# Steps marked in the traffic plot: only those that affect traffic, since marks may be close together.
 MARKED = ("start", "verify", "switch", "retire")
-# Measures that a journal from before them lacks.
+# Defaults for measures that older journals lack.
 _SINCE = {"speaker": 0.0}
 
 
 def find(target: Target, identity: str | None) -> Path:
-    """The page of a cutover, the newest when None; made from what is here where none was left.
+    """Return the path of a cutover's report (None: the newest cutover); write the report if it is missing.
 
     Raises:
-        MissingFileError: the journal knows no such cutover.
+        MissingFileError: the journal has no such cutover.
     """
     past = target.history()
     chosen = next((each for each in reversed(past) if identity is None or each.id == identity), None)
@@ -51,12 +51,12 @@ def find(target: Target, identity: str | None) -> Path:
 
 
 def place(settings: Settings, identity: str) -> Path:
-    """Where the page of a cutover is."""
+    """Return the path of a cutover's report."""
     return settings.root / "out/cutovers" / identity / "report.html"
 
 
 def write(target: Target, identity: str, error: BaseException | None = None) -> Path:
-    """Gathers and writes a page; `error` is what ended the cutover, with what the journal does not keep of it."""
+    """Write a report; `error` ended the cutover and adds detail that the journal does not keep."""
     path = place(target.settings, identity)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, page.render(gather(target, identity, error), TEMPLATE.read_text()))
@@ -64,7 +64,7 @@ def write(target: Target, identity: str, error: BaseException | None = None) -> 
 
 
 def gather(target: Target, identity: str, error: BaseException | None = None) -> Page:
-    """What there is to show of a cutover."""
+    """Collect the data of a report."""
     told = target.records()
     cutover = next(each for each in target.history(told) if each.id == identity)
     records = [record for record in told if record.get("cutover") == identity]
@@ -77,7 +77,7 @@ def gather(target: Target, identity: str, error: BaseException | None = None) ->
         cutover=cutover,
         spans=spans,
         error=redact(line.message if line else str(error or cutover.error), os.environ),
-        # The gate's table is shown as such.
+        # The report shows the gate's table separately.
         detail=redact(line.detail if line and "gate" not in line.facts else "", os.environ),
         remedy=redact(line.remedy if line else "", os.environ),
         gate=_table(target.settings, judged.results) if judged else [],
@@ -103,7 +103,7 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
 
 
 def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
-    """The gate's measures under their bounds; nothing where the golden set cannot be read any more."""
+    """Return the gate's measures and bounds; [] if the golden set cannot be read."""
     try:
         known = golden_files.load(settings)
     except LineError:
@@ -112,13 +112,13 @@ def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
 
 
 def _judgement(facts: Mapping[str, Any]) -> Judgement:
-    """What Judgement.facts wrote into the journal."""
+    """Parse the output of Judgement.facts from the journal."""
     results = tuple(_result(each) for each in facts["results"])
     return Judgement(results, facts["quality"], facts.get("speaker"), facts["realtime"], facts["live_realtime"])
 
 
 def _result(facts: Mapping[str, Any]) -> Result:
-    """A result as Result.facts wrote it into the journal."""
+    """Parse the output of Result.facts from the journal."""
     return Result(
         name=facts["name"],
         text=facts["text"],
@@ -133,7 +133,7 @@ def _result(facts: Mapping[str, Any]) -> Result:
 
 
 def _takes(settings: Settings, path: Path) -> list[Take]:
-    """What the gate kept: NUMBER-TEXT-WHOSE.wav."""
+    """Read the gate's recordings: NUMBER-TEXT-SIDE.wav, where SIDE is candidate or live."""
     try:
         said = {text.name: text.say for text in golden_files.load(settings).texts.texts}
     except LineError:

@@ -1,4 +1,4 @@
-"""A cutover's page: what is on it, and its text. Everything that is shown comes from outside and is escaped."""
+"""The content of a cutover's report and its HTML. The template escapes all values, since they come from outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from build.report.timeline import Span
 from build.state.history import Cutover
 from build.target.gpu import gib
 
-# Shown elsewhere on the page.
+# Facts with a section of their own.
 SHOWN = frozenset({"gate", "warnings", "drain", "canary", "soak"})
 MEMORY = ("vram", "gpu", "memory")
 UNITS = ("s", "ms")
@@ -24,7 +24,7 @@ NOTHING: tuple[object, ...] = (None, "", [], {})
 
 @dataclass(frozen=True)
 class Take:
-    """One text before the gate: what both releases said, as data URIs ("" where there is none)."""
+    """One text of the gate: both releases' recordings as data URIs ("" if missing)."""
 
     name: str
     text: str
@@ -34,12 +34,12 @@ class Take:
 
 @dataclass(frozen=True)
 class Page:
-    """What there is; whatever is empty is left out, with a word on it where one would look for it.
+    """Content of a report. Empty parts are omitted; the page says so where a reader would look for them.
 
     Attributes:
-        error: the cutover's error, whole; `detail` its log lines or table, `remedy` what it says to do.
-        gate: heading, bounds, then the measures of each synthesis; `heard` what was found in all of them.
-        traffic: why there is no plot, when there is none.
+        error: the cutover's error; `detail` its log lines or table, `remedy` what to do.
+        gate: heading, bounds, then the measures of each synthesis; `heard` the overall result.
+        traffic: why there is no plot; "" if there is one.
     """
 
     project: str
@@ -66,25 +66,25 @@ class Page:
 
     @property
     def drained(self) -> dict[str, dict[str, int]]:
-        """By class, what became of the requests on the colour that was taken out."""
+        """Outcomes of the drained colour's requests by class."""
         found: dict[str, dict[str, int]] = self.facts.get("drain", {})
         return found
 
     @property
     def proven(self) -> list[tuple[str, dict[str, Any]]]:
-        """What clients got of both releases at each share of a canary, and in the soak."""
+        """Both releases' results at each share of the canary, and in the soak."""
         shares = [(f"canary {each['share']} %", each) for each in self.facts.get("canary", [])]
         soak = self.facts.get("soak", {})
         return shares + ([("soak", soak)] if "candidate" in soak else [])
 
     @property
     def memory(self) -> dict[str, str]:
-        """GPU memory, where a step measured it."""
+        """GPU memory measured by the steps."""
         return dict(_said(name, value) for name, value in self._others() if name.lower().startswith(MEMORY))
 
     @property
     def measured(self) -> dict[str, str]:
-        """What else the steps left in the journal."""
+        """All other facts of the steps in the journal."""
         return dict(_said(name, value) for name, value in self._others() if not name.lower().startswith(MEMORY))
 
     def _others(self) -> list[tuple[str, Any]]:
@@ -97,7 +97,7 @@ class Page:
 
 
 def _said(name: str, value: Any) -> tuple[str, str]:
-    """A fact of the journal in words; its name ends with its unit where it has one."""
+    """Describe a journal fact; a unit at the end of its name moves to the value."""
     if isinstance(value, bool):
         return name, "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(each, dict) and {"sha", "bytes"} <= each.keys() for each in value):
@@ -109,7 +109,7 @@ def _said(name: str, value: Any) -> tuple[str, str]:
 
 
 def render(page: Page, template: str) -> str:
-    """The page as HTML."""
+    """Render the report as HTML."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,4 +1,4 @@
-"""The traffic around a cutover as coordinates: a dot for each request, a share of each server over time."""
+"""The traffic around a cutover as plot coordinates: a dot per request, each server's share over time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 from build.proxy.haproxy_log import Request
 
 WIDTH, HEIGHT, SHARE_HEIGHT = 800, 220, 60
-LEFT, RIGHT = 74, 792  # room for the words before, and for a dot's half after
+LEFT, RIGHT = 74, 792  # margins for the labels and for half a dot
 MOST_DOTS, MOST_SLICES, IN_A_SLICE = 1500, 80, 3
-NEAR = 90  # closer than this, the words of two marks would cover each other
-FLOOR_S = 0.01  # under it every request is as fast as it gets
+NEAR = 90  # minimum distance of two labels in a row
+FLOOR_S = 0.01  # lower end of the logarithmic latency axis
 COLOURS = {"blue": "blue", "green": "green"}
 T = TypeVar("T")
 
@@ -23,13 +23,13 @@ T = TypeVar("T")
 class Dot:
     x: float
     y: float
-    kind: str  # blue, green, none or failed: its look
+    kind: str  # blue, green, none or failed: the dot's style
     title: str
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A line across the plot, with its word; `row` is 1 for one that evades its neighbour's."""
+    """A labelled line across the plot; `row` is 1 when the label avoids its neighbour's."""
 
     at: float
     text: str
@@ -57,11 +57,11 @@ class Plot:
 
 
 def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, str]]) -> Plot | None:
-    """The plot of `requests`; None without any.
+    """Return the plot of `requests`; None without requests.
 
     Args:
         zero: Unix time of the cutover's begin.
-        steps: seconds since then and what began at that moment.
+        steps: seconds since then, and the name of the step that began.
     """
     if not requests:
         return None
@@ -121,7 +121,7 @@ def _ticks(first: float, last: float) -> list[float]:
 
 
 def _bars(requests: Sequence[Request], times: Sequence[float], first: float, last: float) -> tuple[Bar, ...]:
-    """Each server's share of the requests that ended in each slice of time; an empty slice has none."""
+    """Return each server's share of the requests that ended in each time slice; an empty slice has no bars."""
     count = min(max(len(requests) // IN_A_SLICE, 1), MOST_SLICES)
     width = max(last - first, 1.0) / count
     slices: dict[int, Counter[str]] = {}

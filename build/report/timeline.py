@@ -1,4 +1,4 @@
-"""The journal of one cutover as a timeline: what began when, how long it took, what came of it."""
+"""The journal of one cutover as a timeline: begin, duration and outcome of each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.state.history import Event
 
 @dataclass(frozen=True)
 class Span:
-    """One step or hook: seconds from the cutover's begin, how long (None: it has no end), what came of it."""
+    """One step or hook: seconds since the cutover's begin, duration (None: no end), outcome."""
 
     name: str
     began_s: float
@@ -23,7 +23,7 @@ class Span:
 
 
 def unix(at: str) -> float:
-    """The journal's time as seconds since 1970; 0 for what is no time."""
+    """Convert a journal time to Unix time; 0 if invalid."""
     try:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:
@@ -31,7 +31,7 @@ def unix(at: str) -> float:
 
 
 def read(records: Iterable[dict[str, Any]]) -> list[Span]:
-    """The spans of one cutover's records, which are all of that cutover, oldest first."""
+    """Return the spans of one cutover's records, given oldest first."""
     zero = open_at = 0.0
     spans: list[Span] = []
     step = ""
@@ -40,7 +40,7 @@ def read(records: Iterable[dict[str, Any]]) -> list[Span]:
         if event == Event.BEGIN:
             zero = at
         elif event == Event.INTENT:
-            if step:  # a resumed cutover does a step again that was cut off
+            if step:  # a resumed cutover repeats the interrupted step
                 spans.append(Span(step, open_at - zero, None, "cut off"))
             step, open_at = record["step"], at
         elif event == Event.HOOK:

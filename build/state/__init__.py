@@ -1,1 +1,1 @@
-"""What a target remembers: the journal of its cutovers, the history read from it, the lease."""
+"""State on a target: the journal of cutovers, the history derived from it, the cutover lock."""

@@ -1,4 +1,4 @@
-"""The journal read as history: which cutovers there were, what is in progress, which release was last good."""
+"""Derive history from the journal: past cutovers, the one in progress, the last good release."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from build.model.states import FINAL, SERVING, State, Strategy
 
 
 class Event(StrEnum):
-    """What a journal record says. An intent is written before the act, its outcome (done, failed) after."""
+    """Type of a journal record. An intent is written before the action, its outcome (done, failed) after it."""
 
     BEGIN = "begin"
     INTENT = "intent"
     DONE = "done"
     FAILED = "failed"
     END = "end"
-    SHARE = "share"  # a canary has proven itself at a share of the traffic
-    PAUSED = "paused"  # a step could not be judged; it waits as it is for `resume` or `abort`
-    HOOK = "hook"  # a user's command ran; it moves nothing
-    LEASE_BROKEN = "lease-broken"  # of no cutover: somebody took the lease from whoever had it, and says why
+    SHARE = "share"  # a canary passed at a share of the traffic
+    PAUSED = "paused"  # a step has no verdict; the cutover waits for `resume` or `abort`
+    HOOK = "hook"  # an operator's hook ran; changes no state
+    LEASE_BROKEN = "lease-broken"  # belongs to no cutover: an operator broke the lock, with a reason
 
 
 @dataclass
 class Cutover:
-    """One cutover as the journal tells it.
+    """One cutover as journaled.
 
     Attributes:
-        colour: the one that the release goes to.
-        previous: what was live before it.
+        colour: the colour that gets the release.
+        previous: the live release before it.
         plan: how it shares the GPU (build.cutover.rules.gpu.Plan).
-        began, ended: by the target's clock; `ended` is empty while it is under way.
-        rollout: the canary and the soak that it was begun with (build.model.rollout.Rollout).
-        step: the one that was begun last; empty once it has ended.
-        paused: why it waits for somebody to go on with it; empty while it does not.
+        began, ended: by the target's clock; `ended` is "" while in progress.
+        rollout: its canary and soak (build.model.rollout.Rollout).
+        step: the step begun last; "" after the end.
+        paused: why it waits for `resume` or `abort`; "" if it does not.
     """
 
     id: str
@@ -57,15 +57,15 @@ class Cutover:
 
     @property
     def served(self) -> bool:
-        """True when this cutover put its release live and left it there."""
+        """True when this cutover made its release live and left it live."""
         return self.state in SERVING
 
 
 def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
-    """Folds journal records, oldest first, into cutovers.
+    """Build cutovers from journal records, oldest first.
 
     Raises:
-        ValueError: a record belongs to no cutover that was begun, or names an unknown event or state.
+        ValueError: a record without a begin of its cutover, or an unknown event or state.
     """
     cutovers: dict[str, Cutover] = {}
     for record in records:
@@ -114,20 +114,20 @@ def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
 
 
 def broken_leases(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records of leases that were taken from their owners: at, owner, by, reason."""
+    """Return the records of broken locks: at, owner, by, reason."""
     return [record for record in records if record["event"] == Event.LEASE_BROKEN]
 
 
 def in_progress(history: list[Cutover]) -> Cutover | None:
-    """The newest cutover, while it has no end; only one at a time can be under way."""
+    """Return the newest cutover if it has not ended; only one at a time can be in progress."""
     newest = history[-1] if history else None
     return newest if newest and not newest.ended and newest.state not in FINAL else None
 
 
 def last_good(history: list[Cutover], live: Release | None) -> Release | None:
-    """Where a rollback goes by default: the newest release that served before `live` and was not left in doubt.
+    """Return the default release of a rollback: the newest one that served before `live` and is not in doubt.
 
-    A release that somebody rolled back from is in doubt until a later cutover makes it live again.
+    A release that an operator rolled back from is in doubt until a later cutover makes it live again.
     """
     good: list[Release] = []
     for cutover in history:
@@ -136,6 +136,6 @@ def last_good(history: list[Cutover], live: Release | None) -> Release | None:
         if cutover.kind == "rollback" and cutover.previous:
             good = [release for release in good if release.sha != cutover.previous.sha]
         elif cutover.previous and cutover.previous not in good:
-            good.append(cutover.previous)  # what was live before the first journaled cutover
+            good.append(cutover.previous)  # live before the first journaled cutover
         good = [release for release in good if release.sha != cutover.release.sha] + [cutover.release]
     return next((release for release in reversed(good) if live is None or release.sha != live.sha), None)

@@ -1,7 +1,7 @@
-"""The journal on the target: one JSON record a line in the state container's volume, stamped by the target's clock.
+"""The journal on the target: one JSON record a line in the state container's volume, with the target's time.
 
-Each record ends with a hash over the one before and itself, so that damage is seen wherever it is; and each is added
-only behind the record that its writer knows to be the newest, so that of two writers one is told.
+Each record ends with a hash over its predecessor's hash and itself, which reveals damage anywhere. A record is
+appended only after the one that its writer knows as the newest, so that of two writers one fails.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ FILE = "/var/lib/cutover/journal.jsonl"
 END, ATTEMPTS = "== end", 3
 _SEALED = re.compile(r'(.*),"hash":"([0-9a-f]{64})"\}')
 
-# A whole new file takes the old one's place, so that a crash leaves no half record. Two lines ask: the newest record's
-# hash as the writer knows it, and the record without its braces. The word `read` alone asks for the file.
+# Replaces the file as a whole, so that a crash leaves no partial record. A request is two lines: the hash of the newest
+# record known to the writer, and the record without its braces. The line `read` returns the file.
 _APPENDER = f"""
 file={FILE}
 add() {{
@@ -54,10 +54,10 @@ class Journal:
         self._newest: tuple[int, str] | None = None  # number of records, and the hash of the last one
 
     def read(self) -> list[dict[str, Any]]:
-        """All records, oldest first; an absent file is an empty journal.
+        """Return all records, oldest first; a missing file is an empty journal.
 
         Raises:
-            StateCorruptError: a line is no record, or a record is missing or not as it was written.
+            StateCorruptError: a line is not a record, or a record is missing or altered.
         """
         records, newest = [], ""
         for number, line in enumerate(self._lines()):
@@ -73,9 +73,9 @@ class Journal:
         return records
 
     def _lines(self) -> list[str]:
-        """The file's lines, known to be all: an exec's stream can be lost, which must not look like an empty file."""
+        """Return all lines of the file; retry if an exec's stream breaks, which must not look like an empty file."""
         if self._session:
-            # Whatever is wrong with an open stream, an exec of its own is asked next.
+            # On any error of the open stream, fall back to a separate exec.
             with contextlib.suppress(CommandFailedError):
                 lines, verdict = self._session.ask("read")
                 if verdict == "ok":
@@ -90,7 +90,7 @@ class Journal:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """For the block, a record costs no exec: the stream to the one who writes it down is open."""
+        """Keep a stream to the appender open, so that records in the block need no exec."""
         self._session = inside(self._container, "sh", "-c", _APPENDER)
         try:
             yield
@@ -99,11 +99,11 @@ class Journal:
             session.close()
 
     def append(self, **record: Any) -> None:
-        """Adds a record and returns once it is on the target's disk.
+        """Append a record; return when it is on the target's disk.
 
         Raises:
-            LeaseLostError: somebody else has written since this journal was read.
-            StateCorruptError: it cannot be written, so nothing may be changed.
+            LeaseLostError: another process appended since this journal was read.
+            StateCorruptError: the journal cannot be written, so nothing may be changed.
         """
         if self._session is None:
             with self.opened():
@@ -118,7 +118,7 @@ class Journal:
                 error = failed
                 self._session.close()
                 self._session = inside(self._container, "sh", "-c", _APPENDER)
-                # The stream may have broken after the record was written: only the file tells.
+                # The stream may have broken after the write; the file tells.
                 written = self._is_newest(before[0], record)
             if written:
                 return
@@ -140,7 +140,7 @@ class Journal:
             self._newest = count + 1, said[-1]
             return True
         if said == ["moved"]:
-            self.read()  # a damaged one is said to be that
+            self.read()  # reports damage as such
             raise LeaseLostError(
                 "somebody else has written the journal meanwhile, so this one may change nothing any more",
                 remedy="see `python -m build.cutover status`",

@@ -1,8 +1,8 @@
-"""One cutover at a time: a lease on the target, held by a container's name and kept by a heartbeat.
+"""The cutover lock: one cutover at a time on a target, held by a container's name and kept by a heartbeat.
 
-Creating a name is atomic for every client of an engine. The container's labels say who has it; it ends by itself when
-its owner has not been heard of for a while, by the target's own clock since boot, which nobody can set. An ended one
-may be removed by whoever comes next, by its ID, so that a new owner's is never hit.
+Creating a name is atomic for all clients of an engine. The container's labels name the owner. The lock expires when
+the heartbeat stops for EXPIRY_S by the target's clock since boot, which cannot be set. The next process removes an
+expired lock by the container's ID, so that it never removes a new owner's lock.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ LABEL = "ai.glm-tts.lock."
 CONFLICT = 409
 ATTEMPTS, RETRY_S, WAIT_S = 50, 0.1, 1.0
 EXPIRY_S = 30
-BEATS = 6  # in the time of an expiry
-QUIET_S = 1.0  # a start takes a third of a second of CPU, which a way back has better use for
+BEATS = 6  # beats per EXPIRY_S
+QUIET_S = 1.0  # delay of the container's start, which takes 0.3 s of CPU time that a rollback needs
 _BEAT = "read -r now _ </proc/uptime && echo ${now%.*} >/tmp/beat"
-# The file is empty for as long as a beat is being written, which on a busy machine is long enough to be seen.
+# A beat leaves the file empty while it writes, which on a busy machine is long enough to be read.
 _WATCH = f"""{_BEAT}
 last=${{now%.*}}
 while [ $((${{now%.*}} - last)) -lt "$1" ]; do
@@ -46,7 +46,7 @@ _HEAR = f"while read -r _; do {_BEAT} && echo '== ok'; done"
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds the lease. `started` tells a process from a later one that was given the same pid."""
+    """The owner of the lock. `started` distinguishes its process from a later one with the same pid."""
 
     user: str
     host: str
@@ -62,12 +62,13 @@ class Owner:
 
     @property
     def gone(self) -> bool:
-        """True when the lease has expired, or its owner was a process of this machine and has ended."""
+        """True when the lock has expired, or its owner was a process of this machine and has ended."""
         return self.expired or (self.host == _host() and _started(self.pid) != self.started)
 
 
 def _host() -> str:
-    # What a pid means is part of it: after a restart, or in another container, it names another process or none.
+    # Boot ID and pid namespace are part of the host: after a reboot or in another container a pid means another
+    # process.
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if not boot.exists():
         return socket.gethostname()
@@ -75,7 +76,7 @@ def _host() -> str:
 
 
 def _started(pid: str) -> str:
-    """Start time of a process in clock ticks since boot (proc(5), field 22); empty when there is none."""
+    """Return a process's start time in clock ticks since boot (proc(5), field 22); "" if it does not exist."""
     try:
         return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -83,9 +84,9 @@ def _started(pid: str) -> str:
 
 
 class Heartbeat:
-    """Keeps a lease alive from a thread of its own; `check` tells whether it still is.
+    """Keep a lock alive from a thread; `check` raises when the lock is lost.
 
-    The thread starts the lease's container, too, a little later: until then the name is what keeps others away.
+    The thread also starts the lock's container, after QUIET_S: until then the container's name alone is the lock.
     """
 
     def __init__(self, container: str, expiry_s: float) -> None:
@@ -97,7 +98,7 @@ class Heartbeat:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises LeaseLostError when the lease has ended."""
+        """Raise LeaseLostError if the lock is lost."""
         if self._lost:
             raise LeaseLostError(
                 f"this cutover's lease on the target has ended, so it may change nothing any more: {self._lost}",
@@ -121,11 +122,11 @@ class Heartbeat:
         while not self._stop.is_set():
             try:
                 session = session or inside(self._container, "sh", "-c", _HEAR)
-                # A busy machine answers late, and takes longest to open a new stream: one is not given up lightly.
+                # A busy machine answers late, and opening a new stream is the slowest: allow a long timeout.
                 session.ask("beat", timeout_s=self._expiry_s / 2)
                 heard = time.monotonic()
             except CommandFailedError as error:
-                # A stream can break while the container lives on, which gives us until its patience ends.
+                # The stream can break while the container lives on, so retry until the lock expires.
                 if session:
                     session.close()
                 session = None
@@ -139,13 +140,13 @@ class Heartbeat:
 
 class Lease:
     def __init__(self, engine: Engine, project: str, expiry_s: int = EXPIRY_S) -> None:
-        """`expiry_s` is how long an owner may stay silent."""
+        """`expiry_s`: how long an owner may be silent."""
         self._engine = engine
         self._expiry_s = expiry_s
         self.name = f"{project}-cutover-lock"
 
     def holder(self) -> Owner | None:
-        """Who has it now."""
+        """Return the current owner, or None."""
         container = self._engine.container(self.name)
         return self._owner(container) if container else None
 
@@ -153,14 +154,14 @@ class Lease:
     def held(
         self, image: str, what: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
     ) -> Iterator[Heartbeat]:
-        """Holds the lease for the block. `image` is the proxy's: it is there, and no prune removes it.
+        """Hold the lock in the block. `image` is the proxy's, which exists and which no prune removes.
 
         Args:
-            wait_s: how long to wait for another owner to end.
-            note: told once whom it is that we wait for.
+            wait_s: how long to wait for another owner.
+            note: called once with a message that names the other owner.
 
         Raises:
-            LockHeldError: somebody else has it; the message says who, since when and for what.
+            LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
         container = self._wait(image, what, wait_s, note)
         try:
@@ -173,7 +174,7 @@ class Lease:
             self._engine.remove(container)
 
     def remove(self) -> Owner | None:
-        """Takes the lease from whoever has it, by its container's ID; the owner, or None when nobody had it."""
+        """Remove the lock by its container's ID; return its owner, or None if the lock was free."""
         container = self._engine.container(self.name)
         if container is None:
             return None
@@ -207,7 +208,7 @@ class Lease:
                         name=self.name,
                         labels=labels,
                         network_mode="none",
-                        healthcheck={"test": ["NONE"]},  # the image's own looks for a proxy
+                        healthcheck={"test": ["NONE"]},  # the image's health check is for a proxy
                     )
                 except APIError as error:
                     if error.status_code != CONFLICT:
@@ -218,10 +219,11 @@ class Lease:
         raise self._held()
 
     def _refuse_or_clear(self) -> None:
-        """Raises for an owner that lives; removes the lease of one that has ended, by ID: a new owner is never hit."""
+        """Raise if the owner lives; remove an expired lock by ID, so that a new owner's lock is never hit."""
         container = self._engine.container(self.name)
         if container is None:
-            # The engine takes the name before it shows the container: the owner is just taking it, or just ended.
+            # The engine reserves the name before it shows the container: another process acquires or releases the lock
+            # now.
             time.sleep(RETRY_S)
         elif self._owner(container).gone:
             self._engine.remove(container)
@@ -232,7 +234,7 @@ class Lease:
         labels = {key.removeprefix(LABEL): value for key, value in container.labels.items() if key.startswith(LABEL)}
         named = {name: labels.get(name, "?") for name in Owner.__dataclass_fields__ if name != "expired"}
         status = container.status
-        # One that was created and never started belongs to somebody who died in between, or is just about to do it.
+        # A container created but not started: its process died in between, or is about to start it.
         expired = status in {"exited", "dead"} or (
             status == "created" and self._engine.age_s(container) > self._expiry_s
         )

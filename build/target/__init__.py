@@ -1,1 +1,1 @@
-"""One project's stack on one engine: its containers by colour, what runs in them, and what they answer."""
+"""One project's stack on one engine: containers by colour, and access to the services in them."""

@@ -1,4 +1,4 @@
-"""The folder of API keys on the target, as a release sees it: in a container of its image, and no other way."""
+"""Check the target's folder of API keys with the code of a release, in a container of its image."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from build.docker.engine import Engine
 from build.errors import CommandFailedError
 
 CHECK = Path(__file__).parent / "in_container/keys.py"
-INSIDE = "/run/keys"  # of compose.yaml, as the file's name is
+INSIDE = "/run/keys"  # as in compose.yaml, like the file name api-keys
 
 
 def trouble(engine: Engine, image: str, folder: str) -> str:
-    """Why a release could not use the keys in a folder of the target; empty when it can."""
-    mount = Mount(INSIDE, folder, type="bind", read_only=True)  # makes no folder where there is none, as Compose would
+    """Return why a release cannot use the API keys in a folder of the target; "" if it can."""
+    mount = Mount(INSIDE, folder, type="bind", read_only=True)  # unlike Compose, does not create a missing folder
     argv = ["python", "-c", CHECK.read_text(), f"{INSIDE}/api-keys"]
     try:
         answer = oneshot.run(engine, image, argv, mounts=[mount])

@@ -1,4 +1,4 @@
-"""Waits for a service that starts: as long as it makes progress, and no longer."""
+"""Wait for a starting service as long as it makes progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Starting(Protocol):
     """A service's container (build.target.container)."""
 
     def look(self, at: float) -> Look:
-        """The container and the service in it, at a moment of the caller's clock (seconds)."""
+        """Return the state of container and service at `at` (seconds of the caller's clock)."""
 
 
 UNTOUCHED = "live traffic was not touched"
@@ -32,11 +32,11 @@ def await_ready(
     every_s: float = 0.5,
     aftermath: str = UNTOUCHED,
 ) -> float:
-    """Returns the seconds it took; `aftermath` is what a release that is no good has cost the clients.
+    """Wait until the service is ready; return the seconds. `aftermath`: a failure's effect on clients, for the error.
 
     Raises:
-        CandidateExitedError: it stopped by itself.
-        CandidateStalledError: it made no progress, or took too long.
+        CandidateExitedError: the container exited.
+        CandidateStalledError: the service made no progress, or exceeded the start timeout.
     """
     began = clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
@@ -57,7 +57,7 @@ def await_ready(
 def not_ready(
     release: Release, settings: Settings, outcome: Outcome, look: Look, after_s: float, aftermath: str
 ) -> LineError:
-    """Why the wait for a release is over."""
+    """Return the error for a service that did not get ready."""
     if outcome is Outcome.EXITED:
         why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
         return CandidateExitedError(

@@ -1,4 +1,4 @@
-"""A colour: all of its containers, asked and told as if they were one."""
+"""All containers of one colour behind the interface of a single one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from build.target.in_flight import Load
 from build.target.readiness import Look
 from build.target.synthesis import Spoken
 
-# From worst to best; the empty one does not answer (yet).
+# From worst to best; "" means no answer (yet).
 PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining", "ready")
 
 
 class ColourContainers:
-    """Those of one colour. What none of them can be asked has the answer of a container that is not there."""
+    """The containers of one colour. Without a container, each method answers like an absent container."""
 
     def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
         self._engine = engine
@@ -29,44 +29,44 @@ class ColourContainers:
 
     @property
     def replicas(self) -> list[Replica]:
-        """The containers that are there, running or not."""
+        """The existing containers, running or not."""
         there = self._engine.names(self._prefix)
         return [each for each in self.slots if each.name in there]
 
     @property
     def name(self) -> str:
-        """Their names, for messages."""
+        """Names of the containers, for messages."""
         return " ".join(each.name for each in self.replicas) or self.slots[0].name
 
     @property
     def state(self) -> str:
-        """Docker's word for the worst of them; "absent" without any."""
+        """Docker's status of the worst container; "absent" without any."""
         states = [each.find() for each in self.replicas]
         words = [each.status for each in states if each is not None]
         return next((word for word in words if word != "running"), "running") if words else "absent"
 
     @property
     def running(self) -> bool:
-        """At least one of them runs."""
+        """Whether at least one container runs."""
         return any(each.running for each in self.replicas)
 
     @property
     def crashed(self) -> bool:
-        """One of them has ended, or was started anew by its restart policy; or there is none."""
+        """Whether a container exited or its restart policy restarted it, or there is none."""
         there = self.replicas
         return not there or any(each.crashed for each in there)
 
     def release(self) -> Release | None:
-        """What they were made from; None without a container."""
+        """Return the release of the containers; None without one."""
         return next((each.release() for each in self.replicas), None)
 
     def status(self) -> Status:
-        """The services' words as one: the worst phase, the sums of what is in flight, the oldest of it."""
+        """Combine the services' statuses: the worst phase, the sum of requests in flight, the oldest age."""
         said = [each.status() for each in self.replicas]
         return reduce(_together, said) if said else Status()
 
     def look(self, at: float) -> Look:
-        """The one that is farthest from ready."""
+        """Return the look of the container that is farthest from ready."""
         looks = [each.look(at) for each in self.replicas]
         progress = sum(look.progress for look in looks)
         gone = next((look for look in looks if not look.running), None)
@@ -76,27 +76,27 @@ class ColourContainers:
         return Look(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
 
     def load(self, sessions: int, queued: int) -> Load:
-        """What is in flight: the proxy's counts, given, beside the services' own."""
+        """Return the requests in flight by the given counts of the proxy and the services' own counts."""
         return self.status().load(sessions, queued)
 
     def tell(self, command: str, timeout_s: float) -> str:
-        """Has each do something; why one of them does not, empty when all did."""
+        """Send a command to each running service; return the first failure, "" if all succeed."""
         answers = [each.tell(command, timeout_s) for each in self.replicas if each.running]
         return next(filter(None, answers), "")
 
     def begin_load(self) -> None:
-        """Has those without a model load one."""
+        """Make each service without a model load it."""
         for each in self.replicas:
             if each.status().phase == "unloaded":
                 each.begin_load()
 
     def gpu(self) -> View:
-        """What they see of the GPUs, each device once."""
+        """Return the GPUs that the containers see, each device once."""
         views = [each.gpu() for each in self.replicas if each.running]
         return reduce(View.beside, views) if views else View(why="no container runs")
 
     def pids(self) -> frozenset[int]:
-        """Their processes as the host numbers them."""
+        """Return the pids of their processes in the host's numbering."""
         return frozenset[int]().union(*(each.pids() for each in self.replicas))
 
     def start(self) -> None:
@@ -104,7 +104,7 @@ class ColourContainers:
             each.start()
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
-        """One synthesis by the first of them."""
+        """Synthesize a text on the first container."""
         return self.slots[0].speak(text, voice, timeout_s)
 
     def set_cpu_weight(self, weight: int) -> None:
@@ -116,7 +116,7 @@ class ColourContainers:
             each.stop(grace_s)
 
     def remove(self) -> str:
-        """Removes them and returns the newest lines of their logs."""
+        """Remove the containers; return the last lines of their logs."""
         return "\n".join(filter(None, [each.remove() for each in self.replicas]))
 
 

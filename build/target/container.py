@@ -1,4 +1,4 @@
-"""One colour's container: what it runs, what the service in it says, and how to speak to it. All by Docker exec."""
+"""A container of the service: its release, status, GPU use and syntheses, all through Docker exec."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from build.target.synthesis import Spoken
 SPEAK = Path(__file__).parent / "in_container/speak.py"
 STATUS_TIMEOUT_S = 5
 GPU_TIMEOUT_S = 10
-TIMED_OUT = 124  # of timeout(1)
+TIMED_OUT = 124  # exit code of timeout(1)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the service's control socket says (service.control status).
+    """Status from the service's control socket (service.control status).
 
     Attributes:
-        oldest_s: the age of the oldest request.
-        classes: requests by class; none from a release that cannot tell.
+        oldest_s: age of the oldest request.
+        classes: requests by class; empty for a release without classes.
     """
 
     phase: str = ""
@@ -48,12 +48,12 @@ class Status:
     classes: Counts = field(default_factory=dict)
 
     def load(self, sessions: int, queued: int) -> Load:
-        """What is in flight: the proxy's counts, given, beside the service's own."""
+        """Return the requests in flight by the given counts of the proxy and the service's own counts."""
         return Load(sessions, queued, self.requests, self.streams, self.jobs)
 
 
 class ServiceContainer:
-    """A container that the service runs in, by its name."""
+    """A container that runs the service, found by name."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
@@ -69,26 +69,26 @@ class ServiceContainer:
 
     @property
     def crashed(self) -> bool:
-        """True when it has ended, or ended and was started anew by its restart policy. Costs no exec."""
+        """Whether the container exited or its restart policy restarted it. Needs no exec."""
         container = self.find()
         return container is None or _crashed(container)
 
     @property
     def life(self) -> str:
-        """Names what runs in it: another one after each start; empty without a container."""
+        """Identifier of the current run of the container, new after each start; "" without a container."""
         container = self.find()
         return f"{container.id} {container.attrs['State']['StartedAt']}" if container else ""
 
     def release(self) -> Release | None:
-        """What the container was made from; None without a container."""
+        """Return the container's release; None without a container."""
         container = self.find()
         if container is None:
             return None
-        # The reference it was created by is what .env must name for Compose to see no difference.
+        # .env must name the same reference that created the container, or Compose sees a difference.
         return Release(container.labels.get(RELEASE_LABEL, "unknown"), _reference(container))
 
     def status(self) -> Status:
-        """The service's own word; an empty one when it does not answer (yet)."""
+        """Return the service's status; an empty one with `error` if it does not answer (yet)."""
         try:
             answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
             said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
@@ -98,7 +98,7 @@ class ServiceContainer:
             return Status(error=str(error))
 
     def look(self, at: float) -> Look:
-        """The container and the service in it, at a moment of the caller's clock (seconds)."""
+        """Return the state of container and service at `at` (seconds of the caller's clock)."""
         container = self.find()
         if container is None:
             return Look(at, running=False)
@@ -108,11 +108,11 @@ class ServiceContainer:
         return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
 
     def load(self, sessions: int, queued: int) -> Load:
-        """The same, asked now."""
+        """Return the requests in flight by the given counts of the proxy and the service's current status."""
         return self.status().load(sessions, queued)
 
     def tell(self, command: str, timeout_s: float) -> str:
-        """Has the service do something (service.control's words); empty when it is done, else why it is not."""
+        """Send a command to service.control; return "" on success, else the reason."""
         try:
             answer = self._exec(timeout_s, "service.control", *command.split())
             said = json.loads(answer.stdout) if answer.stdout else {}
@@ -121,11 +121,11 @@ class ServiceContainer:
         return "" if not answer.exit_code else str(said.get("refused") or answer.error or f"exit {answer.exit_code}")
 
     def begin_load(self) -> None:
-        """Has a service without a model load one; it is not waited for, since only its progress tells how long."""
+        """Start loading the model and return: only the service's progress tells how long it takes."""
         self._engine.begin(self.name, ["python", "-m", "service.control", "load"])
 
     def gpu(self) -> View:
-        """What this container sees of the GPUs."""
+        """Return the GPUs that this container sees."""
         try:
             answer = self._exec(GPU_TIMEOUT_S, "service.probe", "gpu")
             return view(json.loads(answer.stdout)) if not answer.exit_code else View(why="its release cannot tell")
@@ -133,7 +133,7 @@ class ServiceContainer:
             return View(why=str(error))
 
     def pids(self) -> frozenset[int]:
-        """Its processes as the host numbers them; none when it does not run."""
+        """Return the pids of its processes in the host's numbering; empty if it does not run."""
         container = self.find()
         if container is None or container.status != "running":
             return frozenset()
@@ -143,25 +143,25 @@ class ServiceContainer:
             return frozenset()
 
     def start(self) -> None:
-        """Starts the container that is there, after a stop."""
+        """Start the stopped container."""
         container = self.find()
         if container is not None:
             with explained():
                 container.start()
 
     def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
-        """One synthesis by the service, asked and timed inside the container by a script of ours."""
+        """Synthesize a text; build/target/in_container/speak.py sends and times the request inside the container."""
         return self._speak(timeout_s, text, voice)
 
     def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
-        """The same by a server of the proxy at `proxy` (HOST:PORT), asked from inside this container."""
+        """Synthesize a text on one server through the proxy at `proxy` (HOST:PORT), from inside this container."""
         return self._speak(timeout_s, text, voice, proxy, f"COLOUR={server}")
 
     def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> Spoken:
         argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *where]
         try:
             answer = self._engine.execute(self.name, argv)
-        except CommandFailedError as error:  # it has ended, or somebody has paused it
+        except CommandFailedError as error:  # the container exited or is paused
             return Spoken(b"", error=error.message)
         if answer.exit_code == TIMED_OUT:
             return Spoken(b"", error=f"no answer within {timeout_s:.0f} s")
@@ -172,9 +172,9 @@ class ServiceContainer:
             return Spoken(b"", error=answer.error or f"exit code {answer.exit_code}")
 
     def set_cpu_weight(self, weight: int) -> None:
-        """The container's weight against others when processors are short; Docker's default is 1024.
+        """Set the container's CPU weight under contention; Docker's default is 1024.
 
-        A courtesy to live traffic: a container that cannot take it has exited, which whoever waits for it finds out.
+        Errors are ignored: the weight only protects live traffic, and a container that exited is noticed elsewhere.
         """
         container = self.find()
         if container is not None:
@@ -182,14 +182,14 @@ class ServiceContainer:
                 container.update(cpu_shares=weight)
 
     def stop(self, grace_s: int) -> None:
-        """SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a quick way back."""
+        """Send SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a fast rollback."""
         container = self.find()
         if container is not None:
             with explained():
                 container.stop(timeout=grace_s)
 
     def remove(self) -> str:
-        """Removes the container and returns the newest lines of its log."""
+        """Remove the container; return the last lines of its log."""
         container = self.find()
         if container is None:
             return ""
@@ -198,12 +198,12 @@ class ServiceContainer:
         return logs
 
     def _exec(self, timeout_s: float, module: str, *args: str) -> Answer:
-        # The engine sets no bound on an exec, so one is set inside.
+        # The engine has no timeout for an exec, so timeout(1) sets one inside.
         return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
 
 
 class Replica(ServiceContainer):
-    """The one in a slot."""
+    """The container of a slot."""
 
     def __init__(self, engine: Engine, project: str, slot: Slot) -> None:
         super().__init__(engine, f"{project}-{slot.service}-1")
@@ -219,5 +219,5 @@ def _reference(container: Container) -> str:
     return configured if "sha256:" in configured else str(container.attrs["Image"])
 
 
-# A candidate imports and loads beside live traffic: it gets what that leaves, until it can speak.
+# A candidate loads beside live traffic, so it gets only spare CPU time until the gate.
 CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024

@@ -1,4 +1,4 @@
-"""The GPUs as a container sees them: devices, processes, memory in bytes."""
+"""GPUs as a container sees them: devices, processes, memory in bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def gib(size: int) -> str:
 
 @dataclass(frozen=True)
 class Process:
-    """Who holds memory; `used` is None where the driver does not say, `mine` means the container that was asked."""
+    """A process that holds GPU memory; `used` is None if the driver does not tell; `mine`: of the asked container."""
 
     pid: int
     used: int | None
@@ -24,7 +24,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Device:
-    """One GPU as NVML sees it."""
+    """One GPU as NVML reports it."""
 
     uuid: str
     name: str
@@ -33,11 +33,11 @@ class Device:
     processes: tuple[Process, ...] = ()
 
     def held(self, pids: Collection[int] = ()) -> int:
-        """What the container that was asked holds; `pids` are its processes as the host numbers them."""
+        """Return the memory that the asked container holds; `pids` are its processes in the host's numbering."""
         return sum(each.used or 0 for each in self.processes if each.mine or each.pid in pids)
 
     def without(self, pids: Collection[int]) -> Device:
-        """As it will be when the processes `pids` have ended."""
+        """Return the device as it will be after the processes `pids` exit."""
         going = [each for each in self.processes if each.pid in pids]
         staying = tuple(each for each in self.processes if each.pid not in pids)
         return replace(self, free=self.free + sum(each.used or 0 for each in going), processes=staying)
@@ -45,7 +45,7 @@ class Device:
 
 @dataclass(frozen=True)
 class View:
-    """What one container sees of the GPUs, and the driver's version; without devices, `why`."""
+    """The GPUs that one container sees and the driver's version; without devices, `why`."""
 
     devices: tuple[Device, ...] = ()
     why: str = ""
@@ -55,7 +55,7 @@ class View:
         return next((each for each in self.devices if each.uuid == uuid), None)
 
     def beside(self, other: View) -> View:
-        """What this container and another one see, each device once."""
+        """Merge with another container's view; each device occurs once."""
         mine = {
             process.pid for view in (self, other) for each in view.devices for process in each.processes if process.mine
         }
@@ -70,12 +70,12 @@ class View:
         return sum(each.held(pids) for each in self.devices)
 
     def without(self, pids: Collection[int]) -> View:
-        """As it will be when the processes `pids` have ended."""
+        """Return the view as it will be after the processes `pids` exit."""
         return replace(self, devices=tuple(each.without(pids) for each in self.devices))
 
 
 def view(said: dict[str, Any]) -> View:
-    """What `service.probe gpu` printed."""
+    """Parse the output of `service.probe gpu`."""
     return View(
         tuple(
             Device(

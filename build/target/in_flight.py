@@ -1,4 +1,4 @@
-"""What is in flight on a container, and what became of it, as the proxy and the service count it."""
+"""Requests in flight on a container, and outcomes of ended ones, as counted by proxy and service."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ STREAM = "stream"
 
 @dataclass(frozen=True)
 class Load:
-    """What is still on a colour, as the proxy and the service count it.
+    """Work on a colour, as counted by proxy and service.
 
     Attributes:
-        sessions: streams the proxy has on the server (scur).
-        queued: requests the proxy keeps for it (qcur).
-        requests: HTTP requests that the service is answering, event streams of web tabs not counted; None: no answer.
-        streams: event streams of open web tabs; they end only when the tab is closed.
+        sessions: the proxy's streams to the server (scur).
+        queued: the proxy's requests queued for the server (qcur).
+        requests: HTTP requests in the service, without the event streams of web tabs; None: no answer.
+        streams: event streams of open web tabs; they end only when the tab closes.
         jobs: syntheses accepted and not finished.
     """
 
@@ -29,18 +29,19 @@ class Load:
 
     @property
     def work(self) -> int:
-        """Requests that would be lost if the colour stopped now."""
+        """Number of requests that a stop of the colour would lose."""
         return max(self.sessions - self.streams, self.requests or 0, self.jobs) + self.queued
 
 
 @dataclass(frozen=True)
 class Count:
-    """One class of requests on one service.
+    """Counts of one request class on one service.
 
     Attributes:
-        idle: of those in flight, event streams of tabs that wait for nothing.
-        completed, cut, unfinished: how the others ended since the service started; unfinished: the client left, or it
-            failed half way.
+        in_flight: requests in flight.
+        idle: of those, event streams of web tabs that wait for nothing.
+        completed, cut, unfinished: outcomes since the service started; cut: aborted; unfinished: the client left or the
+            request failed.
     """
 
     in_flight: int = 0
@@ -55,7 +56,7 @@ Counts = dict[str, Count]
 
 
 def read(said: Mapping[str, Mapping[str, Any]]) -> Counts:
-    """The counts as a service tells them; what they have beyond that is left alone."""
+    """Parse a service's counts by class; unknown fields are ignored."""
     return {
         kind: Count(**{each.name: int(found.get(each.name, 0)) for each in fields(Count)})
         for kind, found in said.items()
@@ -63,7 +64,7 @@ def read(said: Mapping[str, Mapping[str, Any]]) -> Counts:
 
 
 def together(parts: Iterable[Counts]) -> Counts:
-    """The counts of several services as one."""
+    """Sum the counts of several services."""
     total: Counts = {}
     for part in parts:
         for kind, count in part.items():

@@ -1,4 +1,4 @@
-"""A starting candidate: ready, gone, stuck, or still getting there. Deadlines follow progress, not the clock alone."""
+"""Judge a starting candidate: ready, exited, stalled or still in progress. Progress extends the deadline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Look:
 
     Attributes:
         at: seconds on any monotonic clock.
-        running: the container runs and was never restarted by its policy.
-        exit_code: of the container, when it does not run.
-        phase: what the service says it is doing; empty while it does not answer.
-        progress: the service's own count of start-up steps.
-        error: why the service says it failed.
+        running: the container runs and its restart policy never restarted it.
+        exit_code: exit code of a container that does not run.
+        phase: the service's phase; empty while it does not answer.
+        progress: the service's count of start-up steps.
+        error: the service's error.
     """
 
     at: float
@@ -37,7 +37,7 @@ class Outcome(Enum):
 
 @dataclass
 class Warmup:
-    """Judges a series of looks. `stall_s` is how long nothing may change, `budget_s` bounds the whole."""
+    """Judge a series of looks. `stall_s` limits the time without progress, `budget_s` the total."""
 
     stall_s: float
     budget_s: float
@@ -46,7 +46,7 @@ class Warmup:
     _moved: float | None = None
 
     def judge(self, look: Look) -> Outcome:
-        """What the newest look means; looks must come in order of time."""
+        """Judge the newest look; looks must come in order of time."""
         if not look.running or look.phase == "failed":
             return Outcome.EXITED
         if look.phase == "ready":

@@ -1,4 +1,4 @@
-"""The parts of the stack that stay up through every cutover: the proxy and the state container."""
+"""The parts of the stack that run through every cutover: proxy and state container."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from build.target.target import Target
 
 
 def ensure_up(target: Target, report: Report) -> None:
-    """Starts the proxy and the state container where they do not run; leaves running ones alone.
+    """Start the proxy and the state container if they do not run; leave running ones alone.
 
     Raises:
-        SettingsError: the proxy is there, but elsewhere or with other keys than the settings ask for.
+        ImageNotFoundError: no proxy image exists.
+        SettingsError: the proxy's address or keys differ from the settings.
     """
     if ignored := target.compose.ignored(os.environ):
         report.note(f"{', '.join(ignored)}: ignored, since the stack is compose.yaml and .env alone")

@@ -1,7 +1,7 @@
-"""Standing orders to a container's process, as files on the target: start without a model, use this GPU.
+"""Orders for the next start of a container's process, as files on the target: start without a model, use this GPU.
 
-A volume and no environment variable: Compose must not see another configuration afterwards, and a colour that crashes
-and is started anew by its restart policy must do what is true by then. The state container writes, the colours read.
+They live in a volume instead of environment variables: Compose sees no changed configuration, and a crashed colour
+reads the current orders when it restarts. The state container writes them, the colours read them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Orders:
         self._container = container
 
     def usable(self) -> bool:
-        """False for a state container from before there were orders."""
+        """False for a state container that predates orders."""
         return not self._engine.execute(self._container, ["test", "-w", FOLDER]).exit_code
 
     def park(self, *names: str) -> None:
-        """From its next start on, the process of each leaves the model out until it is told to load."""
+        """Make each process wait, from its next start on, for a command before it loads its model."""
         self._do(
             " && ".join(
                 f"mkdir -p {FOLDER}/{each} && : >{FOLDER}/{each}/park && sync {FOLDER}/{each}" for each in names
@@ -30,11 +30,11 @@ class Orders:
         )
 
     def unpark(self, *names: str) -> None:
-        """From its next start on, each loads its model by itself."""
+        """Make each process load its model by itself from its next start on."""
         self._do(f"rm -f {' '.join(f'{FOLDER}/{each}/park' for each in names)}")
 
     def give(self, name: str, *, parked: bool, device: str) -> None:
-        """All orders for the next container of that name; `device` is a GPU's UUID, empty for any."""
+        """Write all orders for the next container of that name; `device` is a GPU's UUID, "" for any."""
         folder = f"{FOLDER}/{name}"
         wanted = [f"{folder}/park"] * parked + [f"{folder}/device"] * bool(device)
         script = [f"rm -f {folder}/park {folder}/device"]

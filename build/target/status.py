@@ -1,4 +1,4 @@
-"""What is live, on what, how healthy, and what is in progress."""
+"""Status of a target: live release, health, traffic, cutover in progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from build.target.target import Target
 
 @dataclass(frozen=True)
 class Status:
-    """All of it at one moment."""
+    """The status of a target at one moment."""
 
     stack: Stack
     live: Colour | None
@@ -31,7 +31,7 @@ class Status:
     warnings: tuple[str, ...]
 
     def json(self) -> dict[str, Any]:
-        """For programs; the keys are stable."""
+        """Return the status for programs; the keys are stable."""
         return {
             "live": self.live,
             "colours": {
@@ -46,7 +46,7 @@ class Status:
 
 
 def read(target: Target) -> Status:
-    """Asks everything once; works on a stack that is down or half up."""
+    """Query everything once; works on a stack that is down or partly up."""
     stack = target.survey(ask_service=True)
     past = target.history()
     warnings = []

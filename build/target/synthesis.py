@@ -1,4 +1,4 @@
-"""An answer to a text, before anybody has listened to it: without numpy, which most commands are spared."""
+"""A synthesis before any check; free of numpy, which most commands do not need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spoken:
-    """What a release answered to one text; times in seconds, from the request on, as seen inside its container.
+    """A release's answer to one text; times in seconds since the request, measured inside its container.
 
     `error` says why there is no audio; then `wav` is empty.
     """

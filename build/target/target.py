@@ -1,4 +1,4 @@
-"""Everything a cutover touches on one target, gathered: drivers by name, and the facts that procedures begin with."""
+"""A target: the drivers that a cutover uses, and the facts that procedures start from."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0,
 
 @dataclass(frozen=True)
 class Clock:
-    """Time as procedures see it; tests bring their own."""
+    """The time for procedures; tests replace it."""
 
     def now(self) -> float:
-        """Seconds on a monotonic clock."""
+        """Return seconds of a monotonic clock."""
         return time.monotonic()
 
     def polls(self, every_s: float = 0.5) -> Iterator[float]:
-        """Endless looks at the clock, `every_s` seconds apart, the first at once.
+        """Yield the time every `every_s` seconds without end, the first at once.
 
-        A look into a container costs about 0.2 s of CPU, which live traffic lacks: hence the default.
+        Polling a container costs about 0.2 s of CPU time, which live traffic lacks: hence the default.
         """
         while True:
             yield self.now()
@@ -65,7 +65,7 @@ class Target:
 
     @cached_property
     def proxy_image(self) -> str:
-        """What the proxy runs; while there is none, what .env names for it, or the newest one built."""
+        """The running proxy's image; else the one that .env names, else the newest one built."""
         container = self.engine.container(self.settings.container("proxy"))
         if container is not None:
             image: str = container.attrs["Config"]["Image"]
@@ -78,7 +78,7 @@ class Target:
 
     @property
     def place(self) -> Place:
-        """That of the proxy that is there; that of the settings while there is none."""
+        """Address and keys of the existing proxy; those of the settings if there is none."""
         container = self.engine.container(self.settings.container("proxy"))
         if container is None:
             return self.settings.place
@@ -88,24 +88,24 @@ class Target:
 
     @property
     def inside(self) -> str:
-        """The proxy's address (HOST:PORT) inside the stack's network."""
+        """Address (HOST:PORT) of the proxy in the stack's network."""
         return f"{self.place.subnet_prefix}.2:8080"
 
     @property
     def addresses(self) -> frozenset[str]:
-        """The colours' addresses inside the stack's network."""
+        """Addresses of the colours in the stack's network."""
         prefix = self.place.subnet_prefix
         return frozenset(f"{prefix}.{slot.host}" for colour in Colour for slot in colour.slots)
 
     def published(self) -> str:
-        """Where the proxy can be reached now, such as 127.0.0.1:7860; empty when nowhere."""
+        """Return the proxy's current published address, such as 127.0.0.1:7860; "" if not published."""
         container = self.engine.container(self.settings.container("proxy"))
         bindings = container.attrs["NetworkSettings"]["Ports"].values() if container else ()
         return next((f"{each['HostIp']}:{each['HostPort']}" for found in bindings if found for each in found), "")
 
     @property
     def hold_budget_s(self) -> float:
-        """How long the proxy's gate keeps a request (HOLD_BUDGET_S of proxy/hold.lua)."""
+        """How long (s) the proxy's gate holds a request (HOLD_BUDGET_S of proxy/hold.lua)."""
         container = self.engine.container(self.settings.container("proxy"))
         given = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
         return float(given.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
@@ -115,7 +115,7 @@ class Target:
         return container is not None and container.status == "running"
 
     def survey(self, *, ask_service: bool = False) -> Stack:
-        """Both colours as Docker and the proxy see them; `ask_service` also has each service say its phase."""
+        """Return both colours as Docker and the proxy see them; `ask_service` also asks each service for its phase."""
         servers = self.proxy.servers() if self.running("proxy") else {}
         return {colour: self._facts(container, servers, ask_service) for colour, container in self.colours.items()}
 
@@ -126,7 +126,7 @@ class Target:
         return ColourFacts(
             release=colour.release(),
             container=colour.state,
-            # One that was taken out by hand does not make the others idle.
+            # One server in maint, taken out by an operator, does not make the colour idle.
             admin=next((each.admin for each in its if each.admin != "maint"), "maint"),
             usable=any(each.usable for each in its),
             rate=sum(each.rate for each in its),
@@ -136,20 +136,20 @@ class Target:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """What the target's journal holds; nothing while its state container does not run."""
+        """Return the journal's records; [] while the state container does not run."""
         return self.journal.read() if self.running("state") else []
 
     def history(self, records: list[dict[str, Any]] | None = None) -> list[Cutover]:
-        """The cutovers that the target's journal tells of; `records` when they have been read already."""
+        """Return the cutovers in the journal; `records` avoids reading it again."""
         try:
             return history.read(self.records() if records is None else records)
         except (ValueError, KeyError) as error:
             raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
-        """Rewrites .env from what runs. `planned` (blue=..., green=...) names an image that is about to run.
+        """Rewrite .env from the running containers. `planned` (blue=..., green=...) names an image about to start.
 
-        A colour without a container keeps what .env had, so that `up` after `down` starts what was live.
+        A colour without a container keeps its entry in .env, so that `up` after `down` starts the live release.
         """
         stored = self._stored()
         images = {}
@@ -173,12 +173,12 @@ class Target:
         )
 
     def _profiles(self, live: Colour) -> list[str]:
-        """Those of the colour's containers; while there is none, that of its first."""
+        """Return the profiles of the colour's containers; that of its first slot if there are none."""
         return [each.slot.profile for each in self.colours[live].replicas] or [live.slots[0].profile]
 
     @property
     def noted(self) -> Colour | None:
-        """The live colour by .env: known at once, and out of date where another clone has moved the traffic."""
+        """The live colour according to .env: needs no exec, but is stale after a cutover from another clone."""
         profiles = self._stored().get("COMPOSE_PROFILES", "").split(",")
         return next((colour for colour in Colour if not set(profiles).isdisjoint(colour.profiles)), None)
 
@@ -187,9 +187,9 @@ class Target:
         return dotenv.parse(path.read_text()) if path.exists() else {}
 
     def adopt(self, image: str, proxy_image: str) -> None:
-        """Names fresh images for the first `up` of a clone whose target runs nothing yet; else refreshes .env as ever.
+        """Set fresh images for the first `up` of a clone if its target runs nothing; otherwise refresh .env.
 
-        While a cutover is under way, .env is its business.
+        Does nothing during a cutover, which writes .env itself.
         """
         if self.lease.holder():
             return
@@ -201,11 +201,11 @@ class Target:
         self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
 
     def live(self, stack: Stack) -> Colour | None:
-        """The live colour, or None before the first release (see build.model.colours.live)."""
+        """Return the live colour, or None before the first release (see build.model.colours.live)."""
         return pure.live(stack)
 
     def live_or_none(self, stack: Stack) -> Colour | None:
-        """The same for those who only look: with both in rotation the one that a canary is compared with, or None."""
+        """Return the live colour for display: during a canary the old one; None if undecided."""
         try:
             return pure.live(stack)
         except ProxyError:
@@ -213,10 +213,10 @@ class Target:
             return Colour(left.colour).other if left and left.step == CANARY else None
 
     def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
-        """Waits until the containers run and, where they have a health check, pass it.
+        """Wait until the containers run and pass their health check, if any.
 
         Raises:
-            CommandFailedError: one did not within the time; with its newest log lines.
+            CommandFailedError: timeout; the detail has the last log lines.
         """
         for service in services:
             name = self.settings.container(service)

@@ -1,4 +1,4 @@
-"""A release's service in a container of its own, beside the stack and out of its reach, removed at the end."""
+"""Run a release's service in a temporary container, isolated from the stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from build.model.labels import FLAVOUR_LABEL
 from build.target.container import ServiceContainer
 
 LABEL = "ai.glm-tts.throwaway"
-# One that outlived this was left by a run that was killed.
+# An older container belongs to a run that was killed.
 LIFE_S = 3600
 # As in compose.yaml.
 MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
@@ -19,9 +19,9 @@ MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
 
 @contextmanager
 def service(engine: Engine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
-    """The service of an image, starting; as hardened as the stack's, without a network: it is spoken to by exec.
+    """Start the service of an image, hardened like the stack's, without a network: all access is through exec.
 
-    `speech` is what compose.yaml would take for it, by variable.
+    `speech` holds the variables that compose.yaml would pass.
     """
     sweep(engine, project)
     name = f"{project}-throwaway-{secrets.token_hex(4)}"
@@ -59,7 +59,7 @@ def service(engine: Engine, project: str, image: str, speech: Mapping[str, str])
 
 
 def sweep(engine: Engine, project: str) -> None:
-    """Removes what a killed run of this project left, by the engine's own clock."""
+    """Remove containers that killed runs of this project left, by the engine's clock."""
     with explained():
         left = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
     for container in left:

@@ -1,1 +1,1 @@
-"""What a cutover decides from facts alone: no I/O."""
+"""Decisions of a cutover as pure functions of facts: no I/O."""

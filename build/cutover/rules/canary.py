@@ -1,4 +1,4 @@
-"""The canary's judgement: the candidate beside the live release, on what clients got from both in the same window."""
+"""Compare the candidate with the live release by their clients' results in the same window."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 
 from build.proxy.haproxy_log import Request
 
-# One failed request is anybody's bad luck; two are looked at, and so unlikely they must be.
+# One failed request proves nothing. From two on, a failure count this unlikely (Fisher's exact test) fails the canary.
 FEW = 2
 CHANCE = 0.01
-# So much oftener than the live release may a candidate fail that passes: one failure wants fifty requests beside it.
+# A passing candidate's failure rate may exceed the live one's by this: one failure needs 50 requests to pass.
 TOLERATED = 0.02
-# On top of the factor, since a proxy's log counts milliseconds and a short sentence takes a hundred of them.
+# Added to the factor: the proxy's log counts milliseconds, and a short sentence takes about 100 ms.
 USUAL_SLACK_S, SLOWEST_SLACK_S = 0.1, 0.3
 
 
 class Outcome(StrEnum):
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
-    WAIT = "wait"  # too little is known; inconclusive when time is up
+    WAIT = "wait"  # not enough data; inconclusive on timeout
 
 
 @dataclass(frozen=True)
 class Window:
-    """What one colour's clients got: counted requests, those that failed, seconds that each synthesis took."""
+    """Results of one colour's clients: requests, failures, and the seconds of each successful synthesis."""
 
     sent: int = 0
     failed: int = 0
@@ -50,13 +50,16 @@ class Window:
         return f"{self.sent} sent, {self.failed} failed, p50 {self.p50_s:.2f} s, p95 {self.p95_s:.2f} s"
 
     def facts(self) -> dict[str, Any]:
-        """For the journal."""
+        """Return the numbers for the journal."""
         return {"sent": self.sent, "failed": self.failed, "p50_s": round(self.p50_s, 3), "p95_s": round(self.p95_s, 3)}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`late`: it is for slowness, which may be the machine's where both were not measured in the same window."""
+    """An outcome with its reason.
+
+    `late`: failed for slowness, which may be the machine's when the two windows cover different times.
+    """
 
     outcome: Outcome
     reason: str
@@ -64,18 +67,18 @@ class Verdict:
 
 
 def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
-    """The seconds that some servers took for a synthesis, of those that ended well; a hold's waiting is not theirs."""
+    """Return the seconds of each successful synthesis on some servers, without the time held in the proxy."""
     return tuple(each.served_s for each in requests if each.server in servers and each.spoken and not each.failed)
 
 
 def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:
-    """Passes a candidate that fails hardly oftener than the live release and is at most `slower` times as slow.
+    """Pass a candidate whose failure rate is about the live one's and that is at most `slower` times as slow.
 
-    Few requests cannot tell a candidate that fails at one in five from a sound one: what is no proof of a fault is no
-    proof of its absence, and more are waited for.
+    Few requests cannot distinguish a candidate that fails every fifth request from a sound one, so the canary waits for
+    more.
 
     Args:
-        least: syntheses of each that a verdict takes; failures that are no chance need no such number.
+        least: syntheses of each release that a verdict needs; failures beyond chance need none.
     """
     likely = chance(candidate, live)
     if candidate.failed >= FEW and likely < CHANCE:
@@ -87,14 +90,14 @@ def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict
     if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
         return Verdict(Outcome.FAIL, late, late=True)
     if late := _late("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
-        # The tail of few is one request or two.
+        # With few syntheses, p95 is only one or two requests.
         many = len(candidate.took_s) >= 2 * least
         return Verdict(Outcome.FAIL if many else Outcome.WAIT, late, late=True)
     return Verdict(Outcome.PASS, f"{candidate}; live: {live}")
 
 
 def chance(candidate: Window, live: Window) -> float:
-    """How likely it is that so many of all failures or more fall on the candidate (Fisher's exact test, one-sided)."""
+    """Return the chance that so many or more of all failures hit the candidate (one-sided Fisher's exact test)."""
     sent, failed = candidate.sent + live.sent, candidate.failed + live.failed
     if not candidate.failed or not live.sent:
         return 1.0

@@ -1,4 +1,4 @@
-"""Is a colour that was taken out of rotation empty, which of its requests have had their time, what became of them?"""
+"""Rules of the drain: whether a colour is empty, which request classes timed out, how requests ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import Enum, auto
 
 from build.target.in_flight import OUTCOMES, STREAM, Count, Counts, Load
 
-UNKNOWN = "unknown"  # what only the proxy still counts: of no class that anybody could tell
+UNKNOWN = "unknown"  # requests that only the proxy counts, so of no known class
 TOLD_FIRST = ("short", "long", "batch", UNKNOWN)
 
-# By class, how many ended in which way: {"short": {"completed": 3, "cut": 0, "unfinished": 0}, ...}.
+# Number of ended requests by class and outcome: {"short": {"completed": 3, "cut": 0, "unfinished": 0}, ...}.
 Ended = dict[str, dict[str, int]]
 
 
@@ -21,14 +21,14 @@ class Drained(Enum):
 
 
 def judge(load: Load, waited_s: float, budget_s: float) -> Drained:
-    """Empty when neither side knows of work; a service that does not answer leaves it to the proxy's count."""
+    """Return EMPTY when neither proxy nor service counts work; if the service is silent, the proxy's count decides."""
     if load.work <= 0:
         return Drained.EMPTY
     return Drained.OVER_BUDGET if waited_s > budget_s else Drained.BUSY
 
 
 def overdue(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> list[str]:
-    """The classes that are not done though their time is over; one that nobody has set a time for has the longest."""
+    """Return the unfinished classes past their budget; an unknown class has the longest budget."""
     most_s = max(budgets.values())
     return [
         kind for kind, count in counts.items() if count.in_flight > count.idle and waited_s > budgets.get(kind, most_s)
@@ -36,19 +36,19 @@ def overdue(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> li
 
 
 def tabs_idle(counts: Counts) -> bool:
-    """Are there event streams of web tabs, and none that waits for anything?"""
+    """Return whether web tabs hold event streams and none of them waits for a result."""
     streams = counts.get(STREAM, Count())
     return 0 < streams.in_flight <= streams.idle
 
 
 def tabs_may_move(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> bool:
-    """May web tabs be sent elsewhere: they wait for nothing here, or half of their time is over."""
+    """Return whether web tabs may move: none waits for a result here, or half of their budget is over."""
     streams = counts.get(STREAM)
     return (streams is not None and streams.in_flight <= streams.idle) or waited_s > budgets[STREAM] / 2
 
 
 def ended(before: Counts, now: Counts) -> Ended:
-    """What has ended between two looks at one service; if it was started anew meanwhile, what has ended since."""
+    """Return the requests that ended between two status reads of a service; since its start if it restarted."""
     return {
         kind: {name: _since(before.get(kind, Count()), count, name) for name in OUTCOMES} for kind, count in now.items()
     }
@@ -60,7 +60,7 @@ def _since(before: Count, now: Count, name: str) -> int:
 
 
 def summed(parts: Iterable[Ended]) -> Ended:
-    """The same for several services, or several looks, together."""
+    """Sum the outcomes of several services or status reads."""
     total: Ended = {}
     for part in parts:
         for kind, found in part.items():
@@ -70,12 +70,12 @@ def summed(parts: Iterable[Ended]) -> Ended:
 
 
 def with_left(outcome: Ended, left: int) -> Ended:
-    """And what only the proxy still counted, when its connections were closed."""
+    """Add the requests that only the proxy still counted when it closed their connections."""
     return {**outcome, UNKNOWN: {"completed": 0, "cut": left, "unfinished": 0}} if left else outcome
 
 
 def told(outcome: Ended) -> str:
-    """In words: 3 short and 1 long finished, 2 streams closed, 0 cut."""
+    """Describe an outcome: 3 short and 1 long finished, 2 streams closed, 0 cut."""
     parts = [f"{_kinds(outcome, 'completed') or 0} finished"]
     if closed := sum(outcome.get(STREAM, {}).values()):
         parts.append(f"{closed} stream{'s' * (closed > 1)} closed")
@@ -86,7 +86,7 @@ def told(outcome: Ended) -> str:
 
 
 def cut(outcome: Ended) -> str:
-    """What was cut, in few words: 1 long and 2 batch; 0 for nothing. A stream is not cut: its tab opens it anew."""
+    """Describe the aborted requests: 1 long and 2 batch; 0 for none. Streams do not count: web tabs reopen them."""
     return _kinds(outcome, "cut") or "0"
 
 

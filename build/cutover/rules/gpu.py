@@ -1,4 +1,4 @@
-"""Overlap, hold or refuse: what the GPUs have, what the live release holds, what the candidate needs. All in bytes."""
+"""Choose overlap or hold, or refuse, by GPU memory: free, used by the live release, needed by the candidate (bytes)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from build.model.states import Strategy
 from build.state.history import Cutover
 from build.target.gpu import Device, View, gib
 
-# Facts of a cutover: what the release that left held, and the one that came.
+# Journal facts with the measured memory of the old and the new release.
 MEASURED = ("vram_old", "vram")
 
 
 @dataclass(frozen=True)
 class Need:
-    """How much a release takes, and how that is known."""
+    """GPU memory (bytes) that a release needs, and the source of that number."""
 
     size: int
     source: str
@@ -26,17 +26,17 @@ class Need:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a cutover shares the GPU; it is journaled when the cutover begins.
+    """How a cutover shares the GPU; its first journal record contains it.
 
     Attributes:
-        devices: UUIDs of the GPUs that the candidate goes to, one for each replica; none without a GPU.
-        assign: the candidate must be told so, since there are several.
-        need: what the candidate takes, at best knowledge; 0 when nothing is known.
-        live: what the live release holds on one of them.
-        enough: what must be free on each before the candidate may load.
+        devices: UUIDs of the candidate's GPUs, one per replica; empty without a GPU.
+        assign: whether to assign the devices explicitly, since the target has several.
+        need: memory of the candidate as far as known; 0 if unknown.
+        live: memory of the live release on one device.
+        enough: memory that must be free on each device before the candidate may load.
         reason: the arithmetic, for people.
-        load_s, reload_s: what the loads of the candidate and of the old release are expected to take; None: unknown.
-        forced: requests may wait longer than the proxy keeps them.
+        load_s, reload_s: expected load times of the candidate and of the old release; None: unknown.
+        forced: requests may wait longer than the proxy's limit.
     """
 
     strategy: Strategy = Strategy.OVERLAP
@@ -52,18 +52,18 @@ class Plan:
 
     @classmethod
     def told(cls, facts: Mapping[str, Any]) -> Plan:
-        """The one that a journal record tells of; what an older version wrote beside that is left out."""
+        """Rebuild a plan from a journal record; fields of other versions are ignored."""
         known = {name: facts[name] for name in cls.__dataclass_fields__ if name in facts}
         return cls(**{**known, "devices": tuple(known.get("devices", ()))})
 
     def assigned(self, number: int) -> str:
-        """The device that the replica of this number (from 1 on) must be told to use; empty for any."""
+        """Return the device to assign to a replica (numbered from 1); empty for any."""
         return self.devices[number - 1] if self.assign and number <= len(self.devices) else ""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the decision rests on. `pids` are the live containers' processes as the host numbers them."""
+    """Input of the decision. `pids` are the live containers' processes in the host's numbering."""
 
     view: View
     pids: frozenset[int] = field(default_factory=frozenset)
@@ -73,12 +73,12 @@ class Facts:
 
 
 def decide(facts: Facts, asked: Strategy | None) -> Plan:
-    """The strategy for a candidate beside a live release; `asked` is the operator's wish, None for auto.
+    """Choose the strategy for a candidate beside a live release; `asked` is the operator's choice, None for auto.
 
-    Each replica has a device of its own.
+    Each replica gets its own device.
 
     Raises:
-        NoRoomError: the candidate does not fit, by a need that is known, or has more replicas than there are devices.
+        NoRoomError: the candidate does not fit by a known need, or has more replicas than there are devices.
     """
     devices = facts.view.devices
     if not devices:
@@ -121,7 +121,7 @@ def decide(facts: Facts, asked: Strategy | None) -> Plan:
 
 
 def _most(devices: Sequence[Device], pids: Collection[int]) -> int:
-    """What the live release holds on the device where it holds most."""
+    """Return the live release's memory on the device where it uses most."""
     return max(each.held(pids) for each in devices)
 
 
@@ -148,7 +148,7 @@ def _refusal(facts: Facts, sums: str, asked: Strategy | None) -> NoRoomError:
 
 
 def needed(history: Iterable[Cutover], release: Release, flavour: str, label: str) -> Need | None:
-    """What a release takes: by its image's label, by its own runs, or by the last run of its flavour."""
+    """Return a release's need: from its image's label, its own runs, or the last run of its flavour."""
     if label.isdigit():
         return Need(int(label), "the image's label")
     runs = [run for cutover in history for key in MEASURED for run in cutover.facts.get(key, [])]

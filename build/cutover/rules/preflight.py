@@ -1,4 +1,4 @@
-"""What can be known before a cutover touches anything: facts about target and image in, findings out."""
+"""Checks before a cutover touches anything: facts about target and image in, findings out."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ASK = "see `python -m build.cutover status`"
 
 @dataclass(frozen=True)
 class Facts:
-    """One target and one release, as found.
+    """Facts about one target and one release.
 
     Attributes:
-        idle, live: the colour that the release goes to, and the one that serves (None before the first).
-        image: the release's image is on the engine.
-        minimum_driver: the oldest driver that the image's labels name; empty for one without a GPU.
-        drift: Debian packages of the image that are not as locked, as its label names them.
-        drift_accepted: they were accepted for production.
-        driver: the target's NVIDIA driver; empty where there is none or it cannot be asked.
-        servers: the names that the proxy knows.
-        place: what the proxy was started with.
-        published: where the proxy's port is really published, such as 127.0.0.1:7860; empty when it is not.
-        keys: why the release could not use the API keys that there are; empty when it can, or there are none.
-        hold: the mode of the proxy's gate.
-        unfinished: requests that the idle colour still works on.
-        live_usable: the proxy's checks pass on the live colour.
-        serving, recorded: what runs in the live colour, and what the journal knows to serve.
-        compose_error: why compose.yaml with this .env is not valid; empty when it is.
-        skew_s: the target's clock ahead of ours.
+        idle, live: the release's future colour, and the serving colour (None before the first release).
+        image: whether the engine has the release's image.
+        minimum_driver: the oldest NVIDIA driver that the image supports, from its label; empty without CUDA.
+        drift: Debian packages of the image that differ from the lock, from its label.
+        drift_accepted: whether the drift was accepted for production.
+        driver: the target's NVIDIA driver; empty if there is none or it is unknown.
+        servers: names of the proxy's servers.
+        place: address, port and keys of the running proxy.
+        published: the actual address of the proxy, such as 127.0.0.1:7860; empty if not published.
+        keys: why the release cannot use the configured API keys; empty if it can or there are none.
+        hold: mode of the proxy's gate.
+        unfinished: requests in flight on the idle colour.
+        live_usable: whether the proxy's health checks of the live colour pass.
+        serving, recorded: the release in the live colour, and the journal's live release.
+        compose_error: why compose.yaml with this .env is invalid; empty if valid.
+        skew_s: how far the target's clock is ahead of this machine's.
     """
 
     release: Release
@@ -60,7 +60,7 @@ class Facts:
 
 
 def evaluate(facts: Facts) -> list[Finding]:
-    """Every finding; a problem refuses the cutover, a warning is said."""
+    """Return all findings; a problem aborts the cutover, a warning does not."""
     return [*_image(facts), *_proxy(facts), *_clients(facts), *_colours(facts), *_surroundings(facts)]
 
 

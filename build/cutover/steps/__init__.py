@@ -1,1 +1,1 @@
-"""What a cutover does, step by step; a table of build.cutover.state_machine says in which order."""
+"""Steps of a cutover; the tables in build.cutover.state_machine define their order."""

@@ -1,4 +1,4 @@
-"""The candidate on real traffic: a canary at growing shares, and a soak while the old colour can still take over."""
+"""Canary and soak: the candidate gets growing shares of the traffic, then all of it with the old colour as backup."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from build.state.history import Event
 
 LOOK_S = 1.0
 WATCH_S = 0.25
-# A look that fails is no fault of the candidate's, and no proof of anything.
+# A failed measurement says nothing about the candidate, so a few in a row are tolerated.
 BLIND_LOOKS = 5
 
 
 def canary(run: Run) -> Facts | None:
-    """Gives the candidate one share after the other, each until it is judged; a resumed one goes on where it was."""
+    """Give the candidate one share after the other, each until its verdict; a resumed canary skips passed shares."""
     passed = {each["share"] for each in run.told.facts.get("canary", [])}
     for share in run.rollout.canary:
         if share not in passed:
@@ -72,13 +72,13 @@ def _told(run: Run, seen: dict[Colour, Window], live: Colour) -> Facts:
 
 
 def _refuse_if_down(run: Run, observer: Observer) -> None:
-    """A colour that fails one check while a good one is warm is not waited for."""
+    """Fail on the first failed health check: the live release can serve, so there is no reason to wait."""
     if why := observer.down():
         raise CanaryFailedError(f"{run.release} serves no more: {why}", remedy=SEE)
 
 
 def soak(run: Run) -> Facts:
-    """Watches the candidate with all the traffic, beside what the old colour's clients got before."""
+    """Watch the candidate with all the traffic, compared with the old colour's requests before the switch."""
     live, settings = _live(run), run.settings
     run.report.step(f"soaking for {run.rollout.soak_s:.0f} s; {live} takes over if {run.idle} fails")
     run.target.refresh_env(run.idle)
@@ -97,10 +97,10 @@ def soak(run: Run) -> Facts:
             run.report.note(f"one look failed: {error.message}")
         else:
             verdict = rules.judge(seen[run.idle], seen[live], settings.canary_samples, settings.canary_slower)
-            # Then and now are two windows, and the machine may be what became slow.
+            # The two windows cover different times, so the machine itself may have become slower.
             if verdict.outcome is Outcome.FAIL and (not verdict.late or observer.slower(live)):
                 raise CanaryFailedError(f"with all the traffic {run.release} is worse: {verdict.reason}", remedy=SEE)
-        # One that has just begun to hang has failed nothing yet: the check that it does not answer is waited for.
+        # A candidate that has just begun to hang has not failed yet: wait for the result of its pending health check.
         if now - began >= run.rollout.soak_s and observer.answers:
             break
     return {"soak": {"took_s": run.rollout.soak_s, **(_told(run, seen, live) if seen else {})}}

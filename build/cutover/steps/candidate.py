@@ -1,4 +1,4 @@
-"""The candidate, before any traffic: does it start, does it get ready, does it speak well."""
+"""Steps of the candidate before it gets traffic: start, readiness, gate."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from build.settings import Settings
 from build.target.await_ready import await_ready
 from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, Replica
 
-# The waits that a hold bounds.
+# Timeouts that a hold shortens.
 BOUNDED = ("start_timeout_s", "stall_timeout_s", "gate_timeout_s")
 
 
 def start(run: Run) -> None:
-    """Starts the release in the idle colour, to load its model by itself."""
+    """Start the release in the idle colour; it loads its model at once."""
     launch(run, parked=False)
 
 
 def launch(run: Run, *, parked: bool) -> None:
-    """Starts the release's containers in the idle colour, to load their model by themselves or when told to."""
+    """Start the release's containers in the idle colour; `parked` ones load their model on command."""
     count = run.rollout.replicas
     run.report.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
     slots = run.idle.slots[:count]
     for slot in slots:
         run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
-    # Out of rotation before it exists: whatever an earlier run left, it gets no request until it is verified.
+    # Set maint before the container exists: after any earlier run, the candidate gets no request until it is verified.
     run.rotate((run.idle.servers, "maint"))
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
@@ -49,7 +49,7 @@ def launch(run: Run, *, parked: bool) -> None:
 
 
 def warm(run: Run, every_s: float = 0.5) -> Facts:
-    """Waits until the candidate is ready, all of it."""
+    """Wait until all containers of the candidate are ready."""
     bounded = bounded_settings(run, loading=True)
     took_s = await_ready(
         run.candidate, run.release, bounded, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
@@ -58,10 +58,10 @@ def warm(run: Run, every_s: float = 0.5) -> Facts:
 
 
 def verify(run: Run) -> Facts:
-    """The gate: each of the candidate's containers speaks, and is listened to beside the live release."""
+    """Run the gate on each of the candidate's containers, compared with the live release."""
     run.candidate.set_cpu_weight(SERVING_WEIGHT)
     keep = run.settings.root / "out/cutovers" / run.id
-    # In a hold the old process has no model to speak with: what was calibrated must do.
+    # In a hold the old process has unloaded its model, so the calibration is the only reference.
     live = run.old if run.strategy is Strategy.OVERLAP else None
     first, *others = run.candidate.replicas
     bounded = bounded_settings(run, loading=False)
@@ -70,9 +70,9 @@ def verify(run: Run) -> Facts:
         folder = keep if each is first else keep / each.slot.server
         return gate.run(each, live, bounded, run.clock, run.report, folder, run.aftermath).facts()
 
-    if live or not others:  # in turn, since the live release's speed is the measure
+    if live or not others:  # one by one: the live release's speed is the reference
         judged = [judge(each) for each in (first, *others)]
-    else:  # requests wait
+    else:  # in parallel: requests wait
         with ThreadPoolExecutor() as pool:
             judged = list(pool.map(judge, (first, *others)))
     named = {f"gate {each.slot.server}": facts for each, facts in zip(others, judged[1:], strict=True)}
@@ -80,7 +80,7 @@ def verify(run: Run) -> Facts:
 
 
 def discard(run: Run, error: BaseException | None = None) -> None:
-    """Out of rotation and gone; its last words go with `error`."""
+    """Take the candidate out of rotation and remove it; its last log lines become the detail of `error`."""
     run.rotate((run.idle.servers, "maint"))
     logs = run.candidate.remove()
     if isinstance(error, LineError) and logs and not error.detail:
@@ -88,7 +88,7 @@ def discard(run: Run, error: BaseException | None = None) -> None:
 
 
 def bounded_settings(run: Run, *, loading: bool) -> Settings:
-    """Those of the run; in a hold that was not forced, its waits end early enough for nobody to be refused."""
+    """Return the run's settings; in an unforced hold the timeouts end before held requests time out."""
     began = holding.began_at(run.target.journal.read(), run.id) if run.strategy is Strategy.HOLD else None
     if began is None or run.plan.forced:
         return run.settings

@@ -1,4 +1,4 @@
-"""A colour out of rotation gets empty: each class of requests in its own time, and what is then left of it is cut."""
+"""Drain a colour that is out of rotation: each request class has its own time limit and is aborted after it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from build.target.in_flight import Counts, Load
 
 CUT_TIMEOUT_S = 10
 ATTEMPTS = 3
-CUT_GRACE_S = 10  # after the longest budget; what still is there then ends with its connection
+CUT_GRACE_S = 10  # after the longest budget; then the remaining connections are closed
 
 
 class Tally:
-    """Counts what becomes of a colour's requests from now on, by the word of the service in each of its containers."""
+    """Count the outcomes of a colour's requests from now on, as reported by the service in each container."""
 
     def __init__(self, run: Run, colour: Colour) -> None:
         self._run = run
@@ -29,17 +29,17 @@ class Tally:
 
     @property
     def tells(self) -> bool:
-        """False for a release from before there were classes."""
+        """False for a release that predates request classes."""
         return bool(self._before) and all(self._before)
 
     def cut(self, what: str) -> None:
-        """Has a class cut (service.control cut); whether it is gone then, the next look tells."""
+        """Ask the services to abort a request class (service.control cut); the next look shows the result."""
         if self.tells:
             for each in self._replicas:
                 each.tell(f"cut {what}", CUT_TIMEOUT_S)
 
     def look(self) -> tuple[Counts, int]:
-        """What is in flight by class, where a service answers, and all that would be lost if the colour stopped now."""
+        """Return requests in flight by class (if every service answers) and the number that a stop would lose."""
         proxy = self._run.target.proxy.servers()
         servers = [proxy[name] for name in self._servers]
         said = [each.status() for each in self._replicas]
@@ -56,21 +56,21 @@ class Tally:
         return in_flight.together(status.classes for status in said) if answered else {}, load.work
 
     def ended(self) -> Ended:
-        """What has ended until the last look."""
+        """Return the outcomes up to the last look."""
         return drain.summed(drain.ended(*pair) for pair in zip(self._before, self._now, strict=True))
 
 
 def _classes(container: Replica) -> Counts:
-    """What it tells; one that is too busy to answer at once must not be taken for one that cannot tell."""
+    """Return the counts by class; retry, since a busy service must not be taken for one without classes."""
     said = (container.status() for _ in range(ATTEMPTS))
     return next((status.classes for status in said if status.phase), {})
 
 
 @dataclass(frozen=True)
 class Drained:
-    """What became of a colour's requests; `ended` is empty for a release that cannot tell classes.
+    """Outcomes of a drained colour; `ended` is empty for a release without request classes.
 
-    `left` are those still on it, which end when their connections are closed; `died`: it failed its health checks.
+    `left`: requests that end when their connections are closed. `died`: the colour failed its health checks.
     """
 
     took_s: float
@@ -79,24 +79,24 @@ class Drained:
     died: bool
 
     def facts(self) -> Facts:
-        """For the journal, written when the connections have been closed."""
+        """Return the facts for the journal; it is written after the connections are closed."""
         return {"drain_s": round(self.took_s, 2), "drain": drain.with_left(self.ended, self.left)}
 
 
 def empty(run: Run, colour: Colour, *, alive: bool = False) -> Drained:
-    """Waits until each class on a colour is done or its budget is spent, and cuts what is left of that class.
+    """Wait until each request class of a colour is done or out of time; then abort the rest of that class.
 
-    Web tabs, which a cookie binds, go on being served while the colour drains, and move on when it is in maint.
+    Web tabs stick to the colour by a cookie. It serves them while it drains; they move when it is in maint.
 
     Args:
-        alive: give it up at once when it fails a health check.
+        alive: stop waiting when a health check fails.
     """
     run.report.step(f"draining {colour}")
     began = run.clock.now()
     tally = Tally(run, colour)
     left = _by_class(run, colour, tally, alive) if tally.tells else _as_one(run, colour, alive)
     died = alive and _died(run, colour)
-    # What one that dies has not begun to answer, the proxy asks the other one.
+    # The proxy retries on the other colour the requests that a dying one has not begun to answer.
     drained = Drained(run.clock.now() - began, tally.ended(), 0 if died else left, died)
     if tally.tells or left:
         run.report.note(f"{colour}: {drain.told(drained.facts()['drain'])}")
@@ -104,12 +104,12 @@ def empty(run: Run, colour: Colour, *, alive: bool = False) -> Drained:
 
 
 def _died(run: Run, colour: Colour) -> bool:
-    # In maint its checks rest.
+    # HAProxy runs no health checks in maint.
     return any(each.admin != "maint" and not each.healthy for each in run.seen(colour))
 
 
 def _by_class(run: Run, colour: Colour, tally: Tally, alive: bool) -> int:
-    """Returns what nobody could be told to cut."""
+    """Drain by request class; return the number of requests that could not be aborted."""
     budgets, began, moved, silent = run.settings.drain_budgets, run.clock.now(), False, 0
     tally.cut("batch --waiting")
     for now in run.clock.polls():
@@ -120,13 +120,13 @@ def _by_class(run: Run, colour: Colour, tally: Tally, alive: bool) -> int:
         silent = 0 if counts else silent + 1
         late = drain.overdue(counts, waited_s, budgets)
         if moved:
-            # A service that has gone leaves it to the proxy's count.
+            # If the service stopped answering, the proxy's count decides.
             done = work <= 0 and not any(count.in_flight for count in counts.values()) and silent in {0, ATTEMPTS}
             if done or waited_s > max(budgets.values()) + CUT_GRACE_S:
                 return work
             late += [in_flight.STREAM] if drain.tabs_idle(counts) else []
         elif late or drain.tabs_may_move(counts, waited_s, budgets):
-            # Before anything is cut: what is told to ask again must not be led back here.
+            # Before aborting anything: a client that is asked to retry must not come back to this colour.
             run.rotate((run.used(colour), "maint"))
             moved = True
         for kind in late:
@@ -135,7 +135,7 @@ def _by_class(run: Run, colour: Colour, tally: Tally, alive: bool) -> int:
 
 
 def _as_one(run: Run, colour: Colour, alive: bool) -> int:
-    """All requests of a release that cannot tell classes, within the longest budget; returns how many are left."""
+    """Drain a release without request classes within the longest budget; return the number of requests left."""
     half_s = max(run.settings.drain_budgets.values()) / 2
     if alive:
         return run.until_empty(colour, 2 * half_s, alive=True)

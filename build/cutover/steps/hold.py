@@ -1,6 +1,6 @@
-"""The hold: one model at a time. Requests wait in the proxy while the old colour gives its memory to the candidate.
+"""The hold, for one model at a time: requests wait in the proxy while the old colour frees its memory.
 
-The old process stays without its model, as the way back: it loads again when the candidate is no good.
+The old process stays without its model, for a rollback: it loads the model again if the candidate fails.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from build.target.await_ready import not_ready
 from build.target.colour_containers import ColourContainers
 from build.target.readiness import Outcome, Warmup
 
-LOOK_S = 0.1  # while requests wait, time costs more than a look does
+LOOK_S = 0.1  # requests wait, so short polls are worth their CPU time
 UNLOAD_S = 30
 UNLOAD_PATIENCE_S = 5
 ASK_AGAIN_S = 5
-LONG_SHARE = 0.8  # of the time to drain in which only long requests wait
+LONG_SHARE = 0.8  # share of the drain time in which only long requests wait
 
 
 def park(run: Run) -> Facts:
-    """Starts the candidate's process without its model, beside live traffic, and waits for its imports."""
+    """Start the candidate's process without its model, beside live traffic, and wait for its imports."""
     candidate.launch(run, parked=True)
     settings, began = run.settings, run.clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
@@ -47,7 +47,7 @@ def park(run: Run) -> Facts:
 
 
 def hold(run: Run) -> Facts:
-    """Lets requests wait, long ones first, until the old colour is empty; has it give its memory back."""
+    """Hold requests, long ones first, until the old colour is empty; then unload its model."""
     live, old = _old(run)
     budget_s = run.target.hold_budget_s
     expected_s = holding.expected_s(run.plan.load_s)
@@ -62,7 +62,7 @@ def hold(run: Run) -> Facts:
         facts["long_s"], closed = _quiet(run, live, drain_s, tally)
         facts["drain"] = tally.ended()
         _unload(run, live, old)
-    else:  # resumed: it has no model any more
+    else:  # resumed: the old model is unloaded
         run.target.proxy.hold("all")
         closed = run.clock.now()
     memory.until_free(run)
@@ -76,12 +76,13 @@ def _old(run: Run) -> tuple[Colour, ColourContainers]:
 
 
 def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[float, float]:
-    """Empties a colour and takes it out; how long only long requests waited, and when all began to.
+    """Empty a colour and take it out of rotation.
 
-    Batch items make way at once, since people wait from now on; asked again, they wait at the gate like the others.
+    Returns how long (s) only long requests waited, and the clock's time when all began to wait. Batch items are aborted
+    at once, since people wait from now on; their retries wait at the gate.
 
     Raises:
-        DrainError: it still has requests when the budget is spent.
+        DrainError: the colour still has requests after the budget.
     """
     proxy, began = run.target.proxy, run.clock.now()
     proxy.hold("long")
@@ -91,7 +92,7 @@ def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[flo
     closed = run.clock.now()
     left = run.until_empty(colour, began + budget_s - closed, LOOK_S)
     if not left:
-        # Only now, and not drain: what is no request for speech passes the gate, and a cookie leads it here.
+        # Only now, and maint instead of drain: requests other than speech pass the gate, and a cookie sends them here.
         run.rotate((colour.servers, "maint"))
         left = run.until_empty(colour, began + budget_s - run.clock.now(), LOOK_S)
     if left:
@@ -104,10 +105,10 @@ def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[flo
 
 
 def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
-    """Waits until every request on the colour began after now: with the gate closed to long ones, all are short."""
+    """Wait until every request on the colour began after now: the gate holds long ones, so the rest is short."""
     gated, container = run.clock.now(), run.target.colours[colour]
     for now in run.clock.polls(LOOK_S):
-        # Looked at before the service answers: its ages can only be larger by then.
+        # Read the clock before the service answers: the ages that it reports can only be larger.
         age_s = now - gated
         oldest_s = container.status().oldest_s
         if oldest_s is None or oldest_s < age_s or age_s > budget_s:
@@ -115,8 +116,8 @@ def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
 
 
 def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
-    """Has a colour's process drop its model and stay; one that cannot is stopped."""
-    run.target.orders.park(*colour.profiles)  # or it would load again if it crashed now
+    """Make a colour's process unload its model; stop the container if it cannot."""
+    run.target.orders.park(*colour.profiles)  # so that it does not load its model if it crashes and restarts
     began, refused = run.clock.now(), ""
     for now in run.clock.polls(LOOK_S):
         refused = container.tell("unload", UNLOAD_S)
@@ -129,7 +130,7 @@ def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
 
 
 def load(run: Run) -> Facts:
-    """The candidate loads its model, into memory that is free."""
+    """Make the candidate load its model into the freed memory."""
     run.candidate.set_cpu_weight(container.SERVING_WEIGHT)
     run.target.orders.unpark(*run.idle.profiles)
     if run.candidate.status().phase == "unloaded":
@@ -138,8 +139,8 @@ def load(run: Run) -> Facts:
 
 
 def switch(run: Run) -> Facts:
-    """The candidate is made ready and the gate opened, in one breath: what waited is spoken by it."""
-    began = run.clock.now()  # with the intent on the disk
+    """Make the candidate ready and open the gate in one command; the held requests go to the candidate."""
+    began = run.clock.now()  # after the intent is on disk
     traffic.require_alive(run)
     waiting = run.target.proxy.held().held
     run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
@@ -148,7 +149,7 @@ def switch(run: Run) -> Facts:
 
 
 def retire(run: Run) -> Facts:
-    """The old process, which has served since nothing, ends; its container stays, to load by itself when started."""
+    """Stop the old process, idle since the hold; its container stays and loads its model when it starts."""
     traffic.announce(run)
     live, old = _old(run)
     tally = Tally(run, live)
@@ -167,9 +168,9 @@ def retire(run: Run) -> Facts:
 
 
 def reload(run: Run, error: BaseException) -> Facts:
-    """The old colour serves again, with its model, and what waited goes there; the candidate is gone.
+    """Make the old colour serve again, with its model and the held requests; remove the candidate.
 
-    The gate opens in any case: what nobody can serve is answered by the proxy.
+    The gate opens in any case: without a usable server the proxy answers with an error.
     """
     live, old = _old(run)
     proxy = run.target.proxy
@@ -187,7 +188,7 @@ def reload(run: Run, error: BaseException) -> Facts:
             traffic.look_again(run, live)
         proxy.release(*run.used(live))
     except LineError:
-        run.demand_check(live)  # in rotation, and down: whenever it comes back, it serves
+        run.demand_check(live)  # in rotation, marked down: it serves as soon as a health check passes
         proxy.release(*run.used(live))
         raise
     candidate.discard(run, error)
@@ -195,7 +196,7 @@ def reload(run: Run, error: BaseException) -> Facts:
 
 
 def _give_up(run: Run) -> Facts:
-    """Takes the candidate out again, which has begun to serve; what it does not finish in time is cut."""
+    """Take a serving candidate out of rotation; abort its requests that do not finish in time."""
     tally = Tally(run, run.idle)
     left = 0
     try:
@@ -215,10 +216,10 @@ def _give_up(run: Run) -> Facts:
 
 
 def _revive(run: Run, old: ColourContainers) -> None:
-    """Waits for the memory that the candidate had, and until the old process has its model again.
+    """Wait until the candidate's memory is free and the old process has loaded its model.
 
     Raises:
-        CandidateStalledError: it does not get ready within the time of a start.
+        CandidateStalledError: the old process is not ready within the start timeout.
     """
     if not old.replicas:
         raise CommandFailedError(f"{old.name} is gone", remedy="switch to a release that is known to be good")

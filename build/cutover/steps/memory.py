@@ -1,4 +1,4 @@
-"""GPU memory under way: what a colour holds, whether what was given back is free, and who keeps it if not."""
+"""GPU memory during a cutover: measure a colour's usage, wait for freed memory, name the processes that hold it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LOOK_S = 0.2
 
 
 def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
-    """What the release in `colour` holds now, for the next decision; nothing where there is no GPU to look at."""
+    """Return the memory that the release in `colour` uses, for later decisions; [] without a GPU."""
     container = run.target.colours[colour]
     release = container.release() if run.plan.devices else None
     if release is None:
         return []
     pids = container.pids()
-    held = max((each.held(pids) for each in container.gpu().devices), default=0)  # each replica has a device of its own
+    held = max((each.held(pids) for each in container.gpu().devices), default=0)  # each replica has its own device
     image = run.target.engine.image(release.image)
     flavour = image.labels.get(FLAVOUR_LABEL, "") if image else ""
     return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
 
 
 def until_free(run: Run) -> None:
-    """Waits until the candidate's GPU has room. Who keeps what was given back is named; the old colour is then stopped.
+    """Wait until the candidate's GPU has room; if not, name the processes that hold it and stop the old colour.
 
     Raises:
-        NoRoomError: it still has none; the message names who holds it.
+        NoRoomError: still no room; the message names the processes.
     """
     if not run.plan.devices:
         return
@@ -50,7 +50,10 @@ def until_free(run: Run) -> None:
 
 
 def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | None:
-    """None once `enough` bytes are free on each device, or nobody can tell; else one that had less to the end."""
+    """Wait for `enough` free bytes on each device; return None, or a device that is still short.
+
+    Also returns None when no device is visible.
+    """
     began = run.clock.now()
     for now in run.clock.polls(LOOK_S):
         seen = asked.gpu()
@@ -62,18 +65,18 @@ def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | No
 
 def _may_hold(old: ColourContainers, device: Device) -> bool:
     seen = old.gpu().device(device.uuid)
-    # A driver that names no process leaves only the suspicion.
+    # If the driver lists no processes, the old colour is the suspect.
     return not device.processes or (seen is not None and seen.held(old.pids()) > 0)
 
 
 def _keepers(run: Run, device: Device) -> str:
-    """Who holds the device's memory: processes by pid, their containers by name."""
+    """Describe which processes hold the device's memory, with their containers."""
     homes: dict[int, str] = {}
     for container in run.target.engine.containers():
         try:
             homes |= dict.fromkeys(run.target.engine.pids(container), str(container.name))
         except CommandFailedError:
-            continue  # it ended meanwhile
+            continue  # it ended in between
     named = [
         f"pid {each.pid} in {homes[each.pid]}" if each.pid in homes else f"pid {each.pid}" for each in device.processes
     ]

@@ -1,4 +1,4 @@
-"""What clients get of both colours, by the proxy's counters and log; where there are few, by requests of our own."""
+"""Measure both colours by the proxy's counters and log; with few clients, send requests of the cutover's own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from build.proxy.types import Server
 from build.target.synthesis import Spoken
 
 SIDE_BY_SIDE = 3  # texts
-QUIET_LOOKS = 2  # so many looks without a client on the candidate, and we speak ourselves
+QUIET_LOOKS = 2  # after so many looks without a client request to the candidate, the observer sends its own
 
 
 class Observer:
-    """One window, from its making on; the log from `before_s` seconds earlier on."""
+    """One observation window from now on; it includes the log of the `before_s` seconds before."""
 
     def __init__(self, run: Run, before_s: float = 0.0) -> None:
         self._run = run
@@ -29,13 +29,13 @@ class Observer:
         self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
         self._mute = dict.fromkeys(Colour, 0)
         self._asked = self._quiet = 0
-        self.answers = False  # at the newest look no health check of the candidate was waited for
+        self.answers = False  # at the last look no health check of the candidate was pending
         self._had = 0
 
     def look(self) -> dict[Colour, Window]:
-        """Both colours' windows up to now."""
+        """Return both colours' windows up to now."""
         now = self._run.target.engine.now()
-        # What ends at the edge of two looks is logged a little later than it is stamped.
+        # Re-read one second: a request at the edge of two reads reaches the log after its timestamp.
         known = {(each.ended, each.server) for each in self._log}
         fresh = [each for each in self._logged(self._read_to - 1, now) if (each.ended, each.server) not in known]
         self._log += [each for each in fresh if each.ended >= self._began]
@@ -52,7 +52,7 @@ class Observer:
         return Window(sent, min(failed, sent), took)
 
     def down(self) -> str:
-        """Why the candidate gets no traffic any more, or should not; empty while all of it is well."""
+        """Return why the candidate is down or failing its health checks; "" while all of it is up."""
         servers = self._run.target.proxy.servers()
         used = self._run.used(self._run.idle)
         self.answers = not any(servers[name].checking for name in used)
@@ -66,14 +66,14 @@ class Observer:
 
     @property
     def share(self) -> float:
-        """The candidate's part of what clients asked for, ours apart; 0 to 1."""
+        """The candidate's share (0 to 1) of the client requests, without the cutover's own."""
         of = [each.server for each in self._log if each.ended >= self._began and not self._ours(each)]
         return sum(each in self._run.idle.servers for each in of) / len(of) if of else 0.0
 
     def speak_if_quiet(self, *colours: Colour) -> None:
-        """Says a text of the golden set through the proxy to each of the colours, when no client has of late.
+        """Send a golden text through the proxy to each colour if no client has used the candidate lately.
 
-        Not to who may hang: its health check is about to say so, and would not be looked at while we wait.
+        Not while the candidate may hang: the request would block while its health check fails unnoticed.
         """
         count = len(canary.times(self._log, self._run.idle.servers))
         self._quiet = 0 if count > self._had else self._quiet + 1
@@ -90,10 +90,10 @@ class Observer:
         self._had = count + 1
 
     def slower(self, live: Colour) -> bool:
-        """Is the candidate the slower one, side by side with the old colour, text for text, each at its best?
+        """Return whether the candidate is slower than the old colour, compared directly, each at its best.
 
-        False where nobody can tell: the old colour has no model any more, or does not answer; or the candidate may
-        hang, which its health check is about to say.
+        False when unknown: the old colour has no model or does not answer, or the candidate may hang (its health check
+        will tell).
         """
         if not self.answers:
             return False
@@ -113,7 +113,7 @@ class Observer:
         return text
 
     def _is_mute(self, text: str, spoken: Spoken) -> bool:
-        """An answer that counts as good and is not; what failed is in the proxy's counters already."""
+        """Return whether a successful answer has bad audio; the proxy's counters already include failed answers."""
         if spoken.error:
             return False
         return bool(signal.judge(text, spoken.wav, self._texts.expect.of(None)).faults)
@@ -127,6 +127,6 @@ class Observer:
 
 
 def _since(first: Server, now: Server) -> tuple[int, int]:
-    """What was sent to a server since, and what of it failed; a proxy that was started anew counts from nothing."""
+    """Return the requests and failures of a server since `first`; a restarted proxy counts from zero."""
     anew = now.total < first.total
     return (now.total, now.errors) if anew else (now.total - first.total, now.errors - first.errors)

@@ -1,4 +1,4 @@
-"""The first step: refuses what can be known to go wrong, all of it at once, before anything is touched."""
+"""Preflight step: report everything that is known to fail, all at once, before anything is touched."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from build.target import api_keys
 
 
 def check(run: Run) -> Facts:
-    """Raises the first problem's own error with every one in it; warnings are said and journaled."""
+    """Raise the first problem's error, which lists all problems; report and journal warnings."""
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
-    with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all the others together
+    with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
         found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
     findings.refuse(found)
     for each in found:
@@ -59,7 +59,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
 
 
 def _driver(run: Run) -> str:
-    """The driver's version: as the live colour sees it, which works through any engine; else as this machine does."""
+    """Return the NVIDIA driver's version from the live colour (works with any engine), else from this machine."""
     if run.old and run.old.running and (seen := run.old.gpu().driver):
         return seen
     local = daemon.is_local()
@@ -67,7 +67,7 @@ def _driver(run: Run) -> str:
 
 
 def _recorded(run: Run) -> Release | None:
-    """What the journal knows to serve: the release of the newest cutover that served."""
+    """Return the journal's live release: that of the newest cutover that served."""
     return next((each.release for each in reversed(run.target.history()) if each.served), None)
 
 

@@ -1,4 +1,4 @@
-"""Traffic: the candidate into rotation, the old colour out of it, and back again where that was a mistake."""
+"""Move traffic: the candidate into rotation, the old colour out of it, and back if the candidate fails."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from build.model.states import Strategy
 from build.notify import hooks
 
 LOOK_S = 0.05
-HANGS = "L7TOUT"  # connected, and no answer; a refused connection is L4CON, or HANA where a client met it first
-RETRIES_S = 3.0  # `retries` and `timeout connect` of the proxy, and a little
+HANGS = "L7TOUT"  # connected but no answer; a refused connection is L4CON, or HANA if a client request hit it first
+RETRIES_S = 3.0  # a bit more than the proxy's `retries` times `timeout connect`
 
 
 def admit(run: Run) -> None:
-    """The proxy sees the candidate healthy, and the user's hook agrees; no request goes there yet."""
+    """Wait for the proxy's health checks of the candidate and run the pre-switch hook; no request goes there yet."""
     run.demand_check(run.idle)
     run.until_seen_healthy(run.idle)
     if run.settings.hooks.pre_switch:
@@ -26,7 +26,7 @@ def admit(run: Run) -> None:
 
 
 def confirm(run: Run) -> Facts:
-    """A release that stands by says one text of the golden set; else it stays out."""
+    """Run one golden text on the standby release; a failure keeps it out of rotation."""
     once = run.settings.model_copy(update={"gate_syntheses": 1})
     speakers = [run.ahead.of(each) if run.ahead else each for each in run.candidate.replicas]
     judged = [gate.run(each, None, once, run.clock, run.report, None, known=True) for each in speakers]
@@ -34,20 +34,20 @@ def confirm(run: Run) -> Facts:
 
 
 def require_alive(run: Run) -> None:
-    """What has died, hangs or was removed since it was judged gets no traffic; what serves already is left to serve.
+    """Refuse traffic to a candidate that exited, hangs or was removed since the gate, unless it already serves.
 
     Raises:
-        CandidateExitedError: it is not what was judged any more.
+        CandidateExitedError: the candidate exited, hangs or was taken out.
     """
     seen = run.seen(run.idle)
-    if any(each.admin == "ready" for each in seen):  # resumed, and traffic had moved
+    if any(each.admin == "ready" for each in seen):  # resumed after traffic had moved
         return
     if run.strategy is Strategy.WARM:
-        # It stands by in maint, may have crashed once in its life, and has just spoken.
+        # A standby release is in maint and has just passed a synthesis; an old restart does not count against it.
         gone = not run.candidate.running
     else:
         gone = run.candidate.crashed or any(each.admin == "maint" or not each.up for each in seen)
-    # The proxy looks five times a second, and who began to hang since then gets no request either.
+    # The proxy checks five times a second; the probe also catches a candidate that began to hang since.
     if gone or not run.target.proxy.probe(*seen):
         raise CandidateExitedError(
             f"{run.release} in {run.idle} has ended or hangs since it was judged, or was taken out: it gets no request",
@@ -56,8 +56,8 @@ def require_alive(run: Run) -> None:
 
 
 def switch(run: Run) -> Facts:
-    """New requests go to the candidate, in one breath: it is made ready before the old colour drains."""
-    began = run.clock.now()  # with the intent on the disk
+    """Send new requests to the candidate in one batch: it becomes ready before the old colour drains."""
+    began = run.clock.now()  # after the intent is on disk
     require_alive(run)
     run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     other = run.idle.other
@@ -73,14 +73,14 @@ def switch(run: Run) -> Facts:
 
 
 def announce(run: Run) -> None:
-    """Whoever reads .env, and the user's hook, learn that the candidate serves."""
+    """Update .env and run the post-switch hook."""
     run.target.refresh_env(run.idle)
     if run.settings.hooks.post_switch:
         hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.report, run.told)
 
 
 def retire(run: Run) -> Facts:
-    """The old colour finishes what it had begun, and stands by or stops; its container stays for a quick way back."""
+    """Drain the old colour; keep it on standby or stop it. Its container stays for a fast rollback."""
     announce(run)
     if not (run.live and run.old):
         return {}
@@ -94,7 +94,7 @@ def retire(run: Run) -> Facts:
         )
     held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
     run.target.proxy.shutdown_sessions(*run.live.servers)
-    # What was gone back from is in doubt, and stands by for nobody.
+    # A release we rolled back from is not kept on standby.
     standby = run.settings.standby and run.kind != ROLLBACK
     if not standby:
         run.old.stop(STOP_GRACE_S)
@@ -102,9 +102,9 @@ def retire(run: Run) -> Facts:
 
 
 def look_again(run: Run, colour: Colour) -> None:
-    """Waits until the proxy sees a colour healthy that is to have the traffic again, which it gets in any case.
+    """Wait until the proxy sees the colour healthy; report a timeout and go on, since it gets the traffic anyway.
 
-    Where it is all there is, it belongs into rotation while it is down, too: whenever it comes back, it serves.
+    The only colour belongs in rotation even while it is down: it serves as soon as it recovers.
     """
     run.demand_check(colour)
     try:
@@ -114,9 +114,9 @@ def look_again(run: Run, colour: Colour) -> None:
 
 
 def _until_asked_elsewhere(run: Run) -> None:
-    """Waits for what was on its way to a process that has gone: the proxy is about to ask the old colour for it.
+    """Wait until the proxy retries on the old colour the requests that were on the way to a dead process.
 
-    What a hanging process has is another matter: it gets loose only when its session is closed.
+    Requests on a hanging process are not waited for: they fail over only when their sessions are closed.
     """
     began = run.clock.now()
     for now in run.clock.polls(LOOK_S):
@@ -126,15 +126,15 @@ def _until_asked_elsewhere(run: Run) -> None:
 
 
 def give_back(run: Run) -> Facts:
-    """Traffic to the old colour again, once the proxy sees it healthy; what the candidate has begun it may finish."""
-    # One that fails its checks will end nothing: what it has not begun to answer, the proxy asks the old one.
+    """Move traffic back to the old colour once the proxy sees it healthy; the candidate finishes its requests."""
+    # A candidate that fails its health checks finishes nothing; the proxy retries on the old colour.
     finishes = all(each.healthy for each in run.seen(run.idle))
     candidates = run.used(run.idle)
     facts: Facts = {}
     if run.live:
         lives = run.used(run.live)
         if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):
-            look_again(run, run.live)  # in drain its health is looked after, and need not be waited for
+            look_again(run, run.live)  # in drain its health checks run, so no wait is needed
         run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:
             drained = drain.empty(run, run.idle, alive=True)

@@ -1,4 +1,4 @@
-"""What is run inside a container: each file whole as the argument of its Python, with the standard library alone.
+"""Scripts for the Python of a container, passed whole as an argument; standard library only.
 
-Nothing of build/ is in an image, so nothing in here imports it.
+An image does not contain build/, so no script imports it.
 """

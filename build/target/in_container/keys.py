@@ -1,6 +1,6 @@
-"""Run inside a release's image with the folder of API keys mounted (`python -c`): why it could not use them, on stdout.
+"""Print why a release cannot use the mounted API keys; print nothing if it can. Run in its image (`python -c`).
 
-Empty: it can. Asked by the release's own code, as its own user, since it is that which must let people in or not.
+The release's own code checks, as its own user, since that code later accepts or rejects clients.
 """
 
 import importlib

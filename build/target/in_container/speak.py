@@ -1,8 +1,8 @@
-"""Run inside a release's container (`python -c`): one text spoken by its own service, as JSON on stdout.
+"""Synthesize one text on the container's own service and print the result as JSON (`python -c` in the container).
 
-What is asked and timed here is the orchestrator's own doing: a release cannot answer for itself. Over HTTP as a
-client's request, sent as it is spoken, so that the time to the first sound is known. With an address (HOST:PORT) and a
-cookie it is asked there: of the proxy, for the server that the cookie names.
+The orchestrator's code sends and times the request: a release must not report on itself. It requests a streamed
+response as a client does, so that the time to the first audio is known. With an address (HOST:PORT) and a cookie
+it asks the proxy for the server that the cookie names.
 """
 
 import base64
