@@ -1,6 +1,6 @@
-"""The Python that runs a command: one line instead of a traceback where it cannot run the code of this clone.
+"""Check the Python that runs a command: one line instead of a traceback if it cannot run this clone's code.
 
-Standard library alone, in the syntax of Python 3.6, which must still be able to say that it is too old. build/ and
+Standard library only, in the syntax of Python 3.6, so that an old Python can still report that it is too old. build/ and
 service/ have the same file: neither package may import the other, and no image has build/. A test holds them equal.
 """
 
@@ -15,7 +15,7 @@ OURS = ("batch", "bench", "build", "service", "tests")
 
 
 def check() -> None:
-    """Exit where this Python is too old, warn where .venv is out of date, and explain a failed import later."""
+    """Exit if this Python is too old, warn if .venv is out of date, and install a hook that explains failed imports."""
     if not (ROOT / "scripts" / "bootstrap").exists():  # inside an image
         return
     found = tuple(sys.version_info[:2])
