@@ -33,7 +33,7 @@ def clean(
     now: Annotated[bool, typer.Option("--now", help="act even with more disk free than min_free_gb")] = False,
     registry: Annotated[str, REGISTRY] = "",
     collect_garbage: Annotated[
-        str, typer.Option(metavar="CONTAINER", help="then collect the registry's garbage; nobody may push meanwhile")
+        str, typer.Option(metavar="CONTAINER", help="then collect the registry's garbage; pushes during it can be lost")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="plan and result as one JSON document")] = False,
 ) -> None:
