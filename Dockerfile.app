@@ -1,5 +1,5 @@
-# The app image: the base image plus service/ and batch/ in small layers, so that a code change rebuilds and ships kilobytes.
-# The base provides the environment, the ENTRYPOINT (tini and with-env), the user app and /app.
+# The app image: the base image plus service/ and batch/ in small layers, so that a code change rebuilds and ships
+# kilobytes. The base provides the environment, the ENTRYPOINT (tini and with-env), the user app and /app.
 ARG BASE
 FROM ${BASE}
 
