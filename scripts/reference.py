@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/reference"
 sys.path.insert(0, str(ROOT))
 
-from build import errors, settings  # noqa: E402 - the clone's own, wherever this is called
+from build import errors, settings  # noqa: E402 - from this clone, whatever the working directory
 from service import settings as service_settings  # noqa: E402
 
 COMMANDS = ("images", "cutover", "janitor", "doctor", "golden", "lock", "hello")

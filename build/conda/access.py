@@ -38,7 +38,7 @@ def request(url: str, environ: Mapping[str, str] = os.environ) -> Request:
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return Request(url)  # noqa: S310 - file:, as explicit.parse lets through
+        return Request(url)  # noqa: S310 - explicit.parse also accepts file URLs
     known = _known(parts.hostname, files(environ))
     if token := known.get("CondaToken"):
         return Request(urlunsplit(parts._replace(path=f"/t/{token}{parts.path}")))  # noqa: S310

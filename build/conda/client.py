@@ -149,7 +149,7 @@ def fetch(package: LockedPackage, folder: Path) -> Path:
 
 def _record_origins(lock: ExplicitLock, prefix: Path) -> None:
     # Without this, conda-meta names the deleted scratch folder as the origin of every package; its random name would
-    # make builds differ. It would also be readable only by root, but the image runs as another user.
+    # make builds differ. The files would also be readable only by their owner, but the image runs as another user.
     by_file = {package.file_name: package for package in lock.packages}
     for path in (prefix / "conda-meta").glob("*.json"):
         record = json.loads(path.read_text())

@@ -97,7 +97,7 @@ class Engine:
     @cached_property
     def client(self) -> docker.DockerClient:
         if daemon.address().startswith("ssh://"):
-            from build.docker import ssh  # noqa: PLC0415 - it needs what build.docker leaves out otherwise
+            from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
             ssh.close_like_sockets()
         with explained():

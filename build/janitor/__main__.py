@@ -59,7 +59,7 @@ def clean(
 
 @app.command()
 def pin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
-    """Keep a release until it is unpinned: REF is a commit, an image or a digest."""
+    """Pin a release, so that the janitor keeps it until it is unpinned. REF is a commit, an image or a digest."""
     settings, engine = console.settings(), Engine()
     release = resolve(settings, engine, Reporter(), ref)
     for name in _pins(engine, registry).add(release):

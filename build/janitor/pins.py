@@ -83,7 +83,7 @@ class Pins:
         """Add the pin tag to the same manifest, so that the registry keeps the digest that is deployed."""
         name, tag = _repository(image), f"{PIN}{release}"
         digest = release.image.partition("@")[2]
-        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, else the SHA
+        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, otherwise the SHA
         manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, tag_there)
         if manifest is None:
             raise ImageNotFoundError(

@@ -33,7 +33,7 @@ def facts_for_labels(root: Path, flavour: str) -> dict[str, str]:
 
 
 def table() -> dict[str, Any]:
-    """The compatibility table."""
+    """Load the compatibility table (TABLE)."""
     return tomllib.loads(TABLE.read_text())
 
 

@@ -149,7 +149,7 @@ def _index_of_our_own(root: Path, scratch: Path) -> dict[str, str]:
     (objects / "info/alternates").write_bytes(os.fsencode(own("objects").resolve()) + b"\n")
     env = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_INDEX_FILE": str(index)}
     if own("index").exists():
-        # copy2 keeps the index's timestamp, because git compares it with the files' timestamps to detect changes.
+        # copy2 keeps the index's timestamp: git reads the content of every file that is not older than the index.
         shutil.copy2(own("index"), index)
     else:
         git.run(root, "read-tree", "HEAD", env=env)

@@ -37,7 +37,7 @@ def main() -> None:
     }
     if importlib.util.find_spec("torch"):
         said |= look_at_torch()
-    print(json.dumps(said))  # noqa: T201 - the answer
+    print(json.dumps(said))  # noqa: T201 - stdout is the answer
 
 
 LOCKS = {".txt", ".lock"}
