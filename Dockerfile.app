@@ -1,11 +1,11 @@
-# The app image: what was built for the base, with service/ and batch/ on top in small layers, so that a change in code
-# rebuilds and ships kilobytes. The base brings the environment, tini and with-env as ENTRYPOINT, user app, /app.
+# The app image: the base image plus service/ and batch/ in small layers, so that a code change rebuilds and ships
+# kilobytes. The base provides the environment, the ENTRYPOINT (tini and with-env), the user app and /app.
 ARG BASE
 FROM ${BASE}
 
 # Example recordings first: 200 kB that compress badly and hardly ever change.
 COPY --link voices /app/voices
-# A layer for each part, and each for itself (--link): a change in one ships no other.
+# One independent layer (--link) for each part, so that a change in one part ships only its own layer.
 COPY --link batch /app/batch
 COPY --link service/access /app/service/access
 COPY --link service/audio /app/service/audio
@@ -19,14 +19,15 @@ COPY --link service/taskfile /app/service/taskfile
 COPY --link service/web /app/service/web
 COPY --link service/*.py /app/service/
 
-# Last: a new release's name must not cost the layer above its cache.
+# Last, because a new release name must not invalidate the cached layers above.
 ARG RELEASE=unreleased
 ENV RELEASE=${RELEASE}
 
 EXPOSE 7860
 STOPSIGNAL SIGTERM
 
-# One real inference, or recent real traffic as evidence. More often while it starts, but each look costs CPU then.
+# The health check runs one real inference or relies on recent successful requests. It runs more often during startup,
+# where each check costs CPU.
 HEALTHCHECK --interval=15s --timeout=20s --start-period=120s --start-interval=2s --retries=2 \
     CMD ["python", "-m", "service.probe", "health"]
 

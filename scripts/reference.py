@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes docs/reference from the code: commands, settings of both sides, exit codes.
+"""Generate docs/reference from the code: commands, settings of orchestrator and service, exit codes.
 
-`scripts/reference.py` writes the pages; `--check`, part of `make check`, fails when one is stale.
+`scripts/reference.py` writes the pages. `--check`, part of `make check`, fails if a page is stale.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/reference"
 sys.path.insert(0, str(ROOT))
 
-from build import errors, settings  # noqa: E402 - the clone's own, wherever this is called
+from build import errors, settings  # noqa: E402 - from this clone, whatever the working directory
 from service import settings as service_settings  # noqa: E402
 
 COMMANDS = ("images", "cutover", "janitor", "doctor", "golden", "lock", "hello")
@@ -40,7 +40,7 @@ BOUNDS = ((annotated_types.Ge, "ge", ">="), (annotated_types.Gt, "gt", ">"), (an
 
 
 def table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    """Markdown; a bar in a cell is escaped."""
+    """Render a Markdown table; bars in cells are escaped."""
     lines = [headings, tuple("---" for _ in headings), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -66,7 +66,7 @@ def cli() -> str:
 
 
 def _typer(module: str) -> Any:
-    """The command of a module, or of a package's `__main__`."""
+    """The typer command of a module, or of a package's `__main__`."""
     found = importlib.import_module(module)
     if hasattr(found, "__path__"):
         found = importlib.import_module(f"{module}.__main__")
@@ -84,7 +84,7 @@ def _command(path: str, command: Any, level: int) -> list[str]:
 
 
 def _parameter(command: Any, parameter: Any) -> tuple[str, ...] | None:
-    """One row; typer's own parameters."""
+    """One table row for a parameter; None for typer's own `--help`."""
     if parameter.name == "help":
         return None
     option = parameter.param_type_name == "option"

@@ -1,7 +1,7 @@
-"""The conda client of this project: solves environment.yml, installs from an explicit lock, makes a stand-in channel.
+"""Conda client: solve environment.yml, install from an explicit lock, make a stand-in channel.
 
-It runs on the host (`python -m build.lock conda`) and inside image builds (`python -m build.conda`), where py-rattler,
-pyyaml and zstandard are all there is: so nothing in here imports the rest of build.
+It runs on the host (`python -m build.lock conda`) and inside image builds (`python -m build.conda`). An image build
+has only py-rattler, pyyaml and zstandard, so this package imports nothing else from build.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from build.conda.redaction import redact
 
 
 class CondaError(Exception):
-    """Something about channels, locks or packages that cannot go on; says what, why and what to do."""
+    """A problem with a channel, lock or package; the message says what failed, why, and how to fix it."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         self.message = redact(message)
@@ -19,4 +19,4 @@ class CondaError(Exception):
 
 
 class UnreachableError(CondaError):
-    """A channel does not answer; another one may."""
+    """A channel does not answer; the caller may try another channel."""

@@ -1,4 +1,4 @@
-"""Inside an image build: `python -m build.conda install ...` and `... channel ...`."""
+"""Install an environment or make the stand-in channel inside an image build."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.conda.standin import channel
 
 
 def main() -> int:
-    """Exit status 0, or 1 after a message."""
+    """Run the command; return 0, or 1 after printing an error."""
     arguments = _parser().parse_args()
     try:
         asyncio.run(arguments.run(arguments))
@@ -53,10 +53,12 @@ async def _install(arguments: argparse.Namespace) -> None:
 
 
 def choose_lock(channel_folder: Path, real: Path) -> tuple[str, Path]:
-    """What to install from, and what kind it is: "stand-in" where a stand-in channel was given, else "channel".
+    """Choose the lock to install from; return its kind ("stand-in" or "channel") and path.
+
+    The stand-in channel's lock takes precedence.
 
     Raises:
-        CondaError: neither is there.
+        CondaError: neither lock exists.
     """
     standin = channel_folder / channel.LOCK_NAME
     if standin.exists():

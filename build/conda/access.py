@@ -1,6 +1,6 @@
-"""Credentials for conda channels, from where conda's clients keep them: netrc, and the file of RATTLER_AUTH_FILE.
+"""Credentials for conda channels, read from netrc and from the file that RATTLER_AUTH_FILE names, as conda clients do.
 
-Lock files, labels and messages name channels without them. An image build gets both files as secrets.
+Lock files, labels and messages never contain credentials. An image build mounts both files as secrets.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ REMEDY = (
 
 
 def files(environ: Mapping[str, str]) -> dict[str, Path]:
-    """The files with credentials that are there, by the environment variable that names them."""
+    """The credential files that exist, by the environment variable that names them."""
     found = {"NETRC": environ.get("NETRC") or str(Path.home() / ".netrc")}
     found["RATTLER_AUTH_FILE"] = environ.get("RATTLER_AUTH_FILE", "")
     return {name: Path(path) for name, path in found.items() if path and Path(path).is_file()}
 
 
 def request(url: str, environ: Mapping[str, str] = os.environ) -> Request:
-    """A request for a package, with the credentials of its host; a redirect to another host does not get them.
+    """Make a request for a package with the credentials of its host; they are not sent on to a redirect's host.
 
     Raises:
-        CondaError: a file with credentials cannot be read.
+        CondaError: a credential file cannot be read.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return Request(url)  # noqa: S310 - file:, as explicit.parse lets through
+        return Request(url)  # noqa: S310 - explicit.parse also accepts file URLs
     known = _known(parts.hostname, files(environ))
     if token := known.get("CondaToken"):
         return Request(urlunsplit(parts._replace(path=f"/t/{token}{parts.path}")))  # noqa: S310
@@ -52,7 +52,7 @@ def request(url: str, environ: Mapping[str, str] = os.environ) -> Request:
 
 
 def _known(host: str, present: Mapping[str, Path]) -> dict[str, Any]:
-    """What is known for a host, in rattler's words; of several entries the one that names it most exactly."""
+    """The credentials of a host as an entry in rattler's format; the most specific entry wins."""
     try:
         if path := present.get("RATTLER_AUTH_FILE"):
             entries: dict[str, dict[str, Any]] = json.loads(path.read_text())
@@ -64,7 +64,7 @@ def _known(host: str, present: Mapping[str, Path]) -> dict[str, Any]:
             if found:
                 return {"BasicHTTP": {"username": found[0], "password": found[2]}}
     except (OSError, ValueError, netrc.NetrcParseError) as error:
-        # What it says may quote the file.
+        # The error's own text may quote the file, so only its type is shown.
         raise CondaError(
             f"the credentials in {path} cannot be read ({type(error).__name__})", remedy="correct the file"
         ) from None

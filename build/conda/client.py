@@ -1,4 +1,4 @@
-"""Solve and install, on py-rattler (the library that pixi is built on)."""
+"""Solve and install conda environments with py-rattler, the library that pixi uses."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ _TIMEOUT_S = 60
 async def solve(
     environment: Environment, channels: Sequence[str] = (), glibc: str = virtual.GLIBC, flavour: str = "slim"
 ) -> ExplicitLock:
-    """The lock of an environment, from its own channels or from others given instead (names or URLs).
+    """Solve an environment into a lock.
 
-    `glibc` is the version of the system that the environment will run on; the cuda flavour alone is solved for a GPU.
+    Args:
+        channels: names or URLs to use instead of the environment's own channels.
+        glibc: version on the system that the environment will run on.
+        flavour: only cuda is solved for a GPU.
 
     Raises:
         UnreachableError: a channel does not answer.
-        CondaError: the specs cannot be met together, or a channel's URL holds credentials.
+        CondaError: the specs conflict, or a channel URL contains credentials.
     """
     sources = tuple(channels) or environment.channels
     _refuse_credentials(sources + environment.specs)
@@ -93,16 +96,16 @@ def _locked(record: rattler.RepoDataRecord) -> LockedPackage:
 
 
 async def install(lock: ExplicitLock, prefix: Path) -> None:
-    """Makes the environment at `prefix`, from packages whose bytes have the sha256 that the lock says.
+    """Create the environment at `prefix` from packages whose sha256 matches the lock.
 
     Raises:
-        CondaError: a package cannot be fetched, or is not what the lock says; nothing is installed then.
+        CondaError: a package cannot be fetched or has another sha256; nothing is installed.
     """
     with tempfile.TemporaryDirectory() as scratch:
         with ThreadPoolExecutor(_DOWNLOADS) as pool:
             archives = list(pool.map(lambda package: fetch(package, Path(scratch)), lock.packages))
-        # From the archives, not from the lock's lines: those know neither the dependencies of a package nor whether
-        # it is noarch, and an environment without them in conda-meta cannot be updated or checked later.
+        # Read the records from the archives: the lock's lines lack a package's dependencies and whether it is noarch.
+        # Without these in conda-meta the environment cannot be updated or checked later.
         records = [await rattler.RepoDataRecord.from_package_archive(archive) for archive in archives]
         await rattler.install(
             records,
@@ -116,17 +119,17 @@ async def install(lock: ExplicitLock, prefix: Path) -> None:
 
 
 def fetch(package: LockedPackage, folder: Path) -> Path:
-    """A verified copy of a package in `folder`.
+    """Download a package into `folder`, verify it and return its path.
 
-    The hash is checked here because py-rattler does not check it for file:// channels.
+    py-rattler does not check the hash for file:// channels, so this function does.
 
     Raises:
-        CondaError: it cannot be fetched, or has another sha256.
+        CondaError: the package cannot be fetched or has another sha256.
     """
     target = folder / package.file_name
     wanted = access.request(package.url)
     try:
-        # (explicit.parse lets http, https and file URLs through, nothing else)
+        # explicit.parse accepts only http, https and file URLs.
         with urllib.request.urlopen(wanted, timeout=_TIMEOUT_S) as source, target.open("wb") as copy:  # noqa: S310
             shutil.copyfileobj(source, copy)
     except OSError as error:
@@ -145,8 +148,8 @@ def fetch(package: LockedPackage, folder: Path) -> Path:
 
 
 def _record_origins(lock: ExplicitLock, prefix: Path) -> None:
-    # conda-meta would otherwise name the scratch folder, which is gone and named anew each time, as every package's
-    # origin, and be readable for its owner alone, who is not the user that the image runs as.
+    # Without this, conda-meta names the deleted scratch folder as the origin of every package; its random name would
+    # make builds differ. The files would also be readable only by their owner, but the image runs as another user.
     by_file = {package.file_name: package for package in lock.packages}
     for path in (prefix / "conda-meta").glob("*.json"):
         record = json.loads(path.read_text())
@@ -159,9 +162,9 @@ def _record_origins(lock: ExplicitLock, prefix: Path) -> None:
 
 
 def activation_script(prefix: Path) -> str:
-    """What a shell sources to activate the environment: its activate.d scripts in order, and their variables.
+    """The script that a shell sources to activate the environment: activate.d scripts in order, and their variables.
 
-    PATH is left out: the image sets it with ENV, so that `docker exec` has it too.
+    It does not set PATH. The image sets PATH with ENV, so that `docker exec` has it too.
     """
     script = activate(prefix, ActivationVariables(current_path=["/usr/bin"]), Shell.bash).script
     return "".join(line for line in script.splitlines(keepends=True) if not line.startswith("export PATH="))

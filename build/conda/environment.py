@@ -1,4 +1,4 @@
-"""environment.yml, read: what is asked of a conda environment."""
+"""Parser for environment.yml: the direct dependencies of a conda environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from build.conda import CondaError
 
 @dataclass(frozen=True)
 class Environment:
-    """Direct dependencies of one environment: conda specs by channel, and pip requirements that are installed after."""
+    """Direct dependencies of one environment: channels, conda specs, and pip requirements installed after them."""
 
     name: str
     channels: tuple[str, ...]
@@ -23,13 +23,13 @@ class Environment:
 
 
 def load(paths: Sequence[Path]) -> Environment:
-    """The environment that the files describe together.
+    """Read one environment from one or more files.
 
-    The first file is the base; each further one extends it, as `conda env update --file` would: its dependencies are
-    added, its channels go behind, and its name must be the same.
+    Each further file extends the first, like `conda env update --file`: its dependencies are added, its channels are
+    appended, and its name must be the same.
 
     Raises:
-        CondaError: a file is missing, is not YAML, or lacks a name or dependencies.
+        CondaError: a file is missing, is not YAML, or lacks a name or dependencies; or the names differ.
     """
     documents = [_document(path) for path in paths]
     names = {document["name"] for document in documents}

@@ -1,7 +1,7 @@
-"""The explicit lock: one URL and one sha256 per package, in the order in which they are installed.
+"""Explicit conda lock: one URL and one sha256 per package, in installation order.
 
-The format is conda's own (`@EXPLICIT`, as `conda list --explicit --sha256` prints it), so that conda, mamba and
-micromamba can install it too. What it was solved for stands in comments above.
+The format is conda's own (`@EXPLICIT`, as `conda list --explicit --sha256` prints it), so conda, mamba and micromamba
+can install it too. Comments at the top record the environment, channels and virtual packages of the solve.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _MARK = "@EXPLICIT"
 
 @dataclass(frozen=True)
 class LockedPackage:
-    """One package: where it lies, and the sha256 (hex) that its bytes must have."""
+    """One package: its URL and the expected sha256 (hex) of its file."""
 
     url: str
     sha256: str
 
     @property
     def file_name(self) -> str:
-        """Name-version-build with its suffix."""
+        """File name: name-version-build and suffix."""
         return self.url.rpartition("/")[2]
 
     @property
@@ -38,7 +38,7 @@ class LockedPackage:
 
 @dataclass(frozen=True)
 class ExplicitLock:
-    """What was solved, and for what: environment, channels and virtual packages are for the reader."""
+    """The solved packages; environment, channels and virtual packages are informational."""
 
     environment: str
     channels: tuple[str, ...]
@@ -46,7 +46,7 @@ class ExplicitLock:
     packages: tuple[LockedPackage, ...]
 
     def text(self) -> str:
-        """The lock as a file; parse() reads it back."""
+        """Render the lock as file content; parse() reads it back."""
         head = [
             f"# environment: {self.environment}",
             f"# channels: {' '.join(self.channels)}",
@@ -57,10 +57,10 @@ class ExplicitLock:
 
 
 def parse(text: str, origin: str) -> ExplicitLock:
-    """Reads an explicit lock; `origin` names it in errors.
+    """Parse an explicit lock; `origin` names it in errors.
 
     Raises:
-        CondaError: every line that is no URL with a sha256, or there is no package at all, or URLs hold credentials.
+        CondaError: a line is not a URL with a sha256 (all are listed), there is no package, or a URL has credentials.
     """
     body = [line.strip() for line in text.splitlines()]
     entries = [line for line in body if line and line != _MARK and not line.startswith("#")]

@@ -1,6 +1,6 @@
-"""Credentials in URLs, found and taken out of what is shown or stored.
+"""Redaction of credentials in URLs before text is shown or stored.
 
-It lies here because image builds, which have nothing of build but build.conda, need it too.
+It is in build.conda because image builds need it too, and they have no other part of build.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _QUERY = re.compile(r"([?&][\w-]*(?:token|signature|credential|password|secret)=
 
 
 def redact(text: str) -> str:
-    """Text whose URLs show no password, no token and no signature.
+    """Replace passwords, tokens and signatures in the URLs of a text.
 
-    A user alone is shown (`ssh://deploy@host`), but for HTTP, where it may be a token.
+    A user name without a password stays (`ssh://deploy@host`), except in HTTP URLs, where it may be a token.
     """
     text = _USER.sub(_without_user, text)
     text = _CHANNEL_TOKEN.sub(rf"\1{HIDDEN}", text)
@@ -24,7 +24,7 @@ def redact(text: str) -> str:
 
 
 def holds_credentials(text: str) -> bool:
-    """True when there is something in a text that redact() takes out."""
+    """Whether redact() would change the text."""
     return redact(text) != text
 
 

@@ -1,6 +1,7 @@
-"""BuildKit through buildx, by python-on-whales (docker-py cannot drive it). Progress goes straight to the terminal.
+"""Image builds with BuildKit through buildx, driven by python-on-whales because docker-py cannot.
 
-The library is imported when something is built: a run that changes nothing is spared its third of a second.
+Build progress goes directly to the terminal. The library is imported only when an image is built, because the import
+takes a third of a second.
 """
 
 # ruff: noqa: PLC0415
@@ -16,17 +17,18 @@ from docker.models.images import Image
 
 from build.errors import CommandFailedError, PlatformError
 
-# That of the locks. The engine's own builder, whichever one is current: another keeps images elsewhere.
+# The platform of the locks, and the engine's own builder. Another builder does not put images into the engine's store.
 PLATFORM, BUILDER = "linux/amd64", "default"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made from its context.
+    """The buildx arguments of one image.
 
     Attributes:
-        file: the Dockerfile, relative to the exported tree; its folder is the context when `own_folder` is set.
+        file: Dockerfile, relative to the exported tree.
         contexts: named build contexts, such as `{"channel": "docker-image://name:tag"}`.
+        own_folder: use the Dockerfile's folder as the context instead of the whole tree.
     """
 
     file: str
@@ -40,17 +42,17 @@ class Recipe:
 def build(
     tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), cache: str = "", anew: bool = False
 ) -> None:
-    """Builds one image from an exported tree into the engine's store.
+    """Build one image from an exported tree into the engine's store.
 
-    Its configuration says which step made which layer (BuildKit's inline cache), so that it can be another's `cache`.
+    The image contains BuildKit's inline cache metadata, so a later build can use it as `cache`.
 
     Args:
-        cache: a pushed image whose layers may be taken, each when it is the one that a step needs.
-        anew: run every step again, without layers of any cache.
+        cache: a pushed image; the build reuses each of its layers that matches a step.
+        anew: run every step again without any cache.
         secrets: BuildKit secrets, such as `id=ca,src=/path`.
 
     Raises:
-        CommandFailedError: the build failed; its output has been shown by then.
+        CommandFailedError: the build failed; its output is already on the terminal.
     """
     from python_on_whales import DockerClient
     from python_on_whales.exceptions import DockerException, NoSuchImage
@@ -72,14 +74,14 @@ def build(
             cache_to="type=inline",
             cache=not anew,
             load=True,
-            # An attestation would make the image an index of two manifests in containerd's store; what is known of a
-            # build lies beside the image in the registry.
+            # An attestation would turn the image into an index of two manifests in containerd's store. The project
+            # attaches its own documents to the image in the registry instead.
             provenance=False,
             progress="auto" if sys.stderr.isatty() else "plain",
         )
     except NoSuchImage:
-        # python-on-whales looks the new image up by its configuration's digest, which is no name in containerd's store.
-        # The build itself ended well: its own errors are plain DockerExceptions.
+        # python-on-whales looks up the new image by its configuration's digest, which containerd's store does not know.
+        # The build itself succeeded: a failed build raises a plain DockerException.
         return
     except DockerException as error:
         raise CommandFailedError(
@@ -89,9 +91,9 @@ def build(
 
 
 def require_platform(reference: str, image: Image) -> None:
-    """Raises PlatformError for an image of another platform than the locks.
+    """Raise PlatformError if the image is for another platform than the locks.
 
-    A pull under DOCKER_DEFAULT_PLATFORM brings such an image, under the same name.
+    A pull with DOCKER_DEFAULT_PLATFORM set stores such an image under the same name.
     """
     found = f"{image.attrs.get('Os')}/{image.attrs.get('Architecture')}"
     if found != PLATFORM:

@@ -1,4 +1,4 @@
-"""Docker Compose on this project's compose.yaml and .env, and on nothing else that Compose would find by itself."""
+"""Docker Compose with this project's compose.yaml and .env only, ignoring other files and variables it would read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.errors import CommandFailedError
 from build.system import command, files
 
 FILE = "compose.yaml"
-# What a plain `docker compose` merges into compose.yaml.
+# Files that a plain `docker compose` merges into compose.yaml.
 OVERRIDES = (
     "compose.override.yaml",
     "compose.override.yml",
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)")
 
 
 class Compose:
-    """The stack of one clone. The .env beside compose.yaml is its only variable part."""
+    """The Compose stack of one clone; only the .env next to compose.yaml varies."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,25 +46,25 @@ class Compose:
             raise CommandFailedError(f"docker compose {args[0]} failed: {error.message}", detail=error.detail) from None
 
     def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment without what Compose would prefer to .env: its own settings, and compose.yaml's variables."""
+        """The environment without variables that override .env: Compose's own and those used in compose.yaml."""
         taken = set(_VARIABLE.findall((self.root / FILE).read_text()))
         settled = daemon.environment(environ)
         return {name: value for name, value in settled.items() if name not in taken and not name.startswith("COMPOSE_")}
 
     def ignored(self, environ: Mapping[str, str]) -> list[str]:
-        """Compose files that a plain `docker compose` would use and the stack does not."""
+        """List Compose files and variables that a plain `docker compose` would use but the stack ignores."""
         found = [name for name in OVERRIDES if (self.root / name).exists()]
         return [*found, *(["COMPOSE_FILE"] if environ.get("COMPOSE_FILE", FILE) != FILE else [])]
 
     def write_env(self, text: str) -> None:
-        """Replaces .env at once; a reader sees the old file or the new one."""
+        """Replace .env atomically: a reader sees the old file or the new one."""
         if not self.env_file.exists() or self.env_file.read_text() != text:
             files.replace(self.env_file, text)
 
     def up(self, *services: str) -> None:
-        """Creates and starts exactly these services; those that run as described are left alone."""
+        """Create and start exactly these services; a service that already runs as described is not touched."""
         self._run("up", "--detach", "--no-build", "--quiet-pull", *services)
 
     def check(self) -> None:
-        """Raises CommandFailedError when compose.yaml with this .env is not valid."""
+        """Raise CommandFailedError if compose.yaml with this .env is invalid."""
         self._run("config", "--quiet")

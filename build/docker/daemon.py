@@ -1,7 +1,7 @@
-"""Which engine a command works with: one decision for docker-py, the docker command line and its plugins.
+"""Selection of the engine, the same for docker-py, the docker command line and its plugins.
 
-The command line asks DOCKER_HOST, then DOCKER_CONTEXT, then the current context of Docker's config.json. `environment`
-turns a context into the variables that all of them heed; docker-py's own search for a context is switched off.
+The docker command line uses DOCKER_HOST, else DOCKER_CONTEXT, else the current context in Docker's config.json.
+`environment` converts a context into variables that all of them respect. docker-py's own context lookup is disabled.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from build.errors import EngineUnreachableError
 
 DEFAULT = "unix:///var/run/docker.sock"
-# These change what a build or Compose makes of the same commit.
+# These variables change the result of a build or of Compose for the same commit.
 UNSETTLING = ("DOCKER_DEFAULT_PLATFORM", "BUILDX_BUILDER", "SOURCE_DATE_EPOCH")
 _WHERE = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the engine named by DOCKER_HOST alone, and without what changes a build.
+    """Copy the environment with the engine set by DOCKER_HOST only and without variables that change a build.
 
     Raises:
-        EngineUnreachableError: it names a Docker context that does not exist.
+        EngineUnreachableError: the Docker context does not exist.
     """
     kept = {name: value for name, value in environ.items() if name not in UNSETTLING}
     context = _context(environ)
@@ -36,9 +36,9 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def settle(environ: MutableMapping[str, str]) -> None:
-    """Makes `environment` the process's own, so that `docker context use` during a command changes nothing.
+    """Apply `environment` to this process, so that `docker context use` during a command has no effect.
 
-    A context that does not exist is left to the first use of the engine, which says so.
+    A context that does not exist is not reported here: the first use of the engine raises the error.
     """
     try:
         settled = environment(environ)
@@ -50,7 +50,7 @@ def settle(environ: MutableMapping[str, str]) -> None:
 
 
 def address(environ: Mapping[str, str] | None = None) -> str:
-    """The engine's address, such as unix:///var/run/docker.sock or ssh://host; empty for an unknown context."""
+    """The engine's address, such as unix:///var/run/docker.sock or ssh://host; empty if the context does not exist."""
     try:
         return environment(os.environ if environ is None else environ).get("DOCKER_HOST") or DEFAULT
     except EngineUnreachableError:
@@ -58,7 +58,7 @@ def address(environ: Mapping[str, str] | None = None) -> str:
 
 
 def is_local() -> bool:
-    """True when the engine is this machine's: its disk, ports and GPUs are the ones that this process sees."""
+    """Whether the engine runs on this machine, so that its disk, ports and GPUs are visible to this process."""
     return address().startswith("unix://")
 
 
@@ -67,7 +67,7 @@ def _folder(environ: Mapping[str, str]) -> Path:
 
 
 def _context(environ: Mapping[str, str]) -> str:
-    """The name of the context in force; empty when DOCKER_HOST or the default socket is."""
+    """The name of the active context; empty if DOCKER_HOST or the default socket is used."""
     if environ.get("DOCKER_HOST"):
         return ""
     name = environ.get("DOCKER_CONTEXT", "")

@@ -1,4 +1,4 @@
-"""The Docker engine through its API: containers, images, exec. A remote one works unchanged (build.docker.daemon)."""
+"""Docker engine API: containers, images, exec. It works the same for a remote engine (build.docker.daemon)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from build.docker import daemon
 from build.errors import CommandFailedError, EngineUnreachableError
 
 API_TIMEOUT_S = 300
-NVIDIA = "nvidia"  # as NVIDIA's toolkit registers its runtime
+NVIDIA = "nvidia"  # the name under which NVIDIA's toolkit registers its runtime
 STDOUT, STDERR = 1, 2
-FRAME = Struct(">BxxxL")  # whose the bytes are that follow, and how many
-NO_REFERENCE = 400  # what was asked for cannot be the name of an image
+FRAME = Struct(">BxxxL")  # stream number and length of the bytes that follow
+NO_REFERENCE = 400  # HTTP status if the reference is not a valid image name
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command inside a container answered."""
+    """Exit code and output of a command in a container."""
 
     exit_code: int
     stdout: bytes
@@ -52,10 +52,10 @@ class Answer:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns a daemon that is away into the error that says what to do; other API errors keep their own words."""
+    """Convert docker-py's exceptions: EngineUnreachableError if the daemon does not answer, else CommandFailedError."""
     try:
         yield
-    except APIError as error:  # first: it is one of requests' too
+    except APIError as error:  # first, because it is also a RequestException
         raise CommandFailedError(f"Docker refused: {error.explanation or error}") from None
     except (RequestException, OSError) as error:
         raise EngineUnreachableError(
@@ -69,16 +69,16 @@ def explained() -> Iterator[None]:
 
 
 def _unix(engine_time: str) -> float:
-    """The engine's RFC 3339 time (nanoseconds and all) in seconds since 1970."""
+    """Convert the engine's RFC 3339 time (with nanoseconds) to seconds since 1970."""
     whole, _, fraction = engine_time.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()
 
 
 def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
-    """What a command said on stdout and stderr, out of the frames in which the engine sends both.
+    """Split the engine's multiplexed exec stream into stdout and stderr.
 
     Raises:
-        ValueError: it breaks off, or is none: what the command said is not known.
+        ValueError: the stream is truncated or is not in this format.
     """
     said, at = {STDOUT: b"", STDERR: b""}, 0
     while at < len(stream):
@@ -92,12 +92,12 @@ def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
 
 
 class Engine:
-    """One engine. Every method raises EngineUnreachableError when it is away."""
+    """One Docker engine. Every method raises EngineUnreachableError if the daemon does not answer."""
 
     @cached_property
     def client(self) -> docker.DockerClient:
         if daemon.address().startswith("ssh://"):
-            from build.docker import ssh  # noqa: PLC0415 - it needs what build.docker leaves out otherwise
+            from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
             ssh.close_like_sockets()
         with explained():
@@ -110,11 +110,11 @@ class Engine:
 
     @property
     def gpu_runtime(self) -> str:
-        """The runtime that gives containers GPUs; empty where the engine knows of none."""
+        """The container runtime with GPU support; empty if the engine has none."""
         return NVIDIA if NVIDIA in dict(cast(Any, self.info().get("Runtimes") or {})) else ""
 
     def container(self, name: str) -> Container | None:
-        """The container of that name, fresh; None when there is none."""
+        """Get a container by name with its current state; None if there is none."""
         with explained():
             try:
                 return self.client.containers.get(name)
@@ -122,13 +122,13 @@ class Engine:
                 return None
 
     def names(self, prefix: str) -> frozenset[str]:
-        """The names of all containers that begin like that, running or not."""
+        """Names of all containers, running or not, that start with `prefix`."""
         with explained():
             found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
         return frozenset(name.removeprefix("/") for each in found for name in each["Names"])
 
     def image(self, reference: str) -> Image | None:
-        """The image of that name, tag, digest or ID if it is on the engine."""
+        """Get an image by name, tag, digest or ID; None if it is not on the engine."""
         with explained():
             try:
                 return self.client.images.get(reference)
@@ -140,34 +140,34 @@ class Engine:
                 raise
 
     def images(self, repository: str) -> list[Image]:
-        """Images tagged in a repository, newest first."""
+        """List the images tagged in a repository, newest first."""
         with explained():
             found: list[Image] = self.client.images.list(name=repository)
         return sorted(found, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
 
     def history(self, image: Image) -> list[dict[str, Any]]:
-        """The layers of an image, newest first, with `Created` (seconds since 1970) and `Size` (bytes)."""
+        """List an image's layers, newest first, with `Created` (seconds since 1970) and `Size` (bytes)."""
         with explained():
             found: list[dict[str, Any]] = image.history()
         return found
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository's images on the engine."""
+        """List the tags of a repository's images on the engine."""
         with explained():
             found = self.client.api.images(name=repository)
         names = [name for image in found for name in image.get("RepoTags") or []]
         return [tag for name, _, tag in (each.rpartition(":") for each in names) if name == repository]
 
     def execute(self, container: str, argv: Sequence[str]) -> Answer:
-        """Runs a command in a running container, to its end.
+        """Run a command in a running container and wait for it to exit.
 
         Raises:
-            CommandFailedError: the container is not there or does not run.
+            CommandFailedError: the container does not exist or is not running.
         """
         with explained():
             api, target = self.client.api, self.client.containers.get(container)
             started = api.exec_create(target.id, list(argv))["Id"]
-            # Not docker-py's exec_start: it reads the bare socket, and loses what came along with the headers.
+            # Do not use docker-py's exec_start: it reads the raw socket and loses bytes that arrive with the headers.
             url = f"{api.base_url}/v{api.api_version}/exec/{started}/start"
             said = api.post(url, json={"Detach": False, "Tty": False}, timeout=api.timeout)
             try:
@@ -179,43 +179,44 @@ class Engine:
             stdout, stderr = demultiplexed(said.content)
         except ValueError as error:
             return Answer(1, b"", str(error).encode())
-        # No code: the container ended under the command.
+        # There is no exit code if the container stopped while the command ran.
         return Answer(1 if code is None else code, stdout, stderr)
 
     def begin(self, container: str, argv: Sequence[str]) -> None:
-        """Starts a command in a running container and does not wait for its end."""
+        """Start a command in a running container without waiting for it."""
         with explained():
             api, target = self.client.api, self.client.containers.get(container)
             api.exec_start(api.exec_create(target.id, list(argv))["Id"], detach=True)
 
     def pids(self, container: Container) -> frozenset[int]:
-        """A running container's processes, as the host numbers them."""
+        """Host process IDs of a running container."""
         with explained():
             table = container.top(ps_args="-eo pid")
         return frozenset(int(row[0]) for row in table["Processes"])
 
     def containers(self) -> list[Container]:
-        """Those that run."""
+        """List the running containers."""
         with explained():
             found: list[Container] = self.client.containers.list(ignore_removed=True)
         return found
 
     def logs(self, container: Container, lines: int = 30) -> str:
-        """The newest lines of a container's log."""
+        """Return the newest lines of a container's log."""
         with explained():
             text: bytes = container.logs(tail=lines)
         return text.decode(errors="replace").strip()
 
     def log_between(self, container: Container, since: float, until: float) -> list[str]:
-        """The lines of a container's log of a time (seconds since 1970), each behind the engine's own time stamp."""
+        """Return a container's log lines between two times (seconds since 1970), with the engine's timestamps."""
         with explained():
             text: bytes = container.logs(since=since, until=until, timestamps=True)
         return text.decode(errors="replace").splitlines()
 
     def exit_code(self, container: Container) -> int | None:
-        """What the container's process last exited with, also when the restart policy has started it again.
+        """Return the last exit code of a container's process; None if it never exited.
 
-        Its state forgets that on the restart; the engine's events do not. Times are the engine's own.
+        It is read from the engine's events, because the container's state loses it when the restart policy starts the
+        process again. Times are the engine's.
         """
         with explained():
             ended = self.client.events(
@@ -228,15 +229,15 @@ class Engine:
         return codes[-1] if codes else None
 
     def now(self) -> float:
-        """Seconds since 1970 by the engine's clock."""
+        """Current time by the engine's clock in seconds since 1970."""
         return _unix(str(self.info()["SystemTime"]))
 
     def age_s(self, container: Container) -> float:
-        """Seconds since a container was created, by the engine's own clock."""
+        """Age of a container in seconds, by the engine's clock."""
         return self.now() - _unix(container.attrs["Created"])
 
     def remove(self, container: Container) -> None:
-        """Removes a container by its ID, running or not; one that has gone already is fine."""
+        """Remove a container by ID, running or not; do nothing if it no longer exists."""
         with explained():
             try:
                 container.remove(force=True)

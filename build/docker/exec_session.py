@@ -1,4 +1,4 @@
-"""A process that answers line by line. Opened ahead of a critical moment, so that asking then costs no start."""
+"""Persistent process that answers line by line, opened in advance so that a time-critical request costs no start."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from typing import IO, cast
 
 from build.errors import CommandFailedError
 
-MARK = "== "  # begins the line that ends an answer
+MARK = "== "  # prefix of the line that ends an answer
 BLOCK = 65536
 
 
 class Conversation:
-    """Raises CommandFailedError wherever the process has gone or does not answer; it is of no use afterwards."""
+    """A running process that answers requests.
+
+    Every method raises CommandFailedError if the process has exited or does not answer; discard the object then.
+    """
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._shown = shlex.join(argv)[:200]
         self._buffer = b""
         try:
-            # In a session of its own: Ctrl-C is for the orchestrator, which may still have something to undo.
+            # In its own session, so that Ctrl-C reaches only the orchestrator, which may have to roll back.
             self._process = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.PIPE,
@@ -37,7 +40,7 @@ class Conversation:
         self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
 
     def ask(self, *lines: str, timeout_s: float = 30.0) -> tuple[list[str], str]:
-        """Says some lines; returns what is answered, and the line after `== ` that ends the answer."""
+        """Send lines; return the answer's lines and the text after `== ` on its last line."""
         try:
             self._input.write("".join(f"{line}\n" for line in lines).encode())
         except OSError:
@@ -67,7 +70,7 @@ class Conversation:
         return CommandFailedError(f"`{self._shown}` {what}", detail="\n".join([*said, rest]).strip())
 
     def close(self) -> None:
-        """Ends the process; what it runs in a container ends with its input."""
+        """End the process; its command in the container exits when its input closes."""
         for pipe in (self._input, self._output):
             pipe.close()
         try:
@@ -78,5 +81,5 @@ class Conversation:
 
 
 def inside(container: str, *argv: str) -> Conversation:
-    """One with a command in a running container, through the engine in force (build.docker.daemon)."""
+    """Open a conversation with a command in a running container, on the selected engine (build.docker.daemon)."""
     return Conversation(["docker", "exec", "--interactive", container, *argv])

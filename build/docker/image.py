@@ -1,4 +1,4 @@
-"""An image under the reference that it is known by, and the stand-ins that it is built on."""
+"""An image with its reference, and the stand-ins that it is built on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from build.model.labels import STANDIN_LABEL
 
 @dataclass(frozen=True)
 class Named:
-    """An image under the reference that it is known by here."""
+    """An image and the reference that this engine knows it by."""
 
     reference: str
     image: Image
 
 
 def standins_of(image: Image) -> tuple[str, ...]:
-    """What an image stands on instead of the genuine thing: os, cuda, conda."""
+    """Kinds of stand-ins that an image is built on: os, cuda, conda."""
     return tuple(name for name in image.labels.get(STANDIN_LABEL, "").split(",") if name)

@@ -1,9 +1,9 @@
-"""What differs between the two stores that a Docker engine may keep its images in.
+"""Differences between the two image stores of a Docker engine.
 
-The classic store names an image by the digest of its configuration and learns a `repo@digest` from a push or a pull.
-containerd's store (the default of Docker 29) names an image by the digest of its manifest or index, and derives a
-`repo@digest` from each tag, whether or not a registry has the image. docs/decisions/0014-containerd-store.md has the
-facts. Everything that must tell the two apart asks here.
+The classic store identifies an image by the digest of its configuration and learns a `repo@digest` from a push or pull.
+containerd's store (the default in Docker 29) identifies an image by the digest of its manifest or index. It derives a
+`repo@digest` from each tag, whether or not a registry has the image. See docs/decisions/0014-containerd-store.md. All
+code that depends on the store uses this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 SNAPSHOTTER = ["driver-type", "io.containerd.snapshotter.v1"]  # in the engine's DriverStatus
 CONTAINERD_ROOT = "/var/lib/containerd"
-# What a child image inherits from its parent's configuration.
+# Configuration that a child image inherits from its parent.
 INHERITED = ("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Volumes", "ExposedPorts", "Labels", "StopSignal")
 
 
@@ -25,7 +25,8 @@ class Claim:
     """A `repo@digest` of an image on the engine.
 
     Attributes:
-        certain: the engine learned the digest from a registry; else only the registry can say whether it has the image.
+        certain: the engine learned the digest from a registry. If false, only the registry knows whether it has the
+            image.
     """
 
     reference: str
@@ -33,16 +34,16 @@ class Claim:
 
 
 def by_containerd(info: Mapping[str, Any]) -> bool:
-    """True when the engine of this `docker info` keeps its images in containerd's store."""
+    """Whether the engine with this `docker info` uses containerd's image store."""
     return SNAPSHOTTER in [list(pair) for pair in info.get("DriverStatus") or []]
 
 
 def disk_paths(info: Mapping[str, Any], configured_root: str = "") -> tuple[str, ...]:
-    """The folders of the engine's machine that may hold its images; one unless an older engine leaves two open.
+    """Folders on the engine's machine that may hold its images: one, or two if an older engine does not say which.
 
     Args:
         info: the engine's `docker info`.
-        configured_root: `root` of the machine's containerd configuration, empty for the default.
+        configured_root: `root` in the machine's containerd configuration; empty for the default.
     """
     docker_root = str(info.get("DockerRootDir", ""))
     if not by_containerd(info):
@@ -51,14 +52,14 @@ def disk_paths(info: Mapping[str, Any], configured_root: str = "") -> tuple[str,
     address = str((info.get("Containerd") or {}).get("Address", ""))  # since engine 27
     if not address:
         return (own, system)
-    # A containerd that dockerd starts itself listens in dockerd's own folder under /run.
+    # A containerd that dockerd started listens in dockerd's folder under /run.
     return (own,) if "/docker/containerd/" in address else (system,)
 
 
 def claims(image_id: str, repo_digests: Iterable[str], asked_for: str = "") -> list[Claim]:
-    """The image's names that a registry may know, those in the repository `asked_for` first.
+    """The image's names that a registry may know, with those in the repository `asked_for` first.
 
-    A bare name such as `glm-tts-slim` is a local build's: no push goes to Docker Hub's own namespace.
+    A bare name such as `glm-tts-slim` belongs to a local build: the project never pushes to Docker Hub's own namespace.
     """
     found = [
         Claim(name, certain=name.partition("@")[2] != image_id)
@@ -69,14 +70,14 @@ def claims(image_id: str, repo_digests: Iterable[str], asked_for: str = "") -> l
 
 
 def tags(names: Iterable[str]) -> list[str]:
-    """The `repo:tag` among an image's RepoTags; containerd's store lists a `repo@digest` there as well."""
+    """The `repo:tag` names among an image's RepoTags; containerd's store also lists `repo@digest` names there."""
     return [name for name in names if "@" not in name]
 
 
 def survives_untagging(tag: str, repo_tags: Iterable[str], repo_digests: Iterable[str]) -> bool:
-    """True when an image keeps a name after `tag` goes: another tag, or a digest in another repository.
+    """Whether an image keeps a name after `tag` is removed: another tag, or a digest in another repository.
 
-    A digest goes with the last tag of its repository, in both stores.
+    In both stores a digest disappears with the last tag of its repository.
     """
     repository = tag.rpartition(":")[0]
     others = [name for name in tags(repo_tags) if name != tag]
@@ -84,12 +85,12 @@ def survives_untagging(tag: str, repo_tags: Iterable[str], repo_digests: Iterabl
 
 
 def freed_bytes(image: Mapping[str, Any], summary: Mapping[str, Any]) -> int:
-    """Bytes that the removal of an image frees at least.
+    """Minimum number of bytes that removing an image frees.
 
     Args:
-        image: `docker image inspect`. Its Size is that of the packed layers in containerd's store.
-        summary: its row in `docker system df`. Its Size is that of packed and unpacked layers in containerd's store,
-            SharedSize that of unpacked layers alone, so that any of the packed ones may be shared too.
+        image: `docker image inspect`. In containerd's store, Size counts the packed layers.
+        summary: the image's row in `docker system df`. In containerd's store, Size counts packed and unpacked layers.
+            SharedSize counts unpacked layers only, so all packed layers may be shared too.
     """
     size, packed = int(summary["Size"]), int(image["Size"])
     unpacked = size - packed if size > packed else size
@@ -97,7 +98,7 @@ def freed_bytes(image: Mapping[str, Any], summary: Mapping[str, Any]) -> int:
 
 
 def content(image: Mapping[str, Any]) -> str:
-    """A digest (sha256:...) of an image's layers and of the configuration its children inherit: one in both stores.
+    """Digest (sha256:...) of an image's layers and inherited configuration, the same in both stores.
 
     Args:
         image: `docker image inspect`.

@@ -1,6 +1,6 @@
-"""A container that is gone afterwards: to run a command in it, or to copy an image's files out without running any.
+"""Temporary containers: run a command in an image, or copy files out of an image without running it.
 
-Both go through the engine's API alone, so a remote engine will do.
+Both use only the engine's API, so they work with a remote engine.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from build.errors import CommandFailedError
 def run(
     engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120, network: bool = False, **options: Any
 ) -> Answer:
-    """Runs argv in a new container of an image (ID or name) by the image's own entrypoint, and removes it.
+    """Run argv in a new container of an image (ID or name) with the image's entrypoint, then remove the container.
 
-    It has no capability and no file that it can write, and a network only on request. `options` are docker's own for
-    the container.
+    The container has no capabilities and a read-only root.
+
+    Args:
+        limit_s: time limit in seconds.
+        network: give the container a network.
+        options: further docker-py options of the container.
 
     Raises:
-        CommandFailedError: the image is not there, the container cannot start, or it took longer than `limit_s`.
+        CommandFailedError: the image does not exist, the container cannot start, or it exceeds `limit_s`.
     """
     with explained():
         container = engine.client.containers.create(
@@ -57,13 +61,13 @@ def run(
 
 
 def copy_out(engine: Engine, image: str, paths: Sequence[str], into: Path) -> None:
-    """Copies files and folders (absolute paths in the image) into a folder, each under its last name.
+    """Copy files and folders (absolute paths in the image) into a folder, each under its base name.
 
     Raises:
-        CommandFailedError: the image or a path in it is not there.
+        CommandFailedError: the image or a path in it does not exist.
     """
     with explained():
-        # Never started; a name for its command is asked for where the image has none.
+        # The container never starts. The engine requires a command if the image has none.
         container = engine.client.containers.create(image, ["none"], network_mode="none")
     try:
         for path in paths:

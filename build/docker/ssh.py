@@ -1,9 +1,12 @@
-"""An engine behind ssh: what docker-py's own transport does not do yet.
+"""Fixes for docker-py's ssh transport.
 
-It gives each request a pool, a connection and an ssh process of its own, and takes that for a socket. A socket that is
-closed can still be read through the file made of it, which is how HTTP reads an answer without a length; docker-py
-ends the process at once. And it writes a farewell where the engine, after an exec, has hung up already: a broken pipe
-that would take the answer with it.
+docker-py gives each request its own pool, connection and ssh process, and treats the process as a socket. Two things
+differ from a socket:
+
+- A closed socket can still be read through its file object, which HTTP does for an answer without a length. docker-py
+  ends the ssh process at once and loses the rest of the answer.
+- After an exec, the engine may already have closed the connection. docker-py then writes to it, and the broken pipe
+  error replaces the answer.
 """
 
 from __future__ import annotations
@@ -16,17 +19,17 @@ from docker.transport.sshconn import SSHSocket
 
 
 def close_like_sockets() -> None:
-    """Has connections end when their answer is read, and not before, and without an error."""
+    """Patch docker-py to close a connection only after its answer is read, and without an error."""
     SSHSocket.makefile = _makefile
     SSHSocket.close = _close
 
 
 class _Answer(io.BufferedReader):
-    """What ssh hands over; its end is the connection's, which serves one request."""
+    """The output of ssh. Closing it ends the connection, which serves one request."""
 
     def __init__(self, connection: SSHSocket) -> None:
         super().__init__(connection.proc.stdout.detach())
-        self.channel = connection  # where docker-py looks for the connection of an answer
+        self.channel = connection  # docker-py reads this attribute to find the connection of an answer
 
     def close(self) -> None:
         if not self.closed:

@@ -1,1 +1,1 @@
-"""The machine under the engine: disk, ports, network, GPU, and what is wrong with it."""
+"""Facts and findings about the machine under the engine: disk, ports, network, GPU."""

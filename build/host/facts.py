@@ -1,4 +1,4 @@
-"""Gathers the facts that doctor and preflight judge (build.host.findings)."""
+"""Collector of the host facts that doctor and preflight judge (build.host.findings)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from build.model.labels import STANDIN_LABEL
 from build.settings import Settings
 from build.system import command
 
-# Free disk (GB) a build may need at its peak: layers, build cache, what the engine unpacks beside them, and the copy of
-# every layer that it lays down while they are looked into (cuda: 10 GB and 18 GB measured).
+# Free disk (GB) that a build may need at its peak: layers, build cache, unpacked layers, and the copy of every layer
+# that the engine writes while the verification reads them (cuda: 10 GB and 18 GB measured).
 PEAK_GB = {"slim": 4.0, "cuda": 20.0}
 
 
 def peak_bytes(settings: Settings) -> int:
-    """Free disk that a build demands before it begins."""
+    """Free disk (bytes) that a build requires before it starts."""
     return int((PEAK_GB[settings.flavour] if settings.free_gb is None else settings.free_gb) * 10**9)
 
 
 def host_facts(settings: Settings, engine: Engine) -> HostFacts:
-    """Everything known about the host; with an engine that is away, only that."""
+    """Collect all facts about the host; if the engine does not answer, only that error."""
     try:
         info = engine.info()
     except EngineUnreachableError as error:
@@ -75,7 +75,7 @@ def _port_owner(settings: Settings, engine: Engine) -> str:
 
 
 def _overlap(settings: Settings, engine: Engine) -> str:
-    """The first other network, of Docker or of the host, that the stack's subnet overlaps."""
+    """Describe the first other network, of Docker or of the host, that overlaps the stack's subnet; empty if none."""
     ours, own_name = ipaddress.IPv4Network(settings.subnet), f"{settings.project}_tts"
     own_interface = ""
     with explained():

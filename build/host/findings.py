@@ -1,4 +1,4 @@
-"""What doctor and preflight found: facts about the host in, findings out."""
+"""Rules of doctor and preflight: facts about the host in, findings out. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a report; a problem's remedy says what to do, `error` is what a command raises for it."""
+    """One line of a report.
+
+    Attributes:
+        remedy: what the operator should do about a problem.
+        error: exception that a command raises for a problem.
+    """
 
     subject: str
     level: Level
@@ -38,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """The host and its engine, as far as it answers. Sizes in bytes."""
+    """Facts about the host and its engine; only `engine_error` is set if the engine does not answer. Sizes in bytes."""
 
     engine_version: str = ""
     engine_error: str = ""
@@ -58,7 +63,7 @@ class HostFacts:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `v2.26.1-desktop` is (2, 26, 1)."""
+    """Parse the leading numbers of a version: `v2.26.1-desktop` gives (2, 26, 1)."""
     numbers = []
     for part in text.lstrip("v").replace("-", ".").replace("+", ".").split("."):
         if not part.isdigit():
@@ -68,7 +73,7 @@ def version(text: str) -> tuple[int, ...]:
 
 
 def engine(facts: HostFacts) -> list[Finding]:
-    """The engine, its plugins, and whether it is rootless."""
+    """Judge the engine, its plugins and rootless mode."""
     if facts.engine_error:
         return [
             Finding(
@@ -109,7 +114,7 @@ def engine(facts: HostFacts) -> list[Finding]:
 
 
 def disk(facts: HostFacts, needed: int) -> list[Finding]:
-    """Free disk where the engine keeps its images, against what is about to be written (bytes)."""
+    """Judge whether the disk with the engine's images has `needed` bytes free."""
     if facts.free_bytes is None:
         return [Finding("disk", Level.NOT_VERIFIED, "the engine's disk is on another machine")]
     free, need = f"{facts.free_bytes / GB:.1f} GB free", f"{needed / GB:.1f} GB"
@@ -127,7 +132,7 @@ def disk(facts: HostFacts, needed: int) -> list[Finding]:
 
 
 def network(facts: HostFacts) -> list[Finding]:
-    """The proxy's port and subnet."""
+    """Judge the proxy's address, port and subnet."""
     found = []
     if facts.address_missing:
         found.append(
@@ -167,14 +172,14 @@ def network(facts: HostFacts) -> list[Finding]:
 
 
 def gpu(facts: HostFacts) -> list[Finding]:
-    """Whether there is a GPU to prove anything on."""
+    """Judge whether the host has a GPU; without one nothing about CUDA can be verified."""
     if facts.gpu:
         return [Finding("gpu", Level.OK, facts.gpu)]
     return [Finding("gpu", Level.NOT_VERIFIED, "no NVIDIA GPU on this host: nothing about CUDA is proven here")]
 
 
 def origins(facts: HostFacts) -> list[Finding]:
-    """Whether images here rest on stand-ins, one finding for each kind."""
+    """Judge whether images on this host are built on stand-ins, one finding for each kind."""
     if not facts.standins:
         return [Finding("origins", Level.OK, "no stand-in images on this host")]
     return [
@@ -184,13 +189,17 @@ def origins(facts: HostFacts) -> list[Finding]:
 
 
 def unlisted(found: list[Finding], known: str) -> list[str]:
-    """Subjects that are not verified and not named by the first word of a line of `known` (`#` begins a comment)."""
+    """List the unverified subjects that `known` does not list.
+
+    Args:
+        known: text with a subject as the first word of each line; `#` starts a comment.
+    """
     listed = {line.split()[0] for line in known.splitlines() if line.strip() and not line.startswith("#")}
     return [each.subject for each in found if each.level is Level.NOT_VERIFIED and each.subject not in listed]
 
 
 def evaluate(facts: HostFacts, *, needed_bytes: int) -> list[Finding]:
-    """Everything doctor reports, in the order of the report."""
+    """All host findings of doctor, in report order."""
     found = engine(facts)
     if not facts.engine_error:
         found += disk(facts, needed_bytes) + network(facts) + gpu(facts) + origins(facts)
@@ -198,7 +207,7 @@ def evaluate(facts: HostFacts, *, needed_bytes: int) -> list[Finding]:
 
 
 def refuse(found: list[Finding]) -> None:
-    """Raises the first problem's own error with all of them in it; returns when there is none."""
+    """Raise the first problem's error with the messages of all problems; return if there is none."""
     problems = [finding for finding in found if finding.level is Level.PROBLEM]
     if problems:
         message = "; ".join(f"{finding.subject}: {finding.message}" for finding in problems)

@@ -1,4 +1,4 @@
-"""Where and how large the engine's images are, whichever store keeps them."""
+"""Location and size of the engine's images, for both image stores."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
 
 
 def free_bytes(engine: Engine) -> int | None:
-    """Free disk (bytes) where the engine keeps its images; None when that is another machine's.
+    """Free disk (bytes) where the engine keeps its images; None if the engine is on another machine.
 
-    Of two disks that may hold them the scarcer one counts.
+    If two disks may hold the images, the smaller value counts.
     """
     if not daemon.is_local():
         return None
@@ -27,7 +27,7 @@ def free_bytes(engine: Engine) -> int | None:
 
 
 def unpacked_bytes(image: Image) -> int:
-    """Size (bytes) of an image's unpacked layers; containerd's store gives the packed size as `Size`."""
+    """Size (bytes) of an image's unpacked layers; in containerd's store, `Size` is the packed size."""
     with explained():
         return sum(int(step["Size"]) for step in image.history())
 

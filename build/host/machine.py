@@ -1,4 +1,4 @@
-"""What the machine under the engine offers: disk, ports, routes, GPU."""
+"""Queries of this machine: disk, ports, routes, GPU."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ROUTES = Path("/proc/net/route")
 
 
 def free_bytes(path: str) -> int | None:
-    """Free disk (bytes) under a path; None where this machine has no such path (a remote engine's)."""
+    """Free disk (bytes) under a path; None if this machine has no such path (remote engine)."""
     try:
         return shutil.disk_usage(path).free
-    except PermissionError:  # only root sees into the engine's folders; their parent is on the same disk
+    except PermissionError:  # only root can read the engine's folders; their parent is on the same disk
         return free_bytes(str(Path(path).parent))
     except OSError:
         return None
 
 
 def can_bind(address: str, port: int = 0) -> bool:
-    """True when a port of an address of this machine is free; without a port, when the address is there."""
+    """Whether a port is free on an address of this machine; port 0 tests only whether the address exists."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -35,7 +35,7 @@ def can_bind(address: str, port: int = 0) -> bool:
 
 
 def routes() -> list[tuple[str, ipaddress.IPv4Network]]:
-    """Interface and network of every IPv4 route but the default one (proc(5): little-endian hex)."""
+    """Interface and network of every IPv4 route except the default route (proc(5): little-endian hex)."""
     found = []
     for line in ROUTES.read_text().splitlines()[1:] if ROUTES.exists() else []:
         interface, destination, _, _, _, _, _, mask, *_ = line.split()
@@ -46,7 +46,7 @@ def routes() -> list[tuple[str, ipaddress.IPv4Network]]:
 
 
 def gpu() -> str:
-    """Name and driver of the first NVIDIA GPU, empty without one."""
+    """Name and driver of the first NVIDIA GPU; empty if there is none."""
     try:
         said = command.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], timeout_s=20)
     except CommandFailedError:

@@ -1,1 +1,1 @@
-"""`python -m build.images`: from a commit to verified and published images, with a record of each build."""
+"""`python -m build.images`: build, verify and publish the images of a commit, and record each build."""

@@ -1,4 +1,4 @@
-"""`python -m build.images`: build, verify and publish the images of this commit; see what was built."""
+"""Command line of `python -m build.images`: build, verify and publish the images of this commit; list past builds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def build(
         bool, typer.Option("--refresh", help="pull the OS image again, and build base and proxy without cached layers")
     ] = False,
 ) -> None:
-    """Build and verify the images of HEAD, tagged by its full SHA; a dirty tree is `<sha>-dirty` and never pushed."""
+    """Build and verify the images of HEAD and tag them with its full SHA.
+
+    A dirty tree is tagged `<sha>-dirty` and never pushed.
+    """
     if context.invoked_subcommand:
         return
     settings, report, engine = console.settings(), Reporter(), Engine()
@@ -85,7 +88,7 @@ def _warn_of_drift(made: Made) -> None:
 
 
 def _show(made: Made) -> None:
-    # What others do with the image (looking into it, pushing it) is told apart from the making of it.
+    # Show the time for verification and push separately from the build time.
     after = {phase: took for phase, took in made.seconds.items() if phase.startswith(("verify", "push"))}
     making = sum(made.seconds.values()) - sum(after.values())
     more = "".join(f", {phase} {took:.1f} s" for phase, took in after.items())
@@ -100,7 +103,7 @@ def verify_(
     fresh: Annotated[bool, typer.Option("--fresh", help="verify again what has a report already")] = False,
     json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
 ) -> None:
-    """Run an image and look into it: environment, layers, identity, code, voice."""
+    """Verify an image by running it and reading its layers: environment, layers, identity, code, voice."""
     settings, engine = console.settings(), Engine()
     reports = verifier.verify_reference(settings, engine, Reporter(), ref, fresh)
     if json:
@@ -151,7 +154,7 @@ def _row(record: Record, age: Text) -> tuple[str | Text, ...]:
 def inspect(
     ref: Annotated[str, typer.Argument(help="a commit, or an image by name, tag, digest or ID")],
 ) -> None:
-    """Show where an image comes from: its labels, and the record of its build where this clone has it."""
+    """Show where an image comes from: its labels, and its build record if this clone has it."""
     settings = console.settings()
     out.print_json(data=inspection.inspect(settings, Engine(), Reporter(), ref))
 

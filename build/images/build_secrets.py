@@ -1,4 +1,4 @@
-"""Files that image builds see as BuildKit secrets: a secret is never part of a layer."""
+"""Files that image builds mount as BuildKit secrets, which never become part of a layer."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def ca() -> list[str]:
 
 
 def channels() -> list[str]:
-    """The files with credentials of conda channels; only the steps that install from a channel see them."""
+    """Credential files of conda channels; only the steps that install from a channel mount them."""
     return [f"id={CHANNEL_SECRETS[variable]},src={path}" for variable, path in access.files(os.environ).items()]

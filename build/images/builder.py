@@ -1,4 +1,4 @@
-"""From a commit to images: the proxy, the base with its environment, the app; each built when its inputs changed."""
+"""Builder of a commit's images: proxy, base (with the environment) and app, each only if its inputs changed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from build.progress import Report
 from build.settings import Settings
 from build.system import sources
 
-# The genuine image each flavour stands on, and what bootstrap makes where that cannot be pulled.
+# The genuine upstream image, and the stand-in that bootstrap makes if it cannot be pulled.
 OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
 CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.0-base")
 
@@ -60,13 +60,13 @@ APP_INPUTS = ("Dockerfile.app", "batch", "service", "voices")
 
 
 def base_inputs(flavour: str) -> tuple[str, ...]:
-    """Every file that decides what the base image holds."""
+    """Every file that determines the content of the base image."""
     torch = ("locks/torch.txt",) if flavour == "cuda" else ()
     return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", conda_lock(flavour))
 
 
 class BuildImages:
-    """One build of one commit (or of a dirty tree, under its own name)."""
+    """One build of one commit, or of a dirty tree under its own name."""
 
     def __init__(
         self,
@@ -79,7 +79,11 @@ class BuildImages:
         *,
         refresh: bool = False,
     ) -> None:
-        """`refresh` builds proxy, channel and base anew, each under a name that no other image has."""
+        """
+        Args:
+            elsewhere: place with images of other builds, to fetch from and to use as build cache.
+            refresh: rebuild proxy, channel and base, each under a new unique name.
+        """
         self._settings = settings
         self._engine = engine
         self._report = report
@@ -93,7 +97,7 @@ class BuildImages:
 
     @cached_property
     def upstream(self) -> dict[str, Named]:
-        """The images that everything stands on, by the name of the build argument that takes them."""
+        """The upstream images, by the build argument that takes them."""
         images = {"OS_IMAGE": self._genuine_or_standin(*OS_IMAGES, "scripts/bootstrap")}
         if self._flavour == "cuda":
             images["CUDA_IMAGE"] = self._genuine_or_standin(*CUDA_IMAGES, "scripts/bootstrap --cuda")
@@ -109,18 +113,18 @@ class BuildImages:
         raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
 
     def proxy(self) -> Named:
-        """The proxy's image, built when its inputs changed."""
+        """Return the proxy image; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
     def base(self) -> Named:
-        """The base image of these inputs: the one that is here, else from elsewhere, else built."""
+        """Return the base image for the current inputs: from the engine, else from elsewhere, else built."""
         upstream = self.upstream
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
         parents = list(upstream.values())
-        # A refresh takes what there is now; the lock of the archive's moment follows it (`build.lock apt`).
+        # A refresh takes current packages from the mirror. `build.lock apt` then writes the apt lock from the result.
         snapshot, moment = ({}, {}) if self._refresh else self._snapshot(parents)
         inputs += tuple(snapshot[name] for name in ("APT_LOCK",) if name in snapshot)
         if conda_lock(self._flavour) not in inputs:
@@ -146,9 +150,9 @@ class BuildImages:
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
 
     def _snapshot(self, parents: list[Named]) -> tuple[dict[str, str], dict[str, str]]:
-        """The build arguments that take the Debian packages from the snapshot archive, and the label with its moment.
+        """Build arguments to take Debian packages from the snapshot archive, and the label with the snapshot's time.
 
-        Both are empty where there is no archive or no lock.
+        Both are empty if no archive is configured or the lock does not exist.
         """
         archive = self._settings.apt_snapshot
         if not archive:
@@ -165,7 +169,7 @@ class BuildImages:
         return arguments, {APT_MOMENT_LABEL: moment}
 
     def channel(self) -> Named:
-        """The image of the project's own conda channel, built when its inputs changed."""
+        """Return the image of the stand-in conda channel; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         lock = conda_lock(self._flavour)
         self._report.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
@@ -178,10 +182,11 @@ class BuildImages:
         return self._build_once(CHANNEL_REPOSITORY, CHANNEL_INPUTS, [os_image], recipe)
 
     def app(self, base: Named, drift: Sequence[Drift] = (), *, accepted: bool = False) -> Named:
-        """The app image of the commit on a base, built unless the one that is here has the same inputs.
+        """Return the app image of the commit on a base; build it unless the engine's image has the same inputs.
 
         Args:
-            drift: of the base from its apt lock; `accepted` for production.
+            drift: the base's drift from its apt lock, recorded in a label.
+            accepted: the drift is accepted for production, recorded in a label.
         """
         commit, identity = self._commit, self._identity
         reference = f"{app_repository(self._flavour)}:{commit.release}"
@@ -189,7 +194,7 @@ class BuildImages:
             OCI + "revision": commit.sha,
             OCI + "source": commit.source,
             OCI + "version": identity.version or commit.release,
-            # The commit's time, not the build's: building a commit again gives the same image.
+            # The commit's time instead of the build's, so that building a commit again gives the same image.
             OCI + "created": commit.committed,
             OCI + "base.name": base.reference,
             OCI + "base.digest": base.reference.partition("@")[2] or str(base.image.id),
@@ -203,11 +208,11 @@ class BuildImages:
         labels[INPUTS_LABEL] = self._key(APP_INPUTS, [base], labels)
         if (image := self._engine.image(reference)) and image.labels.get(INPUTS_LABEL) == labels[INPUTS_LABEL]:
             return Named(reference, image)
-        # Who asked for it is no input: the same commit asked for twice is one image.
+        # The user and run are not inputs: two requests for the same commit give one image.
         labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
         self._report.step(f"building {reference}")
-        # The commit's staging image has the very layers of its production image.
+        # The commit's staging image has the same layers as its production image, so it serves as cache.
         app = self._build(reference, APP_INPUTS, recipe, commit.release, identity.environment.value)
         _check_ancestry(app.image, base)
         return app
@@ -220,10 +225,10 @@ class BuildImages:
         recipe: Recipe,
         cache_tag: str = "",
     ) -> Named:
-        """The image tagged by its inputs, so that it is built when one of them changed and else never.
+        """Return the image tagged by its inputs; build it only if no image with this tag exists.
 
         Args:
-            cache_tag: for what others may have built: which image of the repository to take layers from.
+            cache_tag: tag in the shared registry to take cached layers from. If empty, only the engine is searched.
         """
         key = self._key(inputs, parents, recipe.labels)
         if self._refresh:
@@ -241,7 +246,7 @@ class BuildImages:
     def _build(
         self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str, anew: bool = False
     ) -> Named:
-        """Builds an image, with layers from the first of `cache_tags` that others have published."""
+        """Build an image, with the first published tag among `cache_tags` as cache."""
         cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
         found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
         cache = next(filter(None, found), "")
@@ -257,7 +262,7 @@ class BuildImages:
         return Named(reference, image)
 
     def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `paths` that the tree has; only the conda lock may be missing."""
+        """The paths that exist in the tree; only the conda lock may be missing."""
         present = self.sources.present(paths)
         missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
@@ -265,7 +270,7 @@ class BuildImages:
         return present
 
     def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
-        """16 hex digits that change when an input file, a parent image, a label or the way of exporting does."""
+        """Hash (16 hex digits) of the input files, the parent images, the labels and the export format."""
         files = self.sources.files(self._present(inputs))
         rows = sorted((path, entry.mode, entry.blob) for path, entry in files.items())
         below = [imagestore.content(parent.image.attrs) for parent in parents]
@@ -274,7 +279,10 @@ class BuildImages:
 
 
 def _check_ancestry(app: Image, base: Named) -> None:
-    """BuildKit cannot build FROM an ID, so the name it was given is verified by what came out."""
+    """Raise CommandFailedError if the app was built on another image than `base`.
+
+    BuildKit cannot build FROM an ID. It resolves the base by name, and the name may move during the build.
+    """
     layers: list[str] = base.image.attrs["RootFS"]["Layers"]
     if app.attrs["RootFS"]["Layers"][: len(layers)] != layers:
         raise CommandFailedError(

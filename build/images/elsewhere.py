@@ -1,4 +1,4 @@
-"""Where a build finds images of other builds."""
+"""Interface to a place with images of other builds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from docker.models.images import Image
 
 
 class Elsewhere(Protocol):
-    """A place where others put what they built; names are references here."""
+    """A place where other builds publish their images; names are references without a registry."""
 
     def fetch(self, name: str) -> Image | None:
-        """The image of that name, brought here."""
+        """Pull an image by name to the engine; None if the place does not have it."""
 
     def cache(self, name: str) -> str:
-        """What BuildKit may know the image by to take layers from it; empty when there is none."""
+        """The reference that BuildKit can use as cache; empty if there is no such image."""
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; empty when the place does not list them."""
+        """List the tags of a repository; empty if the place does not list them."""

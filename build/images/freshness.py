@@ -1,4 +1,4 @@
-"""How old an image's OS packages are, and which security updates the archive has. Times: seconds since 1970."""
+"""Age and missing security updates of an image's OS packages. Pure. Times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from build.host.findings import Finding, Level
 
 DAY_S = 86400.0
-# Docker's first release: an image that claims an earlier layer was built with a fixed date, mostly 1970.
+# Docker's first release. An image with an earlier layer date was built with a fixed date, mostly 1970.
 EARLIEST = datetime(2013, 3, 20, tzinfo=UTC).timestamp()
 REFRESH = "run `python -m build.images --refresh`"
-# What runs keeps its image until it is replaced.
+# A running container keeps its image until it is replaced.
 RESTART = ", then `make down` and `make up`"
 SWITCH = ", then `python -m build.cutover switch`"
-NAMED = 5  # packages that a message names; it counts the others
+NAMED = 5  # number of packages that a message names; it only counts the others
 
 _POLICY = re.compile(r"^(\S+):\n  Installed: (\S+)\n", re.MULTILINE)
 _VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+\n((?:        .*\n?)*)", re.MULTILINE)
@@ -25,11 +25,11 @@ _VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+\n((?:        .*\n?)*)", re.
 
 @dataclass(frozen=True)
 class Security:
-    """The answer of an image's own security suites.
+    """Result of the query of an image's own security suites.
 
     Attributes:
-        updates: `package installed -> available`; empty when there is none.
-        failed: why there is no answer; then `updates` means nothing.
+        updates: `package installed -> available`; empty if none.
+        failed: why the query failed; if set, `updates` has no meaning.
     """
 
     updates: tuple[str, ...] = ()
@@ -38,12 +38,12 @@ class Security:
 
 @dataclass(frozen=True)
 class ImageAge:
-    """What is known about the OS packages of one image.
+    """Age and security updates of the OS packages of one image.
 
     Attributes:
-        subject: what the image is to the project: base, proxy.
-        taken: when its OS packages were taken from the archive; None when the image does not say.
-        security: None when the archive was not asked.
+        subject: role of the image: base, proxy, live-proxy, live-app-blue, live-app-green.
+        taken: when its OS packages were taken from the archive; None if unknown.
+        security: None if the archive was not queried.
     """
 
     subject: str
@@ -53,13 +53,13 @@ class ImageAge:
 
 
 def taken(history: Sequence[Mapping[str, Any]], moment: str = "") -> float | None:
-    """When an image's OS packages were taken from the archive: the date of its bottom layer.
+    """Time when an image's OS packages were taken from the archive: the date of its bottom layer; None if unknown.
 
-    The OS image brings them and no later layer upgrades them, so an image built today on an OS image of March is as old
-    as March. A layer from a build cache keeps its own date. Costs one question to the engine.
+    The OS image contains the packages and no later layer upgrades them. An image built today on an OS image from March
+    therefore dates from March. A layer from a build cache keeps its own date.
 
     Args:
-        moment: `YYYYMMDDTHHMMSSZ` of the snapshot archive that all packages come from; empty without one.
+        moment: `YYYYMMDDTHHMMSSZ` of the snapshot archive that all packages come from; empty if there is none.
         history: the image's layers, newest first; `Created` in seconds since 1970, `Size` in bytes.
     """
     if moment:
@@ -69,12 +69,12 @@ def taken(history: Sequence[Mapping[str, Any]], moment: str = "") -> float | Non
 
 
 def security_updates(policy: str) -> tuple[str, ...]:
-    """Packages with a newer version in a security suite, from `apt-cache policy` of all installed packages.
+    """Packages with a newer version in a security suite, parsed from `apt-cache policy` of all installed packages.
 
-    A version table is sorted, newest first; the installed version is among them.
+    A version table is sorted newest first and contains the installed version.
 
     Raises:
-        ValueError: the text names no installed package, so it is no such answer.
+        ValueError: the text names no installed package, so it is not the output of this command.
     """
     found = []
     packages = list(_POLICY.finditer(policy))
@@ -92,18 +92,18 @@ def security_updates(policy: str) -> tuple[str, ...]:
 
 
 def days(image: ImageAge, now: float) -> float | None:
-    """Age of the image's OS packages in days; None when unknown."""
+    """Age of the image's OS packages in days; None if unknown."""
     return None if image.taken is None else max(0.0, now - image.taken) / DAY_S
 
 
 def is_old(image: ImageAge, now: float, max_days: float) -> bool:
-    """Whether its OS packages are known to be older than the limit."""
+    """Whether the image's OS packages are known to be older than the limit."""
     age = days(image, now)
     return age is not None and age > max_days
 
 
 def describe(image: ImageAge, now: float) -> str:
-    """`2026-11-02 (27 days)`, or `unknown`."""
+    """Format the date and age of the OS packages: `2026-11-02 (27 days)`, or `unknown`."""
     age = days(image, now)
     if image.taken is None or age is None:
         return "unknown"
@@ -111,7 +111,7 @@ def describe(image: ImageAge, now: float) -> str:
 
 
 def judge(images: Sequence[ImageAge], now: float, max_days: float) -> list[Finding]:
-    """The findings about each image: its age, and its security updates where the archive was asked."""
+    """Judge the age of each image, and its security updates if the archive was queried."""
     return [finding for image in images for finding in (_age(image, now, max_days), *_security(image))]
 
 
@@ -124,7 +124,7 @@ def _age(image: ImageAge, now: float, max_days: float) -> Finding:
     if not is_old(image, now, max_days):
         return Finding(subject, Level.OK, message)
     message += f", older than {max_days:g} days"
-    # Old is no fault where the archive confirms that it has nothing newer that matters.
+    # An old image is fine if the archive confirms that it has no security updates for it.
     level = Level.OK if image.security == Security() else Level.WARNING
     return Finding(subject, level, message, _remedy(image))
 

@@ -1,4 +1,4 @@
-"""Asks the engine how old images' OS packages are, and the archive for their security updates."""
+"""Queries for the freshness of images: the engine for the age of OS packages, the archive for security updates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SERVICES = ("proxy", "app-blue", "app-green")
 
 
 def judge_host(settings: Settings, engine: Engine) -> list[Finding]:
-    """Findings about the newest base and proxy on the engine and what runs, the security suites asked for each."""
+    """Judge age and security updates of the newest base and proxy on the engine and of the running images."""
     ages = [_age(engine, *each) for each in _on_host(settings, engine)]
     with ThreadPoolExecutor() as pool:
         answers = pool.map(lambda age: security(engine, age.name), ages)
@@ -34,10 +34,10 @@ def judge_host(settings: Settings, engine: Engine) -> list[Finding]:
 
 
 def notes_of_build(settings: Settings, engine: Engine, *, base: Image, proxy: Image, ask: bool) -> list[str]:
-    """What a build's summary says about images beyond the limit; empty within it. Never fails a build.
+    """Lines for a build's summary about images older than the limit; empty if there are none. It never fails a build.
 
     Args:
-        ask: also ask the security suites, which takes seconds.
+        ask: also query the security suites, which takes seconds.
     """
     try:
         now = engine.now()
@@ -52,7 +52,7 @@ def notes_of_build(settings: Settings, engine: Engine, *, base: Image, proxy: Im
 
 
 def of_records(engine: Engine, image_ids: list[str], max_days: float) -> dict[str, tuple[str, bool]]:
-    """The age of base images in words, and whether it is beyond the limit; of those on the engine, by image ID."""
+    """Age of base images as text and whether it exceeds the limit, by image ID; only for images on the engine."""
     try:
         now = engine.now()
         found = {each: engine.image(each) for each in dict.fromkeys(image_ids)}
@@ -63,7 +63,7 @@ def of_records(engine: Engine, image_ids: list[str], max_days: float) -> dict[st
 
 
 def security(engine: Engine, image: str) -> Security:
-    """The answer of the security suites in an image's own sources; a failure is an answer too."""
+    """Query the security suites of an image's own apt sources; a failure is returned in the result."""
     try:
         answer = oneshot.run(
             engine,
@@ -88,13 +88,13 @@ def security(engine: Engine, image: str) -> Security:
 
 
 def _age(engine: Engine, subject: str, image: Image) -> ImageAge:
-    # Beside its own name it may have a registry's.
+    # The shortest name is the local one; an image may also have names with a registry.
     name = min(image.tags, key=len, default=str(image.id))
     return ImageAge(subject, name, freshness.taken(engine.history(image), image.labels.get(APT_MOMENT_LABEL, "")))
 
 
 def _on_host(settings: Settings, engine: Engine) -> Iterator[tuple[str, Image]]:
-    """The newest base and proxy, then what the stack runs and is built on neither of them."""
+    """Yield the newest base and proxy, then each running image of the stack that is built on neither of them."""
     reported: list[list[str]] = []
     for subject, repository in (("base", base_repository(settings.flavour)), ("proxy", PROXY_REPOSITORY)):
         if built := engine.images(repository):

@@ -1,4 +1,4 @@
-"""Who a build is: its commit, what CI claims about it, and which environment it may go to."""
+"""Identity of a build: its commit, CI's claim about it, and the environment it may go to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """What CI says it builds (GitHub's default variables); empty where it says nothing."""
+    """What CI claims to build, from GitHub's default variables; a field is empty if CI does not set it."""
 
     sha: str = ""
     ref: str = ""
@@ -31,12 +31,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Identity:
-    """What the labels and the record of a build say about where it comes from.
+    """The origin of a build, for its labels and its record.
 
     Attributes:
-        version: the git tag in production, else empty.
+        version: the git tag in production, otherwise empty.
         ref: refs/heads/..., refs/tags/..., or `detached`.
-        triggered_by: who started the run; empty outside CI.
+        triggered_by: the user that started the CI run; empty outside CI.
         ignored_tags: tags of the commit that cannot name an image.
     """
 
@@ -49,7 +49,7 @@ class Identity:
 
 
 def claim(environ: Mapping[str, str]) -> Claim:
-    """CI's claim, from the variables that GitHub and what imitates it set; nothing outside CI."""
+    """Read CI's claim from the variables of GitHub and compatible CI systems; empty outside CI."""
     if not environ.get("GITHUB_ACTIONS"):
         return Claim()
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")
@@ -63,11 +63,11 @@ def claim(environ: Mapping[str, str]) -> Claim:
 
 
 def identify(commit: Commit, said: Claim) -> Identity:
-    """Checks CI's claim against the clone, and decides the environment.
+    """Check CI's claim against the clone and determine the environment.
 
     Raises:
-        IdentityError: CI claims another commit, a tag that is not on it, or a tag that cannot name an image; or the
-            commit's only version is such a tag.
+        IdentityError: CI claims another commit, a tag that is not on the commit, or a tag that cannot name an image; or
+            the commit's only version is a tag that cannot name an image.
     """
     if said.sha and said.sha != commit.sha:
         raise IdentityError(

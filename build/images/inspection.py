@@ -1,4 +1,4 @@
-"""What is known about an image: its labels, what it is known as, the record of its build, what is attached to it."""
+"""Inspection of an image: labels, names, build record, and documents attached to it in registries."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from build.settings import Settings
 
 
 def inspect(settings: Settings, engine: Engine, report: Report, reference: str) -> dict[str, Any]:
-    """Labels of a release's image without their common prefixes, what it is known as, its record or None.
+    """Describe a release's image: ID, names, size, labels without their prefixes, build record, attached documents.
 
-    And what is attached to it in each registry that it was pushed to or pulled from; None for one that is away.
+    `record` is None if this clone has no record. `attached` lists the documents in each registry that the image was
+    pushed to or pulled from; an entry is None if that registry does not answer.
 
     Raises:
-        ImageNotFoundError: there is no such image, or it is none of this project's.
+        ImageNotFoundError: there is no such image, or it does not belong to this project.
     """
     release = resolve(settings, engine, report, reference)
     image = engine.image(release.image)
@@ -51,13 +52,13 @@ def inspect(settings: Settings, engine: Engine, report: Report, reference: str) 
 
 
 def _attached(engine: Engine, report: Report, reference: str) -> list[dict[str, Any]] | None:
-    """Type, digest and annotations of each document beside a `repo@digest`."""
+    """Type, digest and annotations of each document attached to a `repo@digest`; None if the registry fails."""
     repository, _, digest = reference.partition("@")
     host, name = auth.resolve_repository_name(repository)
     if host == auth.INDEX_NAME and "/" not in name:
         name = f"library/{name}"
     try:
-        # Somebody waits for an answer that is useful without this part.
+        # Do not retry: the user waits, and the answer is useful without this part.
         found = referrers.attached(registries.connect(engine, host, Patience(attempts=1)), name, digest)
     except RegistryError as error:
         report.note(f"what is attached to {reference} is not known: {error.message}")

@@ -1,4 +1,4 @@
-"""From a commit to a release: images built, looked into, published where that was asked for, and written down."""
+"""Pipeline from a commit to a release: build the images, verify them, publish them on request, and record the build."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from build.verify.rules import Outcome, Report
 
 @dataclass
 class Made:
-    """What a run made.
+    """Result of a run.
 
     Attributes:
-        reports: by part: proxy, base, app.
-        accepted_drift: a production push went on although the base drifted from its apt lock.
-        pushed: `repo@digest`; empty when it stayed on the engine.
-        seconds: by phase.
-        record: None when nothing was built and nothing published.
+        reports: verification reports by part: proxy, base, app.
+        accepted_drift: the operator accepted a production push although the base drifted from its apt lock.
+        pushed: `repo@digest`; empty if the image was not pushed.
+        seconds: duration by phase.
+        record: None if nothing was built or published.
     """
 
     app: Named
@@ -60,7 +60,7 @@ class Made:
 
 
 class MakeRelease:
-    """One run for one commit. An image that fails its verification is never published, and its record says so."""
+    """One run for one commit. An image that fails verification is never published; its record contains the failure."""
 
     def __init__(
         self,
@@ -83,10 +83,10 @@ class MakeRelease:
         self._seconds: dict[str, float] = {}
 
     def run(self) -> Made:
-        """Builds what changed, verifies it, publishes where there is a publisher, records.
+        """Build the images whose inputs changed, verify them, publish them on request, and record the build.
 
         Raises:
-            VerificationError: an image is not as it must be; its record says so, and nothing of it was pushed.
+            VerificationError: an image failed verification; the record contains the failure, and it was not pushed.
             DriftRefusedError: a production push of an image that drifted from its apt lock.
         """
         with self._phase("proxy"):
@@ -100,7 +100,8 @@ class MakeRelease:
         if self._publisher and not rules.verdict(reports.values()):
             self._publisher.refuse_standins(base.image, base.reference)
             self._refuse_drift(reports["base"])
-            # By digest from here on. BuildKit cannot build FROM a local image's ID: unpushed, its tag must do.
+            # From here on the base is referenced by digest. An unpushed base is referenced by tag, because BuildKit
+            # cannot build FROM a local image ID.
             base, reports["base"] = self._publish_base(base, reports["base"], self._publisher)
         drift = reports["base"].drift
         accepted = bool(drift) and self._is_production_push
@@ -127,25 +128,28 @@ class MakeRelease:
             )
 
     def _reports_beside(self, image: Named) -> verifier.Published:
-        """The reports beside an image in the registry: a base's by the hash of its checks, an app's by none."""
+        """Reader of the verification reports attached to an image in the registry.
+
+        A base's reports are annotated with the hash of their checks; an app's have no annotation (empty hash).
+        """
 
         def read(checks: str) -> Iterator[Report]:
             annotations = {referrers.CHECKS: checks} if checks else {}
             documents = self._publisher.documents if self._publisher else lambda *_: iter(())
             for document in documents(image.reference, referrers.VERIFICATION, annotations):
-                with suppress(ValueError):  # what is no report says nothing
+                with suppress(ValueError):  # ignore a document that is not a report
                     yield from (self._by_id_here(report, image) for report in rules.of_document(document))
 
         return read
 
     def _by_id_here(self, report: Report, image: Named) -> Report:
-        """A report under the ID of its image on this engine: one with another image store knows it by another ID."""
+        """Replace the image ID in a report with the ID on this engine, which depends on the image store."""
         here = str(image.image.id)
         ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
         return replace(report, image=here) if {report.image, here} <= ids else report
 
     def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
-        """The base as it is in the registry, verified here or where it was published, its report beside it."""
+        """Publish the base and attach its report; return the registry's base, verified, and the report."""
         with self._phase("push base"):
             published = Named(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
@@ -158,7 +162,7 @@ class MakeRelease:
         return published, report
 
     def _finish(self, made: Made) -> None:
-        """Publishes what passed. A build and a push are written down whatever comes of them."""
+        """Publish the app if every report passed. Record a build or push even if it failed."""
         try:
             verdicts.require(made.reports.values())
             if self._publisher:
@@ -174,15 +178,15 @@ class MakeRelease:
         with self._phase("push app"):
             made.pushed, image = publisher.publish(made.app.image, made.app.reference, self._identity.version)
         if image.id != made.app.image.id:
-            # Another build of this commit was there first: that one is the release, and answers for itself.
+            # Another build of this commit was published first. That image is the release, so verify it.
             made.reports["base"], made.reports["app"] = self._verifier.run(image)
             verdicts.require(made.reports.values())
         verdicts.require(self._reports_beside(Named(made.pushed, image))(""))
         made.app = Named(made.app.reference, image)
 
     def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
-        """Names for people, and what is known about the image, beside it; a run after a killed one completes them."""
-        from build.images import sbom  # noqa: PLC0415 - cyclonedx: 0.1 s that all but a push can spare
+        """Attach the documents to the pushed image and tag it. If a run is killed here, the next run completes this."""
+        from build.images import sbom  # noqa: PLC0415 - only a push needs cyclonedx, which takes 0.1 s to import
 
         self._report.step(f"documents beside {made.pushed}")
         known = inventory_reader.read(self._engine, str(made.app.image.id))

@@ -1,4 +1,4 @@
-"""Images into a registry: the base once, the app by its commit, both known by digest afterwards."""
+"""Publisher of images in a registry: the base once for its inputs, the app once for its commit, both by digest."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Publisher:
-    """Pushes to one registry what may be pushed. Names are given without the registry: `glm-tts-slim:<sha>`."""
+    """Pushes images to one registry. Names are given without the registry: `glm-tts-slim:<sha>`."""
 
     def __init__(
         self, engine: Engine, report: Report, registry: str, commit: Commit, patience: Patience | None = None
     ) -> None:
         """
         Raises:
-            DirtyTreeError: the tree has changes that no commit holds, so nobody could trace the image.
-            UsageError: the registry is given as a URL.
+            DirtyTreeError: the tree has uncommitted changes, so the image could not be traced to a commit.
+            UsageError: the registry is given as a URL or with credentials.
         """
         if commit.dirty:
             raise DirtyTreeError(
@@ -46,40 +46,40 @@ class Publisher:
         self._version = commit.version
 
     def publish(self, image: Image, name: str, version: str = "") -> tuple[str, Image]:
-        """The image of that name as the registry has it: `repo@digest`, and the image, which the engine has too.
+        """Publish an image; return its `repo@digest` and the published image on the engine.
 
-        A registry that lacks it is given `image`. One that has it keeps its own, whoever built that (a tag that names
-        a commit or a base's inputs is never moved), and its image is brought here in place of `image`.
+        If the registry lacks the name, `image` is pushed. If the registry has it, its image is pulled and used in place
+        of `image`: a tag for a commit or for a base's inputs never moves.
 
         Args:
-            version: the registry's tag for it in place of the name's: a production image is another one than the
-                staging image of the same commit, since its labels say so.
+            version: registry tag to use instead of the name's tag. The production image of a commit needs its own tag,
+                because its labels differ from the staging image.
 
         Raises:
-            StandinRefusedError: a production push of an image that stands on stand-ins.
-            RegistryError: refused, unreachable, or the registry holds something other than what was pushed; or the
-                version names another release there.
+            StandinRefusedError: a production push of an image that is built on stand-ins.
+            RegistryError: the registry refuses or does not answer, it has another image than the one pushed, or the
+                version already names another release.
         """
         return self._published(name, image, version)
 
     def fetch(self, name: str) -> Image | None:
-        """The registry's image of that name, brought here; None where it has none. Raises as publish() does."""
+        """Pull the registry's image by name; None if the registry has none. Raises the same errors as publish()."""
         repository, _, tag = name.rpartition(":")
         return self._published(name, None)[1] if self._digest(repository, tag) else None
 
     def cache(self, name: str) -> str:
-        """The registry's image of that name as BuildKit knows it, empty when there is none."""
+        """The full reference of the registry's image for BuildKit; empty if there is none."""
         repository, _, tag = name.rpartition(":")
         return f"{self.registry.full(repository)}:{tag}" if self._digest(repository, tag) else ""
 
     def ids(self, name: str) -> frozenset[str]:
-        """The IDs by which engines know the registry's image of that name, whichever store keeps it; empty for none."""
+        """IDs that engines with either image store may use for the registry's image; empty if there is none."""
         repository, _, tag = name.rpartition(":")
         digest = self._digest(repository, tag)
         return self._ids(repository, digest) if digest else frozenset()
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; none, with a note, where the registry does not list them."""
+        """List the tags of a repository; empty, with a note, if the registry does not list them."""
         try:
             return self.registry.tags(repository)
         except RegistryError as error:
@@ -89,7 +89,7 @@ class Publisher:
     def attach(
         self, reference: str, artifact_type: str, content: bytes, annotations: Mapping[str, str] = NOTHING
     ) -> None:
-        """Puts a document beside a published image, unless one of that type has these annotations there already.
+        """Attach a document to a published image, unless one with the same type and annotations is attached already.
 
         Args:
             reference: `repo@digest`, as publish() returns it.
@@ -108,7 +108,7 @@ class Publisher:
             )
 
     def documents(self, name: str, artifact_type: str, annotations: Mapping[str, str] = NOTHING) -> Iterator[bytes]:
-        """Those beside the image of that name or `repo@digest` that are of the type and so annotated."""
+        """Yield the documents with this type and these annotations attached to an image (name or `repo@digest`)."""
         if "@" in name:
             repository, digest = self._parsed(name)
         else:
@@ -119,16 +119,16 @@ class Publisher:
                 yield referrers.content(self.registry, repository, each.digest)
 
     def tag(self, reference: str, tag: str, *, movable: bool) -> None:
-        """Puts a published image under one more tag, without moving a byte of it.
+        """Add a tag to a published image without transferring its layers.
 
-        Where the registry moves no tags, the release is published all the same, and a movable tag stays where it is.
+        If the registry does not move tags, a movable tag stays where it is and a warning is shown.
 
         Args:
             reference: `repo@digest`, as publish() returns it.
             tag: such as a version (not movable) or a channel (movable).
 
         Raises:
-            RegistryError: there is no such image, or the tag names another one and is not movable.
+            RegistryError: there is no such image, or the tag names another image and is not movable.
         """
         repository, digest = self._parsed(reference)
         present = self.registry.digest(repository, tag)
@@ -154,15 +154,15 @@ class Publisher:
             self._report.note(f"{full}:{tag} is {digest}")
 
     def _digest(self, repository: str, tag: str) -> str:
-        """The digest of a tag; empty when the registry has none, or denies reading a repository before its first push.
+        """The digest of a tag; empty if there is none, or if the registry denies reads before the first push.
 
         Raises:
-            RegistryError: we may not push there either.
+            RegistryError: the registry denies reads and pushes.
         """
         return self.registry.before_push(repository, lambda: self.registry.digest(repository, tag), "")
 
     def _published(self, name: str, image: Image | None, version: str = "") -> tuple[str, Image]:
-        """What the registry has under a name (or a version), pushed there first when it has nothing."""
+        """Push `image` if the registry has nothing under the name or version; return the registry's image."""
         repository, _, tag = name.rpartition(":")
         tag = version or tag
         full = self.registry.full(repository)
@@ -171,7 +171,7 @@ class Publisher:
             self.refuse_standins(image, name)
         if image and not digest:
             self._report.step(f"pushing {full}:{tag}")
-            # The engine tries a push that is refused five times over, and says less about it.
+            # Check first: the engine retries a refused push five times and reports less detail.
             self.registry.check_push(repository)
             digest = self._pushed(image, repository, tag)
         else:
@@ -181,7 +181,7 @@ class Publisher:
         return f"{full}@{digest}", self._here(repository, name, digest, image)
 
     def _pushed(self, image: Image, repository: str, tag: str) -> str:
-        """The digest of a tag after a push; another runner's where that was faster and the registry moves no tags."""
+        """Push an image; return the tag's digest, or another runner's if that pushed first to an immutable tag."""
         full = self.registry.full(repository)
         try:
             transfer.push(self._engine, image, full, tag, self._patience)
@@ -197,7 +197,7 @@ class Publisher:
         return digest
 
     def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
-        """The published image on this engine, pulled when it is another one than was built here, or none was."""
+        """The published image on this engine; pulled if none was built here or the published one differs."""
         full = self.registry.full(repository)
         found = self._engine.image(f"{full}@{digest}")
         if found is None:
@@ -212,7 +212,7 @@ class Publisher:
         return found
 
     def _refuse_another_release(self, repository: str, version: str, digest: str, image: Image) -> None:
-        """A version names one release for good: the published image's labels are those of the image built here."""
+        """Raise RegistryError if the version already names another release, judged by the published image's labels."""
         manifest = self.registry.image(repository, digest)
         config = json.loads(self.registry.blob(repository, manifest.config)).get("config") or {} if manifest else {}
         theirs, ours = config.get("Labels") or {}, image.labels
@@ -235,7 +235,7 @@ class Publisher:
         return manifest
 
     def _ids(self, repository: str, digest: str) -> frozenset[str]:
-        """The digests of the manifest (of an index also of its image) and of the configuration."""
+        """Digests of the manifest (for an index, also of its image) and of the configuration."""
         manifest = self._manifest(repository, digest)
         one = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
         return frozenset({manifest.digest, one.digest, one.config} - {""})
@@ -249,12 +249,12 @@ class Publisher:
             )
 
     def _parsed(self, reference: str) -> tuple[str, str]:
-        """The repository within the registry, and the digest, of a `repo@digest`."""
+        """Split a `repo@digest` into the repository within the registry and the digest."""
         repository, _, digest = reference.partition("@")
         return repository.removeprefix(self.registry.full("x").removesuffix("x")), digest
 
     def refuse_standins(self, image: Image, name: str) -> None:
-        """Raises StandinRefusedError for a production push of an image that stands on stand-ins."""
+        """Raise StandinRefusedError for a production push of an image that is built on stand-ins."""
         kinds = [kind for kind in image.labels.get(STANDIN_LABEL, "").split(",") if kind]
         if self._version and kinds:
             raise StandinRefusedError(

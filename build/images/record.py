@@ -1,7 +1,7 @@
-"""The record of one build: what was built from what, by whom, with which tools, and what was found in it.
+"""Record of one build: inputs, images, origin, tools and verification results.
 
-The model is the one source; build/data/build-record.schema.json is written from it (`schema()`, held by a test) for
-readers in other languages.
+build/data/build-record.schema.json is generated from this model with `schema()`, for readers in other languages. A test
+compares the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class Base(_Part):
-    """The base image: the reference it was built from, its ID, and the digest of its manifest where it was pushed."""
+    """The base image: reference used by the build, image ID, and manifest digest (empty if it was not pushed)."""
 
     reference: str
     image_id: Sha256
@@ -28,7 +28,7 @@ class Base(_Part):
 
 
 class DriftedPackage(_Part):
-    """A Debian package of the base that is not as its apt lock says; an empty version: it is not there."""
+    """A Debian package of the base that differs from the apt lock; an empty version means that it is absent."""
 
     package: str
     locked: str
@@ -37,7 +37,7 @@ class DriftedPackage(_Part):
 
 
 class Verification(_Part):
-    """What was found in one image: the base, the app or the proxy."""
+    """Verification result of one image: base, app or proxy."""
 
     part: Literal["base", "app", "proxy"]
     passed: int = Field(ge=0)
@@ -76,12 +76,12 @@ class Record(_Part):
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a record."""
+    """JSON Schema (draft 2020-12) of a build record."""
     document: dict[str, Any] = Record.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
 def identifier(built_at: str, release: str) -> str:
-    """The record's ID: when, and which release; sorts by time."""
+    """Record ID from build time and release; IDs sort by time."""
     sha, dash, dirty = release.partition("-")
     return f"{built_at.replace('-', '').replace(':', '')}-{sha[:12]}{dash}{dirty}"

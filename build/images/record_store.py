@@ -1,4 +1,4 @@
-"""Records of builds, one file each under out/builds in the clone, and what `history` and `inspect` read from them."""
+"""Store of build records for `history` and `inspect`: one file each under out/builds in the clone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = Path("out/builds")
 
 
 def write(root: Path, record: Record) -> Path:
-    """Adds a record; a crash leaves it whole or not at all."""
+    """Write a record atomically; return its path."""
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.id}.json"
@@ -23,10 +23,10 @@ def write(root: Path, record: Record) -> Path:
 
 
 def read(root: Path) -> list[Record]:
-    """Every record of the clone, oldest first.
+    """Read every record of the clone, oldest first.
 
     Raises:
-        RecordError: files that are no records, all named; none is passed over in silence.
+        RecordError: some files are not valid records; the error lists all of them.
     """
     records, wrong = [], []
     for path in sorted((root / FOLDER).glob("*.json")):

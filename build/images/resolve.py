@@ -1,4 +1,4 @@
-"""From what the operator wrote (a commit, a tag, a digest, nothing) to the release whose image is on the engine."""
+"""Resolver from an operator's reference (commit, tag, digest or nothing) to a release whose image is on the engine."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from build.registry.registries import at_registry
 from build.settings import Settings
 from build.system import git
 
-# Disk that an image takes while it is pulled, by the size of its compressed layers: they and what they unpack to.
+# Disk needed for a pull as a multiple of the compressed layers' size: the compressed and the unpacked layers.
 UNPACKED = 3.5
 
 SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 
 
 def resolve(settings: Settings, engine: Engine, report: Report, reference: str | None) -> Release:
-    """The release that `reference` names; without one, that of the clone's HEAD (or of its dirty tree).
+    """Resolve a reference to a release; None means the clone's HEAD or dirty tree.
 
-    A reference is a commit as git knows it (a SHA, a tag, HEAD~1), an image name with tag or digest, or an image ID.
-    What is not on the engine is pulled, before any lock is taken.
+    A reference is a git commit (SHA, tag, HEAD~1), an image name with tag or digest, or an image ID. An image that is
+    not on the engine is pulled here, before the cutover acquires its lock.
 
     Raises:
-        ImageNotFoundError: there is no such image, or it is none of this project's.
+        ImageNotFoundError: there is no such image, or it does not belong to this project.
+        DiskFullError: the engine has no room for the pull.
     """
     wanted = reference or git.read(settings.root).release
     image, pulled = _local(settings, engine, wanted), False
@@ -72,7 +73,7 @@ def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
 
 
 def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
-    """An image from a registry; only names with a registry or a digest can be one."""
+    """Pull an image; None if the name has no registry, so that it cannot be pulled."""
     if "/" not in wanted or wanted.startswith("sha256:"):
         return None
     _refuse_unless_it_fits(engine, wanted)
@@ -89,7 +90,7 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
 
 
 def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
-    """Raises DiskFullError for an image that the engine has no room for; what cannot be known is left to the pull."""
+    """Raise DiskFullError if the engine has no room for an image; do nothing if the registry does not give its size."""
     try:
         registry, name, reference = at_registry(engine, wanted)
         manifest = registry.image(name, reference)
@@ -101,9 +102,10 @@ def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
 
 
 def _immutable(engine: Engine, report: Report, image: Image, wanted: str, *, pulled: bool) -> str:
-    """`repo@digest` when a registry has the image, the name asked for if there are several; else the image's ID.
+    """Immutable reference: `repo@digest` if a registry has the image, otherwise the image ID.
 
-    Warns when a published image cannot be pulled again: it can go live here, and nowhere else.
+    Of several names, the requested repository is preferred. A warning is shown if a published image cannot be pulled
+    again, because it can then go live only from this engine.
     """
     digests: list[str] = image.attrs.get("RepoDigests") or []
     for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(wanted)[0]):
@@ -113,7 +115,7 @@ def _immutable(engine: Engine, report: Report, image: Image, wanted: str, *, pul
 
 
 def _still_there(engine: Engine, report: Report, claim: Claim) -> bool:
-    """False when the name comes from a tag alone: the registry has no such image, and may never have had it."""
+    """Whether to deploy by this name: false if it comes from a local tag only and the registry lacks the image."""
     published = claim.reference
     try:
         registry, name, digest = at_registry(engine, published)

@@ -1,4 +1,4 @@
-"""The bill of materials of an image: what it holds, as CycloneDX 1.6 that scanners read."""
+"""Software bill of materials of an image in CycloneDX 1.6, which scanners read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from packageurl import PackageURL
 
 from build.locks.inventory import Inventory
 
-NAMESPACE = uuid.UUID("6f1d2b52-6f0f-5e0b-9a53-0f0a7e3f8c11")  # only makes serial numbers from image IDs
+NAMESPACE = uuid.UUID("6f1d2b52-6f0f-5e0b-9a53-0f0a7e3f8c11")  # only used to derive serial numbers from image IDs
 DISTRIBUTIONS = {"slim": ("debian", "debian-12"), "cuda": ("ubuntu", "ubuntu-22.04")}
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What the bill says of the image itself.
+    """Facts about the image itself for the bill of materials.
 
     Attributes:
         repository: without the registry, such as glm-tts-slim.
-        image_id: sha256:... of its configuration.
-        digest: sha256:... of its manifest in the registry, empty for an image that was never pushed.
+        image_id: the image's ID on the engine, sha256:...
+        digest: sha256:... of its manifest in the registry; empty if it was never pushed.
         sha: the full commit.
-        committed: time of the commit, ISO 8601 with its zone; the bill's own time, so that it is the same each time.
+        committed: time of the commit, ISO 8601 with zone. It is the bill's timestamp, so that the bill is reproducible.
         flavour: slim or cuda.
     """
 
@@ -42,10 +42,10 @@ class ImageFacts:
 
 
 def make(inventory: Inventory, facts: ImageFacts) -> bytes:
-    """CycloneDX 1.6 JSON; the same bytes for the same image.
+    """Make the bill as CycloneDX 1.6 JSON; the same image gives the same bytes.
 
     Raises:
-        ValueError: `committed` is no time.
+        ValueError: `committed` is not a valid time.
     """
     bom = Bom(
         serial_number=uuid.uuid5(NAMESPACE, f"{facts.image_id} {facts.digest}"),

@@ -1,4 +1,4 @@
-"""How a stand-in is replaced by the genuine upstream, for each kind that the label `ai.glm-tts.standin` names."""
+"""Instructions to replace each kind of stand-in (label `ai.glm-tts.standin`) with the genuine upstream."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ KINDS = tuple(_REPLACEMENTS)
 
 
 def replacement(kind: str, flavour: str) -> str:
-    """What to run, and to commit, so that a build no longer takes a stand-in of this kind."""
+    """Instruction to replace a stand-in of this kind: what to run and what to commit."""
     return _REPLACEMENTS[kind].format(flavour=flavour)
 
 
 def replacements(kinds: Sequence[str], flavour: str) -> str:
-    """The same for several kinds, a line each; an unknown kind has the guide."""
+    """Instructions for several kinds, one a line; for an unknown kind the line refers to the guide."""
     return "\n".join(f"{kind}: {replacement(kind, flavour) if kind in KINDS else f'see {GUIDE}'}" for kind in kinds)

@@ -1,4 +1,4 @@
-"""Renews the images that everything is built on, the way that made them: by scripts/bootstrap."""
+"""Refresh of the upstream images through scripts/bootstrap, which also created them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from build.progress import Report
 from build.settings import Settings
 from build.system import command
 
-# A pull, or a stand-in's 60 to 90 s on two busy cores; bootstrap bounds its own steps.
+# Limit for pulls or for building stand-ins (60 to 90 s on two busy cores). bootstrap limits its own steps.
 LIMIT_S = 1200.0
 
 
 def refresh(settings: Settings, report: Report) -> None:
-    """Pulls the OS image (cuda: and the CUDA image) again, or has its stand-in built again; the old one is never lost.
+    """Pull the OS image (for cuda also the CUDA image) again, or rebuild its stand-in.
 
     Raises:
-        CommandFailedError: bootstrap failed; what there was is still there.
+        CommandFailedError: bootstrap failed; the old images are unchanged.
     """
     options = ["--cuda"] if settings.flavour == "cuda" else []
     report.step("refreshing the OS image" + (" and the CUDA image" if options else ""))

@@ -1,1 +1,1 @@
-"""`python -m build.janitor`: removes old images, artifacts and logs, and nothing that a release needs."""
+"""`python -m build.janitor`: remove old images, artifacts and logs, but nothing that a release needs."""

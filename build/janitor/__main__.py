@@ -1,4 +1,4 @@
-"""`python -m build.janitor`: free disk on the host, in a registry and in the build cache; pin what must stay."""
+"""Command line of `python -m build.janitor`: free disk on the host, in a registry and in the build cache; set pins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clean(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="plan and result as one JSON document")] = False,
 ) -> None:
-    """Keep live, journaled, pinned and the last verified releases; remove the rest when disk is short."""
+    """Remove old releases when disk is short; keep live, journaled, pinned and the last verified releases."""
     if context.invoked_subcommand:
         return
     settings, report = console.settings(), Reporter()
@@ -59,7 +59,7 @@ def clean(
 
 @app.command()
 def pin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
-    """Keep a release until it is unpinned: REF is a commit, an image or a digest."""
+    """Pin a release, so that the janitor keeps it until it is unpinned. REF is a commit, an image or a digest."""
     settings, engine = console.settings(), Engine()
     release = resolve(settings, engine, Reporter(), ref)
     for name in _pins(engine, registry).add(release):
@@ -68,7 +68,7 @@ def pin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
 
 @app.command()
 def unpin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
-    """Take a pin off; the image stays until the janitor finds no other reason to keep it."""
+    """Remove a pin; the image stays until the janitor finds no other reason to keep it."""
     settings, engine = console.settings(), Engine()
     release = resolve(settings, engine, Reporter(), ref)
     for name in _pins(engine, registry).remove(release):
@@ -87,7 +87,7 @@ def _pins(engine: Engine, registry: str) -> Pins:
 
 
 def table(actions: tuple[Action, ...]) -> Records:
-    """The plan: removals first, then what stays."""
+    """Format the plan as a table: removals first, then kept items."""
     columns = ("action", "where", "what", Column("size", right=True), "why")
     rows = [
         (
@@ -103,7 +103,7 @@ def table(actions: tuple[Action, ...]) -> Records:
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """Plan and result for programs; sizes in bytes."""
+    """Plan and result as a JSON document; sizes in bytes."""
     actions = [
         {
             "action": "keep" if each.keep else "remove",
@@ -125,7 +125,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
 
 
 def short(name: str) -> str:
-    """An image's name with twelve digits of a digest or a commit."""
+    """Shorten digests and commits in an image's name to 12 digits."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", name)
 
 

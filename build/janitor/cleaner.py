@@ -1,4 +1,7 @@
-"""Frees space without touching what a running or journaled release needs: survey, plan, and what the plan says."""
+"""The janitor: survey the engine, registry and files, plan the removals, and execute the plan.
+
+It never removes anything that a running or journaled release needs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ DAY_S = 86400.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was planned and what came of it. Disk in bytes, None where the engine's disk is on another machine."""
+    """Plan and result. Free disk is in bytes; None if the engine's disk is on another machine."""
 
     actions: tuple[Action, ...]
     acted: bool
@@ -36,7 +39,7 @@ class Outcome:
 
 
 class Janitor:
-    """One look at a target's engine, its registry and its records, and one round of removals."""
+    """One survey of a target's engine, its registry and its records, and one round of removals."""
 
     def __init__(
         self,
@@ -47,7 +50,10 @@ class Janitor:
         registry: RegistrySurvey | None = None,
         young_s: float = HOUR_S,
     ) -> None:
-        """`young_s` is the age (seconds) up to which an image may still be in the making."""
+        """
+        Args:
+            young_s: age in seconds; a younger image may belong to a build in progress and is kept.
+        """
         self._target = target
         self._engine = target.engine
         self._report = report
@@ -58,10 +64,10 @@ class Janitor:
         self._verified = Verdicts(target.settings.root).passed()
 
     def run(self, *, dry_run: bool, now: bool, collect_garbage: str = "") -> Outcome:
-        """Removes what the plan does not keep, when disk is short or `now` asks for it; a dry run only plans.
+        """Remove what the plan does not keep, if disk is short or `now` is set; a dry run only plans.
 
         Raises:
-            RetentionRefusedError: a cutover is under way or the last one failed; nothing was removed.
+            RetentionRefusedError: a cutover is in progress or the last one failed; nothing was removed.
         """
         with self._undisturbed(alone=not dry_run):
             actions = tuple(self.plan())
@@ -75,7 +81,7 @@ class Janitor:
             return Outcome(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
 
     def plan(self) -> list[Action]:
-        """What would go and what would stay."""
+        """Plan what to remove and what to keep."""
         settings = self._target.settings
         needs = self._host.needs()
         verified = self._verified | needs.served
@@ -93,12 +99,12 @@ class Janitor:
         return retention.plan(Facts(tuple(items), needs.needed, time.time(), cache), policy)
 
     def free(self) -> int | None:
-        """Free disk (bytes) where the engine keeps its images; None when that is another machine's."""
+        """Free disk (bytes) where the engine keeps its images; None if the engine is on another machine."""
         return imagestore.free_bytes(self._engine)
 
     @contextlib.contextmanager
     def _undisturbed(self, *, alone: bool) -> Iterator[None]:
-        """Refuses during and after a bad cutover; `alone` keeps the next one from beginning meanwhile."""
+        """Refuse during a cutover and after a failed one; with `alone`, hold the cutover lock against new cutovers."""
         self._refuse()
         image = self._target.proxy_image if alone else ""
         if not image:
@@ -109,7 +115,7 @@ class Janitor:
                 held.enter_context(self._target.lease.held(image, "janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
-            self._refuse(locked=True)  # what ended before the lock was ours may have failed
+            self._refuse(locked=True)  # check again: a cutover may have failed just before we acquired the lock
             yield
 
     def _refuse(self, *, locked: bool = False) -> None:
@@ -119,7 +125,7 @@ class Janitor:
             raise _refused(said)
 
     def _remove(self, action: Action) -> str:
-        """Does what an action says; what could not be done is returned, and the rest goes on."""
+        """Remove one item; return an error text if it fails, so that the other removals continue."""
         item = action.item
         self._report.step(f"removing {item.name} ({item.place}): {action.why}")
         try:
@@ -138,14 +144,14 @@ class Janitor:
         return ""
 
     def _remove_image(self, item: Item) -> None:
-        """Takes the project's own names off; the image goes with its last one. Never by force."""
+        """Remove the project's own names; the engine deletes the image with its last name. Never use force."""
         tags = [name for name in item.names if "@" not in name]
         for name in [*tags, *(name for name in item.names if "@" in name)] or [item.id]:
             with explained():
                 try:
                     self._engine.client.images.remove(name)
                 except ImageNotFound:
-                    continue  # a digest goes with the last tag of its repository
+                    continue  # the digest disappeared with the last tag of its repository
 
     def _collect_garbage(self, container: str) -> None:
         self._report.step(f"collecting garbage in {container}")
@@ -164,7 +170,7 @@ class Janitor:
             )
         found = self._engine.container(container)
         if found is not None:
-            # It remembers blobs in memory, and would take a push's word that they are still there.
+            # The registry caches blobs in memory; without a restart it would skip a push of blobs that are deleted now.
             with explained():
                 found.restart()
 

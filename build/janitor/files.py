@@ -1,4 +1,4 @@
-"""Records, reports and recordings under out/: which images they call good, and which of them are old."""
+"""Survey and removal of records, reports and recordings under out/."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from build.janitor.retention import Item, Place
 
 RECORDS = ("out/builds", "out/verified", "out/cutovers", "out/gates")
-MOST_READ = 1_000_000  # bytes of a file that are searched for the images it tells of
+MOST_READ = 1_000_000  # bytes of a file that are searched for the images it mentions
 
 
 def records(root: Path) -> list[Item]:
-    """Every file and folder that a build, a verification, a cutover or a gate left, oldest first."""
+    """List every file and folder written by a build, a verification, a cutover or a gate, oldest first."""
     entries = [entry for folder in RECORDS for entry in sorted((root / folder).glob("*"))]
     items = [
         Item(
@@ -30,7 +30,7 @@ def records(root: Path) -> list[Item]:
 
 
 def remove(root: Path, item: Item) -> None:
-    """Removes one of them; one that has gone already is fine."""
+    """Remove a file or folder; do nothing if it no longer exists."""
     path = root / item.id
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

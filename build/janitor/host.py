@@ -1,4 +1,4 @@
-"""What the engine holds of this project, and everything on it that needs any of it."""
+"""Survey of the engine: the project's images, and the containers, journals and settings that need them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ PROJECT, VOLUME = "com.docker.compose.project", "com.docker.compose.volume=cutov
 
 @dataclass(frozen=True)
 class Scope:
-    """Which names and projects of an engine are this janitor's business.
+    """The names and projects of an engine that this janitor handles.
 
     Attributes:
-        prefix: only repositories under it; when empty, the project's own names, bare or under any registry's host.
-        project: False for a Compose project whose journal is of no interest.
-        build_cache: whether the engine's build cache, which is everybody's, is looked at.
+        prefix: handle only repositories under it. If empty: the project's own names, bare or under any registry host.
+        project: returns False for a Compose project whose journal to ignore.
+        build_cache: handle the engine's build cache, which all projects share.
     """
 
     prefix: str = ""
@@ -56,20 +56,25 @@ class Scope:
     build_cache: bool = True
 
     def role(self, repository: str) -> Role | None:
-        """What images of a repository are to the project; None for somebody else's."""
+        """Role of the images in a repository; None if the repository does not belong to the project."""
         if self.prefix:
             return ROLES.get(repository.removeprefix(f"{self.prefix}/")) if repository.startswith(self.prefix) else None
         if repository in ROLES:
             return ROLES[repository]
         registry = repository.partition("/")[0]
         if "." not in registry and ":" not in registry and registry != "localhost":
-            return None  # somebody's of that name on Docker Hub
+            return None  # another user's repository with this name on Docker Hub
         return next((role for name, role in ROLES.items() if repository.endswith(f"/{name}")), None)
 
 
 @dataclass
 class Needs:
-    """What is needed, by whom, and what the journals have seen serving."""
+    """What the survey found in use.
+
+    Attributes:
+        needed: image reference or ID -> what needs it.
+        served: names of images that served according to the journals.
+    """
 
     needed: dict[str, str] = field(default_factory=dict)
     served: set[str] = field(default_factory=set)
@@ -82,7 +87,7 @@ class HostSurvey:
         self._scope = scope
 
     def images(self, verified: set[str]) -> list[Item]:
-        """The project's images, with the bytes that no other image shares."""
+        """List the project's images with the bytes that their removal frees."""
         with explained():
             listed = self._engine.client.api.df()["Images"] or []
         items = []
@@ -96,21 +101,22 @@ class HostSurvey:
         return sorted(items, key=lambda item: (item.repository, -item.created))
 
     def cache_bytes(self) -> int:
-        """Size of the build cache, without what images share with it."""
+        """Size (bytes) of the build cache without records shared with images."""
         with explained():
             records: list[dict[str, Any]] = self._engine.client.api.df().get("BuildCache") or []
         return sum(int(record["Size"]) for record in records if not record["Shared"])
 
     def prune_cache(self, keep_bytes: int) -> int:
-        """Removes the build cache's least used records until `keep_bytes` are left; returns the bytes freed."""
+        """Remove the least used build cache records until `keep_bytes` remain; return the bytes freed."""
         with explained():
             return int(self._engine.client.api.prune_builds(keep_storage=keep_bytes, all=True)["SpaceReclaimed"] or 0)
 
     def needs(self) -> Needs:
-        """What containers in any state, .env, and the journal of every project on the engine need.
+        """Collect the images needed by containers in any state, by .env, and by the journal of every project.
 
         Raises:
-            RetentionRefusedError: a journal is there and cannot be read, so that what it needs is not known.
+            RetentionRefusedError: a journal exists but cannot be read, so its needs are unknown.
+            StateCorruptError: a journal is not valid.
         """
         found = Needs()
         with explained():
@@ -133,13 +139,13 @@ class HostSurvey:
         return found
 
     def _need(self, found: Needs, reference: str, why: str) -> None:
-        """A name is kept by what it names today too."""
+        """Mark a reference as needed, and also the ID of the image that it currently names."""
         found.needed.setdefault(reference, why)
         if image := self._engine.image(reference):
             found.needed.setdefault(str(image.id), why)
 
     def _projects(self) -> list[str]:
-        """Every project with a journal on this engine."""
+        """List the Compose projects with a journal on this engine."""
         with explained():
             volumes = self._engine.client.volumes.list(filters={"label": VOLUME})
         names = {str((volume.attrs.get("Labels") or {}).get(PROJECT, "")) for volume in volumes}
@@ -186,12 +192,12 @@ class HostSurvey:
 
 
 def repository(name: str) -> str:
-    """The repository of `repository:tag` or `repository@digest`."""
+    """Repository part of `repository:tag` or `repository@digest`."""
     return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
 
 
 def when(text: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time; 0 for none, and for the engine's year 1."""
+    """Convert an RFC 3339 time to seconds since 1970; 0 for an empty text and for the engine's year 1."""
     if not text or text.startswith("0001"):
         return 0.0
     head, dot, rest = text.replace("Z", "+00:00").partition(".")

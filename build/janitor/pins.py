@@ -1,4 +1,4 @@
-"""Pins: a release that retention must keep carries a tag that says so, wherever its image lives."""
+"""Pins: tags that protect a release's image from the janitor, on the engine and in a registry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from build.registry.client import OCI_MANIFEST, Registry
 
 
 class Pins:
-    """Pins on one engine and, where one is given, in a registry."""
+    """Pins on one engine and, if given, in a registry."""
 
     def __init__(self, engine: Engine, *, scope: Scope | None = None, registry: Registry | None = None) -> None:
         self._engine = engine
@@ -25,10 +25,10 @@ class Pins:
         self._registry = registry
 
     def add(self, release: Release) -> list[str]:
-        """Pins a release whose image is on the engine; returns the tags that do it.
+        """Pin a release whose image is on the engine; return the tags created.
 
         Raises:
-            ImageNotFoundError: the engine, or the registry, does not have it.
+            ImageNotFoundError: the engine or the registry does not have the image.
         """
         image = self._image(release)
         made = [self._local(release, image)]
@@ -39,11 +39,11 @@ class Pins:
         return made
 
     def remove(self, release: Release) -> list[str]:
-        """Takes the pins of a release off; the image stays until the janitor finds no other reason.
+        """Remove the pins of a release; return the tags removed. The image stays until the janitor removes it.
 
         Raises:
-            RetentionRefusedError: the pin is the last name of the image, which would go with it.
-            ImageNotFoundError: it is not pinned.
+            RetentionRefusedError: the pin is the image's last name, so removing it would delete the image.
+            ImageNotFoundError: the release is not pinned.
         """
         image = self._image(release)
         local = self._local(release, image)
@@ -62,7 +62,7 @@ class Pins:
         return [name for name in gone if name]
 
     def all(self) -> list[str]:
-        """Every pin, by name: the engine's, then the registry's."""
+        """List all pins by name: the engine's, then the registry's."""
         with explained():
             images = self._engine.client.api.images()
         names = [name for image in images for name in image.get("RepoTags") or []]
@@ -80,10 +80,10 @@ class Pins:
         return f"{self._scope.prefix}/{name}" if self._scope.prefix else name
 
     def _pin_remotely(self, registry: Registry, release: Release, image: Image) -> str:
-        """The very manifest gets another tag, so that its digest, by which it is deployed, is what stays."""
+        """Add the pin tag to the same manifest, so that the registry keeps the digest that is deployed."""
         name, tag = _repository(image), f"{PIN}{release}"
         digest = release.image.partition("@")[2]
-        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, else the SHA
+        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, otherwise the SHA
         manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, tag_there)
         if manifest is None:
             raise ImageNotFoundError(
@@ -93,7 +93,7 @@ class Pins:
         return f"{registry.full(name)}:{tag}"
 
     def _unpin_remotely(self, registry: Registry, release: Release, image: Image) -> str:
-        """Registries delete manifests, not tags: the tag is moved to an empty manifest, and that one is deleted."""
+        """Move the tag to an empty manifest and delete that, because registries delete manifests but not tags."""
         name, tag = _repository(image), f"{PIN}{release}"
         if not registry.digest(name, tag):
             return ""
@@ -103,7 +103,7 @@ class Pins:
             "mediaType": OCI_MANIFEST,
             "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
             "layers": [],
-            "annotations": {"ai.glm-tts.was": tag},  # no two tags share one, which would go together
+            "annotations": {"ai.glm-tts.was": tag},  # unique per tag, so that the deletion affects no other tag
         }
         registry.delete_manifest(name, registry.put_manifest(name, tag, json.dumps(empty).encode(), OCI_MANIFEST))
         return f"{registry.full(name)}:{tag}"
@@ -119,5 +119,5 @@ def _remote(registry: Registry) -> list[str]:
 
 
 def _tags(registry: Registry, name: str) -> list[str]:
-    """A repository's tags; none for a flavour that was never pushed, which a registry may deny to read."""
+    """Tags of a repository; empty if nothing was ever pushed there, which a registry may report as denied."""
     return registry.before_push(name, lambda: registry.tags(name), [])

@@ -1,4 +1,4 @@
-"""What a registry holds of this project, as the same kind of items, and the removal of one."""
+"""Survey of the project's images in a registry, and their removal."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from build.registry.client import Manifest, Registry
 
 
 class RegistrySurvey:
-    """The project's repositories in one registry, told apart by what their tags and labels say."""
+    """The project's repositories in one registry; tags and labels determine the role of each manifest."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._names = {registry.full(name): name for name in ROLES}
 
     def items(self) -> list[Item]:
-        """Every manifest that a tag leads to, images before what is attached to them."""
+        """List every tagged manifest: images first, then documents attached to them."""
         found: list[Item] = []
         for name, role in ROLES.items():
             tags: dict[str, list[str]] = {}
             for tag in self._tags(name):
-                # A tag without a manifest is what a removal that was cut off leaves.
+                # An interrupted removal leaves a tag without a manifest.
                 if digest := self._registry.digest(name, tag):
                     tags.setdefault(digest, []).append(tag)
             found += [self._item(name, digest, each, role) for digest, each in tags.items()]
         return sorted(found, key=lambda item: item.role is Role.ARTIFACT)
 
     def _tags(self, name: str) -> list[str]:
-        """A repository's tags; none for one that was never pushed to, which a registry may deny to read."""
+        """Tags of a repository; empty if nothing was ever pushed there, which a registry may report as denied."""
         return self._registry.before_push(name, lambda: self._registry.tags(name), [])
 
     def remove(self, item: Item) -> None:
-        """Deletes a manifest with its tags, and what refers to it; of an index, what it lists as well."""
+        """Delete a manifest with its tags and referrers; for an index, also the manifests that it lists."""
         name = self._names[item.repository]
         manifest = self._registry.manifest(name, item.id)
         children = manifest.parsed.get("manifests", []) if manifest else []
@@ -51,7 +51,7 @@ class RegistrySurvey:
             size = sum(int(child.get("size", 0)) for child in manifest.parsed.get("manifests", []))
             subject = (f"{where}@sha256:{attached[1]}",)
             return Item(Place.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
-        if one := manifest.platform_digest:  # of an index, one image stands for it
+        if one := manifest.platform_digest:  # an index is represented by one of its images
             manifest = self._manifest(name, one)
         config = json.loads(self._registry.blob(name, manifest.config))
         labels = (config.get("config") or {}).get("Labels") or {}
@@ -65,7 +65,7 @@ class RegistrySurvey:
             role=role,
             names=names,
             release=labels.get(RELEASE_LABEL, ""),
-            verified=True,  # only what passed is pushed
+            verified=True,  # only verified images are pushed
             stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
             layers=tuple((config.get("rootfs") or {}).get("diff_ids") or ()),
         )

@@ -1,4 +1,4 @@
-"""What may go and what must stay, with a reason for each: facts and a policy in, a plan out."""
+"""Retention rules: facts and a policy in, a plan out that keeps or removes each item with a reason. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from build.state.history import Cutover
 PIN = "pinned-"
 STAGING = re.compile(r"[0-9a-f]{40}(-dirty)?")
 KEY = refreshed.TAG  # bases, proxies and channels are tagged by their inputs
-ARTIFACT = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z]+)?")  # the registry's fallback tag for what is attached
+ARTIFACT = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z]+)?")  # the fallback tag for attached documents in a registry
 HOUR_S = 3600.0
 
 
 class Role(StrEnum):
-    """What an image is to this project."""
+    """Role of an image in this project."""
 
     APP = "app"
     BASE = "base"
@@ -39,19 +39,19 @@ class Place(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that takes up space.
+    """One item that uses space: an image, an artifact, the build cache or a file.
 
     Attributes:
         id: image ID, manifest digest, or path relative to the clone.
-        size: bytes that its removal frees at least, as far as that is known.
-        created: seconds since 1970: of an app the commit's time, which orders releases.
-        touched: seconds since 1970 when it last was built, tagged or written.
-        names: `repository:tag` and `repository@digest`, the project's own only.
-        release: what the label says, empty for what is no release.
-        verified: it served, or was looked into and found good.
-        stands_on: what its base (an artifact's: its subject) is called; any of them may be known here.
+        size: minimum number of bytes that its removal frees, if known.
+        created: seconds since 1970; for an app the commit's time, which orders releases.
+        touched: seconds since 1970 of the last build, tagging or writing.
+        names: `repository:tag` and `repository@digest`, only the project's own.
+        release: value of the release label; empty if the item is not a release.
+        verified: it served, or passed verification.
+        stands_on: names and digests of its base, or of an artifact's subject; any of them may match an item here.
         layers: digests of its layers, lowest first.
-        text: what a file says, to find which images it tells of.
+        text: content of a file, searched for the images it mentions.
     """
 
     place: Place
@@ -69,7 +69,7 @@ class Item:
 
     @property
     def name(self) -> str:
-        """What a reader knows it by."""
+        """Name for display: the first name, otherwise the ID."""
         return next(iter(self.names), self.id)
 
     @property
@@ -82,14 +82,14 @@ class Item:
 
     @property
     def known_as(self) -> frozenset[str]:
-        """Everything that somebody who needs it may call it."""
+        """All identifiers by which a container, a journal or another item may refer to it."""
         digests = {name.partition("@")[2] for name in self.names if "@" in name}
         return frozenset({self.id, *self.names, *digests, self.release} - {""})
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How much is kept. Times in seconds, sizes in bytes."""
+    """How much to keep. Times in seconds, sizes in bytes."""
 
     keep_releases: int
     cache_bytes: int
@@ -99,7 +99,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that was found. `needed` maps IDs, digests, names and releases to who needs them."""
+    """All facts of a survey. `needed` maps IDs, digests, names and releases to the reason to keep them."""
 
     items: tuple[Item, ...]
     needed: Mapping[str, str]
@@ -109,7 +109,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Action:
-    """What happens to one item, and why."""
+    """Decision for one item, with the reason."""
 
     item: Item
     keep: bool
@@ -117,7 +117,7 @@ class Action:
 
 
 def plan(facts: Facts, policy: Policy) -> list[Action]:
-    """One action for every item, and one for the build cache; images in the order given, then cache, then files."""
+    """Plan one action for every item and one for the build cache: images in the given order, then cache, then files."""
     images = [item for item in facts.items if item.place in {Place.HOST, Place.REGISTRY}]
     kept = _kept(images, facts, policy)
     actions = [Action(image, keep=image in kept, why=kept.get(image) or _not_kept(image, policy)) for image in images]
@@ -127,7 +127,7 @@ def plan(facts: Facts, policy: Policy) -> list[Action]:
 
 
 def refusal(history: list[Cutover]) -> str:
-    """Why nothing may be removed now, judged by the newest cutover; empty when something may."""
+    """Reason why nothing may be removed now, judged by the newest cutover; empty if removal is allowed."""
     newest = history[-1] if history else None
     if newest is None:
         return ""
@@ -139,7 +139,7 @@ def refusal(history: list[Cutover]) -> str:
 
 
 def journaled(history: list[Cutover], lives: Iterable[Release | None]) -> dict[str, str]:
-    """What the journal needs, for whatever may be live: IDs, digests, references and releases, and what for."""
+    """What the journal needs, whichever release is live: ID, digest, reference or release -> reason."""
     needed: dict[Release, str] = {}
     newest = history[-1] if history else None
     for live in lives:
@@ -161,14 +161,14 @@ def journaled(history: list[Cutover], lives: Iterable[Release | None]) -> dict[s
 
 
 def served(history: list[Cutover]) -> set[str]:
-    """Names of everything that the journal has seen serving."""
+    """Image names and digests of all releases that served according to the journal."""
     releases = [cutover.release for cutover in history if cutover.served]
     releases += [cutover.previous for cutover in history if cutover.previous]
     return {name for release in releases for name in (release.image, release.image.partition("@")[2]) if name}
 
 
 def _kept(images: list[Item], facts: Facts, policy: Policy) -> dict[Item, str]:
-    """The images that stay and why: apps first, since bases stay for them and artifacts for both."""
+    """Images to keep with the reason. Apps are judged first: bases are kept for apps, artifacts for both."""
     kept: dict[Item, str] = {}
     rules: list[tuple[Callable[[Item], bool], Callable[[Item], str]]] = []
     newest = _newest(images, policy)
@@ -185,7 +185,7 @@ def _kept(images: list[Item], facts: Facts, policy: Policy) -> dict[Item, str]:
 
 
 def _in_any_case(image: Item, facts: Facts, policy: Policy) -> str:
-    """Reasons that hold for every kind of image."""
+    """Reason to keep an image of any role; empty if none."""
     for name in sorted(image.known_as):
         if name in facts.needed:
             return facts.needed[name]
@@ -199,7 +199,7 @@ def _in_any_case(image: Item, facts: Facts, policy: Policy) -> str:
 
 
 def _lasting_tag(image: Item) -> str:
-    """A tag that no build of an ordinary commit gives: a version, a build cache, somebody's own."""
+    """A tag that a build of an ordinary commit does not create: a version, a build cache, or a user's own tag."""
     ordinary = {Role.APP: STAGING, Role.ARTIFACT: ARTIFACT}.get(image.role or Role.APP, KEY)
     return next((tag for tag in image.tags if not ordinary.fullmatch(tag)), "")
 
@@ -211,7 +211,7 @@ def _newest(images: list[Item], policy: Policy) -> dict[Item, str]:
     apps = [image for image in images if image.role is Role.APP and image.verified]
     for image in sorted(apps, key=lambda image: image.created, reverse=True):
         releases = ranks.setdefault((image.place, image.repository), [])
-        # The staging and the production image of a commit are one release.
+        # The staging image and the production image of a commit count as one release.
         release = image.release or image.id
         if release not in releases:
             releases.append(release)
@@ -222,7 +222,7 @@ def _newest(images: list[Item], policy: Policy) -> dict[Item, str]:
 
 
 def _first_of_each(images: list[Item]) -> dict[Item, str]:
-    """The newest image of each repository: the next build begins with it."""
+    """The newest image of each repository, because the next build starts from it."""
     newest: dict[tuple[Place, str], Item] = {}
     for image in images:
         where = (image.place, image.repository)

@@ -1,1 +1,1 @@
-"""Every locked version: writing the locks, what belongs to which inputs, what changed, what fits together."""
+"""Locks of all package versions: write them, detect stale ones, compare them, and check that versions fit together."""

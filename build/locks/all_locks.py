@@ -1,4 +1,4 @@
-"""Every lock in one go: what can be written is, and what cannot is told at the end."""
+"""Writer of all locks in one run; a lock that cannot be written is reported at the end."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from build.locks.index import conda_lock
 from build.model.labels import base_repository
 from build.progress import Report
 
-# Gives a flavour's base image of this tree, built when its inputs changed.
+# Returns a flavour's base image for this tree; builds it if its inputs changed.
 Base = Callable[[str], Named]
 
 
 @dataclass
 class Outcome:
-    """What changed in each lock that was written, and why each of the others was not."""
+    """Changes in each written lock, and the reason for each lock that was not written."""
 
     written: dict[str, list[Difference]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
 
 class WriteAllLocks:
-    """The locks of some flavours at `root`."""
+    """Writes the pip locks, and the conda and apt locks of some flavours, at `root`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class WriteAllLocks:
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
-        """Pip first: the bases that the apt locks are read from are built from the pip locks."""
+        """Write all locks. Pip locks come first, because the bases that give the apt locks are built from them."""
         self._try("pip locks", self._pip)
         for flavour in self._flavours:
             self._try(conda_lock(flavour), partial(self._conda, flavour))
@@ -85,7 +85,7 @@ class WriteAllLocks:
 
 
 def require(outcome: Outcome) -> None:
-    """Raises LocksIncompleteError when a lock could not be written."""
+    """Raise LocksIncompleteError if a lock could not be written."""
     if outcome.missing:
         raise LocksIncompleteError(
             f"{len(outcome.written)} locks were written, and not all that are due",

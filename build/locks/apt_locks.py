@@ -1,4 +1,4 @@
-"""The apt lock: what the base image of this tree holds, and how that differs from the lock before."""
+"""Writer of the apt lock from the Debian packages of this tree's base image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from build.system import files
 
 
 def apt_lock_name(image: Image, flavour: str) -> str:
-    """The apt lock that a base image is compared with."""
+    """Path of the apt lock that a base image is compared with."""
     return apt_lock(flavour, standin="os" in standins_of(image))
 
 
 def write_apt(engine: Engine, root: Path, flavour: str, base: Named) -> tuple[str, list[Difference]]:
-    """Writes the apt lock of a base image, with the time of its packages; returns its name and what changed."""
+    """Write the apt lock of a base image with the time of its packages; return the lock's name and the changes."""
     name = apt_lock_name(base.image, flavour)
     path = root / name
     text = AptLock.from_inventory(inventory_reader.read(engine, str(base.image.id))).render()

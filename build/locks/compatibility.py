@@ -1,4 +1,4 @@
-"""Do versions that the inputs of a build name work together? Pure: the table and the texts in, contradictions out."""
+"""Compatibility rules for the versions in a build's inputs: table and texts in, contradictions out. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = "build/data/compatibility.toml"
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Two versions that exclude each other: a short name, what and why, what to do."""
+    """Two versions that exclude each other."""
 
     name: str
     message: str
@@ -26,15 +26,15 @@ class Contradiction:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the inputs of one flavour name; empty where they name nothing.
+    """Versions in the inputs of one flavour; a field is empty if the inputs do not name it.
 
     Attributes:
         python: such as 3.11.
-        torch: such as 2.9.1, without its local tag.
-        wheels: CUDA of the wheels asked for (torch==...+cu118 or an index .../whl/cu118), such as 11.8.
-        base: the image that the base stands on, without a digest; None for a flavour without CUDA.
-        require: the CUDA of the NVIDIA_REQUIRE_CUDA that the base sets instead of that image's own.
-        packages: every package named, by its normalized name.
+        torch: such as 2.9.1, without its local version.
+        wheels: CUDA version of the requested wheels (torch==...+cu118 or an index .../whl/cu118), such as 11.8.
+        base: parent image of the base image, without a digest; None for a flavour without CUDA.
+        require: CUDA version in the NVIDIA_REQUIRE_CUDA that Dockerfile.base sets, which overrides the parent's.
+        packages: all named packages by normalized name.
     """
 
     python: str = ""
@@ -46,7 +46,7 @@ class Facts:
 
 
 def read(environment: str, asked: str, dockerfile: str, flavour: str) -> Facts:
-    """The facts in environment.yml, the .in and .txt files of a flavour (as one text), and Dockerfile.base."""
+    """Read the facts from environment.yml, the .in and .txt files of a flavour (as one text), and Dockerfile.base."""
     python = re.search(r"^\s*-\s*python\s*[=<>~!]*\s*(\d+\.\d+)", environment, re.MULTILINE)
     base = re.search(r"^ARG CUDA_IMAGE=([^\s@]+)", dockerfile, re.MULTILINE)
     require = re.search(r"""^(?!\s*#).*\bNVIDIA_REQUIRE_CUDA=["']?cuda>=(\d+\.\d+)""", dockerfile, re.MULTILINE)
@@ -63,18 +63,18 @@ def read(environment: str, asked: str, dockerfile: str, flavour: str) -> Facts:
 
 
 def torch_cuda(facts: Facts, table: Table) -> str:
-    """The CUDA that torch brings, such as 12.8; empty without torch or for a release that the table does not have."""
+    """CUDA version that torch brings, such as 12.8; empty without torch or if the table lacks the release."""
     release = _release(facts, table)
     return facts.wheels or str(release["pypi"]) if release else ""
 
 
 def base_cuda(facts: Facts, table: Table) -> str:
-    """The CUDA of the image that the base stands on; empty without one, or for one that the table does not have."""
+    """CUDA version of the base's parent image; empty if there is none or the table lacks the image."""
     return str(_base(facts, table).get("cuda", ""))
 
 
 def check(facts: Facts, table: Table) -> list[Contradiction]:
-    """Every contradiction; what the table does not know is one, since nothing can be said of it."""
+    """List every contradiction; a version that the table lacks is one, because it cannot be judged."""
     return [
         *_torch(facts, table),
         *_image(facts, table),
@@ -85,7 +85,7 @@ def check(facts: Facts, table: Table) -> list[Contradiction]:
 
 
 def labels(facts: Facts, table: Table) -> dict[str, str]:
-    """What an image says of itself; empty where there is no torch."""
+    """Image labels with torch, CUDA and driver versions; empty for a flavour without torch."""
     cuda = torch_cuda(facts, table)
     if not cuda:
         return {}
@@ -145,7 +145,7 @@ def _image(facts: Facts, table: Table) -> list[Contradiction]:
 
 
 def _driver(facts: Facts, table: Table) -> list[Contradiction]:
-    """An image that lets in a driver on which torch finds no GPU starts, and fails at its first sentence."""
+    """Check that the image refuses drivers on which torch finds no GPU; otherwise the first synthesis would fail."""
     base, cuda = _base(facts, table), torch_cuda(facts, table)
     if not base or not cuda:
         return []
@@ -185,7 +185,7 @@ def _extensions(facts: Facts, table: Table) -> list[Contradiction]:
 
 
 def _misfit(package: Package, cuda: str, torch: str) -> str:
-    """Why a prebuilt wheel does not load into this torch; one that names a major alone (cu12) is for all of it."""
+    """Why a prebuilt wheel does not load into this torch; a major version alone (cu12) fits all its minor versions."""
     named = package.cuda if "." in package.cuda else _major(package.cuda)
     if named and named not in (cuda, _major(cuda)):
         return f"comes as a wheel for CUDA {named}, and torch is of CUDA {cuda}: it would not load"
@@ -224,7 +224,7 @@ def _onnxruntime(facts: Facts, table: Table) -> list[Contradiction]:
 
 
 def _libraries(facts: Facts, table: Table) -> list[tuple[str, str]]:
-    """CUDA and cuDNN of torch, and of the image beneath."""
+    """CUDA and cuDNN versions of torch and of the base's parent image."""
     cuda, release, base = torch_cuda(facts, table), _release(facts, table) or {}, _base(facts, table)
     found = [(cuda, str(release["cuda"].get(cuda, {}).get("cudnn", "")))] if cuda else []
     return found + ([(base["cuda"], base.get("cudnn", ""))] if base else [])

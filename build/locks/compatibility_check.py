@@ -1,4 +1,4 @@
-"""Refuses versions that cannot work together, before an hour is lost on them. Reads a few small files: milliseconds."""
+"""Early check that a clone's versions work together, in milliseconds, before an hour of build time is lost."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TABLE = Path(__file__).parents[1] / "data" / "compatibility.toml"
 
 
 def require(root: Path, flavour: str) -> None:
-    """Checks the inputs of a flavour in the clone at `root`.
+    """Check the inputs of a flavour in the clone at `root`.
 
     Raises:
-        IncompatibleError: with every contradiction at once, each with its remedy.
+        IncompatibleError: lists all contradictions, each with its remedy.
     """
     found = pure.check(_facts(root, flavour), table())
     if found:
@@ -28,12 +28,12 @@ def require(root: Path, flavour: str) -> None:
 
 
 def facts_for_labels(root: Path, flavour: str) -> dict[str, str]:
-    """torch, its CUDA, the base's CUDA and the oldest driver as image labels; empty for a flavour without torch."""
+    """Image labels: torch, its CUDA, the base's CUDA and the oldest driver; empty for a flavour without torch."""
     return pure.labels(_facts(root, flavour), table())
 
 
 def table() -> dict[str, Any]:
-    """The compatibility table."""
+    """Load the compatibility table (TABLE)."""
     return tomllib.loads(TABLE.read_text())
 
 

@@ -1,4 +1,4 @@
-"""The conda locks: solved from environment.yml's channels, or, under a name of its own, from another one."""
+"""Writer of the conda locks: solved from environment.yml's channels, or from another channel under another name."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ from build.locks.index import conda_lock
 from build.progress import Report
 from build.system import files
 
-# Where image builds mount the project's own channel, so that its lock is the same wherever it was solved.
+# Image builds mount the stand-in channel here, so its lock contains the same URLs wherever it was solved.
 MOUNT = "file:///channel"
 _PARTS = ("/linux-64", "/noarch", f"/{channel.LOCK_NAME}")
 
-# Builds the project's own channel; only called where environment.yml's does not answer.
+# Builds the stand-in channel; called only if environment.yml's channels do not answer.
 OwnChannel = Callable[[], tuple[Engine, Named]]
 
 
 def write(
     root: Path, flavour: str, report: Report, own: OwnChannel, channels: Sequence[str] = (), glibc: str = virtual.GLIBC
 ) -> tuple[str, list[Difference]]:
-    """Writes a flavour's lock; returns its name, which says whose channel it is of, and what changed.
+    """Write a flavour's lock; return its name, which depends on the kind of channel, and the changes.
 
     Args:
-        channels: names or URLs to solve from instead of environment.yml's.
+        own: builds the stand-in channel if environment.yml's channels do not answer.
+        channels: names or URLs to use instead of environment.yml's.
 
     Raises:
-        CommandFailedError: it cannot be solved, or no channel answers; no lock was written.
-        UsageError: another glibc was given for environment.yml's own channels.
+        CommandFailedError: the solve failed or no channel answers; no lock was written.
+        UsageError: another glibc was given with environment.yml's own channels.
     """
     try:
         lock, genuine = _solve(root, flavour, report, own, channels, glibc)
@@ -64,7 +65,7 @@ def write(
 def _solve(
     root: Path, flavour: str, report: Report, own: OwnChannel, channels: Sequence[str], glibc: str
 ) -> tuple[ExplicitLock, bool]:
-    """The lock, and whether it is of environment.yml's own channels."""
+    """Solve the lock; also return whether it is from environment.yml's own channels."""
     asked = environment.load([root / "environment.yml"])
     genuine = not channels or tuple(channels) == asked.channels
     if genuine and glibc != virtual.GLIBC:
@@ -92,7 +93,7 @@ def _solve_from_own(asked: Environment, flavour: str, engine: Engine, image: Nam
         folder = Path(scratch)
         unpack_channel(engine, str(image.image.id), folder)
         own = explicit.parse((folder / channel.LOCK_NAME).read_text(), channel.LOCK_NAME)
-        # For the glibc that the channel was made on, which its packages ask for.
+        # The channel's packages need the glibc of the system that the channel was made on.
         glibc = virtual.glibc_of(own.virtual_packages)
         lock = asyncio.run(client.solve(asked, [folder.as_uri()], glibc, flavour))
         packages = tuple(replace(one, url=one.url.replace(folder.as_uri(), MOUNT, 1)) for one in lock.packages)
@@ -100,10 +101,10 @@ def _solve_from_own(asked: Environment, flavour: str, engine: Engine, image: Nam
 
 
 def unpack_channel(engine: Engine, image: str, folder: Path) -> None:
-    """Copies the project's own channel out of its image, and checks every package in it.
+    """Copy the stand-in channel out of its image and check every package in it.
 
     Raises:
-        CondaError: a package is not what the channel's index says.
+        CondaError: a package does not match the channel's index.
     """
     oneshot.copy_out(engine, image, _PARTS, folder)
     channel.verify(folder)

@@ -1,4 +1,4 @@
-"""What differs between two sets of locked packages, or between an image and the locks it was built from."""
+"""Differences between two locks, or between an image and the locks it was built from. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _APT = re.compile(r"^([a-z0-9][^\s=]*)=(\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Difference:
-    """One package that is not as before (or as locked); an empty version: it is not there."""
+    """One package that differs from before, or from its lock; an empty version means that it is absent."""
 
     kind: str
     name: str
@@ -25,10 +25,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class LockTexts:
-    """The texts of an image's locks; None: there is none of that kind, and nothing is compared.
+    """The texts of an image's locks; None if there is no lock of that kind, so nothing is compared.
 
     Attributes:
-        pip: every pip lock that is installed (cuda: torch.txt and cuda.txt).
+        pip: every installed pip lock (cuda: torch.txt and cuda.txt).
     """
 
     pip: tuple[str, ...] | None = None
@@ -36,7 +36,7 @@ class LockTexts:
 
 
 def packages(kind: str, text: str) -> dict[str, str]:
-    """Name -> version in a lock of kind pip, conda (version=build) or apt."""
+    """Parse a lock of kind pip, conda or apt into name -> version (conda: version=build)."""
     if kind == "pip":
         return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in _PIP.findall(text)}
     if kind == "conda":
@@ -45,7 +45,7 @@ def packages(kind: str, text: str) -> dict[str, str]:
 
 
 def differences(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
-    """What was added, removed or changed, by name."""
+    """List added, removed and changed packages by name."""
     return [
         Difference(kind, name, before.get(name, ""), now.get(name, ""))
         for name in sorted(before.keys() | now.keys())
@@ -54,14 +54,14 @@ def differences(kind: str, before: Mapping[str, str], now: Mapping[str, str]) ->
 
 
 def between(kind: str, before: str, now: str) -> list[Difference]:
-    """What changed from one lock's text to another's."""
+    """List the changes from one lock's text to another's."""
     return differences(kind, packages(kind, before), packages(kind, now))
 
 
 def drift(inventory: Inventory, locks: LockTexts) -> list[Difference]:
-    """Where the image (now) differs from its conda and pip locks (before); empty when it is exactly what they say.
+    """List where an image (`now`) differs from its conda and pip locks (`before`); empty if it matches exactly.
 
-    Its Debian packages: build.locks.drift.
+    build.locks.drift compares the Debian packages.
     """
     found: list[Difference] = []
     if locks.conda is not None:

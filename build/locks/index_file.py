@@ -1,4 +1,4 @@
-"""locks/index.json: what each lock was written from, so that a stale or edited one is found offline, at once."""
+"""Reader and writer of locks/index.json, which records each lock's inputs so that a stale lock is detected offline."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def apt_command(flavour: str) -> str:
 
 
 def record(root: Path, name: str, command: str, tool: str) -> None:
-    """Writes down what the lock `name` (relative to `root`), written just now, was made from."""
+    """Record the inputs of the lock `name` (path relative to `root`) that was just written."""
     index = _read(root)
     index[name] = Entry(_inputs(root, name), pure.sha256((root / name).read_text()), command, tool)
     files.replace(root / INDEX, pure.dump(index))
 
 
 def check(root: Path) -> int:
-    """Compares every lock with its inputs; returns how many there are. Reads files and nothing else.
+    """Compare every lock with its inputs; return the number of locks. It only reads files.
 
     Raises:
-        LockStaleError: naming each lock that is stale, edited or missing, why, and the command to run.
-        MissingFileError: an input is gone.
+        LockStaleError: lists each lock that is stale, edited or missing, with the reason and the command to run.
+        MissingFileError: an input does not exist.
     """
     index = _read(root)
     locks = {name: pure.sha256((root / name).read_text()) for name in _present(root)}
@@ -50,9 +50,10 @@ def check(root: Path) -> int:
 
 
 def lock_hashes(flavour: str, root: Path | None = None) -> dict[str, str]:
-    """File name -> sha256 (hex) of each lock that a flavour's base image is made from, as labels and records carry it.
+    """File name -> sha256 (hex) of each lock of a flavour's base image, for labels and records.
 
-    Of the files as they lie there, so that it is true of an edited lock too; `root` is the current folder unless given.
+    The hashes are of the current files, so they are correct for an edited lock too. `root` defaults to the current
+    folder.
     """
     root = root or Path.cwd()
     names = pure.of_flavour(_present(root), flavour)
@@ -60,7 +61,7 @@ def lock_hashes(flavour: str, root: Path | None = None) -> dict[str, str]:
 
 
 def _present(root: Path) -> list[str]:
-    # (a stand-in channel's conda locks are not in git: they hold for one machine's channel)
+    # Conda locks of a stand-in channel are excluded: they fit one machine's channel and are not in git.
     patterns = ("*.txt", "conda-forge-*.lock")
     return sorted(f"locks/{path.name}" for pattern in patterns for path in (root / "locks").glob(pattern))
 
@@ -76,7 +77,7 @@ def _read(root: Path) -> dict[str, Entry]:
 
 
 def _inputs(root: Path, name: str) -> dict[str, str]:
-    """What decides a lock, by name -> sha256."""
+    """Inputs that determine a lock: name -> sha256."""
     stem = Path(name).name
     flavour = next((each for each in FLAVOURS if f"-{each}" in stem), "")
     if stem.startswith("apt-"):
@@ -94,7 +95,7 @@ def _conda_inputs(root: Path, flavour: str) -> dict[str, str]:
         asked = environment.load([root / "environment.yml"])
     except CondaError as error:
         raise MissingFileError(error.message, remedy=error.remedy) from None
-    # Its pip section is installed from the pip locks and decides nothing here.
+    # The pip section is ignored: its packages are installed from the pip locks.
     return {
         "environment.yml": json.dumps([asked.channels, asked.specs]),
         "virtual packages": " ".join(virtual.packages(flavour)),
@@ -102,7 +103,7 @@ def _conda_inputs(root: Path, flavour: str) -> dict[str, str]:
 
 
 def _apt_inputs(root: Path) -> dict[str, str]:
-    # The images that the flavours stand on, and what is installed in them: nothing else decides their Debian packages.
+    # Only the parent images and the packages that prepare-os installs determine the Debian packages.
     return {
         "Dockerfile.base": _lines(root, "Dockerfile.base", "ARG OS_IMAGE=", "ARG CUDA_IMAGE="),
         "build/conda/image/prepare-os": _lines(root, "build/conda/image/prepare-os", "PACKAGES="),

@@ -1,4 +1,4 @@
-"""What an image holds: its Python, conda, pip and Debian packages; and the same as a file that conda users know."""
+"""Inventory of an image: Python, conda, pip and Debian packages, also in the format of `conda env export`. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Inventory:
-    """Packages by name.
+    """Packages of an image by name.
 
     Attributes:
         name, prefix: of the conda environment.
         conda: name -> (version, build string).
-        pip: normalized name -> version, of what pip or uv installed; what a conda package brought is not in it.
+        pip: normalized name -> version of packages that pip or uv installed, without those from conda packages.
         apt: name -> version; `name:architecture` for a foreign architecture.
-        apt_security: the names among them whose version came from the distribution's security archive.
-        apt_source: `mirror` or `snapshot`: where the packages were taken from; empty when the image does not say.
-        apt_time: the date of that archive's newest index, or of the snapshot, as `YYYYMMDDTHHMMSSZ`; empty likewise.
+        apt_security: names of the Debian packages whose version came from the distribution's security archive.
+        apt_source: source of the packages, `mirror` or `snapshot`; empty if unknown.
+        apt_time: date of the mirror's newest index, or of the snapshot, as `YYYYMMDDTHHMMSSZ`; empty if unknown.
     """
 
     python: str
@@ -35,10 +35,10 @@ class Inventory:
 
 
 def parse(text: str) -> Inventory:
-    """What build/locks/in_image/inventory.py printed.
+    """Parse the output of build/locks/in_image/inventory.py.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text is not an inventory.
     """
     try:
         found: dict[str, Any] = json.loads(text)
@@ -59,10 +59,10 @@ def parse(text: str) -> Inventory:
 
 
 def exported(inventory: Inventory) -> str:
-    """The inventory as `conda env export` writes an environment, with the Debian packages as comments below.
+    """Render the inventory like `conda env export`, with the Debian packages as comments at the end.
 
-    Comments, because conda warns about keys it does not know, and because nothing but apt could act on them.
-    Strings are written as JSON, which YAML reads, so that no version turns into a number.
+    Comments, because conda warns about unknown keys and cannot install Debian packages. Strings are written as JSON,
+    which is valid YAML, so that no version becomes a number.
     """
     lines = [f"name: {json.dumps(inventory.name)}", "channels:"]
     lines += [f"  - {json.dumps(channel)}" for channel in inventory.channels]

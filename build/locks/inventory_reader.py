@@ -1,4 +1,4 @@
-"""Reads what an image holds, by running build/locks/in_image/inventory.py in it."""
+"""Reader of an image's inventory, by running build/locks/in_image/inventory.py in it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ _SCRIPT = Path(__file__).parent / "in_image/inventory.py"
 
 
 def read(engine: Engine, image_id: str) -> Inventory:
-    """What the image holds. Its own entrypoint activates the environment; no network, no mount, nothing written.
+    """Read the inventory of an image in a container without network and mounts.
+
+    The image's own entrypoint activates the environment.
 
     Raises:
-        CommandFailedError: the image is not there, or its Python cannot say.
+        CommandFailedError: the image does not exist, or the script fails in it.
     """
     answer = oneshot.run(engine, image_id, ["python", "-I", "-c", _SCRIPT.read_text()])
     try:

@@ -1,4 +1,4 @@
-"""The pip locks: locks/*.in resolved by uv into locks/*.txt, with hashes."""
+"""Writer of the pip locks: uv resolves locks/*.in into locks/*.txt with hashes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from build.locks.index import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, req
 from build.progress import Report
 from build.system import command
 
-# Neither index nor folder of the machine that locks may be read or written: hashes alone decide.
+# No package index or folder of this machine may get into a lock: only hashes identify the packages.
 _COMPILE = (
     *("uv", "pip", "compile", "--quiet", "--no-config", "--generate-hashes", "--no-emit-index-url"),
     *PIP_PLATFORM,
@@ -24,12 +24,14 @@ _COMPILE_LIMIT_S = 600
 
 
 def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, list[Difference]]:
-    """Writes every pip lock; returns what changed in each. The working directory must be `root`, as uv notes it.
+    """Write every pip lock; return the changes in each.
+
+    The working directory must be `root`, because uv writes relative paths into the locks.
 
     Raises:
-        MissingFileError: an .in file is not there.
-        UsageError: one holds credentials.
-        CommandFailedError: one cannot be resolved; it and those after it are unchanged.
+        MissingFileError: an .in file does not exist.
+        UsageError: an .in file contains credentials.
+        CommandFailedError: a lock cannot be resolved; it and the locks after it are unchanged.
     """
     changed = {}
     for name in PIP_LOCKS:
@@ -57,12 +59,12 @@ def _refuse_credentials(root: Path, source: str) -> None:
 
 
 def _uv_version() -> str:
-    # Its first two words; the third names the platform it was built for.
+    # The first two words; the third is the platform of the uv binary.
     return " ".join(command.run(["uv", "--version"]).decode().split()[:2])
 
 
 def _compile(argv: list[str], target: Path) -> None:
-    # uv's own variables name indexes and folders of packages too.
+    # These variables of uv name package indexes and folders of this machine.
     clean = {name: value for name, value in os.environ.items() if name not in {"UV_FIND_LINKS", "UV_EXTRA_INDEX_URL"}}
     try:
         subprocess.run(argv, env=clean, check=True, capture_output=True, text=True, timeout=_COMPILE_LIMIT_S)

@@ -1,4 +1,4 @@
-"""What pip requirements name: packages, their versions, and what the names of wheels and indexes say of CUDA. Pure."""
+"""Parser for pip requirements: packages, versions, and the CUDA and torch versions in wheel and index names. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TORCH = re.compile(r"(?:torch|(?<![A-Za-z])pt)(\d)\.?(\d+)")
 
 @dataclass(frozen=True)
 class Package:
-    """A package as requirements name it; empty where they say nothing.
+    """A package in requirements; a field is empty if they do not name it.
 
     Attributes:
         version: without its local part.
-        cuda, torch: what a prebuilt wheel names, in its local version (+cu12torch2.9) or its address: 12 or 12.8, 2.9.
-        wheel: it is given as the address of a wheel.
+        cuda, torch: versions that a prebuilt wheel names in its local version (+cu12torch2.9) or URL: 12 or 12.8, 2.9.
+        wheel: the requirement is the URL or path of a wheel.
     """
 
     version: str = ""
@@ -32,9 +32,9 @@ class Package:
 
 
 def parse(text: str) -> tuple[dict[str, Package], str]:
-    """Every package by its normalized name, and the CUDA of the index that is asked (.../whl/cu118), such as 11.8.
+    """Parse requirements into packages by normalized name, and the CUDA version of the index (.../whl/cu118: 11.8).
 
-    Of a package that is named several times (a .in file and its lock), the last that says a thing counts.
+    If a package occurs several times (in a .in file and its lock), the last value of each field counts.
     """
     found: dict[str, Package] = {}
     index = ""
@@ -68,12 +68,12 @@ def _read(line: str) -> tuple[str, Package] | None:
 
 
 def _wheel(address: str) -> re.Match[str] | None:
-    # Most of a lock's lines are hashes, which the pattern alone would go through again from each of their letters.
+    # Most lines of a lock are hashes, on which the pattern alone would be slow: it restarts at every character.
     return _WHEEL.search(address) if ".whl" in address else None
 
 
 def _package(version: str, says: str, *, wheel: bool = False) -> Package:
-    # The last counts: a wheel's own name comes after the folder that it lies in.
+    # The last match counts: the wheel's file name follows its folder in the URL.
     cuda, torch = _CUDA.findall(says), _TORCH.findall(says)
     return Package(
         version.partition("+")[0].removesuffix(".*"),

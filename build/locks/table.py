@@ -1,4 +1,4 @@
-"""What a lock command changed, as Markdown for a pull request."""
+"""Markdown table of the changes of a lock command, for a pull request."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _HEADING = ("| lock | package | before | now |", "| --- | --- | --- | --- |")
 
 
 def markdown(written: Mapping[str, Sequence[Difference]], missing: Sequence[str]) -> str:
-    """A table with a row for each changed package, after the locks that could not be written.
+    """Render the locks that could not be written, then a table with one row for each changed package.
 
-    Empty when no package of a lock in git changed: a lock of the project's own channel is not in git.
+    The text is empty if no package changed in a lock that is in git. Locks of the stand-in channel are not in git.
 
     Args:
         written: lock -> its changes.
-        missing: `lock: reason` of each lock that was not written; the reason's first line is enough.
+        missing: `lock: reason` of each lock that was not written; only the reason's first line is used.
     """
     ignored = {conda_lock(flavour, standin=True) for flavour in FLAVOURS}
     rows = [

@@ -1,1 +1,1 @@
-"""What the other packages talk about: releases, colours, states, labels. Plain values, no I/O."""
+"""Value types shared by the other packages: releases, colours, states, labels. No I/O."""

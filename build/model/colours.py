@@ -1,4 +1,4 @@
-"""Which colour is live and which is idle, from what the proxy and Docker say."""
+"""Colours and their container slots, and which colour is live according to the proxy and Docker. Pure."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from enum import StrEnum
 from build.errors import ProxyError
 from build.model.release import Release
 
-MOST_REPLICAS = 4  # places of a colour in compose.yaml and proxy/haproxy.cfg
+MOST_REPLICAS = 4  # slots of a colour in compose.yaml and proxy/haproxy.cfg
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One place for a container of a colour; `number` counts from 1."""
+    """One slot for a container of a colour; `number` starts at 1."""
 
     colour: str
     number: int
 
     @property
     def server(self) -> str:
-        """Its server in the proxy."""
+        """The slot's server in the proxy."""
         return f"{self.colour}-{self.number}"
 
     @property
     def standby(self) -> str:
-        """The same once more, which takes over when nothing else is up."""
+        """The slot's backup server in the proxy, used when no other server is up."""
         return f"{self.server}-standby"
 
     @property
     def profile(self) -> str:
-        """Its profile in compose.yaml, and the folder of its orders."""
+        """The slot's profile in compose.yaml, and the name of its folder in build.target.start_orders."""
         return self.colour if self.number == 1 else self.server
 
     @property
     def service(self) -> str:
-        """Its service in compose.yaml."""
+        """The slot's service in compose.yaml."""
         return f"app-{self.profile}"
 
     @property
     def host(self) -> int:
-        """The last octet of its address."""
+        """The last octet of the slot's IP address."""
         return (10 if self.colour == Colour.BLUE else 20) + self.number
 
 
@@ -54,38 +54,38 @@ class Colour(StrEnum):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """All its places, whether or not a container is in them."""
+        """All slots of the colour, with or without a container."""
         return tuple(Slot(self.value, number) for number in range(1, MOST_REPLICAS + 1))
 
     @property
     def profiles(self) -> tuple[str, ...]:
-        """Those of all its places; orders lie under the same names."""
+        """The profiles of all slots; the folders of start orders have the same names."""
         return tuple(slot.profile for slot in self.slots)
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """All its servers in the proxy."""
+        """All servers of the colour in the proxy."""
         return tuple(slot.server for slot in self.slots)
 
     @property
     def standbys(self) -> tuple[str, ...]:
-        """The same once more, as backups."""
+        """All backup servers of the colour in the proxy."""
         return tuple(slot.standby for slot in self.slots)
 
 
 @dataclass(frozen=True)
 class ColourFacts:
-    """One colour as found, all of its containers together.
+    """Observed state of one colour, with all of its containers together.
 
     Attributes:
-        release: what its containers run; None without one.
-        container: Docker's word for their state (that of the worst), or "absent".
-        admin: the proxy's administrative state of its servers: ready, drain or maint.
-        usable: the proxy would send requests to at least one of them now.
-        replicas: how many there are.
-        rate: requests a second that the proxy gave it over the last second.
-        sessions: streams it has now.
-        phase: the service's own word; empty when it does not answer.
+        release: the release that its containers run; None without containers.
+        container: Docker's state of the containers (the worst one), or "absent".
+        admin: administrative state of its servers in the proxy: ready, drain or maint.
+        usable: the proxy can send requests to at least one of its servers.
+        replicas: number of containers.
+        rate: requests per second that the proxy sent to it in the last second.
+        sessions: current number of streams.
+        phase: phase reported by the service; empty if it does not answer.
     """
 
     release: Release | None
@@ -102,12 +102,12 @@ Stack = dict[Colour, ColourFacts]
 
 
 def live(stack: Stack) -> Colour | None:
-    """The colour that new requests go to: ready in the proxy, with a container, even one that crashes just now.
+    """The live colour: ready in the proxy and with a container, even if that is crashing.
 
     None before the first release.
 
     Raises:
-        ProxyError: both are in rotation, as a cutover leaves them that was killed between two commands.
+        ProxyError: both colours are in rotation, which happens if a cutover is killed between two proxy commands.
     """
     in_rotation = [colour for colour, facts in stack.items() if facts.admin == "ready" and facts.container != "absent"]
     if len(in_rotation) > 1:
@@ -119,6 +119,6 @@ def live(stack: Stack) -> Colour | None:
 
 
 def shares(stack: Stack) -> dict[Colour, float | None]:
-    """Observed share of the last second's requests, 0 to 1; None for each when there were none."""
+    """Each colour's share (0 to 1) of the last second's requests; None for each if there were none."""
     total = sum(facts.rate for facts in stack.values())
     return {colour: facts.rate / total if total else None for colour, facts in stack.items()}

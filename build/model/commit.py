@@ -1,4 +1,4 @@
-"""A commit as git describes it, and which of its tags can name an image."""
+"""A git commit, and the rules for tags that can name an image. Pure."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What the OCI distribution specification allows as a tag.
+# Tags that the OCI distribution specification allows.
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-# Tags that mean something else here: a commit, a channel, a pin, an artifact beside an image, the build cache.
+# Tags that the project uses itself: a commit, a channel, a pin, an artifact attached to an image, the build cache.
 _TAKEN = re.compile(r"[0-9a-f]{40}(-dirty)?|production|staging|cache|pinned-.*|sha256-.*")
-# Semantic Versioning 2.0.0 without its rule of three numbers: numbers, pre-release, build metadata.
+# Semantic Versioning 2.0.0 with any count of numbers: numbers, pre-release, build metadata.
 VERSION = re.compile(r"v?(?P<numbers>\d+(?:\.\d+)*)(?:-(?P<pre>[0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
 
 @dataclass(frozen=True)
 class Commit:
-    """HEAD, and how the working tree differs from it.
+    """HEAD and the changes in the working tree.
 
     Attributes:
-        sha: full, 40 hex digits.
-        dirty: the changed and untracked paths, empty for a clean tree.
-        tags: every tag on this commit, in no particular order.
-        branch: the branch's name, empty for a detached HEAD.
-        shallow: the clone lacks history, and with it maybe tags.
+        sha: full SHA, 40 hex digits.
+        dirty: changed and untracked paths; empty for a clean tree.
+        tags: all tags on this commit, in no particular order.
+        branch: branch name; empty for a detached HEAD.
+        shallow: the clone lacks history and may lack tags.
         committed: commit time, ISO 8601.
-        source: URL of `origin` without credentials, empty without a remote or with a local one.
-        tree: HEAD's tree; a build of a dirty tree reads the working tree as well.
+        source: URL of `origin` without credentials; empty without a remote or with a local path.
+        tree: tree of HEAD; a build of a dirty tree also reads the working tree.
     """
 
     sha: str
@@ -40,19 +40,19 @@ class Commit:
 
     @property
     def release(self) -> str:
-        """What its images are tagged and known by."""
+        """Name of the release, used as image tag: the SHA, with `-dirty` for a dirty tree."""
         return f"{self.sha}-dirty" if self.dirty else self.sha
 
     @property
     def version(self) -> str:
-        """The highest version among the tags that can name an image; empty without one."""
+        """The highest version among the tags that can name an image; empty if there is none."""
         return newest(filter(names_an_image, self.tags))
 
 
 def newest(tags: Iterable[str]) -> str:
-    """The tag of the highest version by the precedence of Semantic Versioning; other names come below any version.
+    """The tag with the highest version by Semantic Versioning precedence; empty without tags.
 
-    Empty without tags.
+    Tags that are not versions rank below all versions.
     """
     return max(tags, key=_precedence, default="")
 
@@ -63,9 +63,9 @@ def _precedence(tag: str) -> tuple[object, ...]:
         return (False, tag)
     numbers = [int(number) for number in version["numbers"].split(".")]
     while numbers and not numbers[-1]:
-        numbers.pop()  # v1 and v1.0.0 are one version
+        numbers.pop()  # v1 equals v1.0.0
     identifiers = version["pre"].split(".") if version["pre"] else []
-    # Numbers come below words, and a release above all its pre-releases.
+    # Numeric identifiers rank below words, and a release ranks above its pre-releases.
     pre = [(False, int(each), "") if each.isdigit() else (True, 0, each) for each in identifiers]
     return (True, numbers, not pre, pre, tag)
 

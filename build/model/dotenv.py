@@ -1,4 +1,4 @@
-"""The .env that Compose reads, derived from what runs; nobody edits it and everybody can delete it."""
+"""The .env that Compose reads. It is derived from the running stack, never edited by hand, and safe to delete."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HEADER = "# Derived by the orchestrator from what runs on the target; rewritten 
 
 
 def parse(text: str) -> dict[str, str]:
-    """KEY=value lines; comments and blank lines are skipped.
+    """Parse KEY=value lines; skip comments and blank lines.
 
     Raises:
-        ValueError: a line is none of these.
+        ValueError: a line is something else.
     """
     values = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -28,7 +28,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 def render(values: dict[str, str]) -> str:
-    """The file's text, keys in the order given."""
+    """Render the file's text with the keys in the given order; omit empty values."""
     return HEADER + "".join(f"{key}={value}\n" for key, value in values.items() if value)
 
 
@@ -42,13 +42,14 @@ def derive(
     runtime: str,
     speech: Mapping[str, str],
 ) -> dict[str, str]:
-    """The variables of compose.yaml. Only the live colour's profiles are on, so `up` starts and stops no other.
+    """Derive the variables of compose.yaml.
 
-    `speech` has those by which the service's engine is chosen and finds what it needs, and what a client may ask for,
-    by name.
+    Args:
+        profiles: profiles to enable, the live colour's. With only these, `up` does not touch the other colour.
+        speech: variables by name that select and configure the service's engine, and what a client may request.
     """
     return {
-        # A plain `docker compose up` in the clone takes no override either: it never changes what is live.
+        # Without override files, a plain `docker compose up` in the clone cannot change the live release.
         "COMPOSE_FILE": "compose.yaml",
         "COMPOSE_PROJECT_NAME": project,
         "COMPOSE_PROFILES": ",".join(profiles),

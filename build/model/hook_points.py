@@ -1,4 +1,4 @@
-"""When a hook runs, and the variables that it gets."""
+"""Points at which hooks run, and the variables that a hook gets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from enum import StrEnum
 
 
 class Point(StrEnum):
-    """When a hook runs."""
+    """Point of a cutover at which a hook runs."""
 
-    PRE_SWITCH = "pre-switch"  # the candidate has passed, no request has gone there: a failure refuses the switch
+    PRE_SWITCH = "pre-switch"  # the candidate passed the gate and has no traffic yet; a failing hook refuses the switch
     POST_SWITCH = "post-switch"  # traffic has moved; the old colour drains
-    ON_ROLLBACK = "on-rollback"  # traffic has gone back, by itself or by `rollback`
-    ON_ALERT = "on-alert"  # a person is needed
+    ON_ROLLBACK = "on-rollback"  # traffic has moved back, automatically or by `rollback`
+    ON_ALERT = "on-alert"  # an operator must act
 
 
-# Each of these is set for every hook, empty where it has no meaning. They are no settings, though they look alike.
+# All of these are set for every hook; a variable without a value is empty. They are not settings, despite their prefix.
 FACTS = {
     "CUTOVER_POINT": "which hook this is",
     "CUTOVER_ID": "the cutover, as `history` and out/cutovers name it",

@@ -1,4 +1,4 @@
-"""Names that images and labels go by, wherever they are written or read."""
+"""Names of image labels, repositories and tags."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RUN_ID_LABEL = "ai.glm-tts.run-id"
 INPUTS_LABEL = "ai.glm-tts.inputs"
 LOCKS_LABEL = "ai.glm-tts.locks"
 MINIMUM_DRIVER_LABEL = "ai.glm-tts.minimum-driver"
-DRIFT_LABEL = "ai.glm-tts.drift"  # of an app's base from its apt lock: `name=version` of what the image holds
+DRIFT_LABEL = "ai.glm-tts.drift"  # on an app: its base's drift from the apt lock, as `name=version` in the image
 ACCEPTED_DRIFT_LABEL = "ai.glm-tts.drift-accepted"  # `true` on a production image that was published with drift
-APT_MOMENT_LABEL = "ai.glm-tts.apt-moment"  # of a base whose packages are a snapshot archive's: YYYYMMDDTHHMMSSZ
+APT_MOMENT_LABEL = "ai.glm-tts.apt-moment"  # on a base with packages from a snapshot archive: YYYYMMDDTHHMMSSZ
 OCI = "org.opencontainers.image."
 PROXY_REPOSITORY = "glm-tts-proxy"
 CHANNEL_REPOSITORY = "standin/conda-channel"
 
-CACHE_TAG = "cache"  # the newest base, in a registry: what the next one takes layers from
+CACHE_TAG = "cache"  # the newest base in a registry; the next base build uses it as cache
 
 
 def app_repository(flavour: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a stack is: what its proxy was started with, and its colours take over from there."""
+"""Placement of a stack: the address, subnet and keys folder of its proxy, which its colours share."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
-KEYS_LABEL = "ai.glm-tts.keys"  # of the proxy's container: the folder of API keys that the colours are to have
+KEYS_LABEL = "ai.glm-tts.keys"  # on the proxy's container: the folder of API keys for the colours
 
 
 @dataclass(frozen=True)
 class Place:
-    """Port and address that the proxy is published at, the stack's /24, the folder of API keys ("" for none).
+    """Published port and address of the proxy, the stack's /24, and the folder of API keys ("" for none).
 
-    All of it holds for the life of the proxy: a colour that saw another folder of keys than the other would let in
-    whom that one refuses.
+    The values are fixed for the life of the proxy. If the colours had different key folders, one would accept clients
+    that the other rejects.
     """
 
     port: int
@@ -24,7 +24,7 @@ class Place:
 
     @classmethod
     def of(cls, port: int, environment: Mapping[str, str], labels: Mapping[str, str]) -> Place:
-        """By the container of a proxy, also of one from before it was told all of it."""
+        """Read the placement from a proxy container, including an old one that lacks some of the values."""
         publish = environment.get("PUBLISHED") or LOOPBACK
         return cls(port, environment["SUBNET_PREFIX"], publish, labels.get(KEYS_LABEL, ""))
 

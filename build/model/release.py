@@ -1,4 +1,4 @@
-"""A release: one commit's build, and the image that it is deployed as."""
+"""A release: the build of one commit and the image that is deployed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Release:
-    """A build of one commit: `sha` as tagged (with `-dirty` for a dirty tree), `image` as deployed.
+    """The build of one commit.
 
-    `image` is `repo@sha256:...` for a pushed image and the image's own ID otherwise; both name exactly one content.
+    Attributes:
+        sha: SHA as tagged, with `-dirty` for a dirty tree.
+        image: `repo@sha256:...` for a pushed image, otherwise the image ID; both identify exactly one content.
     """
 
     sha: str
@@ -20,5 +22,5 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """The part of `image` that starts with `sha256:`."""
+        """The `sha256:...` part of `image`."""
         return self.image[self.image.index("sha256:") :]

@@ -1,4 +1,4 @@
-"""How a release is let in: at which shares of the traffic it has to prove itself, and how long it is watched after."""
+"""Rollout of a release: canary shares, soak time after the switch, and number of replicas. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-WHOLE = 100  # percent, and the weight of a server in haproxy.cfg
-HEAVIEST = 256  # HAProxy's own bound
+WHOLE = 100  # percent; also the weight of a server in haproxy.cfg
+HEAVIEST = 256  # HAProxy's maximum weight
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """How a release is let in.
+    """Parameters of a rollout.
 
     Attributes:
-        canary: shares in percent, each below 100.
-        soak_s: seconds after the switch in which traffic may return.
-        replicas: how many containers it has.
-        unverified: the operator accepted a release without a verification.
+        canary: shares of the traffic in percent, each below 100.
+        soak_s: seconds after the switch during which an automatic rollback may happen.
+        replicas: number of containers.
+        unverified: the operator accepted a release that was not verified.
     """
 
     canary: tuple[int, ...] = ()
@@ -29,7 +29,7 @@ class Rollout:
 
     @classmethod
     def told(cls, facts: Mapping[str, Any]) -> Rollout:
-        """The one that a journal record tells of."""
+        """Read the rollout from a journal record."""
         return cls(
             tuple(facts.get("canary", ())),
             float(facts.get("soak_s", 0)),
@@ -42,10 +42,10 @@ AT_ONCE = Rollout()
 
 
 def shares(given: Iterable[int]) -> tuple[int, ...]:
-    """The shares of a canary, in percent; the last step, all of it, is the switch itself and may be left out.
+    """Validate the shares of a canary in percent; 100 is dropped, because the switch itself is that step.
 
     Raises:
-        ValueError: they do not rise, or are no shares.
+        ValueError: a share is not from 1 to 100, or the shares do not rise.
     """
     found = tuple(given)
     if any(not 0 < share <= WHOLE for share in found):
@@ -56,7 +56,12 @@ def shares(given: Iterable[int]) -> tuple[int, ...]:
 
 
 def weights(share: int, candidates: int, lives: int) -> tuple[int, int]:
-    """The weights of each of so many candidates and live servers at which the candidates get `share` percent."""
+    """Weights of each candidate server and each live server that give the candidates `share` percent of the traffic.
+
+    Args:
+        candidates: number of candidate servers.
+        lives: number of live servers.
+    """
     pair = share * lives, (WHOLE - share) * candidates
     scale = min(1.0, HEAVIEST / max(pair))
     candidate, live = (max(1, round(each * scale)) for each in pair)
@@ -64,10 +69,10 @@ def weights(share: int, candidates: int, lives: int) -> tuple[int, int]:
 
 
 def parse(text: str) -> tuple[int, ...]:
-    """The shares in words: `5,25,100`; `none` for no canary.
+    """Parse canary shares: `5,25,100`; `none` means no canary.
 
     Raises:
-        ValueError: they are no such list.
+        ValueError: the text is not such a list.
     """
     if text == "none":
         return ()

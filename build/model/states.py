@@ -1,4 +1,4 @@
-"""The states that a cutover reaches, and the strategies that it may take."""
+"""States and strategies of a cutover."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a cutover has reached. From `switched` on the candidate serves; FINAL ones are the end of it."""
+    """Progress of a cutover. The candidate serves in the SERVING states; the FINAL states end the cutover."""
 
     PULLED = "pulled"
     PREFLIGHTED = "preflighted"
@@ -31,12 +31,12 @@ SERVING = frozenset({State.SWITCHED, State.SOAKING, State.RETIRED})
 
 
 class Strategy(StrEnum):
-    """How two releases share the machine."""
+    """How two releases share the machine during a cutover."""
 
     OVERLAP = "overlap"  # both are loaded while traffic moves
-    WARM = "warm"  # back to a release that still stands by, loaded
-    HOLD = "hold"  # one at a time: requests wait in the proxy from one's unloading until the other has proven itself
+    WARM = "warm"  # roll back to a release on standby, which is still loaded
+    HOLD = "hold"  # one release at a time: the proxy holds requests from the unload of one until the other is verified
 
 
-# Steps that are walked only when they are asked for, and never on a way back.
+# Optional steps, run only on request and never in a rollback.
 CANARY, SOAK = "canary", "soak"

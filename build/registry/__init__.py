@@ -1,1 +1,1 @@
-"""A registry: its API, credentials, trust, retries, and the documents beside an image."""
+"""Registry client: API, credentials, trust, retries, and documents attached to an image."""

@@ -1,4 +1,4 @@
-"""A registry through the OCI distribution API: manifests, blobs and tags, with Docker's own credentials."""
+"""Client for the OCI distribution API: manifests, blobs and tags, with Docker's credentials."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPT = {"Accept": ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX))}
-ATTESTED = "vnd.docker.reference.digest"  # an annotation in an index: the manifest that this one describes
-PLATFORM = {"os": "linux", "architecture": "amd64"}  # the only one that the locks are solved for
+ATTESTED = "vnd.docker.reference.digest"  # annotation in an index: digest of the manifest that this one describes
+PLATFORM = {"os": "linux", "architecture": "amd64"}  # the only platform of the locks
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest as the registry keeps it; `digest` (sha256:...) is that of the very bytes."""
+    """A manifest as stored in the registry; `digest` (sha256:...) is computed from `body`."""
 
     digest: str
     media_type: str
@@ -41,14 +41,14 @@ class Manifest:
 
     @property
     def config(self) -> str:
-        """The digest of the image's configuration; empty for an index."""
+        """Digest of the image's configuration; empty for an index."""
         return str(self.parsed.get("config", {}).get("digest", ""))
 
     @property
     def platform_digest(self) -> str:
-        """Of an index, the digest of its manifest for linux/amd64, else of its first; empty for a manifest.
+        """For an index, the digest of its linux/amd64 image, otherwise of its first image; empty for a plain manifest.
 
-        What describes another manifest of the index (BuildKit's attestations) is no image.
+        Manifests that describe another manifest of the index (BuildKit's attestations) are not images and are ignored.
         """
         listed = [each for each in self.parsed.get("manifests", []) if ATTESTED not in (each.get("annotations") or {})]
         fitting = [each for each in listed if PLATFORM.items() <= (each.get("platform") or {}).items()]
@@ -60,10 +60,10 @@ def sha256(content: bytes) -> str:
 
 
 def split(address: str) -> tuple[str, str]:
-    """Host with port, and namespace, of `host[:port][/namespace]`.
+    """Split `host[:port][/namespace]` into host with port, and namespace.
 
     Raises:
-        UsageError: it holds credentials, or begins with a scheme, which no image's name can.
+        UsageError: the address contains credentials or a scheme, which an image name cannot contain.
     """
     scheme, _, rest = address.rpartition("://")
     host, _, namespace = rest.strip("/").partition("/")
@@ -79,28 +79,31 @@ def split(address: str) -> tuple[str, str]:
 
 
 class Registry:
-    """One registry, or one namespace of it. Every method raises RegistryError when it is away or refuses."""
+    """One registry, or one namespace of it.
+
+    Every method raises RegistryError if the registry does not answer or refuses the request.
+    """
 
     def __init__(self, address: str, patience: Patience | None = None, trust: Trust | None = None) -> None:
         """
         Args:
             address: `host[:port][/namespace]`.
-            trust: how the engine reaches it (build.registry.registries asks the engine); without one, loopback
-                addresses are insecure and all others speak verified TLS.
+            trust: how the engine reaches the registry (see build.registry.registries). Without it, loopback addresses
+                are insecure and all others need verified TLS.
 
         Raises:
-            UsageError: it holds credentials, or begins with a scheme, which no image's name can.
+            UsageError: the address contains credentials or a scheme, which an image name cannot contain.
         """
         self.host, self._namespace = split(address)
         self._patience = patience or Patience()
         self.http = Connection(self.host, trust)
 
     def full(self, name: str) -> str:
-        """An image's name with the registry's host and namespace before it."""
+        """Prefix an image name with the registry's host and namespace."""
         return "/".join(part for part in (self.host, self._namespace, name) if part)
 
     def digest(self, name: str, reference: str) -> str:
-        """The digest of a tag (or of a digest, when it is there), empty when the registry has none."""
+        """Digest of a tag, or of an existing digest; empty if the registry has none."""
         answer = self._ask("HEAD", name, f"manifests/{reference}", headers=ACCEPT, fine=(404, 405))
         if found := answer.headers.get("Docker-Content-Digest", "") if answer.ok else "":
             return found
@@ -110,10 +113,10 @@ class Registry:
         return manifest.digest if manifest else ""
 
     def manifest(self, name: str, reference: str) -> Manifest | None:
-        """The manifest of a tag or digest, None when there is none.
+        """Get the manifest of a tag or digest; None if there is none.
 
         Raises:
-            RegistryError: its bytes have another digest than the one asked for or the one the registry says.
+            RegistryError: the bytes do not match the requested digest or the digest in the registry's answer.
         """
         answer = self._ask("GET", name, f"manifests/{reference}", headers=ACCEPT, fine=(404,))
         if answer.status_code == 404:
@@ -128,24 +131,24 @@ class Registry:
         return Manifest(actual, answer.headers.get("Content-Type", ""), answer.content)
 
     def image(self, name: str, reference: str) -> Manifest | None:
-        """The manifest with an image's layers: that of a tag or digest or, of an index, the one for this platform."""
+        """Get the manifest with an image's layers by tag or digest; for an index, the manifest of this platform."""
         found = self.manifest(name, reference)
         digest = found.platform_digest if found else ""
         return self.manifest(name, digest) if digest else found
 
     def put_manifest(self, name: str, reference: str, body: bytes, media_type: str) -> str:
-        """Puts a manifest under a tag or its digest; returns the digest."""
+        """Put a manifest under a tag or its digest; return the digest."""
         self._ask("PUT", name, f"manifests/{reference}", body=body, headers={"Content-Type": media_type})
         return sha256(body)
 
     def delete_manifest(self, name: str, digest: str) -> None:
-        """Deletes a manifest with all its tags; one that has gone already is fine."""
+        """Delete a manifest with all its tags; do nothing if it no longer exists."""
         answer = self._ask("DELETE", name, f"manifests/{digest}", fine=(404, 405))
         if answer.status_code == 405:
             raise RegistryError(f"{self.host} deletes nothing", remedy="enable deletion in the registry's settings")
 
     def tags(self, name: str) -> list[str]:
-        """All tags of a repository, sorted; empty when there is no such repository."""
+        """List all tags of a repository, sorted; empty if there is no such repository."""
         found: list[str] = []
         path: str = "tags/list?n=1000"
         while path:
@@ -157,7 +160,7 @@ class Registry:
         return sorted(found)
 
     def referrers(self, name: str, digest: str) -> list[dict[str, Any]] | None:
-        """Descriptors of what refers to a manifest, None where the registry keeps no such list."""
+        """List the descriptors of a manifest's referrers; None if the registry has no referrers API."""
         answer = self._ask("GET", name, f"referrers/{digest}", fine=(404,))
         if answer.status_code == 404 or not answer.headers.get("Content-Type", "").startswith(OCI_INDEX):
             return None
@@ -165,14 +168,14 @@ class Registry:
         return found
 
     def blob(self, name: str, digest: str) -> bytes:
-        """A blob's bytes, checked against its digest."""
+        """Get a blob and check it against its digest."""
         content = self._ask("GET", name, f"blobs/{digest}").content
         if sha256(content) != digest:
             raise RegistryError(f"the blob {digest} of {self.full(name)} came with the digest {sha256(content)}")
         return content
 
     def put_blob(self, name: str, content: bytes) -> str:
-        """Uploads a blob unless the registry has it; returns its digest."""
+        """Upload a blob unless the registry has it; return its digest."""
         digest = sha256(content)
 
         def upload() -> None:
@@ -186,12 +189,12 @@ class Registry:
         return digest
 
     def before_push(self, name: str, read: Callable[[], T], absent: T) -> T:
-        """What `read` returns, or `absent` where the registry denies reading a repository that we may push to.
+        """Call `read`; return `absent` if the registry denies the read but allows a push.
 
         ECR, GHCR, Quay and GitLab answer 401 or 403 for a repository that no push has created yet.
 
         Raises:
-            RegistryError: we may not push there either.
+            RegistryError: the registry denies the push too, or `read` failed for another reason.
         """
         try:
             return read()
@@ -202,14 +205,15 @@ class Registry:
         return absent
 
     def check_push(self, name: str) -> None:
-        """Begins an upload and takes it back: a refusal is known before the engine sends a byte.
+        """Start an upload and cancel it, so that a refusal is known before the engine sends any data.
 
         Raises:
-            RegistryError: Docker's credentials may not push there.
+            RegistryError: Docker's credentials do not allow a push there.
         """
         place = self._ask("POST", name, "blobs/uploads/").headers.get("Location", "")
         if place:
-            # Behind tokens that takes a right to delete, which a push does not: a registry forgets it in time.
+            # With tokens, the cancellation needs the right to delete, which a push does not. Without it, the registry
+            # expires the upload later.
             with suppress(RegistryError, PassingError):
                 self._once("DELETE", name, place)
 

@@ -1,4 +1,4 @@
-"""A registry's credentials as `docker login` left them: config.json, a credential store or helper."""
+"""Registry credentials from `docker login`: config.json, a credential store or a credential helper."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from build.errors import RegistryError
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user with a password, or an identity token that is traded for others; all empty for nobody."""
+    """User and password, or an identity token to exchange for access tokens; all empty for anonymous access."""
 
     user: str = ""
     password: str = ""
     token: str = ""
 
     def __repr__(self) -> str:
-        return "Credentials(...)"  # never into a log or a traceback
+        return "Credentials(...)"  # keeps secrets out of logs and tracebacks
 
     @property
     def basic(self) -> str:
@@ -30,14 +30,14 @@ class Credentials:
 
 
 def read(host: str) -> Credentials:
-    """What Docker knows for a registry's host.
+    """Read Docker's credentials for a registry host.
 
     Raises:
-        RegistryError: its configuration names a credential helper that is missing or fails.
+        RegistryError: Docker's configuration names a credential helper that is missing or fails.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a helper is missing is warned of, and then raised too
+            warnings.simplefilter("ignore")  # docker-py warns about a missing helper and then raises too
             found = auth.load_config().resolve_authconfig(host) or {}
     except (DockerException, StoreError, ValueError) as error:
         raise RegistryError(

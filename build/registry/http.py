@@ -1,4 +1,4 @@
-"""A registry's HTTP: which scheme it speaks, whom we trust, who we are, and what its refusals mean."""
+"""HTTP connection to a registry: scheme, TLS trust, authentication, and classification of refusals."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from build.registry.retry import PassingError
 from build.registry.transient_errors import asked_wait_s, status_passes, tag_is_final
 from build.registry.trust import Trust, is_loopback
 
-TIMEOUT_S = (10, 60)  # to connect, and between two bytes of an answer
-SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")  # what dockerd trusts; requests alone would ignore it
+TIMEOUT_S = (10, 60)  # seconds to connect, and between two bytes of an answer
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")  # dockerd trusts it; requests ignores it by default
 API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 
-# Reasons of a refusal that a caller may act on (RegistryError.reason).
+# Values of RegistryError.reason that a caller may act on.
 DENIED, UNKNOWN, IMMUTABLE = "denied", "unknown", "immutable"
 _FINAL_TAG_STATUS = (400, 403, 405, 409, 412)
 
 
 class Connection:
-    """Requests to one registry. They raise RegistryError, or PassingError where another attempt may succeed."""
+    """Connection to one registry. Requests raise RegistryError, or PassingError if a retry may succeed."""
 
     def __init__(self, host: str, trust: Trust | None = None) -> None:
         """
         Args:
             host: `host[:port]`.
-            trust: as the engine has it; without one, loopback addresses are insecure and all others are not.
+            trust: trust settings of the engine; without them, only loopback addresses are insecure.
         """
         self.host = host
         self.granted: dict[str, str] = {}  # repository -> Authorization header
@@ -46,8 +46,8 @@ class Connection:
         self._trust = trust or Trust(insecure=is_loopback(host))
         self._scheme = "" if self._trust.insecure else "https"
         self._session = requests.Session()
-        self._session.trust_env = not is_loopback(host)  # no proxy stands between a host and itself
-        self._session.auth = lambda request: request  # or ~/.netrc would replace what docker login left
+        self._session.trust_env = not is_loopback(host)  # never use an HTTP proxy for a loopback address
+        self._session.auth = lambda request: request  # without this, ~/.netrc overrides Docker's credentials
         if self._trust.authorities or self._trust.clients:
             self._session.mount("https://", _Trusting(_context(host, self._trust)))
 
@@ -61,18 +61,23 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         fine: tuple[int, ...] = (),
     ) -> requests.Response:
-        """One request, authorized when the registry asks for it. `path` may be a whole URL that the registry gave."""
+        """Send one request; authenticate if the registry demands it.
+
+        Args:
+            path: path below the repository, or a full URL from the registry.
+            fine: error statuses to return instead of raising.
+        """
         root = f"{self._scheme or self._spoken()}://{self._api}"
         url = urljoin(f"{root}/v2/{repository}/", path)
 
         def send() -> requests.Response:
-            ours = urlsplit(url).netloc == self._api  # an upload may be sent to a storage elsewhere
+            ours = urlsplit(url).netloc == self._api  # the URL of an upload may point to another storage host
             granted = {"Authorization": self.granted[repository]} if ours and repository in self.granted else {}
             return self._send(method, url, data=body, headers={**(headers or {}), **granted})
 
         answer = send()
         if answer.status_code == 401 and urlsplit(answer.url).netloc == self._api:
-            # Only the registry itself is told who we are, not a storage that it sends us to.
+            # Send credentials only to the registry itself, not to a storage host that it redirects to.
             self.granted[repository] = self._authorize(answer)
             answer = send()
         if answer.ok or answer.status_code in fine:
@@ -80,13 +85,13 @@ class Connection:
         raise self._refused(answer, method, f"{self.host}/{repository}", path.partition("?")[0])
 
     def _spoken(self) -> str:
-        """The scheme of an insecure registry, found as dockerd finds it: HTTPS unless it is not spoken there."""
+        """Detect the scheme of an insecure registry as dockerd does: try HTTPS, then fall back to HTTP."""
         try:
             self._once("GET", f"https://{self._api}/v2/")
         except requests.exceptions.SSLError:
             self._scheme = "http"
         except requests.RequestException:
-            return "http"  # it may be away, or another port serves HTTPS: asked again next time
+            return "http"  # not stored: the registry may be down now, so the next request detects the scheme again
         else:
             self._scheme = "https"
         return self._scheme
@@ -94,8 +99,8 @@ class Connection:
     def _once(self, method: str, url: str, **more: Any) -> requests.Response:
         bundle = str(SYSTEM_BUNDLE) if SYSTEM_BUNDLE.exists() else True
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InsecureRequestWarning)  # the daemon's configuration says so
-            # Said with each request: REQUESTS_CA_BUNDLE would replace what the session says.
+            warnings.simplefilter("ignore", InsecureRequestWarning)  # the daemon's configuration allows it
+            # Pass `verify` with each request, because REQUESTS_CA_BUNDLE overrides the session's value.
             verify = False if self._trust.insecure else bundle
             return self._session.request(method, url, timeout=TIMEOUT_S, verify=verify, **more)
 
@@ -134,7 +139,7 @@ class Connection:
         return failure
 
     def _login(self, where: str) -> str:
-        """What to do about a denial: it depends on whether Docker has credentials for this registry."""
+        """Remedy for a denial, depending on whether Docker has credentials for this registry."""
         known = credentials.read(self.host)
         if not (known.user or known.token):
             return f"`docker login {self.host}` with an account that may push there"
@@ -145,7 +150,7 @@ class Connection:
         )
 
     def _authorize(self, answer: requests.Response) -> str:
-        """The Authorization header that answers a 401's challenge."""
+        """Make the Authorization header for the challenge of a 401 answer."""
         scheme, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
         known = credentials.read(self.host)
         if scheme.lower() == "basic" and known.user:
@@ -159,7 +164,7 @@ class Connection:
         return self._token(parse_keqv_list(parse_http_list(rest)), known)
 
     def _token(self, asked: dict[str, str], known: Credentials) -> str:
-        """A token from the server that a Bearer challenge names."""
+        """Get a token from the token server named in a Bearer challenge."""
         realm = str(asked.pop("realm", ""))
         safe = self._trust.insecure or realm.startswith("https://") or is_loopback(urlsplit(realm).netloc)
         if not safe:
@@ -180,7 +185,7 @@ class Connection:
 
 
 class _Trusting(HTTPAdapter):
-    """Connections with a TLS context of their own; the system's bundle is added to it with each request."""
+    """HTTP adapter with its own TLS context; each request adds the system's CA bundle to it."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -209,7 +214,7 @@ def _context(host: str, trust: Trust) -> ssl.SSLContext:
 
 
 def _words(answer: requests.Response) -> str:
-    """What the registry says of a refusal, from its errors' codes, messages and details."""
+    """Codes, messages and details from the registry's error answer."""
     try:
         errors = answer.json()["errors"]
         return "; ".join(f"{each.get('code')}: {each.get('message')} {each.get('detail') or ''}" for each in errors)

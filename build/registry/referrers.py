@@ -1,4 +1,4 @@
-"""Documents beside a published image: OCI artifacts that name it as their subject, found again by its digest."""
+"""Documents attached to a published image: OCI artifacts with the image as subject, found by the image's digest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SBOM = "application/vnd.cyclonedx+json"
 VERIFICATION = "application/vnd.glm-tts.verification+json"
 BUILD_RECORD = "application/vnd.glm-tts.build-record+json"
 
-# On a base's report: the hash of the checks that made it, so that only those of the present ones are read.
+# Annotation on a base's report: hash of the checks that made it, so that only reports by the current checks are read.
 CHECKS = "ai.glm-tts.checks"
 
 EMPTY = "application/vnd.oci.empty.v1+json"
@@ -23,7 +23,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Attached:
-    """One document; `digest` is its manifest's."""
+    """One attached document; `digest` is the digest of its manifest."""
 
     digest: str
     artifact_type: str
@@ -38,12 +38,12 @@ def attach(
     content: bytes,
     annotations: Mapping[str, str],
 ) -> str:
-    """Attaches a document to a published image and returns the digest of its manifest.
+    """Attach a document to a published image; return the digest of the document's manifest.
 
-    The same document with the same annotations is attached once, however often this is called.
+    The call is idempotent: the same document with the same annotations is attached once.
 
     Raises:
-        RegistryError: there is no such image, the registry refuses, or others keep changing the list at once.
+        RegistryError: there is no such image, the registry refuses, or concurrent writers keep changing the list.
     """
     subject = registry.manifest(repository, subject_digest)
     if subject is None:
@@ -72,7 +72,7 @@ def attach(
 
 
 def attached(registry: Registry, repository: str, subject_digest: str) -> list[Attached]:
-    """What is attached to an image, in the order of the registry's list; empty for an unknown image."""
+    """List the documents attached to an image in the registry's order; empty for an unknown image."""
     found = registry.referrers(repository, subject_digest)
     if found is None:
         found = _entries(registry, repository, fallback_tag(subject_digest))
@@ -84,7 +84,7 @@ def attached(registry: Registry, repository: str, subject_digest: str) -> list[A
 def find(
     registry: Registry, repository: str, subject_digest: str, artifact_type: str, annotations: Mapping[str, str]
 ) -> list[Attached]:
-    """What is attached to an image of one type, with exactly these annotations."""
+    """List the documents attached to an image that have this type and exactly these annotations."""
     return [
         each
         for each in attached(registry, repository, subject_digest)
@@ -93,7 +93,7 @@ def find(
 
 
 def content(registry: Registry, repository: str, digest: str) -> bytes:
-    """The bytes of one attached document, by the digest of its manifest.
+    """Get the bytes of an attached document by the digest of its manifest.
 
     Raises:
         RegistryError: there is no such document.
@@ -105,7 +105,7 @@ def content(registry: Registry, repository: str, digest: str) -> bytes:
 
 
 def fallback_tag(subject_digest: str) -> str:
-    """The tag under which the list is kept by a registry without a referrers API (OCI distribution 1.1)."""
+    """The tag that holds the list of referrers in a registry without a referrers API (OCI distribution 1.1)."""
     return subject_digest.replace(":", "-")
 
 
@@ -120,9 +120,9 @@ def _entries(registry: Registry, repository: str, tag: str) -> list[dict[str, An
 
 
 def _list(registry: Registry, repository: str, tag: str, entry: dict[str, Any]) -> None:
-    """Adds an entry to the list under a tag.
+    """Add an entry to the list under a tag.
 
-    Nothing locks a tag: another runner may put a list of its own in between, so that it is read again afterwards.
+    A tag cannot be locked, and another runner may overwrite the list. So read it again after each write.
     """
     for _ in range(ATTEMPTS):
         entries = _entries(registry, repository, tag)

@@ -1,4 +1,4 @@
-"""The one way to a registry: reached as the engine reaches it."""
+"""Factory for registry clients that use the engine's trust settings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from build.registry.retry import Patience
 
 
 def connect(engine: Engine, address: str, patience: Patience | None = None) -> Registry:
-    """The registry at `host[:port][/namespace]`, with the trust of this engine.
+    """Make a client for the registry at `host[:port][/namespace]` with the trust settings of this engine.
 
     Raises:
-        UsageError: the address is a URL or holds credentials.
-        RegistryError: the certificates for it cannot be used.
+        UsageError: the address is a URL or contains credentials.
+        RegistryError: the certificates for the registry cannot be used.
     """
     host, _ = split(address)
     return Registry(address, patience, trust_reader.of(host, engine.info()))
@@ -26,7 +26,7 @@ ONCE = Patience(attempts=1)
 
 
 def at_registry(engine: Engine, reference: str) -> tuple[Registry, str, str]:
-    """The registry of a reference, the repository in it, and the tag or digest."""
+    """Resolve an image reference to its registry, the repository in it, and the tag or digest."""
     repository, tag = parse_repository_tag(reference)
     address, name = resolve_repository_name(repository)
     return connect(engine, address, ONCE), name, tag or "latest"

@@ -1,4 +1,4 @@
-"""Another attempt at what can pass by itself, with growing waits; bounded in number and in time."""
+"""Retries of transient registry failures with growing waits, limited in number and time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _growing = wait_random_exponential(multiplier=0.5, max=15)
 
 
 class PassingError(Exception):
-    """A failure that another attempt may not meet.
+    """A transient failure; a retry may succeed.
 
     Attributes:
-        after_s: seconds that the other side asks to be left alone; 0 where it says nothing.
+        failure: the error to raise if no retry succeeds.
+        after_s: seconds to wait, as requested by the registry; 0 if it requests nothing.
     """
 
     def __init__(self, failure: RegistryError, after_s: float = 0) -> None:
@@ -37,17 +38,17 @@ class PassingError(Exception):
 
 
 def _silent(_words: str) -> None:
-    """For those who want to hear nothing of attempts."""
+    """Default for `Patience.note`: ignore the message."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long to try.
+    """Retry policy.
 
     Attributes:
-        attempts: in all.
-        total_s: no attempt begins later than this.
-        note: told of each failed attempt that is followed by another one.
+        attempts: maximum number of attempts.
+        total_s: seconds after which no further attempt starts.
+        note: called with a message for each failed attempt before a retry.
     """
 
     attempts: int = 6
@@ -56,10 +57,10 @@ class Patience:
     note: Callable[[str], None] = _silent
 
     def run(self, call: Callable[[], T]) -> T:
-        """Calls until it returns, or raises something other than PassingError.
+        """Call until it returns or raises something other than PassingError.
 
         Raises:
-            RegistryError: the last attempt's failure, with the number of attempts.
+            RegistryError: all attempts failed; it contains the last failure and the number of attempts.
         """
         retrying = Retrying(
             retry=retry_if_exception_type(PassingError),

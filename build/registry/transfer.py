@@ -1,4 +1,4 @@
-"""Images between an engine and a registry: push and pull, tried again where what went wrong can pass."""
+"""Push and pull of images between an engine and a registry, with retries of transient failures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from build.registry.retry import PassingError, Patience
 from build.registry.transient_errors import tag_is_final, words_pass
 
 REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
-# The engine tries each layer five times, 5, 10, 15 and 20 s apart, and says so. After that we need not begin again.
+# The engine tries each layer five times, 5, 10, 15 and 20 s apart, and reports each wait. After the last one, this
+# module does not retry.
 LAST_WAIT = "Retrying in 20 "
 
 
 def push(engine: Engine, image: Image, repository: str, tag: str, patience: Patience) -> None:
-    """Pushes an image as repository:tag; layers that the registry has are not sent again.
+    """Push an image as repository:tag; layers that the registry has are not sent again.
 
     Raises:
-        RegistryError: refused, or not done after all attempts.
+        RegistryError: the registry refused the push, or all attempts failed.
     """
     with explained():
         image.tag(repository, tag)
@@ -35,10 +36,10 @@ def push(engine: Engine, image: Image, repository: str, tag: str, patience: Pati
 
 
 def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Image:
-    """Pulls repository@digest and returns the image.
+    """Pull repository@digest and return the image.
 
     Raises:
-        RegistryError: refused, or not done after all attempts.
+        RegistryError: the registry refused the pull, or all attempts failed.
     """
     api = engine.client.api
     what = f"the pull of {repository}@{digest}"
@@ -50,12 +51,12 @@ def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Im
 
 
 def _patiently(patience: Patience) -> Patience:
-    """As many attempts, however long they take: gigabytes on their way are not time spent waiting."""
+    """The same number of attempts without a time limit, because transferring gigabytes takes long."""
     return replace(patience, total_s=math.inf)
 
 
 def _follow(what: str, start: Any) -> None:
-    """Reads an engine's progress to its end."""
+    """Read an engine's progress stream to its end; raise the error that it contains."""
     words, exhausted = "", False
     with explained():
         try:

@@ -1,4 +1,4 @@
-"""Whether a registry's refusal can pass by itself, and how long the registry asks to be left alone."""
+"""Classification of registry errors as transient or permanent, and parsing of Retry-After. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 TOO_EARLY_OR_MANY = frozenset({408, 425, 429})
 
-# What is said of a lasting refusal. Looked for first: "unauthorized" may come wrapped in words about a retry.
+# Words of a permanent refusal. They are checked first, because "unauthorized" may occur in a message about a retry.
 LASTING = (
     "denied",
     "unauthorized",
@@ -44,27 +44,27 @@ PASSING = (
 
 
 def status_passes(status: int) -> bool:
-    """True for an HTTP status that another attempt may not meet: 408, 425, 429 and 5xx other than 501 and 505."""
+    """Whether an HTTP status is transient: 408, 425, 429 and 5xx except 501 and 505."""
     return status in TOO_EARLY_OR_MANY or (500 <= status < 600 and status not in (501, 505))
 
 
 def tag_is_final(words: str) -> bool:
-    """True when a registry says that it does not move a tag that exists."""
+    """Whether a registry's message means that it does not move existing tags."""
     said = words.lower()
     return any(word in said for word in FINAL_TAG)
 
 
 def words_pass(words: str) -> bool:
-    """True when an engine's words for a failed push or pull name something that can pass; unknown words do not."""
+    """Whether an engine's message about a failed push or pull names a transient failure; unknown messages do not."""
     said = words.lower()
     return not any(word in said for word in (*LASTING, *FINAL_TAG)) and any(word in said for word in PASSING)
 
 
 def asked_wait_s(retry_after: str, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for (a number or an HTTP date), None where it says nothing usable.
+    """Seconds requested by a Retry-After header (a number or an HTTP date); None if it is not usable.
 
     Args:
-        now: the present, with its time zone.
+        now: current time with time zone.
     """
     text = retry_after.strip()
     if text.isascii() and text.isdigit():

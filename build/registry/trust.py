@@ -1,4 +1,4 @@
-"""How the engine trusts a registry: over verified TLS, over unverified TLS, or in plain HTTP."""
+"""Trust in a registry: verified TLS, unverified TLS or plain HTTP, by the same rules as dockerd. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LOOPBACK = ("127.0.0.0/8", "::1/128")  # dockerd's own default for InsecureRegistryCIDRs
+LOOPBACK = ("127.0.0.0/8", "::1/128")  # dockerd's default for InsecureRegistryCIDRs
 
 
 @dataclass(frozen=True)
 class Trust:
-    """How to reach one registry.
+    """Trust settings for one registry.
 
     Attributes:
-        insecure: HTTPS without verification is tried first, then HTTP.
-        authorities: CA certificates (PEM) that count beside the system's.
-        clients: certificate and key (PEM) that prove who we are.
-        remedy: what to do when the registry's certificate is not trusted.
+        insecure: try HTTPS without verification, then HTTP.
+        authorities: CA certificates (PEM) in addition to the system's.
+        clients: client certificates with their keys (PEM).
+        remedy: advice if the registry's certificate is not trusted.
     """
 
     insecure: bool = False
@@ -29,24 +29,24 @@ class Trust:
 
 
 def host_name(address: str) -> str:
-    """The host of `host[:port]`, without the brackets of an IPv6 address."""
+    """Host part of `host[:port]`, without the brackets of an IPv6 address."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.rpartition(":")[0] if address.count(":") == 1 else address
 
 
 def is_loopback(address: str) -> bool:
-    """True for localhost and the loopback addresses."""
+    """Whether the host is localhost or a loopback address."""
     name = host_name(address)
     return name == "localhost" or _within([name], LOOPBACK)
 
 
 def is_insecure(address: str, config: Mapping[str, Any], addresses: Iterable[str]) -> bool:
-    """dockerd's own rule: what is configured for exactly this address comes first, then the networks.
+    """Whether dockerd treats a registry as insecure: an entry for exactly this address wins over the networks.
 
     Args:
         address: `host[:port]`.
-        config: `RegistryConfig` of `docker info`; without networks, dockerd's defaults hold.
+        config: `RegistryConfig` of `docker info`; without networks, dockerd's defaults apply.
         addresses: the IP addresses of the host.
     """
     named = (config.get("IndexConfigs") or {}).get(address)

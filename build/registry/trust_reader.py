@@ -1,4 +1,4 @@
-"""What decides how a registry is reached: the daemon's insecure registries, and certs.d as dockerd reads it."""
+"""Reader of the engine's trust in a registry: the daemon's insecure registries, and certs.d as dockerd reads it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ CERTS_D = Path("/etc/docker/certs.d")
 
 
 def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Trust:
-    """How the engine that answered `info` reaches a registry.
+    """Read the trust settings for a registry of the engine that returned `info`.
 
-    dockerd reads certs.d anew for every push and pull, and so does this.
+    Like dockerd, it reads certs.d again for every push and pull.
 
     Args:
         address: `host[:port]`.
         info: the answer of `docker info`.
 
     Raises:
-        RegistryError: certs.d has a client certificate without its key, or the other way round.
+        RegistryError: certs.d has a client certificate without its key.
     """
     config = info.get("RegistryConfig") or {}
-    # A name that is configured itself needs no DNS, which may be slow where there is no network.
+    # Skip DNS for a name with its own configuration entry: it can be slow without a network.
     addresses = [] if address in (config.get("IndexConfigs") or {}) else _addresses(address)
     if is_insecure(address, config, addresses):
         return Trust(insecure=True)
@@ -49,7 +49,7 @@ def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.en
 
 
 def _certs_d(info: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
-    """A rootless daemon reads its user's folder, and only that."""
+    """Folder of certs.d; a rootless daemon reads only its user's folder."""
     if "name=rootless" not in (info.get("SecurityOptions") or []):
         return CERTS_D
     return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "docker", "certs.d")
@@ -66,7 +66,7 @@ def _partner(path: Path, suffix: str) -> Path:
 
 
 def _addresses(address: str) -> list[str]:
-    """The IP addresses of a host; none where its name is not known, which dockerd takes for a secure registry."""
+    """IP addresses of a host; empty if its name does not resolve, which dockerd treats as a secure registry."""
     try:
         return [str(found[4][0]) for found in socket.getaddrinfo(host_name(address), None, type=socket.SOCK_STREAM)]
     except OSError:

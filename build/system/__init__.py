@@ -1,1 +1,1 @@
-"""The machine that a command runs on: subprocesses, files, git."""
+"""Access to the local machine: subprocesses, files, git."""

@@ -1,4 +1,4 @@
-"""The one door to subprocesses: an argv list, a timeout, and an error that says what was run and what it answered."""
+"""Runner for subprocesses with a timeout and an error that contains the command and its stderr."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
 ) -> bytes:
-    """Runs a command to its end and returns its stdout.
+    """Run a command, wait for it to exit, and return its stdout.
 
     Args:
-        env: the whole environment of the command; inherited when None.
+        env: the complete environment of the command; None inherits this process's environment.
 
     Raises:
-        CommandFailedError: it is not installed, exited other than 0 or took longer than `timeout_s` seconds.
+        CommandFailedError: the command is not installed, exited with another code than 0, or exceeded `timeout_s`.
     """
     shown = shlex.join(argv)
     log.debug("$ %s", redact(shown))

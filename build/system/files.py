@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes `text` beside `path`, flushes it to disk and renames it over: a crash leaves the old file or the new."""
+    """Write `text` to a temporary file, flush it to disk and rename it to `path`.
+
+    A crash leaves the old file or the new one.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -1,4 +1,4 @@
-"""The repository: its commit, whether the tree is clean, and the files of a tree. `run` is the only way to git.
+"""Access to the git repository: commit, state of the working tree, and files of a tree. All git calls go through `run`.
 
 `build.system.sources` reads the files that a build needs.
 """
@@ -15,7 +15,7 @@ from build.errors import CommandFailedError, NoRepositoryError
 from build.model.commit import Commit
 from build.system import command
 
-# A hook's git exports these; they name another repository, index or object store than the one in the folder.
+# git exports these variables to hooks. They would redirect a call to another repository, index or object store.
 _MISLEADING = frozenset(
     (
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -41,35 +41,36 @@ _MISLEADING = frozenset(
         "GIT_WORK_TREE",
     )
 )
-# The user's configuration changes what git prints and runs. These options fix both for every call.
+# The user's configuration changes what git prints and runs. These options override it for every call.
 _NEUTRAL = (
     *("--no-pager", "--no-optional-locks", "--no-replace-objects", "--literal-pathspecs"),
     *("-c", "core.quotePath=false", "-c", "core.safecrlf=false", "-c", "core.splitIndex=false"),
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
-    # The orchestrator's own code comes from this clone: its owner is trusted already (`sudo make up`, CI containers).
+    # The orchestrator itself runs from this clone, so the clone's owner is already trusted (`sudo make up`, containers
+    # in CI).
     *("-c", "safe.directory=*"),
 )
 EXECUTABLE, LINK, SUBMODULE = "100755", "120000", "160000"
 TIMEOUT_S = 600
-_PATH_AT = 3  # of a line of `git status --porcelain`: two letters of state and a space stand before the path
+_PATH_AT = 3  # position of the path in a line of `git status --porcelain`, after two state letters and a space
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a tree as git stores it: mode (six octal digits) and blob (hex)."""
+    """A file in a git tree: mode (six octal digits) and blob hash (hex)."""
 
     mode: str
     blob: str
 
 
 def run(root: Path, *args: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
-    """Runs git in a folder, by that folder's own repository, and returns its stdout.
+    """Run git in a folder with that folder's own repository; return its stdout.
 
     Args:
-        env: variables to set beside the environment's.
+        env: variables to set in addition to the environment.
 
     Raises:
-        CommandFailedError: git exited other than 0.
+        CommandFailedError: git exited with another code than 0.
     """
     kept = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     environment = {**kept, "LC_ALL": "C", **(env or {})}
@@ -77,12 +78,12 @@ def run(root: Path, *args: str, env: Mapping[str, str] | None = None, stdin: byt
 
 
 def fields(output: bytes) -> list[str]:
-    """The NUL-terminated fields of git's `-z` output. Names of files in any encoding survive."""
+    """Split git's `-z` output into its NUL-terminated fields; file names in any encoding are preserved."""
     return [os.fsdecode(field) for field in output.split(b"\0")[:-1]]
 
 
 def joined(paths: Iterable[str]) -> bytes:
-    """Paths as git reads them from stdin with `-z`."""
+    """Join paths into NUL-terminated input for git's `-z` option."""
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
@@ -98,10 +99,10 @@ def _maybe(root: Path, *args: str) -> str:
 
 
 def read(root: Path) -> Commit:
-    """The commit that `root` stands on.
+    """Read HEAD of the repository at `root`.
 
     Raises:
-        NoRepositoryError: no repository, or no commit yet, or git does not trust the owner of the folder.
+        NoRepositoryError: there is no repository or no commit, or git does not trust the owner of the folder.
     """
     try:
         sha = _line(root, "rev-parse", "--verify", "HEAD^{commit}")
@@ -115,7 +116,7 @@ def read(root: Path) -> Commit:
         branch=_maybe(root, "symbolic-ref", "--quiet", "--short", "HEAD"),
         shallow=_line(root, "rev-parse", "--is-shallow-repository") == "true",
         committed=_line(root, "rev-list", "--max-count=1", "--format=%cI", "HEAD").splitlines()[-1],
-        # The URL as written: `git remote get-url` would apply the user's url.*.insteadOf.
+        # The URL as configured: `git remote get-url` would apply the user's url.*.insteadOf.
         source=_public_url(_maybe(root, "config", "--get", "remote.origin.url")),
         tree=_line(root, "rev-parse", "HEAD^{tree}"),
     )
@@ -138,11 +139,12 @@ def _no_commit(root: Path, error: CommandFailedError) -> NoRepositoryError:
 def changed(
     root: Path, paths: Sequence[str] = (), *, untracked: str = "all", env: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """The changed and untracked paths of the working tree, relative to the repository's top folder.
+    """List the changed and untracked paths of the working tree, relative to the repository's top folder.
 
     Args:
-        paths: look at nothing but these files and folders; relative to `root`.
-        untracked: `all` lists the files of an untracked folder, `normal` names the folder. Git reads neither's content.
+        paths: files and folders to check, relative to `root`; empty for all.
+        untracked: `all` lists the files of an untracked folder, `normal` names only the folder. git reads no content of
+            untracked files.
     """
     flags = ("--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=untracked", f"--untracked-files={untracked}")
     listed = fields(run(root, "status", *flags, "--", *paths, env=env))
@@ -150,12 +152,12 @@ def changed(
 
 
 def commit_of(root: Path, name: str) -> str:
-    """The full SHA of whatever git knows by that name (a short SHA, a tag, HEAD~1); empty when it knows none."""
+    """Resolve a git name (short SHA, tag, HEAD~1) to the full SHA of its commit; empty if git does not know it."""
     return _maybe(root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
 
 
 def tree_files(root: Path, tree: str, paths: Sequence[str]) -> dict[str, Entry]:
-    """The files of a tree (or of a commit's) under some paths, by path."""
+    """List the files of a tree or commit under some paths, by path."""
     found = {}
     for line in fields(run(root, "ls-tree", "-r", "-z", tree, "--", *paths)):
         meta, _, path = line.partition("\t")
@@ -165,7 +167,7 @@ def tree_files(root: Path, tree: str, paths: Sequence[str]) -> dict[str, Entry]:
 
 
 def _public_url(url: str) -> str:
-    """A remote without user and password; nothing for a path on this machine or an scp-like address with a user."""
+    """Strip user and password from a remote's URL; empty for a local path or an scp-like address."""
     parts = urlsplit(url)
     if not parts.scheme or not parts.hostname:
         return ""

@@ -1,6 +1,6 @@
-"""The files that images are made of: git's bytes and git's modes, whatever the builder's umask and git settings.
+"""Source files of the images with git's bytes and modes, independent of the user's umask and git settings.
 
-`git archive` applies filters, end-of-line conversion, export attributes and tar.umask; this module reads blobs instead.
+`git archive` applies filters, end-of-line conversion, export attributes and tar.umask, so this module reads the blobs.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from build.model.commit import Commit
 from build.system import git
 from build.system.git import EXECUTABLE, LINK, SUBMODULE, Entry
 
-# The version of what `export` makes of a tree: part of every key, so that no image of an older export is taken for it.
+# Format version of `export`. It is part of every image key, so that images of an older format are not reused.
 EXPORT = "2"
-# One time stamp (2000-01-01) for all files: layers of equal files are equal, whatever the commit and the day.
+# Timestamp (2000-01-01) of all files, so that equal files give equal layers for any commit on any day.
 WRITTEN = 946_684_800
 FILE_MODE, EXECUTABLE_MODE, FOLDER_MODE = 0o644, 0o755, 0o755
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class Sources:
-    """The files of a commit, or of the working tree as `git add` would store them when it is dirty.
+    """The files of a commit, or of a dirty working tree as `git add` would store them.
 
-    A dirty tree's blobs go into a temporary object store beside the repository's own, which nothing changes. A path is
-    read once: a file that changes later is the same in the key and in the image.
+    The blobs of a dirty tree go into a temporary object store; the repository does not change. Each path is read once,
+    so a file that changes during a build is the same in the image key and in the image.
     """
 
     def __init__(self, root: Path, commit: Commit) -> None:
@@ -42,10 +42,10 @@ class Sources:
         self._added: set[str] = set()
 
     def files(self, paths: tuple[str, ...]) -> dict[str, Entry]:
-        """The files under some paths, by path; a path that does not exist has none.
+        """List the files under some paths, by path; a path that does not exist gives none.
 
         Raises:
-            InputRefusedError: another repository lies among the untracked files.
+            InputRefusedError: the untracked files contain another repository.
         """
         if not self._commit.dirty:
             return git.tree_files(self._root, self._commit.tree, paths)
@@ -58,7 +58,7 @@ class Sources:
         return found
 
     def present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of some paths that there are files under."""
+        """The paths that contain at least one file."""
         files = self.files(paths)
         return tuple(path for path in paths if any(file == path or file.startswith(f"{path}/") for file in files))
 
@@ -78,10 +78,10 @@ class Sources:
         self._added.update(paths)
 
     def export(self, paths: tuple[str, ...], into: Path) -> None:
-        """Writes the files under some paths into a folder: a build context with nothing in it that is not in git.
+        """Write the files under some paths into a folder, as a build context that contains only files from git.
 
         Raises:
-            InputRefusedError: a file whose bytes are not in git, or that an image cannot hold as git has it.
+            InputRefusedError: the content of a file is not in git, or an image cannot represent the file as git does.
         """
         files = self.files(paths)
         contents = self._contents({path: entry for path, entry in files.items() if entry.mode != SUBMODULE})
@@ -101,7 +101,7 @@ class Sources:
         answer = memoryview(git.run(self._root, "cat-file", "--batch", env=self._env, stdin=asked))
         found, at = {}, 0
         for path in files:
-            # `<blob> blob <size>`, a newline, the content, a newline.
+            # Format: `<blob> blob <size>`, a newline, the content, a newline.
             head = bytes(answer[at : at + 200]).partition(b"\n")[0]
             start = at + len(head) + 1
             at = start + int(head.split()[2])
@@ -111,7 +111,7 @@ class Sources:
 
     def _refuse_unfit(self, files: Mapping[str, Entry], contents: Mapping[str, bytes]) -> None:
         unfit = [f"{path}: a submodule" for path, entry in files.items() if entry.mode == SUBMODULE]
-        # COPY keeps some links and follows others.
+        # Symbolic links are refused because COPY keeps some of them and follows others.
         unfit += [f"{path}: a symbolic link" for path, entry in files.items() if entry.mode == LINK]
         unfit += [f"{path}: a Git LFS pointer" for path, data in contents.items() if data.startswith(LFS_POINTER)]
         unfit += [f"{path}: stored through the git filter {name}" for path, name in self._filters(files).items()]
@@ -119,7 +119,7 @@ class Sources:
             raise _refused(unfit)
 
     def _filters(self, files: Mapping[str, Entry]) -> dict[str, str]:
-        """The filter attribute of each file that has one, but Git LFS's, whose pointers are known by their content."""
+        """Filter attribute of each file that has one, except Git LFS, whose pointers are recognised by content."""
         ask = ("-c", f"core.attributesFile={os.devnull}", "check-attr", "-z", "--stdin", "--cached", "filter")
         said = git.fields(git.run(self._root, *ask, env=self._env, stdin=git.joined(files)))
         values = zip(said[::3], said[2::3], strict=True)
@@ -136,7 +136,10 @@ def _refused(unfit: list[str]) -> InputRefusedError:
 
 
 def _index_of_our_own(root: Path, scratch: Path) -> dict[str, str]:
-    """A copy of the repository's index and an object store that falls back to the repository's."""
+    """Make a copy of the repository's index and an object store that falls back to the repository's.
+
+    Returns the environment variables that select them.
+    """
 
     def own(name: str) -> Path:
         return root / os.fsdecode(git.run(root, "rev-parse", "--git-path", name)).rstrip("\n")
@@ -146,7 +149,7 @@ def _index_of_our_own(root: Path, scratch: Path) -> dict[str, str]:
     (objects / "info/alternates").write_bytes(os.fsencode(own("objects").resolve()) + b"\n")
     env = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_INDEX_FILE": str(index)}
     if own("index").exists():
-        # With its time: git looks twice at a file as new as the index.
+        # copy2 keeps the index's timestamp: git reads the content of every file that is not older than the index.
         shutil.copy2(own("index"), index)
     else:
         git.run(root, "read-tree", "HEAD", env=env)

@@ -1,1 +1,1 @@
-"""Looks into a built image: what it must and must not hold, and the verdicts that are kept of it."""
+"""Verification of built images: required and forbidden content, and the stored verdicts."""

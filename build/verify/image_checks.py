@@ -1,4 +1,4 @@
-"""What a script saw inside an image, judged line by line."""
+"""Judgement of the output of the in-image scripts, as report lines. Pure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 from build.verify.rules import Line, line, none_of
 
-# Between samples, of 1 at most.
+# Maximum difference between two samples, on a scale where full amplitude is 1.
 TORCH_DIFFERS = 1e-3
 LIBRARIES = {"libcudart.so.12", "libcublas.so.12", "libcudnn.so.9"}
 
 
 def environment(seen: Mapping[str, Any], pins: Mapping[str, str], name: str) -> list[Line]:
-    """Python and what it can do, by what build/verify/in_image/verify_base.py printed.
+    """Judge Python and its packages by the output of build/verify/in_image/verify_base.py.
 
     Args:
-        pins: package -> version of the pip locks in the image.
-        name: of the conda environment.
+        seen: output of the script.
+        pins: package -> version from the pip locks in the image.
+        name: expected name of the conda environment.
     """
     onnx = pins.get("onnxruntime") or pins.get("onnxruntime-gpu")
     return [
@@ -35,11 +36,11 @@ def environment(seen: Mapping[str, Any], pins: Mapping[str, str], name: str) -> 
 
 
 def torch(seen: Mapping[str, Any], pins: Mapping[str, str], wanted_cuda: str | None) -> list[Line]:
-    """Versions of torch and its CUDA, and where its libraries come from; the same script printed it."""
+    """Judge the versions of torch and its CUDA, and the origin of its libraries, by the output of the same script."""
     version, cuda = seen.get("torch", "none"), seen.get("torch_cuda") or "none"
     libraries: list[str] = seen.get("libraries", [])
     own = [path for path in libraries if "/libcuda.so" not in path]
-    # /usr/local/cuda is a link: the process sees /usr/local/cuda-11.8/compat.
+    # /usr/local/cuda is a symbolic link, so the process maps /usr/local/cuda-11.8/compat.
     foreign = [path for path in own if "/site-packages/nvidia/" not in path]
     foreign += [path for path in libraries if "/libcuda.so" in path and "/compat/" in path]
     missing = sorted(LIBRARIES - {path.rpartition("/")[2] for path in own})
@@ -52,7 +53,10 @@ def torch(seen: Mapping[str, Any], pins: Mapping[str, str], wanted_cuda: str | N
 
 
 def voice_on_torch(seen: Mapping[str, Any]) -> list[Line]:
-    """One line, of an image that has torch and an engine for it (build/verify/in_image/verify_app.py)."""
+    """Judge the voice on torch by the output of build/verify/in_image/verify_app.py.
+
+    One line, or none for an image without torch or without an engine that uses it.
+    """
     differs = seen.get("torch_differs")
     if differs is None:
         return []

@@ -1,4 +1,4 @@
-"""Reads an image's files as tar streams from the engine: every layer, or one folder. Nothing is unpacked or run."""
+"""Reader of an image's files as tar streams from the engine: all layers or one folder. It unpacks and runs nothing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from build.docker.engine import Engine, explained
 from build.verify.rules import is_app_users, is_package_cache, is_secret, is_unexpected_setuid
 
 HEAD_BYTES = 4096
-# The service's own, and where a container has a memory of its own mounted anyway.
+# The service's own folder, and a path where containers mount a tmpfs anyway.
 OWN = ("run/service", "tmp/")
 
 
 @dataclass
 class Found:
-    """What no layer may hold, each as paths without a leading slash; how many layers were read, and their files' bytes.
+    """Forbidden files found in an image's layers, as paths without a leading slash.
 
-    `size` is the same in every image store, unlike the engine's own figure.
+    Attributes:
+        layers: number of layers read.
+        size: bytes of all files; the same in every image store, unlike the engine's figure.
     """
 
     secrets: list[str] = field(default_factory=list)
@@ -36,12 +38,13 @@ class Found:
 
 @dataclass
 class Folder:
-    """What a folder of an image holds.
+    """Content of a folder of an image.
 
     Attributes:
-        blobs: path -> git's name of the file's content.
-        loose: what is not root's alone.
-        unreadable: what only root may read, as under a builder's own umask.
+        blobs: path -> git blob hash of the file.
+        secrets: paths of files with secrets.
+        loose: paths that root does not own or that the service's user may write to.
+        unreadable: paths that only root may read, for example because of the umask of the build.
     """
 
     blobs: dict[str, str] = field(default_factory=dict)
@@ -51,10 +54,10 @@ class Folder:
 
 
 class Stream(io.RawIOBase):
-    """An iterator of bytes as a file that is read once, from front to end."""
+    """Read-only file over an iterator of bytes, without seeking."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        # A view, because a slice of bytes would copy the rest of the chunk for each small read.
+        # A memoryview, because slicing bytes would copy the rest of the chunk for each small read.
         self._chunks, self._rest = chunks, memoryview(b"")
 
     def readable(self) -> bool:
@@ -68,7 +71,7 @@ class Stream(io.RawIOBase):
 
 
 def scan(image: Image) -> Found:
-    """Looks into every layer; a file that a later layer deletes is still in the one that brought it."""
+    """Scan every layer; a file that a later layer deletes is still in the earlier layer."""
     found = Found()
     for _, layer in opened(image):
         found.layers += 1
@@ -78,7 +81,7 @@ def scan(image: Image) -> Found:
 
 
 def opened(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
-    """Every layer under the name that the engine sends it by, to be read to its end before the next one."""
+    """Yield every layer with its name in the engine's stream; read it completely before taking the next one."""
     with explained(), _opened(image.save()) as outer:
         for part in outer:
             file = outer.extractfile(part) if part.isfile() else None
@@ -87,13 +90,13 @@ def opened(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
             try:
                 layer = tarfile.open(fileobj=file, mode="r|*")  # noqa: SIM115 - closed below; some engines compress layers
             except tarfile.ReadError:
-                continue  # an image's own JSON
+                continue  # JSON metadata of the image
             with layer:
                 yield part.name, layer
 
 
 def read_folder(engine: Engine, image: Image, path: str) -> Folder:
-    """Reads a folder of an image through a container that is never started."""
+    """Read a folder of an image through a container that never starts."""
     folder = Folder()
     with explained():
         container = engine.client.containers.create(image.id, ["none"])
@@ -129,7 +132,7 @@ def _look(layer: tarfile.TarFile, each: tarfile.TarInfo, found: Found) -> None:
     content = layer.extractfile(each) if each.isreg() else None
     if content and is_secret(path, content.read(HEAD_BYTES)):
         found.secrets.append(path)
-    # Locks and whiteouts are empty.
+    # Skip empty files: lock files and whiteouts.
     if content and each.size and is_package_cache(path):
         found.caches.append(path)
     owned = (each.isreg() or each.isdir()) and is_app_users(each.uid, each.gid, each.mode)

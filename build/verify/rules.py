@@ -1,4 +1,4 @@
-"""What a look into an image found, line by line, and the rules for what no layer may hold."""
+"""Verification reports of an image, and the rules for forbidden content in layers. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECRET = re.compile(
 )
 _CONFIGURATION = re.compile(r"(^|/)(pip\.conf|uv\.toml|\.condarc|\.npmrc|\.gitconfig|[^/]+\.(list|sources))$")
 _CREDENTIALS = re.compile(rb"://[^/\s:@]+:[^/\s:@]+@|_authToken=\S")
-# A key has its base64 below the heading; code that merely names the heading has not.
+# A key has base64 after the heading; source code that only mentions the heading does not.
 _KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=:, -]{16}")
 _TOKEN = re.compile(
     rb"(?<![A-Za-z0-9])(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{60}|hf_[A-Za-z0-9]{34}"
@@ -50,13 +50,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found in one image.
+    """Verification report of one image.
 
     Attributes:
-        image: its ID.
-        checks: hash of the rules and scripts that verified it.
-        drift: Debian packages that are not as the apt lock says.
-        accepted_drift: a production push went on with them.
+        image: image ID.
+        checks: hash of the rules and scripts of this verification.
+        drift: Debian packages that differ from the apt lock.
+        accepted_drift: the operator accepted the drift for a production push.
     """
 
     image: str
@@ -75,9 +75,10 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """
+        """Parse a report.
+
         Raises:
-            ValueError: it is no such report.
+            ValueError: the text is not a report.
         """
         return cls._of(json.loads(text))
 
@@ -95,14 +96,15 @@ class Report:
 
 
 def document(reports: Sequence[Report]) -> bytes:
-    """Reports as they are kept beside an image in a registry."""
+    """Serialise reports as the document that is attached to an image in a registry."""
     return json.dumps([asdict(each) for each in reports], indent=2).encode()
 
 
 def of_document(content: bytes) -> list[Report]:
-    """
+    """Parse a document of reports.
+
     Raises:
-        ValueError: it is no such document.
+        ValueError: the content is not such a document.
     """
     said = json.loads(content)
     if not isinstance(said, list):
@@ -111,13 +113,13 @@ def of_document(content: bytes) -> list[Report]:
 
 
 def known(reports: Iterable[Report], image: str, part: Part, checks: str) -> Report | None:
-    """The newest report on this part of this image by these very checks: to verify it again would find the same."""
+    """The newest report on this part of this image by the same checks, which makes another verification unnecessary."""
     fitting = [each for each in reports if (each.image, each.part, each.checks) == (image, part, checks)]
     return next((each for each in reversed(fitting) if each.lines), None)
 
 
 def believed(reports: Iterable[Report], image: str, checks: str) -> Report | None:
-    """The same of a base that another machine verified, if nothing failed in it."""
+    """The newest report on a base by the same checks from another machine, if nothing failed in it."""
     return known((each for each in reports if not each.failed), image, "base", checks)
 
 
@@ -126,20 +128,28 @@ def line(name: str, good: bool, detail: str = "") -> Line:
 
 
 def none_of(name: str, found: Sequence[str]) -> Line:
-    """Passed when nothing was found; else the first few."""
+    """A line that passes if nothing was found; otherwise it names the first few."""
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return line(name, not found, ", ".join(found[:SHOWN]) + more)
 
 
 def lock_line(kind: str, found: Sequence[Difference] | None) -> Line:
-    """How an image differs from its lock of kind pip or conda; None where there is no such lock."""
+    """The line about differences from the pip or conda lock.
+
+    Args:
+        found: the differences; None if there is no such lock.
+    """
     if found is None:
         return Line(f"{kind} lock", "not verified", "there is no such lock")
     return none_of(f"{kind} lock", [_moved(each.name, each.before, each.now) for each in found])
 
 
 def apt_line(found: Sequence[Drift] | None) -> Line:
-    """How an image differs from its apt lock; a mirror moves on by itself, so that this is drift and no failure."""
+    """The line about differences from the apt lock; they are drift and not a failure, because the mirror changes.
+
+    Args:
+        found: the differences; None if there is no such lock.
+    """
     if found is None:
         return Line("apt lock", "not verified", "there is no such lock")
     if not found:
@@ -153,12 +163,12 @@ def _moved(name: str, locked: str, found: str) -> str:
 
 
 def is_package_cache(path: str) -> bool:
-    """A file (not an empty folder) of a package manager's cache; `path` without a leading slash."""
+    """Whether a path (without a leading slash) is a file in a package manager's cache; folders do not count."""
     return bool(_CACHE.search(path))
 
 
 def is_secret(path: str, content: bytes) -> bool:
-    """By its name, or by what it holds: a private key, a token, a URL with a password. `path` has no leading slash."""
+    """Whether a file is a secret: by its path (without a leading slash), or by a key, token or password in it."""
     if _SECRET.search(path) or _KEY.search(content) or _TOKEN.search(content):
         return True
     return bool(_CONFIGURATION.search(path) and _CREDENTIALS.search(content))
@@ -169,17 +179,17 @@ def is_unexpected_setuid(path: str, mode: int) -> bool:
 
 
 def is_app_users(uid: int, gid: int, mode: int) -> bool:
-    """A file or folder that the service's user owns or may write to; what is sticky and for all (/tmp) is not meant."""
+    """Whether the service's user owns a path or may write to it; sticky shared folders (/tmp) do not count."""
     for_all = bool(mode & 0o002) and not mode & _STICKY_BIT
     return uid == APP_UID or for_all or (gid == APP_UID and bool(mode & 0o020))
 
 
 def unlike_copies(above: Sequence[str], layers: int) -> list[str]:
-    """What in the history above the base is neither metadata nor a COPY into /app.
+    """List the history steps above the base that are neither metadata nor a COPY into /app.
 
     Args:
-        above: the instructions above the base, as the image's history names them.
-        layers: how many layers the image has above the base; each must be one of the copies.
+        above: instructions above the base, as in the image's history.
+        layers: number of layers above the base; each must come from one of the COPY steps.
     """
     copies = [step for step in above if _COPY.fullmatch(step)]
     strange = [step or "a step without a name" for step in above if step not in copies and not _METADATA.match(step)]
@@ -189,14 +199,14 @@ def unlike_copies(above: Sequence[str], layers: int) -> list[str]:
 
 
 def changed_configuration(base: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
-    """What an app image's configuration changes of its base's beyond adding RELEASE to the environment."""
+    """List what an app image changes in its base's configuration, except adding RELEASE to the environment."""
     names = [name for name in ("User", "WorkingDir", "Entrypoint") if base.get(name) != app.get(name)]
     added = set(app.get("Env") or []) ^ set(base.get("Env") or [])
     return names + sorted(each.partition("=")[0] for each in added if not each.startswith("RELEASE="))
 
 
 def table(reports: Sequence[Report]) -> Table:
-    """The lines of all reports for humans."""
+    """Format the lines of all reports as a table for the terminal."""
     shown = Table("part", "what", "outcome", "detail")
     for report in reports:
         for each in report.lines:
@@ -206,5 +216,5 @@ def table(reports: Sequence[Report]) -> Table:
 
 
 def verdict(reports: Iterable[Report]) -> tuple[str, ...]:
-    """Every failed line, as `part: line: detail`; empty when nothing failed."""
+    """All failed lines as `part: line: detail`; empty if nothing failed."""
     return tuple(f"{each.part}: {bad.name}: {bad.detail}" for each in reports for bad in each.failed)

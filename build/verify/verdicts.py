@@ -1,6 +1,6 @@
-"""What is known of the verification of images: a file for each image in the clone, documents beside it in a registry.
+"""Stored verification reports of images: one file for each image in the clone, and documents attached in a registry.
 
-A result belongs to the image's ID. It stays what it is until the image is verified again, so a failed one stays failed.
+A report belongs to an image ID. It stays valid until the image is verified again, so a failed image stays failed.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ FOLDER = Path("out/verified")
 
 
 class Verdicts:
-    """The reports that one clone keeps, `out/verified/ID.json`: of a base, of a proxy, or of an app and its base."""
+    """Store of one clone's reports, `out/verified/ID.json`: on a base, on a proxy, or on an app and its base."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
 
     def read(self, image_id: str) -> list[Report]:
-        """The reports on an image; empty where there are none, or the file is no such document."""
+        """Read the reports on an image; empty if there are none or the file is invalid."""
         try:
             return rules.of_document(self._path(image_id).read_bytes())
         except (OSError, ValueError):
             return []
 
     def write(self, image_id: str, *reports: Report) -> None:
-        """Keeps reports on an image in place of the earlier ones on the same parts."""
+        """Store reports on an image; they replace earlier reports on the same parts."""
         parts = {each.part: each for each in (*self.read(image_id), *reports)}
         self._folder.mkdir(parents=True, exist_ok=True)
         files.replace(self._path(image_id), rules.document(list(parts.values())).decode() + "\n")
 
     def passed(self) -> set[str]:
-        """IDs of the app images whose reports name no failed line."""
+        """IDs of the app images without a failed line in their reports."""
         known = {f"sha256:{path.stem}": self.read(path.stem) for path in sorted(self._folder.glob("*.json"))}
         return {
             image
@@ -55,7 +55,7 @@ class Verdicts:
 
 
 def require(reports: Iterable[Report]) -> None:
-    """Raises VerificationError with every failed line."""
+    """Raise VerificationError with all failed lines, if there are any."""
     if failed := rules.verdict(reports):
         raise VerificationError(
             f"the image failed its verification, in {len(failed)} of its checks",
@@ -66,18 +66,18 @@ def require(reports: Iterable[Report]) -> None:
 
 
 def require_verified(root: Path, engine: Engine, progress: Progress, image: str, *, unverified: bool) -> bool:
-    """Refuses a release whose verification failed, or that has none unless that is accepted.
+    """Refuse a release whose verification failed, or that was not verified unless the operator accepts that.
 
     Args:
-        image: an image ID, or `repo@digest`, whose registry is asked where the clone knows nothing.
-        unverified: the operator accepts a release without a verification.
+        image: image ID or `repo@digest`. If the clone has no report, the registry of a `repo@digest` is queried.
+        unverified: the operator accepts a release that was not verified.
 
     Returns:
         Whether the release is verified.
 
     Raises:
-        VerificationError: its verification failed.
-        UnverifiedError: it has none.
+        VerificationError: the verification failed.
+        UnverifiedError: there is no verification.
     """
     found = engine.image(image)
     reports, why = _known(root, engine, found, image)
@@ -94,18 +94,18 @@ def require_verified(root: Path, engine: Engine, progress: Progress, image: str,
 
 
 def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple[list[Report], str]:
-    """The reports on an image, and why there are none."""
+    """The reports on an image, and the reason if there are none."""
     if found is not None and (reports := Verdicts(root).read(str(found.id))):
         return reports, ""
     if "@" not in image:
         return [], f"this clone has no report on it under {FOLDER}"
-    from build.registry.registries import at_registry  # noqa: PLC0415 - 0.2 s, which a build has no use for
+    from build.registry.registries import at_registry  # noqa: PLC0415 - takes 0.2 s, and a build does not need it
 
     reports = []
     try:
         registry, name, digest = at_registry(engine, image)
         for each in referrers.find(registry, name, digest, referrers.VERIFICATION, {}):
-            with suppress(ValueError):  # a document of another kind says nothing
+            with suppress(ValueError):  # ignore a document of another kind
                 reports += rules.of_document(referrers.content(registry, name, each.digest))
     except RegistryError as error:
         return [], f"this clone has no report on it, and its registry cannot be asked: {error.message}"
@@ -113,7 +113,7 @@ def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple
 
 
 def require_proxy(root: Path, engine: Engine, image: str) -> None:
-    """Raises VerificationError where this clone knows that the verification of a proxy's image failed."""
+    """Raise VerificationError if this clone has a failed report on the proxy's image."""
     found = engine.image(image)
     if found is not None:
         require(Verdicts(root).read(str(found.id)))

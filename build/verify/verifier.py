@@ -1,4 +1,4 @@
-"""Runs an image and looks into it: each line passed, failed, drift or not verified."""
+"""Verifier of images: run an image and read its layers; each report line is passed, failed, drift or not verified."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from build.verify.verdicts import Verdicts
 
 BUILD = Path(__file__).parents[1]
 DATA = BUILD / "data/verification.toml"
-# What decides a report: an older one is not believed when one of these has changed.
+# Files that determine a report. If one of them changes, older reports are ignored.
 COMMON = (
     DATA,
     *(BUILD / "verify" / name for name in ("verifier.py", "layers.py", "rules.py", "image_checks.py")),
@@ -49,27 +49,27 @@ CHECKS: dict[Part, tuple[Path, ...]] = {
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
 SENTENCE = "Every sentence that you hear was made a moment ago."
 CODE = ("batch", "service", "voices")
-# Where the proxy's own files are in its image.
+# Folders of the proxy image with the project's own files.
 PROXY_FOLDERS = ("/etc/haproxy", "/usr/local/bin")
 LIMIT_S = 300
-# Reports on an image that lie beside it in a registry, by the hash of the checks.
+# Returns the reports attached to an image in a registry, by the hash of the checks.
 Published = Callable[[str], Iterable[Report]]
 
 
 class Verifier:
-    """Verifies images of one clone, each once; `fresh` verifies again what has a report."""
+    """Verifies images of one clone, each once; `fresh` verifies again despite an existing report."""
 
     def __init__(self, settings: Settings, engine: Engine, progress: saying.Report, fresh: bool = False) -> None:
         self._settings, self._engine, self._progress, self._fresh = settings, engine, progress, fresh
         self._verdicts = Verdicts(settings.root)
 
     def run(self, image: Image) -> list[Report]:
-        """The base's report, then the app's; an app whose base is not on the engine is looked into as a whole."""
+        """Verify an app and its base; if the base is not on the engine, all layers of the app are read."""
         base = self.base(self.base_of(image) or image)
         return [base, self.app(image, base)]
 
     def base_of(self, image: Image) -> Image | None:
-        """The image that an app's labels name as its base, if the engine has it and the app stands on its layers."""
+        """The base named in an app's labels, if the engine has it and the app is built on its layers."""
         for name in ("base.digest", "base.name"):
             found = self._engine.image(image.labels.get(OCI + name) or "-")
             if found is not None and _layers(image)[: len(_layers(found))] == _layers(found):
@@ -77,13 +77,16 @@ class Verifier:
         return None
 
     def base(self, image: Image, published: Published = lambda _: ()) -> Report:
-        """Layers, size and environment of an image; one that passed where it was `published` is not verified again."""
+        """Verify layers, size and environment of a base.
+
+        A base with a published report that passed the same checks is not verified again.
+        """
         flavour = image.labels.get(FLAVOUR_LABEL, "slim")
         lock = self._apt_lock(image, flavour)
         checks = _checks("base", lock or "", str(self._has_gpu(flavour)))
         if known := self._known(image, "base", checks):
             return known
-        # An account that may push a base may push its report: believing that trusts no account further.
+        # An account that may push a base may also push its report, so trusting the report adds no risk.
         if not self._fresh and (known := rules.believed(published(checks), str(image.id), checks)):
             self._progress.note(f"{image.id} has passed these checks where it was published")
         else:
@@ -96,12 +99,12 @@ class Verifier:
         return known
 
     def app(self, image: Image, base: Report) -> Report:
-        """Code, identity and voice of an image; the layers of its base are not looked into."""
-        from build.audio import signal  # noqa: PLC0415 - numpy: 0.1 s that a run without news can spare
+        """Verify code, identity and voice of an app; the layers of its base are not read."""
+        from build.audio import signal  # noqa: PLC0415 - imports numpy (0.1 s), which a run without changes avoids
 
         checks = _checks("app")
         if known := self._known(image, "app", checks):
-            self._verdicts.write(str(image.id), base)  # which other checks may have verified again
+            self._verdicts.write(str(image.id), base)  # the base may have been verified again by changed checks
             return known
         self._progress.step(f"looking into /app of {image.id}")
         labels, folder = image.labels, layers.read_folder(self._engine, image, "/app")
@@ -121,15 +124,15 @@ class Verifier:
             *image_checks.voice_on_torch(seen),
         )
         done = Report(str(image.id), "app", lines, checks)
-        # Both, so that `switch` needs the report of the app alone.
+        # Store both, so that `switch` reads only the app's file.
         self._verdicts.write(str(image.id), base, done)
         return done
 
     def proxy(self, image: Image, sources: Mapping[str, Entry]) -> Report:
-        """Layers, size, files and configuration of a proxy's image.
+        """Verify layers, size, files and configuration of a proxy image.
 
         Args:
-            sources: the files of `proxy/` that it was built from, by path.
+            sources: files of `proxy/` that the image was built from, by path.
         """
         checks = _checks("proxy")
         if known := self._known(image, "proxy", checks):
@@ -158,7 +161,7 @@ class Verifier:
         return known
 
     def _proxy_configuration(self, image: Image) -> Line:
-        """HAProxy's own check of its configuration, in the image and as its user."""
+        """Run HAProxy's own configuration check in the image, as the image's user."""
         name = "configuration is valid"
         environment = {"SUBNET_PREFIX": self._settings.subnet_prefix}
         try:
@@ -168,7 +171,10 @@ class Verifier:
         return line(name, answer.exit_code == 0, (answer.error.splitlines() or [""])[-1] if answer.exit_code else "")
 
     def _ask(self, image: Image, script: str, *args: str, gpu: bool = False) -> tuple[dict[str, Any], Line]:
-        """What a script says in the image, as the service's user; nothing and a failed line when it crashes."""
+        """Run a script in the image as the service's user; return its answer and a line on whether it ran.
+
+        The answer is empty if the script failed.
+        """
         requests = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpu else None
         argv = ["python", "-c", (BUILD / "verify/in_image" / script).read_text(), *args]
         name = f"{script} runs"
@@ -178,7 +184,7 @@ class Verifier:
                 str(image.id),
                 argv,
                 limit_s=LIMIT_S,
-                user=f"{APP_UID}:{APP_UID}",  # also where the image says otherwise
+                user=f"{APP_UID}:{APP_UID}",  # even if the image sets another user
                 tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
                 device_requests=requests,
             )
@@ -246,7 +252,7 @@ class Verifier:
 
 
 def _checks(part: Part, *more: str) -> str:
-    """Hash of all that decides a report on a part."""
+    """Hash of everything that determines a report on a part."""
     return hashlib.sha256("\0".join([*(path.read_text() for path in CHECKS[part]), *more]).encode()).hexdigest()
 
 
@@ -259,7 +265,11 @@ def _data() -> dict[str, Any]:
 
 
 def _scanned(image: Image, kind: str) -> list[Line]:
-    """Size and layers of an image; `kind` is a base's flavour, or `proxy`, whose user has folders of its own."""
+    """Lines about size and forbidden content of all layers.
+
+    Args:
+        kind: key of the size budget: a base's flavour, or `proxy`.
+    """
     found, expected = layers.scan(image), len(set(_layers(image)))
     size, budget = found.size // 10**6, int(_data()["budget_mb"][kind])
     return [
@@ -275,10 +285,10 @@ def _scanned(image: Image, kind: str) -> list[Line]:
 def verify_reference(
     settings: Settings, engine: Engine, report: saying.Report, reference: str, fresh: bool = False
 ) -> list[Report]:
-    """Both reports on an image that is on the engine, or the one on a base or a proxy image.
+    """Verify an image on the engine: two reports (base, app) on an app, one on a base or a proxy.
 
     Raises:
-        ImageNotFoundError: it is not on the engine.
+        ImageNotFoundError: the image is not on the engine.
     """
     image = engine.image(reference)
     if image is None:

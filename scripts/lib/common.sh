@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every part of bootstrap shares: how it talks, how it stops, and one door to apt.
+# Functions shared by all parts of bootstrap: messages, errors, and apt.
 
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
 
@@ -15,13 +15,13 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 runs_systemd() { [ "$(cat /proc/1/comm)" = systemd ]; }
 
-# need_root WHAT: stops a user who is not root with the command to run instead.
+# need_root WHAT: fail for a user other than root, with the command to run instead.
 need_root() {
     is_root || fail "$1 needs root" "you are $(id -un)" "sudo $ROOT/scripts/bootstrap"
 }
 
-# The apt packages named, installed without anything being removed for them. Services do not start by themselves
-# where no systemd runs (RUNLEVEL=1 tells invoke-rc.d so): start_engine decides how, and sees what comes of it.
+# Install apt packages without removing any. Without systemd, RUNLEVEL=1 makes invoke-rc.d start no services, because
+# start_engine starts the engine and checks the result.
 apt_install() {
     say "installing $*"
     local quiet_services=()
@@ -31,7 +31,7 @@ apt_install() {
         fail "apt-get could not install: $*" "$(tail -n 5 "$LOG")" "repair apt (apt-get update, apt-get -f install), then run this again"
 }
 
-# Once in a run, and again after apt_sources_changed.
+# Refresh apt's lists once in a run, and again after apt_sources_changed.
 APT_IS_FRESH=
 apt_sources_changed() { APT_IS_FRESH=; }
 apt_update() {
@@ -42,14 +42,14 @@ apt_update() {
     APT_IS_FRESH=yes
 }
 
-# "URI SUITE" of each Debian archive that this machine's apt is configured for, in either format of source files.
+# Print "URI SUITE" of each Debian archive in this machine's apt configuration, in either format of source files.
 debian_archives() {
     # shellcheck disable=SC2016  # the $() are apt's own fields
     apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
         awk '$1 == "Debian" { print $2, $3 }' | sort -u
 }
 
-# URI of the machine's main Debian mirror: where its own release comes from, whichever suites are switched on.
+# Print the URI of the machine's main Debian mirror, the source of its own release, whichever suites are enabled.
 debian_mirror() {
     local mirror
     mirror=$(debian_archives | awk '$2 ~ /^[a-z]+$/ { print $1; exit }')

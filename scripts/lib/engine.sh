@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Docker Engine, Compose and buildx: what is there is used as it is, what is missing is installed.
+# Docker Engine, Compose and buildx: use the installed ones unchanged, install missing ones.
 
 ENGINE_MINIMUM=26
 ENGINE_LOG=/var/log/dockerd.log
 ENGINE_WAIT_S=60
 
-# ENGINE_VERSION is empty as long as it does not.
+# Whether the engine answers; sets ENGINE_VERSION, which stays empty if it does not.
 engine_answers() { ENGINE_VERSION=$(docker info --format '{{.ServerVersion}}' 2>/dev/null) && [ -n "$ENGINE_VERSION" ]; }
 
 ensure_engine() {
@@ -32,7 +32,7 @@ install_missing() {
     done
 }
 
-# An engine elsewhere, or one whose socket this user may not open, is not ours to install a second one beside.
+# Fail instead of installing a second engine if Docker points to another host or this user may not open the socket.
 refuse_foreign_engine() {
     have docker || return 0
     local host why
@@ -48,7 +48,7 @@ refuse_foreign_engine() {
     fi
 }
 
-# The packages named, from Debian 13 where this is Debian 12, whose own engine (20.10) is too old.
+# Install packages. On Debian 12, take them from Debian 13, because Debian 12's engine (20.10) is too old.
 install_packages() {
     local id version
     # shellcheck source=/dev/null
@@ -62,8 +62,8 @@ install_packages() {
     apt_install "$@"
 }
 
-# Debian 13's archive at a priority below every installed package's, and the engine's packages alone above it:
-# nothing else comes from there unless one of them needs it (runc stays Debian 12's).
+# Add Debian 13's archive with a priority below all installed packages, except for the engine's packages. Nothing else
+# comes from it unless one of these needs it (runc stays at Debian 12's version).
 add_trixie() {
     local sources=/etc/apt/sources.list.d/glm-tts-docker.sources mirror
     if ! [ -f "$sources" ]; then
@@ -109,10 +109,10 @@ start_engine() {
     wait_for_engine "$pid"
 }
 
-# A dockerd named by its own pid file: a second one in this network namespace would take the first one's bridge away.
+# Whether dockerd runs, by its pid file. A second dockerd in this network namespace would take over the first's bridge.
 engine_runs() { pid_file_holds /var/run/docker.pid dockerd; }
 
-# pid_file_holds FILE NAME: the process in it is alive (a zombie is not) and has that name.
+# pid_file_holds FILE NAME: whether the process in the file is alive (a zombie is not) and has that name.
 pid_file_holds() {
     local pid='' name='' state=''
     { read -r pid <"$1" || [ -n "$pid" ]; } 2>/dev/null || return 1
@@ -120,13 +120,13 @@ pid_file_holds() {
     [ "$name" = "($2)" ] && [ "$state" != Z ]
 }
 
-# An engine that was killed leaves its pid files; where another process has the number now, the next one would not start.
+# Remove the pid files of a killed engine. If another process has the same pid now, dockerd would refuse to start.
 drop_stale_pids() {
     pid_file_holds /var/run/docker.pid dockerd || rm -f /var/run/docker.pid
     pid_file_holds /var/run/docker/containerd/containerd.pid containerd || rm -f /var/run/docker/containerd/containerd.pid
 }
 
-# wait_for_engine [PID]: until it answers, it exits, or ENGINE_WAIT_S seconds are over.
+# wait_for_engine [PID]: wait until the engine answers; fail if it exits or ENGINE_WAIT_S seconds have passed.
 wait_for_engine() {
     local until=$((SECONDS + ENGINE_WAIT_S))
     until engine_answers; do

@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# The images that Dockerfile.base builds on: the genuine ones where they can be had, else stand-ins that say they are.
-# A stand-in carries the label ai.glm-tts.standin, by which a production push refuses what was built on it.
+# The images that Dockerfile.base builds on: the genuine ones if they can be pulled, otherwise stand-ins.
+# A stand-in has the label ai.glm-tts.standin, and a production push refuses an image that is built on it.
 
 OS_IMAGE=debian:bookworm-slim
 OS_STANDIN=standin/debian:bookworm-slim
 CUDA_IMAGE=nvidia/cuda:11.8.0-base-ubuntu22.04
 CUDA_STANDIN=standin/nvidia-cuda:11.8.0-base
 GUIDE=docs/guides/first-production-deployment.md
-PLATFORM=linux/amd64 # of the locks
-PULL_LIMIT_S=120 # the larger of the two is about 90 MB
+PLATFORM=linux/amd64 # the platform of the locks
+PULL_LIMIT_S=120 # the larger of the two images is about 90 MB
 
-# They send a pull, an import or a build elsewhere than to this machine's own engine and platform.
+# These variables would redirect a pull, an import or a build to another platform or builder.
 unset DOCKER_DEFAULT_PLATFORM BUILDX_BUILDER
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# pull IMAGE: true when it came within the limit; says why where it did not.
+# pull IMAGE: whether the pull succeeded within the limit; print the reason if not.
 pull() {
     say "pulling $1"
     timeout "$PULL_LIMIT_S" docker pull --quiet --platform "$PLATFORM" "$1" >"$LOG" 2>&1 && return
@@ -23,8 +23,8 @@ pull() {
     return 1
 }
 
-# keeps GENUINE STANDIN: true when an earlier run left the stand-in. It is not replaced by itself: each try costs
-# PULL_LIMIT_S where Docker Hub is out of reach, and another OS image means another base for everybody on this engine.
+# keeps GENUINE STANDIN: whether the stand-in exists from an earlier run. It is not replaced automatically: each attempt
+# costs PULL_LIMIT_S if Docker Hub is unreachable, and another OS image changes the base for all users of this engine.
 keeps() {
     has_image "$2" && say "$2 stands in for $1; where Docker Hub can be reached: docker pull $1 ($GUIDE)"
 }
@@ -41,15 +41,15 @@ refresh_os_image() { refresh_image "$OS_IMAGE" "$OS_STANDIN" build_os_standin; }
 
 refresh_cuda_image() { refresh_image "$CUDA_IMAGE" "$CUDA_STANDIN" build_cuda_standin; }
 
-# refresh_image IMAGE STANDIN BUILD: pulls the image again; where only its stand-in can be had, BUILD makes that again.
-# Every way of failing leaves the image that is there under its name.
+# refresh_image IMAGE STANDIN BUILD: pull the image again. If that fails and the genuine image is not on the engine,
+# BUILD rebuilds the stand-in. Every failure leaves the existing image under its name.
 refresh_image() {
     ! pull "$1" || return 0
     ! has_image "$1" || fail "$1 was not refreshed" "$(tail -n 1 "$LOG")" "see that its registry is reachable; the old image is still there"
     "$3"
 }
 
-# Debian 12 from the machine's own mirror, without what a container never reads (as the genuine slim image).
+# Build Debian 12 from the machine's own mirror, without files that a container never reads, like the real slim image.
 build_os_standin() {
     need_root "building the stand-in $OS_STANDIN"
     have apt-get || fail "no stand-in can be built for $OS_IMAGE" "it is made from a Debian mirror, and this machine has no apt" \
@@ -59,14 +59,14 @@ build_os_standin() {
     sources=$(bookworm_sources)
     while read -r option; do options+=("--aptopt=$option"); done < <(clock_options)
     for option in man info locale groff lintian linda 'doc/*'; do options+=("--dpkgopt=path-exclude=/usr/share/$option/*"); done
-    # apt would take usrmerge, and 50 MB of perl with it, for the dependency that usr-is-merged also meets (and checks:
-    # hence mmdebstrap's own hooks, which merge /usr before the first package).
-    # shellcheck disable=SC2016  # $1 is mmdebstrap's: the new system's root
+    # apt would install usrmerge with 50 MB of perl for a dependency that usr-is-merged also satisfies. usr-is-merged
+    # checks that /usr is merged, so mmdebstrap's hooks merge it before the first package.
+    # shellcheck disable=SC2016  # mmdebstrap sets $1 to the new system's root
     options+=('--setup-hook=printf "Package: usrmerge\nPin: release *\nPin-Priority: -1\n" >"$1/etc/apt/preferences.d/usrmerge"'
         '--customize-hook=rm "$1/etc/apt/preferences.d/usrmerge"' '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr')
     say "building the stand-in $OS_STANDIN from $(awk '{ print $2; exit }' <<<"$sources")"
-    # One fixed date for every file, as mmdebstrap's reproducible output wants it: the day Debian 12 was released.
-    # Through a file, so that a build that fails half way leaves no image behind.
+    # A fixed date for every file, for mmdebstrap's reproducible output: the day Debian 12 was released.
+    # The output goes through a file, so that a failed build leaves no image.
     SOURCE_DATE_EPOCH=1686355200 mmdebstrap --variant=minbase --format=tar --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' "${options[@]}" bookworm "$SCRATCH/os.tar" - <<<"$sources" >"$LOG" 2>&1 ||
         fail "the stand-in $OS_STANDIN could not be built" "$(grep '^E:' "$LOG" | cut -c 1-200)" "see that the Debian mirror is reachable (apt-get update)"
@@ -74,8 +74,8 @@ build_os_standin() {
     say "$OS_STANDIN stands in for $OS_IMAGE: a production push refuses an image built on it ($GUIDE)"
 }
 
-# import_os_standin TAR: under the stand-in's name, unless that holds the very same files: then it stays, and so does
-# everything that was built on it.
+# import_os_standin TAR: import the image under the stand-in's name. If the existing stand-in has the same files, keep
+# it, so that images built on it stay valid.
 import_os_standin() {
     local new=$OS_STANDIN-new
     docker import --change 'LABEL ai.glm-tts.standin=os' --change 'CMD ["bash"]' \
@@ -90,7 +90,7 @@ import_os_standin() {
 
 layers() { docker image inspect --format '{{json .RootFS.Layers}}' "$1"; }
 
-# One-line sources of bookworm, its updates and its security fixes, at the archives that this machine uses.
+# Print one-line apt sources of bookworm, its updates and its security fixes, at the archives that this machine uses.
 bookworm_sources() {
     local mirror
     mirror=$(debian_mirror) || exit 1
@@ -98,15 +98,16 @@ bookworm_sources() {
     debian_archives | awk '$2 ~ /-security$/ { print "deb", $1, "bookworm-security", "main"; exit }'
 }
 
-# What this machine tells apt about the dates of its mirror (a frozen mirror is out of date on purpose); builds need it too.
+# Print this machine's apt options about the mirror's dates (a frozen mirror is out of date on purpose); builds need
+# them too.
 clock_options() { apt-config dump | grep -E '^Acquire::Check-(Valid-Until|Date) ' || true; }
 
 build_cuda_standin() {
     local os=$OS_IMAGE
     has_image "$os" || os=$OS_STANDIN
     say "building the stand-in $CUDA_STANDIN (Debian's CUDA 11.8 runtime)"
-    # (The context is one small folder: this target copies nothing, and the clone may hold gigabytes.)
-    # The engine's own builder: another one that is current would keep the image to itself.
+    # The context is one small folder, because this target copies nothing and the clone may hold gigabytes.
+    # Use the engine's own builder: another builder would not put the image into the engine's store.
     docker buildx build --quiet --no-cache --builder "$(docker context show)" --platform "$PLATFORM" \
         --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" --tag "$CUDA_STANDIN" "$ROOT/locks" >"$LOG" 2>&1 ||
         fail "the stand-in $CUDA_STANDIN could not be built" "$(tail -n 8 "$LOG")" \

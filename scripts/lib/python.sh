@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# uv, and the environments that the orchestrator and the tests run in. (LOG and ROOT come from scripts/bootstrap.)
+# uv, and the virtual environments of the orchestrator and the tests. scripts/bootstrap sets LOG and ROOT.
 
 PYTHON_MINIMUM=3.11
 CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 
-# (A shim of a version manager may be on PATH and still not run.)
+# Run uv, because a version manager's shim on PATH may not work.
 uv_works() { uv --version >/dev/null 2>&1; }
 
 ensure_uv() {
@@ -27,7 +27,7 @@ ensure_uv() {
     }
 }
 
-# A Python that can make a venv, new enough to run pip for uv.
+# Ensure a Python that can make a venv, to install uv with pip.
 ensure_python() {
     python3 -c 'import ensurepip, venv, ssl' 2>/dev/null && [ -r "$CA_BUNDLE" ] && return
     need_root "installing Python"
@@ -38,10 +38,11 @@ ensure_python() {
 
 ensure_venv() { sync_venv .venv dev weights; }
 
-# torch and its CUDA libraries beside it, 7 GB: for the tests of the engine that runs on it.
+# Also torch with its CUDA libraries (7 GB), for the tests of the engine that uses it.
 ensure_torch_venv() { sync_venv .venv-torch dev weights torch; }
 
-# A venv holds exactly what its locks name; a copy of them inside it says what it was synced from.
+# sync_venv NAME LOCK...: make the venv contain exactly the packages of its locks. A copy of the locks in the venv shows
+# whether it is up to date.
 sync_venv() {
     local name=$1 venv=$ROOT/$1 locks=()
     shift
@@ -56,7 +57,7 @@ sync_venv() {
     cat "${locks[@]}" >"$venv/synced-from.txt"
 }
 
-# uv reads neither pip's settings nor the system's certificates: hand it the machine's index and bundle.
+# uv reads neither pip's settings nor the system's certificates, so pass it the machine's index and CA bundle.
 use_machine_settings() {
     local index
     index=${PIP_INDEX_URL:-$(sed -n 's/^[[:space:]]*index-url[[:space:]]*=[[:space:]]*//p' \

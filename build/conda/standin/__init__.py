@@ -1,1 +1,1 @@
-"""The project's own conda channel, made from wheels where conda-forge cannot be reached."""
+"""The project's own conda channel, for machines that cannot reach conda-forge."""

@@ -1,7 +1,7 @@
-"""The stand-in channel: what environment.yml needs, for machines that can reach no conda channel.
+"""Stand-in conda channel with the packages of environment.yml, for machines that can reach no conda channel.
 
-It says that it is a stand-in wherever it can be seen: in its lock's name, in its builds (`debian_0`, `standin_0`), in
-the image that carries it. Locks made from it are its own and never those of a real channel.
+It is recognisable everywhere: by its lock's name, its build strings (`debian_0`, `standin_0`) and the label of its
+image. Locks solved from it never replace the locks of a real channel.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ _ACTIVATE_CERTIFICATES = 'export SSL_CERT_FILE="${SSL_CERT_FILE:-$CONDA_PREFIX/s
 
 
 async def make(system: Path, wheels: Path, environment_file: Path, channel: Path) -> None:
-    """Makes the channel folder: packages, index, and the lock of `environment_file` solved from it.
+    """Create the channel folder: packages, index, and the lock of `environment_file` solved from it.
 
     Args:
         system: root of a Debian 12 tree with python3.11 and ca-certificates.
-        wheels: folder that holds the wheel of pip.
+        wheels: folder with the wheel of pip.
         environment_file: environment.yml.
-        channel: where the channel goes; its file:// URL is what the lock says, so it is mounted there when installed.
+        channel: output folder. The lock contains its file:// URL, so an installation must mount it at this path.
 
     Raises:
-        CondaError: a part is missing or does not work.
+        CondaError: an input is missing, or the result does not work.
     """
     _python(system, channel)
     _certificates(system, channel)
     _pip(wheels, channel)
     await index_fs(channel, write_zst=False, write_shards=False)
-    # For the glibc of this Debian, which its libraries ask for (expat: 2.36) where a real channel's accept older ones.
+    # Debian's libraries need this Debian's glibc (expat: 2.36); packages of a real channel accept older versions.
     glibc = platform.libc_ver()[1]
     lock = await client.solve(environment.load([environment_file]), [channel.as_uri()], glibc)
     (channel / LOCK_NAME).write_text(lock.text())
 
 
 def verify(channel: Path) -> None:
-    """Checks every package that the channel's index names, because py-rattler does not for a channel on disk.
+    """Check every package in the channel's index, because py-rattler does not for a channel on disk.
 
     Raises:
-        CondaError: a package is not there, or its sha256 is not the index's; or there is no index.
+        CondaError: there is no index, a package is missing, or its sha256 differs from the index.
     """
     indexes = sorted(channel.glob("*/repodata.json"))
     if not indexes:
@@ -99,7 +99,7 @@ def _certificates(system: Path, channel: Path) -> None:
 
 
 def _pip(wheels: Path, channel: Path) -> None:
-    # (conda-forge's pip also brings setuptools and wheel; since PEP 517 pip needs neither, and the image is smaller.)
+    # conda-forge's pip depends on setuptools and wheel. pip needs neither since PEP 517, so the image omits them.
     found = [(path, match) for path in wheels.iterdir() if (match := _PIP.fullmatch(path.name))]
     if len(found) != 1:
         raise CondaError(f"{wheels} holds {len(found)} wheels of pip", remedy="download locks/channel.txt into it")
@@ -114,7 +114,7 @@ def _pip(wheels: Path, channel: Path) -> None:
 
 
 def _debian_version(name: str) -> str:
-    """Upstream's part of a Debian package's version: 3.11.2 of 3.11.2-6+deb12u6."""
+    """The upstream part of an installed Debian package's version: 3.11.2 for 3.11.2-6+deb12u6."""
     query = ["/usr/bin/dpkg-query", "--show", "--showformat=${Version}", name]
     shown = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
     if shown.returncode:

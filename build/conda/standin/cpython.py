@@ -1,7 +1,10 @@
-"""Debian's CPython 3.11 as a tree that works under any prefix.
+"""Relocatable copy of Debian's CPython 3.11.
 
-Three things tie Debian's build to /usr: the libraries it links (they come along, found by RUNPATH), the paths recorded
-in sysconfig (a placeholder the installer fills), and Debian's patches that send packages to dist-packages (undone).
+Three things tie Debian's build to /usr, and this module removes each of them:
+
+- the libraries it links: they are bundled and found by RUNPATH;
+- the paths recorded in sysconfig: a placeholder replaces them, which the installer fills in;
+- Debian's patches that install packages into dist-packages: they are reverted.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from build.conda.standin.package import PLACEHOLDER
 VERSION = "3.11"
 _LIB = f"lib/python{VERSION}"
 
-# Debian's own hooks, what needs X11 or a terminal game, and the tests.
+# Debian's own hooks, modules that need X11, modules of little use in an image, and the tests.
 _UNWANTED = (
     "__pycache__", "test", "tests", "site-packages", "dist-packages", "config-*", "EXTERNALLY-MANAGED",
     "sitecustomize.py", "_distutils_system_mod.py", "turtle.py", "turtledemo", "tkinter", "idlelib",
@@ -26,17 +29,17 @@ _UNWANTED = (
     "nis.*.so", "_dbm.*.so", "_crypt.*.so", "ossaudiodev.*.so",
 )  # fmt: skip
 
-# The C library is the one thing that must come from the system that runs it.
+# The C library is not bundled: it must come from the system that runs Python.
 _GLIBC = re.compile(r"(libc|libm|libdl|libpthread|librt|libutil|libresolv)\.so\.\d+|ld-linux.*|linux-vdso.*")
 
-# Debian's default scheme of sysconfig, and upstream's.
+# The default scheme of sysconfig: Debian's patch, and upstream's replacement.
 _SCHEME = re.compile(
     r"    if sys\.base_prefix != sys\.prefix or hasattr\(.*?prefix_scheme = 'posix_local'\n", re.DOTALL
 )
 _UPSTREAM_SCHEME = "    prefix_scheme = 'posix_prefix'\n"
 
-# Debian's site module is frozen into the executable, and looks into dist-packages only: so a .pth file there calls the
-# module below, which does what upstream's site does. (No sitecustomize: tracing tools bring their own, in its place.)
+# Debian's site module is frozen into the executable and searches dist-packages only. A .pth file there imports the
+# module below, which restores upstream's behaviour. sitecustomize is no option: tracing tools replace it.
 _HOOK_NAME = "_debian_site_packages"
 _HOOK = """\
 import os
@@ -55,14 +58,14 @@ for folder in getsitepackages():
     site.addsitedir(folder)
 """
 
-# Where sysconfig says that this Python lies. (TZPATH and the build tools are the system's and stay.)
+# The sysconfig variables with this Python's own location. TZPATH and the build tools belong to the system and stay.
 _OWN_PATHS = re.compile(
     r"^( '(?:BINDIR|BINLIBDEST|DESTLIB|DESTSHARED|INCLUDEDIR|INCLUDEPY|CONFINCLUDEDIR|CONFINCLUDEPY|LIBDEST|LIBDIR"
     r"|LIBPL|MACHDESTLIB|SCRIPTDIR|exec_prefix|prefix)': ')/usr\b",
     re.MULTILINE,
 )
 
-# What must hold in the finished tree, asked of it under a prefix that is not Debian's.
+# Assertions that the finished tree must pass when it runs under another prefix than Debian's.
 _PROOF = f"""
 import ctypes, bz2, lzma, readline, site, sqlite3, ssl, sys, sysconfig, uuid, zlib
 expected = sys.argv[1] + "/{_LIB}/site-packages"
@@ -74,10 +77,10 @@ assert sysconfig.get_path("purelib") == expected, sysconfig.get_path("purelib")
 
 
 def stage(system: Path, root: Path) -> None:
-    """Copies the python3.11 of the Debian tree `system` into `root`, relocatable, and proves it there.
+    """Copy python3.11 from the Debian tree `system` into `root`, make it relocatable, and test it there.
 
     Raises:
-        CondaError: it is not Debian's build as known here, or the result does not work.
+        CondaError: the source is not the expected Debian build, or the result does not work.
     """
     shutil.copytree(system / "usr" / _LIB, root / _LIB, symlinks=True, ignore=shutil.ignore_patterns(*_UNWANTED))
     (root / "bin").mkdir()
@@ -91,7 +94,7 @@ def stage(system: Path, root: Path) -> None:
 
 
 def glibc_needed(root: Path) -> str:
-    """The newest glibc version that any binary under `root` asks for, such as "2.35"."""
+    """The newest glibc version that any binary under `root` requires, such as "2.35"."""
     found = {int(minor) for path in _elf_files(root) for minor in re.findall(rb"GLIBC_2\.(\d+)\0", path.read_bytes())}
     return f"2.{max(found)}"
 
@@ -119,7 +122,7 @@ def _add_site_packages(lib: Path) -> None:
 
 
 def _bundle_libraries(root: Path) -> None:
-    """Brings every library outside glibc along, and points each binary at the copies."""
+    """Copy every linked library except glibc into the tree, and point each binary at the copies."""
     for binary in _elf_files(root):
         for name, source in _linked(binary).items():
             target = root / "lib" / name
@@ -137,7 +140,7 @@ def _elf_files(root: Path) -> list[Path]:
 
 
 def _linked(binary: Path) -> dict[str, str]:
-    # ldd follows dependencies of dependencies itself.
+    # ldd also lists indirect dependencies.
     links = re.findall(r"^\s*(\S+) => (/\S+)", _run(["ldd", str(binary)]), re.MULTILINE)
     return {name: path for name, path in links if not _GLIBC.fullmatch(name)}
 

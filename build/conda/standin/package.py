@@ -1,4 +1,4 @@
-"""Writes .conda packages whose bytes depend on their content alone."""
+"""Writer of reproducible .conda packages: the bytes depend on the content only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 
 import zstandard
 
-# Stands for the prefix in text files; the installer puts the real one in its place.
+# Placeholder for the prefix in text files; the installer replaces it.
 PLACEHOLDER = "/opt/conda_prefix_placeholder"
 
-# Every time in a package: seconds since 1970, 2025-01-01. Any constant serves.
+# The timestamp of everything in a package: 2025-01-01 in seconds since 1970. Any constant would do.
 _EPOCH_S = 1735689600
 _ZIP_DATE = (2025, 1, 1, 0, 0, 0)
 _ZSTD_LEVEL = 10
@@ -25,7 +25,7 @@ _ZSTD_LEVEL = 10
 
 @dataclass(frozen=True)
 class Metadata:
-    """What info/index.json says of a package. `noarch` is "python", "generic" or empty for linux-64."""
+    """Content of a package's info/index.json; `noarch` is "python", "generic" or empty (linux-64)."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Metadata:
 
     @property
     def subdir(self) -> str:
-        """Folder of the channel that it belongs to."""
+        """Channel folder that the package belongs to."""
         return "noarch" if self.noarch else "linux-64"
 
     @property
@@ -47,7 +47,7 @@ class Metadata:
 
 
 def write(root: Path, metadata: Metadata, channel: Path) -> Path:
-    """Packs everything under `root` into `channel`/<subdir>/<stem>.conda and returns that path."""
+    """Pack everything under `root` into `channel`/<subdir>/<stem>.conda; return that path."""
     files = sorted(path for path in root.rglob("*") if path.is_symlink() or path.is_file())
     info = {
         "info/about.json": {"license": metadata.license},
@@ -85,7 +85,7 @@ def _index(metadata: Metadata) -> dict[str, Any]:
 
 def _path_entry(path: Path, root: Path) -> dict[str, Any]:
     entry: dict[str, Any] = {"_path": path.relative_to(root).as_posix()}
-    content = path.read_bytes()  # of a link: of what it points to, as conda-build does
+    content = path.read_bytes()  # for a link, the content of its target, as in conda-build
     entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size_in_bytes": len(content)}
     if path.is_symlink():
         return entry | {"path_type": "softlink"}
@@ -111,7 +111,7 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime = _EPOCH_S
-    # What the file may do, not what the umask of the machine that packs it happened to be.
+    # Keep only whether the file is executable; other mode bits depend on the umask of the build machine.
     member.mode = 0o755 if member.mode & 0o100 else 0o644
     return member
 

@@ -1,1 +1,1 @@
-"""What is run inside an image: each file whole as the argument of its shell, with what the image has."""
+"""Scripts that run inside an image. The text of a file is passed to the image's shell as its `-c` argument."""

@@ -1,4 +1,4 @@
-"""Prints what is installed in this image as one JSON object: python, name, channels, conda, pip, apt and its origin."""
+"""Print this image's inventory as one JSON object: python, name, prefix, channels, conda, pip, apt and its origin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def conda_records(prefix: Path) -> list[dict[str, object]]:
 
 
 def pip_packages(prefix: Path, records: list[dict[str, object]]) -> dict[str, str]:
-    """Distributions that no conda package put there."""
+    """Versions of the distributions that no conda package installed."""
     owned = {prefix / str(file) for record in records for file in record.get("files") or []}  # type: ignore[attr-defined]
     found = {}
     for distribution in metadata.distributions():
@@ -35,7 +35,7 @@ def pip_packages(prefix: Path, records: list[dict[str, object]]) -> dict[str, st
 
 
 def apt_packages() -> dict[str, str]:
-    """Installed Debian packages; one of a foreign architecture is known as name:architecture."""
+    """Versions of the installed Debian packages; a foreign architecture gives the key name:architecture."""
     native = asked("dpkg", "--print-architecture").strip()
     layout = "${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n"
     rows = [row.split("\t") for row in asked("dpkg-query", "--show", "--showformat", layout).splitlines()]
@@ -47,7 +47,7 @@ def apt_packages() -> dict[str, str]:
 
 
 def apt_origin() -> dict[str, object]:
-    """What build/conda/image/prepare-os wrote down; nothing in an image that it did not prepare."""
+    """The apt origin that build/conda/image/prepare-os recorded; empty values in an image without it."""
     source, _, time = text_of(LOCKS / "apt-origin").strip().partition(" ")
     return {
         "apt_source": source,

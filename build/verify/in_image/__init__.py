@@ -1,4 +1,4 @@
-"""What is run inside an image: each file whole as the argument of its Python, with the standard library alone.
+"""Scripts that run inside an image: the text of a file is passed to the image's Python as its `-c` argument.
 
-Nothing of build/ is in an image, so nothing in here imports it.
+Images do not contain build/, so these scripts import only the standard library and packages of the image.
 """

@@ -1,6 +1,7 @@
-"""Run inside an app image (`python -c`): one sentence spoken by the service's own engine, as JSON on stdout.
+"""Synthesise one sentence with the service's engine inside an app image (`python -c`); print JSON.
 
-Where torch is, how far it is from onnxruntime, too: the same sentence by both, without noise, on the CPU.
+If the image has torch, also print how much torch differs from onnxruntime: both synthesise the same sentence without
+noise on the CPU.
 """
 
 import base64
@@ -12,7 +13,7 @@ from types import ModuleType
 
 
 def moved(name: str, before: str) -> ModuleType:
-    """A module of the service, which images of earlier releases have under the name of before."""
+    """Import a module of the service; fall back to its former name, which images of earlier releases have."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -30,11 +31,11 @@ def main(text: str) -> None:
     said: dict[str, object] = {"wav": base64.b64encode(wav).decode()}
     if importlib.util.find_spec("torch") and importlib.util.find_spec("service.engines.vits"):
         said["torch_differs"] = torch_differs(text)
-    print(json.dumps(said))  # noqa: T201 - the answer
+    print(json.dumps(said))  # noqa: T201 - stdout is the answer
 
 
 def torch_differs(text: str) -> float:
-    """The largest difference of a sample; infinite where there are not as many."""
+    """Largest difference between two samples; infinite if the lengths differ."""
     piper, onnxruntime, torch = map(importlib.import_module, ("piper", "onnxruntime", "torch"))
     embedded = moved("service.engines.embedded_voice", "service.engines.embedded")
     runtime, model = (importlib.import_module(f"service.engines.vits.{name}") for name in ("runtime", "model"))

@@ -1,4 +1,4 @@
-"""Run inside a base image (`python -c`): what is installed and whether it works, as JSON on stdout."""
+"""Check inside a base image (`python -c`) what is installed and whether it works; print JSON."""
 
 import base64
 import hashlib
@@ -37,14 +37,14 @@ def main() -> None:
     }
     if importlib.util.find_spec("torch"):
         said |= look_at_torch()
-    print(json.dumps(said))  # noqa: T201 - the answer
+    print(json.dumps(said))  # noqa: T201 - stdout is the answer
 
 
 LOCKS = {".txt", ".lock"}
 
 
 def look_at_torch() -> dict[str, Any]:
-    """Its versions, whether it has a GPU, and the CUDA libraries in this process after a product and a convolution."""
+    """Versions of torch, whether it has a GPU, and CUDA libraries loaded after a matrix product and a convolution."""
     torch = importlib.import_module("torch")
     gpu = torch.cuda.is_available()
     one = torch.ones(8, 8, device="cuda" if gpu else "cpu")
@@ -65,17 +65,17 @@ NAMES_A_BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_
 
 
 def strange_authorities() -> list[str]:
-    """Certificates that no package brought, as that of a network which inspects TLS would be; each with its bundle."""
+    """Certificates that no package installed, with their bundle, such as the CA of a network that inspects TLS."""
     distribution = {each for path in distribution_files() for each in certificates(path.read_bytes())}
     known, bundles = set(distribution), {DEBIAN_BUNDLE}
-    changed: dict[Path, bytes] = {}  # pip's is on record twice: with conda and with the wheel
+    changed: dict[Path, bytes] = {}  # pip's bundle is recorded twice, by conda and by the wheel
     for path, sha, size in recorded_bundles():
         data = path.read_bytes() if path.exists() else b""
         bundles.add(path.resolve())
         if hashlib.sha256(data).hexdigest() == sha:
             known.update(certificates(data))
         elif data:
-            # Where something was only appended, it alone is strange.
+            # If data was only appended, report only the appended part.
             changed[path] = data[size:] if hashlib.sha256(data[:size]).hexdigest() == sha else data
     found = []
     for path, data in changed.items():
@@ -92,7 +92,7 @@ def beyond(known: set[bytes], data: bytes, bundle: Path) -> list[str]:
 
 
 def recorded_bundles() -> Iterator[tuple[Path, str, int]]:
-    """Each bundle that a conda package or a wheel brought, with the sha256 and the size that it had then."""
+    """Each bundle that a conda package or a wheel installed, with its recorded sha256 and size in bytes."""
     for record in Path(sys.prefix, "conda-meta").glob("*.json"):
         for each in json.loads(record.read_text())["paths_data"]["paths"]:
             if each["_path"].endswith("cacert.pem"):
@@ -105,7 +105,7 @@ def recorded_bundles() -> Iterator[tuple[Path, str, int]]:
 
 
 def distribution_files() -> Iterator[Path]:
-    """The files of Debian's ca-certificates that are as it brought them."""
+    """The unchanged certificate files of Debian's ca-certificates package."""
     for row in DPKG.read_text().splitlines() if DPKG.exists() else ():
         md5, name = row.split(maxsplit=1)
         path = Path("/", name)
@@ -115,13 +115,13 @@ def distribution_files() -> Iterator[Path]:
 
 
 def certificates(bundle: bytes) -> list[bytes]:
-    """Each certificate of a PEM file, as DER."""
+    """The certificates of a PEM file, as DER."""
     pem = r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----"
     return [ssl.PEM_cert_to_DER_cert(each) for each in re.findall(pem, bundle.decode("latin-1"), re.DOTALL)]
 
 
 def subject(certificate: bytes) -> str:
-    """The name of an authority; its fingerprint where it is none."""
+    """Name of a certificate authority; the fingerprint if the certificate has no name or is not an authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=certificate)
     loaded: list[dict[str, Any]] = context.get_ca_certs()
@@ -131,7 +131,7 @@ def subject(certificate: bytes) -> str:
 
 
 def identity_model() -> bytes:
-    """y = x as an ONNX model, written as protobuf by hand: nothing in the image could make one."""
+    """The ONNX model y = x, encoded as protobuf by hand because the image has no package that can write one."""
 
     def part(field: int, content: bytes) -> bytes:
         return bytes([field << 3 | 2, len(content)]) + content
