@@ -67,9 +67,7 @@ class Settings(BaseModel):
     publish: HostAddress = Field(
         LOOPBACK, description="the target's address that it is bound to; beyond loopback it takes keys"
     )
-    keys_folder: Folder = Field(
-        "", description="folder on the target with the file api-keys; empty: no keys"
-    )
+    keys_folder: Folder = Field("", description="folder on the target with the file api-keys; empty: no keys")
     client_rpm: int = Field(0, ge=0, le=999_999_999, description=f"speech {_OF_A_CLIENT}: requests a minute; 0: any")
     client_cpm: int = Field(0, ge=0, le=999_999_999, description="the same: characters a minute")
     client_concurrent: int = Field(0, ge=0, le=999_999_999, description="the same: requests at a time")
