@@ -39,8 +39,7 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            for number, text in enumerate(node.value.value.splitlines(), node.lineno):
-                yield number, text
+            yield from enumerate(node.value.value.splitlines(), node.lineno)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Check the Python that runs a command: one line instead of a traceback if it cannot run this clone's code.
 
-Standard library only, in the syntax of Python 3.6, so that an old Python can still report that it is too old. build/ and
-service/ have the same file: neither package may import the other, and no image has build/. A test holds them equal.
+Standard library only, in the syntax of Python 3.6, so that an old Python can still report that it is too old.
+build/ and service/ have the same file: neither package may import the other, and no image has build/. A test holds
+them equal.
 """
 
 import shlex
