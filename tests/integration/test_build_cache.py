@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,11 +56,10 @@ def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tup
     images = sorted(tag for image in nested.client.images.list() for tag in image.tags)
     live = nested.client.containers.get(f"{stack.project}-app-blue-1")
 
-    dry = stack.run("build.janitor", "--dry-run").stdout
-    row = next(line for line in dry.splitlines() if "build cache" in line)
-    size = re.search(r"^remove .* (\d+\.\d) MB +0\.2 GB, 0\.1 wanted *$", row)
-    assert size, row
-    assert float(size[1]) == pytest.approx(before - LIMIT_MB, abs=1)
+    plan = json.loads(stack.run("build.janitor", "--dry-run", "--json").stdout)["actions"]
+    (removal,) = (each for each in plan if each["where"] == "build cache")
+    assert (removal["action"], removal["why"]) == ("remove", "0.2 GB, 0.1 wanted")
+    assert removal["bytes"] / 1e6 == pytest.approx(before - LIMIT_MB, abs=1)
     assert cache_mb(nested) == before
 
     stack.run("build.janitor", "--now")
@@ -72,4 +71,6 @@ def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tup
     assert again == b""
     assert stack.status()["live"] == "blue"
 
-    assert "within 0.1 GB" in stack.run("build.janitor", "--dry-run").stdout
+    plan = json.loads(stack.run("build.janitor", "--dry-run", "--json").stdout)["actions"]
+    (kept,) = (each for each in plan if each["where"] == "build cache")
+    assert "within 0.1 GB" in kept["why"]

@@ -99,6 +99,7 @@ def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> 
     assert "refresh" not in history
 
 
+@pytest.mark.alone  # no other process may build a newer base meanwhile
 def test_a_host_whose_archive_is_silent_does_not_pass_strict(stack: Stack) -> None:
     # A base whose sources lead nowhere, newer than every other on the engine.
     tag = f"glm-tts-base-slim:{stack.project}"

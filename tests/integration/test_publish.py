@@ -104,7 +104,7 @@ class Older:
         return []
 
     def fetch(self, name: str) -> Image | None:
-        images.build(name, f"FROM {self.base}\nLABEL drifted=yes\n")
+        images.build(name, f"FROM {self.base}\nSTOPSIGNAL SIGTERM\n")
         return self.engine.image(name)
 
     def cache(self, _name: str) -> str:

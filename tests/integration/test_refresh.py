@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import tempfile
@@ -157,8 +158,9 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     doctor = stack.run("build.doctor").stdout
     assert "age:live-proxy" in doctor, "what runs is older than what was built"
     assert "age:live-app-" in doctor
-    kept = stack.run("build.janitor", "--dry-run", "--now", CUTOVER_KEEP_RELEASES="0").stdout
-    assert not [line for line in kept.splitlines() if "remove" in line and f"{proxy} " in line]
+    dry = stack.run("build.janitor", "--dry-run", "--now", "--json", CUTOVER_KEEP_RELEASES="0").stdout
+    plan = {name: each["action"] for each in json.loads(dry)["actions"] for name in each["names"]}
+    assert plan[proxy] == "keep"
 
 
 def images_of(stack: Stack, registry: str = "") -> BuildImages:
