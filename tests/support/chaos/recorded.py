@@ -52,7 +52,7 @@ def _recorded() -> None:
 
     def _describe(self):
         device = runtime.CPU if self._models else ""
-        return Description("piper", "en_US-joe-medium", device, embedded.VOICES, self._concurrency)
+        return Description("piper", "en_US-joe-medium", device, embedded_voice.VOICES, self._concurrency)
 
     PiperEngine.prepare, PiperEngine.load = _prepare, _load
     PiperEngine.synthesize, PiperEngine.describe = _synthesize, _describe
