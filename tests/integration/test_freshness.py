@@ -105,9 +105,9 @@ def test_a_host_whose_archive_is_silent_does_not_pass_strict(stack: Stack) -> No
     tag = f"glm-tts-base-slim:{stack.project}"
     images.build(
         tag,
-        "FROM {os_image}\nRUN rm -rf /etc/apt/sources.list.d/* \\\n"
-        " && echo 'deb [trusted=yes] http://127.0.0.1:9/debian bookworm-security main' >/etc/apt/sources.list\n"
-        f"LABEL of={stack.project}\n",
+        # The project in the command: a cached layer would date the image by the run of another day.
+        f"FROM {{os_image}}\nRUN : {stack.project} && rm -rf /etc/apt/sources.list.d/* \\\n"
+        " && echo 'deb [trusted=yes] http://127.0.0.1:9/debian bookworm-security main' >/etc/apt/sources.list\n",
     )
     try:
         done = stack.run("build.doctor", "--strict", check=False)
