@@ -94,7 +94,10 @@ class Settings(BaseModel):
         60, gt=0, le=3600, description="the same for web tabs that wait for something; others move on at once"
     )
     drain_batch_s: float = Field(
-        30, gt=0, le=3600, description="the same for batch items that have begun; others are told to ask again at once"
+        30,
+        gt=0,
+        le=3600,
+        description="the same for batch items that have started; the others get 503 with Retry-After at once",
     )
     vram_timeout_s: float = Field(
         15, gt=0, le=600, description="longest wait for GPU memory that was given back to be free"
@@ -109,7 +112,7 @@ class Settings(BaseModel):
     canary_slower: float = Field(1.5, ge=1, le=100, description="how many times slower than the live release it may be")
     canary_timeout_s: float = Field(300, gt=0, le=86400, description="longest wait for the verdict on one share")
     soak_s: float = Field(10, ge=0, le=86400, description="after the switch, how long the old colour can take over")
-    standby: bool = Field(True, description="the old colour stays loaded, for a way back within seconds")
+    standby: bool = Field(True, description="the old colour stays loaded, for a rollback within seconds")
     hooks: Hooks = Field(
         Hooks(), description="[tool.cutover.hooks]: commands at pre-switch, post-switch, on-rollback, on-alert"
     )

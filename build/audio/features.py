@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from build.audio import speaker_embedding
 from build.audio.signal import measure
-from build.audio.speaker_embedding import NOBODY
+from build.audio.speaker_embedding import NO_EMBEDDING
 
 Floats = npt.NDArray[np.floating]
 
@@ -35,7 +35,7 @@ class Features:
     """Features of one recording in Hz, seconds, dBFS; `noise` is its spectral flatness, 1 for white noise.
 
     `cepstra` has shape [frames without pauses, CEPSTRA]; `speaker` is an embedding (build.audio.speaker_embedding) or
-    NOBODY.
+    NO_EMBEDDING.
     """
 
     duration_s: float
@@ -44,7 +44,7 @@ class Features:
     pitch_hz: float
     noise: float
     cepstra: Floats
-    speaker: npt.NDArray[np.float32] = field(default_factory=lambda: NOBODY)
+    speaker: npt.NDArray[np.float32] = field(default_factory=lambda: NO_EMBEDDING)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Deviations:
 NAMES = tuple(each.name for each in fields(Deviations))
 
 
-def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[np.float32] = NOBODY) -> Features:
+def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[np.float32] = NO_EMBEDDING) -> Features:
     """Return the features of a mono signal in [-1, 1], shape (samples,), at `rate` Hz; `speaker` is its embedding."""
     heard = measure(samples, rate)
     bands = _bands(samples, rate)

@@ -23,7 +23,7 @@ PARTIAL, STEP = 160, 77  # frames per input of the network, and the step to the 
 COVERED = 0.75  # minimum share of the last input that has audio; a shorter one is dropped
 QUIETEST_DBFS = -30.0  # quieter signals are amplified to this level: the network's input is power, not its logarithm
 WIDTH, LAYERS = 256, 3
-NOBODY: Floats = np.zeros(0, np.float32)  # no embedding computed
+NO_EMBEDDING: Floats = np.zeros(0, np.float32)  # no embedding computed
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ def embedding(samples: Floats, rate: int, by: Network) -> Floats:
 
 
 def together(embeddings: Sequence[Floats]) -> Floats:
-    """Combine the embeddings of several recordings; NOBODY if one of them is NOBODY."""
-    return _unit(np.mean(embeddings, axis=0)) if embeddings and all(map(len, embeddings)) else NOBODY
+    """Combine the embeddings of several recordings; NO_EMBEDDING if one of them is NO_EMBEDDING."""
+    return _unit(np.mean(embeddings, axis=0)) if embeddings and all(map(len, embeddings)) else NO_EMBEDDING
 
 
 def apart(one: Floats, other: Floats) -> float:
-    """Return 1 less the cosine between two embeddings: 0 for the same voice, or if one of them is NOBODY."""
+    """Return 1 less the cosine between two embeddings: 0 for the same voice, or if one of them is NO_EMBEDDING."""
     return max(0.0, 1 - float(one @ other)) if len(one) and len(other) else 0.0
 
 

@@ -158,11 +158,13 @@ class Trial:
         return poor + strange
 
     def _whose(self, heard: dict[str, Features]) -> speaker_embedding.Floats:
-        """Return the embedding of all texts together; NOBODY if one is missing."""
+        """Return the embedding of all texts together; NO_EMBEDDING if one is missing."""
         names = [text.name for text in self.golden.texts.texts]
         known = heard.keys() >= set(names)
         return (
-            speaker_embedding.together([heard[name].speaker for name in names]) if known else speaker_embedding.NOBODY
+            speaker_embedding.together([heard[name].speaker for name in names])
+            if known
+            else speaker_embedding.NO_EMBEDDING
         )
 
     def judgement(self, results: Sequence[Result]) -> Judgement:
@@ -196,7 +198,7 @@ class Trial:
         except ValueError:
             return None
         asked = self._listens and self.golden.texts.expect.speaker
-        whose = speaker.embedding(samples, rate) if asked and samples.any() else speaker_embedding.NOBODY
+        whose = speaker.embedding(samples, rate) if asked and samples.any() else speaker_embedding.NO_EMBEDDING
         return features.features(samples, rate, whose) if samples.any() else None
 
     def _store(self, text: Text, whose: str, spoken: Spoken) -> None:

@@ -185,7 +185,7 @@ def settled(results: Sequence[Result], repeated: Sequence[Result]) -> list[str]:
 def strange(ours: Floats, stored: Floats, lives: Floats, most: float) -> tuple[float | None, list[str]]:
     """Return the speaker's distance from the nearer reference (None: no reference) and its faults.
 
-    Each embedding may be NOBODY; the live release's counts only if it passes against the stored one.
+    Each embedding may be NO_EMBEDDING; the live release's counts only if it passes against the stored one.
     """
     counts = [each for each in (stored, lives) if len(each) and speaker_embedding.apart(each, stored) <= most]
     if not len(ours) or not counts:

@@ -23,7 +23,7 @@ from tests.support.stack import Stack, crash, wait_for
 
 pytestmark = pytest.mark.alone
 
-SWITCHES, LONG = 5, 2
+SWITCHES, LONG = 5, 3
 
 
 def cut_over_under_load(stack: Stack, rate: float, *command: str) -> tuple[Report, dict[str, float]]:
@@ -39,7 +39,7 @@ def cut_over_under_load(stack: Stack, rate: float, *command: str) -> tuple[Repor
                 said.append(line)
                 if before in line:
                     for number in range(LONG):
-                        load.ask_long(streamed=number % 2 == 1)
+                        load.ask_long(streamed=number == 1)
         assert process.returncode == 0, "".join(said)
         served = len(load.report.samples)
         wait_for("traffic after the switch", lambda: len(load.report.samples) > served + rate)

@@ -6,6 +6,7 @@ The engine is nested in a container. The base is copied from this machine's engi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -103,6 +104,12 @@ def test_a_fresh_pull_by_digest_is_verified_and_goes_live(line: Stack, pushed: s
     assert "gate: " in done.stderr
     status = line.status()
     assert status["colours"][status["live"]]["release"] == {"sha": line.releases[0], "image": pushed}
+
+
+def test_every_layer_is_verified(line: Stack, pushed: str) -> None:
+    reports = line.run("build.images", "verify", "--fresh", pushed).stdout
+    (size,) = (int(found) for found in re.findall(r"(\d+) MB of \d+ MB", reports))
+    assert size > 500, "the size of the packed layers"
 
 
 def test_a_release_that_no_registry_has_goes_live_by_its_id(line: Stack, pushed: str) -> None:

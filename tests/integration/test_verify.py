@@ -155,10 +155,14 @@ def test_an_authority_that_no_package_brought_is_named_with_each_bundle_that_has
     stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
 ) -> None:
     leaks = [f"RUN mkdir -p {Path(each).parent} && cat >>{each} <<EOF\n{authority}EOF" for each in BUNDLES]
-    (report,) = reports(stack, derive(base, "\n".join(["USER 0", *leaks, "USER 10001:10001"])))
+    named = "ENV REQUESTS_CA_BUNDLE=/opt/own.pem"  # a bundle of unknown origin
+    (report,) = reports(stack, derive(base, "\n".join(["USER 0", *leaks, "USER 10001:10001", named])))
     (line,) = report.failed
     assert line.name == "CA bundle"
-    assert set(line.detail.split(", ")) == {f"An Inspecting Network in {each}" for each in BUNDLES}
+    assert set(line.detail.split(", ")) == {
+        "REQUESTS_CA_BUNDLE=/opt/own.pem",
+        *(f"An Inspecting Network in {each}" for each in BUNDLES),
+    }
 
 
 INSTALL_CA = (

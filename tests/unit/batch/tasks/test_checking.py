@@ -1,4 +1,4 @@
-"""Task files: every bad line is told with its number, and none is ever whole in memory."""
+"""Task files: every bad line is reported with its number, and no file is ever held in memory as a whole."""
 
 from __future__ import annotations
 

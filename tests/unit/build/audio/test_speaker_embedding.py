@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from build.audio import signal, speaker, speaker_embedding, torch_weights
-from build.audio.speaker_embedding import NOBODY
+from build.audio.speaker_embedding import NO_EMBEDDING
 from build.errors import MissingFileError
 from build.gate import verdict
 from tests.support.stack import REPOSITORY
@@ -56,18 +56,22 @@ def test_packing_costs_less_than_a_hundredth_of_what_is_allowed() -> None:
 
 def test_nobody_is_far_from_nobody() -> None:
     one = speaker.embedding(SAMPLE, RATE)
-    assert speaker_embedding.apart(NOBODY, one) == speaker_embedding.apart(one, NOBODY) == 0
-    assert not len(speaker_embedding.together([one, NOBODY]))
+    assert speaker_embedding.apart(NO_EMBEDDING, one) == speaker_embedding.apart(one, NO_EMBEDDING) == 0
+    assert not len(speaker_embedding.together([one, NO_EMBEDDING]))
     assert not len(speaker_embedding.together([]))
 
 
 def test_a_live_release_that_drifted_is_no_measure_of_the_speaker() -> None:
     stored = np.array([1, 0], np.float32)
     near, far = np.array([0.999, 0.0447], np.float32), np.array([0.8, 0.6], np.float32)
-    assert verdict.strange(near, stored, NOBODY, 0.01)[1] == []
+    assert verdict.strange(near, stored, NO_EMBEDDING, 0.01)[1] == []
     assert "another voice over all texts" in verdict.strange(far, stored, far, 0.01)[1][0]
-    assert verdict.strange(far, NOBODY, far, 0.01)[1] == []
-    assert verdict.strange(NOBODY, stored, far, 0.01) == verdict.strange(near, NOBODY, NOBODY, 0.01) == (None, [])
+    assert verdict.strange(far, NO_EMBEDDING, far, 0.01)[1] == []
+    assert (
+        verdict.strange(NO_EMBEDDING, stored, far, 0.01)
+        == verdict.strange(near, NO_EMBEDDING, NO_EMBEDDING, 0.01)
+        == (None, [])
+    )
 
 
 class Evil:

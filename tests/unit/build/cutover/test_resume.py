@@ -159,7 +159,7 @@ def test_whatever_state_a_hold_is_killed_in_it_is_finished_or_undone(
             raise Killed  # the act is done, and nobody wrote it down
         append(**record)
 
-    monkeypatch.setattr("build.cutover.executor.undo", lambda *_: None)  # nobody is there any more to undo it
+    monkeypatch.setattr("build.cutover.executor.undo", lambda *_: None)  # as if the process were gone
     target.journal.append = lost
     with pytest.raises(Killed):
         test_hold.switch(target)
