@@ -1,0 +1,90 @@
+"""README, guides, operations and engines: a reader runs every command of theirs, on a stack of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from build.system import git
+from tests.support import guides
+from tests.support.documents import Command, same_shape
+from tests.support.github import Hub
+from tests.support.load import hammering
+from tests.support.registry import Running
+from tests.support.ssh import SshTarget, ssh_target
+from tests.support.stack import Stack, fresh_stack
+
+RATE = 4.0
+# sshd knows one user, and ssh reads no configuration from HOME.
+SSH_CONFIG = """Host gpu-box
+    HostName 127.0.0.1
+    Port {port}
+    User root
+    IdentityFile {folder}/user-key
+    UserKnownHostsFile {folder}/known_hosts
+"""
+
+
+@dataclass
+class Reader:
+    """A reader of the documents: a shell in a clone, and the pages read so far."""
+
+    stack: Stack
+    shell: guides.Shell
+    values: dict[str, str]
+    pages: list[str] = field(default_factory=list)
+
+    def run(self, command: Command) -> tuple[int, str]:
+        if command.page not in self.pages:
+            self.pages.append(command.page)
+            prepared = guides.PREPARED.get(command.page, ":")
+            code, output = self.shell.run(f"git clean -fdq\n{prepared}")
+            assert code == 0, output
+        under_load = hammering(self.stack.url, RATE) if guides.UNDER_LOAD in command.text else nullcontext()
+        with under_load:
+            done = self.shell.run(guides.filled(command.text, self.values, self.shell.output))
+        self.stack.releases.append(git.read(self.stack.root).sha)  # its images are removed at the end
+        return done
+
+
+def programs(folder: Path, target: SshTarget) -> Path:
+    """A folder of programs that go before the machine's: `ssh` with the target's keys, `sudo` without a password."""
+    (folder / "known_hosts").write_text(f"{target.known_hosts}\n")
+    (folder / "ssh-config").write_text(SSH_CONFIG.format(port=target.address.rpartition(":")[2], folder=folder))
+    found = folder / "bin"
+    found.mkdir()
+    for name, does in (("ssh", f'{shutil.which("ssh")} -F {folder}/ssh-config "$@"'), ("sudo", '"$@"')):
+        (found / name).write_text(f"#!/bin/sh\nexec {does}\n")
+        (found / name).chmod(0o755)
+    return found
+
+
+@pytest.fixture(scope="module")
+def reader(stack: Stack, registry_of_all: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    folder = tmp_path_factory.mktemp("guides")
+    with fresh_stack(folder, beside=stack) as own, ssh_target(own, folder) as target:
+        own.registries.append(registry_of_all.host)
+        Hub.of(folder / "hub", own.root)
+        path = f"{programs(folder, target)}:{own.env['PATH']}"
+        short = {"CUTOVER_GATE_SYNTHESES": "1", "CUTOVER_CANARY_SAMPLES": "2", "COLUMNS": "100"}
+        shell = guides.Shell(folder, own.root, own.env | short | {"PATH": path, "SCRATCH": str(folder)})
+        code, output = shell.run("git checkout -q -B main && git push -q -u origin main")
+        assert code == 0, output
+        registry = registry_of_all.within("guides").address
+        yield Reader(own, shell, {"registry": registry, "port": str(own.port), "scratch": str(folder)})
+
+
+@pytest.mark.parametrize("command", guides.scenario(), ids=str)
+def test_a_command_does_what_its_document_shows(reader: Reader, command: Command) -> None:
+    if guides.is_elsewhere(command):
+        return
+    code, output = reader.run(command)
+    print(f"$ {command.text}\n{output}")
+    assert code == guides.EXIT_CODES.get(command.text, 0)
+    if command.output:
+        assert same_shape(command.output, output), f"the document shows:\n{command.output}"
