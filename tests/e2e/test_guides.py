@@ -20,11 +20,17 @@ from tests.support.ssh import SshTarget, ssh_target
 from tests.support.stack import Stack, fresh_stack
 
 RATE = 4.0
-# sshd knows one user, and ssh reads no configuration from HOME.
+# Other tests measure gate and canary; here they only need to run.
+SHORT = {
+    "CUTOVER_GATE_SYNTHESES": "1",
+    "CUTOVER_CANARY_SAMPLES": "2",
+    "CUTOVER_CANARY_SLOWER": "100",
+    "CUTOVER_SOAK_S": "1",
+    "COLUMNS": "100",
+}
+# ssh does not read its configuration from HOME.
 SSH_CONFIG = """Host gpu-box
     HostName 127.0.0.1
-    Port {port}
-    User root
     IdentityFile {folder}/user-key
     UserKnownHostsFile {folder}/known_hosts
 """
@@ -42,6 +48,7 @@ class Reader:
     def run(self, command: Command) -> tuple[int, str]:
         if command.page not in self.pages:
             self.pages.append(command.page)
+            self.shell.restart()
             prepared = guides.PREPARED.get(command.page, ":")
             code, output = self.shell.run(f"git clean -fdq\n{prepared}")
             assert code == 0, output
@@ -55,7 +62,7 @@ class Reader:
 def programs(folder: Path, target: SshTarget) -> Path:
     """A folder of programs that go before the machine's: `ssh` with the target's keys, `sudo` without a password."""
     (folder / "known_hosts").write_text(f"{target.known_hosts}\n")
-    (folder / "ssh-config").write_text(SSH_CONFIG.format(port=target.address.rpartition(":")[2], folder=folder))
+    (folder / "ssh-config").write_text(SSH_CONFIG.format(folder=folder))
     found = folder / "bin"
     found.mkdir()
     for name, does in (("ssh", f'{shutil.which("ssh")} -F {folder}/ssh-config "$@"'), ("sudo", '"$@"')):
@@ -71,12 +78,16 @@ def reader(stack: Stack, registry_of_all: Running, tmp_path_factory: pytest.Temp
         own.registries.append(registry_of_all.host)
         Hub.of(folder / "hub", own.root)
         path = f"{programs(folder, target)}:{own.env['PATH']}"
-        short = {"CUTOVER_GATE_SYNTHESES": "1", "CUTOVER_CANARY_SAMPLES": "2", "COLUMNS": "100"}
-        shell = guides.Shell(folder, own.root, own.env | short | {"PATH": path, "SCRATCH": str(folder)})
+        shell = guides.Shell(folder, own.root, own.env | SHORT | {"PATH": path, "SCRATCH": str(folder)})
         code, output = shell.run("git checkout -q -B main && git push -q -u origin main")
         assert code == 0, output
-        registry = registry_of_all.within("guides").address
-        yield Reader(own, shell, {"registry": registry, "port": str(own.port), "scratch": str(folder)})
+        values = {
+            "registry": registry_of_all.within("guides").address,
+            "port": str(own.port),
+            "ssh_port": target.address.rpartition(":")[2],
+            "scratch": str(folder),
+        }
+        yield Reader(own, shell, values)
 
 
 @pytest.mark.parametrize("command", guides.scenario(), ids=str)

@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from build.system import command
 from tests.support.stack import REPOSITORY
@@ -23,8 +24,9 @@ PROMPT = "$ "
 OMITTED = "..."
 # What differs between two runs of a command, and how a document may shorten it.
 VARIABLE = (
-    (re.compile(r"sha256:(?:[0-9a-f]+|\.{3})"), "DIGEST"),
+    (re.compile(r"sha256:[0-9a-f]*(?:\.{3})?"), "DIGEST"),
     (re.compile(r"tts_(?:[\w-]{43}|\.{3})"), "KEY"),
+    (re.compile(r"\B/\S*/out/"), "FOLDER"),
     (re.compile(r"\b[0-9a-f]{7,64}\b"), "HASH"),
     (re.compile(r"\d+(?:[.:,/-]\d+)*"), "NUMBER"),
     (re.compile(r"[─━ \t]+"), " "),
@@ -49,10 +51,10 @@ def pages() -> list[str]:
     return sorted(command.run(["git", "ls-files", "*.md"], cwd=REPOSITORY).decode().split())
 
 
-def commands(page: str) -> list[Command]:
+def commands(page: str, root: Path = REPOSITORY) -> list[Command]:
     """The commands of a document's `sh` and `console` blocks."""
     found: list[Command] = []
-    for language, line, lines in _blocks((REPOSITORY / page).read_text()):
+    for language, line, lines in _blocks((root / page).read_text()):
         if language == "sh":
             found += [Command(page, line + at, text) for at, text in _complete(lines)]
         elif language == "console":

@@ -30,7 +30,7 @@ LAST = ("docs/guides/first-production-deployment.md", "docs/guides/expose-with-a
 # Text of a document, and what replaces it. Names in braces are values of the test.
 PLACEHOLDERS = {
     "registry.example.com/team": "{registry}",
-    "operator@gpu-box": "gpu-box",
+    "operator@gpu-box": "root@gpu-box:{ssh_port}",
     "127.0.0.1:7860": "127.0.0.1:{port}",
     "--soak 60": "--soak 1",
     "/srv/models": "{scratch}/models",
@@ -64,10 +64,16 @@ UNDER_LOAD = "--canary"
 # Commands that cannot run in a test, each with the reason.
 ELSEWHERE = {
     "docker pull debian:bookworm-slim": "needs Docker Hub",
+    "uv run python -m build.lock conda --flavour slim": "needs conda-forge; test_lock_command.py has a channel",
+    "uv run python -m build.lock apt --flavour slim": "builds a base on conda-forge's lock; test_refresh.py has one",
+    'git add locks && git commit -m "locks: write the locks of conda-forge and Debian" && git push': "those two locks",
     "docker login registry.example.com": "asks for a password; test_publish.py pushes with one",
     "uv run python -m build.images --refresh": "builds every image anew, for minutes; test_refresh.py does",
     "git clone https://github.com/zai-org/GLM-TTS /srv/GLM-TTS": "needs GitHub",
     "huggingface-cli download zai-org/GLM-TTS --local-dir /srv/models/GLM-TTS": "needs Hugging Face and 9 GB",
+    """docker run --rm -u 0 -v /srv/models:/models -v "$PWD/locks:/locks:ro" IMAGE sh -c '
+    python -m venv --system-site-packages --without-pip /models/env &&
+    python -m pip --python /models/env/bin/python install --require-hashes -r /locks/glm.txt'""": "downloads 1 GB",
 }
 
 
@@ -88,7 +94,8 @@ def filled(text: str, values: Mapping[str, str], output: str = "") -> str:
         if placeholder in text and (found := re.findall(pattern, output)):
             text = text.replace(placeholder, found[-1])
     for placeholder, value in PLACEHOLDERS.items():
-        text = re.sub(rf"(?<!\w){re.escape(placeholder)}(?!\w)", lambda _, value=value: value.format(**values), text)
+        known = value.format(**values).replace("\\", r"\\")
+        text = re.sub(rf"(?<!\w){re.escape(placeholder)}(?!\w)", known, text)
     return text
 
 
@@ -105,6 +112,10 @@ class Shell:
     output: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget directory and variables, as a new terminal does."""
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items() if name.isidentifier()]
         self._state.write_text("\n".join([*lines, f"cd {shlex.quote(str(self.cwd))}", ""]))
 
@@ -115,7 +126,8 @@ class Shell:
     def run(self, text: str) -> tuple[int, str]:
         """Run a command; return its exit code and output."""
         state = shlex.quote(str(self._state))
-        script = f'source {state}\nset -o pipefail\n{text}\ncode=$?\n{{ export -p; echo cd $(printf %q "$PWD"); }} >{state}\nexit $code\n'
+        save = f'{{ export -p; echo cd $(printf %q "$PWD"); }} >{state}'
+        script = f"source {state}\nset -o pipefail\n{text}\ncode=$?\n{save}\nexit $code\n"
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", script],
             env={"PATH": os.environ["PATH"]},
