@@ -28,11 +28,12 @@ SHORT = {
     "CUTOVER_SOAK_S": "1",
     "COLUMNS": "100",
 }
-# ssh does not read its configuration from HOME.
+# ssh does not read its configuration from HOME. One connection for all calls, as in the workflow: each costs half a second.
 SSH_CONFIG = """Host gpu-box
     HostName 127.0.0.1
     IdentityFile {folder}/user-key
     UserKnownHostsFile {folder}/known_hosts
+    ControlPath {folder}/master
 """
 
 
@@ -79,7 +80,9 @@ def reader(stack: Stack, registry_of_all: Running, tmp_path_factory: pytest.Temp
         Hub.of(folder / "hub", own.root)
         path = f"{programs(folder, target)}:{own.env['PATH']}"
         shell = guides.Shell(folder, own.root, own.env | SHORT | {"PATH": path, "SCRATCH": str(folder)})
-        code, output = shell.run("git checkout -q -B main && git push -q -u origin main")
+        code, output = shell.run(
+            f"git checkout -q -B main && git push -q -u origin main && ssh -M -f -N ssh://{SSH} >/dev/null 2>&1"
+        )
         assert code == 0, output
         values = {
             "registry": registry_of_all.within("guides").address,
