@@ -22,10 +22,7 @@ from tests.support.gestures import button, choose, give, jsonl, loaded_down, spe
 from tests.support.page import Visit
 
 __all__ = ("serving", "visit")  # fixtures
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Gradio's import leaves event loops open
-    pytest.mark.alone,  # a container that comes or goes is a network that changes: Chromium drops what it is loading
-]
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open
 
 WIDTHS = (390, 1280)
 TABS = ("Text", "Batch", "Status")

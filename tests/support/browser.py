@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import docker
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from tests.support import images
 from tests.support.stack import PREFIX, wait_for
@@ -32,6 +34,18 @@ COMMAND = (
     *("--force-device-scale-factor=1", "--remote-debugging-port=0", "--user-data-dir=/tmp/profile"),
     *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank"),
 )
+# Chromium aborts loads when an interface of the machine comes or goes, as each container's does. It learns of that by
+# netlink; without it, it takes the network to be constant.
+WITHOUT_NETLINK = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": ["socket"],
+            "action": "SCMP_ACT_ERRNO",
+            "args": [{"index": 0, "value": socket.AF_NETLINK, "op": "SCMP_CMP_EQ"}],
+        }
+    ],
+}
 LISTENING = "DevTools listening on "
 HEIGHT = 844
 PATIENCE_MS = 60_000
@@ -44,6 +58,7 @@ window.players = [];
 const play = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () { players.push(this); return play.call(this); };
 """
+PLAYERS = "players.map(each => [each.currentSrc, each.readyState, each.networkState, each.error?.message])"
 # Decoded whole, past its element: a header with a duration is no sound yet.
 HEAR = """async () => {
     const player = players.at(-1);
@@ -87,7 +102,11 @@ class Window:
 
     def hear(self) -> Heard:
         """Waits until something is being played."""
-        self.page.wait_for_function("players.at(-1)?.currentTime > 0")
+        try:
+            self.page.wait_for_function("players.at(-1)?.currentTime > 0")
+        except TimeoutError as error:
+            error.add_note(f"players: {self.page.evaluate(PLAYERS)}; console: {self.complaints}")
+            raise
         heard = Heard(**self.page.evaluate(HEAR))
         self.page.evaluate("players.length = 0")
         return heard
@@ -145,6 +164,7 @@ def chromium(folder: Path) -> Iterator[Chromium]:
         environment={"HOME": "/tmp"},  # noqa: S108 - in its container
         network_mode="host",
         shm_size="1g",
+        security_opt=[f"seccomp={json.dumps(WITHOUT_NETLINK)}"],
         volumes=[f"{folder}:{folder}"],
         labels={"com.docker.compose.project": f"{PREFIX}{os.getpid()}-browser"},  # by which an ended run's is removed
     )
