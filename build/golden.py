@@ -10,7 +10,7 @@ import typer
 from build import console
 from build.console import Reporter, err, out
 from build.errors import PreflightError
-from build.gate import golden_files, trial
+from build.gate import golden_files, standalone_gate
 from build.images.resolve import resolve
 from build.target.target import Target
 
@@ -35,10 +35,10 @@ def calibrate(
     target = Target(settings)
     if ref:
         wanted = resolve(settings, target.engine, report, ref)
-        with trial.running(target, report, wanted) as container:
+        with standalone_gate.running(target, report, wanted) as container:
             before, after = golden_files.calibrate(settings, wanted.sha, container, runs, report)
     else:
-        live = trial.live_service(target)
+        live = standalone_gate.live_service(target)
         release = live.release() if live else None
         if live is None or release is None:
             raise PreflightError("no release is live", remedy="name one: `build.golden calibrate REF`, or `make up`")

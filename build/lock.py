@@ -10,8 +10,8 @@ from rich.table import Table
 
 from build import console
 from build.conda import virtual
-from build.docker.engine import Engine
-from build.docker.image import Named
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage
 from build.errors import MissingFileError, UsageError
 from build.images.builder import BuildImages
 from build.locks import all_locks, apt_locks, conda_locks, index_file, inventory_reader, pip_locks, table
@@ -87,20 +87,20 @@ def conda(
         _show(report, {name: changed})
 
 
-def _own_channel() -> tuple[Engine, Named]:
+def _own_channel() -> tuple[DockerEngine, TaggedImage]:
     engine, build = _builder("slim")
     return engine, build.channel()
 
 
-def _base(flavour: str) -> tuple[Engine, Named]:
+def _base(flavour: str) -> tuple[DockerEngine, TaggedImage]:
     engine, build = _builder(flavour)
     return engine, build.base()
 
 
-def _builder(flavour: str) -> tuple[Engine, BuildImages]:
+def _builder(flavour: str) -> tuple[DockerEngine, BuildImages]:
     # No snapshot archive: an apt lock records the current packages, not those locked earlier.
     update = {"flavour": flavour, "apt_snapshot": ""}
-    engine, settings = Engine(), console.settings().model_copy(update=update)
+    engine, settings = DockerEngine(), console.settings().model_copy(update=update)
     return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
 
 
@@ -119,7 +119,7 @@ def apt(
 @app.command()
 def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
     """Print the exact environment of a built image like conda env export, with its Debian packages as comments."""
-    typer.echo(inventories.exported(inventory_reader.read(Engine(), image)), nl=False)
+    typer.echo(inventories.exported(inventory_reader.read(DockerEngine(), image)), nl=False)
 
 
 def _show(report: console.Reporter, changed: dict[str, list[Difference]]) -> None:

@@ -15,8 +15,8 @@ import typer
 from build import console
 from build.console import Reporter, out
 from build.cutover import cutover, views
-from build.cutover.prefetch import Ahead
-from build.cutover.state_machine import Asked
+from build.cutover.prefetch import StandbyPrefetch
+from build.cutover.state_machine import StrategyRequest
 from build.errors import NoLastGoodError
 from build.model import rollout
 from build.model.colours import MOST_REPLICAS
@@ -27,7 +27,7 @@ from build.settings import Settings
 from build.state import history as past_of
 from build.state.history import Cutover
 from build.target.stack import ensure_up
-from build.target.status import Status, read
+from build.target.status import TargetStatus, read
 from build.target.target import Target
 
 app = console.app("Blue/green cutover that loses no request.")
@@ -106,7 +106,7 @@ def rollback(
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
-    ahead = Ahead(Target(settings), Target(settings)) if strategy == "auto" else None
+    ahead = StandbyPrefetch(Target(settings), Target(settings)) if strategy == "auto" else None
     named = _named(target, report, ref) if ref else None
     ensure_up(target, report)
     release = cutover.run(
@@ -137,8 +137,8 @@ def _named(target: Target, report: Reporter, ref: str | None) -> Release:
     return resolve(target.settings, target.engine, report, ref)
 
 
-def _asked(wish: Wish, force_hold: bool) -> Asked:
-    return Asked(None if wish == "auto" else Strategy(wish), force_hold)
+def _asked(wish: Wish, force_hold: bool) -> StrategyRequest:
+    return StrategyRequest(None if wish == "auto" else Strategy(wish), force_hold)
 
 
 def _last_good(past: list[Cutover], live: Release | None) -> Release:
@@ -179,14 +179,14 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Run the gate on a release in a separate container, beside the live release; nothing goes live."""
-    from build.gate import golden_files, trial  # noqa: PLC0415 - numpy, which a rollback does not need
+    from build.gate import golden_files, standalone_gate  # noqa: PLC0415 - numpy, which a rollback does not need
     from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback does not need
 
     settings, report = console.settings(), Reporter()
     target = Target(settings)
     wanted = _named(target, report, ref)
     verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=True)
-    judged, keep = trial.run(target, report, wanted)
+    judged, keep = standalone_gate.run(target, report, wanted)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
         return
@@ -216,13 +216,13 @@ def status(
                 screen.update(views.status(found), refresh=True)
 
 
-def _looks(target: Target, every_s: float) -> Iterator[Status]:
+def _looks(target: Target, every_s: float) -> Iterator[TargetStatus]:
     while True:
         yield _look(target)
         time.sleep(every_s)
 
 
-def _look(target: Target) -> Status:
+def _look(target: Target) -> TargetStatus:
     found = read(target)
     if not found.lock:  # a running cutover writes .env itself
         target.refresh_env(found.live)

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from build.cutover import plan
-from build.cutover.prefetch import Ahead
-from build.cutover.reporting import Aftermath
+from build.cutover.prefetch import StandbyPrefetch
+from build.cutover.reporting import Reporting
 from build.cutover.rules.gpu import Plan
 from build.cutover.run import ROLLBACK, Run
-from build.cutover.state_machine import WAY_BACK, Asked, Remedy, step_named
-from build.errors import InterruptedByUserError, LineError, NothingToResumeError
+from build.cutover.state_machine import ROLLBACK_ACTION, FailureAction, StrategyRequest, step_named
+from build.errors import InterruptedByUserError, NothingToResumeError, OrchestratorError
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SERVING, State, Strategy
-from build.progress import Report
+from build.progress import Progress
 from build.state.history import Cutover, Event, in_progress
 from build.target.target import Target
 
@@ -32,18 +32,18 @@ WALK, PAGE = "build.cutover.executor", "build.report.gather"
 # Picks the release from the history and the live release, after interrupted cutovers are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
-UNASKED = Asked()
+UNASKED = StrategyRequest()
 
 
 def run(
     target: Target,
-    report: Report,
+    report: Progress,
     kind: str,
     choose: Choice,
     *,
-    asked: Asked = UNASKED,
+    asked: StrategyRequest = UNASKED,
     rollout: Rollout = AT_ONCE,
-    ahead: Ahead | None = None,
+    ahead: StandbyPrefetch | None = None,
     wait_s: float = 0,
 ) -> Release:
     """Make the chosen release live, or roll back and raise; return the live release.
@@ -78,7 +78,7 @@ def run(
         return wanted
 
 
-def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
+def resume(target: Target, report: Progress, *, wait_s: float = 0) -> Release:
     """Continue an interrupted cutover from its journaled state; return the live release."""
     with _leased(target, report, "resume", wait_s) as check:
         left = _under_way(target)
@@ -87,7 +87,7 @@ def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
         return left.release
 
 
-def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | None:
+def abort(target: Target, report: Progress, *, wait_s: float = 0) -> Release | None:
     """Roll back an interrupted cutover: traffic to the old colour, candidate removed; return the live release.
 
     Raises:
@@ -99,7 +99,7 @@ def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | Non
         return left.previous
 
 
-def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
+def break_lease(target: Target, report: Progress, who: str, reason: str) -> None:
     """Break the cutover lock, and journal the owner, the operator and the reason.
 
     Raises:
@@ -114,9 +114,9 @@ def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
 
 
 @contextmanager
-def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
+def _leased(target: Target, report: Progress, what: str, wait_s: float) -> Iterator[Check]:
     """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
-    after = Aftermath(target, report)
+    after = Reporting(target, report)
     later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # a rollback is in a hurry: no extra import
     threading.Thread(target=_preload, args=later, daemon=True).start()
     with (
@@ -135,9 +135,9 @@ def _preload(*modules: str) -> None:
 
 
 def _walk(cutover: Run, state: State, check: Check) -> None:
-    from build.cutover.executor import walk  # noqa: PLC0415 - see WALK
+    from build.cutover.executor import execute  # noqa: PLC0415 - see WALK
 
-    walk(cutover, state, check)
+    execute(cutover, state, check)
 
 
 def _under_way(target: Target) -> Cutover:
@@ -147,7 +147,7 @@ def _under_way(target: Target) -> Cutover:
     return left
 
 
-def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: Ahead | None) -> bool:
+def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: StandbyPrefetch | None) -> bool:
     colour = target.colours[idle]
     if not colour.running or colour.release() != wanted:
         return False
@@ -169,7 +169,7 @@ def _expected(cutover: Run) -> str:
     )
 
 
-def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
+def _settle(target: Target, report: Progress, check: Check) -> list[Cutover]:
     """Finish an interrupted cutover whose traffic had begun to move; roll back any other one.
 
     Returns the history: reading it costs an exec, which a rollback cannot afford twice.
@@ -183,16 +183,16 @@ def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
         _walk(Run.left(target, report, left), left.state, check)
     else:
         report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
-        _give_up(target, report, left, LineError("cut off, and given up by the next cutover"))
+        _give_up(target, report, left, OrchestratorError("cut off, and given up by the next cutover"))
     return target.history()
 
 
-def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> None:
+def _give_up(target: Target, report: Progress, left: Cutover, why: OrchestratorError) -> None:
     cutover = Run.left(target, report, left)
     step = step_named(left.step, cutover.table)
-    remedy = step.on_failure if step else Remedy.STOP
-    if remedy is Remedy.KEEP:
-        remedy = WAY_BACK[cutover.strategy]
+    remedy = step.on_failure if step else FailureAction.STOP
+    if remedy is FailureAction.KEEP:
+        remedy = ROLLBACK_ACTION[cutover.strategy]
         if cutover.old is None or not cutover.old.running:
             raise NothingToResumeError(
                 f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",

@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from build.errors import LineError
+from build.errors import OrchestratorError
 from build.notify import alerts
-from build.progress import Report
+from build.progress import Progress
 from build.state.history import Cutover
 from build.target.target import Target
 
 
-class Aftermath:
+class Reporting:
     """Alerts and report pages for all cutovers that one command touches."""
 
-    def __init__(self, target: Target, report: Report) -> None:
+    def __init__(self, target: Target, report: Progress) -> None:
         self._target, self._report = target, report
         self._touched: list[Cutover] = []
         self._error: BaseException | None = None
@@ -52,7 +52,7 @@ class Aftermath:
     def _history(self) -> list[Cutover]:
         try:
             return self._target.history()
-        except LineError:
+        except OrchestratorError:
             return []  # the caller that needs the history reports the error
 
     def _write_pages(self) -> None:

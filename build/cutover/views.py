@@ -10,7 +10,7 @@ from rich.text import Text
 from build.cutover.rules import drain
 from build.state.history import Cutover
 from build.table import Column, Records, duration, local_time
-from build.target.status import Status
+from build.target.status import TargetStatus
 
 if TYPE_CHECKING:  # numpy, which only `gate` needs
     from build.gate.golden_files import Golden
@@ -21,7 +21,7 @@ STATUS = ("colour", "release", "digest", "container", "health", "rotation", "sha
 HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "cut", "error")
 
 
-def status(found: Status) -> RenderableType:
+def status(found: TargetStatus) -> RenderableType:
     """Render both colours, the last good release, the cutover in progress and the lock."""
     rows = []
     for colour, facts in found.stack.items():

@@ -18,34 +18,34 @@ from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.golden import Text
 from build.gate.verdict import AGAIN, Judgement, Result
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.target.await_ready import UNTOUCHED
-from build.target.container import Status
-from build.target.synthesis import Spoken
+from build.target.container import ServiceStatus
+from build.target.synthesis import SynthesisResponse
 
 
-class Clock(Protocol):
+class MonotonicClock(Protocol):
     def now(self) -> float:
         """Return seconds of a monotonic clock."""
 
 
-class Speaker(Protocol):
+class Synthesizer(Protocol):
     """A release that can synthesize: a container of a colour, or a temporary one (build.target.container)."""
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         """Return the service's status."""
 
-    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Synthesize a text."""
 
 
 def run(
-    candidate: Speaker,
-    live: Speaker | None,
+    candidate: Synthesizer,
+    live: Synthesizer | None,
     settings: Settings,
-    clock: Clock,
-    report: Report,
+    clock: MonotonicClock,
+    report: Progress,
     keep: Path | None,
     aftermath: str = UNTOUCHED,
     *,
@@ -62,7 +62,7 @@ def run(
         GoldenError: the golden set is invalid.
     """
     began = clock.now()
-    trial = Trial(candidate, live, settings, report, keep, known=known)
+    trial = GateRun(candidate, live, settings, report, keep, known=known)
     texts = trial.golden.texts.first(settings.gate_syntheses)
     report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
     results, faults = trial.take(texts)
@@ -85,15 +85,15 @@ def run(
     return trial.judgement([result for result in results if not result.faults])
 
 
-class Trial:
+class GateRun:
     """One run of the gate on a candidate, with its references."""
 
     def __init__(
         self,
-        candidate: Speaker,
-        live: Speaker | None,
+        candidate: Synthesizer,
+        live: Synthesizer | None,
         settings: Settings,
-        report: Report,
+        report: Progress,
         keep: Path | None,
         *,
         known: bool,
@@ -191,7 +191,7 @@ class Trial:
         self._store(text, "live", spoken)
         return heard
 
-    def _hear(self, spoken: Spoken) -> Features | None:
+    def _hear(self, spoken: SynthesisResponse) -> Features | None:
         """Return the features of a recording; None without sound."""
         try:
             samples, rate = signal.decode(spoken.wav)
@@ -201,7 +201,7 @@ class Trial:
         whose = speaker.embedding(samples, rate) if asked and samples.any() else speaker_embedding.NO_EMBEDDING
         return features.features(samples, rate, whose) if samples.any() else None
 
-    def _store(self, text: Text, whose: str, spoken: Spoken) -> None:
+    def _store(self, text: Text, whose: str, spoken: SynthesisResponse) -> None:
         if self._keep and spoken.wav:
             self._keep.mkdir(parents=True, exist_ok=True)
             (self._keep / f"{self._count:02}-{text.name}-{whose}.wav").write_bytes(playable(spoken.wav))

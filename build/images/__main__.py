@@ -10,12 +10,12 @@ from rich.text import Text
 
 from build import console
 from build.console import Reporter, err, out
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
 from build.images import freshness_reader, inspection, record_store, upstream
 from build.images.identity import claim, identify
-from build.images.pipeline import Made, MakeRelease
+from build.images.pipeline import MakeRelease, ReleaseResult
 from build.images.publish import Publisher
 from build.images.record import Record
 from build.locks import compatibility_check, drift
@@ -46,7 +46,7 @@ def build(
     """
     if context.invoked_subcommand:
         return
-    settings, report, engine = console.settings(), Reporter(), Engine()
+    settings, report, engine = console.settings(), Reporter(), DockerEngine()
     if flavour:
         settings = settings.model_copy(update={"flavour": flavour.value})
     commit = git.read(settings.root)
@@ -77,7 +77,7 @@ def build(
     _show(made)
 
 
-def _warn_of_drift(made: Made) -> None:
+def _warn_of_drift(made: ReleaseResult) -> None:
     found = made.reports["base"].drift
     if found:
         accepted = "accepted by --accept-drift" if made.accepted_drift else "a production push refuses it"
@@ -87,7 +87,7 @@ def _warn_of_drift(made: Made) -> None:
         err.print(drift.table(found))
 
 
-def _show(made: Made) -> None:
+def _show(made: ReleaseResult) -> None:
     # Show the time for verification and push separately from the build time.
     after = {phase: took for phase, took in made.seconds.items() if phase.startswith(("verify", "push"))}
     making = sum(made.seconds.values()) - sum(after.values())
@@ -104,7 +104,7 @@ def verify_(
     json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
 ) -> None:
     """Verify an image by running it and reading its layers: environment, layers, identity, code, voice."""
-    settings, engine = console.settings(), Engine()
+    settings, engine = console.settings(), DockerEngine()
     reports = verifier.verify_reference(settings, engine, Reporter(), ref, fresh)
     if json:
         for each in reports:
@@ -133,7 +133,9 @@ def history(
         for record in known:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
-    ages = freshness_reader.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
+    ages = freshness_reader.of_records(
+        DockerEngine(), [record.base.image_id for record in known], settings.base_max_age_days
+    )
     rows = []
     for record in known:
         age, is_old = ages.get(record.base.image_id, ("-", False))
@@ -156,7 +158,7 @@ def inspect(
 ) -> None:
     """Show where an image comes from: its labels, and its build record if this clone has it."""
     settings = console.settings()
-    out.print_json(data=inspection.inspect(settings, Engine(), Reporter(), ref))
+    out.print_json(data=inspection.inspect(settings, DockerEngine(), Reporter(), ref))
 
 
 if __name__ == "__main__":

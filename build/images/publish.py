@@ -8,16 +8,16 @@ from types import MappingProxyType
 
 from docker.models.images import Image
 
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.images import standins
 from build.model.commit import Commit
 from build.model.labels import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
-from build.progress import Report
+from build.progress import Progress
 from build.registry import referrers, registries, transfer
 from build.registry.client import Manifest
 from build.registry.http import IMMUTABLE
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -26,7 +26,7 @@ class Publisher:
     """Pushes images to one registry. Names are given without the registry: `glm-tts-slim:<sha>`."""
 
     def __init__(
-        self, engine: Engine, report: Report, registry: str, commit: Commit, patience: Patience | None = None
+        self, engine: DockerEngine, report: Progress, registry: str, commit: Commit, patience: RetryPolicy | None = None
     ) -> None:
         """
         Raises:
@@ -41,7 +41,7 @@ class Publisher:
             )
         self._engine = engine
         self._report = report
-        self._patience = patience or Patience(note=report.note)
+        self._patience = patience or RetryPolicy(note=report.note)
         self.registry = registries.connect(engine, registry, self._patience)
         self._version = commit.version
 

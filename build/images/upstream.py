@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.system import command
 
@@ -10,7 +10,7 @@ from build.system import command
 LIMIT_S = 1200.0
 
 
-def refresh(settings: Settings, report: Report) -> None:
+def refresh(settings: Settings, report: Progress) -> None:
     """Pull the OS image (for cuda also the CUDA image) again, or rebuild its stand-in.
 
     Raises:

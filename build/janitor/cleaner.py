@@ -19,8 +19,8 @@ from build.host.findings import GB
 from build.janitor import files, retention
 from build.janitor.host import HostSurvey, Scope
 from build.janitor.registry import RegistrySurvey
-from build.janitor.retention import HOUR_S, Action, Facts, Item, Place, Policy
-from build.progress import Report
+from build.janitor.retention import HOUR_S, Action, Location, Policy, StorageFacts, StoredItem
+from build.progress import Progress
 from build.target.target import Target
 from build.verify.verdicts import Verdicts
 
@@ -28,7 +28,7 @@ DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CleaningResult:
     """Plan and result. Free disk is in bytes; None if the engine's disk is on another machine."""
 
     actions: tuple[Action, ...]
@@ -44,7 +44,7 @@ class Janitor:
     def __init__(
         self,
         target: Target,
-        report: Report,
+        report: Progress,
         *,
         scope: Scope | None = None,
         registry: RegistrySurvey | None = None,
@@ -63,7 +63,7 @@ class Janitor:
         self._host = HostSurvey(target.engine, target.settings, self._scope)
         self._verified = Verdicts(target.settings.root).passed()
 
-    def run(self, *, dry_run: bool, now: bool, collect_garbage: str = "") -> Outcome:
+    def run(self, *, dry_run: bool, now: bool, collect_garbage: str = "") -> CleaningResult:
         """Remove what the plan does not keep, if disk is short or `now` is set; a dry run only plans.
 
         Raises:
@@ -74,11 +74,11 @@ class Janitor:
             free = self.free()
             wanted = int(self._target.settings.min_free_gb * GB)
             if dry_run or not (now or (free is not None and free < wanted)):
-                return Outcome(actions, acted=False, free_before=free, free_after=free)
+                return CleaningResult(actions, acted=False, free_before=free, free_after=free)
             failed = [said for action in actions if not action.keep and (said := self._remove(action))]
             if collect_garbage:
                 self._collect_garbage(collect_garbage)
-            return Outcome(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
+            return CleaningResult(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
 
     def plan(self) -> list[Action]:
         """Plan what to remove and what to keep."""
@@ -96,7 +96,7 @@ class Janitor:
             keep_logs_s=settings.keep_logs_days * DAY_S,
             young_s=self._young_s,
         )
-        return retention.plan(Facts(tuple(items), needs.needed, time.time(), cache), policy)
+        return retention.plan(StorageFacts(tuple(items), needs.needed, time.time(), cache), policy)
 
     def free(self) -> int | None:
         """Free disk (bytes) where the engine keeps its images; None if the engine is on another machine."""
@@ -129,11 +129,11 @@ class Janitor:
         item = action.item
         self._report.step(f"removing {item.name} ({item.place}): {action.why}")
         try:
-            if item.place is Place.HOST:
+            if item.place is Location.HOST:
                 self._remove_image(item)
-            elif item.place is Place.REGISTRY and self._registry:
+            elif item.place is Location.REGISTRY and self._registry:
                 self._registry.remove(item)
-            elif item.place is Place.CACHE:
+            elif item.place is Location.CACHE:
                 freed = self._host.prune_cache(int(self._target.settings.build_cache_gb * GB))
                 self._report.note(f"{freed / GB:.2f} GB of build cache freed")
             else:
@@ -143,7 +143,7 @@ class Janitor:
             return f"{item.name}: {error.message}"
         return ""
 
-    def _remove_image(self, item: Item) -> None:
+    def _remove_image(self, item: StoredItem) -> None:
         """Remove the project's own names; the engine deletes the image with its last name. Never use force."""
         tags = [name for name in item.names if "@" not in name]
         for name in [*tags, *(name for name in item.names if "@" in name)] or [item.id]:

@@ -11,7 +11,7 @@ from build.errors import CommandFailedError, MissingFileError, UsageError
 from build.locks import diff, index_file
 from build.locks.diff import Difference
 from build.locks.index import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
-from build.progress import Report
+from build.progress import Progress
 from build.system import command
 
 # No package index or folder of this machine may get into a lock: only hashes identify the packages.
@@ -23,7 +23,7 @@ _COMPILE = (
 _COMPILE_LIMIT_S = 600
 
 
-def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, list[Difference]]:
+def write(root: Path, report: Progress, *, upgrade: bool = False) -> dict[str, list[Difference]]:
     """Write every pip lock; return the changes in each.
 
     The working directory must be `root`, because uv writes relative paths into the locks.

@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 
-from build.errors import LeaseLostError, LineError
+from build.errors import LockLostError, OrchestratorError
 from build.model.hook_points import Point
 from build.notify import hooks
 from build.notify.alert import Alert, evaluate
 from build.notify.hook import redact
-from build.progress import Report
+from build.progress import Progress
 from build.state.history import Cutover
 from build.target.target import Target
 
 
-def raise_alert(target: Target, report: Report, error: BaseException, cutover: Cutover | None) -> None:
+def raise_alert(target: Target, report: Progress, error: BaseException, cutover: Cutover | None) -> None:
     """Send an alert to the configured receivers if the error needs one; then run the on-alert hook."""
     settings = target.settings
     if not (alert := evaluate(settings.project, error, cutover)):
@@ -24,11 +24,11 @@ def raise_alert(target: Target, report: Report, error: BaseException, cutover: C
     clean = replace(alert, **{each.name: redact(getattr(alert, each.name), os.environ) for each in fields(alert)})
     _send(target, report, clean)
     # A process that lost the cutover lock must not write the journal.
-    journal = None if isinstance(error, LeaseLostError) else target.journal
+    journal = None if isinstance(error, LockLostError) else target.journal
     hooks.tell(Point.ON_ALERT, settings, journal, report, cutover, clean.error)
 
 
-def _send(target: Target, report: Report, alert: Alert) -> None:
+def _send(target: Target, report: Progress, alert: Alert) -> None:
     from build.notify import alert_client  # noqa: PLC0415 - most cutovers do not need it
 
     url, manager = (each.get_secret_value() for each in (target.settings.alert_webhook, target.settings.alertmanager))
@@ -38,7 +38,7 @@ def _send(target: Target, report: Report, alert: Alert) -> None:
         _try(report, "Alertmanager", lambda: alert_client.fire(manager, alert))
 
 
-def call_off(target: Target, report: Report) -> None:
+def call_off(target: Target, report: Progress) -> None:
     """Resolve earlier alerts after a successful cutover."""
     if manager := target.settings.alertmanager.get_secret_value():
         from build.notify import alert_client  # noqa: PLC0415 - as above
@@ -46,8 +46,8 @@ def call_off(target: Target, report: Report) -> None:
         _try(report, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
 
 
-def _try(report: Report, what: str, act: Callable[[], object]) -> None:
+def _try(report: Progress, what: str, act: Callable[[], object]) -> None:
     try:
         act()
-    except LineError as error:
+    except OrchestratorError as error:
         report.note(f"{what}: {error.message}")

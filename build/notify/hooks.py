@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from build.errors import HookRefusedError, LineError
+from build.errors import HookRefusedError, OrchestratorError
 from build.model.hook_points import Point
 from build.notify import hook, hook_runner
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.state.history import Cutover, Event
 
 
-class Journal(Protocol):
+class JournalWriter(Protocol):
     def append(self, **record: Any) -> None:
         """Append a record."""
 
 
-def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutover: Cutover) -> None:
+def refuse_or_go_on(settings: Settings, journal: JournalWriter, report: Progress, cutover: Cutover) -> None:
     """Run the pre-switch hook.
 
     Raises:
@@ -34,12 +34,17 @@ def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutove
 
 
 def tell(
-    point: Point, settings: Settings, journal: Journal | None, report: Report, cutover: Cutover | None, error: str = ""
+    point: Point,
+    settings: Settings,
+    journal: JournalWriter | None,
+    report: Progress,
+    cutover: Cutover | None,
+    error: str = "",
 ) -> None:
     """Run any other hook; report and journal a failure, which changes nothing."""
     try:
         ended = run(point, settings, journal, report, cutover, error)
-    except LineError as failed:
+    except OrchestratorError as failed:
         if point is Point.POST_SWITCH:
             raise  # an interruption or a lost lock: the step handles it
         report.note(f"the {point} hook: {failed.message}")
@@ -53,8 +58,8 @@ def tell(
 def run(
     point: Point,
     settings: Settings,
-    journal: Journal | None,
-    report: Report,
+    journal: JournalWriter | None,
+    report: Progress,
     cutover: Cutover | None,
     error: str = "",
 ) -> hook_runner.Ended | None:

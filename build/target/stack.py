@@ -7,11 +7,11 @@ import os
 from build.errors import ImageNotFoundError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
-from build.progress import Report
+from build.progress import Progress
 from build.target.target import Target
 
 
-def ensure_up(target: Target, report: Report) -> None:
+def ensure_up(target: Target, report: Progress) -> None:
     """Start the proxy and the state container if they do not run; leave running ones alone.
 
     Raises:

@@ -10,9 +10,9 @@ import pytest
 
 from build.errors import CandidateExitedError, ProxyError
 from build.notify.alert import NAME
-from tests.support.alertmanager import Alertmanager, running_alertmanager
-from tests.support.releases import derived
-from tests.support.stack import Stack, hooks, wait_for
+from harness.alertmanager import Alertmanager, running_alertmanager
+from harness.releases import derived
+from harness.stack import Stack, hooks, wait_for
 
 EXITS = 'CMD ["sh", "-c", "echo no such voice >&2; exit 7"]'
 

@@ -10,7 +10,7 @@ import pytest
 from build.errors import RegistryError
 from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry
 from build.registry.referrers import SBOM, VERIFICATION, attach, attached, content
-from tests.support.registry import Running, running_registry
+from harness.registry import Running, running_registry
 
 NAME = "glm-tts-slim"
 

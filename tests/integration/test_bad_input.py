@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.ears import fault_in_wav
-from tests.support.stack import Stack, wait_for
+from harness.audio_asserts import fault_in_wav
+from harness.stack import Stack, wait_for
 
 JSON = {"Content-Type": "application/json"}
 

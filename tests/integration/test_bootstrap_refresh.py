@@ -13,9 +13,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.support import images
-from tests.support.registry import running_registry
-from tests.support.stack import PREFIX, REPOSITORY
+from harness import images
+from harness.registry import running_registry
+from harness.stack import PREFIX, REPOSITORY
 
 NOWHERE = "127.0.0.1:9/debian:bookworm-slim"
 STANDIN = f"{PREFIX}standin:{os.getpid()}"

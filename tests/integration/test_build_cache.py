@@ -11,8 +11,8 @@ import pytest
 from build.images.builder import OS_IMAGES
 from build.model import dotenv
 from build.model.labels import OCI
-from tests.support.nested import Nested, nested_engine
-from tests.support.stack import Stack, fresh_stack
+from harness.nested import Nested, nested_engine
+from harness.stack import Stack, fresh_stack
 
 LIMIT_MB, WEIGHT_MB, BUILDS = 100, 40, 4
 # Random bytes, so that each build leaves a record of its own.

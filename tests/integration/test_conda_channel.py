@@ -21,8 +21,8 @@ from build.conda.standin import channel
 from build.console import Reporter
 from build.docker import buildx, oneshot
 from build.docker.buildx import Recipe
-from build.docker.engine import Engine
-from build.docker.image import Named
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage
 from build.errors import CommandFailedError
 from build.images import build_secrets
 from build.images.builder import OS_IMAGES, BuildImages
@@ -57,18 +57,18 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
+def engine() -> DockerEngine:
+    return DockerEngine()
 
 
 @pytest.fixture(scope="module")
-def image(engine: Engine) -> Named:
+def image(engine: DockerEngine) -> TaggedImage:
     settings = load(REPOSITORY, {**os.environ, "CUTOVER_FLAVOUR": "slim"})
     return BuildImages(settings, engine, Reporter(), git.read(REPOSITORY)).channel()
 
 
 @pytest.fixture(scope="module")
-def unpacked(engine: Engine, image: Named, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(engine: DockerEngine, image: TaggedImage, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
     conda_locks.unpack_channel(engine, str(image.image.id), folder)
     return folder
@@ -104,7 +104,7 @@ def root(tmp_path: Path) -> Path:
     return clone
 
 
-def not_needed() -> tuple[Engine, Named]:
+def not_needed() -> tuple[DockerEngine, TaggedImage]:
     raise AssertionError("a channel that answers needs no other")
 
 
@@ -159,7 +159,7 @@ def test_a_package_that_was_tampered_with_is_refused_and_nothing_is_installed(
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_where_no_channel_answers_our_own_stands_in_and_says_so(
-    engine: Engine, image: Named, root: Path, unpacked: Path, flavour: str
+    engine: DockerEngine, image: TaggedImage, root: Path, unpacked: Path, flavour: str
 ) -> None:
     said = Said()
     name, _ = conda_locks.write(root, flavour, said, lambda: (engine, image))
@@ -170,7 +170,7 @@ def test_where_no_channel_answers_our_own_stands_in_and_says_so(
 
 
 def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
-    engine: Engine, image: Named, root: Path, folder: Path
+    engine: DockerEngine, image: TaggedImage, root: Path, folder: Path
 ) -> None:
     spoiled, tag = spoil(folder), f"glm-tts-test-channel:{os.getpid()}"
     (folder / "Dockerfile").write_text(f"FROM {image.reference}\nCOPY noarch/{spoiled} /noarch/\n")
@@ -179,7 +179,7 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
         tampered = engine.image(tag)
         assert tampered
         with pytest.raises(CommandFailedError, match=r"has sha256 [0-9a-f]{64}, the channel's index says") as refused:
-            conda_locks.write(root, "slim", Said(), lambda: (engine, Named(tag, tampered)))
+            conda_locks.write(root, "slim", Said(), lambda: (engine, TaggedImage(tag, tampered)))
     finally:
         engine.client.images.remove(tag)
     assert spoiled in refused.value.message
@@ -188,7 +188,7 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
 
 
 def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
-    engine: Engine, unpacked: Path, tmp_path: Path
+    engine: DockerEngine, unpacked: Path, tmp_path: Path
 ) -> None:
     tree, tag = tmp_path / "tree", f"glm-tts-test-conda:{os.getpid()}"
     tree.mkdir()

@@ -15,7 +15,7 @@ import pytest
 
 from build.console import Reporter
 from build.docker import imagestore
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import RetentionRefusedError
 from build.images.publish import Publisher
 from build.images.resolve import resolve
@@ -29,10 +29,10 @@ from build.registry.client import Registry
 from build.settings import load
 from build.system import command, git
 from build.target.target import Target
-from tests.support import images
-from tests.support.nested import Nested, nested_engine
-from tests.support.registry import Running, also_within
-from tests.support.stack import Stack, fresh_stack
+from harness import images
+from harness.nested import Nested, nested_engine
+from harness.registry import Running, also_within
+from harness.stack import Stack, fresh_stack
 
 APP = "glm-tts-slim"
 MB = 10**6
@@ -131,7 +131,7 @@ def test_a_tag_for_a_registry_that_was_never_pushed_is_no_publication(
     image = line.docker.images.get(f"{APP}:{line.releases[-1]}")
     image.tag(f"{running.address}/{APP}", "never-pushed")
     try:
-        found = resolve(load(line.root, line.env), Engine(), Reporter(), line.releases[-1])
+        found = resolve(load(line.root, line.env), DockerEngine(), Reporter(), line.releases[-1])
     finally:
         line.docker.images.remove(f"{running.address}/{APP}:never-pushed")
     assert found == Release(line.releases[-1], image.id)
@@ -154,18 +154,18 @@ def test_the_last_pin_of_an_image_stays(line: Stack) -> None:
     sha, prefix = f"{7:040x}", line.project
     name = f"{prefix}/{APP}:{sha}"
     image = tiny(line, name, images.os_image(), released(sha))
-    pins, release = Pins(Engine(), scope=Scope(prefix=prefix)), Release(sha, image)
+    pins, release = Pins(DockerEngine(), scope=Scope(prefix=prefix)), Release(sha, image)
     (pin,) = pins.add(release)
     line.docker.images.remove(name)
     with pytest.raises(RetentionRefusedError, match="last name"):
         pins.remove(release)
     line.docker.images.remove(pin)
-    assert Engine().image(image) is None
+    assert DockerEngine().image(image) is None
 
 
 @pytest.mark.usefixtures("there")
 def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
-    sha, engine = f"{3:040x}", Engine()
+    sha, engine = f"{3:040x}", DockerEngine()
     # On the layers of the live release: one image whose tag went to the next build, and one that was never verified.
     untagged, unverified = (
         tiny(line, f"{APP}:{sha}", pushed, released(sha), f"build={number}") for number in ("first", "second")
@@ -197,7 +197,7 @@ def test_an_image_that_others_published_as_an_index_is_used(line: Stack, running
     assert index
     assert len(index.parsed["manifests"]) == 2, "BuildKit adds no attestation"
     # On this machine's own engine, whose store may name the image by its configuration.
-    engine = Engine()
+    engine = DockerEngine()
     image = Publisher(engine, Reporter(), running.address, git.read(line.root)).fetch(f"{APP}:{sha}")
     assert image
     assert image.labels[RELEASE_LABEL] == sha

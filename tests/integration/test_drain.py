@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.target.container import ServiceContainer
-from tests.support.ears import fault_in_wav
-from tests.support.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
-from tests.support.tab import open_tab
+from harness.audio_asserts import fault_in_wav
+from harness.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
+from harness.tab import open_tab
 
 pytestmark = pytest.mark.alone
 
@@ -97,7 +97,7 @@ class Clients:
 
 def in_flight(colour: Any) -> dict[str, int]:
     """By the service's word."""
-    container = ServiceContainer(Engine(), colour.name)
+    container = ServiceContainer(DockerEngine(), colour.name)
     classes = wait_for("an answer", lambda: container.status().classes)
     return {kind: count.in_flight for kind, count in classes.items() if count.in_flight}
 

@@ -18,9 +18,9 @@ from build.images.builder import OS_IMAGES
 from build.model.labels import CACHE_TAG, CHANNEL_REPOSITORY
 from build.registry.client import Registry
 from build.system import command
-from tests.support.nested import nested_engine
-from tests.support.registry import Running, also_within
-from tests.support.stack import Stack
+from harness.nested import nested_engine
+from harness.registry import Running, also_within
+from harness.stack import Stack
 
 APP, BASE = "glm-tts-slim", "glm-tts-base-slim"
 Layers = dict[str, int]  # size by digest, in their order

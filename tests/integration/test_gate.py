@@ -6,8 +6,8 @@ import json
 import wave
 
 from build.errors import GateRefusedError
-from tests.support.releases import SILENCE, derived
-from tests.support.stack import Stack
+from harness.releases import SILENCE, derived
+from harness.stack import Stack
 
 
 def left_over(stack: Stack) -> list[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import CandidateExitedError
 from build.target import throwaway
-from tests.support import glm_tts
-from tests.support.glm_tts import Mounted
-from tests.support.stack import Stack, wait_for
+from harness import glm_tts
+from harness.glm_tts import Mounted
+from harness.stack import Stack, wait_for
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def mount(tmp_path: Path) -> Mounted:
 
 def test_it_speaks_as_the_image_runs_it(stack: Stack, mount: Mounted) -> None:
     speech = {"TTS_ENGINE": "glm_tts", "TTS_DEVICE": "", "MODELS": str(mount.models), "GLM_CODE": str(mount.code)}
-    with throwaway.service(Engine(), stack.project, stack.newest_image(), speech) as container:
+    with throwaway.service(DockerEngine(), stack.project, stack.newest_image(), speech) as container:
         wait_for("the model", lambda: container.status().phase == "ready")
         spoken = container.speak("This is a sentence of some length.", "bert", timeout_s=20)
     assert spoken.wav[:4] == b"RIFF"

@@ -17,9 +17,9 @@ from build.gate.golden_files import load
 from build.gate.verdict import Judgement, Result
 from build.settings import Settings
 from build.target.target import Clock
+from harness.faulty_voices import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
+from harness.stack import REPOSITORY
 from service.engine import Engine
-from tests.support.mouths import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
-from tests.support.stack import REPOSITORY
 from tests.unit.build.fakes import Report
 from tests.unit.conftest import piper
 

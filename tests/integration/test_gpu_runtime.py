@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.nested import nested_engine
-from tests.support.stack import Stack, clone, free_port, free_subnet
+from harness.nested import nested_engine
+from harness.stack import Stack, clone, free_port, free_subnet
 
 
 def test_containers_of_the_cuda_flavour_run_with_nvidias_runtime(stack: Stack, tmp_path: Path) -> None:

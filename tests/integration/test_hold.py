@@ -1,6 +1,6 @@
 """A GPU that holds one model: releases go by while clients speak and wait, and whatever goes wrong, nothing is lost.
 
-The GPU is not there (tests/support/gpu.py); what looks at it is the real nvidia-ml-py, in the containers.
+The GPU is not there (harness/gpu.py); what looks at it is the real nvidia-ml-py, in the containers.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from build.errors import CandidateExitedError, GateRefusedError, NoRoomError, PreflightError
-from tests.support import gpu
-from tests.support.gpu import GIB, FakeGpus, renamed
-from tests.support.load import Report, hammering
-from tests.support.stack import Stack, crash, wait_for
-from tests.support.tab import open_tab
+from build.errors import CandidateExitedError, GateRefusedError, InsufficientGpuMemoryError, PreflightError
+from harness import gpu
+from harness.gpu import GIB, FakeGpus, renamed
+from harness.load import Report, hammering
+from harness.stack import Stack, crash, wait_for
+from harness.tab import open_tab
 
 pytestmark = pytest.mark.alone
 
@@ -180,7 +180,7 @@ def test_a_release_that_fits_nowhere_is_refused_with_the_sums(held: Stack) -> No
     reference = renamed(held, "too-big", f"ai.glm-tts.vram-bytes={30 * GIB}")
     before, records = held.containers(), len(held.journal())
     done = held.run("build.cutover", "switch", reference, "--unverified", check=False)
-    assert done.returncode == NoRoomError.exit_code
+    assert done.returncode == InsufficientGpuMemoryError.exit_code
     assert "30.0 GiB (the image's label)" in done.stderr
     assert "the live release holds 10.0 GiB" in done.stderr
     assert held.containers() == before

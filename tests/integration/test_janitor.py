@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor.__main__ import document, table
 from build.janitor.cleaner import Janitor
@@ -31,10 +31,10 @@ from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
 from build.state.journal import FILE, Journal
 from build.target.target import Target
-from build.verify.rules import Line, Outcome, Report
+from build.verify.rules import Line, Outcome, VerificationReport
 from build.verify.verdicts import Verdicts
-from tests.support.registry import STORAGE, Running, running_registry
-from tests.support.stack import PREFIX, Stack, wait_for
+from harness.registry import STORAGE, Running, running_registry
+from harness.stack import PREFIX, Stack, wait_for
 
 OCI = "org.opencontainers.image."
 WEIGHT, ATTACHED = 300_000, 200_000  # bytes of each image, and of what is attached to it
@@ -73,13 +73,13 @@ class Yard:
         return image
 
     def report(self, image: Any, outcome: Outcome) -> None:
-        Verdicts(self.root).write(image.id, Report(image.id, "app", (Line("voice", outcome),)))
+        Verdicts(self.root).write(image.id, VerificationReport(image.id, "app", (Line("voice", outcome),)))
 
     def janitor(self, registry: RegistrySurvey | None = None, **settings: Any) -> Janitor:
         """One that looks at nothing but this yard, and takes no image for one just being built."""
         scope = Scope(prefix=self.prefix, project=lambda name: name == self.project, build_cache=False)
         chosen = Settings(root=self.root, project=self.project, **settings)
-        return Janitor(Target(chosen, Engine()), Reporter(), scope=scope, registry=registry, young_s=0)
+        return Janitor(Target(chosen, DockerEngine()), Reporter(), scope=scope, registry=registry, young_s=0)
 
     def names(self) -> set[str]:
         tags = [tag for image in self.client.api.images() for tag in image.get("RepoTags") or []]
@@ -106,7 +106,7 @@ def test_what_is_needed_stays_and_the_rest_goes_once_disk_is_short(yard: Yard) -
     yard.app(7, verified=False)
     yard.report(yard.app(8), "failed")
     yard.make("glm-tts-base-slim:000000000000000f")  # the newest
-    pins = Pins(Engine(), scope=Scope(prefix=yard.prefix))
+    pins = Pins(DockerEngine(), scope=Scope(prefix=yard.prefix))
     assert pins.add(Release(sha(4), apps[4].id)) == [f"{yard.prefix}/glm-tts-slim:pinned-{sha(4)[:12]}"]
     (yard.root / ".env").write_text(f"GREEN_IMAGE={apps[5].id}\n")
     # Created and never started: it needs its image all the same.
@@ -177,7 +177,7 @@ def test_a_name_that_somebody_else_gave_an_image_stays(yard: Yard) -> None:
 def test_pins_come_and_go_and_never_take_the_image_with_them(yard: Yard) -> None:
     image = yard.app(1)
     release = Release(sha(1), image.id)
-    pins = Pins(Engine(), scope=Scope(prefix=yard.prefix))
+    pins = Pins(DockerEngine(), scope=Scope(prefix=yard.prefix))
     made = pins.add(release)
     assert pins.all() == made
     assert pins.remove(release) == made
@@ -264,7 +264,7 @@ def test_a_registry_keeps_what_is_needed_and_its_disk_shrinks(yard: Yard) -> Non
         push(yard, *(f"{app}:{sha(number)}" for number in apps), f"{app}:v1.0.0", f"{base}:000000000000000f")
         for number in (1, 2, 4):
             attach(registry, app, registry.digest(app, sha(number)))
-        pins = Pins(Engine(), scope=Scope(prefix=yard.prefix), registry=registry)
+        pins = Pins(DockerEngine(), scope=Scope(prefix=yard.prefix), registry=registry)
         pin = f"{yard.prefix}/{app}:pinned-{sha(4)[:12]}"
         four = Release(sha(4), apps[4].id)
         assert pins.add(four) == [pin, pin]  # the engine's and the registry's: here they go by one name
@@ -337,7 +337,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     scope = Scope(prefix=yard.prefix, project=lambda name: name == stack.project, build_cache=False)
 
     def janitor() -> Janitor:
-        return Janitor(Target(settings, Engine()), Reporter(), scope=scope, young_s=0)
+        return Janitor(Target(settings, DockerEngine()), Reporter(), scope=scope, young_s=0)
 
     everything = {f"glm-tts-slim:{each}" for each in (first, last_good, live)}
     # A way back by the journal alone: no container stands on it any more.
@@ -359,7 +359,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     end = {"event": "end", "state": "failed"}
     shell(f"cp {FILE} {FILE}.kept")
     try:
-        journal = Journal(Engine(), stack.container("state").name)
+        journal = Journal(DockerEngine(), stack.container("state").name)
         for record, said in ((begin, "under way"), (end, "failed")):
             journal.append(cutover="x", **record)
             with pytest.raises(RetentionRefusedError, match=said):
@@ -369,7 +369,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
             assert "remedy: " in done.stderr
     finally:
         shell(f"mv {FILE}.kept {FILE}")
-    target = Target(settings, Engine())
+    target = Target(settings, DockerEngine())
     with target.lease.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
         janitor().run(dry_run=False, now=True)
     stack.container("state").stop()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from build.docker.engine import Engine
-from build.docker.image import Named
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage
 from build.errors import CommandFailedError
 from build.locks import apt_locks, diff, inventory_reader
 from build.locks.diff import Difference, LockTexts
@@ -22,18 +22,18 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
+def engine() -> DockerEngine:
+    return DockerEngine()
 
 
 @pytest.fixture(scope="module")
-def base(engine: Engine) -> str:
+def base(engine: DockerEngine) -> str:
     """The newest slim base on the engine."""
     return str(engine.images("glm-tts-base-slim")[0].id)
 
 
 @pytest.fixture(scope="module")
-def held(engine: Engine, base: str) -> Inventory:
+def held(engine: DockerEngine, base: str) -> Inventory:
     before = len(engine.client.containers.list(all=True, filters={"ancestor": base}))
     found = inventory_reader.read(engine, base)
     assert len(engine.client.containers.list(all=True, filters={"ancestor": base})) == before
@@ -66,12 +66,12 @@ def test_a_fresh_base_has_not_drifted_from_its_pip_lock_and_another_pin_shows(he
     assert found == [Difference("pip", "fastapi", "0.1", held.pip["fastapi"])]
 
 
-def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: Engine, base: str, tmp_path: Path) -> None:
+def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: DockerEngine, base: str, tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     for path in ("Dockerfile.base", "build/conda/image/prepare-os"):  # the lock's inputs, which the index names
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / path, tmp_path / path)
-    named = Named("base", engine.client.images.get(base))
+    named = TaggedImage("base", engine.client.images.get(base))
     name, first = apt_locks.write_apt(engine, tmp_path, "slim", named)
     assert "tini" in {one.name for one in first}
     (tmp_path / name).write_text((tmp_path / name).read_text() + "zzz=1\n")
@@ -80,7 +80,7 @@ def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: Engine, base: 
     assert names == sorted(names)
 
 
-def test_an_image_without_python_is_refused(engine: Engine) -> None:
+def test_an_image_without_python_is_refused(engine: DockerEngine) -> None:
     os_image = engine.images("standin/debian") or engine.images("debian")
     with pytest.raises(CommandFailedError, match=r"python|could not say"):
         inventory_reader.read(engine, str(os_image[0].id))

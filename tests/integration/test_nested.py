@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import docker
 
-from tests.support import images
-from tests.support.nested import nested_engine
+from harness import images
+from harness.nested import nested_engine
 
 DOCKERFILE = "FROM {os_image}\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends tini\n"
 

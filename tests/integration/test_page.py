@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import soundfile
 
+from harness.page import Visit, served_page
+from harness.stack import wait_for
 from service.synthesis.lifecycle import Phase
-from tests.support.page import Visit, served_page
-from tests.support.stack import wait_for
 from tests.unit.service.support import at_rest
 
 # Gradio's import leaves event loops open.

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from gradio.utils import get_upload_folder
 
+from harness.page import Visit
+from harness.stack import wait_for
 from service.page.batch_tab import MAX_FILE
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, read_tasks
 from service.synthesis.in_flight import Class
 from service.web.body_limit import MAX_BODY
 from tests.integration.test_page import serving, visit
-from tests.support.page import Visit
-from tests.support.stack import wait_for
 
 __all__ = ("serving", "visit")  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open

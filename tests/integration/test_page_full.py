@@ -16,8 +16,8 @@ import httpx
 import pytest
 import soundfile
 
-from tests.support.disk import Disk, small_disk
-from tests.support.page import Tab
+from harness.disk import Disk, small_disk
+from harness.page import Tab
 
 KIB, MIB = 1024, 2**20
 NO_ROOM = "There is no room for another file now. Try again in 60 s."
@@ -35,7 +35,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Full]:
     folder = tmp_path_factory.mktemp("full")
     with small_disk(folder / "disk", 4 * MIB) as disk:
         environment = {**os.environ, "GRADIO_TEMP_DIR": str(disk.own), "TMPDIR": str(disk.own)}
-        argv = [*disk.inside, sys.executable, "-m", "tests.support.page", str(folder)]
+        argv = [*disk.inside, sys.executable, "-m", "harness.page", str(folder)]
         with subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as page:
             assert page.stdout
             with httpx.Client(base_url=page.stdout.readline().strip(), timeout=30) as client:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.target import throwaway
-from tests.support.stack import Stack, wait_for
-from tests.support.voices import add
+from harness.stack import Stack, wait_for
+from harness.voices import add
 
 
 def test_a_voice_of_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> None:
@@ -16,6 +16,6 @@ def test_a_voice_of_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> No
     tmp_path.chmod(0o755)  # the container's user is another
     add(voices, "bert")
     speech = {"TTS_ENGINE": "piper", "TTS_DEVICE": "", "MODELS": str(voices.parent), "GLM_CODE": ""}
-    with throwaway.service(Engine(), stack.project, stack.newest_image(), speech) as container:
+    with throwaway.service(DockerEngine(), stack.project, stack.newest_image(), speech) as container:
         wait_for("the model", lambda: container.status().phase == "ready")
         assert container.speak("Good morning.", "bert", timeout_s=20).wav[:4] == b"RIFF"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import requests
 
-from tests.support import gpu
-from tests.support.promtool import promtool
-from tests.support.stack import Stack
+from harness import gpu
+from harness.promtool import promtool
+from harness.stack import Stack
 
 SCRAPE = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:7860/metrics').read().decode(), end='')"
 

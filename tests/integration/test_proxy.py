@@ -13,8 +13,8 @@ import requests
 
 from build.errors import ProxyError
 from build.proxy.haproxy import HAProxy
-from tests.support.door import HOLD_BUDGET_S, Door, opened
-from tests.support.stack import Stack, wait_for
+from harness.proxy_fixture import HOLD_BUDGET_S, Door, opened
+from harness.stack import Stack, wait_for
 
 
 @pytest.fixture(scope="module")

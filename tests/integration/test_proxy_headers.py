@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.door import Door, opened
-from tests.support.stack import Stack
+from harness.proxy_fixture import Door, opened
+from harness.stack import Stack
 
 FORGED = [("X-Forwarded-For", "198.51.100.1"), ("x-forwarded-FOR", "127.0.0.1, 10.0.0.1"), ("X-Release", "forged")]
 

@@ -15,7 +15,7 @@ import pytest
 from docker.models.images import Image
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
 from build.images.builder import BuildImages
 from build.locks import inventory_reader
@@ -27,10 +27,10 @@ from build.settings import load
 from build.system import git
 from build.verify import rules
 from build.verify.rules import Line
-from tests.support import images
-from tests.support.faults import faults
-from tests.support.registry import Running
-from tests.support.stack import PATIENCE_S, Stack, free_port, wait_for
+from harness import images
+from harness.faults import faults
+from harness.registry import Running
+from harness.stack import PATIENCE_S, Stack, free_port, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_stand_ins_are_not_pushed_for_production(stack: Stack, registry: str) ->
 class Older:
     """Has every base that is asked for, with the content of another one."""
 
-    engine: Engine
+    engine: DockerEngine
     base: str
 
     def tags(self, _repository: str) -> list[str]:
@@ -118,14 +118,14 @@ def drifted(stack: Stack) -> Iterator[str]:
     Its base is there as a build leaves it once the mirror has a newer version: with the packages of the one before.
     """
     image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
-    locked = AptLock.from_inventory(inventory_reader.read(Engine(), str(image.id)))
+    locked = AptLock.from_inventory(inventory_reader.read(DockerEngine(), str(image.id)))
     lock, genuine_lock = (stack.root / f"locks/apt-slim{kind}.txt" for kind in (".standin", ""))
     before = lock.read_text()
     for path in (lock, genuine_lock):
         path.write_text(AptLock(locked.snapshot, {**locked.versions, "tini": "0.18"}).render())
     subprocess.run(["git", "-C", str(stack.root), "add", "locks"], check=True)
     stack.releases.append(stack.commit("an older lock"))
-    engine = Engine()
+    engine = DockerEngine()
     base = stack.docker.images.get(image.labels[f"{OCI}base.name"])
     older = Older(engine, next(tag for tag in base.tags if tag.startswith("glm-tts-base-slim:")))
     found = BuildImages(load(stack.root, stack.env), engine, Reporter(), git.read(stack.root), elsewhere=older).base()

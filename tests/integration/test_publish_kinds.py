@@ -9,18 +9,18 @@ from collections.abc import Iterator
 import pytest
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.images.resolve import resolve
 from build.janitor.registry import RegistrySurvey
 from build.model.labels import ENVIRONMENT_LABEL, OCI
 from build.registry import registries
 from build.registry.client import Registry
 from build.settings import load
+from harness.faults import faults
+from harness.registry import Running
+from harness.stack import Stack
 from tests.integration.test_publish import genuine
 from tests.integration.test_registry_kinds import immutable
-from tests.support.faults import faults
-from tests.support.registry import Running
-from tests.support.stack import Stack
 
 APP = "glm-tts-slim"
 
@@ -66,7 +66,7 @@ def test_a_tag_after_main_makes_a_production_image_of_the_same_layers(
 
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
     assert (record["environment"], record["version"], record["pushed"]) == ("production", "v2.0.0", production)
-    settings, engine = load(stack.root, stack.env), Engine()
+    settings, engine = load(stack.root, stack.env), DockerEngine()
     for reference in (sha, "v2.0.0", f"{where}/{APP}:v2.0.0"):
         release = resolve(settings, engine, Reporter(), reference)
         assert (release.sha, release.image) == (sha, production)

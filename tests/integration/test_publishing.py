@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import requests
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import NotHealthyError, PreflightError, SettingsError
 from build.proxy.haproxy import HAProxy
+from harness.audio_asserts import fault_in_wav
+from harness.load import authorization, hammering
+from harness.stack import Stack, fresh_stack, wait_for
 from service.keys import new
-from tests.support.ears import fault_in_wav
-from tests.support.load import authorization, hammering
-from tests.support.stack import Stack, fresh_stack, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -213,7 +213,7 @@ def test_hello_carries_a_key_and_says_so_where_it_has_none(published: Stack, tmp
 @pytest.fixture
 def limited(published: Stack) -> Iterator[Any]:
     """A service that limits each address, in a slot of its own and alone in rotation."""
-    proxy = HAProxy(Engine(), published.container("proxy").name)
+    proxy = HAProxy(DockerEngine(), published.container("proxy").name)
     prefix, live = published.env["SUBNET_PREFIX"], f"{published.status()['live']}-1"
     network = published.docker.networks.get(f"{published.project}_tts")
     container = published.docker.containers.create(

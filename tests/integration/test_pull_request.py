@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.github import Hub
-from tests.support.stack import REPOSITORY
+from harness.github import Hub
+from harness.stack import REPOSITORY
 
 SCRIPT = REPOSITORY / ".ci/pull-request"
 

@@ -17,18 +17,18 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import DiskFullError, RegistryError, StandinRefusedError
 from build.images.publish import Publisher
 from build.images.resolve import resolve
 from build.model.commit import Commit
 from build.model.labels import RELEASE_LABEL, STANDIN_LABEL
 from build.registry.client import Registry
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
 from build.settings import Settings
-from tests.support.faults import Faults, faults
-from tests.support.registry import Running, docker_config, running_registry
-from tests.support.stack import REPOSITORY, wait_for
+from harness.faults import Faults, faults
+from harness.registry import Running, docker_config, running_registry
+from harness.stack import REPOSITORY, wait_for
 
 Make = Callable[..., Image]
 MB = 2**20
@@ -72,14 +72,14 @@ def proxy(running: Running) -> Iterator[Faults]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    found = Engine()
+def engine() -> Iterator[DockerEngine]:
+    found = DockerEngine()
     yield found
     found.client.close()
 
 
 @pytest.fixture
-def repository(engine: Engine) -> Iterator[str]:
+def repository(engine: DockerEngine) -> Iterator[str]:
     """A name of this test's own; its images are removed in the end, from wherever they were pushed."""
     name = f"glm-tts-test-{uuid.uuid4().hex[:12]}"
     yield name
@@ -87,7 +87,7 @@ def repository(engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture
-def make(engine: Engine, repository: str) -> Make:
+def make(engine: DockerEngine, repository: str) -> Make:
     """Makes an image with one small file."""
 
     def made(content: bytes, tag: str = "key", labels: str = "") -> Image:
@@ -103,7 +103,7 @@ def make(engine: Engine, repository: str) -> Make:
     return made
 
 
-def forget(engine: Engine, repository: str) -> None:
+def forget(engine: DockerEngine, repository: str) -> None:
     """The engine as one that never had an image of the repository."""
     # (The summary alone: an image of somebody else may go between a list and a look at it.)
     for image in engine.client.api.images():
@@ -113,13 +113,13 @@ def forget(engine: Engine, repository: str) -> None:
                     engine.client.images.remove(name, force=True)
 
 
-def publisher(engine: Engine, address: str, *tags: str, heard: Heard | None = None) -> Publisher:
+def publisher(engine: DockerEngine, address: str, *tags: str, heard: Heard | None = None) -> Publisher:
     commit = Commit("f" * 40, (), tags, "main", False, "2026-01-02T03:04:05+00:00", "", "")
-    return Publisher(engine, heard or Heard(), address, commit, Patience(sleep=lambda _: None))
+    return Publisher(engine, heard or Heard(), address, commit, RetryPolicy(sleep=lambda _: None))
 
 
 def test_an_image_is_pushed_once_and_known_by_its_digest(
-    engine: Engine, running: Running, make: Make, repository: str
+    engine: DockerEngine, running: Running, make: Make, repository: str
 ) -> None:
     image, heard = make(b"one"), Heard()
     reference, published = publisher(engine, running.address, heard=heard).publish(image, f"{repository}:key")
@@ -132,7 +132,7 @@ def test_an_image_is_pushed_once_and_known_by_its_digest(
     assert "pushing" not in again
 
 
-def test_a_tag_of_a_commit_is_never_moved(engine: Engine, running: Running, make: Make, repository: str) -> None:
+def test_a_tag_of_a_commit_is_never_moved(engine: DockerEngine, running: Running, make: Make, repository: str) -> None:
     first = publisher(engine, running.address).publish(make(b"the release"), f"{repository}:sha")
     released = first[1].id
     forget(engine, repository)
@@ -146,7 +146,7 @@ def test_a_tag_of_a_commit_is_never_moved(engine: Engine, running: Running, make
 
 
 def test_a_base_is_pulled_by_its_key_where_there_is_none(
-    engine: Engine, running: Running, make: Make, repository: str
+    engine: DockerEngine, running: Running, make: Make, repository: str
 ) -> None:
     assert publisher(engine, running.address).fetch(f"{repository}:key") is None
     pushed = publisher(engine, running.address).publish(make(b"a base"), f"{repository}:key")
@@ -158,7 +158,7 @@ def test_a_base_is_pulled_by_its_key_where_there_is_none(
 
 
 def test_a_base_of_another_runner_is_used_in_place_of_our_own(
-    engine: Engine, running: Running, make: Make, repository: str
+    engine: DockerEngine, running: Running, make: Make, repository: str
 ) -> None:
     theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:key")
     forget(engine, repository)
@@ -168,7 +168,9 @@ def test_a_base_of_another_runner_is_used_in_place_of_our_own(
     assert used[1].id != ours.id
 
 
-def test_a_version_stays_and_a_channel_moves(engine: Engine, running: Running, make: Make, repository: str) -> None:
+def test_a_version_stays_and_a_channel_moves(
+    engine: DockerEngine, running: Running, make: Make, repository: str
+) -> None:
     ours = publisher(engine, running.address)
     one = ours.publish(make(b"one", tag="a"), f"{repository}:a")[0]
     two = ours.publish(make(b"two", tag="b"), f"{repository}:b")[0]
@@ -185,7 +187,7 @@ def test_a_version_stays_and_a_channel_moves(engine: Engine, running: Running, m
 
 
 def test_stand_ins_are_not_published_for_production(
-    engine: Engine, running: Running, make: Make, repository: str
+    engine: DockerEngine, running: Running, make: Make, repository: str
 ) -> None:
     image = make(b"one", labels=f"{STANDIN_LABEL}=conda")
     with pytest.raises(StandinRefusedError, match="conda"):
@@ -200,7 +202,7 @@ def test_stand_ins_are_not_published_for_production(
 
 
 def test_another_manifest_than_what_was_pushed_is_refused(
-    engine: Engine, proxy: Faults, make: Make, repository: str
+    engine: DockerEngine, proxy: Faults, make: Make, repository: str
 ) -> None:
     proxy.tamper = lambda content: content.replace(b"config", b"cOnfig")
     with pytest.raises(RegistryError, match="has the digest"):
@@ -208,7 +210,7 @@ def test_another_manifest_than_what_was_pushed_is_refused(
 
 
 def test_an_upload_that_is_reset_half_way_ends_well(
-    engine: Engine, proxy: Faults, make: Make, running: Running, repository: str
+    engine: DockerEngine, proxy: Faults, make: Make, running: Running, repository: str
 ) -> None:
     proxy.cut_after = [1]
     image = make(uuid.uuid4().bytes * 65536)
@@ -220,7 +222,7 @@ def test_an_upload_that_is_reset_half_way_ends_well(
 
 
 def test_a_push_that_meets_a_busy_registry_is_tried_again(
-    engine: Engine, proxy: Faults, make: Make, running: Running, repository: str
+    engine: DockerEngine, proxy: Faults, make: Make, running: Running, repository: str
 ) -> None:
     proxy.refuse_only = lambda method, path: method == "PUT" and "/manifests/" in path
     proxy.refusals = [(503, {}), (503, {})]
@@ -230,7 +232,7 @@ def test_a_push_that_meets_a_busy_registry_is_tried_again(
 
 
 def test_a_denied_push_is_said_before_the_engine_begins(
-    engine: Engine, make: Make, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: DockerEngine, make: Make, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_registry(password=True) as guarded, faults(guarded.address) as seen:
         monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, seen.address, "nobody")))
@@ -242,7 +244,7 @@ def test_a_denied_push_is_said_before_the_engine_begins(
 
 
 def test_a_push_that_was_killed_half_way_is_finished_by_the_next_one(
-    engine: Engine, proxy: Faults, make: Make, running: Running, repository: str
+    engine: DockerEngine, proxy: Faults, make: Make, running: Running, repository: str
 ) -> None:
     image = make(os.urandom(8 * MB))
     proxy.hold_after = MB
@@ -260,7 +262,7 @@ def test_a_push_that_was_killed_half_way_is_finished_by_the_next_one(
     assert Registry(running.address).digest(repository, "key") == reference.partition("@")[2]
 
 
-def test_a_full_registry_is_said_and_leaves_no_tag(engine: Engine, make: Make, repository: str) -> None:
+def test_a_full_registry_is_said_and_leaves_no_tag(engine: DockerEngine, make: Make, repository: str) -> None:
     image = make(os.urandom(8 * MB))
     with running_registry(storage_mb=4) as small, faults(small.address) as seen:
         with pytest.raises(RegistryError, match=r"the push of .* failed"):
@@ -269,14 +271,14 @@ def test_a_full_registry_is_said_and_leaves_no_tag(engine: Engine, make: Make, r
         assert small.tags(repository) == []
 
 
-def published_release(engine: Engine, address: str, make: Make, repository: str) -> str:
+def published_release(engine: DockerEngine, address: str, make: Make, repository: str) -> str:
     """A release in the registry, as `repo@digest`."""
     image = make(b"a release", labels=f"{RELEASE_LABEL}={'f' * 40}")
     return publisher(engine, address).publish(image, f"{repository}:key")[0]
 
 
 def test_a_release_that_the_disk_has_no_room_for_is_not_pulled(
-    engine: Engine, running: Running, make: Make, repository: str, monkeypatch: pytest.MonkeyPatch
+    engine: DockerEngine, running: Running, make: Make, repository: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = published_release(engine, running.address, make, repository)
     forget(engine, repository)
@@ -290,7 +292,7 @@ def test_a_release_that_the_disk_has_no_room_for_is_not_pulled(
 
 
 def test_a_release_that_cannot_be_pulled_again_is_said_and_still_usable(
-    engine: Engine, make: Make, repository: str
+    engine: DockerEngine, make: Make, repository: str
 ) -> None:
     settings = Settings(root=REPOSITORY)
     with running_registry(deletes=True) as registry:

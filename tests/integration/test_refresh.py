@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import LocksIncompleteError
 from build.images.builder import OS_IMAGES, BuildImages
 from build.images.publish import Publisher
@@ -24,12 +24,12 @@ from build.locks.index import apt_lock
 from build.model import dotenv
 from build.settings import load
 from build.system import git
-from tests.support import images
-from tests.support.github import Hub
-from tests.support.images import os_image
-from tests.support.registry import running_registry
-from tests.support.stack import Stack
-from tests.support.workflow import Ran, Runner
+from harness import images
+from harness.github import Hub
+from harness.images import os_image
+from harness.registry import running_registry
+from harness.stack import Stack
+from harness.workflow import Ran, Runner
 
 pytestmark = pytest.mark.alone
 
@@ -165,7 +165,7 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
 
 def images_of(stack: Stack, registry: str = "") -> BuildImages:
     """A build of the stack's commit, which may push to a registry."""
-    commit, engine, report = git.read(stack.root), Engine(), Reporter()
+    commit, engine, report = git.read(stack.root), DockerEngine(), Reporter()
     publisher = Publisher(engine, report, registry, commit) if registry else None
     return BuildImages(load(stack.root, stack.env), engine, report, commit, elsewhere=publisher)
 

@@ -10,10 +10,10 @@ import pytest
 
 from build.errors import RegistryError
 from build.registry.client import OCI_MANIFEST, Registry, sha256
-from build.registry.retry import Patience
-from tests.support.faults import Faults, faults
-from tests.support.registry import Running, docker_config, running_registry
-from tests.support.stack import free_port
+from build.registry.retry import RetryPolicy
+from harness.faults import Faults, faults
+from harness.registry import Running, docker_config, running_registry
+from harness.stack import free_port
 
 NAME = "team/thing"
 
@@ -43,7 +43,7 @@ def waits() -> list[float]:
 
 def opened(address: str, waits: list[float]) -> Registry:
     """A registry whose waits are noted and cost no time."""
-    return Registry(address, Patience(sleep=waits.append))
+    return Registry(address, RetryPolicy(sleep=waits.append))
 
 
 def manifest(registry: Registry, name: str, content: bytes) -> bytes:

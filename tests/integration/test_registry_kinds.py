@@ -11,17 +11,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import RegistryError
 from build.janitor.pins import Pins
 from build.janitor.registry import RegistrySurvey
 from build.model.labels import ENVIRONMENT_LABEL, OCI, RELEASE_LABEL
 from build.registry import referrers
 from build.registry.client import Registry
+from harness.certificates import Authority
+from harness.faults import Faults, Reply, faults
+from harness.registry import TAG, Running, docker_config
 from tests.integration.test_push import Heard, Make, engine, forget, make, publisher, repository, running
-from tests.support.certificates import Authority
-from tests.support.faults import Faults, Reply, faults
-from tests.support.registry import TAG, Running, docker_config
 
 __all__ = ("engine", "make", "repository", "running")  # fixtures
 SHA = "f" * 40
@@ -67,7 +67,7 @@ def in_certs_d(address: str, content: bytes) -> Iterator[None]:
 
 
 def test_a_registry_that_certs_d_trusts_is_published_to(
-    engine: Engine, running: Running, make: Make, repository: str, tmp_path: Path
+    engine: DockerEngine, running: Running, make: Make, repository: str, tmp_path: Path
 ) -> None:
     bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]  # no loopback address
     authority = Authority(tmp_path)
@@ -93,7 +93,7 @@ def test_a_registry_that_certs_d_trusts_is_published_to(
     ],
 )
 def test_a_first_push_passes_where_reading_is_denied_until_then(
-    engine: Engine, running: Running, front: Faults, make: Make, repository: str, logged_in: None, denied: Reply
+    engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str, logged_in: None, denied: Reply
 ) -> None:
     def answer(method: str, path: str) -> Reply | None:
         reading = method in ("GET", "HEAD") and "/manifests/" in path
@@ -110,7 +110,7 @@ def test_a_first_push_passes_where_reading_is_denied_until_then(
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
-    engine: Engine,
+    engine: DockerEngine,
     front: Faults,
     make: Make,
     repository: str,
@@ -129,7 +129,7 @@ def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
 
 
 def test_a_repository_that_the_registry_does_not_create_is_asked_for(
-    engine: Engine, front: Faults, make: Make, repository: str
+    engine: DockerEngine, front: Faults, make: Make, repository: str
 ) -> None:
     front.answer = lambda _method, _path: refusal(404, "NAME_UNKNOWN", "The repository does not exist")
     with pytest.raises(RegistryError, match="NAME_UNKNOWN") as refused:
@@ -139,7 +139,7 @@ def test_a_repository_that_the_registry_does_not_create_is_asked_for(
 
 
 def test_the_janitor_takes_a_repository_that_was_never_pushed_to_for_empty(
-    engine: Engine, front: Faults, repository: str, logged_in: None
+    engine: DockerEngine, front: Faults, repository: str, logged_in: None
 ) -> None:
     denied = refusal(403, "DENIED", "requested access to the resource is denied")
     front.answer = lambda method, _path: denied if method in ("GET", "HEAD") else None
@@ -176,7 +176,7 @@ def immutable(running: Running, reply: Reply = IMMUTABLE[0]) -> Callable[[str, s
 
 @pytest.mark.parametrize("reply", IMMUTABLE)
 def test_a_tag_that_the_registry_does_not_move_is_a_warning(
-    engine: Engine, running: Running, front: Faults, make: Make, repository: str, reply: Reply
+    engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str, reply: Reply
 ) -> None:
     front.answer = immutable(running, reply)
     heard = Heard()
@@ -197,7 +197,7 @@ def test_a_tag_that_the_registry_does_not_move_is_a_warning(
 
 
 def test_documents_that_cannot_be_listed_are_a_warning(
-    engine: Engine, running: Running, front: Faults, make: Make, repository: str
+    engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
     """Debian's registry has no referrers API, so that the list of documents is a tag that moves."""
     front.answer = immutable(running)
@@ -212,7 +212,7 @@ def test_documents_that_cannot_be_listed_are_a_warning(
 
 
 def test_another_runner_that_was_faster_is_no_failure_where_tags_are_final(
-    engine: Engine, running: Running, front: Faults, make: Make, repository: str
+    engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
     theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:other")[0]
     registry = Registry(running.address)
@@ -238,7 +238,7 @@ def labels(environment: str, version: str) -> str:
     return f"{RELEASE_LABEL}={SHA} {ENVIRONMENT_LABEL}={environment} {OCI}version={version}"
 
 
-def deliver(engine: Engine, address: str, make: Make, repository: str, version: str = "") -> str:
+def deliver(engine: DockerEngine, address: str, make: Make, repository: str, version: str = "") -> str:
     """What a run for a commit does: a production image under its version, a staging image under the SHA."""
     environment = "production" if version else "staging"
     image = make(b"the same layers", tag=SHA, labels=labels(environment, version or SHA))
@@ -252,7 +252,7 @@ def deliver(engine: Engine, address: str, make: Make, repository: str, version: 
 
 @pytest.mark.parametrize("order", [("", "v1.0.0"), ("v1.0.0", ""), ("", "v1.0.0", "v1.0.1")])
 def test_labels_agree_with_tags_in_any_order_of_main_and_tag(
-    engine: Engine, running: Running, make: Make, repository: str, order: tuple[str, ...]
+    engine: DockerEngine, running: Running, make: Make, repository: str, order: tuple[str, ...]
 ) -> None:
     digests = {version: deliver(engine, running.address, make, repository, version) for version in order}
     for version in order:
@@ -272,7 +272,9 @@ def test_labels_agree_with_tags_in_any_order_of_main_and_tag(
         assert registry.digest(repository, version or SHA) == digest
 
 
-def test_a_version_of_another_commit_is_refused(engine: Engine, running: Running, make: Make, repository: str) -> None:
+def test_a_version_of_another_commit_is_refused(
+    engine: DockerEngine, running: Running, make: Make, repository: str
+) -> None:
     first = deliver(engine, running.address, make, repository, "v1.0.0")
     forget(engine, repository)
     other = make(uuid.uuid4().bytes, tag="0" * 40, labels=labels("production", "v1.0.0").replace(SHA, "0" * 40))

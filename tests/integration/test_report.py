@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from build.errors import GateRefusedError, HookRefusedError
-from tests.support.browser import chromium
-from tests.support.load import Report, hammering
-from tests.support.releases import SILENCE, derived
-from tests.support.stack import Stack, hooks, wait_for
+from harness.browser import chromium
+from harness.load import Report, hammering
+from harness.releases import SILENCE, derived
+from harness.stack import Stack, hooks, wait_for
 
 POINTS = ("pre-switch", "post-switch")
 WIDTHS = (390, 1280)

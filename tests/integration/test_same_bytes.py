@@ -12,11 +12,11 @@ import pytest
 
 from build.docker import buildx
 from build.docker.buildx import Recipe
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.system import git
 from build.system.sources import WRITTEN, Sources
 from build.verify import layers
-from tests.support.repository import Repository, repository
+from harness.repository import Repository, repository
 
 __all__ = ["repository"]
 
@@ -47,7 +47,7 @@ def test_umask_builder_and_platform_of_the_builder_are_not_in_the_image(
     repository.write({"Dockerfile.app": DOCKERFILE, "service/web/小明.py": os.urandom(8), "service/run": "x"})
     (repository.root / "service/run").chmod(0o700)
     repository.commit()
-    tree, tag, engine = tmp_path / "tree", f"glm-tts-test-bytes:{os.getpid()}", Engine()
+    tree, tag, engine = tmp_path / "tree", f"glm-tts-test-bytes:{os.getpid()}", DockerEngine()
     tree.mkdir()
     Sources(repository.root, git.read(repository.root)).export(("Dockerfile.app", "service"), tree)
     buildx.build(tree, Recipe("Dockerfile.app"), tag=tag)

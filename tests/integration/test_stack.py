@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import CommandFailedError
 from build.target.container import ServiceContainer
-from tests.support.ears import fault_in_wav
-from tests.support.stack import Stack, fresh_stack, wait_for
+from harness.audio_asserts import fault_in_wav
+from harness.stack import Stack, fresh_stack, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def bare(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 
 
 def test_a_container_that_somebody_has_paused_is_heard_to_say_nothing(app: Any) -> None:
-    replica = ServiceContainer(Engine(), app.name)
+    replica = ServiceContainer(DockerEngine(), app.name)
     assert replica.speak("Good evening.", "joe", timeout_s=30).wav
     app.pause()
     try:

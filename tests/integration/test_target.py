@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import (
     DiskFullError,
     ImageNotFoundError,
-    LeaseLostError,
     LockHeldError,
+    LockLostError,
     NothingToResumeError,
     PortTakenError,
     StateCorruptError,
 )
 from build.images.resolve import resolve
 from build.settings import load
+from build.state.cutover_lock import CutoverLock, Heartbeat
 from build.state.journal import FILE, Journal
-from build.state.lease import Heartbeat, Lease
-from tests.support.stack import Stack, free_port, wait_for
+from harness.stack import Stack, free_port, wait_for
 
 
 def shell(stack: Stack, script: str) -> None:
@@ -43,7 +43,7 @@ def end_stream(container: Any, pattern: str) -> None:
 
 
 def test_the_journal_keeps_order_and_time_and_refuses_damage(stack: Stack) -> None:
-    journal = Journal(Engine(), stack.container("state").name)
+    journal = Journal(DockerEngine(), stack.container("state").name)
     before = journal.read()
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
@@ -68,13 +68,13 @@ def test_the_journal_keeps_order_and_time_and_refuses_damage(stack: Stack) -> No
 
 
 def test_of_two_writers_the_one_who_does_not_know_the_newest_record_is_told(stack: Stack) -> None:
-    mine, other = (Journal(Engine(), stack.container("state").name) for _ in range(2))
+    mine, other = (Journal(DockerEngine(), stack.container("state").name) for _ in range(2))
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
         with mine.opened(), other.opened():
             mine.append(event="lease-broken", owner="a", by="b", reason="first")
             other.append(event="lease-broken", owner="a", by="b", reason="second")
-            with pytest.raises(LeaseLostError, match="somebody else has written"):
+            with pytest.raises(LockLostError, match="somebody else has written"):
                 mine.append(event="lease-broken", owner="a", by="b", reason="third")
         assert [record["reason"] for record in mine.read()[-2:]] == ["first", "second"]
     finally:
@@ -82,7 +82,7 @@ def test_of_two_writers_the_one_who_does_not_know_the_newest_record_is_told(stac
 
 
 def test_a_journal_whose_stream_breaks_opens_another_and_writes_each_record_once(stack: Stack) -> None:
-    journal = Journal(Engine(), stack.container("state").name)
+    journal = Journal(DockerEngine(), stack.container("state").name)
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
         with journal.opened():
@@ -109,7 +109,7 @@ def test_of_many_that_want_the_lease_one_gets_it(stack: Stack) -> None:
 
     def want(number: int) -> None:
         try:
-            with Lease(Engine(), stack.project).held(image, f"attempt {number}"):
+            with CutoverLock(DockerEngine(), stack.project).held(image, f"attempt {number}"):
                 got.append(number)
                 hold.wait(30)
         except LockHeldError as error:
@@ -124,17 +124,17 @@ def test_of_many_that_want_the_lease_one_gets_it(stack: Stack) -> None:
         thread.join(60)
     assert len(got) == 1
     assert all(f"attempt {got[0]}" in message for message in refused)
-    assert Lease(Engine(), stack.project).holder() is None
+    assert CutoverLock(DockerEngine(), stack.project).holder() is None
 
 
 def test_the_lease_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
     die = (
-        "import os; from build.docker.engine import Engine; from build.state.lease import Heartbeat, Lease\n"
-        f"with Lease(Engine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
+        "import os; from build.docker.engine import DockerEngine; from build.state.cutover_lock import CutoverLock, Heartbeat\n"
+        f"with CutoverLock(DockerEngine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", die], check=False, cwd=stack.root)
-    lease = Lease(Engine(), stack.project)
+    lease = CutoverLock(DockerEngine(), stack.project)
     dead = lease.holder()
     assert dead
     assert dead.gone
@@ -146,7 +146,7 @@ def test_the_lease_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
 
 def test_a_lease_whose_owner_is_not_heard_of_expires_and_its_owner_finds_out(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
-    lease = Lease(Engine(), stack.project, expiry_s=2)
+    lease = CutoverLock(DockerEngine(), stack.project, expiry_s=2)
     with lease.held(image, "stays heard") as heartbeat:
         container = stack.docker.containers.get(lease.name)
         began = time.monotonic()
@@ -162,7 +162,7 @@ def test_a_lease_whose_owner_is_not_heard_of_expires_and_its_owner_finds_out(sta
         wait_for("the owner to give up", lambda: lost(heartbeat))
         container.unpause()
         wait_for("the end of the lease", lambda: (owner := lease.holder()) and owner.expired)
-        with Lease(Engine(), stack.project).held(image, "comes next"):
+        with CutoverLock(DockerEngine(), stack.project).held(image, "comes next"):
             assert (owner := lease.holder())
             assert owner.what == "comes next"
     assert lease.holder() is None
@@ -171,13 +171,13 @@ def test_a_lease_whose_owner_is_not_heard_of_expires_and_its_owner_finds_out(sta
 def lost(heartbeat: Heartbeat) -> bool:
     try:
         heartbeat.check()
-    except LeaseLostError:
+    except LockLostError:
         return True
     return False
 
 
 def test_a_beat_that_is_just_being_written_does_not_end_the_lease(stack: Stack) -> None:
-    lease = Lease(Engine(), stack.project, expiry_s=300)  # the next beat is far away
+    lease = CutoverLock(DockerEngine(), stack.project, expiry_s=300)  # the next beat is far away
     with lease.held(str(stack.container("proxy").image.id), "writes"):
         container = stack.docker.containers.get(lease.name)
         wait_for("the lease to run", lambda: container.reload() or container.status == "running")
@@ -208,7 +208,7 @@ def test_a_lease_is_waited_for_and_can_be_broken_on_record(stack: Stack) -> None
     assert stack.run("build.cutover", "lock", "break", "--reason", "x", check=False).returncode == 31
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
-        with Lease(Engine(), stack.project).held(image, "somebody's"):
+        with CutoverLock(DockerEngine(), stack.project).held(image, "somebody's"):
             waiting = stack.start("build.cutover", "resume", "--wait", "60")
             assert waiting.stdout
             said = waiting.stdout.readline()
@@ -275,7 +275,7 @@ def test_a_release_is_found_by_whatever_names_its_commit(stack: Stack) -> None:
     image = stack.docker.images.get(f"glm-tts-slim:{sha}")
     settings = load(stack.root, stack.env)
     for name in (sha, sha[:9], "HEAD", f"glm-tts-slim:{sha}", str(image.id)):
-        assert resolve(settings, Engine(), Reporter(), name).sha == sha
+        assert resolve(settings, DockerEngine(), Reporter(), name).sha == sha
 
 
 def test_status_can_be_watched_a_document_a_line(stack: Stack) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import requests
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import RegistryError
 from build.registry import transfer
 from build.registry.client import Registry
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
+from harness.registry import PASSWORD, USER, Running, docker_config, running_registry
+from harness.stack import wait_for
+from harness.tokens import LEEWAY_S, Tokens, token_server
 from tests.integration.test_push import Make, engine, make, publisher, repository
-from tests.support.registry import PASSWORD, USER, Running, docker_config, running_registry
-from tests.support.stack import wait_for
-from tests.support.tokens import LEEWAY_S, Tokens, token_server
 
 __all__ = ("engine", "make", "repository")  # fixtures
 NAME = "team/thing"
@@ -59,7 +59,7 @@ def stranger(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def opened(address: str, waits: list[float]) -> Registry:
-    return Registry(address, Patience(sleep=waits.append))
+    return Registry(address, RetryPolicy(sleep=waits.append))
 
 
 def granted(tokens: Tokens) -> list[str]:
@@ -84,7 +84,7 @@ def test_one_token_serves_until_more_is_wanted(address: str, tokens: Tokens) -> 
 
 def test_an_image_is_published_with_tokens(address: str, tokens: Tokens, make: Make, repository: str) -> None:
     image = make(os.urandom(1024))
-    reference, published = publisher(Engine(), address).publish(image, f"{repository}:key")
+    reference, published = publisher(DockerEngine(), address).publish(image, f"{repository}:key")
     assert published.id == image.id
     assert Registry(address).digest(repository, "key") == reference.partition("@")[2]
     assert {status for *_, status in tokens.asked} == {200}
@@ -104,7 +104,7 @@ def test_the_engine_s_wrong_password_is_not_tried_again(
 ) -> None:
     waits: list[float] = []
     with pytest.raises(RegistryError, match=r"the push of .* failed: (unauthorized|denied)"):
-        transfer.push(Engine(), make(b"one"), f"{stranger}/{repository}", "key", Patience(sleep=waits.append))
+        transfer.push(DockerEngine(), make(b"one"), f"{stranger}/{repository}", "key", RetryPolicy(sleep=waits.append))
     assert {status for *_, status in tokens.asked} == {401}
     assert not waits
 
@@ -137,7 +137,7 @@ def test_who_may_only_pull_cannot_push(address: str, tokens: Tokens, make: Make,
         registry.check_push(NAME)
     assert "docker login" in refused.value.remedy
     with pytest.raises(RegistryError, match="denied by the registry"):
-        publisher(Engine(), address).publish(make(b"one"), f"{repository}:key")
+        publisher(DockerEngine(), address).publish(make(b"one"), f"{repository}:key")
     with pytest.raises(RegistryError, match=r"the push of .* failed: denied"):
-        transfer.push(Engine(), make(b"one"), f"{address}/{repository}", "key", Patience(sleep=waits.append))
+        transfer.push(DockerEngine(), make(b"one"), f"{address}/{repository}", "key", RetryPolicy(sleep=waits.append))
     assert not waits

@@ -12,18 +12,18 @@ from dataclasses import replace
 import pytest
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import UnverifiedError, VerificationError
 from build.registry import referrers
 from build.registry.client import Registry
 from build.settings import load
 from build.system import git
 from build.verify import rules, verifier
-from build.verify.rules import Line, Report
+from build.verify.rules import Line, VerificationReport
 from build.verify.verdicts import FOLDER, Verdicts
 from build.verify.verifier import Verifier
-from tests.support.registry import Running
-from tests.support.stack import Stack
+from harness.registry import Running
+from harness.stack import Stack
 
 
 def commit(stack: Stack, message: str) -> str:
@@ -90,7 +90,7 @@ def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running
     stack.run("build.cutover", "switch", pushed)
 
     registry, (repository, digest) = Registry(running.address), ("glm-tts-slim", pushed.partition("@")[2])
-    bad = Report("sha256:" + "0" * 64, "app", (Line("voice", "failed", "it is silent"),))
+    bad = VerificationReport("sha256:" + "0" * 64, "app", (Line("voice", "failed", "it is silent"),))
     referrers.attach(registry, repository, digest, referrers.VERIFICATION, rules.document([bad]), {})
     shutil.rmtree(stack.root / FOLDER, ignore_errors=True)
     for argv in (("build.cutover", "switch", pushed), ("build.images", "--push", running.address)):
@@ -144,12 +144,12 @@ def test_a_proxy_with_something_broken_fails_by_exactly_those_lines(
     names, *recipe = PROXIES[name]
     done = stack.run("build.images", "verify", derive("\n".join(recipe)), "--json", check=False)
     assert done.returncode == (VerificationError.exit_code if names else 0), done.stderr
-    report = Report.from_json(done.stdout)
+    report = VerificationReport.from_json(done.stdout)
     assert (report.part, sorted(line.name for line in report.failed)) == ("proxy", sorted(names))
 
 
 def test_a_build_with_a_proxy_that_failed_ends_with_that(stack: Stack) -> None:
-    image = Engine().image(stack.container("proxy").attrs["Config"]["Image"])
+    image = DockerEngine().image(stack.container("proxy").attrs["Config"]["Image"])
     assert image
     stack.run("build.images")
     kept = Verdicts(stack.root)
@@ -165,9 +165,9 @@ def test_a_build_with_a_proxy_that_failed_ends_with_that(stack: Stack) -> None:
 
 
 def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Engine().image(f"glm-tts-slim:{stack.release('verified twice')}")
+    image = DockerEngine().image(f"glm-tts-slim:{stack.release('verified twice')}")
     assert image
-    checker = Verifier(load(stack.root, {}), Engine(), Reporter())
+    checker = Verifier(load(stack.root, {}), DockerEngine(), Reporter())
     base, app = checker.run(image)
     Verdicts(stack.root).write(str(image.id), replace(app, lines=(Line("voice", "failed", "by older checks"),)))
     bad = replace(base, lines=(Line("secrets", "failed", "by newer checks"),))

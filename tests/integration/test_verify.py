@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import ImageNotFoundError, VerificationError
 from build.settings import load
 from build.verify import verdicts, verifier
-from build.verify.rules import Report
+from build.verify.rules import VerificationReport
 from build.verify.verdicts import Verdicts
-from tests.support.stack import REPOSITORY, Stack
+from harness.stack import REPOSITORY, Stack
 
 TAG = "glm-tts-test-verify"
 PACKAGES = "/opt/conda/envs/tts/lib/python3.11/site-packages"
@@ -35,7 +35,7 @@ def app(stack: Stack) -> str:
 
 @pytest.fixture(scope="module")
 def base(app: str) -> str:
-    image = Engine().image(app)
+    image = DockerEngine().image(app)
     assert image
     return str(image.labels["org.opencontainers.image.base.name"])
 
@@ -51,8 +51,8 @@ def derive() -> Iterator[Callable[[str, str], str]]:
     subprocess.run(["docker", "image", "rm", "--force", TAG], check=True, capture_output=True)
 
 
-def reports(stack: Stack, reference: str, fresh: bool = False) -> list[Report]:
-    return verifier.verify_reference(load(stack.root, {}), Engine(), Reporter(), reference, fresh)
+def reports(stack: Stack, reference: str, fresh: bool = False) -> list[VerificationReport]:
+    return verifier.verify_reference(load(stack.root, {}), DockerEngine(), Reporter(), reference, fresh)
 
 
 def failed(stack: Stack, reference: str) -> list[str]:

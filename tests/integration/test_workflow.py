@@ -14,10 +14,10 @@ import requests
 
 from batch.errors import FailedItemsError
 from build.errors import StandinRefusedError
-from tests.support.registry import PASSWORD, USER, Running, running_registry
-from tests.support.ssh import SshTarget, ssh_target
-from tests.support.stack import Stack
-from tests.support.workflow import Ran, Runner, resolve
+from harness.registry import PASSWORD, USER, Running, running_registry
+from harness.ssh import SshTarget, ssh_target
+from harness.stack import Stack
+from harness.workflow import Ran, Runner, resolve
 
 REPLACED = ("actions/checkout", "actions/upload-artifact")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from build.cutover.run import STOP_GRACE_S, Run
-from build.errors import CommandFailedError, NoRoomError
+from build.errors import CommandFailedError, InsufficientGpuMemoryError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL
 from build.target.colour_containers import ColourContainers
@@ -31,7 +31,7 @@ def until_free(run: Run) -> None:
     """Wait until the candidate's GPU has room; if not, name the processes that hold it and stop the old colour.
 
     Raises:
-        NoRoomError: still no room; the message names the processes.
+        InsufficientGpuMemoryError: still no room; the message names the processes.
     """
     if not run.plan.devices:
         return
@@ -42,7 +42,7 @@ def until_free(run: Run) -> None:
         run.old.stop(STOP_GRACE_S)
         device = wait_for_room(run, run.candidate, run.plan.enough)
     if device:
-        raise NoRoomError(
+        raise InsufficientGpuMemoryError(
             f"{gib(run.plan.enough)} of GPU memory did not become free: {device.name} has {gib(device.free)}; "
             f"it is held by {_keepers(run, device)}",
             remedy="end what holds it, then switch again",
