@@ -31,7 +31,7 @@ from build.target.status import TargetStatus, read
 from build.target.target import Target
 
 app = console.app("Blue/green cutover that loses no request.")
-lock = console.app("The lease that keeps cutovers apart.")
+lock = console.app("The lock that keeps cutovers apart.")
 app.add_typer(lock, name="lock")
 
 Wish = Literal["auto", "overlap", "hold"]
@@ -234,9 +234,9 @@ def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")
     """List every cutover in the target's journal, oldest first."""
     target = Target(console.settings())
     records = target.records()
-    past, broken = target.history(records), past_of.broken_leases(records)
+    past, broken = target.history(records), past_of.broken_locks(records)
     if as_json:
-        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "leases_broken": broken}))
+        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "locks_broken": broken}))
     else:
         out.print(views.history(past, broken))
 
@@ -258,7 +258,7 @@ def report(
 @lock.command(name="show")
 def show_lock() -> None:
     """Show which process holds the cutover lock."""
-    out.print(str(Target(console.settings()).lease.holder() or "nobody holds the lease"), markup=False)
+    out.print(str(Target(console.settings()).lock.holder() or "nobody holds the lock"), markup=False)
 
 
 @lock.command(name="break")
@@ -266,7 +266,7 @@ def break_lock(
     reason: Annotated[str, typer.Option(help="why; it goes into the journal")],
 ) -> None:
     """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
-    cutover.break_lease(Target(console.settings()), Reporter(), getpass.getuser(), reason)
+    cutover.break_lock(Target(console.settings()), Reporter(), getpass.getuser(), reason)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def run(
         rollout: canary, soak and replicas; a rollback has no canary and no soak.
         ahead: prefetched answers of the standby release.
     """
-    with _leased(target, report, kind, wait_s) as check:
+    with _locked(target, report, kind, wait_s) as check:
         past = _settle(target, report, check)
         stack = target.survey()
         live = target.live(stack)
@@ -80,7 +80,7 @@ def run(
 
 def resume(target: Target, report: Progress, *, wait_s: float = 0) -> Release:
     """Continue an interrupted cutover from its journaled state; return the live release."""
-    with _leased(target, report, "resume", wait_s) as check:
+    with _locked(target, report, "resume", wait_s) as check:
         left = _under_way(target)
         report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
         _walk(Run.left(target, report, left), left.state, check)
@@ -93,35 +93,35 @@ def abort(target: Target, report: Progress, *, wait_s: float = 0) -> Release | N
     Raises:
         NothingToResumeError: no cutover is in progress, or the old colour no longer runs.
     """
-    with _leased(target, report, "abort", wait_s):
+    with _locked(target, report, "abort", wait_s):
         left = _under_way(target)
         _give_up(target, report, left, InterruptedByUserError("aborted by the operator"))
         return left.previous
 
 
-def break_lease(target: Target, report: Progress, who: str, reason: str) -> None:
+def break_lock(target: Target, report: Progress, who: str, reason: str) -> None:
     """Break the cutover lock, and journal the owner, the operator and the reason.
 
     Raises:
         NothingToResumeError: no process holds the lock.
     """
-    owner = target.lease.holder()
+    owner = target.lock.holder()
     if owner is None:
-        raise NothingToResumeError("nobody holds the lease, so there is nothing to break")
-    target.journal.append(event=Event.LEASE_BROKEN, owner=str(owner), by=who, reason=reason)
-    target.lease.remove()
+        raise NothingToResumeError("nobody holds the lock, so there is nothing to break")
+    target.journal.append(event=Event.LOCK_BROKEN, owner=str(owner), by=who, reason=reason)
+    target.lock.remove()
     report.note(f"taken from {owner}")
 
 
 @contextmanager
-def _leased(target: Target, report: Progress, what: str, wait_s: float) -> Iterator[Check]:
+def _locked(target: Target, report: Progress, what: str, wait_s: float) -> Iterator[Check]:
     """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
     after = Reporting(target, report)
     later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # a rollback is in a hurry: no extra import
     threading.Thread(target=_preload, args=later, daemon=True).start()
     with (
         after.paged(),
-        target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
+        target.lock.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
         target.journal.opened(),
         target.proxy.opened(),
         after.attended(),

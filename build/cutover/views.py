@@ -44,7 +44,7 @@ def status(found: TargetStatus) -> RenderableType:
         f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}",
     ]
     if found.lock:
-        lines.append(f"lease        {found.lock}")
+        lines.append(f"lock         {found.lock}")
     if found.hold and (found.hold.mode != "none" or found.hold.held):
         lines.append(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
     warnings = [Text.assemble(("warning", "yellow"), f"      {warning}") for warning in found.warnings]
@@ -69,7 +69,7 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
         for each in past
     ]
     taken = [
-        f"{local_time(each['at'])}  {each['by']} broke the lease of {each['owner']}: {each['reason']}"
+        f"{local_time(each['at'])}  {each['by']} broke the lock of {each['owner']}: {each['reason']}"
         for each in broken
     ]
     return Group(Records(HISTORY, rows), *map(Text, taken))

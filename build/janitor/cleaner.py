@@ -112,15 +112,15 @@ class Janitor:
             return
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self._target.lease.held(image, "janitor"))
+                held.enter_context(self._target.lock.held(image, "janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
             self._refuse(locked=True)  # check again: a cutover may have failed just before we acquired the lock
             yield
 
     def _refuse(self, *, locked: bool = False) -> None:
-        if not locked and (holder := self._target.lease.holder()):
-            raise _refused(f"the cutover's lease is held by {holder}")
+        if not locked and (holder := self._target.lock.holder()):
+            raise _refused(f"the cutover's lock is held by {holder}")
         if said := retention.refusal(self._target.history()):
             raise _refused(said)
 

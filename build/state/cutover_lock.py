@@ -94,14 +94,14 @@ class Heartbeat:
         self._expiry_s, self._every_s = expiry_s, expiry_s / BEATS
         self._stop = threading.Event()
         self._lost = ""
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="lock", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Raise LockLostError if the lock is lost."""
         if self._lost:
             raise LockLostError(
-                f"this cutover's lease on the target has ended, so it may change nothing any more: {self._lost}",
+                f"this cutover's lock on the target has ended, so it may change nothing any more: {self._lost}",
                 remedy="`python -m build.cutover status`; then `resume` or `abort`",
             )
 
@@ -242,6 +242,6 @@ class CutoverLock:
 
     def _held(self) -> OrchestratorError:
         return LockHeldError(
-            f"another cutover holds the lease: {self.holder() or 'it ended this moment'}",
+            f"another cutover holds the lock: {self.holder() or 'it ended this moment'}",
             remedy="wait for it (`--wait SECONDS`); if it is gone for good, `build.cutover lock break --reason ...`",
         )

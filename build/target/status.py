@@ -63,7 +63,7 @@ def read(target: Target) -> TargetStatus:
     if proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but the proxy's health checks fail on it")
     release = stack[live].release if live else None
-    hold, lock = target.proxy.held() if proxy_running else None, target.lease.holder()
+    hold, lock = target.proxy.held() if proxy_running else None, target.lock.holder()
     if hold and hold.mode != "none" and lock is None:
         warnings.append("requests are held, and no cutover is there to let them go: `build.cutover resume` or `abort`")
     return TargetStatus(

@@ -60,7 +60,7 @@ class Target:
         self.proxy: Proxy = HAProxy(self.engine, settings.container("proxy"))
         self.journal = Journal(self.engine, settings.container("state"))
         self.orders = StartFlags(self.engine, settings.container("state"))
-        self.lease = CutoverLock(self.engine, settings.project)
+        self.lock = CutoverLock(self.engine, settings.project)
         self.colours = {colour: ColourContainers(self.engine, settings.project, colour) for colour in Colour}
 
     @cached_property
@@ -191,7 +191,7 @@ class Target:
 
         Does nothing during a cutover, which writes .env itself.
         """
-        if self.lease.holder():
+        if self.lock.holder():
             return
         if self.engine.container(self.settings.container("proxy")) is None:
             self.proxy_image = proxy_image

@@ -6,7 +6,7 @@ from build.model.states import State, Strategy
 from build.state.history import Event
 from harness.chaos.stepped import Point, points, steps
 
-# No record: the pull comes before the lease.
+# No record: the pull comes before the lock.
 BEFORE = Point(Event.BEGIN, "before")
 CANARY, SOAK_S = "50", "3"
 

@@ -190,10 +190,10 @@ def _second(scene: Scene) -> str:
     return f"exit code {done.returncode}, named pid {scene.process.process.pid}"
 
 
-def _break_lease(scene: Scene) -> str:
+def _break_lock(scene: Scene) -> str:
     scene.bed.stack.run("build.cutover", "lock", "break", "--reason", "chaos")
     record = scene.bed.newest()
-    assert record["event"] == Event.LEASE_BROKEN, record
+    assert record["event"] == Event.LOCK_BROKEN, record
     return f"record {record['seq']}: {record['event']}"
 
 
@@ -252,5 +252,5 @@ FAULTS = (
     ),
     Fault("dockerd killed", _kill_dockerd, unfinished, engine=("--live-restore",)),
     Fault("dockerd restarted", _restart_dockerd, unfinished, engine=()),
-    Fault("lease broken", _break_lease, unfinished, finish=(), ends=True),
+    Fault("lock broken", _break_lock, unfinished, finish=(), ends=True),
 )

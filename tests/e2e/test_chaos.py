@@ -34,7 +34,7 @@ COVERING = (
     "overlap done:admit disk full",
     "overlap intent:switch journal corrupt",
     "hold done:verify target's clock jumps",
-    "overlap done:admit lease broken",
+    "overlap done:admit lock broken",
     "warm intent:switch candidate hangs",
 )
 

@@ -370,7 +370,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     finally:
         shell(f"mv {FILE}.kept {FILE}")
     target = Target(settings, DockerEngine())
-    with target.lease.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
+    with target.lock.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
         janitor().run(dry_run=False, now=True)
     stack.container("state").stop()
     try:
@@ -384,7 +384,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     assert yard.names() == everything - {f"glm-tts-slim:{first}"}
     why = {action.item.name.rpartition(":")[2]: action.why for action in outcome.actions if action.item.role}
     assert why[last_good].endswith(("before the newest in the journal", "last good release"))
-    assert target.lease.holder() is None
+    assert target.lock.holder() is None
 
     pin = f"glm-tts-slim:pinned-{live[:12]}"
     assert stack.run("build.janitor", "pin", live[:12]).stdout.split() == [pin]

@@ -72,10 +72,10 @@ def test_of_two_writers_the_one_who_does_not_know_the_newest_record_is_told(stac
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
         with mine.opened(), other.opened():
-            mine.append(event="lease-broken", owner="a", by="b", reason="first")
-            other.append(event="lease-broken", owner="a", by="b", reason="second")
+            mine.append(event="lock-broken", owner="a", by="b", reason="first")
+            other.append(event="lock-broken", owner="a", by="b", reason="second")
             with pytest.raises(LockLostError, match="somebody else has written"):
-                mine.append(event="lease-broken", owner="a", by="b", reason="third")
+                mine.append(event="lock-broken", owner="a", by="b", reason="third")
         assert [record["reason"] for record in mine.read()[-2:]] == ["first", "second"]
     finally:
         shell(stack, f"mv {FILE}.kept {FILE}")
@@ -86,9 +86,9 @@ def test_a_journal_whose_stream_breaks_opens_another_and_writes_each_record_once
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
         with journal.opened():
-            journal.append(event="lease-broken", owner="a", by="b", reason="first")
+            journal.append(event="lock-broken", owner="a", by="b", reason="first")
             end_stream(stack.container("state"), "read -r [e]xpected")
-            journal.append(event="lease-broken", owner="a", by="b", reason="second")
+            journal.append(event="lock-broken", owner="a", by="b", reason="second")
         assert [record["reason"] for record in journal.read()[-2:]] == ["first", "second"]
     finally:
         shell(stack, f"mv {FILE}.kept {FILE}")
@@ -134,21 +134,21 @@ def test_the_lease_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
         f"with CutoverLock(DockerEngine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", die], check=False, cwd=stack.root)
-    lease = CutoverLock(DockerEngine(), stack.project)
-    dead = lease.holder()
+    lock = CutoverLock(DockerEngine(), stack.project)
+    dead = lock.holder()
     assert dead
     assert dead.gone
-    with lease.held(image, "lives"):
-        holder = lease.holder()
+    with lock.held(image, "lives"):
+        holder = lock.holder()
         assert holder
         assert (holder.what, holder.gone) == ("lives", False)
 
 
 def test_a_lease_whose_owner_is_not_heard_of_expires_and_its_owner_finds_out(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
-    lease = CutoverLock(DockerEngine(), stack.project, expiry_s=2)
-    with lease.held(image, "stays heard") as heartbeat:
-        container = stack.docker.containers.get(lease.name)
+    lock = CutoverLock(DockerEngine(), stack.project, expiry_s=2)
+    with lock.held(image, "stays heard") as heartbeat:
+        container = stack.docker.containers.get(lock.name)
         began = time.monotonic()
         wait_for("twice the expiry", lambda: time.monotonic() - began > 4)
         container.reload()
@@ -161,11 +161,11 @@ def test_a_lease_whose_owner_is_not_heard_of_expires_and_its_owner_finds_out(sta
         container.pause()  # as a target that cannot be reached
         wait_for("the owner to give up", lambda: lost(heartbeat))
         container.unpause()
-        wait_for("the end of the lease", lambda: (owner := lease.holder()) and owner.expired)
+        wait_for("the end of the lock", lambda: (owner := lock.holder()) and owner.expired)
         with CutoverLock(DockerEngine(), stack.project).held(image, "comes next"):
-            assert (owner := lease.holder())
+            assert (owner := lock.holder())
             assert owner.what == "comes next"
-    assert lease.holder() is None
+    assert lock.holder() is None
 
 
 def lost(heartbeat: Heartbeat) -> bool:
@@ -177,10 +177,10 @@ def lost(heartbeat: Heartbeat) -> bool:
 
 
 def test_a_beat_that_is_just_being_written_does_not_end_the_lease(stack: Stack) -> None:
-    lease = CutoverLock(DockerEngine(), stack.project, expiry_s=300)  # the next beat is far away
-    with lease.held(str(stack.container("proxy").image.id), "writes"):
-        container = stack.docker.containers.get(lease.name)
-        wait_for("the lease to run", lambda: container.reload() or container.status == "running")
+    lock = CutoverLock(DockerEngine(), stack.project, expiry_s=300)  # the next beat is far away
+    with lock.held(str(stack.container("proxy").image.id), "writes"):
+        container = stack.docker.containers.get(lock.name)
+        wait_for("the lock to run", lambda: container.reload() or container.status == "running")
 
         def seen_empty() -> bool:
             """The watch has looked at an empty file; False where the first beat came in between."""
@@ -194,17 +194,17 @@ def test_a_beat_that_is_just_being_written_does_not_end_the_lease(stack: Stack) 
 
 def until_it_looks_again(container: Any) -> None:
     before = pause(container)
-    wait_for("another look of the lease's watch", lambda: pause(container) not in {before, ""})
+    wait_for("another look of the lock's watch", lambda: pause(container) not in {before, ""})
 
 
 def pause(container: Any) -> str:
-    """The process that the watch of a lease waits for until it looks again; there is none when it has ended."""
+    """The process that the watch of a lock waits for until it looks again; there is none when it has ended."""
     return next((row[1] for row in container.top()["Processes"] if row[-1].startswith("sleep")), "")
 
 
 def test_a_lease_is_waited_for_and_can_be_broken_on_record(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
-    assert stack.run("build.cutover", "lock", "show").stdout == "nobody holds the lease\n"
+    assert stack.run("build.cutover", "lock", "show").stdout == "nobody holds the lock\n"
     assert stack.run("build.cutover", "lock", "break", "--reason", "x", check=False).returncode == 31
     shell(stack, f"cp {FILE} {FILE}.kept")
     try:
@@ -212,14 +212,14 @@ def test_a_lease_is_waited_for_and_can_be_broken_on_record(stack: Stack) -> None
             waiting = stack.start("build.cutover", "resume", "--wait", "60")
             assert waiting.stdout
             said = waiting.stdout.readline()
-            assert "waiting: another cutover holds the lease" in said
+            assert "waiting: another cutover holds the lock" in said
             assert stack.run("build.cutover", "resume", "--wait", "0.1", check=False).returncode == 13
             broken = stack.run("build.cutover", "lock", "break", "--reason", "the laptop drowned")
             assert "somebody's" in broken.stderr
             waiting.communicate(timeout=60)
             assert waiting.returncode == NothingToResumeError.exit_code
         newest = stack.journal()[-1]
-        assert (newest["event"], newest["reason"]) == ("lease-broken", "the laptop drowned")
+        assert (newest["event"], newest["reason"]) == ("lock-broken", "the laptop drowned")
         assert "the laptop drowned" in stack.run("build.cutover", "history").stdout
     finally:
         shell(stack, f"mv {FILE}.kept {FILE}")

@@ -66,7 +66,7 @@ class Target:
         self.compose = SimpleNamespace(up=self._up, check=lambda: None)
         self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
         self.lost: OrchestratorError | None = None
-        self.lease = SimpleNamespace(held=self._held)
+        self.lock = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
@@ -86,7 +86,7 @@ class Target:
 
     @contextmanager
     def _held(self, _image: str, what: str, **_patience: Any) -> Iterator[Any]:
-        self.said.append(f"lease for {what}")
+        self.said.append(f"lock for {what}")
         try:
             yield SimpleNamespace(check=self._check)
         finally:

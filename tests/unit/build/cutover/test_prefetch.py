@@ -1,4 +1,4 @@
-"""What a way back has heard before it has the lease, and when it counts no more."""
+"""What a way back has heard before it has the lock, and when it counts no more."""
 
 from __future__ import annotations
 

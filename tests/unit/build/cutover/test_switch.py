@@ -31,9 +31,9 @@ def switch(target: Target, report: Report | None = None) -> Release:
 
 
 def moves(target: Target) -> list[str]:
-    """What was done to the proxy and to containers, without the lease and the weights."""
+    """What was done to the proxy and to containers, without the lock and the weights."""
     return [
-        said for said in target.said if not said.startswith("lease") and said != "released" and "weight" not in said
+        said for said in target.said if not said.startswith("lock") and said != "released" and "weight" not in said
     ]
 
 
