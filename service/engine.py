@@ -89,8 +89,8 @@ class Utterance:
 class Description:
     """Properties of an engine; `device` is the provider in use, "" until the model is loaded.
 
-    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference; with `transcripts` the
-    prompt needs its text. `speeds`: it can change the speaking rate.
+    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference, which needs its text
+    if `transcripts`. `speeds`: it can change the speaking rate.
     """
 
     engine: str

@@ -75,17 +75,17 @@ def switch(
     """Make a release live: start it in the idle colour, pass the gate, move the traffic, drain the old colour."""
     from build.verify import verdicts  # noqa: PLC0415 - saves a rollback 0.1 s
 
-    settings, report = console.settings(), Reporter()
+    settings, progress = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
     target = Target(settings)
-    wanted = _named(target, report, ref)
-    if not verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=unverified):
+    wanted = _named(target, progress, ref)
+    if not verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=unverified):
         let_in = replace(let_in, unverified=True)
     verdicts.require_proxy(settings.root, target.engine, target.proxy_image)
-    ensure_up(target, report)
+    ensure_up(target, progress)
     release = cutover.run(
         target,
-        report,
+        progress,
         "switch",
         lambda _history, _live: wanted,
         asked=_asked(strategy, force_hold),
@@ -103,15 +103,15 @@ def rollback(
     wait: Wait = 0,
 ) -> None:
     """Roll back to the last good release or REF: within seconds if it is on standby, else through the gate."""
-    settings, report = console.settings(), Reporter()
+    settings, progress = console.settings(), Reporter()
     target = Target(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
     ahead = StandbyPrefetch(Target(settings), Target(settings)) if strategy == "auto" else None
-    named = _named(target, report, ref) if ref else None
-    ensure_up(target, report)
+    named = _named(target, progress, ref) if ref else None
+    ensure_up(target, progress)
     release = cutover.run(
         target,
-        report,
+        progress,
         "rollback",
         lambda past, live: named or _last_good(past, live),
         asked=_asked(strategy, force_hold),
@@ -131,10 +131,10 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
     return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
 
 
-def _named(target: Target, report: Reporter, ref: str | None) -> Release:
+def _named(target: Target, progress: Reporter, ref: str | None) -> Release:
     from build.images.resolve import resolve  # noqa: PLC0415 - saves a rollback 0.2 s
 
-    return resolve(target.settings, target.engine, report, ref)
+    return resolve(target.settings, target.engine, progress, ref)
 
 
 def _asked(wish: Wish, force_hold: bool) -> StrategyRequest:
@@ -152,24 +152,24 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
 
 def _up() -> tuple[Target, Reporter]:
     """Start the proxy and the state container if needed; return the target and a reporter."""
-    target, report = Target(console.settings()), Reporter()
-    ensure_up(target, report)
-    return target, report
+    target, progress = Target(console.settings()), Reporter()
+    ensure_up(target, progress)
+    return target, progress
 
 
 @app.command()
 def resume(wait: Wait = 0) -> None:
     """Continue an interrupted or paused cutover from the journal."""
-    target, report = _up()
-    release = cutover.resume(target, report, wait_s=wait)
+    target, progress = _up()
+    release = cutover.resume(target, progress, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}")
 
 
 @app.command()
 def abort(wait: Wait = 0) -> None:
     """Roll back an interrupted or paused cutover: move traffic to the old colour and remove the candidate."""
-    target, report = _up()
-    release = cutover.abort(target, report, wait_s=wait)
+    target, progress = _up()
+    release = cutover.abort(target, progress, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}" if release else "nothing is live")
 
 
@@ -182,11 +182,11 @@ def gate(
     from build.gate import golden_files, standalone_gate  # noqa: PLC0415 - numpy, which a rollback does not need
     from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback does not need
 
-    settings, report = console.settings(), Reporter()
+    settings, progress = console.settings(), Reporter()
     target = Target(settings)
-    wanted = _named(target, report, ref)
-    verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=True)
-    judged, keep = standalone_gate.run(target, report, wanted)
+    wanted = _named(target, progress, ref)
+    verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
+    judged, keep = standalone_gate.run(target, progress, wanted)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
         return

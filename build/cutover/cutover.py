@@ -37,7 +37,7 @@ UNASKED = StrategyRequest()
 
 def run(
     target: Target,
-    report: Progress,
+    progress: Progress,
     kind: str,
     choose: Choice,
     *,
@@ -55,51 +55,53 @@ def run(
         rollout: canary, soak and replicas; a rollback has no canary and no soak.
         ahead: prefetched answers of the standby release.
     """
-    with _locked(target, report, kind, wait_s) as check:
-        past = _settle(target, report, check)
+    with _locked(target, progress, kind, wait_s) as check:
+        past = _settle(target, progress, check)
         stack = target.survey()
         live = target.live(stack)
         release = stack[live].release if live else None
         wanted = choose(past, release)
         if wanted == release:
-            report.note(f"{wanted} is live already; nothing to do")
+            progress.note(f"{wanted} is live already; nothing to do")
             return wanted
         idle = live.other if live else Colour.BLUE
         chosen = (
             Plan(Strategy.WARM, reason="it stands by")
             if kind == ROLLBACK and asked.strategy is None and _stands_by(target, idle, wanted, ahead)
-            else plan.plan(target, report, wanted, live, asked, replicas=rollout.replicas)
+            else plan.plan(target, progress, wanted, live, asked, replicas=rollout.replicas)
         )
-        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
+        cutover = Run(target, progress, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
         if kind == ROLLBACK:
-            report.step(f"back to {wanted}: {_expected(cutover)}")
+            progress.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
         _walk(cutover, State.PULLED, check)
         return wanted
 
 
-def resume(target: Target, report: Progress, *, wait_s: float = 0) -> Release:
+def resume(target: Target, progress: Progress, *, wait_s: float = 0) -> Release:
     """Continue an interrupted cutover from its journaled state; return the live release."""
-    with _locked(target, report, "resume", wait_s) as check:
+    with _locked(target, progress, "resume", wait_s) as check:
         left = _under_way(target)
-        report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
-        _walk(Run.left(target, report, left), left.state, check)
+        progress.step(
+            f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}"
+        )
+        _walk(Run.left(target, progress, left), left.state, check)
         return left.release
 
 
-def abort(target: Target, report: Progress, *, wait_s: float = 0) -> Release | None:
+def abort(target: Target, progress: Progress, *, wait_s: float = 0) -> Release | None:
     """Roll back an interrupted cutover: traffic to the old colour, candidate removed; return the live release.
 
     Raises:
         NothingToResumeError: no cutover is in progress, or the old colour no longer runs.
     """
-    with _locked(target, report, "abort", wait_s):
+    with _locked(target, progress, "abort", wait_s):
         left = _under_way(target)
-        _give_up(target, report, left, InterruptedByUserError("aborted by the operator"))
+        _give_up(target, progress, left, InterruptedByUserError("aborted by the operator"))
         return left.previous
 
 
-def break_lock(target: Target, report: Progress, who: str, reason: str) -> None:
+def break_lock(target: Target, progress: Progress, who: str, reason: str) -> None:
     """Break the cutover lock, and journal the owner, the operator and the reason.
 
     Raises:
@@ -110,18 +112,18 @@ def break_lock(target: Target, report: Progress, who: str, reason: str) -> None:
         raise NothingToResumeError("nobody holds the lock, so there is nothing to break")
     target.journal.append(event=Event.LOCK_BROKEN, owner=str(owner), by=who, reason=reason)
     target.lock.remove()
-    report.note(f"taken from {owner}")
+    progress.note(f"taken from {owner}")
 
 
 @contextmanager
-def _locked(target: Target, report: Progress, what: str, wait_s: float) -> Iterator[Check]:
+def _locked(target: Target, progress: Progress, what: str, wait_s: float) -> Iterator[Check]:
     """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
-    after = Reporting(target, report)
+    after = Reporting(target, progress)
     later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # a rollback is in a hurry: no extra import
     threading.Thread(target=_preload, args=later, daemon=True).start()
     with (
         after.paged(),
-        target.lock.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
+        target.lock.held(target.proxy_image, what, wait_s=wait_s, note=progress.note) as heartbeat,
         target.journal.opened(),
         target.proxy.opened(),
         after.attended(),
@@ -169,7 +171,7 @@ def _expected(cutover: Run) -> str:
     )
 
 
-def _settle(target: Target, report: Progress, check: Check) -> list[Cutover]:
+def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
     """Finish an interrupted cutover whose traffic had begun to move; roll back any other one.
 
     Returns the history: reading it costs an exec, which a rollback cannot afford twice.
@@ -179,16 +181,16 @@ def _settle(target: Target, report: Progress, check: Check) -> list[Cutover]:
     if left is None:
         return past
     if left.state in SERVING or left.step == "switch":
-        report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
-        _walk(Run.left(target, report, left), left.state, check)
+        progress.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
+        _walk(Run.left(target, progress, left), left.state, check)
     else:
-        report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
-        _give_up(target, report, left, OrchestratorError("cut off, and given up by the next cutover"))
+        progress.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
+        _give_up(target, progress, left, OrchestratorError("cut off, and given up by the next cutover"))
     return target.history()
 
 
-def _give_up(target: Target, report: Progress, left: Cutover, why: OrchestratorError) -> None:
-    cutover = Run.left(target, report, left)
+def _give_up(target: Target, progress: Progress, left: Cutover, why: OrchestratorError) -> None:
+    cutover = Run.left(target, progress, left)
     step = step_named(left.step, cutover.table)
     remedy = step.on_failure if step else FailureAction.STOP
     if remedy is FailureAction.KEEP:

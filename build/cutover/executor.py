@@ -77,7 +77,7 @@ def undo(run: Run, remedy: FailureAction, error: BaseException, step: str) -> No
     if run.strategy is Strategy.HOLD and remedy in {FailureAction.DISCARD, FailureAction.RELOAD}:
         acts.append(lambda: run.target.orders.unpark(*run.idle.profiles))
     if remedy is FailureAction.STAY:
-        run.report.note("a way back is never undone: look at `python -m build.cutover status`, and act")
+        run.progress.note("a way back is never undone: look at `python -m build.cutover status`, and act")
     if remedy not in {FailureAction.KEEP, FailureAction.STAY}:
         acts.append(lambda: run.target.refresh_env(run.live))
     said = str(error) or type(error).__name__
@@ -90,7 +90,7 @@ def undo(run: Run, remedy: FailureAction, error: BaseException, step: str) -> No
         try:
             act()
         except OrchestratorError as also:
-            run.report.note(f"and while undoing it: {also.message}")
+            run.progress.note(f"and while undoing it: {also.message}")
     if remedy in {FailureAction.RETURN, FailureAction.RELOAD}:
         notify_rolled_back(run, said)
 
@@ -98,4 +98,4 @@ def undo(run: Run, remedy: FailureAction, error: BaseException, step: str) -> No
 def notify_rolled_back(run: Run, error: str = "") -> None:
     """Run the operator's on-rollback hook."""
     if run.settings.hooks.on_rollback:
-        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.report, run.told, error)
+        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.progress, run.told, error)

@@ -21,7 +21,7 @@ MIB = 2**20
 
 def plan(
     target: Target,
-    report: Progress,
+    progress: Progress,
     release: Release,
     live: Colour | None,
     asked: StrategyRequest,
@@ -46,7 +46,7 @@ def plan(
     # A cutover stops the standby release in the idle colour, so its memory counts as free.
     standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
     chosen = gpu.decide(GpuMemoryFacts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
-    report.note(f"strategy {chosen.strategy}: {chosen.reason}")
+    progress.note(f"strategy {chosen.strategy}: {chosen.reason}")
     if chosen.strategy is not Strategy.HOLD:
         return chosen
     return _hold(target, release, old.release(), replace(chosen, forced=asked.forced))

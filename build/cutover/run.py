@@ -43,7 +43,7 @@ class Run:
     """
 
     target: Target
-    report: Progress
+    progress: Progress
     id: str
     kind: str
     release: Release
@@ -54,13 +54,13 @@ class Run:
     ahead: StandbyPrefetch | None = None
 
     @classmethod
-    def left(cls, target: Target, report: Progress, cutover: Cutover) -> Run:
+    def left(cls, target: Target, progress: Progress, cutover: Cutover) -> Run:
         """Rebuild a run from its journal records."""
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
         plan = Plan.told({**cutover.plan, "strategy": cutover.strategy})
         rollout = Rollout.told(cutover.rollout)
-        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
+        return cls(target, progress, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
 
     @property
     def candidate(self) -> ColourContainers:

@@ -69,8 +69,7 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
         for each in past
     ]
     taken = [
-        f"{local_time(each['at'])}  {each['by']} broke the lock of {each['owner']}: {each['reason']}"
-        for each in broken
+        f"{local_time(each['at'])}  {each['by']} broke the lock of {each['owner']}: {each['reason']}" for each in broken
     ]
     return Group(Records(HISTORY, rows), *map(Text, taken))
 

@@ -45,7 +45,7 @@ def run(
     live: Synthesizer | None,
     settings: Settings,
     clock: MonotonicClock,
-    report: Progress,
+    progress: Progress,
     keep: Path | None,
     aftermath: str = UNTOUCHED,
     *,
@@ -62,18 +62,18 @@ def run(
         GoldenError: the golden set is invalid.
     """
     began = clock.now()
-    trial = GateRun(candidate, live, settings, report, keep, known=known)
+    trial = GateRun(candidate, live, settings, progress, keep, known=known)
     texts = trial.golden.texts.first(settings.gate_syntheses)
-    report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
+    progress.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
     results, faults = trial.take(texts)
     # A voice or a machine may have a bad moment, so a failure of an overall measure is tried a second time.
     for whole in (trial.flaws, trial.slowness):
         if not faults and (flaws := whole(results)):
-            report.note(f"{flaws[0]}; all of it once more")
+            progress.note(f"{flaws[0]}; all of it once more")
             more, faults = trial.take(texts)
             results += more
             faults = faults or whole(results)
-    report.note(f"judged in {clock.now() - began:.1f} s")
+    progress.note(f"judged in {clock.now() - began:.1f} s")
     if faults:
         raise GateRefusedError(
             "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults),
@@ -93,14 +93,14 @@ class GateRun:
         candidate: Synthesizer,
         live: Synthesizer | None,
         settings: Settings,
-        report: Progress,
+        progress: Progress,
         keep: Path | None,
         *,
         known: bool,
     ) -> None:
         self.golden = golden_files.load(settings)
         self._listens = not (known and self.golden.stored)
-        self._candidate, self._live, self._report, self._keep = candidate, live, report, keep
+        self._candidate, self._live, self._progress, self._keep = candidate, live, progress, keep
         self._patience_s = settings.gate_timeout_s
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
         self._lives: list[Result] = []
@@ -111,7 +111,9 @@ class GateRun:
         self._quality: float | None = None
         self._speaker: float | None = None
         if not live and not self.golden.stored:
-            report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
+            progress.note(
+                "nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)"
+            )
 
     def take(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
         """Synthesize all texts, and repeat one if the rules allow it; return the results and the remaining faults."""
@@ -135,7 +137,7 @@ class GateRun:
         self._store(text, "candidate", spoken)
         heard = self._hear(spoken)
         result = rules.judge(text, spoken, heard, self._expected, references, self.golden.bounds)
-        self._report.note(str(result))
+        self._progress.note(str(result))
         if heard is not None and not result.faults:
             self._heard[text.name] = heard
             sound, self._rate = signal.decode(spoken.wav)
@@ -185,7 +187,7 @@ class GateRun:
         heard = self._hear(spoken)
         result = rules.judge(text, spoken, heard, self.golden.texts.expect.of(None), stored, self.golden.bounds)
         if result.faults and not result.near:
-            self._report.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
+            self._progress.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
             return None
         self._lives.append(result)
         self._store(text, "live", spoken)

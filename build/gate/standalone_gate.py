@@ -17,7 +17,7 @@ from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, ServiceCont
 from build.target.target import Target
 
 
-def run(target: Target, report: Progress, release: Release) -> tuple[Judgement, Path]:
+def run(target: Target, progress: Progress, release: Release) -> tuple[Judgement, Path]:
     """Run the gate alone; return its judgement and the folder with the recordings.
 
     Raises:
@@ -25,8 +25,8 @@ def run(target: Target, report: Progress, release: Release) -> tuple[Judgement, 
     """
     keep = target.settings.root / "out/gates" / release.sha
     live = live_service(target)
-    with running(target, report, release) as candidate:
-        return gate.run(candidate, live, target.settings, target.clock, report, keep), keep
+    with running(target, progress, release) as candidate:
+        return gate.run(candidate, live, target.settings, target.clock, progress, keep), keep
 
 
 def live_service(target: Target) -> ServiceContainer | None:
@@ -37,19 +37,19 @@ def live_service(target: Target) -> ServiceContainer | None:
 
 
 @contextmanager
-def running(target: Target, report: Progress, release: Release) -> Iterator[ServiceContainer]:
+def running(target: Target, progress: Progress, release: Release) -> Iterator[ServiceContainer]:
     """Run the release in a temporary container that is ready to speak.
 
     Raises:
         CandidateExitedError: the container exited.
         CandidateStalledError: the service did not get ready.
     """
-    report.step(f"starting {release} on its own")
+    progress.step(f"starting {release} on its own")
     settings = target.settings
     with throwaway.service(target.engine, settings.project, release.image, settings.speech) as container:
         container.set_cpu_weight(CANDIDATE_WEIGHT)
         try:
-            await_ready(container, release, settings, target.clock, report)
+            await_ready(container, release, settings, target.clock, progress)
         except OrchestratorError as error:
             error.detail = container.remove()
             raise

@@ -46,34 +46,34 @@ def build(
     """
     if context.invoked_subcommand:
         return
-    settings, report, engine = console.settings(), Reporter(), DockerEngine()
+    settings, progress, engine = console.settings(), Reporter(), DockerEngine()
     if flavour:
         settings = settings.model_copy(update={"flavour": flavour.value})
     commit = git.read(settings.root)
     identity = identify(commit, claim(os.environ))
     compatibility_check.require(settings.root, settings.flavour)
-    publisher = Publisher(engine, report, push, commit) if push else None
+    publisher = Publisher(engine, progress, push, commit) if push else None
     facts = host_facts(settings, engine)
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
     if commit.dirty:
-        report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
+        progress.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     if identity.ignored_tags:
-        report.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
+        progress.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
     if commit.shallow and not commit.tags:
-        report.note("the clone is shallow, so that a tag may be missing: taken for staging")
+        progress.note("the clone is shallow, so that a tag may be missing: taken for staging")
     if refresh:
-        upstream.refresh(settings, report)
+        upstream.refresh(settings, progress)
     made = MakeRelease(
-        settings, engine, report, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
+        settings, engine, progress, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
     ).run()
     Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
-        report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
+        progress.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
     _warn_of_drift(made)
     for line in freshness_reader.notes_of_build(
         settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
     ):
-        report.note(line)
+        progress.note(line)
     _show(made)
 
 
@@ -111,7 +111,7 @@ def verify_(
             out.print(each.to_json(), soft_wrap=True, markup=False)
     else:
         out.print(rules.table(reports))
-        if drifted := [each for report in reports for each in report.drift]:
+        if drifted := [package for report in reports for package in report.drift]:
             out.print(drift.table(drifted))
     verdicts.require(reports)
 

@@ -72,7 +72,7 @@ class BuildImages:
         self,
         settings: Settings,
         engine: DockerEngine,
-        report: Progress,
+        progress: Progress,
         commit: Commit,
         identity: Identity | None = None,
         elsewhere: RemoteCache | None = None,
@@ -86,7 +86,7 @@ class BuildImages:
         """
         self._settings = settings
         self._engine = engine
-        self._report = report
+        self._progress = progress
         self._commit = commit
         self._identity = identity or identify(commit, CiClaim())
         self._flavour = settings.flavour
@@ -108,7 +108,7 @@ class BuildImages:
             buildx.require_platform(genuine, image)
             return TaggedImage(genuine, image)
         if image := self._engine.image(standin):
-            self._report.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
+            self._progress.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
             return TaggedImage(standin, image)
         raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
 
@@ -160,7 +160,7 @@ class BuildImages:
         standin = any("os" in standins_of(parent.image) for parent in parents)
         lock = apt_lock(self._flavour, standin=standin)
         if lock not in self.sources.present((lock,)):
-            self._report.note(
+            self._progress.note(
                 f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
             )
             return {}, {}
@@ -172,7 +172,7 @@ class BuildImages:
         """Return the image of the stand-in conda channel; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         lock = conda_lock(self._flavour)
-        self._report.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
+        self._progress.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
         recipe = Recipe(
             "Dockerfile.standin",
             target="channel",
@@ -211,7 +211,7 @@ class BuildImages:
         # The user and run are not inputs: two requests for the same commit give one image.
         labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
-        self._report.step(f"building {reference}")
+        self._progress.step(f"building {reference}")
         # The commit's staging image has the same layers as its production image, so it serves as cache.
         app = self._build(reference, APP_INPUTS, recipe, commit.release, identity.environment.value)
         _check_ancestry(app.image, base)
@@ -233,14 +233,14 @@ class BuildImages:
         key = self._key(inputs, parents, recipe.labels)
         if self._refresh:
             reference = f"{repository}:{refreshed.tag(key, self._engine.now())}"
-            self._report.step(f"building {reference} anew")
+            self._progress.step(f"building {reference} anew")
             return self._build(reference, inputs, recipe, anew=True)
         shared = self._elsewhere if cache_tag else None
         known = [*self._engine.tags(repository), *(shared.tags(repository) if shared else ())]
         reference = f"{repository}:{refreshed.newest(key, known)}"
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
             return TaggedImage(reference, image)
-        self._report.step(f"building {reference}")
+        self._progress.step(f"building {reference}")
         return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
 
     def _build(

@@ -66,7 +66,7 @@ class MakeRelease:
         self,
         settings: Settings,
         engine: DockerEngine,
-        report: Progress,
+        progress: Progress,
         commit: Commit,
         identity: Identity,
         publisher: Publisher | None = None,
@@ -74,11 +74,11 @@ class MakeRelease:
         accept_drift: bool = False,
         refresh: bool = False,
     ) -> None:
-        self._settings, self._engine, self._report = settings, engine, report
+        self._settings, self._engine, self._progress = settings, engine, progress
         self._commit, self._identity = commit, identity
-        self._images = BuildImages(settings, engine, report, commit, identity, publisher, refresh=refresh)
+        self._images = BuildImages(settings, engine, progress, commit, identity, publisher, refresh=refresh)
         self._publisher = publisher
-        self._verifier = verifier.Verifier(settings, engine, report)
+        self._verifier = verifier.Verifier(settings, engine, progress)
         self._accept_drift = accept_drift
         self._seconds: dict[str, float] = {}
 
@@ -192,7 +192,7 @@ class MakeRelease:
         """Attach the documents to the pushed image and tag it. If a run is killed here, the next run completes this."""
         from build.images import sbom  # noqa: PLC0415 - only a push needs cyclonedx, which takes 0.1 s to import
 
-        self._report.step(f"documents beside {made.pushed}")
+        self._progress.step(f"documents beside {made.pushed}")
         known = inventory_reader.read(self._engine, str(made.app.image.id))
         facts = sbom.ImageFacts(
             repository=made.app.reference.rpartition(":")[0],

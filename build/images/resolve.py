@@ -27,7 +27,7 @@ UNPACKED = 3.5
 SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 
 
-def resolve(settings: Settings, engine: DockerEngine, report: Progress, reference: str | None) -> Release:
+def resolve(settings: Settings, engine: DockerEngine, progress: Progress, reference: str | None) -> Release:
     """Resolve a reference to a release; None means the clone's HEAD or dirty tree.
 
     A reference is a git commit (SHA, tag, HEAD~1), an image name with tag or digest, or an image ID. An image that is
@@ -40,7 +40,7 @@ def resolve(settings: Settings, engine: DockerEngine, report: Progress, referenc
     wanted = reference or git.read(settings.root).release
     image, pulled = _local(settings, engine, wanted), False
     if image is None:
-        image, pulled = _pulled(engine, report, wanted), True
+        image, pulled = _pulled(engine, progress, wanted), True
     if image is None:
         raise ImageNotFoundError(
             f"there is no image for {wanted}",
@@ -52,7 +52,7 @@ def resolve(settings: Settings, engine: DockerEngine, report: Progress, referenc
             f"{wanted} is an image, but no release of this project: it lacks the label {RELEASE_LABEL}",
             remedy="name an image that build.images made",
         )
-    return Release(release, _immutable(engine, report, image, wanted, pulled=pulled))
+    return Release(release, _immutable(engine, progress, image, wanted, pulled=pulled))
 
 
 def _local(settings: Settings, engine: DockerEngine, wanted: str) -> Image | None:
@@ -72,12 +72,12 @@ def _local(settings: Settings, engine: DockerEngine, wanted: str) -> Image | Non
     return next(iter(found.values()), None) or engine.image(wanted)
 
 
-def _pulled(engine: DockerEngine, report: Progress, wanted: str) -> Image | None:
+def _pulled(engine: DockerEngine, progress: Progress, wanted: str) -> Image | None:
     """Pull an image; None if the name has no registry, so that it cannot be pulled."""
     if "/" not in wanted or wanted.startswith("sha256:"):
         return None
     _refuse_unless_it_fits(engine, wanted)
-    report.step(f"pulling {wanted}")
+    progress.step(f"pulling {wanted}")
     try:
         with explained():
             pulled = engine.client.images.pull(wanted)
@@ -101,7 +101,7 @@ def _refuse_unless_it_fits(engine: DockerEngine, wanted: str) -> None:
     findings.refuse(findings.disk(HostFacts(free_bytes=free_bytes(engine)), needed))
 
 
-def _immutable(engine: DockerEngine, report: Progress, image: Image, wanted: str, *, pulled: bool) -> str:
+def _immutable(engine: DockerEngine, progress: Progress, image: Image, wanted: str, *, pulled: bool) -> str:
     """Immutable reference: `repo@digest` if a registry has the image, otherwise the image ID.
 
     Of several names, the requested repository is preferred. A warning is shown if a published image cannot be pulled
@@ -109,12 +109,12 @@ def _immutable(engine: DockerEngine, report: Progress, image: Image, wanted: str
     """
     digests: list[str] = image.attrs.get("RepoDigests") or []
     for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(wanted)[0]):
-        if pulled or _still_there(engine, report, claim):
+        if pulled or _still_there(engine, progress, claim):
             return claim.reference
     return str(image.id)
 
 
-def _still_there(engine: DockerEngine, report: Progress, claim: RepoDigest) -> bool:
+def _still_there(engine: DockerEngine, progress: Progress, claim: RepoDigest) -> bool:
     """Whether to deploy by this name: false if it comes from a local tag only and the registry lacks the image."""
     published = claim.reference
     try:
@@ -122,10 +122,10 @@ def _still_there(engine: DockerEngine, report: Progress, claim: RepoDigest) -> b
         if registry.digest(name, digest):
             return True
     except RegistryError as error:
-        report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
+        progress.note(f"warning: {error.message}; the image is here, so that this does not matter now")
         return True
     if claim.certain:
-        report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+        progress.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
     else:
-        report.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
+        progress.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
     return claim.certain

@@ -40,10 +40,10 @@ def clean(
     """Remove old releases when disk is short; keep live, journaled, pinned and the last verified releases."""
     if context.invoked_subcommand:
         return
-    settings, report = console.settings(), Reporter()
+    settings, progress = console.settings(), Reporter()
     target = Target(settings)
     survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
-    janitor = Janitor(target, report, registry=survey)
+    janitor = Janitor(target, progress, registry=survey)
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
     if as_json:
         out.print_json(data=document(outcome))

@@ -44,7 +44,7 @@ class Janitor:
     def __init__(
         self,
         target: Target,
-        report: Progress,
+        progress: Progress,
         *,
         scope: Scope | None = None,
         registry: RegistrySurvey | None = None,
@@ -56,7 +56,7 @@ class Janitor:
         """
         self._target = target
         self._engine = target.engine
-        self._report = report
+        self._progress = progress
         self._scope = scope or Scope()
         self._registry = registry
         self._young_s = young_s
@@ -127,7 +127,7 @@ class Janitor:
     def _remove(self, action: Action) -> str:
         """Remove one item; return an error text if it fails, so that the other removals continue."""
         item = action.item
-        self._report.step(f"removing {item.name} ({item.place}): {action.why}")
+        self._progress.step(f"removing {item.name} ({item.place}): {action.why}")
         try:
             if item.place is Location.HOST:
                 self._remove_image(item)
@@ -135,11 +135,11 @@ class Janitor:
                 self._registry.remove(item)
             elif item.place is Location.CACHE:
                 freed = self._host.prune_cache(int(self._target.settings.build_cache_gb * GB))
-                self._report.note(f"{freed / GB:.2f} GB of build cache freed")
+                self._progress.note(f"{freed / GB:.2f} GB of build cache freed")
             else:
                 files.remove(self._target.settings.root, item)
         except (CommandFailedError, RegistryError) as error:
-            self._report.note(f"stays: {error.message}")
+            self._progress.note(f"stays: {error.message}")
             return f"{item.name}: {error.message}"
         return ""
 
@@ -154,7 +154,7 @@ class Janitor:
                     continue  # the digest disappeared with the last tag of its repository
 
     def _collect_garbage(self, container: str) -> None:
-        self._report.step(f"collecting garbage in {container}")
+        self._progress.step(f"collecting garbage in {container}")
         script = (
             "set -e; program=$(command -v docker-registry || command -v registry); "
             "for file in /etc/docker/registry/config.yml /etc/distribution/config.yml; do "

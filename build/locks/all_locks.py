@@ -36,13 +36,13 @@ class WriteAllLocks:
         self,
         root: Path,
         flavours: Sequence[str],
-        report: Progress,
+        progress: Progress,
         own: OwnChannel,
         base: Base,
         *,
         upgrade: bool = False,
     ) -> None:
-        self._root, self._flavours, self._report, self._own, self._base = root, flavours, report, own, base
+        self._root, self._flavours, self._progress, self._own, self._base = root, flavours, progress, own, base
         self._upgrade = upgrade
         self._outcome = LockResult()
 
@@ -59,15 +59,15 @@ class WriteAllLocks:
         try:
             write()
         except OrchestratorError as error:
-            self._report.note(f"not written: {error.message}")
+            self._progress.note(f"not written: {error.message}")
             self._outcome.missing.append(f"{name}: {error.message}")
 
     def _pip(self) -> None:
-        self._outcome.written |= pip_locks.write(self._root, self._report, upgrade=self._upgrade)
+        self._outcome.written |= pip_locks.write(self._root, self._progress, upgrade=self._upgrade)
 
     def _conda(self, flavour: str) -> None:
-        name, changed = conda_locks.write(self._root, flavour, self._report, self._own)
-        self._report.step(name)
+        name, changed = conda_locks.write(self._root, flavour, self._progress, self._own)
+        self._progress.step(name)
         self._outcome.written[name] = changed
         if name != conda_lock(flavour):
             self._outcome.missing.append(
@@ -77,10 +77,10 @@ class WriteAllLocks:
     def _apt(self, flavour: str) -> None:
         engine = DockerEngine()
         if not engine.images(base_repository(flavour)):
-            self._report.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
+            self._progress.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
             return
         name, changed = apt_locks.write_apt(engine, self._root, flavour, self._base(flavour))
-        self._report.step(name)
+        self._progress.step(name)
         self._outcome.written[name] = changed
 
 

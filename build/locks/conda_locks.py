@@ -34,7 +34,7 @@ OwnChannel = Callable[[], tuple[DockerEngine, TaggedImage]]
 def write(
     root: Path,
     flavour: str,
-    report: Progress,
+    progress: Progress,
     own: OwnChannel,
     channels: Sequence[str] = (),
     glibc: str = virtual.GLIBC,
@@ -50,7 +50,7 @@ def write(
         UsageError: another glibc was given with environment.yml's own channels.
     """
     try:
-        lock, genuine = _solve(root, flavour, report, own, channels, glibc)
+        lock, genuine = _solve(root, flavour, progress, own, channels, glibc)
     except CondaError as error:
         raise CommandFailedError(
             f"{error.message}\nNo lock was written: without a channel's answer it could only be made up.",
@@ -63,12 +63,12 @@ def write(
     if genuine:
         index_file.record(root, name, index_file.conda_command(flavour), f"py-rattler {version('py-rattler')}")
     else:
-        report.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
+        progress.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
     return name, diff.between("conda", before, lock.text())
 
 
 def _solve(
-    root: Path, flavour: str, report: Progress, own: OwnChannel, channels: Sequence[str], glibc: str
+    root: Path, flavour: str, progress: Progress, own: OwnChannel, channels: Sequence[str], glibc: str
 ) -> tuple[ExplicitLock, bool]:
     """Solve the lock; also return whether it is from environment.yml's own channels."""
     asked = environment.load([root / "environment.yml"])
@@ -83,7 +83,7 @@ def _solve(
     except UnreachableError as error:
         if channels:
             raise
-        report.note(f"{', '.join(asked.channels)} cannot be reached; the project's own channel stands in for it")
+        progress.note(f"{', '.join(asked.channels)} cannot be reached; the project's own channel stands in for it")
         try:
             return _solve_from_own(asked, flavour, *own()), False
         except OrchestratorError as second:

@@ -23,7 +23,7 @@ _COMPILE = (
 _COMPILE_LIMIT_S = 600
 
 
-def write(root: Path, report: Progress, *, upgrade: bool = False) -> dict[str, list[Difference]]:
+def write(root: Path, progress: Progress, *, upgrade: bool = False) -> dict[str, list[Difference]]:
     """Write every pip lock; return the changes in each.
 
     The working directory must be `root`, because uv writes relative paths into the locks.
@@ -39,13 +39,13 @@ def write(root: Path, report: Progress, *, upgrade: bool = False) -> dict[str, l
         if not (root / source).exists():
             raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
         _refuse_credentials(root, str(source))
-        report.step(str(target))
+        progress.step(str(target))
         before = (root / target).read_text() if (root / target).exists() else ""
         options = [*(["--upgrade"] if upgrade else []), *(["--no-deps"] if name in WITHOUT_DEPENDENCIES else [])]
         _compile([*_COMPILE, *options, "--output-file", str(target), str(source)], target)
         index_file.record(root, str(target), index_file.PIP_COMMAND, _uv_version())
         changed[str(target)] = diff.between("pip", before, (root / target).read_text())
-        report.note(f"{len(changed[str(target)])} packages changed")
+        progress.note(f"{len(changed[str(target)])} packages changed")
     return changed
 
 

@@ -27,7 +27,7 @@ def await_ready(
     release: Release,
     settings: Settings,
     clock: Clock,
-    report: Progress,
+    progress: Progress,
     *,
     every_s: float = 0.5,
     aftermath: str = UNTOUCHED,
@@ -46,7 +46,7 @@ def await_ready(
         outcome = warmup.judge(look)
         if look.phase and look.phase != seen:
             seen = look.phase
-            report.note(f"{now - began:5.1f} s  {seen}")
+            progress.note(f"{now - began:5.1f} s  {seen}")
         if outcome is Readiness.READY:
             return now - began
         if outcome is not Readiness.WAIT:

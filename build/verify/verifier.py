@@ -285,7 +285,7 @@ def _scanned(image: Image, kind: str) -> list[Line]:
 
 
 def verify_reference(
-    settings: Settings, engine: DockerEngine, report: saying.Progress, reference: str, fresh: bool = False
+    settings: Settings, engine: DockerEngine, progress: saying.Progress, reference: str, fresh: bool = False
 ) -> list[VerificationReport]:
     """Verify an image on the engine: two reports (base, app) on an app, one on a base or a proxy.
 
@@ -295,7 +295,7 @@ def verify_reference(
     image = engine.image(reference)
     if image is None:
         raise ImageNotFoundError(f"{reference} is not on the engine", remedy="build or pull it first")
-    verifier = Verifier(settings, engine, report, fresh)
+    verifier = Verifier(settings, engine, progress, fresh)
     if any(tag.partition(":")[0] == PROXY_REPOSITORY for tag in image.tags):
         return [verifier.proxy(image, Sources(settings.root, git.read(settings.root)).files(("proxy",)))]
     return verifier.run(image) if image.labels.get(RELEASE_LABEL) else [verifier.base(image)]

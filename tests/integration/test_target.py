@@ -130,7 +130,8 @@ def test_of_many_that_want_the_lease_one_gets_it(stack: Stack) -> None:
 def test_the_lease_of_a_process_that_ended_is_taken_over(stack: Stack) -> None:
     image = str(stack.container("proxy").image.id)
     die = (
-        "import os; from build.docker.engine import DockerEngine; from build.state.cutover_lock import CutoverLock, Heartbeat\n"
+        "import os; from build.docker.engine import DockerEngine\n"
+        "from build.state.cutover_lock import CutoverLock, Heartbeat\n"
         f"with CutoverLock(DockerEngine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", die], check=False, cwd=stack.root)

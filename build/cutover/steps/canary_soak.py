@@ -28,7 +28,7 @@ def canary(run: Run) -> JournalFacts | None:
 
 def _at(run: Run, share: int) -> JournalFacts:
     live = _live(run)
-    run.report.step(f"canary: {share} % to {run.idle}")
+    run.progress.step(f"canary: {share} % to {run.idle}")
     candidates, lives = run.used(run.idle), run.used(live)
     mine, its = weights(share, len(candidates), len(lives))
     run.rotate((lives, its), (candidates, mine), (candidates, "ready"))
@@ -48,7 +48,7 @@ def _at(run: Run, share: int) -> JournalFacts:
             if verdict.outcome is CanaryOutcome.FAIL:
                 raise CanaryFailedError(f"at {share} % of the traffic {run.release} is worse: {reason}", remedy=SEE)
             if verdict.outcome is CanaryOutcome.PASS:
-                run.report.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
+                run.progress.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
                 return {"took_s": round(now - began, 2), "observed": round(observer.share, 3), **_told(run, seen, live)}
         if blind > BLIND_LOOKS or now - began > run.settings.canary_timeout_s:
             raise InconclusiveError(
@@ -80,7 +80,7 @@ def _refuse_if_down(run: Run, observer: Observer) -> None:
 def soak(run: Run) -> JournalFacts:
     """Watch the candidate with all the traffic, compared with the old colour's requests before the switch."""
     live, settings = _live(run), run.settings
-    run.report.step(f"soaking for {run.rollout.soak_s:.0f} s; {live} takes over if {run.idle} fails")
+    run.progress.step(f"soaking for {run.rollout.soak_s:.0f} s; {live} takes over if {run.idle} fails")
     run.target.refresh_env(run.idle)
     observer = Observer(run, before_s=max(run.rollout.soak_s, 60))
     began = looked = run.clock.now()
@@ -94,7 +94,7 @@ def soak(run: Run) -> JournalFacts:
             observer.speak_if_quiet(run.idle)
             seen = observer.look()
         except OrchestratorError as error:
-            run.report.note(f"one look failed: {error.message}")
+            run.progress.note(f"one look failed: {error.message}")
         else:
             verdict = rules.judge(seen[run.idle], seen[live], settings.canary_samples, settings.canary_slower)
             # The two windows cover different times, so the machine itself may have become slower.

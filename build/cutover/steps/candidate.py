@@ -29,7 +29,7 @@ def start(run: Run) -> None:
 def launch(run: Run, *, parked: bool) -> None:
     """Start the release's containers in the idle colour; `parked` ones load their model on command."""
     count = run.rollout.replicas
-    run.report.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
+    run.progress.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
     slots = run.idle.slots[:count]
     for slot in slots:
         run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
@@ -52,7 +52,7 @@ def warm(run: Run, every_s: float = 0.5) -> JournalFacts:
     """Wait until all containers of the candidate are ready."""
     bounded = bounded_settings(run, loading=True)
     took_s = await_ready(
-        run.candidate, run.release, bounded, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
+        run.candidate, run.release, bounded, run.clock, run.progress, every_s=every_s, aftermath=run.aftermath
     )
     return {"warm_s": round(took_s, 2)}
 
@@ -68,7 +68,7 @@ def verify(run: Run) -> JournalFacts:
 
     def judge(each: Replica) -> JournalFacts:
         folder = keep if each is first else keep / each.slot.server
-        return gate.run(each, live, bounded, run.clock, run.report, folder, run.aftermath).facts()
+        return gate.run(each, live, bounded, run.clock, run.progress, folder, run.aftermath).facts()
 
     if live or not others:  # one by one: the live release's speed is the reference
         judged = [judge(each) for each in (first, *others)]

@@ -91,7 +91,7 @@ def empty(run: Run, colour: Colour, *, alive: bool = False) -> DrainResult:
     Args:
         alive: stop waiting when a health check fails.
     """
-    run.report.step(f"draining {colour}")
+    run.progress.step(f"draining {colour}")
     began = run.clock.now()
     tally = Tally(run, colour)
     left = _by_class(run, colour, tally, alive) if tally.tells else _as_one(run, colour, alive)
@@ -99,7 +99,7 @@ def empty(run: Run, colour: Colour, *, alive: bool = False) -> DrainResult:
     # The proxy retries on the other colour the requests that a dying one has not begun to answer.
     drained = DrainResult(run.clock.now() - began, tally.ended(), 0 if died else left, died)
     if tally.tells or left:
-        run.report.note(f"{colour}: {drain.told(drained.facts()['drain'])}")
+        run.progress.note(f"{colour}: {drain.told(drained.facts()['drain'])}")
     return drained
 
 

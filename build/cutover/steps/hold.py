@@ -39,7 +39,7 @@ def park(run: Run) -> JournalFacts:
     for now in run.clock.polls():
         look = run.candidate.look(now)
         if look.phase == "unloaded":
-            run.report.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
+            run.progress.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
             return {"park_s": round(now - began, 2)}
         if look.phase in {"loading", "warming", "ready"}:
             raise InsufficientGpuMemoryError(
@@ -58,7 +58,9 @@ def hold(run: Run) -> JournalFacts:
     budget_s = run.target.hold_budget_s
     expected_s = holding.expected_s(run.plan.load_s)
     expected = f"about {expected_s:.0f} s" if expected_s is not None else "nobody knows how long"
-    run.report.step(f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After")
+    run.progress.step(
+        f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After"
+    )
     facts: JournalFacts = {}
     if old.running and old.status().phase != "unloaded":
         facts["vram_old"] = memory.measured(run, live)
@@ -131,7 +133,7 @@ def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
             return
         if now - began > UNLOAD_PATIENCE_S:
             break
-    run.report.note(f"{container.name} does not unload ({refused}); stopping it")
+    run.progress.note(f"{container.name} does not unload ({refused}); stopping it")
     container.stop(STOP_GRACE_S)
 
 
@@ -149,7 +151,7 @@ def switch(run: Run) -> JournalFacts:
     began = run.clock.now()  # after the intent is on disk
     traffic.require_alive(run)
     waiting = run.target.proxy.held().held
-    run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
+    run.progress.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
     run.target.proxy.release(*run.used(run.idle))
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": waiting}
 
@@ -167,9 +169,9 @@ def retire(run: Run) -> JournalFacts:
     run.target.orders.unpark(*live.profiles)
     held_s = holding.held_s(run.target.journal.read(), run.id)
     if held_s is not None:
-        run.report.note(f"requests were held for {held_s:.1f} s")
+        run.progress.note(f"requests were held for {held_s:.1f} s")
     if ended:
-        run.report.note(f"{live}: {drain.told(ended)}")
+        run.progress.note(f"{live}: {drain.told(ended)}")
     return {"hold_s": held_s, "drain": ended, "vram": memory.measured(run, run.idle)}
 
 
@@ -181,7 +183,7 @@ def reload(run: Run, error: BaseException) -> JournalFacts:
     live, old = _old(run)
     proxy = run.target.proxy
     facts: JournalFacts = {}
-    run.report.step(f"{live} takes over again")
+    run.progress.step(f"{live} takes over again")
     try:
         run.target.orders.unpark(*live.profiles)
         if any(each.admin == "ready" for each in run.seen(run.idle)):
@@ -208,7 +210,7 @@ def _give_up(run: Run) -> JournalFacts:
     try:
         _quiet(run, run.idle, max(run.settings.drain_budgets.values()), tally)
     except DrainError as error:
-        run.report.note(error.message)
+        run.progress.note(error.message)
         run.rotate((run.idle.servers, "maint"))
         for kind in run.settings.drain_budgets:
             tally.cut(kind)
@@ -217,7 +219,7 @@ def _give_up(run: Run) -> JournalFacts:
         run.candidate.stop(STOP_GRACE_S)
     ended = drain.with_left(tally.ended(), left)
     if ended:
-        run.report.note(f"{run.idle}: {drain.told(ended)}")
+        run.progress.note(f"{run.idle}: {drain.told(ended)}")
     return {"drain": ended}
 
 
@@ -237,7 +239,7 @@ def _revive(run: Run, old: ColourContainers) -> None:
     for now in run.clock.polls(memory.LOOK_S):
         phase = old.status().phase
         if phase == "ready":
-            run.report.note(f"{old.name} has its model again after {now - began:.1f} s")
+            run.progress.note(f"{old.name} has its model again after {now - began:.1f} s")
             return
         if phase == "unloaded" and now - began >= asked + ASK_AGAIN_S:
             old.begin_load()

@@ -37,8 +37,8 @@ def until_free(run: Run) -> None:
         return
     device = wait_for_room(run, run.candidate, run.plan.enough)
     if device and run.old and run.old.running and _may_hold(run.old, device):
-        run.report.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
-        run.report.note(f"stopping {run.old.name}")
+        run.progress.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
+        run.progress.note(f"stopping {run.old.name}")
         run.old.stop(STOP_GRACE_S)
         device = wait_for_room(run, run.candidate, run.plan.enough)
     if device:

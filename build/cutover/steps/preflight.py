@@ -23,7 +23,7 @@ def check(run: Run) -> JournalFacts:
         found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
     findings.refuse(found)
     for each in found:
-        run.report.note(f"{each.subject}: {each.message}")
+        run.progress.note(f"{each.subject}: {each.message}")
     return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
 
 

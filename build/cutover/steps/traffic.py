@@ -22,14 +22,14 @@ def admit(run: Run) -> None:
     run.demand_check(run.idle)
     run.until_seen_healthy(run.idle)
     if run.settings.hooks.pre_switch:
-        hooks.refuse_or_go_on(run.settings, run.target.journal, run.report, run.told)
+        hooks.refuse_or_go_on(run.settings, run.target.journal, run.progress, run.told)
 
 
 def confirm(run: Run) -> JournalFacts:
     """Run one golden text on the standby release; a failure keeps it out of rotation."""
     once = run.settings.model_copy(update={"gate_syntheses": 1})
     speakers = [run.ahead.of(each) if run.ahead else each for each in run.candidate.replicas]
-    judged = [gate.run(each, None, once, run.clock, run.report, None, known=True) for each in speakers]
+    judged = [gate.run(each, None, once, run.clock, run.progress, None, known=True) for each in speakers]
     return {"gate": judged[0].facts()}
 
 
@@ -59,7 +59,7 @@ def switch(run: Run) -> JournalFacts:
     """Send new requests to the candidate in one batch: it becomes ready before the old colour drains."""
     began = run.clock.now()  # after the intent is on disk
     require_alive(run)
-    run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
+    run.progress.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     other = run.idle.other
     candidates, others, standbys = run.used(run.idle), run.used(other), run.standbys(other)
     run.rotate(
@@ -76,7 +76,7 @@ def announce(run: Run) -> None:
     """Update .env and run the post-switch hook."""
     run.target.refresh_env(run.idle)
     if run.settings.hooks.post_switch:
-        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.report, run.told)
+        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.progress, run.told)
 
 
 def retire(run: Run) -> JournalFacts:
@@ -110,7 +110,7 @@ def look_again(run: Run, colour: Colour) -> None:
     try:
         run.until_seen_healthy(colour)
     except ProxyError as error:
-        run.report.note(f"{error.message}; it is in rotation, and serves as soon as it is")
+        run.progress.note(f"{error.message}; it is in rotation, and serves as soon as it is")
 
 
 def _until_asked_elsewhere(run: Run) -> None:

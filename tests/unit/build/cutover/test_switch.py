@@ -32,9 +32,7 @@ def switch(target: Target, report: Report | None = None) -> Release:
 
 def moves(target: Target) -> list[str]:
     """What was done to the proxy and to containers, without the lock and the weights."""
-    return [
-        said for said in target.said if not said.startswith("lock") and said != "released" and "weight" not in said
-    ]
+    return [said for said in target.said if not said.startswith("lock") and said != "released" and "weight" not in said]
 
 
 def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_colour_is_stopped_last() -> None:
