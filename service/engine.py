@@ -89,7 +89,7 @@ class Utterance:
 class Description:
     """Properties of an engine; `device` is the provider in use, "" until the model is loaded.
 
-    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference, which needs its text
+    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference, whose text it needs
     if `transcripts`. `speeds`: it can change the speaking rate.
     """
 

@@ -18,7 +18,7 @@ from service.page.batch_tab import MAX_FILE
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, read_tasks
 from service.synthesis.in_flight import Class
 from service.web.body_limit import MAX_BODY
-from tests.integration.test_page import serving, visit
+from tests.integration.page.test_page import serving, visit
 
 __all__ = ("serving", "visit")  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open

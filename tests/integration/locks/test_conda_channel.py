@@ -32,7 +32,7 @@ from build.settings import load
 from build.system import git
 from build.system.sources import Sources
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 FLAVOURS = ("slim", "cuda")
 
 

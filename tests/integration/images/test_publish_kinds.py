@@ -19,8 +19,8 @@ from build.settings import load
 from harness.faults import faults
 from harness.registry import Running
 from harness.stack import Stack
-from tests.integration.test_publish import genuine
-from tests.integration.test_registry_kinds import immutable
+from tests.integration.images.test_publish import genuine
+from tests.integration.images.test_registry_kinds import immutable
 
 APP = "glm-tts-slim"
 

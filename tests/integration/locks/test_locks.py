@@ -18,7 +18,7 @@ from build.locks import apt_locks, diff, inventory_reader
 from build.locks.diff import Difference, LockTexts
 from build.locks.inventory import Inventory
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from build.registry.retry import RetryPolicy
 from harness.registry import PASSWORD, USER, Running, docker_config, running_registry
 from harness.stack import wait_for
 from harness.tokens import LEEWAY_S, Tokens, token_server
-from tests.integration.test_push import Make, engine, make, publisher, repository
+from tests.integration.images.test_push import Make, engine, make, publisher, repository
 
 __all__ = ("engine", "make", "repository")  # fixtures
 NAME = "team/thing"

@@ -21,7 +21,7 @@ from build.registry.client import Registry
 from harness.certificates import Authority
 from harness.faults import Faults, Reply, faults
 from harness.registry import TAG, Running, docker_config
-from tests.integration.test_push import Heard, Make, engine, forget, make, publisher, repository, running
+from tests.integration.images.test_push import Heard, Make, engine, forget, make, publisher, repository, running
 
 __all__ = ("engine", "make", "repository", "running")  # fixtures
 SHA = "f" * 40

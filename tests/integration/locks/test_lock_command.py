@@ -17,7 +17,7 @@ from build.errors import CommandFailedError, LocksIncompleteError, MissingFileEr
 from build.locks import index
 from build.locks.index import conda_lock
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 from harness.browser import Chromium, Colours, Window, chromium
 from harness.page import Visit
 from harness.page_actions import button, choose, give, jsonl, loaded_down, speak, to_tab, told
-from tests.integration.test_page import serving, visit
+from tests.integration.page.test_page import serving, visit
 
 __all__ = ("serving", "visit")  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open
