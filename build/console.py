@@ -13,9 +13,10 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from build import VERSION
 from build.conda.redaction import redact
 from build.docker import daemon
-from build.errors import InterruptedByUserError, LineError
+from build.errors import InterruptedByUserError, OrchestratorError
 from build.settings import Settings, load
 
 # Results go to stdout, progress and errors to stderr.
@@ -42,7 +43,13 @@ class Reporter:
 
 def app(help_text: str) -> typer.Typer:
     """Return a command's typer app: plain tracebacks, no shell completion to install."""
-    return typer.Typer(help=help_text, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
+    return typer.Typer(
+        help=help_text,
+        epilog="`--version` alone prints the version.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+    )
 
 
 def settings() -> Settings:
@@ -54,7 +61,7 @@ def main(command: typer.Typer) -> NoReturn:
     """Run a command line and exit with 0 or the error's code; print message, detail and remedy to stderr."""
     level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch LineError, so it reaches `run`.
+    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch OrchestratorError, so it reaches `run`.
     for number in STOPS:
         signal.signal(number, _interrupt)
     # Audio checks run beside live traffic. Their matrices are so small that more BLAS threads only contend.
@@ -65,9 +72,12 @@ def main(command: typer.Typer) -> NoReturn:
 
 def run(command: typer.Typer, args: list[str] | None = None) -> int:
     """Run a command line (sys.argv when None) and return its exit code; typer prints usage errors itself."""
+    if (sys.argv[1:] if args is None else args) == ["--version"]:
+        out.print(f"glm-tts-line {VERSION}")
+        return 0
     try:
         command(args)
-    except LineError as error:
+    except OrchestratorError as error:
         return _explain(error)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
@@ -81,7 +91,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
 
 
-def _explain(error: LineError) -> int:
+def _explain(error: OrchestratorError) -> int:
     err.print(f"[bold red]error:[/bold red] {escape(error.message)}")
     if error.detail:
         err.print("\n".join(f"  | {line}" for line in error.detail.splitlines()), markup=False)

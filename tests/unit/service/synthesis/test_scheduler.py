@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from service import VERSION
 from service.app import Service
-from service.engine import BrokenError, NoMemoryError, Piece, Utterance
+from service.engine import EngineFatalError, NoMemoryError, Piece, Utterance
 from service.errors import ServiceError
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, Say, at_rest, client_of, entered, until
@@ -96,7 +97,7 @@ async def test_too_little_memory_is_told_as_such_and_costs_one_request(
 async def test_a_broken_engine_ends_the_service_whoever_still_listens(
     service: Service, engine: FakeEngine, stays: bool
 ) -> None:
-    engine.error = BrokenError("illegal memory access")
+    engine.error = EngineFatalError("illegal memory access")
     engine.gate.clear()
     task = speech(service, "x.")
     await entered(engine)
@@ -228,7 +229,7 @@ async def test_what_is_measured(service: Service, client: httpx.AsyncClient, say
         "tts_ready 1.0",
         'tts_phase{phase="ready"} 1.0',
         'tts_phase{phase="loading"} 0.0',
-        'tts_build_info{engine="fake",release="test-1"} 1.0',
+        f'tts_build_info{{engine="fake",release="test-1",version="{VERSION}"}} 1.0',
     ):
         assert line in text
     assert service.scheduler.completed == 1
