@@ -99,7 +99,7 @@ class DockerEngine:
         if daemon.address().startswith("ssh://"):
             from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
-            ssh.close_like_sockets()
+            ssh.fix_transport()
         with explained():
             where = daemon.environment(os.environ)
             return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True, use_context=False, environment=where)
