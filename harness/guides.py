@@ -24,7 +24,7 @@ LAST = ("docs/guides/first-production-deployment.md", "docs/guides/expose-with-a
 # Text of a document, and what replaces it. Names in braces are values of the test.
 PLACEHOLDERS = {
     "registry.example.com/team": "{registry}",
-    "operator@gpu-box": "root@gpu-box:{ssh_port}",
+    "operator@gpu-box": "gpu-box",
     "127.0.0.1:7860": "127.0.0.1:{port}",
     "--soak 60": "--soak 1",
     "/srv/models": "{scratch}/models",
@@ -48,6 +48,7 @@ PREPARED = {
         echo '“Good morning,” said Anna. “我走了。”张三说。' > book.txt
         sed -n '/^narrator/,/^```/{/^```/d;p}' docs/guides/batch.md > voices.yaml
         cp voices/examples/sample.wav voices/zhang.wav""",
+    "docs/guides/expose-with-api-keys.md": CHANGE,
     "docs/engines/glm-tts.md": 'mkdir -p "$SCRATCH/models/GLM-TTS" && echo weights > "$SCRATCH/models/GLM-TTS/model"',
 }
 # The exit code of a command that fails in this scenario, as its document states.

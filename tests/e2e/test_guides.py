@@ -32,6 +32,8 @@ SHORT = {
 # All calls share one connection, as in the workflow: a connection costs half a second.
 SSH_CONFIG = """Host gpu-box
     HostName 127.0.0.1
+    Port {port}
+    User root
     IdentityFile {folder}/user-key
     UserKnownHostsFile {folder}/known_hosts
     ControlPath {folder}/master
@@ -66,7 +68,7 @@ def programs(folder: Path, target: SshTarget) -> Path:
     """A folder of programs that precede the machine's: `ssh` with the target's keys, `sudo` without a password."""
     # ssh does not read its configuration from HOME.
     (folder / "known_hosts").write_text(f"{target.known_hosts}\n")
-    (folder / "ssh-config").write_text(SSH_CONFIG.format(folder=folder))
+    (folder / "ssh-config").write_text(SSH_CONFIG.format(port=target.address.rpartition(":")[2], folder=folder))
     found = folder / "bin"
     found.mkdir()
     for name, does in (("ssh", f'{shutil.which("ssh")} -F {folder}/ssh-config "$@"'), ("sudo", '"$@"')):
@@ -86,7 +88,6 @@ def reader(stack: Stack, registry_of_all: Running, tmp_path_factory: pytest.Temp
         values = {
             "registry": registry_of_all.within("guides").address,
             "port": str(own.port),
-            "ssh_port": target.address.rpartition(":")[2],
             "scratch": str(folder),
         }
         begin = (
