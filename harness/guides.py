@@ -72,11 +72,15 @@ ELSEWHERE = {
 }
 
 
+def pages() -> list[str]:
+    """The documents whose commands a test runs, in the order of the scenario."""
+    found = [page for page in documents.pages() if page.startswith(RUN)]
+    return [*FIRST, *(page for page in found if page not in FIRST + LAST), *LAST]
+
+
 def scenario() -> list[Command]:
-    """Every command that the documents ask a reader to run here, in the order of the scenario."""
-    pages = [page for page in documents.pages() if page.startswith(RUN)]
-    between = [page for page in pages if page not in FIRST + LAST]
-    return [found for page in [*FIRST, *between, *LAST] for found in documents.commands(page)]
+    """Every command of these documents, in the order of the scenario."""
+    return [found for page in pages() for found in documents.commands(page)]
 
 
 def filled(text: str, values: Mapping[str, str], output: str = "") -> str:

@@ -10,6 +10,7 @@ import pytest
 from harness import documents, guides
 from harness.command_lines import complaint
 from harness.documents import Command, same_shape
+from harness.stack import REPOSITORY
 
 # The changelog and the decisions keep commands of their time.
 CURRENT = [page for page in documents.pages() if not page.startswith(("CHANGELOG.md", "docs/decisions/"))]
@@ -36,6 +37,12 @@ def test_a_page_names_commands_that_their_programs_accept(page: str) -> None:
     assert complaints == []
 
 
+@pytest.mark.parametrize("page", guides.pages())
+def test_a_guide_has_no_indented_block_whose_commands_would_not_be_run(page: str) -> None:
+    text = re.sub(r"^( *)```.*?^\1```$", "", (REPOSITORY / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"\n\n    \S.*", text) == []
+
+
 def test_every_command_of_the_guides_is_free_of_placeholders_or_listed() -> None:
     for command in SCENARIO:
         text = guides.filled(command.text, VALUES, CAPTURED)
@@ -56,7 +63,7 @@ def test_every_entry_of_the_scenario_stands_in_a_document() -> None:
     "text",
     [
         "uv run python -m build.cutover switch --canaries 5",
-        "PORT=1 python -m build.images verfy IMAGE",
+        "PORT=1 python -m build.images verif IMAGE",
         "python -m service.keys new anna --rpms 60 | tee keys",
         "python -m build.nothing",
         "make upp",
