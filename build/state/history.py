@@ -19,10 +19,38 @@ class Event(StrEnum):
     DONE = "done"
     FAILED = "failed"
     END = "end"
-    SHARE = "share"  # a canary passed at a share of the traffic
-    PAUSED = "paused"  # a step has no verdict; the cutover waits for `resume` or `abort`
-    HOOK = "hook"  # an operator's hook ran; changes no state
-    LEASE_BROKEN = "lease-broken"  # belongs to no cutover: an operator broke the lock, with a reason
+    SHARE = "share"
+    PAUSED = "paused"
+    HOOK = "hook"
+    LEASE_BROKEN = "lease-broken"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Meaning and fields of the records of one event, beside FIELDS; docs/reference/journal.md lists them."""
+
+    meaning: str
+    fields: tuple[str, ...]
+
+
+# Every record has these; all but LEASE_BROKEN also have `cutover`, the ID of their cutover.
+FIELDS = ("seq", "at", "event", "hash")
+KINDS = {
+    Event.BEGIN: Kind(
+        "a cutover begins",
+        ("cutover", "kind", "strategy", "plan", "rollout", "release", "colour", "previous"),
+    ),
+    Event.INTENT: Kind("a step is about to run", ("cutover", "step")),
+    Event.DONE: Kind("a step succeeded, and the cutover has reached a state", ("cutover", "step", "state", "facts")),
+    Event.SHARE: Kind("a canary passed at a share of the traffic", ("cutover", "facts")),
+    Event.PAUSED: Kind(
+        "a step has no verdict; the cutover waits for `resume` or `abort`", ("cutover", "step", "error")
+    ),
+    Event.HOOK: Kind("an operator's hook ran; it changes no state", ("cutover", "point", "took_s", "error", "output")),
+    Event.FAILED: Kind("a step failed and was rolled back", ("cutover", "step", "error", "facts")),
+    Event.END: Kind("the cutover ended; `facts` only after a failure", ("cutover", "state", "facts")),
+    Event.LEASE_BROKEN: Kind("an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")),
+}
 
 
 @dataclass
