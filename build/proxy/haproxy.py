@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from enum import IntFlag
 from typing import Literal
 
-from build.docker.engine import Engine
-from build.docker.exec_session import Conversation, inside
+from build.docker.engine import DockerEngine
+from build.docker.exec_session import ExecSession, inside
 from build.errors import CommandFailedError, ProxyError
 from build.proxy.types import Admin, Hold, HoldMode, Server
 
@@ -40,10 +40,10 @@ class _AdminFlag(IntFlag):
 class HAProxy:
     """HAProxy as a build.proxy.types.Proxy."""
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: DockerEngine, container: str) -> None:
         self._engine = engine
         self._container = container
-        self._session: Conversation | None = None
+        self._session: ExecSession | None = None
 
     @contextmanager
     def opened(self) -> Iterator[None]:

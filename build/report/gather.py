@@ -11,7 +11,7 @@ from typing import Any
 
 from build.audio.features import Deviations
 from build.audio.signal import Measures
-from build.errors import LineError, MissingFileError
+from build.errors import MissingFileError, OrchestratorError
 from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.verdict import Judgement, Result
@@ -70,7 +70,7 @@ def gather(target: Target, identity: str, error: BaseException | None = None) ->
     records = [record for record in told if record.get("cutover") == identity]
     spans = timeline.read(records)
     drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
-    line = error if isinstance(error, LineError) else None
+    line = error if isinstance(error, OrchestratorError) else None
     judged = _judgement(cutover.facts["gate"]) if cutover.facts.get("gate") else None
     return Page(
         project=target.settings.project,
@@ -97,7 +97,7 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
         if container is None:
             return None, "The proxy is not there, so its log cannot be read."
         lines = target.engine.log_between(container, began - BEFORE_S, ended + AFTER_S)
-    except LineError as error:
+    except OrchestratorError as error:
         return None, f"The proxy's log cannot be read: {error.message}"
     return plot.draw(haproxy_log.read(lines), began, steps), ""
 
@@ -106,7 +106,7 @@ def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
     """Return the gate's measures and bounds; [] if the golden set cannot be read."""
     try:
         known = golden_files.load(settings)
-    except LineError:
+    except OrchestratorError:
         return []
     return rules.table(results, known.bounds, known.texts.expect)
 
@@ -136,7 +136,7 @@ def _takes(settings: Settings, path: Path) -> list[Take]:
     """Read the gate's recordings: NUMBER-TEXT-SIDE.wav, where SIDE is candidate or live."""
     try:
         said = {text.name: text.say for text in golden_files.load(settings).texts.texts}
-    except LineError:
+    except OrchestratorError:
         said = {}
     names = sorted({wav.stem.rpartition("-")[0] for wav in path.glob("*.wav")})
     return [

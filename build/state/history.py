@@ -22,7 +22,11 @@ class Event(StrEnum):
     SHARE = "share"
     PAUSED = "paused"
     HOOK = "hook"
-    LEASE_BROKEN = "lease-broken"
+    LOCK_BROKEN = "lock-broken"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Event | None:
+        return cls.LOCK_BROKEN if value == "lease-broken" else None  # its name in journals from before 0.1.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Kind:
     fields: tuple[str, ...]
 
 
-# Every record has these; all but LEASE_BROKEN also have `cutover`, the ID of their cutover.
+# Every record has these; all but LOCK_BROKEN also have `cutover`, the ID of their cutover.
 FIELDS = ("seq", "at", "event", "hash")
 KINDS = {
     Event.BEGIN: Kind(
@@ -49,7 +53,7 @@ KINDS = {
     Event.HOOK: Kind("an operator's hook ran; it changes no state", ("cutover", "point", "took_s", "error", "output")),
     Event.FAILED: Kind("a step failed and was rolled back", ("cutover", "step", "error", "facts")),
     Event.END: Kind("the cutover ended; `facts` only after a failure", ("cutover", "state", "facts")),
-    Event.LEASE_BROKEN: Kind("an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")),
+    Event.LOCK_BROKEN: Kind("an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")),
 }
 
 
@@ -98,7 +102,7 @@ def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
     cutovers: dict[str, Cutover] = {}
     for record in records:
         event, identity = Event(record["event"]), str(record.get("cutover"))
-        if event is Event.LEASE_BROKEN:
+        if event is Event.LOCK_BROKEN:
             continue
         if event is Event.BEGIN:
             cutovers[identity] = _begun(record)
@@ -141,9 +145,9 @@ def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
         cutover.ended, cutover.step, cutover.paused = record["at"], "", ""
 
 
-def broken_leases(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def broken_locks(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the records of broken locks: at, owner, by, reason."""
-    return [record for record in records if record["event"] == Event.LEASE_BROKEN]
+    return [record for record in records if record["event"] == Event.LOCK_BROKEN]
 
 
 def in_progress(history: list[Cutover]) -> Cutover | None:

@@ -9,23 +9,23 @@ from functools import cached_property
 from typing import Any
 
 from build.docker.compose import Compose
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.model import colours as pure
 from build.model import dotenv
 from build.model.colours import Colour, ColourFacts, Stack
 from build.model.labels import PROXY_REPOSITORY
-from build.model.placement import Place
+from build.model.placement import StackAddress
 from build.model.states import CANARY
 from build.proxy.haproxy import HAProxy
 from build.proxy.types import Proxy, Server
 from build.settings import Settings
 from build.state import history
+from build.state.cutover_lock import CutoverLock
 from build.state.history import Cutover
 from build.state.journal import Journal
-from build.state.lease import Lease
 from build.target.colour_containers import ColourContainers
-from build.target.start_orders import Orders
+from build.target.start_flags import StartFlags
 
 HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
@@ -52,15 +52,15 @@ class Clock:
 class Target:
     """The stack of one project on one engine."""
 
-    def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
+    def __init__(self, settings: Settings, engine: DockerEngine | None = None) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.engine = engine or Engine()
+        self.engine = engine or DockerEngine()
         self.compose = Compose(settings.root)
         self.proxy: Proxy = HAProxy(self.engine, settings.container("proxy"))
         self.journal = Journal(self.engine, settings.container("state"))
-        self.orders = Orders(self.engine, settings.container("state"))
-        self.lease = Lease(self.engine, settings.project)
+        self.orders = StartFlags(self.engine, settings.container("state"))
+        self.lock = CutoverLock(self.engine, settings.project)
         self.colours = {colour: ColourContainers(self.engine, settings.project, colour) for colour in Colour}
 
     @cached_property
@@ -77,14 +77,14 @@ class Target:
         return str(built[0].tags[0]) if built else ""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StackAddress:
         """Address and keys of the existing proxy; those of the settings if there is none."""
         container = self.engine.container(self.settings.container("proxy"))
         if container is None:
             return self.settings.place
         published = next(iter(container.attrs["HostConfig"]["PortBindings"].values()))[0]["HostPort"]
         environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"])
-        return Place.of(int(published), environment, container.labels)
+        return StackAddress.of(int(published), environment, container.labels)
 
     @property
     def inside(self) -> str:
@@ -191,7 +191,7 @@ class Target:
 
         Does nothing during a cutover, which writes .env itself.
         """
-        if self.lease.holder():
+        if self.lock.holder():
             return
         if self.engine.container(self.settings.container("proxy")) is None:
             self.proxy_image = proxy_image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from build.cutover.state_machine import ENDS, TABLES
+from build.cutover.state_machine import FINAL_STATE, TABLES
 from build.model import states
 from build.model.states import State
 from build.state import history, journal
@@ -39,4 +39,4 @@ def _steps() -> Iterator[tuple[str, ...]]:
     for strategy, steps in TABLES.items():
         for number, step in enumerate(steps):
             shown = code(strategy) if number == 0 else ""
-            yield shown, code(step.name), code(step.ends), code(step.on_failure), code(ENDS[step.on_failure])
+            yield shown, code(step.name), code(step.ends), code(step.on_failure), code(FINAL_STATE[step.on_failure])

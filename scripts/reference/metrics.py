@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from scripts.reference.markdown import code, codes, fill, table
-from service.hardware.gpu import Device, Seen
+from service.hardware.gpu import Device, GpuReadings
 from service.metrics.metrics import Metrics, Refusal
 from service.synthesis.fair_queue import Priority
 from service.synthesis.in_flight import Class, Outcome
@@ -15,7 +15,7 @@ from service.synthesis.lifecycle import Phase
 
 # prometheus_client's name of a counter or an info lacks the suffix that the exposition adds.
 _SUFFIXES = {"counter": "_total", "info": "_info"}
-_GPU = Seen([Device("GPU-0", "GPU", 1, 1, 0.0, 1, 1.0)], whole=True)
+_GPU = GpuReadings([Device("GPU-0", "GPU", 1, 1, 0.0, 1, 1.0)], whole=True)
 _VALUES = {
     "class": (Class, "class of a request, as in [draining by class](../decisions/0010-drain-classes.md)"),
     "outcome": (Outcome, "end of a request; a load of the engine ends in `success` or `failure`"),

@@ -130,4 +130,4 @@ def test_records_have_the_fields_and_facts_of_the_reference_page(make: Callable[
 def test_the_runs_of_this_test_reach_every_strategy_and_most_events() -> None:
     records = [record for make in (canary, rollback, hold, failed) for record in make().records]
     assert {record["strategy"] for record in records if record["event"] == Event.BEGIN} == set(states.Strategy)
-    assert set(Event) - {record["event"] for record in records} == {Event.PAUSED, Event.HOOK, Event.LEASE_BROKEN}
+    assert set(Event) - {record["event"] for record in records} == {Event.PAUSED, Event.HOOK, Event.LOCK_BROKEN}

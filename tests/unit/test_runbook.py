@@ -12,7 +12,7 @@ import pytest
 
 from batch import errors as batch_errors
 from build import errors
-from build.errors import InterruptedByUserError, LineError
+from build.errors import InterruptedByUserError, OrchestratorError
 from build.notify.alert import NAME, QUIET, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,13 +52,13 @@ def imports(module: str) -> Iterator[str]:
             yield from (f"build.{alias.name}" for alias in node.names if path(f"build.{alias.name}").exists())
 
 
-def errors_of_a_cutover() -> set[type[LineError]]:
+def errors_of_a_cutover() -> set[type[OrchestratorError]]:
     """Every error that a module of a cutover names; an interruption comes from a signal."""
     known = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
     modules = modules_of_a_cutover() - BEFORE_THE_LOCK
     names = {node.id for module in modules for node in ast.walk(tree(module)) if isinstance(node, ast.Name)}
-    found = {kind for name, kind in known.items() if name in names and issubclass(kind, LineError)}
-    return (found | {InterruptedByUserError}) - {LineError, *QUIET}
+    found = {kind for name, kind in known.items() if name in names and issubclass(kind, OrchestratorError)}
+    return (found | {InterruptedByUserError}) - {OrchestratorError, *QUIET}
 
 
 def sections_by_code() -> dict[int, str]:
@@ -66,7 +66,7 @@ def sections_by_code() -> dict[int, str]:
 
 
 def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
-    unexpected = LineError.exit_code
+    unexpected = OrchestratorError.exit_code
     expected = {unexpected, *(kind.exit_code for kind in errors_of_a_cutover())}
     assert set(sections_by_code()) == expected
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from build import errors
-from build.errors import LineError
+from build.errors import OrchestratorError
 from service import errors as api
 from service.errors import ServiceError
 
@@ -20,7 +20,7 @@ RUNBOOK = (FOLDER / "runbook.md").read_text()
 def test_every_exit_code_of_a_command_has_a_remedy() -> None:
     named = {int(code) for text in (TROUBLESHOOTING, RUNBOOK) for code in re.findall(r"[Cc]ode (\d+)", text)}
     named |= {int(code) for code in re.findall(r"code \d+ or (\d+)", TROUBLESHOOTING)}
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LineError)]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OrchestratorError)]
     assert {kind.exit_code for kind in kinds} - named == set()
 
 

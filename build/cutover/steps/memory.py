@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from build.cutover.run import STOP_GRACE_S, Run
-from build.errors import CommandFailedError, NoRoomError
+from build.errors import CommandFailedError, InsufficientGpuMemoryError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL
 from build.target.colour_containers import ColourContainers
@@ -31,18 +31,18 @@ def until_free(run: Run) -> None:
     """Wait until the candidate's GPU has room; if not, name the processes that hold it and stop the old colour.
 
     Raises:
-        NoRoomError: still no room; the message names the processes.
+        InsufficientGpuMemoryError: still no room; the message names the processes.
     """
     if not run.plan.devices:
         return
     device = wait_for_room(run, run.candidate, run.plan.enough)
     if device and run.old and run.old.running and _may_hold(run.old, device):
-        run.report.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
-        run.report.note(f"stopping {run.old.name}")
+        run.progress.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
+        run.progress.note(f"stopping {run.old.name}")
         run.old.stop(STOP_GRACE_S)
         device = wait_for_room(run, run.candidate, run.plan.enough)
     if device:
-        raise NoRoomError(
+        raise InsufficientGpuMemoryError(
             f"{gib(run.plan.enough)} of GPU memory did not become free: {device.name} has {gib(device.free)}; "
             f"it is held by {_keepers(run, device)}",
             remedy="end what holds it, then switch again",

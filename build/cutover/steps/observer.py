@@ -12,7 +12,7 @@ from build.model.colours import Colour
 from build.proxy import haproxy_log
 from build.proxy.haproxy_log import Request
 from build.proxy.types import Server
-from build.target.synthesis import Spoken
+from build.target.synthesis import SynthesisResponse
 
 SIDE_BY_SIDE = 3  # texts
 QUIET_LOOKS = 2  # after so many looks without a client request to the candidate, the observer sends its own
@@ -112,7 +112,7 @@ class Observer:
         self._asked += 1
         return text
 
-    def _is_mute(self, text: str, spoken: Spoken) -> bool:
+    def _is_mute(self, text: str, spoken: SynthesisResponse) -> bool:
         """Return whether a successful answer has bad audio; the proxy's counters already include failed answers."""
         if spoken.error:
             return False

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from build.cutover.rules import preflight
-from build.cutover.run import Facts, Run
+from build.cutover.run import JournalFacts, Run
 from build.docker import daemon
 from build.errors import CommandFailedError
 from build.host import findings, machine
@@ -16,18 +16,18 @@ from build.model.release import Release
 from build.target import api_keys
 
 
-def check(run: Run) -> Facts:
+def check(run: Run) -> JournalFacts:
     """Raise the first problem's error, which lists all problems; report and journal warnings."""
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
     with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
         found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
     findings.refuse(found)
     for each in found:
-        run.report.note(f"{each.subject}: {each.message}")
+        run.progress.note(f"{each.subject}: {each.message}")
     return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
 
 
-def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
+def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
     target, servers, place = run.target, run.target.proxy.servers(), run.target.place
     image = target.engine.image(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
@@ -35,7 +35,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.Facts:
     lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
     labels = image.labels if image else {}
     minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
-    return preflight.Facts(
+    return preflight.PreflightFacts(
         release=run.release,
         idle=run.idle,
         live=run.live,

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from build.errors import LineError
+from build.errors import OrchestratorError
 from build.model import colours as pure
 from build.model.colours import Colour, ColourFacts, Stack
-from build.model.placement import Place
+from build.model.placement import StackAddress
 from build.model.release import Release
 from build.settings import Settings
 from build.state import history
@@ -39,7 +39,7 @@ class Target:
         self.said: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.log: list[str] = []
-        self.place = Place(7860, "172.29.118")
+        self.place = StackAddress(7860, "172.29.118")
         self.inside, self.addresses = "proxy:8080", frozenset[str]()
         root = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, root)
@@ -65,8 +65,8 @@ class Target:
         self.hold_budget_s = 60.0
         self.compose = SimpleNamespace(up=self._up, check=lambda: None)
         self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
-        self.lost: LineError | None = None
-        self.lease = SimpleNamespace(held=self._held)
+        self.lost: OrchestratorError | None = None
+        self.lock = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
@@ -86,7 +86,7 @@ class Target:
 
     @contextmanager
     def _held(self, _image: str, what: str, **_patience: Any) -> Iterator[Any]:
-        self.said.append(f"lease for {what}")
+        self.said.append(f"lock for {what}")
         try:
             yield SimpleNamespace(check=self._check)
         finally:

@@ -14,7 +14,7 @@ from build.errors import CanaryFailedError, CommandFailedError, InconclusiveErro
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import Rollout
-from build.target.synthesis import Spoken
+from build.target.synthesis import SynthesisResponse
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -142,7 +142,7 @@ def test_where_clients_are_silent_both_are_asked_and_silence_is_no_answer() -> N
     asked, candidate = target.said, target.colours[GREEN]
     speak = candidate.speak_through
 
-    def logged(proxy: str, server: str, *what: Any) -> Spoken:
+    def logged(proxy: str, server: str, *what: Any) -> SynthesisResponse:
         target.log += lines(server, 1)
         candidate.sound = server == "blue-1"
         return speak(proxy, server, *what)

@@ -15,8 +15,8 @@ from build.errors import (
     DrainError,
     GateRefusedError,
     InterruptedByUserError,
-    LeaseLostError,
-    LineError,
+    LockLostError,
+    OrchestratorError,
     ProxyError,
 )
 from build.model.colours import Colour
@@ -31,10 +31,8 @@ def switch(target: Target, report: Report | None = None) -> Release:
 
 
 def moves(target: Target) -> list[str]:
-    """What was done to the proxy and to containers, without the lease and the weights."""
-    return [
-        said for said in target.said if not said.startswith("lease") and said != "released" and "weight" not in said
-    ]
+    """What was done to the proxy and to containers, without the lock and the weights."""
+    return [said for said in target.said if not said.startswith("lock") and said != "released" and "weight" not in said]
 
 
 def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_colour_is_stopped_last() -> None:
@@ -156,7 +154,7 @@ def silent(target: Target) -> None:
     target.colours[GREEN].sound = False
 
 
-BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[LineError]]] = [
+BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[OrchestratorError]]] = [
     (break_start, CommandFailedError),
     (exit_early, CandidateExitedError),
     (never_ready, CandidateStalledError),
@@ -166,7 +164,7 @@ BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[LineError]]] = [
 
 @pytest.mark.parametrize(("spoil", "error"), BEFORE_THE_SWITCH, ids=[spoil.__name__ for spoil, _ in BEFORE_THE_SWITCH])
 def test_a_failure_before_the_switch_never_touches_live_traffic(
-    spoil: Callable[[Target], None], error: type[LineError]
+    spoil: Callable[[Target], None], error: type[OrchestratorError]
 ) -> None:
     target = Target()
     spoil(target)
@@ -288,10 +286,10 @@ def test_who_has_lost_the_lease_changes_nothing_more() -> None:
 
     def up(service: str) -> None:
         compose_up(service)
-        target.lost = LeaseLostError("it was broken")
+        target.lost = LockLostError("it was broken")
 
     target.compose.up = up
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LockLostError):
         switch(target)
     assert moves(target)[-1] == "app-green up"
     assert target.history()[-1].state == "starting"
