@@ -30,7 +30,7 @@ class Event(StrEnum):
 
 
 @dataclass(frozen=True)
-class Kind:
+class RecordKind:
     """Meaning and fields of the records of one event, beside FIELDS; docs/reference/journal.md lists them."""
 
     meaning: str
@@ -40,20 +40,26 @@ class Kind:
 # Every record has these; all but LOCK_BROKEN also have `cutover`, the ID of their cutover.
 FIELDS = ("seq", "at", "event", "hash")
 KINDS = {
-    Event.BEGIN: Kind(
+    Event.BEGIN: RecordKind(
         "a cutover begins",
         ("cutover", "kind", "strategy", "plan", "rollout", "release", "colour", "previous"),
     ),
-    Event.INTENT: Kind("a step is about to run", ("cutover", "step")),
-    Event.DONE: Kind("a step succeeded, and the cutover has reached a state", ("cutover", "step", "state", "facts")),
-    Event.SHARE: Kind("a canary passed at a share of the traffic", ("cutover", "facts")),
-    Event.PAUSED: Kind(
+    Event.INTENT: RecordKind("a step is about to run", ("cutover", "step")),
+    Event.DONE: RecordKind(
+        "a step succeeded, and the cutover has reached a state", ("cutover", "step", "state", "facts")
+    ),
+    Event.SHARE: RecordKind("a canary passed at a share of the traffic", ("cutover", "facts")),
+    Event.PAUSED: RecordKind(
         "a step has no verdict; the cutover waits for `resume` or `abort`", ("cutover", "step", "error")
     ),
-    Event.HOOK: Kind("an operator's hook ran; it changes no state", ("cutover", "point", "took_s", "error", "output")),
-    Event.FAILED: Kind("a step failed and was rolled back", ("cutover", "step", "error", "facts")),
-    Event.END: Kind("the cutover ended; `facts` only after a failure", ("cutover", "state", "facts")),
-    Event.LOCK_BROKEN: Kind("an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")),
+    Event.HOOK: RecordKind(
+        "an operator's hook ran; it changes no state", ("cutover", "point", "took_s", "error", "output")
+    ),
+    Event.FAILED: RecordKind("a step failed and was rolled back", ("cutover", "step", "error", "facts")),
+    Event.END: RecordKind("the cutover ended; `facts` only after a failure", ("cutover", "state", "facts")),
+    Event.LOCK_BROKEN: RecordKind(
+        "an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")
+    ),
 }
 
 
