@@ -13,7 +13,7 @@ import pytest
 from batch import errors as batch_errors
 from build import errors
 from build.errors import InterruptedByUserError, OrchestratorError
-from build.notify.alert import NAME, QUIET, evaluate
+from build.notify.alert import NAME, QUIET, Alert, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs/operations/runbook.md").read_text()
@@ -83,6 +83,10 @@ def test_an_alert_names_its_section() -> None:
         assert alert
         assert alert.runbook.endswith(f"(docs/operations/runbook.md, code {kind.exit_code})")
     assert NAME in SECTIONS["Alerts"]
+
+
+def test_every_field_of_an_alert_is_described() -> None:
+    assert {name for name in Alert.__dataclass_fields__ if f"`{name}`" not in SECTIONS["Alerts"]} == set()
 
 
 def test_errors_without_an_alert_are_named() -> None:
