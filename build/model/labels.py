@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 RELEASE_LABEL = "ai.glm-tts.release"
+LINE_LABEL = "ai.glm-tts.line"
 STANDIN_LABEL = "ai.glm-tts.standin"
 VRAM_LABEL = "ai.glm-tts.vram-bytes"
 FLAVOUR_LABEL = "ai.glm-tts.flavour"
@@ -43,6 +44,7 @@ APP_LABELS = {
     OCI + "base.name": "reference of the base",
     OCI + "base.digest": "digest of a pushed base, else its image ID",
     RELEASE_LABEL: "full SHA of the commit, with `-dirty` for a dirty tree",
+    LINE_LABEL: "version of this project whose commands built the image",
     FLAVOUR_LABEL: BASE_LABELS[FLAVOUR_LABEL],
     STANDIN_LABEL: "stand-ins of the base",
     ENVIRONMENT_LABEL: "`production` with a version tag, `local` for a dirty tree, `staging` otherwise",

@@ -32,7 +32,8 @@ def page() -> str:
     parts = [
         "# Commands",
         "Run commands from the root of the clone, as `uv run python -m ...`. "
-        "Every command exits with 0 or with a code of [exit-codes](exit-codes.md).",
+        "Every command exits with 0 or with a code of [exit-codes](exit-codes.md). "
+        "`--version` alone prints the version of this project.",
     ]
     for name in COMMANDS:
         parts += _command(f"python -m build.{name}", _typer(f"build.{name}"), 2)
