@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from batch import errors as batch_errors
+from batch import settings as batch_settings
 from build.cutover import cutover
 from build.errors import CandidateExitedError
 from build.model import hook_points, labels, states
@@ -53,6 +55,14 @@ def test_every_variable_of_the_stack_stands_in_a_reference_page() -> None:
     names |= set(re.findall(r'(?:getenv\("|\$\{)(\w+)', proxy))
     assert {"BLUE_IMAGE", "TTS_INSIDE", "HOLD_LONG_BYTES"} <= names
     assert {name for name in names if not is_documented(name)} == set()
+
+
+def test_every_setting_and_exit_code_of_the_batch_client_stands_in_its_guide() -> None:
+    guide = (ROOT / "docs/guides/batch.md").read_text()
+    settings = guide.partition("## Settings")[2].partition("\n## ")[0]
+    assert {name for name in batch_settings.Settings.model_fields if f"`{name}`" not in settings} == set()
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", guide.partition("## Exit codes")[2], re.M)}
+    assert {kind.exit_code for kind in batch_errors.BatchError.__subclasses__()} <= codes
 
 
 def test_every_label_stands_in_the_reference_page() -> None:
