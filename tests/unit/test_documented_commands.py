@@ -21,6 +21,9 @@ CAPTURED = " ".join(("tts_" + "a" * 43, "anna sha256:" + "0" * 64, "r/glm-tts-sl
 # Placeholders of running text that must be real for a parser.
 REAL = {"--rollout PATH": "--rollout .", "--minutes M": "--minutes 1"}
 
+# Running text may name a command without its arguments.
+INCOMPLETE = re.compile("are required|Missing (argument|option)")
+
 
 def texts(commands: list[Command]) -> set[str]:
     return {command.text for command in commands}
@@ -28,12 +31,14 @@ def texts(commands: list[Command]) -> set[str]:
 
 @pytest.mark.parametrize("page", CURRENT)
 def test_a_page_names_commands_that_their_programs_accept(page: str) -> None:
-    complaints = []
-    for found in documents.commands(page) + documents.mentions(page):
+    complaints = [f"{found}: {why}" for found in documents.commands(page) if (why := complaint(found.text))]
+    for found in documents.mentions(page):
         text = found.text
         for placeholder, real in REAL.items():
             text = text.replace(placeholder, real)
-        complaints += [f"{found}: {why}" for why in [complaint(text)] if why]
+        why = complaint(text)
+        if why and not INCOMPLETE.search(why):
+            complaints.append(f"{found}: {why}")
     assert complaints == []
 
 
