@@ -17,21 +17,21 @@ from bench import (
     batch,
     chaos,
     cold,
-    first,
-    full,
+    first_audio,
+    full_queue,
     gate,
     hold,
     latency,
     rebuild,
+    reproducibility,
     rollback,
     soak,
     switch,
     throughput,
-    twice,
 )
 from build import console
 from build.model.labels import Flavour
-from tests.support.stack import Stack, fresh_stack
+from harness.stack import Stack, fresh_stack
 
 app = console.app("Measure on this machine what the README quotes.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
@@ -77,12 +77,12 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
         "hold": partial(hold.measure, most_per_s=rate),
         "throughput": throughput.measure,
         "latency": latency.measure,
-        "first": first.measure,
+        "first": first_audio.measure,
         "batch": batch.measure,
-        "full": partial(full.measure, minutes=minutes),
+        "full": partial(full_queue.measure, minutes=minutes),
         "chaos": partial(chaos.measure, only=only or (), every=every, missing=missing),
         "cold": partial(cold.measure, flavour=flavour.value),
-        "twice": partial(twice.measure, flavour=flavour.value),
+        "twice": partial(reproducibility.measure, flavour=flavour.value),
     }
     chosen = names or QUICK
     for name in chosen:

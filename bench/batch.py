@@ -13,10 +13,10 @@ from statistics import median
 
 import requests
 
-from bench import direct
+from bench import direct_service
 from build.console import out
-from tests.support.load import TIMEOUT_S
-from tests.support.stack import Stack, wait_for
+from harness.load import TIMEOUT_S
+from harness.stack import Stack, wait_for
 
 TEXT = "This is clip number {} of a batch that nobody waits for."
 CLIPS = 200
@@ -48,9 +48,9 @@ def measure(stack: Stack, runs: int) -> None:
     tasks = _tasks(scratch / "tasks.jsonl", CLIPS)
     ours, alone, processes = [], [], []
     for _ in range(runs):
-        alone.append(direct.rate(stack, "alone", _texts(CLIPS)).clips)
+        alone.append(direct_service.rate(stack, "alone", _texts(CLIPS)).clips)
         ours.append(_batch(stack, tasks, scratch / "clips"))
-        processes.append(direct.rate(stack, "processes", _texts(PROCESSES)).clips)
+        processes.append(direct_service.rate(stack, "processes", _texts(PROCESSES)).clips)
     batch, limit, each = (median(column) for column in (ours, alone, processes))
     out.print(f"the batch client, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
     out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; {_ratio(ours, alone)}")

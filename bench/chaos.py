@@ -15,10 +15,10 @@ from rich.table import Table
 from build.console import out
 from build.errors import InterruptedByUserError
 from build.system import git
-from tests.support.chaos import row
-from tests.support.chaos.bed import Bed, bed, nested_bed
-from tests.support.chaos.row import Case
-from tests.support.stack import REPOSITORY, Stack
+from harness.chaos.case import Case, run
+from harness.chaos.case import cases as cases_of
+from harness.chaos.chaos_stack import Bed, bed, nested_bed
+from harness.stack import REPOSITORY, Stack
 
 RESULTS = REPOSITORY / "bench/results/chaos.json"
 Rows = dict[str, dict[str, Any]]
@@ -34,7 +34,7 @@ def measure(_stack: Stack, _runs: int, *, only: Sequence[str] = (), every: bool 
         missing: omit combinations that the results have.
     """
     commit, known = _commit(), _read()
-    chosen = [each for each in _mixed(row.cases(every=every)) if not only or any(word in str(each) for word in only)]
+    chosen = [each for each in _mixed(cases_of(every=every)) if not only or any(word in str(each) for word in only)]
     if missing:
         chosen = [each for each in chosen if str(each) not in known]
     for made, part in (
@@ -68,7 +68,7 @@ def _run(broken: Bed, case: Case) -> dict[str, Any]:
     found: dict[str, Any] = {"fault": case.fault.name, "state": str(case.point), "strategy": case.strategy.value}
     with tempfile.TemporaryFile("w+") as said, contextlib.redirect_stdout(said):
         try:
-            found = row.run(broken, case).json()
+            found = run(broken, case).json()
         except InterruptedByUserError:
             raise
         except Exception as error:  # noqa: BLE001 - any error belongs into the table

@@ -14,10 +14,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.clean import builder
+from bench.empty_builder import builder
 from build.console import out
 from build.images import build_secrets
-from tests.support.stack import Stack
+from harness.stack import Stack
 
 # No hashes, no conda, no checks, but optimized for size. It still has to support a network that inspects TLS.
 PLAIN = """\

@@ -10,10 +10,10 @@ from build.console import out
 from build.errors import GateRefusedError
 from build.gate import gate
 from build.settings import Settings
-from build.target.target import Clock
+from build.target.types import Clock
+from harness.faulty_voices import FAULTS, Mouth
+from harness.stack import REPOSITORY, Stack
 from service.engines.piper import PiperEngine
-from tests.support.mouths import FAULTS, Mouth
-from tests.support.stack import REPOSITORY, Stack
 
 FEWER = 25  # runs of the good engine per run of a fault
 

@@ -1,4 +1,4 @@
-"""A hold: a GPU with memory for one model (tests/support/gpu.py), a slow release, and waiting clients."""
+"""A hold: a GPU with memory for one model (harness/gpu.py), a slow release, and waiting clients."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import journaled
+from bench import journal_times
 from build.console import out
 from build.report import timeline
-from tests.support import gpu
-from tests.support.load import TIMEOUT_S, Report, capacity, hammering
-from tests.support.stack import Stack, wait_for
+from harness import gpu
+from harness.load import TIMEOUT_S, Report, capacity, hammering
+from harness.stack import Stack, wait_for
 
 LOAD_S = 25.0  # the gate adds the rest of the 30 s
 
@@ -34,14 +34,14 @@ def _held(stack: Stack, reference: str, rate: float) -> tuple[Report, list[dict[
     with hammering(stack.url, rate) as load:
         wait_for("traffic", lambda: len(load.report.samples) > 5 * rate)
         stack.run("build.cutover", "switch", reference, "--unverified")
-        records = journaled.newest(stack)
+        records = journal_times.newest(stack)
         wait_for("the backlog's end", lambda: _calm_again(load.report, records, rate), TIMEOUT_S)
     return load.report, records
 
 
 def _calm_again(report: Report, records: list[dict[str, Any]], rate: float) -> float | None:
     """Return the seconds from the end of the hold until latency is back at its maximum before the hold."""
-    began, opened = _at(records, "hold"), journaled.moved(records)
+    began, opened = _at(records, "hold"), journal_times.moved(records)
     slowest = max(each.seconds for each in report.samples if each.ended < began)
     after = sorted((each for each in report.samples if each.began > opened), key=lambda each: each.began)
     row = math.ceil(rate)  # one second of consecutive requests: a single one may be fast by chance

@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextlib import closing
 from statistics import median, quantiles
 
-from bench import direct
-from bench.asking import Client
+from bench import direct_service
+from bench.http_client import Client
 from build.console import out
-from tests.support.stack import Stack
+from harness.stack import Stack
 
 TEXT = "Good morning to you."
 ROUNDS = 40
@@ -22,8 +22,8 @@ FIRST = 5  # rounds that do not count
 def measure(stack: Stack, runs: int) -> None:
     """Print medians over `runs` times 40 rounds, in milliseconds: of each path, and of the time added in each round."""
     stack.run("build.cutover", "switch", stack.release("bench: latency"))
-    through, past = Client(stack.url), Client(direct.url(stack))
-    with direct.engine(stack) as engine, closing(through), closing(past):
+    through, past = Client(stack.url), Client(direct_service.url(stack))
+    with direct_service.engine(stack) as engine, closing(through), closing(past):
         rounds = [_round(engine, past, through) for _ in range(FIRST + runs * ROUNDS)][FIRST:]
     alone, served, proxied, own, sound = ([each[column] for each in rounds] for column in range(5))
     added = [one - other for one, other in zip(proxied, alone, strict=True)]
@@ -38,7 +38,7 @@ def measure(stack: Stack, runs: int) -> None:
     )
 
 
-def _round(engine: direct.Engine, past: Client, through: Client) -> list[float]:
+def _round(engine: direct_service.Engine, past: Client, through: Client) -> list[float]:
     """Return milliseconds: engine, service, service with proxy, the latter beyond its engine's time, audio."""
     alone, served, proxied = engine.seconds(TEXT), past.say(TEXT), through.say(TEXT)
     found = (alone, served.took_s, proxied.took_s, proxied.took_s - proxied.worked_s, proxied.sound_s)

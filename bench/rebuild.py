@@ -22,8 +22,8 @@ from build.errors import CommandFailedError
 from build.model.labels import OCI
 from build.registry.client import ACCEPT
 from build.system import command
-from tests.support.registry import Running, running_registry
-from tests.support.stack import Stack
+from harness.registry import Running, running_registry
+from harness.stack import Stack
 
 COMPOSE = """\
 services:

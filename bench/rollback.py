@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from statistics import median
 
-from bench import journaled
+from bench import journal_times
 from build.console import out
 from build.report import timeline
-from tests.support.stack import Stack
+from harness.stack import Stack
 
 
 def measure(stack: Stack, runs: int) -> None:
@@ -30,6 +30,6 @@ def _back(stack: Stack, sha: str, standby: str) -> tuple[float, float, dict[str,
     began = time.time()
     stack.run("build.cutover", "rollback")
     ended_s = time.time() - began
-    records = journaled.newest(stack)
+    records = journal_times.newest(stack)
     begun = {str(each["step"]): timeline.unix(each["at"]) - began for each in records if each["event"] == "intent"}
-    return journaled.moved(records) - began, ended_s, begun
+    return journal_times.moved(records) - began, ended_s, begun

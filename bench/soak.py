@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from build.console import out
-from tests.support import strike
-from tests.support.load import TIMEOUT_S, Sample, capacity, hammering
-from tests.support.stack import Stack, wait_for
+from harness import soak_faults
+from harness.load import TIMEOUT_S, Sample, capacity, hammering
+from harness.stack import Stack, wait_for
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def measure(stack: Stack, runs: int, most_per_s: float) -> None:
 def _broken(stack: Stack, before: str, sha: str, fault: str, rate: float) -> Broken:
     with hammering(stack.url, rate) as load:
         samples = load.report.samples
-        struck = strike.in_soak(stack, load, sha, fault).at
+        struck = soak_faults.in_soak(stack, load, sha, fault).at
         wait_for("the old release", lambda: _after(samples, before, struck), TIMEOUT_S)
     after = [each for each in load.report.samples if each.ended > struck]
     return Broken(

@@ -16,11 +16,11 @@ from statistics import median
 
 from rich.table import Table
 
-from bench import journaled, rivals
-from bench.rivals import Way
+from bench import alternatives, journal_times
+from bench.alternatives import Way
 from build.console import out
-from tests.support.load import TIMEOUT_S, Report, Sample, capacity, hammering
-from tests.support.stack import Stack, wait_for
+from harness.load import TIMEOUT_S, Report, Sample, capacity, hammering
+from harness.stack import Stack, wait_for
 
 STREAM_EVERY_S = 10.0
 AROUND_S = 5.0  # before and after the first response of the new release
@@ -53,9 +53,9 @@ def measure(stack: Stack, runs: int, most_per_s: float, script: Path | None) -> 
     rate = min(most_per_s, capacity(stack.url) / 2)
     out.print(f"{rate:.1f} short requests a second, a stream of 36 s of sound every {STREAM_EVERY_S:.0f} s")
     table = Table(*HEADINGS, box=None, pad_edge=False)
-    took: list[journaled.Times] = []
+    took: list[journal_times.Times] = []
     # The order does not matter: each way runs alone on the machine.
-    ours = Way("build.cutover switch", stack.url, lambda sha: took.append(journaled.switch(stack, sha)))
+    ours = Way("build.cutover switch", stack.url, lambda sha: took.append(journal_times.switch(stack, sha)))
     _row(table, ours, images, runs, rate)
     stack.compose("--profile", "*", "stop")
     for way in _rivals(stack, images, script):
@@ -63,15 +63,15 @@ def measure(stack: Stack, runs: int, most_per_s: float, script: Path | None) -> 
     out.print(table)
     if script is None:
         out.print("docker-rollout is left out: its script is an argument, --rollout PATH")
-    journaled.show(took)
+    journal_times.show(took)
 
 
 def _rivals(stack: Stack, images: list[str], script: Path | None) -> Iterator[Way]:
     """Yield the other ways one after the other; each is removed before the next starts."""
     first, other = images
-    ways = [partial(rivals.in_place, stack, first), partial(rivals.swarm, stack, first, other)]
+    ways = [partial(alternatives.in_place, stack, first), partial(alternatives.swarm, stack, first, other)]
     if script:
-        ways.insert(1, partial(rivals.rollout, stack, first, script))
+        ways.insert(1, partial(alternatives.rollout, stack, first, script))
     for way in ways:
         with ExitStack() as entered:
             yield entered.enter_context(way())

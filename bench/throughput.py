@@ -9,11 +9,11 @@ from statistics import median
 
 from rich.table import Table
 
-from bench import direct
-from bench.asking import Client
+from bench import direct_service
+from bench.http_client import Client
 from build.console import out
+from harness.stack import Stack
 from service.hardware.cpu import available
-from tests.support.stack import Stack
 
 SENTENCE = "This is sentence number {} of those that are spoken, one after the other."
 # Each with a number of clips that takes about fifteen seconds on two cores.
@@ -33,7 +33,9 @@ def measure(stack: Stack, runs: int) -> None:
     for kind, (text, clips) in KINDS.items():
         texts = [text.format(*[number] * text.count("{}")) for number in range(clips)]
         _served(stack.url, texts[: LANES * cores], cores)
-        pairs = [(_served(stack.url, texts, cores), direct.rate(stack, "alone", texts).audio_s) for _ in range(runs)]
+        pairs = [
+            (_served(stack.url, texts, cores), direct_service.rate(stack, "alone", texts).audio_s) for _ in range(runs)
+        ]
         ours, theirs = (median(column) for column in zip(*pairs, strict=True))
         ratios = [one / other for one, other in pairs]
         spread = f"{min(ratios):.2f}, {max(ratios):.2f}"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from build.conda.redaction import redact
 from build.docker import daemon
-from build.errors import InterruptedByUserError, LineError
+from build.errors import InterruptedByUserError, OrchestratorError
 from build.settings import Settings, load
 
 # Results go to stdout, progress and errors to stderr.
@@ -54,7 +54,7 @@ def main(command: typer.Typer) -> NoReturn:
     """Run a command line and exit with 0 or the error's code; print message, detail and remedy to stderr."""
     level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch LineError, so it reaches `run`.
+    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch OrchestratorError, so it reaches `run`.
     for number in STOPS:
         signal.signal(number, _interrupt)
     # Audio checks run beside live traffic. Their matrices are so small that more BLAS threads only contend.
@@ -67,7 +67,7 @@ def run(command: typer.Typer, args: list[str] | None = None) -> int:
     """Run a command line (sys.argv when None) and return its exit code; typer prints usage errors itself."""
     try:
         command(args)
-    except LineError as error:
+    except OrchestratorError as error:
         return _explain(error)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
@@ -81,7 +81,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
 
 
-def _explain(error: LineError) -> int:
+def _explain(error: OrchestratorError) -> int:
     err.print(f"[bold red]error:[/bold red] {escape(error.message)}")
     if error.detail:
         err.print("\n".join(f"  | {line}" for line in error.detail.splitlines()), markup=False)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from build import console
 from build.console import escape, out
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import MissingFileError, NotHealthyError
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
@@ -36,7 +36,7 @@ def check(
     if context.invoked_subcommand:
         return
     settings = console.settings()
-    engine = Engine()
+    engine = DockerEngine()
     facts = host_facts(settings, engine)
     found = findings.evaluate(facts, needed_bytes=peak_bytes(settings))
     if not facts.engine_error:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from build.conda.redaction import redact
 
 
-class LineError(Exception):
+class OrchestratorError(Exception):
     """Base of all expected failures; prints message, optional detail (logs, a table) and remedy.
 
     Output of other programs may contain URLs with credentials, so all texts are redacted.
@@ -32,127 +32,127 @@ class LineError(Exception):
         self.facts = dict(facts or {})
 
 
-class UsageError(LineError):
+class UsageError(OrchestratorError):
     """An unknown option or an invalid value (shells and typer also use 2)."""
 
     exit_code = 2
 
 
-class SettingsError(LineError):
+class SettingsError(OrchestratorError):
     """pyproject.toml, .env or the environment holds settings that contradict each other or do not parse."""
 
     exit_code = 3
 
 
-class NoRepositoryError(LineError):
+class NoRepositoryError(OrchestratorError):
     """The current directory is not in a git repository, or the repository has no commit."""
 
     exit_code = 4
 
 
-class MissingFileError(LineError):
+class MissingFileError(OrchestratorError):
     """A required file is missing or incomplete."""
 
     exit_code = 5
 
 
-class EngineUnreachableError(LineError):
+class EngineUnreachableError(OrchestratorError):
     """No Docker daemon answers, its version is too old, or Compose or buildx is missing."""
 
     exit_code = 6
 
 
-class CommandFailedError(LineError):
+class CommandFailedError(OrchestratorError):
     """An external command (git, docker build, docker compose) failed or timed out."""
 
     exit_code = 7
 
 
-class DiskFullError(LineError):
+class DiskFullError(OrchestratorError):
     """Not enough free disk space for the operation; nothing was written."""
 
     exit_code = 8
 
 
-class PortTakenError(LineError):
+class PortTakenError(OrchestratorError):
     """Something else on the host uses the proxy's port or subnet."""
 
     exit_code = 9
 
 
-class DirtyTreeError(LineError):
+class DirtyTreeError(OrchestratorError):
     """The working tree has uncommitted changes, but the operation (a push) needs a commit."""
 
     exit_code = 10
 
 
-class StandinRefusedError(LineError):
+class StandinRefusedError(OrchestratorError):
     """A production push of an image built on stand-ins."""
 
     exit_code = 11
 
 
-class ImageNotFoundError(LineError):
+class ImageNotFoundError(OrchestratorError):
     """The image of the requested release is not on the engine and cannot be pulled."""
 
     exit_code = 12
 
 
-class LockHeldError(LineError):
+class LockHeldError(OrchestratorError):
     """Another cutover is in progress on this target."""
 
     exit_code = 13
 
 
-class PreflightError(LineError):
+class PreflightError(OrchestratorError):
     """A precondition does not hold; nothing was touched."""
 
     exit_code = 14
 
 
-class CandidateExitedError(LineError):
+class CandidateExitedError(OrchestratorError):
     """The candidate's container exited, hung or was removed before it got traffic."""
 
     exit_code = 15
 
 
-class CandidateStalledError(LineError):
+class CandidateStalledError(OrchestratorError):
     """The candidate (after a failed hold: the old release) was not ready in time, or made no progress."""
 
     exit_code = 16
 
 
-class GateRefusedError(LineError):
+class GateRefusedError(OrchestratorError):
     """The gate rejected the candidate's speech."""
 
     exit_code = 17
 
 
-class ProxyError(LineError):
+class ProxyError(OrchestratorError):
     """The proxy does not answer, rejected a command, or shows a server in an unexpected state."""
 
     exit_code = 18
 
 
-class DrainError(LineError):
+class DrainError(OrchestratorError):
     """The live colour did not drain in time. In a hold it keeps the traffic; after a switch the new release serves."""
 
     exit_code = 19
 
 
-class NoLastGoodError(LineError):
+class NoLastGoodError(OrchestratorError):
     """There is no earlier good release to roll back to."""
 
     exit_code = 20
 
 
-class StateCorruptError(LineError):
+class StateCorruptError(OrchestratorError):
     """The journal on the target cannot be read or written; it is never treated as empty."""
 
     exit_code = 21
 
 
-class RegistryError(LineError):
+class RegistryError(OrchestratorError):
     """The registry rejected a request, was unreachable, or its content differs from the pushed content.
 
     `reason` is set where a caller can handle the rejection: build.registry.http lists the reasons.
@@ -165,133 +165,133 @@ class RegistryError(LineError):
         self.reason = reason
 
 
-class NotHealthyError(LineError):
+class NotHealthyError(OrchestratorError):
     """doctor or hello found something that needs attention."""
 
     exit_code = 23
 
 
-class IdentityError(LineError):
+class IdentityError(OrchestratorError):
     """The commit that CI names is not the clone's commit, or a tag cannot name an image."""
 
     exit_code = 24
 
 
-class IncompatibleError(LineError):
+class IncompatibleError(OrchestratorError):
     """Incompatible versions, found before anything is built."""
 
     exit_code = 25
 
 
-class LockStaleError(LineError):
+class LockStaleError(OrchestratorError):
     """A lock does not match its inputs, or an image's contents do not match its lock."""
 
     exit_code = 26
 
 
-class VerificationError(LineError):
+class VerificationError(OrchestratorError):
     """The verification of an image failed."""
 
     exit_code = 27
 
 
-class RetentionRefusedError(LineError):
+class RetentionRefusedError(OrchestratorError):
     """The janitor must not remove anything now: a cutover is in progress, or the last one failed."""
 
     exit_code = 28
 
 
-class RecordError(LineError):
+class RecordError(OrchestratorError):
     """A build record does not fit its schema, or a required record is missing."""
 
     exit_code = 29
 
 
-class LeaseLostError(LineError):
+class LockLostError(OrchestratorError):
     """This cutover lost its lock on the target; another cutover may be running, so it changed nothing more."""
 
     exit_code = 30
 
 
-class NothingToResumeError(LineError):
+class NothingToResumeError(OrchestratorError):
     """No cutover is in progress, no process holds the cutover lock, or it is too late to abort."""
 
     exit_code = 31
 
 
-class LocksIncompleteError(LineError):
+class LocksIncompleteError(OrchestratorError):
     """Some locks were written; others failed because a channel, an index or the engine was unreachable."""
 
     exit_code = 32
 
 
-class GoldenError(LineError):
+class GoldenError(OrchestratorError):
     """A golden set or its calibration does not parse or holds invalid values."""
 
     exit_code = 35
 
 
-class HookRefusedError(LineError):
+class HookRefusedError(OrchestratorError):
     """The pre-switch hook failed, so the candidate was removed and the live release keeps the traffic."""
 
     exit_code = 36
 
 
-class CanaryFailedError(LineError):
+class CanaryFailedError(OrchestratorError):
     """The candidate performed worse than the live release on real traffic, so the live release got it back."""
 
     exit_code = 37
 
 
-class InconclusiveError(LineError):
+class InconclusiveError(OrchestratorError):
     """A canary could not be judged or measured; the cutover is paused: resume or abort it."""
 
     exit_code = 38
 
 
-class NoRoomError(LineError):
+class InsufficientGpuMemoryError(OrchestratorError):
     """The GPUs lack memory or devices for the release, or memory was not freed; the message shows the numbers."""
 
     exit_code = 40
 
 
-class HoldTooLongError(LineError):
+class HoldTooLongError(OrchestratorError):
     """Requests would wait in the proxy longer than its limit."""
 
     exit_code = 41
 
 
-class DriftRefusedError(LineError):
+class DriftRefusedError(OrchestratorError):
     """A production push, without --accept-drift, of an image whose Debian packages differ from the lock."""
 
     exit_code = 42
 
 
-class UnverifiedError(LineError):
+class UnverifiedError(OrchestratorError):
     """The release has no verification, so it must not go live."""
 
     exit_code = 43
 
 
-class InputRefusedError(LineError):
+class InputRefusedError(OrchestratorError):
     """An image's input is a submodule, a link, a Git LFS pointer or filtered: git lacks the file's own bytes."""
 
     exit_code = 44
 
 
-class PlatformError(LineError):
+class PlatformError(OrchestratorError):
     """A base of the image is built for another platform than the locks (linux/amd64)."""
 
     exit_code = 45
 
 
-class InterpreterError(LineError):
+class InterpreterError(OrchestratorError):
     """The Python interpreter is too old or lacks locked packages: run `scripts/bootstrap`."""
 
     exit_code = 54
 
 
-class InterruptedByUserError(LineError):
+class InterruptedByUserError(OrchestratorError):
     """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message names the rest."""
 
     exit_code = 130

@@ -10,9 +10,9 @@ import typer
 from build import console
 from build.console import Reporter, err, out
 from build.errors import PreflightError
-from build.gate import golden_files, trial
+from build.gate import golden_files, standalone_gate
 from build.images.resolve import resolve
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 SHOWN = 110
 app = console.app("The golden set that every candidate must speak.")
@@ -31,18 +31,18 @@ def calibrate(
     runs: Annotated[int, typer.Option(min=3, max=100, help="recordings of each text")] = 10,
 ) -> None:
     """Measure how much the voice varies, write the bounds, and print the changes for review."""
-    settings, report = console.settings(), Reporter()
-    target = Target(settings)
+    settings, progress = console.settings(), Reporter()
+    target = ComposeTarget(settings)
     if ref:
-        wanted = resolve(settings, target.engine, report, ref)
-        with trial.running(target, report, wanted) as container:
-            before, after = golden_files.calibrate(settings, wanted.sha, container, runs, report)
+        wanted = resolve(settings, target.engine, progress, ref)
+        with standalone_gate.running(target, progress, wanted) as container:
+            before, after = golden_files.calibrate(settings, wanted.sha, container, runs, progress)
     else:
-        live = trial.live_service(target)
+        live = standalone_gate.live_service(target)
         release = live.release() if live else None
         if live is None or release is None:
             raise PreflightError("no release is live", remedy="name one: `build.golden calibrate REF`, or `make up`")
-        before, after = golden_files.calibrate(settings, release.sha, live, runs, report)
+        before, after = golden_files.calibrate(settings, release.sha, live, runs, progress)
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1):
         out.print(line if len(line) <= SHOWN else f"{line[:SHOWN]}...", markup=False)
     err.print(f"written to {golden_files.paths(settings)[1]}; nothing else was changed. Review it and commit it.")

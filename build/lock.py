@@ -10,8 +10,8 @@ from rich.table import Table
 
 from build import console
 from build.conda import virtual
-from build.docker.engine import Engine
-from build.docker.image import Named
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage
 from build.errors import MissingFileError, UsageError
 from build.images.builder import BuildImages
 from build.locks import all_locks, apt_locks, conda_locks, index_file, inventory_reader, pip_locks, table
@@ -44,14 +44,14 @@ def main(
         check()
         return
     _require(ENVIRONMENT)
-    report = console.Reporter()
+    progress = console.Reporter()
     wanted = [flavour] if flavour else FLAVOURS
     outcome = all_locks.WriteAllLocks(
-        Path.cwd(), wanted, report, _own_channel, lambda each: _base(each)[1], upgrade=upgrade
+        Path.cwd(), wanted, progress, _own_channel, lambda each: _base(each)[1], upgrade=upgrade
     ).run()
     if summary:
         files.replace(summary, table.markdown(outcome.written, outcome.missing))
-    _show(report, outcome.written)
+    _show(progress, outcome.written)
     all_locks.require(outcome)
 
 
@@ -66,8 +66,8 @@ def pip(
     upgrade: Annotated[bool, typer.Option(help="take the newest versions instead of keeping what is locked")] = False,
 ) -> None:
     """Resolve locks/*.in into hash-locked locks/*.txt."""
-    report = console.Reporter()
-    _show(report, pip_locks.write(Path.cwd(), report, upgrade=upgrade))
+    progress = console.Reporter()
+    _show(progress, pip_locks.write(Path.cwd(), progress, upgrade=upgrade))
 
 
 @app.command()
@@ -80,27 +80,29 @@ def conda(
     _require(ENVIRONMENT)
     if glibc and not channel:
         raise UsageError("--glibc goes with --channel", remedy="leave it out: the bases' C library is known")
-    report = console.Reporter()
+    progress = console.Reporter()
     for each in [flavour] if flavour else FLAVOURS:
-        name, changed = conda_locks.write(Path.cwd(), each, report, _own_channel, channel or (), glibc or virtual.GLIBC)
-        report.step(name)
-        _show(report, {name: changed})
+        name, changed = conda_locks.write(
+            Path.cwd(), each, progress, _own_channel, channel or (), glibc or virtual.GLIBC
+        )
+        progress.step(name)
+        _show(progress, {name: changed})
 
 
-def _own_channel() -> tuple[Engine, Named]:
+def _own_channel() -> tuple[DockerEngine, TaggedImage]:
     engine, build = _builder("slim")
     return engine, build.channel()
 
 
-def _base(flavour: str) -> tuple[Engine, Named]:
+def _base(flavour: str) -> tuple[DockerEngine, TaggedImage]:
     engine, build = _builder(flavour)
     return engine, build.base()
 
 
-def _builder(flavour: str) -> tuple[Engine, BuildImages]:
+def _builder(flavour: str) -> tuple[DockerEngine, BuildImages]:
     # No snapshot archive: an apt lock records the current packages, not those locked earlier.
     update = {"flavour": flavour, "apt_snapshot": ""}
-    engine, settings = Engine(), console.settings().model_copy(update=update)
+    engine, settings = DockerEngine(), console.settings().model_copy(update=update)
     return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
 
 
@@ -109,22 +111,22 @@ def apt(
     flavour: Annotated[Flavour, typer.Option(help="which base; built first when its inputs changed")] = "slim",
 ) -> None:
     """Record every Debian package of the base image, and print the changes."""
-    report = console.Reporter()
+    progress = console.Reporter()
     engine, base = _base(flavour)
     name, changed = apt_locks.write_apt(engine, console.settings().root, flavour, base)
-    report.step(f"{name} from {base.reference}")
-    _show(report, {name: changed})
+    progress.step(f"{name} from {base.reference}")
+    _show(progress, {name: changed})
 
 
 @app.command()
 def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
     """Print the exact environment of a built image like conda env export, with its Debian packages as comments."""
-    typer.echo(inventories.exported(inventory_reader.read(Engine(), image)), nl=False)
+    typer.echo(inventories.exported(inventory_reader.read(DockerEngine(), image)), nl=False)
 
 
-def _show(report: console.Reporter, changed: dict[str, list[Difference]]) -> None:
+def _show(progress: console.Reporter, changed: dict[str, list[Difference]]) -> None:
     """Print the changes of a lock command; an empty cell means that the package is absent on that side."""
-    report.note(f"{sum(map(len, changed.values()))} packages changed")
+    progress.note(f"{sum(map(len, changed.values()))} packages changed")
     if any(changed.values()):
         table = Table("lock", "name", "before", "now")
         for lock, differences in changed.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Report(Protocol):
+class Progress(Protocol):
     def step(self, text: str) -> None:
         """Report the start of a step."""
 

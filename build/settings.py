@@ -17,7 +17,7 @@ from build.errors import MissingFileError, SettingsError
 from build.model import dotenv
 from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
-from build.model.placement import LOOPBACK, Place
+from build.model.placement import LOOPBACK, StackAddress
 from build.settings_types import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 
 # The longest time that a stopping container or proxy connection may live, by file.
@@ -162,8 +162,8 @@ class Settings(BaseModel):
         }
 
     @property
-    def place(self) -> Place:
-        return Place(self.port, self.subnet_prefix, self.publish, self.keys_folder)
+    def place(self) -> StackAddress:
+        return StackAddress(self.port, self.subnet_prefix, self.publish, self.keys_folder)
 
     @property
     def subnet(self) -> str:

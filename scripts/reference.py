@@ -166,7 +166,7 @@ def of_the_service() -> str:
 
 
 def exit_codes() -> str:
-    known = sorted(_tree(errors.LineError), key=lambda kind: kind.exit_code)
+    known = sorted(_tree(errors.OrchestratorError), key=lambda kind: kind.exit_code)
     rows = ((str(kind.exit_code), code(kind.__name__), _first_paragraph(kind)) for kind in known)
     return "\n\n".join(
         [
@@ -178,7 +178,7 @@ def exit_codes() -> str:
     )
 
 
-def _tree(kind: type[errors.LineError]) -> Iterator[type[errors.LineError]]:
+def _tree(kind: type[errors.OrchestratorError]) -> Iterator[type[errors.OrchestratorError]]:
     for below in kind.__subclasses__():
         yield below
         yield from _tree(below)

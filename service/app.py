@@ -21,7 +21,7 @@ from service.keys import Keys
 from service.metrics.metrics import Metrics
 from service.page.status_tab import status_routes
 from service.settings import Settings
-from service.synthesis.in_flight import Traffic
+from service.synthesis.in_flight import InFlight
 from service.synthesis.lifecycle import Lifecycle
 from service.synthesis.scheduler import Scheduler
 from service.synthesis.speech import Speech
@@ -29,7 +29,7 @@ from service.web import openapi
 from service.web.body_limit import BodyLimit
 from service.web.docs_page import docs_routes
 from service.web.health_routes import health_routes
-from service.web.page_router import Front
+from service.web.page_router import PageRouter
 from service.web.predict_route import predict_routes
 from service.web.request_context import RequestContext
 from service.web.speech_routes import speech_routes
@@ -47,7 +47,7 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.traffic = Traffic(self.metrics, settings.long_bytes)
+        self.traffic = InFlight(self.metrics, settings.long_bytes)
         self.engine = engine or engines.create(settings)
         about = self.engine.describe()
         self.metrics.build.labels(settings.release, about.engine).set(1)
@@ -56,7 +56,7 @@ class Service:
             about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.fail
         )
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
-        self.front = Front(self._api())
+        self.front = PageRouter(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
         guarded = Guard(BodyLimit(self.front), settings, keys, self.metrics)
         self.asgi: ASGIApp = RequestContext(guarded, settings.release, self.traffic, self.metrics)

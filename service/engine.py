@@ -31,7 +31,7 @@ class NoMemoryError(EngineError):
     """Out of memory for this utterance; the engine has released its memory and can continue."""
 
 
-class BrokenError(EngineError):
+class EngineFatalError(EngineError):
     """The engine can no longer synthesize; only a new process helps."""
 
 
@@ -55,7 +55,7 @@ class Voice:
 
 
 @dataclass(frozen=True, eq=False)
-class Prompt:
+class VoiceReference:
     """Reference recording for voice cloning.
 
     `samples` are int16 mono [n] at `sample_rate` Hz; `text` is their transcript ("" if unknown).
@@ -82,15 +82,15 @@ class Utterance:
     voice: str
     speed: float = 1.0
     seed: int | None = None
-    prompt: Prompt | None = None
+    prompt: VoiceReference | None = None
 
 
 @dataclass(frozen=True)
 class Description:
     """Properties of an engine; `device` is the provider in use, "" until the model is loaded.
 
-    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a Prompt; with `transcripts` the
-    prompt needs its text. `speeds`: it can change the speaking rate.
+    `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference, whose text it needs
+    if `transcripts`. `speeds`: it can change the speaking rate.
     """
 
     engine: str
@@ -119,8 +119,8 @@ class Engine(Protocol):
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield the speech in pieces of about a sentence; the caller may stop between any two.
 
-        Raise NoMemoryError or BrokenError where they apply; any other error fails this utterance alone. The caller uses
-        only `next` on the iterator, so deletion must be enough to clean it up.
+        Raise NoMemoryError or EngineFatalError where they apply; any other error fails this utterance alone. The caller
+        uses only `next` on the iterator, so deletion must be enough to clean it up.
         """
 
     def unload(self) -> None:

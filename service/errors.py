@@ -58,7 +58,7 @@ class NotJsonError(ClientError):
     status, code = 415, "unsupported_media_type"
 
 
-class KeyMissingError(ClientError):
+class UnauthorizedError(ClientError):
     """401: the API key is missing or unknown."""
 
     status, code = 401, "invalid_api_key"
@@ -80,13 +80,13 @@ class ClientGoneError(ClientError):
     status, code = 499, "client_gone"
 
 
-class BusyError(ServiceError):
+class QueueFullError(ServiceError):
     """429: the queue is full."""
 
     status, type, code = 429, "rate_limit_error", "queue_full"
 
 
-class LimitError(ServiceError):
+class RateLimitedError(ServiceError):
     """429: the client has reached a rate limit."""
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
@@ -107,7 +107,7 @@ class DrainingError(UnavailableError):
         super().__init__("this release is being replaced; nothing is wrong with the request: ask again", retry_after=1)
 
 
-class NoRoomError(UnavailableError):
+class StorageFullError(UnavailableError):
     """503: no space for another file of a page's visitor until older files are deleted."""
 
     code = "no_room"
@@ -116,7 +116,7 @@ class NoRoomError(UnavailableError):
         super().__init__("there is no room for another file now", retry_after=60)
 
 
-class LateError(ServiceError):
+class DeadlineExceededError(ServiceError):
     """504: the deadline passed before the synthesis finished."""
 
     status, code = 504, "deadline_exceeded"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.load import capacity
+from harness.registry import Running, running_registry
+from harness.stack import Stack, fresh_stack
 from tests import BYTECODE
-from tests.support.load import capacity
-from tests.support.registry import Running, running_registry
-from tests.support.stack import Stack, fresh_stack
 
 HALF = 0.5
 MOST_PER_S = 10.0

@@ -20,7 +20,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip: the same clips give
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestLine:
     """A clip's line in the manifests. `seconds` is the service's response time, `task` the task's identity."""
 
     output_name: str
@@ -46,10 +46,10 @@ class Clip:
     content: bytes
     facts: dict[str, Any]
 
-    def entry(self, shard: str) -> Entry:
+    def entry(self, shard: str) -> ManifestLine:
         """Return the clip's manifest entry."""
         digest = hashlib.sha256(self.content).hexdigest()
-        return Entry(shard=shard, sha256=digest, bytes=len(self.content), **self.facts)
+        return ManifestLine(shard=shard, sha256=digest, bytes=len(self.content), **self.facts)
 
 
 @contextlib.contextmanager
@@ -77,7 +77,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write(path: Path, clips: Sequence[Clip]) -> list[Entry]:
+def write(path: Path, clips: Sequence[Clip]) -> list[ManifestLine]:
     """Write one shard; OSError leaves no partial file. Blocking."""
     entries = [clip.entry(path.name) for clip in clips]
     with replaced(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as shard:
@@ -93,7 +93,7 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[ManifestLine]:
     """Return the entries of a shard, checked against the zip's directory; `altered` checks the clips themselves.
 
     Raises:
@@ -102,7 +102,7 @@ def read(path: Path) -> list[Entry]:
     try:
         with zipfile.ZipFile(path) as shard:
             sizes = {member.filename: member.file_size for member in shard.infolist()}
-            entries = [Entry(**json.loads(line)) for line in shard.read(MANIFEST).splitlines()]
+            entries = [ManifestLine(**json.loads(line)) for line in shard.read(MANIFEST).splitlines()]
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
     sizes.pop(MANIFEST)

@@ -1,4 +1,4 @@
-"""The HTTP client: one request per try, and its result as an Answer."""
+"""The HTTP client: one request per try, and its result as a Response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 
 from batch.output import audio
-from batch.run.responses import BROKEN, Answer
+from batch.run.responses import BROKEN, Response
 from batch.settings import Settings
 from batch.tasks.prompts import Prompts
 from service.taskfile.tasks import BadLineError, Task
@@ -48,16 +48,16 @@ class Client:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def look(self) -> Answer:
+    async def look(self) -> Response:
         """Check that the service responds and accepts the key."""
         return await self._ask("GET", "/v1/models", None)
 
-    async def speak(self, task: Task) -> Answer:
+    async def speak(self, task: Task) -> Response:
         """Try a task once."""
         try:
             prompt = await asyncio.to_thread(self._prompts.spelt, task.prompt_audio) if task.prompt_audio else ""
         except BadLineError as error:
-            return Answer(400, code="prompt_gone", message=str(error))
+            return Response(400, code="prompt_gone", message=str(error))
         body: dict[str, Any] = {"input": task.input_text, "response_format": self._form}
         body |= {"voice": task.voice or self._voice, "ref_audio": prompt, "ref_text": task.prompt_text}
         body = {name: value for name, value in body.items() if value}
@@ -65,7 +65,7 @@ class Client:
             body["seed"] = task.seed
         return await self._ask("POST", "/v1/audio/speech", json.dumps(body).encode())
 
-    async def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+    async def _ask(self, method: str, path: str, body: bytes | None) -> Response:
         headers = {"Content-Type": "application/json"} if body else {}
         began = time.monotonic()
         try:
@@ -75,27 +75,27 @@ class Client:
             ):
                 content = await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return Answer(0, sent=False, message=f"no connection: {_words(error)}")
+            return Response(0, sent=False, message=f"no connection: {_words(error)}")
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
-            return Answer(404, message=_words(error))
+            return Response(404, message=_words(error))
         except TimeoutError:
-            return Answer(0, message=f"the answer was not whole within {self._timeout_s:g} s")
+            return Response(0, message=f"the answer was not whole within {self._timeout_s:g} s")
         except (httpx.HTTPError, ValueError) as error:
-            return Answer(0, message=f"the connection broke: {_words(error)}")
+            return Response(0, message=f"the connection broke: {_words(error)}")
         took = time.monotonic() - began
         return _refusal(response, content) if response.status_code != 200 else self._spoken(response, content, took)
 
-    def _spoken(self, response: httpx.Response, content: bytes, took: float) -> Answer:
+    def _spoken(self, response: httpx.Response, content: bytes, took: float) -> Response:
         if response.request.method == "GET":
-            return Answer(200)
+            return Response(200)
         told = response.headers
         try:
             seconds = audio.duration_s(
                 content, self._form, told.get("X-Sample-Rate", ""), told.get("X-Audio-Duration", "")
             )
         except ValueError as error:
-            return Answer(200, code=BROKEN, message=str(error))
-        return Answer(
+            return Response(200, code=BROKEN, message=str(error))
+        return Response(
             200,
             content=content,
             duration_s=seconds,
@@ -116,7 +116,7 @@ async def _read(response: httpx.Response) -> bytes:
     return b"".join(parts)
 
 
-def _refusal(response: httpx.Response, content: bytes) -> Answer:
+def _refusal(response: httpx.Response, content: bytes) -> Response:
     """Parse an error in OpenAI's format, or any response of a proxy."""
     try:
         error = json.loads(content)["error"]
@@ -124,7 +124,7 @@ def _refusal(response: httpx.Response, content: bytes) -> Answer:
     except (ValueError, LookupError, TypeError, RecursionError):
         code, message = "", " ".join(content.decode("utf-8", "replace").split())
     after = response.headers.get("Retry-After", "")
-    return Answer(
+    return Response(
         response.status_code,
         code=code,
         message=message[:_SHOWN],

@@ -10,7 +10,7 @@ _LONGEST_RETRY_AFTER_S = 300.0
 _FIRST_PAUSE_S = 0.5
 
 
-class Verdict(Enum):
+class ResponseAction(Enum):
     """Action after a response."""
 
     DONE = "done"
@@ -21,7 +21,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """Result of one request. `status` 0: no response; then `sent` says whether the service may have received it."""
 
     status: int
@@ -45,27 +45,27 @@ BROKEN = "broken_audio"
 """Code of a 200 response with incomplete audio."""
 
 
-def judge(answer: Answer) -> Verdict:  # noqa: PLR0911 - a table
+def judge(answer: Response) -> ResponseAction:  # noqa: PLR0911 - a table
     """Return the action after a response."""
     match answer.status:
         case 200:
-            return Verdict.AGAIN if answer.code == BROKEN else Verdict.DONE
+            return ResponseAction.AGAIN if answer.code == BROKEN else ResponseAction.DONE
         case 0:
-            return Verdict.AGAIN if answer.sent else Verdict.WAIT
+            return ResponseAction.AGAIN if answer.sent else ResponseAction.WAIT
         case 425 | 429 | 503:
-            return Verdict.WAIT
+            return ResponseAction.WAIT
         case 401 | 403 | 404 | 405 | 407:
-            return Verdict.STOP
+            return ResponseAction.STOP
         case status if status < 400:
-            return Verdict.STOP
+            return ResponseAction.STOP
         case 408:
-            return Verdict.AGAIN
+            return ResponseAction.AGAIN
         case status if status < 500:
-            return Verdict.FAILED
+            return ResponseAction.FAILED
         case 501 | 505:
-            return Verdict.FAILED
+            return ResponseAction.FAILED
         case _:
-            return Verdict.AGAIN
+            return ResponseAction.AGAIN
 
 
 def pause_s(tries: int, retry_after_s: float | None, chance: float) -> float:

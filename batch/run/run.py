@@ -20,9 +20,9 @@ from batch.run.aimd import Limit
 from batch.run.client import Client
 from batch.run.concurrency import Slots
 from batch.run.progress import Progress
-from batch.run.responses import Answer, Verdict, judge, pause_s
+from batch.run.responses import Response, ResponseAction, judge, pause_s
 from batch.settings import Settings
-from batch.tasks.validate import Checked
+from batch.tasks.validate import CheckedTasks
 from service.taskfile.tasks import Task
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,7 +41,7 @@ class Run:
     """One run. However it ends, finished clips are in shards."""
 
     def __init__(
-        self, settings: Settings, checked: Checked, output: Output, client: Client, progress: Progress
+        self, settings: Settings, checked: CheckedTasks, output: Output, client: Client, progress: Progress
     ) -> None:
         self._settings = settings
         self._checked = checked
@@ -111,12 +111,12 @@ class Run:
         while not self._stopping.is_set():
             answer = await self._client.look()
             verdict = judge(answer)
-            if verdict is Verdict.DONE:
+            if verdict is ResponseAction.DONE:
                 break
             tries += 1
             connected = answer.status or answer.sent
             patience_s = self._settings.patience_s if connected else min(_NO_CONNECTION_S, self._settings.patience_s)
-            if verdict in (Verdict.STOP, Verdict.FAILED) or time.monotonic() - began >= patience_s:
+            if verdict in (ResponseAction.STOP, ResponseAction.FAILED) or time.monotonic() - began >= patience_s:
                 self._halt(self._unusable(answer, verdict))
                 return
             self._progress.waiting(answer.told)
@@ -148,31 +148,31 @@ class Run:
                 verdict = judge(answer)
                 self._learn(answer, verdict, sent)
             tries += 1
-            counted += verdict is Verdict.AGAIN
-            if verdict is Verdict.DONE:
+            counted += verdict is ResponseAction.AGAIN
+            if verdict is ResponseAction.DONE:
                 await self._keep(task, identity, answer, tries)
                 return
-            if verdict is Verdict.FAILED or counted > self._settings.retries:
+            if verdict is ResponseAction.FAILED or counted > self._settings.retries:
                 self._fail(task, answer, tries)
                 return
             impatient = time.monotonic() - self._served >= self._settings.patience_s
-            if verdict is Verdict.STOP or (verdict is Verdict.WAIT and impatient):
+            if verdict is ResponseAction.STOP or (verdict is ResponseAction.WAIT and impatient):
                 self._halt(self._unusable(answer, verdict))
                 return
             self._progress.waiting(answer.told)
             await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - jitter
 
-    def _learn(self, answer: Answer, verdict: Verdict, sent: float) -> None:
+    def _learn(self, answer: Response, verdict: ResponseAction, sent: float) -> None:
         now = time.monotonic()
-        if verdict is not Verdict.WAIT:
+        if verdict is not ResponseAction.WAIT:
             self._served = now
-        if verdict is Verdict.DONE:
+        if verdict is ResponseAction.DONE:
             self._limit.accepted(self._slots.in_flight)
         elif answer.status in (429, 504):
             self._limit.refused(sent, now)
         self._progress.limit = self._limit.allowed
 
-    async def _keep(self, task: Task, identity: str, answer: Answer, tries: int) -> None:
+    async def _keep(self, task: Task, identity: str, answer: Response, tries: int) -> None:
         facts = {
             "output_name": task.output_name,
             "duration_s": answer.duration_s,
@@ -186,7 +186,7 @@ class Run:
         self._progress.spoke(answer.duration_s)
         await self._packer.add(Clip(answer.content, facts))
 
-    def _fail(self, task: Task, answer: Answer, tries: int) -> None:
+    def _fail(self, task: Task, answer: Response, tries: int) -> None:
         self._failed += 1
         fields = task.given()
         if task.prompt_audio:  # relative to failed.jsonl from now on
@@ -232,9 +232,9 @@ class Run:
             items = "1 item" if self._failed == 1 else f"{self._failed} items"
             raise FailedItemsError(f"{items} failed, the rest is done; {path} says why", f"run {path} again, corrected")
 
-    def _unusable(self, answer: Answer, verdict: Verdict) -> EndpointError:
+    def _unusable(self, answer: Response, verdict: ResponseAction) -> EndpointError:
         endpoint = self._settings.endpoint
-        if verdict is not Verdict.WAIT:
+        if verdict is not ResponseAction.WAIT:
             remedy = "correct the endpoint or the API key; what is done stays, and the same command goes on from there"
             return EndpointError(f"{endpoint} refuses: {answer.told}", remedy)
         remedy = "see to the service; what is done stays, and the same command goes on from there"

@@ -17,7 +17,7 @@ Report = Callable[[int, str], None]
 
 
 @dataclass
-class Checked:
+class CheckedTasks:
     """A valid task file. `pending` maps the names (names.key) of the pending tasks to their line numbers.
 
     That is a hundred bytes a line; no other part of the file stays in memory.
@@ -56,13 +56,13 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
         raise TasksError(error.message, error.remedy) from None
 
 
-def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> Checked:
+def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> CheckedTasks:
     """Check every line of a task file; `done` maps names.key of each existing clip to its identity.
 
     Raises:
         TasksError: after every invalid line was reported.
     """
-    checked = Checked(path, rules, Prompts(path.parent))
+    checked = CheckedTasks(path, rules, Prompts(path.parent))
     seen: dict[int, int] = {}
     bad = 0
     for number, line in numbered(path):

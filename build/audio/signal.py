@@ -58,7 +58,7 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SignalVerdict:
     """`faults` is empty if the recording passes; each entry has the measured and the allowed value."""
 
     measures: Measures | None
@@ -122,19 +122,21 @@ def _longest_inner_run(silent: npt.NDArray[np.bool_]) -> int:
     return int(np.max(np.diff(sound), initial=1)) - 1 if len(sound) else 0
 
 
-def judge(text: str, wav: bytes, expected: Expectation) -> Verdict:
+def judge(text: str, wav: bytes, expected: Expectation) -> SignalVerdict:
     """Judge `wav` as a recording of `text`."""
     try:
         samples, rate = decode(wav)
     except ValueError as error:
-        return Verdict(None, (f"does not decode: {error}",))
+        return SignalVerdict(None, (f"does not decode: {error}",))
     return judge_samples(text, samples, rate, expected)
 
 
-def judge_samples(text: str, samples: npt.NDArray[np.float32], rate: int, expected: Expectation) -> Verdict:
+def judge_samples(text: str, samples: npt.NDArray[np.float32], rate: int, expected: Expectation) -> SignalVerdict:
     """Judge a mono signal in [-1, 1], shape (samples,), at `rate` Hz, as a recording of `text`."""
     if not np.isfinite(samples).all():
-        return Verdict(None, (f"no numbers: {1 - np.isfinite(samples).mean():.2%} of samples are NaN or infinite",))
+        return SignalVerdict(
+            None, (f"no numbers: {1 - np.isfinite(samples).mean():.2%} of samples are NaN or infinite",)
+        )
     heard = measure(samples, rate)
     slow, fast = expected.chars_per_second
     shortest, longest = len(text) / fast, len(text) / slow + expected.overhead_s
@@ -162,4 +164,4 @@ def judge_samples(text: str, samples: npt.NDArray[np.float32], rate: int, expect
         (heard.silence <= expected.silence, f"{heard.silence:.0%} silence, at most {expected.silence:.0%}"),
         (heard.gap_s <= expected.gap_s, f"a gap of {heard.gap_s:.2f} s, at most {expected.gap_s:.2f} s"),
     )
-    return Verdict(heard, tuple(fault for passed, fault in checks if not passed))
+    return SignalVerdict(heard, tuple(fault for passed, fault in checks if not passed))

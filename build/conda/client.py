@@ -17,7 +17,7 @@ from rattler.networking import AuthenticationMiddleware, Client
 from rattler.shell import ActivationVariables, Shell, activate
 
 from build.conda import CondaError, UnreachableError, access, virtual
-from build.conda.environment import Environment
+from build.conda.environment import CondaEnvironment
 from build.conda.explicit import ExplicitLock, LockedPackage
 from build.conda.redaction import holds_credentials
 
@@ -28,7 +28,7 @@ _TIMEOUT_S = 60
 
 
 async def solve(
-    environment: Environment, channels: Sequence[str] = (), glibc: str = virtual.GLIBC, flavour: str = "slim"
+    environment: CondaEnvironment, channels: Sequence[str] = (), glibc: str = virtual.GLIBC, flavour: str = "slim"
 ) -> ExplicitLock:
     """Solve an environment into a lock.
 

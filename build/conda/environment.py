@@ -13,7 +13,7 @@ from build.conda import CondaError
 
 
 @dataclass(frozen=True)
-class Environment:
+class CondaEnvironment:
     """Direct dependencies of one environment: channels, conda specs, and pip requirements installed after them."""
 
     name: str
@@ -22,7 +22,7 @@ class Environment:
     pip: tuple[str, ...]
 
 
-def load(paths: Sequence[Path]) -> Environment:
+def load(paths: Sequence[Path]) -> CondaEnvironment:
     """Read one environment from one or more files.
 
     Each further file extends the first, like `conda env update --file`: its dependencies are added, its channels are
@@ -40,7 +40,7 @@ def load(paths: Sequence[Path]) -> Environment:
         )
     dependencies = [item for document in documents for item in document["dependencies"]]
     channels = [channel for document in documents for channel in document.get("channels") or []]
-    return Environment(
+    return CondaEnvironment(
         name=names.pop(),
         channels=_unique(channel for channel in channels if channel != "nodefaults"),
         specs=_unique(item for item in dependencies if isinstance(item, str)),

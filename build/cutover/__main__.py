@@ -15,8 +15,8 @@ import typer
 from build import console
 from build.console import Reporter, out
 from build.cutover import cutover, views
-from build.cutover.prefetch import Ahead
-from build.cutover.state_machine import Asked
+from build.cutover.prefetch import StandbyPrefetch
+from build.cutover.state_machine import StrategyRequest
 from build.errors import NoLastGoodError
 from build.model import rollout
 from build.model.colours import MOST_REPLICAS
@@ -27,11 +27,11 @@ from build.settings import Settings
 from build.state import history as past_of
 from build.state.history import Cutover
 from build.target.stack import ensure_up
-from build.target.status import Status, read
-from build.target.target import Target
+from build.target.status import TargetStatus, read
+from build.target.target import ComposeTarget
 
 app = console.app("Blue/green cutover that loses no request.")
-lock = console.app("The lease that keeps cutovers apart.")
+lock = console.app("The lock that keeps cutovers apart.")
 app.add_typer(lock, name="lock")
 
 Wish = Literal["auto", "overlap", "hold"]
@@ -75,17 +75,17 @@ def switch(
     """Make a release live: start it in the idle colour, pass the gate, move the traffic, drain the old colour."""
     from build.verify import verdicts  # noqa: PLC0415 - saves a rollback 0.1 s
 
-    settings, report = console.settings(), Reporter()
+    settings, progress = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
-    target = Target(settings)
-    wanted = _named(target, report, ref)
-    if not verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=unverified):
+    target = ComposeTarget(settings)
+    wanted = _named(target, progress, ref)
+    if not verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=unverified):
         let_in = replace(let_in, unverified=True)
     verdicts.require_proxy(settings.root, target.engine, target.proxy_image)
-    ensure_up(target, report)
+    ensure_up(target, progress)
     release = cutover.run(
         target,
-        report,
+        progress,
         "switch",
         lambda _history, _live: wanted,
         asked=_asked(strategy, force_hold),
@@ -103,15 +103,15 @@ def rollback(
     wait: Wait = 0,
 ) -> None:
     """Roll back to the last good release or REF: within seconds if it is on standby, else through the gate."""
-    settings, report = console.settings(), Reporter()
-    target = Target(settings)
+    settings, progress = console.settings(), Reporter()
+    target = ComposeTarget(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
-    ahead = Ahead(Target(settings), Target(settings)) if strategy == "auto" else None
-    named = _named(target, report, ref) if ref else None
-    ensure_up(target, report)
+    ahead = StandbyPrefetch(ComposeTarget(settings), ComposeTarget(settings)) if strategy == "auto" else None
+    named = _named(target, progress, ref) if ref else None
+    ensure_up(target, progress)
     release = cutover.run(
         target,
-        report,
+        progress,
         "rollback",
         lambda past, live: named or _last_good(past, live),
         asked=_asked(strategy, force_hold),
@@ -131,14 +131,14 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
     return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
 
 
-def _named(target: Target, report: Reporter, ref: str | None) -> Release:
+def _named(target: ComposeTarget, progress: Reporter, ref: str | None) -> Release:
     from build.images.resolve import resolve  # noqa: PLC0415 - saves a rollback 0.2 s
 
-    return resolve(target.settings, target.engine, report, ref)
+    return resolve(target.settings, target.engine, progress, ref)
 
 
-def _asked(wish: Wish, force_hold: bool) -> Asked:
-    return Asked(None if wish == "auto" else Strategy(wish), force_hold)
+def _asked(wish: Wish, force_hold: bool) -> StrategyRequest:
+    return StrategyRequest(None if wish == "auto" else Strategy(wish), force_hold)
 
 
 def _last_good(past: list[Cutover], live: Release | None) -> Release:
@@ -150,26 +150,26 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
     return release
 
 
-def _up() -> tuple[Target, Reporter]:
+def _up() -> tuple[ComposeTarget, Reporter]:
     """Start the proxy and the state container if needed; return the target and a reporter."""
-    target, report = Target(console.settings()), Reporter()
-    ensure_up(target, report)
-    return target, report
+    target, progress = ComposeTarget(console.settings()), Reporter()
+    ensure_up(target, progress)
+    return target, progress
 
 
 @app.command()
 def resume(wait: Wait = 0) -> None:
     """Continue an interrupted or paused cutover from the journal."""
-    target, report = _up()
-    release = cutover.resume(target, report, wait_s=wait)
+    target, progress = _up()
+    release = cutover.resume(target, progress, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}")
 
 
 @app.command()
 def abort(wait: Wait = 0) -> None:
     """Roll back an interrupted or paused cutover: move traffic to the old colour and remove the candidate."""
-    target, report = _up()
-    release = cutover.abort(target, report, wait_s=wait)
+    target, progress = _up()
+    release = cutover.abort(target, progress, wait_s=wait)
     out.print(f"[bold]{release.sha}[/bold] is live at {target.settings.url}" if release else "nothing is live")
 
 
@@ -179,14 +179,14 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Run the gate on a release in a separate container, beside the live release; nothing goes live."""
-    from build.gate import golden_files, trial  # noqa: PLC0415 - numpy, which a rollback does not need
+    from build.gate import golden_files, standalone_gate  # noqa: PLC0415 - numpy, which a rollback does not need
     from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback does not need
 
-    settings, report = console.settings(), Reporter()
-    target = Target(settings)
-    wanted = _named(target, report, ref)
-    verdicts.require_verified(settings.root, target.engine, report, wanted.image, unverified=True)
-    judged, keep = trial.run(target, report, wanted)
+    settings, progress = console.settings(), Reporter()
+    target = ComposeTarget(settings)
+    wanted = _named(target, progress, ref)
+    verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
+    judged, keep = standalone_gate.run(target, progress, wanted)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
         return
@@ -201,7 +201,7 @@ def status(
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
 ) -> None:
     """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress."""
-    target = Target(console.settings())
+    target = ComposeTarget(console.settings())
     if not watch:
         found = _look(target)
         out.print_json(json.dumps(found.json())) if as_json else out.print(views.status(found))
@@ -216,13 +216,13 @@ def status(
                 screen.update(views.status(found), refresh=True)
 
 
-def _looks(target: Target, every_s: float) -> Iterator[Status]:
+def _looks(target: ComposeTarget, every_s: float) -> Iterator[TargetStatus]:
     while True:
         yield _look(target)
         time.sleep(every_s)
 
 
-def _look(target: Target) -> Status:
+def _look(target: ComposeTarget) -> TargetStatus:
     found = read(target)
     if not found.lock:  # a running cutover writes .env itself
         target.refresh_env(found.live)
@@ -232,11 +232,11 @@ def _look(target: Target) -> Status:
 @app.command()
 def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """List every cutover in the target's journal, oldest first."""
-    target = Target(console.settings())
+    target = ComposeTarget(console.settings())
     records = target.records()
-    past, broken = target.history(records), past_of.broken_leases(records)
+    past, broken = target.history(records), past_of.broken_locks(records)
     if as_json:
-        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "leases_broken": broken}))
+        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "locks_broken": broken}))
     else:
         out.print(views.history(past, broken))
 
@@ -249,7 +249,7 @@ def report(
     """Print the path of a cutover's report, a self-contained HTML page."""
     from build.report import gather  # noqa: PLC0415 - only this command needs a template engine
 
-    path = gather.find(Target(console.settings()), identity)
+    path = gather.find(ComposeTarget(console.settings()), identity)
     if to:
         to.write_bytes(path.read_bytes())
     out.print(str(to or path), markup=False)
@@ -258,7 +258,7 @@ def report(
 @lock.command(name="show")
 def show_lock() -> None:
     """Show which process holds the cutover lock."""
-    out.print(str(Target(console.settings()).lease.holder() or "nobody holds the lease"), markup=False)
+    out.print(str(ComposeTarget(console.settings()).lock.holder() or "nobody holds the lock"), markup=False)
 
 
 @lock.command(name="break")
@@ -266,7 +266,7 @@ def break_lock(
     reason: Annotated[str, typer.Option(help="why; it goes into the journal")],
 ) -> None:
     """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
-    cutover.break_lease(Target(console.settings()), Reporter(), getpass.getuser(), reason)
+    cutover.break_lock(ComposeTarget(console.settings()), Reporter(), getpass.getuser(), reason)
 
 
 if __name__ == "__main__":

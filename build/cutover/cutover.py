@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from build.cutover import plan
-from build.cutover.prefetch import Ahead
-from build.cutover.reporting import Aftermath
+from build.cutover.prefetch import StandbyPrefetch
+from build.cutover.reporting import Reporting
 from build.cutover.rules.gpu import Plan
 from build.cutover.run import ROLLBACK, Run
-from build.cutover.state_machine import WAY_BACK, Asked, Remedy, step_named
-from build.errors import InterruptedByUserError, LineError, NothingToResumeError
+from build.cutover.state_machine import ROLLBACK_ACTION, FailureAction, StrategyRequest, step_named
+from build.errors import InterruptedByUserError, NothingToResumeError, OrchestratorError
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SERVING, State, Strategy
-from build.progress import Report
+from build.progress import Progress
 from build.state.history import Cutover, Event, in_progress
-from build.target.target import Target
+from build.target.types import Target
 
 # The executor imports numpy (0.2 s), which overlaps with acquiring the lock. The report page takes as long to import
 # and is needed last.
@@ -32,18 +32,18 @@ WALK, PAGE = "build.cutover.executor", "build.report.gather"
 # Picks the release from the history and the live release, after interrupted cutovers are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
-UNASKED = Asked()
+UNASKED = StrategyRequest()
 
 
 def run(
     target: Target,
-    report: Report,
+    progress: Progress,
     kind: str,
     choose: Choice,
     *,
-    asked: Asked = UNASKED,
+    asked: StrategyRequest = UNASKED,
     rollout: Rollout = AT_ONCE,
-    ahead: Ahead | None = None,
+    ahead: StandbyPrefetch | None = None,
     wait_s: float = 0,
 ) -> Release:
     """Make the chosen release live, or roll back and raise; return the live release.
@@ -55,73 +55,75 @@ def run(
         rollout: canary, soak and replicas; a rollback has no canary and no soak.
         ahead: prefetched answers of the standby release.
     """
-    with _leased(target, report, kind, wait_s) as check:
-        past = _settle(target, report, check)
+    with _locked(target, progress, kind, wait_s) as check:
+        past = _settle(target, progress, check)
         stack = target.survey()
         live = target.live(stack)
         release = stack[live].release if live else None
         wanted = choose(past, release)
         if wanted == release:
-            report.note(f"{wanted} is live already; nothing to do")
+            progress.note(f"{wanted} is live already; nothing to do")
             return wanted
         idle = live.other if live else Colour.BLUE
         chosen = (
             Plan(Strategy.WARM, reason="it stands by")
             if kind == ROLLBACK and asked.strategy is None and _stands_by(target, idle, wanted, ahead)
-            else plan.plan(target, report, wanted, live, asked, replicas=rollout.replicas)
+            else plan.plan(target, progress, wanted, live, asked, replicas=rollout.replicas)
         )
-        cutover = Run(target, report, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
+        cutover = Run(target, progress, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
         if kind == ROLLBACK:
-            report.step(f"back to {wanted}: {_expected(cutover)}")
+            progress.step(f"back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
         _walk(cutover, State.PULLED, check)
         return wanted
 
 
-def resume(target: Target, report: Report, *, wait_s: float = 0) -> Release:
+def resume(target: Target, progress: Progress, *, wait_s: float = 0) -> Release:
     """Continue an interrupted cutover from its journaled state; return the live release."""
-    with _leased(target, report, "resume", wait_s) as check:
+    with _locked(target, progress, "resume", wait_s) as check:
         left = _under_way(target)
-        report.step(f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}")
-        _walk(Run.left(target, report, left), left.state, check)
+        progress.step(
+            f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}"
+        )
+        _walk(Run.left(target, progress, left), left.state, check)
         return left.release
 
 
-def abort(target: Target, report: Report, *, wait_s: float = 0) -> Release | None:
+def abort(target: Target, progress: Progress, *, wait_s: float = 0) -> Release | None:
     """Roll back an interrupted cutover: traffic to the old colour, candidate removed; return the live release.
 
     Raises:
         NothingToResumeError: no cutover is in progress, or the old colour no longer runs.
     """
-    with _leased(target, report, "abort", wait_s):
+    with _locked(target, progress, "abort", wait_s):
         left = _under_way(target)
-        _give_up(target, report, left, InterruptedByUserError("aborted by the operator"))
+        _give_up(target, progress, left, InterruptedByUserError("aborted by the operator"))
         return left.previous
 
 
-def break_lease(target: Target, report: Report, who: str, reason: str) -> None:
+def break_lock(target: Target, progress: Progress, who: str, reason: str) -> None:
     """Break the cutover lock, and journal the owner, the operator and the reason.
 
     Raises:
         NothingToResumeError: no process holds the lock.
     """
-    owner = target.lease.holder()
+    owner = target.lock.holder()
     if owner is None:
-        raise NothingToResumeError("nobody holds the lease, so there is nothing to break")
-    target.journal.append(event=Event.LEASE_BROKEN, owner=str(owner), by=who, reason=reason)
-    target.lease.remove()
-    report.note(f"taken from {owner}")
+        raise NothingToResumeError("nobody holds the lock, so there is nothing to break")
+    target.journal.append(event=Event.LOCK_BROKEN, owner=str(owner), by=who, reason=reason)
+    target.lock.remove()
+    progress.note(f"taken from {owner}")
 
 
 @contextmanager
-def _leased(target: Target, report: Report, what: str, wait_s: float) -> Iterator[Check]:
+def _locked(target: Target, progress: Progress, what: str, wait_s: float) -> Iterator[Check]:
     """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
-    after = Aftermath(target, report)
+    after = Reporting(target, progress)
     later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # a rollback is in a hurry: no extra import
     threading.Thread(target=_preload, args=later, daemon=True).start()
     with (
         after.paged(),
-        target.lease.held(target.proxy_image, what, wait_s=wait_s, note=report.note) as heartbeat,
+        target.lock.held(target.proxy_image, what, wait_s=wait_s, note=progress.note) as heartbeat,
         target.journal.opened(),
         target.proxy.opened(),
         after.attended(),
@@ -135,9 +137,9 @@ def _preload(*modules: str) -> None:
 
 
 def _walk(cutover: Run, state: State, check: Check) -> None:
-    from build.cutover.executor import walk  # noqa: PLC0415 - see WALK
+    from build.cutover.executor import execute  # noqa: PLC0415 - see WALK
 
-    walk(cutover, state, check)
+    execute(cutover, state, check)
 
 
 def _under_way(target: Target) -> Cutover:
@@ -147,7 +149,7 @@ def _under_way(target: Target) -> Cutover:
     return left
 
 
-def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: Ahead | None) -> bool:
+def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: StandbyPrefetch | None) -> bool:
     colour = target.colours[idle]
     if not colour.running or colour.release() != wanted:
         return False
@@ -169,7 +171,7 @@ def _expected(cutover: Run) -> str:
     )
 
 
-def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
+def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
     """Finish an interrupted cutover whose traffic had begun to move; roll back any other one.
 
     Returns the history: reading it costs an exec, which a rollback cannot afford twice.
@@ -179,20 +181,20 @@ def _settle(target: Target, report: Report, check: Check) -> list[Cutover]:
     if left is None:
         return past
     if left.state in SERVING or left.step == "switch":
-        report.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
-        _walk(Run.left(target, report, left), left.state, check)
+        progress.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
+        _walk(Run.left(target, progress, left), left.state, check)
     else:
-        report.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
-        _give_up(target, report, left, LineError("cut off, and given up by the next cutover"))
+        progress.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
+        _give_up(target, progress, left, OrchestratorError("cut off, and given up by the next cutover"))
     return target.history()
 
 
-def _give_up(target: Target, report: Report, left: Cutover, why: LineError) -> None:
-    cutover = Run.left(target, report, left)
+def _give_up(target: Target, progress: Progress, left: Cutover, why: OrchestratorError) -> None:
+    cutover = Run.left(target, progress, left)
     step = step_named(left.step, cutover.table)
-    remedy = step.on_failure if step else Remedy.STOP
-    if remedy is Remedy.KEEP:
-        remedy = WAY_BACK[cutover.strategy]
+    remedy = step.on_failure if step else FailureAction.STOP
+    if remedy is FailureAction.KEEP:
+        remedy = ROLLBACK_ACTION[cutover.strategy]
         if cutover.old is None or not cutover.old.running:
             raise NothingToResumeError(
                 f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",

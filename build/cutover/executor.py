@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from build.cutover.run import ROLLBACK, Act, Facts, Run
-from build.cutover.state_machine import ENDS, Remedy, next_step
+from build.cutover.run import ROLLBACK, Act, JournalFacts, Run
+from build.cutover.state_machine import FINAL_STATE, FailureAction, next_step
 from build.cutover.steps import canary_soak, candidate, hold, preflight, traffic
-from build.errors import InconclusiveError, LeaseLostError, LineError
+from build.errors import InconclusiveError, LockLostError, OrchestratorError
 from build.model.hook_points import Point
 from build.model.states import State, Strategy
 from build.notify import hooks
@@ -38,7 +38,7 @@ STEPS: dict[Strategy, dict[str, Act]] = {
 }
 
 
-def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> None:
+def execute(run: Run, state: State, check: Callable[[], None] = lambda: None) -> None:
     """Execute the steps from `state` to the end; journal the intent before each and the outcome after.
 
     Args:
@@ -50,7 +50,7 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
             run.journal(Event.INTENT, step=step.name)
             facts = STEPS[run.strategy][step.name](run)
             run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
-        except LeaseLostError:
+        except LockLostError:
             raise  # the new lock holder rolls back
         except InconclusiveError as error:
             run.journal(Event.PAUSED, step=step.name, error=str(error))
@@ -61,41 +61,41 @@ def walk(run: Run, state: State, check: Callable[[], None] = lambda: None) -> No
         state = step.ends
     run.journal(Event.END, state=state)
     if run.kind == ROLLBACK:
-        gone_back(run)
+        notify_rolled_back(run)
 
 
-def undo(run: Run, remedy: Remedy, error: BaseException, step: str) -> None:
+def undo(run: Run, remedy: FailureAction, error: BaseException, step: str) -> None:
     """Roll back as `remedy` says and journal the end; a failing action does not stop the others."""
     acts: list[Callable[[], object]] = []
-    facts: Facts = {}
-    if remedy is Remedy.RETURN:
+    facts: JournalFacts = {}
+    if remedy is FailureAction.RETURN:
         acts.append(lambda: facts.update(traffic.give_back(run)))
-    if remedy in {Remedy.RETURN, Remedy.DISCARD}:
+    if remedy in {FailureAction.RETURN, FailureAction.DISCARD}:
         acts.append(lambda: candidate.discard(run, error))
-    if remedy is Remedy.RELOAD:
+    if remedy is FailureAction.RELOAD:
         acts.append(lambda: facts.update(hold.reload(run, error)))
-    if run.strategy is Strategy.HOLD and remedy in {Remedy.DISCARD, Remedy.RELOAD}:
+    if run.strategy is Strategy.HOLD and remedy in {FailureAction.DISCARD, FailureAction.RELOAD}:
         acts.append(lambda: run.target.orders.unpark(*run.idle.profiles))
-    if remedy is Remedy.STAY:
-        run.report.note("a way back is never undone: look at `python -m build.cutover status`, and act")
-    if remedy not in {Remedy.KEEP, Remedy.STAY}:
+    if remedy is FailureAction.STAY:
+        run.progress.note("a way back is never undone: look at `python -m build.cutover status`, and act")
+    if remedy not in {FailureAction.KEEP, FailureAction.STAY}:
         acts.append(lambda: run.target.refresh_env(run.live))
     said = str(error) or type(error).__name__
-    measured = error.facts if isinstance(error, LineError) else {}
+    measured = error.facts if isinstance(error, OrchestratorError) else {}
     acts += [
         lambda: run.journal(Event.FAILED, step=step, error=said, facts=measured),
-        lambda: run.journal(Event.END, state=ENDS[remedy], facts=facts),
+        lambda: run.journal(Event.END, state=FINAL_STATE[remedy], facts=facts),
     ]
     for act in acts:
         try:
             act()
-        except LineError as also:
-            run.report.note(f"and while undoing it: {also.message}")
-    if remedy in {Remedy.RETURN, Remedy.RELOAD}:
-        gone_back(run, said)
+        except OrchestratorError as also:
+            run.progress.note(f"and while undoing it: {also.message}")
+    if remedy in {FailureAction.RETURN, FailureAction.RELOAD}:
+        notify_rolled_back(run, said)
 
 
-def gone_back(run: Run, error: str = "") -> None:
+def notify_rolled_back(run: Run, error: str = "") -> None:
     """Run the operator's on-rollback hook."""
     if run.settings.hooks.on_rollback:
-        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.report, run.told, error)
+        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.progress, run.told, error)

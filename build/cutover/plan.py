@@ -5,48 +5,47 @@ from __future__ import annotations
 from dataclasses import replace
 
 from build.cutover.rules import gpu, holding
-from build.cutover.rules.gpu import Facts, Plan
-from build.cutover.state_machine import Asked
+from build.cutover.rules.gpu import GpuMemoryFacts, Plan
+from build.cutover.state_machine import StrategyRequest
 from build.errors import PreflightError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL
 from build.model.release import Release
 from build.model.states import Strategy
-from build.progress import Report
+from build.progress import Progress
 from build.target.gpu import View
-from build.target.target import Target
+from build.target.types import Target
 
 MIB = 2**20
 
 
 def plan(
     target: Target,
-    report: Report,
+    progress: Progress,
     release: Release,
     live: Colour | None,
-    asked: Asked,
+    asked: StrategyRequest,
     *,
     replicas: int,
 ) -> Plan:
     """Return the plan for `release` beside the live colour.
 
     Raises:
-        NoRoomError: the candidate does not fit with any allowed strategy.
+        InsufficientGpuMemoryError: the candidate does not fit with any allowed strategy.
         HoldTooLongError: requests would wait longer than the proxy's limit, and `asked` does not force it.
     """
     if live is None:
         return Plan(reason="nothing is live")
     old = target.colours[live]
     view = old.gpu() if old.running else View(why=f"{live} does not run")
-    image = target.engine.image(release.image)
-    labels = image.labels if image else {}
+    labels = target.image_labels(release.image) or {}
     need = gpu.needed(target.history(), release, labels.get(FLAVOUR_LABEL, ""), labels.get(VRAM_LABEL, ""))
     margin = int(target.settings.vram_margin_mb * MIB)
     pids = old.pids() if view.devices else frozenset[int]()
     # A cutover stops the standby release in the idle colour, so its memory counts as free.
     standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
-    chosen = gpu.decide(Facts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
-    report.note(f"strategy {chosen.strategy}: {chosen.reason}")
+    chosen = gpu.decide(GpuMemoryFacts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
+    progress.note(f"strategy {chosen.strategy}: {chosen.reason}")
     if chosen.strategy is not Strategy.HOLD:
         return chosen
     return _hold(target, release, old.release(), replace(chosen, forced=asked.forced))

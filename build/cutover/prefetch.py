@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 
 import yaml
 
-from build.errors import LineError
-from build.target.container import Replica, Status
-from build.target.synthesis import Spoken
-from build.target.target import Target
+from build.errors import OrchestratorError
+from build.target.container import Replica, ServiceStatus
+from build.target.synthesis import SynthesisResponse
+from build.target.types import Target
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ FRESH_S = 10.0
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T]):
+class PrefetchedAnswer(Generic[T]):
     """The answer of a container, valid until it restarts; `at` in seconds of the target's clock."""
 
     life: str
@@ -32,7 +32,7 @@ class Answer(Generic[T]):
     said: T
 
 
-class Question(Generic[T]):
+class Prefetch(Generic[T]):
     """Ask each container of the idle colour, in a thread.
 
     .env names the live colour without an exec. If .env is out of date, the live containers are asked: useless,
@@ -42,7 +42,7 @@ class Question(Generic[T]):
     def __init__(self, target: Target, ask: Callable[[Replica], T]) -> None:
         """`target` must not be shared: its drivers are not thread-safe."""
         self._target, self._ask = target, ask
-        self._answers: dict[str, Answer[T]] = {}
+        self._answers: dict[str, PrefetchedAnswer[T]] = {}
         # A daemon thread: a hanging container must not keep the command from exiting.
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
         self._thread.start()
@@ -59,65 +59,65 @@ class Question(Generic[T]):
             live = self._target.noted
             for each in self._target.colours[live.other].replicas if live else ():
                 life, said = each.life, self._ask(each)
-                self._answers[each.name] = Answer(life, self._target.clock.now(), said)
-        except (LineError, OSError, yaml.YAMLError, LookupError, TypeError):
+                self._answers[each.name] = PrefetchedAnswer(life, self._target.clock.now(), said)
+        except (OrchestratorError, OSError, yaml.YAMLError, LookupError, TypeError):
             return  # the regular check asks again and reports the error
 
 
 @dataclass(frozen=True)
-class Heard:
+class PrefetchedSynthesis:
     """A text of the golden set and its synthesis."""
 
     text: str
     voice: str
-    spoken: Spoken
+    spoken: SynthesisResponse
 
 
-class Ahead:
+class StandbyPrefetch:
     """Ask the standby release for its status and a synthesis in parallel: each starts a process in a container."""
 
     def __init__(self, target: Target, another: Target) -> None:
         self._target = target
-        self._heard = Question(target, self._speak)
-        self._status = Question(another, lambda replica: replica.status())
-        self._rehearsed: dict[str, Rehearsed] = {}
+        self._heard = Prefetch(target, self._speak)
+        self._status = Prefetch(another, lambda replica: replica.status())
+        self._rehearsed: dict[str, PrefetchedContainer] = {}
 
-    def of(self, replica: Replica) -> Rehearsed:
+    def of(self, replica: Replica) -> PrefetchedContainer:
         """Return the container with its prefetched answers."""
-        return self._rehearsed.setdefault(replica.name, Rehearsed(self, replica))
+        return self._rehearsed.setdefault(replica.name, PrefetchedContainer(self, replica))
 
-    def heard(self, replica: Replica) -> Heard | None:
+    def heard(self, replica: Replica) -> PrefetchedSynthesis | None:
         """Return the prefetched synthesis, or None."""
         heard = self._heard.answer(replica)
         return None if heard is None or heard.spoken.error else heard
 
-    def status(self, replica: Replica) -> Status | None:
+    def status(self, replica: Replica) -> ServiceStatus | None:
         """Return the prefetched status, or None."""
         return self._status.answer(replica)
 
-    def _speak(self, replica: Replica) -> Heard:
+    def _speak(self, replica: Replica) -> PrefetchedSynthesis:
         # Not validated: that imports numpy, which costs time. A synthesis of a wrong text is not used later.
         golden = yaml.safe_load(self._target.settings.golden.read_text())
         text, voice = golden["texts"][0]["say"], golden["voice"]
-        return Heard(text, voice, replica.speak(text, voice, FRESH_S))
+        return PrefetchedSynthesis(text, voice, replica.speak(text, voice, FRESH_S))
 
 
-class Rehearsed:
-    """A container with prefetched answers (build.gate.gate.Speaker); it synthesizes whatever was not prefetched."""
+class PrefetchedContainer:
+    """A container with prefetched answers (build.gate.gate.Synthesizer); it synthesizes whatever was not prefetched."""
 
-    def __init__(self, ahead: Ahead, replica: Replica) -> None:
+    def __init__(self, ahead: StandbyPrefetch, replica: Replica) -> None:
         self._ahead, self._replica = ahead, replica
         self._said = False
 
     @cached_property
-    def _status(self) -> Status:
+    def _status(self) -> ServiceStatus:
         return self._ahead.status(self._replica) or self._replica.status()
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         """Return the status, asked once: a second request would cost 0.1 s for the same answer."""
         return self._status
 
-    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Return the prefetched synthesis once; synthesize the text on later calls."""
         heard = None if self._said else self._ahead.heard(self._replica)
         if heard is None or (heard.text, heard.voice) != (text, voice):

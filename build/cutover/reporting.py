@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from build.errors import LineError
+from build.errors import OrchestratorError
 from build.notify import alerts
-from build.progress import Report
+from build.progress import Progress
 from build.state.history import Cutover
-from build.target.target import Target
+from build.target.types import Target
 
 
-class Aftermath:
+class Reporting:
     """Alerts and report pages for all cutovers that one command touches."""
 
-    def __init__(self, target: Target, report: Report) -> None:
-        self._target, self._report = target, report
+    def __init__(self, target: Target, progress: Progress) -> None:
+        self._target, self._progress = target, progress
         self._touched: list[Cutover] = []
         self._error: BaseException | None = None
 
@@ -39,11 +39,11 @@ class Aftermath:
         except BaseException as error:
             self._error = error
             newest = self._look(before)
-            alerts.raise_alert(self._target, self._report, error, newest)
+            alerts.raise_alert(self._target, self._progress, error, newest)
             raise
         newest = self._look(before)
         if newest and newest.served and not newest.error:
-            alerts.call_off(self._target, self._report)
+            alerts.call_off(self._target, self._progress)
 
     def _look(self, before: dict[str, dict[str, Any]]) -> Cutover | None:
         self._touched = [each for each in self._history() if asdict(each) != before.get(each.id)]
@@ -52,7 +52,7 @@ class Aftermath:
     def _history(self) -> list[Cutover]:
         try:
             return self._target.history()
-        except LineError:
+        except OrchestratorError:
             return []  # the caller that needs the history reports the error
 
     def _write_pages(self) -> None:
@@ -64,6 +64,6 @@ class Aftermath:
             for number, each in enumerate(self._touched, 1):
                 error = self._error if number == len(self._touched) else None
                 path = gather.write(self._target, each.id, error)
-            self._report.note(f"report: {path}")
+            self._progress.note(f"report: {path}")
         except Exception as error:  # noqa: BLE001 - a failing report must not change the result of a cutover
-            self._report.note(f"no report could be written: {error}")
+            self._progress.note(f"no report could be written: {error}")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from build.cutover.prefetch import Ahead
+from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.rules import drain
-from build.cutover.rules.drain import Drained
+from build.cutover.rules.drain import DrainProgress
 from build.cutover.rules.gpu import Plan
 from build.cutover.state_machine import Table, step_named, table
 from build.errors import ProxyError
@@ -16,12 +16,12 @@ from build.model.colours import Colour, Stack
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SOAK, Strategy
-from build.progress import Report
+from build.progress import Progress
 from build.proxy.types import Admin, Server
 from build.settings import Settings
 from build.state.history import Cutover, Event
 from build.target.colour_containers import ColourContainers
-from build.target.target import Clock, Target
+from build.target.types import Clock, Target
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150
@@ -29,7 +29,7 @@ STOP_GRACE_S = 150
 ROLLBACK = "rollback"  # kind of a cutover back to an earlier release
 
 # Facts that a step adds to its journal record.
-Facts = dict[str, Any]
+JournalFacts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Run:
     """
 
     target: Target
-    report: Report
+    progress: Progress
     id: str
     kind: str
     release: Release
@@ -51,16 +51,16 @@ class Run:
     live: Colour | None
     plan: Plan
     rollout: Rollout = AT_ONCE
-    ahead: Ahead | None = None
+    ahead: StandbyPrefetch | None = None
 
     @classmethod
-    def left(cls, target: Target, report: Report, cutover: Cutover) -> Run:
+    def left(cls, target: Target, progress: Progress, cutover: Cutover) -> Run:
         """Rebuild a run from its journal records."""
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
         plan = Plan.told({**cutover.plan, "strategy": cutover.strategy})
         rollout = Rollout.told(cutover.rollout)
-        return cls(target, report, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
+        return cls(target, progress, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
 
     @property
     def candidate(self) -> ColourContainers:
@@ -175,9 +175,9 @@ class Run:
                 sum(each.sessions for each in its), sum(each.queued for each in its)
             )
             dead = alive and not all(seen[name].healthy for name in used)
-            if dead or drain.judge(load, now - began, budget_s) is not Drained.BUSY:
+            if dead or drain.judge(load, now - began, budget_s) is not DrainProgress.BUSY:
                 return load.work
         raise AssertionError("a clock never ends")
 
 
-Act = Callable[[Run], Facts | None]
+Act = Callable[[Run], JournalFacts | None]

@@ -12,7 +12,7 @@ from enum import StrEnum
 from build.model.states import CANARY, FINAL, SOAK, State, Strategy
 
 
-class Remedy(StrEnum):
+class FailureAction(StrEnum):
     """How to handle a failed step."""
 
     STOP = "stop"  # nothing exists yet: report the error
@@ -24,7 +24,7 @@ class Remedy(StrEnum):
 
 
 @dataclass(frozen=True)
-class Asked:
+class StrategyRequest:
     """The operator's choice of a strategy; None leaves it to the planner.
 
     `forced`: hold even if requests are expected to wait longer than the proxy's limit.
@@ -40,7 +40,7 @@ class Step:
 
     name: str
     ends: State
-    on_failure: Remedy
+    on_failure: FailureAction
 
 
 Table = tuple[Step, ...]
@@ -48,36 +48,40 @@ Table = tuple[Step, ...]
 
 TABLES: dict[Strategy, Table] = {
     Strategy.OVERLAP: (
-        Step("preflight", State.PREFLIGHTED, Remedy.STOP),
-        Step("start", State.STARTING, Remedy.DISCARD),
-        Step("warm", State.WARMING, Remedy.DISCARD),
-        Step("verify", State.VERIFIED, Remedy.DISCARD),
-        Step("admit", State.ADMITTED, Remedy.DISCARD),
-        Step(CANARY, State.CANARY, Remedy.RETURN),
-        Step("switch", State.SWITCHED, Remedy.RETURN),
-        Step(SOAK, State.SOAKING, Remedy.RETURN),
-        Step("retire", State.RETIRED, Remedy.KEEP),
+        Step("preflight", State.PREFLIGHTED, FailureAction.STOP),
+        Step("start", State.STARTING, FailureAction.DISCARD),
+        Step("warm", State.WARMING, FailureAction.DISCARD),
+        Step("verify", State.VERIFIED, FailureAction.DISCARD),
+        Step("admit", State.ADMITTED, FailureAction.DISCARD),
+        Step(CANARY, State.CANARY, FailureAction.RETURN),
+        Step("switch", State.SWITCHED, FailureAction.RETURN),
+        Step(SOAK, State.SOAKING, FailureAction.RETURN),
+        Step("retire", State.RETIRED, FailureAction.KEEP),
     ),
     Strategy.WARM: (
-        Step("confirm", State.ADMITTED, Remedy.STOP),
-        Step("switch", State.SWITCHED, Remedy.STAY),
-        Step("retire", State.RETIRED, Remedy.KEEP),
+        Step("confirm", State.ADMITTED, FailureAction.STOP),
+        Step("switch", State.SWITCHED, FailureAction.STAY),
+        Step("retire", State.RETIRED, FailureAction.KEEP),
     ),
     Strategy.HOLD: (
-        Step("preflight", State.PREFLIGHTED, Remedy.STOP),
-        Step("park", State.PARKED, Remedy.DISCARD),
-        Step("hold", State.HOLDING, Remedy.RELOAD),
-        Step("load", State.LOADED, Remedy.RELOAD),
-        Step("verify", State.VERIFIED, Remedy.RELOAD),
-        Step("admit", State.ADMITTED, Remedy.RELOAD),
-        Step("switch", State.SWITCHED, Remedy.RELOAD),
-        Step(SOAK, State.SOAKING, Remedy.RELOAD),
-        Step("retire", State.RETIRED, Remedy.KEEP),
+        Step("preflight", State.PREFLIGHTED, FailureAction.STOP),
+        Step("park", State.PARKED, FailureAction.DISCARD),
+        Step("hold", State.HOLDING, FailureAction.RELOAD),
+        Step("load", State.LOADED, FailureAction.RELOAD),
+        Step("verify", State.VERIFIED, FailureAction.RELOAD),
+        Step("admit", State.ADMITTED, FailureAction.RELOAD),
+        Step("switch", State.SWITCHED, FailureAction.RELOAD),
+        Step(SOAK, State.SOAKING, FailureAction.RELOAD),
+        Step("retire", State.RETIRED, FailureAction.KEEP),
     ),
 }
 
 # How to take traffic back from a candidate that already serves.
-WAY_BACK = {Strategy.OVERLAP: Remedy.RETURN, Strategy.HOLD: Remedy.RELOAD, Strategy.WARM: Remedy.STAY}
+ROLLBACK_ACTION = {
+    Strategy.OVERLAP: FailureAction.RETURN,
+    Strategy.HOLD: FailureAction.RELOAD,
+    Strategy.WARM: FailureAction.STAY,
+}
 
 
 def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = False) -> Table:
@@ -86,17 +90,20 @@ def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = 
     steps = tuple(each for each in TABLES[strategy] if each.name not in left_out)
     if not back:
         return steps
-    return tuple(replace(each, on_failure=Remedy.STAY) if each.on_failure is Remedy.RETURN else each for each in steps)
+    return tuple(
+        replace(each, on_failure=FailureAction.STAY) if each.on_failure is FailureAction.RETURN else each
+        for each in steps
+    )
 
 
 # The final state of a failed cutover, by remedy.
-ENDS = {
-    Remedy.STOP: State.FAILED,
-    Remedy.DISCARD: State.FAILED,
-    Remedy.RETURN: State.ROLLED_BACK,
-    Remedy.STAY: State.HELD,
-    Remedy.RELOAD: State.ROLLED_BACK,
-    Remedy.KEEP: State.SWITCHED,
+FINAL_STATE = {
+    FailureAction.STOP: State.FAILED,
+    FailureAction.DISCARD: State.FAILED,
+    FailureAction.RETURN: State.ROLLED_BACK,
+    FailureAction.STAY: State.HELD,
+    FailureAction.RELOAD: State.ROLLED_BACK,
+    FailureAction.KEEP: State.SWITCHED,
 }
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from build.cutover.rules import drain
 from build.state.history import Cutover
 from build.table import Column, Records, duration, local_time
-from build.target.status import Status
+from build.target.status import TargetStatus
 
 if TYPE_CHECKING:  # numpy, which only `gate` needs
     from build.gate.golden_files import Golden
@@ -21,7 +21,7 @@ STATUS = ("colour", "release", "digest", "container", "health", "rotation", "sha
 HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "cut", "error")
 
 
-def status(found: Status) -> RenderableType:
+def status(found: TargetStatus) -> RenderableType:
     """Render both colours, the last good release, the cutover in progress and the lock."""
     rows = []
     for colour, facts in found.stack.items():
@@ -44,7 +44,7 @@ def status(found: Status) -> RenderableType:
         f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}",
     ]
     if found.lock:
-        lines.append(f"lease        {found.lock}")
+        lines.append(f"lock         {found.lock}")
     if found.hold and (found.hold.mode != "none" or found.hold.held):
         lines.append(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
     warnings = [Text.assemble(("warning", "yellow"), f"      {warning}") for warning in found.warnings]
@@ -69,8 +69,7 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
         for each in past
     ]
     taken = [
-        f"{local_time(each['at'])}  {each['by']} broke the lease of {each['owner']}: {each['reason']}"
-        for each in broken
+        f"{local_time(each['at'])}  {each['by']} broke the lock of {each['owner']}: {each['reason']}" for each in broken
     ]
     return Group(Records(HISTORY, rows), *map(Text, taken))
 

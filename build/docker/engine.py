@@ -34,7 +34,7 @@ NO_REFERENCE = 400  # HTTP status if the reference is not a valid image name
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExecResult:
     """Exit code and output of a command in a container."""
 
     exit_code: int
@@ -91,7 +91,7 @@ def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
     return said[STDOUT], said[STDERR]
 
 
-class Engine:
+class DockerEngine:
     """One Docker engine. Every method raises EngineUnreachableError if the daemon does not answer."""
 
     @cached_property
@@ -158,7 +158,7 @@ class Engine:
         names = [name for image in found for name in image.get("RepoTags") or []]
         return [tag for name, _, tag in (each.rpartition(":") for each in names) if name == repository]
 
-    def execute(self, container: str, argv: Sequence[str]) -> Answer:
+    def execute(self, container: str, argv: Sequence[str]) -> ExecResult:
         """Run a command in a running container and wait for it to exit.
 
         Raises:
@@ -178,9 +178,9 @@ class Engine:
         try:
             stdout, stderr = demultiplexed(said.content)
         except ValueError as error:
-            return Answer(1, b"", str(error).encode())
+            return ExecResult(1, b"", str(error).encode())
         # There is no exit code if the container stopped while the command ran.
-        return Answer(1 if code is None else code, stdout, stderr)
+        return ExecResult(1 if code is None else code, stdout, stderr)
 
     def begin(self, container: str, argv: Sequence[str]) -> None:
         """Start a command in a running container without waiting for it."""

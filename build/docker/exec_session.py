@@ -16,7 +16,7 @@ MARK = "== "  # prefix of the line that ends an answer
 BLOCK = 65536
 
 
-class Conversation:
+class ExecSession:
     """A running process that answers requests.
 
     Every method raises CommandFailedError if the process has exited or does not answer; discard the object then.
@@ -80,6 +80,6 @@ class Conversation:
             self._process.wait()
 
 
-def inside(container: str, *argv: str) -> Conversation:
+def inside(container: str, *argv: str) -> ExecSession:
     """Open a conversation with a command in a running container, on the selected engine (build.docker.daemon)."""
-    return Conversation(["docker", "exec", "--interactive", container, *argv])
+    return ExecSession(["docker", "exec", "--interactive", container, *argv])

@@ -10,7 +10,7 @@ from build.model.labels import STANDIN_LABEL
 
 
 @dataclass(frozen=True)
-class Named:
+class TaggedImage:
     """An image and the reference that this engine knows it by."""
 
     reference: str

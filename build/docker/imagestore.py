@@ -21,7 +21,7 @@ INHERITED = ("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Volumes", "Expos
 
 
 @dataclass(frozen=True)
-class Claim:
+class RepoDigest:
     """A `repo@digest` of an image on the engine.
 
     Attributes:
@@ -56,13 +56,13 @@ def disk_paths(info: Mapping[str, Any], configured_root: str = "") -> tuple[str,
     return (own,) if "/docker/containerd/" in address else (system,)
 
 
-def claims(image_id: str, repo_digests: Iterable[str], asked_for: str = "") -> list[Claim]:
+def claims(image_id: str, repo_digests: Iterable[str], asked_for: str = "") -> list[RepoDigest]:
     """The image's names that a registry may know, with those in the repository `asked_for` first.
 
     A bare name such as `glm-tts-slim` belongs to a local build: the project never pushes to Docker Hub's own namespace.
     """
     found = [
-        Claim(name, certain=name.partition("@")[2] != image_id)
+        RepoDigest(name, certain=name.partition("@")[2] != image_id)
         for name in repo_digests
         if "/" in name.partition("@")[0]
     ]

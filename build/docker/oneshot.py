@@ -14,13 +14,19 @@ from typing import Any
 from requests.exceptions import ConnectionError as NoAnswer
 from requests.exceptions import ReadTimeout
 
-from build.docker.engine import Answer, Engine, explained
+from build.docker.engine import DockerEngine, ExecResult, explained
 from build.errors import CommandFailedError
 
 
 def run(
-    engine: Engine, image: str, argv: Sequence[str], *, limit_s: float = 120, network: bool = False, **options: Any
-) -> Answer:
+    engine: DockerEngine,
+    image: str,
+    argv: Sequence[str],
+    *,
+    limit_s: float = 120,
+    network: bool = False,
+    **options: Any,
+) -> ExecResult:
     """Run argv in a new container of an image (ID or name) with the image's entrypoint, then remove the container.
 
     The container has no capabilities and a read-only root.
@@ -55,12 +61,12 @@ def run(
                 raise CommandFailedError(
                     f"a command in {image} was not done within {limit_s:.0f} s", remedy="try again on an idle machine"
                 ) from None
-            return Answer(code, container.logs(stderr=False), container.logs(stdout=False))
+            return ExecResult(code, container.logs(stderr=False), container.logs(stdout=False))
     finally:
         engine.remove(container)
 
 
-def copy_out(engine: Engine, image: str, paths: Sequence[str], into: Path) -> None:
+def copy_out(engine: DockerEngine, image: str, paths: Sequence[str], into: Path) -> None:
     """Copy files and folders (absolute paths in the image) into a folder, each under its base name.
 
     Raises:

@@ -18,34 +18,34 @@ from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.golden import Text
 from build.gate.verdict import AGAIN, Judgement, Result
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.target.await_ready import UNTOUCHED
-from build.target.container import Status
-from build.target.synthesis import Spoken
+from build.target.container import ServiceStatus
+from build.target.synthesis import SynthesisResponse
 
 
-class Clock(Protocol):
+class MonotonicClock(Protocol):
     def now(self) -> float:
         """Return seconds of a monotonic clock."""
 
 
-class Speaker(Protocol):
+class Synthesizer(Protocol):
     """A release that can synthesize: a container of a colour, or a temporary one (build.target.container)."""
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         """Return the service's status."""
 
-    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Synthesize a text."""
 
 
 def run(
-    candidate: Speaker,
-    live: Speaker | None,
+    candidate: Synthesizer,
+    live: Synthesizer | None,
     settings: Settings,
-    clock: Clock,
-    report: Report,
+    clock: MonotonicClock,
+    progress: Progress,
     keep: Path | None,
     aftermath: str = UNTOUCHED,
     *,
@@ -62,18 +62,18 @@ def run(
         GoldenError: the golden set is invalid.
     """
     began = clock.now()
-    trial = Trial(candidate, live, settings, report, keep, known=known)
+    trial = GateRun(candidate, live, settings, progress, keep, known=known)
     texts = trial.golden.texts.first(settings.gate_syntheses)
-    report.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
+    progress.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
     results, faults = trial.take(texts)
     # A voice or a machine may have a bad moment, so a failure of an overall measure is tried a second time.
     for whole in (trial.flaws, trial.slowness):
         if not faults and (flaws := whole(results)):
-            report.note(f"{flaws[0]}; all of it once more")
+            progress.note(f"{flaws[0]}; all of it once more")
             more, faults = trial.take(texts)
             results += more
             faults = faults or whole(results)
-    report.note(f"judged in {clock.now() - began:.1f} s")
+    progress.note(f"judged in {clock.now() - began:.1f} s")
     if faults:
         raise GateRefusedError(
             "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults),
@@ -85,22 +85,22 @@ def run(
     return trial.judgement([result for result in results if not result.faults])
 
 
-class Trial:
+class GateRun:
     """One run of the gate on a candidate, with its references."""
 
     def __init__(
         self,
-        candidate: Speaker,
-        live: Speaker | None,
+        candidate: Synthesizer,
+        live: Synthesizer | None,
         settings: Settings,
-        report: Report,
+        progress: Progress,
         keep: Path | None,
         *,
         known: bool,
     ) -> None:
         self.golden = golden_files.load(settings)
         self._listens = not (known and self.golden.stored)
-        self._candidate, self._live, self._report, self._keep = candidate, live, report, keep
+        self._candidate, self._live, self._progress, self._keep = candidate, live, progress, keep
         self._patience_s = settings.gate_timeout_s
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
         self._lives: list[Result] = []
@@ -111,7 +111,9 @@ class Trial:
         self._quality: float | None = None
         self._speaker: float | None = None
         if not live and not self.golden.stored:
-            report.note("nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)")
+            progress.note(
+                "nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)"
+            )
 
     def take(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
         """Synthesize all texts, and repeat one if the rules allow it; return the results and the remaining faults."""
@@ -135,7 +137,7 @@ class Trial:
         self._store(text, "candidate", spoken)
         heard = self._hear(spoken)
         result = rules.judge(text, spoken, heard, self._expected, references, self.golden.bounds)
-        self._report.note(str(result))
+        self._progress.note(str(result))
         if heard is not None and not result.faults:
             self._heard[text.name] = heard
             sound, self._rate = signal.decode(spoken.wav)
@@ -185,13 +187,13 @@ class Trial:
         heard = self._hear(spoken)
         result = rules.judge(text, spoken, heard, self.golden.texts.expect.of(None), stored, self.golden.bounds)
         if result.faults and not result.near:
-            self._report.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
+            self._progress.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
             return None
         self._lives.append(result)
         self._store(text, "live", spoken)
         return heard
 
-    def _hear(self, spoken: Spoken) -> Features | None:
+    def _hear(self, spoken: SynthesisResponse) -> Features | None:
         """Return the features of a recording; None without sound."""
         try:
             samples, rate = signal.decode(spoken.wav)
@@ -201,7 +203,7 @@ class Trial:
         whose = speaker.embedding(samples, rate) if asked and samples.any() else speaker_embedding.NO_EMBEDDING
         return features.features(samples, rate, whose) if samples.any() else None
 
-    def _store(self, text: Text, whose: str, spoken: Spoken) -> None:
+    def _store(self, text: Text, whose: str, spoken: SynthesisResponse) -> None:
         if self._keep and spoken.wav:
             self._keep.mkdir(parents=True, exist_ok=True)
             (self._keep / f"{self._count:02}-{text.name}-{whose}.wav").write_bytes(playable(spoken.wav))

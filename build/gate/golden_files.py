@@ -15,7 +15,7 @@ from build.audio.features import Deviations, Features
 from build.errors import GateRefusedError, GoldenError, MissingFileError
 from build.gate import golden
 from build.gate.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.system import files
 from build.target.container import ServiceContainer
@@ -97,7 +97,7 @@ def _read(model: type[M], path: Path) -> tuple[M | None, list[str]]:
 
 
 def calibrate(
-    settings: Settings, release: str, container: ServiceContainer, runs: int, report: Report
+    settings: Settings, release: str, container: ServiceContainer, runs: int, progress: Progress
 ) -> tuple[str, str]:
     """Record every text `runs` times with a release and write the calibration; return the file before and after.
 
@@ -111,7 +111,7 @@ def calibrate(
     takes: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(runs)]
     rate = 0
     for text in texts.texts:
-        report.step(f"{text.name}, {runs} times")
+        progress.step(f"{text.name}, {runs} times")
         for take in takes:
             answer = container.speak(text.say, texts.voice, settings.gate_timeout_s)
             faults = (answer.error,) if answer.error else signal.judge(text.say, answer.wav, expected).faults

@@ -12,7 +12,7 @@ from build.audio.features import Deviations, Features
 from build.audio.signal import Expectation, Measures
 from build.audio.speaker_embedding import Floats
 from build.gate.golden import Expect, Text
-from build.target.synthesis import Spoken
+from build.target.synthesis import SynthesisResponse
 
 # A deviation up to this factor beyond its bound may be the voice's random variation; anything above is a fault.
 NEAR = 1.25
@@ -116,7 +116,7 @@ class Judgement:
 
 def judge(
     text: Text,
-    spoken: Spoken,
+    spoken: SynthesisResponse,
     heard: Features | None,
     expected: Expectation,
     references: Mapping[str, Features],

@@ -6,7 +6,7 @@ import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from build.docker import daemon
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.host import imagestore, machine
 from build.host.findings import HostFacts
@@ -24,7 +24,7 @@ def peak_bytes(settings: Settings) -> int:
     return int((PEAK_GB[settings.flavour] if settings.free_gb is None else settings.free_gb) * 10**9)
 
 
-def host_facts(settings: Settings, engine: Engine) -> HostFacts:
+def host_facts(settings: Settings, engine: DockerEngine) -> HostFacts:
     """Collect all facts about the host; if the engine does not answer, only that error."""
     try:
         info = engine.info()
@@ -63,7 +63,7 @@ def _plugin(name: str) -> str:
         return ""
 
 
-def _port_owner(settings: Settings, engine: Engine) -> str:
+def _port_owner(settings: Settings, engine: DockerEngine) -> str:
     if machine.can_bind(settings.publish, settings.port):
         return ""
     with explained():
@@ -74,7 +74,7 @@ def _port_owner(settings: Settings, engine: Engine) -> str:
     return f"the container {names[0]}" if names else "another process"
 
 
-def _overlap(settings: Settings, engine: Engine) -> str:
+def _overlap(settings: Settings, engine: DockerEngine) -> str:
     """Describe the first other network, of Docker or of the host, that overlaps the stack's subnet; empty if none."""
     ours, own_name = ipaddress.IPv4Network(settings.subnet), f"{settings.project}_tts"
     own_interface = ""
@@ -94,7 +94,7 @@ def _overlap(settings: Settings, engine: Engine) -> str:
     return ""
 
 
-def _standins(engine: Engine) -> tuple[str, ...]:
+def _standins(engine: DockerEngine) -> tuple[str, ...]:
     with explained():
         images = engine.client.api.images(filters={"label": STANDIN_LABEL})
     names = {name for image in images for name in image["Labels"][STANDIN_LABEL].split(",") if name}

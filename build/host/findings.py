@@ -8,7 +8,7 @@ from enum import StrEnum
 from build.errors import (
     DiskFullError,
     EngineUnreachableError,
-    LineError,
+    OrchestratorError,
     PortTakenError,
     PreflightError,
     SettingsError,
@@ -38,7 +38,7 @@ class Finding:
     level: Level
     message: str
     remedy: str = ""
-    error: type[LineError] = PreflightError
+    error: type[OrchestratorError] = PreflightError
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from docker.models.images import Image
 
 from build.docker import daemon, imagestore
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.host import machine
 
 CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
 
 
-def free_bytes(engine: Engine) -> int | None:
+def free_bytes(engine: DockerEngine) -> int | None:
     """Free disk (bytes) where the engine keeps its images; None if the engine is on another machine.
 
     If two disks may hold the images, the smaller value counts.

@@ -10,19 +10,19 @@ from rich.text import Text
 
 from build import console
 from build.console import Reporter, err, out
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
 from build.images import freshness_reader, inspection, record_store, upstream
 from build.images.identity import claim, identify
-from build.images.pipeline import Made, MakeRelease
+from build.images.pipeline import MakeRelease, ReleaseResult
 from build.images.publish import Publisher
 from build.images.record import Record
 from build.locks import compatibility_check, drift
 from build.model.labels import Flavour
 from build.system import git
 from build.table import Column, Records, local_time
-from build.target.target import Target
+from build.target.target import ComposeTarget
 from build.verify import rules, verdicts, verifier
 
 app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
@@ -46,38 +46,38 @@ def build(
     """
     if context.invoked_subcommand:
         return
-    settings, report, engine = console.settings(), Reporter(), Engine()
+    settings, progress, engine = console.settings(), Reporter(), DockerEngine()
     if flavour:
         settings = settings.model_copy(update={"flavour": flavour.value})
     commit = git.read(settings.root)
     identity = identify(commit, claim(os.environ))
     compatibility_check.require(settings.root, settings.flavour)
-    publisher = Publisher(engine, report, push, commit) if push else None
+    publisher = Publisher(engine, progress, push, commit) if push else None
     facts = host_facts(settings, engine)
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
     if commit.dirty:
-        report.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
+        progress.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
     if identity.ignored_tags:
-        report.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
+        progress.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
     if commit.shallow and not commit.tags:
-        report.note("the clone is shallow, so that a tag may be missing: taken for staging")
+        progress.note("the clone is shallow, so that a tag may be missing: taken for staging")
     if refresh:
-        upstream.refresh(settings, report)
+        upstream.refresh(settings, progress)
     made = MakeRelease(
-        settings, engine, report, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
+        settings, engine, progress, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
     ).run()
-    Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
+    ComposeTarget(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
-        report.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
+        progress.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
     _warn_of_drift(made)
     for line in freshness_reader.notes_of_build(
         settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
     ):
-        report.note(line)
+        progress.note(line)
     _show(made)
 
 
-def _warn_of_drift(made: Made) -> None:
+def _warn_of_drift(made: ReleaseResult) -> None:
     found = made.reports["base"].drift
     if found:
         accepted = "accepted by --accept-drift" if made.accepted_drift else "a production push refuses it"
@@ -87,7 +87,7 @@ def _warn_of_drift(made: Made) -> None:
         err.print(drift.table(found))
 
 
-def _show(made: Made) -> None:
+def _show(made: ReleaseResult) -> None:
     # Show the time for verification and push separately from the build time.
     after = {phase: took for phase, took in made.seconds.items() if phase.startswith(("verify", "push"))}
     making = sum(made.seconds.values()) - sum(after.values())
@@ -104,14 +104,14 @@ def verify_(
     json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
 ) -> None:
     """Verify an image by running it and reading its layers: environment, layers, identity, code, voice."""
-    settings, engine = console.settings(), Engine()
+    settings, engine = console.settings(), DockerEngine()
     reports = verifier.verify_reference(settings, engine, Reporter(), ref, fresh)
     if json:
         for each in reports:
             out.print(each.to_json(), soft_wrap=True, markup=False)
     else:
         out.print(rules.table(reports))
-        if drifted := [each for report in reports for each in report.drift]:
+        if drifted := [package for report in reports for package in report.drift]:
             out.print(drift.table(drifted))
     verdicts.require(reports)
 
@@ -133,7 +133,9 @@ def history(
         for record in known:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
-    ages = freshness_reader.of_records(Engine(), [record.base.image_id for record in known], settings.base_max_age_days)
+    ages = freshness_reader.of_records(
+        DockerEngine(), [record.base.image_id for record in known], settings.base_max_age_days
+    )
     rows = []
     for record in known:
         age, is_old = ages.get(record.base.image_id, ("-", False))
@@ -156,7 +158,7 @@ def inspect(
 ) -> None:
     """Show where an image comes from: its labels, and its build record if this clone has it."""
     settings = console.settings()
-    out.print_json(data=inspection.inspect(settings, Engine(), Reporter(), ref))
+    out.print_json(data=inspection.inspect(settings, DockerEngine(), Reporter(), ref))
 
 
 if __name__ == "__main__":

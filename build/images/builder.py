@@ -13,12 +13,12 @@ from docker.models.images import Image
 
 from build.docker import buildx, imagestore
 from build.docker.buildx import Recipe
-from build.docker.engine import Engine
-from build.docker.image import Named, standins_of
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage, standins_of
 from build.errors import CommandFailedError, ImageNotFoundError, MissingFileError
 from build.images import build_secrets, refreshed
-from build.images.elsewhere import Elsewhere
-from build.images.identity import Claim, Identity, identify
+from build.images.identity import CiClaim, Identity, identify
+from build.images.remote_cache import RemoteCache
 from build.images.standins import GUIDE
 from build.locks import compatibility_check
 from build.locks import drift as drifts
@@ -45,7 +45,7 @@ from build.model.labels import (
     app_repository,
     base_repository,
 )
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.system import sources
 
@@ -71,11 +71,11 @@ class BuildImages:
     def __init__(
         self,
         settings: Settings,
-        engine: Engine,
-        report: Report,
+        engine: DockerEngine,
+        progress: Progress,
         commit: Commit,
         identity: Identity | None = None,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: RemoteCache | None = None,
         *,
         refresh: bool = False,
     ) -> None:
@@ -86,9 +86,9 @@ class BuildImages:
         """
         self._settings = settings
         self._engine = engine
-        self._report = report
+        self._progress = progress
         self._commit = commit
-        self._identity = identity or identify(commit, Claim())
+        self._identity = identity or identify(commit, CiClaim())
         self._flavour = settings.flavour
         self.sources = sources.Sources(settings.root, commit)
         self._elsewhere = elsewhere
@@ -96,29 +96,29 @@ class BuildImages:
         self.built = 0
 
     @cached_property
-    def upstream(self) -> dict[str, Named]:
+    def upstream(self) -> dict[str, TaggedImage]:
         """The upstream images, by the build argument that takes them."""
         images = {"OS_IMAGE": self._genuine_or_standin(*OS_IMAGES, "scripts/bootstrap")}
         if self._flavour == "cuda":
             images["CUDA_IMAGE"] = self._genuine_or_standin(*CUDA_IMAGES, "scripts/bootstrap --cuda")
         return images
 
-    def _genuine_or_standin(self, genuine: str, standin: str, bootstrap: str) -> Named:
+    def _genuine_or_standin(self, genuine: str, standin: str, bootstrap: str) -> TaggedImage:
         if image := self._engine.image(genuine):
             buildx.require_platform(genuine, image)
-            return Named(genuine, image)
+            return TaggedImage(genuine, image)
         if image := self._engine.image(standin):
-            self._report.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
-            return Named(standin, image)
+            self._progress.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
+            return TaggedImage(standin, image)
         raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
 
-    def proxy(self) -> Named:
+    def proxy(self) -> TaggedImage:
         """Return the proxy image; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
-    def base(self) -> Named:
+    def base(self) -> TaggedImage:
         """Return the base image for the current inputs: from the engine, else from elsewhere, else built."""
         upstream = self.upstream
         inputs = self._present(base_inputs(self._flavour))
@@ -149,7 +149,7 @@ class BuildImages:
         )
         return self._build_once(base_repository(self._flavour), inputs, parents, recipe, CACHE_TAG)
 
-    def _snapshot(self, parents: list[Named]) -> tuple[dict[str, str], dict[str, str]]:
+    def _snapshot(self, parents: list[TaggedImage]) -> tuple[dict[str, str], dict[str, str]]:
         """Build arguments to take Debian packages from the snapshot archive, and the label with the snapshot's time.
 
         Both are empty if no archive is configured or the lock does not exist.
@@ -160,7 +160,7 @@ class BuildImages:
         standin = any("os" in standins_of(parent.image) for parent in parents)
         lock = apt_lock(self._flavour, standin=standin)
         if lock not in self.sources.present((lock,)):
-            self._report.note(
+            self._progress.note(
                 f"{lock} does not exist, so packages come from the mirror; `python -m build.lock apt` writes it"
             )
             return {}, {}
@@ -168,11 +168,11 @@ class BuildImages:
         arguments = {"APT_SOURCE": "snapshot", "APT_SNAPSHOT": archive, "APT_LOCK": lock}
         return arguments, {APT_MOMENT_LABEL: moment}
 
-    def channel(self) -> Named:
+    def channel(self) -> TaggedImage:
         """Return the image of the stand-in conda channel; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         lock = conda_lock(self._flavour)
-        self._report.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
+        self._progress.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
         recipe = Recipe(
             "Dockerfile.standin",
             target="channel",
@@ -181,7 +181,7 @@ class BuildImages:
         )
         return self._build_once(CHANNEL_REPOSITORY, CHANNEL_INPUTS, [os_image], recipe)
 
-    def app(self, base: Named, drift: Sequence[Drift] = (), *, accepted: bool = False) -> Named:
+    def app(self, base: TaggedImage, drift: Sequence[Drift] = (), *, accepted: bool = False) -> TaggedImage:
         """Return the app image of the commit on a base; build it unless the engine's image has the same inputs.
 
         Args:
@@ -207,11 +207,11 @@ class BuildImages:
         }
         labels[INPUTS_LABEL] = self._key(APP_INPUTS, [base], labels)
         if (image := self._engine.image(reference)) and image.labels.get(INPUTS_LABEL) == labels[INPUTS_LABEL]:
-            return Named(reference, image)
+            return TaggedImage(reference, image)
         # The user and run are not inputs: two requests for the same commit give one image.
         labels |= {TRIGGERED_BY_LABEL: identity.triggered_by, RUN_ID_LABEL: identity.run_id}
         recipe = Recipe("Dockerfile.app", args={"BASE": base.reference, "RELEASE": commit.release}, labels=labels)
-        self._report.step(f"building {reference}")
+        self._progress.step(f"building {reference}")
         # The commit's staging image has the same layers as its production image, so it serves as cache.
         app = self._build(reference, APP_INPUTS, recipe, commit.release, identity.environment.value)
         _check_ancestry(app.image, base)
@@ -221,10 +221,10 @@ class BuildImages:
         self,
         repository: str,
         inputs: tuple[str, ...],
-        parents: list[Named],
+        parents: list[TaggedImage],
         recipe: Recipe,
         cache_tag: str = "",
-    ) -> Named:
+    ) -> TaggedImage:
         """Return the image tagged by its inputs; build it only if no image with this tag exists.
 
         Args:
@@ -233,19 +233,19 @@ class BuildImages:
         key = self._key(inputs, parents, recipe.labels)
         if self._refresh:
             reference = f"{repository}:{refreshed.tag(key, self._engine.now())}"
-            self._report.step(f"building {reference} anew")
+            self._progress.step(f"building {reference} anew")
             return self._build(reference, inputs, recipe, anew=True)
         shared = self._elsewhere if cache_tag else None
         known = [*self._engine.tags(repository), *(shared.tags(repository) if shared else ())]
         reference = f"{repository}:{refreshed.newest(key, known)}"
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
-            return Named(reference, image)
-        self._report.step(f"building {reference}")
+            return TaggedImage(reference, image)
+        self._progress.step(f"building {reference}")
         return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
 
     def _build(
         self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str, anew: bool = False
-    ) -> Named:
+    ) -> TaggedImage:
         """Build an image, with the first published tag among `cache_tags` as cache."""
         cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
         found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
@@ -259,7 +259,7 @@ class BuildImages:
         self.built += 1
         if image is None:
             raise CommandFailedError(f"the build of {reference} ended well, but the engine does not have the image")
-        return Named(reference, image)
+        return TaggedImage(reference, image)
 
     def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """The paths that exist in the tree; only the conda lock may be missing."""
@@ -269,7 +269,7 @@ class BuildImages:
             raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
         return present
 
-    def _key(self, inputs: tuple[str, ...], parents: Iterable[Named], labels: Mapping[str, str]) -> str:
+    def _key(self, inputs: tuple[str, ...], parents: Iterable[TaggedImage], labels: Mapping[str, str]) -> str:
         """Hash (16 hex digits) of the input files, the parent images, the labels and the export format."""
         files = self.sources.files(self._present(inputs))
         rows = sorted((path, entry.mode, entry.blob) for path, entry in files.items())
@@ -278,7 +278,7 @@ class BuildImages:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_ancestry(app: Image, base: Named) -> None:
+def _check_ancestry(app: Image, base: TaggedImage) -> None:
     """Raise CommandFailedError if the app was built on another image than `base`.
 
     BuildKit cannot build FROM an ID. It resolves the base by name, and the name may move during the build.

@@ -10,8 +10,8 @@ from pathlib import Path
 from docker.models.images import Image
 
 from build.docker import oneshot
-from build.docker.engine import Engine
-from build.errors import LineError
+from build.docker.engine import DockerEngine
+from build.errors import OrchestratorError
 from build.host.findings import Finding
 from build.images import freshness
 from build.images.freshness import ImageAge, Security
@@ -24,7 +24,7 @@ _EXITS = {3: "its apt names no security suite", 4: "no list of packages came"}
 _SERVICES = ("proxy", "app-blue", "app-green")
 
 
-def judge_host(settings: Settings, engine: Engine) -> list[Finding]:
+def judge_host(settings: Settings, engine: DockerEngine) -> list[Finding]:
     """Judge age and security updates of the newest base and proxy on the engine and of the running images."""
     ages = [_age(engine, *each) for each in _on_host(settings, engine)]
     with ThreadPoolExecutor() as pool:
@@ -33,7 +33,7 @@ def judge_host(settings: Settings, engine: Engine) -> list[Finding]:
     return freshness.judge(asked, engine.now(), settings.base_max_age_days)
 
 
-def notes_of_build(settings: Settings, engine: Engine, *, base: Image, proxy: Image, ask: bool) -> list[str]:
+def notes_of_build(settings: Settings, engine: DockerEngine, *, base: Image, proxy: Image, ask: bool) -> list[str]:
     """Lines for a build's summary about images older than the limit; empty if there are none. It never fails a build.
 
     Args:
@@ -46,23 +46,23 @@ def notes_of_build(settings: Settings, engine: Engine, *, base: Image, proxy: Im
         if ask:
             old = [replace(age, security=security(engine, age.name)) for age in old]
         found = freshness.judge(old, now, settings.base_max_age_days)
-    except LineError as error:
+    except OrchestratorError as error:
         return [f"the age of the images is not verified: {error.message}"]
     return [f"{each.message}{f'; {each.remedy}' if each.remedy else ''}" for each in found]
 
 
-def of_records(engine: Engine, image_ids: list[str], max_days: float) -> dict[str, tuple[str, bool]]:
+def of_records(engine: DockerEngine, image_ids: list[str], max_days: float) -> dict[str, tuple[str, bool]]:
     """Age of base images as text and whether it exceeds the limit, by image ID; only for images on the engine."""
     try:
         now = engine.now()
         found = {each: engine.image(each) for each in dict.fromkeys(image_ids)}
         ages = {each: _age(engine, "base", image) for each, image in found.items() if image}
-    except LineError:
+    except OrchestratorError:
         return {}
     return {each: (freshness.describe(age, now), freshness.is_old(age, now, max_days)) for each, age in ages.items()}
 
 
-def security(engine: Engine, image: str) -> Security:
+def security(engine: DockerEngine, image: str) -> Security:
     """Query the security suites of an image's own apt sources; a failure is returned in the result."""
     try:
         answer = oneshot.run(
@@ -75,7 +75,7 @@ def security(engine: Engine, image: str) -> Security:
             user="0:0",
             tmpfs={"/tmp": "size=512m,mode=1777"},  # noqa: S108 - the container's own
         )
-    except LineError as error:
+    except OrchestratorError as error:
         return Security(failed=error.message)
     if answer.exit_code:
         errors = [line[3:].strip() for line in answer.error.splitlines() if line.startswith(("E: ", "W: "))]
@@ -87,13 +87,13 @@ def security(engine: Engine, image: str) -> Security:
         return Security(failed=str(error))
 
 
-def _age(engine: Engine, subject: str, image: Image) -> ImageAge:
+def _age(engine: DockerEngine, subject: str, image: Image) -> ImageAge:
     # The shortest name is the local one; an image may also have names with a registry.
     name = min(image.tags, key=len, default=str(image.id))
     return ImageAge(subject, name, freshness.taken(engine.history(image), image.labels.get(APT_MOMENT_LABEL, "")))
 
 
-def _on_host(settings: Settings, engine: Engine) -> Iterator[tuple[str, Image]]:
+def _on_host(settings: Settings, engine: DockerEngine) -> Iterator[tuple[str, Image]]:
     """Yield the newest base and proxy, then each running image of the stack that is built on neither of them."""
     reported: list[list[str]] = []
     for subject, repository in (("base", base_repository(settings.flavour)), ("proxy", PROXY_REPOSITORY)):

@@ -10,7 +10,7 @@ from build.errors import IdentityError
 from build.model.commit import VERSION, Commit, names_an_image, newest
 
 
-class Environment(StrEnum):
+class BuildEnvironment(StrEnum):
     """Where a build may go: production for an exact git tag, staging for any other commit, local for a dirty tree."""
 
     PRODUCTION = "production"
@@ -19,7 +19,7 @@ class Environment(StrEnum):
 
 
 @dataclass(frozen=True)
-class Claim:
+class CiClaim:
     """What CI claims to build, from GitHub's default variables; a field is empty if CI does not set it."""
 
     sha: str = ""
@@ -40,7 +40,7 @@ class Identity:
         ignored_tags: tags of the commit that cannot name an image.
     """
 
-    environment: Environment
+    environment: BuildEnvironment
     version: str
     ref: str
     triggered_by: str
@@ -48,12 +48,12 @@ class Identity:
     ignored_tags: tuple[str, ...] = ()
 
 
-def claim(environ: Mapping[str, str]) -> Claim:
+def claim(environ: Mapping[str, str]) -> CiClaim:
     """Read CI's claim from the variables of GitHub and compatible CI systems; empty outside CI."""
     if not environ.get("GITHUB_ACTIONS"):
-        return Claim()
+        return CiClaim()
     attempt = environ.get("GITHUB_RUN_ATTEMPT", "")
-    return Claim(
+    return CiClaim(
         sha=environ.get("GITHUB_SHA", ""),
         ref=environ.get("GITHUB_REF", ""),
         tag=environ.get("GITHUB_REF_NAME", "") if environ.get("GITHUB_REF_TYPE") == "tag" else "",
@@ -62,7 +62,7 @@ def claim(environ: Mapping[str, str]) -> Claim:
     )
 
 
-def identify(commit: Commit, said: Claim) -> Identity:
+def identify(commit: Commit, said: CiClaim) -> Identity:
     """Check CI's claim against the clone and determine the environment.
 
     Raises:
@@ -97,7 +97,7 @@ def identify(commit: Commit, said: Claim) -> Identity:
     )
 
 
-def _environment(commit: Commit, version: str) -> Environment:
+def _environment(commit: Commit, version: str) -> BuildEnvironment:
     if commit.dirty:
-        return Environment.LOCAL
-    return Environment.PRODUCTION if version else Environment.STAGING
+        return BuildEnvironment.LOCAL
+    return BuildEnvironment.PRODUCTION if version else BuildEnvironment.STAGING

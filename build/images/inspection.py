@@ -8,19 +8,19 @@ from typing import Any
 from docker import auth
 
 from build.docker import imagestore
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import ImageNotFoundError, RegistryError
 from build.host.imagestore import unpacked_bytes
 from build.images import record_store
 from build.images.resolve import resolve
 from build.model.labels import OCI
-from build.progress import Report
+from build.progress import Progress
 from build.registry import referrers, registries
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
 from build.settings import Settings
 
 
-def inspect(settings: Settings, engine: Engine, report: Report, reference: str) -> dict[str, Any]:
+def inspect(settings: Settings, engine: DockerEngine, report: Progress, reference: str) -> dict[str, Any]:
     """Describe a release's image: ID, names, size, labels without their prefixes, build record, attached documents.
 
     `record` is None if this clone has no record. `attached` lists the documents in each registry that the image was
@@ -51,7 +51,7 @@ def inspect(settings: Settings, engine: Engine, report: Report, reference: str) 
     }
 
 
-def _attached(engine: Engine, report: Report, reference: str) -> list[dict[str, Any]] | None:
+def _attached(engine: DockerEngine, report: Progress, reference: str) -> list[dict[str, Any]] | None:
     """Type, digest and annotations of each document attached to a `repo@digest`; None if the registry fails."""
     repository, _, digest = reference.partition("@")
     host, name = auth.resolve_repository_name(repository)
@@ -59,7 +59,7 @@ def _attached(engine: Engine, report: Report, reference: str) -> list[dict[str, 
         name = f"library/{name}"
     try:
         # Do not retry: the user waits, and the answer is useful without this part.
-        found = referrers.attached(registries.connect(engine, host, Patience(attempts=1)), name, digest)
+        found = referrers.attached(registries.connect(engine, host, RetryPolicy(attempts=1)), name, digest)
     except RegistryError as error:
         report.note(f"what is attached to {reference} is not known: {error.message}")
         return None

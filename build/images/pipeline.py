@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import get_args
 
-from build.docker.engine import Engine
-from build.docker.image import Named, standins_of
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage, standins_of
 from build.errors import DriftRefusedError
 from build.host.imagestore import unpacked_bytes
 from build.images import record_store
 from build.images.builder import PROXY_INPUTS, BuildImages
-from build.images.identity import Environment, Identity
+from build.images.identity import BuildEnvironment, Identity
 from build.images.publish import Publisher
 from build.images.record import Base, Record, Verification, identifier
 from build.locks import drift as drifts
@@ -25,16 +25,16 @@ from build.locks import inventory_reader
 from build.locks.index_file import lock_hashes
 from build.model.commit import Commit
 from build.model.labels import CACHE_TAG
-from build.progress import Report as Progress
+from build.progress import Progress
 from build.registry import referrers
 from build.settings import Settings
 from build.system import command
 from build.verify import rules, verdicts, verifier
-from build.verify.rules import Outcome, Report
+from build.verify.rules import Outcome, VerificationReport
 
 
 @dataclass
-class Made:
+class ReleaseResult:
     """Result of a run.
 
     Attributes:
@@ -45,10 +45,10 @@ class Made:
         record: None if nothing was built or published.
     """
 
-    app: Named
-    base: Named
-    proxy: Named
-    reports: dict[str, Report]
+    app: TaggedImage
+    base: TaggedImage
+    proxy: TaggedImage
+    reports: dict[str, VerificationReport]
     accepted_drift: bool
     pushed: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class MakeRelease:
     def __init__(
         self,
         settings: Settings,
-        engine: Engine,
-        report: Progress,
+        engine: DockerEngine,
+        progress: Progress,
         commit: Commit,
         identity: Identity,
         publisher: Publisher | None = None,
@@ -74,15 +74,15 @@ class MakeRelease:
         accept_drift: bool = False,
         refresh: bool = False,
     ) -> None:
-        self._settings, self._engine, self._report = settings, engine, report
+        self._settings, self._engine, self._progress = settings, engine, progress
         self._commit, self._identity = commit, identity
-        self._images = BuildImages(settings, engine, report, commit, identity, publisher, refresh=refresh)
+        self._images = BuildImages(settings, engine, progress, commit, identity, publisher, refresh=refresh)
         self._publisher = publisher
-        self._verifier = verifier.Verifier(settings, engine, report)
+        self._verifier = verifier.Verifier(settings, engine, progress)
         self._accept_drift = accept_drift
         self._seconds: dict[str, float] = {}
 
-    def run(self) -> Made:
+    def run(self) -> ReleaseResult:
         """Build the images whose inputs changed, verify them, publish them on request, and record the build.
 
         Raises:
@@ -110,15 +110,15 @@ class MakeRelease:
             app = self._images.app(base, drift, accepted=accepted)
         with self._phase("verify app"):
             reports["app"] = self._verifier.app(app.image, reports["base"])
-        made = Made(app, base, proxy, reports=reports, accepted_drift=accepted, seconds=self._seconds)
+        made = ReleaseResult(app, base, proxy, reports=reports, accepted_drift=accepted, seconds=self._seconds)
         self._finish(made)
         return made
 
     @property
     def _is_production_push(self) -> bool:
-        return self._publisher is not None and self._identity.environment is Environment.PRODUCTION
+        return self._publisher is not None and self._identity.environment is BuildEnvironment.PRODUCTION
 
-    def _refuse_drift(self, base: Report) -> None:
+    def _refuse_drift(self, base: VerificationReport) -> None:
         if base.drift and self._is_production_push and not self._accept_drift:
             raise DriftRefusedError(
                 f"{drifts.summary(base.drift)}, and {self._identity.version} makes this a production push",
@@ -127,13 +127,13 @@ class MakeRelease:
                 "`python -m build.lock apt` and commit it, or accept the drift, on record, with --accept-drift",
             )
 
-    def _reports_beside(self, image: Named) -> verifier.Published:
+    def _reports_beside(self, image: TaggedImage) -> verifier.Published:
         """Reader of the verification reports attached to an image in the registry.
 
         A base's reports are annotated with the hash of their checks; an app's have no annotation (empty hash).
         """
 
-        def read(checks: str) -> Iterator[Report]:
+        def read(checks: str) -> Iterator[VerificationReport]:
             annotations = {referrers.CHECKS: checks} if checks else {}
             documents = self._publisher.documents if self._publisher else lambda *_: iter(())
             for document in documents(image.reference, referrers.VERIFICATION, annotations):
@@ -142,18 +142,22 @@ class MakeRelease:
 
         return read
 
-    def _by_id_here(self, report: Report, image: Named) -> Report:
+    def _by_id_here(self, report: VerificationReport, image: TaggedImage) -> VerificationReport:
         """Replace the image ID in a report with the ID on this engine, which depends on the image store."""
         here = str(image.image.id)
         ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
         return replace(report, image=here) if {report.image, here} <= ids else report
 
-    def _publish_base(self, base: Named, report: Report, publisher: Publisher) -> tuple[Named, Report]:
+    def _publish_base(
+        self, base: TaggedImage, report: VerificationReport, publisher: Publisher
+    ) -> tuple[TaggedImage, VerificationReport]:
         """Publish the base and attach its report; return the registry's base, verified, and the report."""
         with self._phase("push base"):
-            published = Named(*publisher.publish(base.image, base.reference))
+            published = TaggedImage(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
-            report = self._verifier.base(published.image, self._reports_beside(Named(base.reference, published.image)))
+            report = self._verifier.base(
+                published.image, self._reports_beside(TaggedImage(base.reference, published.image))
+            )
             verdicts.require([report])
             self._refuse_drift(report)
         annotations = {referrers.CHECKS: report.checks}
@@ -161,7 +165,7 @@ class MakeRelease:
         publisher.tag(published.reference, CACHE_TAG, movable=True)
         return published, report
 
-    def _finish(self, made: Made) -> None:
+    def _finish(self, made: ReleaseResult) -> None:
         """Publish the app if every report passed. Record a build or push even if it failed."""
         try:
             verdicts.require(made.reports.values())
@@ -174,21 +178,21 @@ class MakeRelease:
         if self._publisher and made.record:
             self._tag_and_document(made, self._publisher, made.record)
 
-    def _publish_app(self, made: Made, publisher: Publisher) -> None:
+    def _publish_app(self, made: ReleaseResult, publisher: Publisher) -> None:
         with self._phase("push app"):
             made.pushed, image = publisher.publish(made.app.image, made.app.reference, self._identity.version)
         if image.id != made.app.image.id:
             # Another build of this commit was published first. That image is the release, so verify it.
             made.reports["base"], made.reports["app"] = self._verifier.run(image)
             verdicts.require(made.reports.values())
-        verdicts.require(self._reports_beside(Named(made.pushed, image))(""))
-        made.app = Named(made.app.reference, image)
+        verdicts.require(self._reports_beside(TaggedImage(made.pushed, image))(""))
+        made.app = TaggedImage(made.app.reference, image)
 
-    def _tag_and_document(self, made: Made, publisher: Publisher, record: Record) -> None:
+    def _tag_and_document(self, made: ReleaseResult, publisher: Publisher, record: Record) -> None:
         """Attach the documents to the pushed image and tag it. If a run is killed here, the next run completes this."""
         from build.images import sbom  # noqa: PLC0415 - only a push needs cyclonedx, which takes 0.1 s to import
 
-        self._report.step(f"documents beside {made.pushed}")
+        self._progress.step(f"documents beside {made.pushed}")
         known = inventory_reader.read(self._engine, str(made.app.image.id))
         facts = sbom.ImageFacts(
             repository=made.app.reference.rpartition(":")[0],
@@ -207,7 +211,7 @@ class MakeRelease:
             publisher.tag(made.pushed, record.version, movable=False)
         publisher.tag(made.pushed, record.environment, movable=True)
 
-    def _record(self, made: Made) -> Record:
+    def _record(self, made: ReleaseResult) -> Record:
         commit, identity = self._commit, self._identity
         built_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return Record(
@@ -257,7 +261,7 @@ class MakeRelease:
             self._seconds[name] = time.monotonic() - began
 
 
-def _summary(report: Report) -> Verification:
+def _summary(report: VerificationReport) -> Verification:
     by = {
         outcome: tuple(line.name for line in report.lines if line.outcome == outcome) for outcome in get_args(Outcome)
     }

@@ -8,16 +8,16 @@ from types import MappingProxyType
 
 from docker.models.images import Image
 
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.images import standins
 from build.model.commit import Commit
 from build.model.labels import ENVIRONMENT_LABEL, FLAVOUR_LABEL, OCI, RELEASE_LABEL, STANDIN_LABEL
-from build.progress import Report
+from build.progress import Progress
 from build.registry import referrers, registries, transfer
 from build.registry.client import Manifest
 from build.registry.http import IMMUTABLE
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -26,7 +26,12 @@ class Publisher:
     """Pushes images to one registry. Names are given without the registry: `glm-tts-slim:<sha>`."""
 
     def __init__(
-        self, engine: Engine, report: Report, registry: str, commit: Commit, patience: Patience | None = None
+        self,
+        engine: DockerEngine,
+        progress: Progress,
+        registry: str,
+        commit: Commit,
+        patience: RetryPolicy | None = None,
     ) -> None:
         """
         Raises:
@@ -40,8 +45,8 @@ class Publisher:
                 remedy="commit or stash them, or build without --push",
             )
         self._engine = engine
-        self._report = report
-        self._patience = patience or Patience(note=report.note)
+        self._progress = progress
+        self._patience = patience or RetryPolicy(note=progress.note)
         self.registry = registries.connect(engine, registry, self._patience)
         self._version = commit.version
 
@@ -83,7 +88,7 @@ class Publisher:
         try:
             return self.registry.tags(repository)
         except RegistryError as error:
-            self._report.note(f"{error.message}; a refreshed base there is not found")
+            self._progress.note(f"{error.message}; a refreshed base there is not found")
             return []
 
     def attach(
@@ -102,7 +107,7 @@ class Publisher:
         except RegistryError as error:
             if error.reason != IMMUTABLE:
                 raise
-            self._report.note(
+            self._progress.note(
                 f"warning: {artifact_type} is not listed beside {reference}: {error.message}; exempt tags that begin "
                 "with sha256- from the registry's immutability"
             )
@@ -146,12 +151,12 @@ class Publisher:
         except RegistryError as error:
             if error.reason != IMMUTABLE or not movable:
                 raise
-            self._report.note(
+            self._progress.note(
                 f"warning: {full}:{tag} stays at {present or 'nothing'}: {error.message}; deploy by digest, or exempt "
                 f"the tag {tag} from the registry's immutability"
             )
         else:
-            self._report.note(f"{full}:{tag} is {digest}")
+            self._progress.note(f"{full}:{tag} is {digest}")
 
     def _digest(self, repository: str, tag: str) -> str:
         """The digest of a tag; empty if there is none, or if the registry denies reads before the first push.
@@ -170,12 +175,12 @@ class Publisher:
         if image:
             self.refuse_standins(image, name)
         if image and not digest:
-            self._report.step(f"pushing {full}:{tag}")
+            self._progress.step(f"pushing {full}:{tag}")
             # Check first: the engine retries a refused push five times and reports less detail.
             self.registry.check_push(repository)
             digest = self._pushed(image, repository, tag)
         else:
-            self._report.note(f"{full}:{tag} is in the registry already")
+            self._progress.note(f"{full}:{tag} is in the registry already")
         if image and version:
             self._refuse_another_release(repository, version, digest, image)
         return f"{full}@{digest}", self._here(repository, name, digest, image)
@@ -187,7 +192,7 @@ class Publisher:
             transfer.push(self._engine, image, full, tag, self._patience)
         except RegistryError as error:
             if error.reason == IMMUTABLE and (theirs := self.registry.digest(repository, tag)):
-                self._report.note(f"{full}:{tag} was published by another runner at this moment")
+                self._progress.note(f"{full}:{tag} was published by another runner at this moment")
                 return theirs
             raise
         digest = self.registry.digest(repository, tag)
@@ -202,7 +207,9 @@ class Publisher:
         found = self._engine.image(f"{full}@{digest}")
         if found is None:
             if image and str(image.id) not in self._ids(repository, digest):
-                self._report.note(f"{name} was published from another build; that one is the release and is used here")
+                self._progress.note(
+                    f"{name} was published from another build; that one is the release and is used here"
+                )
             found = transfer.pull(self._engine, full, digest, self._patience)
             self._check(repository, digest, found, f"{full}@{digest}")
         self.refuse_standins(found, name)

@@ -8,15 +8,15 @@ from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from build.docker import imagestore
-from build.docker.engine import Engine, explained
-from build.docker.imagestore import Claim
+from build.docker.engine import DockerEngine, explained
+from build.docker.imagestore import RepoDigest
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
 from build.host import findings
 from build.host.findings import HostFacts
 from build.host.imagestore import free_bytes
 from build.model.labels import RELEASE_LABEL, app_repository
 from build.model.release import Release
-from build.progress import Report
+from build.progress import Progress
 from build.registry.registries import at_registry
 from build.settings import Settings
 from build.system import git
@@ -27,7 +27,7 @@ UNPACKED = 3.5
 SHA = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 
 
-def resolve(settings: Settings, engine: Engine, report: Report, reference: str | None) -> Release:
+def resolve(settings: Settings, engine: DockerEngine, progress: Progress, reference: str | None) -> Release:
     """Resolve a reference to a release; None means the clone's HEAD or dirty tree.
 
     A reference is a git commit (SHA, tag, HEAD~1), an image name with tag or digest, or an image ID. An image that is
@@ -40,7 +40,7 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
     wanted = reference or git.read(settings.root).release
     image, pulled = _local(settings, engine, wanted), False
     if image is None:
-        image, pulled = _pulled(engine, report, wanted), True
+        image, pulled = _pulled(engine, progress, wanted), True
     if image is None:
         raise ImageNotFoundError(
             f"there is no image for {wanted}",
@@ -52,10 +52,10 @@ def resolve(settings: Settings, engine: Engine, report: Report, reference: str |
             f"{wanted} is an image, but no release of this project: it lacks the label {RELEASE_LABEL}",
             remedy="name an image that build.images made",
         )
-    return Release(release, _immutable(engine, report, image, wanted, pulled=pulled))
+    return Release(release, _immutable(engine, progress, image, wanted, pulled=pulled))
 
 
-def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
+def _local(settings: Settings, engine: DockerEngine, wanted: str) -> Image | None:
     repository = app_repository(settings.flavour)
     known = git.commit_of(settings.root, wanted) or wanted
     if not SHA.fullmatch(known):
@@ -72,12 +72,12 @@ def _local(settings: Settings, engine: Engine, wanted: str) -> Image | None:
     return next(iter(found.values()), None) or engine.image(wanted)
 
 
-def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
+def _pulled(engine: DockerEngine, progress: Progress, wanted: str) -> Image | None:
     """Pull an image; None if the name has no registry, so that it cannot be pulled."""
     if "/" not in wanted or wanted.startswith("sha256:"):
         return None
     _refuse_unless_it_fits(engine, wanted)
-    report.step(f"pulling {wanted}")
+    progress.step(f"pulling {wanted}")
     try:
         with explained():
             pulled = engine.client.images.pull(wanted)
@@ -89,7 +89,7 @@ def _pulled(engine: Engine, report: Report, wanted: str) -> Image | None:
     return pulled if isinstance(pulled, Image) else None
 
 
-def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
+def _refuse_unless_it_fits(engine: DockerEngine, wanted: str) -> None:
     """Raise DiskFullError if the engine has no room for an image; do nothing if the registry does not give its size."""
     try:
         registry, name, reference = at_registry(engine, wanted)
@@ -101,7 +101,7 @@ def _refuse_unless_it_fits(engine: Engine, wanted: str) -> None:
     findings.refuse(findings.disk(HostFacts(free_bytes=free_bytes(engine)), needed))
 
 
-def _immutable(engine: Engine, report: Report, image: Image, wanted: str, *, pulled: bool) -> str:
+def _immutable(engine: DockerEngine, progress: Progress, image: Image, wanted: str, *, pulled: bool) -> str:
     """Immutable reference: `repo@digest` if a registry has the image, otherwise the image ID.
 
     Of several names, the requested repository is preferred. A warning is shown if a published image cannot be pulled
@@ -109,12 +109,12 @@ def _immutable(engine: Engine, report: Report, image: Image, wanted: str, *, pul
     """
     digests: list[str] = image.attrs.get("RepoDigests") or []
     for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(wanted)[0]):
-        if pulled or _still_there(engine, report, claim):
+        if pulled or _still_there(engine, progress, claim):
             return claim.reference
     return str(image.id)
 
 
-def _still_there(engine: Engine, report: Report, claim: Claim) -> bool:
+def _still_there(engine: DockerEngine, progress: Progress, claim: RepoDigest) -> bool:
     """Whether to deploy by this name: false if it comes from a local tag only and the registry lacks the image."""
     published = claim.reference
     try:
@@ -122,10 +122,10 @@ def _still_there(engine: Engine, report: Report, claim: Claim) -> bool:
         if registry.digest(name, digest):
             return True
     except RegistryError as error:
-        report.note(f"warning: {error.message}; the image is here, so that this does not matter now")
+        progress.note(f"warning: {error.message}; the image is here, so that this does not matter now")
         return True
     if claim.certain:
-        report.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+        progress.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
     else:
-        report.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
+        progress.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
     return claim.certain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.system import command
 
@@ -10,13 +10,13 @@ from build.system import command
 LIMIT_S = 1200.0
 
 
-def refresh(settings: Settings, report: Report) -> None:
+def refresh(settings: Settings, progress: Progress) -> None:
     """Pull the OS image (for cuda also the CUDA image) again, or rebuild its stand-in.
 
     Raises:
         CommandFailedError: bootstrap failed; the old images are unchanged.
     """
     options = ["--cuda"] if settings.flavour == "cuda" else []
-    report.step("refreshing the OS image" + (" and the CUDA image" if options else ""))
+    progress.step("refreshing the OS image" + (" and the CUDA image" if options else ""))
     argv = [str(settings.root / "scripts/bootstrap"), "--images", "--refresh", *options]
     command.run(argv, cwd=settings.root, timeout_s=LIMIT_S)

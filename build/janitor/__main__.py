@@ -9,17 +9,17 @@ import typer
 
 from build import console
 from build.console import Reporter, out
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import CommandFailedError
 from build.host.findings import GB
 from build.images.resolve import resolve
-from build.janitor.cleaner import Janitor, Outcome
+from build.janitor.cleaner import CleaningResult, Janitor
 from build.janitor.pins import Pins
 from build.janitor.registry import RegistrySurvey
 from build.janitor.retention import Action
 from build.registry import registries
 from build.table import Column, Records
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
 
@@ -40,10 +40,10 @@ def clean(
     """Remove old releases when disk is short; keep live, journaled, pinned and the last verified releases."""
     if context.invoked_subcommand:
         return
-    settings, report = console.settings(), Reporter()
-    target = Target(settings)
+    settings, progress = console.settings(), Reporter()
+    target = ComposeTarget(settings)
     survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
-    janitor = Janitor(target, report, registry=survey)
+    janitor = Janitor(target, progress, registry=survey)
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
     if as_json:
         out.print_json(data=document(outcome))
@@ -60,7 +60,7 @@ def clean(
 @app.command()
 def pin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
     """Pin a release, so that the janitor keeps it until it is unpinned. REF is a commit, an image or a digest."""
-    settings, engine = console.settings(), Engine()
+    settings, engine = console.settings(), DockerEngine()
     release = resolve(settings, engine, Reporter(), ref)
     for name in _pins(engine, registry).add(release):
         out.print(name)
@@ -69,7 +69,7 @@ def pin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
 @app.command()
 def unpin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
     """Remove a pin; the image stays until the janitor finds no other reason to keep it."""
-    settings, engine = console.settings(), Engine()
+    settings, engine = console.settings(), DockerEngine()
     release = resolve(settings, engine, Reporter(), ref)
     for name in _pins(engine, registry).remove(release):
         out.print(name)
@@ -78,11 +78,11 @@ def unpin(ref: str, registry: Annotated[str, REGISTRY] = "") -> None:
 @app.command()
 def pins(registry: Annotated[str, REGISTRY] = "") -> None:
     """List the pins."""
-    for name in _pins(Engine(), registry).all():
+    for name in _pins(DockerEngine(), registry).all():
         out.print(name)
 
 
-def _pins(engine: Engine, registry: str) -> Pins:
+def _pins(engine: DockerEngine, registry: str) -> Pins:
     return Pins(engine, registry=registries.connect(engine, registry) if registry else None)
 
 
@@ -102,7 +102,7 @@ def table(actions: tuple[Action, ...]) -> Records:
     return Records(columns, rows)
 
 
-def document(outcome: Outcome) -> dict[str, Any]:
+def document(outcome: CleaningResult) -> dict[str, Any]:
     """Plan and result as a JSON document; sizes in bytes."""
     actions = [
         {
@@ -129,7 +129,7 @@ def short(name: str) -> str:
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", name)
 
 
-def _summary(outcome: Outcome, min_free_gb: float, *, dry_run: bool) -> None:
+def _summary(outcome: CleaningResult, min_free_gb: float, *, dry_run: bool) -> None:
     going = [action.item.size for action in outcome.actions if not action.keep]
     free = "unknown" if outcome.free_before is None else f"{outcome.free_before / GB:.1f} GB"
     what = f"{len(going)} of {len(outcome.actions)} things, {sum(going) / 1e6:.1f} MB at least"

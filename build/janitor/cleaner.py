@@ -19,16 +19,16 @@ from build.host.findings import GB
 from build.janitor import files, retention
 from build.janitor.host import HostSurvey, Scope
 from build.janitor.registry import RegistrySurvey
-from build.janitor.retention import HOUR_S, Action, Facts, Item, Place, Policy
-from build.progress import Report
-from build.target.target import Target
+from build.janitor.retention import HOUR_S, Action, Location, Policy, StorageFacts, StoredItem
+from build.progress import Progress
+from build.target.target import ComposeTarget
 from build.verify.verdicts import Verdicts
 
 DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CleaningResult:
     """Plan and result. Free disk is in bytes; None if the engine's disk is on another machine."""
 
     actions: tuple[Action, ...]
@@ -43,8 +43,8 @@ class Janitor:
 
     def __init__(
         self,
-        target: Target,
-        report: Report,
+        target: ComposeTarget,
+        progress: Progress,
         *,
         scope: Scope | None = None,
         registry: RegistrySurvey | None = None,
@@ -56,14 +56,14 @@ class Janitor:
         """
         self._target = target
         self._engine = target.engine
-        self._report = report
+        self._progress = progress
         self._scope = scope or Scope()
         self._registry = registry
         self._young_s = young_s
         self._host = HostSurvey(target.engine, target.settings, self._scope)
         self._verified = Verdicts(target.settings.root).passed()
 
-    def run(self, *, dry_run: bool, now: bool, collect_garbage: str = "") -> Outcome:
+    def run(self, *, dry_run: bool, now: bool, collect_garbage: str = "") -> CleaningResult:
         """Remove what the plan does not keep, if disk is short or `now` is set; a dry run only plans.
 
         Raises:
@@ -74,11 +74,11 @@ class Janitor:
             free = self.free()
             wanted = int(self._target.settings.min_free_gb * GB)
             if dry_run or not (now or (free is not None and free < wanted)):
-                return Outcome(actions, acted=False, free_before=free, free_after=free)
+                return CleaningResult(actions, acted=False, free_before=free, free_after=free)
             failed = [said for action in actions if not action.keep and (said := self._remove(action))]
             if collect_garbage:
                 self._collect_garbage(collect_garbage)
-            return Outcome(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
+            return CleaningResult(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
 
     def plan(self) -> list[Action]:
         """Plan what to remove and what to keep."""
@@ -96,7 +96,7 @@ class Janitor:
             keep_logs_s=settings.keep_logs_days * DAY_S,
             young_s=self._young_s,
         )
-        return retention.plan(Facts(tuple(items), needs.needed, time.time(), cache), policy)
+        return retention.plan(StorageFacts(tuple(items), needs.needed, time.time(), cache), policy)
 
     def free(self) -> int | None:
         """Free disk (bytes) where the engine keeps its images; None if the engine is on another machine."""
@@ -112,38 +112,38 @@ class Janitor:
             return
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self._target.lease.held(image, "janitor"))
+                held.enter_context(self._target.lock.held(image, "janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
             self._refuse(locked=True)  # check again: a cutover may have failed just before we acquired the lock
             yield
 
     def _refuse(self, *, locked: bool = False) -> None:
-        if not locked and (holder := self._target.lease.holder()):
-            raise _refused(f"the cutover's lease is held by {holder}")
+        if not locked and (holder := self._target.lock.holder()):
+            raise _refused(f"the cutover's lock is held by {holder}")
         if said := retention.refusal(self._target.history()):
             raise _refused(said)
 
     def _remove(self, action: Action) -> str:
         """Remove one item; return an error text if it fails, so that the other removals continue."""
         item = action.item
-        self._report.step(f"removing {item.name} ({item.place}): {action.why}")
+        self._progress.step(f"removing {item.name} ({item.place}): {action.why}")
         try:
-            if item.place is Place.HOST:
+            if item.place is Location.HOST:
                 self._remove_image(item)
-            elif item.place is Place.REGISTRY and self._registry:
+            elif item.place is Location.REGISTRY and self._registry:
                 self._registry.remove(item)
-            elif item.place is Place.CACHE:
+            elif item.place is Location.CACHE:
                 freed = self._host.prune_cache(int(self._target.settings.build_cache_gb * GB))
-                self._report.note(f"{freed / GB:.2f} GB of build cache freed")
+                self._progress.note(f"{freed / GB:.2f} GB of build cache freed")
             else:
                 files.remove(self._target.settings.root, item)
         except (CommandFailedError, RegistryError) as error:
-            self._report.note(f"stays: {error.message}")
+            self._progress.note(f"stays: {error.message}")
             return f"{item.name}: {error.message}"
         return ""
 
-    def _remove_image(self, item: Item) -> None:
+    def _remove_image(self, item: StoredItem) -> None:
         """Remove the project's own names; the engine deletes the image with its last name. Never use force."""
         tags = [name for name in item.names if "@" not in name]
         for name in [*tags, *(name for name in item.names if "@" in name)] or [item.id]:
@@ -154,7 +154,7 @@ class Janitor:
                     continue  # the digest disappeared with the last tag of its repository
 
     def _collect_garbage(self, container: str) -> None:
-        self._report.step(f"collecting garbage in {container}")
+        self._progress.step(f"collecting garbage in {container}")
         script = (
             "set -e; program=$(command -v docker-registry || command -v registry); "
             "for file in /etc/docker/registry/config.yml /etc/distribution/config.yml; do "

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from build.janitor.retention import Item, Place
+from build.janitor.retention import Location, StoredItem
 
 RECORDS = ("out/builds", "out/verified", "out/cutovers", "out/gates")
 MOST_READ = 1_000_000  # bytes of a file that are searched for the images it mentions
 
 
-def records(root: Path) -> list[Item]:
+def records(root: Path) -> list[StoredItem]:
     """List every file and folder written by a build, a verification, a cutover or a gate, oldest first."""
     entries = [entry for folder in RECORDS for entry in sorted((root / folder).glob("*"))]
     items = [
-        Item(
-            Place.FILES,
+        StoredItem(
+            Location.FILES,
             str(entry.relative_to(root)),
             size=sum(file.stat().st_size for file in files),
             created=entry.stat().st_mtime,
@@ -29,7 +29,7 @@ def records(root: Path) -> list[Item]:
     return sorted(items, key=lambda item: item.touched)
 
 
-def remove(root: Path, item: Item) -> None:
+def remove(root: Path, item: StoredItem) -> None:
     """Remove a file or folder; do nothing if it no longer exists."""
     path = root / item.id
     if path.is_dir() and not path.is_symlink():

@@ -10,10 +10,10 @@ from typing import Any
 from docker.models.images import Image
 
 from build.docker import imagestore
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
 from build.janitor import retention
-from build.janitor.retention import Item, Place, Role
+from build.janitor.retention import Location, Role, StoredItem
 from build.model import dotenv
 from build.model.colours import Colour
 from build.model.labels import (
@@ -81,12 +81,12 @@ class Needs:
 
 
 class HostSurvey:
-    def __init__(self, engine: Engine, settings: Settings, scope: Scope) -> None:
+    def __init__(self, engine: DockerEngine, settings: Settings, scope: Scope) -> None:
         self._engine = engine
         self._settings = settings
         self._scope = scope
 
-    def images(self, verified: set[str]) -> list[Item]:
+    def images(self, verified: set[str]) -> list[StoredItem]:
         """List the project's images with the bytes that their removal frees."""
         with explained():
             listed = self._engine.client.api.df()["Images"] or []
@@ -170,14 +170,14 @@ class HostSurvey:
         ours = [name for name in [*tags, *digests] if self._scope.role(repository(name))]
         return tuple(ours)
 
-    def _item(self, image: Image, summary: dict[str, Any], names: tuple[str, ...], verified: set[str]) -> Item:
+    def _item(self, image: Image, summary: dict[str, Any], names: tuple[str, ...], verified: set[str]) -> StoredItem:
         labels = image.labels
         digests = {name.partition("@")[2] for name in image.attrs.get("RepoDigests") or []}
         built = when(image.attrs["Created"])
         tagged = when((image.attrs.get("Metadata") or {}).get("LastTagTime", ""))
         role = self._scope.role(repository(names[0])) if names else None
-        return Item(
-            Place.HOST,
+        return StoredItem(
+            Location.HOST,
             str(image.id),
             size=imagestore.freed_bytes(image.attrs, summary),
             created=when(labels.get(OCI + "created", "")) or built,

@@ -6,7 +6,7 @@ import json
 
 from docker.models.images import Image
 
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.docker.imagestore import survives_untagging
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor.host import Scope, repository
@@ -19,7 +19,7 @@ from build.registry.client import OCI_MANIFEST, Registry
 class Pins:
     """Pins on one engine and, if given, in a registry."""
 
-    def __init__(self, engine: Engine, *, scope: Scope | None = None, registry: Registry | None = None) -> None:
+    def __init__(self, engine: DockerEngine, *, scope: Scope | None = None, registry: Registry | None = None) -> None:
         self._engine = engine
         self._scope = scope or Scope()
         self._registry = registry

@@ -6,7 +6,7 @@ import json
 
 from build.errors import RegistryError
 from build.janitor.host import OCI, ROLES, when
-from build.janitor.retention import ARTIFACT, Item, Place, Role
+from build.janitor.retention import ARTIFACT, Location, Role, StoredItem
 from build.model.labels import RELEASE_LABEL
 from build.registry.client import Manifest, Registry
 
@@ -18,9 +18,9 @@ class RegistrySurvey:
         self._registry = registry
         self._names = {registry.full(name): name for name in ROLES}
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[StoredItem]:
         """List every tagged manifest: images first, then documents attached to them."""
-        found: list[Item] = []
+        found: list[StoredItem] = []
         for name, role in ROLES.items():
             tags: dict[str, list[str]] = {}
             for tag in self._tags(name):
@@ -34,7 +34,7 @@ class RegistrySurvey:
         """Tags of a repository; empty if nothing was ever pushed there, which a registry may report as denied."""
         return self._registry.before_push(name, lambda: self._registry.tags(name), [])
 
-    def remove(self, item: Item) -> None:
+    def remove(self, item: StoredItem) -> None:
         """Delete a manifest with its tags and referrers; for an index, also the manifests that it lists."""
         name = self._names[item.repository]
         manifest = self._registry.manifest(name, item.id)
@@ -43,21 +43,21 @@ class RegistrySurvey:
             self._registry.delete_manifest(name, child["digest"])
         self._registry.delete_manifest(name, item.id)
 
-    def _item(self, name: str, digest: str, tags: list[str], role: Role) -> Item:
+    def _item(self, name: str, digest: str, tags: list[str], role: Role) -> StoredItem:
         where = self._registry.full(name)
         names = (*(f"{where}:{tag}" for tag in tags), f"{where}@{digest}")
         manifest = self._manifest(name, digest)
         if attached := ARTIFACT.fullmatch(tags[0]):
             size = sum(int(child.get("size", 0)) for child in manifest.parsed.get("manifests", []))
             subject = (f"{where}@sha256:{attached[1]}",)
-            return Item(Place.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
+            return StoredItem(Location.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
         if one := manifest.platform_digest:  # an index is represented by one of its images
             manifest = self._manifest(name, one)
         config = json.loads(self._registry.blob(name, manifest.config))
         labels = (config.get("config") or {}).get("Labels") or {}
         built = when(config.get("created", ""))
-        return Item(
-            Place.REGISTRY,
+        return StoredItem(
+            Location.REGISTRY,
             digest,
             size=sum(int(layer["size"]) for layer in manifest.parsed.get("layers", [])),
             created=when(labels.get(OCI + "created", "")) or built,

@@ -30,7 +30,7 @@ class Role(StrEnum):
     ARTIFACT = "artifact"
 
 
-class Place(StrEnum):
+class Location(StrEnum):
     HOST = "host"
     REGISTRY = "registry"
     CACHE = "build cache"
@@ -38,7 +38,7 @@ class Place(StrEnum):
 
 
 @dataclass(frozen=True)
-class Item:
+class StoredItem:
     """One item that uses space: an image, an artifact, the build cache or a file.
 
     Attributes:
@@ -54,7 +54,7 @@ class Item:
         text: content of a file, searched for the images it mentions.
     """
 
-    place: Place
+    place: Location
     id: str
     size: int
     created: float
@@ -98,10 +98,10 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Facts:
+class StorageFacts:
     """All facts of a survey. `needed` maps IDs, digests, names and releases to the reason to keep them."""
 
-    items: tuple[Item, ...]
+    items: tuple[StoredItem, ...]
     needed: Mapping[str, str]
     now: float
     cache_bytes: int = 0
@@ -111,18 +111,18 @@ class Facts:
 class Action:
     """Decision for one item, with the reason."""
 
-    item: Item
+    item: StoredItem
     keep: bool
     why: str
 
 
-def plan(facts: Facts, policy: Policy) -> list[Action]:
+def plan(facts: StorageFacts, policy: Policy) -> list[Action]:
     """Plan one action for every item and one for the build cache: images in the given order, then cache, then files."""
-    images = [item for item in facts.items if item.place in {Place.HOST, Place.REGISTRY}]
+    images = [item for item in facts.items if item.place in {Location.HOST, Location.REGISTRY}]
     kept = _kept(images, facts, policy)
     actions = [Action(image, keep=image in kept, why=kept.get(image) or _not_kept(image, policy)) for image in images]
     actions.append(_cache(facts, policy))
-    files = (item for item in facts.items if item.place is Place.FILES)
+    files = (item for item in facts.items if item.place is Location.FILES)
     return actions + [_file(file, facts, policy, kept) for file in files]
 
 
@@ -167,10 +167,10 @@ def served(history: list[Cutover]) -> set[str]:
     return {name for release in releases for name in (release.image, release.image.partition("@")[2]) if name}
 
 
-def _kept(images: list[Item], facts: Facts, policy: Policy) -> dict[Item, str]:
+def _kept(images: list[StoredItem], facts: StorageFacts, policy: Policy) -> dict[StoredItem, str]:
     """Images to keep with the reason. Apps are judged first: bases are kept for apps, artifacts for both."""
-    kept: dict[Item, str] = {}
-    rules: list[tuple[Callable[[Item], bool], Callable[[Item], str]]] = []
+    kept: dict[StoredItem, str] = {}
+    rules: list[tuple[Callable[[StoredItem], bool], Callable[[StoredItem], str]]] = []
     newest = _newest(images, policy)
     rules.append((lambda image: image.role is Role.APP, lambda image: newest.get(image, "")))
     first = _first_of_each(images)
@@ -184,30 +184,30 @@ def _kept(images: list[Item], facts: Facts, policy: Policy) -> dict[Item, str]:
     return kept
 
 
-def _in_any_case(image: Item, facts: Facts, policy: Policy) -> str:
+def _in_any_case(image: StoredItem, facts: StorageFacts, policy: Policy) -> str:
     """Reason to keep an image of any role; empty if none."""
     for name in sorted(image.known_as):
         if name in facts.needed:
             return facts.needed[name]
     if any(tag.startswith(PIN) for tag in image.tags):
         return "pinned"
-    if image.place is Place.REGISTRY and (tag := _lasting_tag(image)):
+    if image.place is Location.REGISTRY and (tag := _lasting_tag(image)):
         return f"tagged {tag}"
     if facts.now - image.touched < policy.young_s:
         return "younger than an hour: may just be in the making"
     return ""
 
 
-def _lasting_tag(image: Item) -> str:
+def _lasting_tag(image: StoredItem) -> str:
     """A tag that a build of an ordinary commit does not create: a version, a build cache, or a user's own tag."""
     ordinary = {Role.APP: STAGING, Role.ARTIFACT: ARTIFACT}.get(image.role or Role.APP, KEY)
     return next((tag for tag in image.tags if not ordinary.fullmatch(tag)), "")
 
 
-def _newest(images: list[Item], policy: Policy) -> dict[Item, str]:
+def _newest(images: list[StoredItem], policy: Policy) -> dict[StoredItem, str]:
     """The last K verified apps of each place and repository."""
-    found: dict[Item, str] = {}
-    ranks: dict[tuple[Place, str], list[str]] = {}
+    found: dict[StoredItem, str] = {}
+    ranks: dict[tuple[Location, str], list[str]] = {}
     apps = [image for image in images if image.role is Role.APP and image.verified]
     for image in sorted(apps, key=lambda image: image.created, reverse=True):
         releases = ranks.setdefault((image.place, image.repository), [])
@@ -221,9 +221,9 @@ def _newest(images: list[Item], policy: Policy) -> dict[Item, str]:
     return found
 
 
-def _first_of_each(images: list[Item]) -> dict[Item, str]:
+def _first_of_each(images: list[StoredItem]) -> dict[StoredItem, str]:
     """The newest image of each repository, because the next build starts from it."""
-    newest: dict[tuple[Place, str], Item] = {}
+    newest: dict[tuple[Location, str], StoredItem] = {}
     for image in images:
         where = (image.place, image.repository)
         if image.names and (where not in newest or image.touched > newest[where].touched):
@@ -231,7 +231,7 @@ def _first_of_each(images: list[Item]) -> dict[Item, str]:
     return dict.fromkeys(newest.values(), "newest of its repository: the next build begins with it")
 
 
-def _stood_on(base: Item, kept: Mapping[Item, str]) -> str:
+def _stood_on(base: StoredItem, kept: Mapping[StoredItem, str]) -> str:
     for app in kept:
         by_layers = bool(base.layers) and app.layers[: len(base.layers)] == base.layers
         if app.role is Role.APP and (by_layers or base.known_as & _calls(app)):
@@ -239,18 +239,18 @@ def _stood_on(base: Item, kept: Mapping[Item, str]) -> str:
     return ""
 
 
-def _calls(item: Item) -> set[str]:
+def _calls(item: StoredItem) -> set[str]:
     return {name for each in item.stands_on for name in (each, each.partition("@")[2]) if name}
 
 
-def _subject(artifact: Item, kept: Mapping[Item, str]) -> str:
+def _subject(artifact: StoredItem, kept: Mapping[StoredItem, str]) -> str:
     for image in kept:
         if image.role is not Role.ARTIFACT and image.known_as & _calls(artifact):
             return f"belongs to {image.name}"
     return ""
 
 
-def _not_kept(image: Item, policy: Policy) -> str:
+def _not_kept(image: StoredItem, policy: Policy) -> str:
     if image.role is Role.APP:
         return f"older than the last {policy.keep_releases} verified" if image.verified else "never verified"
     if image.role is Role.ARTIFACT:
@@ -258,15 +258,15 @@ def _not_kept(image: Item, policy: Policy) -> str:
     return "no release that is kept stands on it" if image.role is Role.BASE else "not in use, and not the newest"
 
 
-def _cache(facts: Facts, policy: Policy) -> Action:
+def _cache(facts: StorageFacts, policy: Policy) -> Action:
     excess = max(0, facts.cache_bytes - policy.cache_bytes)
-    item = Item(Place.CACHE, "what was not used longest", excess or facts.cache_bytes, facts.now, facts.now)
+    item = StoredItem(Location.CACHE, "what was not used longest", excess or facts.cache_bytes, facts.now, facts.now)
     if excess:
         return Action(item, keep=False, why=f"{facts.cache_bytes / 1e9:.1f} GB, {policy.cache_bytes / 1e9:.1f} wanted")
     return Action(item, keep=True, why=f"within {policy.cache_bytes / 1e9:.1f} GB")
 
 
-def _file(file: Item, facts: Facts, policy: Policy, kept: Mapping[Item, str]) -> Action:
+def _file(file: StoredItem, facts: StorageFacts, policy: Policy, kept: Mapping[StoredItem, str]) -> Action:
     if facts.now - file.touched < policy.keep_logs_s:
         return Action(file, keep=True, why=f"younger than {policy.keep_logs_s / 86400:.0f} days")
     for image in kept:

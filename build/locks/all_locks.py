@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from build.docker.engine import Engine
-from build.docker.image import Named
-from build.errors import LineError, LocksIncompleteError
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage
+from build.errors import LocksIncompleteError, OrchestratorError
 from build.locks import apt_locks, conda_locks, pip_locks
 from build.locks.conda_locks import OwnChannel
 from build.locks.diff import Difference
 from build.locks.index import conda_lock
 from build.model.labels import base_repository
-from build.progress import Report
+from build.progress import Progress
 
 # Returns a flavour's base image for this tree; builds it if its inputs changed.
-Base = Callable[[str], Named]
+Base = Callable[[str], TaggedImage]
 
 
 @dataclass
-class Outcome:
+class LockResult:
     """Changes in each written lock, and the reason for each lock that was not written."""
 
     written: dict[str, list[Difference]] = field(default_factory=dict)
@@ -36,17 +36,17 @@ class WriteAllLocks:
         self,
         root: Path,
         flavours: Sequence[str],
-        report: Report,
+        progress: Progress,
         own: OwnChannel,
         base: Base,
         *,
         upgrade: bool = False,
     ) -> None:
-        self._root, self._flavours, self._report, self._own, self._base = root, flavours, report, own, base
+        self._root, self._flavours, self._progress, self._own, self._base = root, flavours, progress, own, base
         self._upgrade = upgrade
-        self._outcome = Outcome()
+        self._outcome = LockResult()
 
-    def run(self) -> Outcome:
+    def run(self) -> LockResult:
         """Write all locks. Pip locks come first, because the bases that give the apt locks are built from them."""
         self._try("pip locks", self._pip)
         for flavour in self._flavours:
@@ -58,16 +58,16 @@ class WriteAllLocks:
     def _try(self, name: str, write: Callable[[], None]) -> None:
         try:
             write()
-        except LineError as error:
-            self._report.note(f"not written: {error.message}")
+        except OrchestratorError as error:
+            self._progress.note(f"not written: {error.message}")
             self._outcome.missing.append(f"{name}: {error.message}")
 
     def _pip(self) -> None:
-        self._outcome.written |= pip_locks.write(self._root, self._report, upgrade=self._upgrade)
+        self._outcome.written |= pip_locks.write(self._root, self._progress, upgrade=self._upgrade)
 
     def _conda(self, flavour: str) -> None:
-        name, changed = conda_locks.write(self._root, flavour, self._report, self._own)
-        self._report.step(name)
+        name, changed = conda_locks.write(self._root, flavour, self._progress, self._own)
+        self._progress.step(name)
         self._outcome.written[name] = changed
         if name != conda_lock(flavour):
             self._outcome.missing.append(
@@ -75,16 +75,16 @@ class WriteAllLocks:
             )
 
     def _apt(self, flavour: str) -> None:
-        engine = Engine()
+        engine = DockerEngine()
         if not engine.images(base_repository(flavour)):
-            self._report.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
+            self._progress.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
             return
         name, changed = apt_locks.write_apt(engine, self._root, flavour, self._base(flavour))
-        self._report.step(name)
+        self._progress.step(name)
         self._outcome.written[name] = changed
 
 
-def require(outcome: Outcome) -> None:
+def require(outcome: LockResult) -> None:
     """Raise LocksIncompleteError if a lock could not be written."""
     if outcome.missing:
         raise LocksIncompleteError(

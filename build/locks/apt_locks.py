@@ -6,8 +6,8 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.docker.engine import Engine
-from build.docker.image import Named, standins_of
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage, standins_of
 from build.locks import diff, index_file, inventory_reader
 from build.locks.diff import Difference
 from build.locks.drift import AptLock
@@ -20,7 +20,7 @@ def apt_lock_name(image: Image, flavour: str) -> str:
     return apt_lock(flavour, standin="os" in standins_of(image))
 
 
-def write_apt(engine: Engine, root: Path, flavour: str, base: Named) -> tuple[str, list[Difference]]:
+def write_apt(engine: DockerEngine, root: Path, flavour: str, base: TaggedImage) -> tuple[str, list[Difference]]:
     """Write the apt lock of a base image with the time of its packages; return the lock's name and the changes."""
     name = apt_lock_name(base.image, flavour)
     path = root / name

@@ -25,7 +25,7 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DeclaredVersions:
     """Versions in the inputs of one flavour; a field is empty if the inputs do not name it.
 
     Attributes:
@@ -45,14 +45,14 @@ class Facts:
     packages: Mapping[str, Package] = field(default_factory=dict)
 
 
-def read(environment: str, asked: str, dockerfile: str, flavour: str) -> Facts:
+def read(environment: str, asked: str, dockerfile: str, flavour: str) -> DeclaredVersions:
     """Read the facts from environment.yml, the .in and .txt files of a flavour (as one text), and Dockerfile.base."""
     python = re.search(r"^\s*-\s*python\s*[=<>~!]*\s*(\d+\.\d+)", environment, re.MULTILINE)
     base = re.search(r"^ARG CUDA_IMAGE=([^\s@]+)", dockerfile, re.MULTILINE)
     require = re.search(r"""^(?!\s*#).*\bNVIDIA_REQUIRE_CUDA=["']?cuda>=(\d+\.\d+)""", dockerfile, re.MULTILINE)
     packages, index = requirements.parse(asked)
     torch = packages.get("torch", Package())
-    return Facts(
+    return DeclaredVersions(
         python=python[1] if python else "",
         torch=torch.version,
         wheels=torch.cuda or index,
@@ -62,18 +62,18 @@ def read(environment: str, asked: str, dockerfile: str, flavour: str) -> Facts:
     )
 
 
-def torch_cuda(facts: Facts, table: Table) -> str:
+def torch_cuda(facts: DeclaredVersions, table: Table) -> str:
     """CUDA version that torch brings, such as 12.8; empty without torch or if the table lacks the release."""
     release = _release(facts, table)
     return facts.wheels or str(release["pypi"]) if release else ""
 
 
-def base_cuda(facts: Facts, table: Table) -> str:
+def base_cuda(facts: DeclaredVersions, table: Table) -> str:
     """CUDA version of the base's parent image; empty if there is none or the table lacks the image."""
     return str(_base(facts, table).get("cuda", ""))
 
 
-def check(facts: Facts, table: Table) -> list[Contradiction]:
+def check(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     """List every contradiction; a version that the table lacks is one, because it cannot be judged."""
     return [
         *_torch(facts, table),
@@ -84,7 +84,7 @@ def check(facts: Facts, table: Table) -> list[Contradiction]:
     ]
 
 
-def labels(facts: Facts, table: Table) -> dict[str, str]:
+def labels(facts: DeclaredVersions, table: Table) -> dict[str, str]:
     """Image labels with torch, CUDA and driver versions; empty for a flavour without torch."""
     cuda = torch_cuda(facts, table)
     if not cuda:
@@ -97,7 +97,7 @@ def labels(facts: Facts, table: Table) -> dict[str, str]:
     }
 
 
-def _torch(facts: Facts, table: Table) -> list[Contradiction]:
+def _torch(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     release, found = _release(facts, table), []
     if not facts.torch:
         return []
@@ -131,7 +131,7 @@ def _torch(facts: Facts, table: Table) -> list[Contradiction]:
     return found
 
 
-def _image(facts: Facts, table: Table) -> list[Contradiction]:
+def _image(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     if facts.base is None or facts.base in table["base"]:
         return []
     return [
@@ -144,7 +144,7 @@ def _image(facts: Facts, table: Table) -> list[Contradiction]:
     ]
 
 
-def _driver(facts: Facts, table: Table) -> list[Contradiction]:
+def _driver(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     """Check that the image refuses drivers on which torch finds no GPU; otherwise the first synthesis would fail."""
     base, cuda = _base(facts, table), torch_cuda(facts, table)
     if not base or not cuda:
@@ -162,7 +162,7 @@ def _driver(facts: Facts, table: Table) -> list[Contradiction]:
     ]
 
 
-def _extensions(facts: Facts, table: Table) -> list[Contradiction]:
+def _extensions(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     cuda, torch = torch_cuda(facts, table), _minor(facts.torch)
     wanted = f"a wheel of it that names cu{_major(cuda)} or cu{cuda.replace('.', '')}, and torch{torch}"
     found = []
@@ -194,7 +194,7 @@ def _misfit(package: Package, cuda: str, torch: str) -> str:
     return ""
 
 
-def _toolkit(facts: Facts, table: Table, cuda: str) -> str:
+def _toolkit(facts: DeclaredVersions, table: Table, cuda: str) -> str:
     base = base_cuda(facts, table)
     if not base or _major(cuda) == _major(base):
         return ""
@@ -204,7 +204,7 @@ def _toolkit(facts: Facts, table: Table, cuda: str) -> str:
     )
 
 
-def _onnxruntime(facts: Facts, table: Table) -> list[Contradiction]:
+def _onnxruntime(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     version = facts.packages.get("onnxruntime-gpu", Package()).version
     needs = [row for row in table["onnxruntime-gpu"] if version and _number(row["from"]) <= _number(version)]
     if not needs:
@@ -223,19 +223,19 @@ def _onnxruntime(facts: Facts, table: Table) -> list[Contradiction]:
     ]
 
 
-def _libraries(facts: Facts, table: Table) -> list[tuple[str, str]]:
+def _libraries(facts: DeclaredVersions, table: Table) -> list[tuple[str, str]]:
     """CUDA and cuDNN versions of torch and of the base's parent image."""
     cuda, release, base = torch_cuda(facts, table), _release(facts, table) or {}, _base(facts, table)
     found = [(cuda, str(release["cuda"].get(cuda, {}).get("cudnn", "")))] if cuda else []
     return found + ([(base["cuda"], base.get("cudnn", ""))] if base else [])
 
 
-def _release(facts: Facts, table: Table) -> Table | None:
+def _release(facts: DeclaredVersions, table: Table) -> Table | None:
     found: Table | None = table["torch"].get(_minor(facts.torch))
     return found
 
 
-def _base(facts: Facts, table: Table) -> Table:
+def _base(facts: DeclaredVersions, table: Table) -> Table:
     found: Table = table["base"].get(facts.base or "", {})
     return found
 

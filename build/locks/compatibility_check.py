@@ -37,7 +37,7 @@ def table() -> dict[str, Any]:
     return tomllib.loads(TABLE.read_text())
 
 
-def _facts(root: Path, flavour: str) -> pure.Facts:
+def _facts(root: Path, flavour: str) -> pure.DeclaredVersions:
     torch = ("torch.in", "torch.txt") if flavour == "cuda" else ()
     locks = [root / "locks" / name for name in ("service.in", f"{flavour}.in", f"{flavour}.txt", *torch)]
     return pure.read(

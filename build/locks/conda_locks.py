@@ -10,17 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 from build.conda import CondaError, UnreachableError, client, environment, explicit, virtual
-from build.conda.environment import Environment
+from build.conda.environment import CondaEnvironment
 from build.conda.explicit import ExplicitLock
 from build.conda.standin import channel
 from build.docker import oneshot
-from build.docker.engine import Engine
-from build.docker.image import Named
-from build.errors import CommandFailedError, LineError, UsageError
+from build.docker.engine import DockerEngine
+from build.docker.image import TaggedImage
+from build.errors import CommandFailedError, OrchestratorError, UsageError
 from build.locks import diff, index_file
 from build.locks.diff import Difference
 from build.locks.index import conda_lock
-from build.progress import Report
+from build.progress import Progress
 from build.system import files
 
 # Image builds mount the stand-in channel here, so its lock contains the same URLs wherever it was solved.
@@ -28,11 +28,16 @@ MOUNT = "file:///channel"
 _PARTS = ("/linux-64", "/noarch", f"/{channel.LOCK_NAME}")
 
 # Builds the stand-in channel; called only if environment.yml's channels do not answer.
-OwnChannel = Callable[[], tuple[Engine, Named]]
+OwnChannel = Callable[[], tuple[DockerEngine, TaggedImage]]
 
 
 def write(
-    root: Path, flavour: str, report: Report, own: OwnChannel, channels: Sequence[str] = (), glibc: str = virtual.GLIBC
+    root: Path,
+    flavour: str,
+    progress: Progress,
+    own: OwnChannel,
+    channels: Sequence[str] = (),
+    glibc: str = virtual.GLIBC,
 ) -> tuple[str, list[Difference]]:
     """Write a flavour's lock; return its name, which depends on the kind of channel, and the changes.
 
@@ -45,7 +50,7 @@ def write(
         UsageError: another glibc was given with environment.yml's own channels.
     """
     try:
-        lock, genuine = _solve(root, flavour, report, own, channels, glibc)
+        lock, genuine = _solve(root, flavour, progress, own, channels, glibc)
     except CondaError as error:
         raise CommandFailedError(
             f"{error.message}\nNo lock was written: without a channel's answer it could only be made up.",
@@ -58,12 +63,12 @@ def write(
     if genuine:
         index_file.record(root, name, index_file.conda_command(flavour), f"py-rattler {version('py-rattler')}")
     else:
-        report.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
+        progress.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
     return name, diff.between("conda", before, lock.text())
 
 
 def _solve(
-    root: Path, flavour: str, report: Report, own: OwnChannel, channels: Sequence[str], glibc: str
+    root: Path, flavour: str, progress: Progress, own: OwnChannel, channels: Sequence[str], glibc: str
 ) -> tuple[ExplicitLock, bool]:
     """Solve the lock; also return whether it is from environment.yml's own channels."""
     asked = environment.load([root / "environment.yml"])
@@ -78,17 +83,17 @@ def _solve(
     except UnreachableError as error:
         if channels:
             raise
-        report.note(f"{', '.join(asked.channels)} cannot be reached; the project's own channel stands in for it")
+        progress.note(f"{', '.join(asked.channels)} cannot be reached; the project's own channel stands in for it")
         try:
             return _solve_from_own(asked, flavour, *own()), False
-        except LineError as second:
+        except OrchestratorError as second:
             raise CondaError(
                 f"{error.message}\nand the project's own channel is not to be had: {second.message}",
                 remedy=second.remedy or error.remedy,
             ) from None
 
 
-def _solve_from_own(asked: Environment, flavour: str, engine: Engine, image: Named) -> ExplicitLock:
+def _solve_from_own(asked: CondaEnvironment, flavour: str, engine: DockerEngine, image: TaggedImage) -> ExplicitLock:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         unpack_channel(engine, str(image.image.id), folder)
@@ -100,7 +105,7 @@ def _solve_from_own(asked: Environment, flavour: str, engine: Engine, image: Nam
     return replace(lock, channels=(MOUNT,), packages=packages)
 
 
-def unpack_channel(engine: Engine, image: str, folder: Path) -> None:
+def unpack_channel(engine: DockerEngine, image: str, folder: Path) -> None:
     """Copy the stand-in channel out of its image and check every package in it.
 
     Raises:

@@ -26,7 +26,7 @@ _INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]+(\S+)$")
 
 
 @dataclass(frozen=True)
-class Entry:
+class LockIndexEntry:
     """Index entry of one lock.
 
     Attributes:
@@ -86,7 +86,7 @@ def requirements(path: str, read: Callable[[str], str]) -> dict[str, str]:
     return found
 
 
-def parse(text: str) -> dict[str, Entry]:
+def parse(text: str) -> dict[str, LockIndexEntry]:
     """Parse the text of the index file.
 
     Raises:
@@ -94,20 +94,20 @@ def parse(text: str) -> dict[str, Entry]:
     """
     try:
         return {
-            name: Entry(dict(raw["inputs"]), str(raw["sha256"]), str(raw["command"]), str(raw["tool"]))
+            name: LockIndexEntry(dict(raw["inputs"]), str(raw["sha256"]), str(raw["command"]), str(raw["tool"]))
             for name, raw in json.loads(text).items()
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no index of locks: {error!r}") from None
 
 
-def dump(index: Mapping[str, Entry]) -> str:
+def dump(index: Mapping[str, LockIndexEntry]) -> str:
     """Render the index as file content; parse() reads it back."""
     return json.dumps({name: asdict(entry) for name, entry in sorted(index.items())}, indent=2, sort_keys=True) + "\n"
 
 
 def judge(
-    index: Mapping[str, Entry],
+    index: Mapping[str, LockIndexEntry],
     locks: Mapping[str, str],
     inputs: Mapping[str, Mapping[str, str]],
     commands: Mapping[str, str],
@@ -129,7 +129,7 @@ def judge(
     return stale
 
 
-def _why(entry: Entry | None, found: str | None, inputs: Mapping[str, str]) -> str:
+def _why(entry: LockIndexEntry | None, found: str | None, inputs: Mapping[str, str]) -> str:
     if found is None:
         return "it is not there"
     if entry is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from build.conda import CondaError, environment, virtual
 from build.errors import LockStaleError, MissingFileError
 from build.locks import index as pure
-from build.locks.index import FLAVOURS, INDEX, Entry
+from build.locks.index import FLAVOURS, INDEX, LockIndexEntry
 from build.system import files
 
 PIP_COMMAND = "python -m build.lock pip"
@@ -25,7 +25,7 @@ def apt_command(flavour: str) -> str:
 def record(root: Path, name: str, command: str, tool: str) -> None:
     """Record the inputs of the lock `name` (path relative to `root`) that was just written."""
     index = _read(root)
-    index[name] = Entry(_inputs(root, name), pure.sha256((root / name).read_text()), command, tool)
+    index[name] = LockIndexEntry(_inputs(root, name), pure.sha256((root / name).read_text()), command, tool)
     files.replace(root / INDEX, pure.dump(index))
 
 
@@ -66,7 +66,7 @@ def _present(root: Path) -> list[str]:
     return sorted(f"locks/{path.name}" for pattern in patterns for path in (root / "locks").glob(pattern))
 
 
-def _read(root: Path) -> dict[str, Entry]:
+def _read(root: Path) -> dict[str, LockIndexEntry]:
     path = root / INDEX
     if not path.exists():
         return {}

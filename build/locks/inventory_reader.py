@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from build.docker import oneshot
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import CommandFailedError
 from build.locks import inventory
 from build.locks.inventory import Inventory
@@ -13,7 +13,7 @@ from build.locks.inventory import Inventory
 _SCRIPT = Path(__file__).parent / "in_image/inventory.py"
 
 
-def read(engine: Engine, image_id: str) -> Inventory:
+def read(engine: DockerEngine, image_id: str) -> Inventory:
     """Read the inventory of an image in a container without network and mounts.
 
     The image's own entrypoint activates the environment.

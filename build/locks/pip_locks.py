@@ -11,7 +11,7 @@ from build.errors import CommandFailedError, MissingFileError, UsageError
 from build.locks import diff, index_file
 from build.locks.diff import Difference
 from build.locks.index import PIP_LOCKS, PIP_PLATFORM, WITHOUT_DEPENDENCIES, requirements
-from build.progress import Report
+from build.progress import Progress
 from build.system import command
 
 # No package index or folder of this machine may get into a lock: only hashes identify the packages.
@@ -23,7 +23,7 @@ _COMPILE = (
 _COMPILE_LIMIT_S = 600
 
 
-def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, list[Difference]]:
+def write(root: Path, progress: Progress, *, upgrade: bool = False) -> dict[str, list[Difference]]:
     """Write every pip lock; return the changes in each.
 
     The working directory must be `root`, because uv writes relative paths into the locks.
@@ -39,13 +39,13 @@ def write(root: Path, report: Report, *, upgrade: bool = False) -> dict[str, lis
         if not (root / source).exists():
             raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
         _refuse_credentials(root, str(source))
-        report.step(str(target))
+        progress.step(str(target))
         before = (root / target).read_text() if (root / target).exists() else ""
         options = [*(["--upgrade"] if upgrade else []), *(["--no-deps"] if name in WITHOUT_DEPENDENCIES else [])]
         _compile([*_COMPILE, *options, "--output-file", str(target), str(source)], target)
         index_file.record(root, str(target), index_file.PIP_COMMAND, _uv_version())
         changed[str(target)] = diff.between("pip", before, (root / target).read_text())
-        report.note(f"{len(changed[str(target)])} packages changed")
+        progress.note(f"{len(changed[str(target)])} packages changed")
     return changed
 
 

@@ -30,7 +30,7 @@ class Slot:
 
     @property
     def profile(self) -> str:
-        """The slot's profile in compose.yaml, and the name of its folder in build.target.start_orders."""
+        """The slot's profile in compose.yaml, and the name of its folder in build.target.start_flags."""
         return self.colour if self.number == 1 else self.server
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from build.model.colours import Colour
-from build.model.placement import Place
+from build.model.placement import StackAddress
 
 HEADER = "# Derived by the orchestrator from what runs on the target; rewritten by every command of it.\n"
 
@@ -35,7 +35,7 @@ def render(values: dict[str, str]) -> str:
 def derive(
     *,
     project: str,
-    place: Place,
+    place: StackAddress,
     proxy_image: str,
     images: dict[Colour, str],
     profiles: Iterable[str],

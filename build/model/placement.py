@@ -10,7 +10,7 @@ KEYS_LABEL = "ai.glm-tts.keys"  # on the proxy's container: the folder of API ke
 
 
 @dataclass(frozen=True)
-class Place:
+class StackAddress:
     """Published port and address of the proxy, the stack's /24, and the folder of API keys ("" for none).
 
     The values are fixed for the life of the proxy. If the colours had different key folders, one would accept clients
@@ -23,7 +23,7 @@ class Place:
     keys_folder: str = ""
 
     @classmethod
-    def of(cls, port: int, environment: Mapping[str, str], labels: Mapping[str, str]) -> Place:
+    def of(cls, port: int, environment: Mapping[str, str], labels: Mapping[str, str]) -> StackAddress:
         """Read the placement from a proxy container, including an old one that lacks some of the values."""
         publish = environment.get("PUBLISHED") or LOOPBACK
         return cls(port, environment["SUBNET_PREFIX"], publish, labels.get(KEYS_LABEL, ""))

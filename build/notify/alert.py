@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from build.errors import (
-    LeaseLostError,
-    LineError,
     LockHeldError,
+    LockLostError,
     NoLastGoodError,
     NothingToResumeError,
+    OrchestratorError,
     StateCorruptError,
 )
 from build.model.states import State
@@ -21,7 +21,7 @@ from build.state.history import Cutover
 NAME = "CutoverNeedsAttention"
 # No alert: nothing was begun, and the operator who ran the command sees the error.
 QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError)
-GRAVE = (LeaseLostError, StateCorruptError)
+GRAVE = (LockLostError, StateCorruptError)
 # Alertmanager resolves an alert without an end after five minutes of silence; this alert is sent only once.
 LASTS = timedelta(days=7)
 
@@ -61,9 +61,9 @@ def evaluate(project: str, error: BaseException, cutover: Cutover | None) -> Ale
     """Return the alert for an error, or None; `cutover` is the one that the error ended, if it had begun."""
     if isinstance(error, QUIET):
         return None
-    said = (error.message if isinstance(error, LineError) else str(error)) or type(error).__name__
-    code = error.exit_code if isinstance(error, LineError) else 1
-    remedy = error.remedy if isinstance(error, LineError) else ""
+    said = (error.message if isinstance(error, OrchestratorError) else str(error)) or type(error).__name__
+    code = error.exit_code if isinstance(error, OrchestratorError) else 1
+    remedy = error.remedy if isinstance(error, OrchestratorError) else ""
     back = cutover is not None and cutover.state in {State.ROLLED_BACK, State.HELD}
     return Alert(
         project=project,

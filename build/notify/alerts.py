@@ -6,48 +6,48 @@ import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 
-from build.errors import LeaseLostError, LineError
+from build.errors import LockLostError, OrchestratorError
 from build.model.hook_points import Point
 from build.notify import hooks
 from build.notify.alert import Alert, evaluate
 from build.notify.hook import redact
-from build.progress import Report
+from build.progress import Progress
 from build.state.history import Cutover
-from build.target.target import Target
+from build.target.types import Target
 
 
-def raise_alert(target: Target, report: Report, error: BaseException, cutover: Cutover | None) -> None:
+def raise_alert(target: Target, progress: Progress, error: BaseException, cutover: Cutover | None) -> None:
     """Send an alert to the configured receivers if the error needs one; then run the on-alert hook."""
     settings = target.settings
     if not (alert := evaluate(settings.project, error, cutover)):
         return
     clean = replace(alert, **{each.name: redact(getattr(alert, each.name), os.environ) for each in fields(alert)})
-    _send(target, report, clean)
+    _send(target, progress, clean)
     # A process that lost the cutover lock must not write the journal.
-    journal = None if isinstance(error, LeaseLostError) else target.journal
-    hooks.tell(Point.ON_ALERT, settings, journal, report, cutover, clean.error)
+    journal = None if isinstance(error, LockLostError) else target.journal
+    hooks.tell(Point.ON_ALERT, settings, journal, progress, cutover, clean.error)
 
 
-def _send(target: Target, report: Report, alert: Alert) -> None:
+def _send(target: Target, progress: Progress, alert: Alert) -> None:
     from build.notify import alert_client  # noqa: PLC0415 - most cutovers do not need it
 
     url, manager = (each.get_secret_value() for each in (target.settings.alert_webhook, target.settings.alertmanager))
     if url:
-        _try(report, "the alert's webhook", lambda: alert_client.webhook(url, alert))
+        _try(progress, "the alert's webhook", lambda: alert_client.webhook(url, alert))
     if manager:
-        _try(report, "Alertmanager", lambda: alert_client.fire(manager, alert))
+        _try(progress, "Alertmanager", lambda: alert_client.fire(manager, alert))
 
 
-def call_off(target: Target, report: Report) -> None:
+def call_off(target: Target, progress: Progress) -> None:
     """Resolve earlier alerts after a successful cutover."""
     if manager := target.settings.alertmanager.get_secret_value():
         from build.notify import alert_client  # noqa: PLC0415 - as above
 
-        _try(report, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
+        _try(progress, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
 
 
-def _try(report: Report, what: str, act: Callable[[], object]) -> None:
+def _try(progress: Progress, what: str, act: Callable[[], object]) -> None:
     try:
         act()
-    except LineError as error:
-        report.note(f"{what}: {error.message}")
+    except OrchestratorError as error:
+        progress.note(f"{what}: {error.message}")

@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from build.errors import HookRefusedError, LineError
+from build.errors import HookRefusedError, OrchestratorError
 from build.model.hook_points import Point
 from build.notify import hook, hook_runner
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
 from build.state.history import Cutover, Event
 
 
-class Journal(Protocol):
+class JournalWriter(Protocol):
     def append(self, **record: Any) -> None:
         """Append a record."""
 
 
-def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutover: Cutover) -> None:
+def refuse_or_go_on(settings: Settings, journal: JournalWriter, progress: Progress, cutover: Cutover) -> None:
     """Run the pre-switch hook.
 
     Raises:
         HookRefusedError: the hook failed, so traffic stays where it is.
     """
-    ended = run(Point.PRE_SWITCH, settings, journal, report, cutover)
+    ended = run(Point.PRE_SWITCH, settings, journal, progress, cutover)
     if ended and ended.error:
         raise HookRefusedError(
             f"the {Point.PRE_SWITCH} hook does not agree: {ended.error}; live traffic was not touched",
@@ -34,27 +34,32 @@ def refuse_or_go_on(settings: Settings, journal: Journal, report: Report, cutove
 
 
 def tell(
-    point: Point, settings: Settings, journal: Journal | None, report: Report, cutover: Cutover | None, error: str = ""
+    point: Point,
+    settings: Settings,
+    journal: JournalWriter | None,
+    progress: Progress,
+    cutover: Cutover | None,
+    error: str = "",
 ) -> None:
     """Run any other hook; report and journal a failure, which changes nothing."""
     try:
-        ended = run(point, settings, journal, report, cutover, error)
-    except LineError as failed:
+        ended = run(point, settings, journal, progress, cutover, error)
+    except OrchestratorError as failed:
         if point is Point.POST_SWITCH:
             raise  # an interruption or a lost lock: the step handles it
-        report.note(f"the {point} hook: {failed.message}")
+        progress.note(f"the {point} hook: {failed.message}")
         return
     if ended and ended.error:
-        report.note(f"the {point} hook failed, which changes nothing: {ended.error}")
+        progress.note(f"the {point} hook failed, which changes nothing: {ended.error}")
         for line in hook.kept(ended.output, os.environ).splitlines()[-5:]:
-            report.note(f"  | {line}")
+            progress.note(f"  | {line}")
 
 
 def run(
     point: Point,
     settings: Settings,
-    journal: Journal | None,
-    report: Report,
+    journal: JournalWriter | None,
+    progress: Progress,
     cutover: Cutover | None,
     error: str = "",
 ) -> hook_runner.Ended | None:
@@ -62,7 +67,7 @@ def run(
     argv = settings.hooks.at(point)
     if not argv:
         return None
-    report.step(f"hook {point}")
+    progress.step(f"hook {point}")
     facts = hook.environment(point, cutover, hook.redact(error, os.environ))
     ended = hook_runner.run(argv, cwd=settings.root, timeout_s=settings.hook_timeout_s, facts=facts)
     if journal and cutover:

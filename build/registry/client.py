@@ -13,7 +13,7 @@ import requests
 
 from build.errors import RegistryError, UsageError
 from build.registry.http import DENIED, Connection
-from build.registry.retry import PassingError, Patience
+from build.registry.retry import PassingError, RetryPolicy
 from build.registry.trust import Trust
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Registry:
     Every method raises RegistryError if the registry does not answer or refuses the request.
     """
 
-    def __init__(self, address: str, patience: Patience | None = None, trust: Trust | None = None) -> None:
+    def __init__(self, address: str, patience: RetryPolicy | None = None, trust: Trust | None = None) -> None:
         """
         Args:
             address: `host[:port][/namespace]`.
@@ -95,7 +95,7 @@ class Registry:
             UsageError: the address contains credentials or a scheme, which an image name cannot contain.
         """
         self.host, self._namespace = split(address)
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self.http = Connection(self.host, trust)
 
     def full(self, name: str) -> str:

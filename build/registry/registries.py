@@ -5,13 +5,13 @@ from __future__ import annotations
 from docker.auth import resolve_repository_name
 from docker.utils import parse_repository_tag
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.registry import trust_reader
 from build.registry.client import Registry, split
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
 
 
-def connect(engine: Engine, address: str, patience: Patience | None = None) -> Registry:
+def connect(engine: DockerEngine, address: str, patience: RetryPolicy | None = None) -> Registry:
     """Make a client for the registry at `host[:port][/namespace]` with the trust settings of this engine.
 
     Raises:
@@ -22,10 +22,10 @@ def connect(engine: Engine, address: str, patience: Patience | None = None) -> R
     return Registry(address, patience, trust_reader.of(host, engine.info()))
 
 
-ONCE = Patience(attempts=1)
+ONCE = RetryPolicy(attempts=1)
 
 
-def at_registry(engine: Engine, reference: str) -> tuple[Registry, str, str]:
+def at_registry(engine: DockerEngine, reference: str) -> tuple[Registry, str, str]:
     """Resolve an image reference to its registry, the repository in it, and the tag or digest."""
     repository, tag = parse_repository_tag(reference)
     address, name = resolve_repository_name(repository)

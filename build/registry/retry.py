@@ -38,11 +38,11 @@ class PassingError(Exception):
 
 
 def _silent(_words: str) -> None:
-    """Default for `Patience.note`: ignore the message."""
+    """Default for `RetryPolicy.note`: ignore the message."""
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Retry policy.
 
     Attributes:

@@ -10,10 +10,10 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.images import Image
 
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.errors import RegistryError
 from build.registry.http import IMMUTABLE
-from build.registry.retry import PassingError, Patience
+from build.registry.retry import PassingError, RetryPolicy
 from build.registry.transient_errors import tag_is_final, words_pass
 
 REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
@@ -22,7 +22,7 @@ REMEDY = "`docker login`, or check the registry's name, whether it is up, and wh
 LAST_WAIT = "Retrying in 20 "
 
 
-def push(engine: Engine, image: Image, repository: str, tag: str, patience: Patience) -> None:
+def push(engine: DockerEngine, image: Image, repository: str, tag: str, patience: RetryPolicy) -> None:
     """Push an image as repository:tag; layers that the registry has are not sent again.
 
     Raises:
@@ -35,7 +35,7 @@ def push(engine: Engine, image: Image, repository: str, tag: str, patience: Pati
     _patiently(patience).run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
 
 
-def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Image:
+def pull(engine: DockerEngine, repository: str, digest: str, patience: RetryPolicy) -> Image:
     """Pull repository@digest and return the image.
 
     Raises:
@@ -50,7 +50,7 @@ def pull(engine: Engine, repository: str, digest: str, patience: Patience) -> Im
     return image
 
 
-def _patiently(patience: Patience) -> Patience:
+def _patiently(patience: RetryPolicy) -> RetryPolicy:
     """The same number of attempts without a time limit, because transferring gigabytes takes long."""
     return replace(patience, total_s=math.inf)
 

@@ -11,19 +11,18 @@ from typing import Any
 
 from build.audio.features import Deviations
 from build.audio.signal import Measures
-from build.errors import LineError, MissingFileError
+from build.errors import MissingFileError, OrchestratorError
 from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.verdict import Judgement, Result
 from build.notify.hook import redact
-from build.proxy import haproxy_log
 from build.report import page, plot, timeline
 from build.report.page import Page, Take
 from build.report.plot import Plot
 from build.settings import Settings
 from build.state.history import Cutover
 from build.system import files
-from build.target.target import Target
+from build.target.types import Target
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 BEFORE_S, AFTER_S = 10, 5
@@ -70,7 +69,7 @@ def gather(target: Target, identity: str, error: BaseException | None = None) ->
     records = [record for record in told if record.get("cutover") == identity]
     spans = timeline.read(records)
     drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
-    line = error if isinstance(error, LineError) else None
+    line = error if isinstance(error, OrchestratorError) else None
     judged = _judgement(cutover.facts["gate"]) if cutover.facts.get("gate") else None
     return Page(
         project=target.settings.project,
@@ -93,20 +92,17 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
     began = timeline.unix(cutover.began)
     ended = timeline.unix(cutover.ended) or datetime.now(UTC).timestamp()
     try:
-        container = target.engine.container(target.settings.container("proxy"))
-        if container is None:
-            return None, "The proxy is not there, so its log cannot be read."
-        lines = target.engine.log_between(container, began - BEFORE_S, ended + AFTER_S)
-    except LineError as error:
+        requests = target.proxy.requests(began - BEFORE_S, ended + AFTER_S)
+    except OrchestratorError as error:
         return None, f"The proxy's log cannot be read: {error.message}"
-    return plot.draw(haproxy_log.read(lines), began, steps), ""
+    return plot.draw(requests, began, steps), ""
 
 
 def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
     """Return the gate's measures and bounds; [] if the golden set cannot be read."""
     try:
         known = golden_files.load(settings)
-    except LineError:
+    except OrchestratorError:
         return []
     return rules.table(results, known.bounds, known.texts.expect)
 
@@ -136,7 +132,7 @@ def _takes(settings: Settings, path: Path) -> list[Take]:
     """Read the gate's recordings: NUMBER-TEXT-SIDE.wav, where SIDE is candidate or live."""
     try:
         said = {text.name: text.say for text in golden_files.load(settings).texts.texts}
-    except LineError:
+    except OrchestratorError:
         said = {}
     names = sorted({wav.stem.rpartition("-")[0] for wav in path.glob("*.wav")})
     return [

@@ -22,7 +22,11 @@ class Event(StrEnum):
     SHARE = "share"  # a canary passed at a share of the traffic
     PAUSED = "paused"  # a step has no verdict; the cutover waits for `resume` or `abort`
     HOOK = "hook"  # an operator's hook ran; changes no state
-    LEASE_BROKEN = "lease-broken"  # belongs to no cutover: an operator broke the lock, with a reason
+    LOCK_BROKEN = "lock-broken"  # belongs to no cutover: an operator broke the lock, with a reason
+
+    @classmethod
+    def _missing_(cls, value: object) -> Event | None:
+        return cls.LOCK_BROKEN if value == "lease-broken" else None  # its name in journals from before 0.1.0
 
 
 @dataclass
@@ -70,7 +74,7 @@ def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
     cutovers: dict[str, Cutover] = {}
     for record in records:
         event, identity = Event(record["event"]), str(record.get("cutover"))
-        if event is Event.LEASE_BROKEN:
+        if event is Event.LOCK_BROKEN:
             continue
         if event is Event.BEGIN:
             cutovers[identity] = _begun(record)
@@ -113,9 +117,9 @@ def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
         cutover.ended, cutover.step, cutover.paused = record["at"], "", ""
 
 
-def broken_leases(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def broken_locks(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the records of broken locks: at, owner, by, reason."""
-    return [record for record in records if record["event"] == Event.LEASE_BROKEN]
+    return [record for record in records if record["event"] == Event.LOCK_BROKEN]
 
 
 def in_progress(history: list[Cutover]) -> Cutover | None:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from build.docker.engine import Engine
-from build.docker.exec_session import Conversation, inside
-from build.errors import CommandFailedError, LeaseLostError, StateCorruptError
+from build.docker.engine import DockerEngine
+from build.docker.exec_session import ExecSession, inside
+from build.errors import CommandFailedError, LockLostError, StateCorruptError
 
 FILE = "/var/lib/cutover/journal.jsonl"
 END, ATTEMPTS = "== end", 3
@@ -47,10 +47,10 @@ done
 
 
 class Journal:
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: DockerEngine, container: str) -> None:
         self._engine = engine
         self._container = container
-        self._session: Conversation | None = None
+        self._session: ExecSession | None = None
         self._newest: tuple[int, str] | None = None  # number of records, and the hash of the last one
 
     def read(self) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ class Journal:
         """Append a record; return when it is on the target's disk.
 
         Raises:
-            LeaseLostError: another process appended since this journal was read.
+            LockLostError: another process appended since this journal was read.
             StateCorruptError: the journal cannot be written, so nothing may be changed.
         """
         if self._session is None:
@@ -132,7 +132,7 @@ class Journal:
         self.read()
         return self._newest or (0, "")
 
-    def _add(self, session: Conversation, newest: tuple[int, str], record: dict[str, Any]) -> bool:
+    def _add(self, session: ExecSession, newest: tuple[int, str], record: dict[str, Any]) -> bool:
         count, hash_ = newest
         body = json.dumps({"seq": count, **record}, separators=(",", ":"))
         said, verdict = session.ask(hash_, body[1:-1])
@@ -141,7 +141,7 @@ class Journal:
             return True
         if said == ["moved"]:
             self.read()  # reports damage as such
-            raise LeaseLostError(
+            raise LockLostError(
                 "somebody else has written the journal meanwhile, so this one may change nothing any more",
                 remedy="see `python -m build.cutover status`",
             )

@@ -56,7 +56,7 @@ _PATH_AT = 3  # position of the path in a line of `git status --porcelain`, afte
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """A file in a git tree: mode (six octal digits) and blob hash (hex)."""
 
     mode: str
@@ -156,13 +156,13 @@ def commit_of(root: Path, name: str) -> str:
     return _maybe(root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
 
 
-def tree_files(root: Path, tree: str, paths: Sequence[str]) -> dict[str, Entry]:
+def tree_files(root: Path, tree: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
     """List the files of a tree or commit under some paths, by path."""
     found = {}
     for line in fields(run(root, "ls-tree", "-r", "-z", tree, "--", *paths)):
         meta, _, path = line.partition("\t")
         mode, _, blob = meta.split()
-        found[path] = Entry(mode, blob)
+        found[path] = TreeEntry(mode, blob)
     return found
 
 

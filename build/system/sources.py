@@ -15,7 +15,7 @@ from pathlib import Path
 from build.errors import InputRefusedError
 from build.model.commit import Commit
 from build.system import git
-from build.system.git import EXECUTABLE, LINK, SUBMODULE, Entry
+from build.system.git import EXECUTABLE, LINK, SUBMODULE, TreeEntry
 
 # Format version of `export`. It is part of every image key, so that images of an older format are not reused.
 EXPORT = "2"
@@ -41,7 +41,7 @@ class Sources:
             self._env = _index_of_our_own(root, Path(scratch))
         self._added: set[str] = set()
 
-    def files(self, paths: tuple[str, ...]) -> dict[str, Entry]:
+    def files(self, paths: tuple[str, ...]) -> dict[str, TreeEntry]:
         """List the files under some paths, by path; a path that does not exist gives none.
 
         Raises:
@@ -54,7 +54,7 @@ class Sources:
         for line in git.fields(git.run(self._root, "ls-files", "--stage", "-z", "--", *paths, env=self._env)):
             meta, _, path = line.partition("\t")
             mode, blob, _ = meta.split()
-            found[path] = Entry(mode, blob)
+            found[path] = TreeEntry(mode, blob)
         return found
 
     def present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class Sources:
         for folder in folders:
             _settle(folder, FOLDER_MODE)
 
-    def _contents(self, files: Mapping[str, Entry]) -> dict[str, bytes]:
+    def _contents(self, files: Mapping[str, TreeEntry]) -> dict[str, bytes]:
         asked = "".join(f"{entry.blob}\n" for entry in files.values()).encode()
         answer = memoryview(git.run(self._root, "cat-file", "--batch", env=self._env, stdin=asked))
         found, at = {}, 0
@@ -109,7 +109,7 @@ class Sources:
             at += 1
         return found
 
-    def _refuse_unfit(self, files: Mapping[str, Entry], contents: Mapping[str, bytes]) -> None:
+    def _refuse_unfit(self, files: Mapping[str, TreeEntry], contents: Mapping[str, bytes]) -> None:
         unfit = [f"{path}: a submodule" for path, entry in files.items() if entry.mode == SUBMODULE]
         # Symbolic links are refused because COPY keeps some of them and follows others.
         unfit += [f"{path}: a symbolic link" for path, entry in files.items() if entry.mode == LINK]
@@ -118,7 +118,7 @@ class Sources:
         if unfit:
             raise _refused(unfit)
 
-    def _filters(self, files: Mapping[str, Entry]) -> dict[str, str]:
+    def _filters(self, files: Mapping[str, TreeEntry]) -> dict[str, str]:
         """Filter attribute of each file that has one, except Git LFS, whose pointers are recognised by content."""
         ask = ("-c", f"core.attributesFile={os.devnull}", "check-attr", "-z", "--stdin", "--cached", "filter")
         said = git.fields(git.run(self._root, *ask, env=self._env, stdin=git.joined(files)))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from build.errors import CandidateExitedError, CandidateStalledError, LineError
+from build.errors import CandidateExitedError, CandidateStalledError, OrchestratorError
 from build.model.release import Release
-from build.progress import Report
+from build.progress import Progress
 from build.settings import Settings
-from build.target.readiness import Look, Outcome, Warmup
-from build.target.target import Clock
+from build.target.readiness import ContainerSnapshot, Readiness, Warmup
+from build.target.types import Clock
 
 
 class Starting(Protocol):
     """A service's container (build.target.container)."""
 
-    def look(self, at: float) -> Look:
+    def look(self, at: float) -> ContainerSnapshot:
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
 
 
@@ -27,7 +27,7 @@ def await_ready(
     release: Release,
     settings: Settings,
     clock: Clock,
-    report: Report,
+    progress: Progress,
     *,
     every_s: float = 0.5,
     aftermath: str = UNTOUCHED,
@@ -46,19 +46,19 @@ def await_ready(
         outcome = warmup.judge(look)
         if look.phase and look.phase != seen:
             seen = look.phase
-            report.note(f"{now - began:5.1f} s  {seen}")
-        if outcome is Outcome.READY:
+            progress.note(f"{now - began:5.1f} s  {seen}")
+        if outcome is Readiness.READY:
             return now - began
-        if outcome is not Outcome.WAIT:
+        if outcome is not Readiness.WAIT:
             raise not_ready(release, settings, outcome, look, now - began, aftermath)
     raise AssertionError("a clock never ends")
 
 
 def not_ready(
-    release: Release, settings: Settings, outcome: Outcome, look: Look, after_s: float, aftermath: str
-) -> LineError:
+    release: Release, settings: Settings, outcome: Readiness, look: ContainerSnapshot, after_s: float, aftermath: str
+) -> OrchestratorError:
     """Return the error for a service that did not get ready."""
-    if outcome is Outcome.EXITED:
+    if outcome is Readiness.EXITED:
         why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
         return CandidateExitedError(
             f"the candidate {release} stopped by itself {after_s:.1f} s after its start: {why}",
@@ -67,7 +67,7 @@ def not_ready(
     where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
     limit = (
         f"no progress for {settings.stall_timeout_s:.0f} s"
-        if outcome is Outcome.STALLED
+        if outcome is Readiness.STALLED
         else f"not ready within {settings.start_timeout_s:.0f} s"
     )
     return CandidateStalledError(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import reduce
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.model.colours import Colour
 from build.model.release import Release
 from build.target import in_flight
-from build.target.container import Replica, Status
+from build.target.container import Replica, ServiceStatus
 from build.target.gpu import View
 from build.target.in_flight import Load
-from build.target.readiness import Look
-from build.target.synthesis import Spoken
+from build.target.readiness import ContainerSnapshot
+from build.target.synthesis import SynthesisResponse
 
 # From worst to best; "" means no answer (yet).
 PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining", "ready")
@@ -21,7 +21,7 @@ PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining"
 class ColourContainers:
     """The containers of one colour. Without a container, each method answers like an absent container."""
 
-    def __init__(self, engine: Engine, project: str, colour: Colour) -> None:
+    def __init__(self, engine: DockerEngine, project: str, colour: Colour) -> None:
         self._engine = engine
         self._prefix = f"{project}-{colour.slots[0].service}-"
         self.colour = colour
@@ -60,20 +60,20 @@ class ColourContainers:
         """Return the release of the containers; None without one."""
         return next((each.release() for each in self.replicas), None)
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         """Combine the services' statuses: the worst phase, the sum of requests in flight, the oldest age."""
         said = [each.status() for each in self.replicas]
-        return reduce(_together, said) if said else Status()
+        return reduce(_together, said) if said else ServiceStatus()
 
-    def look(self, at: float) -> Look:
+    def look(self, at: float) -> ContainerSnapshot:
         """Return the look of the container that is farthest from ready."""
         looks = [each.look(at) for each in self.replicas]
         progress = sum(look.progress for look in looks)
         gone = next((look for look in looks if not look.running), None)
         if gone or not looks:
-            return gone or Look(at, running=False)
+            return gone or ContainerSnapshot(at, running=False)
         worst = min(looks, key=lambda look: _rank(look.phase))
-        return Look(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
+        return ContainerSnapshot(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
 
     def load(self, sessions: int, queued: int) -> Load:
         """Return the requests in flight by the given counts of the proxy and the services' own counts."""
@@ -103,7 +103,7 @@ class ColourContainers:
         for each in self.replicas:
             each.start()
 
-    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Synthesize a text on the first container."""
         return self.slots[0].speak(text, voice, timeout_s)
 
@@ -124,11 +124,11 @@ def _rank(phase: str) -> int:
     return PHASES.index(phase if phase in PHASES else "")
 
 
-def _together(one: Status, other: Status) -> Status:
+def _together(one: ServiceStatus, other: ServiceStatus) -> ServiceStatus:
     worst = min(one, other, key=lambda each: _rank(each.phase))
     ages = [each.oldest_s for each in (one, other) if each.oldest_s is not None]
     counts = [each.requests for each in (one, other) if each.requests is not None]
-    return Status(
+    return ServiceStatus(
         phase=worst.phase,
         progress=one.progress + other.progress,
         requests=sum(counts) if counts else None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from build.docker.engine import Answer, Engine, explained
+from build.docker.engine import DockerEngine, ExecResult, explained
 from build.errors import CommandFailedError
 from build.model.colours import Slot
 from build.model.labels import RELEASE_LABEL
@@ -19,8 +19,8 @@ from build.model.release import Release
 from build.target import in_flight
 from build.target.gpu import View, view
 from build.target.in_flight import Counts, Load
-from build.target.readiness import Look
-from build.target.synthesis import Spoken
+from build.target.readiness import ContainerSnapshot
+from build.target.synthesis import SynthesisResponse
 
 SPEAK = Path(__file__).parent / "in_container/speak.py"
 STATUS_TIMEOUT_S = 5
@@ -29,7 +29,7 @@ TIMED_OUT = 124  # exit code of timeout(1)
 
 
 @dataclass(frozen=True)
-class Status:
+class ServiceStatus:
     """Status from the service's control socket (service.control status).
 
     Attributes:
@@ -55,7 +55,7 @@ class Status:
 class ServiceContainer:
     """A container that runs the service, found by name."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: DockerEngine, name: str) -> None:
         self._engine = engine
         self.name = name
 
@@ -87,25 +87,27 @@ class ServiceContainer:
         # .env must name the same reference that created the container, or Compose sees a difference.
         return Release(container.labels.get(RELEASE_LABEL, "unknown"), _reference(container))
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         """Return the service's status; an empty one with `error` if it does not answer (yet)."""
         try:
             answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
             said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
             said["classes"] = in_flight.read(said.get("classes", {}))
-            return Status(**{name: said[name] for name in Status.__dataclass_fields__ if said.get(name) is not None})
+            return ServiceStatus(
+                **{name: said[name] for name in ServiceStatus.__dataclass_fields__ if said.get(name) is not None}
+            )
         except (CommandFailedError, ValueError, TypeError, AttributeError) as error:
-            return Status(error=str(error))
+            return ServiceStatus(error=str(error))
 
-    def look(self, at: float) -> Look:
+    def look(self, at: float) -> ContainerSnapshot:
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
         container = self.find()
         if container is None:
-            return Look(at, running=False)
+            return ContainerSnapshot(at, running=False)
         if _crashed(container):
-            return Look(at, running=False, exit_code=self._engine.exit_code(container))
+            return ContainerSnapshot(at, running=False, exit_code=self._engine.exit_code(container))
         status = self.status()
-        return Look(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
+        return ContainerSnapshot(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
 
     def load(self, sessions: int, queued: int) -> Load:
         """Return the requests in flight by the given counts of the proxy and the service's current status."""
@@ -149,27 +151,27 @@ class ServiceContainer:
             with explained():
                 container.start()
 
-    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Synthesize a text; build/target/in_container/speak.py sends and times the request inside the container."""
         return self._speak(timeout_s, text, voice)
 
-    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Synthesize a text on one server through the proxy at `proxy` (HOST:PORT), from inside this container."""
         return self._speak(timeout_s, text, voice, proxy, f"COLOUR={server}")
 
-    def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> Spoken:
+    def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> SynthesisResponse:
         argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *where]
         try:
             answer = self._engine.execute(self.name, argv)
         except CommandFailedError as error:  # the container exited or is paused
-            return Spoken(b"", error=error.message)
+            return SynthesisResponse(b"", error=error.message)
         if answer.exit_code == TIMED_OUT:
-            return Spoken(b"", error=f"no answer within {timeout_s:.0f} s")
+            return SynthesisResponse(b"", error=f"no answer within {timeout_s:.0f} s")
         try:
             said: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-            return Spoken(base64.b64decode(said.pop("wav")), **said)
+            return SynthesisResponse(base64.b64decode(said.pop("wav")), **said)
         except (ValueError, LookupError, TypeError):
-            return Spoken(b"", error=answer.error or f"exit code {answer.exit_code}")
+            return SynthesisResponse(b"", error=answer.error or f"exit code {answer.exit_code}")
 
     def set_cpu_weight(self, weight: int) -> None:
         """Set the container's CPU weight under contention; Docker's default is 1024.
@@ -197,7 +199,7 @@ class ServiceContainer:
         self._engine.remove(container)
         return logs
 
-    def _exec(self, timeout_s: float, module: str, *args: str) -> Answer:
+    def _exec(self, timeout_s: float, module: str, *args: str) -> ExecResult:
         # The engine has no timeout for an exec, so timeout(1) sets one inside.
         return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
 
@@ -205,7 +207,7 @@ class ServiceContainer:
 class Replica(ServiceContainer):
     """The container of a slot."""
 
-    def __init__(self, engine: Engine, project: str, slot: Slot) -> None:
+    def __init__(self, engine: DockerEngine, project: str, slot: Slot) -> None:
         super().__init__(engine, f"{project}-{slot.service}-1")
         self.slot = slot
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 
 @dataclass(frozen=True)
-class Look:
+class ContainerSnapshot:
     """The candidate at one moment.
 
     Attributes:
@@ -27,7 +27,7 @@ class Look:
     error: str = ""
 
 
-class Outcome(Enum):
+class Readiness(Enum):
     READY = auto()
     WAIT = auto()
     EXITED = auto()
@@ -45,14 +45,14 @@ class Warmup:
     _seen: tuple[str, int] = ("", 0)
     _moved: float | None = None
 
-    def judge(self, look: Look) -> Outcome:
+    def judge(self, look: ContainerSnapshot) -> Readiness:
         """Judge the newest look; looks must come in order of time."""
         if not look.running or look.phase == "failed":
-            return Outcome.EXITED
+            return Readiness.EXITED
         if look.phase == "ready":
-            return Outcome.READY
+            return Readiness.READY
         if self._moved is None or (look.phase, look.progress) != self._seen:
             self._seen, self._moved = (look.phase, look.progress), look.at
         if look.at - self.began > self.budget_s:
-            return Outcome.TOO_LATE
-        return Outcome.STALLED if look.at - self._moved > self.stall_s else Outcome.WAIT
+            return Readiness.TOO_LATE
+        return Readiness.STALLED if look.at - self._moved > self.stall_s else Readiness.WAIT

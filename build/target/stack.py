@@ -7,11 +7,11 @@ import os
 from build.errors import ImageNotFoundError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
-from build.progress import Report
-from build.target.target import Target
+from build.progress import Progress
+from build.target.target import ComposeTarget
 
 
-def ensure_up(target: Target, report: Report) -> None:
+def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     """Start the proxy and the state container if they do not run; leave running ones alone.
 
     Raises:
@@ -19,7 +19,7 @@ def ensure_up(target: Target, report: Report) -> None:
         SettingsError: the proxy's address or keys differ from the settings.
     """
     if ignored := target.compose.ignored(os.environ):
-        report.note(f"{', '.join(ignored)}: ignored, since the stack is compose.yaml and .env alone")
+        progress.note(f"{', '.join(ignored)}: ignored, since the stack is compose.yaml and .env alone")
     asked, there = target.settings.place, target.place
     if asked != there:
         raise SettingsError(
@@ -33,7 +33,7 @@ def ensure_up(target: Target, report: Report) -> None:
     if not target.proxy_image:
         raise ImageNotFoundError("there is no proxy image yet", remedy="`make up`, or `uv run python -m build.images`")
     findings.refuse(findings.network(host_facts(target.settings, target.engine)))
-    report.step(f"starting {' and '.join(missing)}")
+    progress.step(f"starting {' and '.join(missing)}")
     target.refresh_env(None)
     target.compose.up(*missing)
     target.await_healthy(missing)

@@ -11,13 +11,13 @@ from build.model.release import Release
 from build.model.states import CANARY
 from build.proxy.types import Hold
 from build.state import history
+from build.state.cutover_lock import Owner
 from build.state.history import Cutover
-from build.state.lease import Owner
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 
 @dataclass(frozen=True)
-class Status:
+class TargetStatus:
     """The status of a target at one moment."""
 
     stack: Stack
@@ -45,7 +45,7 @@ class Status:
         }
 
 
-def read(target: Target) -> Status:
+def read(target: ComposeTarget) -> TargetStatus:
     """Query everything once; works on a stack that is down or partly up."""
     stack = target.survey(ask_service=True)
     past = target.history()
@@ -63,10 +63,10 @@ def read(target: Target) -> Status:
     if proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but the proxy's health checks fail on it")
     release = stack[live].release if live else None
-    hold, lock = target.proxy.held() if proxy_running else None, target.lease.holder()
+    hold, lock = target.proxy.held() if proxy_running else None, target.lock.holder()
     if hold and hold.mode != "none" and lock is None:
         warnings.append("requests are held, and no cutover is there to let them go: `build.cutover resume` or `abort`")
-    return Status(
+    return TargetStatus(
         stack=stack,
         live=live,
         shares=colours.shares(stack),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SynthesisResponse:
     """A release's answer to one text; times in seconds since the request, measured inside its container.
 
     `error` says why there is no audio; then `wav` is empty.

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.model.labels import FLAVOUR_LABEL
 from build.target.container import ServiceContainer
 
@@ -18,7 +18,7 @@ MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
 
 
 @contextmanager
-def service(engine: Engine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
+def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
     """Start the service of an image, hardened like the stack's, without a network: all access is through exec.
 
     `speech` holds the variables that compose.yaml would pass.
@@ -58,7 +58,7 @@ def service(engine: Engine, project: str, image: str, speech: Mapping[str, str])
         engine.remove(container)
 
 
-def sweep(engine: Engine, project: str) -> None:
+def sweep(engine: DockerEngine, project: str) -> None:
     """Remove containers that killed runs of this project left, by the engine's clock."""
     with explained():
         left = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.verify.rules import is_app_users, is_package_cache, is_secret, is_unexpected_setuid
 
 HEAD_BYTES = 4096
@@ -95,7 +95,7 @@ def opened(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
                 yield part.name, layer
 
 
-def read_folder(engine: Engine, image: Image, path: str) -> Folder:
+def read_folder(engine: DockerEngine, image: Image, path: str) -> Folder:
     """Read a folder of an image through a container that never starts."""
     folder = Folder()
     with explained():

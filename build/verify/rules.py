@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerificationReport:
     """Verification report of one image.
 
     Attributes:
@@ -74,7 +74,7 @@ class Report:
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> Report:
+    def from_json(cls, text: str) -> VerificationReport:
         """Parse a report.
 
         Raises:
@@ -83,7 +83,7 @@ class Report:
         return cls._of(json.loads(text))
 
     @classmethod
-    def _of(cls, said: Any) -> Report:
+    def _of(cls, said: Any) -> VerificationReport:
         try:
             lines = tuple(Line(**line) for line in said["lines"])
             drift = tuple(Drift(**each) for each in said.get("drift", ()))
@@ -95,12 +95,12 @@ class Report:
         return found
 
 
-def document(reports: Sequence[Report]) -> bytes:
+def document(reports: Sequence[VerificationReport]) -> bytes:
     """Serialise reports as the document that is attached to an image in a registry."""
     return json.dumps([asdict(each) for each in reports], indent=2).encode()
 
 
-def of_document(content: bytes) -> list[Report]:
+def of_document(content: bytes) -> list[VerificationReport]:
     """Parse a document of reports.
 
     Raises:
@@ -109,16 +109,16 @@ def of_document(content: bytes) -> list[Report]:
     said = json.loads(content)
     if not isinstance(said, list):
         raise ValueError("this is no list of reports")
-    return [Report._of(each) for each in said]
+    return [VerificationReport._of(each) for each in said]
 
 
-def known(reports: Iterable[Report], image: str, part: Part, checks: str) -> Report | None:
+def known(reports: Iterable[VerificationReport], image: str, part: Part, checks: str) -> VerificationReport | None:
     """The newest report on this part of this image by the same checks, which makes another verification unnecessary."""
     fitting = [each for each in reports if (each.image, each.part, each.checks) == (image, part, checks)]
     return next((each for each in reversed(fitting) if each.lines), None)
 
 
-def believed(reports: Iterable[Report], image: str, checks: str) -> Report | None:
+def believed(reports: Iterable[VerificationReport], image: str, checks: str) -> VerificationReport | None:
     """The newest report on a base by the same checks from another machine, if nothing failed in it."""
     return known((each for each in reports if not each.failed), image, "base", checks)
 
@@ -205,7 +205,7 @@ def changed_configuration(base: Mapping[str, Any], app: Mapping[str, Any]) -> li
     return names + sorted(each.partition("=")[0] for each in added if not each.startswith("RELEASE="))
 
 
-def table(reports: Sequence[Report]) -> Table:
+def table(reports: Sequence[VerificationReport]) -> Table:
     """Format the lines of all reports as a table for the terminal."""
     shown = Table("part", "what", "outcome", "detail")
     for report in reports:
@@ -215,6 +215,6 @@ def table(reports: Sequence[Report]) -> Table:
     return shown
 
 
-def verdict(reports: Iterable[Report]) -> tuple[str, ...]:
+def verdict(reports: Iterable[VerificationReport]) -> tuple[str, ...]:
     """All failed lines as `part: line: detail`; empty if nothing failed."""
     return tuple(f"{each.part}: {bad.name}: {bad.detail}" for each in reports for bad in each.failed)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from docker.models.images import Image
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import RegistryError, UnverifiedError, VerificationError
-from build.progress import Report as Progress
+from build.progress import Progress
 from build.registry import referrers
 from build.system import files
 from build.verify import rules
-from build.verify.rules import Report
+from build.verify.rules import VerificationReport
 
 FOLDER = Path("out/verified")
 
@@ -28,14 +28,14 @@ class Verdicts:
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
 
-    def read(self, image_id: str) -> list[Report]:
+    def read(self, image_id: str) -> list[VerificationReport]:
         """Read the reports on an image; empty if there are none or the file is invalid."""
         try:
             return rules.of_document(self._path(image_id).read_bytes())
         except (OSError, ValueError):
             return []
 
-    def write(self, image_id: str, *reports: Report) -> None:
+    def write(self, image_id: str, *reports: VerificationReport) -> None:
         """Store reports on an image; they replace earlier reports on the same parts."""
         parts = {each.part: each for each in (*self.read(image_id), *reports)}
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class Verdicts:
         return self._folder / f"{image_id.removeprefix('sha256:')}.json"
 
 
-def require(reports: Iterable[Report]) -> None:
+def require(reports: Iterable[VerificationReport]) -> None:
     """Raise VerificationError with all failed lines, if there are any."""
     if failed := rules.verdict(reports):
         raise VerificationError(
@@ -65,7 +65,7 @@ def require(reports: Iterable[Report]) -> None:
         )
 
 
-def require_verified(root: Path, engine: Engine, progress: Progress, image: str, *, unverified: bool) -> bool:
+def require_verified(root: Path, engine: DockerEngine, progress: Progress, image: str, *, unverified: bool) -> bool:
     """Refuse a release whose verification failed, or that was not verified unless the operator accepts that.
 
     Args:
@@ -93,7 +93,7 @@ def require_verified(root: Path, engine: Engine, progress: Progress, image: str,
     return False
 
 
-def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple[list[Report], str]:
+def _known(root: Path, engine: DockerEngine, found: Image | None, image: str) -> tuple[list[VerificationReport], str]:
     """The reports on an image, and the reason if there are none."""
     if found is not None and (reports := Verdicts(root).read(str(found.id))):
         return reports, ""
@@ -112,7 +112,7 @@ def _known(root: Path, engine: Engine, found: Image | None, image: str) -> tuple
     return reports, "neither this clone nor the registry has a report on it"
 
 
-def require_proxy(root: Path, engine: Engine, image: str) -> None:
+def require_proxy(root: Path, engine: DockerEngine, image: str) -> None:
     """Raise VerificationError if this clone has a failed report on the proxy's image."""
     found = engine.image(image)
     if found is not None:

@@ -15,7 +15,7 @@ from docker.types import DeviceRequest
 
 from build import progress as saying
 from build.docker import oneshot
-from build.docker.engine import Engine, explained
+from build.docker.engine import DockerEngine, explained
 from build.errors import CommandFailedError, ImageNotFoundError
 from build.locks import apt_locks, compatibility, diff, drift, inventory_reader
 from build.locks import compatibility_check as versions
@@ -23,10 +23,10 @@ from build.locks.drift import AptLock, Drift
 from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
 from build.settings import Settings
 from build.system import git
-from build.system.git import Entry
+from build.system.git import TreeEntry
 from build.system.sources import Sources
 from build.verify import image_checks, layers, rules
-from build.verify.rules import APP_UID, Line, Part, Report, line, none_of
+from build.verify.rules import APP_UID, Line, Part, VerificationReport, line, none_of
 from build.verify.verdicts import Verdicts
 
 BUILD = Path(__file__).parents[1]
@@ -53,17 +53,19 @@ CODE = ("batch", "service", "voices")
 PROXY_FOLDERS = ("/etc/haproxy", "/usr/local/bin")
 LIMIT_S = 300
 # Returns the reports attached to an image in a registry, by the hash of the checks.
-Published = Callable[[str], Iterable[Report]]
+Published = Callable[[str], Iterable[VerificationReport]]
 
 
 class Verifier:
     """Verifies images of one clone, each once; `fresh` verifies again despite an existing report."""
 
-    def __init__(self, settings: Settings, engine: Engine, progress: saying.Report, fresh: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, engine: DockerEngine, progress: saying.Progress, fresh: bool = False
+    ) -> None:
         self._settings, self._engine, self._progress, self._fresh = settings, engine, progress, fresh
         self._verdicts = Verdicts(settings.root)
 
-    def run(self, image: Image) -> list[Report]:
+    def run(self, image: Image) -> list[VerificationReport]:
         """Verify an app and its base; if the base is not on the engine, all layers of the app are read."""
         base = self.base(self.base_of(image) or image)
         return [base, self.app(image, base)]
@@ -76,7 +78,7 @@ class Verifier:
                 return found
         return None
 
-    def base(self, image: Image, published: Published = lambda _: ()) -> Report:
+    def base(self, image: Image, published: Published = lambda _: ()) -> VerificationReport:
         """Verify layers, size and environment of a base.
 
         A base with a published report that passed the same checks is not verified again.
@@ -94,11 +96,11 @@ class Verifier:
             seen, runs = self._ask(image, "verify_base.py", gpu=self._has_gpu(flavour))
             environment, drifted = self._environment(image, flavour, seen, lock) if seen else ([], ())
             lines = (runs, *environment, *_scanned(image, flavour))
-            known = Report(str(image.id), "base", lines, checks, drifted)
+            known = VerificationReport(str(image.id), "base", lines, checks, drifted)
         self._verdicts.write(str(image.id), known)
         return known
 
-    def app(self, image: Image, base: Report) -> Report:
+    def app(self, image: Image, base: VerificationReport) -> VerificationReport:
         """Verify code, identity and voice of an app; the layers of its base are not read."""
         from build.audio import signal  # noqa: PLC0415 - imports numpy (0.1 s), which a run without changes avoids
 
@@ -123,12 +125,12 @@ class Verifier:
             none_of("voice", heard) if seen else Line("voice", "failed", runs.detail),
             *image_checks.voice_on_torch(seen),
         )
-        done = Report(str(image.id), "app", lines, checks)
+        done = VerificationReport(str(image.id), "app", lines, checks)
         # Store both, so that `switch` reads only the app's file.
         self._verdicts.write(str(image.id), base, done)
         return done
 
-    def proxy(self, image: Image, sources: Mapping[str, Entry]) -> Report:
+    def proxy(self, image: Image, sources: Mapping[str, TreeEntry]) -> VerificationReport:
         """Verify layers, size, files and configuration of a proxy image.
 
         Args:
@@ -148,11 +150,11 @@ class Verifier:
             self._proxy_configuration(image),
             *_scanned(image, "proxy"),
         )
-        done = Report(str(image.id), "proxy", lines, checks)
+        done = VerificationReport(str(image.id), "proxy", lines, checks)
         self._verdicts.write(str(image.id), done)
         return done
 
-    def _known(self, image: Image, part: Part, checks: str) -> Report | None:
+    def _known(self, image: Image, part: Part, checks: str) -> VerificationReport | None:
         if self._fresh:
             return None
         known = rules.known(self._verdicts.read(str(image.id)), str(image.id), part, checks)
@@ -207,7 +209,7 @@ class Verifier:
         pins = diff.packages("pip", "\n".join(texts.values()))
         lines = image_checks.environment(seen, pins, _data()["environment"][flavour])
         if flavour == "cuda":
-            facts = compatibility.Facts(torch=pins.get("torch", ""))
+            facts = compatibility.DeclaredVersions(torch=pins.get("torch", ""))
             lines += image_checks.torch(seen, pins, compatibility.torch_cuda(facts, versions.table()))
         locked = diff.LockTexts(tuple(texts.values()) or None, seen["locks"].get("conda.lock"))
         try:
@@ -283,8 +285,8 @@ def _scanned(image: Image, kind: str) -> list[Line]:
 
 
 def verify_reference(
-    settings: Settings, engine: Engine, report: saying.Report, reference: str, fresh: bool = False
-) -> list[Report]:
+    settings: Settings, engine: DockerEngine, progress: saying.Progress, reference: str, fresh: bool = False
+) -> list[VerificationReport]:
     """Verify an image on the engine: two reports (base, app) on an app, one on a base or a proxy.
 
     Raises:
@@ -293,7 +295,7 @@ def verify_reference(
     image = engine.image(reference)
     if image is None:
         raise ImageNotFoundError(f"{reference} is not on the engine", remedy="build or pull it first")
-    verifier = Verifier(settings, engine, report, fresh)
+    verifier = Verifier(settings, engine, progress, fresh)
     if any(tag.partition(":")[0] == PROXY_REPOSITORY for tag in image.tags):
         return [verifier.proxy(image, Sources(settings.root, git.read(settings.root)).files(("proxy",)))]
     return verifier.run(image) if image.labels.get(RELEASE_LABEL) else [verifier.base(image)]

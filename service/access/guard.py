@@ -10,7 +10,7 @@ from typing import cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access.rate_limits import Client, Clients
-from service.errors import KeyMissingError, LimitError, respond
+from service.errors import RateLimitedError, UnauthorizedError, respond
 from service.keys import Keys
 from service.metrics.metrics import Metrics, Refusal
 from service.paths import HEALTH, belongs_to_page
@@ -52,7 +52,7 @@ class Guard:
                 with client.request():
                     await self.app(scope, receive, send)
                 return
-        except (KeyMissingError, LimitError) as error:
+        except (UnauthorizedError, RateLimitedError) as error:
             scope["part"] = "refused"
             await respond(error)(scope, receive, send)
             return
@@ -68,7 +68,7 @@ class Guard:
         key = self.keys.find(token) if token else None
         if key is None:
             message = "the API key is not known" if token else "an API key is needed: Authorization: Bearer KEY"
-            raise KeyMissingError(message, _CHALLENGE[belongs_to_page(scope["path"])])
+            raise UnauthorizedError(message, _CHALLENGE[belongs_to_page(scope["path"])])
         return self.clients.get(f"key {key.name}", key.limits)
 
     def _address(self, scope: Scope) -> str:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from service.errors import LimitError
+from service.errors import RateLimitedError
 from service.settings import Limits
 
 _MINUTE = 60.0
@@ -28,7 +28,7 @@ class _Bucket:
     at: float = 0.0
 
     def spend(self, amount: int, per_minute: int, now: float, what: str) -> None:
-        """Spend `amount` tokens, or raise LimitError with the time until enough are available."""
+        """Spend `amount` tokens, or raise RateLimitedError with the time until enough are available."""
         if not per_minute:
             return
         self.spent = max(0.0, self.spent - (now - self.at) * per_minute / _MINUTE)
@@ -36,7 +36,7 @@ class _Bucket:
         # A request above a minute's worth needs a full bucket. Its whole cost is then charged.
         over = self.spent + min(amount, per_minute) - per_minute
         if over > 0:
-            raise LimitError(f"this client has had its {per_minute} {what} per minute",
+            raise RateLimitedError(f"this client has had its {per_minute} {what} per minute",
                              retry_after=max(1, math.ceil(over * _MINUTE / per_minute)))  # fmt: skip
         self.spent += amount
 
@@ -55,11 +55,11 @@ class Client:
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Count one speech request from start to end; raise LimitError if it exceeds a limit."""
+        """Count one speech request from start to end; raise RateLimitedError if it exceeds a limit."""
         with self._told_of():
             if self.limits.concurrent and self.running >= self.limits.concurrent:
                 message = f"this client has {self.running} requests in flight, the most that it may have"
-                raise LimitError(message, code="too_many_at_once", retry_after=_SOON)
+                raise RateLimitedError(message, code="too_many_at_once", retry_after=_SOON)
             self._requests.spend(1, self.limits.requests, self.clock(), "requests")
         self.running += 1
         try:
@@ -68,7 +68,7 @@ class Client:
             self.running -= 1
 
     def say(self, text: str) -> None:
-        """Charge the characters of a text; raise LimitError if they exceed the rest of this minute's limit."""
+        """Charge the characters of a text; raise RateLimitedError if they exceed the rest of this minute's limit."""
         with self._told_of():
             self._characters.spend(len(text), self.limits.characters, self.clock(), "characters")
 
@@ -76,7 +76,7 @@ class Client:
     def _told_of(self) -> Iterator[None]:
         try:
             yield
-        except LimitError:
+        except RateLimitedError:
             self.on_refusal()
             raise
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from service.engine import Description, Prompt
+from service.engine import Description, VoiceReference
 from service.errors import InvalidError
 
 PROMPT_SECONDS = (0.1, 60.0)
@@ -42,12 +42,12 @@ def prompt_names(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in found[:_NAMED]]
 
 
-def read_prompt(path: Path, param: str, text: str = "") -> Prompt:
+def read_prompt(path: Path, param: str, text: str = "") -> VoiceReference:
     """Decode the audio file at `path`; raise InvalidError on failure. Blocking: call it in a thread."""
     return _decode(path, PROMPT_SECONDS, param, text)
 
 
-def read_reference(folder: Path, audio: str, text: str) -> Prompt:
+def read_reference(folder: Path, audio: str, text: str) -> VoiceReference:
     """Return the prompt of `ref_audio` and `ref_text`.
 
     `ref_audio` is base64 or, if it contains a dot, the name of a file in `folder`. Raise InvalidError unless it is wav,
@@ -63,12 +63,12 @@ def read_reference(folder: Path, audio: str, text: str) -> Prompt:
     return _decode(io.BytesIO(content), REFERENCE_SECONDS, "ref_audio", text)
 
 
-def read_recording(folder: Path, name: str, param: str, text: str) -> Prompt:
+def read_recording(folder: Path, name: str, param: str, text: str) -> VoiceReference:
     """Return the prompt of a file in `folder`; raises the same errors as read_reference. Blocking."""
     return _decode(find_prompt(folder, name, param), REFERENCE_SECONDS, param, text)
 
 
-def check_imitable(prompt: Prompt, about: Description, audio: str, text: str) -> Prompt:
+def check_imitable(prompt: VoiceReference, about: Description, audio: str, text: str) -> VoiceReference:
     """Return the prompt, or raise InvalidError if the engine cannot clone it.
 
     `audio` and `text` are the names of the request's fields for the error message.
@@ -83,7 +83,7 @@ def check_imitable(prompt: Prompt, about: Description, audio: str, text: str) ->
     return prompt
 
 
-def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> Prompt:
+def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> VoiceReference:
     """Decode at most the upper limit of `allowed` (seconds) and mix the channels down to mono."""
     refusal = InvalidError(f"{param} is not audio that can be read", code="not_audio", param=param)
     low, high = allowed
@@ -102,4 +102,4 @@ def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str,
     if not low <= duration <= high:
         raise InvalidError(f"{param} lasts {duration:.2f} s, allowed are {low:g} to {high:g} s",
                       code="bad_prompt_length", param=param)  # fmt: skip
-    return Prompt(samples.mean(axis=1).astype(np.int16), rate, text)
+    return VoiceReference(samples.mean(axis=1).astype(np.int16), rate, text)

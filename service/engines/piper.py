@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from service.engine import BrokenError, Description, EngineError, NoMemoryError, Piece, Utterance
+from service.engine import Description, EngineError, EngineFatalError, NoMemoryError, Piece, Utterance
 from service.engines import embedded_voice
 from service.engines.onnx import runtime, voices
 from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
@@ -35,7 +35,7 @@ _LONG = (
     "and so the memory that they need is here before anybody asks for it."
 )
 _AUDIBLE = 0.01
-_ELSEWHERE = (runtime.ProviderError, NoMemoryError, BrokenError)  # errors that no voice causes
+_ELSEWHERE = (runtime.ProviderError, NoMemoryError, EngineFatalError)  # errors that no voice causes
 
 
 class PiperEngine:
@@ -133,7 +133,7 @@ class PiperEngine:
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield int16 mono pieces, one per sentence (long sentences are split).
 
-        Raise NoMemoryError if memory is too small for a sentence, BrokenError if only a new process helps.
+        Raise NoMemoryError if memory is too small for a sentence, EngineFatalError if only a new process helps.
         """
         from piper.config import SynthesisConfig
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from service.engine import BrokenError, EngineError, NoMemoryError
+from service.engine import EngineError, EngineFatalError, NoMemoryError
 from service.engines import embedded_voice
 from service.hardware import gpu
 
@@ -132,13 +132,13 @@ def choose(kind: str) -> Cpu | Cuda:
 def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
     """Run `work` on the open device and return its result; `what` names it in messages.
 
-    Raise NoMemoryError if memory is too small for it, BrokenError if the device can no longer work.
+    Raise NoMemoryError if memory is too small for it, EngineFatalError if the device can no longer work.
     """
     try:
         return work()
     except RuntimeError as error:
         if is_fatal(error):
-            raise BrokenError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+            raise EngineFatalError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
         if not is_out_of_memory(error):
             raise
     # Outside the handler: until it ends, the traceback of the error keeps the memory of `work` alive.

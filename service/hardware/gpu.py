@@ -22,7 +22,7 @@ class Device(NamedTuple):
     power: float | None
 
 
-class Seen(NamedTuple):
+class GpuReadings(NamedTuple):
     """The GPUs that NVML could read; `whole` if it could read all."""
 
     devices: list[Device]
@@ -81,7 +81,7 @@ class Nvml:
         self._open = False
         self._was_there = False
 
-    def look(self) -> Seen | None:
+    def look(self) -> GpuReadings | None:
         """Read the GPUs; None without NVML. Blocking, without a time limit."""
         try:
             import pynvml  # noqa: PLC0415 - as in read
@@ -101,7 +101,7 @@ class Nvml:
         whole = len(devices) == len(found)
         if self._open and not whole:
             self._close(pynvml)
-        return Seen(devices, whole)
+        return GpuReadings(devices, whole)
 
     def _close(self, nvml: Any) -> None:
         """Close the connection, so that the next read opens a new one, which may succeed."""

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 import psutil
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 
-from service.hardware.gpu import Device, Nvml, Seen
+from service.hardware.gpu import Device, GpuReadings, Nvml
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,11 @@ class Gpus:
 
     def __init__(self) -> None:
         self._nvml = Nvml()
-        self._look: Future[Seen | None] | None = None
+        self._look: Future[GpuReadings | None] | None = None
         self._began = 0.0
-        self._seen: Seen | None = None
+        self._seen: GpuReadings | None = None
 
-    async def refresh(self) -> Seen | None:
+    async def refresh(self) -> GpuReadings | None:
         """Read the GPUs, or join a running read until it is half a second old.
 
         Return the result; None without NVML.
@@ -78,21 +78,21 @@ class Gpus:
             if not look.done():
                 logger.warning("the GPU driver has not answered for %g s: the metrics do without it", _PATIENCE_S)
         # Use this read's result: another scrape may have started the next one.
-        self._seen = look.result() if look.done() else Seen([], whole=False)
+        self._seen = look.result() if look.done() else GpuReadings([], whole=False)
         return self._seen
 
-    def _send(self, look: Future[Seen | None]) -> None:
+    def _send(self, look: Future[GpuReadings | None]) -> None:
         def run() -> None:
             try:
                 look.set_result(self._nvml.look())
             except Exception:  # whatever fails, the other metrics must still be reported
                 logger.exception("the GPUs could not be looked at")
-                look.set_result(Seen([], whole=False))
+                look.set_result(GpuReadings([], whole=False))
 
         try:
             threading.Thread(target=run, name="nvml", daemon=True).start()
         except RuntimeError:  # no more threads available
-            look.set_result(Seen([], whole=False))
+            look.set_result(GpuReadings([], whole=False))
 
     def collect(self) -> Iterator[Metric]:
         """Implement prometheus_client's Collector; call `refresh` first."""

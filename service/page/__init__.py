@@ -17,8 +17,8 @@ from fastapi import FastAPI
 
 from service.page import batch_tab, status_tab, text_tab
 from service.page.style import COLOURS, CSS
-from service.page.tab_jobs import Work
-from service.synthesis.in_flight import Traffic
+from service.page.tab_jobs import TabJobs
+from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech
 
 # The scheduler orders the syntheses; Gradio only keeps one page's visitors from filling the service's queue.
@@ -29,7 +29,7 @@ _QUEUE = 64
 _FILES_CHECKED_S, _FILES_KEPT_S = 60, 600
 
 
-def build(speech: Speech, traffic: Traffic) -> FastAPI:
+def build(speech: Speech, traffic: InFlight) -> FastAPI:
     """Build the page as a separate application; enter its lifespan before it serves. Blocking."""
     with _no_stub_files():
         import gradio as gr  # noqa: PLC0415 - the module's docstring says why
@@ -40,7 +40,7 @@ def build(speech: Speech, traffic: Traffic) -> FastAPI:
         setattr(theme, name, colour)
     blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_KEPT_S))
     with blocks:
-        _lay_out(gr, speech, Work(speech, traffic))
+        _lay_out(gr, speech, TabJobs(speech, traffic))
     # By default Gradio summarizes all past calls with pandas after each one, for a page that is not served here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     blocks.queue(max_size=_QUEUE, default_concurrency_limit=_AT_A_TIME)
@@ -52,7 +52,7 @@ def build(speech: Speech, traffic: Traffic) -> FastAPI:
     return app
 
 
-def _lay_out(gr: Any, speech: Speech, work: Work) -> None:
+def _lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
     gr.Markdown("# Text to speech\nA neural voice that runs on this machine.", elem_id="title")
     with gr.Tabs():
         with gr.Tab("Text"):

@@ -15,11 +15,11 @@ from service import formats
 from service.access.guard import client_of
 from service.access.rate_limits import Client
 from service.audio.encoding import encoded
-from service.errors import BusyError, LimitError, NoRoomError, ServiceError, UnavailableError
+from service.errors import QueueFullError, RateLimitedError, ServiceError, StorageFullError, UnavailableError
 from service.page import files
 from service.page.error_html import alert, told
-from service.page.tab_jobs import StoppedError, Tell, Work
-from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, Task, read_tasks
+from service.page.tab_jobs import StoppedError, TabJobs, Tell
+from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, PageTask, read_tasks
 from service.page.text_tab import stopper
 from service.synthesis.speech import Speech
 
@@ -39,7 +39,7 @@ after what others wait for."""
 class Batch:
     """A checked task file and its zip; `failed` lists the failed lines with the reason."""
 
-    tasks: list[Task]
+    tasks: list[PageTask]
     form: str
     zip: Path
     client: Client
@@ -60,7 +60,7 @@ class Batch:
             self.done += 1
             tell(self.progress())
 
-    async def _speak(self, task: Task, speech: Speech) -> None:
+    async def _speak(self, task: PageTask, speech: Speech) -> None:
         counted = False
         while True:
             try:
@@ -69,7 +69,7 @@ class Batch:
                     counted = True
                 spoken = await speech.say(task.utterance)
                 break
-            except (LimitError, BusyError) as error:
+            except (RateLimitedError, QueueFullError) as error:
                 await asyncio.sleep(error.retry_after or _AGAIN_S)
         content = await encoded(spoken.pieces, spoken.sample_rate, self.form)
         files.add_to_zip(self.zip, task.file, content)
@@ -85,7 +85,7 @@ class Batch:
             if not (rest := self.tasks[self.done :]):
                 return ""
             files.add_to_zip(self.zip, "rest.jsonl", "".join(task.line + "\n" for task in rest))
-        except NoRoomError:
+        except StorageFullError:
             return f"{said}; there was no room in it for a list of the rest."
         return f"{said}, and the rest as a task file."
 
@@ -97,7 +97,7 @@ class Batch:
         return f"{bar}<p>{self.done} of {total} lines, {self.audio_s:.1f} s of speech{failed}.</p>"
 
 
-def lay_out(gr: Any, speech: Speech, work: Work) -> None:
+def lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
     """Create the controls of the tab and their event handlers."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
@@ -120,7 +120,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
         client = client_of(request.request.scope)
         try:
             folder = await asyncio.to_thread(files.own_folder, result.GRADIO_CACHE)
-        except NoRoomError as error:
+        except StorageFullError as error:
             yield gr.DownloadButton(visible=False), alert(error)
             return
         batch = Batch(checked, form, folder / "speech.zip", client)
@@ -150,7 +150,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
     stopper(gr, work, stop, "batch")
 
 
-def _read(path: str | None, form: str, speech: Speech) -> list[Task]:
+def _read(path: str | None, form: str, speech: Speech) -> list[PageTask]:
     if not path:
         raise BadTasksError(["There is no task file: choose one first"])
     file = Path(path)

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.disk import is_full
-from service.errors import NoRoomError
+from service.errors import StorageFullError
 
 
 def own_folder(parent: str) -> Path:
-    """Create a separate folder in `parent`; raise NoRoomError."""
+    """Create a separate folder in `parent`; raise StorageFullError."""
     with _told():
         Path(parent).mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
 
 
 def keep(content: bytes, name: str, parent: str) -> str:
-    """Write a file and return its path; NoRoomError leaves no partial file. Blocking."""
+    """Write a file and return its path; StorageFullError leaves no partial file. Blocking."""
     folder = own_folder(parent)
     try:
         with _told():
@@ -38,7 +38,7 @@ def remove(folder: Path) -> None:
 
 
 def add_to_zip(path: Path, name: str, content: bytes | str) -> None:
-    """Add a file to a zip, which is created if missing; NoRoomError leaves the zip unchanged. Blocking."""
+    """Add a file to a zip, which is created if missing; StorageFullError leaves the zip unchanged. Blocking."""
     start, end = _table(path)
     try:
         with _told(), zipfile.ZipFile(path, "a") as file:
@@ -71,5 +71,5 @@ def _told() -> Iterator[None]:
         yield
     except OSError as error:
         if is_full(error):
-            raise NoRoomError from None
+            raise StorageFullError from None
         raise

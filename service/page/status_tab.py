@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.hardware.gpu import Device, Seen
+from service.hardware.gpu import Device, GpuReadings
 from service.metrics.metrics import Metrics
 from service.synthesis.fair_queue import Priority
 from service.synthesis.scheduler import Scheduler
@@ -80,7 +80,7 @@ def _waiting(scheduler: Scheduler, priority: Priority) -> str:
     return f"{scheduler.waiting_of(priority)} of at most {scheduler.places_of(priority)}"
 
 
-def _gpus(seen: Seen | None) -> list[tuple[str, str]]:
+def _gpus(seen: GpuReadings | None) -> list[tuple[str, str]]:
     if seen is None:
         return [("GPU", "none")]
     told = [(f"GPU {index}", f"{each.name}, {_memory(each)}") for index, each in enumerate(seen.devices)]

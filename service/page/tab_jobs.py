@@ -8,7 +8,7 @@ from typing import Any
 
 from service.audio.encoding import seconds
 from service.engine import Audio, Utterance
-from service.synthesis.in_flight import Traffic
+from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech
 
 Tell = Callable[[str], None]
@@ -18,10 +18,10 @@ class StoppedError(Exception):
     """The visitor pressed Stop."""
 
 
-class Work:
+class TabJobs:
     """Running work of the tabs, by tab (Gradio's session) and kind."""
 
-    def __init__(self, speech: Speech, traffic: Traffic) -> None:
+    def __init__(self, speech: Speech, traffic: InFlight) -> None:
         self._speech = speech
         self._traffic = traffic
         self._tasks: dict[tuple[str | None, str], asyncio.Future[None]] = {}

@@ -28,7 +28,7 @@ class BadTasksError(Exception):
 
 
 @dataclass(frozen=True)
-class Task:
+class PageTask:
     """One line of the file: what to synthesize, the name of its clip, and the original line."""
 
     utterance: Utterance
@@ -36,7 +36,7 @@ class Task:
     line: str
 
 
-def read_tasks(path: Path, form: str, speech: Speech) -> list[Task]:
+def read_tasks(path: Path, form: str, speech: Speech) -> list[PageTask]:
     """Read a file whose clips have the format `form`; raise BadTasksError with all problems and their line numbers."""
     try:
         numbered = list(lines.numbered(path))
@@ -45,7 +45,7 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[Task]:
     if not 1 <= len(numbered) <= MAX_LINES:
         raise BadTasksError([f"The file has {len(numbered)} tasks, it must have 1 to {MAX_LINES}"])
     rules = Rules(form, speech.max_chars)
-    tasks: list[Task] = []
+    tasks: list[PageTask] = []
     problems: list[str] = []
     seen: dict[int, int] = {}
     for number, line in numbered:
@@ -65,9 +65,9 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[Task]:
     return tasks
 
 
-def _read(line: bytes | None, rules: Rules, speech: Speech) -> Task:
+def _read(line: bytes | None, rules: Rules, speech: Speech) -> PageTask:
     task = parse(line, rules)
     if useless := [name for name in _NOT_HERE if name in task.given()]:
         raise BadLineError(f"has {', '.join(useless)}, which a batch of this page cannot use")
     utterance = speech.utterance(task.input_text, task.voice or None, 1.0, param="input_text")
-    return Task(utterance, task.output_name, (line or b"").decode().strip())
+    return PageTask(utterance, task.output_name, (line or b"").decode().strip())

@@ -17,14 +17,14 @@ from service.errors import ServiceError
 from service.page import files
 from service.page.error_html import alert
 from service.page.style import WAVE
-from service.page.tab_jobs import StoppedError, Work
+from service.page.tab_jobs import StoppedError, TabJobs
 from service.synthesis.speech import SPEED, Speech
 from service.text_check import check_text
 
 _EXAMPLE = "Good evening. A new release has just gone live, and nobody noticed."
 
 
-def lay_out(gr: Any, speech: Speech, work: Work) -> None:
+def lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
     """Create the controls of the tab and their event handlers."""
     about = speech.engine.describe()
     voices = [(voice.name, voice.id) for voice in speech.voices]
@@ -86,7 +86,7 @@ def lay_out(gr: Any, speech: Speech, work: Work) -> None:
     stopper(gr, work, stop, "text")
 
 
-def stopper(gr: Any, work: Work, button: Any, what: str) -> None:
+def stopper(gr: Any, work: TabJobs, button: Any, what: str) -> None:
     """Make the button stop its own tab's work, however many tabs are busy."""
 
     async def stop(request: Any) -> None:

@@ -22,7 +22,7 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
-class Turns:
+class PrioritySlots:
     """Slots, assigned in order of the requests within each lane; for a single event loop."""
 
     def __init__(self, slots: int) -> None:

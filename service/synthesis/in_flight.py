@@ -42,7 +42,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(eq=False)
-class Item:
+class TrackedRequest:
     """One request in flight, or the work of a web tab (which no request of its own carries)."""
 
     kind: Class
@@ -54,10 +54,10 @@ class Item:
     cut: bool = False
 
 
-_current: ContextVar[Item | None] = ContextVar("item", default=None)
+_current: ContextVar[TrackedRequest | None] = ContextVar("item", default=None)
 
 
-def begins() -> None:
+def mark_started() -> None:
     """Mark that the request of this task gets its first inference."""
     item = _current.get()
     if item:
@@ -70,11 +70,11 @@ def is_batch() -> bool:
     return item is not None and item.kind is Class.BATCH
 
 
-class Traffic:
+class InFlight:
     """The items in flight, and the counts of those that ended."""
 
     def __init__(self, metrics: Metrics, long_bytes: int) -> None:
-        self._items: set[Item] = set()
+        self._items: set[TrackedRequest] = set()
         self._ended: Counter[tuple[Class, Outcome]] = Counter()
         self._long_bytes = long_bytes
         self._metrics = metrics
@@ -97,10 +97,10 @@ class Traffic:
         began = [item.began for item in self._items if item.request and item.kind is not Class.STREAM]
         return time.monotonic() - min(began) if began else None
 
-    def enter(self, method: str, headers: Mapping[bytes, bytes], *, page: bool) -> Item:
+    def enter(self, method: str, headers: Mapping[bytes, bytes], *, page: bool) -> TrackedRequest:
         """Register a request that this task answers."""
         task = cast(asyncio.Task[Any], asyncio.current_task())  # every request is answered in a task
-        item = Item(self._kind(method, headers), task, page)
+        item = TrackedRequest(self._kind(method, headers), task, page)
         self._items.add(item)
         _current.set(item)
         return item
@@ -116,7 +116,7 @@ class Traffic:
     def _by_size(self, size: int) -> Class:
         return Class.LONG if size > self._long_bytes else Class.SHORT
 
-    def leave(self, item: Item, outcome: Outcome) -> None:
+    def leave(self, item: TrackedRequest, outcome: Outcome) -> None:
         """Record the end of an item."""
         self._items.discard(item)
         self._ended[item.kind, outcome] += 1
@@ -137,7 +137,7 @@ class Traffic:
 
         task = asyncio.ensure_future(doing())
         kind = Class.BATCH if batch else self._by_size(len(text.encode()))
-        item = Item(kind, task, page=True, request=False)
+        item = TrackedRequest(kind, task, page=True, request=False)
         self._items.add(item)
         outcome = Outcome.COMPLETED
         try:
@@ -180,5 +180,5 @@ class Traffic:
     def _count(self, kind: Class) -> int:
         return len(self._of(kind))
 
-    def _of(self, kind: Class) -> list[Item]:
+    def _of(self, kind: Class) -> list[TrackedRequest]:
         return [item for item in self._items if item.kind is kind]

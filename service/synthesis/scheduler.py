@@ -17,11 +17,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.engine import Audio, BrokenError, NoMemoryError, Piece, is_out_of_memory
-from service.errors import BusyError, LateError, ServiceError, UnavailableError
+from service.engine import Audio, EngineFatalError, NoMemoryError, Piece, is_out_of_memory
+from service.errors import DeadlineExceededError, QueueFullError, ServiceError, UnavailableError
 from service.metrics.metrics import Metrics, Refusal
 from service.synthesis import in_flight
-from service.synthesis.fair_queue import Priority, Turns
+from service.synthesis.fair_queue import Priority, PrioritySlots
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Scheduler:
         self.last_success: float | None = None
         self._metrics = metrics
         self._on_broken = on_broken
-        self._turns = Turns(slots)
+        self._turns = PrioritySlots(slots)
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
         self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
         self._job_seconds = 0.5  # average seconds per job; an initial guess that is updated
@@ -115,10 +115,12 @@ class Scheduler:
 
     @contextlib.asynccontextmanager
     async def job(self, start: Start, on_place: OnPlace | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept a synthesis and yield its pieces; raise BusyError if the queue is full, LateError after the deadline.
+        """Accept a synthesis and yield its pieces.
+
+        Raise QueueFullError if the queue is full, DeadlineExceededError after the deadline.
 
         The traffic knows whether this task is a batch item. A batch item that has not started by its deadline gets
-        BusyError, because a retry can succeed. Leaving the block releases everything in any case.
+        QueueFullError, because a retry can succeed. Leaving the block releases everything in any case.
         """
         priority = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE
         self._check_room(priority)
@@ -143,7 +145,7 @@ class Scheduler:
         people = priority is Priority.PEOPLE
         self._metrics.rejected.labels(Refusal.QUEUE_FULL if people else Refusal.BATCH).inc()
         what = "requests" if people else "batch items"
-        raise BusyError(f"the queue is full: {waiting} {what} are waiting", retry_after=self.retry_after(priority))
+        raise QueueFullError(f"the queue is full: {waiting} {what} are waiting", retry_after=self.retry_after(priority))
 
     def _enter_line(self, job: _Job) -> None:
         """Insert a job behind the last of its priority; those behind it move back."""
@@ -195,9 +197,9 @@ class Scheduler:
         if job.priority is Priority.BATCH and job in self._line:
             self._metrics.rejected.labels(Refusal.BATCH).inc()
             message = f"others came first for {self.deadline_s:g} s; nothing is wrong with the request: ask again"
-            return BusyError(message, retry_after=self.retry_after(job.priority))
+            return QueueFullError(message, retry_after=self.retry_after(job.priority))
         self._metrics.rejected.labels(Refusal.DEADLINE).inc()
-        return LateError(f"the speech was not finished within {self.deadline_s:g} s")
+        return DeadlineExceededError(f"the speech was not finished within {self.deadline_s:g} s")
 
     def _submit(self, job: _Job) -> Future[Piece | None]:
         """Start the next step of a job in the acquired slot. The slot is released once the thread is done.
@@ -206,7 +208,7 @@ class Scheduler:
         """
         if job in self._line:
             self._leave_line(job)
-            in_flight.begins()
+            in_flight.mark_started()
             self._metrics.queue_wait_seconds.labels(job.priority).observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()
         try:
@@ -240,7 +242,7 @@ class Scheduler:
         self._running.pop(thread).cancel()
         self._turns.release()
         # Report it here too: after a disconnect no other code sees the error.
-        if not thread.cancelled() and isinstance(error := thread.exception(), BrokenError):
+        if not thread.cancelled() and isinstance(error := thread.exception(), EngineFatalError):
             self._on_broken(f"the engine is broken: {error}")
 
     def _hangs(self) -> None:

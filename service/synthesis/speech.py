@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Spoken:
+class Synthesis:
     """Synthesized audio, and the seconds that the engine worked on it."""
 
     sample_rate: int
@@ -84,27 +84,27 @@ class Speech:
 
     @contextlib.asynccontextmanager
     async def pieces(
-        self, utterance: Utterance, spoken: Spoken | None = None, on_place: OnPlace | None = None
+        self, utterance: Utterance, spoken: Synthesis | None = None, on_place: OnPlace | None = None
     ) -> AsyncIterator[AsyncIterator[Audio]]:
         """Accept the utterance and yield its audio during the synthesis, at least one piece.
 
         `spoken` gets the engine's time; `on_place` receives the queue position. Raise UnavailableError if not ready,
-        BusyError if the queue is full, LateError after the deadline.
+        QueueFullError if the queue is full, DeadlineExceededError after the deadline.
         """
         self._lifecycle.check_accepting()
-        spoken = spoken or Spoken(self.engine.sample_rate)
+        spoken = spoken or Synthesis(self.engine.sample_rate)
         start = functools.partial(_timed, self.engine, utterance, spoken)
         async with self._scheduler.job(start, on_place) as pieces:
             yield self._counted(pieces, spoken, time.monotonic())
 
-    async def say(self, utterance: Utterance) -> Spoken:
+    async def say(self, utterance: Utterance) -> Synthesis:
         """Return the complete audio of the utterance; raises the errors of `pieces`."""
-        spoken = Spoken(self.engine.sample_rate)
+        spoken = Synthesis(self.engine.sample_rate)
         async with self.pieces(utterance, spoken) as pieces:
             spoken.pieces = [piece async for piece in pieces]
         return spoken
 
-    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Spoken, accepted: float) -> AsyncIterator[Audio]:
+    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Synthesis, accepted: float) -> AsyncIterator[Audio]:
         audio_s = 0.0
         async for piece in pieces:
             length = seconds([piece], self.engine.sample_rate)
@@ -118,7 +118,7 @@ class Speech:
         self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
 
 
-def _timed(engine: Engine, utterance: Utterance, spoken: Spoken) -> Iterator[Piece]:
+def _timed(engine: Engine, utterance: Utterance, spoken: Synthesis) -> Iterator[Piece]:
     """Synthesize and add up the time spent."""
     began = time.monotonic()
     for piece in engine.synthesize(utterance):

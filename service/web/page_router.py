@@ -10,12 +10,12 @@ import json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.disk import is_full
-from service.errors import NoRoomError, respond, respond_status
+from service.errors import StorageFullError, respond, respond_status
 from service.fields import shown
 from service.paths import belongs_to_page
 
 
-class Front:
+class PageRouter:
     """Sends each request to the page or to the API."""
 
     def __init__(self, api: ASGIApp) -> None:
@@ -51,7 +51,7 @@ async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: 
         if not (refusal and is_full(error)):
             raise
         refusal = None
-        await respond(NoRoomError())(scope, receive, send)
+        await respond(StorageFullError())(scope, receive, send)
     finally:
         if refusal:
             answer = respond_status(refusal["status"], _detail(body), "page_error")

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import DrainingError, respond
 from service.metrics.metrics import Metrics
 from service.paths import HEALTH, belongs_to_page
-from service.synthesis.in_flight import Class, Item, Outcome, Traffic
+from service.synthesis.in_flight import Class, InFlight, Outcome, TrackedRequest
 
 logger = logging.getLogger("service.access")
 
@@ -27,7 +27,7 @@ class _Exchange:
     """One request and its outcome; `item` is its entry in the traffic, where it is counted."""
 
     request_id: str
-    item: Item | None
+    item: TrackedRequest | None
     status: int = 0
     ended: bool = False
     cut: bool = False
@@ -37,7 +37,7 @@ class _Exchange:
 class RequestContext:
     """Outermost middleware: adds X-Release and X-Request-Id to every response, counts, measures and logs."""
 
-    def __init__(self, app: ASGIApp, release: str, traffic: Traffic, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, release: str, traffic: InFlight, metrics: Metrics) -> None:
         self.app = app
         self.release = release.encode()
         self.traffic = traffic
@@ -65,7 +65,7 @@ class RequestContext:
         finally:
             self._finish(exchange, scope)
 
-    def _enter(self, scope: Scope) -> Item | None:
+    def _enter(self, scope: Scope) -> TrackedRequest | None:
         path = scope["path"]
         if path in HEALTH:
             return None
@@ -106,7 +106,7 @@ class RequestContext:
         logger.log(level, "%s %s %s %.3fs %s", scope["method"], path, status, took, exchange.request_id)
 
 
-def _outcome(exchange: _Exchange, item: Item, status: int) -> Outcome:
+def _outcome(exchange: _Exchange, item: TrackedRequest, status: int) -> Outcome:
     # Gradio does not distinguish an abort of its streams from another end.
     if exchange.cut or (item.cut and item.kind is Class.STREAM):
         return Outcome.CUT

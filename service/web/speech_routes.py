@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.access.guard import client_of
 from service.audio.encoding import encoded
 from service.audio.reference import check_imitable, read_reference
-from service.engine import Prompt, Utterance
+from service.engine import Utterance, VoiceReference
 from service.errors import InvalidError
 from service.fields import SEED, shown
 from service.formats import STREAMED, Format
@@ -118,7 +118,7 @@ def _seed(body: SpeechBody, speech: Speech) -> int | None:
     return body.seed
 
 
-async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> Prompt | None:
+async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> VoiceReference | None:
     if body.ref_audio is None and body.ref_text is None:
         return None
     about = speech.engine.describe()

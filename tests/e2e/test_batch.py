@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stack import Stack, wait_for
+from harness.stack import Stack, wait_for
 from tests.unit.batch.support import clips, manifest, named
 
 pytestmark = pytest.mark.alone

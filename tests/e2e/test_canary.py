@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from build.errors import CanaryFailedError, InconclusiveError
-from tests.support import strike
-from tests.support.load import Load, hammering
-from tests.support.releases import FAILING, SLOW, derived
-from tests.support.stack import Stack, wait_for
+from harness import soak_faults
+from harness.load import Load, hammering
+from harness.releases import FAILING, SLOW, derived
+from harness.stack import Stack, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -94,7 +94,7 @@ def test_what_only_clients_notice_is_given_back(stack: Stack, name: str, dockerf
 def test_a_candidate_that_dies_in_its_soak_costs_nobody_a_request(stack: Stack, fault: str) -> None:
     before, sha = live_sha(stack), stack.release(f"{fault} in its soak")
     with speaking(stack) as load:
-        struck = strike.in_soak(stack, load, sha, fault)
+        struck = soak_faults.in_soak(stack, load, sha, fault)
     print(struck.said, load.report.summary())
     assert struck.exit_code == CanaryFailedError.exit_code
     assert live_sha(stack) == before

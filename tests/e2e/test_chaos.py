@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from build.model.states import Strategy
-from tests.support.chaos import row
-from tests.support.chaos.bed import Bed, bed
-from tests.support.chaos.stepped import points, steps
-from tests.support.stack import Stack
+from harness.chaos import case
+from harness.chaos.chaos_stack import Bed, bed
+from harness.chaos.stepped import points, steps
+from harness.stack import Stack
 
 pytestmark = pytest.mark.alone
 
-CASES = {str(case): case for case in row.cases(every=True)}
+CASES = {str(case): case for case in case.cases(every=True)}
 COVERING = (
     "overlap intent:warm orchestrator killed",
     "overlap intent:switch orchestrator killed",
@@ -34,7 +34,7 @@ COVERING = (
     "overlap done:admit disk full",
     "overlap intent:switch journal corrupt",
     "hold done:verify target's clock jumps",
-    "overlap done:admit lease broken",
+    "overlap done:admit lock broken",
     "warm intent:switch candidate hangs",
 )
 
@@ -48,7 +48,7 @@ def broken(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 @pytest.mark.parametrize("name", COVERING)
 def test_a_fault_costs_no_more_than_it_must_and_leaves_nothing(broken: Bed, name: str) -> None:
     try:
-        found = row.run(broken, CASES[name])
+        found = case.run(broken, CASES[name])
     except BaseException:
         broken.afresh()
         raise
@@ -64,7 +64,7 @@ def test_the_matrix_is_derived_from_the_tables_of_steps() -> None:
         killed = [case.point for case in CASES.values() if (case.fault.name, case.strategy) == (KILLED, strategy)]
         assert killed == points(strategy)
         assert {each.step for each in killed} >= {step.name for step in steps(strategy)}
-    assert len(row.cases()) >= 60
+    assert len(case.cases()) >= 60
 
 
 KILLED = "orchestrator killed"

@@ -17,9 +17,9 @@ from build.errors import (
     InterruptedByUserError,
     LockHeldError,
 )
-from tests.support.load import Report, hammering
-from tests.support.releases import SILENCE, derived
-from tests.support.stack import Stack, crash, wait_for
+from harness.load import Report, hammering
+from harness.releases import SILENCE, derived
+from harness.stack import Stack, crash, wait_for
 
 pytestmark = pytest.mark.alone
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.load import hammering
-from tests.support.releases import derived
-from tests.support.stack import Stack, wait_for
+from harness.load import hammering
+from harness.releases import derived
+from harness.stack import Stack, wait_for
 
 pytestmark = pytest.mark.alone
 

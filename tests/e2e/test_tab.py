@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import chromium
-from tests.support.gestures import speak, to_tab, told
-from tests.support.stack import PATIENCE_S, Stack, hooks, wait_for
+from harness.browser import chromium
+from harness.page_actions import speak, to_tab, told
+from harness.stack import PATIENCE_S, Stack, hooks, wait_for
 
 pytestmark = pytest.mark.alone
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness import gpu
 from service.app import Service
-from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engine import EngineError, EngineFatalError, NoMemoryError, Utterance
 from service.engines.torch_device import is_fatal, is_out_of_memory
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Vits
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
-from tests.support import gpu
 from tests.torch.support import fail_in_decoder
 from tests.unit.service.support import at_rest, client_of, until
 
@@ -43,7 +43,9 @@ def test_too_little_memory_costs_one_utterance_and_is_given_back(vits: VitsEngin
 
 def test_a_broken_device_breaks_the_engine(vits: VitsEngine) -> None:
     fail_in_decoder(vits, ILLEGAL)
-    with pytest.raises(BrokenError, match=r"AcceleratorError: CUDA error: an illegal memory access was encountered$"):
+    with pytest.raises(
+        EngineFatalError, match=r"AcceleratorError: CUDA error: an illegal memory access was encountered$"
+    ):
         speak(vits)
 
 

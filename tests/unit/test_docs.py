@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from build.system import command
-from tests.support.stack import REPOSITORY
+from harness.stack import REPOSITORY
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)

@@ -7,7 +7,7 @@ from importlib.metadata import distribution
 
 import pytest
 
-from tests.support.stack import REPOSITORY
+from harness.stack import REPOSITORY
 
 COPYLEFT = re.compile(r"GPL|MPL|General Public|Mozilla|EPL|CDDL|CC-BY-SA")
 LOCKED = re.findall(r"^([\w.-]+)==", (REPOSITORY / "locks/slim.txt").read_text(), re.MULTILINE)

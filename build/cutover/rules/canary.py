@@ -9,7 +9,7 @@ from math import comb
 from statistics import median
 from typing import Any
 
-from build.proxy.haproxy_log import Request
+from build.proxy.types import Request
 
 # One failed request proves nothing. From two on, a failure count this unlikely (Fisher's exact test) fails the canary.
 FEW = 2
@@ -20,7 +20,7 @@ TOLERATED = 0.02
 USUAL_SLACK_S, SLOWEST_SLACK_S = 0.1, 0.3
 
 
-class Outcome(StrEnum):
+class CanaryOutcome(StrEnum):
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
     WAIT = "wait"  # not enough data; inconclusive on timeout
@@ -55,13 +55,13 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CanaryVerdict:
     """An outcome with its reason.
 
     `late`: failed for slowness, which may be the machine's when the two windows cover different times.
     """
 
-    outcome: Outcome
+    outcome: CanaryOutcome
     reason: str
     late: bool = False
 
@@ -71,7 +71,7 @@ def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, 
     return tuple(each.served_s for each in requests if each.server in servers and each.spoken and not each.failed)
 
 
-def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict:
+def judge(candidate: Window, live: Window, least: int, slower: float) -> CanaryVerdict:
     """Pass a candidate whose failure rate is about the live one's and that is at most `slower` times as slow.
 
     Few requests cannot distinguish a candidate that fails every fifth request from a sound one, so the canary waits for
@@ -82,18 +82,22 @@ def judge(candidate: Window, live: Window, least: int, slower: float) -> Verdict
     """
     likely = chance(candidate, live)
     if candidate.failed >= FEW and likely < CHANCE:
-        return Verdict(Outcome.FAIL, f"{candidate.failed} of {candidate.sent} failed, of the live's {_rate(live)}")
+        return CanaryVerdict(
+            CanaryOutcome.FAIL, f"{candidate.failed} of {candidate.sent} failed, of the live's {_rate(live)}"
+        )
     if min(len(candidate.took_s), len(live.took_s)) < least:
-        return Verdict(Outcome.WAIT, f"{len(candidate.took_s)} and {len(live.took_s)} syntheses, {least} are needed")
+        return CanaryVerdict(
+            CanaryOutcome.WAIT, f"{len(candidate.took_s)} and {len(live.took_s)} syntheses, {least} are needed"
+        )
     if candidate.failure_rate > live.failure_rate + TOLERATED:
-        return Verdict(Outcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
+        return CanaryVerdict(CanaryOutcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
     if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
-        return Verdict(Outcome.FAIL, late, late=True)
+        return CanaryVerdict(CanaryOutcome.FAIL, late, late=True)
     if late := _late("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
         # With few syntheses, p95 is only one or two requests.
         many = len(candidate.took_s) >= 2 * least
-        return Verdict(Outcome.FAIL if many else Outcome.WAIT, late, late=True)
-    return Verdict(Outcome.PASS, f"{candidate}; live: {live}")
+        return CanaryVerdict(CanaryOutcome.FAIL if many else CanaryOutcome.WAIT, late, late=True)
+    return CanaryVerdict(CanaryOutcome.PASS, f"{candidate}; live: {live}")
 
 
 def chance(candidate: Window, live: Window) -> float:

@@ -14,17 +14,17 @@ TOLD_FIRST = ("short", "long", "batch", UNKNOWN)
 Ended = dict[str, dict[str, int]]
 
 
-class Drained(Enum):
+class DrainProgress(Enum):
     EMPTY = auto()
     BUSY = auto()
     OVER_BUDGET = auto()
 
 
-def judge(load: Load, waited_s: float, budget_s: float) -> Drained:
+def judge(load: Load, waited_s: float, budget_s: float) -> DrainProgress:
     """Return EMPTY when neither proxy nor service counts work; if the service is silent, the proxy's count decides."""
     if load.work <= 0:
-        return Drained.EMPTY
-    return Drained.OVER_BUDGET if waited_s > budget_s else Drained.BUSY
+        return DrainProgress.EMPTY
+    return DrainProgress.OVER_BUDGET if waited_s > budget_s else DrainProgress.BUSY
 
 
 def overdue(counts: Counts, waited_s: float, budgets: Mapping[str, float]) -> list[str]:

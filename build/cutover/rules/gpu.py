@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from build.errors import NoRoomError
+from build.errors import InsufficientGpuMemoryError
 from build.model.release import Release
 from build.model.states import Strategy
 from build.state.history import Cutover
@@ -62,7 +62,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Facts:
+class GpuMemoryFacts:
     """Input of the decision. `pids` are the live containers' processes in the host's numbering."""
 
     view: View
@@ -72,19 +72,19 @@ class Facts:
     replicas: int = 1
 
 
-def decide(facts: Facts, asked: Strategy | None) -> Plan:
+def decide(facts: GpuMemoryFacts, asked: Strategy | None) -> Plan:
     """Choose the strategy for a candidate beside a live release; `asked` is the operator's choice, None for auto.
 
     Each replica gets its own device.
 
     Raises:
-        NoRoomError: the candidate does not fit by a known need, or has more replicas than there are devices.
+        InsufficientGpuMemoryError: the candidate exceeds the free memory, or has more replicas than there are devices.
     """
     devices = facts.view.devices
     if not devices:
         return Plan(asked or Strategy.OVERLAP, reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
     if facts.replicas > len(devices):
-        raise NoRoomError(
+        raise InsufficientGpuMemoryError(
             f"{facts.replicas} replicas, and {len(devices)} GPUs: each has one of its own",
             remedy=f"--replicas {len(devices)}; nothing was touched",
         )
@@ -133,7 +133,7 @@ def _of(device: Device) -> str:
     return f"{device.name} ({device.uuid[:12]}, {gib(device.total)})"
 
 
-def _refusal(facts: Facts, sums: str, asked: Strategy | None) -> NoRoomError:
+def _refusal(facts: GpuMemoryFacts, sums: str, asked: Strategy | None) -> InsufficientGpuMemoryError:
     rows = [
         f"{_of(each)}: {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}, "
         f"others {gib(max(0, each.total - each.free - each.held(facts.pids)))}"
@@ -141,7 +141,7 @@ def _refusal(facts: Facts, sums: str, asked: Strategy | None) -> NoRoomError:
     ]
     how = "beside the live release" if asked is Strategy.OVERLAP else "even when the live release has given its back"
     remedy = "`--strategy hold` lets requests wait for it" if asked is Strategy.OVERLAP else "a smaller release"
-    return NoRoomError(
+    return InsufficientGpuMemoryError(
         f"the GPU has no room for the candidate, {how}: {sums}\n  " + "\n  ".join(rows),
         remedy=f"{remedy}, a GPU with more memory, or end what else holds it; nothing was touched",
     )

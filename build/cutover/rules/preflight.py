@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from build.errors import CommandFailedError, ImageNotFoundError
 from build.host.findings import Finding, Level, version
 from build.model.colours import Colour
-from build.model.placement import Place
+from build.model.placement import StackAddress
 from build.model.release import Release
 
 SKEW_S = 2.0
@@ -16,7 +16,7 @@ ASK = "see `python -m build.cutover status`"
 
 
 @dataclass(frozen=True)
-class Facts:
+class PreflightFacts:
     """Facts about one target and one release.
 
     Attributes:
@@ -47,7 +47,7 @@ class Facts:
     drift_accepted: bool
     driver: str
     servers: frozenset[str]
-    place: Place
+    place: StackAddress
     published: str
     keys: str
     hold: str
@@ -59,12 +59,12 @@ class Facts:
     skew_s: float
 
 
-def evaluate(facts: Facts) -> list[Finding]:
+def evaluate(facts: PreflightFacts) -> list[Finding]:
     """Return all findings; a problem aborts the cutover, a warning does not."""
     return [*_image(facts), *_proxy(facts), *_clients(facts), *_colours(facts), *_surroundings(facts)]
 
 
-def _image(facts: Facts) -> Iterator[Finding]:
+def _image(facts: PreflightFacts) -> Iterator[Finding]:
     if not facts.image:
         said = f"the image of {facts.release} is not on the engine any more ({facts.release.image})"
         yield Finding("image", Level.PROBLEM, said, "pull it, or build it and name it", ImageNotFoundError)
@@ -80,7 +80,7 @@ def _image(facts: Facts) -> Iterator[Finding]:
         yield Finding("driver", Level.PROBLEM, said, "update the host's driver, or release an image for this one")
 
 
-def _proxy(facts: Facts) -> Iterator[Finding]:
+def _proxy(facts: PreflightFacts) -> Iterator[Finding]:
     known = {name for colour in Colour for name in (*colour.servers, *colour.standbys)}
     if missing := sorted(known - facts.servers):
         said = f"the proxy knows no server {', '.join(missing)}"
@@ -96,14 +96,14 @@ def _proxy(facts: Facts) -> Iterator[Finding]:
         yield Finding("hold", Level.PROBLEM, said, "`docker exec` into the proxy: `proxyctl change 'hold none'`")
 
 
-def _clients(facts: Facts) -> Iterator[Finding]:
+def _clients(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.keys:
         said = f"{facts.release} cannot use the API keys in {facts.place.keys_folder}: {facts.keys}"
         remedy = "put the file api-keys there, on the target, for all to read: `python -m service.keys new NAME` makes "
         yield Finding("keys", Level.PROBLEM, said, remedy + "a line of it; a release from before there were keys: none")
 
 
-def _colours(facts: Facts) -> Iterator[Finding]:
+def _colours(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.unfinished:
         said = f"{facts.idle} still finishes {facts.unfinished} requests of an earlier cutover"
         yield Finding("idle", Level.PROBLEM, said, f"wait until none is in flight there; {ASK}")
@@ -115,7 +115,7 @@ def _colours(facts: Facts) -> Iterator[Finding]:
         yield Finding("record", Level.WARNING, said)
 
 
-def _surroundings(facts: Facts) -> Iterator[Finding]:
+def _surroundings(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.compose_error:
         said = f"compose.yaml with this .env is not valid: {facts.compose_error}"
         yield Finding("compose", Level.PROBLEM, said, "`docker compose config` says where", CommandFailedError)

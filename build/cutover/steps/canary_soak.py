@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from build.cutover.rules import canary as rules
-from build.cutover.rules.canary import Outcome, Window
-from build.cutover.run import Facts, Run
+from build.cutover.rules.canary import CanaryOutcome, Window
+from build.cutover.run import JournalFacts, Run
 from build.cutover.steps.observer import Observer
-from build.errors import CanaryFailedError, InconclusiveError, LineError
+from build.errors import CanaryFailedError, InconclusiveError, OrchestratorError
 from build.model.colours import Colour
 from build.model.rollout import weights
 from build.state.history import Event
@@ -17,7 +17,7 @@ WATCH_S = 0.25
 BLIND_LOOKS = 5
 
 
-def canary(run: Run) -> Facts | None:
+def canary(run: Run) -> JournalFacts | None:
     """Give the candidate one share after the other, each until its verdict; a resumed canary skips passed shares."""
     passed = {each["share"] for each in run.told.facts.get("canary", [])}
     for share in run.rollout.canary:
@@ -26,9 +26,9 @@ def canary(run: Run) -> Facts | None:
     return None
 
 
-def _at(run: Run, share: int) -> Facts:
+def _at(run: Run, share: int) -> JournalFacts:
     live = _live(run)
-    run.report.step(f"canary: {share} % to {run.idle}")
+    run.progress.step(f"canary: {share} % to {run.idle}")
     candidates, lives = run.used(run.idle), run.used(live)
     mine, its = weights(share, len(candidates), len(lives))
     run.rotate((lives, its), (candidates, mine), (candidates, "ready"))
@@ -40,15 +40,15 @@ def _at(run: Run, share: int) -> Facts:
             observer.speak_if_quiet(live, run.idle)
             seen = observer.look()
             blind = 0
-        except LineError as error:
+        except OrchestratorError as error:
             blind, reason = blind + 1, f"cannot be measured: {error.message}"
         else:
             verdict = rules.judge(seen[run.idle], seen[live], run.settings.canary_samples, run.settings.canary_slower)
             reason = verdict.reason
-            if verdict.outcome is Outcome.FAIL:
+            if verdict.outcome is CanaryOutcome.FAIL:
                 raise CanaryFailedError(f"at {share} % of the traffic {run.release} is worse: {reason}", remedy=SEE)
-            if verdict.outcome is Outcome.PASS:
-                run.report.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
+            if verdict.outcome is CanaryOutcome.PASS:
+                run.progress.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
                 return {"took_s": round(now - began, 2), "observed": round(observer.share, 3), **_told(run, seen, live)}
         if blind > BLIND_LOOKS or now - began > run.settings.canary_timeout_s:
             raise InconclusiveError(
@@ -67,7 +67,7 @@ def _live(run: Run) -> Colour:
     return run.live
 
 
-def _told(run: Run, seen: dict[Colour, Window], live: Colour) -> Facts:
+def _told(run: Run, seen: dict[Colour, Window], live: Colour) -> JournalFacts:
     return {"candidate": seen[run.idle].facts(), "live": seen[live].facts()}
 
 
@@ -77,10 +77,10 @@ def _refuse_if_down(run: Run, observer: Observer) -> None:
         raise CanaryFailedError(f"{run.release} serves no more: {why}", remedy=SEE)
 
 
-def soak(run: Run) -> Facts:
+def soak(run: Run) -> JournalFacts:
     """Watch the candidate with all the traffic, compared with the old colour's requests before the switch."""
     live, settings = _live(run), run.settings
-    run.report.step(f"soaking for {run.rollout.soak_s:.0f} s; {live} takes over if {run.idle} fails")
+    run.progress.step(f"soaking for {run.rollout.soak_s:.0f} s; {live} takes over if {run.idle} fails")
     run.target.refresh_env(run.idle)
     observer = Observer(run, before_s=max(run.rollout.soak_s, 60))
     began = looked = run.clock.now()
@@ -93,12 +93,12 @@ def soak(run: Run) -> Facts:
         try:
             observer.speak_if_quiet(run.idle)
             seen = observer.look()
-        except LineError as error:
-            run.report.note(f"one look failed: {error.message}")
+        except OrchestratorError as error:
+            run.progress.note(f"one look failed: {error.message}")
         else:
             verdict = rules.judge(seen[run.idle], seen[live], settings.canary_samples, settings.canary_slower)
             # The two windows cover different times, so the machine itself may have become slower.
-            if verdict.outcome is Outcome.FAIL and (not verdict.late or observer.slower(live)):
+            if verdict.outcome is CanaryOutcome.FAIL and (not verdict.late or observer.slower(live)):
                 raise CanaryFailedError(f"with all the traffic {run.release} is worse: {verdict.reason}", remedy=SEE)
         # A candidate that has just begun to hang has not failed yet: wait for the result of its pending health check.
         if now - began >= run.rollout.soak_s and observer.answers:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from build.cutover.rules import holding
-from build.cutover.run import STOP_GRACE_S, Facts, Run
+from build.cutover.run import STOP_GRACE_S, JournalFacts, Run
 from build.errors import (
     CommandFailedError,
-    LineError,
+    OrchestratorError,
 )
 from build.gate import gate
 from build.model.states import Strategy
@@ -29,7 +29,7 @@ def start(run: Run) -> None:
 def launch(run: Run, *, parked: bool) -> None:
     """Start the release's containers in the idle colour; `parked` ones load their model on command."""
     count = run.rollout.replicas
-    run.report.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
+    run.progress.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
     slots = run.idle.slots[:count]
     for slot in slots:
         run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
@@ -38,7 +38,7 @@ def launch(run: Run, *, parked: bool) -> None:
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
-    run.target.compose.up(*(slot.service for slot in slots))
+    run.target.start(*slots)
     started = run.candidate.release()
     if started != run.release:
         raise CommandFailedError(
@@ -48,16 +48,16 @@ def launch(run: Run, *, parked: bool) -> None:
     run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
 
-def warm(run: Run, every_s: float = 0.5) -> Facts:
+def warm(run: Run, every_s: float = 0.5) -> JournalFacts:
     """Wait until all containers of the candidate are ready."""
     bounded = bounded_settings(run, loading=True)
     took_s = await_ready(
-        run.candidate, run.release, bounded, run.clock, run.report, every_s=every_s, aftermath=run.aftermath
+        run.candidate, run.release, bounded, run.clock, run.progress, every_s=every_s, aftermath=run.aftermath
     )
     return {"warm_s": round(took_s, 2)}
 
 
-def verify(run: Run) -> Facts:
+def verify(run: Run) -> JournalFacts:
     """Run the gate on each of the candidate's containers, compared with the live release."""
     run.candidate.set_cpu_weight(SERVING_WEIGHT)
     keep = run.settings.root / "out/cutovers" / run.id
@@ -66,9 +66,9 @@ def verify(run: Run) -> Facts:
     first, *others = run.candidate.replicas
     bounded = bounded_settings(run, loading=False)
 
-    def judge(each: Replica) -> Facts:
+    def judge(each: Replica) -> JournalFacts:
         folder = keep if each is first else keep / each.slot.server
-        return gate.run(each, live, bounded, run.clock, run.report, folder, run.aftermath).facts()
+        return gate.run(each, live, bounded, run.clock, run.progress, folder, run.aftermath).facts()
 
     if live or not others:  # one by one: the live release's speed is the reference
         judged = [judge(each) for each in (first, *others)]
@@ -83,7 +83,7 @@ def discard(run: Run, error: BaseException | None = None) -> None:
     """Take the candidate out of rotation and remove it; its last log lines become the detail of `error`."""
     run.rotate((run.idle.servers, "maint"))
     logs = run.candidate.remove()
-    if isinstance(error, LineError) and logs and not error.detail:
+    if isinstance(error, OrchestratorError) and logs and not error.detail:
         error.detail = logs
 
 
@@ -94,7 +94,7 @@ def bounded_settings(run: Run, *, loading: bool) -> Settings:
         return run.settings
     most_s = holding.patience_s(
         run.target.hold_budget_s,
-        run.target.engine.now() - timeline.unix(began),
+        run.target.now() - timeline.unix(began),
         load_s=run.plan.load_s,
         reload_s=run.plan.reload_s,
         loading=loading,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from build.cutover.rules import drain
 from build.cutover.rules.drain import Ended
-from build.cutover.run import Facts, Run
+from build.cutover.run import JournalFacts, Run
 from build.model.colours import Colour
 from build.target import in_flight
 from build.target.container import Replica
@@ -67,7 +67,7 @@ def _classes(container: Replica) -> Counts:
 
 
 @dataclass(frozen=True)
-class Drained:
+class DrainResult:
     """Outcomes of a drained colour; `ended` is empty for a release without request classes.
 
     `left`: requests that end when their connections are closed. `died`: the colour failed its health checks.
@@ -78,12 +78,12 @@ class Drained:
     left: int
     died: bool
 
-    def facts(self) -> Facts:
+    def facts(self) -> JournalFacts:
         """Return the facts for the journal; it is written after the connections are closed."""
         return {"drain_s": round(self.took_s, 2), "drain": drain.with_left(self.ended, self.left)}
 
 
-def empty(run: Run, colour: Colour, *, alive: bool = False) -> Drained:
+def empty(run: Run, colour: Colour, *, alive: bool = False) -> DrainResult:
     """Wait until each request class of a colour is done or out of time; then abort the rest of that class.
 
     Web tabs stick to the colour by a cookie. It serves them while it drains; they move when it is in maint.
@@ -91,15 +91,15 @@ def empty(run: Run, colour: Colour, *, alive: bool = False) -> Drained:
     Args:
         alive: stop waiting when a health check fails.
     """
-    run.report.step(f"draining {colour}")
+    run.progress.step(f"draining {colour}")
     began = run.clock.now()
     tally = Tally(run, colour)
     left = _by_class(run, colour, tally, alive) if tally.tells else _as_one(run, colour, alive)
     died = alive and _died(run, colour)
     # The proxy retries on the other colour the requests that a dying one has not begun to answer.
-    drained = Drained(run.clock.now() - began, tally.ended(), 0 if died else left, died)
+    drained = DrainResult(run.clock.now() - began, tally.ended(), 0 if died else left, died)
     if tally.tells or left:
-        run.report.note(f"{colour}: {drain.told(drained.facts()['drain'])}")
+        run.progress.note(f"{colour}: {drain.told(drained.facts()['drain'])}")
     return drained
 
 

@@ -8,15 +8,21 @@ from __future__ import annotations
 from typing import cast
 
 from build.cutover.rules import drain, holding
-from build.cutover.run import STOP_GRACE_S, Facts, Run
+from build.cutover.run import STOP_GRACE_S, JournalFacts, Run
 from build.cutover.steps import candidate, memory, traffic
 from build.cutover.steps.drain import Tally
-from build.errors import CandidateStalledError, CommandFailedError, DrainError, LineError, NoRoomError
+from build.errors import (
+    CandidateStalledError,
+    CommandFailedError,
+    DrainError,
+    InsufficientGpuMemoryError,
+    OrchestratorError,
+)
 from build.model.colours import Colour
 from build.target import container, in_flight
 from build.target.await_ready import not_ready
 from build.target.colour_containers import ColourContainers
-from build.target.readiness import Outcome, Warmup
+from build.target.readiness import Readiness, Warmup
 
 LOOK_S = 0.1  # requests wait, so short polls are worth their CPU time
 UNLOAD_S = 30
@@ -25,7 +31,7 @@ ASK_AGAIN_S = 5
 LONG_SHARE = 0.8  # share of the drain time in which only long requests wait
 
 
-def park(run: Run) -> Facts:
+def park(run: Run) -> JournalFacts:
     """Start the candidate's process without its model, beside live traffic, and wait for its imports."""
     candidate.launch(run, parked=True)
     settings, began = run.settings, run.clock.now()
@@ -33,27 +39,29 @@ def park(run: Run) -> Facts:
     for now in run.clock.polls():
         look = run.candidate.look(now)
         if look.phase == "unloaded":
-            run.report.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
+            run.progress.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
             return {"park_s": round(now - began, 2)}
         if look.phase in {"loading", "warming", "ready"}:
-            raise NoRoomError(
+            raise InsufficientGpuMemoryError(
                 f"{run.release} is from before holds: it loads its model at once, beside the live one",
                 remedy="`--strategy overlap`, where there may be room for both",
             )
         outcome = warmup.judge(look)
-        if outcome is not Outcome.WAIT:
+        if outcome is not Readiness.WAIT:
             raise not_ready(run.release, settings, outcome, look, now - began, run.aftermath)
     raise AssertionError("a clock never ends")
 
 
-def hold(run: Run) -> Facts:
+def hold(run: Run) -> JournalFacts:
     """Hold requests, long ones first, until the old colour is empty; then unload its model."""
     live, old = _old(run)
     budget_s = run.target.hold_budget_s
     expected_s = holding.expected_s(run.plan.load_s)
     expected = f"about {expected_s:.0f} s" if expected_s is not None else "nobody knows how long"
-    run.report.step(f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After")
-    facts: Facts = {}
+    run.progress.step(
+        f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After"
+    )
+    facts: JournalFacts = {}
     if old.running and old.status().phase != "unloaded":
         facts["vram_old"] = memory.measured(run, live)
         most_s = max(run.settings.drain_budgets.values())
@@ -125,11 +133,11 @@ def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
             return
         if now - began > UNLOAD_PATIENCE_S:
             break
-    run.report.note(f"{container.name} does not unload ({refused}); stopping it")
+    run.progress.note(f"{container.name} does not unload ({refused}); stopping it")
     container.stop(STOP_GRACE_S)
 
 
-def load(run: Run) -> Facts:
+def load(run: Run) -> JournalFacts:
     """Make the candidate load its model into the freed memory."""
     run.candidate.set_cpu_weight(container.SERVING_WEIGHT)
     run.target.orders.unpark(*run.idle.profiles)
@@ -138,17 +146,17 @@ def load(run: Run) -> Facts:
     return {"load_s": candidate.warm(run, memory.LOOK_S)["warm_s"]}
 
 
-def switch(run: Run) -> Facts:
+def switch(run: Run) -> JournalFacts:
     """Make the candidate ready and open the gate in one command; the held requests go to the candidate."""
     began = run.clock.now()  # after the intent is on disk
     traffic.require_alive(run)
     waiting = run.target.proxy.held().held
-    run.report.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
+    run.progress.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
     run.target.proxy.release(*run.used(run.idle))
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": waiting}
 
 
-def retire(run: Run) -> Facts:
+def retire(run: Run) -> JournalFacts:
     """Stop the old process, idle since the hold; its container stays and loads its model when it starts."""
     traffic.announce(run)
     live, old = _old(run)
@@ -161,21 +169,21 @@ def retire(run: Run) -> Facts:
     run.target.orders.unpark(*live.profiles)
     held_s = holding.held_s(run.target.journal.read(), run.id)
     if held_s is not None:
-        run.report.note(f"requests were held for {held_s:.1f} s")
+        run.progress.note(f"requests were held for {held_s:.1f} s")
     if ended:
-        run.report.note(f"{live}: {drain.told(ended)}")
+        run.progress.note(f"{live}: {drain.told(ended)}")
     return {"hold_s": held_s, "drain": ended, "vram": memory.measured(run, run.idle)}
 
 
-def reload(run: Run, error: BaseException) -> Facts:
+def reload(run: Run, error: BaseException) -> JournalFacts:
     """Make the old colour serve again, with its model and the held requests; remove the candidate.
 
     The gate opens in any case: without a usable server the proxy answers with an error.
     """
     live, old = _old(run)
     proxy = run.target.proxy
-    facts: Facts = {}
-    run.report.step(f"{live} takes over again")
+    facts: JournalFacts = {}
+    run.progress.step(f"{live} takes over again")
     try:
         run.target.orders.unpark(*live.profiles)
         if any(each.admin == "ready" for each in run.seen(run.idle)):
@@ -187,7 +195,7 @@ def reload(run: Run, error: BaseException) -> Facts:
         if not all(each.usable for each in run.seen(live)):
             traffic.look_again(run, live)
         proxy.release(*run.used(live))
-    except LineError:
+    except OrchestratorError:
         run.demand_check(live)  # in rotation, marked down: it serves as soon as a health check passes
         proxy.release(*run.used(live))
         raise
@@ -195,14 +203,14 @@ def reload(run: Run, error: BaseException) -> Facts:
     return facts
 
 
-def _give_up(run: Run) -> Facts:
+def _give_up(run: Run) -> JournalFacts:
     """Take a serving candidate out of rotation; abort its requests that do not finish in time."""
     tally = Tally(run, run.idle)
     left = 0
     try:
         _quiet(run, run.idle, max(run.settings.drain_budgets.values()), tally)
     except DrainError as error:
-        run.report.note(error.message)
+        run.progress.note(error.message)
         run.rotate((run.idle.servers, "maint"))
         for kind in run.settings.drain_budgets:
             tally.cut(kind)
@@ -211,7 +219,7 @@ def _give_up(run: Run) -> Facts:
         run.candidate.stop(STOP_GRACE_S)
     ended = drain.with_left(tally.ended(), left)
     if ended:
-        run.report.note(f"{run.idle}: {drain.told(ended)}")
+        run.progress.note(f"{run.idle}: {drain.told(ended)}")
     return {"drain": ended}
 
 
@@ -231,7 +239,7 @@ def _revive(run: Run, old: ColourContainers) -> None:
     for now in run.clock.polls(memory.LOOK_S):
         phase = old.status().phase
         if phase == "ready":
-            run.report.note(f"{old.name} has its model again after {now - began:.1f} s")
+            run.progress.note(f"{old.name} has its model again after {now - began:.1f} s")
             return
         if phase == "unloaded" and now - began >= asked + ASK_AGAIN_S:
             old.begin_load()

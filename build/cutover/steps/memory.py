@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from build.cutover.run import STOP_GRACE_S, Run
-from build.errors import CommandFailedError, NoRoomError
+from build.errors import InsufficientGpuMemoryError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL
 from build.target.colour_containers import ColourContainers
@@ -22,8 +22,7 @@ def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
         return []
     pids = container.pids()
     held = max((each.held(pids) for each in container.gpu().devices), default=0)  # each replica has its own device
-    image = run.target.engine.image(release.image)
-    flavour = image.labels.get(FLAVOUR_LABEL, "") if image else ""
+    flavour = (run.target.image_labels(release.image) or {}).get(FLAVOUR_LABEL, "")
     return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
 
 
@@ -31,18 +30,18 @@ def until_free(run: Run) -> None:
     """Wait until the candidate's GPU has room; if not, name the processes that hold it and stop the old colour.
 
     Raises:
-        NoRoomError: still no room; the message names the processes.
+        InsufficientGpuMemoryError: still no room; the message names the processes.
     """
     if not run.plan.devices:
         return
     device = wait_for_room(run, run.candidate, run.plan.enough)
     if device and run.old and run.old.running and _may_hold(run.old, device):
-        run.report.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
-        run.report.note(f"stopping {run.old.name}")
+        run.progress.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
+        run.progress.note(f"stopping {run.old.name}")
         run.old.stop(STOP_GRACE_S)
         device = wait_for_room(run, run.candidate, run.plan.enough)
     if device:
-        raise NoRoomError(
+        raise InsufficientGpuMemoryError(
             f"{gib(run.plan.enough)} of GPU memory did not become free: {device.name} has {gib(device.free)}; "
             f"it is held by {_keepers(run, device)}",
             remedy="end what holds it, then switch again",
@@ -71,12 +70,7 @@ def _may_hold(old: ColourContainers, device: Device) -> bool:
 
 def _keepers(run: Run, device: Device) -> str:
     """Describe which processes hold the device's memory, with their containers."""
-    homes: dict[int, str] = {}
-    for container in run.target.engine.containers():
-        try:
-            homes |= dict.fromkeys(run.target.engine.pids(container), str(container.name))
-        except CommandFailedError:
-            continue  # it ended in between
+    homes = run.target.processes()
     named = [
         f"pid {each.pid} in {homes[each.pid]}" if each.pid in homes else f"pid {each.pid}" for each in device.processes
     ]

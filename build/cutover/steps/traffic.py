@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from build.cutover.run import ROLLBACK, STOP_GRACE_S, Facts, Run
+from build.cutover.run import ROLLBACK, STOP_GRACE_S, JournalFacts, Run
 from build.cutover.steps import drain, memory
 from build.errors import CandidateExitedError, DrainError, ProxyError
 from build.gate import gate
@@ -22,14 +22,14 @@ def admit(run: Run) -> None:
     run.demand_check(run.idle)
     run.until_seen_healthy(run.idle)
     if run.settings.hooks.pre_switch:
-        hooks.refuse_or_go_on(run.settings, run.target.journal, run.report, run.told)
+        hooks.refuse_or_go_on(run.settings, run.target.journal, run.progress, run.told)
 
 
-def confirm(run: Run) -> Facts:
+def confirm(run: Run) -> JournalFacts:
     """Run one golden text on the standby release; a failure keeps it out of rotation."""
     once = run.settings.model_copy(update={"gate_syntheses": 1})
     speakers = [run.ahead.of(each) if run.ahead else each for each in run.candidate.replicas]
-    judged = [gate.run(each, None, once, run.clock, run.report, None, known=True) for each in speakers]
+    judged = [gate.run(each, None, once, run.clock, run.progress, None, known=True) for each in speakers]
     return {"gate": judged[0].facts()}
 
 
@@ -55,11 +55,11 @@ def require_alive(run: Run) -> None:
         )
 
 
-def switch(run: Run) -> Facts:
+def switch(run: Run) -> JournalFacts:
     """Send new requests to the candidate in one batch: it becomes ready before the old colour drains."""
     began = run.clock.now()  # after the intent is on disk
     require_alive(run)
-    run.report.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
+    run.progress.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     other = run.idle.other
     candidates, others, standbys = run.used(run.idle), run.used(other), run.standbys(other)
     run.rotate(
@@ -76,10 +76,10 @@ def announce(run: Run) -> None:
     """Update .env and run the post-switch hook."""
     run.target.refresh_env(run.idle)
     if run.settings.hooks.post_switch:
-        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.report, run.told)
+        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.progress, run.told)
 
 
-def retire(run: Run) -> Facts:
+def retire(run: Run) -> JournalFacts:
     """Drain the old colour; keep it on standby or stop it. Its container stays for a fast rollback."""
     announce(run)
     if not (run.live and run.old):
@@ -110,7 +110,7 @@ def look_again(run: Run, colour: Colour) -> None:
     try:
         run.until_seen_healthy(colour)
     except ProxyError as error:
-        run.report.note(f"{error.message}; it is in rotation, and serves as soon as it is")
+        run.progress.note(f"{error.message}; it is in rotation, and serves as soon as it is")
 
 
 def _until_asked_elsewhere(run: Run) -> None:
@@ -125,12 +125,12 @@ def _until_asked_elsewhere(run: Run) -> None:
             return
 
 
-def give_back(run: Run) -> Facts:
+def give_back(run: Run) -> JournalFacts:
     """Move traffic back to the old colour once the proxy sees it healthy; the candidate finishes its requests."""
     # A candidate that fails its health checks finishes nothing; the proxy retries on the old colour.
     finishes = all(each.healthy for each in run.seen(run.idle))
     candidates = run.used(run.idle)
-    facts: Facts = {}
+    facts: JournalFacts = {}
     if run.live:
         lives = run.used(run.live)
         if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):

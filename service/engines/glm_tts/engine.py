@@ -92,7 +92,7 @@ class GlmTtsEngine:
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield int16 mono pieces, one per sentence (long sentences are split, very short ones merged).
 
-        Raise NoMemoryError if memory is too small for a sentence, BrokenError if only a new process helps.
+        Raise NoMemoryError if memory is too small for a sentence, EngineFatalError if only a new process helps.
         """
         from service.engines.torch_device import guarded
 

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.audio.resample import resample
-from service.engine import EngineError, Prompt
+from service.engine import EngineError, VoiceReference
 from service.engines.glm_tts.mounts import Mounts
 from service.engines.glm_tts.sentences import stretches
 
@@ -129,11 +129,11 @@ class Upstream:
             frontend, text_frontend, _tokenizer, llm, flow = models
             self._models = _Models(frontend, text_frontend, llm, flow)
 
-    def listen(self, prompt: Prompt) -> None:
+    def listen(self, prompt: VoiceReference) -> None:
         """Compute the features of a prompt in advance, so that the first text in its voice does not wait for them."""
         self._run(lambda models: self._speaker(models, prompt))
 
-    def begin(self, text: str, prompt: Prompt, seed: int) -> Take:
+    def begin(self, text: str, prompt: VoiceReference, seed: int) -> Take:
         """Split a text for a voice; the same `seed` gives the same speech."""
 
         def work(models: _Models) -> Take:
@@ -179,7 +179,7 @@ class Upstream:
                 raise EngineError("the model is not loaded")
             return work(self._models)
 
-    def _speaker(self, models: _Models, prompt: Prompt) -> _Speaker:
+    def _speaker(self, models: _Models, prompt: VoiceReference) -> _Speaker:
         key = hashlib.sha256(f"{prompt.sample_rate}:{prompt.text}\n".encode() + prompt.samples.tobytes()).digest()
         if key not in self._speakers:
             self._speakers[key] = self._imitate(models, prompt)
@@ -188,7 +188,7 @@ class Upstream:
             self._speakers.popitem(last=False)
         return self._speakers[key]
 
-    def _imitate(self, models: _Models, prompt: Prompt) -> _Speaker:
+    def _imitate(self, models: _Models, prompt: VoiceReference) -> _Speaker:
         import torch
 
         front, rate = models.frontend, self._mounts.sample_rate
@@ -233,7 +233,7 @@ class _Place:
         self._folder = None
 
 
-def _tensor(prompt: Prompt, rate: int) -> Any:
+def _tensor(prompt: VoiceReference, rate: int) -> Any:
     """Return the recording in upstream's format: float32 [1, n] in -1..1 at `rate` Hz."""
     import torch
 

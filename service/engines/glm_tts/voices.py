@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from service.audio.reference import read_recording
-from service.engine import Prompt, Voice
+from service.engine import Voice, VoiceReference
 from service.errors import InvalidError
 from service.fields import nearest, shown
 from service.text_check import check_text
@@ -27,18 +27,18 @@ _MAX_TRANSCRIPT = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
+class RecordedVoice:
     """A voice and its reference recording."""
 
     voice: Voice
-    prompt: Prompt
+    prompt: VoiceReference
 
 
-class VoiceError(Exception):
+class VoiceListError(Exception):
     """A line of the file is invalid; the message states the reason."""
 
 
-def read(path: Path) -> tuple[list[Recorded], list[str]]:
+def read(path: Path) -> tuple[list[RecordedVoice], list[str]]:
     """Return the voices of the file at `path` in its order, and a line for each problem. Blocking: it decodes audio."""
     try:
         with path.open("rb") as file:
@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[list[Recorded], list[str]]:
         return [], [f"the voices file {path} is not UTF-8"]
     if len(content) > _MAX_BYTES:
         return [], [f"the voices file {path} has more than {_MAX_BYTES} bytes"]
-    found: dict[str, Recorded] = {}
+    found: dict[str, RecordedVoice] = {}
     problems = []
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
@@ -60,9 +60,9 @@ def read(path: Path) -> tuple[list[Recorded], list[str]]:
             fields = _fields(line)
             recorded = _recorded(path.parent, fields)
             if recorded.voice.id in found:
-                raise VoiceError("there is a voice of this name above")
+                raise VoiceListError("there is a voice of this name above")
             found[recorded.voice.id] = recorded
-        except VoiceError as error:
+        except VoiceListError as error:
             name = f" ({shown(fields['name'])})" if fields and "name" in fields else ""
             problems.append(f"{path.name} line {number}{name}: {error}")
     if not found and not problems:
@@ -74,13 +74,13 @@ def _fields(line: str) -> dict[str, Any]:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise VoiceError(f"it is not JSON: {error}") from None
+        raise VoiceListError(f"it is not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise VoiceError("it is not a JSON object")
+        raise VoiceListError("it is not a JSON object")
     return fields
 
 
-def _recorded(folder: Path, fields: dict[str, Any]) -> Recorded:
+def _recorded(folder: Path, fields: dict[str, Any]) -> RecordedVoice:
     problems = [f"unknown field {shown(name)}.{nearest(name, list(FIELDS))}" for name in fields if name not in FIELDS]
     values = {"language": LANGUAGES[0], **fields}
     for name in FIELDS:
@@ -88,14 +88,14 @@ def _recorded(folder: Path, fields: dict[str, Any]) -> Recorded:
         if not isinstance(value, str) or not value.strip():
             problems.append(f"{name} is {shown(value)}, it must be a text" if name in values else f"{name} is missing")
     if problems:
-        raise VoiceError("; ".join(problems))
+        raise VoiceListError("; ".join(problems))
     if not _NAME.fullmatch(values["name"]):
-        raise VoiceError("name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise VoiceListError("name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if values["language"] not in LANGUAGES:
-        raise VoiceError(f"language is {shown(values['language'])}, it must be {' or '.join(LANGUAGES)}")
+        raise VoiceListError(f"language is {shown(values['language'])}, it must be {' or '.join(LANGUAGES)}")
     try:
         said = check_text(values["transcript"], values["language"], _MAX_TRANSCRIPT, "transcript")
         prompt = read_recording(folder, values["wav"], "wav", said)
     except InvalidError as error:
-        raise VoiceError(error.message) from None
-    return Recorded(Voice(values["name"], values["name"], values["language"]), prompt)
+        raise VoiceListError(error.message) from None
+    return RecordedVoice(Voice(values["name"], values["name"], values["language"]), prompt)

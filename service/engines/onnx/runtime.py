@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import BrokenError, EngineError, NoMemoryError
+from service.engine import EngineError, EngineFatalError, NoMemoryError
 from service.engines.onnx import memory
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Model:
     def speak(self, ids: list[int], how: SynthesisConfig) -> NDArray[np.float32]:
         """Return the samples [n] of phoneme ids.
 
-        Raise NoMemoryError if memory is too small for them, BrokenError if the engine can no longer work.
+        Raise NoMemoryError if memory is too small for them, EngineFatalError if the engine can no longer work.
         """
         return _run(self.front, ids, how)
 
@@ -216,7 +216,7 @@ def _meaning(error: Exception, what: str = "a session") -> EngineError | None:
     if isinstance(error, MemoryError) or any(mark in said for mark in _NO_MEMORY):
         return NoMemoryError(f"too little memory for {what}")
     if any(mark in said for mark in _BROKEN):
-        return BrokenError(_line(error))
+        return EngineFatalError(_line(error))
     return None
 
 

@@ -32,7 +32,7 @@ class Source:
     speakers: dict[Voice, int | None]
 
 
-class VoiceError(Exception):
+class VoiceFilesError(Exception):
     """A pair of files is not a usable voice; the message states the reason."""
 
 
@@ -60,24 +60,24 @@ def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
     for name in sorted(names):
         try:
             sources.append(_source(folder, name, sample_rate))
-        except VoiceError as error:
+        except VoiceFilesError as error:
             problems.append(f"{folder / name}{MODEL}: {error}")
     return sources, problems
 
 
 def _source(folder: Path, name: str, sample_rate: int) -> Source:
     if not _NAME.fullmatch(name):
-        raise VoiceError("its name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise VoiceFilesError("its name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if any(name == voice.id for voice in embedded_voice.VOICES):
-        raise VoiceError(f"{name} is the embedded voice's name; rename both files")
+        raise VoiceFilesError(f"{name} is the embedded voice's name; rename both files")
     path, beside = folder / f"{name}{MODEL}", folder / f"{name}{CONFIG}"
     for file in (path, beside):
         if not file.is_file():
-            raise VoiceError(f"there is no file {file.name}; a voice is NAME{MODEL} and NAME{CONFIG}")
+            raise VoiceFilesError(f"there is no file {file.name}; a voice is NAME{MODEL} and NAME{CONFIG}")
     config = _config(beside)
     problems = list(_problems(config, sample_rate))
     if problems:
-        raise VoiceError(f"{beside.name}: " + "; ".join(problems))
+        raise VoiceFilesError(f"{beside.name}: " + "; ".join(problems))
     return Source(name, path, config, _speakers(name, config))
 
 
@@ -86,14 +86,14 @@ def _config(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise VoiceError(f"{path.name} has more than {_MAX_BYTES} bytes")
+            raise VoiceFilesError(f"{path.name} has more than {_MAX_BYTES} bytes")
         config = json.loads(content)
     except OSError as error:
-        raise VoiceError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise VoiceFilesError(f"{path.name} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise VoiceError(f"{path.name} is not JSON: {error}") from None
+        raise VoiceFilesError(f"{path.name} is not JSON: {error}") from None
     if not isinstance(config, dict):
-        raise VoiceError(f"{path.name} is not a JSON object")
+        raise VoiceFilesError(f"{path.name} is not a JSON object")
     return config
 
 

@@ -70,7 +70,7 @@ class VitsEngine:
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield int16 mono pieces, one per sentence (long sentences are split).
 
-        Raise NoMemoryError if memory is too small for a sentence, BrokenError if only a new process helps.
+        Raise NoMemoryError if memory is too small for a sentence, EngineFatalError if only a new process helps.
         """
         import torch
 

@@ -41,7 +41,7 @@ class Runtime:
     def speak(self, ids: list[int], scales: Scales, generator: torch.Generator) -> NDArray[np.float32]:
         """Return the samples [n] of phoneme ids, with noise from the CPU `generator`.
 
-        Raise NoMemoryError if memory is too small for them, BrokenError if the device can no longer work.
+        Raise NoMemoryError if memory is too small for them, EngineFatalError if the device can no longer work.
         """
 
         def work() -> NDArray[np.float32]:

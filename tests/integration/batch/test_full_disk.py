@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.support.disk import Disk, small_disk
+from harness.disk import Disk, small_disk
 from tests.unit.batch.support import Mouth, Started, batch, clips, manifest, named, refusal, spoken, start, write_tasks
 
 MIB = 2**20

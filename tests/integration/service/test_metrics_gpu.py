@@ -1,4 +1,4 @@
-"""All that /metrics can say, on GPUs that are not there (tests/support/gpu.py): their values, the names, the table."""
+"""All that /metrics can say, on GPUs that are not there (harness/gpu.py): their values, the names, the table."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import gpu
-from tests.support.gpu import GIB, FakeGpus
+from harness import gpu
+from harness.gpu import GIB, FakeGpus
 from tests.unit.service.serving import Scrape, parsed
 
 UNITS = ("seconds", "bytes", "ratio", "celsius", "watts")

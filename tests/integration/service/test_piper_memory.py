@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.voices import add
+from harness.voices import add
 
 # In a process of its own, whose memory nothing else has grown. Threads and lengths are what lets it grow.
 STAGES = """

@@ -14,11 +14,11 @@ import httpx
 import pytest
 import soundfile
 
+from harness.voices import add
 from service import engines
 from service.engine import EngineError, Utterance
 from service.engines.piper import PiperEngine
 from service.settings import Settings
-from tests.support.voices import add
 from tests.unit.service.support import served
 
 TEXT = "Good morning."

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from build.errors import LineError
+from build.errors import OrchestratorError
 from build.model.colours import Slot
 from build.model.release import Release
-from build.proxy.types import Hold, Server
-from build.target.container import Status
+from build.proxy.types import Hold, Request, Server
+from build.target.container import ServiceStatus
 from build.target.gpu import Device, Process, View
 from build.target.in_flight import Count, Load
-from build.target.readiness import Look
-from build.target.synthesis import Spoken
+from build.target.readiness import ContainerSnapshot
+from build.target.synthesis import SynthesisResponse
 
 PIDS = {"blue": 11, "green": 21, "": 666}
 SERVER = Server(admin="maint", up=False, check="L7OK", sessions=0, queued=0, rate=0, total=0, errors=0)
@@ -55,10 +55,11 @@ class Proxy:
     said: list[str]
     reachable: bool = True
     hung: str = ""
-    broken: LineError | None = None
+    broken: OrchestratorError | None = None
     servers_now: dict[str, Server] = field(default_factory=dict)
     mode: str = "none"
     in_use: tuple[str, ...] = ("blue-1", "green-1")
+    requests: Callable[[float, float], list[Request]] = lambda *_between: []
 
     def servers(self) -> dict[str, Server]:
         return dict(self.servers_now)
@@ -223,24 +224,24 @@ class ColourContainer:
     def release(self) -> Release | None:
         return self.holds
 
-    def look(self, at: float) -> Look:
-        return Look(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
+    def look(self, at: float) -> ContainerSnapshot:
+        return ContainerSnapshot(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         streams = self.classes["stream"].in_flight if "stream" in self.classes else 0
-        return Status(
+        return ServiceStatus(
             phase=self.phase, sample_rate=22050, requests=self.work, streams=streams, classes=dict(self.classes)
         )
 
     def load(self, sessions: int, queued: int) -> Load:
         return Load(sessions, queued, self.work)
 
-    def speak(self, text: str, voice: str, timeout_s: float) -> Spoken:  # noqa: ARG002 - as the driver's
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:  # noqa: ARG002 - as the driver's
         self.texts.append(text)
         wav = speech(text)
-        return Spoken(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
+        return SynthesisResponse(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
 
-    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> Spoken:
+    def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         self.said.append(f"asked {server} by {proxy}")
         return self.speak(text, voice, timeout_s)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from build import console, errors
-from build.errors import LineError
+from build.errors import OrchestratorError
 from build.settings import STOPS, bearable_s, load
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -52,8 +52,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def every_error() -> list[type[LineError]]:
-    found = [LineError]
+def every_error() -> list[type[OrchestratorError]]:
+    found = [OrchestratorError]
     for error in found:
         found += error.__subclasses__()
     return found
@@ -64,7 +64,7 @@ def test_exit_codes_are_unique_and_documented() -> None:
     assert len(codes) == len(every_error())
     table = (REPOSITORY / "docs/reference/exit-codes.md").read_text()
     for code, name in codes.items():
-        if name != "LineError":
+        if name != "OrchestratorError":
             assert f"| {code} | `{name}` |" in table, f"docs/reference/exit-codes.md lacks {code} {name}"
 
 

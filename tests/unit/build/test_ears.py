@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support.ears import PCM_RATE, fault_in_pcm, fault_in_wav
+from harness.audio_asserts import PCM_RATE, fault_in_pcm, fault_in_wav
 from tests.unit.build.fake_drivers import speech
 
 WAV = speech("A sentence of which every word has to be there.")  # 3.1 s

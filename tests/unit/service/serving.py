@@ -17,9 +17,9 @@ import uvicorn
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.plain_http import PLAIN
 from service.app import Service
 from service.settings import Settings
-from tests.support.plain import PLAIN
 from tests.unit.service.support import FakeEngine, Hurried
 
 

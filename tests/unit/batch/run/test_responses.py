@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from batch.run.responses import BROKEN, Answer, Verdict, judge, pause_s
+from batch.run.responses import BROKEN, Response, ResponseAction, judge, pause_s
 
 
 @pytest.mark.parametrize(
     ("verdict", "answers"),
     [
-        (Verdict.DONE, [Answer(200)]),
-        (Verdict.WAIT, [Answer(429), Answer(503, code="draining"), Answer(503), Answer(425), Answer(0, sent=False)]),
-        (Verdict.AGAIN, [Answer(0), Answer(500), Answer(502), Answer(504), Answer(408), Answer(200, code=BROKEN)]),
-        (Verdict.FAILED, [Answer(400), Answer(413), Answer(415), Answer(422), Answer(501)]),
-        (Verdict.STOP, [Answer(301), Answer(308), Answer(401), Answer(403), Answer(404), Answer(405), Answer(204)]),
+        (ResponseAction.DONE, [Response(200)]),
+        (
+            ResponseAction.WAIT,
+            [Response(429), Response(503, code="draining"), Response(503), Response(425), Response(0, sent=False)],
+        ),
+        (
+            ResponseAction.AGAIN,
+            [Response(0), Response(500), Response(502), Response(504), Response(408), Response(200, code=BROKEN)],
+        ),
+        (ResponseAction.FAILED, [Response(400), Response(413), Response(415), Response(422), Response(501)]),
+        (
+            ResponseAction.STOP,
+            [Response(301), Response(308), Response(401), Response(403), Response(404), Response(405), Response(204)],
+        ),
     ],
 )
-def test_what_an_answer_means(verdict: Verdict, answers: list[Answer]) -> None:
+def test_what_an_answer_means(verdict: ResponseAction, answers: list[Response]) -> None:
     assert {judge(answer) for answer in answers} == {verdict}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import TasksError
-from batch.tasks.validate import Checked, check
+from batch.tasks.validate import CheckedTasks, check
 from service.taskfile.tasks import Rules
 from tests.unit.batch.support import batch, plain, wav, write_tasks
 from tests.unit.service.taskfile.test_tasks import line
@@ -18,7 +18,7 @@ from tests.unit.service.taskfile.test_tasks import line
 FRENCH = '{"output_name": "a", "input_text": "été"}\n{"output_name": "b", "input_text": "x"}\n'
 
 
-def checked(path: Path) -> tuple[Checked | None, dict[int, str]]:
+def checked(path: Path) -> tuple[CheckedTasks | None, dict[int, str]]:
     problems: dict[int, str] = {}
     try:
         return check(path, Rules(), {}, problems.__setitem__), problems

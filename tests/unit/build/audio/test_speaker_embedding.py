@@ -16,7 +16,7 @@ from build.audio import signal, speaker, speaker_embedding, torch_weights
 from build.audio.speaker_embedding import NO_EMBEDDING
 from build.errors import MissingFileError
 from build.gate import verdict
-from tests.support.stack import REPOSITORY
+from harness.stack import REPOSITORY
 
 GENUINE = json.loads((Path(__file__).parent / "resemblyzer.json").read_text())
 SAMPLE, RATE = signal.decode((REPOSITORY / "voices/examples/sample.wav").read_bytes())

@@ -8,7 +8,7 @@ import pytest
 from rattler.index import index_fs
 
 from build.conda import CondaError, client
-from build.conda.environment import Environment
+from build.conda.environment import CondaEnvironment
 from build.conda.explicit import ExplicitLock, LockedPackage
 from build.conda.standin import package
 from build.conda.standin.channel import verify
@@ -31,8 +31,8 @@ def channel(tmp_path: Path) -> Path:
     return root
 
 
-def environment_of(channel: Path, *specs: str) -> Environment:
-    return Environment("test", (channel.as_uri(),), specs, ())
+def environment_of(channel: Path, *specs: str) -> CondaEnvironment:
+    return CondaEnvironment("test", (channel.as_uri(),), specs, ())
 
 
 def solved(channel: Path, *specs: str) -> ExplicitLock:
@@ -60,7 +60,7 @@ def test_a_package_for_a_newer_glibc_is_refused(channel: Path) -> None:
 def test_a_channel_that_does_not_answer_is_named(tmp_path: Path) -> None:
     missing = (tmp_path / "nowhere").as_uri()
     with pytest.raises(CondaError) as refused:
-        asyncio.run(client.solve(Environment("test", (missing,), ("tool",), ())))
+        asyncio.run(client.solve(CondaEnvironment("test", (missing,), ("tool",), ())))
     assert missing in refused.value.message
     assert "--channel" in refused.value.remedy
 

@@ -16,7 +16,7 @@ import pytest
 from rattler.index import index_fs
 
 from build.conda import CondaError, access, client, explicit
-from build.conda.environment import Environment
+from build.conda.environment import CondaEnvironment
 from build.conda.explicit import ExplicitLock
 from build.conda.standin import package
 from build.conda.standin.package import Metadata
@@ -74,8 +74,8 @@ def url(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     thread.join()
 
 
-def environment(*channels: str) -> Environment:
-    return Environment("test", channels, ("base",), ())
+def environment(*channels: str) -> CondaEnvironment:
+    return CondaEnvironment("test", channels, ("base",), ())
 
 
 def by_netrc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_channel_whose_url_holds_credentials_is_refused_without_showing_them(c
     attempts: list[Callable[[], Coroutine[Any, Any, ExplicitLock]]] = [
         lambda: client.solve(asked),
         lambda: client.solve(environment("conda-forge"), [channel]),
-        lambda: client.solve(Environment("test", ("conda-forge",), (f"{channel}::base",), ())),
+        lambda: client.solve(CondaEnvironment("test", ("conda-forge",), (f"{channel}::base",), ())),
     ]
     for refused in attempts:
         with pytest.raises(CondaError, match="credentials in https://") as error:

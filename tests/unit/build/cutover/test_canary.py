@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from build.cutover.rules.canary import Outcome, Window, chance, judge, times
+from build.cutover.rules.canary import CanaryOutcome, Window, chance, judge, times
 from build.model import rollout
 from build.model.rollout import Rollout
-from build.proxy.haproxy_log import Request, read
+from build.proxy.haproxy_log import read
+from build.proxy.types import Request
 
 LEAST, SLOWER = 10, 1.5
 
@@ -20,25 +21,25 @@ def window(sent: int, failed: int = 0, usual_s: float = 0.2, tail_s: float = 0.2
 @pytest.mark.parametrize(
     ("candidate", "live", "outcome", "why"),
     [
-        (window(20), window(60), Outcome.PASS, "20 sent, 0 failed"),
-        (window(9), window(60), Outcome.WAIT, "9 and 60 syntheses, 10 are needed"),
-        (window(20), window(5), Outcome.WAIT, "20 and 5 syntheses"),
-        (window(5, 2), window(95), Outcome.FAIL, "2 of 5 failed"),
-        (window(20, 1), window(400), Outcome.WAIT, "may be chance"),
-        (window(20, 1), window(60), Outcome.WAIT, "may be chance"),
-        (window(14, 3), window(20), Outcome.WAIT, "may be chance"),
-        (window(60, 1), window(60), Outcome.PASS, "1 failed"),
-        (window(60, 6), window(60, 5), Outcome.PASS, "6 failed"),
-        (window(20, usual_s=0.5), window(60), Outcome.FAIL, "usual time 0.50 s, at most 0.40 s"),
-        (window(20, usual_s=0.39), window(60), Outcome.PASS, ""),
-        (Window(20, 0, (0.2,) * 19 + (2,)), window(60), Outcome.PASS, ""),
-        (window(16, tail_s=2), window(60), Outcome.WAIT, "p95"),
-        (window(64, tail_s=2), window(60), Outcome.FAIL, "p95 2.00 s, at most 0.60 s"),
-        (window(64, tail_s=2), window(60, tail_s=2), Outcome.PASS, ""),
+        (window(20), window(60), CanaryOutcome.PASS, "20 sent, 0 failed"),
+        (window(9), window(60), CanaryOutcome.WAIT, "9 and 60 syntheses, 10 are needed"),
+        (window(20), window(5), CanaryOutcome.WAIT, "20 and 5 syntheses"),
+        (window(5, 2), window(95), CanaryOutcome.FAIL, "2 of 5 failed"),
+        (window(20, 1), window(400), CanaryOutcome.WAIT, "may be chance"),
+        (window(20, 1), window(60), CanaryOutcome.WAIT, "may be chance"),
+        (window(14, 3), window(20), CanaryOutcome.WAIT, "may be chance"),
+        (window(60, 1), window(60), CanaryOutcome.PASS, "1 failed"),
+        (window(60, 6), window(60, 5), CanaryOutcome.PASS, "6 failed"),
+        (window(20, usual_s=0.5), window(60), CanaryOutcome.FAIL, "usual time 0.50 s, at most 0.40 s"),
+        (window(20, usual_s=0.39), window(60), CanaryOutcome.PASS, ""),
+        (Window(20, 0, (0.2,) * 19 + (2,)), window(60), CanaryOutcome.PASS, ""),
+        (window(16, tail_s=2), window(60), CanaryOutcome.WAIT, "p95"),
+        (window(64, tail_s=2), window(60), CanaryOutcome.FAIL, "p95 2.00 s, at most 0.60 s"),
+        (window(64, tail_s=2), window(60, tail_s=2), CanaryOutcome.PASS, ""),
     ],
 )
 def test_a_candidate_is_judged_beside_the_live_release(
-    candidate: Window, live: Window, outcome: Outcome, why: str
+    candidate: Window, live: Window, outcome: CanaryOutcome, why: str
 ) -> None:
     verdict = judge(candidate, live, LEAST, SLOWER)
     assert verdict.outcome is outcome, verdict.reason

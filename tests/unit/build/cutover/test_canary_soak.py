@@ -14,7 +14,8 @@ from build.errors import CanaryFailedError, CommandFailedError, InconclusiveErro
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import Rollout
-from build.target.synthesis import Spoken
+from build.proxy.types import Request
+from build.target.synthesis import SynthesisResponse
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -127,10 +128,10 @@ def test_without_a_verdict_it_stays_and_resume_goes_on_with_the_share_it_had() -
 def test_a_canary_that_cannot_be_measured_is_no_verdict() -> None:
     target = Target()
 
-    def blind(*_of: Any) -> list[str]:
+    def blind(*_of: Any) -> list[Request]:
         raise CommandFailedError("the log is gone")
 
-    target.engine.log_between = blind
+    target.proxy.requests = blind
     with pytest.raises(InconclusiveError, match="cannot be measured: the log is gone"):
         switch(target, SHARES)
     assert cutover.abort(cast(Any, target), Report()) == OLD
@@ -142,7 +143,7 @@ def test_where_clients_are_silent_both_are_asked_and_silence_is_no_answer() -> N
     asked, candidate = target.said, target.colours[GREEN]
     speak = candidate.speak_through
 
-    def logged(proxy: str, server: str, *what: Any) -> Spoken:
+    def logged(proxy: str, server: str, *what: Any) -> SynthesisResponse:
         target.log += lines(server, 1)
         candidate.sound = server == "blue-1"
         return speak(proxy, server, *what)

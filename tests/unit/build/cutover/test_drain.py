@@ -12,14 +12,14 @@ import pytest
 from build.console import out
 from build.cutover import cutover, views
 from build.cutover.rules import drain
-from build.cutover.state_machine import Asked
+from build.cutover.state_machine import StrategyRequest
 from build.errors import ProxyError
 from build.model.colours import Colour
 from build.model.states import Strategy
 from build.report import page
 from build.report.gather import TEMPLATE
 from build.report.page import Page
-from build.target.container import Status
+from build.target.container import ServiceStatus
 from build.target.in_flight import Count, Counts, together
 from tests.unit.build.cutover.test_switch import moves, switch
 from tests.unit.build.fakes import NEW, Report, Target
@@ -127,7 +127,7 @@ def silent_at(target: Target, *looks: int) -> None:
     blue, look, asked = target.colours[BLUE], target.colours[BLUE].status, itertools.count()
 
     def status() -> Any:
-        return Status(error="no answer") if next(asked) in looks else look()
+        return ServiceStatus(error="no answer") if next(asked) in looks else look()
 
     blue.status = status  # type: ignore[method-assign]
 
@@ -180,7 +180,11 @@ def test_what_a_candidate_does_not_finish_when_traffic_goes_back_is_cut_and_coun
 
 def hold(target: Target, report: Report) -> None:
     cutover.run(
-        cast(Any, target), report, "switch", lambda _history, _live: NEW, asked=Asked(Strategy.HOLD, forced=True)
+        cast(Any, target),
+        report,
+        "switch",
+        lambda _history, _live: NEW,
+        asked=StrategyRequest(Strategy.HOLD, forced=True),
     )
 
 

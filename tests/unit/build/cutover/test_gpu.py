@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from build.cutover.rules import gpu, holding
-from build.cutover.rules.gpu import Facts, Need, Plan, decide
-from build.errors import HoldTooLongError, NoRoomError
+from build.cutover.rules.gpu import GpuMemoryFacts, Need, Plan, decide
+from build.errors import HoldTooLongError, InsufficientGpuMemoryError
 from build.model.release import Release
 from build.model.states import Strategy
 from build.state.history import Cutover
@@ -26,8 +26,8 @@ def device(number: int = 0, *, total: int = 16, live: int = 0, others: int = 0, 
     return Device(f"GPU-{number}", "Fake", total * GIB, (total - live - others) * GIB, tuple(processes))
 
 
-def facts(*devices: Device, need: int | None = None, pids: frozenset[int] = frozenset()) -> Facts:
-    return Facts(View(devices), pids, None if need is None else Need(need * GIB, "said so"), GIB // 2)
+def facts(*devices: Device, need: int | None = None, pids: frozenset[int] = frozenset()) -> GpuMemoryFacts:
+    return GpuMemoryFacts(View(devices), pids, None if need is None else Need(need * GIB, "said so"), GIB // 2)
 
 
 @pytest.mark.parametrize(("known", "asked", "strategy"), [
@@ -39,11 +39,11 @@ def facts(*devices: Device, need: int | None = None, pids: frozenset[int] = froz
     (facts(device(total=24, live=9)), None, OVERLAP),
     (facts(device(live=9)), OVERLAP, OVERLAP),
     (facts(device(live=9, mine=False)), None, OVERLAP),
-    (Facts(View(why="no NVML")), None, OVERLAP),
-    (Facts(View(why="no NVML")), HOLD, HOLD),
+    (GpuMemoryFacts(View(why="no NVML")), None, OVERLAP),
+    (GpuMemoryFacts(View(why="no NVML")), HOLD, HOLD),
 ], ids=["fits", "fits-alone", "by-pid", "asked", "estimate", "estimate-fits", "asked-on-estimate", "nothing-known",
         "no-gpu", "no-gpu-asked"])  # fmt: skip
-def test_the_strategy_follows_from_the_sums(known: Facts, asked: Strategy | None, strategy: Strategy) -> None:
+def test_the_strategy_follows_from_the_sums(known: GpuMemoryFacts, asked: Strategy | None, strategy: Strategy) -> None:
     assert decide(known, asked).strategy is strategy
 
 
@@ -52,8 +52,8 @@ def test_the_strategy_follows_from_the_sums(known: Facts, asked: Strategy | None
     (facts(device(live=9, others=6), need=11), None, ["others 6.0 GiB", "1.0 GiB free"]),
     (facts(device(live=9), need=9), OVERLAP, ["beside the live release", "7.0 GiB free"]),
 ], ids=["too-big", "others", "overlap-asked"])  # fmt: skip
-def test_a_refusal_shows_the_sums(known: Facts, asked: Strategy | None, words: list[str]) -> None:
-    with pytest.raises(NoRoomError) as raised:
+def test_a_refusal_shows_the_sums(known: GpuMemoryFacts, asked: Strategy | None, words: list[str]) -> None:
+    with pytest.raises(InsufficientGpuMemoryError) as raised:
         decide(known, asked)
     assert [word for word in words if word not in raised.value.message] == []
 
@@ -78,9 +78,9 @@ def test_each_replica_has_a_device_of_its_own() -> None:
     two = facts(device(0, live=9), device(1, live=9, others=1), need=9)
     plan = decide(replace(two, replicas=2), None)
     assert (plan.strategy, set(plan.devices)) == (HOLD, {"GPU-0", "GPU-1"})
-    with pytest.raises(NoRoomError, match="3 replicas, and 2 GPUs"):
+    with pytest.raises(InsufficientGpuMemoryError, match="3 replicas, and 2 GPUs"):
         decide(replace(two, replicas=3), None)
-    assert decide(Facts(View(why="no NVML"), replicas=3), None).devices == ()
+    assert decide(GpuMemoryFacts(View(why="no NVML"), replicas=3), None).devices == ()
 
 
 def test_what_several_containers_see_is_one_view() -> None:
@@ -171,5 +171,5 @@ def test_what_stands_by_makes_way_and_counts_as_room() -> None:
     processes = (Process(1, held, mine=True), Process(2, held, mine=False))
     gpu = Device("GPU-1", "a GPU", 24 * GIB, 24 * GIB - 2 * held, processes)
     need, live = Need(held, "the label"), frozenset({1})
-    assert decide(Facts(View((gpu,)), live, need), None).strategy is Strategy.HOLD
-    assert decide(Facts(View((gpu,)).without({2}), live, need), None).strategy is Strategy.OVERLAP
+    assert decide(GpuMemoryFacts(View((gpu,)), live, need), None).strategy is Strategy.HOLD
+    assert decide(GpuMemoryFacts(View((gpu,)).without({2}), live, need), None).strategy is Strategy.OVERLAP

@@ -10,19 +10,19 @@ import pytest
 from build.cutover import cutover
 from build.cutover.rules.gpu import Plan
 from build.cutover.run import Run
-from build.cutover.state_machine import Asked
+from build.cutover.state_machine import StrategyRequest
 from build.cutover.steps import memory
 from build.errors import (
     CandidateExitedError,
     DrainError,
     GateRefusedError,
     HoldTooLongError,
+    InsufficientGpuMemoryError,
     InterruptedByUserError,
-    LineError,
-    NoRoomError,
+    OrchestratorError,
     ProxyError,
 )
-from build.model.colours import Colour
+from build.model.colours import Colour, Slot
 from build.model.release import Release
 from build.model.states import Strategy
 from tests.unit.build.cutover.test_switch import moves
@@ -77,8 +77,10 @@ def test_the_next_hold_knows_what_to_expect_and_what_the_release_needs(target: T
     report, third = Report(), Release("c" * 40, "sha256:" + "c" * 64)
     target.colours[GREEN].phase = "ready"
     target.colours[BLUE].running = True
-    target.compose.up = lambda _service: _revived(target, third)
-    cutover.run(cast(Any, target), report, "switch", lambda _history, _live: third, asked=Asked(Strategy.HOLD))
+    target.start = lambda _slot: _revived(target, third)
+    cutover.run(
+        cast(Any, target), report, "switch", lambda _history, _live: third, asked=StrategyRequest(Strategy.HOLD)
+    )
     assert any("expected about 6 s" in line for line in report.lines)
     assert any("of the same flavour" in line for line in report.lines)
 
@@ -123,7 +125,7 @@ def stopped_by_the_operator(target: Target) -> None:
     target.colours[GREEN].speak = speak  # type: ignore[method-assign]
 
 
-FAULTS: list[tuple[Callable[[Target], None], type[LineError]]] = [
+FAULTS: list[tuple[Callable[[Target], None], type[OrchestratorError]]] = [
     (silent, GateRefusedError),
     (out_of_memory, CandidateExitedError),
     (unreachable, ProxyError),
@@ -133,7 +135,7 @@ FAULTS: list[tuple[Callable[[Target], None], type[LineError]]] = [
 
 @pytest.mark.parametrize(("spoil", "error"), FAULTS, ids=[spoil.__name__ for spoil, _ in FAULTS])
 def test_a_candidate_that_fails_gives_its_memory_back_before_the_old_process_loads_again(
-    target: Target, spoil: Callable[[Target], None], error: type[LineError]
+    target: Target, spoil: Callable[[Target], None], error: type[OrchestratorError]
 ) -> None:
     spoil(target)
     with pytest.raises(error) as raised:
@@ -205,7 +207,7 @@ def test_memory_that_somebody_else_took_meanwhile_is_named_and_the_old_process_l
         return said
 
     blue.tell = and_another_takes_it  # type: ignore[method-assign]
-    with pytest.raises(NoRoomError, match=r"held by pid 666 \(2.0 GiB\)"):
+    with pytest.raises(InsufficientGpuMemoryError, match=r"held by pid 666 \(2.0 GiB\)"):
         switch(target)
     assert "blue stopped" not in target.said
     assert moves(target)[-6:-2] == ["blue load", "blue-1 check", "blue-1 ready", "gate none"]
@@ -221,22 +223,22 @@ def test_an_old_container_that_had_to_be_stopped_is_started_again(target: Target
 
 
 def test_a_release_that_cannot_wait_without_its_model_is_refused_before_anybody_waits(target: Target) -> None:
-    up = target.compose.up
+    up = target.start
 
-    def loads_at_once(service: str) -> None:
-        up(service)
+    def loads_at_once(slot: Slot) -> None:
+        up(slot)
         target.colours[GREEN].phase = "loading"
 
-    target.compose.up = loads_at_once
-    with pytest.raises(NoRoomError, match="from before holds"):
+    target.start = loads_at_once
+    with pytest.raises(InsufficientGpuMemoryError, match="from before holds"):
         switch(target)
     assert not [said for said in target.said if said.startswith("gate")]
     assert moves(target)[-1] == "green removed"
 
 
 def test_no_room_at_all_is_refused_with_the_sums_and_nothing_is_touched(target: Target) -> None:
-    target.engine.image = lambda _reference: type("Image", (), {"labels": {"ai.glm-tts.vram-bytes": str(12 * GIB)}})
-    with pytest.raises(NoRoomError, match=r"12.0 GiB \(the image's label\)"):
+    target.image_labels = lambda _image: {"ai.glm-tts.vram-bytes": str(12 * GIB)}
+    with pytest.raises(InsufficientGpuMemoryError, match=r"12.0 GiB \(the image's label\)"):
         switch(target)
     assert moves(target) == []
     assert target.records == []
@@ -252,7 +254,7 @@ def test_a_hold_that_outlasts_the_proxys_patience_needs_consent(target: Target) 
     with pytest.raises(HoldTooLongError, match="76 s, and the proxy keeps them for 60 s"):
         switch(target)
     assert moves(target) == []
-    assert switch(target, asked=Asked(forced=True)) == NEW
+    assert switch(target, asked=StrategyRequest(forced=True)) == NEW
 
 
 def test_waiting_for_room_ends_where_nobody_can_tell(target: Target) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from build.cutover.rules import holding
-from build.cutover.state_machine import Asked
+from build.cutover.state_machine import StrategyRequest
 from build.errors import CandidateStalledError
 from build.model.states import Strategy
 from tests.unit.build.cutover.test_hold import BLUE, GREEN, switch, target
@@ -31,7 +31,7 @@ def test_a_hold_that_was_forced_waits_as_long_as_any_start(target: Target) -> No
     target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
     target.colours[GREEN].begin_load = lambda: None  # type: ignore[method-assign]
     with pytest.raises(CandidateStalledError, match="no progress for 300 s"):
-        switch(target, asked=Asked(Strategy.HOLD, forced=True))
+        switch(target, asked=StrategyRequest(Strategy.HOLD, forced=True))
 
 
 @pytest.mark.parametrize(

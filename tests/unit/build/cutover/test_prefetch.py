@@ -1,4 +1,4 @@
-"""What a way back has heard before it has the lease, and when it counts no more."""
+"""What a way back has heard before it has the lock, and when it counts no more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from build.cutover import cutover
-from build.cutover.prefetch import FRESH_S, Ahead
+from build.cutover.prefetch import FRESH_S, StandbyPrefetch
 from build.errors import CommandFailedError, GateRefusedError
 from build.model.colours import Colour
 from build.model.release import Release
@@ -26,13 +26,13 @@ def target() -> Target:
     return target
 
 
-def back(target: Target, ahead: Ahead) -> Release:
+def back(target: Target, ahead: StandbyPrefetch) -> Release:
     return cutover.run(cast(Any, target), Report(), "rollback", lambda _history, _live: OLD, ahead=ahead)
 
 
-def heard(target: Target) -> tuple[Ahead, ColourContainer]:
+def heard(target: Target) -> tuple[StandbyPrefetch, ColourContainer]:
     """What stands by, heard."""
-    ahead, blue = Ahead(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
+    ahead, blue = StandbyPrefetch(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
     assert ahead.heard(cast(Any, blue))
     assert len(blue.texts) == 1
     return ahead, blue
@@ -80,7 +80,7 @@ def test_what_could_not_be_asked_is_asked_in_its_turn(target: Target, monkeypatc
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(blue, "speak", away)
         meanwhile.setattr(blue, "status", away)
-        ahead = Ahead(cast(Any, target), cast(Any, target))
+        ahead = StandbyPrefetch(cast(Any, target), cast(Any, target))
         assert ahead.heard(cast(Any, blue)) is None
         assert ahead.status(cast(Any, blue)) is None
     assert back(target, ahead) == OLD
@@ -92,7 +92,7 @@ def test_an_env_file_that_is_not_there_or_out_of_date_costs_time_and_nothing_els
     target: Target, noted: Colour | None
 ) -> None:
     target.refresh_env(noted)
-    ahead, blue = Ahead(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
+    ahead, blue = StandbyPrefetch(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
     assert ahead.heard(cast(Any, blue)) is None
     assert back(target, ahead) == OLD
     assert len(blue.texts) == 1
@@ -103,4 +103,4 @@ def test_a_state_that_was_told_is_not_asked_for_again_in_the_same_life(target: T
     blue.phase = "failed"
     assert ahead.of(cast(Any, blue)).status().phase == "ready"
     blue.life = "second"
-    assert Ahead.status(ahead, cast(Any, blue)) is None
+    assert StandbyPrefetch.status(ahead, cast(Any, blue)) is None

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from build.cutover.rules.preflight import Facts, evaluate
-from build.errors import CommandFailedError, ImageNotFoundError, LineError, PreflightError
+from build.cutover.rules.preflight import PreflightFacts, evaluate
+from build.errors import CommandFailedError, ImageNotFoundError, OrchestratorError, PreflightError
 from build.host import findings
 from build.host.findings import Level
 from build.model.colours import Colour
-from build.model.placement import Place
+from build.model.placement import StackAddress
 from tests.unit.build.fakes import NEW, OLD
 
 ALL = frozenset(name for colour in Colour for name in (*colour.servers, *colour.standbys))
-GOOD = Facts(
+GOOD = PreflightFacts(
     release=NEW,
     idle=Colour.GREEN,
     live=Colour.BLUE,
@@ -23,7 +23,7 @@ GOOD = Facts(
     drift_accepted=False,
     driver="550.54.14",
     servers=ALL,
-    place=Place(7860, "172.29.118"),
+    place=StackAddress(7860, "172.29.118"),
     published="127.0.0.1:7860",
     keys="",
     hold="none",
@@ -42,7 +42,7 @@ def test_a_sound_target_gives_no_finding() -> None:
     assert evaluate(replace(GOOD, minimum_driver="", driver="")) == []
 
 
-PROBLEMS: list[tuple[dict[str, object], str, type[LineError]]] = [
+PROBLEMS: list[tuple[dict[str, object], str, type[OrchestratorError]]] = [
     ({"image": False}, "not on the engine any more", ImageNotFoundError),
     ({"driver": "470.82.01"}, "driver 470.82.01 is older than 525", PreflightError),
     ({"servers": ALL - {"green-1", "blue-2-standby"}}, "knows no server blue-2-standby, green-1", PreflightError),
@@ -56,7 +56,7 @@ PROBLEMS: list[tuple[dict[str, object], str, type[LineError]]] = [
 
 @pytest.mark.parametrize(("changes", "said", "error"), PROBLEMS, ids=[next(iter(each)) for each, _, _ in PROBLEMS])
 def test_each_problem_refuses_with_what_it_is_and_what_to_do(
-    changes: dict[str, object], said: str, error: type[LineError]
+    changes: dict[str, object], said: str, error: type[OrchestratorError]
 ) -> None:
     found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of Facts
     with pytest.raises(error, match=said) as raised:

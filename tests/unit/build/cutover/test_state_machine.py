@@ -2,7 +2,7 @@
 
 import pytest
 
-from build.cutover.state_machine import ENDS, TABLES, WAY_BACK, Remedy, next_step, table
+from build.cutover.state_machine import FINAL_STATE, ROLLBACK_ACTION, TABLES, FailureAction, next_step, table
 from build.model.states import CANARY, FINAL, SOAK, State, Strategy
 
 TABLE = pytest.mark.parametrize("strategy", Strategy)
@@ -25,28 +25,28 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
     for step in TABLES[strategy]:
         if step.name == "switch":
             moved = True
-            assert step.on_failure is WAY_BACK[strategy]
+            assert step.on_failure is ROLLBACK_ACTION[strategy]
         elif moved:
-            assert step.on_failure is (WAY_BACK[strategy] if step.name == SOAK else Remedy.KEEP)
+            assert step.on_failure is (ROLLBACK_ACTION[strategy] if step.name == SOAK else FailureAction.KEEP)
         elif step.name == CANARY:
-            assert step.on_failure is Remedy.RETURN
+            assert step.on_failure is FailureAction.RETURN
         elif strategy is Strategy.HOLD and step.name not in {"preflight", "park"}:
-            assert step.on_failure is Remedy.RELOAD
+            assert step.on_failure is FailureAction.RELOAD
         else:
-            assert step.on_failure in {Remedy.STOP, Remedy.DISCARD}
+            assert step.on_failure in {FailureAction.STOP, FailureAction.DISCARD}
 
 
 @TABLE
 def test_a_way_back_is_never_undone(strategy: Strategy) -> None:
     steps = table(strategy, back=True)
     assert [each.name for each in steps] == [each.name for each in TABLES[strategy] if each.name not in {CANARY, SOAK}]
-    assert Remedy.RETURN not in {each.on_failure for each in steps}
-    stays = {each.name for each in steps if each.on_failure is Remedy.STAY}
+    assert FailureAction.RETURN not in {each.on_failure for each in steps}
+    stays = {each.name for each in steps if each.on_failure is FailureAction.STAY}
     assert stays == (set() if strategy is Strategy.HOLD else {"switch"})
     assert table(strategy, back=False, canary=True, soak=True) == TABLES[strategy]
     assert table(strategy, back=True, canary=True, soak=True) == steps
 
 
 def test_every_failure_has_an_end_and_final_states_have_no_next_step() -> None:
-    assert set(ENDS) == set(Remedy)
+    assert set(FINAL_STATE) == set(FailureAction)
     assert [state for state in FINAL for table in TABLES.values() if next_step(state, table)] == []

@@ -15,7 +15,7 @@ import pytest
 from build import console
 from build.docker import daemon
 from build.docker.compose import Compose
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import EngineUnreachableError
 
 OTHER = "tcp://192.0.2.1:2376"
@@ -143,7 +143,7 @@ def other() -> Iterator[str]:
 def test_docker_py_goes_by_the_current_context(contexts: Contexts, other: str) -> None:
     contexts.create("other", other)
     contexts.use("other")
-    engine = Engine()
+    engine = DockerEngine()
     assert engine.info()["ServerVersion"] == "the other"
     engine.client.close()
     assert not daemon.is_local()
@@ -152,7 +152,7 @@ def test_docker_py_goes_by_the_current_context(contexts: Contexts, other: str) -
 def test_an_unknown_context_is_named(contexts: Contexts) -> None:
     contexts.use("gone")
     with pytest.raises(EngineUnreachableError, match="context gone"):
-        Engine().info()
+        DockerEngine().info()
     assert not daemon.is_local()
 
 

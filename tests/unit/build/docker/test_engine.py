@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 
 STDOUT = 1
 SSH = """#!{python} -S
@@ -69,10 +69,10 @@ class Api(BaseHTTPRequestHandler):
 @pytest.fixture(params=["tcp", "ssh"])
 def engine_with(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Callable[[bytes, int | None], Engine]]:
+) -> Iterator[Callable[[bytes, int | None], DockerEngine]]:
     servers: list[ThreadingHTTPServer] = []
 
-    def make(stream: bytes, exit_code: int | None) -> Engine:
+    def make(stream: bytes, exit_code: int | None) -> DockerEngine:
         handler = type("Handler", (Api,), {"stream": stream, "exit_code": exit_code})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
@@ -82,7 +82,7 @@ def engine_with(
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         host = {"tcp": f"tcp://127.0.0.1:{server.server_port}", "ssh": "ssh://engine"}[request.param]
         monkeypatch.setenv("DOCKER_HOST", host)
-        return Engine()
+        return DockerEngine()
 
     yield make
     for server in servers:
@@ -103,7 +103,7 @@ def engine_with(
     ],
 )
 def test_a_stream_that_breaks_is_no_answer(
-    engine_with: Callable[[bytes, int | None], Engine],
+    engine_with: Callable[[bytes, int | None], DockerEngine],
     stream: bytes,
     exit_code: int | None,
     expected: tuple[int, bytes],

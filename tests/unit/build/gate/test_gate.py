@@ -6,8 +6,8 @@ import pytest
 from build.audio.signal import Expectation, judge, judge_samples
 from build.gate import verdict
 from build.gate.golden import FLOORS, Text
-from build.target.synthesis import Spoken
-from tests.support.mouths import wav
+from build.target.synthesis import SynthesisResponse
+from harness.faulty_voices import wav
 
 RATE = 22050
 TEXT = "Seven clear voices read the morning news aloud."  # 47 characters
@@ -61,6 +61,8 @@ def test_what_is_not_a_number_is_named() -> None:
 
 
 def test_a_refused_synthesis_is_a_fault_with_the_reason_given() -> None:
-    result = verdict.judge(Text(name="a", say=TEXT), Spoken(b"", error="503 loading"), None, Expectation(), {}, FLOORS)
+    result = verdict.judge(
+        Text(name="a", say=TEXT), SynthesisResponse(b"", error="503 loading"), None, Expectation(), {}, FLOORS
+    )
     assert result.faults == ("no audio: 503 loading",)
     assert "REFUSED" in str(result)

@@ -15,8 +15,8 @@ from build.gate import golden
 from build.gate.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
 from build.gate.golden_files import load, render
 from build.settings import Settings
+from harness.stack import REPOSITORY
 from service.engine import Engine, Utterance
-from tests.support.stack import REPOSITORY
 
 WRONG = """
 voice: joe

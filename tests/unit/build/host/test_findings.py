@@ -64,7 +64,7 @@ def test_without_an_engine_nothing_else_is_claimed() -> None:
 def test_a_problem_is_raised_as_its_own_error_with_the_remedy(facts: HostFacts, error: type[Exception]) -> None:
     with pytest.raises(error) as raised:
         refuse(evaluate(facts, needed_bytes=GB))
-    assert raised.value.remedy  # type: ignore[attr-defined]  # each is a LineError
+    assert raised.value.remedy  # type: ignore[attr-defined]  # each is a OrchestratorError
 
 
 def test_several_problems_are_said_together() -> None:

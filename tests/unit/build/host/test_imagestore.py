@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from build.docker import imagestore
-from build.docker.imagestore import Claim
+from build.docker.imagestore import RepoDigest
 from build.registry.client import DOCKER_INDEX, OCI_INDEX, Manifest
 
 CLASSIC = {
@@ -64,12 +64,15 @@ def test_a_local_tag_in_containerds_store_is_no_publication() -> None:
 
 def test_only_the_registry_knows_whether_a_tag_for_it_was_pushed() -> None:
     digests = [f"glm-tts-slim@{PUSHED}", f"{REGISTRY}@{PUSHED}"]
-    assert imagestore.claims(PUSHED, digests) == [Claim(f"{REGISTRY}@{PUSHED}", certain=False)]
+    assert imagestore.claims(PUSHED, digests) == [RepoDigest(f"{REGISTRY}@{PUSHED}", certain=False)]
 
 
 def test_the_classic_store_learned_its_digests_from_a_registry() -> None:
     found = imagestore.claims(OS_IMAGE["Id"], [f"{REGISTRY}@{PUSHED}", f"b.example/x@{PUSHED}"], "b.example/x")
-    assert found == [Claim(f"b.example/x@{PUSHED}", certain=True), Claim(f"{REGISTRY}@{PUSHED}", certain=True)]
+    assert found == [
+        RepoDigest(f"b.example/x@{PUSHED}", certain=True),
+        RepoDigest(f"{REGISTRY}@{PUSHED}", certain=True),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from build.errors import IdentityError
-from build.images.identity import Claim, Environment, claim, identify
+from build.images.identity import BuildEnvironment, CiClaim, claim, identify
 from build.model.commit import Commit
 from build.system import command, git
 
@@ -19,19 +19,19 @@ COMMIT = Commit(
 
 
 def test_an_exact_tag_means_production_and_names_the_version() -> None:
-    found = identify(replace(COMMIT, tags=("v1.9.0", "v1.10.0")), Claim())
-    assert (found.environment, found.version) == (Environment.PRODUCTION, "v1.10.0")
+    found = identify(replace(COMMIT, tags=("v1.9.0", "v1.10.0")), CiClaim())
+    assert (found.environment, found.version) == (BuildEnvironment.PRODUCTION, "v1.10.0")
 
 
 def test_anything_else_is_staging_and_a_dirty_tree_stays_local_even_on_a_tag() -> None:
-    assert identify(COMMIT, Claim()).environment is Environment.STAGING
-    dirty = identify(replace(COMMIT, tags=("v1",), dirty=("x",)), Claim())
-    assert (dirty.environment, dirty.version) == (Environment.LOCAL, "")
+    assert identify(COMMIT, CiClaim()).environment is BuildEnvironment.STAGING
+    dirty = identify(replace(COMMIT, tags=("v1",), dirty=("x",)), CiClaim())
+    assert (dirty.environment, dirty.version) == (BuildEnvironment.LOCAL, "")
 
 
 def test_a_detached_head_is_said() -> None:
-    assert identify(COMMIT, Claim()).ref == "refs/heads/main"
-    assert identify(replace(COMMIT, branch=""), Claim()).ref == "detached"
+    assert identify(COMMIT, CiClaim()).ref == "refs/heads/main"
+    assert identify(replace(COMMIT, branch=""), CiClaim()).ref == "detached"
 
 
 def test_ci_is_believed_only_where_the_clone_agrees() -> None:
@@ -56,7 +56,7 @@ def test_ci_is_believed_only_where_the_clone_agrees() -> None:
 
 
 def test_outside_ci_its_variables_say_nothing() -> None:
-    assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "someone"}) == Claim()
+    assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "someone"}) == CiClaim()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_outside_ci_its_variables_say_nothing() -> None:
 def test_the_highest_version_names_the_release(ascending: tuple[str, ...]) -> None:
     for count in range(1, len(ascending) + 1):
         for tags in (ascending[:count], ascending[count - 1 :: -1]):
-            assert identify(replace(COMMIT, tags=tags), Claim()).version == ascending[count - 1]
+            assert identify(replace(COMMIT, tags=tags), CiClaim()).version == ascending[count - 1]
             assert replace(COMMIT, tags=tags).version == ascending[count - 1]
 
 
@@ -90,28 +90,28 @@ UNFIT = ["release/1.0", "backup/x", "staging", "cache", "pinned-x", "sha256-x", 
 
 @pytest.mark.parametrize("tag", [*UNFIT, "v1.2.4+cu128"])
 def test_a_tag_that_cannot_name_an_image_is_ignored_beside_one_that_can(tag: str) -> None:
-    found = identify(replace(COMMIT, tags=(tag, "v1.2.3")), Claim())
-    assert (found.environment, found.version, found.ignored_tags) == (Environment.PRODUCTION, "v1.2.3", (tag,))
+    found = identify(replace(COMMIT, tags=(tag, "v1.2.3")), CiClaim())
+    assert (found.environment, found.version, found.ignored_tags) == (BuildEnvironment.PRODUCTION, "v1.2.3", (tag,))
 
 
 @pytest.mark.parametrize("tag", UNFIT)
 def test_a_commit_whose_tags_are_no_versions_is_staging(tag: str) -> None:
-    found = identify(replace(COMMIT, tags=(tag,)), Claim())
-    assert (found.environment, found.version, found.ignored_tags) == (Environment.STAGING, "", (tag,))
+    found = identify(replace(COMMIT, tags=(tag,)), CiClaim())
+    assert (found.environment, found.version, found.ignored_tags) == (BuildEnvironment.STAGING, "", (tag,))
     assert replace(COMMIT, tags=(tag,)).version == ""
 
 
 def test_a_version_that_cannot_name_an_image_is_no_silent_staging() -> None:
     commit = replace(COMMIT, tags=("v1.2.3+cu128", "backup/x"))
     with pytest.raises(IdentityError, match=r"v1\.2\.3\+cu128 cannot be an image's tag"):
-        identify(commit, Claim())
-    assert identify(replace(commit, dirty=("x",)), Claim()).environment is Environment.LOCAL
+        identify(commit, CiClaim())
+    assert identify(replace(commit, dirty=("x",)), CiClaim()).environment is BuildEnvironment.LOCAL
 
 
 @pytest.mark.parametrize("tag", [*UNFIT, "v1.2.3+cu128"])
 def test_a_tag_that_ci_builds_must_be_able_to_name_an_image(tag: str) -> None:
     with pytest.raises(IdentityError, match="cannot be an image's tag"):
-        identify(replace(COMMIT, tags=(tag, "v1.0.0")), Claim(tag=tag))
+        identify(replace(COMMIT, tags=(tag, "v1.0.0")), CiClaim(tag=tag))
 
 
 def test_a_shallow_clone_with_a_detached_head_is_read_as_what_it_is(tmp_path: Path) -> None:

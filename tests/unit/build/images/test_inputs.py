@@ -7,14 +7,14 @@ from typing import cast
 import pytest
 
 from build.console import Reporter
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import PlatformError
 from build.images import build_secrets, builder
 from build.images.builder import BuildImages
 from build.locks.index import conda_lock
 from build.settings import load
 from build.system import git, sources
-from tests.support.repository import Repository, repository
+from harness.repository import Repository, repository
 
 __all__ = ["repository"]
 
@@ -73,7 +73,7 @@ def test_an_image_of_another_platform_is_nothing_to_build_on(repository: Reposit
     settings = load(REPOSITORY, {})
 
     def upstream(architecture: str) -> object:
-        engine = cast(Engine, Pulled(architecture))
+        engine = cast(DockerEngine, Pulled(architecture))
         return BuildImages(settings, engine, Reporter(), git.read(repository.root)).upstream
 
     assert upstream("amd64")
@@ -87,7 +87,7 @@ def test_the_key_covers_content_modes_and_the_version_of_the_export(
 ) -> None:
     def key(inputs: tuple[str, ...] = ("proxy",)) -> str:
         settings = load(REPOSITORY, {}).model_copy(update={"root": repository.root})
-        engine = cast(Engine, Pulled("amd64"))
+        engine = cast(DockerEngine, Pulled("amd64"))
         return BuildImages(settings, engine, Reporter(), git.read(repository.root))._key(inputs, [], {})
 
     repository.write({"proxy/小明": "1"})

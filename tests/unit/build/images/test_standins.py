@@ -16,13 +16,13 @@ import typer.main
 from typer.core import TyperGroup
 
 import service.keys
-from build.docker.engine import Engine
+from build.docker.engine import DockerEngine
 from build.errors import StandinRefusedError
 from build.images import builder, standins
 from build.images.publish import Publisher
 from build.locks.index import apt_lock, conda_lock
 from build.model.commit import Commit
-from build.progress import Report
+from build.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[4]
 GUIDE = ROOT / standins.GUIDE
@@ -45,7 +45,7 @@ def commit(*tags: str) -> Commit:
 
 def push(kinds: str, flavour: str, *tags: str) -> None:
     publisher = Publisher(
-        cast(Engine, SimpleNamespace(info=dict)), cast(Report, Silent()), "127.0.0.1:1", commit(*tags)
+        cast(DockerEngine, SimpleNamespace(info=dict)), cast(Progress, Silent()), "127.0.0.1:1", commit(*tags)
     )
     labels = {"ai.glm-tts.standin": kinds, "ai.glm-tts.flavour": flavour}
     publisher.refuse_standins(cast(Any, SimpleNamespace(labels=labels)), "glm-tts")

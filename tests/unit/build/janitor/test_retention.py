@@ -9,7 +9,7 @@ import pytest
 
 from build.janitor import retention
 from build.janitor.host import Scope, when
-from build.janitor.retention import Action, Facts, Item, Place, Policy, Role
+from build.janitor.retention import Action, Location, Policy, Role, StorageFacts, StoredItem
 from build.model.release import Release
 from build.model.states import State
 from build.state.history import Cutover
@@ -27,10 +27,10 @@ def sha(number: int) -> str:
     return f"{number:040x}"
 
 
-def app(number: int, **changes: object) -> Item:
+def app(number: int, **changes: object) -> StoredItem:
     """Release `number`, verified; the higher the number, the newer."""
-    item = Item(
-        Place.HOST,
+    item = StoredItem(
+        Location.HOST,
         digest(number),
         size=10,
         created=OLD + number,
@@ -43,18 +43,20 @@ def app(number: int, **changes: object) -> Item:
     return replace(item, **changes)  # type: ignore[arg-type]  # the fields of Item
 
 
-def base(number: int, **changes: object) -> Item:
+def base(number: int, **changes: object) -> StoredItem:
     names = (f"glm-tts-base-slim:{number:016x}",)
     item = app(number, id=digest(1000 + number), role=Role.BASE, names=names, release="", verified=False)
     return replace(item, **changes)  # type: ignore[arg-type]  # the fields of Item
 
 
-def planned(*items: Item, policy: Policy = POLICY, cache_bytes: int = 0, needed: str = "") -> dict[str, Action]:
+def planned(*items: StoredItem, policy: Policy = POLICY, cache_bytes: int = 0, needed: str = "") -> dict[str, Action]:
     names = {needed: "live"} if needed else {}
-    return {action.item.id: action for action in retention.plan(Facts(tuple(items), names, NOW, cache_bytes), policy)}
+    return {
+        action.item.id: action for action in retention.plan(StorageFacts(tuple(items), names, NOW, cache_bytes), policy)
+    }
 
 
-def kept(*items: Item, policy: Policy = POLICY) -> set[str]:
+def kept(*items: StoredItem, policy: Policy = POLICY) -> set[str]:
     wanted = {item.id for item in items}
     return {each for each, action in planned(*items, policy=policy).items() if action.keep} & wanted
 
@@ -73,7 +75,7 @@ def test_what_was_never_verified_goes_and_takes_nobodys_place() -> None:
 
 @pytest.mark.parametrize("name", [digest(1), sha(1), f"glm-tts-slim:{sha(1)}"])
 def test_what_is_needed_stays_by_whatever_name_it_is_needed(name: str) -> None:
-    facts = Facts((app(1), app(2), app(3)), {name: "container x"}, NOW)
+    facts = StorageFacts((app(1), app(2), app(3)), {name: "container x"}, NOW)
     action = next(action for action in retention.plan(facts, POLICY) if action.item.id == digest(1))
     assert (action.keep, action.why) == (True, "container x")
 
@@ -81,7 +83,7 @@ def test_what_is_needed_stays_by_whatever_name_it_is_needed(name: str) -> None:
 def test_a_digest_is_known_under_another_registrys_name() -> None:
     item = app(1, verified=False, names=(f"mirror.example/glm-tts-slim@{digest(77)}",))
     assert kept(item) == set()
-    facts = Facts((item,), {digest(77): "live"}, NOW)
+    facts = StorageFacts((item,), {digest(77): "live"}, NOW)
     assert retention.plan(facts, POLICY)[0].keep
 
 
@@ -113,19 +115,21 @@ def test_a_base_stays_for_the_app_on_it_however_it_is_known_and_goes_with_the_la
 
 def test_the_newest_proxy_stays_and_an_older_one_only_while_used() -> None:
     old, used, newest = (base(number, role=Role.PROXY, names=(f"glm-tts-proxy:{number:016x}",)) for number in (1, 2, 3))
-    facts = Facts((old, used, newest), {used.id: "container proxy"}, NOW)
+    facts = StorageFacts((old, used, newest), {used.id: "container proxy"}, NOW)
     assert [action.keep for action in retention.plan(facts, POLICY)[:3]] == [False, True, True]
 
 
 def test_in_a_registry_versions_stay_and_artifacts_share_the_fate_of_their_image() -> None:
-    def remote(number: int, tag: str = "") -> Item:
+    def remote(number: int, tag: str = "") -> StoredItem:
         where = "registry.example/team/glm-tts-slim"
-        return app(number, place=Place.REGISTRY, names=(f"{where}:{tag or sha(number)}", f"{where}@{digest(number)}"))
+        return app(
+            number, place=Location.REGISTRY, names=(f"{where}:{tag or sha(number)}", f"{where}@{digest(number)}")
+        )
 
-    def artifact(number: int) -> Item:
+    def artifact(number: int) -> StoredItem:
         tag = f"sha256-{number:064x}"
         names = (f"registry.example/team/glm-tts-slim:{tag}",)
-        return app(500 + number, place=Place.REGISTRY, role=Role.ARTIFACT, names=names, stands_on=(digest(number),))
+        return app(500 + number, place=Location.REGISTRY, role=Role.ARTIFACT, names=names, stands_on=(digest(number),))
 
     items = [remote(1), remote(2, "v1.0.0"), remote(3), remote(4), *(artifact(number) for number in (1, 2, 3, 99))]
     stay = kept(*items, policy=replace(POLICY, keep_releases=1))
@@ -133,18 +137,18 @@ def test_in_a_registry_versions_stay_and_artifacts_share_the_fate_of_their_image
 
 
 def test_the_staging_and_the_production_image_of_a_commit_count_as_one_release() -> None:
-    def remote(number: int, release: int, tag: str) -> Item:
+    def remote(number: int, release: int, tag: str) -> StoredItem:
         where = "registry.example/team/glm-tts-slim"
         names = (f"{where}:{tag}", f"{where}@{digest(number)}")
-        return app(release, id=digest(number), place=Place.REGISTRY, names=names)
+        return app(release, id=digest(number), place=Location.REGISTRY, names=names)
 
     items = [remote(1, 1, sha(1)), remote(2, 2, sha(2)), remote(3, 3, sha(3)), remote(4, 3, "v1.0.0")]
     assert kept(*items) == {digest(2), digest(3), digest(4)}
 
 
 def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None:
-    def record(name: str, text: str, touched: float = OLD) -> Item:
-        return Item(Place.FILES, name, 1, touched, touched, text=text)
+    def record(name: str, text: str, touched: float = OLD) -> StoredItem:
+        return StoredItem(Location.FILES, name, 1, touched, touched, text=text)
 
     files = [
         record("of-kept", f'{{"image": "{digest(2)}"}}'),
@@ -169,7 +173,7 @@ def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> No
     for _ in range(300):
         facts, policy = anything(dice)
         actions = retention.plan(facts, policy)
-        images = [item for item in facts.items if item.place in {Place.HOST, Place.REGISTRY}]
+        images = [item for item in facts.items if item.place in {Location.HOST, Location.REGISTRY}]
         assert len(actions) == len(facts.items) + 1
         assert all(action.why for action in actions)
         stay = {action.item for action in actions if action.keep}
@@ -179,7 +183,7 @@ def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> No
             assert not any(tag.startswith("pinned-") for tag in gone.tags)
             assert facts.now - gone.touched >= policy.young_s
             assert not (gone.role is Role.BASE and gone.known_as & standing)
-        for place in (Place.HOST, Place.REGISTRY):
+        for place in (Location.HOST, Location.REGISTRY):
             verified = sorted(
                 (item for item in images if item.place is place and item.role is Role.APP and item.verified),
                 key=lambda item: -item.created,
@@ -187,12 +191,12 @@ def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> No
             assert set(verified[: policy.keep_releases]) <= stay
 
 
-def anything(dice: random.Random) -> tuple[Facts, Policy]:
-    bases = [base(number, place=dice.choice((Place.HOST, Place.REGISTRY))) for number in range(dice.randrange(5))]
+def anything(dice: random.Random) -> tuple[StorageFacts, Policy]:
+    bases = [base(number, place=dice.choice((Location.HOST, Location.REGISTRY))) for number in range(dice.randrange(5))]
     apps = [
         app(
             number,
-            place=dice.choice((Place.HOST, Place.REGISTRY)),
+            place=dice.choice((Location.HOST, Location.REGISTRY)),
             verified=dice.random() < 0.6,
             touched=dice.choice((OLD, OLD + number, NOW - 10)),
             stands_on=(dice.choice((dice.choice(bases).id, *dice.choice(bases).names)),) if bases else (),
@@ -204,7 +208,7 @@ def anything(dice: random.Random) -> tuple[Facts, Policy]:
     needed = dict.fromkeys(dice.sample(names, min(len(names), dice.randrange(4))), "container x")
     items = bases + apps
     dice.shuffle(items)
-    return Facts(tuple(items), needed, NOW), replace(POLICY, keep_releases=dice.randrange(4))
+    return StorageFacts(tuple(items), needed, NOW), replace(POLICY, keep_releases=dice.randrange(4))
 
 
 def cutover(number: int, *, state: State = State.RETIRED, previous: int | None = None, **changes: object) -> Cutover:

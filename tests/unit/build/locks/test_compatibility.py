@@ -9,7 +9,7 @@ import pytest
 from build.errors import IncompatibleError
 from build.images import builder
 from build.locks import compatibility_check, requirements
-from build.locks.compatibility import Facts, check
+from build.locks.compatibility import DeclaredVersions, check
 from build.locks.requirements import Package
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -165,11 +165,11 @@ def test_an_older_onnxruntime_gpu_is_served_by_a_base_that_carries_its_cudnn(roo
 
 @pytest.mark.parametrize(("python", "refused"), [("3.9", True), ("3.10", False), ("3.14", False), ("3.15", True)])
 def test_python_s_range_is_compared_as_numbers(python: str, refused: bool) -> None:
-    assert bool(check(Facts(python=python, torch="2.9.1"), TABLE)) == refused
+    assert bool(check(DeclaredVersions(python=python, torch="2.9.1"), TABLE)) == refused
 
 
 def test_onnxruntime_gpu_without_any_cuda_would_fall_back_to_the_cpu() -> None:
-    facts = Facts(python="3.11", packages={"onnxruntime-gpu": Package("1.22.0")})
+    facts = DeclaredVersions(python="3.11", packages={"onnxruntime-gpu": Package("1.22.0")})
     assert [each.name for each in check(facts, TABLE)] == ["onnxruntime-gpu and CUDA"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from build.errors import ProxyError
 from build.model import dotenv
 from build.model.colours import Colour, ColourFacts, live, shares
-from build.model.placement import KEYS_LABEL, Place
+from build.model.placement import KEYS_LABEL, StackAddress
 
 
 def facts(admin: str = "maint", container: str = "running", rate: int = 0) -> ColourFacts:
@@ -39,7 +39,7 @@ def test_shares_are_what_was_observed() -> None:
 def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     values = dotenv.derive(
         project="p",
-        place=Place(1, "10.0.0"),
+        place=StackAddress(1, "10.0.0"),
         proxy_image="x",
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
@@ -57,11 +57,11 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
 
 
 def test_a_place_is_read_off_a_proxys_container_and_is_closed_where_that_says_nothing() -> None:
-    old = Place.of(7860, {"SUBNET_PREFIX": "10.0.0"}, {})
-    assert old == Place(7860, "10.0.0")
+    old = StackAddress.of(7860, {"SUBNET_PREFIX": "10.0.0"}, {})
+    assert old == StackAddress(7860, "10.0.0")
     assert str(old) == "at 127.0.0.1:7860, in 10.0.0.0/24, without keys"
     told = {"SUBNET_PREFIX": "10.0.0", "PUBLISHED": "0.0.0.0"}  # noqa: S104
-    assert Place.of(1, told, {KEYS_LABEL: "/etc/keys"}) == Place(1, "10.0.0", "0.0.0.0", "/etc/keys")  # noqa: S104
+    assert StackAddress.of(1, told, {KEYS_LABEL: "/etc/keys"}) == StackAddress(1, "10.0.0", "0.0.0.0", "/etc/keys")  # noqa: S104
 
 
 def test_a_broken_env_is_refused_with_its_line() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from build.errors import CommandFailedError, LeaseLostError, LockHeldError
+from build.errors import CommandFailedError, LockHeldError, LockLostError
 from build.notify import alert, alert_client
 from build.notify.alert import Alert
 
@@ -74,6 +74,6 @@ def test_it_gives_up_in_the_end(webhook: Webhook) -> None:
 
 def test_who_only_came_second_calls_nobody_and_a_lost_lease_is_grave() -> None:
     assert alert.evaluate("p", LockHeldError("taken"), None) is None
-    lost = alert.evaluate("p", LeaseLostError("lost", remedy="resume"), None)
+    lost = alert.evaluate("p", LockLostError("lost", remedy="resume"), None)
     assert lost
     assert (lost.severity, lost.runbook) == ("critical", "resume (docs/reference/exit-codes.md, code 30)")

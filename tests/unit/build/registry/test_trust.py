@@ -11,13 +11,13 @@ import pytest
 from build.errors import RegistryError
 from build.registry import trust_reader
 from build.registry.client import Registry
-from build.registry.retry import Patience
+from build.registry.retry import RetryPolicy
 from build.registry.trust import Trust, is_insecure
-from tests.support.certificates import Authority
-from tests.support.faults import Faults, Reply, faults
+from harness.certificates import Authority
+from harness.faults import Faults, Reply, faults
 
 MISSING: Reply = (404, {}, b"")
-ONCE = Patience(attempts=1)
+ONCE = RetryPolicy(attempts=1)
 
 
 def engine(address: str, *, secure: bool = True, rootless: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from build.errors import CommandFailedError, NoRepositoryError
 from build.system import command, git
 from build.system.sources import Sources
-from tests.support.repository import Repository, repository
+from harness.repository import Repository, repository
 
 __all__ = ["repository"]
 

@@ -16,7 +16,7 @@ from build.errors import InputRefusedError
 from build.model.commit import Commit
 from build.system import git
 from build.system.sources import WRITTEN, Sources
-from tests.support.repository import Repository, repository
+from harness.repository import Repository, repository
 
 __all__ = ["repository"]
 

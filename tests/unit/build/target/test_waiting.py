@@ -2,58 +2,61 @@
 
 import pytest
 
-from build.cutover.rules.drain import Drained
+from build.cutover.rules.drain import DrainProgress
 from build.cutover.rules.drain import judge as judge_drain
 from build.target.in_flight import Load
-from build.target.readiness import Look, Outcome, Warmup
+from build.target.readiness import ContainerSnapshot, Readiness, Warmup
 
 
-def outcomes(*looks: Look, stall_s: float = 10, budget_s: float = 100) -> list[Outcome]:
+def outcomes(*looks: ContainerSnapshot, stall_s: float = 10, budget_s: float = 100) -> list[Readiness]:
     warmup = Warmup(stall_s, budget_s, began=0)
     return [warmup.judge(look) for look in looks]
 
 
 def test_ready_is_ready_at_once() -> None:
-    assert outcomes(Look(0, running=True, phase="ready")) == [Outcome.READY]
+    assert outcomes(ContainerSnapshot(0, running=True, phase="ready")) == [Readiness.READY]
 
 
 def test_an_exited_container_and_a_failed_load_end_the_wait_at_once() -> None:
-    assert outcomes(Look(0, running=False, exit_code=3)) == [Outcome.EXITED]
-    assert outcomes(Look(0, running=True, phase="failed", error="no model")) == [Outcome.EXITED]
+    assert outcomes(ContainerSnapshot(0, running=False, exit_code=3)) == [Readiness.EXITED]
+    assert outcomes(ContainerSnapshot(0, running=True, phase="failed", error="no model")) == [Readiness.EXITED]
 
 
 def test_progress_renews_patience_and_its_absence_ends_it() -> None:
-    looks = [Look(at, running=True, phase="loading", progress=at // 9) for at in range(0, 36, 9)]
-    still = Look(46, running=True, phase="loading", progress=3)
-    assert outcomes(*looks, still) == [Outcome.WAIT] * 4 + [Outcome.STALLED]
+    looks = [ContainerSnapshot(at, running=True, phase="loading", progress=at // 9) for at in range(0, 36, 9)]
+    still = ContainerSnapshot(46, running=True, phase="loading", progress=3)
+    assert outcomes(*looks, still) == [Readiness.WAIT] * 4 + [Readiness.STALLED]
 
 
 def test_progress_without_end_runs_into_the_budget() -> None:
-    looks = [Look(at, running=True, phase="loading", progress=at) for at in (0, 9, 18, 27)]
-    assert outcomes(*looks, budget_s=20)[-1] is Outcome.TOO_LATE
+    looks = [ContainerSnapshot(at, running=True, phase="loading", progress=at) for at in (0, 9, 18, 27)]
+    assert outcomes(*looks, budget_s=20)[-1] is Readiness.TOO_LATE
 
 
 def test_silence_from_the_start_is_a_stall() -> None:
-    assert outcomes(Look(0, running=True), Look(11, running=True)) == [Outcome.WAIT, Outcome.STALLED]
+    assert outcomes(ContainerSnapshot(0, running=True), ContainerSnapshot(11, running=True)) == [
+        Readiness.WAIT,
+        Readiness.STALLED,
+    ]
 
 
 @pytest.mark.parametrize(
     ("load", "verdict"),
     [
-        (Load(0, 0, 0), Drained.EMPTY),
-        (Load(2, 0, 0, streams=2), Drained.EMPTY),
-        (Load(3, 0, 1, streams=2), Drained.BUSY),
-        (Load(1, 0, 0), Drained.BUSY),
-        (Load(0, 1, 0), Drained.BUSY),
-        (Load(0, 0, 0, jobs=1), Drained.BUSY),
-        (Load(0, 0, None), Drained.EMPTY),
-        (Load(1, 0, None), Drained.BUSY),
+        (Load(0, 0, 0), DrainProgress.EMPTY),
+        (Load(2, 0, 0, streams=2), DrainProgress.EMPTY),
+        (Load(3, 0, 1, streams=2), DrainProgress.BUSY),
+        (Load(1, 0, 0), DrainProgress.BUSY),
+        (Load(0, 1, 0), DrainProgress.BUSY),
+        (Load(0, 0, 0, jobs=1), DrainProgress.BUSY),
+        (Load(0, 0, None), DrainProgress.EMPTY),
+        (Load(1, 0, None), DrainProgress.BUSY),
     ],
 )
-def test_a_colour_is_empty_when_neither_side_knows_of_work(load: Load, verdict: Drained) -> None:
+def test_a_colour_is_empty_when_neither_side_knows_of_work(load: Load, verdict: DrainProgress) -> None:
     assert judge_drain(load, waited_s=1, budget_s=10) is verdict
 
 
 def test_work_that_outlasts_the_budget_is_said() -> None:
-    assert judge_drain(Load(1, 0, 1), waited_s=11, budget_s=10) is Drained.OVER_BUDGET
-    assert judge_drain(Load(0, 0, 0), waited_s=11, budget_s=10) is Drained.EMPTY
+    assert judge_drain(Load(1, 0, 1), waited_s=11, budget_s=10) is DrainProgress.OVER_BUDGET
+    assert judge_drain(Load(0, 0, 0), waited_s=11, budget_s=10) is DrainProgress.EMPTY

@@ -11,9 +11,9 @@ from build.errors import VerificationError
 from build.locks.diff import Difference
 from build.locks.drift import Drift
 from build.verify import rules, verdicts
-from build.verify.rules import Line, Report
+from build.verify.rules import Line, VerificationReport
 
-REPORT = Report(
+REPORT = VerificationReport(
     "sha256:1", "base", (Line("size", "failed", "[9] MB"), Line("GPU", "not verified"), Line("wav", "passed")), "abc"
 )
 GOOD = replace(REPORT, lines=REPORT.lines[1:])
@@ -23,7 +23,7 @@ TOKENS = (b"AKIA" + b"Q" * 16, b"ghp_" + b"a1" * 18, b"hf_" + b"Ab" * 17, b"glpa
 
 
 def test_a_report_survives_json_and_names_what_failed() -> None:
-    assert Report.from_json(REPORT.to_json()) == REPORT
+    assert VerificationReport.from_json(REPORT.to_json()) == REPORT
     assert [line.name for line in REPORT.failed] == ["size"]
 
 
@@ -35,7 +35,7 @@ STRANGE = '{"image": "", "part": "", "checks": "", "lines": [{"name": "size", "o
 )
 def test_what_is_no_report_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's own words differ from ours
-        Report.from_json(text)
+        VerificationReport.from_json(text)
 
 
 def test_reports_survive_the_document_beside_an_image() -> None:
@@ -178,9 +178,9 @@ def test_a_failed_line_stops_a_build() -> None:
 
 def test_a_report_with_drift_survives_json_and_one_from_before_there_was_drift_is_read() -> None:
     drifted = replace(GOOD, drift=(Drift("tini", "1", "2", security=True),), accepted_drift=True)
-    assert Report.from_json(drifted.to_json()) == drifted
+    assert VerificationReport.from_json(drifted.to_json()) == drifted
     old = {name: value for name, value in json.loads(GOOD.to_json()).items() if "drift" not in name}
-    assert Report.from_json(json.dumps(old)) == GOOD
+    assert VerificationReport.from_json(json.dumps(old)) == GOOD
 
 
 def test_the_newest_report_on_a_part_by_the_same_checks_is_known_failed_or_not() -> None:

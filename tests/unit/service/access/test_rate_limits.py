@@ -11,7 +11,7 @@ import pytest
 
 from service.access.rate_limits import Client, Clients
 from service.app import Service
-from service.errors import LimitError
+from service.errors import RateLimitedError
 from service.settings import Limits, Settings
 from tests.unit.service.support import FakeEngine, at_rest, entered, until
 
@@ -42,25 +42,25 @@ def test_a_minutes_worth_at_once_and_then_as_it_comes_back(clock: Clock) -> None
     client = Client("a", Limits(requests=6), clock)
     for _ in range(6):
         ask(client)
-    with pytest.raises(LimitError) as error:
+    with pytest.raises(RateLimitedError) as error:
         ask(client)
     assert error.value.retry_after == 10
     clock.now += 9.9
-    with pytest.raises(LimitError):
+    with pytest.raises(RateLimitedError):
         ask(client)
     clock.now += 0.1
     ask(client)
     clock.now += 3600
     for _ in range(6):
         ask(client)
-    with pytest.raises(LimitError):
+    with pytest.raises(RateLimitedError):
         ask(client)
 
 
 def test_a_text_longer_than_a_minutes_worth_is_owed(clock: Clock) -> None:
     client = Client("a", Limits(characters=60), clock)
     client.say("x" * 120)
-    with pytest.raises(LimitError) as error:
+    with pytest.raises(RateLimitedError) as error:
         client.say("x")
     assert error.value.retry_after == 61
     clock.now += 61

@@ -1,4 +1,4 @@
-"""The GPU probe through the real nvidia-ml-py, on GPUs that are not there (tests/support/gpu.py)."""
+"""The GPU probe through the real nvidia-ml-py, on GPUs that are not there (harness/gpu.py)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness import gpu
+from harness.gpu import GIB
 from service.hardware.gpu import is_mine
-from tests.support import gpu
-from tests.support.gpu import GIB
 
 
 def probe(environment: dict[str, str]) -> dict[str, Any]:

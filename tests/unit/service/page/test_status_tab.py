@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.hardware.gpu import Device, Seen
+from service.hardware.gpu import Device, GpuReadings
 from tests.unit.service.support import FakeEngine, Say
 
 pytestmark = pytest.mark.anyio
@@ -39,10 +39,10 @@ def gpu(name: str, used: int | None) -> Device:
     [
         (None, {"GPU": "none"}),
         (
-            Seen([gpu("One", 9 * GIB // 2), gpu("Two", None)], whole=True),
+            GpuReadings([gpu("One", 9 * GIB // 2), gpu("Two", None)], whole=True),
             {"GPU 0": "One, 4.5 of 16.0 GiB used", "GPU 1": "Two, which does not say how much memory it has"},
         ),
-        (Seen([], whole=False), {"GPU": "one does not answer, or its driver takes its time"}),
+        (GpuReadings([], whole=False), {"GPU": "one does not answer, or its driver takes its time"}),
     ],
     ids=["none", "two", "hangs"],
 )
@@ -50,10 +50,10 @@ async def test_the_gpus_are_told(
     service: Service,
     client: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
-    seen: Seen | None,
+    seen: GpuReadings | None,
     told: dict[str, str],
 ) -> None:
-    async def refresh() -> Seen | None:
+    async def refresh() -> GpuReadings | None:
         return seen
 
     monkeypatch.setattr(service.metrics.gpus, "refresh", refresh)

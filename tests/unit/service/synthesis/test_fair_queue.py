@@ -11,9 +11,9 @@ import pytest
 
 from service.app import Service
 from service.engine import Utterance
-from service.errors import BusyError, LateError
+from service.errors import DeadlineExceededError, QueueFullError
 from service.settings import Settings
-from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, Priority, Turns
+from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, Priority, PrioritySlots
 from tests.unit.service.support import FakeEngine, at_rest, client_of, entered, until
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def test_a_batch_gives_way_between_its_sentences(settings: Settings, engin
 
 
 async def test_a_batch_item_that_has_begun_goes_on_before_others_begin() -> None:
-    turns, given = Turns(1), list[str]()
+    turns, given = PrioritySlots(1), list[str]()
     await turns.acquire(Priority.PEOPLE, begun=False)
 
     async def ask(name: str, *, begun: bool) -> None:
@@ -111,7 +111,7 @@ async def test_a_batch_item_that_has_begun_goes_on_before_others_begin() -> None
 
 
 async def test_under_people_that_never_end_one_slot_in_eight_is_a_batchs() -> None:
-    turns, given = Turns(1), list[Priority]()
+    turns, given = PrioritySlots(1), list[Priority]()
     await turns.acquire(Priority.PEOPLE, begun=False)
 
     async def ask(priority: Priority) -> None:
@@ -131,7 +131,7 @@ async def test_under_people_that_never_end_one_slot_in_eight_is_a_batchs() -> No
 
 @pytest.mark.parametrize("given", [True, False], ids=["as it gets its slot", "while it waits"])
 async def test_who_leaves_takes_no_slot_along(given: bool) -> None:
-    turns = Turns(1)
+    turns = PrioritySlots(1)
     await turns.acquire(Priority.PEOPLE, begun=False)
     gone = asyncio.create_task(turns.acquire(Priority.BATCH, begun=False))
     await asyncio.sleep(0)
@@ -194,9 +194,9 @@ async def test_a_batch_item_without_a_turn_is_to_come_again_and_one_that_began_i
     began = batch(service, "a.")
     await entered(engine)
     had_no_turn = batch(service, "b.")
-    with pytest.raises(LateError):
+    with pytest.raises(DeadlineExceededError):
         await began
-    with pytest.raises(BusyError, match="ask again") as told:
+    with pytest.raises(QueueFullError, match="ask again") as told:
         await had_no_turn
     assert told.value.retry_after
     engine.gate.set()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.app import Service
-from service.engine import BrokenError, NoMemoryError, Piece, Utterance
+from service.engine import EngineFatalError, NoMemoryError, Piece, Utterance
 from service.errors import ServiceError
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, Say, at_rest, client_of, entered, until
@@ -96,7 +96,7 @@ async def test_too_little_memory_is_told_as_such_and_costs_one_request(
 async def test_a_broken_engine_ends_the_service_whoever_still_listens(
     service: Service, engine: FakeEngine, stays: bool
 ) -> None:
-    engine.error = BrokenError("illegal memory access")
+    engine.error = EngineFatalError("illegal memory access")
     engine.gate.clear()
     task = speech(service, "x.")
     await entered(engine)

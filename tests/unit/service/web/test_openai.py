@@ -17,9 +17,9 @@ import openai
 import pytest
 import soundfile
 
+from harness.plain_http import PLAIN
 from service.keys import new
 from service.settings import Settings
-from tests.support.plain import PLAIN
 from tests.unit.service.support import SAMPLE_RATE, FakeEngine, Served, at_rest, served
 
 KEY, LINE = new("anna", {})

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.glm_tts import Mounted, mounted
 from service import engines
 from service.engine import Engine
-from tests.support.glm_tts import Mounted, mounted
 
 
 @pytest.fixture

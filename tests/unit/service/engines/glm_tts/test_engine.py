@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.glm_tts import Mounted
 from service import engines
-from service.engine import BrokenError, Engine, EngineError, NoMemoryError, Prompt, Utterance
+from service.engine import Engine, EngineError, EngineFatalError, NoMemoryError, Utterance, VoiceReference
 from service.engines.glm_tts import manifest, reading
 from service.engines.glm_tts.upstream import _SPEAKERS
-from tests.support.glm_tts import Mounted
 
 LONG = "This is the first sentence of it. Here the second one follows. And this one is the last of all."
 GIB = 1 << 30
@@ -28,8 +28,8 @@ def speak(engine: Engine, text: str = LONG, voice: str = "anna", **more: object)
     return np.concatenate([piece.samples for piece in engine.synthesize(Utterance(text, voice, **more))])  # type: ignore[arg-type]
 
 
-def prompt(text: str = "Something else.", level: int = 5000, rate: int = 16000) -> Prompt:
-    return Prompt(np.full(rate * 4, level, np.int16), rate, text)
+def prompt(text: str = "Something else.", level: int = 5000, rate: int = 16000) -> VoiceReference:
+    return VoiceReference(np.full(rate * 4, level, np.int16), rate, text)
 
 
 def test_each_sentence_is_a_piece_and_the_last_says_so(engine: Engine) -> None:
@@ -167,7 +167,7 @@ def test_no_room_for_a_voice_leaves_nothing_behind_either(mount: Mounted) -> Non
 
 def test_a_broken_gpu_breaks_the_engine_and_other_errors_do_not(engine: Engine, mount: Mounted) -> None:
     mount.module.faults.append(mount.torch.AcceleratorError("CUDA error: an illegal memory access\nCompile with"))
-    with pytest.raises(BrokenError, match=r"AcceleratorError: CUDA error: an illegal memory access$"):
+    with pytest.raises(EngineFatalError, match=r"AcceleratorError: CUDA error: an illegal memory access$"):
         speak(engine)
     mount.module.faults.append(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from harness.glm_tts import Mounted
+from harness.plain_http import PLAIN
 from service import engines
 from service.synthesis.lifecycle import Phase, RefusedError
-from tests.support.glm_tts import Mounted
-from tests.support.plain import PLAIN
 from tests.unit.service.support import Served, at_rest, served, until
 
 LONG = "This is the first sentence of it. Here the second one follows. And this one is the last of all."

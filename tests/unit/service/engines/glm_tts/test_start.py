@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.glm_tts import Mounted
 from service import engines
 from service.engine import EngineError
 from service.settings import Settings, SettingsError
-from tests.support.glm_tts import Mounted
 
 
 def refusal(mount: Mounted, **more: str) -> str:

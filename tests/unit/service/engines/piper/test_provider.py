@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from service.engine import BrokenError, EngineError, NoMemoryError, Utterance
+from service.engine import EngineError, EngineFatalError, NoMemoryError, Utterance
 from service.engines.onnx.runtime import CPU, CUDA, Onnxruntime, ProviderError, choose
 from service.engines.piper import PiperEngine
 
@@ -118,8 +118,8 @@ def test_what_has_a_seed_is_the_cpus(loaded: tuple[Gpu, PiperEngine]) -> None:
         ("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size);", NoMemoryError),
         ("BFCArena::AllocateRawInternal Available memory of 12 is smaller than requested bytes of 900", NoMemoryError),
         ("std::bad_alloc", NoMemoryError),
-        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", BrokenError),
-        ("CUDNN failure 5003: CUDNN_STATUS_EXECUTION_FAILED", BrokenError),
+        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", EngineFatalError),
+        ("CUDNN failure 5003: CUDNN_STATUS_EXECUTION_FAILED", EngineFatalError),
         ("Non-zero status code returned while running Gather node: indices element out of data bounds", RuntimeError),
     ],
 )

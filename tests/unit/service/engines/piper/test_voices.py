@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from harness import voices as voice_files
 from service.engine import EngineError, Voice
 from service.engines import embedded_voice
 from service.engines.onnx import voices
 from service.engines.piper import PiperEngine
-from tests.support import voices as voice_files
 
 RATE = embedded_voice.SAMPLE_RATE
 

@@ -1,0 +1,66 @@
+"""Send requests one after the other on a keep-alive connection, with as little code as possible.
+
+The client shares the processors with the service: a slow client would distort the measurement.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harness.load import TIMEOUT_S, authorization
+
+SPEECH = "/v1/audio/speech"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Times of a request in seconds, to the first bytes of the body and to its end, and the values of the service.
+
+    Args:
+        worked_s: seconds that the engine worked, as measured by the service; 0 for a stream.
+    """
+
+    status: int
+    first_s: float
+    took_s: float
+    sound_s: float
+    worked_s: float
+    body: bytes
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, url: str) -> None:
+        where = urlsplit(url)
+        self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
+        self._headers = {"Content-Type": "application/json", **authorization()}
+
+    def ask(self, text: str, form: str = "wav", **fields: str) -> Answer:
+        """Request the synthesis of a text; return the response with any status."""
+        body = json.dumps({"input": text, "voice": "joe", "response_format": form, **fields})
+        began = time.monotonic()
+        self._connection.request("POST", SPEECH, body, self._headers)
+        answer = self._connection.getresponse()
+        first = answer.read1(1 << 20)
+        first_s = time.monotonic() - began
+        whole = first + answer.read()
+        took_s = time.monotonic() - began
+        sound_s = float(answer.headers.get("X-Audio-Duration", 0))
+        worked_s = sound_s * float(answer.headers.get("X-Realtime-Factor", 0))
+        return Answer(answer.status, first_s, took_s, sound_s, worked_s, whole)
+
+    def say(self, text: str, form: str = "wav", **fields: str) -> Answer:
+        """Request the synthesis of a text; raise RuntimeError for any status but 200."""
+        answer = self.ask(text, form, **fields)
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"HTTP {answer.status}: {answer.body[:200]!r}")
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()

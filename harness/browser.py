@@ -1,0 +1,184 @@
+"""A browser of the tests' own: Debian's Chromium in a container, driven by Playwright; it knows no host but this."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import docker
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+
+from harness import images
+from harness.stack import PREFIX, wait_for
+
+TAG = "glm-tts-test-browser"
+BROWSER = """FROM {os_image}
+RUN apt-get update -q \\
+ && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core \\
+ && rm -rf /var/lib/apt/lists/*
+"""
+# It is in a container, and what it opens is ours: its own sandbox has nothing to keep apart.
+COMMAND = (
+    *("chromium", "--headless=new", "--no-sandbox", "--no-first-run", "--hide-scrollbars"),
+    # A microphone that beeps, and may be used.
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    *("--force-device-scale-factor=1", "--remote-debugging-port=0", "--user-data-dir=/tmp/profile"),
+    *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank"),
+)
+# Chromium aborts loads when an interface of the machine comes or goes, as each container's does. It learns of that by
+# netlink; without it, it takes the network to be constant.
+WITHOUT_NETLINK = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {
+            "names": ["socket"],
+            "action": "SCMP_ACT_ERRNO",
+            "args": [{"index": 0, "value": socket.AF_NETLINK, "op": "SCMP_CMP_EQ"}],
+        }
+    ],
+}
+LISTENING = "DevTools listening on "
+HEIGHT = 844
+PATIENCE_MS = 60_000
+
+Colours = Literal["light", "dark"]
+
+# Players need not be part of the page; each is kept here when it begins to play.
+KEEP_PLAYERS = """
+window.players = [];
+const play = HTMLMediaElement.prototype.play;
+HTMLMediaElement.prototype.play = function () { players.push(this); return play.call(this); };
+"""
+PLAYERS = "players.map(each => [each.currentSrc, each.readyState, each.networkState, each.error?.message])"
+# Decoded whole, past its element: a header with a duration is no sound yet.
+HEAR = """async () => {
+    const player = players.at(-1);
+    const bytes = await (await fetch(player.currentSrc)).arrayBuffer();
+    const sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes);
+    const peak = sound.getChannelData(0).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+    return {seconds: sound.duration, element: player.duration, peak};
+}"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A page at one width: what the browser complained of, what `script` found, and a picture of all of it."""
+
+    width: int
+    errors: list[str]
+    found: dict[str, Any]
+    picture: bytes
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was played last: seconds of sound, the same by the player's word, and its loudest sample."""
+
+    seconds: float
+    element: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """A page of its own, without history: what its console complained of, and the addresses that it asked."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+
+    @property
+    def errors(self) -> list[str]:
+        return [said for said in self.complaints if not said.startswith("warning")]
+
+    def hear(self) -> Heard:
+        """Waits until something is being played."""
+        try:
+            self.page.wait_for_function("players.at(-1)?.currentTime > 0")
+        except TimeoutError as error:
+            error.add_note(f"players: {self.page.evaluate(PLAYERS)}; console: {self.complaints}")
+            raise
+        heard = Heard(**self.page.evaluate(HEAR))
+        self.page.evaluate("players.length = 0")
+        return heard
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A running browser; it reads and writes files in `folder` alone."""
+
+    browser: Browser
+    folder: Path
+
+    @contextmanager
+    def window(self, width: int, colours: Colours = "light") -> Iterator[Window]:
+        """One that is `width` pixels wide."""
+        context = self.browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=colours)
+        context.add_init_script(KEEP_PLAYERS)
+        context.set_default_timeout(PATIENCE_MS)
+        window = Window(context.new_page())
+        window.page.on("console", lambda said: window.complaints.append(f"{said.type}: {said.text}"))
+        window.page.on("pageerror", lambda error: window.complaints.append(f"error: {error}"))
+        window.page.on("request", lambda request: window.asked.add(urlsplit(request.url.removeprefix("blob:")).netloc))
+        try:
+            yield window
+        finally:
+            context.close()
+
+    def look(self, page: Path, script: str, widths: Sequence[int]) -> list[Seen]:
+        """Opens a file at each width, and runs there the body of an async JavaScript function; it returns an object."""
+        file = self.folder / f"{uuid.uuid4().hex}{page.suffix}"
+        shutil.copyfile(page, file)
+        seen = []
+        for width in widths:
+            with self.window(width) as window:
+                window.page.goto(f"file://{file}")
+                found = window.page.evaluate(f"async () => {{ {script} }}")
+                seen.append(Seen(width, window.complaints, found, window.page.screenshot(full_page=True)))
+        return seen
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[Chromium]:
+    """One that runs for the block, in which the calling thread must not run an event loop of its own.
+
+    `folder` is for what it loads down. The image stays: 1.1 GB, and most of a minute to build.
+    """
+    images.build(TAG, BROWSER)
+    client = docker.from_env()
+    container = client.containers.run(
+        TAG,
+        COMMAND,
+        detach=True,
+        init=True,
+        user=f"{os.getuid()}:{os.getgid()}",
+        environment={"HOME": "/tmp"},  # noqa: S108 - in its container
+        network_mode="host",
+        shm_size="1g",
+        security_opt=[f"seccomp={json.dumps(WITHOUT_NETLINK)}"],
+        volumes=[f"{folder}:{folder}"],
+        labels={"com.docker.compose.project": f"{PREFIX}{os.getpid()}-browser"},  # by which an ended run's is removed
+    )
+    try:
+        with sync_playwright() as playwright:
+            address = wait_for("the browser", lambda: _address(container))
+            browser = playwright.chromium.connect_over_cdp(address, artifacts_dir=folder / "loaded")
+            yield Chromium(browser, folder)
+            browser.close()
+    finally:
+        container.remove(force=True)
+        client.close()
+
+
+def _address(container: Any) -> str:
+    lines = container.logs().decode().splitlines()
+    return next((line.removeprefix(LISTENING) for line in lines if line.startswith(LISTENING)), "")

@@ -1,0 +1,216 @@
+"""Releases that speak: the real engine in this process, and everything that may be wrong with what it says."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import io
+import time
+import wave
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from build.target.container import ServiceStatus
+from build.target.synthesis import SynthesisResponse
+from service.engine import Audio, Piece, Utterance
+
+Sound = npt.NDArray[np.float32]
+RATE = 22050
+LOUDER, HOLE_S, KEPT, DEEPER, LARGER, SMALLER = 8.0, 0.4, 0.75, 0.85, 1 / 1.08, 1.04
+SEED = 7
+
+
+def wav(samples: npt.NDArray[np.floating], rate: int = RATE) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes((samples * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+class Speaks(Protocol):
+    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        """As the engine's."""
+
+
+@dataclass
+class Mouth:
+    """The engine as a release; `spoils` is what becomes of its sound, `words` of what it is to say.
+
+    Attributes:
+        speed: of its speech.
+        rate: that it declares, in Hz.
+        work: how many times over it does the work.
+        every: only each so many-th synthesis is spoilt.
+        now: the clock that times it; a thread's own one knows nothing of what else the machine does.
+    """
+
+    engine: Speaks
+    spoils: Callable[[Sound], Sound] = lambda sound: sound
+    words: Callable[[str], str] = lambda text: text
+    speed: float = 1.0
+    rate: int = RATE
+    work: int = 1
+    every: int = 1
+    now: Callable[[], float] = time.monotonic
+    spoken: list[str] = field(default_factory=list)
+
+    def status(self) -> ServiceStatus:
+        return ServiceStatus(phase="ready", sample_rate=self.rate)
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:  # noqa: ARG002 - as the driver's
+        self.spoken.append(text)
+        began, first = self.now(), 0.0
+        for _ in range(self.work):
+            pieces: list[Audio] = []
+            for piece in self.engine.synthesize(Utterance(self.words(text), voice, self.speed)):
+                pieces.append(piece.samples)
+                first = first or self.now() - began
+        took = self.now() - began
+        sound = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
+        if len(self.spoken) % self.every == 0:
+            sound = self.spoils(sound)
+        return SynthesisResponse(wav(sound, self.rate), first * self.work, took)
+
+
+class Recorded:
+    """The engine, saying a text that it has said already by its recording."""
+
+    def __init__(self, engine: Speaks) -> None:
+        self._engine = engine
+        self._takes: dict[Utterance, list[Piece]] = {}
+
+    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+        """The pieces of the first time."""
+        if utterance not in self._takes:
+            # Said by chance, one take in many has dropouts that DNSMOS hardly minds.
+            self._takes[utterance] = list(self._engine.synthesize(dataclasses.replace(utterance, seed=SEED)))
+        return iter(self._takes[utterance])
+
+
+def noise(sound: Sound) -> Sound:
+    return np.asarray(0.1 * np.random.default_rng(1).normal(size=len(sound)), np.float32)
+
+
+def cut(sound: Sound) -> Sound:
+    return sound[: int(KEPT * len(sound))]
+
+
+def hole(sound: Sound) -> Sound:
+    """Silence in place of 0.4 s of speech."""
+    start, holed = len(sound) // 2, sound.copy()
+    holed[start : start + int(HOLE_S * RATE)] = 0
+    return holed
+
+
+def pause(sound: Sound) -> Sound:
+    """The same 0.4 s, but nothing of the speech is lost."""
+    half = len(sound) // 2
+    return np.concatenate([sound[:half], np.zeros(int(HOLE_S * RATE), np.float32), sound[half:]])
+
+
+def clipped(sound: Sound) -> Sound:
+    return np.asarray(np.clip(LOUDER * sound, -1, 1), np.float32)
+
+
+def dropouts(sound: Sound) -> Sound:
+    """Ten milliseconds in a hundred are missing."""
+    holed = sound.copy()
+    for start in range(0, len(sound), RATE // 10):
+        holed[start : start + RATE // 100] = 0
+    return holed
+
+
+def sized(engine: Speaks, factor: float) -> Mouth:
+    """Pitch and vocal tract of a larger (below 1) or smaller person: spoken faster or slower, then played back so."""
+
+    def played(sound: Sound) -> Sound:
+        count = int(len(sound) / factor)
+        return np.asarray(np.interp(np.arange(count) * factor, np.arange(len(sound)), sound), np.float32)
+
+    return Mouth(engine, played, speed=1 / factor)
+
+
+@cache
+def _espeak() -> ctypes.CDLL:
+    import piper  # noqa: PLC0415 - only where a second voice is wanted
+
+    folder = Path(piper.__file__).parent
+    library = ctypes.CDLL(str(folder / "espeakbridge.so"))
+    synchronous = 2
+    assert library.espeak_Initialize(synchronous, 200, str(folder).encode(), 0) == RATE
+    return library
+
+
+def espeak(text: str) -> Sound:
+    """Another voice that is real: espeak-ng's, from the library that piper brings for its phonemes."""
+    library, pieces = _espeak(), []
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+    def take(samples: ctypes._Pointer[ctypes.c_short], count: int, _events: int | None) -> int:
+        if samples and count > 0:
+            pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    callback = kind(take)
+    library.espeak_SetSynthCallback(callback)
+    library.espeak_SetVoiceByName(b"en-us")
+    said = text.encode()
+    assert library.espeak_Synth(said, len(said) + 1, 0, 1, 0, 1, None, None) == 0
+    return np.concatenate(pieces).astype(np.float32) / np.float32(32768)
+
+
+@dataclass
+class Stranger(Mouth):
+    """A release with espeak-ng's voice."""
+
+    def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
+        spoken = super().speak(text, voice, timeout_s)
+        return SynthesisResponse(wav(espeak(text)), spoken.first_s, spoken.took_s)
+
+
+# Sentences nobody asked for, as long as those of the golden set.
+OTHERS = {
+    49: "My neighbour paints old wooden boats every summer.",
+    59: "Bring a warm coat. Tomorrow it will snow on all the hills.",
+    30: "The kitchen smells of onions.",
+    65: "Nobody has yet counted how many rivers cross this large country.",
+    70: "After a long and quiet winter our garden was suddenly full of bees.",
+    52: "Forty-one small boys climb up the tower each Sunday.",
+}
+
+
+def another(text: str) -> str:
+    return OTHERS[min(OTHERS, key=lambda length: abs(length - len(text)))]
+
+
+# What no text shows by itself.
+OVER_ALL = {"dropouts of 10 ms", "a speaker 4 % smaller"}
+# What may be wrong, and a word by which the gate must name it.
+FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
+    "silence": (lambda engine: Mouth(engine, np.zeros_like), "silent"),
+    "white noise": (lambda engine: Mouth(engine, noise), "noise"),
+    "cut to 75 %": (lambda engine: Mouth(engine, cut), "another length"),
+    "a hole of 0.4 s": (lambda engine: Mouth(engine, hole), "a hole"),
+    "a pause of 0.4 s": (lambda engine: Mouth(engine, pause), "a hole"),
+    "half speed": (lambda engine: Mouth(engine, speed=0.5), "another length"),
+    "clipped": (lambda engine: Mouth(engine, clipped), "clipped"),
+    "22.05 kHz declared as 16": (lambda engine: Mouth(engine, rate=16000), "another pitch"),
+    "a deeper voice": (lambda engine: sized(engine, DEEPER), "another voice"),
+    "a speaker 8 % larger": (lambda engine: sized(engine, LARGER), "another voice"),
+    "a speaker 4 % smaller": (lambda engine: sized(engine, SMALLER), "another voice"),
+    "espeak-ng's voice": (Stranger, "another voice"),
+    "reversed": (lambda engine: Mouth(engine, lambda sound: sound[::-1]), "other words"),
+    "another sentence": (lambda engine: Mouth(engine, words=another), "other words"),
+    "dropouts of 10 ms": (lambda engine: Mouth(engine, dropouts), "poor"),
+    "3x slower": (lambda engine: Mouth(engine, work=3), "slow"),
+    "every second one silent": (lambda engine: Mouth(engine, np.zeros_like, every=2), "silent"),
+}

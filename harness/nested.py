@@ -1,0 +1,168 @@
+"""A Docker engine of a test's own, in a privileged container: an empty builder, an engine that may be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import docker
+
+from build.errors import CommandFailedError
+from build.system import command
+from harness import images
+from harness.stack import PREFIX, REPOSITORY, wait_for
+
+TAG = "glm-tts-test-engine"
+# The engine that bootstrap installs, by bootstrap's own script: pinned, from the mirror of the OS image.
+ENGINE = """FROM {os_image}
+RUN --mount=target=/scripts bash -euc 'ROOT=/ LOG=/tmp/log; . /scripts/lib/common.sh; . /scripts/lib/engine.sh; \\
+    install_packages docker.io containerd iptables' \\
+ && rm -rf /var/lib/apt/lists/* /tmp/log
+"""
+INSIDE = "/run/nested"  # where the folder that is shared with the host is in the container
+SETTINGS = "daemon.json"
+PATIENCE_S = 60
+STOP_S = 200  # a stop waits for the containers, which have 160 s to end
+LIMIT_S = 600  # gigabytes are loaded, and removed
+
+
+@dataclass
+class Nested:
+    """An engine that answers at `host`, a value for DOCKER_HOST."""
+
+    container: str
+    folder: Path
+    options: Sequence[str] = ()
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """The engine by its API, once it answers."""
+        return docker.DockerClient(base_url=self.host, timeout=LIMIT_S)
+
+    @property
+    def address(self) -> str:
+        """Where what its containers publish is reached from this machine."""
+        shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return command.run(["docker", "inspect", "--format", shown, self.container]).decode().strip()
+
+    @property
+    def pid(self) -> str:
+        """dockerd's, as its container counts."""
+        return self._inside("cat", "/var/run/docker.pid")
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.folder}/docker.sock"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a command that is to use this engine."""
+        kept = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
+        return {**kept, "DOCKER_HOST": self.host}
+
+    def run(self, *argv: str, limit_s: float = LIMIT_S) -> str:
+        """A command on this engine, such as `docker build`, to its end; returns its stdout."""
+        return command.run(argv, env=self.env, timeout_s=limit_s).decode()
+
+    def load(self, *images: str) -> None:
+        """Copies images from the host's engine."""
+        with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as save:
+            subprocess.run(
+                ["docker", "load", "--quiet"], stdin=save.stdout, env=self.env, check=True, capture_output=True
+            )
+        assert save.returncode == 0, f"docker save {' '.join(images)} exited with {save.returncode}"
+
+    def start(self) -> None:
+        """Starts dockerd, and waits until it answers."""
+        host, group = f"unix://{INSIDE}/docker.sock", str(os.getgid())
+        argv = ["dockerd", "--host", host, "--group", group, "--config-file", f"{INSIDE}/{SETTINGS}", *self.options]
+        script = f'exec "$@" >>{INSIDE}/dockerd.log 2>&1'
+        command.run(["docker", "exec", "--detach", self.container, "sh", "-c", script, "sh", *argv])
+        try:
+            wait_for("the nested engine", self.answers, PATIENCE_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
+
+    def kill(self, signal: str = "KILL") -> None:
+        """Ends dockerd by a signal, and waits until it is gone; its containers run on without it after a SIGKILL."""
+        pid = self.pid
+        self._inside("sh", "-c", f"kill -{signal} {pid}")
+        wait_for("the end of dockerd", lambda: not self._runs(pid), STOP_S)
+
+    def restart(self) -> None:
+        """Kills dockerd as a crash would, and starts it again."""
+        self.kill()
+        self.start()
+
+    def answers(self) -> bool:
+        return not _fails(lambda: self.run("docker", "version"))
+
+    def has(self, path: str) -> bool:
+        """True when the engine's container has that file or folder."""
+        return not _fails(lambda: self._inside("test", "-e", path))
+
+    def log(self, lines: int = 20) -> str:
+        """The newest lines of dockerd's log."""
+        path = self.folder / "dockerd.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
+
+    def _runs(self, pid: str) -> bool:
+        return self.has(f"/proc/{pid}")
+
+    def _inside(self, *argv: str) -> str:
+        return command.run(["docker", "exec", self.container, *argv]).decode().strip()
+
+
+def _fails(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except CommandFailedError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def nested_engine(
+    *options: str, project: str = "", settings: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[Nested]:
+    """An empty engine until the end of the context; its image alone stays, for the next one.
+
+    Args:
+        options: more of dockerd's own, such as `--live-restore`.
+        settings: the daemon.json it reads.
+        project: the Compose project whose sweep removes it should this process be killed; else one of this process's.
+    """
+    client = docker.from_env(timeout=LIMIT_S)
+    try:
+        images.build(TAG, ENGINE, REPOSITORY / "scripts")
+        labels = {"com.docker.compose.project": project or f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"}
+        with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch, SETTINGS).write_text(json.dumps(dict(settings)))
+            container = client.containers.run(
+                TAG,
+                ["sleep", "infinity"],
+                detach=True,
+                init=True,
+                privileged=True,
+                labels=labels,
+                # On a volume: an overlay cannot stand on the container's own.
+                volumes=["/var/lib/docker", f"{scratch}:{INSIDE}"],
+            )
+            try:
+                nested = Nested(container.id, Path(scratch), options)
+                nested.start()
+                with contextlib.closing(nested.client):
+                    yield nested
+            finally:
+                container.remove(force=True, v=True)
+    finally:
+        client.close()

@@ -1,0 +1,108 @@
+"""The whole service with its web page on a port of its own, here or (as a module) in a process, and what a tab asks."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import json
+import sys
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from harness.stack import wait_for
+from service.app import Service
+from service.settings import Settings
+from tests.unit.service.support import FakeEngine, served
+
+
+@dataclass
+class Tab:
+    """Calls as a tab makes them."""
+
+    client: httpx.Client
+
+    def post(self, name: str, *data: Any, session: str) -> str:
+        """Ask, and do not wait for the answer; the event's id."""
+        asked = self.client.post(f"/gradio_api/call/{name}", json={"data": data, "session_hash": session})
+        return str(asked.json()["event_id"])
+
+    def ask(self, name: str, *data: Any, session: str = "") -> Iterator[tuple[str, Any]]:
+        """Each thing that the page is told: ("generating", values), ..., ("complete", values) or ("error", problem)."""
+        # Calls of one session share their answers' queue, so each has one of its own unless it is about that.
+        event = self.post(name, *data, session=session or uuid.uuid4().hex)
+        with self.client.stream("GET", f"/gradio_api/call/{name}/{event}") as lines:
+            kind = ""
+            for line in lines.iter_lines():
+                key, _, value = line.partition(": ")
+                kind = value if key == "event" else kind
+                if key == "data" and kind != "heartbeat":
+                    yield kind, json.loads(value)
+
+    @contextmanager
+    def opened(self, name: str, *data: Any) -> Iterator[None]:
+        """Ask as the page's own script does, in a tab that is closed at the end."""
+        session = uuid.uuid4().hex
+        functions = {each["api_name"]: each["id"] for each in self.client.get("/config").json()["dependencies"]}
+        asked = {"data": data, "fn_index": functions[name], "session_hash": session}
+        with self.client.stream("GET", f"/gradio_api/heartbeat/{session}"):
+            self.client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+            with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={session}"):
+                yield
+
+    def speak(
+        self, text: str, form: str = "wav", prompt: Any = None, transcript: str = ""
+    ) -> Iterator[tuple[str, Any]]:
+        return self.ask("speak", text, "joe", 1.0, form, prompt, transcript)
+
+    def upload(self, name: str, content: bytes) -> dict[str, Any]:
+        paths = self.client.post("/gradio_api/upload", files={"files": (name, content)}).json()
+        return {"path": paths[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+
+    def file(self, value: dict[str, Any]) -> bytes:
+        return self.client.get(f"/gradio_api/file={value['path']}").content
+
+
+@dataclass
+class Visit(Tab):
+    """A served page, and what it is made of."""
+
+    service: Service
+    engine: FakeEngine
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+
+    def until_busy_with(self, jobs: int) -> None:
+        wait_for(f"{jobs} syntheses", lambda: self.service.scheduler.jobs == jobs, 20)
+
+
+@contextmanager
+def served_page(folder: Path) -> Iterator[Visit]:
+    """One whose engine can use a prompt."""
+    settings = dataclasses.replace(Settings.from_env({}), control=folder / "c.sock", release="test-1")
+    engine = FakeEngine()
+    engine.prompts = True
+    try:
+        with served(settings, engine, page=True) as found, httpx.Client(base_url=found.url, timeout=30) as client:
+            yield Visit(client, found.service, engine, found.loop)
+    finally:
+        # Gradio's import leaves event loops open, which no later test is to find.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+
+if __name__ == "__main__":
+    with served_page(Path(sys.argv[1])) as visit:
+        sys.stdout.write(f"{visit.client.base_url}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -1,0 +1,54 @@
+"""What a visitor does on the page, and looks for there."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from playwright.sync_api import FilePayload, Page, expect
+
+from harness.browser import PATIENCE_MS
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def button(page: Page, name: str) -> Any:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def speak(page: Page, text: str) -> None:
+    page.get_by_role("textbox", name="Text").fill(text)
+    button(page, "Speak").click()
+
+
+def to_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def choose(page: Page, name: str) -> None:
+    page.get_by_role("combobox", name="Format").click()
+    page.get_by_role("option", name=name).click()
+
+
+def told(page: Page, what: str | re.Pattern[str]) -> None:
+    expect(page.locator(".note").filter(visible=True).first).to_contain_text(what)
+
+
+def jsonl(*texts: str) -> FilePayload:
+    lines = [json.dumps({"input_text": text, "output_name": f"line-{number}"}) for number, text in enumerate(texts)]
+    return {"name": "tasks.jsonl", "mimeType": "application/jsonl", "buffer": "\n".join(lines).encode()}
+
+
+def give(page: Page, file: FilePayload, into: str) -> None:
+    """Chooses a file where the page asks for one."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=into).filter(visible=True).click()
+    chooser.value.set_files([file])
+    expect(page.get_by_role("button", name=into).filter(visible=True)).to_have_count(0)
+
+
+def loaded_down(page: Page, role: Any, name: str) -> tuple[str, bytes]:
+    with page.expect_download() as download:
+        page.get_by_role(role, name=name).first.click()
+    return download.value.suggested_filename, download.value.path().read_bytes()

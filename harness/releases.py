@@ -1,0 +1,53 @@
+"""Bad releases, made from a good one."""
+
+from __future__ import annotations
+
+import subprocess
+
+from harness.stack import Stack
+
+
+def derived(stack: Stack, name: str, dockerfile: str) -> str:
+    """A release made from the newest good image with something wrong in it."""
+    tag = f"glm-tts-slim-broken:{name}-{stack.project}"
+    text = f"FROM {stack.newest_image()}\n{dockerfile}\nLABEL ai.glm-tts.release={name}\n"
+    subprocess.run(
+        ["docker", "buildx", "build", "--quiet", "--tag", tag, "-"],
+        input=text,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    return tag
+
+
+# It warms up with sound, as its own readiness demands, and answers 200 with silence from then on.
+SILENCE = """USER root
+RUN cat >>/app/service/engines/piper.py <<'END'
+
+
+def _silent(self, utterance, spoken=PiperEngine.synthesize):
+    for piece in spoken(self, utterance):
+        yield piece if utterance.text == "Ready to speak." else piece._replace(samples=piece.samples * 0)
+
+
+PiperEngine.synthesize = _silent
+END
+USER 10001:10001"""
+
+# The golden set passes; three of four texts that clients say beside it do not, or take a second longer.
+_ONLY = """USER root
+RUN cat >>/app/service/engines/piper.py <<'END'
+
+
+def _spoilt(self, utterance, spoken=PiperEngine.synthesize):
+    if utterance.text in ("Yes.", "No.", "Good."):
+        {what}
+    yield from spoken(self, utterance)
+
+
+PiperEngine.synthesize = _spoilt
+END
+USER 10001:10001"""
+FAILING = _ONLY.format(what='raise RuntimeError("no such word")')
+SLOW = _ONLY.format(what='__import__("time").sleep(1)')

@@ -1,0 +1,285 @@
+"""A whole stack of a test's own: its own clone, Compose project, port, subnet and volumes, beside whatever is live."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from build.host import machine
+from build.system import command, git
+from build.verify.verdicts import FOLDER
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PREFIX = "glm-tts-test-"
+PATIENCE_S = 600
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_subnet(client: docker.DockerClient) -> str:
+    """Three octets of a /24 that neither Docker nor the host uses."""
+    used = [network for _, network in machine.routes()]
+    for network in client.networks.list():
+        for config in (network.attrs.get("IPAM") or {}).get("Config") or []:
+            if "." in config.get("Subnet", ""):
+                used.append(ipaddress.IPv4Network(config["Subnet"]))
+    # Processes of one run that look at the same time have ranges of their own.
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    candidates = [f"10.{213 + process}.{number}" for number in range(256)]
+    random.shuffle(candidates)
+    return next(
+        prefix for prefix in candidates if not any(ipaddress.IPv4Network(f"{prefix}.0/24").overlaps(n) for n in used)
+    )
+
+
+def sweep(client: docker.DockerClient, only: str = "") -> None:
+    """Removes what test stacks left behind: those of ended processes, or `only` the one named."""
+
+    def dead(project: str) -> bool:
+        if only:
+            return project == only
+        pid = project.removeprefix(PREFIX).partition("-")[0]
+        return project.startswith(PREFIX) and pid.isdigit() and not Path("/proc", pid).exists()
+
+    for container in client.containers.list(all=True, ignore_removed=True):  # others come and go
+        name = container.name or ""
+        project = container.labels.get("com.docker.compose.project") or name.removesuffix("-cutover-lock")
+        if dead(project):
+            container.remove(force=True, v=True)
+    for kind in (client.networks, client.volumes):
+        for thing in kind.list():
+            labels = thing.attrs.get("Labels") or {}
+            if dead(labels.get("com.docker.compose.project", "")):
+                thing.remove()
+
+
+def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Polls until `condition` is true and returns its value; fails with `what` was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {timeout_s:.0f} s")
+
+
+def kill(container: Any) -> None:
+    """Kills a container's process by its host pid, as the kernel would: `docker kill` suppresses the restart policy."""
+    container.reload()
+    pid = container.attrs["State"]["Pid"]
+    assert container.attrs["State"]["Status"] == "running"
+    assert pid > 1, "0 would be this process's own group"
+    os.kill(pid, signal.SIGKILL)
+
+
+def crash(container: Any) -> None:
+    """Kills a container's process and waits for its restart."""
+    container.reload()
+    before = container.attrs["RestartCount"]
+    kill(container)
+
+    def restarted() -> bool:
+        container.reload()
+        return bool(container.attrs["RestartCount"] > before and container.attrs["State"]["Status"] == "running")
+
+    wait_for(f"the restart of {container.name}", restarted)
+
+
+@dataclass
+class Stack:
+    """One clone and the stack that it deploys."""
+
+    root: Path
+    project: str
+    port: int
+    env: dict[str, str]
+    docker: docker.DockerClient
+    releases: list[str] = field(default_factory=list)
+    registries: list[str] = field(default_factory=list)
+    host: str = "127.0.0.1"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def run(self, module: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Runs `python -m module args` in the clone, as a user would."""
+        done = subprocess.run(
+            [sys.executable, "-m", module, *args],
+            cwd=self.root,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{module} {' '.join(args)} exited with {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def start(self, module: str, *args: str, **env: str) -> subprocess.Popen[str]:
+        """The same in the background; stdout and stderr come as one stream of lines."""
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *args],
+            cwd=self.root,
+            env={**self.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+
+    def commit(self, change: str) -> str:
+        """Changes a line in service/ and commits; returns the SHA."""
+        module = self.root / "service" / "__init__.py"
+        text = re.sub(r"\n# release: .*\n", "", module.read_text())
+        module.write_text(f"{text}\n# release: {change}\n")
+        command.run(["git", "commit", "--quiet", "--all", "-m", change], cwd=self.root)
+        return git.read(self.root).sha
+
+    def release(self, change: str) -> str:
+        """A new commit with its image built; returns the SHA."""
+        sha = self.commit(change)
+        self.run("build.images")
+        self.releases.append(sha)
+        return sha
+
+    def newest_image(self) -> str:
+        """The name of the newest release's image that is here: some releases were only committed, or pruned."""
+        names = (f"glm-tts-slim:{sha}" for sha in reversed(self.releases))
+        return next(name for name in names if self.docker.images.list(name))
+
+    def edit_compose(self, *changes: tuple[str, str]) -> None:
+        """Replaces texts in the clone's compose.yaml, wherever they stand; each must be there."""
+        path = self.root / "compose.yaml"
+        text = path.read_text()
+        for old, new in changes:
+            assert old in text, f"{path.name} has no {old!r}"
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("build.cutover", "status", "--json").stdout)
+        return found
+
+    def compose(self, *args: str) -> str:
+        """A plain `docker compose` in the clone, by its .env; the project is named in case there is none yet."""
+        argv = ["docker", "compose", "--project-name", self.project, *args]
+        engine = {name: value for name, value in self.env.items() if name == "DOCKER_HOST"}
+        return command.run(argv, cwd=self.root, env={**_without_settings(), **engine}).decode()
+
+    def container(self, service: str) -> Any:
+        return self.docker.containers.get(f"{self.project}-{service}-1")
+
+    def live_app(self) -> Any:
+        """The container that serves; of several the first."""
+        return self.container(f"app-{self.status()['live']}")
+
+    def containers(self) -> dict[str, tuple[str, str]]:
+        """ID and start time of every container of the project, by name."""
+        ours = {"label": f"com.docker.compose.project={self.project}"}
+        found = self.docker.containers.list(all=True, filters=ours, ignore_removed=True)
+        return {str(each.name): (str(each.id), each.attrs["State"]["StartedAt"]) for each in found}
+
+    def journal(self) -> list[dict[str, Any]]:
+        code, said = self.container("state").exec_run(["cat", "/var/lib/cutover/journal.jsonl"])
+        assert code == 0, said
+        return [json.loads(line) for line in said.splitlines()]
+
+    def close(self) -> None:
+        """Removes all of it: containers, network, volumes, the images of its commits, the clone."""
+        sweep(self.docker, only=self.project)
+        for sha in self.releases:
+            for image in self.docker.images.list(filters={"label": f"org.opencontainers.image.revision={sha}"}):
+                with contextlib.suppress(docker.errors.APIError):
+                    self.docker.images.remove(image.id, force=True)
+        for image in self.docker.images.list():
+            for name in [*image.tags, *(image.attrs.get("RepoDigests") or [])]:
+                if name.startswith(tuple(f"{registry}/" for registry in self.registries)):
+                    with contextlib.suppress(docker.errors.APIError):
+                        self.docker.images.remove(name)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment without anything that would set up a stack other than the clone's own."""
+    ours = ("CUTOVER_", "COMPOSE_")
+    names = {"PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX", "PROXY_IMAGE", "BLUE_IMAGE", "GREEN_IMAGE"}
+    return {key: value for key, value in os.environ.items() if not key.startswith(ours) and key not in names}
+
+
+def clone(into: Path) -> Path:
+    """A clone whose HEAD holds the working tree as it is, uncommitted changes and all."""
+    command.run(["git", "clone", "--quiet", "--no-hardlinks", str(REPOSITORY), str(into)])
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.invalid")):
+        command.run(["git", "config", key, value], cwd=into)
+    if changed := git.changed(REPOSITORY):
+        for path in changed:
+            here, there = REPOSITORY / path, into / path
+            there.unlink(missing_ok=True)
+            if here.is_file():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(here, there)
+        command.run(["git", "add", "--all"], cwd=into)
+        command.run(["git", "commit", "--quiet", "--allow-empty", "-m", "as in the working tree"], cwd=into)
+    return into
+
+
+@contextlib.contextmanager
+def fresh_stack(scratch: Path, beside: Stack | None = None) -> Iterator[Stack]:
+    """A stack that nothing else uses, with nothing deployed yet; removed at the end.
+
+    What `beside` has verified, a base above all, is not verified again.
+    """
+    client = docker.from_env()
+    sweep(client)
+    project = f"{PREFIX}{os.getpid()}-{random.randrange(16**4):04x}"
+    port = free_port()
+    env = {
+        **_without_settings(),
+        "COMPOSE_PROJECT_NAME": project,
+        "PORT": str(port),
+        "SUBNET_PREFIX": free_subnet(client),
+        # Tests of what comes before and after it would only take longer.
+        "CUTOVER_SOAK_S": "0",
+    }
+    stack = Stack(clone(scratch / "clone"), project, port, env, client)
+    if beside:
+        shutil.copytree(beside.root / FOLDER, stack.root / FOLDER)
+    try:
+        yield stack
+    finally:
+        stack.close()
+        client.close()
+
+
+@contextlib.contextmanager
+def hooks(stack: Stack, table: str) -> Iterator[None]:
+    """The clone's settings with a table of hooks."""
+    settings = stack.root / "pyproject.toml"
+    before = settings.read_text()
+    settings.write_text(f"{before}\n[tool.cutover.hooks]\n{table}\n")
+    try:
+        yield
+    finally:
+        settings.write_text(before)

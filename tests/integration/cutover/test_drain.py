@@ -1,0 +1,161 @@
+"""A switch with a request of every class in flight: what clients saw is what the journal says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from build.docker.engine import DockerEngine
+from build.target.container import ServiceContainer
+from harness.audio_asserts import fault_in_wav
+from harness.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
+from harness.tab import open_tab
+
+pytestmark = pytest.mark.alone
+
+# Appended to the piper engine of a clone: a text may have to wait, after its first sentence, for a file of its name.
+ENGINE = """
+
+def _patient() -> None:
+    import time
+    from pathlib import Path
+
+    synthesize = PiperEngine.synthesize
+
+    def _synthesize(self, utterance):
+        files = {"Soon": Path("/tmp/soon"), "Never": Path("/tmp/end")}
+        until = next((path for word, path in files.items() if utterance.text.startswith(word)), None)
+        for piece in synthesize(self, utterance):
+            yield piece
+            while until and not until.exists():
+                time.sleep(0.02)
+
+    PiperEngine.synthesize = _synthesize
+
+
+_patient()
+"""
+SLOTS = 4
+SHORT = "Soon. Then it is said."
+LONG = "this goes on. " + "And it goes on with one more sentence. " * 12
+# Beyond it a text is cut; a busy machine takes some of it to say what it must say before.
+LONG_BUDGET_S, SHORT_BUDGET_S = 40, 120
+
+
+@pytest.fixture(scope="module")
+def patient(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose releases speak SLOTS texts at a time, and wait within some of them."""
+    with fresh_stack(tmp_path_factory.mktemp("drain"), beside=stack) as patient:
+        for colour in ("blue", "green"):
+            told = f"TTS_ORDERS: /run/orders/{colour}}}"
+            # No health check once it is up: half a minute after the last sentence it would speak one, which counts.
+            told_to_wait = f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}'
+            patient.edit_compose((told, told_to_wait))
+        engine = patient.root / "service/engines/piper.py"
+        engine.write_text(engine.read_text() + ENGINE)
+        patient.env["CUTOVER_GATE_SYNTHESES"] = "1"
+        patient.release("the first, which is patient")
+        patient.run("build.cutover", "switch")
+        yield patient
+
+
+class Clients:
+    """Requests in flight, each in a thread of its own."""
+
+    def __init__(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
+        self._stack = stack
+        self._pool = pool
+        self.heard = threading.Event()
+
+    def ask(self, text: str, **headers: str) -> Future[requests.Response]:
+        return self._pool.submit(self._post, {"input": text}, headers)
+
+    def _post(self, body: dict[str, Any], headers: dict[str, str]) -> requests.Response:
+        return requests.post(f"{self._stack.url}/v1/audio/speech", json=body, headers=headers, timeout=120)
+
+    def listen(self, text: str) -> Future[tuple[int, bool]]:
+        """A streamed answer: its status, and whether it came to a proper end."""
+
+        def listens() -> tuple[int, bool]:
+            body = {"input": text, "stream_format": "audio", "response_format": "pcm"}
+            with requests.post(f"{self._stack.url}/v1/audio/speech", json=body, stream=True, timeout=120) as answer:
+                try:
+                    for _ in answer.iter_content(1024):
+                        self.heard.set()
+                except requests.exceptions.ChunkedEncodingError:
+                    return answer.status_code, False
+                return answer.status_code, True
+
+        return self._pool.submit(listens)
+
+
+def in_flight(colour: Any) -> dict[str, int]:
+    """By the service's word."""
+    container = ServiceContainer(DockerEngine(), colour.name)
+    classes = wait_for("an answer", lambda: container.status().classes)
+    return {kind: count.in_flight for kind, count in classes.items() if count.in_flight}
+
+
+def drained(stack: Stack) -> dict[str, dict[str, int]]:
+    """The counts of the newest cutover's journal."""
+    found: dict[str, dict[str, int]] = stack.journal()[-2]["facts"]["drain"]
+    return found
+
+
+def test_each_class_has_its_own_end_and_the_journal_counts_what_the_clients_saw(patient: Stack, tmp_path: Path) -> None:
+    old, new = patient.releases[0], patient.release("to be switched to")
+    blue = patient.container("app-blue")
+    proven, go = tmp_path / "proven", tmp_path / "go"
+    waits = f'["sh", "-c", "touch {proven}; until [ -e {go} ]; do sleep 0.1; done"]'
+    budgets = {"CUTOVER_DRAIN_LONG_S": f"{LONG_BUDGET_S}", "CUTOVER_DRAIN_SHORT_S": f"{SHORT_BUDGET_S}"}
+    with (
+        ThreadPoolExecutor() as pool,
+        open_tab(patient.url) as tab,
+        hooks(patient, f"pre-switch = {waits}"),
+        patient.start("build.cutover", "switch", new, **budgets) as process,
+    ):
+        wait_for("the gate's end", lambda: proven.exists() or process.poll() is not None, PATIENCE_S)
+        assert process.poll() is None, process.communicate()[0]
+        clients = Clients(patient, pool)
+        short, long = clients.ask(SHORT), clients.ask(f"Soon {LONG}")
+        broken, unheard = clients.listen(f"Never {LONG}"), clients.ask(f"Never {LONG}")
+        wait_for("them all", lambda: in_flight(blue) == {"short": 1, "long": 3, "stream": 1})
+        wait_for("a first sound", clients.heard.is_set)
+        batch = clients.ask(f"Never {LONG}", **{"X-TTS-Class": "batch"})
+        wait_for("the batch item", lambda: in_flight(blue).get("batch") == 1)
+        go.touch()
+        retry = batch.result(60)
+        assert (retry.status_code, retry.headers["X-Release"]) == (503, old)
+        assert int(retry.headers["Retry-After"]) >= 1
+        assert retry.json()["error"]["code"] == "draining"
+        assert {"short", "long"} <= set(in_flight(blue)), "only what had not begun was told at once"
+        asked_again = requests.post(retry.url, json={"input": "Now."}, headers={"X-TTS-Class": "batch"}, timeout=60)
+        assert (asked_again.status_code, asked_again.headers["X-Release"]) == (200, new)
+        blue.exec_run(["touch", "/tmp/soon"])  # noqa: S108 - in its container
+        for answer in (short.result(60), long.result(60)):
+            assert (answer.status_code, answer.headers["X-Release"]) == (200, old)
+            assert fault_in_wav(answer.content, 0.5) == ""
+        wait_for("the tab on the new colour", lambda: tab.releases[-1] == new)
+        assert (tab.releases, tab.broken) == ([old, new], [])
+        assert broken.result(60) == (200, False), "a broken body, not a well-formed short one"
+        assert (unheard.result(60).status_code, unheard.result().json()["error"]["code"]) == (503, "draining")
+        said, _ = process.communicate(timeout=120)
+    blue.exec_run(["touch", "/tmp/end"])  # noqa: S108 - in its container
+    print(said)
+    assert process.returncode == 0
+    assert "blue: 1 short and 1 long finished, 1 stream closed, 2 long and 1 batch cut" in " ".join(said.split())
+    assert drained(patient) == {
+        "short": {"completed": 1, "cut": 0, "unfinished": 0},
+        "long": {"completed": 1, "cut": 2, "unfinished": 0},
+        "stream": {"completed": 0, "cut": 1, "unfinished": 0},
+        "batch": {"completed": 0, "cut": 1, "unfinished": 0},
+    }
+    page = (patient.root / patient.run("build.cutover", "report").stdout.strip().splitlines()[-1]).read_text()
+    assert '<td>long</td><td>1</td><td class="bad">2</td>' in page
+    assert "2 long and 1 batch" in patient.run("build.cutover", "history", COLUMNS="300").stdout

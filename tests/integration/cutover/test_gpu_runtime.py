@@ -1,0 +1,27 @@
+"""An engine that knows NVIDIA's runtime: the stack's containers get it, and a plain Compose sees no difference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.nested import nested_engine
+from harness.stack import Stack, clone, free_port, free_subnet
+
+
+def test_containers_of_the_cuda_flavour_run_with_nvidias_runtime(stack: Stack, tmp_path: Path) -> None:
+    image = f"glm-tts-slim:{stack.releases[0]}"
+    proxy = stack.container("proxy").attrs["Config"]["Image"]
+    # What it stands for is runc with a hook before it; what matters here is who is told to use it.
+    with nested_engine("--add-runtime", "nvidia=/usr/sbin/runc", project=stack.project) as engine:
+        engine.load(image, proxy)
+        other = Stack(clone(tmp_path / "clone"), stack.project, free_port(), {**stack.env, **engine.env}, engine.client)
+        place = {"PORT": str(other.port), "SUBNET_PREFIX": free_subnet(stack.docker)}
+        other.env |= {**place, "CUTOVER_FLAVOUR": "cuda"}
+        other.run("build.cutover", "switch", image, "--unverified")
+        app = other.container("app-blue")
+        assert app.attrs["HostConfig"]["Runtime"] == "nvidia"
+        assert "NVIDIA_VISIBLE_DEVICES=all" in app.attrs["Config"]["Env"]
+        assert other.container("proxy").attrs["HostConfig"]["Runtime"] == "runc"
+        before = other.containers()
+        engine.run("docker", "compose", "--project-directory", str(other.root), "up", "-d")
+        assert other.containers() == before

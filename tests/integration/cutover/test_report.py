@@ -1,0 +1,144 @@
+"""What a cutover tells the world: hooks with its facts, and a page of its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build.errors import GateRefusedError, HookRefusedError
+from harness.browser import chromium
+from harness.load import Report, hammering
+from harness.releases import SILENCE, derived
+from harness.stack import Stack, hooks, wait_for
+
+POINTS = ("pre-switch", "post-switch")
+WIDTHS = (390, 1280)
+STEPS, SYNTHESES = 7, 6
+# Each sound is decoded whole, past its element: a header with a duration is no recording yet.
+FACTS = """
+const text = of => document.querySelector(of)?.textContent ?? "";
+const count = of => document.querySelectorAll(of).length;
+const element = audio => new Promise((good, bad) => {
+    audio.onerror = () => bad("an audio element: " + audio.error?.message);
+    audio.onloadedmetadata = () => good(audio.duration);
+    audio.preload = "auto";
+    audio.load();
+});
+const peak = async audio => {
+    const bytes = Uint8Array.from(atob(audio.src.split(",")[1]), each => each.charCodeAt(0));
+    const sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes.buffer);
+    return sound.getChannelData(0).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+};
+const sounds = [];
+for (const audio of document.querySelectorAll("audio"))
+    sounds.push({seconds: await element(audio), peak: await peak(audio)});
+return {
+    sounds,
+    error: text("#errors .error"),
+    across: document.documentElement.scrollWidth,
+    points: count("#traffic circle"),
+    steps: count("#timeline tr") - 1,
+    hooks: [...document.querySelectorAll("#timeline td:first-child")].filter(td => /^hook /.test(td.innerText)).length,
+    gate: count("#gate tbody tr"),
+    refused: count("#gate tbody tr.REFUSED"),
+};
+"""
+
+
+def live(stack: Stack) -> str:
+    status = stack.status()
+    return str(status["colours"][status["live"]]["release"]["sha"])
+
+
+@dataclass(frozen=True)
+class Told:
+    """A cutover under load with two hooks: what was live before it, its release, what the hooks wrote, its page."""
+
+    before: str
+    sha: str
+    load: Report
+    hooks: list[str]
+    page: Path
+
+
+@pytest.fixture(scope="module")
+def told(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    written = tmp_path_factory.mktemp("hooks") / "told"
+    say = f'["sh", "-c", "echo $0 $CUTOVER_RELEASE >>{written}", "{{0}}"]'
+    before, sha = live(stack), stack.release("with hooks")
+    with hooks(stack, "\n".join(f"{point} = {say.format(point)}" for point in POINTS)):
+        with hammering(stack.url, 2) as load:
+            wait_for("traffic", lambda: len(load.report.samples) > 4)
+            stack.run("build.cutover", "switch", sha, CUTOVER_GATE_SYNTHESES=str(SYNTHESES))
+        page = newest_page(stack)
+    return Told(before, sha, load.report, written.read_text().splitlines(), page)
+
+
+def newest_page(stack: Stack) -> Path:
+    return stack.root / stack.run("build.cutover", "report").stdout.strip().splitlines()[-1]
+
+
+def test_a_cutover_tells_its_hooks_and_leaves_a_page(told: Told) -> None:
+    assert told.load.failed == [], told.load.summary()
+    assert told.hooks == [f"{point} {told.sha}" for point in POINTS]
+    html = told.page.read_text()
+    assert told.sha in html
+    assert told.before[:12] in html
+    assert not re.findall(r"""(?:src|href)=["']https?:""", html), "the page needs nothing but itself"
+
+
+def test_a_browser_shows_the_page_and_plays_both_recordings(told: Told, tmp_path: Path) -> None:
+    for found in looked_at(told.page, tmp_path):
+        assert found["points"] >= len(told.load.samples) / 2, "requests around the switch are plotted"
+        assert found["steps"] >= STEPS
+        assert found["hooks"] == len(POINTS)
+        assert found["gate"] >= SYNTHESES
+        assert len(found["sounds"]) >= 2 * SYNTHESES
+        assert all(sound["seconds"] > 0 and sound["peak"] > 0.05 for sound in found["sounds"]), found["sounds"]
+
+
+def test_the_page_of_a_refused_candidate_shows_what_was_measured_and_heard(stack: Stack, tmp_path: Path) -> None:
+    reference, before = derived(stack, "refused", SILENCE), live(stack)
+    whole = {"CUTOVER_GATE_SYNTHESES": str(SYNTHESES)}
+    done = stack.run("build.cutover", "switch", reference, "--unverified", check=False, **whole)
+    stack.docker.images.remove(reference, force=True)
+    assert done.returncode == GateRefusedError.exit_code, done.stderr
+    assert live(stack) == before
+    record = next(each for each in reversed(stack.journal()) if each["event"] == "failed")
+    results = record["facts"]["gate"]["results"]
+    assert all(any("silent" in fault for fault in each["faults"]) for each in results)
+    for found in looked_at(newest_page(stack), tmp_path):
+        assert found["gate"] == found["refused"] == len(results) == SYNTHESES
+        assert "silent" in found["error"]
+        assert [sound["peak"] > 0.05 for sound in found["sounds"]] == [False, True] * SYNTHESES, "candidate, then live"
+        assert all(sound["seconds"] > 0 for sound in found["sounds"])
+
+
+def looked_at(page: Path, pictures: Path) -> list[dict[str, Any]]:
+    """What a browser finds on a page at the widths of a telephone and of a desk; nothing is wrong with it at either."""
+    found = []
+    with chromium(pictures) as browser:
+        looks = browser.look(page, FACTS, WIDTHS)
+    for seen in looks:
+        picture = pictures / f"{page.parent.name}-{seen.width}.png"
+        picture.write_bytes(seen.picture)
+        print(picture)
+        assert seen.errors == []
+        assert seen.found["across"] <= seen.width, "it scrolls sideways"
+        found.append(seen.found)
+    assert len(found) == len(WIDTHS)
+    return found
+
+
+def test_a_hook_before_the_switch_can_refuse_it(stack: Stack) -> None:
+    before, sha = live(stack), stack.release("refused by a hook")
+    with hooks(stack, 'pre-switch = ["sh", "-c", "echo not today; exit 3"]'):
+        done = stack.run("build.cutover", "switch", sha, check=False)
+    assert done.returncode == HookRefusedError.exit_code
+    assert "not today" in done.stderr
+    assert live(stack) == before
+    assert stack.status()["in_progress"] is None

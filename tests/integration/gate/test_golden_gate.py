@@ -1,0 +1,156 @@
+"""The gate on real speech: the engine's own passes, and each thing that may be wrong with it is refused by name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from build.audio import features, signal, speaker
+from build.audio.signal import Measures
+from build.errors import GateRefusedError
+from build.gate import gate
+from build.gate import verdict as rules
+from build.gate.golden import Expect
+from build.gate.golden_files import load
+from build.gate.verdict import Judgement, Result
+from build.settings import Settings
+from build.target.types import Clock
+from harness.faulty_voices import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
+from harness.stack import REPOSITORY
+from service.engine import Engine
+from tests.unit.build.fakes import Report
+from tests.unit.conftest import piper
+
+__all__ = ("piper",)  # a fixture
+
+
+@pytest.fixture(scope="module")
+def recorded(piper: Engine) -> Recorded:
+    """The embedded voice, saying each text once for all tests."""
+    return Recorded(piper)
+
+
+def judge(
+    candidate: Mouth,
+    live: Mouth | None = None,
+    syntheses: int = 1,
+    keep: Path | None = None,
+    report: Report | None = None,
+) -> Judgement:
+    settings = Settings(root=REPOSITORY, gate_syntheses=syntheses)
+    return gate.run(candidate, live, settings, Clock(), report or Report(), keep)
+
+
+def test_the_engine_passes_beside_itself_and_what_was_spoken_is_kept(piper: Engine, tmp_path: Path) -> None:
+    good = Mouth(piper, now=time.thread_time)
+    judged = judge(good, good, syntheses=2, keep=tmp_path / "kept")
+    assert [result.faults for result in judged.results] == [(), ()]
+    assert judged.quality
+    assert judged.quality > 2.7
+    assert judged.speaker is None  # of two texts it says little
+    assert judged.facts()["results"][0]["deviations"]["words"] > 0
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert [name.split("-", 1)[1] for name in kept[:2]] == ["evening-candidate.wav", "evening-live.wav"]
+
+
+def test_a_release_that_is_known_is_compared_and_not_listened_to_again(recorded: Recorded) -> None:
+    once = Settings(root=REPOSITORY, gate_syntheses=1)
+    assert gate.run(Mouth(recorded), None, once, Clock(), Report(), None, known=True).quality is None
+    with pytest.raises(GateRefusedError, match="words"):
+        gate.run(Mouth(recorded, noise), None, once, Clock(), Report(), None, known=True)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - {"3x slower", "every second one silent"}))
+def test_each_fault_is_caught_and_named(recorded: Recorded, name: str) -> None:
+    mouth, word = FAULTS[name]
+    with pytest.raises(GateRefusedError, match=word) as raised:
+        judge(mouth(recorded), syntheses=6 if name in OVER_ALL else 1)
+    assert "bounds" in raised.value.detail
+
+
+@pytest.mark.parametrize("name", list(load(Settings(root=REPOSITORY)).stored))
+@pytest.mark.parametrize("factor", [1.08, LARGER], ids=["smaller", "larger"])
+def test_a_speaker_8_percent_off_is_another_one_in_every_text(recorded: Recorded, factor: float, name: str) -> None:
+    known = load(Settings(root=REPOSITORY))
+    text = next(each for each in known.texts.texts if each.name == name)
+    spoken = sized(recorded, factor).speak(text.say, "joe", 1)
+    samples, rate = signal.decode(spoken.wav)
+    heard = features.features(samples, rate, speaker.embedding(samples, rate))
+    result = rules.judge(text, spoken, heard, known.texts.expect.of(None), {"golden": known.stored[name]}, known.bounds)
+    assert any("distance of speakers" in fault for fault in result.faults), result
+
+
+def test_the_engine_is_itself_over_all_texts(recorded: Recorded) -> None:
+    judged = judge(Mouth(recorded), syntheses=6)
+    assert judged.speaker is not None
+    assert 0 < judged.speaker < load(Settings(root=REPOSITORY)).speaker
+
+
+def test_an_engine_that_is_three_times_slower_is_caught(piper: Engine) -> None:
+    with pytest.raises(GateRefusedError, match="slow"):
+        judge(Mouth(piper, work=3, now=time.thread_time), Mouth(piper, now=time.thread_time))
+
+
+def test_what_fails_every_second_time_is_not_tried_until_it_passes(recorded: Recorded) -> None:
+    mouth, _ = FAULTS["every second one silent"]
+    candidate = mouth(recorded)
+    with pytest.raises(GateRefusedError, match="silent"):
+        judge(candidate, syntheses=2)
+    assert len(candidate.spoken) == 2
+
+
+def test_a_live_release_that_is_broken_is_no_measure(recorded: Recorded) -> None:
+    report = Report()
+    assert judge(Mouth(recorded), Mouth(recorded, noise), report=report).results[0].against == "golden"
+    assert any("does not pass itself" in line for line in report.lines)
+
+
+def test_a_candidate_as_wrong_as_the_live_release_does_not_pass(recorded: Recorded) -> None:
+    with pytest.raises(GateRefusedError, match="another voice"):
+        judge(Stranger(recorded), Stranger(recorded))
+
+
+def result(name: str, fault: str = "", *, near: bool = False) -> Result:
+    return Result(name, f"text {name}", 0.1, 0.1, faults=(fault,) if fault else (), near=near)
+
+
+def test_only_one_near_miss_is_spoken_again_and_must_then_pass_twice() -> None:
+    good, near, far = result("a"), result("b", "a hair", near=True), result("b", "a mile")
+    assert rules.again([good, good]) is None
+    assert rules.again([good, near]) == "b"
+    assert rules.again([good, far]) is None
+    assert rules.again([near, result("c", "a hair", near=True)]) is None
+    assert rules.settled([good, near], [good, good]) == []
+    assert len(rules.settled([good, near], [good, near])) == 2
+    assert rules.settled([good, near], []) == ["“text b”: a hair"]
+
+
+def timed(name: str, first_s: float, took_s: float) -> Result:
+    measures = Measures(22050, 2.0, -20, 0.9, 0, 0, 0)
+    return Result(name, name, first_s, took_s, measures=measures)
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        ([timed("a", 0.4, 0.4), timed("b", 0.2, 0.4)], ""),
+        ([timed("a", 1.2, 1.2), timed("b", 0.4, 1.2)], "at best"),
+        (
+            [timed("a", 0.4, 0.4), timed("b", 0.2, 0.4), timed("c", 2, 2), timed("d", 2, 2), timed("e", 2, 2)],
+            "as a rule",
+        ),
+        ([timed("a", 0.4, 0.4), timed("b", 0.75, 0.76)], "first sound of “b”"),
+    ],
+)
+def test_slowness_is_judged_at_its_best_as_a_rule_and_to_the_first_sound(ours: list[Result], said: str) -> None:
+    live = [timed("a", 0.4, 0.4), timed("b", 0.2, 0.4)]
+    faults = rules.slowness(ours, live, Expect())
+    assert bool(faults) == bool(said)
+    assert said in " ".join(faults)
+
+
+def test_without_a_live_release_there_is_a_limit_on_real_time() -> None:
+    assert rules.slowness([timed("a", 1, 3.9)], [], Expect()) == []
+    assert "real time" in rules.slowness([timed("a", 1, 4.1)], [], Expect())[0]

@@ -1,0 +1,143 @@
+"""Bearer tokens: a real registry that believes a token server, asked by our own driver and by the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from build.docker.engine import DockerEngine
+from build.errors import RegistryError
+from build.registry import transfer
+from build.registry.client import Registry
+from build.registry.retry import RetryPolicy
+from harness.registry import PASSWORD, USER, Running, docker_config, running_registry
+from harness.stack import wait_for
+from harness.tokens import LEEWAY_S, Tokens, token_server
+from tests.integration.images.test_push import Make, engine, make, publisher, repository
+
+__all__ = ("engine", "make", "repository")  # fixtures
+NAME = "team/thing"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Tokens]:
+    with token_server({USER: PASSWORD}) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(server: Tokens) -> Iterator[Running]:
+    with running_registry(tokens=server) as found:
+        yield found
+
+
+@pytest.fixture
+def tokens(server: Tokens) -> Iterator[Tokens]:
+    """The server as it is at first, with nothing asked yet."""
+    before = server.actions, server.life_s
+    server.asked.clear()
+    yield server
+    server.actions, server.life_s = before
+
+
+@pytest.fixture
+def address(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The registry's, with the right credentials in Docker's configuration."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, running.address)))
+    return running.address
+
+
+@pytest.fixture
+def stranger(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same with a wrong password."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, running.address, password=PASSWORD[::-1])))
+    return running.address
+
+
+def opened(address: str, waits: list[float]) -> Registry:
+    return Registry(address, RetryPolicy(sleep=waits.append))
+
+
+def granted(tokens: Tokens) -> list[str]:
+    """The scopes that tokens were given out for, in order; the registry names a scope's actions in any order."""
+    return [_sorted(scope) for _, scope, status in tokens.asked if status == 200]
+
+
+def _sorted(scope: str) -> str:
+    name, _, actions = scope.rpartition(":")
+    return f"{name}:{','.join(sorted(actions.split(',')))}"
+
+
+def test_one_token_serves_until_more_is_wanted(address: str, tokens: Tokens) -> None:
+    registry = Registry(address)
+    assert registry.digest(NAME, "one") == ""
+    assert registry.tags(NAME) == []
+    assert granted(tokens) == [f"repository:{NAME}:pull"]
+    digest = registry.put_blob(NAME, b"some layer")
+    assert registry.blob(NAME, digest) == b"some layer"
+    assert granted(tokens)[1:] == [f"repository:{NAME}:pull,push"]
+
+
+def test_an_image_is_published_with_tokens(address: str, tokens: Tokens, make: Make, repository: str) -> None:
+    image = make(os.urandom(1024))
+    reference, published = publisher(DockerEngine(), address).publish(image, f"{repository}:key")
+    assert published.id == image.id
+    assert Registry(address).digest(repository, "key") == reference.partition("@")[2]
+    assert {status for *_, status in tokens.asked} == {200}
+
+
+def test_a_wrong_password_is_denied_at_once(stranger: str, tokens: Tokens) -> None:
+    waits: list[float] = []
+    with pytest.raises(RegistryError, match=r"denied.*incorrect username or password") as refused:
+        opened(stranger, waits).check_push(NAME)
+    assert "docker login" in refused.value.remedy
+    assert [status for *_, status in tokens.asked] == [401]
+    assert not waits
+
+
+def test_the_engine_s_wrong_password_is_not_tried_again(
+    stranger: str, tokens: Tokens, make: Make, repository: str
+) -> None:
+    waits: list[float] = []
+    with pytest.raises(RegistryError, match=r"the push of .* failed: (unauthorized|denied)"):
+        transfer.push(DockerEngine(), make(b"one"), f"{stranger}/{repository}", "key", RetryPolicy(sleep=waits.append))
+    assert {status for *_, status in tokens.asked} == {401}
+    assert not waits
+
+
+def test_a_token_that_has_expired_is_renewed(address: str, tokens: Tokens) -> None:
+    waits: list[float] = []
+    registry = opened(address, waits)
+    tokens.life_s = 2 - LEEWAY_S
+    assert registry.digest(NAME, "one") == ""
+    (held,) = registry.http.granted.values()  # the only way to know when the registry begins to refuse it
+
+    def refused() -> bool:
+        url = f"http://{address}/v2/{NAME}/tags/list"
+        return requests.get(url, headers={"Authorization": held}, timeout=5).status_code == 401
+
+    assert not refused()
+    wait_for("the token's end", refused)
+    tokens.life_s = 300
+    assert registry.digest(NAME, "one") == ""
+    assert granted(tokens) == [f"repository:{NAME}:pull"] * 2
+    assert not waits
+
+
+def test_who_may_only_pull_cannot_push(address: str, tokens: Tokens, make: Make, repository: str) -> None:
+    tokens.actions = frozenset({"pull"})
+    waits: list[float] = []
+    registry = opened(address, waits)
+    assert registry.digest(NAME, "one") == ""
+    with pytest.raises(RegistryError, match=r"denied by the registry.*401") as refused:
+        registry.check_push(NAME)
+    assert "docker login" in refused.value.remedy
+    with pytest.raises(RegistryError, match="denied by the registry"):
+        publisher(DockerEngine(), address).publish(make(b"one"), f"{repository}:key")
+    with pytest.raises(RegistryError, match=r"the push of .* failed: denied"):
+        transfer.push(DockerEngine(), make(b"one"), f"{address}/{repository}", "key", RetryPolicy(sleep=waits.append))
+    assert not waits

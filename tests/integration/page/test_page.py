@@ -1,0 +1,151 @@
+"""The page over real HTTP: progress, stopping, prompts, and how the service is."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import soundfile
+
+from harness.page import Visit, served_page
+from harness.stack import wait_for
+from service.synthesis.lifecycle import Phase
+from tests.unit.service.support import at_rest
+
+# Gradio's import leaves event loops open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
+    with served_page(tmp_path_factory.mktemp("page")) as visit:
+        yield visit
+
+
+@pytest.fixture
+def visit(serving: Visit) -> Iterator[Visit]:
+    serving.engine.spoken.clear()
+    yield serving
+    serving.engine.gate.set()
+    serving.engine.ungated = 0
+    wait_for("the service to rest", lambda: at_rest(serving.service), 20)
+
+
+def wav(seconds: float) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, [0.1] * int(8000 * seconds), 8000, format="WAV")
+    return file.getvalue()
+
+
+def refusal(told: Iterator[tuple[str, Any]]) -> str:
+    """What is told of a text that is not spoken: in the note, where it stays."""
+    *_, (kind, (_, note)) = told
+    assert kind == "complete"
+    assert 'role="alert"' in note
+    return str(note)
+
+
+def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visit: Visit) -> None:
+    visit.engine.gate.clear()
+    visit.engine.ungated = 1
+    told = visit.speak("One. Two. Three.", form="flac")
+    first = next(values[1] for _, values in told if "Next in the queue." not in values[1])  # which may be over at once
+    assert first == "<p>Sentence 1 is spoken: 0.1 s so far.</p>"
+    visit.engine.gate.set()
+    *_, (kind, (audio, note)) = told
+    assert kind == "complete"
+    assert note.startswith("<p>0.3 seconds at 8000 Hz")
+    content = visit.file(audio)
+    assert content.startswith(b"fLaC")
+    assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
+
+
+def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
+    visit.engine.gate.clear()
+    threads = [threading.Thread(target=list, args=(visit.speak(f"Number {n}."),)) for n in range(2)]
+    for number, thread in enumerate(threads):
+        thread.start()
+        visit.until_busy_with(number + 1)
+    told = visit.speak("Last.")
+    assert next(told)[1][1] == "<p>Waiting in the queue, with 1 ahead.</p>"
+    visit.engine.gate.set()
+    notes = [values[1] for _, values in told]
+    assert any("seconds at 8000 Hz" in str(note) for note in notes)
+    for thread in threads:
+        thread.join()
+
+
+def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
+    visit.engine.gate.clear()
+    visit.post("speak", "One. Two.", "joe", 1.0, "wav", None, "", session="a-tab")
+    visit.until_busy_with(1)
+    list(visit.ask("stop_text", session="another"))
+    assert visit.service.scheduler.jobs == 1
+    visit.post("stop_text", session="a-tab")
+    visit.until_busy_with(0)
+
+
+def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None:
+    visit.engine.gate.clear()
+    with visit.opened("speak", "A. " * 1000, "joe", 1.0, "wav", None, ""):
+        visit.until_busy_with(1)
+    visit.engine.gate.set()
+    visit.until_busy_with(0)
+    assert len(visit.engine.spoken) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("x" * 5000, "The text has 5000 characters, at most 4096 are allowed. Shorten it"),
+        (" ", "The text is empty. Type something"),
+        ("Привет", "CYRILLIC"),
+        ("<b>🙂", "SMILING FACE. Take these characters out"),
+    ],
+)
+def test_bad_input_is_told_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
+    assert wanted in refusal(visit.speak(text))
+
+
+def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Visit) -> None:
+    visit.service.lifecycle.phase = Phase.WARMING
+    try:
+        told = refusal(visit.speak("Hello."))
+    finally:
+        visit.service.lifecycle.phase = Phase.READY
+    assert told == '<div role="alert"><p>The service is warming. Try again in 2 s.</p></div>'
+    visit.service.scheduler.queue_limit = 0
+    try:
+        told = refusal(visit.speak("Hello."))
+    finally:
+        visit.service.scheduler.queue_limit = 128
+    assert "The queue is full" in told
+    assert "Try again in" in told
+
+
+def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
+    prompt = visit.upload("prompt.wav", wav(4.0))
+    list(visit.speak("Hello.", prompt=prompt, transcript="What was said."))
+    assert visit.engine.last
+    heard = visit.engine.last.prompt
+    assert heard
+    assert (heard.samples.size, heard.sample_rate, heard.text) == (32000, 8000, "What was said.")
+    told = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
+    assert "is not audio that can be read. Choose a wav" in told
+
+
+def test_prompts_are_asked_for_with_such_an_engine(visit: Visit) -> None:
+    parts = visit.client.get("/config").json()["components"]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [True]
+
+
+def test_the_status_is_told_and_is_nothing_that_a_tab_waits_for(visit: Visit) -> None:
+    before = visit.service.traffic._page_ended
+    rows = dict(visit.client.get("/status.json").json()["rows"])
+    assert (rows["Release"], rows["Engine"], rows["Device"], rows["Phase"]) == ("test-1", "fake", "CPU", "ready")
+    assert (rows["Waiting"], rows["Waiting in batches"]) == ("0 of at most 128", "0 of at most 32")
+    assert visit.service.traffic._page_ended == before
+    assert not [part for part in visit.client.get("/config").json()["components"] if part["type"] == "timer"]

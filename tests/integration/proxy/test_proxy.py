@@ -1,0 +1,213 @@
+"""The real HAProxy: what it remembers, what it holds, whom it sends where, what it keeps to itself."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from build.errors import ProxyError
+from build.proxy.haproxy import HAProxy
+from harness.proxy_fixture import HOLD_BUDGET_S, Door, opened
+from harness.stack import Stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def door(stack: Stack) -> Iterator[Door]:
+    with opened(stack) as door:
+        yield door
+
+
+@pytest.fixture(autouse=True)
+def _begin_on_blue(door: Door) -> None:
+    door.proxy.hold("none")
+    door.rotate("blue")
+
+
+def test_without_a_saved_state_blue_is_in_rotation_and_green_is_not(door: Door) -> None:
+    assert {name for name, admin in door.at_first.items() if admin != "maint"} == {"blue-1"}
+    assert {"green-1", "green-4", "blue-2", "blue-1-standby"} < set(door.at_first)
+
+
+@pytest.mark.parametrize("colour", ["green", "blue"])
+def test_a_killed_proxy_comes_back_with_the_rotation_it_had(door: Door, colour: str) -> None:
+    door.rotate(colour)
+    door.crash()
+    assert {door.get().text for _ in range(8)} == {colour}
+    servers = door.proxy.servers()
+    assert {name for name, server in servers.items() if server.admin != "maint"} == {f"{colour}-1"}
+
+
+def test_weights_and_what_stands_by_outlive_a_killed_proxy_too(door: Door) -> None:
+    door.proxy.set_admins(("blue-1", 75), ("green-1", 25), ("green-1", "ready"), ("blue-1-standby", "ready"))
+    door.crash()
+    servers = door.proxy.servers()
+    assert {name: server.weight for name, server in servers.items() if name.endswith("-1")} == {
+        "blue-1": 75,
+        "green-1": 25,
+    }
+    assert servers["blue-1-standby"].admin == "ready"
+    wait_for("both to serve", lambda: all(door.proxy.servers()[name].usable for name in ("blue-1", "green-1")))
+    assert share_of_green(door) == pytest.approx(0.25, abs=0.15)
+    door.proxy.set_admins(("blue-1", 100), ("green-1", 100), ("blue-1-standby", "maint"))
+
+
+def share_of_green(door: Door, asked: int = 200) -> float:
+    """Of requests one after the other. By chance it is hardly ever 0.15 from what the weights say."""
+    return sum(door.post().text == "green" for _ in range(asked)) / asked
+
+
+def test_a_newcomers_share_is_that_of_its_weight_whatever_happened_before(door: Door) -> None:
+    for _ in range(4):
+        door.proxy.demand_check("green-1")
+        wait_for("green", lambda: door.proxy.servers()["green-1"].up)
+        door.proxy.set_admins(("blue-1", 75), ("green-1", 25), ("green-1", "ready"))
+        assert share_of_green(door) == pytest.approx(0.25, abs=0.15)
+        door.proxy.set_admins(("green-1", 100), ("blue-1", "drain"), ("blue-1", 100))
+        assert share_of_green(door, 40) == 1
+        door.proxy.set_admins(("blue-1", 100), ("blue-1", "ready"), ("green-1", "maint"), ("green-1", 100))
+        assert share_of_green(door, 100) == 0
+
+
+def test_the_old_colour_takes_over_when_the_one_in_rotation_dies(door: Door) -> None:
+    door.rotate("green")
+    door.proxy.set_admins(("blue-1", "drain"), ("blue-1-standby", "ready"))
+    wait_for("what stands by", lambda: door.proxy.servers()["blue-1-standby"].usable)
+    assert door.get().text == "green"
+    door.containers["green"].kill()
+    try:
+        assert {door.post().text for _ in range(5)} == {"blue"}
+    finally:
+        door.containers["green"].start()
+        door.proxy.set_admins(("blue-1-standby", "maint"))
+
+
+@pytest.mark.parametrize("way", [contextlib.nullcontext, HAProxy.opened], ids=["by exec", "by an open stream"])
+def test_who_is_probed_must_answer_now(door: Door, way: Callable[[HAProxy], Any]) -> None:
+    servers, green = door.proxy.servers(), door.containers["green"]
+    with way(door.proxy):
+        assert door.proxy.probe(servers["blue-1"], servers["green-1"])
+        green.pause()
+        try:
+            assert not door.proxy.probe(servers["blue-1"], servers["green-1"])
+            assert door.proxy.probe(servers["blue-1"])
+        finally:
+            green.unpause()
+        green.kill()
+        try:
+            assert not door.proxy.probe(servers["green-1"])
+        finally:
+            green.start()
+        wait_for("green", lambda: door.proxy.probe(servers["green-1"]))
+
+
+def test_only_the_colours_themselves_may_name_a_server_of_the_api(door: Door) -> None:
+    door.proxy.set_admin("green-1", "ready")
+    wait_for("both to serve", lambda: door.proxy.servers()["green-1"].usable)
+    cookie = {"Cookie": "COLOUR=green-1"}
+    assert {door.post(headers=cookie).text for _ in range(40)} == {"blue", "green"}
+    ask = (
+        "import urllib.request as r;"
+        f"print(r.urlopen(r.Request('http://{door.inside}/v1/audio/speech', b'x', {cookie!r})).read().decode())"
+    )
+    said = [door.containers["blue"].exec_run(["python", "-c", ask]).output.decode().strip() for _ in range(4)]
+    assert said == ["green"] * 4
+
+
+def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
+    thread.start()
+    return thread, answers
+
+
+def test_held_requests_wait_and_are_answered_on_release(door: Door) -> None:
+    door.proxy.hold("all")
+    thread, answers = in_background(lambda: door.post(body=b"x" * 2_000_000))
+    wait_for("the request at the gate", lambda: door.proxy.held().held == 1)
+    assert answers == []
+    door.proxy.hold("none")
+    thread.join(10)
+    assert [answer.text for answer in answers] == ["blue"]
+
+
+def test_hold_long_lets_short_requests_pass(door: Door) -> None:
+    door.proxy.hold("long")
+    assert door.post(body=b"short").text == "blue"
+    thread, answers = in_background(lambda: door.post(body=b"x" * 5000))
+    wait_for("the long one at the gate", lambda: door.proxy.held().held == 1)
+    door.proxy.hold("none")
+    thread.join(10)
+    assert answers[0].text == "blue"
+
+
+def test_a_hold_ends_with_503_and_retry_after(door: Door) -> None:
+    door.proxy.hold("all")
+    began = time.monotonic()
+    answer = door.post()
+    assert time.monotonic() - began >= HOLD_BUDGET_S - 1
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json()["error"]["code"] == "held_too_long"
+
+
+def test_the_hold_outlives_a_killed_proxy(door: Door) -> None:
+    door.proxy.hold("all")
+    door.crash()
+    assert door.proxy.held().mode == "all"
+
+
+def test_with_no_colour_usable_requests_wait_for_one(door: Door) -> None:
+    door.proxy.set_admin("blue-1", "maint")
+    thread, answers = in_background(door.post)
+    wait_for("the request at the gate", lambda: door.proxy.held().held == 1)
+    door.proxy.set_admin("green-1", "ready")
+    thread.join(10)
+    assert answers[0].text == "green"
+
+
+def test_an_unknown_hold_and_an_unknown_server_are_refused(door: Door) -> None:
+    with pytest.raises(ProxyError, match="none, long or all"):
+        door.proxy.hold("some")  # type: ignore[arg-type]
+    with pytest.raises(ProxyError, match="refused"):
+        door.proxy.set_admin("red-1", "ready")
+
+
+def test_the_page_sticks_to_its_colour_until_that_is_in_maint_and_the_api_never_sticks(door: Door) -> None:
+    page = requests.Session()
+    assert page.get(door.url, timeout=10).text == "blue"
+    assert page.cookies.get("COLOUR") == "blue-1"
+    assert "Set-Cookie" not in door.post().headers
+    door.proxy.set_admin("green-1", "ready")
+    door.proxy.set_admin("blue-1", "drain")
+    assert {page.get(door.url, timeout=10).text for _ in range(4)} == {"blue"}
+    assert {page.post(f"{door.url}/v1/audio/speech", timeout=10).text for _ in range(4)} == {"green"}
+    door.proxy.set_admin("blue-1", "maint")
+    assert page.get(door.url, timeout=10).text == "green"
+
+
+def test_what_is_in_flight_on_a_draining_colour_ends_well_and_is_counted(door: Door) -> None:
+    thread, answers = in_background(lambda: door.post(headers={"X-Wait": "yes"}))
+    wait_for("the request in flight", lambda: door.proxy.servers()["blue-1"].sessions == 1)
+    door.proxy.set_admin("green-1", "ready")
+    door.proxy.set_admin("blue-1", "drain")
+    assert door.post().text == "green"
+    assert door.proxy.servers()["blue-1"].sessions == 1
+    door.containers["blue"].exec_run(["touch", "/tmp/go-on"])  # noqa: S108 - in its container
+    thread.join(10)
+    assert answers[0].text == "blue"
+    assert door.proxy.servers()["blue-1"].sessions == 0
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/%6detrics", "/%72eadyz", "/metrics/x"])
+def test_internal_paths_are_not_reachable(door: Door, path: str) -> None:
+    answer = door.get(path, headers={"X-Request-Id": "mine-1"})
+    assert (answer.status_code, answer.headers["X-Request-Id"]) == (404, "mine-1")
+
+
+def test_a_body_over_25_mb_is_refused(door: Door) -> None:
+    assert door.post(body=bytes(26_300_000)).status_code == 413

@@ -1,0 +1,117 @@
+"""What clients get wrong, sent through the proxy: a 4xx with a reason, never a 500, never a stuck queue."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import pytest
+import requests
+
+from harness.audio_asserts import fault_in_wav
+from harness.stack import Stack, wait_for
+
+JSON = {"Content-Type": "application/json"}
+
+
+def said(text: Any, **more: Any) -> bytes:
+    return json.dumps({"model": "tts-1", "voice": "joe", "input": text, **more}).encode()
+
+
+def predict(*data: Any) -> bytes:
+    return json.dumps({"data": list(data)}).encode()
+
+
+SPEECH, PREDICT = "/v1/audio/speech", "/api/predict"
+
+WRONG: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
+    "empty text": (SPEECH, said(""), JSON, 422, "input"),
+    "only spaces": (SPEECH, said("  \n "), JSON, 422, "input"),
+    "100,000 characters": (SPEECH, said("a " * 50_000), JSON, 422, "4096"),
+    "control characters": (SPEECH, said("bell \x07 here"), JSON, 422, "U+0007"),
+    "emoji": (SPEECH, said("well done 😀"), JSON, 422, "U+1F600"),
+    "another language": (SPEECH, said("你好"), JSON, 422, "U+4F60"),
+    "no text at all": (SPEECH, b"{}", JSON, 422, "missing"),
+    "unknown field": (SPEECH, said("Hi.", spead=2), JSON, 422, "speed"),
+    "speed out of range": (SPEECH, said("Hi.", speed=9), JSON, 422, "4"),
+    "unknown format": (SPEECH, said("Hi.", response_format="ogg"), JSON, 422, "wav"),
+    "wrong type": (SPEECH, said(7), JSON, 422, "input"),
+    "wrong content type": (SPEECH, said("Hi."), {"Content-Type": "text/plain"}, 415, "application/json"),
+    "broken JSON": (SPEECH, b'{"input": "Hi', JSON, 400, "JSON"),
+    "not an object": (SPEECH, b"[]", JSON, 422, "object"),
+    "prompt that is no audio": (
+        PREDICT,
+        predict("README.md", "", "test"),
+        JSON,
+        422,
+        "not audio",
+    ),
+    "prompt outside the folder": (PREDICT, predict("../../etc/passwd", "", "test"), JSON, 422, "data[0]"),
+    "prompt by URL": (PREDICT, predict("http://127.0.0.1/x.wav", "", "test"), JSON, 422, "data[0]"),
+    "too few fields": (PREDICT, predict("", ""), JSON, 422, "data"),
+    "body too large": (SPEECH, b"x" * 26_300_000, JSON, 413, "26214400"),
+    "unknown path": ("/v1/audio/sing", said("Hi."), JSON, 404, "nothing"),
+    "internal path": ("/metrics", b"", JSON, 404, "nothing"),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "headers", "status", "reason"), WRONG.values(), ids=WRONG)
+def test_bad_input_gets_a_reason(
+    stack: Stack, path: str, body: bytes, headers: dict[str, str], status: int, reason: str
+) -> None:
+    answer = requests.post(stack.url + path, data=body, headers=headers, timeout=30)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert reason.lower() in f"{error['message']} {error['param']}".lower(), error
+    assert "output" not in answer.text
+    assert answer.headers["X-Request-Id"]
+
+
+def control(stack: Stack) -> dict[str, Any]:
+    """What the live colour says of itself."""
+    app = stack.live_app()
+    said: dict[str, Any] = json.loads(app.exec_run(["python", "-m", "service.control", "status"]).output)
+    return said
+
+
+@pytest.mark.parametrize("stream", [{}, {"stream_format": "audio"}], ids=["file", "stream"])
+def test_who_leaves_is_not_spoken_to_behind_the_proxy_either(stack: Stack, stream: dict[str, str]) -> None:
+    wait_for("rest", lambda: control(stack)["jobs"] == 0)
+    before = control(stack)["completed"]
+    body = said("This is a sentence of a long text. " * 110, **stream)
+    with socket.create_connection((stack.host, stack.port)) as client:
+        headers = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        client.sendall(f"POST {SPEECH} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body)
+        wait_for("the text to be spoken", lambda: control(stack)["jobs"] == 1)
+    wait_for("rest", lambda: (control(stack)["jobs"], control(stack)["requests"]) == (0, 0), 10)
+    assert control(stack)["completed"] == before
+
+
+def test_after_all_of_that_the_service_is_at_rest_and_speaks(stack: Stack) -> None:
+    def at_rest() -> bool:
+        status = control(stack)
+        return bool(status["phase"] == "ready" and status["requests"] == status["jobs"] == 0)
+
+    wait_for("rest", at_rest)
+    answer = requests.post(stack.url + SPEECH, data=said("Still here."), headers=JSON, timeout=60)
+    assert fault_in_wav(answer.content, 0.4) == ""
+    assert len(answer.headers["X-Release"]) == 40
+
+
+def test_existing_clients_of_predict_find_the_word_they_look_for(stack: Stack) -> None:
+    answer = requests.post(
+        stack.url + PREDICT, data=predict("examples/sample.wav", "", "test"), headers=JSON, timeout=60
+    )
+    assert answer.status_code == 200
+    sound, message = answer.json()["data"]
+    assert sound["data"].startswith("data:audio/wav;base64,")
+    assert "output" in message
+
+
+def test_the_page_is_served_through_the_proxy_and_sticks(stack: Stack) -> None:
+    answer = requests.get(stack.url, timeout=30)
+    assert answer.status_code == 200
+    assert "gradio" in answer.text
+    assert answer.cookies["COLOUR"] in {"blue-1", "green-1"}
+    assert len(answer.headers["X-Release"]) == 40
