@@ -27,6 +27,8 @@ PLACEHOLDERS = {
     "operator@gpu-box": "gpu-box",
     "127.0.0.1:7860": "127.0.0.1:{port}",
     "--soak 60": "--soak 1",
+    "glm-tts-app-blue-1": "{project}-app-blue-1",
+    "calibrate HEAD": "calibrate HEAD --runs 3",
     "/srv/models": "{scratch}/models",
     "/etc/speech-keys": "{scratch}/keys",
     "IMAGE": "glm-tts-slim:$(git rev-parse HEAD)",
@@ -48,6 +50,12 @@ PREPARED = {
         echo '“Good morning,” said Anna. “我走了。”张三说。' > book.txt
         sed -n '/^narrator/,/^```/{/^```/d;p}' docs/guides/batch.md > voices.yaml
         cp voices/examples/sample.wav voices/zhang.wav""",
+    "docs/guides/multi-gpu.md": CHANGE,
+    "docs/guides/own-voice.md": """
+        sed -n '/^voice: en_GB/,/^```/{s/en_GB-.*/joe/;/^```/d;p}' docs/guides/own-voice.md > golden/alba.yaml
+        sed -i 's/^gate_golden = .*/gate_golden = "alba"/' pyproject.toml""",
+    "docs/guides/remote-target.md": CHANGE,
+    "docs/guides/upgrading.md": CHANGE,
     "docs/guides/expose-with-api-keys.md": CHANGE,
     "docs/engines/glm-tts.md": 'mkdir -p "$SCRATCH/models/GLM-TTS" && echo weights > "$SCRATCH/models/GLM-TTS/model"',
 }
@@ -62,6 +70,7 @@ ELSEWHERE = {
     "uv run python -m build.lock conda --flavour slim": "needs conda-forge; test_lock_command.py has a channel",
     "uv run python -m build.lock apt --flavour slim": "builds a base on conda-forge's lock; test_refresh.py has one",
     'git add locks && git commit -m "locks: write the locks of conda-forge and Debian" && git push': "those two locks",
+    "ssh -M -f -N -L 7860:127.0.0.1:7860 gpu-box": "the test's target is this machine, whose port is in use",
     "docker login registry.example.com": "asks for a password; test_publish.py pushes with one",
     "uv run python -m build.images --refresh": "builds every image anew, for minutes; test_refresh.py does",
     "git clone https://github.com/zai-org/GLM-TTS /srv/GLM-TTS": "needs GitHub",

@@ -55,7 +55,7 @@ class Reader:
             self.pages.append(command.page)
             self.shell.restart()
             prepared = guides.PREPARED.get(command.page, ":")
-            code, output = self.shell.run(f"git clean -fdq\n{prepared}")
+            code, output = self.shell.run(f"git clean -fdq && docker context use default >/dev/null 2>&1\n{prepared}")
             assert code == 0, output
         under_load = hammering(self.stack.url, RATE) if guides.UNDER_LOAD in command.text else nullcontext()
         with under_load:
@@ -91,6 +91,7 @@ def reader(stack: Stack, registry_of_all: Running, tmp_path_factory: pytest.Temp
         )
         values = {
             "registry": registry_of_all.within("guides").address,
+            "project": own.project,
             "port": str(own.port),
             "scratch": str(folder),
         }

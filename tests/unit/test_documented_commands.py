@@ -16,7 +16,7 @@ from harness.stack import REPOSITORY
 CURRENT = [page for page in documents.pages() if not page.startswith(("CHANGELOG.md", "docs/decisions/"))]
 COMMANDS = [found for page in CURRENT for found in documents.commands(page)]
 SCENARIO = guides.scenario()
-VALUES = {"registry": "127.0.0.1:5000/team", "port": "7860", "scratch": "/tmp/scratch"}  # noqa: S108
+VALUES = {"project": "glm-tts-test", "registry": "127.0.0.1:5000/team", "port": "7860", "scratch": "/tmp/scratch"}  # noqa: S108
 CAPTURED = " ".join(("tts_" + "a" * 43, "anna sha256:" + "0" * 64, "r/glm-tts-slim@sha256:" + "0" * 64))
 # Placeholders of running text that must be real for a parser.
 REAL = {"--rollout PATH": "--rollout .", "--minutes M": "--minutes 1"}
