@@ -59,8 +59,6 @@ PREPARED = {
     "docs/guides/expose-with-api-keys.md": CHANGE,
     "docs/engines/glm-tts.md": 'mkdir -p "$SCRATCH/models/GLM-TTS" && echo weights > "$SCRATCH/models/GLM-TTS/model"',
 }
-# The exit code of a command that fails in this scenario, as its document states.
-EXIT_CODES: dict[str, int] = {}
 # A command with this option runs under traffic.
 UNDER_LOAD = "--canary"
 
@@ -69,7 +67,7 @@ ELSEWHERE = {
     "docker pull debian:bookworm-slim": "needs Docker Hub",
     "uv run python -m build.lock conda --flavour slim": "needs conda-forge; test_lock_command.py has a channel",
     "uv run python -m build.lock apt --flavour slim": "builds a base on conda-forge's lock; test_refresh.py has one",
-    'git add locks && git commit -m "locks: write the locks of conda-forge and Debian" && git push': "those two locks",
+    'git add locks && git commit -m "locks: write the locks of conda-forge and Debian" && git push': "there are no new locks to commit",
     "ssh -M -f -N -L 7860:127.0.0.1:7860 gpu-box": "the test's target is this machine, whose port is in use",
     "docker login registry.example.com": "asks for a password; test_publish.py pushes with one",
     "uv run python -m build.images --refresh": "builds every image anew, for minutes; test_refresh.py does",
