@@ -17,7 +17,7 @@ from build.console import out
 from build.errors import InterruptedByUserError
 from harness.chaos.case import Case, run
 from harness.chaos.case import cases as cases_of
-from harness.chaos.chaos_stack import Bed, bed, nested_bed
+from harness.chaos.chaos_stack import ChaosStack, chaos_stack, nested_chaos_stack
 from harness.stack import REPOSITORY, Stack
 
 RESULTS = provenance.RESULTS / "chaos.json"
@@ -38,8 +38,8 @@ def measure(_stack: Stack, _runs: int, *, only: Sequence[str] = (), every: bool 
     if missing:
         chosen = [case for case in chosen if str(case) not in known]
     for make_stack, part in (
-        (bed, [case for case in chosen if case.fault.engine is None]),
-        (nested_bed, [case for case in chosen if case.fault.engine is not None]),
+        (chaos_stack, [case for case in chosen if case.fault.engine is None]),
+        (nested_chaos_stack, [case for case in chosen if case.fault.engine is not None]),
     ):
         if not part:
             continue
@@ -63,7 +63,7 @@ def _mixed(cases: Sequence[Case]) -> list[Case]:
     return [case for _, case in sorted(numbered, key=itemgetter(0))]
 
 
-def _run(chaos: Bed, case: Case) -> dict[str, Any]:
+def _run(chaos: ChaosStack, case: Case) -> dict[str, Any]:
     """Return the row of a case; after a failed one redeploy the stack, so that it does not affect the next."""
     row: dict[str, Any] = {"fault": case.fault.name, "state": str(case.point), "strategy": case.strategy.value}
     with tempfile.TemporaryFile("w+") as output, contextlib.redirect_stdout(output):
@@ -77,7 +77,7 @@ def _run(chaos: Bed, case: Case) -> dict[str, Any]:
         log = output.read()
     if row["wrong"]:
         out.print(log, markup=False)
-        chaos.afresh()
+        chaos.redeploy()
     return row
 
 
