@@ -28,7 +28,7 @@ from build.state import history as past_of
 from build.state.history import Cutover
 from build.target.stack import ensure_up
 from build.target.status import TargetStatus, read
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 app = console.app("Blue/green cutover that loses no request.")
 lock = console.app("The lock that keeps cutovers apart.")
@@ -77,7 +77,7 @@ def switch(
 
     settings, progress = console.settings(), Reporter()
     let_in = _rollout(settings, canary, soak, replicas)
-    target = Target(settings)
+    target = ComposeTarget(settings)
     wanted = _named(target, progress, ref)
     if not verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=unverified):
         let_in = replace(let_in, unverified=True)
@@ -104,9 +104,9 @@ def rollback(
 ) -> None:
     """Roll back to the last good release or REF: within seconds if it is on standby, else through the gate."""
     settings, progress = console.settings(), Reporter()
-    target = Target(settings)
+    target = ComposeTarget(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
-    ahead = StandbyPrefetch(Target(settings), Target(settings)) if strategy == "auto" else None
+    ahead = StandbyPrefetch(ComposeTarget(settings), ComposeTarget(settings)) if strategy == "auto" else None
     named = _named(target, progress, ref) if ref else None
     ensure_up(target, progress)
     release = cutover.run(
@@ -131,7 +131,7 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
     return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
 
 
-def _named(target: Target, progress: Reporter, ref: str | None) -> Release:
+def _named(target: ComposeTarget, progress: Reporter, ref: str | None) -> Release:
     from build.images.resolve import resolve  # noqa: PLC0415 - saves a rollback 0.2 s
 
     return resolve(target.settings, target.engine, progress, ref)
@@ -150,9 +150,9 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
     return release
 
 
-def _up() -> tuple[Target, Reporter]:
+def _up() -> tuple[ComposeTarget, Reporter]:
     """Start the proxy and the state container if needed; return the target and a reporter."""
-    target, progress = Target(console.settings()), Reporter()
+    target, progress = ComposeTarget(console.settings()), Reporter()
     ensure_up(target, progress)
     return target, progress
 
@@ -183,7 +183,7 @@ def gate(
     from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback does not need
 
     settings, progress = console.settings(), Reporter()
-    target = Target(settings)
+    target = ComposeTarget(settings)
     wanted = _named(target, progress, ref)
     verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
     judged, keep = standalone_gate.run(target, progress, wanted)
@@ -201,7 +201,7 @@ def status(
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
 ) -> None:
     """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress."""
-    target = Target(console.settings())
+    target = ComposeTarget(console.settings())
     if not watch:
         found = _look(target)
         out.print_json(json.dumps(found.json())) if as_json else out.print(views.status(found))
@@ -216,13 +216,13 @@ def status(
                 screen.update(views.status(found), refresh=True)
 
 
-def _looks(target: Target, every_s: float) -> Iterator[TargetStatus]:
+def _looks(target: ComposeTarget, every_s: float) -> Iterator[TargetStatus]:
     while True:
         yield _look(target)
         time.sleep(every_s)
 
 
-def _look(target: Target) -> TargetStatus:
+def _look(target: ComposeTarget) -> TargetStatus:
     found = read(target)
     if not found.lock:  # a running cutover writes .env itself
         target.refresh_env(found.live)
@@ -232,7 +232,7 @@ def _look(target: Target) -> TargetStatus:
 @app.command()
 def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """List every cutover in the target's journal, oldest first."""
-    target = Target(console.settings())
+    target = ComposeTarget(console.settings())
     records = target.records()
     past, broken = target.history(records), past_of.broken_locks(records)
     if as_json:
@@ -249,7 +249,7 @@ def report(
     """Print the path of a cutover's report, a self-contained HTML page."""
     from build.report import gather  # noqa: PLC0415 - only this command needs a template engine
 
-    path = gather.find(Target(console.settings()), identity)
+    path = gather.find(ComposeTarget(console.settings()), identity)
     if to:
         to.write_bytes(path.read_bytes())
     out.print(str(to or path), markup=False)
@@ -258,7 +258,7 @@ def report(
 @lock.command(name="show")
 def show_lock() -> None:
     """Show which process holds the cutover lock."""
-    out.print(str(Target(console.settings()).lock.holder() or "nobody holds the lock"), markup=False)
+    out.print(str(ComposeTarget(console.settings()).lock.holder() or "nobody holds the lock"), markup=False)
 
 
 @lock.command(name="break")
@@ -266,7 +266,7 @@ def break_lock(
     reason: Annotated[str, typer.Option(help="why; it goes into the journal")],
 ) -> None:
     """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
-    cutover.break_lock(Target(console.settings()), Reporter(), getpass.getuser(), reason)
+    cutover.break_lock(ComposeTarget(console.settings()), Reporter(), getpass.getuser(), reason)
 
 
 if __name__ == "__main__":

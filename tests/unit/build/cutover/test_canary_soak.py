@@ -14,6 +14,7 @@ from build.errors import CanaryFailedError, CommandFailedError, InconclusiveErro
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import Rollout
+from build.proxy.types import Request
 from build.target.synthesis import SynthesisResponse
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
@@ -127,10 +128,10 @@ def test_without_a_verdict_it_stays_and_resume_goes_on_with_the_share_it_had() -
 def test_a_canary_that_cannot_be_measured_is_no_verdict() -> None:
     target = Target()
 
-    def blind(*_of: Any) -> list[str]:
+    def blind(*_of: Any) -> list[Request]:
         raise CommandFailedError("the log is gone")
 
-    target.engine.log_between = blind
+    target.proxy.requests = blind
     with pytest.raises(InconclusiveError, match="cannot be measured: the log is gone"):
         switch(target, SHARES)
     assert cutover.abort(cast(Any, target), Report()) == OLD

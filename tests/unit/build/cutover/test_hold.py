@@ -22,7 +22,7 @@ from build.errors import (
     OrchestratorError,
     ProxyError,
 )
-from build.model.colours import Colour
+from build.model.colours import Colour, Slot
 from build.model.release import Release
 from build.model.states import Strategy
 from tests.unit.build.cutover.test_switch import moves
@@ -77,7 +77,7 @@ def test_the_next_hold_knows_what_to_expect_and_what_the_release_needs(target: T
     report, third = Report(), Release("c" * 40, "sha256:" + "c" * 64)
     target.colours[GREEN].phase = "ready"
     target.colours[BLUE].running = True
-    target.compose.up = lambda _service: _revived(target, third)
+    target.start = lambda _slot: _revived(target, third)
     cutover.run(
         cast(Any, target), report, "switch", lambda _history, _live: third, asked=StrategyRequest(Strategy.HOLD)
     )
@@ -223,13 +223,13 @@ def test_an_old_container_that_had_to_be_stopped_is_started_again(target: Target
 
 
 def test_a_release_that_cannot_wait_without_its_model_is_refused_before_anybody_waits(target: Target) -> None:
-    up = target.compose.up
+    up = target.start
 
-    def loads_at_once(service: str) -> None:
-        up(service)
+    def loads_at_once(slot: Slot) -> None:
+        up(slot)
         target.colours[GREEN].phase = "loading"
 
-    target.compose.up = loads_at_once
+    target.start = loads_at_once
     with pytest.raises(InsufficientGpuMemoryError, match="from before holds"):
         switch(target)
     assert not [said for said in target.said if said.startswith("gate")]
@@ -237,7 +237,7 @@ def test_a_release_that_cannot_wait_without_its_model_is_refused_before_anybody_
 
 
 def test_no_room_at_all_is_refused_with_the_sums_and_nothing_is_touched(target: Target) -> None:
-    target.engine.image = lambda _reference: type("Image", (), {"labels": {"ai.glm-tts.vram-bytes": str(12 * GIB)}})
+    target.image_labels = lambda _image: {"ai.glm-tts.vram-bytes": str(12 * GIB)}
     with pytest.raises(InsufficientGpuMemoryError, match=r"12.0 GiB \(the image's label\)"):
         switch(target)
     assert moves(target) == []

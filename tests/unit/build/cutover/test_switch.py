@@ -19,7 +19,7 @@ from build.errors import (
     OrchestratorError,
     ProxyError,
 )
-from build.model.colours import Colour
+from build.model.colours import Colour, Slot
 from build.model.release import Release
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
@@ -91,10 +91,10 @@ def test_a_way_back_to_what_has_stopped_goes_through_all_of_it_and_says_so_first
     blue = target.colours[Colour.BLUE]
     blue.phase = ""  # it does not answer
 
-    def up(_service: str) -> None:
+    def up(_slot: Slot) -> None:
         blue.holds, blue.phase = OLD, "ready"
 
-    target.compose.up = up
+    target.start = up
     target.said.clear()
     assert back(target, report) == OLD
     assert "blue removed" in moves(target)
@@ -136,10 +136,10 @@ def test_the_first_release_goes_to_blue_and_nothing_is_drained() -> None:
 
 
 def break_start(target: Target) -> None:
-    def up(_service: str) -> None:
+    def up(_slot: Slot) -> None:
         raise CommandFailedError("no such image")
 
-    target.compose.up = up
+    target.start = up
 
 
 def exit_early(target: Target) -> None:
@@ -262,10 +262,10 @@ def test_what_stands_by_and_hangs_gets_no_traffic_and_goes_on_standing_by() -> N
 def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
     target = Target()
 
-    def up(service: str) -> None:
+    def up(_slot: Slot) -> None:
         target.colours[GREEN].holds = OLD
 
-    target.compose.up = up
+    target.start = up
     with pytest.raises(CommandFailedError, match="not bbbb"):
         switch(target)
     assert target.ended == "failed"
@@ -282,13 +282,13 @@ def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate() -> None:
 
 def test_who_has_lost_the_lease_changes_nothing_more() -> None:
     target = Target()
-    compose_up = target.compose.up
+    start = target.start
 
-    def up(service: str) -> None:
-        compose_up(service)
+    def up(slot: Slot) -> None:
+        start(slot)
         target.lost = LockLostError("it was broken")
 
-    target.compose.up = up
+    target.start = up
     with pytest.raises(LockLostError):
         switch(target)
     assert moves(target)[-1] == "app-green up"
