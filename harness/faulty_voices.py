@@ -182,7 +182,7 @@ OTHERS = {
     49: "My neighbour paints old wooden boats every summer.",
     59: "Bring a warm coat. Tomorrow it will snow on all the hills.",
     30: "The kitchen smells of onions.",
-    65: "Nobody has yet counted how many rivers cross this large country.",
+    65: "No one has yet counted how many rivers cross this large country.",
     70: "After a long and quiet winter our garden was suddenly full of bees.",
     52: "Forty-one small boys climb up the tower each Sunday.",
 }
