@@ -24,5 +24,5 @@ def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str,
         with client.makefile("rb") as lines:
             reply = json.loads(lines.readline())
     if not isinstance(reply, dict):
-        raise ValueError("the answer is no JSON object")
+        raise ValueError("the reply is not a JSON object")
     return reply

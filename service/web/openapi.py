@@ -37,13 +37,13 @@ _ERROR_SCHEMA = {
 }
 _REASONS = {
     400: "The body is not JSON.",
-    401: "No API key, or none that is known.",
+    401: "The API key is missing or unknown.",
     413: "The body is too large.",
-    415: "The body is not said to be JSON.",
-    422: "A field is missing, unknown or out of range; the message says which.",
-    429: "The queue is full, or this client has had what it may; Retry-After says when to come back.",
-    503: "No model is ready, or this release is being replaced; Retry-After says when to come back.",
-    504: "The speech was not finished in time.",
+    415: "The content type is not JSON.",
+    422: "A field is missing, unknown or out of range; the message names it.",
+    429: "The queue is full, or the client has reached a rate limit; Retry-After is the delay before a retry.",
+    503: "No model is ready, or this release is being replaced; Retry-After is the delay before a retry.",
+    504: "The synthesis did not finish before its deadline.",
 }
 
 AUDIO: dict[str, Any] = {
@@ -51,11 +51,11 @@ AUDIO: dict[str, Any] = {
     "content": {media: {} for media in (*sorted({form.partition(";")[0] for form in MEDIA_TYPES.values()}),
                                         "text/event-stream")},
     "headers": {
-        "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Hz."},
-        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds; of whole files."},
+        "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Sample rate in Hz."},
+        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds of audio; only of complete files."},
         "X-Realtime-Factor": {
             "schema": {"type": "string"},
-            "description": "Seconds that the engine worked for each second of speech; of whole files.",
+            "description": "Seconds of inference per second of speech; only of complete files.",
         },
     },
 }  # fmt: skip

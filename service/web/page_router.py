@@ -54,8 +54,8 @@ async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: 
         await respond(StorageFullError())(scope, receive, send)
     finally:
         if refusal:
-            answer = respond_status(refusal["status"], _detail(body), "page_error")
-            await answer(scope, receive, send)
+            response = respond_status(refusal["status"], _detail(body), "page_error")
+            await response(scope, receive, send)
 
 
 def _detail(body: bytes) -> str:
@@ -63,5 +63,5 @@ def _detail(body: bytes) -> str:
     try:
         detail = json.loads(body)["detail"]
     except (ValueError, LookupError, TypeError):
-        return "the page cannot answer this"
+        return "the page rejected the request"
     return detail if isinstance(detail, str) else shown(detail)

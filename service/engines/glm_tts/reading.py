@@ -13,7 +13,7 @@ LEAST = 1 << 20
 
 
 @contextlib.contextmanager
-def told(progress: Callable[[str], None]) -> Iterator[None]:
+def report_reads(progress: Callable[[str], None]) -> Iterator[None]:
     """Call `progress` every EVERY_S seconds from another thread while the process reads; no call while it hangs."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(progress, ended), name="reading", daemon=True)

@@ -50,7 +50,7 @@ class Vits(nn.Module):
         hidden, mean, log_deviation = self.enc_p(ids)
         log_durations = self.dp(hidden, _noise((1, 2, len(ids)), generator, ids.device) * scales.noise_w)
         frames = torch.ceil(torch.exp(log_durations) * scales.length).long()
-        mean, log_deviation = (each.repeat_interleave(frames, dim=2) for each in (mean, log_deviation))
+        mean, log_deviation = (statistic.repeat_interleave(frames, dim=2) for statistic in (mean, log_deviation))
         noise = _noise(tuple(mean.shape), generator, ids.device) * scales.noise
         return self.dec(self.flow(mean + noise * torch.exp(log_deviation)))
 
@@ -157,8 +157,8 @@ class Coupling(nn.Module):
         self.post = nn.Conv1d(CHANNELS, HALF, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, other = x.chunk(2, dim=1)
-        return torch.cat((kept, other - self.post(self.enc(self.pre(kept)))), dim=1)
+        unchanged, other = x.chunk(2, dim=1)
+        return torch.cat((unchanged, other - self.post(self.enc(self.pre(unchanged)))), dim=1)
 
 
 class WaveNet(nn.Module):
@@ -171,7 +171,7 @@ class WaveNet(nn.Module):
             nn.Conv1d(CHANNELS, 2 * CHANNELS, WAVENET_KERNEL, padding=WAVENET_KERNEL // 2) for _ in range(last + 1)
         )
         self.res_skip_layers = nn.ModuleList(
-            nn.Conv1d(CHANNELS, CHANNELS if each == last else 2 * CHANNELS, 1) for each in range(last + 1)
+            nn.Conv1d(CHANNELS, CHANNELS if layer == last else 2 * CHANNELS, 1) for layer in range(last + 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

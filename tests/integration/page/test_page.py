@@ -53,7 +53,7 @@ def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visi
     visit.engine.ungated = 1
     told = visit.speak("One. Two. Three.", form="flac")
     first = next(values[1] for _, values in told if "Next in the queue." not in values[1])  # which may be over at once
-    assert first == "<p>Sentence 1 is spoken: 0.1 s so far.</p>"
+    assert first == "<p>Sentence 1 is ready: 0.1 s so far.</p>"
     visit.engine.gate.set()
     *_, (kind, (audio, note)) = told
     assert kind == "complete"
@@ -70,7 +70,7 @@ def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
         thread.start()
         visit.until_busy_with(number + 1)
     told = visit.speak("Last.")
-    assert next(told)[1][1] == "<p>Waiting in the queue, with 1 ahead.</p>"
+    assert next(told)[1][1] == "<p>Waiting in the queue with 1 ahead.</p>"
     visit.engine.gate.set()
     notes = [values[1] for _, values in told]
     assert any("seconds at 8000 Hz" in str(note) for note in notes)
@@ -101,9 +101,9 @@ def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None
     ("text", "wanted"),
     [
         ("x" * 5000, "The text has 5000 characters, at most 4096 are allowed. Shorten it"),
-        (" ", "The text is empty. Type something"),
+        (" ", "The text is empty. Type at least"),
         ("Привет", "CYRILLIC"),
-        ("<b>🙂", "SMILING FACE. Take these characters out"),
+        ("<b>🙂", "SMILING FACE. Remove these characters"),
     ],
 )
 def test_bad_input_is_told_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
@@ -116,7 +116,7 @@ def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Vi
         told = refusal(visit.speak("Hello."))
     finally:
         visit.service.lifecycle.phase = Phase.READY
-    assert told == '<div role="alert"><p>The service is warming. Try again in 2 s.</p></div>'
+    assert told == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
     visit.service.scheduler.queue_limit = 0
     try:
         told = refusal(visit.speak("Hello."))
@@ -134,18 +134,18 @@ def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
     assert heard
     assert (heard.samples.size, heard.sample_rate, heard.text) == (32000, 8000, "What was said.")
     told = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
-    assert "is not audio that can be read. Choose a wav" in told
+    assert "The recording is not readable audio. Choose a wav" in told
 
 
 def test_prompts_are_asked_for_with_such_an_engine(visit: Visit) -> None:
     parts = visit.client.get("/config").json()["components"]
-    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [True]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [True]
 
 
 def test_the_status_is_told_and_is_nothing_that_a_tab_waits_for(visit: Visit) -> None:
     before = visit.service.traffic._page_ended
     rows = dict(visit.client.get("/status.json").json()["rows"])
     assert (rows["Release"], rows["Engine"], rows["Device"], rows["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert (rows["Waiting"], rows["Waiting in batches"]) == ("0 of at most 128", "0 of at most 32")
+    assert (rows["Waiting"], rows["Waiting batch lines"]) == ("0 of at most 128", "0 of at most 32")
     assert visit.service.traffic._page_ended == before
     assert not [part for part in visit.client.get("/config").json()["components"] if part["type"] == "timer"]

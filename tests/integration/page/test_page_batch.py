@@ -45,7 +45,7 @@ def test_a_batch_gives_a_zip_of_all_its_lines_one_at_a_time(visit: Visit) -> Non
         assert file.namelist() == [f"line-{n}.flac" for n in range(5)]
         assert file.read("line-0.flac").startswith(b"fLaC")
     assert told[-1][0] == "complete"
-    assert "All is spoken" in told[-1][1][1]
+    assert "Done." in told[-1][1][1]
 
 
 def test_a_bad_batch_is_told_by_line_and_nothing_is_spoken(visit: Visit) -> None:
@@ -55,13 +55,13 @@ def test_a_bad_batch_is_told_by_line_and_nothing_is_spoken(visit: Visit) -> None
     told = str(list(visit.ask("batch", visit.upload("tasks.jsonl", lines.encode()), "wav")))
     assert not visit.engine.spoken
     assert [f"Line {n}:" in told for n in range(1, 8)] == [False, *[True] * 6]
-    assert "Choose a" not in told
-    assert "no task file" in str(list(visit.ask("batch", None, "wav")))
+    assert "Choose a voice" not in told
+    assert "Choose a task file first" in str(list(visit.ask("batch", None, "wav")))
 
 
 def test_a_file_that_is_too_large_is_refused(visit: Visit) -> None:
     file = visit.upload("tasks.jsonl", b" " * (MAX_FILE + 1))
-    assert f"over {MAX_FILE // 1024} KiB, the most that is taken" in str(list(visit.ask("batch", file, "wav")))
+    assert f"larger than {MAX_FILE // 1024} KiB" in str(list(visit.ask("batch", file, "wav")))
     answer = visit.client.post("/gradio_api/upload", files={"files": ("tasks.jsonl", b" " * MAX_BODY)})
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
     assert not visit.engine.spoken
@@ -79,7 +79,7 @@ def test_a_batch_that_a_drain_cuts_keeps_what_is_spoken_and_says_what_is_left(vi
     with zip_of(visit, collected) as file:
         left = file.read("rest.jsonl").decode().splitlines()
     assert [json.loads(line)["output_name"] for line in left] == ["line-0", "line-1", "line-2"]
-    assert "being replaced" in str(collected)
+    assert "being updated" in str(collected)
 
 
 def zips() -> set[Path]:
@@ -137,7 +137,7 @@ def test_a_drain_spares_a_batch_that_has_begun_where_it_cuts_what_has_not(visit:
         (task("a").encode() + b"\xff\n", "Line 2: is not UTF-8"),
         (b"\n", "0 tasks"),
         (task("a").encode("utf-16"), "convert it"),
-        (task("a", seed=7).encode(), "Line 1: has seed, which a batch of this page cannot use"),
+        (task("a", seed=7).encode(), "Line 1: has seed, which this page does not support"),
         (task("a.flac").encode(), "ends in .flac, but the clips are wav"),
     ],
 )

@@ -110,7 +110,7 @@ def test_it_shows_the_place_in_the_queue_how_far_it_is_and_stops(page: Page, vis
         other.start()
         visit.until_busy_with(number + 1)
     speak(page, FOUR)
-    told(page, "Waiting in the queue, with 1 ahead.")
+    told(page, "Waiting in the queue with 1 ahead.")
     button(page, "Stop").click()
     told(page, "Stopped.")
     visit.until_busy_with(2)
@@ -120,7 +120,7 @@ def test_it_shows_the_place_in_the_queue_how_far_it_is_and_stops(page: Page, vis
     visit.engine.gate.clear()
     visit.engine.ungated = 1
     speak(page, FOUR)
-    told(page, "Sentence 1 is spoken: 0.1 s so far.")
+    told(page, "Sentence 1 is ready: 0.1 s so far.")
     visit.engine.gate.set()
     told(page, "0.4 seconds")
 
@@ -132,10 +132,10 @@ def test_what_cannot_be_spoken_is_said_and_stays_until_what_can(window: Window, 
         speak(page, text)
         expect(alert).to_contain_text(why)
     assert visit.engine.spoken == []
-    page.get_by_role("button", name="Voice to imitate").click()
+    page.get_by_role("button", name="Clone a voice").click()
     give(page, {"name": "prompt.wav", "mimeType": "audio/wav", "buffer": b"no audio"}, "Drop an audio file")
     speak(page, FOUR)
-    expect(alert).to_contain_text("is not audio that can be read. Choose a wav")
+    expect(alert).to_contain_text("The recording is not readable audio. Choose a wav")
     button(page, "Clear").click()
     speak(page, FOUR)
     told(page, "0.4 seconds")
@@ -144,7 +144,7 @@ def test_what_cannot_be_spoken_is_said_and_stays_until_what_can(window: Window, 
 
 
 def test_what_is_recorded_is_imitated(page: Page, visit: Visit) -> None:
-    page.get_by_role("button", name="Voice to imitate").click()
+    page.get_by_role("button", name="Clone a voice").click()
     page.get_by_role("button", name="Record audio").click()
     button(page, "Record").click()
     expect(page.locator("#prompt")).to_contain_text("0:04")  # of 3 s at least it must be
@@ -164,7 +164,7 @@ def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: P
     to_tab(page, "Batch")
     button(page, "Speak all").click()
     alert = page.get_by_role("alert").filter(visible=True)
-    expect(alert).to_contain_text("There is no task file")
+    expect(alert).to_contain_text("Choose a task file first")
     good = jsonl(FOUR, "Two.", "Three.")
     give(page, {**good, "buffer": good["buffer"] + b"\n{]"}, "Click to upload")
     button(page, "Speak all").click()
@@ -179,7 +179,7 @@ def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: P
     progress = page.get_by_role("progressbar", name="Progress")
     expect(progress).to_have_js_property("value", 0)
     visit.engine.gate.set()
-    told(page, "All is spoken.")
+    told(page, "Done.")
     expect(progress).to_have_js_property("value", 3)
     name, content = loaded_down(page, "button", "Download the zip")
     assert name == "speech.zip"
@@ -196,7 +196,7 @@ def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, 
     button(page, "Speak all").click()
     told(page, "1 of 3 lines")
     button(page, "Stop").filter(visible=True).click()
-    told(page, "Stopped. The zip has what was spoken, and the rest")
+    told(page, "Stopped. The zip has the finished clips, and a task file")
     with zipfile.ZipFile(io.BytesIO(loaded_down(page, "button", "Download the zip")[1])) as file:
         assert file.namelist() == ["line-0.wav", "rest.jsonl"]
         assert [json.loads(line)["output_name"] for line in file.read("rest.jsonl").splitlines()] == [
@@ -221,7 +221,7 @@ def test_the_status_is_shown_and_follows(page: Page, visit: Visit) -> None:
         other.start()
     visit.until_busy_with(2)
     expect(row("Waiting")).to_have_text("1 of at most 128")
-    expect(row("Being spoken")).to_have_text("1, 1 at a time")
+    expect(row("In progress")).to_have_text("1 of at most 1")
     visit.engine.gate.set()
     expect(row("Waiting")).to_have_text("0 of at most 128")
     for other in others:
@@ -237,13 +237,13 @@ def test_it_fits_and_every_control_is_within_reach(
         page = window.page
         speak(page, "A sentence.")
         window.hear()
-        page.get_by_role("button", name="Voice to imitate").click()
+        page.get_by_role("button", name="Clone a voice").click()
         for tab in TABS:
             to_tab(page, tab)
             if tab == "Batch":
                 give(page, jsonl("One."), "Click to upload")
                 button(page, "Speak all").click()
-                told(page, "All is spoken.")
+                told(page, "Done.")
                 expect(button(page, "Download the zip")).to_be_visible()
             if tab == "Status":
                 expect(page.get_by_role("definition").first).to_have_text("test-1")

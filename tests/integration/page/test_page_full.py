@@ -20,7 +20,7 @@ from harness.disk import Disk, small_disk
 from harness.page import Tab
 
 KIB, MIB = 1024, 2**20
-NO_ROOM = "There is no room for another file now. Try again in 60 s."
+NO_ROOM = "There is no space for another file. Try again in 60 s."
 
 
 @dataclass
@@ -82,7 +82,7 @@ def batch(page: Full, lines: int) -> tuple[str, zipfile.ZipFile | None]:
 def test_a_batch_that_finds_no_room_keeps_what_was_spoken_and_says_what_is_left(page: Full) -> None:
     page.disk.leave(200 * KIB)
     note, file = batch(page, 9)
-    assert f"{NO_ROOM} The zip has what was spoken, and the rest as a task file." in note
+    assert f"{NO_ROOM} The zip has the finished clips, and a task file with the remaining lines." in note
     assert file
     assert file.testzip() is None
     *clips, rest = file.namelist()
@@ -94,7 +94,7 @@ def test_a_batch_that_finds_no_room_keeps_what_was_spoken_and_says_what_is_left(
     page.disk.make_room()
     page.disk.leave(2 * MIB)
     note, file = batch(page, 9)
-    assert note.endswith("<p>All is spoken.</p>")
+    assert note.endswith("<p>Done.</p>")
     assert file
     assert len(file.namelist()) == 9
 

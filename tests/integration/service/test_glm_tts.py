@@ -39,7 +39,7 @@ def test_a_release_without_its_weights_is_refused_with_the_reasons(stack: Stack,
     environment = {f"CUTOVER_{name}": value for name, value in told.items()}
     done = stack.run("build.cutover", "switch", stack.release("by glm_tts"), check=False, **environment)
     assert done.returncode == CandidateExitedError.exit_code, done.stderr
-    assert "weights: flow/flow.pt has 3 bytes, recorded are 12" in done.stderr
+    assert "weights: flow/flow.pt has 3 bytes instead of 12" in done.stderr
     assert "TTS_GLM_CODE=/opt/GLM-TTS lacks glmtts_inference.py" in done.stderr
     assert "voices" not in done.stderr.partition("cannot start")[2]
     assert stack.status()["live"] == live

@@ -52,7 +52,7 @@ def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) ->
         assert slow > 1.5 * joe
         assert slow > 1.5 * usual, "the embedded voice stays the usual one"
         refused = client.post("/v1/audio/speech", json={"input": TEXT, "voice": "slov"})
-        assert "there is joe, slow. Did you mean 'slow'?" in refused.json()["error"]["message"]
+        assert "voices are joe, slow. Did you mean 'slow'?" in refused.json()["error"]["message"]
         now = client.get("/metrics").text
         assert 'tts_device_info{device="CPUExecutionProvider"} 1.0' in now
         assert client.get("/readyz").json()["device"] == "CPUExecutionProvider"
@@ -78,8 +78,8 @@ def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> No
         f"- {tmp_path}/{name}" for name in ("babel", "duo", "empty", "few", "text")
     ]
     told = dict(zip(("babel", "duo", "empty", "few", "text"), lines[1:], strict=True))
-    assert "it is no network of piper's for 2 speakers: it takes input, input_lengths, scales, and" in told["duo"]
-    assert "it cannot be loaded: " in told["text"]
+    assert "not a Piper model for 2 speakers: its inputs are input, input_lengths, scales instead of" in told["duo"]
+    assert "onnxruntime cannot load the file: " in told["text"]
     assert engine.describe().device == ""
 
 
@@ -88,7 +88,7 @@ def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> No
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
-    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "took memory", "took memory"], (
+    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "allocated memory", "allocated memory"], (
         "a load that goes on shows it"
     )
     sessions = [weakref.ref(model.front.session) for model in engine._models.values()]

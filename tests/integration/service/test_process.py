@@ -98,7 +98,7 @@ def test_it_becomes_ready_and_the_probes_hear_it(running: Running) -> None:
     assert spoken.stdout.startswith(b"RIFF")
     refused = running.run("service.probe", "speak", "--text", "...")
     assert (refused.returncode, refused.stdout) == (1, b"")
-    assert b"nothing to say" in refused.stderr
+    assert b"no letter or digit" in refused.stderr
     status = running.run("service.control", "status")
     assert json.loads(status.stdout)["phase"] == "ready"
 
@@ -109,7 +109,7 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert page.headers["x-release"] == "test-1"
     assert "fonts.googleapis" not in page.text
     parts = httpx.get(f"{running.url}/config").json()["components"]
-    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [False]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [False]
     call = f"{running.url}/gradio_api/call/speak"
     event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     answer = httpx.get(f"{call}/{event}", timeout=20)
@@ -184,7 +184,7 @@ def test_published_without_keys_or_with_a_broken_file_exits_2(tmp_path: Path) ->
         assert "TTS_API_KEYS" in running.log.read_text()
     with started(tmp_path, TTS_PUBLISHED="0.0.0.0", TTS_API_KEYS=str(tmp_path / "none")) as running:  # noqa: S104
         assert running.process.wait(timeout=30) == 2
-        assert "the file of API keys cannot be read" in running.log.read_text()
+        assert "cannot read the API key file" in running.log.read_text()
 
 
 def test_with_keys_the_page_asks_for_a_password_and_the_probe_needs_none(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_an_engine_that_has_nothing_mounted_exits_3_with_all_the_reasons(tmp_pat
         "engine glm_tts cannot start:",
         "- TTS_GLM_CODE=",
         "- TTS_GLM_WEIGHTS=/models/GLM-TTS is not a folder",
-        "- the voices file /models/voices/voices.jsonl cannot be read",
+        "- cannot read the voices file /models/voices/voices.jsonl",
     ):
         assert reason in told
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from service.app import Service
 from service.engine import Description, Engine, Piece, Utterance, Voice
-from service.server import Server, configured
+from service.server import Server, uvicorn_config
 from service.settings import Settings
 
 SAMPLE_RATE = 8000
@@ -129,7 +129,7 @@ async def _serve(settings: Settings, engine: Engine, started: Future[Served], pa
         service = Service(settings, engine)
         await (service.start() if page else service.lifecycle.load())
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            server = HurriedServer(configured(service), service)
+            server = HurriedServer(uvicorn_config(service), service)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             started.set_result(Served(url, service, asyncio.get_running_loop(), server))
             await server.serve(sockets=[listener])

@@ -27,7 +27,7 @@ def test_plausible_speech() -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "no WAV"), (b"x" * 100, "no WAV"), (wav(0), "0.00 s"), (wav(0.1), "0.10 s"), (wav(9), "9.00 s"),
+    [(b"", "not a WAV"), (b"x" * 100, "not a WAV"), (wav(0), "0.00 s"), (wav(0.1), "0.10 s"), (wav(9), "9.00 s"),
      (wav(0.6, level=20), "silent")],
 )  # fmt: skip
 def test_what_is_no_speech(content: bytes, why: str) -> None:

@@ -63,7 +63,7 @@ def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::", "203.0.113.5"])  # noqa: S104
 def test_beyond_this_machine_there_must_be_keys(address: str) -> None:
-    with pytest.raises(SettingsError, match="name a file of API keys in TTS_API_KEYS"):
+    with pytest.raises(SettingsError, match="set TTS_API_KEYS to a key file"):
         Settings.from_env({"TTS_PUBLISHED": address})
     settings = Settings.from_env({"TTS_PUBLISHED": address, "TTS_API_KEYS": "/run/secrets/api-keys"})
     assert settings.api_keys == Path("/run/secrets/api-keys")

@@ -59,12 +59,12 @@ def test_a_minutes_worth_at_once_and_then_as_it_comes_back(clock: Clock) -> None
 
 def test_a_text_longer_than_a_minutes_worth_is_owed(clock: Clock) -> None:
     client = Client("a", Limits(characters=60), clock)
-    client.say("x" * 120)
+    client.charge("x" * 120)
     with pytest.raises(RateLimitedError) as error:
-        client.say("x")
+        client.charge("x")
     assert error.value.retry_after == 61
     clock.now += 61
-    client.say("x")
+    client.charge("x")
 
 
 def test_who_has_been_away_longest_is_forgotten_but_nobody_in_flight(clock: Clock) -> None:

@@ -115,7 +115,7 @@ def folder(tmp_path: Path) -> Path:
      "nul\0", "x" * 5000, "sub/../good.wav", "..", "\udcff"],
 )  # fmt: skip
 def test_no_name_leads_out_of_the_voices_folder(folder: Path, name: str) -> None:
-    with pytest.raises(InvalidError, match="no file in the voices folder"):
+    with pytest.raises(InvalidError, match="not the name of a file in the voices folder"):
         find_prompt(folder, name, "data[0]")
 
 
@@ -127,7 +127,7 @@ def test_an_absolute_name_is_refused_even_inside(folder: Path) -> None:
 
 def test_a_prompt_must_be_audio_of_some_length(folder: Path) -> None:
     assert read_prompt(folder / "good.wav", "p").seconds == pytest.approx(1.0)
-    with pytest.raises(InvalidError, match="not audio"):
+    with pytest.raises(InvalidError, match="not readable audio"):
         read_prompt(folder / "text.wav", "p")
     with pytest.raises(InvalidError, match="lasts"):
         read_prompt(folder / "short.wav", "p")

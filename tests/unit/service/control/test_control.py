@@ -62,10 +62,10 @@ async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
     tell: Tell, service: Service, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
-    job = asyncio.create_task(service.speech.say(Utterance("x.", "joe")))
+    job = asyncio.create_task(service.speech.synthesize(Utterance("x.", "joe")))
     await entered(engine)
     refused = await tell("unload")
-    assert "1 jobs" in refused["refused"]
+    assert "1 syntheses in flight" in refused["refused"]
     assert refused["jobs"] == 1
     engine.gate.set()
     await job
@@ -82,9 +82,9 @@ async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
 async def test_an_unload_that_leaves_something_says_so_and_the_end_is_clean(
     tell: Tell, service: Service, engine: FakeEngine
 ) -> None:
-    engine.unload_error = EngineError("20 MiB of GPU memory are still held")
+    engine.unload_error = EngineError("20 MiB of GPU memory are still allocated")
     reply = await tell("unload")
-    assert "not all of its memory came back: 20 MiB" in reply["refused"]
+    assert "not all of its memory was released: 20 MiB" in reply["refused"]
     assert (reply["phase"], reply["last_inference_age_s"]) == ("unloaded", None)
     await service.close()
 
@@ -105,7 +105,7 @@ async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncC
     short = (await tell("cut", **{"class": "short"}))["classes"]["short"]
     assert (short["in_flight"], short["cut"], short["completed"]) == (0, 1, 0)
     assert (await asked).status_code == 503
-    assert "no such class" in (await tell("cut", **{"class": "medium"}))["refused"]
+    assert "unknown class" in (await tell("cut", **{"class": "medium"}))["refused"]
 
 
 @pytest.mark.parametrize("words", [["cut"], ["status", "long"], ["drain", "--waiting"], ["cut", "medium"]])
@@ -148,7 +148,7 @@ def test_the_client_says_when_nobody_is_there(
     monkeypatch.setenv("TTS_CONTROL", str(tmp_path / "none.sock"))
     monkeypatch.setattr("sys.argv", ["control", "status"])
     assert main() == 1
-    assert "no answer" in json.loads(capsys.readouterr().out)["refused"]
+    assert "no reply" in json.loads(capsys.readouterr().out)["refused"]
 
 
 async def test_status_tells_how_long_the_oldest_request_has_been_in_flight(

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from service.app import Service
 from service.engine import NoMemoryError, Piece, Utterance
-from service.engines.embedded_voice import give_back
+from service.engines.embedded_voice import trim_memory
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
 from tests.unit.service.serving import Scrape, scraped, served
@@ -242,7 +242,7 @@ async def test_the_last_success_is_one_that_was_heard(client: httpx.AsyncClient,
 
 async def test_memory_that_grows_is_seen_to_grow(client: httpx.AsyncClient, service: Service) -> None:
     name, kept = "tts_process_resident_memory_growth_bytes", []
-    give_back()  # else the heap may shrink in between, by what other tests have freed
+    trim_memory()  # else the heap may shrink in between, by what other tests have freed
     at_first = await scraped(client)
     kept.append(np.ones(64 * MIB, np.uint8))
     now = await scraped(client)

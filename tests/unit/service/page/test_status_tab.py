@@ -21,7 +21,7 @@ async def test_what_has_been_spoken_is_counted(client: httpx.AsyncClient, say: S
     await say("One. Two.")
     told = await rows(client)
     assert (told["Release"], told["Engine"], told["Device"], told["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert told["Spoken since the start"] == "1 texts, 0.2 s of audio"
+    assert told["Completed since the start"] == "1 texts, 0.2 s of audio"
     assert told["Last inference"] == "0 s ago"
 
 
@@ -40,9 +40,9 @@ def gpu(name: str, used: int | None) -> Device:
         (None, {"GPU": "none"}),
         (
             GpuReadings([gpu("One", 9 * GIB // 2), gpu("Two", None)], whole=True),
-            {"GPU 0": "One, 4.5 of 16.0 GiB used", "GPU 1": "Two, which does not say how much memory it has"},
+            {"GPU 0": "One, 4.5 of 16.0 GiB used", "GPU 1": "Two, memory unknown"},
         ),
-        (GpuReadings([], whole=False), {"GPU": "one does not answer, or its driver takes its time"}),
+        (GpuReadings([], whole=False), {"GPU": "a GPU or its driver does not respond"}),
     ],
     ids=["none", "two", "hangs"],
 )

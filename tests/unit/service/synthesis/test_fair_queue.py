@@ -46,11 +46,13 @@ async def busy(settings: Settings, engine: FakeEngine) -> AsyncIterator[Service]
 
 
 def person(service: Service, text: str) -> asyncio.Task[Any]:
-    return asyncio.create_task(service.speech.say(Utterance(text, "joe")))
+    return asyncio.create_task(service.speech.synthesize(Utterance(text, "joe")))
 
 
 def batch(service: Service, text: str) -> asyncio.Task[Any]:
-    return asyncio.create_task(service.traffic.for_a_tab(text, service.speech.say(Utterance(text, "joe")), batch=True))
+    return asyncio.create_task(
+        service.traffic.for_a_tab(text, service.speech.synthesize(Utterance(text, "joe")), batch=True)
+    )
 
 
 async def test_people_come_before_the_batch_items_that_asked_before_them(busy: Service, engine: FakeEngine) -> None:
@@ -171,7 +173,7 @@ async def test_the_place_that_is_told_is_the_one_in_the_line(busy: Service, engi
 
     async def say(name: str) -> None:
         told[name] = []
-        async with busy.speech.pieces(Utterance(f"{name}.", "joe"), on_place=told[name].append) as pieces:
+        async with busy.speech.pieces(Utterance(f"{name}.", "joe"), on_position=told[name].append) as pieces:
             async for _ in pieces:
                 pass
 
@@ -196,7 +198,7 @@ async def test_a_batch_item_without_a_turn_is_to_come_again_and_one_that_began_i
     had_no_turn = batch(service, "b.")
     with pytest.raises(DeadlineExceededError):
         await began
-    with pytest.raises(QueueFullError, match="ask again") as told:
+    with pytest.raises(QueueFullError, match="retry it") as told:
         await had_no_turn
     assert told.value.retry_after
     engine.gate.set()

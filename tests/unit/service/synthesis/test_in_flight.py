@@ -196,7 +196,7 @@ async def test_what_a_tab_waits_for_is_cut_with_a_word_for_it(service: Service, 
     await until(lambda: service.traffic.streams == 1)
     await until(lambda: service.traffic.by_class()["stream"]["idle"] == 1)
     engine.gate.clear()
-    work = service.speech.say(Utterance(LONG, "joe"))
+    work = service.speech.synthesize(Utterance(LONG, "joe"))
     asked = asyncio.create_task(service.traffic.for_a_tab(LONG, work))
     await entered(engine)
     assert in_flight(service) == {"stream": 1, "long": 1}

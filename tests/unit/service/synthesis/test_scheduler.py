@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 def speech(service: Service, text: str) -> asyncio.Task[Any]:
-    return asyncio.create_task(service.speech.say(Utterance(text, "joe")))
+    return asyncio.create_task(service.speech.synthesize(Utterance(text, "joe")))
 
 
 async def test_a_long_text_gives_way_between_its_sentences(service: Service, engine: FakeEngine) -> None:
@@ -133,7 +133,7 @@ async def test_past_the_deadline_the_client_is_told_and_the_slot_comes_back(
     assert service.scheduler.stuck  # an inference cannot be interrupted: its slot is still taken
     engine.gate.set()
     await until(lambda: at_rest(service))
-    assert await service.speech.say(Utterance("y.", "joe"))
+    assert await service.speech.synthesize(Utterance("y.", "joe"))
     await service.close()
 
 

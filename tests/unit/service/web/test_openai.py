@@ -171,10 +171,10 @@ def test_a_seed_and_a_voice_to_imitate_reach_the_engine(client: openai.OpenAI, e
 BAD_PROMPTS = [
     ({"ref_text": "x"}, "ref_audio"),
     ({"ref_audio": "no base64!"}, "neither base64"),
-    ({"ref_audio": ""}, "not audio"),
-    ({"ref_audio": "AAAA"}, "not audio"),
-    ({"ref_audio": "../service/app.wav"}, "no file in the voices folder"),
-    ({"ref_audio": "http://host/a.wav"}, "no file in the voices folder"),
+    ({"ref_audio": ""}, "not readable audio"),
+    ({"ref_audio": "AAAA"}, "not readable audio"),
+    ({"ref_audio": "../service/app.wav"}, "not the name of a file in the voices folder"),
+    ({"ref_audio": "http://host/a.wav"}, "not the name of a file in the voices folder"),
     ({"ref_audio": "examples/sample.wav", "ref_text": "x" * 5000}, "more than 4096"),
 ]
 

@@ -100,7 +100,7 @@ async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
     assert len(samples) / rate > 0.3
     assert "output" in message
-    assert "not imitated" in message
+    assert "was not used" in message
     assert "22050 Hz" in message
 
 
@@ -108,7 +108,7 @@ async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient
 async def test_predict_without_a_prompt(client: httpx.AsyncClient, nothing: str | None) -> None:
     response = await client.post("/api/predict", json={"data": [nothing, nothing, "test"], "fn_index": 0})
     assert response.status_code == 200
-    assert "imitated" not in response.json()["data"][1]
+    assert "prompt audio" not in response.json()["data"][1]
 
 
 def speech(**fields: Any) -> tuple[str, str, bytes]:
@@ -122,28 +122,28 @@ def predict(*data: Any) -> tuple[str, str, bytes]:
 # What is sent, the status it gets, and what the message must name.
 BAD = [
     (speech(input=""), 422, "input is empty"),
-    (speech(input="..."), 422, "nothing to say"),
+    (speech(input="..."), 422, "no letter or digit"),
     (speech(input="x" * 100_000), 422, "100000 characters, at most 4096"),
     (speech(input="\x07 output"), 422, "U+0007"),
     (speech(input="😀"), 422, "U+1F600 GRINNING FACE"),
     (speech(input="你好"), 422, "U+4F60"),
     (speech(input=5), 422, "input is 5"),
     (speech(input=None), 422, "input is null"),
-    (speech(speed=0.2), 422, "speed is 0.2, allowed are 0.25 to 4"),
-    (speech(speed=5), 422, "speed is 5, allowed are 0.25 to 4"),
+    (speech(speed=0.2), 422, "speed must be from 0.25 to 4, not 0.2"),
+    (speech(speed=5), 422, "speed must be from 0.25 to 4, not 5"),
     (speech(speed="fast"), 422, 'speed is "fast"'),
     (speech(speed=True), 422, "speed is true"),
-    (speech(voice="output"), 422, "there is joe"),
-    (speech(model="gpt"), 422, "there is en_US-joe-medium, tts-1"),
+    (speech(voice="output"), 422, "voices are joe"),
+    (speech(model="gpt"), 422, "models are en_US-joe-medium, tts-1"),
     (speech(response_format="aac"), 422, "'wav', 'pcm', 'flac', 'mp3' or 'opus'"),
     (speech(stream_format="chunks"), 422, "'audio' or 'sse'"),
-    (speech(stream_format="sse", response_format="mp3"), 422, "wav and pcm can"),
-    (speech(seed=-1), 422, "seed is -1, allowed are 0 to 2147483647"),
-    (speech(seed=2**31), 422, "allowed are"),
+    (speech(stream_format="sse", response_format="mp3"), 422, "use wav or pcm"),
+    (speech(seed=-1), 422, "seed must be from 0 to 2147483647, not -1"),
+    (speech(seed=2**31), 422, "seed must be from"),
     (speech(seed=1.5), 422, "seed is 1.5"),
-    (speech(ref_audio="examples/sample.wav"), 422, "cannot imitate one; leave ref_audio out"),
+    (speech(ref_audio="examples/sample.wav"), 422, "does not support voice cloning; leave ref_audio out"),
     (speech(ref_text="Yes."), 422, "leave ref_text out"),
-    (speech(stream_format="audio", response_format="flac"), 422, "wav and pcm can"),
+    (speech(stream_format="audio", response_format="flac"), 422, "use wav or pcm"),
     (speech(output_format="wav"), 422, "unknown field"),
     (speech(response_fromat="wav"), 422, "Did you mean 'response_format'?"),
     (("POST", "/v1/audio/speech", b"{}"), 422, "input is missing"),
@@ -158,13 +158,13 @@ BAD = [
     (predict(None, None), 422, "data"),
     (predict(None, None, None), 422, "data[2] is empty"),
     (predict({"name": "x"}, "", "x"), 422, "data[0]"),
-    (predict("../__init__.py", "", "x"), 422, "data[0] names no file"),
-    (predict("http://output/a.wav", "", "x"), 422, "data[0] names no file"),
+    (predict("../__init__.py", "", "x"), 422, "data[0] is not the name of a file"),
+    (predict("http://output/a.wav", "", "x"), 422, "data[0] is not the name of a file"),
     (predict("", "x" * 5000, "x"), 422, "data[1] has more than 4096"),
     (("GET", "/nope/output", b""), 404, "/nope/out-put"),
     (("GET", "/v1/models/", b""), 404, "/v1/models/"),
     (("GET", "/v1/audio/speech", b""), 405, "GET is not allowed"),
-    (("DELETE", "/output", b""), 404, "nothing at"),
+    (("DELETE", "/output", b""), 404, "does not exist"),
     (("PUT", "/livez", b""), 405, "PUT is not allowed"),
 ]
 

@@ -94,12 +94,12 @@ def test_it_imitates_what_a_request_brings(client: httpx.Client, mount: Mounted)
 @pytest.mark.parametrize(
     ("fields", "code", "said"),
     [
-        ({"ref_audio": recording(2), "ref_text": TRANSCRIPT}, "bad_prompt_length", "2.00 s, allowed are 3 to 10 s"),
-        ({"ref_audio": recording(11), "ref_text": TRANSCRIPT}, "bad_prompt_length", "11.00 s, allowed are 3 to 10 s"),
-        ({"ref_audio": recording()}, "missing", "ref_text is missing: engine glm_tts needs to know what is said"),
+        ({"ref_audio": recording(2), "ref_text": TRANSCRIPT}, "bad_prompt_length", "2.00 s; it must last 3 to 10 s"),
+        ({"ref_audio": recording(11), "ref_text": TRANSCRIPT}, "bad_prompt_length", "11.00 s; it must last 3 to 10 s"),
+        ({"ref_audio": recording()}, "missing", "ref_text is missing: engine glm_tts needs the words of ref_audio"),
         ({"ref_audio": recording(), "ref_text": " ... "}, "missing", "ref_text is missing"),
-        ({"speed": 1.5}, "speed_not_supported", "engine glm_tts has one speed alone; leave speed out"),
-        ({"voice": "joe"}, "no_such_voice", "there is anna, bert"),
+        ({"speed": 1.5}, "speed_not_supported", "engine glm_tts does not support speed; leave it out"),
+        ({"voice": "joe"}, "no_such_voice", "voices are anna, bert"),
     ],
 )
 def test_what_it_cannot_do_is_refused(client: httpx.Client, fields: dict[str, Any], code: str, said: str) -> None:
@@ -111,8 +111,8 @@ def test_what_it_cannot_do_is_refused(client: httpx.Client, fields: dict[str, An
 def test_older_clients_get_the_same_refusals(client: httpx.Client, mount: Mounted) -> None:
     mount.record("short.wav", seconds=1)
     for data, said in (
-        (["short.wav", TRANSCRIPT, "Now."], "data[0] lasts 1.00 s; to be imitated it must last 3 to 10 s"),
-        (["anna.wav", "", "Now."], "data[1] is missing: engine glm_tts needs to know what is said in data[0]"),
+        (["short.wav", TRANSCRIPT, "Now."], "data[0] lasts 1.00 s; voice cloning needs 3 to 10 s"),
+        (["anna.wav", "", "Now."], "data[1] is missing: engine glm_tts needs the words of data[0]"),
     ):
         status, _, message = refused(client.post("/api/predict", json={"data": data}))
         assert (status, message) == (422, said)
@@ -206,5 +206,5 @@ def test_told_to_unload_it_gives_its_memory_back_and_loads_again(
     tell(lifecycle.load())
     assert say(client).status_code == 200
     mount.module.leaked = mount.torch.Tensor([0], on_gpu=True, size=1 << 30)
-    with pytest.raises(RefusedError, match="1024 MiB of GPU memory are still held"):
+    with pytest.raises(RefusedError, match="1024 MiB of GPU memory are still allocated"):
         tell(lifecycle.unload())

@@ -70,16 +70,16 @@ def test_the_language_is_what_the_file_says_or_what_espeak_calls_it(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"audio": {"sample_rate": 16000}}, "audio.sample_rate is 16000, and all voices must have 22050 (Hz)"),
-        ({"audio": []}, "audio.sample_rate is null"),
-        ({"phoneme_type": "pinyin"}, 'phoneme_type is "pinyin", and only espeak is installed'),
+        ({"audio": {"sample_rate": 16000}}, "audio.sample_rate must be 22050 (Hz) for all voices, not 16000"),
+        ({"audio": []}, "audio.sample_rate must be 22050 (Hz) for all voices, not null"),
+        ({"phoneme_type": "pinyin"}, 'phoneme_type must be espeak, not "pinyin"'),
         ({"espeak": {}}, "espeak.voice is missing"),
-        ({"language": {"family": "ru"}}, 'its language is "ru", and those whose texts can be checked are ca,'),
+        ({"language": {"family": "ru"}}, 'language "ru" is not supported; supported: ca,'),
         ({"num_symbols": None}, "num_symbols or phoneme_id_map is missing"),
-        ({"num_speakers": 0}, "num_speakers is 0, it must be a number from 1 on"),
-        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b": 2}}, 'speaker "b" has no number below 2'),
-        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b/": 1}}, 'speaker "b/" has a name of other characters'),
-        ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is no JSON object"),
+        ({"num_speakers": 0}, "num_speakers must be a whole number from 1, not 0"),
+        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b": 2}}, 'speaker "b" must have a number below 2'),
+        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b/": 1}}, 'speaker "b/" must have a name of the characters'),
+        ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is not a JSON object"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -106,12 +106,12 @@ def test_bad_files_are_all_named_before_anything_is_loaded(tmp_path: Path) -> No
     assert str(loaded.value) == str(parked.value)
     for said in (
         "engine piper cannot start:",
-        f"- {tmp_path}/a name.onnx: its name must be 1 to 64",
-        f"- {tmp_path}/alone.onnx: there is no file alone.onnx.json; a voice is NAME.onnx and NAME.onnx.json",
+        f"- {tmp_path}/a name.onnx: the name must be 1 to 64",
+        f"- {tmp_path}/alone.onnx: file alone.onnx.json is missing; a voice consists of NAME.onnx and NAME.onnx.json",
         f"- {tmp_path}/broken.onnx: broken.onnx.json is not JSON: ",
         f"- {tmp_path}/joe.onnx: joe is the embedded voice's name; rename both files",
         f"- {tmp_path}/list.onnx: list.onnx.json is not a JSON object",
-        f"- {tmp_path}/lost.onnx: there is no file lost.onnx; ",
+        f"- {tmp_path}/lost.onnx: file lost.onnx is missing; ",
     ):
         assert said in str(loaded.value)
     assert "fine" not in str(loaded.value)
