@@ -110,6 +110,16 @@ def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
             result = gr.DownloadButton("Download the zip", variant="primary", visible=False)
     gr.Markdown(_ABOUT, elem_classes="about")
 
+    speak_all = _speak_all_handler(gr, speech, jobs, result.GRADIO_CACHE)
+    # One batch at a time for all visitors; the others see their position in Gradio's own queue.
+    button.click(speak_all, [tasks, form], [result, note], api_name="batch", concurrency_limit=1,
+                 show_progress_on=[note])  # fmt: skip
+    add_stop_handler(gr, jobs, stop, "batch")
+
+
+def _speak_all_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
+    """Return the handler of the button; it keeps the zip in the folder `cache`."""
+
     async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
         try:
             checked = await asyncio.to_thread(_read, path, form, speech)
@@ -118,7 +128,7 @@ def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
             return
         client = client_of(request.request.scope)
         try:
-            folder = await asyncio.to_thread(files.own_folder, result.GRADIO_CACHE)
+            folder = await asyncio.to_thread(files.own_folder, cache)
         except StorageFullError as error:
             yield gr.DownloadButton(visible=False), alert(error)
             return
@@ -144,10 +154,7 @@ def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
         yield download, note
 
     speak_all.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
-    # One batch at a time for all visitors; the others see their position in Gradio's own queue.
-    button.click(speak_all, [tasks, form], [result, note], api_name="batch", concurrency_limit=1,
-                 show_progress_on=[note])  # fmt: skip
-    add_stop_handler(gr, jobs, stop, "batch")
+    return speak_all
 
 
 def _read(path: str | None, form: str, speech: Speech) -> list[PageTask]:

@@ -54,6 +54,15 @@ def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
                 waveform_options=gr.WaveformOptions(**WAVE),
             )  # fmt: skip
 
+    speak = _speak_handler(gr, speech, jobs, audio.GRADIO_CACHE)
+    inputs = [text, voice, speed, form, prompt, transcript]
+    gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
+    add_stop_handler(gr, jobs, stop, "text")
+
+
+def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
+    """Return the handler of the button; it keeps the speech in the folder `cache`."""
+
     async def speak(
         text: str, voice: str, speed: float, form: str, prompt: str | None, transcript: str, request: Any
     ) -> AsyncIterator[tuple[Any, str]]:
@@ -71,7 +80,7 @@ def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
                     yield gr.skip(), f"<p>{report}</p>"
             rate = speech.engine.sample_rate
             content = await encoded(pieces, rate, form)
-            file = await asyncio.to_thread(files.keep, content, f"speech.{form}", audio.GRADIO_CACHE)
+            file = await asyncio.to_thread(files.keep, content, f"speech.{form}", cache)
         except ServiceError as error:
             yield gr.skip(), alert(error)
             return
@@ -81,9 +90,7 @@ def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
         yield file, f"<p>{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB.</p>"
 
     speak.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
-    inputs = [text, voice, speed, form, prompt, transcript]
-    gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
-    add_stop_handler(gr, jobs, stop, "text")
+    return speak
 
 
 def add_stop_handler(gr: Any, jobs: TabJobs, button: Any, kind: str) -> None:
