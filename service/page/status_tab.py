@@ -70,14 +70,14 @@ def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[t
         ("Phase", f"{now['phase']}: {now['error']}" if now["error"] else str(now["phase"])),
         ("Waiting", _waiting(scheduler, Priority.PEOPLE)),
         ("Waiting batch lines", _waiting(scheduler, Priority.BATCH)),
-        ("In progress", f"{scheduler.jobs - scheduler.waiting} of at most {scheduler.slots}"),
+        ("In progress", f"{scheduler.jobs - scheduler.waiting} (at most {scheduler.slots})"),
         ("Completed since the start", f"{scheduler.completed} texts, {spoken:.1f} s of audio"),
         ("Last inference", "none yet" if age is None else f"{age:.0f} s ago"),
     ]
 
 
 def _waiting(scheduler: Scheduler, priority: Priority) -> str:
-    return f"{scheduler.waiting_of(priority)} of at most {scheduler.capacity_of(priority)}"
+    return f"{scheduler.waiting_of(priority)} (at most {scheduler.capacity_of(priority)})"
 
 
 def _gpus(readings: GpuReadings | None) -> list[tuple[str, str]]:

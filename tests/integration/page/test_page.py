@@ -48,7 +48,7 @@ def refusal(told: Iterator[tuple[str, Any]]) -> str:
     return str(note)
 
 
-def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visit: Visit) -> None:
+def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(visit: Visit) -> None:
     visit.engine.gate.clear()
     visit.engine.ungated = 1
     told = visit.speak("One. Two. Three.", form="flac")
@@ -63,7 +63,7 @@ def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visi
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
 
 
-def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
+def test_the_queue_position_is_shown(visit: Visit) -> None:
     visit.engine.gate.clear()
     threads = [threading.Thread(target=list, args=(visit.speak(f"Number {n}."),)) for n in range(2)]
     for number, thread in enumerate(threads):
@@ -78,7 +78,7 @@ def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
         thread.join()
 
 
-def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
+def test_stop_ends_only_the_work_of_its_own_tab(visit: Visit) -> None:
     visit.engine.gate.clear()
     visit.post("speak", "One. Two.", "joe", 1.0, "wav", None, "", session="a-tab")
     visit.until_busy_with(1)
@@ -88,7 +88,7 @@ def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
     visit.until_busy_with(0)
 
 
-def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None:
+def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(visit: Visit) -> None:
     visit.engine.gate.clear()
     with visit.opened("speak", "A. " * 1000, "joe", 1.0, "wav", None, ""):
         visit.until_busy_with(1)
@@ -106,11 +106,11 @@ def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None
         ("<b>🙂", "SMILING FACE. Remove these characters"),
     ],
 )
-def test_bad_input_is_told_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
+def test_invalid_input_shows_an_error_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
     assert wanted in refusal(visit.speak(text))
 
 
-def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Visit) -> None:
+def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(visit: Visit) -> None:
     visit.service.lifecycle.phase = Phase.WARMING
     try:
         told = refusal(visit.speak("Hello."))
@@ -126,7 +126,7 @@ def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Vi
     assert "Try again in" in told
 
 
-def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
+def test_a_recording_reaches_an_engine_that_supports_voice_cloning(visit: Visit) -> None:
     prompt = visit.upload("prompt.wav", wav(4.0))
     list(visit.speak("Hello.", prompt=prompt, transcript="What was said."))
     assert visit.engine.last
@@ -137,15 +137,15 @@ def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
     assert "The recording is not readable audio. Choose a wav" in told
 
 
-def test_prompts_are_asked_for_with_such_an_engine(visit: Visit) -> None:
+def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(visit: Visit) -> None:
     parts = visit.client.get("/config").json()["components"]
     assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [True]
 
 
-def test_the_status_is_told_and_is_nothing_that_a_tab_waits_for(visit: Visit) -> None:
+def test_the_status_tab_does_not_count_as_work_of_a_tab(visit: Visit) -> None:
     before = visit.service.traffic._page_ended
     rows = dict(visit.client.get("/status.json").json()["rows"])
     assert (rows["Release"], rows["Engine"], rows["Device"], rows["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert (rows["Waiting"], rows["Waiting batch lines"]) == ("0 of at most 128", "0 of at most 32")
+    assert (rows["Waiting"], rows["Waiting batch lines"]) == ("0 (at most 128)", "0 (at most 32)")
     assert visit.service.traffic._page_ended == before
     assert not [part for part in visit.client.get("/config").json()["components"] if part["type"] == "timer"]

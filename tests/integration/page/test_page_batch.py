@@ -34,7 +34,7 @@ def zip_of(visit: Visit, told: list[tuple[str, Any]]) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(visit.file(value)))
 
 
-def test_a_batch_gives_a_zip_of_all_its_lines_one_at_a_time(visit: Visit) -> None:
+def test_a_batch_speaks_one_line_at_a_time_and_returns_a_zip(visit: Visit) -> None:
     tasks = visit.upload("tasks.jsonl", "".join(task(f"line-{n}") for n in range(5)).encode())
     told, at_once = [], []
     for each in visit.ask("batch", tasks, "flac"):
@@ -48,7 +48,7 @@ def test_a_batch_gives_a_zip_of_all_its_lines_one_at_a_time(visit: Visit) -> Non
     assert "Done." in told[-1][1][1]
 
 
-def test_a_bad_batch_is_told_by_line_and_nothing_is_spoken(visit: Visit) -> None:
+def test_an_invalid_batch_lists_every_bad_line_and_does_not_start(visit: Visit) -> None:
     lines = (
         task("a") + "{]\n" + task("a") + task("b", "🙂") + task("c", speed="2") + task("../d") + task("e", voice="x")
     )
@@ -59,7 +59,7 @@ def test_a_bad_batch_is_told_by_line_and_nothing_is_spoken(visit: Visit) -> None
     assert "Choose a task file first" in str(list(visit.ask("batch", None, "wav")))
 
 
-def test_a_file_that_is_too_large_is_refused(visit: Visit) -> None:
+def test_a_file_above_the_size_limit_is_rejected(visit: Visit) -> None:
     file = visit.upload("tasks.jsonl", b" " * (MAX_FILE + 1))
     assert f"larger than {MAX_FILE // 1024} KiB" in str(list(visit.ask("batch", file, "wav")))
     answer = visit.client.post("/gradio_api/upload", files={"files": ("tasks.jsonl", b" " * MAX_BODY)})
@@ -67,7 +67,7 @@ def test_a_file_that_is_too_large_is_refused(visit: Visit) -> None:
     assert not visit.engine.spoken
 
 
-def test_a_batch_that_a_drain_cuts_keeps_what_is_spoken_and_says_what_is_left(visit: Visit) -> None:
+def test_a_batch_aborted_by_a_drain_keeps_its_clips_and_lists_the_remaining_lines(visit: Visit) -> None:
     tasks = visit.upload("tasks.jsonl", "".join(task(f"line-{n}", f"Text {n}.") for n in range(3)).encode())
     told = visit.ask("batch", tasks, "wav")
     visit.engine.gate.clear()
@@ -86,7 +86,7 @@ def zips() -> set[Path]:
     return set(Path(get_upload_folder()).glob("*/speech.zip"))
 
 
-def test_who_leaves_ends_a_batch_and_leaves_no_file(visit: Visit) -> None:
+def test_a_disconnect_ends_a_batch_and_deletes_its_files(visit: Visit) -> None:
     lines = "".join(task(f"line-{n}", f"Text {n}.") for n in range(MAX_LINES))
     tasks, before = visit.upload("tasks.jsonl", lines.encode()), zips()
     visit.engine.gate.clear()
@@ -99,7 +99,7 @@ def test_who_leaves_ends_a_batch_and_leaves_no_file(visit: Visit) -> None:
     wait_for("its zip's end", lambda: zips() == before, 20)
 
 
-def test_a_batch_waits_until_nobody_else_does(visit: Visit) -> None:
+def test_a_batch_waits_for_all_single_texts(visit: Visit) -> None:
     visit.engine.gate.clear()
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(3)]
     others[0].start()
@@ -117,7 +117,7 @@ def test_a_batch_waits_until_nobody_else_does(visit: Visit) -> None:
     assert visit.engine.spoken[-1] == "Batch"
 
 
-def test_a_drain_spares_a_batch_that_has_begun_where_it_cuts_what_has_not(visit: Visit) -> None:
+def test_aborting_waiting_batch_items_spares_a_batch_in_progress(visit: Visit) -> None:
     visit.engine.gate.clear()
     told = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Begun.").encode()), "wav")
     collected = [next(told)]
@@ -141,7 +141,7 @@ def test_a_drain_spares_a_batch_that_has_begun_where_it_cuts_what_has_not(visit:
         (task("a.flac").encode(), "ends in .flac, but the clips are wav"),
     ],
 )
-def test_a_batch_is_bounded_and_checked_as_the_command_s_is(
+def test_a_batch_has_limits_and_the_checks_of_the_batch_command(
     visit: Visit, tmp_path: Path, content: bytes, why: str
 ) -> None:
     file = tmp_path / "tasks.jsonl"

@@ -72,7 +72,7 @@ def page(window: Window) -> Page:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_what_is_typed_is_heard_when_the_button_is_pressed(browser: Chromium, visit: Visit, width: int) -> None:
+def test_pressing_the_button_plays_the_typed_text(browser: Chromium, visit: Visit, width: int) -> None:
     with opened(browser, visit, width) as window:
         speak(window.page, FOUR)
         told(window.page, "0.4 seconds at 8000 Hz")
@@ -83,7 +83,7 @@ def test_what_is_typed_is_heard_when_the_button_is_pressed(browser: Chromium, vi
     assert heard.peak > 0.2
 
 
-def test_the_next_text_is_heard_after_it_in_the_other_format_and_both_can_be_loaded_down(window: Window) -> None:
+def test_texts_play_and_download_in_both_formats(window: Window) -> None:
     for form in ("WAV", "FLAC"):
         choose(window.page, form)
         speak(window.page, FOUR)
@@ -94,7 +94,7 @@ def test_the_next_text_is_heard_after_it_in_the_other_format_and_both_can_be_loa
         assert (name, found.format, found.duration) == (f"speech.{form.lower()}", form, pytest.approx(0.4))
 
 
-def test_speed_and_return_key_are_heeded(page: Page, visit: Visit) -> None:
+def test_speed_and_the_return_key_take_effect(page: Page, visit: Visit) -> None:
     page.get_by_role("spinbutton", name="Speed").fill("2")
     page.get_by_role("textbox", name="Text").fill("Quick.")
     page.get_by_role("textbox", name="Text").press("Shift+Enter")
@@ -103,7 +103,7 @@ def test_speed_and_return_key_are_heeded(page: Page, visit: Visit) -> None:
     assert visit.engine.last.speed == 2
 
 
-def test_it_shows_the_place_in_the_queue_how_far_it_is_and_stops(page: Page, visit: Visit) -> None:
+def test_queue_position_and_progress_are_shown_and_stop_works(page: Page, visit: Visit) -> None:
     visit.engine.gate.clear()
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
     for number, other in enumerate(others):
@@ -125,7 +125,7 @@ def test_it_shows_the_place_in_the_queue_how_far_it_is_and_stops(page: Page, vis
     told(page, "0.4 seconds")
 
 
-def test_what_cannot_be_spoken_is_said_and_stays_until_what_can(window: Window, visit: Visit) -> None:
+def test_an_error_stays_visible_until_the_next_valid_text(window: Window, visit: Visit) -> None:
     page = window.page
     alert = page.get_by_role("alert").filter(visible=True)
     for text, why in ((" ", "The text is empty. Type"), ("x" * 5000, "at most 4096"), ("Привет", "CYRILLIC")):
@@ -143,7 +143,7 @@ def test_what_cannot_be_spoken_is_said_and_stays_until_what_can(window: Window, 
     window.complaints[:] = [said for said in window.complaints if "MediaError" not in said]  # of what is no audio
 
 
-def test_what_is_recorded_is_imitated(page: Page, visit: Visit) -> None:
+def test_a_microphone_recording_is_used_as_the_voice(page: Page, visit: Visit) -> None:
     page.get_by_role("button", name="Clone a voice").click()
     page.get_by_role("button", name="Record audio").click()
     button(page, "Record").click()
@@ -160,7 +160,7 @@ def test_what_is_recorded_is_imitated(page: Page, visit: Visit) -> None:
     assert abs(heard.samples).max() > 300
 
 
-def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: Page, visit: Visit) -> None:
+def test_an_invalid_task_file_is_rejected_and_a_valid_one_becomes_a_zip(page: Page, visit: Visit) -> None:
     to_tab(page, "Batch")
     button(page, "Speak all").click()
     alert = page.get_by_role("alert").filter(visible=True)
@@ -188,7 +188,7 @@ def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: P
     assert lengths == pytest.approx({"line-0.wav": 0.4, "line-1.wav": 0.1, "line-2.wav": 0.1})
 
 
-def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, visit: Visit) -> None:
+def test_a_stopped_batch_returns_its_clips_and_the_remaining_lines(page: Page, visit: Visit) -> None:
     to_tab(page, "Batch")
     visit.engine.gate.clear()
     visit.engine.ungated = 1
@@ -205,7 +205,7 @@ def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, 
         ]
 
 
-def test_the_status_is_shown_and_follows(page: Page, visit: Visit) -> None:
+def test_the_status_tab_updates(page: Page, visit: Visit) -> None:
     to_tab(page, "Status")
 
     def row(name: str) -> Any:
@@ -214,23 +214,23 @@ def test_the_status_is_shown_and_follows(page: Page, visit: Visit) -> None:
     expect(row("Release")).to_have_text("test-1")
     expect(row("Engine")).to_have_text("fake")
     expect(row("Phase")).to_have_text("ready")
-    expect(row("Waiting")).to_have_text("0 of at most 128")
+    expect(row("Waiting")).to_have_text("0 (at most 128)")
     visit.engine.gate.clear()
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
     for other in others:
         other.start()
     visit.until_busy_with(2)
-    expect(row("Waiting")).to_have_text("1 of at most 128")
-    expect(row("In progress")).to_have_text("1 of at most 1")
+    expect(row("Waiting")).to_have_text("1 (at most 128)")
+    expect(row("In progress")).to_have_text("1 (at most 1)")
     visit.engine.gate.set()
-    expect(row("Waiting")).to_have_text("0 of at most 128")
+    expect(row("Waiting")).to_have_text("0 (at most 128)")
     for other in others:
         other.join()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_and_every_control_is_within_reach(
+def test_the_page_fits_and_every_control_is_reachable(
     browser: Chromium, visit: Visit, tmp_path: Path, width: int, colours: Colours
 ) -> None:
     with opened(browser, visit, width, colours) as window:

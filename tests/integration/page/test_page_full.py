@@ -60,7 +60,7 @@ def spoken(page: Full, count: int) -> tuple[Any, str]:
     return values[0], values[1]
 
 
-def test_a_text_that_finds_no_room_is_told_and_takes_none(page: Full) -> None:
+def test_a_text_on_a_full_disk_shows_an_error_and_leaves_no_file(page: Full) -> None:
     page.disk.leave(100 * KIB)
     assert spoken(page, 5)[1].startswith("<p>0.5 seconds")
     before = page.disk.free
@@ -79,7 +79,7 @@ def batch(page: Full, lines: int) -> tuple[str, zipfile.ZipFile | None]:
     return note, zipfile.ZipFile(io.BytesIO(page.file(button["value"]))) if button["visible"] else None
 
 
-def test_a_batch_that_finds_no_room_keeps_what_was_spoken_and_says_what_is_left(page: Full) -> None:
+def test_a_batch_on_a_full_disk_keeps_its_clips_and_lists_the_remaining_lines(page: Full) -> None:
     page.disk.leave(200 * KIB)
     note, file = batch(page, 9)
     assert f"{NO_ROOM} The zip has the finished clips, and a task file with the remaining lines." in note
@@ -99,7 +99,7 @@ def test_a_batch_that_finds_no_room_keeps_what_was_spoken_and_says_what_is_left(
     assert len(file.namelist()) == 9
 
 
-def test_an_upload_that_finds_no_room_is_told(page: Full) -> None:
+def test_an_upload_to_a_full_disk_gets_503(page: Full) -> None:
     page.disk.leave(0)
     answer = page.client.post("/gradio_api/upload", files={"files": ("prompt.wav", bytes(MIB))})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_room")

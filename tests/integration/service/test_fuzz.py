@@ -63,7 +63,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_the_service_is_as_it_describes_itself(client: httpx.Client, tmp_path: Path) -> None:
+def test_the_service_matches_its_openapi_description(client: httpx.Client, tmp_path: Path) -> None:
     """schemathesis, with every check that it has: what is described is accepted, what is not is refused."""
     argv = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{client.base_url}/openapi.json"),
@@ -172,7 +172,7 @@ def test_any_audio(client: httpx.Client, engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("form", sorted(WHOLE))
-def test_a_little_file_of_much_sound_is_not_decoded(client: httpx.Client, engine: FakeEngine, form: str) -> None:
+def test_a_small_file_with_long_audio_is_not_decoded(client: httpx.Client, engine: FakeEngine, form: str) -> None:
     engine.prompts = True
     file = io.BytesIO()
     rate = 44100 if form == "MP3" else 192_000
@@ -185,7 +185,7 @@ MB = 1 << 20
 MOST_KEPT_MB = 20  # of 60 that are sent; an allocator may keep a page or two
 
 
-def test_nothing_of_what_was_sent_is_kept(client: httpx.Client, engine: FakeEngine) -> None:
+def test_request_bodies_are_not_kept_in_memory(client: httpx.Client, engine: FakeEngine) -> None:
     engine.prompts = True
     noise = np.random.default_rng(1).bytes(MB * 3 // 4)
     audio = {"input": "x", "ref_audio": base64.b64encode(noise).decode(), "ref_text": "y"}

@@ -23,7 +23,7 @@ def mount(tmp_path: Path) -> Mounted:
     return found
 
 
-def test_it_speaks_as_the_image_runs_it(stack: Stack, mount: Mounted) -> None:
+def test_glm_tts_speaks_in_the_image(stack: Stack, mount: Mounted) -> None:
     speech = {"TTS_ENGINE": "glm_tts", "TTS_DEVICE": "", "MODELS": str(mount.models), "GLM_CODE": str(mount.code)}
     with throwaway.service(DockerEngine(), stack.project, stack.newest_image(), speech) as container:
         wait_for("the model", lambda: container.status().phase == "ready")
@@ -32,7 +32,7 @@ def test_it_speaks_as_the_image_runs_it(stack: Stack, mount: Mounted) -> None:
     assert len(spoken.wav) > 24000
 
 
-def test_a_release_without_its_weights_is_refused_with_the_reasons(stack: Stack, mount: Mounted) -> None:
+def test_a_release_without_its_weights_fails_and_lists_the_reasons(stack: Stack, mount: Mounted) -> None:
     (mount.weights / "flow/flow.pt").write_text("cut")
     live = stack.status()["live"]
     told = {"ENGINE": "glm_tts", "MODELS": str(mount.models), "GLM_CODE": str(mount.root / "none")}

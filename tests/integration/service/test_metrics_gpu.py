@@ -82,7 +82,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-def test_each_gpu_tells_what_it_can(running: Served) -> None:
+def test_each_gpu_reports_the_values_that_it_supports(running: Served) -> None:
     running.gpus.sense(0, percent=87, celsius=66, watts=312.5)
     running.gpus.sense(1, percent=None, celsius=31, watts=None)
     now = running.scrape()
@@ -102,14 +102,14 @@ def test_each_gpu_tells_what_it_can(running: Served) -> None:
     assert [now(name, uuid="GPU-fake-0") for name in told] == [0, 0, 16 * GIB, 0, 0], "nothing is not unknown"
 
 
-def test_scrapes_at_the_same_time_all_see_the_gpus(running: Served) -> None:
+def test_concurrent_scrapes_all_report_the_gpus(running: Served) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as scrapers:
         for now in scrapers.map(lambda _: running.scrape(), range(200)):
             assert now("tts_gpu_read_success") == 1
             assert now("tts_gpu_memory_size_bytes", uuid="GPU-fake-1") == 16 * GIB
 
 
-def test_memory_is_told_by_whomever_it_is_held(running: Served) -> None:
+def test_gpu_memory_of_other_processes_is_reported(running: Served) -> None:
     claim = f"import ctypes; ctypes.CDLL('libnvidia-ml.so.1').fake_claim(1, ctypes.c_uint64({10 * GIB})); input()"
     environment = {**os.environ, **running.gpus.environment}
     with subprocess.Popen([sys.executable, "-c", claim], env=environment, stdin=subprocess.PIPE) as holder:
@@ -118,7 +118,7 @@ def test_memory_is_told_by_whomever_it_is_held(running: Served) -> None:
     assert running.scrape()("tts_gpu_memory_used_bytes", uuid="GPU-fake-1") == 0
 
 
-def test_a_gpu_that_falls_off_the_bus_takes_no_other_with_it(running: Served) -> None:
+def test_a_lost_gpu_does_not_hide_the_others(running: Served) -> None:
     running.gpus.sense(0, code=gpu.LOST)
     now = running.scrape()
     assert now("tts_gpu_read_success") == 0
@@ -128,7 +128,7 @@ def test_a_gpu_that_falls_off_the_bus_takes_no_other_with_it(running: Served) ->
     assert running.scrape()("tts_gpu_read_success") == 1
 
 
-def test_a_driver_that_hangs_holds_up_neither_scrapes_nor_speech(running: Served) -> None:
+def test_a_hanging_driver_delays_neither_scrapes_nor_speech(running: Served) -> None:
     threads = running.scrape()("tts_process_threads") or 0
     with running.gpus.hanging(), concurrent.futures.ThreadPoolExecutor(1) as aside:
         began = time.monotonic()
@@ -148,13 +148,13 @@ def test_a_driver_that_hangs_holds_up_neither_scrapes_nor_speech(running: Served
     running.until(lambda now: now("tts_gpu_read_success") == 1 and now("tts_gpu_power_watts", uuid="GPU-fake-0") == 0)
 
 
-def test_a_service_whose_driver_hangs_still_ends(tmp_path: Path) -> None:
+def test_a_service_with_a_hanging_driver_still_exits(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus")
     with gpus.hanging(), started(tmp_path / "service", gpus) as running:
         assert running.scrape()("tts_gpu_read_success") == 0
 
 
-def test_without_nvml_there_is_no_word_of_gpus(tmp_path: Path) -> None:
+def test_without_nvml_there_are_no_gpu_metrics(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus")
     with started(tmp_path / "service", gpus, FAKE_NVML="") as running:  # a library without a driver
         now = running.scrape()
@@ -162,7 +162,7 @@ def test_without_nvml_there_is_no_word_of_gpus(tmp_path: Path) -> None:
     assert now("tts_ready") == 1
 
 
-def test_names_are_as_prometheus_wants_them(running: Served) -> None:
+def test_metric_names_follow_the_conventions_of_prometheus(running: Served) -> None:
     families = running.scrape().families
     for name, family in families.items():
         words = name.split("_")
@@ -182,7 +182,7 @@ def test_names_are_as_prometheus_wants_them(running: Served) -> None:
         assert all(re.fullmatch("[a-z]+", label) and label != "quantile" for label in labels), name
 
 
-def test_the_table_is_what_the_service_exposes(running: Served) -> None:
+def test_the_documented_table_matches_the_exposed_metrics(running: Served) -> None:
     """Name, type, labels, meaning: a new metric's row is in this test's message."""
     exposed = set()
     for family in running.scrape().families.values():

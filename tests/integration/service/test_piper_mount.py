@@ -10,7 +10,7 @@ from harness.stack import Stack, wait_for
 from harness.voices import add
 
 
-def test_a_voice_of_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> None:
+def test_a_voice_from_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> None:
     voices = tmp_path / "models/piper"
     voices.mkdir(parents=True)
     tmp_path.chmod(0o755)  # the container's user is another

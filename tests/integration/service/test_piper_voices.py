@@ -58,7 +58,7 @@ def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) ->
         assert client.get("/readyz").json()["device"] == "CPUExecutionProvider"
 
 
-def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> None:
+def test_every_invalid_model_file_is_reported_by_name(tmp_path: Path) -> None:
     add(tmp_path, "fine")
     add(tmp_path, "duo", num_speakers=2, speaker_id_map={"a": 0, "b": 1})
     add(
@@ -83,7 +83,7 @@ def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> No
     assert engine.describe().device == ""
 
 
-def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> None:
+def test_unload_drops_all_voices_and_load_restores_them(tmp_path: Path) -> None:
     add(tmp_path, "bert")
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []

@@ -79,7 +79,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_it_answers_while_it_loads(running: Running) -> None:
+def test_the_service_responds_while_it_loads(running: Running) -> None:
     ready = httpx.get(f"{running.url}/readyz")
     assert ready.status_code == 503
     speech = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"})
@@ -88,7 +88,7 @@ def test_it_answers_while_it_loads(running: Running) -> None:
     assert (health.returncode, health.stderr.decode()) == (1, f"phase {ready.json()['phase']}\n")
 
 
-def test_it_becomes_ready_and_the_probes_hear_it(running: Running) -> None:
+def test_the_service_becomes_ready_and_the_probes_pass(running: Running) -> None:
     running.wait_for("(lifecycle: ready)")
     assert httpx.get(f"{running.url}/readyz").status_code == 200
     health = running.run("service.probe", "health")
@@ -129,7 +129,7 @@ def test_the_pages_errors_have_the_same_shape(running: Running, path: str) -> No
     assert response.headers["x-request-id"]
 
 
-def test_the_page_is_one_route(running: Running) -> None:
+def test_all_page_requests_have_one_route_label(running: Running) -> None:
     for path in ("/", "/config", "/assets/x", "/static/y", "/gradio_api/x", "/gradio_api/file=x"):
         httpx.get(f"{running.url}{path}")
     metrics = httpx.get(f"{running.url}/metrics").text
@@ -137,7 +137,7 @@ def test_the_page_is_one_route(running: Running) -> None:
     assert routes == {"page", "unmatched", "/v1/audio/speech"}
 
 
-def test_a_client_that_leaves_is_noticed(running: Running) -> None:
+def test_a_disconnect_ends_the_synthesis(running: Running) -> None:
     host, port = running.url.removeprefix("http://").split(":")
     for stream in (b"", b', "stream_format": "audio"'):
         body = b'{"input": "' + LONG.encode() + b'"' + stream + b"}"
@@ -151,7 +151,7 @@ def test_a_client_that_leaves_is_noticed(running: Running) -> None:
     assert 'tts_requests_total{release="test-1",route="/v1/audio/speech",status="499"} 2.0' in metrics
 
 
-def test_a_stop_finishes_what_was_accepted_and_closes_idle_tabs(running: Running) -> None:
+def test_a_stop_finishes_accepted_requests_and_closes_idle_tabs(running: Running) -> None:
     """Last in this module: it ends the process."""
     with contextlib.ExitStack() as open_tabs:
         client = open_tabs.enter_context(httpx.Client(base_url=running.url, timeout=30))
@@ -171,7 +171,7 @@ def test_a_stop_finishes_what_was_accepted_and_closes_idle_tabs(running: Running
     assert not Path(running.environment["TTS_CONTROL"]).exists()
 
 
-def test_wrong_settings_are_all_told_and_exit_2(tmp_path: Path) -> None:
+def test_invalid_settings_are_all_reported_and_exit_2(tmp_path: Path) -> None:
     with started(tmp_path, TTS_QUEUE="many", TTS_ENGINE="pipr") as running:
         assert running.process.wait(timeout=10) == 2
         assert "TTS_QUEUE=many" in running.log.read_text()
@@ -187,7 +187,7 @@ def test_published_without_keys_or_with_a_broken_file_exits_2(tmp_path: Path) ->
         assert "cannot read the API key file" in running.log.read_text()
 
 
-def test_with_keys_the_page_asks_for_a_password_and_the_probe_needs_none(tmp_path: Path) -> None:
+def test_with_keys_the_page_requires_a_password_and_the_probe_does_not(tmp_path: Path) -> None:
     key, line = new("anna", {"rpm": 1})
     (tmp_path / "keys").write_text(line)
     own = {"TTS_HOST": "127.0.0.1", "TTS_API_KEYS": str(tmp_path / "keys"), "TTS_INSIDE": "127.0.0.1"}
@@ -233,7 +233,7 @@ def test_a_model_that_cannot_be_loaded_exits_3(tmp_path: Path) -> None:
         assert running.process.wait(timeout=20) == 3
 
 
-def test_an_engine_that_has_nothing_mounted_exits_3_with_all_the_reasons(tmp_path: Path) -> None:
+def test_an_engine_without_its_mounts_exits_3_and_lists_all_reasons(tmp_path: Path) -> None:
     with started(tmp_path, TTS_ENGINE="glm_tts", TTS_GLM_CODE=str(tmp_path / "none")) as running:
         assert running.process.wait(timeout=60) == 3
         told = running.log.read_text()

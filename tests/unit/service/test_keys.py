@@ -66,9 +66,7 @@ def bearer(key: str) -> str:
 
 @pytest.mark.parametrize("path", [SPEECH, "/api/predict", "/v1/models", "/", "/docs", "/openapi.json", "/nope"])
 @pytest.mark.parametrize("sent", [None, "Bearer tts_wrong", "Bearer ", "Basic !", "Digest x", "Bearer \xff"])
-async def test_without_a_known_key_nothing_is_answered(
-    ask: Ask, engine: FakeEngine, path: str, sent: str | None
-) -> None:
+async def test_requests_without_a_known_key_get_401(ask: Ask, engine: FakeEngine, path: str, sent: str | None) -> None:
     response = await ask(path, **({"authorization": sent} if sent else {}))
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
@@ -82,7 +80,7 @@ async def test_health_needs_no_key(ask: Ask, path: str) -> None:
     assert (await ask(path)).status_code == 200
 
 
-async def test_a_key_is_taken_as_a_token_and_as_a_password(ask: Ask) -> None:
+async def test_a_key_is_accepted_as_a_token_and_as_a_password(ask: Ask) -> None:
     assert (await ask(authorization=bearer(ANNA))).status_code == 200
     password = base64.b64encode(f"anyone:{ANNA}".encode()).decode()
     assert (await ask(authorization=f"Basic {password}")).status_code == 200
@@ -91,14 +89,14 @@ async def test_a_key_is_taken_as_a_token_and_as_a_password(ask: Ask) -> None:
     assert (await ask(authorization=bearer(digest))).status_code == 401, "what is in the file is no key"
 
 
-async def test_inside_needs_no_key_and_nobody_can_say_that_it_is_there(ask: Ask) -> None:
+async def test_internal_addresses_need_no_key_and_cannot_be_forged(ask: Ask) -> None:
     assert (await ask(peer="127.0.0.1")).status_code == 200
     assert (await ask(x_forwarded_for="10.0.0.11")).status_code == 200, "the proxy says so"
     assert (await ask(peer="10.0.0.9", x_forwarded_for="10.0.0.11")).status_code == 401
     assert (await ask(x_forwarded_for="10.0.0.11, 203.0.113.5")).status_code == 401, "the proxy's word is the last"
 
 
-async def test_a_revoked_key_is_refused_from_then_on(ask: Ask, file: Path) -> None:
+async def test_a_revoked_key_is_rejected(ask: Ask, file: Path) -> None:
     assert (await ask(authorization=bearer(BERT))).status_code == 200
     file.write_text(f"{ANNAS_LINE}\n")
     assert (await ask(authorization=bearer(BERT))).status_code == 401
@@ -106,7 +104,7 @@ async def test_a_revoked_key_is_refused_from_then_on(ask: Ask, file: Path) -> No
 
 
 @pytest.mark.parametrize("broken", ["", "anna", None, f"{ANNAS_LINE}\n{ANNAS_LINE}", "\x00", "x sha256:12"])
-async def test_a_broken_file_leaves_the_keys_as_they_were(
+async def test_a_broken_file_keeps_the_previous_keys(
     ask: Ask, file: Path, broken: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     if broken is None:
@@ -130,7 +128,7 @@ async def test_a_key_is_never_in_the_log(ask: Ask, caplog: pytest.LogCaptureFixt
     assert ANNAS_LINE.split(":")[1] not in caplog.text
 
 
-async def test_a_keys_own_limit(ask: Ask) -> None:
+async def test_a_key_can_have_its_own_limit(ask: Ask) -> None:
     statuses = [(await ask(authorization=bearer(BERT))).status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
     assert (await ask(authorization=bearer(ANNA))).status_code == 200, "another's limit is another's"
@@ -162,18 +160,18 @@ def test_every_key_is_compared_in_constant_time(file: Path, monkeypatch: pytest.
     ],
     ids=["empty", "comment", "word for a number", "second line", "unknown limit", "twice"],  # a key differs in each run
 )
-def test_what_is_wrong_with_a_file_is_told_without_its_inside(text: str, named: str) -> None:
+def test_errors_of_a_key_file_do_not_show_its_content(text: str, named: str) -> None:
     with pytest.raises(KeysError, match=named) as error:
         parse(text, Limits())
     assert ANNAS_LINE.split(":")[1] not in str(error.value)
 
 
-def test_a_line_says_only_what_differs() -> None:
+def test_a_line_overrides_only_the_limits_that_it_sets() -> None:
     (key,) = parse(f"{ANNAS_LINE} cpm=5 concurrent=0", Limits(7, 8, 9))
     assert key.limits == Limits(7, 5, 0)
 
 
-def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
+def test_the_command_creates_a_working_key(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "service.keys", "new", "carla", "--rpm", "30"]
     printed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
     key, line = printed[1], printed[4]
@@ -186,6 +184,6 @@ def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [("a b",), ("a", "--rpm", "-1"), ()])
-def test_the_command_refuses_what_the_file_would(wrong: tuple[str, ...]) -> None:
+def test_the_command_rejects_invalid_arguments(wrong: tuple[str, ...]) -> None:
     argv = [sys.executable, "-m", "service.keys", "new", *wrong]
     assert subprocess.run(argv, capture_output=True, check=False, timeout=30, env=dict(os.environ)).returncode == 2

@@ -55,7 +55,9 @@ def distributions(packages: set[str]) -> set[str]:
     ],
     ids=["batch", "all that needs no torch", "on torch"],
 )
-def test_what_is_imported_is_named(part: list[Path], inputs: tuple[str, ...], one: str) -> None:
+def test_every_imported_library_is_in_the_inputs_of_the_locks(
+    part: list[Path], inputs: tuple[str, ...], one: str
+) -> None:
     found = distributions(imported(part))
     assert one in found
     assert found - named(*inputs) == set()

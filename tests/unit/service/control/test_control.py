@@ -44,7 +44,7 @@ async def tell(service: Service) -> AsyncIterator[Tell]:
     server.close()
 
 
-async def test_status_has_the_promised_fields(tell: Tell, service: Service) -> None:
+async def test_status_has_all_fields(tell: Tell, service: Service) -> None:
     status = await tell("status")
     assert set(status) == STATUS
     assert (status["phase"], status["release"], status["engine"]) == ("ready", "test-1", "fake")
@@ -58,7 +58,7 @@ async def test_drain_and_resume(tell: Tell) -> None:
     assert (await tell("resume"))["phase"] == "ready"
 
 
-async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
+async def test_unload_is_refused_while_a_synthesis_runs_and_load_warms_up(
     tell: Tell, service: Service, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
@@ -79,7 +79,7 @@ async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
     assert engine.spoken, "it has spoken once before it says that it is ready"
 
 
-async def test_an_unload_that_leaves_something_says_so_and_the_end_is_clean(
+async def test_an_unload_that_leaks_memory_is_refused_with_the_reason(
     tell: Tell, service: Service, engine: FakeEngine
 ) -> None:
     engine.unload_error = EngineError("20 MiB of GPU memory are still allocated")
@@ -89,7 +89,7 @@ async def test_an_unload_that_leaves_something_says_so_and_the_end_is_clean(
     await service.close()
 
 
-async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: FakeEngine) -> None:
+async def test_a_failed_load_is_refused_with_the_reason(tell: Tell, engine: FakeEngine) -> None:
     await tell("unload")
     engine.load_error = OSError("no memory")
     reply = await tell("load")
@@ -97,7 +97,9 @@ async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: 
     assert reply["phase"] == "failed"
 
 
-async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_cut_aborts_the_requests_of_a_class(
+    tell: Tell, service: Service, client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
     engine.gate.clear()
     asked = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
     await entered(engine)
@@ -109,24 +111,24 @@ async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("words", [["cut"], ["status", "long"], ["drain", "--waiting"], ["cut", "medium"]])
-def test_only_a_cut_takes_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_cut_accepts_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["control", *words])
     with pytest.raises(SystemExit) as refused:
         main()
     assert refused.value.code == 2
 
 
-def test_the_client_knows_the_classes_there_are() -> None:
+def test_the_client_knows_every_class() -> None:
     assert tuple(Class) == CLASSES
 
 
 @pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": "dance"}\n', b'{"command": ["x"]}\n'])
-async def test_nonsense_is_refused(tell: Tell, service: Service, line: bytes) -> None:
+async def test_an_invalid_command_is_refused(tell: Tell, service: Service, line: bytes) -> None:
     assert "refused" in json.loads(await asyncio.to_thread(_raw, service.settings.control, line))
     assert (await tell("status"))["phase"] == "ready"
 
 
-async def test_an_endless_line_gets_nothing(tell: Tell, service: Service) -> None:
+async def test_an_overlong_line_gets_no_reply(tell: Tell, service: Service) -> None:
     assert await asyncio.to_thread(_raw, service.settings.control, b"x" * 10_000 + b"\n") == b""
     assert (await tell("status"))["phase"] == "ready"
 
@@ -142,7 +144,7 @@ def _raw(path: Path, line: bytes) -> bytes:
             return b""
 
 
-def test_the_client_says_when_nobody_is_there(
+def test_the_client_reports_a_missing_socket(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TTS_CONTROL", str(tmp_path / "none.sock"))
@@ -151,7 +153,7 @@ def test_the_client_says_when_nobody_is_there(
     assert "no reply" in json.loads(capsys.readouterr().out)["refused"]
 
 
-async def test_status_tells_how_long_the_oldest_request_has_been_in_flight(
+async def test_status_reports_the_age_of_the_oldest_request(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
     assert service.status()["oldest_s"] is None

@@ -29,7 +29,7 @@ def test_without_nvml_there_are_no_devices_and_a_reason(tmp_path: Path) -> None:
         assert "NVML" in said["why"] or "river" in said["why"]
 
 
-def test_devices_and_who_holds_their_memory(tmp_path: Path) -> None:
+def test_devices_and_the_processes_on_them(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus", devices=2)
     claim = (
         "import ctypes, sys; library = ctypes.CDLL('libnvidia-ml.so.1');"

@@ -55,7 +55,7 @@ async def test_requests_are_counted_by_route_status_and_release(client: httpx.As
     assert not [labels for name, labels in now.series if "livez" in str(labels)], "a probe is nobody's request"
 
 
-async def test_paths_that_nobody_foresaw_make_no_series(service: Service, client: httpx.AsyncClient) -> None:
+async def test_unknown_paths_create_no_series(service: Service, client: httpx.AsyncClient) -> None:
     page = FastAPI(openapi_url=None)
     page.get("/assets/{path:path}")(lambda path: path)
     service.front.page = page
@@ -79,7 +79,7 @@ async def test_paths_that_nobody_foresaw_make_no_series(service: Service, client
     assert routes == {"page", "unmatched", SPEECH, "/v1/models"}
 
 
-async def test_waiting_first_audio_and_work_are_timed(
+async def test_queue_wait_first_audio_and_inference_are_timed(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine, say: Say
 ) -> None:
     engine.gate.clear()
@@ -121,7 +121,7 @@ async def until_scraped(client: httpx.AsyncClient, name: str, value: float, **la
         assert time.monotonic() < deadline, f"{name} is {now(name, **labels)}"
 
 
-async def test_first_audio_is_noticed_before_the_last(
+async def test_first_audio_is_recorded_before_the_end(
     client: httpx.AsyncClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on = threading.Event()
@@ -147,7 +147,7 @@ async def test_first_audio_is_noticed_before_the_last(
     assert (whole("tts_audio_seconds_total"), whole("tts_real_time_factor_ratio_count")) == (2, 1)
 
 
-async def test_what_is_rejected_is_counted_by_its_reason(settings: Settings, engine: FakeEngine) -> None:
+async def test_rejections_are_counted_by_reason(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, queue=1), engine)
     async with served(service) as client:
 
@@ -167,7 +167,7 @@ async def test_what_is_rejected_is_counted_by_its_reason(settings: Settings, eng
     await service.close()
 
 
-async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEngine) -> None:
+async def test_missed_deadlines_are_counted(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.1), engine)
     await service.lifecycle.load()
     engine.gate.clear()
@@ -181,7 +181,7 @@ async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEn
 
 
 @pytest.mark.parametrize("limits", [{"client_rpm": 1}, {"client_cpm": 2}, {"client_concurrent": 1}], ids=str)
-async def test_a_client_that_asks_for_too_much_is_counted(
+async def test_rate_limited_requests_are_counted(
     settings: Settings, engine: FakeEngine, limits: dict[str, int]
 ) -> None:
     service = Service(dataclasses.replace(settings, **limits), engine)  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ class OutOfMemoryError(RuntimeError):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), OSError("no file")])
-async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEngine, error: Exception) -> None:
+async def test_loads_are_counted_by_outcome(settings: Settings, engine: FakeEngine, error: Exception) -> None:
     engine.load_error = error
     began = time.time()
     failed, loaded = Service(settings, engine), Service(settings, FakeEngine())
@@ -220,7 +220,7 @@ async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEng
     await loaded.close()
 
 
-async def test_an_inference_without_memory_is_counted(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+async def test_inferences_out_of_memory_are_counted(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
     errors = (RuntimeError("a fault"), OutOfMemoryError("of 80 GiB"), MemoryError(), NoMemoryError("for a sentence"))
     for so_far, error in enumerate(errors):
         engine.error = error
@@ -228,7 +228,7 @@ async def test_an_inference_without_memory_is_counted(client: httpx.AsyncClient,
         assert (await scraped(client))("tts_engine_out_of_memory_total") == so_far
 
 
-async def test_the_last_success_is_one_that_was_heard(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+async def test_only_audible_speech_counts_as_success(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
     name = "tts_last_success_timestamp_seconds"
     ready = (await scraped(client))(name)
     engine.level = 0
@@ -240,7 +240,7 @@ async def test_the_last_success_is_one_that_was_heard(client: httpx.AsyncClient,
     assert before <= ((await scraped(client))(name) or 0) <= time.time()
 
 
-async def test_memory_that_grows_is_seen_to_grow(client: httpx.AsyncClient, service: Service) -> None:
+async def test_growth_of_memory_is_measured(client: httpx.AsyncClient, service: Service) -> None:
     name, kept = "tts_process_resident_memory_growth_bytes", []
     trim_memory()  # else the heap may shrink in between, by what other tests have freed
     at_first = await scraped(client)
@@ -269,7 +269,7 @@ async def test_threads_are_counted(client: httpx.AsyncClient) -> None:
     assert 19 <= more <= 21, "and the one or other that a scrape itself needs"
 
 
-async def test_a_process_that_cannot_be_looked_at_costs_no_scrape(client: httpx.AsyncClient, service: Service) -> None:
+async def test_an_unreadable_process_does_not_fail_a_scrape(client: httpx.AsyncClient, service: Service) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         service.metrics.memory._process = psutil.Process(other.pid)
         other.kill()
@@ -278,7 +278,7 @@ async def test_a_process_that_cannot_be_looked_at_costs_no_scrape(client: httpx.
     assert now("tts_ready") == 1
 
 
-async def test_the_device_is_that_of_the_loaded_engine(service: Service, client: httpx.AsyncClient) -> None:
+async def test_the_device_is_reported_while_an_engine_is_loaded(service: Service, client: httpx.AsyncClient) -> None:
     assert (await scraped(client))("tts_device_info", device="CPU") == 1
     await service.lifecycle.unload()
     assert (await scraped(client))("tts_device_info", device="CPU") is None

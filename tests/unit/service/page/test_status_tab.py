@@ -17,7 +17,7 @@ async def rows(client: httpx.AsyncClient) -> dict[str, str]:
     return dict((await client.get("/status.json")).json()["rows"])
 
 
-async def test_what_has_been_spoken_is_counted(client: httpx.AsyncClient, say: Say, engine: FakeEngine) -> None:
+async def test_completed_texts_are_counted(client: httpx.AsyncClient, say: Say, engine: FakeEngine) -> None:
     await say("One. Two.")
     told = await rows(client)
     assert (told["Release"], told["Engine"], told["Device"], told["Phase"]) == ("test-1", "fake", "CPU", "ready")
@@ -25,7 +25,7 @@ async def test_what_has_been_spoken_is_counted(client: httpx.AsyncClient, say: S
     assert told["Last inference"] == "0 s ago"
 
 
-async def test_why_it_has_failed_is_told(service: Service, client: httpx.AsyncClient) -> None:
+async def test_the_reason_of_a_failure_is_shown(service: Service, client: httpx.AsyncClient) -> None:
     service.lifecycle.fail("the engine is broken: an illegal memory access")
     assert (await rows(client))["Phase"] == "failed: the engine is broken: an illegal memory access"
 
@@ -46,7 +46,7 @@ def gpu(name: str, used: int | None) -> Device:
     ],
     ids=["none", "two", "hangs"],
 )
-async def test_the_gpus_are_told(
+async def test_the_gpus_are_shown(
     service: Service,
     client: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,

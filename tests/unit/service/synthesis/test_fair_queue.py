@@ -55,7 +55,7 @@ def batch(service: Service, text: str) -> asyncio.Task[Any]:
     )
 
 
-async def test_people_come_before_the_batch_items_that_asked_before_them(busy: Service, engine: FakeEngine) -> None:
+async def test_people_precede_earlier_batch_items(busy: Service, engine: FakeEngine) -> None:
     asked = [batch(busy, "batch one."), batch(busy, "batch two.")]
     await until(lambda: busy.scheduler.waiting == 2)
     asked += [person(busy, f"person {number}.") for number in range(3)]
@@ -65,7 +65,7 @@ async def test_people_come_before_the_batch_items_that_asked_before_them(busy: S
     assert engine.spoken == ["first", "person 0", "person 1", "person 2", "batch one", "batch two"]
 
 
-async def test_a_request_that_says_so_is_a_batchs(busy: Service, engine: FakeEngine) -> None:
+async def test_the_header_marks_a_batch_item(busy: Service, engine: FakeEngine) -> None:
     async with client_of(busy) as client:
         later = asyncio.create_task(client.post(SPEECH, json={"input": "batch."}, headers=BATCH))
         await until(lambda: busy.scheduler.waiting_of(Priority.BATCH) == 1)
@@ -80,7 +80,7 @@ async def test_a_request_that_says_so_is_a_batchs(busy: Service, engine: FakeEng
     assert engine.spoken == ["first", "person", "batch", "streamed"]
 
 
-async def test_a_batch_gives_way_between_its_sentences(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_batch_item_yields_between_its_sentences(settings: Settings, engine: FakeEngine) -> None:
     service = await loaded(settings, engine)
     asked = [batch(service, "a1. a2. a3.")]
     await entered(engine)
@@ -95,7 +95,7 @@ async def test_a_batch_gives_way_between_its_sentences(settings: Settings, engin
     await service.close()
 
 
-async def test_a_batch_item_that_has_begun_goes_on_before_others_begin() -> None:
+async def test_a_batch_item_in_progress_precedes_waiting_ones() -> None:
     turns, given = PrioritySlots(1), list[str]()
     await turns.acquire(Priority.PEOPLE, begun=False)
 
@@ -112,7 +112,7 @@ async def test_a_batch_item_that_has_begun_goes_on_before_others_begin() -> None
     assert given == ["begun", "begun, too", "first", "second"]
 
 
-async def test_under_people_that_never_end_one_slot_in_eight_is_a_batchs() -> None:
+async def test_one_slot_in_eight_goes_to_batch_items_under_constant_load() -> None:
     turns, given = PrioritySlots(1), list[Priority]()
     await turns.acquire(Priority.PEOPLE, begun=False)
 
@@ -132,7 +132,7 @@ async def test_under_people_that_never_end_one_slot_in_eight_is_a_batchs() -> No
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["as it gets its slot", "while it waits"])
-async def test_who_leaves_takes_no_slot_along(given: bool) -> None:
+async def test_a_cancelled_waiter_releases_its_slot(given: bool) -> None:
     turns = PrioritySlots(1)
     await turns.acquire(Priority.PEOPLE, begun=False)
     gone = asyncio.create_task(turns.acquire(Priority.BATCH, begun=False))
@@ -148,7 +148,7 @@ async def test_who_leaves_takes_no_slot_along(given: bool) -> None:
     await turns.acquire(Priority.PEOPLE, begun=False)
 
 
-async def test_a_batch_that_asks_for_everything_takes_nobodys_place(busy: Service, engine: FakeEngine) -> None:
+async def test_batch_items_do_not_take_the_places_of_people(busy: Service, engine: FakeEngine) -> None:
     asked = [batch(busy, f"batch {number}.") for number in range(2)]
     await until(lambda: busy.scheduler.waiting == 2)
     async with client_of(busy) as client:
@@ -168,7 +168,7 @@ async def test_a_batch_that_asks_for_everything_takes_nobodys_place(busy: Servic
     await asyncio.gather(*asked)
 
 
-async def test_the_place_that_is_told_is_the_one_in_the_line(busy: Service, engine: FakeEngine) -> None:
+async def test_the_reported_position_is_the_queue_position(busy: Service, engine: FakeEngine) -> None:
     told: dict[str, list[int]] = {}
 
     async def say(name: str) -> None:
@@ -189,7 +189,7 @@ async def test_the_place_that_is_told_is_the_one_in_the_line(busy: Service, engi
     assert told == {"batch": [0, 1, 2, 1, 0], "one": [0], "two": [1, 0]}
 
 
-async def test_a_batch_item_without_a_turn_is_to_come_again_and_one_that_began_is_late(
+async def test_a_waiting_batch_item_gets_429_at_the_deadline_and_a_started_one_504(
     settings: Settings, engine: FakeEngine
 ) -> None:
     service = await loaded(dataclasses.replace(settings, deadline_s=0.2), engine)

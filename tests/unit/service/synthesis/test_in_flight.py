@@ -94,7 +94,7 @@ async def gradios_page(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def test_short_ends_where_the_proxys_gate_has_it_end() -> None:
+def test_service_and_proxy_agree_on_the_length_of_a_short_request() -> None:
     gate = re.search(r'HOLD_LONG_BYTES"\) or "(\d+)"', Path("proxy/hold.lua").read_text())
     assert gate
     assert Settings.from_env({}).long_bytes == int(gate.group(1))
@@ -115,7 +115,7 @@ async def body_of_unknown_length() -> Any:
     ],
     ids=["short", "long", "unknown", "batch", "other"],
 )
-async def test_a_request_is_of_the_class_that_its_length_or_its_own_word_makes_it(
+async def test_length_or_header_determines_the_class_of_a_request(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine, how: dict[str, Any], kind: Class
 ) -> None:
     engine.gate.clear()
@@ -129,7 +129,7 @@ async def test_a_request_is_of_the_class_that_its_length_or_its_own_word_makes_i
     assert ended(service, kind) == (1, 0, 0)
 
 
-async def test_who_has_heard_nothing_yet_is_told_to_ask_again(
+async def test_a_cut_request_without_a_response_gets_503_with_a_retry(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
@@ -150,7 +150,7 @@ async def test_who_has_heard_nothing_yet_is_told_to_ask_again(
     await until(lambda: at_rest(service))
 
 
-async def test_an_answer_half_way_out_never_ends(service: Service) -> None:
+async def test_a_cut_response_in_progress_is_incomplete(service: Service) -> None:
     half = Client(service, body={"input": "one. two. three." + LONG, "stream_format": "audio"}, reads=2)
     await until(lambda: len(half.messages) == 2)
     await service.traffic.cut(Class.LONG)
@@ -162,7 +162,7 @@ async def test_an_answer_half_way_out_never_ends(service: Service) -> None:
 
 
 @pytest.mark.parametrize("made", [page, gradios_page])
-async def test_a_stream_is_closed_so_that_it_ends_well(service: Service, made: ASGIApp) -> None:
+async def test_a_cut_event_stream_is_closed_properly(service: Service, made: ASGIApp) -> None:
     service.front.page = made
     tab = Client(service, "/gradio_api/heartbeat/x")
     await until(lambda: len(tab.messages) == 2)
@@ -175,7 +175,7 @@ async def test_a_stream_is_closed_so_that_it_ends_well(service: Service, made: A
     assert ended(service, Class.SHORT) == (0, 0, 0), "it has become a stream, and is counted as that alone"
 
 
-async def test_batch_items_that_wait_are_told_to_ask_again_and_the_one_under_way_is_not(
+async def test_cutting_waiting_batch_items_spares_one_in_progress(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
@@ -190,7 +190,7 @@ async def test_batch_items_that_wait_are_told_to_ask_again_and_the_one_under_way
     assert ended(service, Class.BATCH) == (1, 1, 0)
 
 
-async def test_what_a_tab_waits_for_is_cut_with_a_word_for_it(service: Service, engine: FakeEngine) -> None:
+async def test_cut_work_of_a_tab_raises_draining_error(service: Service, engine: FakeEngine) -> None:
     service.front.page = page
     tab = Client(service, "/gradio_api/heartbeat/x")
     await until(lambda: service.traffic.streams == 1)
@@ -219,7 +219,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), ASKED, ids=["file", "audio", "sse", "predict"])
-async def test_who_leaves_is_neither_completed_nor_cut_and_not_spoken_to(
+async def test_a_disconnected_request_counts_as_unfinished_and_stops(
     service: Service, engine: FakeEngine, path: str, body: dict[str, Any]
 ) -> None:
     engine.gate.clear()
@@ -237,7 +237,7 @@ async def test_who_leaves_is_neither_completed_nor_cut_and_not_spoken_to(
 
 
 @pytest.mark.parametrize("path", [SPEECH, "/api/predict"])
-async def test_who_leaves_while_sending_is_not_answered_for(service: Service, path: str) -> None:
+async def test_a_disconnect_while_sending_counts_as_499(service: Service, path: str) -> None:
     gone = Client(service, path, {"input": "One."}, sending=True)
     gone.leaves.set()
     await gone.task
@@ -248,7 +248,7 @@ async def test_who_leaves_while_sending_is_not_answered_for(service: Service, pa
     )
 
 
-async def test_speech_as_events_is_no_tab(service: Service, engine: FakeEngine) -> None:
+async def test_speech_as_events_is_not_a_tab_stream(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     engine.ungated = 1
     client = Client(service, body={"input": "One. Two.", "stream_format": "sse"})
@@ -270,7 +270,7 @@ async def test_classes_are_measured(service: Service, client: httpx.AsyncClient)
     assert 'tts_class_in_flight{class="long"} 0.0' in text
 
 
-async def test_the_documentation_says_how_to_be_a_batch(client: httpx.AsyncClient) -> None:
+async def test_the_documentation_describes_the_batch_header(client: httpx.AsyncClient) -> None:
     text = (await client.get("/docs")).text
     assert text.count("X-TTS-Class") == 2
     assert "draining" in text

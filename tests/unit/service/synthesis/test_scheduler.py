@@ -23,7 +23,7 @@ def speech(service: Service, text: str) -> asyncio.Task[Any]:
     return asyncio.create_task(service.speech.synthesize(Utterance(text, "joe")))
 
 
-async def test_a_long_text_gives_way_between_its_sentences(service: Service, engine: FakeEngine) -> None:
+async def test_a_long_text_yields_between_its_sentences(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     long = speech(service, "long1. long2. long3.")
     await entered(engine)
@@ -36,7 +36,7 @@ async def test_a_long_text_gives_way_between_its_sentences(service: Service, eng
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_as_many_at_a_time_as_the_engine_has(settings: Settings, concurrency: int) -> None:
+async def test_parallel_inferences_match_the_concurrency_of_the_engine(settings: Settings, concurrency: int) -> None:
     engine = FakeEngine(concurrency)
     service = Service(settings, engine)
     await service.lifecycle.load()
@@ -52,7 +52,7 @@ async def test_as_many_at_a_time_as_the_engine_has(settings: Settings, concurren
     await service.close()
 
 
-async def test_a_full_queue_says_when_to_come_back(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_full_queue_gives_a_retry_delay(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, queue=2), engine)
     await service.lifecycle.load()
     engine.gate.clear()
@@ -69,7 +69,7 @@ async def test_a_full_queue_says_when_to_come_back(settings: Settings, engine: F
     await service.close()
 
 
-async def test_an_engine_that_raises_costs_one_request(service: Service, engine: FakeEngine, say: Say) -> None:
+async def test_an_engine_error_fails_only_one_request(service: Service, engine: FakeEngine, say: Say) -> None:
     engine.error = RuntimeError("output device on fire")
     response = await say("x")
     assert (response.status_code, response.json()["error"]["code"]) == (500, "engine_failed")
@@ -79,9 +79,7 @@ async def test_an_engine_that_raises_costs_one_request(service: Service, engine:
     assert (await say("x")).status_code == 200
 
 
-async def test_too_little_memory_is_told_as_such_and_costs_one_request(
-    service: Service, engine: FakeEngine, say: Say
-) -> None:
+async def test_too_little_memory_fails_only_one_request(service: Service, engine: FakeEngine, say: Say) -> None:
     engine.error = NoMemoryError("too little memory for this sentence")
     response = await say("x")
     assert (response.status_code, response.json()["error"]["code"]) == (503, "out_of_memory")
@@ -93,9 +91,7 @@ async def test_too_little_memory_is_told_as_such_and_costs_one_request(
 
 
 @pytest.mark.parametrize("stays", [True, False])
-async def test_a_broken_engine_ends_the_service_whoever_still_listens(
-    service: Service, engine: FakeEngine, stays: bool
-) -> None:
+async def test_a_fatal_engine_error_ends_the_service(service: Service, engine: FakeEngine, stays: bool) -> None:
     engine.error = EngineFatalError("illegal memory access")
     engine.gate.clear()
     task = speech(service, "x.")
@@ -119,7 +115,7 @@ async def test_an_engine_without_audio_is_an_error(service: Service, say: Say, m
     assert at_rest(service)
 
 
-async def test_past_the_deadline_the_client_is_told_and_the_slot_comes_back(
+async def test_after_the_deadline_the_client_gets_504_and_the_slot_is_released(
     settings: Settings, engine: FakeEngine
 ) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.5), engine)
@@ -137,7 +133,7 @@ async def test_past_the_deadline_the_client_is_told_and_the_slot_comes_back(
     await service.close()
 
 
-async def test_an_inference_that_never_returns_ends_the_service(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_hanging_inference_ends_the_service(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.05), engine)
     await service.lifecycle.load()
     engine.gate.clear()
@@ -150,7 +146,7 @@ async def test_an_inference_that_never_returns_ends_the_service(settings: Settin
     await service.close()
 
 
-async def test_silence_is_no_evidence(service: Service, engine: FakeEngine, say: Say) -> None:
+async def test_silence_does_not_count_as_success(service: Service, engine: FakeEngine, say: Say) -> None:
     service.scheduler.last_success = None
     engine.level = 0
     await say("x")
@@ -160,7 +156,7 @@ async def test_silence_is_no_evidence(service: Service, engine: FakeEngine, say:
     assert service.status()["last_inference_age_s"] is not None
 
 
-async def test_who_has_left_before_the_start_is_not_spoken_to(service: Service, engine: FakeEngine) -> None:
+async def test_a_request_cancelled_in_the_queue_does_not_start(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     first = speech(service, "first.")
     await entered(engine)
@@ -175,7 +171,7 @@ async def test_who_has_left_before_the_start_is_not_spoken_to(service: Service, 
     assert service.metrics.registry.get_sample_value("tts_abandoned_total") == 1
 
 
-async def test_who_leaves_halfway_is_left_at_the_next_sentence(service: Service, engine: FakeEngine) -> None:
+async def test_a_cancelled_request_stops_at_the_next_sentence(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     gone = speech(service, "one. two. three.")
     await entered(engine)
@@ -187,7 +183,7 @@ async def test_who_leaves_halfway_is_left_at_the_next_sentence(service: Service,
     assert engine.spoken == ["one"]
 
 
-async def test_a_client_that_reads_slowly_does_not_run_out_of_time(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_slow_reader_does_not_exceed_the_deadline(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.2), engine)
     await service.lifecycle.load()
     async with service.speech.pieces(Utterance("a. b.", "joe")) as pieces:
@@ -198,7 +194,7 @@ async def test_a_client_that_reads_slowly_does_not_run_out_of_time(settings: Set
     await service.close()
 
 
-async def test_no_thread_to_be_had_gives_the_slot_back(
+async def test_a_failed_thread_start_releases_the_slot(
     service: Service, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(*_: object) -> None:
@@ -211,7 +207,7 @@ async def test_no_thread_to_be_had_gives_the_slot_back(
     assert (await say("x")).status_code == 200
 
 
-async def test_what_is_measured(service: Service, client: httpx.AsyncClient, say: Say) -> None:
+async def test_the_metrics_of_two_requests(service: Service, client: httpx.AsyncClient, say: Say) -> None:
     await say("one. two.")
     await say("")
     text = (await client.get("/metrics")).text

@@ -84,16 +84,16 @@ def test_a_bad_line(given: bytes | None, told: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["context", "nullify", "com", "COM10", "lpt", "auxiliary.part", "printed"])
-def test_names_that_only_begin_like_a_device(name: str) -> None:
+def test_names_that_only_start_like_a_device_are_valid(name: str) -> None:
     assert names.file_name(name, "wav") == f"{name}.wav"
 
 
 @pytest.mark.parametrize(("one", "other"), [("A.wav", "a.wav"), ("é", "e\u0301"), ("STRASSE", "straße")])
-def test_names_that_some_file_systems_take_for_the_same(one: str, other: str) -> None:
+def test_names_that_some_file_systems_treat_as_equal_have_one_key(one: str, other: str) -> None:
     assert names.key(one) == names.key(other)
 
 
-def test_the_identity_changes_with_all_that_is_heard() -> None:
+def test_the_identity_changes_with_every_audible_field() -> None:
     task = Task("a.wav", "Hello.", "p.wav", "p", "joe", 1)
     other: dict[str, Any] = {"output_name": "b", "input_text": "x", "prompt_text": "x", "voice": "x", "seed": None}
     identities = {dataclasses.replace(task, **{name: value}).identity("1") for name, value in other.items()}

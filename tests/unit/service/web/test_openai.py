@@ -91,7 +91,7 @@ def test_models(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm"])
-def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Literal["wav", "pcm"]) -> None:
+def test_each_event_has_the_speech_of_one_sentence(client: openai.OpenAI, form: Literal["wav", "pcm"]) -> None:
     with client.audio.speech.with_streaming_response.create(
         model="tts-1", voice="joe", input=THREE, response_format=form, stream_format="sse"
     ) as answer:
@@ -105,7 +105,7 @@ def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Li
 
 
 @pytest.mark.parametrize("stream", ["sse", "audio"])
-def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
+def test_the_first_sentence_comes_early_and_a_disconnect_stops_the_rest(
     client: openai.OpenAI, running: Served, engine: FakeEngine, stream: Literal["sse", "audio"]
 ) -> None:
     service, abandoned = running.service, running.service.metrics.abandoned._value.get()
@@ -123,7 +123,7 @@ def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
     assert service.metrics.abandoned._value.get() == abandoned + 1
 
 
-def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Served) -> None:
+def test_errors_map_to_the_exceptions_of_the_client(client: openai.OpenAI, running: Served) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as refused:
         client.audio.speech.create(model="tts-1", voice="alloy", input="x")
     assert refused.value.param == "voice"
@@ -135,7 +135,7 @@ def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Ser
     assert unknown.value.code == "invalid_api_key"
 
 
-def test_who_says_that_it_asks_from_inside_is_not_believed(running: Served) -> None:
+def test_forged_address_headers_are_ignored(running: Served) -> None:
     for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
         answer = httpx.get(f"{running.url}/v1/models", headers={header: "127.0.0.9"}, verify=PLAIN)
         assert answer.status_code == 401
@@ -143,7 +143,7 @@ def test_who_says_that_it_asks_from_inside_is_not_believed(running: Served) -> N
         assert inside.get(f"{running.url}/v1/models").status_code == 200
 
 
-def test_what_an_engine_cannot_do_is_refused(client: openai.OpenAI, engine: FakeEngine) -> None:
+def test_unsupported_features_are_rejected(client: openai.OpenAI, engine: FakeEngine) -> None:
     for extra, code in (({"seed": 3}, "seed_not_supported"), ({"ref_audio": "a.wav"}, "prompt_not_supported")):
         with pytest.raises(openai.UnprocessableEntityError) as refused:
             client.audio.speech.create(model="tts-1", voice="joe", input="x", extra_body=extra)
@@ -151,7 +151,7 @@ def test_what_an_engine_cannot_do_is_refused(client: openai.OpenAI, engine: Fake
     assert "x" not in engine.spoken
 
 
-def test_a_seed_and_a_voice_to_imitate_reach_the_engine(client: openai.OpenAI, engine: FakeEngine) -> None:
+def test_a_seed_and_a_prompt_reach_the_engine(client: openai.OpenAI, engine: FakeEngine) -> None:
     engine.seeds = engine.prompts = True
     file = io.BytesIO()
     stereo = np.stack([np.full(4 * SAMPLE_RATE, 1000), np.full(4 * SAMPLE_RATE, 3000)], axis=1).astype(np.int16)
@@ -180,7 +180,7 @@ BAD_PROMPTS = [
 
 
 @pytest.mark.parametrize(("extra", "named"), BAD_PROMPTS, ids=[str(number) for number in range(len(BAD_PROMPTS))])
-def test_a_bad_prompt_is_told(running: Served, engine: FakeEngine, extra: dict[str, str], named: str) -> None:
+def test_an_invalid_prompt_is_rejected(running: Served, engine: FakeEngine, extra: dict[str, str], named: str) -> None:
     engine.prompts = True
     headers = {"Authorization": f"Bearer {KEY}"}
     answer = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"} | extra, headers=headers, verify=PLAIN)

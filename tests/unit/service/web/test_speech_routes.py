@@ -54,7 +54,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("form", "media", "rate"), FILES)
-async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str, media: str, rate: int) -> None:
+async def test_speech_is_an_audible_file(client: httpx.AsyncClient, form: str, media: str, rate: int) -> None:
     response = await client.post("/v1/audio/speech", json={"input": "Good morning.", "response_format": form})
     assert (response.status_code, response.headers["content-type"]) == (200, media)
     samples, found = soundfile.read(io.BytesIO(response.content), dtype="int16")
@@ -65,7 +65,7 @@ async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str
     assert np.abs(samples).max() > 3000
 
 
-async def test_all_of_openais_fields(client: httpx.AsyncClient) -> None:
+async def test_all_fields_of_openai_are_accepted(client: httpx.AsyncClient) -> None:
     body = {"model": "tts-1", "input": "Yes.", "voice": "joe", "response_format": "pcm", "speed": 4}
     response = await client.post("/v1/audio/speech", json=body)
     assert (response.headers["content-type"], response.headers["x-sample-rate"]) == ("audio/pcm", "22050")
@@ -73,7 +73,7 @@ async def test_all_of_openais_fields(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm"])
-async def test_a_stream_carries_every_sentence(client: httpx.AsyncClient, form: str) -> None:
+async def test_a_stream_has_every_sentence(client: httpx.AsyncClient, form: str) -> None:
     body = {"input": "One. Two. Three.", "response_format": form, "stream_format": "audio"}
     async with client.stream("POST", "/v1/audio/speech", json=body) as response:
         assert response.status_code == 200
@@ -84,7 +84,7 @@ async def test_a_stream_carries_every_sentence(client: httpx.AsyncClient, form: 
     assert 1.0 < len(samples) / 2 / 22050 < 4
 
 
-async def test_voices_and_models(client: httpx.AsyncClient) -> None:
+async def test_voices_and_models_are_listed(client: httpx.AsyncClient) -> None:
     voices = (await client.get("/v1/audio/voices")).json()["voices"]
     assert voices == [{"id": "joe", "name": "Joe (US English)", "language": "en"}]
     models = (await client.get("/v1/models")).json()
@@ -92,7 +92,7 @@ async def test_voices_and_models(client: httpx.AsyncClient) -> None:
     assert models["data"][0]["id"] == "en_US-joe-medium"
 
 
-async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient) -> None:
+async def test_predict_returns_audio_and_a_message_with_output(client: httpx.AsyncClient) -> None:
     response = await client.post("/api/predict", json={"data": ["examples/sample.wav", "", "test"]})
     audio, message = response.json()["data"]
     head, _, content = audio["data"].partition(",")
@@ -170,7 +170,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("sent", "status", "named"), BAD, ids=[f"{n}-{case[1]}" for n, case in enumerate(BAD)])
-async def test_bad_input_is_told_in_one_shape(
+async def test_invalid_input_gets_an_error_in_the_common_format(
     client: httpx.AsyncClient, sent: tuple[str, str, bytes], status: int, named: str
 ) -> None:
     method, path, content = sent
@@ -191,7 +191,7 @@ def check_error(response: httpx.Response, status: int, named: str) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data; boundary=x", "", "application/output"])
-async def test_another_content_type_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_another_content_type_is_rejected(client: httpx.AsyncClient, content_type: str) -> None:
     headers = {"Content-Type": content_type}
     response = await client.post("/v1/audio/speech", content=b'{"input": "x"}', headers=headers)
     check_error(response, 415, "application/json")
@@ -205,7 +205,7 @@ async def test_a_body_without_a_length_is_limited_too(client: httpx.AsyncClient)
     check_error(await client.post("/v1/audio/speech", content=endless(), headers=JSON), 413, "26214400")
 
 
-async def test_the_unexpected_is_told_without_its_inside(
+async def test_an_unexpected_error_does_not_show_its_details(
     client: httpx.AsyncClient, real: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -223,7 +223,7 @@ async def test_the_unexpected_is_told_without_its_inside(
 
 
 @pytest.mark.parametrize(("offered", "kept"), [("a.B-9_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
-async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient, offered: str, kept: bool) -> None:
+async def test_a_valid_request_id_is_kept(client: httpx.AsyncClient, offered: str, kept: bool) -> None:
     headers = [(b"x-request-id", offered.encode("latin-1"))]
     response = await client.get("/livez", headers=headers)
     assert (response.headers["x-request-id"] == offered) == kept
@@ -238,7 +238,7 @@ async def test_the_documentation_needs_no_network(client: httpx.AsyncClient) -> 
     assert (await client.get("/openapi.json")).json()["paths"]["/api/predict"]
 
 
-async def test_short_texts_side_by_side(client: httpx.AsyncClient, real: Service) -> None:
+async def test_concurrent_short_texts_are_all_synthesized(client: httpx.AsyncClient, real: Service) -> None:
     answers = await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "Yes."}) for _ in range(10)))
     assert [answer.status_code for answer in answers] == [200] * 10
     assert real.scheduler.completed == 10

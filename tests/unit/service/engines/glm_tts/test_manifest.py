@@ -29,25 +29,25 @@ def alter(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_what_was_written_is_as_recorded_and_costs_no_hash(folder: Path) -> None:
+def test_unchanged_files_match_without_hashing(folder: Path) -> None:
     assert manifest.check(folder) == Comparison((), 2, 0)
     assert manifest.check(folder, full=True) == Comparison((), 2, 2)
 
 
-def test_another_time_is_looked_into_and_the_content_decides(folder: Path) -> None:
+def test_a_file_with_a_changed_time_is_hashed(folder: Path) -> None:
     os.utime(folder / "flow/flow.pt", (1, 1))
     assert manifest.check(folder) == Comparison((), 2, 1)
     (folder / "flow/flow.pt").write_text("tp.wolf/wolf")
     assert manifest.check(folder) == Comparison(("flow/flow.pt differs from the manifest",), 2, 1)
 
 
-def test_only_a_full_check_sees_what_kept_its_size_and_time(folder: Path) -> None:
+def test_only_a_full_check_detects_a_change_with_equal_size_and_time(folder: Path) -> None:
     alter(folder / "flow/flow.pt")
     assert manifest.check(folder).problems == ()
     assert manifest.check(folder, full=True).problems == ("flow/flow.pt differs from the manifest",)
 
 
-def test_every_difference_is_told(folder: Path) -> None:
+def test_every_difference_is_reported(folder: Path) -> None:
     (folder / "flow/flow.pt").unlink()
     (folder / "llm/model.safetensors").write_text("cut")
     (folder / "llm/model-2.safetensors").touch()
@@ -69,7 +69,7 @@ def test_every_difference_is_told(folder: Path) -> None:
         ('{"format": 2, "files": {}}', "has format 2 instead of 1"),
     ],
 )
-def test_a_manifest_that_says_nothing_is_refused(folder: Path, content: str | None, said: str) -> None:
+def test_an_unreadable_manifest_is_rejected(folder: Path, content: str | None, said: str) -> None:
     (folder / "manifest.json").unlink()
     if content is not None:
         (folder / "manifest.json").write_text(content)
@@ -78,7 +78,7 @@ def test_a_manifest_that_says_nothing_is_refused(folder: Path, content: str | No
     assert said in str(error.value)
 
 
-def test_it_says_what_stands_in_the_way_of_writing(tmp_path: Path) -> None:
+def test_write_reports_a_missing_or_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no such folder: .*none"):
         manifest.write(tmp_path / "none")
     with pytest.raises(ManifestError, match="has no files to record"):

@@ -57,7 +57,7 @@ def recording(seconds: float = 4) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def test_it_is_ready_and_speaks_in_its_voices(client: httpx.Client, mount: Mounted) -> None:
+def test_the_service_is_ready_and_speaks_in_every_voice(client: httpx.Client, mount: Mounted) -> None:
     ready = client.get("/readyz").json()
     assert (ready["engine"], ready["device"]) == ("glm_tts", "cuda (stand-in GPU)")
     voices = client.get("/v1/audio/voices").json()["voices"]
@@ -71,13 +71,13 @@ def test_it_is_ready_and_speaks_in_its_voices(client: httpx.Client, mount: Mount
     assert len({each.voice for each in mount.module.said}) == 2
 
 
-def test_it_speaks_chinese_and_english(client: httpx.Client, mount: Mounted) -> None:
+def test_the_service_speaks_chinese_and_english(client: httpx.Client, mount: Mounted) -> None:
     assert say(client, "今天天气很好，我们去公园散步吧！OK，我马上就来。").status_code == 200
     assert [each.text for each in mount.module.said] == ["今天天气很好，我们去公园散步吧！", "ok，我马上就来。"]
     assert refused(say(client, "привет"))[:2] == (422, "unspeakable_text")
 
 
-def test_it_imitates_what_a_request_brings(client: httpx.Client, mount: Mounted) -> None:
+def test_a_request_can_bring_a_voice_to_clone(client: httpx.Client, mount: Mounted) -> None:
     mount.record("clara.wav", level=0.05)
     answers = [
         say(client, ref_audio=recording(), ref_text=TRANSCRIPT),
@@ -102,13 +102,13 @@ def test_it_imitates_what_a_request_brings(client: httpx.Client, mount: Mounted)
         ({"voice": "joe"}, "no_such_voice", "voices are anna, bert"),
     ],
 )
-def test_what_it_cannot_do_is_refused(client: httpx.Client, fields: dict[str, Any], code: str, said: str) -> None:
+def test_unsupported_requests_are_rejected(client: httpx.Client, fields: dict[str, Any], code: str, said: str) -> None:
     status, given, message = refused(say(client, **fields))
     assert (status, given) == (422, code)
     assert said in message
 
 
-def test_older_clients_get_the_same_refusals(client: httpx.Client, mount: Mounted) -> None:
+def test_the_predict_route_rejects_the_same_prompts(client: httpx.Client, mount: Mounted) -> None:
     mount.record("short.wav", seconds=1)
     for data, said in (
         (["short.wav", TRANSCRIPT, "Now."], "data[0] lasts 1.00 s; voice cloning needs 3 to 10 s"),
@@ -118,7 +118,7 @@ def test_older_clients_get_the_same_refusals(client: httpx.Client, mount: Mounte
         assert (status, message) == (422, said)
 
 
-def test_the_description_says_what_it_can_do(client: httpx.Client) -> None:
+def test_the_description_has_the_features_of_the_engine(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     fields = paths["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert (fields["speed"]["minimum"], fields["speed"]["maximum"]) == (1, 1)
@@ -126,7 +126,7 @@ def test_the_description_says_what_it_can_do(client: httpx.Client) -> None:
     assert fields["voice"]["anyOf"][0]["enum"] == ["anna", "bert"]
 
 
-def test_the_first_sentence_is_heard_while_the_second_is_spoken(client: httpx.Client, mount: Mounted) -> None:
+def test_a_stream_starts_with_the_first_sentence(client: httpx.Client, mount: Mounted) -> None:
     body = {"input": LONG, "stream_format": "audio", "response_format": "pcm"}
     mount.module.gate.clear()
     mount.module.ungated = 1
@@ -140,7 +140,7 @@ def test_the_first_sentence_is_heard_while_the_second_is_spoken(client: httpx.Cl
     assert len(mount.module.said) == 3
 
 
-def test_past_the_deadline_the_slot_comes_back_and_the_next_text_is_whole(mount: Mounted) -> None:
+def test_after_a_deadline_the_slot_is_free_and_the_next_text_is_complete(mount: Mounted) -> None:
     settings = dataclasses.replace(mount.settings(), deadline_s=0.3)
     with (
         served(settings, engines.create(settings)) as found,
@@ -158,14 +158,14 @@ def test_past_the_deadline_the_slot_comes_back_and_the_next_text_is_whole(mount:
         assert [each.before for each in mount.module.said] == [1, 2, 3]
 
 
-def test_many_at_once_take_turns(client: httpx.Client, service: Served) -> None:
+def test_many_concurrent_requests_share_the_one_slot(client: httpx.Client, service: Served) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda number: say(client, LONG, voice=("anna", "bert")[number % 2]), range(16)))
     assert [answer.status_code for answer in answers] == [200] * 16
     assert service.service.scheduler.slots == 1
 
 
-def test_too_little_memory_costs_one_request(client: httpx.Client, mount: Mounted) -> None:
+def test_too_little_memory_fails_only_one_request(client: httpx.Client, mount: Mounted) -> None:
     cuda = mount.torch.cuda
     whole, cuda.total = cuda.total, cuda.live
     status, code, message = refused(answer := say(client))
@@ -185,14 +185,14 @@ def test_a_cuda_error_ends_readiness(client: httpx.Client, mount: Mounted, servi
     assert "illegal memory access" in str(service.service.status()["error"])
 
 
-def test_another_error_costs_one_request(client: httpx.Client, mount: Mounted) -> None:
+def test_another_error_fails_only_one_request(client: httpx.Client, mount: Mounted) -> None:
     mount.module.faults.append(ValueError("something of upstream's"))
     assert refused(say(client))[:2] == (500, "engine_failed")
     assert client.get("/readyz").status_code == 200
     assert say(client).status_code == 200
 
 
-def test_told_to_unload_it_gives_its_memory_back_and_loads_again(
+def test_unload_releases_the_memory_and_load_restores_the_service(
     client: httpx.Client, mount: Mounted, service: Served
 ) -> None:
     def tell(command: Any) -> None:

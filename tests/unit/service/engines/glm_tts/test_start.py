@@ -58,7 +58,7 @@ BROKEN: list[tuple[Callable[[Mounted], object], str]] = [
 
 
 @pytest.mark.parametrize(("break_it", "said"), BROKEN, ids=[said[:40] for _, said in BROKEN])
-def test_what_is_missing_is_said(mount: Mounted, break_it: Callable[[Mounted], object], said: str) -> None:
+def test_a_missing_item_is_reported(mount: Mounted, break_it: Callable[[Mounted], object], said: str) -> None:
     break_it(mount)
     lines = refusal(mount).splitlines()
     assert lines[0] == "engine glm_tts cannot start:"
@@ -66,7 +66,7 @@ def test_what_is_missing_is_said(mount: Mounted, break_it: Callable[[Mounted], o
     assert any(wanted in line for line in lines[1:]), lines
 
 
-def test_everything_is_said_at_once(mount: Mounted) -> None:
+def test_all_problems_are_reported_together(mount: Mounted) -> None:
     no_gpu(mount)
     shutil.rmtree(mount.code)
     shutil.rmtree(mount.weights)
@@ -78,11 +78,11 @@ def test_everything_is_said_at_once(mount: Mounted) -> None:
     assert [line.startswith(subject) for line, subject in zip(lines, subjects, strict=True)] == [True] * 7
 
 
-def test_it_does_not_speak_on_the_cpu(mount: Mounted) -> None:
+def test_the_engine_does_not_run_on_the_cpu(mount: Mounted) -> None:
     assert "TTS_DEVICE=cpu: engine glm_tts runs only on a GPU" in refusal(mount, TTS_DEVICE="cpu")
 
 
-def test_a_copy_of_the_weights_is_known_by_its_content(mount: Mounted, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_copy_of_the_weights_is_verified_by_its_content(mount: Mounted, caplog: pytest.LogCaptureFixture) -> None:
     moved = mount.weights.rename(mount.weights.with_name("old"))
     shutil.copytree(moved, mount.weights, copy_function=shutil.copyfile)
     engines.create(mount.settings()).load(lambda _step: None)
@@ -97,7 +97,7 @@ def test_a_copy_of_the_weights_is_known_by_its_content(mount: Mounted, caplog: p
         ("import torch\n", "import torch\nimport unheard_of\n", "GLM-TTS's code: No module named 'unheard_of'"),
     ],
 )  # fmt: skip
-def test_another_version_of_upstreams_code_is_refused(mount: Mounted, was: str, now: str, said: str) -> None:
+def test_an_unsupported_version_of_upstream_is_rejected(mount: Mounted, was: str, now: str, said: str) -> None:
     file = mount.code / "glmtts_inference.py"
     file.write_text(file.read_text().replace(was, now, 1))
     with pytest.raises(EngineError) as error:
@@ -105,7 +105,7 @@ def test_another_version_of_upstreams_code_is_refused(mount: Mounted, was: str, 
     assert said in str(error.value)
 
 
-def test_code_of_the_same_name_from_elsewhere_is_refused(mount: Mounted, tmp_path: Path) -> None:
+def test_a_module_of_the_same_name_from_another_folder_is_rejected(mount: Mounted, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "glmtts_inference.py").touch()
@@ -115,7 +115,7 @@ def test_code_of_the_same_name_from_elsewhere_is_refused(mount: Mounted, tmp_pat
         engines.create(mount.settings()).prepare()
 
 
-def test_settings_say_where_things_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_have_the_paths_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.from_env({})
     assert (str(settings.glm_code), str(settings.glm_weights)) == ("/opt/GLM-TTS", "/models/GLM-TTS")
     assert (str(settings.glm_voices), settings.glm_sample_rate) == ("/models/voices/voices.jsonl", 24000)

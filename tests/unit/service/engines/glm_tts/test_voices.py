@@ -56,21 +56,21 @@ def test_each_line_is_a_voice_in_the_files_order(file: Path) -> None:
         ("x" * 1_000_001, "has more than 1000000 bytes"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number_and_name(file: Path, text: str, said: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number_and_name(file: Path, text: str, said: str) -> None:
     file.write_text(text)
     _, problems = voices.read(file)
     assert len(problems) == 1
     assert said in problems[0]
 
 
-def test_all_wrong_lines_are_told(file: Path) -> None:
+def test_all_invalid_lines_are_reported(file: Path) -> None:
     file.write_text(f"{{}}\n{line()}\n[]\n")
     found, problems = voices.read(file)
     assert [each.voice.id for each in found] == ["anna"]
     assert [problem.split(":")[0] for problem in problems] == ["voices.jsonl line 1", "voices.jsonl line 3"]
 
 
-def test_no_file_and_no_text_are_told(file: Path) -> None:
+def test_a_missing_file_and_a_binary_file_are_reported(file: Path) -> None:
     assert "No such file or directory; write one line per voice" in voices.read(file)[1][0]
     file.write_bytes(b"\xff\xfe")
     assert "is not UTF-8" in voices.read(file)[1][0]

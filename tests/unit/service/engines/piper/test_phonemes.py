@@ -12,7 +12,7 @@ TEXT = "This is a sentence, of some two or three seconds; most of them are."
 TEXTS = 200
 
 
-def test_nothing_of_a_text_is_kept_once_it_is_spoken() -> None:
+def test_the_phonemizer_does_not_leak_memory() -> None:
     voice = PiperVoice(session=None, config=embedded_voice.read_config())  # it only reads
     for _ in range(20):
         embedded_voice.phoneme_ids(voice, TEXT)
@@ -29,7 +29,7 @@ def test_nothing_of_a_text_is_kept_once_it_is_spoken() -> None:
     assert (after - before) / TEXTS < 50, "bytes a text"
 
 
-def test_what_is_given_back_is_still_whole() -> None:
+def test_the_patched_phonemizer_returns_valid_clauses() -> None:
     embedded_voice.phoneme_ids(PiperVoice(session=None, config=embedded_voice.read_config()), TEXT)
     espeakbridge.set_voice("en-us")
     clauses = espeakbridge.get_phonemes(TEXT)

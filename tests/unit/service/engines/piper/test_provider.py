@@ -73,7 +73,7 @@ def test_the_provider_of_a_device(device: str, offered: Sequence[str], provider:
     assert choose(device, offered) == provider
 
 
-def test_a_gpu_is_refused_where_onnxruntime_has_none() -> None:
+def test_a_cpu_build_of_onnxruntime_rejects_cuda() -> None:
     engine = PiperEngine(1, device="cuda")  # with the real one, as slim has it
     with pytest.raises(
         ProviderError, match=r"TTS_DEVICE=cuda, but the installed onnxruntime supports only .*\. Install"
@@ -83,7 +83,7 @@ def test_a_gpu_is_refused_where_onnxruntime_has_none() -> None:
 
 
 @pytest.mark.parametrize("device", ["", "cuda"])
-def test_a_silent_fallback_is_refused(device: str) -> None:
+def test_a_silent_fallback_is_an_error(device: str) -> None:
     engine = PiperEngine(device=device, onnx=Gpu(there=False))
     with pytest.raises(ProviderError, match=rf"onnxruntime uses {CPU} instead of {CUDA}.*set TTS_DEVICE=cpu"):
         engine.load(lambda _step: None)
@@ -98,14 +98,14 @@ def loaded() -> tuple[Gpu, PiperEngine]:
     return gpu, engine
 
 
-def test_the_gpu_speaks_one_at_a_time_and_is_reported(loaded: tuple[Gpu, PiperEngine]) -> None:
+def test_a_gpu_runs_one_inference_at_a_time_and_is_reported(loaded: tuple[Gpu, PiperEngine]) -> None:
     _, engine = loaded
     assert engine.describe().concurrency == 1
     assert engine.describe().device == CUDA
     assert sum(piece.samples.size for piece in engine.synthesize(Utterance("Yes.", "joe")))
 
 
-def test_what_has_a_seed_is_the_cpus(loaded: tuple[Gpu, PiperEngine]) -> None:
+def test_seeded_syntheses_run_on_the_cpu(loaded: tuple[Gpu, PiperEngine]) -> None:
     gpu, engine = loaded
     before = len(gpu.made)
     spoken = [b"".join(p.samples.tobytes() for p in engine.synthesize(Utterance("Yes.", "joe", seed=3))) for _ in "ab"]
@@ -125,7 +125,7 @@ def test_what_has_a_seed_is_the_cpus(loaded: tuple[Gpu, PiperEngine]) -> None:
         ("Non-zero status code returned while running Gather node: indices element out of data bounds", RuntimeError),
     ],
 )
-def test_what_errors_mean(
+def test_onnxruntime_errors_are_classified(
     loaded: tuple[Gpu, PiperEngine], monkeypatch: pytest.MonkeyPatch, said: str, kind: type[Exception]
 ) -> None:
     gpu, engine = loaded
@@ -136,7 +136,7 @@ def test_what_errors_mean(
     assert kind is not RuntimeError or not isinstance(error.value, EngineError), "it costs this request alone"
 
 
-def test_a_broken_device_does_not_keep_an_unload_from_dropping_all_models() -> None:
+def test_unload_drops_all_models_of_a_broken_device() -> None:
     gpu = Gpu()
     engine = PiperEngine(1, device="cuda", onnx=gpu)
     engine.load(lambda _step: None)

@@ -25,11 +25,11 @@ def known(folder: Path) -> list[Voice]:
     return [voice for source in sources for voice in source.speakers]
 
 
-def test_the_embedded_voice_has_the_rate_that_is_promised() -> None:
+def test_the_embedded_voice_has_the_expected_sample_rate() -> None:
     assert voices.embedded_source().config["audio"]["sample_rate"] == RATE
 
 
-def test_pairs_are_voices_by_name_and_other_files_may_lie_there(tmp_path: Path) -> None:
+def test_file_pairs_are_voices_and_other_files_are_ignored(tmp_path: Path) -> None:
     add(tmp_path, "bert")
     add(tmp_path, "de_DE-anna", language={"family": "de", "name_english": "German"})
     (tmp_path / "MODEL_CARD").write_text("who spoke")
@@ -40,7 +40,7 @@ def test_pairs_are_voices_by_name_and_other_files_may_lie_there(tmp_path: Path) 
     ]
 
 
-def test_a_folder_that_is_not_there_has_none(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_voices(tmp_path: Path) -> None:
     assert voices.read(tmp_path / "none", RATE) == ([], [])
 
 
@@ -60,7 +60,7 @@ def test_each_speaker_of_a_model_is_a_voice(tmp_path: Path) -> None:
         ({"language": {"family": "fr"}}, "fr"),
     ],
 )
-def test_the_language_is_what_the_file_says_or_what_espeak_calls_it(
+def test_the_language_comes_from_the_file_or_from_the_espeak_voice(
     tmp_path: Path, changes: dict[str, Any], language: str
 ) -> None:
     add(tmp_path, "a", **changes)
@@ -82,7 +82,7 @@ def test_the_language_is_what_the_file_says_or_what_espeak_calls_it(
         ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is not a JSON object"),
     ],
 )
-def test_a_configuration_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_an_unsupported_configuration_is_rejected(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     add(tmp_path, "bad", **changes)
     sources, (problem,) = voices.read(tmp_path, RATE)
     assert sources == []
@@ -90,7 +90,7 @@ def test_a_configuration_that_does_not_fit_is_refused(tmp_path: Path, changes: d
     assert said in problem
 
 
-def test_bad_files_are_all_named_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_all_bad_files_are_reported_before_a_load(tmp_path: Path) -> None:
     add(tmp_path, "fine")
     for name in ("alone", "lost", "broken", "list", "joe", "a name"):
         add(tmp_path, name)

