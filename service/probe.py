@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import Any
 
-from service.control.protocol import ask
+from service.control.protocol import send_command
 from service.hardware import gpu
 from service.settings import Settings, SettingsError
 
@@ -42,7 +42,7 @@ class ProbeError(Exception):
 def health(settings: Settings) -> str:
     """Return the evidence that the service works, or raise ProbeError."""
     try:
-        status = ask(settings.control, "status", _CONTROL_TIMEOUT_S)
+        status = send_command(settings.control, "status", _CONTROL_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise ProbeError(f"the control socket does not answer: {error}") from None
     phase, age = status.get("phase"), status.get("last_inference_age_s")

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from service.control.protocol import CLASSES, COMMANDS, ask
+from service.control.protocol import CLASSES, COMMANDS, send_command
 from service.settings import Settings, SettingsError
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     details = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
     try:
         path = Settings.from_env(os.environ).control
-        reply = ask(path, arguments.command, arguments.timeout, **details)
+        reply = send_command(path, arguments.command, arguments.timeout, **details)
     except (SettingsError, OSError, ValueError) as error:
         reply = {"refused": f"no reply from the control socket: {error}"}
     sys.stdout.write(json.dumps(reply) + "\n")

@@ -33,7 +33,7 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
     try:
         async with asyncio.timeout(_READ_TIMEOUT_S):
             line = await reader.readline()
-        writer.write(json.dumps(await answer(service, line)).encode() + b"\n")
+        writer.write(json.dumps(await execute(service, line)).encode() + b"\n")
         await writer.drain()
     except (TimeoutError, ValueError, ConnectionError):
         pass  # no reply for a client that sends nothing, sends too much, or disconnects
@@ -41,7 +41,7 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
         writer.close()
 
 
-async def answer(service: Service, line: bytes) -> dict[str, Any]:
+async def execute(service: Service, line: bytes) -> dict[str, Any]:
     """Run one command line, {"command": ...} and its arguments, and return the resulting status."""
     try:
         request = json.loads(line)

@@ -131,8 +131,8 @@ def choose(kind: str) -> Cpu | Cuda:
     return Cpu() if kind == "cpu" else Cuda()
 
 
-def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
-    """Run `work` on the open device and return its result; `what` names it in messages.
+def guarded(device: Cpu | Cuda, work: Callable[[], T], task: str) -> T:
+    """Run `work` on the open device and return its result; `task` names it in messages.
 
     Raise NoMemoryError if memory is too small for it, EngineFatalError if the device can no longer work.
     """
@@ -145,7 +145,7 @@ def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
             raise
     # Outside the handler: until it ends, the traceback of the error keeps the memory of `work` alive.
     device.empty()
-    raise NoMemoryError(f"too little memory for {what}: {device.describe_free_memory()}")
+    raise NoMemoryError(f"too little memory for {task}: {device.describe_free_memory()}")
 
 
 def why_no_gpu() -> str:

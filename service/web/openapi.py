@@ -69,9 +69,9 @@ def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 REFUSED = _refusals([401])
 
 
-def spoken(answer: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
-    """Return the responses of a synthesis route; `answer` is the success response if FastAPI cannot derive it."""
-    good: dict[int | str, dict[str, Any]] = {200: answer} if answer else {}
+def spoken(success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a synthesis route; `success` is the success response if FastAPI cannot derive it."""
+    good: dict[int | str, dict[str, Any]] = {200: success} if success else {}
     return good | _refusals(_REASONS)
 
 

@@ -106,14 +106,15 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (self._heads(conv(x)) for conv in (self.conv_q, self.conv_k, self.conv_v))
         query = query * query.shape[-1] ** -0.5
-        here = torch.arange(x.shape[2], device=x.device)
-        apart = here[None] - here[:, None] + WINDOW  # [from, to]: row of emb_rel where the distance is at most WINDOW
+        position = torch.arange(x.shape[2], device=x.device)
+        # [from, to]: row of emb_rel where the distance is at most WINDOW
+        apart = position[None] - position[:, None] + WINDOW
         near = (apart >= 0) & (apart <= 2 * WINDOW)
         by_distance = (query @ self.emb_rel_k.mT).gather(3, apart.clamp(0, 2 * WINDOW).expand(HEADS, -1, -1)[None])
         weights = torch.softmax(query @ key.mT + by_distance * near, dim=-1)
-        to = here[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)  # [from, row of emb_rel]
-        exists = (to >= 0) & (to < len(here))
-        by_row = weights.gather(3, to.clamp(0, len(here) - 1).expand(HEADS, -1, -1)[None]) * exists
+        to = position[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)  # [from, row of emb_rel]
+        exists = (to >= 0) & (to < len(position))
+        by_row = weights.gather(3, to.clamp(0, len(position) - 1).expand(HEADS, -1, -1)[None]) * exists
         spoken = weights @ value + by_row @ self.emb_rel_v
         return self.conv_o(spoken.mT.reshape(x.shape))
 

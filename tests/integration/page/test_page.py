@@ -1,4 +1,4 @@
-"""The page over real HTTP: progress, stopping, prompts, and how the service is."""
+"""The page over real HTTP: progress, stop, recordings and status."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def wav(seconds: float) -> bytes:
     return file.getvalue()
 
 
-def refusal(told: Iterator[tuple[str, Any]]) -> str:
-    """What is told of a text that is not spoken: in the note, where it stays."""
-    *_, (kind, (_, note)) = told
+def refusal(events: Iterator[tuple[str, Any]]) -> str:
+    """Return the error note of a text that is rejected."""
+    *_, (kind, (_, note)) = events
     assert kind == "complete"
     assert 'role="alert"' in note
     return str(note)
@@ -51,11 +51,12 @@ def refusal(told: Iterator[tuple[str, Any]]) -> str:
 def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(visit: Visit) -> None:
     visit.engine.gate.clear()
     visit.engine.ungated = 1
-    told = visit.speak("One. Two. Three.", form="flac")
-    first = next(values[1] for _, values in told if "Next in the queue." not in values[1])  # which may be over at once
+    events = visit.speak("One. Two. Three.", form="flac")
+    # "Next in the queue." may be skipped if the slot is free at once.
+    first = next(values[1] for _, values in events if "Next in the queue." not in values[1])
     assert first == "<p>Sentence 1 is ready: 0.1 s so far.</p>"
     visit.engine.gate.set()
-    *_, (kind, (audio, note)) = told
+    *_, (kind, (audio, note)) = events
     assert kind == "complete"
     assert note.startswith("<p>0.3 seconds at 8000 Hz")
     content = visit.file(audio)
@@ -69,10 +70,10 @@ def test_the_queue_position_is_shown(visit: Visit) -> None:
     for number, thread in enumerate(threads):
         thread.start()
         visit.until_busy_with(number + 1)
-    told = visit.speak("Last.")
-    assert next(told)[1][1] == "<p>Waiting in the queue with 1 ahead.</p>"
+    events = visit.speak("Last.")
+    assert next(events)[1][1] == "<p>Waiting in the queue with 1 ahead.</p>"
     visit.engine.gate.set()
-    notes = [values[1] for _, values in told]
+    notes = [values[1] for _, values in events]
     assert any("seconds at 8000 Hz" in str(note) for note in notes)
     for thread in threads:
         thread.join()
@@ -113,28 +114,28 @@ def test_invalid_input_shows_an_error_with_a_remedy(visit: Visit, text: str, wan
 def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(visit: Visit) -> None:
     visit.service.lifecycle.phase = Phase.WARMING
     try:
-        told = refusal(visit.speak("Hello."))
+        note = refusal(visit.speak("Hello."))
     finally:
         visit.service.lifecycle.phase = Phase.READY
-    assert told == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
+    assert note == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
     visit.service.scheduler.queue_limit = 0
     try:
-        told = refusal(visit.speak("Hello."))
+        note = refusal(visit.speak("Hello."))
     finally:
         visit.service.scheduler.queue_limit = 128
-    assert "The queue is full" in told
-    assert "Try again in" in told
+    assert "The queue is full" in note
+    assert "Try again in" in note
 
 
 def test_a_recording_reaches_an_engine_that_supports_voice_cloning(visit: Visit) -> None:
-    prompt = visit.upload("prompt.wav", wav(4.0))
-    list(visit.speak("Hello.", prompt=prompt, transcript="What was said."))
+    recording = visit.upload("prompt.wav", wav(4.0))
+    list(visit.speak("Hello.", prompt=recording, transcript="What the recording says."))
     assert visit.engine.last
-    heard = visit.engine.last.prompt
-    assert heard
-    assert (heard.samples.size, heard.sample_rate, heard.text) == (32000, 8000, "What was said.")
-    told = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
-    assert "The recording is not readable audio. Choose a wav" in told
+    prompt = visit.engine.last.prompt
+    assert prompt
+    assert (prompt.samples.size, prompt.sample_rate, prompt.text) == (32000, 8000, "What the recording says.")
+    note = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
+    assert "The recording is not readable audio. Choose a wav" in note
 
 
 def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(visit: Visit) -> None:

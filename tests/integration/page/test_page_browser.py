@@ -1,4 +1,4 @@
-"""The page in a browser: what a visitor types, presses, sees and hears, at the widths of a telephone and of a desk."""
+"""The page in a browser, at the widths of a phone and of a desktop."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gr
 
 WIDTHS = (390, 1280)
 TABS = ("Text", "Batch", "Status")
-FOUR = "One. Two. Three. Four."  # the engine speaks a tenth of a second for each
+FOUR = "One. Two. Three. Four."  # the engine returns 0.1 s of audio for each
 
-# Controls that a key or a finger is to reach: of a group of tabs or a list's options only one has a place of its own.
+# Controls that keyboard and touch must reach. Of the tabs and of the options of a list only one has a tab stop.
 CONTROLS = """() => [...document.querySelectorAll("button, a[href], input, textarea, select, [role=combobox]")]
     .filter(each => each.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !each.disabled
         && each.getClientRects().length && each.type !== "file" && each.tabIndex >= 0)"""
@@ -51,7 +51,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 @contextmanager
 def opened(browser: Chromium, visit: Visit, width: int = WIDTHS[1], colours: Colours = "light") -> Iterator[Window]:
-    """The page in a window, in which nothing goes wrong and which asks no other host."""
+    """Open the page in a window; fail if its console has errors or it sends requests to another host."""
     with browser.window(width, colours) as window:
         window.page.goto(str(visit.client.base_url))
         expect(button(window.page, "Speak")).to_be_visible()
@@ -76,11 +76,11 @@ def test_pressing_the_button_plays_the_typed_text(browser: Chromium, visit: Visi
     with opened(browser, visit, width) as window:
         speak(window.page, FOUR)
         told(window.page, "0.4 seconds at 8000 Hz")
-        heard = window.hear()
+        playback = window.hear()
     assert visit.engine.spoken == ["One", "Two", "Three", "Four"]
-    assert heard.seconds == pytest.approx(0.4, abs=0.01)
-    assert heard.element == pytest.approx(0.4, abs=0.01)
-    assert heard.peak > 0.2
+    assert playback.seconds == pytest.approx(0.4, abs=0.01)
+    assert playback.element == pytest.approx(0.4, abs=0.01)
+    assert playback.peak > 0.2
 
 
 def test_texts_play_and_download_in_both_formats(window: Window) -> None:
@@ -140,24 +140,25 @@ def test_an_error_stays_visible_until_the_next_valid_text(window: Window, visit:
     speak(page, FOUR)
     told(page, "0.4 seconds")
     expect(alert).to_have_count(0)
-    window.complaints[:] = [said for said in window.complaints if "MediaError" not in said]  # of what is no audio
+    # The browser reports the invalid recording, too.
+    window.complaints[:] = [message for message in window.complaints if "MediaError" not in message]
 
 
 def test_a_microphone_recording_is_used_as_the_voice(page: Page, visit: Visit) -> None:
     page.get_by_role("button", name="Clone a voice").click()
     page.get_by_role("button", name="Record audio").click()
     button(page, "Record").click()
-    expect(page.locator("#prompt")).to_contain_text("0:04")  # of 3 s at least it must be
+    expect(page.locator("#prompt")).to_contain_text("0:04")  # the minimum is 3 s
     button(page, "Stop").first.click()
-    page.get_by_role("textbox", name="Transcript").fill("What is heard.")
+    page.get_by_role("textbox", name="Transcript").fill("What the recording says.")
     speak(page, FOUR)
     told(page, "0.4 seconds")
     assert visit.engine.last
-    heard = visit.engine.last.prompt
-    assert heard
-    assert heard.text == "What is heard."
-    assert 3 <= heard.seconds <= 10
-    assert abs(heard.samples).max() > 300
+    prompt = visit.engine.last.prompt
+    assert prompt
+    assert prompt.text == "What the recording says."
+    assert 3 <= prompt.seconds <= 10
+    assert abs(prompt.samples).max() > 300
 
 
 def test_an_invalid_task_file_is_rejected_and_a_valid_one_becomes_a_zip(page: Page, visit: Visit) -> None:
@@ -184,7 +185,7 @@ def test_an_invalid_task_file_is_rejected_and_a_valid_one_becomes_a_zip(page: Pa
     name, content = loaded_down(page, "button", "Download the zip")
     assert name == "speech.zip"
     with zipfile.ZipFile(io.BytesIO(content)) as file:
-        lengths = {each: soundfile.info(io.BytesIO(file.read(each))).duration for each in file.namelist()}
+        lengths = {name: soundfile.info(io.BytesIO(file.read(name))).duration for name in file.namelist()}
     assert lengths == pytest.approx({"line-0.wav": 0.4, "line-1.wav": 0.1, "line-2.wav": 0.1})
 
 
@@ -247,16 +248,16 @@ def test_the_page_fits_and_every_control_is_reachable(
                 expect(button(page, "Download the zip")).to_be_visible()
             if tab == "Status":
                 expect(page.get_by_role("definition").first).to_have_text("test-1")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
             assert page.evaluate(OUTSIDE) == []
-            by_keys(page)
+            check_tab_order(page)
             picture = tmp_path / f"{tab}-{width}-{colours}.png"
             page.screenshot(path=picture, full_page=True)
             print(picture)
 
 
-def by_keys(page: Page) -> None:
-    """Every control of the tab that is shown gets the focus in turn."""
+def check_tab_order(page: Page) -> None:
+    """Check that the Tab key reaches every control of the visible tab."""
     page.evaluate("document.activeElement.blur()")
     for _ in range(page.evaluate(f"({CONTROLS})().length") + 5):
         page.keyboard.press("Tab")

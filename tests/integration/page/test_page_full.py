@@ -1,4 +1,4 @@
-"""The page where its files find no room: that is said, what was kept is whole, and with room again it goes on."""
+"""The page on a full disk: errors are shown, finished files stay complete, and it recovers when space is free."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_ROOM = "There is no space for another file. Try again in 60 s."
 
 @dataclass
 class Full(Tab):
-    """A page whose files lie on a small disk."""
+    """A page whose files are on a small disk."""
 
     disk: Disk
 
@@ -51,7 +51,7 @@ def page(serving: Full) -> Iterator[Full]:
 
 
 def sentences(count: int) -> str:
-    """A text of so many, of 1600 bytes of sound each."""
+    """Return a text of `count` sentences, each of 1600 bytes of audio."""
     return "One. " * count
 
 
@@ -72,7 +72,7 @@ def test_a_text_on_a_full_disk_shows_an_error_and_leaves_no_file(page: Full) -> 
 
 
 def batch(page: Full, lines: int) -> tuple[str, zipfile.ZipFile | None]:
-    """What is said at the end, and the zip."""
+    """Run a batch; return its final note and the zip, if there is one."""
     tasks = "".join(json.dumps({"output_name": f"n{n}", "input_text": sentences(20)}) + "\n" for n in range(lines))
     *_, (_, values) = page.ask("batch", page.upload("tasks.jsonl", tasks.encode()), "wav")
     button, note = values
@@ -88,8 +88,8 @@ def test_a_batch_on_a_full_disk_keeps_its_clips_and_lists_the_remaining_lines(pa
     *clips, rest = file.namelist()
     assert len(clips) >= 4
     assert clips == [f"n{n}.wav" for n in range(len(clips))]
-    left = [json.loads(line)["output_name"] for line in file.read(rest).splitlines()]
-    assert left == [f"n{n}" for n in range(len(clips), 9)]
+    remaining = [json.loads(line)["output_name"] for line in file.read(rest).splitlines()]
+    assert remaining == [f"n{n}" for n in range(len(clips), 9)]
     assert all(soundfile.info(io.BytesIO(file.read(clip))).duration == pytest.approx(2) for clip in clips)
     page.disk.make_room()
     page.disk.leave(2 * MIB)
@@ -101,7 +101,7 @@ def test_a_batch_on_a_full_disk_keeps_its_clips_and_lists_the_remaining_lines(pa
 
 def test_an_upload_to_a_full_disk_gets_503(page: Full) -> None:
     page.disk.leave(0)
-    answer = page.client.post("/gradio_api/upload", files={"files": ("prompt.wav", bytes(MIB))})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_room")
-    assert answer.headers["retry-after"] == "60"
+    response = page.client.post("/gradio_api/upload", files={"files": ("prompt.wav", bytes(MIB))})
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "no_room")
+    assert response.headers["retry-after"] == "60"
     assert page.client.get("/readyz").status_code == 200

@@ -1,4 +1,4 @@
-"""Engine glm_tts in the real image, with stand-ins of torch and of upstream's code mounted where theirs would be."""
+"""Engine glm_tts in the real image, with mounted stand-ins of torch and of upstream's code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.stack import Stack, wait_for
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Mounted:
-    """What a target would have; torch's stand-in is among the packages."""
+    """The mounts of a target; the stand-in of torch is among the packages."""
     found = glm_tts.make(tmp_path)
     shutil.copy(tmp_path / "torch/torch.py", found.packages)
     return found
@@ -35,8 +35,8 @@ def test_glm_tts_speaks_in_the_image(stack: Stack, mount: Mounted) -> None:
 def test_a_release_without_its_weights_fails_and_lists_the_reasons(stack: Stack, mount: Mounted) -> None:
     (mount.weights / "flow/flow.pt").write_text("cut")
     live = stack.status()["live"]
-    told = {"ENGINE": "glm_tts", "MODELS": str(mount.models), "GLM_CODE": str(mount.root / "none")}
-    environment = {f"CUTOVER_{name}": value for name, value in told.items()}
+    settings = {"ENGINE": "glm_tts", "MODELS": str(mount.models), "GLM_CODE": str(mount.root / "none")}
+    environment = {f"CUTOVER_{name}": value for name, value in settings.items()}
     done = stack.run("build.cutover", "switch", stack.release("by glm_tts"), check=False, **environment)
     assert done.returncode == CandidateExitedError.exit_code, done.stderr
     assert "weights: flow/flow.pt has 3 bytes instead of 12" in done.stderr

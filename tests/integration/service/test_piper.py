@@ -54,8 +54,8 @@ def test_a_seed_repeats_the_speech_beside_other_syntheses(piper: Engine) -> None
     first, other = seeded(7), seeded(8)
     assert first != other
     with ThreadPoolExecutor(4) as pool:
-        again = list(pool.map(seeded, [7, 8, 7, 8]))
-    assert again == [first, other, first, other]
+        repeated = list(pool.map(seeded, [7, 8, 7, 8]))
+    assert repeated == [first, other, first, other]
     assert spoken(piper, "One is this.")[0].tobytes() != spoken(piper, "One is this.")[0].tobytes(), "without a seed"
 
 

@@ -1,4 +1,4 @@
-"""Voices from files: real pairs, made of the embedded voice's, and what is no network of piper's."""
+"""Voices from files: valid pairs derived from the embedded voice, and invalid model files."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) ->
         assert '"joe", "slow"' in json.dumps(enum)
 
         def say(voice: str | None) -> float:
-            answer = client.post("/v1/audio/speech", json={"input": TEXT} | ({"voice": voice} if voice else {}))
-            assert answer.status_code == 200, answer.text
-            samples, rate = soundfile.read(io.BytesIO(answer.content))
+            response = client.post("/v1/audio/speech", json={"input": TEXT} | ({"voice": voice} if voice else {}))
+            assert response.status_code == 200, response.text
+            samples, rate = soundfile.read(io.BytesIO(response.content))
             assert rate == 22050
             return float(len(samples) / rate)
 
         with ThreadPoolExecutor(3) as pool:
             joe, slow, usual = pool.map(say, ["joe", "slow", None])
         assert slow > 1.5 * joe
-        assert slow > 1.5 * usual, "the embedded voice stays the usual one"
+        assert slow > 1.5 * usual, "the embedded voice must stay the default"
         refused = client.post("/v1/audio/speech", json={"input": TEXT, "voice": "slov"})
         assert "voices are joe, slow. Did you mean 'slow'?" in refused.json()["error"]["message"]
         now = client.get("/metrics").text
@@ -77,9 +77,9 @@ def test_every_invalid_model_file_is_reported_by_name(tmp_path: Path) -> None:
     assert [line.partition(".onnx: ")[0] for line in lines[1:]] == [
         f"- {tmp_path}/{name}" for name in ("babel", "duo", "empty", "few", "text")
     ]
-    told = dict(zip(("babel", "duo", "empty", "few", "text"), lines[1:], strict=True))
-    assert "not a Piper model for 2 speakers: its inputs are input, input_lengths, scales instead of" in told["duo"]
-    assert "onnxruntime cannot load the file: " in told["text"]
+    problems = dict(zip(("babel", "duo", "empty", "few", "text"), lines[1:], strict=True))
+    assert "not a Piper model for 2 speakers: its inputs are input, input_lengths, scales instead of" in problems["duo"]
+    assert "onnxruntime cannot load the file: " in problems["text"]
     assert engine.describe().device == ""
 
 
@@ -89,7 +89,7 @@ def test_unload_drops_all_voices_and_load_restores_them(tmp_path: Path) -> None:
     steps: list[str] = []
     engine.load(steps.append)
     assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "allocated memory", "allocated memory"], (
-        "a load that goes on shows it"
+        "each step must be reported as progress"
     )
     sessions = [weakref.ref(model.front.session) for model in engine._models.values()]
     engine.unload()

@@ -1,4 +1,4 @@
-"""The whole process: one real start serves the page, the probes and a stop under load; others fail at once."""
+"""The whole process: one start for the page, the probes and a stop under load; then failing starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.control.protocol import ask
+from service.control.protocol import send_command
 from service.keys import new
 
 LONG = "This is a sentence of a long text. " * 8
@@ -34,12 +34,12 @@ class Running:
     url: str = ""
 
     def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """One of the service's own command lines."""
+        """Run a command line of the service."""
         argv = [sys.executable, "-m", module, *arguments]
         return subprocess.run(argv, env=self.environment, capture_output=True, timeout=30, check=False)
 
     def wait_for(self, pattern: str, within_s: float = 60) -> str:
-        """Wait for a line in the log."""
+        """Wait for a line in the log; return the first group of the pattern."""
         deadline = time.monotonic() + within_s
         while not (match := re.search(pattern, self.log.read_text())):
             assert self.process.poll() is None, self.log.read_text()
@@ -57,7 +57,7 @@ def started(folder: Path, **environment: str) -> Iterator[Running]:
         "TTS_HOST": "127.0.0.1",
         "TTS_CONTROL": str(folder / "c.sock"),
         "RELEASE": "test-1",
-        # With bytecode, as in an image: without it the imports alone take eight seconds.
+        # With bytecode, as in an image: without it the imports take eight seconds.
         "PYTHONPYCACHEPREFIX": str(Path(".cache/bytecode").resolve()),
     }
     full = inherited | own | environment
@@ -112,9 +112,9 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [False]
     call = f"{running.url}/gradio_api/call/speak"
     event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
-    answer = httpx.get(f"{call}/{event}", timeout=20)
-    assert "event: complete" in answer.text
-    path = json.loads(answer.text.rsplit("data: ", 1)[1])[0]["path"]
+    response = httpx.get(f"{call}/{event}", timeout=20)
+    assert "event: complete" in response.text
+    path = json.loads(response.text.rsplit("data: ", 1)[1])[0]["path"]
     assert httpx.get(f"{running.url}/gradio_api/file={path}").content.startswith(b"RIFF")
     event = httpx.post(call, json={"data": ["😀", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     assert "GRINNING FACE" in httpx.get(f"{call}/{event}", timeout=20).text
@@ -165,7 +165,7 @@ def test_a_stop_finishes_accepted_requests_and_closes_idle_tabs(running: Running
         running.process.send_signal(signal.SIGTERM)
         running.wait_for("(lifecycle: draining)")
         total = len(first) + sum(map(len, chunks))
-        assert total > 8 * 22050, "every sentence came"
+        assert total > 8 * 22050, "every sentence must arrive"
         assert running.process.wait(timeout=20) == 0
     assert "Traceback" not in running.log.read_text()
     assert not Path(running.environment["TTS_CONTROL"]).exists()
@@ -236,22 +236,22 @@ def test_a_model_that_cannot_be_loaded_exits_3(tmp_path: Path) -> None:
 def test_an_engine_without_its_mounts_exits_3_and_lists_all_reasons(tmp_path: Path) -> None:
     with started(tmp_path, TTS_ENGINE="glm_tts", TTS_GLM_CODE=str(tmp_path / "none")) as running:
         assert running.process.wait(timeout=60) == 3
-        told = running.log.read_text()
+        log = running.log.read_text()
     for reason in (
         "engine glm_tts cannot start:",
         "- TTS_GLM_CODE=",
         "- TTS_GLM_WEIGHTS=/models/GLM-TTS is not a folder",
         "- cannot read the voices file /models/voices/voices.jsonl",
     ):
-        assert reason in told
+        assert reason in log
 
 
 def _status(running: Running) -> dict[str, object]:
-    return ask(Path(running.environment["TTS_CONTROL"]), "status", 5.0)
+    return send_command(Path(running.environment["TTS_CONTROL"]), "status", 5.0)
 
 
 def _until(condition: object, within_s: float = 20.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)

@@ -35,12 +35,12 @@ def test_implausible_speech_is_rejected(content: bytes, why: str) -> None:
         check_wav(content)
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
-    monkeypatch.setattr(probe, "ask", lambda *_: {"error": None, "last_inference_age_s": None} | status)
+def set_status(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
+    monkeypatch.setattr(probe, "send_command", lambda *_: {"error": None, "last_inference_age_s": None} | status)
 
 
 def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    asked(monkeypatch, phase="ready", last_inference_age_s=12.0)
+    set_status(monkeypatch, phase="ready", last_inference_age_s=12.0)
     assert "12.0 s ago" in health(settings)
 
 
@@ -48,7 +48,7 @@ def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings:
 def test_without_evidence_the_probe_synthesizes(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, age: float | None
 ) -> None:
-    asked(monkeypatch, phase="ready", last_inference_age_s=age)
+    set_status(monkeypatch, phase="ready", last_inference_age_s=age)
     monkeypatch.setattr(probe, "fetch_speech", lambda *_: wav(0.5))
     assert health(settings) == "ready, spoke 0.50 s"
 
@@ -57,14 +57,14 @@ def test_without_evidence_the_probe_synthesizes(
 def test_starting_and_failed_phases_are_unhealthy(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str
 ) -> None:
-    asked(monkeypatch, phase=phase, error="no model")
+    set_status(monkeypatch, phase=phase, error="no model")
     with pytest.raises(ProbeError, match=f"phase {phase}: no model"):
         health(settings)
 
 
 @pytest.mark.parametrize("phase", ["draining", "unloaded"])
 def test_requested_phases_are_healthy(monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str) -> None:
-    asked(monkeypatch, phase=phase)
+    set_status(monkeypatch, phase=phase)
     assert phase in health(settings)
 
 
@@ -82,5 +82,5 @@ def test_only_the_standard_library_is_imported() -> None:
             subprocess.check_output([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.')\n{code}"])
         )
     )
-    # A system's Python may bring a sitecustomize of its own.
+    # The Python of a system may have a sitecustomize.
     assert loaded <= set(sys.stdlib_module_names) | {"service", "__main__", "sitecustomize"}

@@ -45,9 +45,9 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest_name() -> None:
 
 def test_the_default_engine_is_vits_if_torch_is_installed(tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()
-    ask = "from service.settings import Settings; print(Settings.from_env({}).engine, 'torch' in sys.modules)"
+    code = "from service.settings import Settings; print(Settings.from_env({}).engine, 'torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:."}
-    argv = [sys.executable, "-c", f"import sys; {ask}"]
+    argv = [sys.executable, "-c", f"import sys; {code}"]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "vits False\n"
 

@@ -1,4 +1,4 @@
-"""What one client may ask for."""
+"""Rate limits of a client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def ask(client: Client) -> None:
+def send(client: Client) -> None:
     with client.request():
         pass
 
@@ -41,20 +41,20 @@ def ask(client: Client) -> None:
 def test_a_burst_may_use_one_minute_of_tokens_which_then_refill(clock: Clock) -> None:
     client = Client("a", Limits(requests=6), clock)
     for _ in range(6):
-        ask(client)
+        send(client)
     with pytest.raises(RateLimitedError) as error:
-        ask(client)
+        send(client)
     assert error.value.retry_after == 10
     clock.now += 9.9
     with pytest.raises(RateLimitedError):
-        ask(client)
+        send(client)
     clock.now += 0.1
-    ask(client)
+    send(client)
     clock.now += 3600
     for _ in range(6):
-        ask(client)
+        send(client)
     with pytest.raises(RateLimitedError):
-        ask(client)
+        send(client)
 
 
 def test_a_text_above_the_limit_passes_and_is_charged_in_full(clock: Clock) -> None:
@@ -71,11 +71,11 @@ def test_the_least_recent_client_without_requests_in_flight_is_evicted(clock: Cl
     clients = Clients(most=2, clock=clock)
     busy = clients.get("busy", Limits(requests=1))
     with busy.request():
-        gone = clients.get("gone", Limits(requests=1))
-        ask(gone)
+        idle = clients.get("gone", Limits(requests=1))
+        send(idle)
         clients.get("new", Limits())
         assert clients.get("busy", Limits()) is busy
-    assert clients.get("gone", Limits(requests=1)) is not gone
+    assert clients.get("gone", Limits(requests=1)) is not idle
 
 
 @pytest.fixture
@@ -91,12 +91,12 @@ def client_from(service: Service, peer: str, forwarded: str | None) -> httpx.Asy
 
 async def test_each_client_has_its_own_limit(service: Service) -> None:
     async with client_from(service, PROXY, "203.0.113.5") as one, client_from(service, PROXY, "203.0.113.6") as other:
-        answers = [await one.post(SPEECH, json={"input": "x."}) for _ in range(5)]
-        assert [answer.status_code for answer in answers] == [200] * 4 + [429]
-        assert answers[-1].headers["retry-after"] == "15"
-        assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+        responses = [await one.post(SPEECH, json={"input": "x."}) for _ in range(5)]
+        assert [response.status_code for response in responses] == [200] * 4 + [429]
+        assert responses[-1].headers["retry-after"] == "15"
+        assert responses[-1].json()["error"]["code"] == "rate_limit_exceeded"
         assert (await other.post(SPEECH, json={"input": "x."})).status_code == 200
-        assert (await one.get("/v1/models")).status_code == 200, "only speech is counted"
+        assert (await one.get("/v1/models")).status_code == 200, "only speech requests are limited"
 
 
 async def test_x_forwarded_for_from_a_client_is_ignored(service: Service) -> None:

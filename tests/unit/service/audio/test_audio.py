@@ -54,13 +54,17 @@ def test_slow_encodings_run_in_a_thread(
 def test_every_format_decodes_to_the_same_length_and_sound(form: str, rate: int) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
     samples = (8000 * tone * np.linspace(0, 1, tone.size)).astype(np.int16)
-    heard, decoded_rate = soundfile.read(io.BytesIO(encode([samples[:999], samples[999:]], rate, form)), dtype="int16")
+    decoded, decoded_rate = soundfile.read(
+        io.BytesIO(encode([samples[:999], samples[999:]], rate, form)), dtype="int16"
+    )
     assert decoded_rate == encoded_rate(rate, form)
-    assert len(heard) == 2 * decoded_rate
+    assert len(decoded) == 2 * decoded_rate
     expected = resample(samples, rate, decoded_rate).astype(float)
     middle = slice(decoded_rate // 2, -decoded_rate // 20)
-    assert np.corrcoef(heard.astype(float)[middle], expected[middle])[0, 1] > 0.99, "no shift in time, no other sound"
-    assert np.std(heard[middle]) == pytest.approx(np.std(expected[middle]), rel=0.05)
+    assert np.corrcoef(decoded.astype(float)[middle], expected[middle])[0, 1] > 0.99, (
+        "the audio is shifted or distorted"
+    )
+    assert np.std(decoded[middle]) == pytest.approx(np.std(expected[middle]), rel=0.05)
 
 
 @pytest.mark.parametrize(("rate", "target"), [(22050, 24000), (44100, 48000), (96000, 48000), (24000, 8000)])
@@ -71,7 +75,7 @@ def test_resampling_keeps_a_tone_and_adds_no_noise(rate: int, target: int) -> No
     got = resample(samples, rate, target)
     assert got.size == target
     error = (got - ideal)[target // 10 : -target // 10]
-    assert np.sqrt(np.mean(error**2)) < 2, "80 dB below the tone, which is int16's own noise"
+    assert np.sqrt(np.mean(error**2)) < 2, "the error must be below the noise of int16, 80 dB below the tone"
 
 
 def test_resampling_removes_frequencies_above_the_lower_rate() -> None:
@@ -97,7 +101,7 @@ def test_a_streamed_wav_is_read_to_its_end() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A voices folder with a file, and a link that leads out of it."""
+    """A voices folder with valid and invalid files, and a link that points out of it."""
     voices = tmp_path / "voices"
     voices.mkdir()
     (tmp_path / "secret.wav").write_bytes(b"secret")

@@ -1,4 +1,4 @@
-"""What /metrics says of requests, speech, the engine and the process, over real HTTP."""
+"""Metrics of requests, speech, the engine and the process, over real HTTP."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_requests_are_counted_by_route_status_and_release(client: httpx.As
     assert now("tts_requests_total", route=SPEECH, status="422", release="test-1") == 1
     assert now("tts_request_duration_seconds_count", route=SPEECH, release="test-1") == 2
     assert now("tts_build_info", release="test-1", engine="fake") == 1
-    assert not [labels for name, labels in now.series if "livez" in str(labels)], "a probe is nobody's request"
+    assert not [labels for name, labels in now.series if "livez" in str(labels)], "health checks must not be counted"
 
 
 async def test_unknown_paths_create_no_series(service: Service, client: httpx.AsyncClient) -> None:
@@ -73,9 +73,9 @@ async def test_unknown_paths_create_no_series(service: Service, client: httpx.As
         for path in ("/x", "/assets/x", SPEECH, "/v1/models", "/gradio_api/x"):
             await client.request(method, path)
     known = await scraped(client)
-    again = await strange(prefixes)
-    assert set(again.series) == set(known.series)
-    routes = {labels["route"] for labels in (dict(labels) for _, labels in again.series) if "route" in labels}
+    repeated = await strange(prefixes)
+    assert set(repeated.series) == set(known.series)
+    routes = {labels["route"] for labels in (dict(labels) for _, labels in repeated.series) if "route" in labels}
     assert routes == {"page", "unmatched", SPEECH, "/v1/models"}
 
 
@@ -94,7 +94,7 @@ async def test_queue_wait_first_audio_and_inference_are_timed(
     assert (busy("tts_jobs"), busy("tts_class_in_flight", **{"class": "short"})) == (2, 2)
     assert busy("tts_queue_capacity", priority="people") == service.settings.queue
     assert busy("tts_queue_capacity", priority="batch") == service.settings.queue // 4
-    await asyncio.sleep(0.3)  # the time that passes is what is tested
+    await asyncio.sleep(0.3)  # the test measures this time
     opened = time.monotonic()
     engine.gate.set()
     await asyncio.gather(first, second)
@@ -107,15 +107,15 @@ async def test_queue_wait_first_audio_and_inference_are_timed(
     assert now("tts_audio_seconds_total") == pytest.approx(0.3)
     waited, worked = opened - queued, opened - begun
     assert waited < (now("tts_queue_wait_seconds_sum", priority="people") or 0) < 2 * took, (
-        "the second waited, the first did not"
+        "only the second request waited"
     )
     assert waited + worked < (now("tts_time_to_first_audio_seconds_sum") or 0) < 2 * took
     factor = now("tts_real_time_factor_ratio_sum") or 0
-    assert worked < 0.2 * factor < 2 * took, "the first, which worked all the time, gave 0.2 s of audio"
+    assert worked < 0.2 * factor < 2 * took, "the first request has 0.2 s of audio"
 
 
 async def until_scraped(client: httpx.AsyncClient, name: str, value: float, **labels: str) -> None:
-    """Wait until a series has a value."""
+    """Wait until a series has this value."""
     deadline = time.monotonic() + 30
     while (now := await scraped(client))(name, **labels) != value:
         assert time.monotonic() < deadline, f"{name} is {now(name, **labels)}"
@@ -151,18 +151,18 @@ async def test_rejections_are_counted_by_reason(settings: Settings, engine: Fake
     service = Service(dataclasses.replace(settings, queue=1), engine)
     async with served(service) as client:
 
-        def ask() -> asyncio.Task[httpx.Response]:
+        def send() -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
 
         assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 0, "not_ready": 0, "batch": 0}
-        assert (await ask()).status_code == 503
+        assert (await send()).status_code == 503
         await service.lifecycle.load()
         engine.gate.clear()
-        taken = [ask(), ask()]
+        taken = [send(), send()]
         await until(lambda: (service.scheduler.jobs, service.scheduler.waiting) == (2, 1))
-        assert (await ask()).status_code == 429
+        assert (await send()).status_code == 429
         engine.gate.set()
-        assert [answer.status_code for answer in await asyncio.gather(*taken)] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(*taken)] == [200, 200]
         assert await rejected(client) == {"queue_full": 1, "deadline": 0, "rate_limit": 0, "not_ready": 1, "batch": 0}
     await service.close()
 
@@ -173,7 +173,7 @@ async def test_missed_deadlines_are_counted(settings: Settings, engine: FakeEngi
     engine.gate.clear()
     async with served(service) as client:
         late = [client.post(SPEECH, json={"input": "x."}) for _ in range(2)]
-        assert [answer.status_code for answer in await asyncio.gather(*late)] == [504, 504]
+        assert [response.status_code for response in await asyncio.gather(*late)] == [504, 504]
         assert await rejected(client) == {"queue_full": 0, "deadline": 2, "rate_limit": 0, "not_ready": 0, "batch": 0}
     engine.gate.set()
     await until(lambda: at_rest(service))
@@ -198,7 +198,7 @@ async def test_rate_limited_requests_are_counted(
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch names its own."""
+    """Has the name of torch's error."""
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), OSError("no file")])
@@ -210,7 +210,9 @@ async def test_loads_are_counted_by_outcome(settings: Settings, engine: FakeEngi
     await loaded.lifecycle.load()
     async with served(failed) as one, served(loaded) as other:
         bad, good = await scraped(one), await scraped(other)
-    outcomes = [[now("tts_engine_loads_total", outcome=it) for it in ("success", "failure")] for now in (good, bad)]
+    outcomes = [
+        [now("tts_engine_loads_total", outcome=outcome) for outcome in ("success", "failure")] for now in (good, bad)
+    ]
     assert outcomes == [[1, 0], [0, 1]]
     assert 0 < (good("tts_engine_load_duration_seconds") or 0) <= time.time() - began
     assert bad("tts_engine_out_of_memory_total") == (0 if isinstance(error, OSError) else 1)
@@ -241,21 +243,21 @@ async def test_only_audible_speech_counts_as_success(client: httpx.AsyncClient, 
 
 
 async def test_growth_of_memory_is_measured(client: httpx.AsyncClient, service: Service) -> None:
-    name, kept = "tts_process_resident_memory_growth_bytes", []
-    trim_memory()  # else the heap may shrink in between, by what other tests have freed
+    name, arrays = "tts_process_resident_memory_growth_bytes", []
+    trim_memory()  # otherwise the heap may shrink by memory that other tests have freed
     at_first = await scraped(client)
-    kept.append(np.ones(64 * MIB, np.uint8))
+    arrays.append(np.ones(64 * MIB, np.uint8))
     now = await scraped(client)
     assert 60 * MIB < (now(name) or 0) - (at_first(name) or 0) < 80 * MIB
     more = (now("process_resident_memory_bytes") or 0) - (at_first("process_resident_memory_bytes") or 0)
     assert 60 * MIB < more < 80 * MIB
     assert (now("process_open_fds") or 0) > 3
     await service.lifecycle.unload()
-    assert (await scraped(client))(name) is None, "there is no model that it could have grown since"
+    assert (await scraped(client))(name) is None, "without a model there is no baseline"
     await service.lifecycle.load()
     assert service.lifecycle.phase is Phase.READY
-    assert abs((await scraped(client))(name) or 0) < 30 * MIB, "counted anew"
-    del kept
+    assert abs((await scraped(client))(name) or 0) < 30 * MIB, "a load must reset the baseline"
+    del arrays
 
 
 async def test_threads_are_counted(client: httpx.AsyncClient) -> None:
@@ -266,7 +268,7 @@ async def test_threads_are_counted(client: httpx.AsyncClient) -> None:
         thread.start()
     more = ((await scraped(client))("tts_process_threads") or 0) - (before("tts_process_threads") or 0)
     over.set()
-    assert 19 <= more <= 21, "and the one or other that a scrape itself needs"
+    assert 19 <= more <= 21, "a scrape may need one more thread"
 
 
 async def test_an_unreadable_process_does_not_fail_a_scrape(client: httpx.AsyncClient, service: Service) -> None:

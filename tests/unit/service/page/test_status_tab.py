@@ -1,4 +1,4 @@
-"""What the page's tab of status is told."""
+"""The rows of the status tab."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ async def rows(client: httpx.AsyncClient) -> dict[str, str]:
 
 async def test_completed_texts_are_counted(client: httpx.AsyncClient, say: Say, engine: FakeEngine) -> None:
     await say("One. Two.")
-    told = await rows(client)
-    assert (told["Release"], told["Engine"], told["Device"], told["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert told["Completed since the start"] == "1 texts, 0.2 s of audio"
-    assert told["Last inference"] == "0 s ago"
+    shown = await rows(client)
+    assert (shown["Release"], shown["Engine"], shown["Device"], shown["Phase"]) == ("test-1", "fake", "CPU", "ready")
+    assert shown["Completed since the start"] == "1 texts, 0.2 s of audio"
+    assert shown["Last inference"] == "0 s ago"
 
 
 async def test_the_reason_of_a_failure_is_shown(service: Service, client: httpx.AsyncClient) -> None:
@@ -35,7 +35,7 @@ def gpu(name: str, used: int | None) -> Device:
 
 
 @pytest.mark.parametrize(
-    ("seen", "told"),
+    ("readings", "expected"),
     [
         (None, {"GPU": "none"}),
         (
@@ -50,11 +50,11 @@ async def test_the_gpus_are_shown(
     service: Service,
     client: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
-    seen: GpuReadings | None,
-    told: dict[str, str],
+    readings: GpuReadings | None,
+    expected: dict[str, str],
 ) -> None:
     async def refresh() -> GpuReadings | None:
-        return seen
+        return readings
 
     monkeypatch.setattr(service.metrics.gpus, "refresh", refresh)
-    assert {name: text for name, text in (await rows(client)).items() if name.startswith("GPU")} == told
+    assert {name: text for name, text in (await rows(client)).items() if name.startswith("GPU")} == expected

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_readyz_reports_the_phases_of_a_start(settings: Settings, engine: FakeEngine) -> None:
     service = Service(settings, engine)
-    seen = []
+    progress = []
     gate = threading.Event()
 
     def load(progress: object) -> None:
@@ -26,23 +26,23 @@ async def test_readyz_reports_the_phases_of_a_start(settings: Settings, engine: 
     engine.load = load  # type: ignore[method-assign]
     async with client_of(service) as client:
 
-        async def look() -> tuple[int, str]:
+        async def readyz() -> tuple[int, str]:
             response = await client.get("/readyz")
-            seen.append(service.status()["progress"])
+            progress.append(service.status()["progress"])
             return response.status_code, response.json()["phase"]
 
-        assert await look() == (503, "starting")
+        assert await readyz() == (503, "starting")
         loading = asyncio.create_task(service.lifecycle.load())
         await asyncio.sleep(0)
-        assert await look() == (503, "loading")
+        assert await readyz() == (503, "loading")
         refused = await client.post("/v1/audio/speech", json={"input": "x"})
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
         assert "loading" in refused.json()["error"]["message"]
         gate.set()
         await loading
-        assert await look() == (200, "ready")
-    assert seen == sorted(set(seen)), "progress grows with each step"
+        assert await readyz() == (200, "ready")
+    assert progress == sorted(set(progress)), "progress must grow with each step"
 
 
 @pytest.mark.parametrize("fault", ["raises", "silent", "page"])
@@ -102,7 +102,7 @@ async def test_a_parked_process_loads_its_model_on_command(
     monkeypatch.setattr(service, "_open_page", page)
     await service.start()
     assert (service.lifecycle.phase, engine.loaded) == ((Phase.UNLOADED, False) if parked else (Phase.READY, True))
-    assert opened, "the page is there either way"
+    assert opened, "the page must be built in both cases"
     if parked:
         assert engine.prepared
         await service.lifecycle.load()

@@ -1,4 +1,4 @@
-"""Who speaks when, and that everything is given back whatever happens."""
+"""Order of the syntheses, and release of all slots after any error."""
 
 from __future__ import annotations
 
@@ -160,9 +160,9 @@ async def test_a_request_cancelled_in_the_queue_does_not_start(service: Service,
     engine.gate.clear()
     first = speech(service, "first.")
     await entered(engine)
-    gone = speech(service, "gone.")
+    cancelled = speech(service, "gone.")
     await until(lambda: service.scheduler.waiting == 1)
-    gone.cancel()
+    cancelled.cancel()
     await until(lambda: service.scheduler.waiting == 0)
     engine.gate.set()
     await first
@@ -173,11 +173,11 @@ async def test_a_request_cancelled_in_the_queue_does_not_start(service: Service,
 
 async def test_a_cancelled_request_stops_at_the_next_sentence(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
-    gone = speech(service, "one. two. three.")
+    cancelled = speech(service, "one. two. three.")
     await entered(engine)
-    gone.cancel()
+    cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        await cancelled
     engine.gate.set()
     await until(lambda: at_rest(service))
     assert engine.spoken == ["one"]
@@ -188,7 +188,7 @@ async def test_a_slow_reader_does_not_exceed_the_deadline(settings: Settings, en
     await service.lifecycle.load()
     async with service.speech.pieces(Utterance("a. b.", "joe")) as pieces:
         await anext(pieces)
-        await asyncio.sleep(0.3)  # the time that passes is what is tested
+        await asyncio.sleep(0.3)  # the test needs this time to pass
         assert (await anext(pieces)).size
     await until(lambda: at_rest(service))
     await service.close()

@@ -1,4 +1,4 @@
-"""A line of a task file: what is a task, and what is wrong with what is none."""
+"""Lines of a task file: valid tasks, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.taskfile import names
 from service.taskfile.tasks import BadLineError, Rules, Task, parse
 
 GOOD = {"output_name": "a", "input_text": "Hello."}
-# Windows' own names, in whatever folder: it does not look behind the first dot, nor at spaces before that.
+# Device names of Windows, which ignores everything after the first dot, and spaces before it.
 DEVICES = ("NUL", "con", "Aux.wav", "PRN.part", "com1", "LPT9.x", "COM¹", "lpt³.wav", "CONIN$", "conout$.x", "nul .x")
 
 
@@ -22,7 +22,7 @@ def line(**fields: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("given", "task"),
+    ("content", "task"),
     [
         (line(), Task("a.wav", "Hello.")),
         (line(output_name="a.WAV", voice=None, seed=None, prompt_audio=""), Task("a.wav", "Hello.")),
@@ -35,12 +35,12 @@ def line(**fields: object) -> bytes:
         ),
     ],
 )
-def test_a_good_line(given: bytes, task: Task) -> None:
-    assert parse(given, Rules()) == task
+def test_a_good_line(content: bytes, task: Task) -> None:
+    assert parse(content, Rules()) == task
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("content", "message"),
     [
         (b"{", "is not JSON"),
         (b'["output_name"]', "must be a JSON object"),
@@ -77,9 +77,9 @@ def test_a_good_line(given: bytes, task: Task) -> None:
         (None, "has more than 262144 bytes"),
     ],
 )
-def test_a_bad_line(given: bytes | None, told: str) -> None:
-    with pytest.raises(BadLineError, match=re.escape(told)) as caught:
-        parse(given, Rules())
+def test_a_bad_line(content: bytes | None, message: str) -> None:
+    with pytest.raises(BadLineError, match=re.escape(message)) as caught:
+        parse(content, Rules())
     assert len(str(caught.value)) < 500
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def real(settings: Settings, piper: Engine) -> AsyncIterator[Service]:
-    """A ready service with the embedded voice (loaded once; not closed, which would unload it)."""
+    """A ready service with the shared embedded voice; it is not closed, because that would unload the voice."""
     service = Service(settings, piper)
     await service.lifecycle.load()
     yield service
@@ -40,8 +40,8 @@ async def client(real: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(autouse=True)
 def quick_load(piper: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has been loaded and has spoken: once is enough for all tests here."""
-    monkeypatch.setattr(piper, "load", lambda progress: progress("was loaded"))
+    """Skip the load and the warm-up: the shared voice is loaded."""
+    monkeypatch.setattr(piper, "load", lambda progress: progress("loaded"))
     monkeypatch.setattr("service.synthesis.lifecycle.warm_up", lambda _engine: None)
 
 
@@ -119,7 +119,7 @@ def predict(*data: Any) -> tuple[str, str, bytes]:
     return "POST", "/api/predict", json.dumps({"data": data}).encode()
 
 
-# What is sent, the status it gets, and what the message must name.
+# Request, status, and a part of the message.
 BAD = [
     (speech(input=""), 422, "input is empty"),
     (speech(input="..."), 422, "no letter or digit"),
@@ -179,7 +179,7 @@ async def test_invalid_input_gets_an_error_in_the_common_format(
 
 
 def check_error(response: httpx.Response, status: int, named: str) -> None:
-    """OpenAI's shape, the reason, the headers; and never the word that means success."""
+    """Check the error format of OpenAI, the message and the headers; "output" would mean success to older clients."""
     assert response.status_code == status, response.text
     error = response.json()["error"]
     assert set(error) == {"message", "type", "code", "param"}
@@ -222,11 +222,11 @@ async def test_an_unexpected_error_does_not_show_its_details(
     assert "secret output" in caplog.text
 
 
-@pytest.mark.parametrize(("offered", "kept"), [("a.B-9_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
-async def test_a_valid_request_id_is_kept(client: httpx.AsyncClient, offered: str, kept: bool) -> None:
+@pytest.mark.parametrize(("offered", "valid"), [("a.B-9_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
+async def test_a_valid_request_id_is_kept(client: httpx.AsyncClient, offered: str, valid: bool) -> None:
     headers = [(b"x-request-id", offered.encode("latin-1"))]
     response = await client.get("/livez", headers=headers)
-    assert (response.headers["x-request-id"] == offered) == kept
+    assert (response.headers["x-request-id"] == offered) == valid
     assert response.headers["x-request-id"]
 
 
@@ -239,7 +239,7 @@ async def test_the_documentation_needs_no_network(client: httpx.AsyncClient) -> 
 
 
 async def test_concurrent_short_texts_are_all_synthesized(client: httpx.AsyncClient, real: Service) -> None:
-    answers = await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "Yes."}) for _ in range(10)))
-    assert [answer.status_code for answer in answers] == [200] * 10
+    responses = await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "Yes."}) for _ in range(10)))
+    assert [response.status_code for response in responses] == [200] * 10
     assert real.scheduler.completed == 10
     assert at_rest(real)

@@ -1,4 +1,4 @@
-"""The engine alone, beside a stand-in of upstream's module that enforces its rules."""
+"""The engine with a stand-in of upstream's module that enforces its constraints."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def test_each_sentence_is_a_piece_and_the_final_one_is_marked(engine: Engine) ->
 def test_each_text_has_its_own_cache(engine: Engine, mount: Mounted) -> None:
     for _ in range(2):
         speak(engine)
-    names = list(dict.fromkeys(each.name for each in mount.module.said))
+    names = list(dict.fromkeys(sentence.name for sentence in mount.module.said))
     assert len(names) == 2
     for name in names:
-        assert [each.before for each in mount.module.said if each.name == name] == [1, 2, 3]
+        assert [sentence.before for sentence in mount.module.said if sentence.name == name] == [1, 2, 3]
 
 
 def test_a_text_of_long_words_is_synthesized(engine: Engine) -> None:
@@ -58,44 +58,51 @@ def test_a_text_of_long_words_is_synthesized(engine: Engine) -> None:
 def test_an_abandoned_text_does_not_affect_the_next_one(engine: Engine, mount: Mounted) -> None:
     next(engine.synthesize(Utterance(LONG, "anna")))
     speak(engine)
-    assert [each.before for each in mount.module.said] == [1, 1, 2, 3]
+    assert [sentence.before for sentence in mount.module.said] == [1, 1, 2, 3]
 
 
 def test_threads_are_serialized(engine: Engine, mount: Mounted) -> None:
     mount.module.gate.clear()
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(speak, engine, seed=seed) for seed in range(4)]
+        syntheses = [pool.submit(speak, engine, seed=seed) for seed in range(4)]
         assert mount.module.entered.acquire(timeout=5)
         mount.module.gate.set()
-        assert all(each.result(timeout=10).any() for each in asked)
+        assert all(synthesis.result(timeout=10).any() for synthesis in syntheses)
 
 
 def test_a_seed_repeats_the_speech(engine: Engine) -> None:
-    first, again, other = (speak(engine, seed=seed) for seed in (7, 7, 8))
-    assert np.array_equal(first, again)
+    first, repeated, other = (speak(engine, seed=seed) for seed in (7, 7, 8))
+    assert np.array_equal(first, repeated)
     assert not np.array_equal(first, other)
     assert not np.array_equal(speak(engine), speak(engine))
     assert engine.describe().seeds
 
 
 def test_voices_are_prepared_once_at_load_and_differ(engine: Engine, mount: Mounted) -> None:
-    assert mount.module.heard == [4, 4], "both were, while it loaded"
+    assert mount.module.heard == [4, 4], "the load must prepare both voices"
     for voice in ("anna", "bert", "anna"):
         speak(engine, "A sentence.", voice)
     assert mount.module.heard == [4, 4]
-    levels = [each.voice for each in mount.module.said]
+    levels = [sentence.voice for sentence in mount.module.said]
     assert levels[0] == levels[2] == pytest.approx(0.3 * 2 / np.pi, rel=0.05)
     assert levels[1] == pytest.approx(levels[0] / 3, rel=0.05)
 
 
 def test_prompt_features_are_cached_by_audio_and_text(engine: Engine, mount: Mounted) -> None:
-    def heard(**more: object) -> int:
+    def count_new(**more: object) -> int:
         before = len(mount.module.heard)
         speak(engine, "A sentence.", prompt=prompt(**more))  # type: ignore[arg-type]
         assert len(mount.module.said) > 0
         return len(mount.module.heard) - before
 
-    assert [heard(), heard(), heard(text="Other."), heard(level=99), heard(rate=8000), heard()] == [1, 0, 1, 1, 1, 0]
+    assert [
+        count_new(),
+        count_new(),
+        count_new(text="Other."),
+        count_new(level=99),
+        count_new(rate=8000),
+        count_new(),
+    ] == [1, 0, 1, 1, 1, 0]
     assert mount.module.said[-1].voice == pytest.approx(5000 / 32768, rel=0.02)
 
 
@@ -108,15 +115,15 @@ def test_the_cache_of_prompts_is_bounded(engine: Engine, mount: Mounted) -> None
 
 
 def test_unload_releases_all_memory_and_load_restores_the_model(engine: Engine, mount: Mounted) -> None:
-    cuda, here = mount.torch.cuda, Path.cwd()
+    cuda, folder = mount.torch.cuda, Path.cwd()
     speak(engine)
     assert cuda.live > 8 * GIB
     assert engine.describe().device == "cuda (stand-in GPU)"
     engine.unload()
     assert (cuda.live, cuda.kept) == (0, 0)
     assert engine.describe().device == ""
-    assert Path.cwd() != here
-    assert not here.exists()
+    assert Path.cwd() != folder
+    assert not folder.exists()
     with pytest.raises(EngineError, match="not loaded"):
         speak(engine)
     engine.unload()
@@ -147,12 +154,12 @@ def test_too_little_memory_for_a_prompt_is_reported(engine: Engine, mount: Mount
 
 
 def test_a_load_without_memory_for_the_models_leaks_nothing(mount: Mounted) -> None:
-    here, engine = Path.cwd(), engines.create(mount.settings())
+    folder, engine = Path.cwd(), engines.create(mount.settings())
     mount.torch.cuda.total = 6 * GIB
     with pytest.raises(NoMemoryError, match=r"the models \(about 9 GiB\)"):
         engine.load(lambda _step: None)
     assert mount.torch.cuda.live == mount.torch.cuda.kept == 0
-    assert (engine.describe().device, Path.cwd()) == ("", here)
+    assert (engine.describe().device, Path.cwd()) == ("", folder)
     mount.torch.cuda.total = 16 * GIB
     engine.load(lambda _step: None)
     assert speak(engine).any()
@@ -202,11 +209,11 @@ def test_the_sample_rate_selects_the_vocoder(mount: Mounted) -> None:
 
 
 def test_prepare_allocates_no_gpu_memory(mount: Mounted) -> None:
-    engine, here = engines.create(mount.settings()), Path.cwd()
+    engine, folder = engines.create(mount.settings()), Path.cwd()
     engine.prepare()
     assert mount.torch.cuda.live == 0
     assert mount.module.heard == []
-    assert Path.cwd() == here
+    assert Path.cwd() == folder
 
 
 def test_a_load_that_reads_shows_progress(mount: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,39 +222,39 @@ def test_a_load_that_reads_shows_progress(mount: Mounted, monkeypatch: pytest.Mo
     engine.prepare()
     large, load, steps = mount.root / "large", mount.module.load_models, list[str]()
     large.write_bytes(bytes(4 * reading.LEAST))
-    seen = threading.Event()
+    reported = threading.Event()
 
-    def step(what: str) -> None:
-        steps.append(what)
-        if what.startswith("read"):
-            seen.set()
+    def step(text: str) -> None:
+        steps.append(text)
+        if text.startswith("read"):
+            reported.set()
 
     @functools.wraps(load)
     def slow(**arguments: object) -> object:
-        """Reads on until that is seen."""
+        """Read until a step reports it."""
         until = time.monotonic() + 10
-        while not seen.is_set():
+        while not reported.is_set():
             assert time.monotonic() < until
             large.read_bytes()
         return load(**arguments)
 
     monkeypatch.setattr(mount.module, "load_models", slow)
     engine.load(step)
-    assert re.fullmatch(r"read \d+ MiB more", next(each for each in steps if each.startswith("read")))
+    assert re.fullmatch(r"read \d+ MiB more", next(text for text in steps if text.startswith("read")))
     assert "reading" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_hanging_load_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "EVERY_S", 0.01)
-    looked, steps = threading.Semaphore(0), list[str]()
+    reads, steps = threading.Semaphore(0), list[str]()
 
     def unmoved() -> int:
-        looked.release()
+        reads.release()
         return 7
 
     monkeypatch.setattr(reading, "_read", unmoved)
     with reading.report_reads(steps.append):
-        assert all(looked.acquire(timeout=5) for _ in range(5))
+        assert all(reads.acquire(timeout=5) for _ in range(5))
     assert steps == []
 
 
@@ -265,7 +272,7 @@ def test_libraries_are_offline_and_write_to_the_temporary_folder(mount: Mounted)
 
 
 def test_the_stand_in_enforces_the_constraints_of_upstream(engine: Engine, mount: Mounted) -> None:
-    """Else the tests above would show nothing."""
+    """Without this the tests above would prove nothing."""
     upstream = engine._upstream  # type: ignore[attr-defined]
     front = upstream._models.text_frontend
     mount.module.gate.clear()

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def alter(path: Path) -> None:
-    """Another content of the same size and time, which a full check alone can see."""
+    """Change the content but keep size and time, which only a full check detects."""
     before = path.stat()
     path.write_bytes(bytes(reversed(path.read_bytes())))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -59,7 +59,7 @@ def test_every_difference_is_reported(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "have no manifest.json and cannot be verified; if the weights are correct, record them with `python -m"),
         ("{", "is not JSON"),
@@ -69,13 +69,13 @@ def test_every_difference_is_reported(folder: Path) -> None:
         ('{"format": 2, "files": {}}', "has format 2 instead of 1"),
     ],
 )
-def test_an_unreadable_manifest_is_rejected(folder: Path, content: str | None, said: str) -> None:
+def test_an_unreadable_manifest_is_rejected(folder: Path, content: str | None, message: str) -> None:
     (folder / "manifest.json").unlink()
     if content is not None:
         (folder / "manifest.json").write_text(content)
     with pytest.raises(ManifestError) as error:
         manifest.check(folder)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_write_reports_a_missing_or_empty_folder(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from service.engines.glm_tts.sentences import LONG, sentences, stretches, units
         ("Short. Also. But this one is long enough. So is this one, too.",
          ["Short. Also. But this one is long enough. ", "So is this one, too."]),
         ("今天天气很好。我们去公园吧！好。", ["今天天气很好。", "我们去公园吧！好。"]),
-        ("What does it mean?! Nobody here knows...", ["What does it mean?! ", "Nobody here knows..."]),
+        ("What does it mean?! No one here knows...", ["What does it mean?! ", "No one here knows..."]),
         ("...", ["..."]),
     ],
 )  # fmt: skip

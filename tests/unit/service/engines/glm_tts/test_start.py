@@ -1,4 +1,4 @@
-"""What is refused at start: by name, with its remedy, all at once."""
+"""Starts that fail: all problems are reported together, by name and with a remedy."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def refusal(mount: Mounted, **more: str) -> str:
         engine.load(lambda _step: None)
     with pytest.raises(EngineError) as prepare:
         engine.prepare()
-    assert str(prepare.value) == str(load.value), "a parked start says it, too"
-    assert engine.describe().voices, "the API can be described meanwhile"
+    assert str(prepare.value) == str(load.value), "a parked start must report the same"
+    assert engine.describe().voices, "the API description needs a voice"
     return str(load.value)
 
 
@@ -57,13 +57,13 @@ BROKEN: list[tuple[Callable[[Mounted], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("break_it", "said"), BROKEN, ids=[said[:40] for _, said in BROKEN])
-def test_a_missing_item_is_reported(mount: Mounted, break_it: Callable[[Mounted], object], said: str) -> None:
+@pytest.mark.parametrize(("break_it", "message"), BROKEN, ids=[message[:40] for _, message in BROKEN])
+def test_a_missing_item_is_reported(mount: Mounted, break_it: Callable[[Mounted], object], message: str) -> None:
     break_it(mount)
     lines = refusal(mount).splitlines()
     assert lines[0] == "engine glm_tts cannot start:"
-    wanted = said.format(code=mount.code, weights=mount.weights, voices=mount.voices)
-    assert any(wanted in line for line in lines[1:]), lines
+    expected = message.format(code=mount.code, weights=mount.weights, voices=mount.voices)
+    assert any(expected in line for line in lines[1:]), lines
 
 
 def test_all_problems_are_reported_together(mount: Mounted) -> None:
@@ -90,19 +90,19 @@ def test_a_copy_of_the_weights_is_verified_by_its_content(mount: Mounted, caplog
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "said"),
+    ("was", "now", "message"),
     [
         ("embedding: Any,", "speaker: Any,", "it lacks generate_long(embedding)"),
         ("def load_models(", "def load_all(", "it lacks load_models(use_phoneme), load_models(sample_rate)"),
         ("import torch\n", "import torch\nimport unheard_of\n", "GLM-TTS's code: No module named 'unheard_of'"),
     ],
 )  # fmt: skip
-def test_an_unsupported_version_of_upstream_is_rejected(mount: Mounted, was: str, now: str, said: str) -> None:
+def test_an_unsupported_version_of_upstream_is_rejected(mount: Mounted, was: str, now: str, message: str) -> None:
     file = mount.code / "glmtts_inference.py"
     file.write_text(file.read_text().replace(was, now, 1))
     with pytest.raises(EngineError) as error:
         engines.create(mount.settings()).prepare()
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_module_of_the_same_name_from_another_folder_is_rejected(mount: Mounted, tmp_path: Path) -> None:

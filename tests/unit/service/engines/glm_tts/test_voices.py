@@ -26,12 +26,12 @@ def test_each_line_is_a_voice_in_the_files_order(file: Path) -> None:
     file.write_text("\n".join((line(name="b"), "", line(name="a", language="en", transcript="  Yes. "))))
     found, problems = voices.read(file)
     assert problems == []
-    assert [(each.voice.id, each.voice.language) for each in found] == [("b", "zh"), ("a", "en")]
+    assert [(recorded.voice.id, recorded.voice.language) for recorded in found] == [("b", "zh"), ("a", "en")]
     assert (found[1].prompt.seconds, found[1].prompt.sample_rate, found[1].prompt.text) == (4, 8000, "Yes.")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "line 1: it is not JSON"),
         ("[]", "line 1: it is not a JSON object"),
@@ -56,17 +56,17 @@ def test_each_line_is_a_voice_in_the_files_order(file: Path) -> None:
         ("x" * 1_000_001, "has more than 1000000 bytes"),
     ],
 )
-def test_an_invalid_line_is_reported_with_its_number_and_name(file: Path, text: str, said: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number_and_name(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     _, problems = voices.read(file)
     assert len(problems) == 1
-    assert said in problems[0]
+    assert message in problems[0]
 
 
 def test_all_invalid_lines_are_reported(file: Path) -> None:
     file.write_text(f"{{}}\n{line()}\n[]\n")
     found, problems = voices.read(file)
-    assert [each.voice.id for each in found] == ["anna"]
+    assert [recorded.voice.id for recorded in found] == ["anna"]
     assert [problem.split(":")[0] for problem in problems] == ["voices.jsonl line 1", "voices.jsonl line 3"]
 
 

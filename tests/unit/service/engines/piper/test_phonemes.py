@@ -13,7 +13,7 @@ TEXTS = 200
 
 
 def test_the_phonemizer_does_not_leak_memory() -> None:
-    voice = PiperVoice(session=None, config=embedded_voice.read_config())  # it only reads
+    voice = PiperVoice(session=None, config=embedded_voice.read_config())  # it only converts text
     for _ in range(20):
         embedded_voice.phoneme_ids(voice, TEXT)
     tracemalloc.start()
@@ -26,7 +26,7 @@ def test_the_phonemizer_does_not_leak_memory() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (after - before) / TEXTS < 50, "bytes a text"
+    assert (after - before) / TEXTS < 50, "bytes per text"
 
 
 def test_the_patched_phonemizer_returns_valid_clauses() -> None:
@@ -35,4 +35,4 @@ def test_the_patched_phonemizer_returns_valid_clauses() -> None:
     clauses = espeakbridge.get_phonemes(TEXT)
     gc.collect()
     assert [sign for _, sign, _ in clauses] == [",", ";", "."]
-    assert all(sys.getrefcount(clause) == 3 for clause in clauses), "the list's, the loop's, and getrefcount's own"
+    assert all(sys.getrefcount(clause) == 3 for clause in clauses), "references: the list, the loop, and getrefcount"

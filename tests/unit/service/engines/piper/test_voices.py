@@ -1,4 +1,4 @@
-"""Which files are voices: what is read of them, and why others are refused, by name and all at once."""
+"""Voices from files: valid pairs, and errors that name every invalid file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.engines.piper import PiperEngine
 
 RATE = embedded_voice.SAMPLE_RATE
 
-add = functools.partial(voice_files.add, network=b"network")  # a stub, since nobody loads it here
+add = functools.partial(voice_files.add, network=b"network")  # a stub: no test here loads it
 
 
 def known(folder: Path) -> list[Voice]:
@@ -32,7 +32,7 @@ def test_the_embedded_voice_has_the_expected_sample_rate() -> None:
 def test_file_pairs_are_voices_and_other_files_are_ignored(tmp_path: Path) -> None:
     add(tmp_path, "bert")
     add(tmp_path, "de_DE-anna", language={"family": "de", "name_english": "German"})
-    (tmp_path / "MODEL_CARD").write_text("who spoke")
+    (tmp_path / "MODEL_CARD").write_text("license and speaker")
     (tmp_path / "more").mkdir()
     assert known(tmp_path) == [
         Voice("bert", "bert (English)", "en"),
@@ -68,7 +68,7 @@ def test_the_language_comes_from_the_file_or_from_the_espeak_voice(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"audio": {"sample_rate": 16000}}, "audio.sample_rate must be 22050 (Hz) for all voices, not 16000"),
         ({"audio": []}, "audio.sample_rate must be 22050 (Hz) for all voices, not null"),
@@ -82,12 +82,12 @@ def test_the_language_comes_from_the_file_or_from_the_espeak_voice(
         ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is not a JSON object"),
     ],
 )
-def test_an_unsupported_configuration_is_rejected(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_an_unsupported_configuration_is_rejected(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     add(tmp_path, "bad", **changes)
     sources, (problem,) = voices.read(tmp_path, RATE)
     assert sources == []
     assert problem.startswith(f"{tmp_path}/bad.onnx: bad.onnx.json: ")
-    assert said in problem
+    assert message in problem
 
 
 def test_all_bad_files_are_reported_before_a_load(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_all_bad_files_are_reported_before_a_load(tmp_path: Path) -> None:
     with pytest.raises(EngineError) as loaded:
         engine.load(lambda _step: None)
     assert str(loaded.value) == str(parked.value)
-    for said in (
+    for message in (
         "engine piper cannot start:",
         f"- {tmp_path}/a name.onnx: the name must be 1 to 64",
         f"- {tmp_path}/alone.onnx: file alone.onnx.json is missing; a voice consists of NAME.onnx and NAME.onnx.json",
@@ -113,6 +113,6 @@ def test_all_bad_files_are_reported_before_a_load(tmp_path: Path) -> None:
         f"- {tmp_path}/list.onnx: list.onnx.json is not a JSON object",
         f"- {tmp_path}/lost.onnx: file lost.onnx is missing; ",
     ):
-        assert said in str(loaded.value)
+        assert message in str(loaded.value)
     assert "fine" not in str(loaded.value)
-    assert [voice.id for voice in engine.describe().voices] == ["joe", "fine"], "the API can be described meanwhile"
+    assert [voice.id for voice in engine.describe().voices] == ["joe", "fine"], "the API description needs the voices"
