@@ -16,7 +16,7 @@ from service.errors import RateLimitedError
 from service.settings import Limits
 
 _MINUTE = 60.0
-_MOST_CLIENTS = 10_000
+_MAX_CLIENTS = 10_000
 _SOON = 1
 
 
@@ -88,11 +88,11 @@ class Clients:
 
     def __init__(
         self,
-        most: int = _MOST_CLIENTS,
+        max_clients: int = _MAX_CLIENTS,
         clock: Callable[[], float] = time.monotonic,
         on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
-        self._most = most
+        self._max_clients = max_clients
         self._clock = clock
         self._on_refusal = on_refusal
         self._clients: OrderedDict[str, Client] = OrderedDict()
@@ -102,7 +102,7 @@ class Clients:
         client = self._clients.setdefault(name, Client(name, limits, self._clock, self._on_refusal))
         client.limits = limits
         self._clients.move_to_end(name)
-        if len(self._clients) > self._most:
+        if len(self._clients) > self._max_clients:
             oldest = next((name for name, known in self._clients.items() if not known.running), None)
             if oldest is not None:
                 del self._clients[oldest]

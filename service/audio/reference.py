@@ -78,7 +78,7 @@ def check_prompt(prompt: VoiceReference, about: Description, audio: str, text: s
         message = f"{audio} lasts {prompt.seconds:.2f} s; voice cloning needs {low:g} to {high:g} s"
         raise InvalidError(message, code="bad_prompt_length", param=audio)
     if about.transcripts and not any(char.isalnum() for char in prompt.text):
-        message = f"{text} is missing: engine {about.engine} needs the words of {audio}"
+        message = f"{text} is missing: engine {about.engine} needs the transcript of {audio}"
         raise InvalidError(message, code="missing", param=text)
     return prompt
 

@@ -45,7 +45,7 @@ async def execute(service: Service, line: bytes) -> dict[str, Any]:
     """Run one command line, {"command": ...} and its arguments, and return the resulting status."""
     try:
         request = json.loads(line)
-        await _execute(service, request if isinstance(request, dict) else {})
+        await _run_command(service, request if isinstance(request, dict) else {})
     except RefusedError as refusal:
         return service.status() | {"refused": str(refusal)}
     except ValueError:
@@ -53,7 +53,7 @@ async def execute(service: Service, line: bytes) -> dict[str, Any]:
     return service.status()
 
 
-async def _execute(service: Service, request: dict[str, Any]) -> None:
+async def _run_command(service: Service, request: dict[str, Any]) -> None:
     lifecycle = service.lifecycle
     match request.get("command"):
         case "status":

@@ -128,7 +128,7 @@ def _speak_all_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> An
             return
         client = client_of(request.request.scope)
         try:
-            folder = await asyncio.to_thread(files.own_folder, cache)
+            folder = await asyncio.to_thread(files.create_folder, cache)
         except StorageFullError as error:
             yield gr.DownloadButton(visible=False), alert(error)
             return

@@ -13,16 +13,16 @@ from service.disk import is_full
 from service.errors import StorageFullError
 
 
-def own_folder(parent: str) -> Path:
+def create_folder(parent: str) -> Path:
     """Create a separate folder in `parent`; raise StorageFullError."""
     with _storage_errors():
         Path(parent).mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
 
 
-def keep(content: bytes, name: str, parent: str) -> str:
+def write_file(content: bytes, name: str, parent: str) -> str:
     """Write a file and return its path; StorageFullError leaves no partial file. Blocking."""
-    folder = own_folder(parent)
+    folder = create_folder(parent)
     try:
         with _storage_errors():
             (folder / name).write_bytes(content)

@@ -63,6 +63,7 @@ def status_routes(status: Callable[[], dict[str, Any]], scheduler: Scheduler, me
 def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[tuple[str, str]]:
     age = now["last_inference_age_s"]
     spoken = metrics.registry.get_sample_value("tts_audio_seconds_total") or 0.0
+    texts = "1 text" if scheduler.completed == 1 else f"{scheduler.completed} texts"
     return [
         ("Release", now["release"]),
         ("Engine", now["engine"]),
@@ -71,7 +72,7 @@ def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[t
         ("Waiting", _waiting(scheduler, Priority.PEOPLE)),
         ("Waiting batch lines", _waiting(scheduler, Priority.BATCH)),
         ("In progress", f"{scheduler.jobs - scheduler.waiting} (at most {scheduler.slots})"),
-        ("Completed since the start", f"{scheduler.completed} texts, {spoken:.1f} s of audio"),
+        ("Completed since the start", f"{texts}, {spoken:.1f} s of audio"),
         ("Last inference", "none yet" if age is None else f"{age:.0f} s ago"),
     ]
 

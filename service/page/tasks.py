@@ -67,7 +67,7 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[PageTask]:
 
 def _read(line: bytes | None, rules: Rules, speech: Speech) -> PageTask:
     task = parse(line, rules)
-    if unsupported := [name for name in _UNSUPPORTED if name in task.set_fields()]:
+    if unsupported := [name for name in _UNSUPPORTED if name in task.present_fields()]:
         raise BadLineError(f"has {', '.join(unsupported)}, which this page does not support")
     utterance = speech.utterance(task.input_text, task.voice or None, 1.0, param="input_text")
     return PageTask(utterance, task.output_name, (line or b"").decode().strip())

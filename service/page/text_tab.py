@@ -80,7 +80,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
                     yield gr.skip(), f"<p>{report}</p>"
             rate = speech.engine.sample_rate
             content = await encoded(pieces, rate, form)
-            file = await asyncio.to_thread(files.keep, content, f"speech.{form}", cache)
+            file = await asyncio.to_thread(files.write_file, content, f"speech.{form}", cache)
         except ServiceError as error:
             yield gr.skip(), alert(error)
             return

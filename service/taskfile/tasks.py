@@ -42,13 +42,13 @@ class Task:
     voice: str = ""
     seed: int | None = None
 
-    def set_fields(self) -> dict[str, Any]:
+    def present_fields(self) -> dict[str, Any]:
         """Return the fields that have a value."""
         return {name: value for name, value in asdict(self).items() if value not in ("", None)}
 
     def identity(self, prompt: str) -> str:
         """Return 32 hex digits that change with anything audible; `prompt` is the hash of the prompt's bytes."""
-        audible = self.set_fields() | {"prompt_audio": prompt}
+        audible = self.present_fields() | {"prompt_audio": prompt}
         return hashlib.blake2b(json.dumps(audible, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -69,7 +69,7 @@ def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 REFUSED = _refusals([401])
 
 
-def spoken(success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+def synthesis_responses(success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
     """Return the responses of a synthesis route; `success` is the success response if FastAPI cannot derive it."""
     good: dict[int | str, dict[str, Any]] = {200: success} if success else {}
     return good | _refusals(_REASONS)
@@ -111,7 +111,7 @@ def _widest(voices: Iterable[Voice]) -> Voice:
     return max(voices, key=lambda voice: voice.language == "zh")
 
 
-def only_some_are_streamed(described: dict[str, Any]) -> None:
+def restrict_streamed_formats(described: dict[str, Any]) -> None:
     """Add to a route's description that stream_format is valid only with some formats."""
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     schema["anyOf"] = [

@@ -26,12 +26,12 @@ class PageRouter:
         """Handle one request."""
         if self.page and belongs_to_page(scope["path"]):
             scope["part"] = "page"
-            await _with_our_errors(self.page, scope, receive, send)
+            await _with_api_errors(self.page, scope, receive, send)
         else:
             await self.api(scope, receive, send)
 
 
-async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def _with_api_errors(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the page and replace its error responses by ones in the API's format."""
     refusal: Message | None = None
     body = b""

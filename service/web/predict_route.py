@@ -36,7 +36,7 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
     router = APIRouter(tags=["speech"])
     described = json_body(PredictBody, openapi.predict_fields(speech, voices))
 
-    @router.post("/api/predict", openapi_extra=described, responses=openapi.spoken())
+    @router.post("/api/predict", openapi_extra=described, responses=openapi.synthesis_responses())
     async def predict(request: Request) -> dict[str, Any]:
         """Synthesize the text; the response is {"data": [{"name", "data": <data URL>}, <message>]}."""
         prompt_audio, prompt_text, text = (await read_json(request, PredictBody)).data

@@ -66,10 +66,13 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
     router = APIRouter(tags=["speech"])
 
     described = json_body(SpeechBody, openapi.speech_fields(speech, OPENAI_MODELS))
-    openapi.only_some_are_streamed(described)
+    openapi.restrict_streamed_formats(described)
 
     @router.post(
-        "/v1/audio/speech", response_class=Response, openapi_extra=described, responses=openapi.spoken(openapi.AUDIO)
+        "/v1/audio/speech",
+        response_class=Response,
+        openapi_extra=described,
+        responses=openapi.synthesis_responses(openapi.AUDIO),
     )
     async def speak(request: Request) -> Response:
         """Synthesize `input`, as a file or, with `stream_format`, as a stream during the synthesis."""

@@ -165,7 +165,7 @@ class Model:
             "input_lengths": np.ones(1, np.int64),
             "scales": np.ones(3, np.float32),
         }
-        self.front.session.run(None, inputs, memory.emptying())
+        self.front.session.run(None, inputs, memory.shrink_options())
 
     def _session(self, options: SessionOptions, provider: str) -> InferenceSession:
         memory.share(options)

@@ -126,7 +126,9 @@ def _wrong_speakers(numbers: Any, speakers: int) -> list[str]:
         return ["speaker_id_map is not a JSON object"]
     bad_names = [name for name in numbers if not _NAME.fullmatch(name)]
     bad_numbers = [name for name, number in numbers.items() if type(number) is not int or not 0 <= number < speakers]
-    problems = [f"speaker {shown(name)} must have a name of the characters A-Z a-z 0-9 . _ -" for name in bad_names[:3]]
+    problems = [
+        f"speaker name {shown(name)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -" for name in bad_names[:3]
+    ]
     return problems + [f"speaker {shown(name)} must have a number below {speakers}" for name in bad_numbers[:3]]
 
 

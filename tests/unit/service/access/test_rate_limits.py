@@ -68,7 +68,7 @@ def test_a_text_above_the_limit_passes_and_is_charged_in_full(clock: Clock) -> N
 
 
 def test_the_least_recent_client_without_requests_in_flight_is_evicted(clock: Clock) -> None:
-    clients = Clients(most=2, clock=clock)
+    clients = Clients(max_clients=2, clock=clock)
     busy = clients.get("busy", Limits(requests=1))
     with busy.request():
         idle = clients.get("gone", Limits(requests=1))

@@ -21,7 +21,7 @@ async def test_completed_texts_are_counted(client: httpx.AsyncClient, say: Say, 
     await say("One. Two.")
     shown = await rows(client)
     assert (shown["Release"], shown["Engine"], shown["Device"], shown["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert shown["Completed since the start"] == "1 texts, 0.2 s of audio"
+    assert shown["Completed since the start"] == "1 text, 0.2 s of audio"
     assert shown["Last inference"] == "0 s ago"
 
 

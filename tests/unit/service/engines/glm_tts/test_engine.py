@@ -217,11 +217,11 @@ def test_prepare_allocates_no_gpu_memory(mount: Mounted) -> None:
 
 
 def test_a_load_that_reads_shows_progress(mount: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "EVERY_S", 0.01)
+    monkeypatch.setattr(reading, "INTERVAL_S", 0.01)
     engine = engines.create(mount.settings())
     engine.prepare()
     large, load, steps = mount.root / "large", mount.module.load_models, list[str]()
-    large.write_bytes(bytes(4 * reading.LEAST))
+    large.write_bytes(bytes(4 * reading.MIN_BYTES))
     reported = threading.Event()
 
     def step(text: str) -> None:
@@ -245,7 +245,7 @@ def test_a_load_that_reads_shows_progress(mount: Mounted, monkeypatch: pytest.Mo
 
 
 def test_a_hanging_load_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "EVERY_S", 0.01)
+    monkeypatch.setattr(reading, "INTERVAL_S", 0.01)
     reads, steps = threading.Semaphore(0), list[str]()
 
     def unmoved() -> int:

@@ -96,7 +96,11 @@ def test_a_request_can_bring_a_voice_to_clone(client: httpx.Client, mount: Mount
     [
         ({"ref_audio": recording(2), "ref_text": TRANSCRIPT}, "bad_prompt_length", "2.00 s; it must last 3 to 10 s"),
         ({"ref_audio": recording(11), "ref_text": TRANSCRIPT}, "bad_prompt_length", "11.00 s; it must last 3 to 10 s"),
-        ({"ref_audio": recording()}, "missing", "ref_text is missing: engine glm_tts needs the words of ref_audio"),
+        (
+            {"ref_audio": recording()},
+            "missing",
+            "ref_text is missing: engine glm_tts needs the transcript of ref_audio",
+        ),
         ({"ref_audio": recording(), "ref_text": " ... "}, "missing", "ref_text is missing"),
         ({"speed": 1.5}, "speed_not_supported", "engine glm_tts does not support speed; leave it out"),
         ({"voice": "joe"}, "no_such_voice", "voices are anna, bert"),
@@ -114,7 +118,7 @@ def test_the_predict_route_rejects_the_same_prompts(client: httpx.Client, mount:
     mount.record("short.wav", seconds=1)
     for data, message in (
         (["short.wav", TRANSCRIPT, "Now."], "data[0] lasts 1.00 s; voice cloning needs 3 to 10 s"),
-        (["anna.wav", "", "Now."], "data[1] is missing: engine glm_tts needs the words of data[0]"),
+        (["anna.wav", "", "Now."], "data[1] is missing: engine glm_tts needs the transcript of data[0]"),
     ):
         status, _, text = refused(client.post("/api/predict", json={"data": data}))
         assert (status, text) == (422, message)

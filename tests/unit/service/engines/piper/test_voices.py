@@ -78,7 +78,10 @@ def test_the_language_comes_from_the_file_or_from_the_espeak_voice(
         ({"num_symbols": None}, "num_symbols or phoneme_id_map is missing"),
         ({"num_speakers": 0}, "num_speakers must be a whole number from 1, not 0"),
         ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b": 2}}, 'speaker "b" must have a number below 2'),
-        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b/": 1}}, 'speaker "b/" must have a name of the characters'),
+        (
+            {"num_speakers": 2, "speaker_id_map": {"a": 0, "b/": 1}},
+            'speaker name "b/" must be 1 to 64 of the characters',
+        ),
         ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is not a JSON object"),
     ],
 )
