@@ -94,7 +94,7 @@ def test_a_file_without_tasks(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(TasksError, match="has no tasks"):
         check(path, Rules(), {}, lambda _number, _problem: None)
-    with pytest.raises(TasksError, match="cannot read .*: No such file"):
+    with pytest.raises(TasksError, match=r"cannot read .*: No such file"):
         check(tmp_path / "none", Rules(), {}, lambda _number, _problem: None)
 
 
