@@ -188,7 +188,7 @@ class Run:
 
     def _fail(self, task: Task, response: Response, tries: int) -> None:
         self._failed += 1
-        fields = task.given()
+        fields = task.present_fields()
         if task.prompt_audio:  # relative to failed.jsonl from now on
             path = self._checked.prompts.path(task.prompt_audio).absolute()
             fields["prompt_audio"] = os.path.relpath(path, self._output.folder.absolute())

@@ -13,7 +13,7 @@ from service.engine import Audio
 
 _HALF = 32  # zero crossings of the sinc on each side: images are more than 80 dB down
 _BETA = 9.0  # beta of the Kaiser window
-_KEPT = 0.94  # fraction of the band that is kept; the rest is the transition band
+_PASSBAND = 0.94  # fraction of the band; the rest is the transition band
 
 
 def resample(samples: Audio, rate: int, target: int) -> Audio:
@@ -31,15 +31,15 @@ def resample(samples: Audio, rate: int, target: int) -> Audio:
     for first in range(min(up, count)):
         # Outputs `up` apart have the same phase between two input samples, so they share one filter.
         start, phase = divmod(first * down, up)
-        wanted = result[first::up]
-        wanted[:] = windows[start::down][: wanted.size] @ filters[phase]
+        outputs = result[first::up]
+        outputs[:] = windows[start::down][: outputs.size] @ filters[phase]
     return np.clip(np.rint(result), -32768, 32767).astype(np.int16)
 
 
 @functools.cache
 def _filters(up: int, down: int) -> NDArray[np.float32]:
     """Return the filter weights for each of `up` phases, shape [up, taps]."""
-    cutoff = _KEPT * min(1.0, up / down)
+    cutoff = _PASSBAND * min(1.0, up / down)
     half = math.ceil(_HALF / cutoff)
     distance = np.arange(-half + 1, half + 1)[None, :] - np.arange(up)[:, None] / up
     window = np.i0(_BETA * np.sqrt(np.clip(1 - (distance / half) ** 2, 0, 1))) / np.i0(_BETA)

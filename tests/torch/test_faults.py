@@ -79,7 +79,7 @@ def test_a_load_without_enough_memory_reports_the_size_of_the_model(monkeypatch:
     engine = VitsEngine(1, "cpu")
     with monkeypatch.context() as patch:
         patch.setattr(Vits, "to", full)
-        with pytest.raises(EngineError, match="no room for the model: it takes 60 MiB"):
+        with pytest.raises(EngineError, match="too little memory for the model: it needs 60 MiB"):
             engine.load(lambda _step: None)
     assert engine.describe().device == ""
     engine.load(lambda _step: None)
@@ -95,7 +95,7 @@ def test_without_a_gpu_the_service_exits_with_a_remedy(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert "torch cannot use a GPU (CUDA_VISIBLE_DEVICES=): " in done.stderr
-    assert "set TTS_DEVICE=cpu to have the CPU speak" in done.stderr
+    assert "set TTS_DEVICE=cpu to run on the CPU" in done.stderr
 
 
 def test_the_size_of_the_context_is_measured_by_nvml(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_every_colour_is_told_where_it_is_published(published: Stack) -> None:
 
 def test_a_service_that_is_started_by_hand_without_keys_does_not_start(published: Stack) -> None:
     image = f"glm-tts-slim:{published.releases[0]}"
-    with pytest.raises(Exception, match="name a file of API keys") as failed:
+    with pytest.raises(Exception, match="set TTS_API_KEYS to a key file") as failed:
         published.docker.containers.run(image, environment={"TTS_PUBLISHED": published.host}, remove=True)
     assert getattr(failed.value, "exit_status", None) == 2
 

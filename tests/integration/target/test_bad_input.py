@@ -45,13 +45,13 @@ WRONG: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
         predict("README.md", "", "test"),
         JSON,
         422,
-        "not audio",
+        "not readable audio",
     ),
     "prompt outside the folder": (PREDICT, predict("../../etc/passwd", "", "test"), JSON, 422, "data[0]"),
     "prompt by URL": (PREDICT, predict("http://127.0.0.1/x.wav", "", "test"), JSON, 422, "data[0]"),
     "too few fields": (PREDICT, predict("", ""), JSON, 422, "data"),
     "body too large": (SPEECH, b"x" * 26_300_000, JSON, 413, "26214400"),
-    "unknown path": ("/v1/audio/sing", said("Hi."), JSON, 404, "nothing"),
+    "unknown path": ("/v1/audio/sing", said("Hi."), JSON, 404, "does not exist"),
     "internal path": ("/metrics", b"", JSON, 404, "nothing"),
 }
 

@@ -94,7 +94,7 @@ def test_a_file_without_tasks_is_an_error(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(TasksError, match="has no tasks"):
         check(path, Rules(), {}, lambda _number, _problem: None)
-    with pytest.raises(TasksError, match="cannot be read: No such file"):
+    with pytest.raises(TasksError, match=r"cannot read .*: No such file"):
         check(tmp_path / "none", Rules(), {}, lambda _number, _problem: None)
 
 
@@ -103,5 +103,5 @@ def test_special_files_are_refused_unread(tmp_path: Path, strange: Path | str) -
     path = tmp_path / strange
     if strange == "pipe":
         os.mkfifo(path)
-    with pytest.raises(TasksError, match="is no file that can be read twice"):
+    with pytest.raises(TasksError, match="is not a regular file"):
         check(path, Rules(), {}, lambda _number, _problem: None)
