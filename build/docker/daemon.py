@@ -57,9 +57,14 @@ def address(environ: Mapping[str, str] | None = None) -> str:
         return ""
 
 
-def is_local() -> bool:
+def is_local(environ: Mapping[str, str] | None = None) -> bool:
     """Whether the engine runs on this machine, so that its disk, ports and GPUs are visible to this process."""
-    return address().startswith("unix://")
+    return address(environ).startswith("unix://")
+
+
+def is_behind_ssh() -> bool:
+    """Whether this process reaches the engine through ssh."""
+    return address().startswith("ssh://")
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from struct import Struct
 from typing import Any, cast
@@ -25,6 +24,7 @@ from requests.exceptions import HTTPError, RequestException
 
 from build.docker import daemon
 from build.errors import CommandFailedError, EngineUnreachableError
+from build.model import timestamps
 
 API_TIMEOUT_S = 300
 NVIDIA = "nvidia"  # the name under which NVIDIA's toolkit registers its runtime
@@ -68,12 +68,6 @@ def explained() -> Iterator[None]:
         ) from None
 
 
-def _unix(engine_time: str) -> float:
-    """Convert the engine's RFC 3339 time (with nanoseconds) to seconds since 1970."""
-    whole, _, fraction = engine_time.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()
-
-
 def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
     """Split the engine's multiplexed exec stream into stdout and stderr.
 
@@ -96,7 +90,7 @@ class DockerEngine:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        if daemon.address().startswith("ssh://"):
+        if daemon.is_behind_ssh():
             from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
             ssh.close_like_sockets()
@@ -220,8 +214,8 @@ class DockerEngine:
         """
         with explained():
             ended = self.client.events(
-                since=_unix(container.attrs["Created"]),
-                until=_unix(self.client.info()["SystemTime"]),
+                since=timestamps.unix(container.attrs["Created"]),
+                until=timestamps.unix(self.client.info()["SystemTime"]),
                 filters={"container": container.id, "event": "die"},
                 decode=True,
             )
@@ -230,11 +224,11 @@ class DockerEngine:
 
     def now(self) -> float:
         """Current time by the engine's clock in seconds since 1970."""
-        return _unix(str(self.info()["SystemTime"]))
+        return timestamps.unix(str(self.info()["SystemTime"]))
 
     def age_s(self, container: Container) -> float:
         """Age of a container in seconds, by the engine's clock."""
-        return self.now() - _unix(container.attrs["Created"])
+        return self.now() - timestamps.unix(container.attrs["Created"])
 
     def remove(self, container: Container) -> None:
         """Remove a container by ID, running or not; do nothing if it no longer exists."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from docker.models.images import Image
@@ -24,6 +23,7 @@ from build.model.labels import (
     app_repository,
     base_repository,
 )
+from build.model.timestamps import unix
 from build.settings import Settings
 from build.state import history
 from build.state.history import Cutover
@@ -173,14 +173,14 @@ class HostSurvey:
     def _item(self, image: Image, summary: dict[str, Any], names: tuple[str, ...], verified: set[str]) -> StoredItem:
         labels = image.labels
         digests = {name.partition("@")[2] for name in image.attrs.get("RepoDigests") or []}
-        built = when(image.attrs["Created"])
-        tagged = when((image.attrs.get("Metadata") or {}).get("LastTagTime", ""))
+        built = unix(image.attrs["Created"])
+        tagged = unix((image.attrs.get("Metadata") or {}).get("LastTagTime", ""))
         role = self._scope.role(repository(names[0])) if names else None
         return StoredItem(
             Location.HOST,
             str(image.id),
             size=imagestore.freed_bytes(image.attrs, summary),
-            created=when(labels.get(OCI + "created", "")) or built,
+            created=unix(labels.get(OCI + "created", "")) or built,
             touched=max(built, tagged),
             role=role or (Role.APP if RELEASE_LABEL in labels else Role.BASE),
             names=names,
@@ -194,14 +194,3 @@ class HostSurvey:
 def repository(name: str) -> str:
     """Repository part of `repository:tag` or `repository@digest`."""
     return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
-
-
-def when(text: str) -> float:
-    """Convert an RFC 3339 time to seconds since 1970; 0 for an empty text and for the engine's year 1."""
-    if not text or text.startswith("0001"):
-        return 0.0
-    head, dot, rest = text.replace("Z", "+00:00").partition(".")
-    if dot:
-        digits = len(rest) - len(rest.lstrip("0123456789"))
-        head += f".{rest[:digits][:6]:0<6}{rest[digits:]}"
-    return datetime.fromisoformat(head).timestamp()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from build.errors import RegistryError
-from build.janitor.host import OCI, ROLES, when
+from build.janitor.host import OCI, ROLES
 from build.janitor.retention import ARTIFACT, Location, Role, StoredItem
 from build.model.labels import RELEASE_LABEL
+from build.model.timestamps import unix
 from build.registry.client import Manifest, Registry
 
 
@@ -55,12 +56,12 @@ class RegistrySurvey:
             manifest = self._manifest(name, one)
         config = json.loads(self._registry.blob(name, manifest.config))
         labels = (config.get("config") or {}).get("Labels") or {}
-        built = when(config.get("created", ""))
+        built = unix(config.get("created", ""))
         return StoredItem(
             Location.REGISTRY,
             digest,
             size=sum(int(layer["size"]) for layer in manifest.parsed.get("layers", [])),
-            created=when(labels.get(OCI + "created", "")) or built,
+            created=unix(labels.get(OCI + "created", "")) or built,
             touched=built,
             role=role,
             names=names,

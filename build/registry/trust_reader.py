@@ -34,10 +34,10 @@ def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.en
         return Trust(insecure=True)
     folder = _certs_d(info, environ) / address
     remedy = f"put the CA certificate of {address} into {folder}/ca.crt"
-    engine = daemon.address(environ)
-    if not engine.startswith("unix://"):
+    if not daemon.is_local(environ):
         remedy += (
-            f" on this machine too: the engine at {engine} has a certs.d of its own, which cannot be read from here"
+            f" on this machine too: the engine at {daemon.address(environ)} has its own certs.d, "
+            "which this machine cannot read"
         )
     if not folder.is_dir():
         return Trust(remedy=remedy)

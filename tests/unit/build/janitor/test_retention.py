@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from build.janitor import retention
-from build.janitor.host import Scope, when
+from build.janitor.host import Scope
 from build.janitor.retention import Action, Location, Policy, Role, StorageFacts, StoredItem
 from build.model.release import Release
 from build.model.states import State
@@ -247,10 +247,3 @@ def test_names_of_the_project_are_told_from_others() -> None:
     assert everything.role("glm-tts-test-registry") is None
     assert ours.role("mine/glm-tts-proxy") is Role.PROXY
     assert ours.role("glm-tts-proxy") is None
-
-
-def test_the_engines_times_are_read() -> None:
-    assert when("2026-01-02T03:04:05.123456789Z") == pytest.approx(1767323045.123456)
-    assert when("2026-01-02T03:04:05.5+01:00") == pytest.approx(1767319445.5)
-    assert when("2026-01-02T03:04:05Z") == 1767323045
-    assert when("0001-01-01T00:00:00Z") == when("") == 0
