@@ -55,7 +55,7 @@ def test_a_good_line(given: bytes, task: Task) -> None:
         (line(input_text=5, seed="7"), 'input_text is 5, it must be a text; seed is "7", it must be a whole number'),
         (line(seed=True), "seed is true"),
         (line(seed=-1), "seed is -1"),
-        (line(input_txt="x"), 'unknown field "input_txt", did you mean input_text?'),
+        (line(input_txt="x"), "unknown field \"input_txt\". Did you mean 'input_text'?"),
         (line(prompt_text="x"), "prompt_text is given without prompt_audio"),
         (line(output_name="../etc/passwd"), "without folders"),
         (line(output_name="..\\x"), "without folders"),
