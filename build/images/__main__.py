@@ -144,12 +144,21 @@ def history(
 
 
 def _row(record: Record, age: Text) -> tuple[str | Text, ...]:
-    release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
     failed = [line for part in record.verification for line in part.failed]
     verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
     where = f"{record.environment} {record.version}".strip()
     size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
-    return local_time(record.built_at), release, where, record.flavour, size, took, age, verified, record.pushed or "-"
+    return (
+        local_time(record.built_at),
+        str(record.release),
+        where,
+        record.flavour,
+        size,
+        took,
+        age,
+        verified,
+        record.pushed or "-",
+    )
 
 
 @app.command()
