@@ -29,7 +29,7 @@ class LockResult:
     missing: list[str] = field(default_factory=list)
 
 
-class WriteAllLocks:
+class LockWriter:
     """Writes the pip locks, and the conda and apt locks of some flavours, at `root`."""
 
     def __init__(

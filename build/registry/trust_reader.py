@@ -43,7 +43,7 @@ def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.en
         return Trust(remedy=remedy)
     return Trust(
         authorities=tuple(sorted(folder.glob("*.crt"))),
-        clients=tuple((each, _partner(each, ".key")) for each in sorted(folder.glob("*.cert"))),
+        clients=tuple((certificate, _key_of(certificate)) for certificate in sorted(folder.glob("*.cert"))),
         remedy=remedy,
     )
 
@@ -55,14 +55,14 @@ def _certs_d(info: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "docker", "certs.d")
 
 
-def _partner(path: Path, suffix: str) -> Path:
-    found = path.with_suffix(suffix)
-    if not found.exists():
+def _key_of(certificate: Path) -> Path:
+    key = certificate.with_suffix(".key")
+    if not key.exists():
         raise RegistryError(
-            f"{path} has no {found.name} beside it, so neither the engine nor we can use it",
-            remedy=f"put {found.name} there; a CA certificate's name ends in .crt",
+            f"{certificate} is a client certificate without its key {key.name}, so it cannot be used",
+            remedy=f"put {key.name} beside it; if it is a CA certificate, rename it to end in .crt",
         )
-    return found
+    return key
 
 
 def _addresses(address: str) -> list[str]:

@@ -48,7 +48,7 @@ def asked(tags: list[str], suite: str, version: str, sources: str = ONE_LINE, ur
     # tini's place in the base: an entrypoint of the image's own and a user without rights are no obstacle.
     tags.append(f"{TAG}:{len(tags)}")
     images.build(tags[-1], dockerfile + 'USER 10001:10001\nENTRYPOINT ["/bin/false"]\n')
-    return freshness_reader.security(DockerEngine(), tags[-1])
+    return freshness_reader.read_security(DockerEngine(), tags[-1])
 
 
 @pytest.mark.parametrize("sources", [ONE_LINE, DEB822])
@@ -79,7 +79,7 @@ def test_without_an_answer_nothing_is_claimed(tags: list[str], suite: str, uri: 
 
 
 def test_an_image_without_a_shell_is_not_verified() -> None:
-    assert freshness_reader.security(DockerEngine(), f"{TAG}:none").failed
+    assert freshness_reader.read_security(DockerEngine(), f"{TAG}:none").failed
 
 
 def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> None:

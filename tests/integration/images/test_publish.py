@@ -17,7 +17,7 @@ from docker.models.images import Image
 from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.locks import inventory_reader
 from build.locks.drift import AptLock
 from build.model.labels import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
@@ -59,7 +59,7 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
 
     again = stack.run("build.images", "--push", registry)
     assert again.stdout.splitlines()[-1] == pushed
-    assert again.stderr.count("is in the registry already") == 2
+    assert again.stderr.count("is already in the registry") == 2
     assert referrers.attached(Registry(registry), "glm-tts-slim", digest) == beside
     assert referrers.attached(Registry(registry), "glm-tts-base-slim", its) == reports
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
@@ -90,7 +90,7 @@ def test_stand_ins_are_not_pushed_for_production(stack: Stack, registry: str) ->
     finally:
         subprocess.run([*git, "-d", "v1.0.0"], check=True, capture_output=True)
     assert done.returncode == StandinRefusedError.exit_code
-    assert "stands on stand-ins for" in done.stderr
+    assert "built on stand-ins for" in done.stderr
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def drifted(stack: Stack) -> Iterator[str]:
     engine = DockerEngine()
     base = stack.docker.images.get(image.labels[f"{OCI}base.name"])
     older = Older(engine, next(tag for tag in base.tags if tag.startswith("glm-tts-base-slim:")))
-    found = BuildImages(load(stack.root, stack.env), engine, Reporter(), git.read(stack.root), elsewhere=older).base()
+    found = ImageBuilder(load(stack.root, stack.env), engine, Reporter(), git.read(stack.root), remote=older).base()
     yield stack.releases[-1]
     stack.docker.images.remove(found.reference, force=True)
     lock.write_text(before)
@@ -182,7 +182,7 @@ def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
     assert (moved["package"], moved["locked"]) == ("tini", "0.18")
     registry, digest = Registry(production), pushed.partition("@")[2]
     (document,) = referrers.find(registry, "glm-tts-slim", digest, referrers.VERIFICATION, {})
-    report = rules.of_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
+    report = rules.parse_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
     assert (report.part, report.accepted_drift) == ("base", True)
 
 
@@ -245,7 +245,7 @@ def test_inspect_shows_what_is_attached_and_the_rest_when_the_registry_is_away(s
 
     away = stack.run("build.images", "inspect", sha)
     assert json.loads(away.stdout) == there | {"attached": {pushed: None}}
-    assert f"what is attached to {pushed} is not known" in away.stderr
+    assert f"the documents attached to {pushed} are unknown" in away.stderr
     assert "does not answer" in away.stderr
     assert sha[:12] in stack.run("build.images", "history").stdout
 
@@ -256,7 +256,7 @@ def without_reports(stack: Stack) -> None:
 
 
 def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(stack: Stack, running: Running) -> None:
-    looked, believed = "looking into every layer", "has passed these checks where it was published"
+    looked, believed = "scanning every layer", "passed these checks, by its report in the registry"
     stack.releases.append(stack.commit("looked into once"))
     stack.run("build.images", "--push", running.address)
     without_reports(stack)
@@ -268,7 +268,7 @@ def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(st
     subject = registry.digest(repository, CACHE_TAG)
     (good,) = referrers.attached(registry, repository, subject)
     content = referrers.content(registry, repository, good.digest)
-    (report,) = rules.of_document(content)
+    (report,) = rules.parse_document(content)
     assert not report.failed
     forged = (
         replace(report, checks="0" * 64),

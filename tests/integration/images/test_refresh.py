@@ -18,7 +18,7 @@ import pytest
 from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import LocksIncompleteError
-from build.images.builder import OS_IMAGES, BuildImages
+from build.images.builder import OS_IMAGES, ImageBuilder
 from build.images.publish import Publisher
 from build.locks.index import apt_lock
 from build.model import dotenv
@@ -33,7 +33,7 @@ from harness.workflow import Ran, Runner
 
 pytestmark = pytest.mark.alone
 
-BUILDING = re.compile(r"building (\S+:\S+)( anew)?$", re.MULTILINE)
+BUILDING = re.compile(r"building (\S+:\S+)( without cache)?$", re.MULTILINE)
 APT_LOCK = apt_lock("slim", standin=os_image().startswith("standin/"))
 
 
@@ -163,11 +163,11 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     assert plan[proxy] == "keep"
 
 
-def images_of(stack: Stack, registry: str = "") -> BuildImages:
+def images_of(stack: Stack, registry: str = "") -> ImageBuilder:
     """A build of the stack's commit, which may push to a registry."""
     commit, engine, report = git.read(stack.root), DockerEngine(), Reporter()
     publisher = Publisher(engine, report, registry, commit) if registry else None
-    return BuildImages(load(stack.root, stack.env), engine, report, commit, elsewhere=publisher)
+    return ImageBuilder(load(stack.root, stack.env), engine, report, commit, remote=publisher)
 
 
 def later(reference: str) -> str:

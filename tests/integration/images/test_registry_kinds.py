@@ -123,7 +123,7 @@ def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
     with pytest.raises(RegistryError, match="denied by the registry: POST") as refused:
         publisher(engine, front.address).publish(make(b"one"), f"{repository}:key")
     where = f"{front.address}/{repository}"
-    expected = f"let the account runner push to {where}" if known else f"`docker login {front.address}`"
+    expected = f"allow the account runner to push to {where}" if known else f"run `docker login {front.address}`"
     assert refused.value.remedy.startswith(expected)
     assert front.uploaded == 0
 
@@ -207,7 +207,7 @@ def test_documents_that_cannot_be_listed_are_a_warning(
     ours.attach(reference, referrers.SBOM, b"{}")
     ours.attach(reference, referrers.VERIFICATION, b"{}")
     (warning,) = [line for line in heard.lines if line.startswith("warning")]
-    assert warning.startswith(f"warning: {referrers.VERIFICATION} is not listed beside {reference}")
+    assert warning.startswith(f"warning: {referrers.VERIFICATION} cannot be listed as attached to {reference}")
     assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
 
 
@@ -278,8 +278,8 @@ def test_a_version_of_another_commit_is_refused(
     first = deliver(engine, running.address, make, repository, "v1.0.0")
     forget(engine, repository)
     other = make(uuid.uuid4().bytes, tag="0" * 40, labels=labels("production", "v1.0.0").replace(SHA, "0" * 40))
-    with pytest.raises(RegistryError, match="another release already") as refused:
+    with pytest.raises(RegistryError, match="already names another release") as refused:
         publisher(engine, running.address, "v1.0.0").publish(other, f"{repository}:{'0' * 40}", "v1.0.0")
-    assert "a version of its own" in refused.value.remedy
+    assert "another version" in refused.value.remedy
     assert Registry(running.address).digest(repository, "v1.0.0") == first
     assert engine.client.images.get(f"{repository}:{'0' * 40}").id == other.id

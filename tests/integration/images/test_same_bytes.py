@@ -55,7 +55,7 @@ def test_umask_builder_and_platform_of_the_builder_are_not_in_the_image(
     assert image, "the image is not on the engine"
     try:
         assert (image.attrs["Os"], image.attrs["Architecture"]) == ("linux", "amd64")
-        found = [(each.name.strip("/"), each) for _, layer in layers.opened(image) for each in layer]
+        found = [(each.name.strip("/"), each) for _, layer in layers.open_layers(image) for each in layer]
     finally:
         engine.client.images.remove(tag)
         engine.client.close()

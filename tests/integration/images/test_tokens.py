@@ -114,7 +114,7 @@ def test_a_token_that_has_expired_is_renewed(address: str, tokens: Tokens) -> No
     registry = opened(address, waits)
     tokens.life_s = 2 - LEEWAY_S
     assert registry.digest(NAME, "one") == ""
-    (held,) = registry.http.granted.values()  # the only way to know when the registry begins to refuse it
+    (held,) = registry.http.authorizations.values()  # the only way to know when the registry begins to refuse it
 
     def refused() -> bool:
         url = f"http://{address}/v2/{NAME}/tags/list"

@@ -18,7 +18,7 @@ from build.registry import referrers
 from build.registry.client import Registry
 from build.settings import load
 from build.system import git
-from build.verify import rules, verifier
+from build.verify import checksum, rules
 from build.verify.rules import Line, VerificationReport
 from build.verify.verdicts import FOLDER, Verdicts
 from build.verify.verifier import Verifier
@@ -76,7 +76,7 @@ def test_a_release_without_a_verification_is_refused_until_it_has_one(stack: Sta
     shutil.rmtree(stack.root / FOLDER)
     done = stack.run("build.cutover", "switch", check=False)
     assert done.returncode == UnverifiedError.exit_code, done.stderr
-    assert "--unverified goes on without, on record" in done.stderr
+    assert "accept the image with --unverified" in done.stderr
     stack.run("build.images", "verify", f"glm-tts-slim:{sha}")
     stack.run("build.cutover", "switch")
     assert stack.journal()[-1]["event"] == "end"
@@ -173,5 +173,5 @@ def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.Mo
     bad = replace(base, lines=(Line("secrets", "failed", "by newer checks"),))
     assert checker.app(image, bad).failed
     assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch asks for the app's report alone"
-    monkeypatch.setattr(verifier, "CHECKS", {**verifier.CHECKS, "app": verifier.CHECKS["app"][1:]})
+    monkeypatch.setattr(checksum, "CHECKS", {**checksum.CHECKS, "app": checksum.CHECKS["app"][1:]})
     assert not checker.app(image, base).failed

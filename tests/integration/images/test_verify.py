@@ -17,7 +17,7 @@ from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import ImageNotFoundError, VerificationError
 from build.settings import load
-from build.verify import verdicts, verifier
+from build.verify import checksum, verdicts, verifier
 from build.verify.rules import VerificationReport
 from build.verify.verdicts import Verdicts
 from harness.stack import REPOSITORY, Stack
@@ -78,11 +78,11 @@ def test_a_base_that_passed_is_not_looked_into_again(
     stack: Stack, app: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = reports(stack, app, fresh=True)
-    assert "looking into every layer" in capsys.readouterr().err
+    assert "scanning every layer" in capsys.readouterr().err
     began = time.monotonic()
     again = reports(stack, app)
     print(f"the app's part took {time.monotonic() - began:.1f} s")
-    assert "looking into every layer" not in capsys.readouterr().err
+    assert "scanning every layer" not in capsys.readouterr().err
     assert again == first
     kept = Verdicts(stack.root)
     assert kept.read(first[0].image) == first[:1]
@@ -93,10 +93,10 @@ def test_changed_checks_look_again(
     stack: Stack, base: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports(stack, base)
-    monkeypatch.setattr(verifier, "CHECKS", {**verifier.CHECKS, "base": verifier.CHECKS["base"][1:]})
+    monkeypatch.setattr(checksum, "CHECKS", {**checksum.CHECKS, "base": checksum.CHECKS["base"][1:]})
     capsys.readouterr()
     reports(stack, base)
-    assert "looking into every layer" in capsys.readouterr().err
+    assert "scanning every layer" in capsys.readouterr().err
 
 
 # Several faults in one image, since each look into every layer takes its time; every line passes in another one.

@@ -192,7 +192,7 @@ def test_a_tag_is_production_and_stand_ins_are_refused_before_anything_is_pushed
     assert [(step.name, step.code) for step in ran.failed] == [
         ("Build, verify and push", StandinRefusedError.exit_code)
     ]
-    assert "stands on stand-ins for" in ran.failed[0].output
+    assert "built on stand-ins for" in ran.failed[0].output
     assert not [name for name in registry.get("_catalog")["repositories"] if name.startswith("production/")]
     assert not (job.temp / "docker").exists()
 

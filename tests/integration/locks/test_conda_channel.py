@@ -25,7 +25,7 @@ from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import CommandFailedError
 from build.images import build_secrets
-from build.images.builder import OS_IMAGES, BuildImages
+from build.images.builder import OS_IMAGES, ImageBuilder
 from build.locks import conda_locks
 from build.locks.index import conda_lock
 from build.settings import load
@@ -64,7 +64,7 @@ def engine() -> DockerEngine:
 @pytest.fixture(scope="module")
 def image(engine: DockerEngine) -> TaggedImage:
     settings = load(REPOSITORY, {**os.environ, "CUTOVER_FLAVOUR": "slim"})
-    return BuildImages(settings, engine, Reporter(), git.read(REPOSITORY)).channel()
+    return ImageBuilder(settings, engine, Reporter(), git.read(REPOSITORY)).channel()
 
 
 @pytest.fixture(scope="module")

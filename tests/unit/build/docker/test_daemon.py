@@ -101,7 +101,7 @@ def test_a_command_keeps_to_its_engine_when_the_context_changes(contexts: Contex
 
 def test_every_command_settles_its_environment(contexts: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     contexts.create("other", OTHER)
-    environ = {**os.environ, "DOCKER_CONTEXT": "other", **dict.fromkeys(daemon.UNSETTLING, "linux/arm64")}
+    environ = {**os.environ, "DOCKER_CONTEXT": "other", **dict.fromkeys(daemon.BUILD_OVERRIDES, "linux/arm64")}
     monkeypatch.setattr(os, "environ", environ)
     app = console.app("A command.")
 
@@ -109,7 +109,7 @@ def test_every_command_settles_its_environment(contexts: Contexts, monkeypatch: 
     def command() -> None:
         """Say where the engine is."""
         assert os.environ["DOCKER_HOST"] == OTHER
-        assert not set(daemon.UNSETTLING) & os.environ.keys()
+        assert not set(daemon.BUILD_OVERRIDES) & os.environ.keys()
 
     monkeypatch.setattr("sys.argv", ["command"])
     monkeypatch.setattr("signal.signal", lambda *_: None)

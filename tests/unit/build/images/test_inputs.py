@@ -10,7 +10,7 @@ from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import PlatformError
 from build.images import build_secrets, builder
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.locks.index import conda_lock
 from build.settings import load
 from build.system import git, sources
@@ -74,7 +74,7 @@ def test_an_image_of_another_platform_is_nothing_to_build_on(repository: Reposit
 
     def upstream(architecture: str) -> object:
         engine = cast(DockerEngine, Pulled(architecture))
-        return BuildImages(settings, engine, Reporter(), git.read(repository.root)).upstream
+        return ImageBuilder(settings, engine, Reporter(), git.read(repository.root)).upstream
 
     assert upstream("amd64")
     with pytest.raises(PlatformError, match="is for linux/arm64") as refused:
@@ -88,7 +88,7 @@ def test_the_key_covers_content_modes_and_the_version_of_the_export(
     def key(inputs: tuple[str, ...] = ("proxy",)) -> str:
         settings = load(REPOSITORY, {}).model_copy(update={"root": repository.root})
         engine = cast(DockerEngine, Pulled("amd64"))
-        return BuildImages(settings, engine, Reporter(), git.read(repository.root))._key(inputs, [], {})
+        return ImageBuilder(settings, engine, Reporter(), git.read(repository.root))._key(inputs, [], {})
 
     repository.write({"proxy/小明": "1"})
     repository.commit()

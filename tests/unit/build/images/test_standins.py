@@ -72,7 +72,7 @@ def test_one_kind_is_told_alone_and_staging_takes_all() -> None:
 
 
 def test_every_kind_that_is_made_has_its_replacement() -> None:
-    made = {"conda"}  # BuildImages.channel
+    made = {"conda"}  # ImageBuilder.channel
     for file in ("Dockerfile.standin", "scripts/lib/images.sh"):
         for value in re.findall(r"ai\.glm-tts\.standin=\"?([a-z,]+)", (ROOT / file).read_text()):
             made |= set(value.split(","))

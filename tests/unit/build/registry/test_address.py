@@ -12,12 +12,12 @@ from build.registry.client import Registry
 def test_a_url_is_refused_with_the_name_to_use_instead(url: str) -> None:
     with pytest.raises(UsageError, match="is a URL") as refused:
         Registry(url)
-    assert refused.value.remedy == f"say {url.partition('://')[2]}"
+    assert refused.value.remedy == f"use {url.partition('://')[2]}"
 
 
 @pytest.mark.parametrize("address", ["joe:secret@registry.example/team", "https://joe:secret@registry.example/team"])
 def test_credentials_in_a_registry_s_name_are_refused_and_not_shown(address: str) -> None:
-    with pytest.raises(UsageError, match="holds credentials") as refused:
+    with pytest.raises(UsageError, match="contains credentials") as refused:
         Registry(address)
     assert "secret" not in f"{refused.value.message}{refused.value.remedy}"
     assert "docker login registry.example" in refused.value.remedy

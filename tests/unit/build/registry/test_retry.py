@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from build.registry.transient_errors import asked_wait_s, status_passes, words_pass
+from build.registry.transient_errors import is_transient_message, is_transient_status, retry_after_s
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_status_that_can_pass_is_worth_another_attempt(status: int) -> None:
-    assert status_passes(status)
+    assert is_transient_status(status)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 416, 501, 505])
 def test_a_status_that_lasts_is_not(status: int) -> None:
-    assert not status_passes(status)
+    assert not is_transient_status(status)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_status_that_lasts_is_not(status: int) -> None:
     ],
 )
 def test_words_for_what_can_pass(words: str) -> None:
-    assert words_pass(words)
+    assert is_transient_message(words)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_words_for_what_can_pass(words: str) -> None:
     ],
 )
 def test_words_for_what_lasts(words: str) -> None:
-    assert not words_pass(words)
+    assert not is_transient_message(words)
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_words_for_what_lasts(words: str) -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, seconds: float | None) -> None:
-    assert asked_wait_s(header, NOON) == seconds
+    assert retry_after_s(header, NOON) == seconds

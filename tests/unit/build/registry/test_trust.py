@@ -108,7 +108,9 @@ def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_
             opened(address, trust_reader.of(address, info)).digest("thing", "one")
         certificate, key = authority.pair("client")
         place(certs_d / address, client_cert=certificate.read_bytes())
-        with pytest.raises(RegistryError, match=r"client\.cert has no client\.key") as refused:
+        with pytest.raises(
+            RegistryError, match=r"client\.cert is a client certificate without its key client\.key"
+        ) as refused:
             trust_reader.of(address, info)
         assert "client.key" in refused.value.remedy
         place(certs_d / address, client_key=key.read_bytes())

@@ -39,14 +39,14 @@ def test_what_is_no_report_is_refused(text: str) -> None:
 
 
 def test_reports_survive_the_document_beside_an_image() -> None:
-    assert rules.of_document(rules.document([REPORT, GOOD])) == [REPORT, GOOD]
+    assert rules.parse_document(rules.document([REPORT, GOOD])) == [REPORT, GOOD]
     for content in (b"", b"{}", b"[1]", STRANGE.encode()):
         with pytest.raises(ValueError):  # noqa: PT011 - JSON's own words differ from ours
-            rules.of_document(content)
+            rules.parse_document(content)
 
 
 def test_only_a_report_on_this_base_by_these_checks_without_a_failure_is_believed() -> None:
-    assert rules.believed([REPORT, GOOD], "sha256:1", "abc") == GOOD
+    assert rules.trusted([REPORT, GOOD], "sha256:1", "abc") == GOOD
     others = (
         REPORT,
         replace(GOOD, image="sha256:2"),
@@ -54,7 +54,7 @@ def test_only_a_report_on_this_base_by_these_checks_without_a_failure_is_believe
         replace(GOOD, checks="abd"),
         replace(GOOD, lines=()),
     )
-    assert rules.believed(others, "sha256:1", "abc") is None
+    assert rules.trusted(others, "sha256:1", "abc") is None
 
 
 def test_the_table_shows_each_line_as_it_is() -> None:
@@ -120,7 +120,7 @@ def test_package_caches(path: str, cache: bool) -> None:
     ],
 )
 def test_what_the_services_user_owns_or_may_write(uid: int, gid: int, mode: int, its: bool) -> None:
-    assert rules.is_app_users(uid, gid, mode) is its
+    assert rules.is_owned_by_app(uid, gid, mode) is its
 
 
 COPIES = ["COPY voices /app/voices # buildkit", "COPY service /app/service # buildkit", "ENV RELEASE=1", 'CMD ["x"]']
@@ -138,7 +138,7 @@ COPIES = ["COPY voices /app/voices # buildkit", "COPY service /app/service # bui
     ],
 )
 def test_above_a_base_lie_copies_into_the_apps_folder_alone(steps: list[str], layers: int, found: list[str]) -> None:
-    assert rules.unlike_copies(steps, layers) == found
+    assert rules.steps_besides_copies(steps, layers) == found
 
 
 def test_an_app_changes_nothing_of_its_bases_configuration_but_the_release() -> None:
