@@ -53,12 +53,12 @@ def _document(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
         raise CondaError(
-            f"{path} cannot be read: {error.strerror}", remedy="run this from the project's root"
+            f"{path} cannot be read: {error.strerror}", remedy="run the command in the root of the clone"
         ) from None
     except yaml.YAMLError as error:
         raise CondaError(f"{path} is not YAML: {error}", remedy="correct it") from None
     if not isinstance(document, dict) or not document.get("name") or not isinstance(document.get("dependencies"), list):
-        raise CondaError(f"{path} has no name or no list of dependencies", remedy="write it as conda env export does")
+        raise CondaError(f"{path} has no name or no list of dependencies", remedy="write it like `conda env export`")
     return document
 
 

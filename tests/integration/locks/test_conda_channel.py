@@ -165,8 +165,8 @@ def test_where_no_channel_answers_our_own_stands_in_and_says_so(
     name, _ = conda_locks.write(root, flavour, said, lambda: (engine, image))
     assert [path.name for path in (root / "locks").iterdir()] == [f"conda-standin-{flavour}-linux-64.lock"]
     assert explicit.parse((root / name).read_text(), name).packages == own_lock(unpacked).packages
-    assert any("cannot be reached; the project's own channel stands in" in line for line in said.lines)
-    assert any("this is no conda-forge lock" in line for line in said.lines)
+    assert any("cannot be reached; using the stand-in channel" in line for line in said.lines)
+    assert any("this is not a conda-forge lock" in line for line in said.lines)
 
 
 def test_our_own_channel_is_refused_when_its_image_was_tampered_with(

@@ -53,7 +53,7 @@ def test_without_a_channels_answer_no_lock_is_written(unreachable: Path, argumen
     done = run("conda", *arguments)
     assert done.returncode == CommandFailedError.exit_code
     assert "No lock was written" in done.stderr
-    assert ("own channel is not to be had: the Docker daemon" in done.stderr) == (not arguments)
+    assert ("the stand-in channel is not available: the Docker daemon" in done.stderr) == (not arguments)
     assert list((unreachable / "locks").iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_another_channels_lock_says_so_and_never_takes_the_genuine_ones_place(
     other = (unreachable / "other").as_uri()
     assert console.run(lock.app, ["conda", "--flavour", "slim", "--channel", other]) == 0
     assert [path.name for path in (unreachable / "locks").iterdir()] == ["conda-standin-slim-linux-64.lock"]
-    assert "no conda-forge lock" in capsys.readouterr().err
+    assert "not a conda-forge lock" in capsys.readouterr().err
 
 
 def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None:
@@ -150,6 +150,6 @@ def test_bare_without_any_channel_the_pip_locks_are_written_and_no_conda_lock() 
     assert done.returncode == LocksIncompleteError.exit_code
     assert f"{conda_lock('slim')}: " in done.stderr
     assert conda_lock("cuda") not in done.stderr
-    assert "own channel is not to be had" in done.stderr
+    assert "the stand-in channel is not available" in done.stderr
     assert list(Path("locks").glob("conda-*")) == []
     assert Path("locks/dev.txt").exists()

@@ -134,7 +134,7 @@ def test_a_channel_whose_url_holds_credentials_is_refused_without_showing_them(c
         assert "s3cret" not in str(error.value)
         assert "~/.netrc" in error.value.remedy
     lock = f"@EXPLICIT\n{channel}/linux-64/base-1.0-test_0.conda#sha256:{'0' * 64}\n"
-    with pytest.raises(CondaError, match=r"old\.lock holds credentials") as error:
+    with pytest.raises(CondaError, match=r"old\.lock contains credentials") as error:
         explicit.parse(lock, "old.lock")
     assert "s3cret" not in str(error.value)
 

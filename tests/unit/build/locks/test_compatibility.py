@@ -90,11 +90,11 @@ def test_a_line_that_can_work_is_not(root: Path, line: str) -> None:
 @pytest.mark.parametrize(
     ("tag", "why"),
     [
-        ("cu11torch2.9cxx11abiTRUE", "flash-attn comes as a wheel for CUDA 11, and torch is of CUDA 12.8"),
-        ("cu130torch2.9", "flash-attn comes as a wheel for CUDA 13.0, and torch is of CUDA 12.8"),
-        ("cu126torch2.9", "flash-attn comes as a wheel for CUDA 12.6, and torch is of CUDA 12.8"),
-        ("cu12torch2.8cxx11abiTRUE", "flash-attn comes as a wheel for torch 2.8, and torch is 2.9"),
-        ("pt210cu128", "flash-attn comes as a wheel for torch 2.10, and torch is 2.9"),
+        ("cu11torch2.9cxx11abiTRUE", "flash-attn is a wheel for CUDA 11, but torch uses CUDA 12.8"),
+        ("cu130torch2.9", "flash-attn is a wheel for CUDA 13.0, but torch uses CUDA 12.8"),
+        ("cu126torch2.9", "flash-attn is a wheel for CUDA 12.6, but torch uses CUDA 12.8"),
+        ("cu12torch2.8cxx11abiTRUE", "flash-attn is a wheel for torch 2.8, but torch is 2.9"),
+        ("pt210cu128", "flash-attn is a wheel for torch 2.10, but torch is 2.9"),
     ],
 )
 @pytest.mark.parametrize("form", ["flash-attn==2.8.3+{}", "{}"])
@@ -106,7 +106,7 @@ def test_a_wheel_for_another_cuda_or_torch_is_refused_by_both(root: Path, tag: s
         compatibility_check.require(root, "cuda")
     assert refused.value.exit_code == 25
     assert f"{why}: it would not load" in refused.value.detail
-    assert refused.value.remedy == "leave flash-attn out, or take a wheel of it that names cu12 or cu128, and torch2.9"
+    assert refused.value.remedy == "remove flash-attn, or use a wheel that names cu12 or cu128, and torch2.9"
 
 
 def test_an_extension_with_the_toolkit_of_torchs_cuda_may_compile(root: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_base_image_that_nobody_looked_at_is_refused_by_name(root: Path, image
     assert refused.value.exit_code == 25
     assert f"CUDA_IMAGE in Dockerfile.base is {image}, which is not in the compatibility table" in refused.value.detail
     assert OWN_IMAGE in refused.value.detail
-    assert refused.value.remedy.startswith("take one of those, or add it to build/data/compatibility.toml")
+    assert refused.value.remedy.startswith("use one of those, or add it to build/data/compatibility.toml")
     compatibility_check.require(root, "slim")
 
 
@@ -170,7 +170,7 @@ def test_python_s_range_is_compared_as_numbers(python: str, refused: bool) -> No
 
 def test_onnxruntime_gpu_without_any_cuda_would_fall_back_to_the_cpu() -> None:
     facts = DeclaredVersions(python="3.11", packages={"onnxruntime-gpu": Package("1.22.0")})
-    assert [each.name for each in check(facts, TABLE)] == ["onnxruntime-gpu and CUDA"]
+    assert [contradiction.name for contradiction in check(facts, TABLE)] == ["onnxruntime-gpu and CUDA"]
 
 
 def test_what_requirements_name() -> None:

@@ -68,7 +68,7 @@ def test_a_comment_in_an_input_changes_nothing(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (lambda locks: (locks / "uv.txt").unlink(), "locks/uv.txt: it is not there"),
+        (lambda locks: (locks / "uv.txt").unlink(), "locks/uv.txt: the file does not exist"),
         (lambda locks: (locks / "extra.txt").write_text("a==1\n"), "locks/extra.txt: no lock command wrote it"),
         (lambda locks: append(locks / "apt-slim.standin.txt", "zzz=1\n"), "apt-slim.standin.txt: it was edited by"),
     ],
