@@ -131,11 +131,11 @@ class HostSurvey:
                 if key.endswith("_IMAGE"):
                     self._need(found, value, f"{key} in .env")
         for project in self._projects():
-            past = self._history(project)
+            cutovers = self._history(project)
             lives = [ColourContainers(self._engine, project, colour).release() for colour in Colour]
-            for name, why in retention.journaled(past, lives).items():
+            for name, why in retention.journaled(cutovers, lives).items():
                 self._need(found, name, f"{project}: {why}")
-            found.served |= retention.served(past)
+            found.served |= retention.served(cutovers)
         return found
 
     def _need(self, found: Needs, reference: str, why: str) -> None:
@@ -155,14 +155,14 @@ class HostSurvey:
         container = self._engine.container(f"{project}-state-1")
         if container is None or container.status != "running":
             raise RetentionRefusedError(
-                f"nothing was removed: the journal of {project} is in its volume {project}_cutover-state, but the "
-                "container that reads it does not run, so what it needs is not known",
-                remedy=f"`make up` in its clone; if it is gone for good, `docker volume rm {project}_cutover-state`",
+                f"removed nothing: the container that reads the journal of {project} (volume {project}_cutover-state) "
+                f"does not run, so it is unknown which images {project} needs",
+                remedy=f"run `make up` in its clone; for a stack that is gone, `docker volume rm {project}_cutover-state`",
             )
         try:
             return history.read(Journal(self._engine, f"{project}-state-1").read())
         except (ValueError, KeyError, CommandFailedError) as error:
-            raise StateCorruptError(f"the journal of {project} makes no sense: {error}") from None
+            raise StateCorruptError(f"the journal of {project} is invalid: {error}") from None
 
     def _names(self, summary: dict[str, Any]) -> tuple[str, ...]:
         tags = [name for name in imagestore.tags(summary.get("RepoTags") or []) if not name.startswith("<none>")]
@@ -181,12 +181,12 @@ class HostSurvey:
             str(image.id),
             size=imagestore.freed_bytes(image.attrs, summary),
             created=unix(labels.get(OCI + "created", "")) or built,
-            touched=max(built, tagged),
+            modified=max(built, tagged),
             role=role or (Role.APP if RELEASE_LABEL in labels else Role.BASE),
             names=names,
             release=labels.get(RELEASE_LABEL, ""),
             verified=bool(({str(image.id), *names, *digests}) & verified),
-            stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
+            parents=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
             layers=tuple((image.attrs.get("RootFS") or {}).get("Layers") or ()),
         )
 

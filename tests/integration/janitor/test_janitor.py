@@ -360,7 +360,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     shell(f"cp {FILE} {FILE}.kept")
     try:
         journal = Journal(DockerEngine(), stack.container("state").name)
-        for record, said in ((begin, "under way"), (end, "failed")):
+        for record, said in ((begin, "in progress"), (end, "failed")):
             journal.append(cutover="x", **record)
             with pytest.raises(RetentionRefusedError, match=said):
                 janitor().run(dry_run=False, now=True)

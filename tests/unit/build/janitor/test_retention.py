@@ -34,7 +34,7 @@ def app(number: int, **changes: object) -> StoredItem:
         digest(number),
         size=10,
         created=OLD + number,
-        touched=OLD + number,
+        modified=OLD + number,
         role=Role.APP,
         names=(f"glm-tts-slim:{sha(number)}",),
         release=sha(number),
@@ -89,8 +89,8 @@ def test_a_digest_is_known_under_another_registrys_name() -> None:
 
 def test_pinned_and_young_images_stay() -> None:
     pinned = app(1, names=(f"glm-tts-slim:{sha(1)}", "glm-tts-slim:pinned-000000000001"))
-    young = app(2, verified=False, touched=NOW - 3599)
-    hour_old = app(3, verified=False, touched=NOW - 3601)
+    young = app(2, verified=False, modified=NOW - 3599)
+    hour_old = app(3, verified=False, modified=NOW - 3601)
     none = replace(POLICY, keep_releases=0)
     assert kept(pinned, young, hour_old, policy=none) == {digest(1), digest(2)}
 
@@ -99,10 +99,10 @@ def test_a_base_stays_for_the_app_on_it_however_it_is_known_and_goes_with_the_la
     by_digest, by_name, by_layers, unused, newest = (base(number) for number in (1, 2, 3, 4, 5))
     by_layers = replace(by_layers, layers=("a", "b"))
     apps = [
-        app(1, stands_on=(by_digest.id,)),
-        app(2, stands_on=by_name.names),
+        app(1, parents=(by_digest.id,)),
+        app(2, parents=by_name.names),
         app(3, layers=("a", "b", "c")),
-        app(4, verified=False, stands_on=(unused.id,)),
+        app(4, verified=False, parents=(unused.id,)),
     ]
     stay = kept(*apps, by_digest, by_name, by_layers, unused, newest, policy=replace(POLICY, keep_releases=3))
     assert stay & {each.id for each in (by_digest, by_name, by_layers, unused, newest)} == {
@@ -129,7 +129,7 @@ def test_in_a_registry_versions_stay_and_artifacts_share_the_fate_of_their_image
     def artifact(number: int) -> StoredItem:
         tag = f"sha256-{number:064x}"
         names = (f"registry.example/team/glm-tts-slim:{tag}",)
-        return app(500 + number, place=Location.REGISTRY, role=Role.ARTIFACT, names=names, stands_on=(digest(number),))
+        return app(500 + number, place=Location.REGISTRY, role=Role.ARTIFACT, names=names, parents=(digest(number),))
 
     items = [remote(1), remote(2, "v1.0.0"), remote(3), remote(4), *(artifact(number) for number in (1, 2, 3, 99))]
     stay = kept(*items, policy=replace(POLICY, keep_releases=1))
@@ -147,8 +147,8 @@ def test_the_staging_and_the_production_image_of_a_commit_count_as_one_release()
 
 
 def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None:
-    def record(name: str, text: str, touched: float = OLD) -> StoredItem:
-        return StoredItem(Location.FILES, name, 1, touched, touched, text=text)
+    def record(name: str, text: str, modified: float = OLD) -> StoredItem:
+        return StoredItem(Location.FILES, name, 1, modified, modified, text=text)
 
     files = [
         record("of-kept", f'{{"image": "{digest(2)}"}}'),
@@ -163,9 +163,9 @@ def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None
 
 
 def test_the_build_cache_is_cut_to_what_the_policy_leaves() -> None:
-    cache = planned(cache_bytes=150)["what was not used longest"]
+    cache = planned(cache_bytes=150)["least recently used records"]
     assert (cache.keep, cache.item.size) == (False, 50)
-    assert planned(cache_bytes=100)["what was not used longest"].keep
+    assert planned(cache_bytes=100)["least recently used records"].keep
 
 
 def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> None:
@@ -177,12 +177,12 @@ def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> No
         assert len(actions) == len(facts.items) + 1
         assert all(action.why for action in actions)
         stay = {action.item for action in actions if action.keep}
-        standing = {name for item in stay if item.role is Role.APP for name in item.stands_on}
+        standing = {name for item in stay if item.role is Role.APP for name in item.parents}
         for gone in set(images) - stay:
-            assert not gone.known_as & set(facts.needed)
+            assert not gone.identifiers & set(facts.needed)
             assert not any(tag.startswith("pinned-") for tag in gone.tags)
-            assert facts.now - gone.touched >= policy.young_s
-            assert not (gone.role is Role.BASE and gone.known_as & standing)
+            assert facts.now - gone.modified >= policy.young_s
+            assert not (gone.role is Role.BASE and gone.identifiers & standing)
         for place in (Location.HOST, Location.REGISTRY):
             verified = sorted(
                 (item for item in images if item.place is place and item.role is Role.APP and item.verified),
@@ -198,13 +198,13 @@ def anything(dice: random.Random) -> tuple[StorageFacts, Policy]:
             number,
             place=dice.choice((Location.HOST, Location.REGISTRY)),
             verified=dice.random() < 0.6,
-            touched=dice.choice((OLD, OLD + number, NOW - 10)),
-            stands_on=(dice.choice((dice.choice(bases).id, *dice.choice(bases).names)),) if bases else (),
+            modified=dice.choice((OLD, OLD + number, NOW - 10)),
+            parents=(dice.choice((dice.choice(bases).id, *dice.choice(bases).names)),) if bases else (),
             names=(f"glm-tts-slim:{sha(number)}", *(["glm-tts-slim:pinned-1"] if dice.random() < 0.2 else [])),
         )
         for number in range(dice.randrange(12))
     ]
-    names = sorted(name for item in apps + bases for name in item.known_as)
+    names = sorted(name for item in apps + bases for name in item.identifiers)
     needed = dict.fromkeys(dice.sample(names, min(len(names), dice.randrange(4))), "container x")
     items = bases + apps
     dice.shuffle(items)
@@ -224,7 +224,7 @@ def test_after_a_failed_or_during_a_cutover_the_answer_is_no() -> None:
     for state in (State.FAILED, State.ROLLED_BACK, State.HELD):
         assert "failed" in retention.refusal([good, cutover(2, state=state, error="the gate refused")])
     assert "failed" in retention.refusal([cutover(2, state=State.FAILED)])  # given up by the one after it
-    assert "under way" in retention.refusal([good, cutover(2, state=State.WARMING, ended="")])
+    assert "in progress" in retention.refusal([good, cutover(2, state=State.WARMING, ended="")])
     assert "failed" in retention.refusal([good, cutover(2, state=State.SWITCHED, error="did not drain")])
 
 
