@@ -36,7 +36,7 @@ def load(paths: Sequence[Path]) -> CondaEnvironment:
     if len(names) != 1:
         raise CondaError(
             f"{', '.join(map(str, paths))} name different environments: {', '.join(sorted(names))}",
-            remedy="give the files that extend environment.yml its name",
+            remedy="give all files that extend environment.yml the same name",
         )
     dependencies = [item for document in documents for item in document["dependencies"]]
     channels = [channel for document in documents for channel in document.get("channels") or []]

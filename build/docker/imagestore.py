@@ -48,12 +48,12 @@ def disk_paths(info: Mapping[str, Any], configured_root: str = "") -> tuple[str,
     docker_root = str(info.get("DockerRootDir", ""))
     if not uses_containerd_store(info):
         return (docker_root,)
-    own, system = f"{docker_root}/containerd/daemon", configured_root or CONTAINERD_ROOT
+    private, system = f"{docker_root}/containerd/daemon", configured_root or CONTAINERD_ROOT
     address = str((info.get("Containerd") or {}).get("Address", ""))  # since engine 27
     if not address:
-        return (own, system)
+        return (private, system)
     # A containerd that dockerd started listens in dockerd's folder under /run.
-    return (own,) if "/docker/containerd/" in address else (system,)
+    return (private,) if "/docker/containerd/" in address else (system,)
 
 
 def claims(image_id: str, repo_digests: Iterable[str], preferred: str = "") -> list[RepoDigest]:

@@ -72,8 +72,8 @@ class Janitor:
         with self._no_cutover(lock=not dry_run):
             actions = tuple(self.plan())
             free = self.free()
-            wanted = int(self._target.settings.min_free_gb * GB)
-            if dry_run or not (now or (free is not None and free < wanted)):
+            minimum = int(self._target.settings.min_free_gb * GB)
+            if dry_run or not (now or (free is not None and free < minimum)):
                 return CleaningResult(actions, acted=False, free_before=free, free_after=free)
             failed = [error for action in actions if not action.keep and (error := self._remove(action))]
             if collect_garbage:

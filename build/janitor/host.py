@@ -157,7 +157,7 @@ class HostSurvey:
             raise RetentionRefusedError(
                 f"removed nothing: the container that reads the journal of {project} (volume {project}_cutover-state) "
                 f"does not run, so it is unknown which images {project} needs",
-                remedy=f"run `make up` in its clone; for a stack that is gone, `docker volume rm {project}_cutover-state`",
+                remedy=f"run `make up` in its clone; if the stack is gone, `docker volume rm {project}_cutover-state`",
             )
         try:
             return history.read(Journal(self._engine, f"{project}-state-1").read())

@@ -147,8 +147,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def of_flavour(names: Iterable[str], flavour: str) -> list[str]:
     """The locks of packages in a flavour's base image, without locks of build tools."""
-    wanted = {f"locks/{flavour}.txt", conda_lock(flavour)}
-    wanted |= {apt_lock(flavour, standin=standin) for standin in (False, True)}
+    relevant = {f"locks/{flavour}.txt", conda_lock(flavour)}
+    relevant |= {apt_lock(flavour, standin=standin) for standin in (False, True)}
     if flavour == "cuda":
-        wanted.add("locks/torch.txt")
-    return sorted(wanted.intersection(names))
+        relevant.add("locks/torch.txt")
+    return sorted(relevant.intersection(names))

@@ -37,7 +37,7 @@ def write(root: Path, progress: Progress, *, upgrade: bool = False) -> dict[str,
     for name in PIP_LOCKS:
         source, target = Path(f"locks/{name}.in"), Path(f"locks/{name}.txt")
         if not (root / source).exists():
-            raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
+            raise MissingFileError(f"there is no {source}", remedy="run the command in the root of the clone")
         _refuse_credentials(root, str(source))
         progress.step(str(target))
         before = (root / target).read_text() if (root / target).exists() else ""

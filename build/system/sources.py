@@ -141,16 +141,16 @@ def _private_index(root: Path, scratch: Path) -> dict[str, str]:
     Returns the environment variables that select them.
     """
 
-    def own(name: str) -> Path:
+    def git_path(name: str) -> Path:
         return root / os.fsdecode(git.run(root, "rev-parse", "--git-path", name)).rstrip("\n")
 
     objects, index = scratch / "objects", scratch / "index"
     (objects / "info").mkdir(parents=True)
-    (objects / "info/alternates").write_bytes(os.fsencode(own("objects").resolve()) + b"\n")
+    (objects / "info/alternates").write_bytes(os.fsencode(git_path("objects").resolve()) + b"\n")
     env = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_INDEX_FILE": str(index)}
-    if own("index").exists():
+    if git_path("index").exists():
         # copy2 keeps the index's timestamp: git reads the content of every file that is not older than the index.
-        shutil.copy2(own("index"), index)
+        shutil.copy2(git_path("index"), index)
     else:
         git.run(root, "read-tree", "HEAD", env=env)
     return env

@@ -39,11 +39,11 @@ def torch(output: Mapping[str, Any], pins: Mapping[str, str], wanted_cuda: str |
     """Judge the versions of torch and its CUDA, and the origin of its libraries, by the output of the same script."""
     version, cuda = output.get("torch", "none"), output.get("torch_cuda") or "none"
     libraries: list[str] = output.get("libraries", [])
-    own = [path for path in libraries if "/libcuda.so" not in path]
+    toolkit = [path for path in libraries if "/libcuda.so" not in path]
     # /usr/local/cuda is a symbolic link, so the process maps /usr/local/cuda-11.8/compat.
-    foreign = [path for path in own if "/site-packages/nvidia/" not in path]
+    foreign = [path for path in toolkit if "/site-packages/nvidia/" not in path]
     foreign += [path for path in libraries if "/libcuda.so" in path and "/compat/" in path]
-    missing = sorted(LIBRARIES - {path.rpartition("/")[2] for path in own})
+    missing = sorted(LIBRARIES - {path.rpartition("/")[2] for path in toolkit})
     return [
         line("torch", version == pins.get("torch"), f"{version} (locked: {pins.get('torch')})"),
         line("CUDA of torch", cuda == wanted_cuda, f"{cuda} (torch's wheels bring {wanted_cuda})"),
