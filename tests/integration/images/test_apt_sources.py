@@ -86,14 +86,14 @@ def versions(packages: str) -> dict[str, str]:
     return {name: found[name] for name in ("fixed", "quiet", "tini")}
 
 
-def test_from_a_mirror_an_image_says_of_which_day_it_is_and_what_is_a_security_fix(prepare: Prepare) -> None:
+def test_an_image_from_a_mirror_records_the_date_and_the_security_fixes(prepare: Prepare) -> None:
     seen = prepare("", "")
     assert seen["origin"] == f"mirror {TODAY:%Y%m%dT%H%M%SZ}\n"
     assert seen["security"] == "fixed\n"
     assert versions(seen["packages"]) == {"fixed": "1.2", "quiet": "1.3", "tini": "1.2"}
 
 
-def test_from_a_snapshot_archive_an_image_has_exactly_the_locked_versions(prepare: Prepare, mirror: Mirror) -> None:
+def test_an_image_from_a_snapshot_has_exactly_the_locked_versions(prepare: Prepare, mirror: Mirror) -> None:
     seen = prepare(f"{mirror.url}/snapshot/", LOCK)
     assert seen["origin"] == f"snapshot {TIME}\n", seen["said"]
     assert versions(seen["packages"]) == {"fixed": "1.1", "quiet": "1.0", "tini": "1.0"}
@@ -110,7 +110,7 @@ def test_from_a_snapshot_archive_an_image_has_exactly_the_locked_versions(prepar
     ],
     ids=["unreachable", "lacks a version", "lock without a time"],
 )
-def test_a_snapshot_archive_that_cannot_serve_is_named_and_the_mirror_serves(
+def test_an_unusable_snapshot_archive_is_named_and_the_mirror_is_used(
     prepare: Prepare, mirror: Mirror, archive: str, lock: str, why: str
 ) -> None:
     archive = archive.format(closed=free_port(), url=mirror.url)

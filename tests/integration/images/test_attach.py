@@ -60,6 +60,6 @@ def test_documents_are_found_by_the_digest_of_their_image(running: Running) -> N
     assert index.media_type == OCI_INDEX
 
 
-def test_an_image_that_is_not_there_gets_nothing(running: Running) -> None:
+def test_attaching_to_a_missing_image_fails(running: Running) -> None:
     with pytest.raises(RegistryError, match="cannot be attached"):
         attach(Registry(running.address), NAME, "sha256:" + "0" * 64, SBOM, b"{}", {})

@@ -46,7 +46,7 @@ def fill(nested: Nested) -> None:
         nested.run("docker", "image", "rm", "heavy")
 
 
-def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tuple[Stack, Nested]) -> None:
+def test_the_build_cache_shrinks_to_its_limit_and_the_live_release_is_kept(serving: tuple[Stack, Nested]) -> None:
     stack, nested = serving
     nested.load(next(name for name in OS_IMAGES if stack.docker.images.list(name=name)))
     fill(nested)

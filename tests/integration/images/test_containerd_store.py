@@ -112,7 +112,7 @@ def test_every_layer_is_verified(line: Stack, pushed: str) -> None:
     assert size > 500, "the size of the packed layers"
 
 
-def test_a_release_that_no_registry_has_goes_live_by_its_id(line: Stack, pushed: str) -> None:
+def test_an_unpublished_release_goes_live_by_its_id(line: Stack, pushed: str) -> None:
     sha = line.release("only here")
     done = line.run("build.cutover", "switch")
     assert "registry" not in done.stderr, "a registry was asked for an image of this engine alone"
@@ -125,7 +125,7 @@ def test_a_release_that_no_registry_has_goes_live_by_its_id(line: Stack, pushed:
 
 
 @pytest.mark.usefixtures("there")
-def test_a_tag_for_a_registry_that_was_never_pushed_is_no_publication(
+def test_a_tag_that_was_never_pushed_is_not_a_publication(
     line: Stack, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = line.docker.images.get(f"{APP}:{line.releases[-1]}")
@@ -150,7 +150,7 @@ def released(sha: str) -> str:
 
 
 @pytest.mark.usefixtures("there")
-def test_the_last_pin_of_an_image_stays(line: Stack) -> None:
+def test_the_last_pin_of_an_image_is_not_removed(line: Stack) -> None:
     sha, prefix = f"{7:040x}", line.project
     name = f"{prefix}/{APP}:{sha}"
     image = tiny(line, name, images.os_image(), released(sha))
@@ -164,7 +164,7 @@ def test_the_last_pin_of_an_image_stays(line: Stack) -> None:
 
 
 @pytest.mark.usefixtures("there")
-def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
+def test_the_janitor_frees_images_that_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
     sha, engine = f"{3:040x}", DockerEngine()
     # On the layers of the live release: one image whose tag went to the next build, and one that was never verified.
     untagged, unverified = (
@@ -182,12 +182,12 @@ def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, 
     assert Registry(running.address).digest(APP, "staging") == pushed.partition("@")[2]
 
 
-def test_the_disk_is_asked_where_the_store_is(nested: Nested) -> None:
+def test_the_disk_path_is_that_of_the_store(nested: Nested) -> None:
     (path,) = (path for path in imagestore.disk_paths(nested.client.info()) if nested.has(path))
     assert nested.has(f"{path}/io.containerd.content.v1.content")
 
 
-def test_an_image_that_others_published_as_an_index_is_used(line: Stack, running: Running) -> None:
+def test_an_image_published_as_an_index_is_used(line: Stack, running: Running) -> None:
     sha, registry = f"{5:040x}", Registry(running.address)
     name = f"{running.address}/{APP}:{sha}"
     tiny(line, name, images.os_image(), released(sha))

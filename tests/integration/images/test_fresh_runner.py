@@ -99,7 +99,7 @@ def test_a_change_of_code_costs_one_small_layer(runner: Stack, running: Running)
     assert sum(new.values()) + config < 50 * KB
 
 
-def test_a_change_of_the_last_lock_rebuilds_what_stands_on_it_alone(runner: Stack, running: Running) -> None:
+def test_a_change_of_the_last_lock_rebuilds_only_the_layers_above_it(runner: Stack, running: Running) -> None:
     before = layers(running, BASE, CACHE_TAG)
     change_the_last_lock(runner)
     done = runner.run("build.images", "--push", running.address)

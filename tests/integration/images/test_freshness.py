@@ -52,7 +52,7 @@ def asked(tags: list[str], suite: str, version: str, sources: str = ONE_LINE, ur
 
 
 @pytest.mark.parametrize("sources", [ONE_LINE, DEB822])
-def test_a_newer_package_of_a_security_suite_is_named(tags: list[str], sources: str) -> None:
+def test_a_newer_package_in_a_security_suite_is_named(tags: list[str], sources: str) -> None:
     found = asked(tags, "bookworm-security", "99", sources)
     assert found.failed == ""
     (update,) = found.updates
@@ -60,7 +60,7 @@ def test_a_newer_package_of_a_security_suite_is_named(tags: list[str], sources: 
     assert update.endswith(" -> 99")
 
 
-def test_an_older_package_of_a_security_suite_is_no_update(tags: list[str]) -> None:
+def test_an_older_package_in_a_security_suite_is_not_an_update(tags: list[str]) -> None:
     assert asked(tags, "bookworm-security", "1") == Security()
 
 
@@ -72,7 +72,7 @@ def test_an_older_package_of_a_security_suite_is_no_update(tags: list[str]) -> N
         ("bookworm-security", "http://127.0.0.1:9/debian", "127.0.0.1"),
     ],
 )
-def test_without_an_answer_nothing_is_claimed(tags: list[str], suite: str, uri: str, reason: str) -> None:
+def test_a_failed_query_reports_no_updates_and_the_reason(tags: list[str], suite: str, uri: str, reason: str) -> None:
     found = asked(tags, suite, "99", uri=uri)
     assert found.updates == ()
     assert reason in found.failed
@@ -82,7 +82,7 @@ def test_an_image_without_a_shell_is_not_verified() -> None:
     assert freshness_reader.read_security(DockerEngine(), f"{TAG}:none").failed
 
 
-def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> None:
+def test_doctor_build_and_history_report_old_images(stack: Stack) -> None:
     within = stack.run("build.doctor", CUTOVER_BASE_MAX_AGE_DAYS="3650").stdout
     for subject in ("base", "proxy"):
         assert f"  age:{subject}" in within
@@ -100,7 +100,7 @@ def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> 
 
 
 @pytest.mark.alone  # no other process may build a newer base meanwhile
-def test_a_host_whose_archive_is_silent_does_not_pass_strict(stack: Stack) -> None:
+def test_a_host_with_an_unreachable_archive_does_not_pass_strict(stack: Stack) -> None:
     # A base whose sources lead nowhere, newer than every other on the engine.
     tag = f"glm-tts-base-slim:{stack.project}"
     images.build(

@@ -148,9 +148,7 @@ def genuine(stack: Stack, base: str) -> Iterator[None]:
         original.tag(*base.rsplit(":", 1))
 
 
-def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
-    stack: Stack, running: Running, drifted: str
-) -> None:
+def test_drift_stops_only_a_production_push_unless_it_is_accepted(stack: Stack, running: Running, drifted: str) -> None:
     found = stack.docker.images.get(f"glm-tts-slim:{stack.releases[0]}").labels
     done = stack.run("build.images", "--push", running.address)  # to staging
     # Whether the mirror has it from a security suite is the day's business.
@@ -186,7 +184,7 @@ def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
     assert (report.part, report.accepted_drift) == ("base", True)
 
 
-def test_a_registry_that_is_away_is_said(stack: Stack) -> None:
+def test_an_unreachable_registry_is_reported(stack: Stack) -> None:
     done = stack.run("build.images", "--push", f"127.0.0.1:{free_port()}", check=False)
     assert done.returncode == RegistryError.exit_code
     assert "does not answer" in done.stderr
@@ -200,7 +198,7 @@ def test_a_registry_that_is_away_is_said(stack: Stack) -> None:
         ("PUT", r"/manifests/staging$"),  # the channel, when all documents are there
     ],
 )
-def test_what_a_killed_push_left_undone_beside_the_image_is_done_by_the_next(
+def test_the_next_push_attaches_documents_and_tags_that_a_killed_push_did_not(
     stack: Stack, running: Running, method: str, path: str
 ) -> None:
     repository = "glm-tts-slim"
@@ -232,7 +230,7 @@ def test_what_a_killed_push_left_undone_beside_the_image_is_done_by_the_next(
         assert sorted(beside) == sorted((referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD))
 
 
-def test_inspect_shows_what_is_attached_and_the_rest_when_the_registry_is_away(stack: Stack, running: Running) -> None:
+def test_inspect_shows_attached_documents_and_works_without_the_registry(stack: Stack, running: Running) -> None:
     sha = stack.commit("inspected")
     stack.releases.append(sha)
     with faults(running.address) as seen:
@@ -255,7 +253,7 @@ def without_reports(stack: Stack) -> None:
     shutil.rmtree(stack.root / "out/verified", ignore_errors=True)
 
 
-def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(stack: Stack, running: Running) -> None:
+def test_a_fresh_runner_trusts_only_a_passed_report_attached_to_a_base(stack: Stack, running: Running) -> None:
     looked, believed = "scanning every layer", "passed these checks, by its report in the registry"
     stack.releases.append(stack.commit("looked into once"))
     stack.run("build.images", "--push", running.address)

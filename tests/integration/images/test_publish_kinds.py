@@ -33,7 +33,7 @@ def tagged(stack: Stack) -> Iterator[list[str]]:
     subprocess.run([*git, "-d", "v2.0.0"], check=True, capture_output=True)
 
 
-def test_a_tag_after_main_makes_a_production_image_of_the_same_layers(
+def test_a_tag_after_main_gives_a_production_image_with_the_same_layers(
     stack: Stack, running: Running, tagged: list[str]
 ) -> None:
     sha = stack.release("main first, its tag later")
@@ -75,7 +75,7 @@ def test_a_tag_after_main_makes_a_production_image_of_the_same_layers(
     assert {item.id for item in found if item.release == sha} == {digests[sha], digests["v2.0.0"]}
 
 
-def test_a_registry_that_moves_no_tags_gets_release_after_release(stack: Stack, running: Running) -> None:
+def test_several_releases_are_published_to_a_registry_with_immutable_tags(stack: Stack, running: Running) -> None:
     with faults(running.address) as front:
         stack.registries.append(front.address)
         front.answer = immutable(running)

@@ -120,7 +120,9 @@ def run(stack: Stack, folder: Path, hub: Hub) -> Ran:
 
 
 @pytest.mark.usefixtures("same_os")
-def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, workspace: Path, built: Built) -> None:
+def test_a_refresh_opens_a_pull_request_and_does_not_touch_the_running_stack(
+    stack: Stack, workspace: Path, built: Built
+) -> None:
     hub, before = checkout(stack, workspace), stack.containers()
     proxy = dotenv.parse((stack.root / ".env").read_text())["PROXY_IMAGE"]
     live = stack.docker.images.get(proxy)
@@ -176,7 +178,7 @@ def later(reference: str) -> str:
     return f"{repository}:{tag[:16]}-20990101T000000Z"
 
 
-def test_the_next_build_stands_on_the_refreshed_base(stack: Stack, built: Built) -> None:
+def test_the_next_build_uses_the_refreshed_base(stack: Stack, built: Built) -> None:
     base = images_of(stack).base().reference
     built.names[later(base)] = True
     images.build(later(base), f"FROM {base}\nLABEL refreshed=yes\n")
@@ -193,7 +195,7 @@ def test_the_next_build_stands_on_the_refreshed_base(stack: Stack, built: Built)
     assert app.labels["org.opencontainers.image.base.digest"] == built.anew("glm-tts-base-slim").id
 
 
-def test_a_base_that_another_runner_refreshed_comes_from_the_registry(stack: Stack, built: Built) -> None:
+def test_a_base_refreshed_by_another_runner_comes_from_the_registry(stack: Stack, built: Built) -> None:
     newer = later(images_of(stack).base().reference)
     built.names[newer] = True
     with running_registry(project=stack.project) as registry:

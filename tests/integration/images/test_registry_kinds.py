@@ -20,8 +20,9 @@ from build.registry import referrers
 from build.registry.client import Registry
 from harness.certificates import Authority
 from harness.faults import Faults, Reply, faults
+from harness.recorded_progress import RecordedProgress
 from harness.registry import TAG, Running, docker_config
-from tests.integration.images.test_push import Heard, Make, engine, forget, make, publisher, repository, running
+from tests.integration.images.tiny_images import Make, engine, forget, make, publisher, repository, running
 
 __all__ = ("engine", "make", "repository", "running")  # fixtures
 SHA = "f" * 40
@@ -66,7 +67,7 @@ def in_certs_d(address: str, content: bytes) -> Iterator[None]:
         client.close()
 
 
-def test_a_registry_that_certs_d_trusts_is_published_to(
+def test_an_image_is_published_to_a_registry_that_certs_d_trusts(
     engine: DockerEngine, running: Running, make: Make, repository: str, tmp_path: Path
 ) -> None:
     bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]  # no loopback address
@@ -92,7 +93,7 @@ def test_a_registry_that_certs_d_trusts_is_published_to(
         (401, {"WWW-Authenticate": 'Basic realm="front"'}, b""),
     ],
 )
-def test_a_first_push_passes_where_reading_is_denied_until_then(
+def test_a_first_push_succeeds_if_reads_are_denied_before_it(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str, logged_in: None, denied: Reply
 ) -> None:
     def answer(method: str, path: str) -> Reply | None:
@@ -109,7 +110,7 @@ def test_a_first_push_passes_where_reading_is_denied_until_then(
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
+def test_a_push_without_permission_fails_before_any_upload(
     engine: DockerEngine,
     front: Faults,
     make: Make,
@@ -128,7 +129,7 @@ def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
     assert front.uploaded == 0
 
 
-def test_a_repository_that_the_registry_does_not_create_is_asked_for(
+def test_the_remedy_names_a_repository_that_the_registry_does_not_create(
     engine: DockerEngine, front: Faults, make: Make, repository: str
 ) -> None:
     front.answer = lambda _method, _path: refusal(404, "NAME_UNKNOWN", "The repository does not exist")
@@ -138,7 +139,7 @@ def test_a_repository_that_the_registry_does_not_create_is_asked_for(
     assert front.uploaded == 0
 
 
-def test_the_janitor_takes_a_repository_that_was_never_pushed_to_for_empty(
+def test_the_janitor_treats_a_denied_unpushed_repository_as_empty(
     engine: DockerEngine, front: Faults, repository: str, logged_in: None
 ) -> None:
     denied = refusal(403, "DENIED", "requested access to the resource is denied")
@@ -175,19 +176,19 @@ def immutable(running: Running, reply: Reply = IMMUTABLE[0]) -> Callable[[str, s
 
 
 @pytest.mark.parametrize("reply", IMMUTABLE)
-def test_a_tag_that_the_registry_does_not_move_is_a_warning(
+def test_an_immutable_channel_tag_is_a_warning(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str, reply: Reply
 ) -> None:
     front.answer = immutable(running, reply)
-    heard = Heard()
-    ours = publisher(engine, front.address, heard=heard)
+    progress = RecordedProgress()
+    ours = publisher(engine, front.address, progress=progress)
     one = ours.publish(make(b"one", tag="a"), f"{repository}:a")[0]
     two = ours.publish(make(b"two", tag="b"), f"{repository}:b")[0]
     for _ in range(2):
         ours.tag(one, "staging", movable=True)
         ours.tag(one, "v1.0.0", movable=False)
     ours.tag(two, "staging", movable=True)
-    (warning,) = [line for line in heard.lines if line.startswith("warning")]
+    (warning,) = [line for line in progress.lines if line.startswith("warning")]
     assert f"{repository}:staging stays at {one.partition('@')[2]}" in warning
     assert "deploy by digest, or exempt the tag staging" in warning
     assert Registry(running.address).digest(repository, "staging") == one.partition("@")[2]
@@ -196,22 +197,22 @@ def test_a_tag_that_the_registry_does_not_move_is_a_warning(
         ours.tag(two, "v1.0.0", movable=False)
 
 
-def test_documents_that_cannot_be_listed_are_a_warning(
+def test_a_document_that_cannot_be_listed_is_a_warning(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
     """Debian's registry has no referrers API, so that the list of documents is a tag that moves."""
     front.answer = immutable(running)
-    heard = Heard()
-    ours = publisher(engine, front.address, heard=heard)
+    progress = RecordedProgress()
+    ours = publisher(engine, front.address, progress=progress)
     reference = ours.publish(make(b"one"), f"{repository}:key")[0]
     ours.attach(reference, referrers.SBOM, b"{}")
     ours.attach(reference, referrers.VERIFICATION, b"{}")
-    (warning,) = [line for line in heard.lines if line.startswith("warning")]
+    (warning,) = [line for line in progress.lines if line.startswith("warning")]
     assert warning.startswith(f"warning: {referrers.VERIFICATION} cannot be listed as attached to {reference}")
     assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
 
 
-def test_another_runner_that_was_faster_is_no_failure_where_tags_are_final(
+def test_a_faster_runner_is_not_a_failure_with_immutable_tags(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
     theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:other")[0]
@@ -251,7 +252,7 @@ def deliver(engine: DockerEngine, address: str, make: Make, repository: str, ver
 
 
 @pytest.mark.parametrize("order", [("", "v1.0.0"), ("v1.0.0", ""), ("", "v1.0.0", "v1.0.1")])
-def test_labels_agree_with_tags_in_any_order_of_main_and_tag(
+def test_labels_match_tags_in_any_order_of_main_and_tag(
     engine: DockerEngine, running: Running, make: Make, repository: str, order: tuple[str, ...]
 ) -> None:
     digests = {version: deliver(engine, running.address, make, repository, version) for version in order}

@@ -39,7 +39,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_umask_builder_and_platform_of_the_builder_are_not_in_the_image(
+def test_the_image_is_independent_of_umask_builder_and_default_platform(
     elsewhere: str, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     if named:

@@ -17,7 +17,7 @@ from build.registry.retry import RetryPolicy
 from harness.registry import PASSWORD, USER, Running, docker_config, running_registry
 from harness.stack import wait_for
 from harness.tokens import LEEWAY_S, Tokens, token_server
-from tests.integration.images.test_push import Make, engine, make, publisher, repository
+from tests.integration.images.tiny_images import Make, engine, make, publisher, repository
 
 __all__ = ("engine", "make", "repository")  # fixtures
 NAME = "team/thing"
@@ -72,7 +72,7 @@ def _sorted(scope: str) -> str:
     return f"{name}:{','.join(sorted(actions.split(',')))}"
 
 
-def test_one_token_serves_until_more_is_wanted(address: str, tokens: Tokens) -> None:
+def test_a_token_is_reused_until_another_scope_is_needed(address: str, tokens: Tokens) -> None:
     registry = Registry(address)
     assert registry.digest(NAME, "one") == ""
     assert registry.tags(NAME) == []
@@ -90,7 +90,7 @@ def test_an_image_is_published_with_tokens(address: str, tokens: Tokens, make: M
     assert {status for *_, status in tokens.asked} == {200}
 
 
-def test_a_wrong_password_is_denied_at_once(stranger: str, tokens: Tokens) -> None:
+def test_a_wrong_password_is_not_retried(stranger: str, tokens: Tokens) -> None:
     waits: list[float] = []
     with pytest.raises(RegistryError, match=r"denied.*incorrect username or password") as refused:
         opened(stranger, waits).check_push(NAME)
@@ -99,7 +99,7 @@ def test_a_wrong_password_is_denied_at_once(stranger: str, tokens: Tokens) -> No
     assert not waits
 
 
-def test_the_engine_s_wrong_password_is_not_tried_again(
+def test_a_wrong_password_of_the_engine_is_not_retried(
     stranger: str, tokens: Tokens, make: Make, repository: str
 ) -> None:
     waits: list[float] = []
@@ -109,7 +109,7 @@ def test_the_engine_s_wrong_password_is_not_tried_again(
     assert not waits
 
 
-def test_a_token_that_has_expired_is_renewed(address: str, tokens: Tokens) -> None:
+def test_an_expired_token_is_renewed(address: str, tokens: Tokens) -> None:
     waits: list[float] = []
     registry = opened(address, waits)
     tokens.life_s = 2 - LEEWAY_S
@@ -128,7 +128,7 @@ def test_a_token_that_has_expired_is_renewed(address: str, tokens: Tokens) -> No
     assert not waits
 
 
-def test_who_may_only_pull_cannot_push(address: str, tokens: Tokens, make: Make, repository: str) -> None:
+def test_an_account_that_may_only_pull_cannot_push(address: str, tokens: Tokens, make: Make, repository: str) -> None:
     tokens.actions = frozenset({"pull"})
     waits: list[float] = []
     registry = opened(address, waits)

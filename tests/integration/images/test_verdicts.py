@@ -71,7 +71,7 @@ def test_a_failed_verification_stays_failed_for_every_command(stack: Stack, runn
     stack.run("build.images")
 
 
-def test_a_release_without_a_verification_is_refused_until_it_has_one(stack: Stack) -> None:
+def test_an_unverified_release_is_refused_until_it_is_verified(stack: Stack) -> None:
     sha = stack.release("verified, and its report lost")
     shutil.rmtree(stack.root / FOLDER)
     done = stack.run("build.cutover", "switch", check=False)
@@ -83,7 +83,7 @@ def test_a_release_without_a_verification_is_refused_until_it_has_one(stack: Sta
     assert not next(each for each in reversed(stack.journal()) if each["event"] == "begin")["rollout"]["unverified"]
 
 
-def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running: Running) -> None:
+def test_another_clone_reads_the_report_from_the_registry(stack: Stack, running: Running) -> None:
     stack.releases.append(stack.commit("published for another clone"))
     pushed = stack.run("build.images", "--push", running.address).stdout.splitlines()[-1]
     shutil.rmtree(stack.root / FOLDER)
@@ -138,7 +138,7 @@ PROXIES: dict[str, tuple[list[str], *tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", PROXIES)
-def test_a_proxy_with_something_broken_fails_by_exactly_those_lines(
+def test_a_broken_proxy_image_fails_by_exactly_the_expected_lines(
     stack: Stack, derive: Callable[[str], str], name: str
 ) -> None:
     names, *recipe = PROXIES[name]
@@ -148,7 +148,7 @@ def test_a_proxy_with_something_broken_fails_by_exactly_those_lines(
     assert (report.part, sorted(line.name for line in report.failed)) == ("proxy", sorted(names))
 
 
-def test_a_build_with_a_proxy_that_failed_ends_with_that(stack: Stack) -> None:
+def test_a_failed_proxy_image_stops_build_and_switch(stack: Stack) -> None:
     image = DockerEngine().image(stack.container("proxy").attrs["Config"]["Image"])
     assert image
     stack.run("build.images")

@@ -74,9 +74,7 @@ def test_the_slim_image_passes_in_every_line(stack: Stack, app: str) -> None:
     assert set(outcomes.values()) == {"passed"}
 
 
-def test_a_base_that_passed_is_not_looked_into_again(
-    stack: Stack, app: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_passed_base_is_not_verified_again(stack: Stack, app: str, capsys: pytest.CaptureFixture[str]) -> None:
     first = reports(stack, app, fresh=True)
     assert "scanning every layer" in capsys.readouterr().err
     began = time.monotonic()
@@ -89,7 +87,7 @@ def test_a_base_that_passed_is_not_looked_into_again(
     assert kept.read(first[1].image) == first
 
 
-def test_changed_checks_look_again(
+def test_changed_checks_verify_a_base_again(
     stack: Stack, base: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports(stack, base)
@@ -121,7 +119,7 @@ BASES: dict[str, tuple[list[str], *tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", BASES)
-def test_a_base_with_something_broken_fails_by_exactly_those_lines(
+def test_a_broken_base_fails_by_exactly_the_expected_lines(
     stack: Stack, base: str, derive: Callable[[str, str], str], name: str
 ) -> None:
     names, *recipe = BASES[name]
@@ -151,7 +149,7 @@ BUNDLES = [
 ]
 
 
-def test_an_authority_that_no_package_brought_is_named_with_each_bundle_that_has_it(
+def test_a_foreign_authority_is_named_with_every_bundle_that_contains_it(
     stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
 ) -> None:
     leaks = [f"RUN mkdir -p {Path(each).parent} && cat >>{each} <<EOF\n{authority}EOF" for each in BUNDLES]
@@ -179,7 +177,7 @@ def test_the_distributions_own_bundle_passes_and_its_package_is_drift(
     assert {"ca-certificates", "openssl"} <= {each.package for each in report.drift if not each.locked}
 
 
-def test_one_certificate_more_in_the_distributions_bundle_does_not(
+def test_an_additional_certificate_in_the_distributions_bundle_fails(
     stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
 ) -> None:
     leak = f"RUN cat >/usr/local/share/ca-certificates/x.crt <<EOF\n{authority}EOF\nRUN update-ca-certificates"
@@ -212,19 +210,19 @@ APPS: dict[str, tuple[list[str], *tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_app_with_something_broken_fails_by_what_shows_it(
+def test_a_broken_app_fails_by_exactly_the_expected_lines(
     stack: Stack, app: str, derive: Callable[[str, str], str], name: str
 ) -> None:
     names, *recipe = APPS[name]
     assert sorted(failed(stack, derive(app, "\n".join(recipe)))) == sorted(names)
 
 
-def test_an_image_that_is_not_here_is_no_verdict(stack: Stack) -> None:
+def test_verifying_a_missing_image_raises(stack: Stack) -> None:
     with pytest.raises(ImageNotFoundError):
         reports(stack, "glm-tts-slim:never-built")
 
 
-def test_the_images_structure(app: str) -> None:
+def test_the_app_has_the_structure_of_image_structure_yaml(app: str) -> None:
     """Google's container-structure-test, for what its YAML says more simply: metadata, and files by mode and owner.
 
     It cannot judge layers, sound or history, and its command tests would run in containers with a network.

@@ -124,7 +124,7 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
         assert left.isdisjoint({"ssh", "docker"}), "keys and passwords are forgotten"
 
 
-def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
+def test_the_batch_job_uses_the_live_release_and_stores_clips_and_failures(
     stack: Stack, registry: Running, target: SshTarget, scratch: Path
 ) -> None:
     sha = live(stack)["sha"]
@@ -154,13 +154,15 @@ def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
     assert not (job.temp / "ssh").exists(), "the key is forgotten"
 
 
-def test_without_a_batch_nothing_is_run(stack: Stack, registry: Running, target: SshTarget, scratch: Path) -> None:
+def test_without_a_batch_the_job_runs_no_step(
+    stack: Stack, registry: Running, target: SshTarget, scratch: Path
+) -> None:
     job = runner(stack, scratch, live(stack)["sha"])
     known = contexts(stack, registry, target) | {"needs": {"deploy": {"outputs": {"batch": ""}}}}
     assert job.run(stack.root / ".github/workflows/publish.yml", "batch", known) == Ran()
 
 
-def test_a_host_with_another_key_gets_nothing(
+def test_a_host_with_another_key_is_not_deployed_to(
     stack: Stack, registry: Running, target: SshTarget, scratch: Path
 ) -> None:
     known = contexts(stack, registry, target)
@@ -176,7 +178,7 @@ def test_a_host_with_another_key_gets_nothing(
     assert live(stack) == before
 
 
-def test_a_tag_is_production_and_stand_ins_are_refused_before_anything_is_pushed(
+def test_a_tag_is_production_and_stand_ins_are_refused_before_any_push(
     stack: Stack, registry: Running, target: SshTarget, scratch: Path
 ) -> None:
     sha, tag = live(stack)["sha"], "v2.0.0"
@@ -201,6 +203,6 @@ def test_a_tag_is_production_and_stand_ins_are_refused_before_anything_is_pushed
     "text",
     ["${{ vars.NONE }}", "${{ toJSON(github) }}", "${{ github.ref_type != 'tag' }}", "${{ vars.X || }}", "${{ }}"],
 )
-def test_the_runner_refuses_what_it_does_not_know(text: str) -> None:
+def test_the_runner_refuses_unknown_expressions(text: str) -> None:
     with pytest.raises(ValueError, match=r"known|know|missing"):
         resolve(text, {"vars": {"X": ""}, "github": {"ref_type": "tag"}})

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,22 +31,10 @@ from build.locks.index import conda_lock
 from build.settings import load
 from build.system import git
 from build.system.sources import Sources
+from harness.recorded_progress import RecordedProgress
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FLAVOURS = ("slim", "cuda")
-
-
-@dataclass
-class Said:
-    """A report that remembers."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def step(self, text: str) -> None:
-        self.lines.append(text)
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -114,7 +102,7 @@ def own_lock(folder: Path) -> ExplicitLock:
 
 def solved(root: Path, flavour: str, source: str, folder: Path) -> ExplicitLock:
     glibc = virtual.glibc_of(own_lock(folder).virtual_packages)
-    name, changed = conda_locks.write(root, flavour, Said(), not_needed, [source], glibc)
+    name, changed = conda_locks.write(root, flavour, RecordedProgress(), not_needed, [source], glibc)
     assert name == f"locks/conda-standin-{flavour}-linux-64.lock"
     assert {one.name for one in changed} == {"python", "pip", "ca-certificates"}
     return explicit.parse((root / name).read_text(), name)
@@ -145,7 +133,7 @@ def test_the_channel_over_http_gives_a_lock_and_an_environment_that_works(
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_package_that_was_tampered_with_is_refused_and_nothing_is_installed(
+def test_a_tampered_package_is_refused_and_nothing_is_installed(
     root: Path, folder: Path, url: str, tmp_path: Path, flavour: str, scheme: str
 ) -> None:
     lock = solved(root, flavour, url if scheme == "http" else folder.as_uri(), folder)
@@ -158,18 +146,18 @@ def test_a_package_that_was_tampered_with_is_refused_and_nothing_is_installed(
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_where_no_channel_answers_our_own_stands_in_and_says_so(
+def test_the_stand_in_channel_is_used_and_named_if_no_channel_answers(
     engine: DockerEngine, image: TaggedImage, root: Path, unpacked: Path, flavour: str
 ) -> None:
-    said = Said()
-    name, _ = conda_locks.write(root, flavour, said, lambda: (engine, image))
+    progress = RecordedProgress()
+    name, _ = conda_locks.write(root, flavour, progress, lambda: (engine, image))
     assert [path.name for path in (root / "locks").iterdir()] == [f"conda-standin-{flavour}-linux-64.lock"]
     assert explicit.parse((root / name).read_text(), name).packages == own_lock(unpacked).packages
-    assert any("cannot be reached; using the stand-in channel" in line for line in said.lines)
-    assert any("this is not a conda-forge lock" in line for line in said.lines)
+    assert "cannot be reached; using the stand-in channel" in progress
+    assert "this is not a conda-forge lock" in progress
 
 
-def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
+def test_a_tampered_stand_in_channel_is_refused(
     engine: DockerEngine, image: TaggedImage, root: Path, folder: Path
 ) -> None:
     spoiled, tag = spoil(folder), f"glm-tts-test-channel:{os.getpid()}"
@@ -179,7 +167,7 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
         tampered = engine.image(tag)
         assert tampered
         with pytest.raises(CommandFailedError, match=r"has sha256 [0-9a-f]{64}, the channel's index says") as refused:
-            conda_locks.write(root, "slim", Said(), lambda: (engine, TaggedImage(tag, tampered)))
+            conda_locks.write(root, "slim", RecordedProgress(), lambda: (engine, TaggedImage(tag, tampered)))
     finally:
         engine.client.images.remove(tag)
     assert spoiled in refused.value.message
@@ -187,7 +175,7 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
     assert list((root / "locks").iterdir()) == []
 
 
-def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
+def test_a_base_is_built_from_the_lock_of_its_flavour_if_it_exists(
     engine: DockerEngine, unpacked: Path, tmp_path: Path
 ) -> None:
     tree, tag = tmp_path / "tree", f"glm-tts-test-conda:{os.getpid()}"

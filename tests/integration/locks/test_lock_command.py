@@ -20,7 +20,7 @@ from build.locks.index import conda_lock
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_the_clone_the_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingFileError, match=r"environment\.yml"):
         lock.conda()
@@ -49,7 +49,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--channel", "file:///nowhere"]])
-def test_without_a_channels_answer_no_lock_is_written(unreachable: Path, arguments: list[str]) -> None:
+def test_without_a_reachable_channel_no_lock_is_written(unreachable: Path, arguments: list[str]) -> None:
     done = run("conda", *arguments)
     assert done.returncode == CommandFailedError.exit_code
     assert "No lock was written" in done.stderr
@@ -74,7 +74,7 @@ def ask(spec: str) -> None:
     lock.ENVIRONMENT.write_text(text.partition("dependencies:")[0] + f"dependencies: [{spec}]\n")
 
 
-def test_a_driver_is_there_for_the_cuda_flavour_alone(channel: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_cuda_flavour_is_solved_with_a_driver(channel: str, capsys: pytest.CaptureFixture[str]) -> None:
     ask("gpu")
     assert console.run(lock.app, ["conda", "--flavour", "cuda"]) == 0
     assert "__cuda=12.0=0" in Path(conda_lock("cuda")).read_text()
@@ -83,7 +83,7 @@ def test_a_driver_is_there_for_the_cuda_flavour_alone(channel: str, capsys: pyte
     assert not Path(conda_lock("slim")).exists()
 
 
-def test_a_lock_per_flavour_is_written_with_what_changed_and_what_it_came_from(
+def test_a_lock_for_each_flavour_is_written_with_its_changes_and_inputs(
     channel: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask("plain")
@@ -98,7 +98,7 @@ def test_a_lock_per_flavour_is_written_with_what_changed_and_what_it_came_from(
     assert captured.out == ""
 
 
-def test_another_channels_lock_says_so_and_never_takes_the_genuine_ones_place(
+def test_a_lock_from_another_channel_never_replaces_the_genuine_one(
     channel: str, unreachable: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask("plain")
@@ -109,7 +109,7 @@ def test_another_channels_lock_says_so_and_never_takes_the_genuine_ones_place(
     assert "not a conda-forge lock" in capsys.readouterr().err
 
 
-def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None:
+def test_glibc_can_be_chosen_only_for_another_channel(channel: str) -> None:
     ask("plain")
     for arguments in ([], ["--channel", channel]):
         assert console.run(lock.app, ["conda", *arguments, "--glibc", "2.36"]) == UsageError.exit_code
@@ -124,7 +124,7 @@ def inputs(unreachable: Path) -> None:
 
 
 @pytest.mark.usefixtures("inputs", "channel")
-def test_bare_it_writes_what_it_can_and_its_exit_code_says_that_it_was_not_all() -> None:
+def test_without_a_subcommand_all_possible_locks_are_written_and_the_exit_code_shows_missing_ones() -> None:
     ask("plain")
     done = run()
     assert done.returncode == LocksIncompleteError.exit_code == 32
@@ -145,7 +145,7 @@ def test_bare_it_writes_what_it_can_and_its_exit_code_says_that_it_was_not_all()
 
 
 @pytest.mark.usefixtures("inputs", "unreachable")
-def test_bare_without_any_channel_the_pip_locks_are_written_and_no_conda_lock() -> None:
+def test_without_a_reachable_channel_only_the_pip_locks_are_written() -> None:
     done = run("--flavour", "slim")
     assert done.returncode == LocksIncompleteError.exit_code
     assert f"{conda_lock('slim')}: " in done.stderr

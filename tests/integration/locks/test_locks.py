@@ -40,7 +40,7 @@ def held(engine: DockerEngine, base: str) -> Inventory:
     return found
 
 
-def test_an_image_says_what_it_holds(held: Inventory) -> None:
+def test_the_inventory_of_an_image_matches_its_locks(held: Inventory) -> None:
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (REPOSITORY / "locks/slim.txt").read_text(), re.MULTILINE))
     assert held.pip == locked
     assert (held.name, held.prefix) == ("tts", "/opt/conda/envs/tts")
@@ -58,7 +58,7 @@ def test_an_export_names_every_package_of_the_image(held: Inventory, base: str) 
     assert f"#   tini={held.apt['tini']}\n" in text
 
 
-def test_a_fresh_base_has_not_drifted_from_its_pip_lock_and_another_pin_shows(held: Inventory) -> None:
+def test_a_fresh_base_matches_its_pip_lock_and_another_pin_is_drift(held: Inventory) -> None:
     lock = (REPOSITORY / "locks/slim.txt").read_text()
     assert diff.drift(held, LockTexts(pip=(lock,))) == []
     moved = lock.replace(f"fastapi=={held.pip['fastapi']}", "fastapi==0.1")
@@ -66,7 +66,9 @@ def test_a_fresh_base_has_not_drifted_from_its_pip_lock_and_another_pin_shows(he
     assert found == [Difference("pip", "fastapi", "0.1", held.pip["fastapi"])]
 
 
-def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: DockerEngine, base: str, tmp_path: Path) -> None:
+def test_writing_the_apt_lock_of_a_base_twice_reports_only_edits(
+    engine: DockerEngine, base: str, tmp_path: Path
+) -> None:
     (tmp_path / "locks").mkdir()
     for path in ("Dockerfile.base", "build/conda/image/prepare-os"):  # the lock's inputs, which the index names
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -99,7 +99,7 @@ def by_file(entry: dict[str, Any]) -> Any:
         by_file({"BasicHTTP": {"username": USER, "password": PASSWORD}}),
     ],
 )
-def test_a_guarded_channel_is_solved_and_installed_from_without_a_trace_of_its_credentials(
+def test_a_channel_with_a_login_works_and_its_credentials_are_stored_nowhere(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any
 ) -> None:
     with pytest.raises(CondaError, match="401"):
@@ -121,7 +121,7 @@ def test_a_guarded_channel_is_solved_and_installed_from_without_a_trace_of_its_c
         "https://conda.example/t/s3cret/main",
     ],
 )
-def test_a_channel_whose_url_holds_credentials_is_refused_without_showing_them(channel: str) -> None:
+def test_a_channel_url_with_credentials_is_refused_without_showing_them(channel: str) -> None:
     asked = environment(channel)
     attempts: list[Callable[[], Coroutine[Any, Any, ExplicitLock]]] = [
         lambda: client.solve(asked),
@@ -139,16 +139,14 @@ def test_a_channel_whose_url_holds_credentials_is_refused_without_showing_them(c
     assert "s3cret" not in str(error.value)
 
 
-def test_what_a_file_of_credentials_holds_is_not_shown_when_it_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_credential_file_is_not_quoted_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 s3cret\n")
     with pytest.raises(CondaError, match="NetrcParseError") as error:
         access.request("https://127.0.0.1/x", {"NETRC": str(tmp_path / "netrc")})
     assert "s3cret" not in str(error.value)
 
 
-def test_a_host_s_own_entry_comes_before_that_of_its_domain(tmp_path: Path) -> None:
+def test_the_entry_of_a_host_takes_precedence_over_that_of_its_domain(tmp_path: Path) -> None:
     entries = {"*.example": {"BearerToken": "domain"}, "conda.example": {"BearerToken": "host"}}
     (tmp_path / "auth.json").write_text(json.dumps(entries))
     known = {"RATTLER_AUTH_FILE": str(tmp_path / "auth.json"), "NETRC": "/nowhere"}
@@ -161,7 +159,7 @@ def test_a_host_s_own_entry_comes_before_that_of_its_domain(tmp_path: Path) -> N
     assert "Authorization" not in access.request("https://conda.example/x", known).headers
 
 
-def test_an_image_build_gets_the_files_as_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_build_gets_the_credential_files_as_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("NETRC", "RATTLER_AUTH_FILE"):
         monkeypatch.delenv(name, raising=False)

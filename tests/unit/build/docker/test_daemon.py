@@ -63,7 +63,7 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Contexts:
         ({}, "gone", ""),
     ],
 )
-def test_the_engine_is_where_the_command_line_looks_for_it(
+def test_the_engine_is_the_one_of_the_docker_command_line(
     contexts: Contexts, environ: dict[str, str], current: str, expected: str
 ) -> None:
     contexts.create("other", OTHER)
@@ -77,7 +77,7 @@ def test_the_engine_is_where_the_command_line_looks_for_it(
     assert expected in ("", daemon.DEFAULT) or environ["DOCKER_HOST"] == expected
 
 
-def test_a_context_brings_its_certificates_and_takes_the_environments_away(contexts: Contexts) -> None:
+def test_the_certificates_of_a_context_replace_those_of_the_environment(contexts: Contexts) -> None:
     contexts.use("other")
     certificates = contexts.create("other", OTHER, tls=True)
     environ = {"DOCKER_CONFIG": str(contexts.folder), "DOCKER_CERT_PATH": "/another", "DOCKER_TLS_VERIFY": ""}
@@ -89,7 +89,7 @@ def test_a_context_brings_its_certificates_and_takes_the_environments_away(conte
     assert "DOCKER_TLS_VERIFY" not in lax
 
 
-def test_a_command_keeps_to_its_engine_when_the_context_changes(contexts: Contexts) -> None:
+def test_a_command_keeps_its_engine_when_the_context_changes(contexts: Contexts) -> None:
     contexts.create("other", OTHER)
     contexts.create("third", "ssh://third")
     contexts.use("other")
@@ -140,7 +140,7 @@ def other() -> Iterator[str]:
         server.shutdown()
 
 
-def test_docker_py_goes_by_the_current_context(contexts: Contexts, other: str) -> None:
+def test_docker_py_uses_the_current_context(contexts: Contexts, other: str) -> None:
     contexts.create("other", other)
     contexts.use("other")
     engine = DockerEngine()
@@ -159,7 +159,7 @@ def test_an_unknown_context_is_named(contexts: Contexts) -> None:
 DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$SEEN/argv"\nenv >"$SEEN/env"\n'
 
 
-def test_compose_reads_compose_yaml_and_env_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_reads_only_compose_yaml_and_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "compose.yaml").write_text("services: {proxy: {image: '${PROXY_IMAGE:?}', ports: ['${PORT:-1}:1']}}")

@@ -102,7 +102,7 @@ def engine_with(
         (b"", 0, (0, b"")),
     ],
 )
-def test_a_stream_that_breaks_is_no_answer(
+def test_an_incomplete_stream_is_a_failed_command(
     engine_with: Callable[[bytes, int | None], DockerEngine],
     stream: bytes,
     exit_code: int | None,

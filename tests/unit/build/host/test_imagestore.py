@@ -54,11 +54,13 @@ REGISTRY = "127.0.0.1:57205/glm-tts-slim"
         ),
     ],
 )
-def test_the_disk_is_where_the_store_keeps_images(info: dict[str, Any], configured: str, expected: list[str]) -> None:
+def test_the_disk_path_is_where_the_store_keeps_images(
+    info: dict[str, Any], configured: str, expected: list[str]
+) -> None:
     assert list(imagestore.disk_paths(info, configured)) == expected
 
 
-def test_a_local_tag_in_containerds_store_is_no_publication() -> None:
+def test_a_local_tag_in_containerds_store_is_not_a_publication() -> None:
     assert imagestore.claims(PUSHED, [f"glm-tts-slim@{PUSHED}"]) == []
 
 
@@ -67,7 +69,7 @@ def test_only_the_registry_knows_whether_a_tag_for_it_was_pushed() -> None:
     assert imagestore.claims(PUSHED, digests) == [RepoDigest(f"{REGISTRY}@{PUSHED}", certain=False)]
 
 
-def test_the_classic_store_learned_its_digests_from_a_registry() -> None:
+def test_digests_of_the_classic_store_come_from_a_registry() -> None:
     found = imagestore.claims(OS_IMAGE["Id"], [f"{REGISTRY}@{PUSHED}", f"b.example/x@{PUSHED}"], "b.example/x")
     assert found == [
         RepoDigest(f"b.example/x@{PUSHED}", certain=True),
@@ -86,11 +88,11 @@ def test_the_classic_store_learned_its_digests_from_a_registry() -> None:
         (["glm-tts-slim:pinned-1", f"glm-tts-slim@{PUSHED}"], [f"glm-tts-slim@{PUSHED}"], False),
     ],
 )
-def test_an_image_survives_without_a_tag(tags: list[str], digests: list[str], *, survives: bool) -> None:
+def test_an_image_survives_if_it_has_another_name(tags: list[str], digests: list[str], *, survives: bool) -> None:
     assert imagestore.survives_untagging("glm-tts-slim:pinned-1", tags, digests) is survives
 
 
-def test_both_stores_know_one_content() -> None:
+def test_both_stores_give_the_same_content_digest() -> None:
     assert imagestore.content(OS_IMAGE) == imagestore.content(OS_IMAGE_IN_CONTAINERD)
     # Engines differ in which empty fields of a configuration they give.
     padded = {**OS_IMAGE, "Config": {**OS_IMAGE["Config"], "Entrypoint": None, "User": "", "Volumes": None}}
@@ -105,7 +107,7 @@ def test_both_stores_know_one_content() -> None:
         {"Config": {**OS_IMAGE["Config"], "Labels": {}}},
     ],
 )
-def test_another_layer_or_configuration_is_another_content(change: dict[str, Any]) -> None:
+def test_another_layer_or_configuration_gives_another_content_digest(change: dict[str, Any]) -> None:
     assert imagestore.content({**OS_IMAGE, **change}) != imagestore.content(OS_IMAGE)
 
 
@@ -119,7 +121,7 @@ def test_another_layer_or_configuration_is_another_content(change: dict[str, Any
         (20756382, 20756382, 0, 20756382),  # containerd: never unpacked
     ],
 )
-def test_a_removal_frees_what_no_other_image_shares(packed: int, size: int, shared: int, freed: int) -> None:
+def test_a_removal_frees_the_bytes_that_no_other_image_shares(packed: int, size: int, shared: int, freed: int) -> None:
     assert imagestore.freed_bytes({"Size": packed}, {"Size": size, "SharedSize": shared}) == freed
 
 

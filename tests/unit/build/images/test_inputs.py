@@ -22,13 +22,13 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("flavour", ["slim", "cuda"])
-def test_every_input_of_the_base_exists_but_the_lock_that_nobody_could_write_yet(flavour: str) -> None:
+def test_every_input_of_the_base_exists_except_the_conda_lock(flavour: str) -> None:
     missing = [path for path in builder.base_inputs(flavour) if not (REPOSITORY / path).exists()]
     assert missing in ([], [conda_lock(flavour)])
     assert all((REPOSITORY / path).exists() for path in builder.CHANNEL_INPUTS)
 
 
-def test_a_dockerfile_copies_nothing_that_is_not_an_input() -> None:
+def test_a_dockerfile_copies_only_inputs() -> None:
     for name, inputs in (
         ("Dockerfile.base", (*builder.base_inputs("slim"), *builder.base_inputs("cuda"))),
         ("Dockerfile.standin", builder.CHANNEL_INPUTS),
@@ -46,9 +46,7 @@ def test_a_dockerfile_copies_nothing_that_is_not_an_input() -> None:
             assert path.replace(".loc[k]", ".lock").startswith(inputs), f"{name} copies {path}, which is no input"
 
 
-def test_the_ca_bundle_of_the_environment_comes_before_the_system_s(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_ca_bundle_of_the_environment_takes_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own, system = tmp_path / "own.pem", tmp_path / "system.pem"
     monkeypatch.setattr(build_secrets, "SYSTEM_BUNDLE", str(system))
     monkeypatch.setenv("SSL_CERT_FILE", str(own))
@@ -69,7 +67,7 @@ class Pulled:
         return self._image
 
 
-def test_an_image_of_another_platform_is_nothing_to_build_on(repository: Repository) -> None:
+def test_an_os_image_for_another_platform_is_refused(repository: Repository) -> None:
     settings = load(REPOSITORY, {})
 
     def upstream(architecture: str) -> object:

@@ -63,7 +63,7 @@ def test_a_refusal_names_the_replacement_of_each_kind_and_the_guide(flavour: str
     assert standins.GUIDE in refused.value.remedy
 
 
-def test_one_kind_is_told_alone_and_staging_takes_all() -> None:
+def test_a_refusal_names_only_the_kinds_in_use_and_staging_accepts_all() -> None:
     with pytest.raises(StandinRefusedError) as refused:
         push("os", "slim", "v1.0.0")
     assert refused.value.detail.startswith("os: ")
@@ -71,7 +71,7 @@ def test_one_kind_is_told_alone_and_staging_takes_all() -> None:
     push("conda,cuda,os", "slim")
 
 
-def test_every_kind_that_is_made_has_its_replacement() -> None:
+def test_every_kind_of_standin_has_a_replacement() -> None:
     made = {"conda"}  # ImageBuilder.channel
     for file in ("Dockerfile.standin", "scripts/lib/images.sh"):
         for value in re.findall(r"ai\.glm-tts\.standin=\"?([a-z,]+)", (ROOT / file).read_text()):
@@ -91,7 +91,7 @@ def bootstrap(present: str, tmp_path: Path) -> str:
     return done.stderr
 
 
-def test_bootstrap_names_a_stand_in_that_it_keeps(tmp_path: Path) -> None:
+def test_bootstrap_names_an_existing_stand_in(tmp_path: Path) -> None:
     genuine, standin = builder.OS_IMAGES
     assert bootstrap(genuine, tmp_path) == ""
     said = bootstrap(standin, tmp_path)
@@ -132,7 +132,7 @@ def parse(argv: list[str]) -> None:
         command, context = subcommand, subcommand.make_context(name, arguments, parent=context)
 
 
-def test_the_guides_commands_are_taken_by_the_commands_themselves() -> None:
+def test_the_commands_accept_the_guides_command_lines() -> None:
     found = commands(GUIDE.read_text())
     assert {argv[0] for argv in found} >= {"build.lock", "build.images", "build.cutover", "build.doctor"}
     for argv in found:
@@ -143,7 +143,9 @@ def test_the_guides_commands_are_taken_by_the_commands_themselves() -> None:
             parse(wrong.split())
 
 
-def test_the_guides_keys_command_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_keys_command_accepts_the_guides_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     keys = [argv for argv in commands(GUIDE.read_text()) if argv[0] == "service.keys"]
     assert keys
     for argv in keys:
@@ -152,7 +154,7 @@ def test_the_guides_keys_command_is_taken(monkeypatch: pytest.MonkeyPatch, capsy
         assert f"{argv[2]} sha256:" in capsys.readouterr().out
 
 
-def test_the_guides_files_are_there_or_are_what_its_commands_write() -> None:
+def test_the_guides_files_exist_or_are_written_by_its_commands() -> None:
     written = {apt_lock("slim", standin=False), conda_lock("slim"), conda_lock("slim", standin=True)}
     for span in spans(GUIDE.read_text()):
         for path in re.findall(r"(?:^|\s)((?:scripts|locks|docs|\.github|build|service)/[\w./-]*)", span):
@@ -161,7 +163,7 @@ def test_the_guides_files_are_there_or_are_what_its_commands_write() -> None:
         assert (GUIDE.parent / target).exists(), target
 
 
-def test_the_guides_settings_are_the_workflows() -> None:
+def test_the_guide_lists_the_settings_of_the_workflow() -> None:
     named = set(re.findall(r"`([A-Z][A-Z_]+)`", GUIDE.read_text()))
     workflow = (ROOT / ".github/workflows/publish.yml").read_text()
     used = set(re.findall(r"\b(?:vars|secrets)\.([A-Z_]+)", workflow))

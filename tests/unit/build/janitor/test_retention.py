@@ -61,7 +61,7 @@ def kept(*items: StoredItem, policy: Policy = POLICY) -> set[str]:
     return {each for each, action in planned(*items, policy=policy).items() if action.keep} & wanted
 
 
-def test_the_last_verified_releases_stay_and_older_ones_go() -> None:
+def test_the_last_verified_releases_are_kept_and_older_ones_removed() -> None:
     apps = [app(number) for number in (3, 1, 4, 2)]
     assert kept(*apps) == {digest(3), digest(4)}
     found = planned(*apps)
@@ -69,25 +69,25 @@ def test_the_last_verified_releases_stay_and_older_ones_go() -> None:
     assert found[digest(2)].why == "older than the last 2 verified"
 
 
-def test_what_was_never_verified_goes_and_takes_nobodys_place() -> None:
+def test_unverified_releases_are_removed_and_do_not_count() -> None:
     assert kept(app(1), app(2), app(9, verified=False)) == {digest(1), digest(2)}
 
 
 @pytest.mark.parametrize("name", [digest(1), sha(1), f"glm-tts-slim:{sha(1)}"])
-def test_what_is_needed_stays_by_whatever_name_it_is_needed(name: str) -> None:
+def test_a_needed_image_is_kept_by_any_of_its_names(name: str) -> None:
     facts = StorageFacts((app(1), app(2), app(3)), {name: "container x"}, NOW)
     action = next(action for action in retention.plan(facts, POLICY) if action.item.id == digest(1))
     assert (action.keep, action.why) == (True, "container x")
 
 
-def test_a_digest_is_known_under_another_registrys_name() -> None:
+def test_a_digest_is_recognised_under_the_name_of_another_registry() -> None:
     item = app(1, verified=False, names=(f"mirror.example/glm-tts-slim@{digest(77)}",))
     assert kept(item) == set()
     facts = StorageFacts((item,), {digest(77): "live"}, NOW)
     assert retention.plan(facts, POLICY)[0].keep
 
 
-def test_pinned_and_young_images_stay() -> None:
+def test_pinned_and_young_images_are_kept() -> None:
     pinned = app(1, names=(f"glm-tts-slim:{sha(1)}", "glm-tts-slim:pinned-000000000001"))
     young = app(2, verified=False, modified=NOW - 3599)
     hour_old = app(3, verified=False, modified=NOW - 3601)
@@ -95,7 +95,7 @@ def test_pinned_and_young_images_stay() -> None:
     assert kept(pinned, young, hour_old, policy=none) == {digest(1), digest(2)}
 
 
-def test_a_base_stays_for_the_app_on_it_however_it_is_known_and_goes_with_the_last_one() -> None:
+def test_a_base_is_kept_for_its_apps_by_digest_name_or_layers() -> None:
     by_digest, by_name, by_layers, unused, newest = (base(number) for number in (1, 2, 3, 4, 5))
     by_layers = replace(by_layers, layers=("a", "b"))
     apps = [
@@ -113,13 +113,13 @@ def test_a_base_stays_for_the_app_on_it_however_it_is_known_and_goes_with_the_la
     }
 
 
-def test_the_newest_proxy_stays_and_an_older_one_only_while_used() -> None:
+def test_the_newest_proxy_is_kept_and_older_ones_only_while_in_use() -> None:
     old, used, newest = (base(number, role=Role.PROXY, names=(f"glm-tts-proxy:{number:016x}",)) for number in (1, 2, 3))
     facts = StorageFacts((old, used, newest), {used.id: "container proxy"}, NOW)
     assert [action.keep for action in retention.plan(facts, POLICY)[:3]] == [False, True, True]
 
 
-def test_in_a_registry_versions_stay_and_artifacts_share_the_fate_of_their_image() -> None:
+def test_a_registry_keeps_versions_and_the_artifacts_of_kept_images() -> None:
     def remote(number: int, tag: str = "") -> StoredItem:
         where = "registry.example/team/glm-tts-slim"
         return app(
@@ -146,7 +146,7 @@ def test_the_staging_and_the_production_image_of_a_commit_count_as_one_release()
     assert kept(*items) == {digest(2), digest(3), digest(4)}
 
 
-def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None:
+def test_old_records_are_removed_unless_they_mention_a_kept_image() -> None:
     def record(name: str, text: str, modified: float = OLD) -> StoredItem:
         return StoredItem(Location.FILES, name, 1, modified, modified, text=text)
 
@@ -162,13 +162,13 @@ def test_records_go_when_they_are_old_and_tell_of_nothing_that_is_kept() -> None
     assert not found["of-gone"].keep
 
 
-def test_the_build_cache_is_cut_to_what_the_policy_leaves() -> None:
+def test_the_build_cache_is_cut_to_the_limit() -> None:
     cache = planned(cache_bytes=150)["least recently used records"]
     assert (cache.keep, cache.item.size) == (False, 50)
     assert planned(cache_bytes=100)["least recently used records"].keep
 
 
-def test_no_plan_removes_what_is_needed_pinned_young_or_under_a_kept_app() -> None:
+def test_no_plan_removes_a_needed_pinned_or_young_image_or_the_base_of_a_kept_app() -> None:
     dice = random.Random(20)
     for _ in range(300):
         facts, policy = anything(dice)
@@ -217,7 +217,7 @@ def cutover(number: int, *, state: State = State.RETIRED, previous: int | None =
     return replace(made, state=state, **changes)  # type: ignore[arg-type]  # the fields of Cutover
 
 
-def test_after_a_failed_or_during_a_cutover_the_answer_is_no() -> None:
+def test_removal_is_refused_during_a_cutover_and_after_a_failed_one() -> None:
     good = cutover(1)
     assert retention.refusal([]) == ""
     assert retention.refusal([cutover(2, state=State.FAILED), good]) == ""
@@ -228,7 +228,7 @@ def test_after_a_failed_or_during_a_cutover_the_answer_is_no() -> None:
     assert "failed" in retention.refusal([good, cutover(2, state=State.SWITCHED, error="did not drain")])
 
 
-def test_the_journal_needs_live_last_good_newest_and_what_was_before_it() -> None:
+def test_the_journal_needs_the_live_last_good_newest_and_previous_release() -> None:
     past = [cutover(1), cutover(2, previous=1), cutover(3, previous=2)]
     live = Release(sha(3), digest(3))
     assert {sha(2), digest(2), sha(3), digest(3)} == set(retention.journaled(past, [live, None]))
@@ -238,7 +238,7 @@ def test_the_journal_needs_live_last_good_newest_and_what_was_before_it() -> Non
     assert retention.served([*past, cutover(9, state=State.FAILED)]) == {digest(1), digest(2), digest(3)}
 
 
-def test_names_of_the_project_are_told_from_others() -> None:
+def test_names_of_the_project_are_distinguished_from_others() -> None:
     everything, ours = Scope(), Scope(prefix="mine")
     assert everything.role("glm-tts-slim") is Role.APP
     assert everything.role("127.0.0.1:5000/team/glm-tts-base-cuda") is Role.BASE

@@ -33,11 +33,11 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["slim", "cuda"])
-def test_the_repository_contradicts_itself_nowhere(flavour: str) -> None:
+def test_the_versions_of_the_repository_are_compatible(flavour: str) -> None:
     compatibility_check.require(REPOSITORY, flavour)
 
 
-def test_each_contradiction_is_named_with_its_remedy_and_all_come_at_once(root: Path) -> None:
+def test_all_contradictions_are_reported_together_with_their_remedies(root: Path) -> None:
     edit(root / "locks/torch.in", "torch==2.9.1", "--index-url https://download.pytorch.org/whl/cu118\ntorch==2.9.1")
     edit(root / "environment.yml", "python=3.11", "python=3.9")
     with pytest.raises(IncompatibleError) as refused:
@@ -60,7 +60,7 @@ def test_each_contradiction_is_named_with_its_remedy_and_all_come_at_once(root: 
         ("onnxruntime-gpu==1.18.1", "onnxruntime-gpu and CUDA"),
     ],
 )
-def test_a_line_that_cannot_work_is_refused(root: Path, line: str, name: str) -> None:
+def test_an_incompatible_requirement_is_refused(root: Path, line: str, name: str) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{line}\n")
     with pytest.raises(IncompatibleError, match=name):
@@ -81,7 +81,7 @@ def test_a_line_that_cannot_work_is_refused(root: Path, line: str, name: str) ->
         f"{RELEASES}/cu128/torch2.9/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl",
     ],
 )
-def test_a_line_that_can_work_is_not(root: Path, line: str) -> None:
+def test_a_compatible_requirement_passes(root: Path, line: str) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{line}\n")
     compatibility_check.require(root, "cuda")
@@ -115,7 +115,7 @@ def test_an_extension_with_the_toolkit_of_torchs_cuda_may_compile(root: Path) ->
     compatibility_check.require(root, "cuda")
 
 
-def test_another_torch_changes_what_fits(root: Path) -> None:
+def test_another_torch_changes_the_compatible_versions(root: Path) -> None:
     for path in (root / "locks/torch.in", root / "locks/torch.txt", root / "locks/cuda.txt"):
         edit(path, "torch==2.9.1", "torch==2.8.0")
     lock = root / "locks/cuda.in"
@@ -129,7 +129,7 @@ def test_another_torch_changes_what_fits(root: Path) -> None:
 
 
 @pytest.mark.parametrize("image", ["nvidia/cuda:11.7.1-base-ubuntu22.04", "ubuntu:22.04"])
-def test_a_base_image_that_nobody_looked_at_is_refused_by_name(root: Path, image: str) -> None:
+def test_an_unknown_base_image_is_refused_by_name(root: Path, image: str) -> None:
     edit(root / "Dockerfile.base", f"ARG CUDA_IMAGE={OWN_IMAGE}", f"ARG CUDA_IMAGE={image}")
     with pytest.raises(IncompatibleError, match="base image unknown") as refused:
         compatibility_check.require(root, "cuda")
@@ -153,7 +153,7 @@ def test_an_image_that_starts_on_a_driver_too_old_for_torch_is_refused(root: Pat
     assert refused.value.remedy == 'set NVIDIA_REQUIRE_CUDA="cuda>=12.0" in Dockerfile.base'
 
 
-def test_an_older_onnxruntime_gpu_is_served_by_a_base_that_carries_its_cudnn(root: Path) -> None:
+def test_an_older_onnxruntime_gpu_passes_on_a_base_with_its_cudnn(root: Path) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text("onnxruntime-gpu==1.18.1\n")
     with pytest.raises(IncompatibleError) as refused:
@@ -173,7 +173,7 @@ def test_onnxruntime_gpu_without_any_cuda_would_fall_back_to_the_cpu() -> None:
     assert [contradiction.name for contradiction in check(facts, TABLE)] == ["onnxruntime-gpu and CUDA"]
 
 
-def test_what_requirements_name() -> None:
+def test_requirements_are_parsed_into_packages_and_index() -> None:
     packages, index = requirements.parse(
         "--extra-index-url https://download.example/whl/cu126\n-r other.in\nA_b.c[x,y] >= 1  # cu118\n"
         "torch==2.9.1+cu126 ; python_version > '3'\nd==1.0 \\\n    --hash=sha256:0\ne\ne==2\ne<3\n"
@@ -187,7 +187,7 @@ def test_what_requirements_name() -> None:
     }
 
 
-def test_labels_say_what_the_image_needs() -> None:
+def test_labels_contain_the_versions_that_the_image_needs() -> None:
     assert compatibility_check.facts_for_labels(REPOSITORY, "slim") == {}
     assert compatibility_check.facts_for_labels(REPOSITORY, "cuda") == {
         "ai.glm-tts.torch": "2.9.1",

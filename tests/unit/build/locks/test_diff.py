@@ -24,11 +24,11 @@ LOCKS = LockTexts(
 )
 
 
-def test_an_image_as_locked_has_no_drift() -> None:
+def test_an_image_that_matches_its_locks_has_no_drift() -> None:
     assert drift(HELD, LOCKS) == []
 
 
-def test_added_removed_and_changed_are_each_named() -> None:
+def test_added_removed_and_changed_packages_are_named() -> None:
     moved = replace(
         HELD, pip={"numpy": "2.3.6", "typing-extensions": "4.15.0"}, conda={**HELD.conda, "pip": ("25", "x_0")}
     )

@@ -22,12 +22,12 @@ HELD = Inventory(
 )
 
 
-def test_what_was_printed_is_read_back() -> None:
+def test_a_printed_inventory_is_parsed() -> None:
     assert inventory.parse(json.dumps(vars(HELD), default=list)) == HELD
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"python": "3.11"}'])
-def test_anything_else_is_no_inventory(text: str) -> None:
+def test_an_invalid_inventory_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not an inventory|Expecting value"):
         inventory.parse(text)
 

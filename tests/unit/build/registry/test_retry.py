@@ -12,12 +12,12 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_status_that_can_pass_is_worth_another_attempt(status: int) -> None:
+def test_transient_statuses_are_retried(status: int) -> None:
     assert is_transient_status(status)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 416, 501, 505])
-def test_a_status_that_lasts_is_not(status: int) -> None:
+def test_permanent_statuses_are_not_retried(status: int) -> None:
     assert not is_transient_status(status)
 
 
@@ -31,7 +31,7 @@ def test_a_status_that_lasts_is_not(status: int) -> None:
         'Get "http://127.0.0.1:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused',
     ],
 )
-def test_words_for_what_can_pass(words: str) -> None:
+def test_transient_messages_are_retried(words: str) -> None:
     assert is_transient_message(words)
 
 
@@ -47,7 +47,7 @@ def test_words_for_what_can_pass(words: str) -> None:
         "something nobody has seen",
     ],
 )
-def test_words_for_what_lasts(words: str) -> None:
+def test_permanent_and_unknown_messages_are_not_retried(words: str) -> None:
     assert not is_transient_message(words)
 
 
@@ -62,5 +62,5 @@ def test_words_for_what_lasts(words: str) -> None:
         ("", None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, seconds: float | None) -> None:
+def test_retry_after_is_parsed_as_seconds_or_date(header: str, seconds: float | None) -> None:
     assert retry_after_s(header, NOON) == seconds

@@ -69,12 +69,12 @@ def place(folder: Path, **files: bytes) -> None:
         ("registry.example", {"IndexConfigs": {"registry.example": {"Secure": False}}}, True),
     ],
 )
-def test_a_registry_is_insecure_by_the_daemon_s_own_rule(address: str, config: dict[str, Any], found: bool) -> None:
+def test_a_registry_is_insecure_by_the_rule_of_the_daemon(address: str, config: dict[str, Any], found: bool) -> None:
     addresses = [address.strip("[").partition("]")[0] if "[" in address else address.partition(":")[0]]
     assert is_insecure(address, config, addresses) is found
 
 
-def test_a_host_name_counts_by_its_addresses() -> None:
+def test_a_host_name_is_judged_by_its_addresses() -> None:
     networks = {"RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"]}}
     assert trust_reader.of("localhost:5000", networks).insecure
     assert not trust_reader.of("no-such-host.invalid:5000", networks).insecure
@@ -100,7 +100,7 @@ def test_a_ca_certificate_in_certs_d_is_trusted(
         assert opened(address, trust_reader.of(address, info, home)).digest("thing", "one") == ""
 
 
-def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_d: Path) -> None:
+def test_a_client_certificate_in_certs_d_is_used(authority: Authority, certs_d: Path) -> None:
     with faults("", tls=authority.server(clients=True)) as front:
         address, info = empty(front).address, engine(front.address)
         place(certs_d / address, ca_crt=authority.certificate)
@@ -117,13 +117,13 @@ def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_
         assert opened(address, trust_reader.of(address, info)).digest("thing", "one") == ""
 
 
-def test_a_certificate_that_is_none_is_named(authority: Authority, certs_d: Path) -> None:
+def test_an_invalid_certificate_is_named(authority: Authority, certs_d: Path) -> None:
     place(certs_d / "registry.example", ca_crt=b"no PEM")
     with pytest.raises(RegistryError, match=r"cannot be used: .*ca\.crt"):
         Registry("registry.example", trust=trust_reader.of("registry.example", {}))
 
 
-def test_a_remote_engine_s_certificates_are_asked_for_on_this_machine(authority: Authority, certs_d: Path) -> None:
+def test_for_a_remote_engine_the_remedy_names_this_machine_too(authority: Authority, certs_d: Path) -> None:
     with faults("", tls=authority.server()) as front:
         how = trust_reader.of(front.address, engine(front.address), {"DOCKER_HOST": "ssh://deploy@far.example"})
         with pytest.raises(RegistryError, match="TLS with") as refused:
@@ -133,7 +133,7 @@ def test_a_remote_engine_s_certificates_are_asked_for_on_this_machine(authority:
 
 
 @pytest.mark.parametrize("spoken", ["https", "http"])
-def test_an_insecure_registry_is_spoken_to_in_what_it_speaks(authority: Authority, spoken: str) -> None:
+def test_the_scheme_of_an_insecure_registry_is_detected(authority: Authority, spoken: str) -> None:
     tls: ssl.SSLContext | None = authority.server("192.0.2.1") if spoken == "https" else None
     with faults("", tls=tls) as front:
         registry = opened(empty(front).address, trust_reader.of(front.address, engine(front.address, secure=False)))

@@ -17,7 +17,7 @@ __all__ = ["repository"]
 STRANGE = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/tab\t.wav")
 
 
-def test_names_of_any_script_are_read_whatever_core_quotepath_is(repository: Repository) -> None:
+def test_names_in_any_script_are_read_regardless_of_core_quotepath(repository: Repository) -> None:
     repository.write(dict.fromkeys(STRANGE, "sound"))
     repository.commit()
     for value in ("true", "false"):
@@ -25,7 +25,7 @@ def test_names_of_any_script_are_read_whatever_core_quotepath_is(repository: Rep
         assert git.tree_files(repository.root, "HEAD", ("voices",)).keys() == set(STRANGE)
 
 
-def test_a_changed_path_is_named_as_it_is(repository: Repository) -> None:
+def test_changed_paths_are_listed_unquoted(repository: Repository) -> None:
     repository.write({**dict.fromkeys(STRANGE, "sound"), "old": "moved"})
     repository.commit()
     repository.write({**dict.fromkeys(STRANGE, "other sound"), "new -> er": "untracked"})
@@ -54,7 +54,9 @@ USERS_SETTINGS = {
 }
 
 
-def test_a_users_settings_change_nothing_that_is_read(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_of_the_user_do_not_change_the_result(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repository.write({"service/a.py": "1"})
     repository.sign_and_commit()
     repository.git("remote", "add", "origin", "https://user:secret@example.org/team/line.git")
@@ -71,7 +73,7 @@ def test_a_users_settings_change_nothing_that_is_read(repository: Repository, mo
     assert git.read(repository.root) == plain
 
 
-def test_a_hooks_environment_does_not_mislead(repository: Repository, tmp_path: Path) -> None:
+def test_the_environment_of_a_hook_does_not_redirect_git(repository: Repository, tmp_path: Path) -> None:
     """A hook of another repository, which a commit runs with paths into that repository."""
     other = tmp_path / "other"
     command.run(["git", "clone", "--quiet", str(repository.root), str(other)])
@@ -95,7 +97,7 @@ def test_a_hooks_environment_does_not_mislead(repository: Repository, tmp_path: 
     assert (found.sha, found.dirty) == (sha, ())
 
 
-def test_reading_runs_no_hook_and_writes_nothing(repository: Repository, tmp_path: Path) -> None:
+def test_reading_runs_no_hook_and_does_not_write(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     repository.commit()
     ran = tmp_path / "ran"
@@ -122,9 +124,7 @@ def test_a_clone_of_another_owner_is_read(repository: Repository, monkeypatch: p
     assert git.read(repository.root).sha == sha
 
 
-def test_a_git_that_refuses_the_owner_says_how_to_trust_it(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_owner_gives_a_remedy(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     repository.commit()
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     # As a git before 2.38, which heeds no safe.directory of the command line.
@@ -134,7 +134,7 @@ def test_a_git_that_refuses_the_owner_says_how_to_trust_it(
     assert refused.value.remedy == f"git config --global --add safe.directory {repository.root}"
 
 
-def test_a_replaced_commit_is_read_as_it_was_made(repository: Repository) -> None:
+def test_replace_refs_are_ignored(repository: Repository) -> None:
     repository.write({"service/a.py": "1"})
     first = repository.commit()
     files = git.tree_files(repository.root, first, ("service",))

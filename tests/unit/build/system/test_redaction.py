@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[4]
         ("--index-url=https://joe:s3cret@pypi.example/simple", "--index-url=https://***@pypi.example/simple"),
     ],
 )
-def test_credentials_are_taken_out(text: str, shown: str) -> None:
+def test_credentials_are_redacted(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert contains_credentials(text)
     assert redact(shown) == shown
@@ -48,7 +48,7 @@ def test_credentials_are_taken_out(text: str, shown: str) -> None:
         "file:///t/channel/linux-64",
     ],
 )
-def test_everything_else_stays(text: str) -> None:
+def test_other_texts_are_unchanged(text: str) -> None:
     assert redact(text) == text
 
 

@@ -43,7 +43,7 @@ def states(repository: Repository, change: Callable[[], object]) -> list[Commit]
     return [dirty, git.read(repository.root)]
 
 
-def test_files_with_names_of_any_script_reach_the_image(repository: Repository, tmp_path: Path) -> None:
+def test_files_with_names_in_any_script_are_exported(repository: Repository, tmp_path: Path) -> None:
     wanted = {name: name.encode() for name in STRANGE}
     for number, _ in enumerate(states(repository, lambda: repository.write(wanted))):
         repository.git("config", "core.quotePath", ("true", "false")[number])
@@ -51,7 +51,7 @@ def test_files_with_names_of_any_script_reach_the_image(repository: Repository, 
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
-def test_modes_and_times_are_gits_whatever_the_umask(repository: Repository, tmp_path: Path, umask: int) -> None:
+def test_modes_and_times_are_independent_of_the_umask(repository: Repository, tmp_path: Path, umask: int) -> None:
     repository.write({"service/web/a.py": "1", "voices/run": "2", "Dockerfile.app": "FROM x"})
     (repository.root / "voices/run").chmod(0o700)
     repository.commit()
@@ -88,7 +88,7 @@ ATTRIBUTES = """\
 
 
 @pytest.mark.parametrize(("place", "conversion"), [("tree", "autocrlf"), ("clone", "eol"), ("user", "autocrlf")])
-def test_the_image_holds_the_blobs_of_the_tree(
+def test_the_export_contains_the_blobs_of_the_tree(
     repository: Repository, tmp_path: Path, place: str, conversion: str
 ) -> None:
     text = b"one = '$Id$ $Format:%H$'\ntwo\n"
@@ -120,7 +120,7 @@ def test_the_image_holds_the_blobs_of_the_tree(
     assert exported(repository, tmp_path / "dirty") == wanted | {"service/a.txt": b"new\nand old\n"}
 
 
-def test_a_dirty_tree_is_built_as_git_add_would_store_it(repository: Repository, tmp_path: Path) -> None:
+def test_a_dirty_tree_is_exported_as_git_add_would_store_it(repository: Repository, tmp_path: Path) -> None:
     repository.write(dict.fromkeys(("service/kept.py", "service/gone.py", "service/folder/x", "voices/file"), "old"))
     repository.write({".gitignore": "*.pyc"})
     repository.commit()
@@ -140,7 +140,7 @@ def test_a_dirty_tree_is_built_as_git_add_would_store_it(repository: Repository,
     assert sources(repository).files(INPUTS) == key
 
 
-def test_a_change_within_one_tick_of_the_clock_is_seen(repository: Repository, tmp_path: Path) -> None:
+def test_a_change_within_one_clock_tick_is_detected(repository: Repository, tmp_path: Path) -> None:
     """Same size and same times as in the index: git reads such a file, for as long as the index keeps its own time."""
     repository.git("config", "core.trustctime", "false")
     file, index = repository.root / "service/a.py", repository.root / ".git/index"
@@ -180,7 +180,7 @@ def stored(repository: Repository) -> dict[str, int]:
     return {str(path): path.stat().st_size for path in objects.rglob("*") if path.is_file()}
 
 
-def test_what_lies_beside_the_code_is_neither_stored_nor_read(repository: Repository, tmp_path: Path) -> None:
+def test_files_outside_the_inputs_are_neither_stored_nor_read(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     repository.commit()
     before, index = stored(repository), (repository.root / ".git/index").read_bytes()
@@ -210,9 +210,7 @@ def test_an_lfs_pointer_is_named(repository: Repository, tmp_path: Path) -> None
         assert refusal(repository, tmp_path) == "voices/joe.wav: a Git LFS pointer"
 
 
-def test_a_file_behind_a_filter_is_named_and_one_outside_the_inputs_is_not(
-    repository: Repository, tmp_path: Path
-) -> None:
+def test_a_filtered_file_is_named_only_among_the_inputs(repository: Repository, tmp_path: Path) -> None:
     files = {".gitattributes": "*.key filter=crypt\n*.wav filter=lfs\n", "voices/a.wav": "sound", "notes/b.key": "x"}
     repository.write(files)
     repository.commit()
@@ -222,13 +220,13 @@ def test_a_file_behind_a_filter_is_named_and_one_outside_the_inputs_is_not(
         assert refusal(repository, tmp_path) == "service/a.key: stored through the git filter crypt"
 
 
-def test_a_link_is_named(repository: Repository, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_named(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     for _ in states(repository, lambda: (repository.root / "service/b.py").symlink_to("a.py")):
         assert refusal(repository, tmp_path) == "service/b.py: a symbolic link"
 
 
-def test_another_repository_among_the_inputs_is_named(repository: Repository, tmp_path: Path) -> None:
+def test_a_nested_repository_is_named(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     repository.commit()
     nested = Repository(repository.root / "voices/others")

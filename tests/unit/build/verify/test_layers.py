@@ -47,7 +47,7 @@ def test_a_file_that_a_later_layer_deletes_is_found(compression: str) -> None:
     assert found.size == len(b"secret") + len(b"wheel"), "the size depends on how the store packs layers"
 
 
-def test_owners_and_modes_are_those_of_the_layer() -> None:
+def test_owners_and_modes_of_a_layer_are_checked() -> None:
     blobs = [
         tar({"opt/mine": b"", "run/service/own": b"", "tmp/own": b""}, uid=10001),
         tar({"opt/all": b""}, mode=0o666),
