@@ -1,4 +1,4 @@
-"""scripts/bootstrap --refresh: a newer OS image from a real registry, and the old one where there is none to be had."""
+"""scripts/bootstrap --refresh: a newer OS image from a real registry; without one the old image is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STANDIN = f"{PREFIX}standin:{os.getpid()}"
 
 @dataclass
 class Machine:
-    """Bootstrap's own functions for the OS image, under names of the test's."""
+    """Runs bootstrap's functions for the OS image with image names of the test."""
 
     scratch: Path
     client: docker.DockerClient

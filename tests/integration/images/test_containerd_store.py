@@ -1,6 +1,6 @@
 """The whole line on an engine that keeps its images in containerd's store, the default of Docker 29.
 
-The engine is nested in a container. The base is copied from this machine's engine, which may keep images otherwise.
+The engine is nested in a container. The base is copied from this machine's engine, which may use another image store.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def nested(stack: Stack, running: Running) -> Iterator[Nested]:
     A base that this machine's own engine has built, verified and pushed is in the registry.
     """
     stack.run("build.images", "--push", running.address)
-    # Not rebuilt there: a channel that is built anew is another one, and a base on it has another key.
+    # Copied, because a rebuilt channel has another digest, and a base on it has another key.
     channels = [tag for image in stack.docker.images.list(CHANNEL_REPOSITORY) for tag in image.tags]
     proxy = stack.container("proxy").attrs["Config"]["Image"]
     with nested_engine(project=stack.project, settings=STORE) as nested, also_within(nested.container, running):
@@ -74,8 +74,8 @@ def pushed(line: Stack, running: Running) -> str:
 
 
 @pytest.fixture
-def there(nested: Nested, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has what runs in this process use that engine."""
+def nested_host(nested: Nested, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process use the nested engine."""
     monkeypatch.setenv("DOCKER_HOST", nested.host)
 
 
@@ -113,9 +113,9 @@ def test_every_layer_is_verified(line: Stack, pushed: str) -> None:
 
 
 def test_an_unpublished_release_goes_live_by_its_id(line: Stack, pushed: str) -> None:
-    sha = line.release("only here")
+    sha = line.release("not published")
     done = line.run("build.cutover", "switch")
-    assert "registry" not in done.stderr, "a registry was asked for an image of this engine alone"
+    assert "registry" not in done.stderr, "the switch queried a registry for an image that only this engine has"
     image = line.docker.images.get(f"{APP}:{sha}")
     status = line.status()
     assert status["colours"][status["live"]]["release"] == {"sha": sha, "image": image.id}
@@ -124,7 +124,7 @@ def test_an_unpublished_release_goes_live_by_its_id(line: Stack, pushed: str) ->
     assert status["colours"][status["live"]]["release"]["image"] == pushed
 
 
-@pytest.mark.usefixtures("there")
+@pytest.mark.usefixtures("nested_host")
 def test_a_tag_that_was_never_pushed_is_not_a_publication(
     line: Stack, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_tag_that_was_never_pushed_is_not_a_publication(
 
 
 def tiny(line: Stack, name: str, base: str, *labels: str) -> str:
-    """Builds an image of labels as plain `docker buildx build` does, which adds an attestation; returns its ID."""
+    """Build an image of labels like plain `docker buildx build`, which adds an attestation; return its ID."""
     dockerfile = "\n".join([f"FROM {base}", *(f"LABEL {label}" for label in labels)])
     argv = ["docker", "buildx", "build", "--quiet", "--tag", name, "-"]
     return command.run(argv, env=line.env, stdin=dockerfile.encode()).decode().strip()
@@ -149,7 +149,7 @@ def released(sha: str) -> str:
     return f"{RELEASE_LABEL}={sha}"
 
 
-@pytest.mark.usefixtures("there")
+@pytest.mark.usefixtures("nested_host")
 def test_the_last_pin_of_an_image_is_not_removed(line: Stack) -> None:
     sha, prefix = f"{7:040x}", line.project
     name = f"{prefix}/{APP}:{sha}"
@@ -163,10 +163,10 @@ def test_the_last_pin_of_an_image_is_not_removed(line: Stack) -> None:
     assert DockerEngine().image(image) is None
 
 
-@pytest.mark.usefixtures("there")
+@pytest.mark.usefixtures("nested_host")
 def test_the_janitor_frees_images_that_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
     sha, engine = f"{3:040x}", DockerEngine()
-    # On the layers of the live release: one image whose tag went to the next build, and one that was never verified.
+    # On the layers of the live release: one image whose tag moved to the next build, and one that was never verified.
     untagged, unverified = (
         tiny(line, f"{APP}:{sha}", pushed, released(sha), f"build={number}") for number in ("first", "second")
     )
@@ -196,7 +196,7 @@ def test_an_image_published_as_an_index_is_used(line: Stack, running: Running) -
     index = registry.manifest(APP, digest)
     assert index
     assert len(index.parsed["manifests"]) == 2, "BuildKit adds no attestation"
-    # On this machine's own engine, whose store may name the image by its configuration.
+    # On this machine's engine, whose store may identify the image by its configuration.
     engine = DockerEngine()
     image = Publisher(engine, Reporter(), running.address, git.read(line.root)).fetch(f"{APP}:{sha}")
     assert image

@@ -1,4 +1,4 @@
-"""Whole runs of `build.images --push`: main and tag of one commit, and a registry that moves no tags."""
+"""Whole runs of `build.images --push`: main and tag of one commit, and a registry with immutable tags."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ APP = "glm-tts-slim"
 
 @pytest.fixture
 def tagged(stack: Stack) -> Iterator[list[str]]:
-    """A function's worth of git: `git tag` in the clone; the tags go in the end."""
+    """The command `git tag` in the clone; the tag v2.0.0 is removed after the test."""
     git = ["git", "-C", str(stack.root), "tag"]
     yield git
     subprocess.run([*git, "-d", "v2.0.0"], check=True, capture_output=True)

@@ -54,9 +54,9 @@ def test_an_image_is_pushed_once_and_referenced_by_its_digest(
     assert (reference, published.id) == (f"{running.address}/{repository}@{digest}", image.id)
     assert "pushing" in progress
 
-    again = RecordedProgress()
-    assert publisher(engine, running.address, progress=again).publish(image, f"{repository}:key")[0] == reference
-    assert "pushing" not in again
+    second = RecordedProgress()
+    assert publisher(engine, running.address, progress=second).publish(image, f"{repository}:key")[0] == reference
+    assert "pushing" not in second
 
 
 def test_a_tag_of_a_commit_is_never_moved(engine: DockerEngine, running: Running, make: Make, repository: str) -> None:
@@ -87,12 +87,12 @@ def test_a_missing_base_is_pulled_by_its_key(
 def test_the_published_base_of_another_runner_is_used(
     engine: DockerEngine, running: Running, make: Make, repository: str
 ) -> None:
-    theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:key")
+    published = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:key")
     forget(engine, repository)
-    ours = make(b"our build of the same inputs")
-    used = publisher(engine, running.address).publish(ours, f"{repository}:key")
-    assert (used[0], used[1].id) == (theirs[0], theirs[1].id)
-    assert used[1].id != ours.id
+    own = make(b"our build of the same inputs")
+    used = publisher(engine, running.address).publish(own, f"{repository}:key")
+    assert (used[0], used[1].id) == (published[0], published[1].id)
+    assert used[1].id != own.id
 
 
 def test_a_version_is_never_moved_and_a_channel_is(
@@ -161,13 +161,14 @@ def test_a_push_to_a_busy_registry_is_retried(
 def test_a_denied_push_fails_before_the_engine_starts(
     engine: DockerEngine, make: Make, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running_registry(password=True) as guarded, faults(guarded.address) as seen:
-        monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, seen.address, "nobody")))
+    with running_registry(password=True) as guarded, faults(guarded.address) as front:
+        monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, front.address, "nobody")))
         with pytest.raises(RegistryError, match="denied") as refused:
-            publisher(engine, seen.address).publish(make(b"one"), f"{repository}:key")
+            publisher(engine, front.address).publish(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
-        assert [method for method, _ in seen.seen] == ["HEAD"] * 2 + ["POST"] * 2, "each also with the password"
-        assert seen.uploaded == 0
+        # Each request is repeated with the password.
+        assert [method for method, _ in front.seen] == ["HEAD", "HEAD", "POST", "POST"]
+        assert front.uploaded == 0
 
 
 def test_a_killed_push_is_completed_by_the_next_one(
@@ -177,7 +178,7 @@ def test_a_killed_push_is_completed_by_the_next_one(
     proxy.hold_after = MB
     program = PUSH.format(module=Publisher.__module__, address=proxy.address, name=f"{repository}:key")
     with subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
-        wait_for("an upload on its way", lambda: proxy.uploaded >= MB or process.poll() is not None)
+        wait_for("a running upload", lambda: proxy.uploaded >= MB or process.poll() is not None)
         process.kill()
         assert process.wait() == -signal.SIGKILL, process.stderr and process.stderr.read()
     assert running.tags(repository) == []
@@ -191,15 +192,16 @@ def test_a_killed_push_is_completed_by_the_next_one(
 
 def test_a_push_to_a_full_registry_fails_without_a_tag(engine: DockerEngine, make: Make, repository: str) -> None:
     image = make(os.urandom(8 * MB))
-    with running_registry(storage_mb=4) as small, faults(small.address) as seen:
+    with running_registry(storage_mb=4) as small, faults(small.address) as front:
         with pytest.raises(RegistryError, match=r"the push of .* failed"):
-            publisher(engine, seen.address).publish(image, f"{repository}:key")
-        assert sum(method == "HEAD" and "/manifests/" in path for method, path in seen.seen) == 1, "not begun again"
+            publisher(engine, front.address).publish(image, f"{repository}:key")
+        heads = [path for method, path in front.seen if method == "HEAD" and "/manifests/" in path]
+        assert len(heads) == 1, "the push restarted"
         assert small.tags(repository) == []
 
 
 def published_release(engine: DockerEngine, address: str, make: Make, repository: str) -> str:
-    """A release in the registry, as `repo@digest`."""
+    """Publish a release; return its `repo@digest`."""
     image = make(b"a release", labels=f"{RELEASE_LABEL}={'f' * 40}")
     return publisher(engine, address).publish(image, f"{repository}:key")[0]
 

@@ -1,4 +1,4 @@
-"""The registry driver against a real registry, directly and through a proxy that lets things go wrong."""
+"""The registry client with a real registry, directly and through a proxy that injects faults."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def waits() -> list[float]:
 
 
 def opened(address: str, waits: list[float]) -> Registry:
-    """A registry whose waits are noted and cost no time."""
+    """A registry client that records its waits in `waits` instead of sleeping."""
     return Registry(address, RetryPolicy(sleep=waits.append))
 
 
 def manifest(registry: Registry, name: str, content: bytes) -> bytes:
-    """A manifest of one layer whose blobs are in the registry."""
+    """Upload the blobs of an image with one layer; return its manifest."""
     config = registry.put_blob(name, b"{}")
     layer = registry.put_blob(name, content)
     return json.dumps(
@@ -90,15 +90,15 @@ def test_names_are_prefixed_with_the_namespace(running: Running) -> None:
 
 def test_a_missing_repository_is_empty(running: Running) -> None:
     registry = Registry(running.address)
-    assert registry.digest("nobody/here", "one") == ""
-    assert registry.manifest("nobody/here", "one") is None
-    assert registry.tags("nobody/here") == []
+    assert registry.digest("missing/name", "one") == ""
+    assert registry.manifest("missing/name", "one") is None
+    assert registry.tags("missing/name") == []
 
 
 def test_busy_responses_are_retried_after_the_requested_wait(proxy: Faults, waits: list[float]) -> None:
     proxy.refusals = [(503, {}), (429, {"Retry-After": "21"}), (502, {})]
     registry = opened(proxy.address, waits)
-    assert registry.digest("nobody/here", "one") == ""
+    assert registry.digest("missing/name", "one") == ""
     assert len(waits) == 3
     assert waits[1] == 21
 

@@ -1,4 +1,4 @@
-"""Publishing to registries that behave as the hosted ones do: a real registry and engine, and a front between them."""
+"""Publishing to registries that behave like hosted ones: a real registry and engine with a fault proxy between them."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def logged_in(front: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, front.address)))
 
 
-# ---- trusted as the engine trusts it
+# ---- trust as configured for the engine
 
 
 @contextlib.contextmanager
 def in_certs_d(address: str, content: bytes) -> Iterator[None]:
-    """A CA certificate where the engine looks for it, laid there by the engine itself: tests need not be root."""
+    """Put a CA certificate into certs.d with a container, because the tests may not run as root."""
     client = docker.from_env()
 
     def root(script: str) -> None:
@@ -101,11 +101,11 @@ def test_a_first_push_succeeds_if_reads_are_denied_before_it(
         return denied if reading and not running.tags(repository) else None
 
     front.answer = answer
-    ours = publisher(engine, front.address)
-    assert ours.fetch(f"{repository}:key") is None
-    assert ours.cache(f"{repository}:cache") == ""
-    assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == []
-    reference, _ = ours.publish(make(b"one"), f"{repository}:key")
+    client = publisher(engine, front.address)
+    assert client.fetch(f"{repository}:key") is None
+    assert client.cache(f"{repository}:cache") == ""
+    assert list(client.documents(f"{repository}:key", referrers.SBOM)) == []
+    reference, _ = client.publish(make(b"one"), f"{repository}:key")
     assert Registry(running.address).digest(repository, "key") == reference.partition("@")[2]
 
 
@@ -165,7 +165,7 @@ IMMUTABLE = [
 
 
 def immutable(running: Running, reply: Reply = IMMUTABLE[0]) -> Callable[[str, str], Reply | None]:
-    """Answers of a registry that gives each tag once."""
+    """Responses of a registry that refuses to move an existing tag."""
 
     def answer(method: str, path: str) -> Reply | None:
         repository, _, tag = path.removeprefix(f"/v2/{running.namespace}").strip("/").partition("/manifests/")
@@ -181,43 +181,43 @@ def test_an_immutable_channel_tag_is_a_warning(
 ) -> None:
     front.answer = immutable(running, reply)
     progress = RecordedProgress()
-    ours = publisher(engine, front.address, progress=progress)
-    one = ours.publish(make(b"one", tag="a"), f"{repository}:a")[0]
-    two = ours.publish(make(b"two", tag="b"), f"{repository}:b")[0]
+    client = publisher(engine, front.address, progress=progress)
+    one = client.publish(make(b"one", tag="a"), f"{repository}:a")[0]
+    two = client.publish(make(b"two", tag="b"), f"{repository}:b")[0]
     for _ in range(2):
-        ours.tag(one, "staging", movable=True)
-        ours.tag(one, "v1.0.0", movable=False)
-    ours.tag(two, "staging", movable=True)
+        client.tag(one, "staging", movable=True)
+        client.tag(one, "v1.0.0", movable=False)
+    client.tag(two, "staging", movable=True)
     (warning,) = [line for line in progress.lines if line.startswith("warning")]
     assert f"{repository}:staging stays at {one.partition('@')[2]}" in warning
     assert "deploy by digest, or exempt the tag staging" in warning
     assert Registry(running.address).digest(repository, "staging") == one.partition("@")[2]
-    assert ours.publish(make(b"two", tag="b"), f"{repository}:b")[0] == two
+    assert client.publish(make(b"two", tag="b"), f"{repository}:b")[0] == two
     with pytest.raises(RegistryError, match="never moved"):
-        ours.tag(two, "v1.0.0", movable=False)
+        client.tag(two, "v1.0.0", movable=False)
 
 
 def test_a_document_that_cannot_be_listed_is_a_warning(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
-    """Debian's registry has no referrers API, so that the list of documents is a tag that moves."""
+    """Debian's registry has no referrers API, so the list of documents is a tag that must move."""
     front.answer = immutable(running)
     progress = RecordedProgress()
-    ours = publisher(engine, front.address, progress=progress)
-    reference = ours.publish(make(b"one"), f"{repository}:key")[0]
-    ours.attach(reference, referrers.SBOM, b"{}")
-    ours.attach(reference, referrers.VERIFICATION, b"{}")
+    client = publisher(engine, front.address, progress=progress)
+    reference = client.publish(make(b"one"), f"{repository}:key")[0]
+    client.attach(reference, referrers.SBOM, b"{}")
+    client.attach(reference, referrers.VERIFICATION, b"{}")
     (warning,) = [line for line in progress.lines if line.startswith("warning")]
     assert warning.startswith(f"warning: {referrers.VERIFICATION} cannot be listed as attached to {reference}")
-    assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
+    assert list(client.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
 
 
 def test_a_faster_runner_is_not_a_failure_with_immutable_tags(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
-    theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:other")[0]
+    other_build = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:other")[0]
     registry = Registry(running.address)
-    manifest = registry.manifest(repository, theirs.partition("@")[2])
+    manifest = registry.manifest(repository, other_build.partition("@")[2])
     assert manifest
     final = immutable(running)
 
@@ -228,11 +228,11 @@ def test_a_faster_runner_is_not_a_failure_with_immutable_tags(
 
     front.answer = answer
     reference, used = publisher(engine, front.address).publish(make(b"our build"), f"{repository}:key")
-    assert reference.partition("@")[2] == theirs.partition("@")[2]
+    assert reference.partition("@")[2] == other_build.partition("@")[2]
     assert used.id == manifest.config
 
 
-# ---- main first and the tag of the same commit later, or the other way round
+# ---- a build of main and a build of a tag on the same commit, in any order
 
 
 def labels(environment: str, version: str) -> str:
@@ -240,14 +240,14 @@ def labels(environment: str, version: str) -> str:
 
 
 def deliver(engine: DockerEngine, address: str, make: Make, repository: str, version: str = "") -> str:
-    """What a run for a commit does: a production image under its version, a staging image under the SHA."""
+    """Publish like a CI run: a production image under its version, a staging image under the SHA; return the digest."""
     environment = "production" if version else "staging"
     image = make(b"the same layers", tag=SHA, labels=labels(environment, version or SHA))
-    ours = publisher(engine, address, *filter(None, [version]))
-    reference, published = ours.publish(image, f"{repository}:{SHA}", version)
-    ours.tag(reference, environment, movable=True)
+    client = publisher(engine, address, *filter(None, [version]))
+    reference, published = client.publish(image, f"{repository}:{SHA}", version)
+    client.tag(reference, environment, movable=True)
     assert published.labels[ENVIRONMENT_LABEL] == environment
-    assert engine.client.images.get(f"{repository}:{SHA}").id == published.id, "the SHA names this run's image here"
+    assert engine.client.images.get(f"{repository}:{SHA}").id == published.id, "the SHA names another image"
     return reference.partition("@")[2]
 
 

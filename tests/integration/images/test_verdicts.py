@@ -1,4 +1,4 @@
-"""A verification that stays what it was: asked by the next build, by switch, gate and push, of any clone."""
+"""Stored verifications, as read by the next build, by switch, gate and push, and by other clones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harness.stack import Stack
 
 
 def commit(stack: Stack, message: str) -> str:
-    """Commits the clone's tree as it is; returns the SHA."""
+    """Commit the clone's tree; return the SHA."""
     for argv in (["add", "--all"], ["commit", "--quiet", "-m", message]):
         subprocess.run(["git", "-C", str(stack.root), *argv], check=True)
     sha = git.read(stack.root).sha
@@ -40,7 +40,7 @@ def leaky(stack: Stack) -> Iterator[str]:
     """The SHA of a commit with a private key in it, while it is the clone's HEAD."""
     secret = stack.root / "service/web/id_rsa"
     secret.write_text("not really one\n")
-    yield commit(stack, "a key that was left lying about")
+    yield commit(stack, "a committed private key")
     secret.unlink()
     commit(stack, "without the key")
 
@@ -80,7 +80,9 @@ def test_an_unverified_release_is_refused_until_it_is_verified(stack: Stack) -> 
     stack.run("build.images", "verify", f"glm-tts-slim:{sha}")
     stack.run("build.cutover", "switch")
     assert stack.journal()[-1]["event"] == "end"
-    assert not next(each for each in reversed(stack.journal()) if each["event"] == "begin")["rollout"]["unverified"]
+    assert not next(record for record in reversed(stack.journal()) if record["event"] == "begin")["rollout"][
+        "unverified"
+    ]
 
 
 def test_another_clone_reads_the_report_from_the_registry(stack: Stack, running: Running) -> None:
@@ -101,7 +103,7 @@ def test_another_clone_reads_the_report_from_the_registry(stack: Stack, running:
 
 @pytest.fixture
 def derive(stack: Stack) -> Iterator[Callable[[str], str]]:
-    """Proxy images with something changed; they are this project's by their repository."""
+    """Build changed proxy images, tagged in the project's repository."""
     made: list[str] = []
 
     def make(recipe: str) -> str:
@@ -152,16 +154,16 @@ def test_a_failed_proxy_image_stops_build_and_switch(stack: Stack) -> None:
     image = DockerEngine().image(stack.container("proxy").attrs["Config"]["Image"])
     assert image
     stack.run("build.images")
-    kept = Verdicts(stack.root)
-    (good,) = kept.read(str(image.id))
-    kept.write(str(image.id), replace(good, lines=(*good.lines, Line("secrets", "failed", "root/.netrc"))))
+    stored = Verdicts(stack.root)
+    (good,) = stored.read(str(image.id))
+    stored.write(str(image.id), replace(good, lines=(*good.lines, Line("secrets", "failed", "root/.netrc"))))
     try:
         for argv in (("build.images",), ("build.cutover", "switch")):
             done = stack.run(*argv, check=False)
             assert done.returncode == VerificationError.exit_code, done.stderr
             assert "proxy: secrets: root/.netrc" in done.stderr
     finally:
-        kept.write(str(image.id), good)
+        stored.write(str(image.id), good)
 
 
 def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +174,6 @@ def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.Mo
     Verdicts(stack.root).write(str(image.id), replace(app, lines=(Line("voice", "failed", "by older checks"),)))
     bad = replace(base, lines=(Line("secrets", "failed", "by newer checks"),))
     assert checker.app(image, bad).failed
-    assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch asks for the app's report alone"
+    assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch reads only the app's file"
     monkeypatch.setattr(checksum, "CHECKS", {**checksum.CHECKS, "app": checksum.CHECKS["app"][1:]})
     assert not checker.app(image, base).failed

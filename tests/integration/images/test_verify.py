@@ -1,4 +1,4 @@
-"""Verification of real images: the slim one passes, and each image with one thing broken fails by exactly that line."""
+"""Verification of real images: the slim image passes, and each broken image fails by exactly the expected lines."""
 
 import datetime
 import shutil
@@ -57,7 +57,7 @@ def reports(stack: Stack, reference: str, fresh: bool = False) -> list[Verificat
 
 def failed(stack: Stack, reference: str) -> list[str]:
     found = reports(stack, reference)
-    names = [line.name for each in found for line in each.failed]
+    names = [line.name for report in found for line in report.failed]
     if names:
         with pytest.raises(VerificationError, match="failed its verification"):
             verdicts.require(found)
@@ -67,9 +67,9 @@ def failed(stack: Stack, reference: str) -> list[str]:
 def test_the_slim_image_passes_in_every_line(stack: Stack, app: str) -> None:
     found = reports(stack, app)
     verdicts.require(found)
-    assert [each.part for each in found] == ["base", "app"]
-    # What the mirror has moved since the lock was written is drift, on any day.
-    outcomes = {line.name: line.outcome for each in found for line in each.lines}
+    assert [report.part for report in found] == ["base", "app"]
+    # Packages that the mirror updated since the lock was written are drift.
+    outcomes = {line.name: line.outcome for report in found for line in report.lines}
     assert outcomes.pop("apt lock") in ("passed", "drift")
     assert set(outcomes.values()) == {"passed"}
 
@@ -78,13 +78,13 @@ def test_a_passed_base_is_not_verified_again(stack: Stack, app: str, capsys: pyt
     first = reports(stack, app, fresh=True)
     assert "scanning every layer" in capsys.readouterr().err
     began = time.monotonic()
-    again = reports(stack, app)
+    second = reports(stack, app)
     print(f"the app's part took {time.monotonic() - began:.1f} s")
     assert "scanning every layer" not in capsys.readouterr().err
-    assert again == first
-    kept = Verdicts(stack.root)
-    assert kept.read(first[0].image) == first[:1]
-    assert kept.read(first[1].image) == first
+    assert second == first
+    stored = Verdicts(stack.root)
+    assert stored.read(first[0].image) == first[:1]
+    assert stored.read(first[1].image) == first
 
 
 def test_changed_checks_verify_a_base_again(
@@ -97,7 +97,7 @@ def test_changed_checks_verify_a_base_again(
     assert "scanning every layer" in capsys.readouterr().err
 
 
-# Several faults in one image, since each look into every layer takes its time; every line passes in another one.
+# Several faults in one image, because a scan of every layer is slow; each line passes in another image.
 BASES: dict[str, tuple[list[str], *tuple[str, ...]]] = {
     "environment": (
         ["environment", "CA bundle", "ownership", "package caches", "secrets"],
@@ -128,7 +128,7 @@ def test_a_broken_base_fails_by_exactly_the_expected_lines(
 
 @pytest.fixture(scope="module")
 def authority() -> str:
-    """An authority's certificate, as a network that inspects TLS would have it trusted."""
+    """Certificate of an authority, like that of a network that inspects TLS."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An Inspecting Network")])
     certificate = (
@@ -152,14 +152,14 @@ BUNDLES = [
 def test_a_foreign_authority_is_named_with_every_bundle_that_contains_it(
     stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
 ) -> None:
-    leaks = [f"RUN mkdir -p {Path(each).parent} && cat >>{each} <<EOF\n{authority}EOF" for each in BUNDLES]
+    leaks = [f"RUN mkdir -p {Path(bundle).parent} && cat >>{bundle} <<EOF\n{authority}EOF" for bundle in BUNDLES]
     named = "ENV REQUESTS_CA_BUNDLE=/opt/own.pem"  # a bundle of unknown origin
     (report,) = reports(stack, derive(base, "\n".join(["USER 0", *leaks, "USER 10001:10001", named])))
     (line,) = report.failed
     assert line.name == "CA bundle"
     assert set(line.detail.split(", ")) == {
         "REQUESTS_CA_BUNDLE=/opt/own.pem",
-        *(f"An Inspecting Network in {each}" for each in BUNDLES),
+        *(f"An Inspecting Network in {bundle}" for bundle in BUNDLES),
     }
 
 
@@ -174,7 +174,7 @@ def test_the_distributions_own_bundle_passes_and_its_package_is_drift(
 ) -> None:
     (report,) = reports(stack, derive(base, AS_ROOT.format(INSTALL_CA)))
     assert not report.failed
-    assert {"ca-certificates", "openssl"} <= {each.package for each in report.drift if not each.locked}
+    assert {"ca-certificates", "openssl"} <= {package.package for package in report.drift if not package.locked}
 
 
 def test_an_additional_certificate_in_the_distributions_bundle_fails(
@@ -223,7 +223,7 @@ def test_verifying_a_missing_image_raises(stack: Stack) -> None:
 
 
 def test_the_app_has_the_structure_of_image_structure_yaml(app: str) -> None:
-    """Google's container-structure-test, for what its YAML says more simply: metadata, and files by mode and owner.
+    """Run Google's container-structure-test, whose YAML is simpler for metadata and for files by mode and owner.
 
     It cannot judge layers, sound or history, and its command tests would run in containers with a network.
     """

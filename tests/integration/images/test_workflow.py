@@ -1,4 +1,4 @@
-"""publish.yml, step by step as a runner would, against a registry with a password and a target behind a real sshd."""
+"""publish.yml, step by step like a runner, with a registry with a password and a target behind a real sshd."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def target(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder with a path as short as a runner's: ssh's socket must fit into it."""
+    """A folder with a short path, because the path of ssh's socket is limited."""
     with tempfile.TemporaryDirectory(prefix="ci-") as folder:
         yield Path(folder)
 
 
 def runner(stack: Stack, scratch: Path, sha: str, tag: str = "") -> Runner:
-    """A fresh machine with a checkout of the stack's clone, which knows nothing of the stack itself."""
+    """A fresh machine with a checkout of the stack's clone and without the stack's own settings."""
     workspace = scratch / "workspace"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(stack.root), str(workspace)], check=True)
     subprocess.run(["git", "-C", str(workspace), "checkout", "--quiet", "--detach", sha], check=True)
@@ -89,7 +89,7 @@ def live(stack: Stack) -> dict[str, str]:
 
 
 def speaking(stack: Stack) -> str:
-    """The release that answers at the stack's one port."""
+    """Synthesise one sentence; return the release that served it."""
     body = {"model": "tts-1", "voice": "joe", "input": "Good.", "response_format": "wav"}
     answer = requests.post(f"{stack.url}/v1/audio/speech", json=body, timeout=60)
     assert answer.ok, answer.text
@@ -120,8 +120,8 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
     assert live(stack) == {"sha": sha, "image": release}
     assert speaking(stack) == sha
     for job in (publish, deploy):
-        left = {path.name for path in job.temp.iterdir()}
-        assert left.isdisjoint({"ssh", "docker"}), "keys and passwords are forgotten"
+        remaining = {path.name for path in job.temp.iterdir()}
+        assert remaining.isdisjoint({"ssh", "docker"}), "the job removes keys and passwords"
 
 
 def test_the_batch_job_uses_the_live_release_and_stores_clips_and_failures(
@@ -151,7 +151,7 @@ def test_the_batch_job_uses_the_live_release_and_stores_clips_and_failures(
         (f"clip-{number}.wav", sha) for number in range(3)
     ]
     assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "cyrillic.wav"
-    assert not (job.temp / "ssh").exists(), "the key is forgotten"
+    assert not (job.temp / "ssh").exists(), "the job removes the key"
 
 
 def test_without_a_batch_the_job_runs_no_step(

@@ -37,7 +37,7 @@ def engine() -> Iterator[DockerEngine]:
 
 @pytest.fixture
 def repository(engine: DockerEngine) -> Iterator[str]:
-    """A name of this test's own; its images are removed in the end, from wherever they were pushed."""
+    """A unique repository name; the engine's images with this name are removed after the test."""
     name = f"glm-tts-test-{uuid.uuid4().hex[:12]}"
     yield name
     forget(engine, name)
@@ -45,7 +45,7 @@ def repository(engine: DockerEngine) -> Iterator[str]:
 
 @pytest.fixture
 def make(engine: DockerEngine, repository: str) -> Make:
-    """Makes an image with one small file."""
+    """Make an image with one small file."""
 
     def made(content: bytes, tag: str = "key", labels: str = "") -> Image:
         packed = io.BytesIO()
@@ -61,8 +61,8 @@ def make(engine: DockerEngine, repository: str) -> Make:
 
 
 def forget(engine: DockerEngine, repository: str) -> None:
-    """The engine as one that never had an image of the repository."""
-    # (The summary alone: an image of somebody else may go between a list and a look at it.)
+    """Remove all names of the repository's images from the engine."""
+    # Read only the summary: another process may remove an image between a list and an inspection.
     for image in engine.client.api.images():
         for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
             if repository in name:

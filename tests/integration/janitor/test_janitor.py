@@ -34,8 +34,8 @@ def test_needed_images_are_kept_and_others_removed_when_disk_is_short(images: Ti
     pins = Pins(DockerEngine(), scope=Scope(prefix=images.prefix))
     assert pins.add(Release(sha(4), apps[4].id)) == [f"{images.prefix}/glm-tts-slim:pinned-{sha(4)[:12]}"]
     (images.root / ".env").write_text(f"GREEN_IMAGE={apps[5].id}\n")
-    # Created and never started: it needs its image all the same.
-    container = images.client.containers.create(f"{images.prefix}/glm-tts-slim:{sha(2)}", name=f"{images.project}-kept")
+    # A container needs its image even if it was never started.
+    container = images.client.containers.create(f"{images.prefix}/glm-tts-slim:{sha(2)}", name=f"{images.project}-idle")
     before = images.names()
     try:
         dry = images.janitor(keep_releases=1).run(dry_run=True, now=True)
@@ -72,7 +72,7 @@ def test_the_table_lists_removals_first_with_reason_and_size(images: TinyImages)
     outcome = images.janitor(keep_releases=1).run(dry_run=True, now=False)
     plan = document(outcome)
     assert plan["removed"] is False
-    (removal,) = (each for each in plan["actions"] if each["action"] == "remove")
+    (removal,) = (action for action in plan["actions"] if action["action"] == "remove")
     assert removal | {"id": ""} == {
         "action": "remove",
         "where": "host",
@@ -118,25 +118,25 @@ def test_removing_a_pin_never_removes_the_image(images: TinyImages) -> None:
 
 
 def test_old_records_are_removed_except_those_of_kept_images(images: TinyImages) -> None:
-    kept, gone = images.app(2), images.app(1)
+    kept, removed = images.app(2), images.app(1)
     builds = images.root / "out/builds"
     builds.mkdir()
-    for name, image in (("kept.json", kept), ("gone.json", gone), ("recent.json", gone)):
+    for name, image in (("kept.json", kept), ("removed.json", removed), ("recent.json", removed)):
         (builds / name).write_text(json.dumps({"image_id": image.id}))
-    folder = builds / "of-gone"
+    folder = builds / "of-removed"
     folder.mkdir()
-    (folder / "log").write_text("pip said much")
+    (folder / "log").write_text("output of pip")
     for name in ("old", "new"):
         (images.root / "out/cutovers" / name).mkdir(parents=True)
         (images.root / "out/cutovers" / name / "spoken.wav").write_bytes(b"RIFF")
     recording = images.root / "out/cutovers/old/spoken.wav"
     long_ago = time.time() - 40 * 86400
-    logs = (builds / "kept.json", builds / "gone.json", folder / "log", recording)
+    logs = (builds / "kept.json", builds / "removed.json", folder / "log", recording)
     for path in (*logs, *images.root.glob("out/verified/*")):
         os.utime(path, (long_ago, long_ago))
     images.janitor(keep_releases=1).run(dry_run=False, now=True)
-    left = {path.name for path in builds.iterdir()}
-    assert left == {"kept.json", "recent.json"}
+    remaining = {path.name for path in builds.iterdir()}
+    assert remaining == {"kept.json", "recent.json"}
     assert [path.name for path in (images.root / "out/cutovers").iterdir()] == ["new"]
     reports = [path.name for path in images.root.glob("out/verified/*")]
     assert reports == [f"{kept.id.removeprefix('sha256:')}.json"]
@@ -144,14 +144,14 @@ def test_old_records_are_removed_except_those_of_kept_images(images: TinyImages)
 
 @pytest.fixture
 def three(stack: Stack) -> Iterator[tuple[Stack, TinyImages, list[str]]]:
-    """Three releases that served, the newest live; their images also under a name that the janitor may take."""
+    """Three releases that served, the newest live; their images have a second name that the janitor handles."""
     shas = [stack.status()["colours"][stack.status()["live"]]["release"]["sha"]]
-    for change in ("the second to be kept", "the third to be kept"):
+    for change in ("the second release", "the third release"):
         shas.append(stack.release(change))
         stack.run("build.cutover", "switch")
     images = TinyImages(stack.root, f"{stack.project}-images", stack.project)
-    for each in shas:
-        images.client.images.get(f"glm-tts-slim:{each}").tag(f"{images.prefix}/glm-tts-slim", each)
+    for name in shas:
+        images.client.images.get(f"glm-tts-slim:{name}").tag(f"{images.prefix}/glm-tts-slim", name)
     yield stack, images, shas
     images.close()
 
@@ -166,14 +166,14 @@ def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
     def janitor() -> Janitor:
         return Janitor(ComposeTarget(settings, DockerEngine()), Reporter(), scope=scope, young_s=0)
 
-    everything = {f"glm-tts-slim:{each}" for each in (first, last_good, live)}
-    # A way back by the journal alone: no container stands on it any more.
+    everything = {f"glm-tts-slim:{name}" for name in (first, last_good, live)}
+    # The last good release is known only from the journal: no container uses it.
     idle = next(colour for colour in ("blue", "green") if colour != stack.status()["live"])
     stack.container(f"app-{idle}").remove(force=True)
 
     def shell(script: str) -> None:
-        code, said = stack.container("state").exec_run(["sh", "-c", script])
-        assert code == 0, said
+        code, output = stack.container("state").exec_run(["sh", "-c", script])
+        assert code == 0, output
 
     begin: dict[str, Any] = {
         "event": "begin",
@@ -187,9 +187,9 @@ def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
     shell(f"cp {FILE} {FILE}.kept")
     try:
         journal = Journal(DockerEngine(), stack.container("state").name)
-        for record, said in ((begin, "in progress"), (end, "failed")):
+        for record, reason in ((begin, "in progress"), (end, "failed")):
             journal.append(cutover="x", **record)
-            with pytest.raises(RetentionRefusedError, match=said):
+            with pytest.raises(RetentionRefusedError, match=reason):
                 janitor().run(dry_run=False, now=True)
             done = stack.run("build.janitor", "--dry-run", check=False)
             assert done.returncode == RetentionRefusedError.exit_code

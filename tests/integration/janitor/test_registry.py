@@ -23,14 +23,14 @@ ATTACHED = 200_000  # bytes of each attached document
 
 
 def disk(registry: Running, client: Any) -> int:
-    """Bytes that a registry's storage takes."""
-    code, said = client.containers.get(registry.container).exec_run(["du", "-sb", STORAGE])
-    assert code == 0, said
-    return int(said.split()[0])
+    """Bytes that a registry's storage uses."""
+    code, output = client.containers.get(registry.container).exec_run(["du", "-sb", STORAGE])
+    assert code == 0, output
+    return int(output.split()[0])
 
 
 def attach(registry: Registry, name: str, subject: str) -> None:
-    """An artifact of 200 kB, found by the fallback tag of its subject."""
+    """Attach a document of 200 kB to an image, listed under the fallback tag."""
     content = random.randbytes(ATTACHED)
     config = {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": registry.put_blob(name, b"{}")}
     layer = {
@@ -73,7 +73,7 @@ def test_a_registry_keeps_needed_images_and_its_disk_shrinks(images: TinyImages)
         pins = Pins(DockerEngine(), scope=Scope(prefix=images.prefix), registry=registry)
         pin = f"{images.prefix}/{app}:pinned-{sha(4)[:12]}"
         four = Release(sha(4), apps[4].id)
-        assert pins.add(four) == [pin, pin]  # the engine's and the registry's: here they go by one name
+        assert pins.add(four) == [pin, pin]  # the pins of the engine and of the registry have the same name here
         assert registry.digest(app, f"pinned-{sha(4)[:12]}") == registry.digest(app, sha(4))
         attached = registry.digest(app, sha(4)).replace(":", "-")
         copy = f"{images.project}-copy"
@@ -83,21 +83,21 @@ def test_a_registry_keeps_needed_images_and_its_disk_shrinks(images: TinyImages)
         janitor = images.janitor(RegistrySurvey(registry), keep_releases=0)
         done = janitor.run(dry_run=False, now=True, collect_garbage=running.container)
         assert not done.failed
-        wait_for("the registry again", lambda: answers(running))
+        wait_for("the restarted registry", lambda: answers(running))
         assert set(running.tags(f"team/{app}")) == {sha(4), f"pinned-{sha(4)[:12]}", attached, sha(5), "v1.0.0"}
         assert set(running.tags(f"team/{base}")) == {keys[1], "000000000000000f"}
-        # Gone: three apps, two bases, two artifacts; random bytes do not shrink on the way.
+        # Removed: three apps, two bases and two documents of random bytes, which do not compress.
         assert before - disk(running, images.client) >= 5 * WEIGHT + 2 * ATTACHED
         pulled = images.client.images.pull(f"{images.prefix}/{app}", tag="v1.0.0")
         assert pulled.labels["ai.glm-tts.release"] == sha(5)
 
-        # The registry knows that the blobs are gone: what went can be pushed again, whole.
-        again = f"{images.prefix}/{app}"
-        images.client.images.get(f"{copy}:1").tag(again, sha(1))
+        # The registry was restarted and knows that the blobs are gone, so the image can be pushed again.
+        repository = f"{images.prefix}/{app}"
+        images.client.images.get(f"{copy}:1").tag(repository, sha(1))
         push(images, f"{app}:{sha(1)}")
-        for name in (f"{again}:{sha(1)}", f"{copy}:1"):
+        for name in (f"{repository}:{sha(1)}", f"{copy}:1"):
             images.client.images.remove(name)
-        assert images.client.images.pull(again, tag=sha(1)).labels["ai.glm-tts.release"] == sha(1)
+        assert images.client.images.pull(repository, tag=sha(1)).labels["ai.glm-tts.release"] == sha(1)
 
         assert pin in pins.all()
         assert pins.remove(four) == [pin, pin]

@@ -32,7 +32,7 @@ def sha(number: int) -> str:
 
 @dataclass
 class TinyImages:
-    """Tiny images under a prefix of their own, labelled like the real ones."""
+    """Tiny images under one prefix, labelled like real ones."""
 
     root: Path
     prefix: str
@@ -40,7 +40,7 @@ class TinyImages:
     client: Any = field(default_factory=docker.from_env)
 
     def make(self, name: str, release: str = "", base: str = "", created: str = "") -> Any:
-        """An image of random bytes as `prefix/name`."""
+        """Make an image of random bytes as `prefix/name`."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             entry = tarfile.TarInfo("weight")
@@ -62,7 +62,7 @@ class TinyImages:
         Verdicts(self.root).write(image.id, VerificationReport(image.id, "app", (Line("voice", outcome),)))
 
     def janitor(self, registry: RegistrySurvey | None = None, **settings: Any) -> Janitor:
-        """One that looks at nothing but this images, and takes no image for one just being built."""
+        """A janitor that handles only these images, and removes young images too."""
         scope = Scope(prefix=self.prefix, project=lambda name: name == self.project, build_cache=False)
         chosen = Settings(root=self.root, project=self.project, **settings)
         return Janitor(ComposeTarget(chosen, DockerEngine()), Reporter(), scope=scope, registry=registry, young_s=0)

@@ -1,4 +1,4 @@
-"""The project's own conda channel as a real one: out of its image, served over HTTP, solved and installed from."""
+"""The stand-in conda channel: copied out of its image, served over HTTP, solved and installed from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FLAVOURS = ("slim", "cuda")
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and writes no log."""
+    """Serves a folder without a log."""
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: ARG002 - as it is called
         return
@@ -64,13 +64,13 @@ def unpacked(engine: DockerEngine, image: TaggedImage, tmp_path_factory: pytest.
 
 @pytest.fixture
 def folder(unpacked: Path, tmp_path: Path) -> Path:
-    """A copy of the channel that a test may spoil."""
+    """A copy of the channel that a test may change."""
     return Path(shutil.copytree(unpacked, tmp_path / "channel"))
 
 
 @pytest.fixture
 def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where the channel answers over HTTP."""
+    """URL of the channel over HTTP."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
@@ -83,7 +83,7 @@ def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project that asks for what environment.yml does, of a channel that does not answer."""
+    """A clone with the project's environment.yml and an unreachable channel."""
     clone = tmp_path / "clone"
     (clone / "locks").mkdir(parents=True)
     text = (REPOSITORY / "environment.yml").read_text().replace("- conda-forge\n", "- file:///nowhere\n")
@@ -104,12 +104,12 @@ def solved(root: Path, flavour: str, source: str, folder: Path) -> ExplicitLock:
     glibc = virtual.glibc_of(own_lock(folder).virtual_packages)
     name, changed = conda_locks.write(root, flavour, RecordedProgress(), not_needed, [source], glibc)
     assert name == f"locks/conda-standin-{flavour}-linux-64.lock"
-    assert {one.name for one in changed} == {"python", "pip", "ca-certificates"}
+    assert {change.name for change in changed} == {"python", "pip", "ca-certificates"}
     return explicit.parse((root / name).read_text(), name)
 
 
 def spoil(folder: Path) -> str:
-    """Appends a byte to the package of pip, which its readers do not mind; returns its file name."""
+    """Append a byte to the package of pip, which readers of the archive ignore; return its file name."""
     package = next((folder / "noarch").glob("pip-*.conda"))
     package.write_bytes(package.read_bytes() + b"!")
     return package.name
@@ -120,7 +120,7 @@ def test_the_channel_over_http_gives_a_lock_and_an_environment_that_works(
     root: Path, folder: Path, url: str, tmp_path: Path, flavour: str
 ) -> None:
     lock = solved(root, flavour, url, folder)
-    assert {one.channel for one in lock.packages} == {url}
+    assert {package.channel for package in lock.packages} == {url}
     assert ("__cuda=12.0=0" in lock.virtual_packages) == (flavour == "cuda")
     prefix = tmp_path / "env"
     asyncio.run(client.install(lock, prefix))
@@ -137,7 +137,7 @@ def test_a_tampered_package_is_refused_and_nothing_is_installed(
     root: Path, folder: Path, url: str, tmp_path: Path, flavour: str, scheme: str
 ) -> None:
     lock = solved(root, flavour, url if scheme == "http" else folder.as_uri(), folder)
-    assert {one.url.partition(":")[0] for one in lock.packages} == {scheme}
+    assert {package.url.partition(":")[0] for package in lock.packages} == {scheme}
     spoiled = spoil(folder)
     with pytest.raises(CondaError, match=r"has sha256 [0-9a-f]{64}, the lock says") as refused:
         asyncio.run(client.install(lock, tmp_path / "env"))
@@ -181,7 +181,7 @@ def test_a_base_is_built_from_the_lock_of_its_flavour_if_it_exists(
     tree, tag = tmp_path / "tree", f"glm-tts-test-conda:{os.getpid()}"
     tree.mkdir()
     Sources(REPOSITORY, git.read(REPOSITORY)).export(("Dockerfile.base", "build/conda", "locks"), tree)
-    # Packages without a lock of their own are as good as a genuine channel that answers.
+    # Without its lock the folder is like a reachable genuine channel.
     shutil.copytree(unpacked, tmp_path / "packages", ignore=shutil.ignore_patterns(channel.LOCK_NAME))
     shutil.copy(unpacked / channel.LOCK_NAME, tree / conda_lock("slim"))
     contexts = {"channel": str(tmp_path / "packages")}

@@ -1,4 +1,4 @@
-"""Which lock an image is installed from: stand-in, real channel, or a refusal."""
+"""Choice of the lock that an image build installs: stand-in, genuine channel, or a refusal."""
 
 from pathlib import Path
 

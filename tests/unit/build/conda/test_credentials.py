@@ -1,4 +1,4 @@
-"""Credentials of a conda channel: used where they are needed, never stored and never shown."""
+"""Credentials of a conda channel: used for requests, never stored and never shown."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 class Guarded(SimpleHTTPRequestHandler):
-    """A folder for clients that have the password or the token."""
+    """Serves a folder to clients with the password or the token."""
 
-    given: list[str]
+    authorizations: list[str]
 
     def do_GET(self) -> None:
-        self.given.append(self.headers.get("Authorization", ""))
+        self.authorizations.append(self.headers.get("Authorization", ""))
         if self.path.startswith(f"/t/{TOKEN}/"):
             self.path = self.path.removeprefix(f"/t/{TOKEN}")
-        elif self.given[-1] != BASIC:
+        elif self.authorizations[-1] != BASIC:
             self.send_response(401)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -45,7 +45,7 @@ class Guarded(SimpleHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Write no log."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def url(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RATTLER_CACHE_DIR", str(tmp_path / "cache"))
-    handler = type("Handler", (Guarded,), {"given": []})
+    handler = type("Handler", (Guarded,), {"authorizations": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
@@ -106,11 +106,11 @@ def test_a_channel_with_a_login_works_and_its_credentials_are_stored_nowhere(
         asyncio.run(client.solve(environment(url)))
     place(tmp_path, monkeypatch)
     lock = asyncio.run(client.solve(environment(url)))
-    assert [one.url for one in lock.packages] == [f"{url}/linux-64/base-1.0-test_0.conda"]
+    assert [package.url for package in lock.packages] == [f"{url}/linux-64/base-1.0-test_0.conda"]
     asyncio.run(client.install(explicit.parse(lock.text(), "lock"), tmp_path / "prefix"))
     assert (tmp_path / "prefix" / "file").read_text() == "x"
-    kept = lock.text() + "".join(path.read_text() for path in (tmp_path / "prefix/conda-meta").glob("*.json"))
-    assert not [secret for secret in (PASSWORD, TOKEN, USER) if secret in kept]
+    stored = lock.text() + "".join(path.read_text() for path in (tmp_path / "prefix/conda-meta").glob("*.json"))
+    assert not [secret for secret in (PASSWORD, TOKEN, USER) if secret in stored]
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,15 @@ def test_a_channel_with_a_login_works_and_its_credentials_are_stored_nowhere(
     ],
 )
 def test_a_channel_url_with_credentials_is_refused_without_showing_them(channel: str) -> None:
-    asked = environment(channel)
+    requested = environment(channel)
     attempts: list[Callable[[], Coroutine[Any, Any, ExplicitLock]]] = [
-        lambda: client.solve(asked),
+        lambda: client.solve(requested),
         lambda: client.solve(environment("conda-forge"), [channel]),
         lambda: client.solve(CondaEnvironment("test", ("conda-forge",), (f"{channel}::base",), ())),
     ]
-    for refused in attempts:
+    for attempt in attempts:
         with pytest.raises(CondaError, match="credentials in https://") as error:
-            asyncio.run(refused())
+            asyncio.run(attempt())
         assert "s3cret" not in str(error.value)
         assert "~/.netrc" in error.value.remedy
     lock = f"@EXPLICIT\n{channel}/linux-64/base-1.0-test_0.conda#sha256:{'0' * 64}\n"
@@ -155,7 +155,7 @@ def test_the_entry_of_a_host_takes_precedence_over_that_of_its_domain(tmp_path: 
         for host in ("conda.example", "other.example", "example")
     ]
     assert found == ["Bearer host", "Bearer domain", None]
-    # A header of this kind stays behind on a redirect, which may lead to another host.
+    # Unredirected headers are not sent to the host of a redirect.
     assert "Authorization" not in access.request("https://conda.example/x", known).headers
 
 

@@ -1,4 +1,4 @@
-"""environment.yml: what is read from it, and that it and its extension stay readable."""
+"""Parsing of environment.yml and of its extension."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The explicit lock as text."""
+"""Rendering and parsing of explicit conda locks."""
 
 import pytest
 

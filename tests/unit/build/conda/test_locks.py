@@ -1,4 +1,4 @@
-"""The committed pip locks: complete, hashed, and free of the machine that wrote them."""
+"""The committed pip locks: complete, with hashes, and independent of the machine that wrote them."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A .conda package: deterministic bytes, and what an installer needs to know."""
+"""A .conda package: reproducible bytes and the metadata for an installer."""
 
 import io
 import json

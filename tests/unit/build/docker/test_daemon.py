@@ -1,4 +1,4 @@
-"""Which engine: docker-py, the command line and every check of the host go by one answer."""
+"""Selection of the engine, the same for docker-py, the command line and every check of the host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "tcp://192.0.2.1:2376"
 
 
 class Contexts:
-    """A Docker configuration folder as `docker context create` and `docker context use` leave it."""
+    """A Docker configuration folder as written by `docker context create` and `docker context use`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -107,7 +107,7 @@ def test_every_command_settles_its_environment(contexts: Contexts, monkeypatch: 
 
     @app.command()
     def command() -> None:
-        """Say where the engine is."""
+        """Check the environment."""
         assert os.environ["DOCKER_HOST"] == OTHER
         assert not set(daemon.BUILD_OVERRIDES) & os.environ.keys()
 
@@ -119,7 +119,7 @@ def test_every_command_settles_its_environment(contexts: Contexts, monkeypatch: 
 
 
 class Api(BaseHTTPRequestHandler):
-    """As much of an engine as docker-py asks at its start."""
+    """The part of the engine's API that docker-py uses when it connects."""
 
     def do_GET(self) -> None:
         body = json.dumps({"ApiVersion": "1.45", "ServerVersion": "the other"}).encode()
@@ -129,7 +129,7 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_an_unknown_context_is_named(contexts: Contexts) -> None:
     assert not daemon.is_local()
 
 
-DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$SEEN/argv"\nenv >"$SEEN/env"\n'
+DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$CALLS/argv"\nenv >"$CALLS/env"\n'
 
 
 def test_compose_reads_only_compose_yaml_and_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,16 +164,16 @@ def test_compose_reads_only_compose_yaml_and_env(tmp_path: Path, monkeypatch: py
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "compose.yaml").write_text("services: {proxy: {image: '${PROXY_IMAGE:?}', ports: ['${PORT:-1}:1']}}")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("SEEN", str(tmp_path))
+    monkeypatch.setenv("CALLS", str(tmp_path))
     for name in ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_REMOVE_ORPHANS", "PROXY_IMAGE", "PORT"):
-        monkeypatch.setenv(name, "strange")
+        monkeypatch.setenv(name, "unwanted")
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
     Compose(tmp_path).up("proxy")
     argv = (tmp_path / "argv").read_text().splitlines()
     files = [argv[at + 1] for at, word in enumerate(argv) if word == "--file"]
     assert (files, argv[-1]) == ([str(tmp_path / "compose.yaml")], "proxy")
     environ = (tmp_path / "env").read_text()
-    assert "strange" not in environ
+    assert "unwanted" not in environ
     assert "arm64" not in environ
 
 

@@ -1,4 +1,4 @@
-"""Doctor's judgement of a host, and the error that a command raises for it."""
+"""Findings of doctor about a host, and the errors that commands raise for them."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_every_finding_of_a_fit_host_is_ok() -> None:
         ({"free_bytes": 3 * GB}, "disk", Level.PROBLEM),
         ({"free_bytes": None}, "disk", Level.NOT_VERIFIED),
         ({"port_owner": "another process"}, "port", Level.PROBLEM),
-        ({"address": "192.0.2.1", "address_missing": True, "port_owner": "nobody"}, "publish", Level.PROBLEM),
+        ({"address": "192.0.2.1", "address_missing": True, "port_owner": "x"}, "publish", Level.PROBLEM),
         ({"subnet_overlaps": "the Docker network x"}, "subnet", Level.PROBLEM),
         ({"gpu": ""}, "gpu", Level.NOT_VERIFIED),
         ({"standins": ("os",)}, "standin:os", Level.NOT_VERIFIED),
@@ -46,7 +46,7 @@ def test_every_finding_of_a_fit_host_is_ok() -> None:
 def test_each_shortcoming_changes_one_finding(change: dict[str, object], subject: str, level: Level) -> None:
     found = levels(replace(FIT, **change))  # type: ignore[arg-type]  # names and types as in HostFacts
     assert found[subject] is level
-    assert {each for name, each in found.items() if name != subject} == {Level.OK}
+    assert {found_level for name, found_level in found.items() if name != subject} == {Level.OK}
 
 
 def test_without_an_engine_there_is_no_other_finding() -> None:
@@ -64,7 +64,7 @@ def test_without_an_engine_there_is_no_other_finding() -> None:
 def test_a_problem_is_raised_as_its_own_error_with_the_remedy(facts: HostFacts, error: type[Exception]) -> None:
     with pytest.raises(error) as raised:
         refuse(evaluate(facts, needed_bytes=GB))
-    assert raised.value.remedy  # type: ignore[attr-defined]  # each is a OrchestratorError
+    assert raised.value.remedy  # type: ignore[attr-defined]  # every one is an OrchestratorError
 
 
 def test_several_problems_are_reported_together() -> None:

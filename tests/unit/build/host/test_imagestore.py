@@ -1,4 +1,4 @@
-"""The two image stores, by what engine 26.1.5 said of the same images in each (figures and digests as recorded)."""
+"""The two image stores, with recorded output of engine 26.1.5 about the same images in both."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_digests_of_the_classic_store_come_from_a_registry() -> None:
     ("tags", "digests", "survives"),
     [
         (["glm-tts-slim:pinned-1"], [], False),
-        # containerd's store derives the digest from the tag: it goes with it.
+        # containerd's store derives the digest from the tag, so it disappears with the tag.
         (["glm-tts-slim:pinned-1"], [f"glm-tts-slim@{PUSHED}"], False),
         (["glm-tts-slim:pinned-1", "glm-tts-slim:1"], [f"glm-tts-slim@{PUSHED}"], True),
         (["glm-tts-slim:pinned-1"], [f"{REGISTRY}@{PUSHED}"], True),
@@ -94,7 +94,7 @@ def test_an_image_survives_if_it_has_another_name(tags: list[str], digests: list
 
 def test_both_stores_give_the_same_content_digest() -> None:
     assert imagestore.content(OS_IMAGE) == imagestore.content(OS_IMAGE_IN_CONTAINERD)
-    # Engines differ in which empty fields of a configuration they give.
+    # Engines differ in the empty fields of a configuration.
     padded = {**OS_IMAGE, "Config": {**OS_IMAGE["Config"], "Entrypoint": None, "User": "", "Volumes": None}}
     assert imagestore.content(padded) == imagestore.content(OS_IMAGE)
 
@@ -115,7 +115,7 @@ def test_another_layer_or_configuration_gives_another_content_digest(change: dic
     ("packed", "size", "shared", "freed"),
     [
         (624525969, 624525969, 623995979, 529990),  # classic: an app above its base
-        (73469127, 73469127, -1, 73469127),  # classic, where the engine did not compute what is shared
+        (73469127, 73469127, -1, 73469127),  # classic, the engine did not compute the shared size
         (321292511, 997709209, 676192256, 224442),  # containerd: the packed layers may all be the base's
         (321080628, 997497308, 676417536, 0),
         (20756382, 20756382, 0, 20756382),  # containerd: never unpacked

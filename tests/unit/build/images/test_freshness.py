@@ -1,4 +1,4 @@
-"""The age of an image's OS packages, the security suites' answer, and what commands make of both."""
+"""Age and security updates of an image's OS packages, and their findings."""
 
 import pytest
 
@@ -52,7 +52,7 @@ POLICY = (
     + package("apt", "2.6.2", ("2.6.2", f"{SECURITY}\n        {STATUS}"))
     + package("bsdutils", "1:2.38-5", ("1:2.38-5", STATUS), ("1:2.38-3", SECURITY))
     + package("tini", "0.19", ("0.20", SECURITY.replace("-security/", "/")), ("0.19", STATUS))
-    # The fix of jammy-security counts, also where jammy-updates has a later version.
+    # The fix in jammy-security counts even if jammy-updates has a later version.
     + package("openssl", "3.0.1", ("3.0.3", SECURITY.replace("-security/", "-updates/")), ("3.0.2", SECURITY))
 )
 
@@ -83,19 +83,20 @@ def test_an_output_without_a_package_raises() -> None:
 )
 def test_age_and_updates_are_judged_separately(image: ImageAge, levels: dict[str, Level]) -> None:
     found = freshness.judge([image], NOW, LIMIT)
-    assert {each.subject: each.level for each in found} == levels
-    assert all(each.remedy for each in found if each.level is Level.WARNING)
+    assert {finding.subject: finding.level for finding in found} == levels
+    assert all(finding.remedy for finding in found if finding.level is Level.WARNING)
 
 
 def test_an_unreachable_archive_is_not_verified_and_strict_refuses_it() -> None:
     found = freshness.judge([base(1, Security(failed="no route"))], NOW, LIMIT)
-    assert "no security updates" not in " ".join(each.message for each in found)
+    assert "no security updates" not in " ".join(finding.message for finding in found)
     assert unlisted(found, "gpu  no GPU\n") == ["fixes:base"]
 
 
 def test_a_message_names_a_few_packages_and_counts_the_rest() -> None:
     updates = Security(tuple(f"p{number} 1 -> 2" for number in range(8)))
-    (message,) = [each.message for each in freshness.judge([base(1, updates)], NOW, LIMIT) if "lacks" in each.message]
+    messages = [finding.message for finding in freshness.judge([base(1, updates)], NOW, LIMIT)]
+    (message,) = [message for message in messages if "lacks" in message]
     assert "lacks 8 security updates" in message
     assert "p4 1 -> 2 and 3 more" in message
 

@@ -1,4 +1,4 @@
-"""Which environment a build may go to, and CI's claim held against the clone."""
+"""Environment of a build, and the check of CI's claim against the clone."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ def test_a_detached_head_is_the_ref() -> None:
 
 
 def test_the_claim_of_ci_must_agree_with_the_clone() -> None:
-    said = claim(
+    ci = claim(
         {
             "GITHUB_ACTIONS": "true",
             "GITHUB_SHA": SHA,
             "GITHUB_REF": "refs/tags/v2",
             "GITHUB_REF_TYPE": "tag",
             "GITHUB_REF_NAME": "v2",
-            "GITHUB_ACTOR": "someone",
+            "GITHUB_ACTOR": "joe",
             "GITHUB_RUN_ID": "7",
             "GITHUB_RUN_ATTEMPT": "2",
         }
     )
-    found = identify(replace(COMMIT, tags=("v2", "v3")), said)
-    assert (found.version, found.ref, found.triggered_by, found.run_id) == ("v2", "refs/tags/v2", "someone", "7-2")
+    found = identify(replace(COMMIT, tags=("v2", "v3")), ci)
+    assert (found.version, found.ref, found.triggered_by, found.run_id) == ("v2", "refs/tags/v2", "joe", "7-2")
     with pytest.raises(IdentityError, match=f"builds {SHA}, but HEAD is {'c' * 40}"):
-        identify(replace(COMMIT, sha="c" * 40), said)
+        identify(replace(COMMIT, sha="c" * 40), ci)
     with pytest.raises(IdentityError, match="shallow and may lack it"):
-        identify(replace(COMMIT, shallow=True), said)
+        identify(replace(COMMIT, shallow=True), ci)
 
 
 def test_outside_ci_the_variables_are_ignored() -> None:
-    assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "someone"}) == CiClaim()
+    assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "joe"}) == CiClaim()
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_a_tag_that_ci_builds_must_be_able_to_name_an_image(tag: str) -> None:
 
 def test_a_shallow_clone_with_a_detached_head_is_recognised(tmp_path: Path) -> None:
     origin, copy = tmp_path / "origin", tmp_path / "copy"
-    as_someone = ["-c", "user.name=T", "-c", "user.email=t@example.invalid"]
+    as_user = ["-c", "user.name=T", "-c", "user.email=t@example.invalid"]
     command.run(["git", "init", "--quiet", "--initial-branch", "main", str(origin)])
     for message in ("one", "two"):
-        command.run(["git", *as_someone, "commit", "--quiet", "--allow-empty", "-m", message], cwd=origin)
+        command.run(["git", *as_user, "commit", "--quiet", "--allow-empty", "-m", message], cwd=origin)
     for tag in ("v1.10", "v1.9"):
         command.run(["git", "tag", tag], cwd=origin)
     whole = git.read(origin)

@@ -1,4 +1,4 @@
-"""What goes into a build besides the commit: the CA bundle as a secret, and nothing by accident."""
+"""Inputs of image builds: files, the CA bundle as a secret, and the key of an image."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def test_a_dockerfile_copies_only_inputs() -> None:
             for line in (REPOSITORY / name).read_text().splitlines()
             if line.startswith("COPY ") and "--from" not in line
             for word in line.split()[1:-1]
-            if not word.startswith(("--", "${APT_LOCK}"))  # an input where packages come from a snapshot
+            if not word.startswith(("--", "${APT_LOCK}"))  # an input only with a snapshot archive
         ]
         assert copied
         for path in copied:
@@ -58,7 +58,7 @@ def test_the_ca_bundle_of_the_environment_takes_precedence(monkeypatch: pytest.M
 
 
 class Pulled:
-    """An engine with one image, of a platform."""
+    """An engine with one image of a given platform."""
 
     def __init__(self, architecture: str) -> None:
         self._image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Os": "linux", "Architecture": architecture})

@@ -1,4 +1,4 @@
-"""Build records: their schema, what is refused, and what `history` makes of them."""
+"""Build records: schema, refusals, and the table of `history`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_records_are_sorted_by_time(tmp_path: Path) -> None:
         record_store.write(
             tmp_path, record(id=identifier(built_at, f"{'a' * 40}-dirty"), built_at=built_at, dirty=True)
         )
-    assert [each.built_at[-3:-1] for each in record_store.read(tmp_path)] == ["05", "09", "10"]
+    assert [record.built_at[-3:-1] for record in record_store.read(tmp_path)] == ["05", "09", "10"]
 
 
 def test_history_shows_each_build_and_what_failed_in_it(

@@ -1,4 +1,4 @@
-"""Which image of the same inputs a build takes: the last refresh, here or in a registry."""
+"""Choice of the newest image with the same inputs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Stand-ins and the way past them: the refusal names it for each kind, and the guide names what is there."""
+"""Refusal of stand-ins with the replacement for each kind, and the guide's commands, files and settings."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ def test_a_refusal_names_only_the_kinds_in_use_and_staging_accepts_all() -> None
 
 
 def test_every_kind_of_standin_has_a_replacement() -> None:
-    made = {"conda"}  # ImageBuilder.channel
+    kinds = {"conda"}  # ImageBuilder.channel
     for file in ("Dockerfile.standin", "scripts/lib/images.sh"):
         for value in re.findall(r"ai\.glm-tts\.standin=\"?([a-z,]+)", (ROOT / file).read_text()):
-            made |= set(value.split(","))
-    assert set(standins.KINDS) == made == set(REPLACEMENTS)
+            kinds |= set(value.split(","))
+    assert set(standins.KINDS) == kinds == set(REPLACEMENTS)
 
 
 def bootstrap(present: str, tmp_path: Path) -> str:
-    """What ensure_os_image says where the engine has one image; a pull fails the test."""
+    """Output of ensure_os_image for an engine that has only the image `present`; a pull fails the test."""
     (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "image inspect {present}" ]\n')
     (tmp_path / "docker").chmod(0o755)
     script = f"""set -e; PATH={tmp_path}:$PATH; ROOT=.
@@ -94,20 +94,20 @@ def bootstrap(present: str, tmp_path: Path) -> str:
 def test_bootstrap_names_an_existing_stand_in(tmp_path: Path) -> None:
     genuine, standin = builder.OS_IMAGES
     assert bootstrap(genuine, tmp_path) == ""
-    said = bootstrap(standin, tmp_path)
-    assert f"{standin} stands in for {genuine}" in said
-    assert f"docker pull {genuine}" in said
-    assert standins.GUIDE in said
+    output = bootstrap(standin, tmp_path)
+    assert f"{standin} stands in for {genuine}" in output
+    assert f"docker pull {genuine}" in output
+    assert standins.GUIDE in output
 
 
 def spans(text: str) -> list[str]:
-    """Commands and code spans: the lines of code blocks, and what stands between backticks."""
+    """Commands and code spans: lines of code blocks and text between backticks."""
     blocks = [line.split("  #")[0].strip() for line in text.splitlines() if line.startswith("    ")]
     return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"^    .*$", "", text, flags=re.MULTILINE))
 
 
 def commands(text: str) -> list[list[str]]:
-    """The argument lists of this project's own commands, such as ["build.lock", "conda", "--flavour", "slim"]."""
+    """Argument lists of the project's commands in a text, such as ["build.lock", "conda", "--flavour", "slim"]."""
     found = []
     for span in spans(text):
         argv = shlex.split(span.replace("...", "x"))
@@ -119,7 +119,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def parse(argv: list[str]) -> None:
-    """Fails on a command line that its typer app does not take; runs nothing."""
+    """Parse a command line with its typer app without running it; raise if the app refuses it."""
     module, *arguments = argv
     found = find_spec(module)
     is_package = found is not None and found.submodule_search_locations is not None

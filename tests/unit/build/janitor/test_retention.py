@@ -1,4 +1,4 @@
-"""What stays and what goes: rules one by one, and that no plan whatever removes something needed."""
+"""Retention rules one by one, and random plans that never remove a needed item."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def app(number: int, **changes: object) -> StoredItem:
         release=sha(number),
         verified=True,
     )
-    return replace(item, **changes)  # type: ignore[arg-type]  # the fields of Item
+    return replace(item, **changes)  # type: ignore[arg-type]  # the fields of StoredItem
 
 
 def base(number: int, **changes: object) -> StoredItem:
     names = (f"glm-tts-base-slim:{number:016x}",)
     item = app(number, id=digest(1000 + number), role=Role.BASE, names=names, release="", verified=False)
-    return replace(item, **changes)  # type: ignore[arg-type]  # the fields of Item
+    return replace(item, **changes)  # type: ignore[arg-type]  # the fields of StoredItem
 
 
 def planned(*items: StoredItem, policy: Policy = POLICY, cache_bytes: int = 0, needed: str = "") -> dict[str, Action]:
@@ -57,8 +57,8 @@ def planned(*items: StoredItem, policy: Policy = POLICY, cache_bytes: int = 0, n
 
 
 def kept(*items: StoredItem, policy: Policy = POLICY) -> set[str]:
-    wanted = {item.id for item in items}
-    return {each for each, action in planned(*items, policy=policy).items() if action.keep} & wanted
+    item_ids = {item.id for item in items}
+    return {name for name, action in planned(*items, policy=policy).items() if action.keep} & item_ids
 
 
 def test_the_last_verified_releases_are_kept_and_older_ones_removed() -> None:
@@ -105,7 +105,7 @@ def test_a_base_is_kept_for_its_apps_by_digest_name_or_layers() -> None:
         app(4, verified=False, parents=(unused.id,)),
     ]
     stay = kept(*apps, by_digest, by_name, by_layers, unused, newest, policy=replace(POLICY, keep_releases=3))
-    assert stay & {each.id for each in (by_digest, by_name, by_layers, unused, newest)} == {
+    assert stay & {item.id for item in (by_digest, by_name, by_layers, unused, newest)} == {
         by_digest.id,
         by_name.id,
         by_layers.id,
@@ -154,12 +154,12 @@ def test_old_records_are_removed_unless_they_mention_a_kept_image() -> None:
         record("of-kept", f'{{"image": "{digest(2)}"}}'),
         record("of-release", sha(3)),
         record("of-needed", digest(40)),
-        record("of-gone", digest(1)),
+        record("of-removed", digest(1)),
         record("recent", digest(1), NOW - 86400),
     ]
     found = planned(app(1), app(2), app(3), *files, needed=digest(40))
     assert {name for name, action in found.items() if action.keep} >= {"of-kept", "of-release", "of-needed", "recent"}
-    assert not found["of-gone"].keep
+    assert not found["of-removed"].keep
 
 
 def test_the_build_cache_is_cut_to_the_limit() -> None:
@@ -223,7 +223,7 @@ def test_removal_is_refused_during_a_cutover_and_after_a_failed_one() -> None:
     assert retention.refusal([cutover(2, state=State.FAILED), good]) == ""
     for state in (State.FAILED, State.ROLLED_BACK, State.HELD):
         assert "failed" in retention.refusal([good, cutover(2, state=state, error="the gate refused")])
-    assert "failed" in retention.refusal([cutover(2, state=State.FAILED)])  # given up by the one after it
+    assert "failed" in retention.refusal([cutover(2, state=State.FAILED)])  # the next cutover abandoned it
     assert "in progress" in retention.refusal([good, cutover(2, state=State.WARMING, ended="")])
     assert "failed" in retention.refusal([good, cutover(2, state=State.SWITCHED, error="did not drain")])
 
@@ -243,7 +243,7 @@ def test_names_of_the_project_are_distinguished_from_others() -> None:
     assert everything.role("glm-tts-slim") is Role.APP
     assert everything.role("127.0.0.1:5000/team/glm-tts-base-cuda") is Role.BASE
     assert everything.role("registry.example/standin/conda-channel") is Role.CHANNEL
-    assert everything.role("somebody/glm-tts-slim") is None
+    assert everything.role("another-user/glm-tts-slim") is None
     assert everything.role("glm-tts-test-registry") is None
     assert ours.role("mine/glm-tts-proxy") is Role.PROXY
     assert ours.role("glm-tts-proxy") is None

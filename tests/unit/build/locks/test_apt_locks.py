@@ -1,4 +1,4 @@
-"""Under which name an apt lock is written: one read from a stand-in system never takes the genuine one's place."""
+"""Name of an apt lock: the lock of a stand-in OS never replaces the genuine one."""
 
 from types import SimpleNamespace
 from typing import cast

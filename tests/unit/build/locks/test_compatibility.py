@@ -1,4 +1,4 @@
-"""Versions that exclude each other are refused by name; the table agrees with what the repository says elsewhere."""
+"""Compatibility check of versions, and agreement of its table with the locks and Dockerfiles."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ RELEASES = "https://example.org/releases/download/v2"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A copy of what the check reads, to be changed."""
+    """A copy of the files that the check reads."""
     shutil.copytree(REPOSITORY / "locks", tmp_path / "locks")
     for name in ("environment.yml", "Dockerfile.base"):
         shutil.copy(REPOSITORY / name, tmp_path)
@@ -212,15 +212,15 @@ def test_the_table_knows_the_base_image_that_each_file_names_and_its_stand_in() 
     assert f"ARG CUDA_IMAGE={genuine}\n" in (REPOSITORY / "Dockerfile.base").read_text()
     assert f"CUDA_IMAGE={genuine}\nCUDA_STANDIN={standin}\n" in (REPOSITORY / "scripts/lib/images.sh").read_text()
     assert TABLE["base"][standin]["cuda"] == TABLE["base"][genuine]["cuda"]
-    said = (REPOSITORY / "Dockerfile.standin").read_text()
-    assert f"CUDA_VERSION={TABLE['base'][standin]['cuda']}." in said
-    assert f'NVIDIA_REQUIRE_CUDA="cuda>={TABLE["base"][standin]["cuda"]}"' in said
+    dockerfile = (REPOSITORY / "Dockerfile.standin").read_text()
+    assert f"CUDA_VERSION={TABLE['base'][standin]['cuda']}." in dockerfile
+    assert f'NVIDIA_REQUIRE_CUDA="cuda>={TABLE["base"][standin]["cuda"]}"' in dockerfile
 
 
 def test_the_table_agrees_with_itself() -> None:
     for release in TABLE["torch"].values():
         assert release["pypi"] in release["cuda"]
-        assert all(each["cudnn"] for each in release["cuda"].values())
+        assert all(cuda["cudnn"] for cuda in release["cuda"].values())
     for name, row in TABLE["base"].items():
         assert f":{row['cuda']}." in name, "the tag names the CUDA"
         assert ("-cudnn" in name) == ("cudnn" in row)

@@ -1,10 +1,10 @@
-"""Debian packages against the apt lock: what moved, how it is shown, and what a lock holds."""
+"""Drift of Debian packages from the apt lock: comparison, formats, and the lock's text."""
 
 from build.locks import drift
 from build.locks.drift import AptLock, Drift
 from build.locks.inventory import Inventory
 
-HELD = Inventory(
+INVENTORY = Inventory(
     python="3.11.2",
     name="tts",
     prefix="/env",
@@ -27,7 +27,7 @@ MOVED = (
 def test_a_lock_survives_rendering_and_parsing() -> None:
     assert AptLock.parse(LOCK.render()) == LOCK
     assert LOCK.render().splitlines()[0] == "# snapshot: 20261121T000000Z"
-    assert AptLock.from_inventory(HELD) == AptLock(HELD.apt_time, dict(HELD.apt))
+    assert AptLock.from_inventory(INVENTORY) == AptLock(INVENTORY.apt_time, dict(INVENTORY.apt))
 
 
 def test_a_lock_without_a_time_is_parsed() -> None:
@@ -35,8 +35,8 @@ def test_a_lock_without_a_time_is_parsed() -> None:
 
 
 def test_changed_added_and_missing_packages_are_drift_and_security_fixes_are_marked() -> None:
-    assert drift.drift(HELD, LOCK) == MOVED
-    assert drift.drift(HELD, AptLock.from_inventory(HELD)) == ()
+    assert drift.drift(INVENTORY, LOCK) == MOVED
+    assert drift.drift(INVENTORY, AptLock.from_inventory(INVENTORY)) == ()
 
 
 def test_drift_is_formatted_as_summary_label_and_text() -> None:

@@ -1,4 +1,4 @@
-"""build.lock check: a lock that is not what its inputs gave is named with its reason and the command that mends it."""
+"""`python -m build.lock check` names each lock that does not match its inputs, with reason and command."""
 
 from __future__ import annotations
 
@@ -96,10 +96,12 @@ def test_a_conda_lock_depends_only_on_the_conda_specs_of_its_flavour(clone: Path
     (clone / name).write_text("@EXPLICIT\n")
     assert f"{name}: no lock command wrote it" in refusal(clone).detail
     index_file.record(clone, name, index_file.conda_command("cuda"), "py-rattler 1")
-    asked = clone / "environment.yml"
-    asked.write_text(asked.read_text().replace("--requirement locks/cuda.txt", "--requirement locks/torch.txt"))
+    environment = clone / "environment.yml"
+    environment.write_text(
+        environment.read_text().replace("--requirement locks/cuda.txt", "--requirement locks/torch.txt")
+    )
     index_file.check(clone)
-    asked.write_text(asked.read_text().replace("python=3.11.*", "python=3.12.*"))
+    environment.write_text(environment.read_text().replace("python=3.11.*", "python=3.12.*"))
     assert refusal(clone).detail == (
         f"{name}: environment.yml changed since it was written (python -m build.lock conda --flavour cuda)"
     )

@@ -1,4 +1,4 @@
-"""How a registry is addressed."""
+"""Addresses of registries."""
 
 from __future__ import annotations
 

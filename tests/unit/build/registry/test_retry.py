@@ -1,4 +1,4 @@
-"""What is worth another attempt at a registry, and what is not."""
+"""Classification of registry errors as transient or permanent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_transient_messages_are_retried(words: str) -> None:
         "name unknown: repository name not known to registry",
         "manifest invalid: manifest invalid",
         "denied: too many requests of this kind",
-        "something nobody has seen",
+        "an unknown message",
     ],
 )
 def test_permanent_and_unknown_messages_are_not_retried(words: str) -> None:

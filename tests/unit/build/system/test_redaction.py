@@ -1,4 +1,4 @@
-"""Credentials in what other programs and people write: never shown."""
+"""Redaction of credentials in texts of other programs and of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of a verification: what no layer may hold, what may lie above a base, and the report as JSON."""
+"""Rules of a verification: forbidden content, steps above a base, and reports as JSON."""
 
 import io
 import json
@@ -17,7 +17,7 @@ REPORT = VerificationReport(
     "sha256:1", "base", (Line("size", "failed", "[9] MB"), Line("GPU", "not verified"), Line("wav", "passed")), "abc"
 )
 GOOD = replace(REPORT, lines=REPORT.lines[1:])
-# In pieces, so that no scanner takes this file for a leak.
+# In parts, so that no secret scanner reports this file.
 KEY = b"-----BEGIN RSA " + b"PRIVATE KEY-----\nMIIEowIBAAKCAQEAxyz0123456789\n"
 TOKENS = (b"AKIA" + b"Q" * 16, b"ghp_" + b"a1" * 18, b"hf_" + b"Ab" * 17, b"glpat-" + b"x" * 20)
 
@@ -27,21 +27,21 @@ def test_a_report_survives_json_and_lists_failed_lines() -> None:
     assert [line.name for line in REPORT.failed] == ["size"]
 
 
-STRANGE = '{"image": "", "part": "", "checks": "", "lines": [{"name": "size", "outcome": "fine"}]}'
+UNKNOWN_OUTCOME = '{"image": "", "part": "", "checks": "", "lines": [{"name": "size", "outcome": "fine"}]}'
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"image": "sha256:1"}', '{"image": "", "part": "", "lines": [{}]}', STRANGE]
+    "text", ["", "[]", '{"image": "sha256:1"}', '{"image": "", "part": "", "lines": [{}]}', UNKNOWN_OUTCOME]
 )
 def test_an_invalid_report_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - JSON's own words differ from ours
+    with pytest.raises(ValueError):  # noqa: PT011 - the message may come from json
         VerificationReport.from_json(text)
 
 
 def test_reports_survive_the_attached_document() -> None:
     assert rules.parse_document(rules.document([REPORT, GOOD])) == [REPORT, GOOD]
-    for content in (b"", b"{}", b"[1]", STRANGE.encode()):
-        with pytest.raises(ValueError):  # noqa: PT011 - JSON's own words differ from ours
+    for content in (b"", b"{}", b"[1]", UNKNOWN_OUTCOME.encode()):
+        with pytest.raises(ValueError):  # noqa: PT011 - the message may come from json
             rules.parse_document(content)
 
 
@@ -109,7 +109,7 @@ def test_files_in_package_caches_are_recognised(path: str, cache: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uid", "gid", "mode", "its"),
+    ("uid", "gid", "mode", "is_app"),
     [
         (10001, 0, 0o644, True),
         (0, 10001, 0o664, True),
@@ -119,8 +119,8 @@ def test_files_in_package_caches_are_recognised(path: str, cache: bool) -> None:
         (0, 10001, 0o644, False),
     ],
 )
-def test_paths_that_the_app_user_owns_or_may_write_are_recognised(uid: int, gid: int, mode: int, its: bool) -> None:
-    assert rules.is_owned_by_app(uid, gid, mode) is its
+def test_paths_that_the_app_user_owns_or_may_write_are_recognised(uid: int, gid: int, mode: int, is_app: bool) -> None:
+    assert rules.is_owned_by_app(uid, gid, mode) is is_app
 
 
 COPIES = ["COPY voices /app/voices # buildkit", "COPY service /app/service # buildkit", "ENV RELEASE=1", 'CMD ["x"]']
