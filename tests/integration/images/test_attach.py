@@ -61,5 +61,5 @@ def test_documents_are_found_by_the_digest_of_their_image(running: Running) -> N
 
 
 def test_attaching_to_a_missing_image_fails(running: Running) -> None:
-    with pytest.raises(RegistryError, match="cannot be attached"):
+    with pytest.raises(RegistryError, match="nothing can be attached"):
         attach(Registry(running.address), NAME, "sha256:" + "0" * 64, SBOM, b"{}", {})

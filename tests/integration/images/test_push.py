@@ -162,7 +162,7 @@ def test_a_denied_push_fails_before_the_engine_starts(
     engine: DockerEngine, make: Make, repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_registry(password=True) as guarded, faults(guarded.address) as front:
-        monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, front.address, "nobody")))
+        monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, front.address, "unknown-user")))
         with pytest.raises(RegistryError, match="denied") as refused:
             publisher(engine, front.address).publish(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
