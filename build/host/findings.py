@@ -104,20 +104,17 @@ def engine(facts: HostFacts) -> list[Finding]:
                 "use a rootful engine for production GPUs",
             )
         )
-    for plugin, found_version in (("compose", facts.compose_version), ("buildx", facts.buildx_version)):
-        if found_version:
-            found.append(Finding(plugin, Level.OK, found_version))
+    return found + _plugins(facts)
+
+
+def _plugins(facts: HostFacts) -> list[Finding]:
+    found = []
+    for plugin, installed in (("compose", facts.compose_version), ("buildx", facts.buildx_version)):
+        if installed:
+            found.append(Finding(plugin, Level.OK, installed))
         else:
-            remedy = "run `scripts/bootstrap`"
-            found.append(
-                Finding(
-                    plugin,
-                    Level.PROBLEM,
-                    f"the Docker plugin {plugin} is not installed",
-                    remedy,
-                    EngineUnreachableError,
-                )
-            )
+            message, remedy = f"the Docker plugin {plugin} is not installed", "run `scripts/bootstrap`"
+            found.append(Finding(plugin, Level.PROBLEM, message, remedy, EngineUnreachableError))
     return found
 
 

@@ -14,11 +14,12 @@ from build.docker.engine import DockerEngine
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
 from build.images import freshness_reader, inspection, record_store, upstream
-from build.images.identity import claim, identify
+from build.images.identity import Identity, claim, identify
 from build.images.pipeline import ReleasePipeline, ReleaseResult
 from build.images.publish import Publisher
 from build.images.record import Record
 from build.locks import compatibility_check, drift
+from build.model.commit import Commit
 from build.model.labels import Flavour
 from build.system import git
 from build.table import Column, Records, local_time
@@ -55,12 +56,7 @@ def build(
     publisher = Publisher(engine, progress, push, commit) if push else None
     facts = host_facts(settings, engine)
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
-    if commit.dirty:
-        progress.note(f"the tree has {len(commit.dirty)} uncommitted paths: tagged {commit.release}, never pushed")
-    if identity.ignored_tags:
-        progress.note(f"ignored git tags, because they cannot be image tags: {', '.join(identity.ignored_tags)}")
-    if commit.shallow and not commit.tags:
-        progress.note("the clone is shallow and may lack a tag, so this is a staging build")
+    _note_commit(progress, commit, identity)
     if refresh:
         upstream.refresh(settings, progress)
     result = ReleasePipeline(
@@ -75,6 +71,15 @@ def build(
     ):
         progress.note(line)
     _show(result)
+
+
+def _note_commit(progress: Reporter, commit: Commit, identity: Identity) -> None:
+    if commit.dirty:
+        progress.note(f"the tree has {len(commit.dirty)} uncommitted paths: tagged {commit.release}, never pushed")
+    if identity.ignored_tags:
+        progress.note(f"ignored git tags, because they cannot be image tags: {', '.join(identity.ignored_tags)}")
+    if commit.shallow and not commit.tags:
+        progress.note("the clone is shallow and may lack a tag, so this is a staging build")
 
 
 def _warn_of_drift(result: ReleaseResult) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -156,20 +156,8 @@ def three(stack: Stack) -> Iterator[tuple[Stack, TinyImages, list[str]]]:
     images.close()
 
 
-def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
-    three: tuple[Stack, TinyImages, list[str]],
-) -> None:
-    stack, images, (first, last_good, live) = three
-    settings = load(stack.root, {**stack.env, "CUTOVER_KEEP_RELEASES": "0"})
-    scope = Scope(prefix=images.prefix, project=lambda name: name == stack.project, build_cache=False)
-
-    def janitor() -> Janitor:
-        return Janitor(ComposeTarget(settings, DockerEngine()), Reporter(), scope=scope, young_s=0)
-
-    everything = {f"glm-tts-slim:{name}" for name in (first, last_good, live)}
-    # The last good release is known only from the journal: no container uses it.
-    idle = next(colour for colour in ("blue", "green") if colour != stack.status()["live"])
-    stack.container(f"app-{idle}").remove(force=True)
+def check_journal_refusals(stack: Stack, janitor: Callable[[], Janitor], idle: str) -> None:
+    """The janitor refuses during a cutover and after a failed one, as recorded in the journal."""
 
     def shell(script: str) -> None:
         code, output = stack.container("state").exec_run(["sh", "-c", script])
@@ -196,6 +184,33 @@ def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
             assert "remedy: " in done.stderr
     finally:
         shell(f"mv {FILE}.kept {FILE}")
+
+
+def check_pin_commands(stack: Stack, live: str) -> None:
+    """The commands add, list and remove a pin."""
+    pin = f"glm-tts-slim:pinned-{live[:12]}"
+    assert stack.run("build.janitor", "pin", live[:12]).stdout.split() == [pin]
+    assert pin in stack.run("build.janitor", "pins").stdout.split()
+    assert stack.run("build.janitor", "unpin", live).stdout.split() == [pin]
+    assert pin not in stack.run("build.janitor", "pins").stdout.split()
+
+
+def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
+    three: tuple[Stack, TinyImages, list[str]],
+) -> None:
+    stack, images, (first, last_good, live) = three
+    settings = load(stack.root, {**stack.env, "CUTOVER_KEEP_RELEASES": "0"})
+    scope = Scope(prefix=images.prefix, project=lambda name: name == stack.project, build_cache=False)
+
+    def janitor() -> Janitor:
+        return Janitor(ComposeTarget(settings, DockerEngine()), Reporter(), scope=scope, young_s=0)
+
+    everything = {f"glm-tts-slim:{name}" for name in (first, last_good, live)}
+    # The last good release is known only from the journal: no container uses it.
+    idle = next(colour for colour in ("blue", "green") if colour != stack.status()["live"])
+    stack.container(f"app-{idle}").remove(force=True)
+
+    check_journal_refusals(stack, janitor, idle)
     target = ComposeTarget(settings, DockerEngine())
     with target.lock.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
         janitor().run(dry_run=False, now=True)
@@ -213,11 +228,6 @@ def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
     assert why[last_good].endswith(("before the newest in the journal", "last good release"))
     assert target.lock.holder() is None
 
-    pin = f"glm-tts-slim:pinned-{live[:12]}"
-    assert stack.run("build.janitor", "pin", live[:12]).stdout.split() == [pin]
-    assert pin in stack.run("build.janitor", "pins").stdout.split()
-    assert stack.run("build.janitor", "unpin", live).stdout.split() == [pin]
-    assert pin not in stack.run("build.janitor", "pins").stdout.split()
-
+    check_pin_commands(stack, live)
     stack.run("build.cutover", "rollback")
     assert stack.status()["colours"][stack.status()["live"]]["release"]["sha"] == last_good

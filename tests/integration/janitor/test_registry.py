@@ -19,6 +19,9 @@ from harness.registry import STORAGE, Running, running_registry
 from harness.stack import wait_for
 from tests.integration.janitor.tiny_images import WEIGHT, TinyImages, sha
 
+APP, BASE = "glm-tts-slim", "glm-tts-base-slim"
+KEYS = [f"{number:016x}" for number in (1, 2, 3)]
+NEWEST_BASE = "000000000000000f"
 ATTACHED = 200_000  # bytes of each attached document
 
 
@@ -52,30 +55,33 @@ def push(images: TinyImages, *tags: str) -> None:
             assert "error" not in event, event
 
 
+def fill(images: TinyImages, registry: Registry) -> dict[int, Any]:
+    """Push four bases and five apps, the last one with a version, and attach documents to three apps."""
+    for key in KEYS:
+        images.make(f"{BASE}:{key}")
+    push(images, *(f"{BASE}:{key}" for key in KEYS))
+    apps = {
+        number: images.app(number, registry.digest(BASE, KEYS[0 if number < 4 else 1])) for number in (1, 2, 3, 4, 5)
+    }
+    apps[5].tag(f"{images.prefix}/{APP}", "v1.0.0")
+    images.make(f"{BASE}:{NEWEST_BASE}")
+    push(images, *(f"{APP}:{sha(number)}" for number in apps), f"{APP}:v1.0.0", f"{BASE}:{NEWEST_BASE}")
+    for number in (1, 2, 4):
+        attach(registry, APP, registry.digest(APP, sha(number)))
+    return apps
+
+
 def test_a_registry_keeps_needed_images_and_its_disk_shrinks(images: TinyImages) -> None:
-    app, base = "glm-tts-slim", "glm-tts-base-slim"
     with running_registry(project=images.project, deletes=True) as running:
         images.prefix = f"{running.address}/team"
         registry = Registry(images.prefix)
-        keys = [f"{number:016x}" for number in (1, 2, 3)]
-        for key in keys:
-            images.make(f"{base}:{key}")
-        push(images, *(f"{base}:{key}" for key in keys))
-        apps = {
-            number: images.app(number, registry.digest(base, keys[0 if number < 4 else 1]))
-            for number in (1, 2, 3, 4, 5)
-        }
-        apps[5].tag(f"{images.prefix}/{app}", "v1.0.0")
-        images.make(f"{base}:000000000000000f")
-        push(images, *(f"{app}:{sha(number)}" for number in apps), f"{app}:v1.0.0", f"{base}:000000000000000f")
-        for number in (1, 2, 4):
-            attach(registry, app, registry.digest(app, sha(number)))
+        apps = fill(images, registry)
         pins = Pins(DockerEngine(), scope=Scope(prefix=images.prefix), registry=registry)
-        pin = f"{images.prefix}/{app}:pinned-{sha(4)[:12]}"
+        pin = f"{images.prefix}/{APP}:pinned-{sha(4)[:12]}"
         four = Release(sha(4), apps[4].id)
         assert pins.add(four) == [pin, pin]  # the pins of the engine and of the registry have the same name here
-        assert registry.digest(app, f"pinned-{sha(4)[:12]}") == registry.digest(app, sha(4))
-        attached = registry.digest(app, sha(4)).replace(":", "-")
+        assert registry.digest(APP, f"pinned-{sha(4)[:12]}") == registry.digest(APP, sha(4))
+        attached = registry.digest(APP, sha(4)).replace(":", "-")
         copy = f"{images.project}-copy"
         apps[1].tag(copy, "1")
         before = disk(running, images.client)
@@ -84,17 +90,17 @@ def test_a_registry_keeps_needed_images_and_its_disk_shrinks(images: TinyImages)
         done = janitor.run(dry_run=False, now=True, collect_garbage=running.container)
         assert not done.failed
         wait_for("the restarted registry", lambda: answers(running))
-        assert set(running.tags(f"team/{app}")) == {sha(4), f"pinned-{sha(4)[:12]}", attached, sha(5), "v1.0.0"}
-        assert set(running.tags(f"team/{base}")) == {keys[1], "000000000000000f"}
+        assert set(running.tags(f"team/{APP}")) == {sha(4), f"pinned-{sha(4)[:12]}", attached, sha(5), "v1.0.0"}
+        assert set(running.tags(f"team/{BASE}")) == {KEYS[1], NEWEST_BASE}
         # Removed: three apps, two bases and two documents of random bytes, which do not compress.
         assert before - disk(running, images.client) >= 5 * WEIGHT + 2 * ATTACHED
-        pulled = images.client.images.pull(f"{images.prefix}/{app}", tag="v1.0.0")
+        pulled = images.client.images.pull(f"{images.prefix}/{APP}", tag="v1.0.0")
         assert pulled.labels["ai.glm-tts.release"] == sha(5)
 
         # The registry was restarted and knows that the blobs are gone, so the image can be pushed again.
-        repository = f"{images.prefix}/{app}"
+        repository = f"{images.prefix}/{APP}"
         images.client.images.get(f"{copy}:1").tag(repository, sha(1))
-        push(images, f"{app}:{sha(1)}")
+        push(images, f"{APP}:{sha(1)}")
         for name in (f"{repository}:{sha(1)}", f"{copy}:1"):
             images.client.images.remove(name)
         assert images.client.images.pull(repository, tag=sha(1)).labels["ai.glm-tts.release"] == sha(1)
@@ -102,7 +108,7 @@ def test_a_registry_keeps_needed_images_and_its_disk_shrinks(images: TinyImages)
         assert pin in pins.all()
         assert pins.remove(four) == [pin, pin]
         assert pins.all() == []
-        assert sha(4) in running.tags(f"team/{app}")
+        assert sha(4) in running.tags(f"team/{APP}")
 
 
 def answers(running: Running) -> bool:
