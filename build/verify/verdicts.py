@@ -58,7 +58,7 @@ def require(reports: Iterable[VerificationReport]) -> None:
     """Raise VerificationError with all failed lines, if there are any."""
     if failed := rules.verdict(reports):
         raise VerificationError(
-            f"the image failed its verification: {len(failed)} failed checks",
+            f"the image failed its verification (failed checks: {len(failed)})",
             detail="\n".join(failed),
             remedy="fix the failed checks and build again; "
             "`python -m build.images verify --fresh IMAGE` repeats the verification of an image",

@@ -77,6 +77,17 @@ def test_the_engine_is_the_one_of_the_docker_command_line(
     assert expected in ("", daemon.DEFAULT) or environ["DOCKER_HOST"] == expected
 
 
+@pytest.mark.parametrize(
+    ("host", "local", "ssh"), [("unix:///x.sock", True, False), (OTHER, False, False), ("ssh://third", False, True)]
+)
+def test_the_address_shows_whether_the_engine_is_local_or_behind_ssh(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch, host: str, local: bool, ssh: bool
+) -> None:
+    assert daemon.is_local({"DOCKER_HOST": host}) is local
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert (daemon.is_local(), daemon.is_behind_ssh()) == (local, ssh)
+
+
 def test_the_certificates_of_a_context_replace_those_of_the_environment(contexts: Contexts) -> None:
     contexts.use("other")
     certificates = contexts.create("other", OTHER, tls=True)
