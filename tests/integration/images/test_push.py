@@ -167,7 +167,7 @@ def test_a_denied_push_fails_before_the_engine_starts(
             publisher(engine, front.address).publish(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
         # Each request is repeated with the password.
-        assert [method for method, _ in front.seen] == ["HEAD", "HEAD", "POST", "POST"]
+        assert [method for method, _ in front.requests] == ["HEAD", "HEAD", "POST", "POST"]
         assert front.uploaded == 0
 
 
@@ -195,7 +195,7 @@ def test_a_push_to_a_full_registry_fails_without_a_tag(engine: DockerEngine, mak
     with running_registry(storage_mb=4) as small, faults(small.address) as front:
         with pytest.raises(RegistryError, match=r"the push of .* failed"):
             publisher(engine, front.address).publish(image, f"{repository}:key")
-        heads = [path for method, path in front.seen if method == "HEAD" and "/manifests/" in path]
+        heads = [path for method, path in front.requests if method == "HEAD" and "/manifests/" in path]
         assert len(heads) == 1, "the push restarted"
         assert small.tags(repository) == []
 

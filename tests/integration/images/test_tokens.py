@@ -39,7 +39,7 @@ def running(server: Tokens) -> Iterator[Running]:
 def tokens(server: Tokens) -> Iterator[Tokens]:
     """The token server without recorded requests; its settings are restored after the test."""
     before = server.actions, server.life_s
-    server.asked.clear()
+    server.requests.clear()
     yield server
     server.actions, server.life_s = before
 
@@ -64,7 +64,7 @@ def opened(address: str, waits: list[float]) -> Registry:
 
 def granted(tokens: Tokens) -> list[str]:
     """Scopes of the granted tokens in order; the actions of each scope are sorted."""
-    return [_sorted(scope) for _, scope, status in tokens.asked if status == 200]
+    return [_sorted(scope) for _, scope, status in tokens.requests if status == 200]
 
 
 def _sorted(scope: str) -> str:
@@ -87,7 +87,7 @@ def test_an_image_is_published_with_tokens(address: str, tokens: Tokens, make: M
     reference, published = publisher(DockerEngine(), address).publish(image, f"{repository}:key")
     assert published.id == image.id
     assert Registry(address).digest(repository, "key") == reference.partition("@")[2]
-    assert {status for *_, status in tokens.asked} == {200}
+    assert {status for *_, status in tokens.requests} == {200}
 
 
 def test_a_wrong_password_is_not_retried(wrong_login: str, tokens: Tokens) -> None:
@@ -95,7 +95,7 @@ def test_a_wrong_password_is_not_retried(wrong_login: str, tokens: Tokens) -> No
     with pytest.raises(RegistryError, match=r"denied.*incorrect username or password") as refused:
         opened(wrong_login, waits).check_push(NAME)
     assert "docker login" in refused.value.remedy
-    assert [status for *_, status in tokens.asked] == [401]
+    assert [status for *_, status in tokens.requests] == [401]
     assert not waits
 
 
@@ -107,7 +107,7 @@ def test_a_wrong_password_of_the_engine_is_not_retried(
         transfer.push(
             DockerEngine(), make(b"one"), f"{wrong_login}/{repository}", "key", RetryPolicy(sleep=waits.append)
         )
-    assert {status for *_, status in tokens.asked} == {401}
+    assert {status for *_, status in tokens.requests} == {401}
     assert not waits
 
 

@@ -139,5 +139,5 @@ def test_the_scheme_of_an_insecure_registry_is_detected(authority: Authority, sc
         registry = opened(empty(front).address, trust_reader.of(front.address, engine(front.address, secure=False)))
         assert registry.digest("thing", "one") == ""
         assert registry.tags("thing") == []
-        probes = [path for _, path in front.seen if path == "/v2/"]
+        probes = [path for _, path in front.requests if path == "/v2/"]
         assert len(probes) == (1 if scheme == "https" else 0), "the scheme is detected more than once"
