@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from batch import yamlfile
 from batch.errors import SettingsError
-from service.fields import shown
+from service.fields import nearest, shown
 from service.formats import ClipFormat
 from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
 
@@ -101,8 +100,7 @@ def _describe(where: tuple[int | str, ...], problem: Any, from_file: set[str], c
     if problem["type"] == "missing":
         return f"{name} is missing: set it on the command line or in --config"
     if problem["type"] == "extra_forbidden":
-        match = get_close_matches(name, list(Settings.model_fields), n=1)
-        return f"unknown setting {shown(name)}{source}{f', did you mean {match[0]}?' if match else ''}"
+        return f"unknown setting {shown(name)}{source}.{nearest(name, list(Settings.model_fields))}"
     # An invalid URL may contain a password: do not print it.
     value = "" if name == "endpoint" else f" is {shown(str(problem['input']))}:"
     return f"{name}{value} {problem['msg'].removeprefix('Value error, ').lower()}{source}"

@@ -48,7 +48,7 @@ def _built(stack: Stack, sha: str, flavour: str) -> Listing:
         stack.run("build.images", "--flavour", flavour, DOCKER_HOST=nested.host)
         image = nested.client.images.get(f"glm-tts-{flavour}:{sha}")
         found: dict[str, dict[str, Entry]] = {}
-        for name, layer in layers.opened(image):
+        for name, layer in layers.open_layers(image):
             found[name.rpartition("/")[2]] = {member.name: _entry(layer, member) for member in layer}
         digests = [digest.removeprefix("sha256:") for digest in image.attrs["RootFS"]["Layers"]]
         return {digest: found[digest] for digest in digests}

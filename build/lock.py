@@ -13,7 +13,7 @@ from build.conda import virtual
 from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import MissingFileError, UsageError
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.locks import all_locks, apt_locks, conda_locks, index_file, inventory_reader, pip_locks, table
 from build.locks import inventory as inventories
 from build.locks.diff import Difference
@@ -46,7 +46,7 @@ def main(
     _require(ENVIRONMENT)
     progress = console.Reporter()
     wanted = [flavour] if flavour else FLAVOURS
-    outcome = all_locks.WriteAllLocks(
+    outcome = all_locks.LockWriter(
         Path.cwd(), wanted, progress, _own_channel, lambda each: _base(each)[1], upgrade=upgrade
     ).run()
     if summary:
@@ -99,11 +99,11 @@ def _base(flavour: str) -> tuple[DockerEngine, TaggedImage]:
     return engine, build.base()
 
 
-def _builder(flavour: str) -> tuple[DockerEngine, BuildImages]:
+def _builder(flavour: str) -> tuple[DockerEngine, ImageBuilder]:
     # No snapshot archive: an apt lock records the current packages, not those locked earlier.
     update = {"flavour": flavour, "apt_snapshot": ""}
     engine, settings = DockerEngine(), console.settings().model_copy(update=update)
-    return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
+    return engine, ImageBuilder(settings, engine, console.Reporter(), git.read(settings.root))
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 import tomllib
@@ -18,6 +17,7 @@ from build.model import dotenv
 from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, StackAddress
+from build.model.suggestion import did_you_mean
 from build.settings_types import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
 
 # The longest time that a stopping container or proxy connection may live, by file.
@@ -191,9 +191,9 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     fields = [name for name in Settings.model_fields if name != "root"]
     table = _table(root)
     stray = [
-        f"[tool.cutover] {name}: no such setting{_nearest(name, fields)}" for name in table if name not in fields
+        f"[tool.cutover] {name}: no such setting{did_you_mean(name, fields)}" for name in table if name not in fields
     ] + [
-        f"{name}: no such setting{_nearest(name, [environment_name(field) for field in fields])}"
+        f"{name}: no such setting{did_you_mean(name, [environment_name(field) for field in fields])}"
         for name in environ
         if name.startswith("CUTOVER_") and name not in FACTS and name not in map(environment_name, fields)
     ]
@@ -215,7 +215,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
 def _wrong(origin: str, item: ErrorDetails) -> str:
     field, *within = map(str, item["loc"])
     if field == "hooks" and item["type"] == "extra_forbidden":
-        return f"[tool.cutover.hooks] {within[0]}: no such hook{_nearest(within[0], list(Point))}"
+        return f"[tool.cutover.hooks] {within[0]}: no such hook{did_you_mean(within[0], list(Point))}"
     where = " ".join([origin, *within])
     shown = "" if Settings.model_fields[field].annotation is SecretStr else f", not {item['input']!r}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}{shown}"
@@ -286,11 +286,6 @@ def _variable(environ: Mapping[str, str], name: str, field: str) -> str | None:
     """Return a variable's value; an empty one counts as unset, unless "" is the default and may override .env."""
     value = environ.get(name)
     return value if value or Settings.model_fields[field].default == "" else None
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def bearable_s(text: str, name: str) -> float | None:

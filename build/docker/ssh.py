@@ -24,7 +24,7 @@ def close_like_sockets() -> None:
     SSHSocket.close = _close
 
 
-class _Answer(io.BufferedReader):
+class _Output(io.BufferedReader):
     """The output of ssh. Closing it ends the connection, which serves one request."""
 
     def __init__(self, connection: SSHSocket) -> None:
@@ -37,15 +37,15 @@ class _Answer(io.BufferedReader):
             _end(self.channel)
 
 
-def _makefile(connection: SSHSocket, _mode: str) -> _Answer:
+def _makefile(connection: SSHSocket, _mode: str) -> _Output:
     if not connection.proc:
         connection.connect()
-    answer = connection.proc.stdout = _Answer(connection)
-    return answer
+    output = connection.proc.stdout = _Output(connection)
+    return output
 
 
 def _close(connection: SSHSocket) -> None:
-    if not connection.proc or not isinstance(connection.proc.stdout, _Answer):
+    if not connection.proc or not isinstance(connection.proc.stdout, _Output):
         _end(connection)
 
 

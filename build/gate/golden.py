@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict
 from itertools import combinations
 from statistics import median, quantiles
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from build.audio import features, speaker_embedding
 from build.audio.features import Deviations, Features
 from build.audio.signal import Expectation
+from build.model.suggestion import did_you_mean
 
 # Lower limits of the calibrated bounds, however evenly a voice speaks: listeners do not notice less.
 FLOORS = Deviations(
@@ -140,8 +140,7 @@ def _line(model: type[Model], item: Any) -> str:
     *parents, name = item["loc"] or ("the file",)
     where = ".".join(str(part) for part in item["loc"]) or "the file"
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(name), _names(model, [str(each) for each in parents]), n=1)
-        return f"{where}: no such field" + (f"; did you mean {close[0]}?" if close else "")
+        return f"{where}: no such field{did_you_mean(str(name), _names(model, [str(each) for each in parents]))}"
     given = "" if item["type"] in {"missing", "value_error"} else f", not {item['input']!r}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}{given}"
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from service.engine import EngineError, EngineFatalError, NoMemoryError
-from service.engines import embedded_voice
+from service.engines import embedded_voice, error_messages
 from service.hardware import gpu
 
 logger = logging.getLogger(__name__)
@@ -20,20 +20,16 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MIB = 1 << 20
-# Messages of CUDA, its libraries and the CPU allocator where torch has no error type. None of them breaks the context.
-_NO_MEMORY = ("out of memory", "ALLOC_FAILED", "not enough memory", "can't allocate memory")
-# The context may be lost: after an illegal access every later call fails too.
-_BROKEN = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether the error is only out of memory, so that a smaller task may succeed."""
-    return isinstance(error, torch.OutOfMemoryError) or any(mark in str(error) for mark in _NO_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or error_messages.means_out_of_memory(str(error))
 
 
 def is_fatal(error: RuntimeError) -> bool:
     """Return whether the error comes from CUDA, so that later calls may fail too."""
-    broken = isinstance(error, torch.AcceleratorError) or any(mark in str(error) for mark in _BROKEN)
+    broken = isinstance(error, torch.AcceleratorError) or error_messages.means_broken_cuda(str(error))
     return broken and not is_out_of_memory(error)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from service.fields import SEED, shown
+from service.fields import SEED, nearest, shown
 from service.taskfile import names
 from service.taskfile.lines import MAX_LINE
 
@@ -130,9 +129,7 @@ def _contents(texts: dict[str, str], rules: Rules) -> list[str]:
 
 
 def _unknown_field(name: str) -> str:
-    match = get_close_matches(name, [*FIELDS, *GLM_TTS], n=1)
-    hint = f", did you mean {match[0]}?" if match else ""
-    return f"unknown field {shown(name)}{hint}"
+    return f"unknown field {shown(name)}.{nearest(name, [*FIELDS, *GLM_TTS])}"
 
 
 def _encodable(text: str) -> bool:

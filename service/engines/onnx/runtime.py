@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine import EngineError, EngineFatalError, NoMemoryError
+from service.engines import error_messages
 from service.engines.onnx import memory
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
 }
 _INPUTS = {"input", "input_lengths", "scales"}
 _SPEAKER = "sid"
-
-_NO_MEMORY = ("out of memory", "Failed to allocate memory", "bad_alloc", "smaller than requested bytes", "ALLOC_FAILED")
-# CUDA errors: the context may be lost, and then every later call fails too.
-_BROKEN = ("CUDA failure", "CUDNN failure", "CUBLAS failure", "CUFFT failure", "CUDA error")
 
 
 _seeding = threading.Lock()
@@ -215,10 +212,9 @@ def _run(voice: PiperVoice, ids: list[int], config: SynthesisConfig) -> NDArray[
 
 def _engine_error(error: Exception, task: str = "a session") -> EngineError | None:
     """Translate an onnxruntime error to an EngineError; None for an error that fails its request alone."""
-    message = str(error)
-    if isinstance(error, MemoryError) or any(mark in message for mark in _NO_MEMORY):
+    if isinstance(error, MemoryError) or error_messages.means_out_of_memory(str(error)):
         return NoMemoryError(f"too little memory for {task}")
-    if any(mark in message for mark in _BROKEN):
+    if error_messages.means_broken_cuda(str(error)):
         return EngineFatalError(_first_line(error))
     return None
 

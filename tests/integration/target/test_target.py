@@ -244,7 +244,7 @@ def test_a_taken_port_is_refused_before_anything_is_created(stack: Stack) -> Non
         taken.listen()
         port = taken.getsockname()[1]
         said = refused_elsewhere(stack, port, "10.214.0")
-    assert f"port {port} on 127.0.0.1 is taken by another process" in said
+    assert f"port {port} on 127.0.0.1 is in use by another process" in said
 
 
 def test_a_subnet_that_is_in_use_is_refused(stack: Stack) -> None:

@@ -45,7 +45,7 @@ def test_the_endpoint_may_end_in_v1(url: str) -> None:
     ("text", "problem"),
     [
         ("shard_sise: 3", 'unknown setting "shard_sise" (in '),
-        ("shard_sise: 3", "did you mean shard_size?"),
+        ("shard_sise: 3", "Did you mean 'shard_size'?"),
         ("shard_size: 0\nretries: many", 'shard_size is "0":'),
         ("shard_size: 0\nretries: many", 'retries is "many":'),
         ("in_flight: 20", "in_flight is 20, outside its bounds 1 to 16"),

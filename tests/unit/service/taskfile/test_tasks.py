@@ -58,7 +58,7 @@ def test_a_good_line(content: bytes, task: Task) -> None:
         ),
         (line(seed=True), "not true"),
         (line(seed=-1), "not -1"),
-        (line(input_txt="x"), 'unknown field "input_txt", did you mean input_text?'),
+        (line(input_txt="x"), "unknown field \"input_txt\". Did you mean 'input_text'?"),
         (line(prompt_text="x"), "prompt_text is given without prompt_audio"),
         (line(output_name="../etc/passwd"), "without folders"),
         (line(output_name="..\\x"), "without folders"),
