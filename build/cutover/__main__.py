@@ -236,7 +236,7 @@ def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")
     records = target.records()
     past, broken = target.history(records), past_of.broken_locks(records)
     if as_json:
-        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "locks_broken": broken}))
+        out.print_json(json.dumps({"cutovers": [asdict(entry) for entry in past], "locks_broken": broken}))
     else:
         out.print(views.history(past, broken))
 

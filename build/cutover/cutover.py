@@ -153,8 +153,8 @@ def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: StandbyPref
     colour = target.colours[idle]
     if not colour.running or colour.release() != wanted:
         return False
-    said = [ahead.of(each) if ahead else each for each in colour.replicas]
-    return all(each.status().phase == "ready" for each in said)
+    said = [ahead.of(replica) if ahead else replica for replica in colour.replicas]
+    return all(container.status().phase == "ready" for container in said)
 
 
 def _expected(cutover: Run) -> str:
@@ -162,9 +162,9 @@ def _expected(cutover: Run) -> str:
     if cutover.strategy is Strategy.WARM:
         return f"it stands by in {cutover.idle}, so that traffic moves within seconds"
     known = [
-        each.facts["warm_s"]
-        for each in cutover.target.history()
-        if each.release == cutover.release and "warm_s" in each.facts
+        past.facts["warm_s"]
+        for past in cutover.target.history()
+        if past.release == cutover.release and "warm_s" in past.facts
     ]
     return (
         f"it must be started first, which took {known[-1]:.0f} s the last time" if known else "it must be started first"

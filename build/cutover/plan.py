@@ -59,6 +59,6 @@ def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -
             remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
         )
     history = target.history()
-    load_s, reload_s = (holding.last_load_s(history, each) if each else None for each in (release, old))
+    load_s, reload_s = (holding.last_load_s(history, one) if one else None for one in (release, old))
     holding.check(holding.expected_s(load_s), target.hold_budget_s, forced=chosen.forced)
     return replace(chosen, load_s=load_s, reload_s=reload_s)

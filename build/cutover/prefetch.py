@@ -57,9 +57,9 @@ class Prefetch(Generic[T]):
     def _run(self) -> None:
         try:
             live = self._target.noted
-            for each in self._target.colours[live.other].replicas if live else ():
-                life, said = each.life, self._ask(each)
-                self._answers[each.name] = PrefetchedAnswer(life, self._target.clock.now(), said)
+            for replica in self._target.colours[live.other].replicas if live else ():
+                life, said = replica.life, self._ask(replica)
+                self._answers[replica.name] = PrefetchedAnswer(life, self._target.clock.now(), said)
         except (OrchestratorError, OSError, yaml.YAMLError, LookupError, TypeError):
             return  # the regular check asks again and reports the error
 

@@ -33,7 +33,7 @@ class Reporting:
     @contextmanager
     def attended(self) -> Iterator[None]:
         """Run while the lock is held, since hooks write the journal: alert on an error, resolve alerts on success."""
-        before = {each.id: asdict(each) for each in self._history()}
+        before = {cutover.id: asdict(cutover) for cutover in self._history()}
         try:
             yield
         except BaseException as error:
@@ -46,7 +46,7 @@ class Reporting:
             alerts.call_off(self._target, self._progress)
 
     def _look(self, before: dict[str, dict[str, Any]]) -> Cutover | None:
-        self._touched = [each for each in self._history() if asdict(each) != before.get(each.id)]
+        self._touched = [cutover for cutover in self._history() if asdict(cutover) != before.get(cutover.id)]
         return self._touched[-1] if self._touched else None
 
     def _history(self) -> list[Cutover]:
@@ -61,9 +61,9 @@ class Reporting:
         try:
             from build.report import gather  # noqa: PLC0415 - 0.2 s, which the cutover must not wait for
 
-            for number, each in enumerate(self._touched, 1):
+            for number, cutover in enumerate(self._touched, 1):
                 error = self._error if number == len(self._touched) else None
-                path = gather.write(self._target, each.id, error)
+                path = gather.write(self._target, cutover.id, error)
             self._progress.note(f"report: {path}")
         except Exception as error:  # noqa: BLE001 - a failing report must not change the result of a cutover
             self._progress.note(f"no report could be written: {error}")

@@ -116,14 +116,14 @@ class Run:
     @property
     def told(self) -> Cutover:
         """This cutover as journaled; hooks and alerts report nothing else."""
-        return next(each for each in reversed(self.target.history()) if each.id == self.id)
+        return next(cutover for cutover in reversed(self.target.history()) if cutover.id == self.id)
 
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
     def used(self, colour: Colour) -> tuple[str, ...]:
         """Return the proxy's servers of the colour's containers; the first server if there are none."""
-        return tuple(each.slot.server for each in self.target.colours[colour].replicas) or colour.servers[:1]
+        return tuple(replica.slot.server for replica in self.target.colours[colour].replicas) or colour.servers[:1]
 
     def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
         """Set states or weights of servers in this order, as one batch."""
@@ -136,7 +136,7 @@ class Run:
 
     def standbys(self, colour: Colour) -> tuple[str, ...]:
         """Return the same servers as backup entries of the proxy."""
-        return tuple(each.slot.standby for each in self.target.colours[colour].replicas) or colour.standbys[:1]
+        return tuple(replica.slot.standby for replica in self.target.colours[colour].replicas) or colour.standbys[:1]
 
     def demand_check(self, colour: Colour) -> None:
         """Mark a colour down until its health checks pass; it gets no new requests meanwhile."""
@@ -172,7 +172,7 @@ class Run:
             seen = self.target.proxy.servers()
             its = [seen[name] for name in (*colour.servers, *colour.standbys)]
             load = self.target.colours[colour].load(
-                sum(each.sessions for each in its), sum(each.queued for each in its)
+                sum(server.sessions for server in its), sum(server.queued for server in its)
             )
             dead = alive and not all(seen[name].healthy for name in used)
             if dead or drain.judge(load, now - began, budget_s) is not DrainProgress.BUSY:

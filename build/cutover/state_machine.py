@@ -87,12 +87,12 @@ ROLLBACK_ACTION = {
 def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = False) -> Table:
     """Return the steps of a strategy; a rollback (`back`) never gives moved traffic back."""
     left_out = {name for name, asked in ((CANARY, canary), (SOAK, soak)) if back or not asked}
-    steps = tuple(each for each in TABLES[strategy] if each.name not in left_out)
+    steps = tuple(step for step in TABLES[strategy] if step.name not in left_out)
     if not back:
         return steps
     return tuple(
-        replace(each, on_failure=FailureAction.STAY) if each.on_failure is FailureAction.RETURN else each
-        for each in steps
+        replace(step, on_failure=FailureAction.STAY) if step.on_failure is FailureAction.RETURN else step
+        for step in steps
     )
 
 

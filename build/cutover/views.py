@@ -55,21 +55,22 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
     """Render cutovers, oldest first, and broken locks."""
     rows = [
         (
-            each.id,
-            local_time(each.began),
-            duration(each.began, each.ended),
-            each.kind,
-            str(each.release),
-            str(each.previous or "-"),
-            str(each.colour),
-            f"{each.state}: {each.step}" if each.step else str(each.state),
-            drain.cut(each.facts["drain"]) if each.facts.get("drain") else "-",
-            each.error.partition("\n")[0],
+            cutover.id,
+            local_time(cutover.began),
+            duration(cutover.began, cutover.ended),
+            cutover.kind,
+            str(cutover.release),
+            str(cutover.previous or "-"),
+            str(cutover.colour),
+            f"{cutover.state}: {cutover.step}" if cutover.step else str(cutover.state),
+            drain.cut(cutover.facts["drain"]) if cutover.facts.get("drain") else "-",
+            cutover.error.partition("\n")[0],
         )
-        for each in past
+        for cutover in past
     ]
     taken = [
-        f"{local_time(each['at'])}  {each['by']} broke the lock of {each['owner']}: {each['reason']}" for each in broken
+        f"{local_time(record['at'])}  {record['by']} broke the lock of {record['owner']}: {record['reason']}"
+        for record in broken
     ]
     return Group(Records(HISTORY, rows), *map(Text, taken))
 

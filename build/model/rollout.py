@@ -64,7 +64,7 @@ def weights(share: int, candidates: int, lives: int) -> tuple[int, int]:
     """
     pair = share * lives, (WHOLE - share) * candidates
     scale = min(1.0, HEAVIEST / max(pair))
-    candidate, live = (max(1, round(each * scale)) for each in pair)
+    candidate, live = (max(1, round(weight * scale)) for weight in pair)
     return candidate, live
 
 
@@ -77,7 +77,7 @@ def parse(text: str) -> tuple[int, ...]:
     if text == "none":
         return ()
     try:
-        found = [int(each.strip().removesuffix("%")) for each in text.split(",")]
+        found = [int(share.strip().removesuffix("%")) for share in text.split(",")]
     except ValueError:
         raise ValueError(f"{text!r} is no list of shares, such as 5,25,100, and not `none`") from None
     return shares(found)

@@ -21,7 +21,7 @@ def raise_alert(target: Target, progress: Progress, error: BaseException, cutove
     settings = target.settings
     if not (alert := evaluate(settings.project, error, cutover)):
         return
-    clean = replace(alert, **{each.name: redact(getattr(alert, each.name), os.environ) for each in fields(alert)})
+    clean = replace(alert, **{field.name: redact(getattr(alert, field.name), os.environ) for field in fields(alert)})
     _send(target, progress, clean)
     # A process that lost the cutover lock must not write the journal.
     journal = None if isinstance(error, LockLostError) else target.journal
@@ -31,7 +31,9 @@ def raise_alert(target: Target, progress: Progress, error: BaseException, cutove
 def _send(target: Target, progress: Progress, alert: Alert) -> None:
     from build.notify import alert_client  # noqa: PLC0415 - most cutovers do not need it
 
-    url, manager = (each.get_secret_value() for each in (target.settings.alert_webhook, target.settings.alertmanager))
+    url, manager = (
+        address.get_secret_value() for address in (target.settings.alert_webhook, target.settings.alertmanager)
+    )
     if url:
         _try(progress, "the alert's webhook", lambda: alert_client.webhook(url, alert))
     if manager:

@@ -111,7 +111,7 @@ class HAProxy:
 
     def probe(self, *servers: Server) -> bool:
         """Send a health check's request to each server from the proxy, now; a hanging server times out after 5 s."""
-        said = self._ask("probe", *(each.address for each in servers)).split("\n")
+        said = self._ask("probe", *(server.address for server in servers)).split("\n")
         return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in said) == len(servers)
 
     def demand_check(self, *servers: str) -> None:

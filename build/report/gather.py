@@ -40,7 +40,7 @@ def find(target: Target, identity: str | None) -> Path:
         MissingFileError: the journal has no such cutover.
     """
     past = target.history()
-    chosen = next((each for each in reversed(past) if identity is None or each.id == identity), None)
+    chosen = next((cutover for cutover in reversed(past) if identity is None or cutover.id == identity), None)
     if chosen is None:
         raise MissingFileError(
             f"there is no cutover {identity}" if identity else "there has been no cutover yet",
@@ -66,7 +66,7 @@ def write(target: Target, identity: str, error: BaseException | None = None) -> 
 def gather(target: Target, identity: str, error: BaseException | None = None) -> Page:
     """Collect the data of a report."""
     told = target.records()
-    cutover = next(each for each in target.history(told) if each.id == identity)
+    cutover = next(cutover for cutover in target.history(told) if cutover.id == identity)
     records = [record for record in told if record.get("cutover") == identity]
     spans = timeline.read(records)
     drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
@@ -113,7 +113,7 @@ def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
 
 def _judgement(facts: Mapping[str, Any]) -> Judgement:
     """Parse the output of Judgement.facts from the journal."""
-    results = tuple(_result(each) for each in facts["results"])
+    results = tuple(_result(result) for result in facts["results"])
     return Judgement(results, facts["quality"], facts.get("speaker"), facts["realtime"], facts["live_realtime"])
 
 

@@ -62,7 +62,7 @@ class Page:
             if self.cutover.rollout.get("unverified")
             else []
         )
-        return [*unverified, *(str(each) for each in self.facts.get("warnings", []))]
+        return [*unverified, *(str(warning) for warning in self.facts.get("warnings", []))]
 
     @property
     def drained(self) -> dict[str, dict[str, int]]:
@@ -73,7 +73,7 @@ class Page:
     @property
     def proven(self) -> list[tuple[str, dict[str, Any]]]:
         """Both releases' results at each share of the canary, and in the soak."""
-        shares = [(f"canary {each['share']} %", each) for each in self.facts.get("canary", [])]
+        shares = [(f"canary {share['share']} %", share) for share in self.facts.get("canary", [])]
         soak = self.facts.get("soak", {})
         return shares + ([("soak", soak)] if "candidate" in soak else [])
 
@@ -100,8 +100,8 @@ def _said(name: str, value: Any) -> tuple[str, str]:
     """Describe a journal fact; a unit at the end of its name moves to the value."""
     if isinstance(value, bool):
         return name, "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(each, dict) and {"sha", "bytes"} <= each.keys() for each in value):
-        return name, ", ".join(f"{each['sha'][:12]}: {gib(each['bytes'])}" for each in value)
+    if isinstance(value, list) and all(isinstance(item, dict) and {"sha", "bytes"} <= item.keys() for item in value):
+        return name, ", ".join(f"{item['sha'][:12]}: {gib(item['bytes'])}" for item in value)
     words, _, unit = name.rpartition("_")
     if words and unit in UNITS:
         return words.replace("_", " "), f"{value} {unit}"

@@ -25,13 +25,13 @@ class StartFlags:
         """Make each process wait, from its next start on, for a command before it loads its model."""
         self._do(
             " && ".join(
-                f"mkdir -p {FOLDER}/{each} && : >{FOLDER}/{each}/park && sync {FOLDER}/{each}" for each in names
+                f"mkdir -p {FOLDER}/{name} && : >{FOLDER}/{name}/park && sync {FOLDER}/{name}" for name in names
             )
         )
 
     def unpark(self, *names: str) -> None:
         """Make each process load its model by itself from its next start on."""
-        self._do(f"rm -f {' '.join(f'{FOLDER}/{each}/park' for each in names)}")
+        self._do(f"rm -f {' '.join(f'{FOLDER}/{name}/park' for name in names)}")
 
     def give(self, name: str, *, parked: bool, device: str) -> None:
         """Write all orders for the next container of that name; `device` is a GPU's UUID, "" for any."""

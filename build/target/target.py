@@ -101,7 +101,9 @@ class Target:
         """Return the proxy's current published address, such as 127.0.0.1:7860; "" if not published."""
         container = self.engine.container(self.settings.container("proxy"))
         bindings = container.attrs["NetworkSettings"]["Ports"].values() if container else ()
-        return next((f"{each['HostIp']}:{each['HostPort']}" for found in bindings if found for each in found), "")
+        return next(
+            (f"{binding['HostIp']}:{binding['HostPort']}" for found in bindings if found for binding in found), ""
+        )
 
     @property
     def hold_budget_s(self) -> float:
@@ -121,16 +123,16 @@ class Target:
 
     def _facts(self, colour: ColourContainers, servers: dict[str, Server], ask_service: bool) -> ColourFacts:
         replicas = colour.replicas
-        names = [each.slot.server for each in replicas] or list(colour.colour.servers[:1])
+        names = [replica.slot.server for replica in replicas] or list(colour.colour.servers[:1])
         its = [servers.get(name, ABSENT) for name in names]
         return ColourFacts(
             release=colour.release(),
             container=colour.state,
             # One server in maint, taken out by an operator, does not make the colour idle.
-            admin=next((each.admin for each in its if each.admin != "maint"), "maint"),
-            usable=any(each.usable for each in its),
-            rate=sum(each.rate for each in its),
-            sessions=sum(each.sessions for each in its),
+            admin=next((server.admin for server in its if server.admin != "maint"), "maint"),
+            usable=any(server.usable for server in its),
+            rate=sum(server.rate for server in its),
+            sessions=sum(server.sessions for server in its),
             phase=colour.status().phase if ask_service and colour.state == "running" else "",
             replicas=len(replicas),
         )
@@ -167,14 +169,14 @@ class Target:
                     images=images,
                     runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
                     speech=self.settings.speech,
-                    profiles=self._profiles(live) if live else [each for each in stayed if each],
+                    profiles=self._profiles(live) if live else [profile for profile in stayed if profile],
                 )
             )
         )
 
     def _profiles(self, live: Colour) -> list[str]:
         """Return the profiles of the colour's containers; that of its first slot if there are none."""
-        return [each.slot.profile for each in self.colours[live].replicas] or [live.slots[0].profile]
+        return [replica.slot.profile for replica in self.colours[live].replicas] or [live.slots[0].profile]
 
     @property
     def noted(self) -> Colour | None:

@@ -38,8 +38,8 @@ def speaking(stack: Stack) -> Iterator[Load]:
 def newest(stack: Stack) -> dict[str, Any]:
     """The newest cutover's journal records by what they say."""
     records = stack.journal()
-    mine = [each for each in records if each.get("cutover") == records[-1]["cutover"]]
-    return {f"{each['event']} {each.get('step', '')}".strip(): each for each in mine}
+    mine = [record for record in records if record.get("cutover") == records[-1]["cutover"]]
+    return {f"{record['event']} {record.get('step', '')}".strip(): record for record in mine}
 
 
 def live_sha(stack: Stack) -> str:
@@ -54,13 +54,13 @@ def test_a_candidate_gets_one_share_after_the_other_and_then_everything(stack: S
     print(done.stderr, load.report.summary())
     assert load.report.failed == [], load.report.summary()
     assert live_sha(stack) == sha
-    shares = [each["facts"] for each in stack.journal() if each["event"] == "share"][-2:]
-    assert [each["share"] for each in shares] == [25, 50]
-    for each in shares:
-        assert each["candidate"]["sent"] >= 8
-        assert each["candidate"]["failed"] == each["live"]["failed"] == 0
-        assert each["live"]["p50_s"] > 0
-        assert 0 < each["observed"] < 1
+    shares = [record["facts"] for record in stack.journal() if record["event"] == "share"][-2:]
+    assert [share["share"] for share in shares] == [25, 50]
+    for share in shares:
+        assert share["candidate"]["sent"] >= 8
+        assert share["candidate"]["failed"] == share["live"]["failed"] == 0
+        assert share["live"]["p50_s"] > 0
+        assert 0 < share["observed"] < 1
     soaked = newest(stack)["done soak"]["facts"]["soak"]
     assert soaked["candidate"]["sent"] > 0
     assert {server["admin"] for server in stack.status()["colours"].values()} == {"ready", "maint"}
@@ -126,7 +126,7 @@ def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack)
         )
         assert done.returncode == InconclusiveError.exit_code, done.stderr
         assert "no result" in done.stderr
-        wait_for("both to serve", lambda: {before, sha} <= {each.release for each in load.report.samples[-40:]})
+        wait_for("both to serve", lambda: {before, sha} <= {sample.release for sample in load.report.samples[-40:]})
         status = stack.status()
         assert status["colours"][status["live"]]["release"]["sha"] == before
         assert "resume" in " ".join(status["warnings"])

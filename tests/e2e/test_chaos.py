@@ -63,7 +63,7 @@ def test_the_matrix_is_derived_from_the_tables_of_steps() -> None:
     for strategy in Strategy:
         killed = [case.point for case in CASES.values() if (case.fault.name, case.strategy) == (KILLED, strategy)]
         assert killed == points(strategy)
-        assert {each.step for each in killed} >= {step.name for step in steps(strategy)}
+        assert {name.step for name in killed} >= {step.name for step in steps(strategy)}
     assert len(case.cases()) >= 60
 
 

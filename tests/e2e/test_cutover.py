@@ -115,7 +115,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "dockerfile", "error", "why"), BROKEN, ids=[each[0] for each in BROKEN])
+@pytest.mark.parametrize(("name", "dockerfile", "error", "why"), BROKEN, ids=[case[0] for case in BROKEN])
 def test_a_bad_candidate_is_refused_and_leaves_nothing(
     stack: Stack, rate: float, name: str, dockerfile: str, error: Any, why: str
 ) -> None:

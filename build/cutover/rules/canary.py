@@ -68,7 +68,9 @@ class CanaryVerdict:
 
 def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
     """Return the seconds of each successful synthesis on some servers, without the time held in the proxy."""
-    return tuple(each.served_s for each in requests if each.server in servers and each.spoken and not each.failed)
+    return tuple(
+        request.served_s for request in requests if request.server in servers and request.spoken and not request.failed
+    )
 
 
 def judge(candidate: Window, live: Window, least: int, slower: float) -> CanaryVerdict:

@@ -90,28 +90,28 @@ def decide(facts: GpuMemoryFacts, asked: Strategy | None) -> Plan:
         )
     need = facts.need or Need(_most(devices, facts.pids), "an estimate: what the live release holds")
     several = len(devices) > 1
-    holders = [each for each in devices if each.held(facts.pids)]
-    roomiest = _first(facts.replicas, devices, lambda each: each.free)
+    holders = [device for device in devices if device.held(facts.pids)]
+    roomiest = _first(facts.replicas, devices, lambda device: device.free)
     freed = _first(
         facts.replicas,
         holders if len(holders) >= facts.replicas else devices,
-        lambda each: each.free + each.held(facts.pids),
+        lambda device: device.free + device.held(facts.pids),
     )
     wanted = need.size + facts.margin
     sums = f"it needs {gib(need.size)} ({need.source}) and a margin of {gib(facts.margin)}"
 
     def plan(strategy: Strategy, chosen: Sequence[Device], why: str) -> Plan:
         has = "; ".join(
-            f"{_of(each)} has {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}"
-            for each in chosen
+            f"{_of(device)} has {gib(device.free)} free, the live release holds {gib(device.held(facts.pids))}"
+            for device in chosen
         )
-        enough = min(wanted, *(each.free + each.held(facts.pids) for each in chosen))
-        uuids, held = tuple(each.uuid for each in chosen), _most(chosen, facts.pids)
+        enough = min(wanted, *(device.free + device.held(facts.pids) for device in chosen))
+        uuids, held = tuple(device.uuid for device in chosen), _most(chosen, facts.pids)
         return Plan(strategy, uuids, several, need.size, held, enough, f"{sums}; {has}: {why}")
 
-    if asked is not Strategy.HOLD and all(each.free >= wanted for each in roomiest):
+    if asked is not Strategy.HOLD and all(device.free >= wanted for device in roomiest):
         return plan(Strategy.OVERLAP, roomiest, "both fit")
-    if asked is not Strategy.OVERLAP and all(each.free + each.held(facts.pids) >= wanted for each in freed):
+    if asked is not Strategy.OVERLAP and all(device.free + device.held(facts.pids) >= wanted for device in freed):
         return plan(Strategy.HOLD, freed, "it fits when the live release has given its memory back")
     if facts.need is None and asked is not None:
         return plan(asked, freed, "it may not fit, but nothing better is known, and it was asked for")
@@ -122,7 +122,7 @@ def decide(facts: GpuMemoryFacts, asked: Strategy | None) -> Plan:
 
 def _most(devices: Sequence[Device], pids: Collection[int]) -> int:
     """Return the live release's memory on the device where it uses most."""
-    return max(each.held(pids) for each in devices)
+    return max(device.held(pids) for device in devices)
 
 
 def _first(count: int, devices: Sequence[Device], room: Callable[[Device], int]) -> tuple[Device, ...]:
@@ -135,9 +135,9 @@ def _of(device: Device) -> str:
 
 def _refusal(facts: GpuMemoryFacts, sums: str, asked: Strategy | None) -> InsufficientGpuMemoryError:
     rows = [
-        f"{_of(each)}: {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}, "
-        f"others {gib(max(0, each.total - each.free - each.held(facts.pids)))}"
-        for each in facts.view.devices
+        f"{_of(device)}: {gib(device.free)} free, the live release holds {gib(device.held(facts.pids))}, "
+        f"others {gib(max(0, device.total - device.free - device.held(facts.pids)))}"
+        for device in facts.view.devices
     ]
     how = "beside the live release" if asked is Strategy.OVERLAP else "even when the live release has given its back"
     remedy = "`--strategy hold` lets requests wait for it" if asked is Strategy.OVERLAP else "a smaller release"

@@ -78,14 +78,16 @@ def patience_s(
 
 def began_at(records: Sequence[dict[str, Any]], cutover: str) -> str | None:
     """Return the journaled time at which a cutover began to hold requests; None if it has not."""
-    of = (each for each in records if each.get("cutover") == cutover and each["event"] == Event.INTENT)
-    return next((str(each["at"]) for each in of if each.get("step") == "hold"), None)
+    of = (record for record in records if record.get("cutover") == cutover and record["event"] == Event.INTENT)
+    return next((str(record["at"]) for record in of if record.get("step") == "hold"), None)
 
 
 def held_s(records: Sequence[dict[str, Any]], cutover: str) -> float | None:
     """Return the seconds from closing the gate to opening it, by the target's clock; None if not journaled."""
     done = {
-        each.get("step"): each for each in records if each.get("cutover") == cutover and each["event"] == Event.DONE
+        record.get("step"): record
+        for record in records
+        if record.get("cutover") == cutover and record["event"] == Event.DONE
     }
     if "hold" not in done or "switch" not in done:
         return None

@@ -19,7 +19,7 @@ BLIND_LOOKS = 5
 
 def canary(run: Run) -> JournalFacts | None:
     """Give the candidate one share after the other, each until its verdict; a resumed canary skips passed shares."""
-    passed = {each["share"] for each in run.told.facts.get("canary", [])}
+    passed = {share["share"] for share in run.told.facts.get("canary", [])}
     for share in run.rollout.canary:
         if share not in passed:
             run.journal(Event.SHARE, facts={"share": share, **_at(run, share)})

@@ -66,16 +66,16 @@ def verify(run: Run) -> JournalFacts:
     first, *others = run.candidate.replicas
     bounded = bounded_settings(run, loading=False)
 
-    def judge(each: Replica) -> JournalFacts:
-        folder = keep if each is first else keep / each.slot.server
-        return gate.run(each, live, bounded, run.clock, run.progress, folder, run.aftermath).facts()
+    def judge(replica: Replica) -> JournalFacts:
+        folder = keep if replica is first else keep / replica.slot.server
+        return gate.run(replica, live, bounded, run.clock, run.progress, folder, run.aftermath).facts()
 
     if live or not others:  # one by one: the live release's speed is the reference
-        judged = [judge(each) for each in (first, *others)]
+        judged = [judge(replica) for replica in (first, *others)]
     else:  # in parallel: requests wait
         with ThreadPoolExecutor() as pool:
             judged = list(pool.map(judge, (first, *others)))
-    named = {f"gate {each.slot.server}": facts for each, facts in zip(others, judged[1:], strict=True)}
+    named = {f"gate {replica.slot.server}": facts for replica, facts in zip(others, judged[1:], strict=True)}
     return {"gate": judged[0], **named}
 
 

@@ -23,8 +23,8 @@ class Tally:
     def __init__(self, run: Run, colour: Colour) -> None:
         self._run = run
         self._servers = (*colour.servers, *colour.standbys)
-        self._replicas = [each for each in run.target.colours[colour].replicas if each.running]
-        self._before = [_classes(each) for each in self._replicas]
+        self._replicas = [replica for replica in run.target.colours[colour].replicas if replica.running]
+        self._before = [_classes(replica) for replica in self._replicas]
         self._now = list(self._before)
 
     @property
@@ -35,19 +35,19 @@ class Tally:
     def cut(self, what: str) -> None:
         """Ask the services to abort a request class (service.control cut); the next look shows the result."""
         if self.tells:
-            for each in self._replicas:
-                each.tell(f"cut {what}", CUT_TIMEOUT_S)
+            for replica in self._replicas:
+                replica.tell(f"cut {what}", CUT_TIMEOUT_S)
 
     def look(self) -> tuple[Counts, int]:
         """Return requests in flight by class (if every service answers) and the number that a stop would lose."""
         proxy = self._run.target.proxy.servers()
         servers = [proxy[name] for name in self._servers]
-        said = [each.status() for each in self._replicas]
+        said = [replica.status() for replica in self._replicas]
         self._now = [status.classes or known for status, known in zip(said, self._now, strict=True)]
         told = [status.requests for status in said if status.requests is not None]
         load = Load(
-            sessions=sum(each.sessions for each in servers),
-            queued=sum(each.queued for each in servers),
+            sessions=sum(server.sessions for server in servers),
+            queued=sum(server.queued for server in servers),
             requests=sum(told) if told else None,
             streams=sum(status.streams for status in said),
             jobs=sum(status.jobs for status in said),
@@ -105,7 +105,7 @@ def empty(run: Run, colour: Colour, *, alive: bool = False) -> DrainResult:
 
 def _died(run: Run, colour: Colour) -> bool:
     # HAProxy runs no health checks in maint.
-    return any(each.admin != "maint" and not each.healthy for each in run.seen(colour))
+    return any(server.admin != "maint" and not server.healthy for server in run.seen(colour))
 
 
 def _by_class(run: Run, colour: Colour, tally: Tally, alive: bool) -> int:

@@ -186,13 +186,13 @@ def reload(run: Run, error: BaseException) -> JournalFacts:
     run.progress.step(f"{live} takes over again")
     try:
         run.target.orders.unpark(*live.profiles)
-        if any(each.admin == "ready" for each in run.seen(run.idle)):
+        if any(server.admin == "ready" for server in run.seen(run.idle)):
             facts = _give_up(run)
         if not (old.running and old.status().phase == "ready"):
             proxy.hold("all")
             candidate.discard(run, error)
             _revive(run, old)
-        if not all(each.usable for each in run.seen(live)):
+        if not all(server.usable for server in run.seen(live)):
             traffic.look_again(run, live)
         proxy.release(*run.used(live))
     except OrchestratorError:

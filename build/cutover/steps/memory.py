@@ -21,7 +21,7 @@ def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
     if release is None:
         return []
     pids = container.pids()
-    held = max((each.held(pids) for each in container.gpu().devices), default=0)  # each replica has its own device
+    held = max((device.held(pids) for device in container.gpu().devices), default=0)  # each replica has its own device
     image = run.target.engine.image(release.image)
     flavour = image.labels.get(FLAVOUR_LABEL, "") if image else ""
     return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
@@ -57,7 +57,9 @@ def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | No
     began = run.clock.now()
     for now in run.clock.polls(LOOK_S):
         seen = asked.gpu()
-        short = next((each for each in seen.devices if each.uuid in run.plan.devices and each.free < enough), None)
+        short = next(
+            (device for device in seen.devices if device.uuid in run.plan.devices and device.free < enough), None
+        )
         if short is None or now - began > run.settings.vram_timeout_s:
             return short
     raise AssertionError("a clock never ends")
@@ -78,7 +80,8 @@ def _keepers(run: Run, device: Device) -> str:
         except CommandFailedError:
             continue  # it ended in between
     named = [
-        f"pid {each.pid} in {homes[each.pid]}" if each.pid in homes else f"pid {each.pid}" for each in device.processes
+        f"pid {process.pid} in {homes[process.pid]}" if process.pid in homes else f"pid {process.pid}"
+        for process in device.processes
     ]
-    sizes = [f" ({gib(each.used)})" if each.used is not None else "" for each in device.processes]
+    sizes = [f" ({gib(process.used)})" if process.used is not None else "" for process in device.processes]
     return ", ".join(map("".join, zip(named, sizes, strict=True))) or "no process that the driver names"

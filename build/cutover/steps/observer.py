@@ -36,19 +36,21 @@ class Observer:
         """Return both colours' windows up to now."""
         now = self._run.target.engine.now()
         # Re-read one second: a request at the edge of two reads reaches the log after its timestamp.
-        known = {(each.ended, each.server) for each in self._log}
-        fresh = [each for each in self._logged(self._read_to - 1, now) if (each.ended, each.server) not in known]
-        self._log += [each for each in fresh if each.ended >= self._began]
+        known = {(request.ended, request.server) for request in self._log}
+        fresh = [
+            request for request in self._logged(self._read_to - 1, now) if (request.ended, request.server) not in known
+        ]
+        self._log += [request for request in fresh if request.ended >= self._began]
         self._read_to = now
         servers = self._run.target.proxy.servers()
         return {colour: self._window(colour, servers) for colour in Colour}
 
     def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
         took = canary.times(self._log, colour.servers)
-        before = [each for each in self._log if each.server in colour.servers and each.ended < self._began]
+        before = [request for request in self._log if request.server in colour.servers and request.ended < self._began]
         since = [_since(self._first[name], servers[name]) for name in colour.servers]
-        sent = max(sum(each[0] for each in since) + len(before), len(took))
-        failed = sum(each[1] for each in since) + self._mute[colour] + sum(each.failed for each in before)
+        sent = max(sum(pair[0] for pair in since) + len(before), len(took))
+        failed = sum(pair[1] for pair in since) + self._mute[colour] + sum(request.failed for request in before)
         return Window(sent, min(failed, sent), took)
 
     def down(self) -> str:
@@ -67,8 +69,8 @@ class Observer:
     @property
     def share(self) -> float:
         """The candidate's share (0 to 1) of the client requests, without the cutover's own."""
-        of = [each.server for each in self._log if each.ended >= self._began and not self._ours(each)]
-        return sum(each in self._run.idle.servers for each in of) / len(of) if of else 0.0
+        of = [request.server for request in self._log if request.ended >= self._began and not self._ours(request)]
+        return sum(server in self._run.idle.servers for server in of) / len(of) if of else 0.0
 
     def speak_if_quiet(self, *colours: Colour) -> None:
         """Send a golden text through the proxy to each colour if no client has used the candidate lately.

@@ -22,16 +22,16 @@ def check(run: Run) -> JournalFacts:
     with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
         found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
     findings.refuse(found)
-    for each in found:
-        run.progress.note(f"{each.subject}: {each.message}")
-    return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
+    for finding in found:
+        run.progress.note(f"{finding.subject}: {finding.message}")
+    return {"warnings": [finding.message for finding in found if finding.level is Level.WARNING]}
 
 
 def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
     target, servers, place = run.target, run.target.proxy.servers(), run.target.place
     image = target.engine.image(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
-    sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
+    sessions, queued = sum(server.sessions for server in idle), sum(server.queued for server in idle)
     lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
     labels = image.labels if image else {}
     minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
@@ -50,7 +50,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
         keys=api_keys.trouble(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
         hold=target.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
-        live_usable=any(each.usable for each in lives),
+        live_usable=any(server.usable for server in lives),
         serving=run.old.release() if run.old else None,
         recorded=_recorded(run),
         skew_s=target.engine.now() - time.time(),
@@ -68,7 +68,7 @@ def _driver(run: Run) -> str:
 
 def _recorded(run: Run) -> Release | None:
     """Return the journal's live release: that of the newest cutover that served."""
-    return next((each.release for each in reversed(run.target.history()) if each.served), None)
+    return next((cutover.release for cutover in reversed(run.target.history()) if cutover.served), None)
 
 
 def _compose_error(run: Run) -> str:

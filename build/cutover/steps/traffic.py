@@ -28,8 +28,8 @@ def admit(run: Run) -> None:
 def confirm(run: Run) -> JournalFacts:
     """Run one golden text on the standby release; a failure keeps it out of rotation."""
     once = run.settings.model_copy(update={"gate_syntheses": 1})
-    speakers = [run.ahead.of(each) if run.ahead else each for each in run.candidate.replicas]
-    judged = [gate.run(each, None, once, run.clock, run.progress, None, known=True) for each in speakers]
+    speakers = [run.ahead.of(replica) if run.ahead else replica for replica in run.candidate.replicas]
+    judged = [gate.run(speaker, None, once, run.clock, run.progress, None, known=True) for speaker in speakers]
     return {"gate": judged[0].facts()}
 
 
@@ -40,13 +40,13 @@ def require_alive(run: Run) -> None:
         CandidateExitedError: the candidate exited, hangs or was taken out.
     """
     seen = run.seen(run.idle)
-    if any(each.admin == "ready" for each in seen):  # resumed after traffic had moved
+    if any(server.admin == "ready" for server in seen):  # resumed after traffic had moved
         return
     if run.strategy is Strategy.WARM:
         # A standby release is in maint and has just passed a synthesis; an old restart does not count against it.
         gone = not run.candidate.running
     else:
-        gone = run.candidate.crashed or any(each.admin == "maint" or not each.up for each in seen)
+        gone = run.candidate.crashed or any(server.admin == "maint" or not server.up for server in seen)
     # The proxy checks five times a second; the probe also catches a candidate that began to hang since.
     if gone or not run.target.proxy.probe(*seen):
         raise CandidateExitedError(
@@ -120,20 +120,20 @@ def _until_asked_elsewhere(run: Run) -> None:
     """
     began = run.clock.now()
     for now in run.clock.polls(LOOK_S):
-        others = [each for each in run.seen(run.idle) if each.check != HANGS]
-        if not any(each.sessions or each.queued for each in others) or now - began > RETRIES_S:
+        others = [server for server in run.seen(run.idle) if server.check != HANGS]
+        if not any(server.sessions or server.queued for server in others) or now - began > RETRIES_S:
             return
 
 
 def give_back(run: Run) -> JournalFacts:
     """Move traffic back to the old colour once the proxy sees it healthy; the candidate finishes its requests."""
     # A candidate that fails its health checks finishes nothing; the proxy retries on the old colour.
-    finishes = all(each.healthy for each in run.seen(run.idle))
+    finishes = all(server.healthy for server in run.seen(run.idle))
     candidates = run.used(run.idle)
     facts: JournalFacts = {}
     if run.live:
         lives = run.used(run.live)
-        if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):
+        if any(server.admin == "maint" or not server.up for server in run.seen(run.live)):
             look_again(run, run.live)  # in drain its health checks run, so no wait is needed
         run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:

@@ -27,8 +27,8 @@ def manager(stack: Stack) -> Iterator[Alertmanager]:
 def ours(stack: Stack, manager: Alertmanager) -> list[dict[str, Any]]:
     """What fires of this project; the other one's alert is nobody's business here."""
     found = manager.alerts()
-    assert [each["labels"]["severity"] for each in found if each["labels"]["project"] == "another"] == ["warning"]
-    return [each for each in found if each["labels"]["project"] == stack.project]
+    assert [alert["labels"]["severity"] for alert in found if alert["labels"]["project"] == "another"] == ["warning"]
+    return [alert for alert in found if alert["labels"]["project"] == stack.project]
 
 
 def newest(stack: Stack) -> dict[str, Any]:

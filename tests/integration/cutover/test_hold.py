@@ -54,12 +54,12 @@ def newest(stack: Stack) -> list[dict[str, Any]]:
 
 
 def at(records: list[dict[str, Any]], event: str, step: str) -> float:
-    record = next(each for each in records if (each["event"], each.get("step")) == (event, step))
+    record = next(record for record in records if (record["event"], record.get("step")) == (event, step))
     return datetime.fromisoformat(record["at"]).timestamp()
 
 
 def fact(records: list[dict[str, Any]], name: str) -> Any:
-    return next(each["facts"][name] for each in records if name in each.get("facts", {}))
+    return next(record["facts"][name] for record in records if name in record.get("facts", {}))
 
 
 def assert_nothing_is_left(stack: Stack, gpus: FakeGpus, report: Report) -> None:
@@ -118,7 +118,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "behaviour", "error", "why"), BAD, ids=[each[0] for each in BAD])
+@pytest.mark.parametrize(("name", "behaviour", "error", "why"), BAD, ids=[case[0] for case in BAD])
 def test_a_candidate_that_fails_in_the_hold_has_the_old_process_load_again(
     held: Stack, gpus: FakeGpus, name: str, behaviour: dict[str, Any], error: Any, why: str
 ) -> None:

@@ -143,7 +143,7 @@ def test_a_key_without_a_limit_has_the_stacks(published: Stack) -> None:
 def test_a_cutover_proves_a_candidate_without_a_key_and_clients_with_theirs_lose_nothing(published: Stack) -> None:
     before, sha = live_sha(published), published.release("a canary among keys")
     published.run("build.cutover", "switch", "--canary", "50", CUTOVER_CANARY_SAMPLES=FEW)
-    share = next(each["facts"] for each in reversed(published.journal()) if each["event"] == "share")
+    share = next(record["facts"] for record in reversed(published.journal()) if record["event"] == "share")
     for whose in ("candidate", "live"):
         assert share[whose]["sent"] >= int(FEW)
         assert share[whose]["failed"] == 0
@@ -239,7 +239,7 @@ def limited(published: Stack) -> Iterator[Any]:
 
 def test_limits_by_address_are_those_of_the_true_peer(published: Stack, limited: Any) -> None:
     forged = [{"X-Forwarded-For": f"198.51.100.{number}"} for number in range(3)]
-    assert [speak(published, **each).status_code for each in forged] == [200, 200, 429]
+    assert [speak(published, **headers).status_code for headers in forged] == [200, 200, 429]
     ask = (
         "import urllib.request as r;"
         f"print(r.urlopen(r.Request('http://{published.env['SUBNET_PREFIX']}.2:8080/v1/audio/speech',"

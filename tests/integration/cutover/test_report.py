@@ -108,9 +108,9 @@ def test_the_page_of_a_refused_candidate_shows_what_was_measured_and_heard(stack
     stack.docker.images.remove(reference, force=True)
     assert done.returncode == GateRefusedError.exit_code, done.stderr
     assert live(stack) == before
-    record = next(each for each in reversed(stack.journal()) if each["event"] == "failed")
+    record = next(record for record in reversed(stack.journal()) if record["event"] == "failed")
     results = record["facts"]["gate"]["results"]
-    assert all(any("silent" in fault for fault in each["faults"]) for each in results)
+    assert all(any("silent" in fault for fault in result["faults"]) for result in results)
     for found in looked_at(newest_page(stack), tmp_path):
         assert found["gate"] == found["refused"] == len(results) == SYNTHESES
         assert "silent" in found["error"]

@@ -41,9 +41,9 @@ def arrived(door: Door) -> list[tuple[str, str]]:
 
 
 def test_for_whom_it_asks_is_the_proxys_word_alone(door: Door, beyond: Door) -> None:
-    for each in (door, beyond):
-        gateway = f"{each.inside.rpartition('.')[0]}.1"  # whom the engine has ask for a client on this machine
-        assert [value for name, value in arrived(each) if name == "x-forwarded-for"] == [gateway]
+    for proxy in (door, beyond):
+        gateway = f"{proxy.inside.rpartition('.')[0]}.1"  # whom the engine has ask for a client on this machine
+        assert [value for name, value in arrived(proxy) if name == "x-forwarded-for"] == [gateway]
 
 
 def test_beyond_this_machine_no_release_is_named_in_either_direction(door: Door, beyond: Door) -> None:

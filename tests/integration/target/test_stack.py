@@ -105,7 +105,7 @@ def test_containers_have_no_privileges_and_only_the_proxy_a_port(stack: Stack) -
         assert not any("docker.sock" in mount["Source"] for mount in attrs["Mounts"]), name
         published = [binding for bindings in (host["PortBindings"] or {}).values() for binding in bindings]
         expected = [("127.0.0.1", str(stack.port))] if "-proxy-" in name else []
-        assert [(each["HostIp"], each["HostPort"]) for each in published] == expected, name
+        assert [(binding["HostIp"], binding["HostPort"]) for binding in published] == expected, name
 
 
 def test_the_health_check_rests_on_an_inference(app: Any) -> None:

@@ -59,7 +59,7 @@ def test_the_journal_keeps_order_and_time_and_refuses_damage(stack: Stack) -> No
             "truncate -s -3 {0}",
             "sed -i '$s/quotes/quotas/' {0}",
         )
-        for damage in (each.format(FILE) for each in damages):
+        for damage in (damage.format(FILE) for damage in damages):
             shell(stack, f"cp {FILE}.whole {FILE} && {damage}")
             with pytest.raises(StateCorruptError):
                 journal.read()
@@ -285,4 +285,4 @@ def test_status_can_be_watched_a_document_a_line(stack: Stack) -> None:
         seen = [json.loads(watching.stdout.readline()) for _ in range(3)]
         watching.terminate()
         assert watching.wait(timeout=30) == 130
-    assert {each["live"] for each in seen} == {stack.status()["live"]}
+    assert {status["live"] for status in seen} == {stack.status()["live"]}

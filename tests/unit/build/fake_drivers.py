@@ -87,8 +87,8 @@ class Proxy:
             self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
 
     def probe(self, *servers: Server) -> bool:
-        self.said += [f"{each.address} probed" for each in servers]
-        return self.hung not in {each.address for each in servers}
+        self.said += [f"{server.address} probed" for server in servers]
+        return self.hung not in {server.address for server in servers}
 
     def shutdown_sessions(self, *servers: str) -> None:
         """Says it of those that are in use."""

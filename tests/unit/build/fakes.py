@@ -48,7 +48,7 @@ class Target:
         self.settings = Settings(root=root, drain_short_s=10, drain_long_s=10, drain_stream_s=10, drain_batch_s=10)
         self.clock = Clock()
         self.proxy = Proxy(self.said)
-        names = (name for each in Colour for name in (*each.servers, *each.standbys))
+        names = (name for colour in Colour for name in (*colour.servers, *colour.standbys))
         self.proxy.servers_now = {name: replace(SERVER, address=name) for name in names}
         self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True, address="blue-1")
         self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}

@@ -79,7 +79,7 @@ def test_the_proxys_log_tells_how_long_a_servers_syntheses_took_and_who_asked() 
     ]
     found = read(LINE.format(**{**base, **change}) for change in changes)
     assert times(found, ["green-1", "green-2"]) == (0.25, 0.5)
-    assert [each.client for each in found][-1] == "172.29.118.11"
+    assert [request.client for request in found][-1] == "172.29.118.11"
     assert isinstance(found[0], Request)
 
 

@@ -61,12 +61,12 @@ def at_intent(target: Target, step: str, act: Callable[[], None]) -> None:
 def test_shares_rise_when_each_has_passed_and_end_in_the_switch() -> None:
     target, report = busy(), Report()
     assert switch(target, SHARES, report) == NEW
-    said = [each for each in target.said if "%" in each or each.endswith((" ready", " drain"))]
+    said = [call for call in target.said if "%" in call or call.endswith((" ready", " drain"))]
     assert said == [
         "blue-1 75%", "green-1 25%", "green-1 ready", "blue-1 50%", "green-1 50%", "green-1 ready",
         "green-1 100%", "green-1 ready", "blue-1 drain", "blue-1 100%",
     ]  # fmt: skip
-    assert [each["share"] for each in target.history()[-1].facts["canary"]] == [25, 50]
+    assert [share["share"] for share in target.history()[-1].facts["canary"]] == [25, 50]
     assert target.history()[-1].facts["canary"][0]["observed"] == 0.5
     assert target.ended == "retired"
     assert in_rotation(target) == {"green-1": 100}
@@ -119,7 +119,7 @@ def test_without_a_verdict_it_stays_and_resume_goes_on_with_the_share_it_had() -
     target.journal.append = at_share
     assert cutover.resume(cast(Any, target), Report()) == NEW
     assert "green-1 25%" not in target.said
-    assert [each["share"] for each in target.history()[-1].facts["canary"]] == [25, 50]
+    assert [share["share"] for share in target.history()[-1].facts["canary"]] == [25, 50]
     assert target.history()[-1].paused == ""
     assert target.ended == "retired"
 
@@ -186,7 +186,7 @@ def test_a_candidate_that_fails_in_its_soak_gives_everything_back_at_once(seen: 
     with pytest.raises(CanaryFailedError, match=why):
         switch(target, SOAK)
     after = target.said[target.said.index("blue-1-standby ready") + 1 :]
-    assert [each for each in after if "blue-1" in each or "shutdown" in each] == [
+    assert [call for call in after if "blue-1" in call or "shutdown" in call] == [
         "blue-1 drain", "blue-1 ready", "blue-1-standby maint", "green-1 shutdown",
     ]  # fmt: skip
     assert "green stopped" not in after
@@ -286,6 +286,6 @@ def test_a_way_back_and_a_first_release_have_neither() -> None:
     target.colours[BLUE].holds = None
     target.proxy.set_admin("blue-1", "maint")
     switch(target, replace(SHARES, soak_s=5))
-    assert [each["step"] for each in target.records if each["event"] == "done"] == [
+    assert [record["step"] for record in target.records if record["event"] == "done"] == [
         "preflight", "start", "warm", "verify", "admit", "switch", "retire",
     ]  # fmt: skip

@@ -88,8 +88,8 @@ def test_what_several_containers_see_is_one_view() -> None:
         View((device(0, live=9), Device("GPU-1", "Fake", 16, 8, (Process(22, 8, mine),)))) for mine in (False, True)
     )
     both = one.beside(other)
-    assert [each.uuid for each in both.devices] == ["GPU-0", "GPU-1"]
-    assert [each.held() for each in both.devices] == [9 * GIB, 8]
+    assert [device.uuid for device in both.devices] == ["GPU-0", "GPU-1"]
+    assert [device.held() for device in both.devices] == [9 * GIB, 8]
     assert View(why="no NVML").beside(one).devices
 
 
@@ -162,7 +162,9 @@ def test_how_long_requests_waited_is_read_from_the_journal() -> None:
     records = [done("hold", 10, closed_s=2.5), done("load", 20), done("switch", 30)]
     assert holding.held_s(records, "x") == 22.5
     assert holding.held_s(records[:2], "x") is None
-    set_back = [{**each, "at": "2020-01-01T00:00:00.000Z"} if each["step"] == "switch" else each for each in records]
+    set_back = [
+        {**record, "at": "2020-01-01T00:00:00.000Z"} if record["step"] == "switch" else record for record in records
+    ]
     assert holding.held_s(set_back, "x") is None
 
 

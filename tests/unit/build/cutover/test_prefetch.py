@@ -21,8 +21,8 @@ def target() -> Target:
     """OLD stands by in blue, and has not been asked for anything since."""
     target = Target()
     cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: NEW)
-    for each in target.colours.values():
-        each.texts.clear()
+    for colour in target.colours.values():
+        colour.texts.clear()
     return target
 
 

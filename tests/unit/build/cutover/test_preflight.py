@@ -54,7 +54,9 @@ PROBLEMS: list[tuple[dict[str, object], str, type[OrchestratorError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "said", "error"), PROBLEMS, ids=[next(iter(each)) for each, _, _ in PROBLEMS])
+@pytest.mark.parametrize(
+    ("changes", "said", "error"), PROBLEMS, ids=[next(iter(changes)) for changes, _, _ in PROBLEMS]
+)
 def test_each_problem_refuses_with_what_it_is_and_what_to_do(
     changes: dict[str, object], said: str, error: type[OrchestratorError]
 ) -> None:
@@ -83,5 +85,5 @@ def test_all_problems_are_said_at_once() -> None:
 )
 def test_what_does_not_refuse_is_said(changes: dict[str, object], subject: str, level: Level) -> None:
     found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of Facts
-    assert [(each.subject, each.level) for each in found] == [(subject, level)]
+    assert [(finding.subject, finding.level) for finding in found] == [(subject, level)]
     findings.refuse(found)

@@ -41,7 +41,7 @@ def test_a_switch_killed_between_its_two_commands_is_finished_by_the_next_one() 
     target.said.clear()
     assert switch(target) == NEW
     assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown"]
-    assert [each.state for each in target.history()] == ["retired"]
+    assert [cutover.state for cutover in target.history()] == ["retired"]
 
 
 def test_a_resumed_switch_moves_nothing_to_a_candidate_that_was_discarded_meanwhile() -> None:
@@ -70,7 +70,7 @@ def test_a_switch_killed_before_it_moved_anything_is_given_up() -> None:
     cut_off(target, *WARMING)
     assert switch(target) == NEW
     assert moves(target)[:2] == ["green-1 maint", "green removed"]
-    assert [each.state for each in target.history()] == ["failed", "retired"]
+    assert [cutover.state for cutover in target.history()] == ["failed", "retired"]
 
 
 def test_resume_goes_on_from_the_state_that_the_journal_holds() -> None:
@@ -80,7 +80,7 @@ def test_resume_goes_on_from_the_state_that_the_journal_holds() -> None:
     assert moves(target) == [
         "green-1 check", "green-1 probed", "green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown",
     ]  # fmt: skip
-    assert [each.state for each in target.history()] == ["retired"]
+    assert [cutover.state for cutover in target.history()] == ["retired"]
 
 
 @pytest.mark.parametrize(("records", "undone", "ended"), [

@@ -39,9 +39,9 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
 @TABLE
 def test_a_way_back_is_never_undone(strategy: Strategy) -> None:
     steps = table(strategy, back=True)
-    assert [each.name for each in steps] == [each.name for each in TABLES[strategy] if each.name not in {CANARY, SOAK}]
-    assert FailureAction.RETURN not in {each.on_failure for each in steps}
-    stays = {each.name for each in steps if each.on_failure is FailureAction.STAY}
+    assert [step.name for step in steps] == [step.name for step in TABLES[strategy] if step.name not in {CANARY, SOAK}]
+    assert FailureAction.RETURN not in {step.on_failure for step in steps}
+    stays = {step.name for step in steps if step.on_failure is FailureAction.STAY}
     assert stays == (set() if strategy is Strategy.HOLD else {"switch"})
     assert table(strategy, back=False, canary=True, soak=True) == TABLES[strategy]
     assert table(strategy, back=True, canary=True, soak=True) == steps

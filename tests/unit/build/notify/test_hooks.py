@@ -32,7 +32,7 @@ def switch(target: Target, report: Report | None = None) -> Release:
 
 
 def hook_records(target: Target) -> list[tuple[str, str]]:
-    return [(each["point"], each["error"]) for each in target.records if each["event"] == "hook"]
+    return [(record["point"], record["error"]) for record in target.records if record["event"] == "hook"]
 
 
 TELL = "import os; print(os.environ['CUTOVER_POINT'], os.environ['CUTOVER_RELEASE'], os.environ['CUTOVER_STATE'])"
@@ -41,7 +41,7 @@ TELL = "import os; print(os.environ['CUTOVER_POINT'], os.environ['CUTOVER_RELEAS
 def test_hooks_run_before_and_after_traffic_moves_and_are_told_the_facts() -> None:
     target = hooked(pre_switch=python(TELL), post_switch=python(TELL))
     switch(target)
-    said = [each["output"] for each in target.records if each["event"] == "hook"]
+    said = [record["output"] for record in target.records if record["event"] == "hook"]
     assert said == [f"pre-switch {NEW.sha} verified", f"post-switch {NEW.sha} switched"]
 
 

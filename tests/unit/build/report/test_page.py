@@ -79,7 +79,7 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 def test_the_log_is_read_with_what_failed() -> None:
     found = haproxy_log.read(LOG.splitlines())
-    assert [(each.server, each.took_s, each.status, each.failed) for each in found] == [
+    assert [(request.server, request.took_s, request.status, request.failed) for request in found] == [
         ("blue-1", 0.13, 200, False), ("green-1", 0.09, 200, False), ("", 0.005, 503, True),
     ]  # fmt: skip
 
@@ -101,6 +101,6 @@ def test_a_step_that_has_no_end_is_said_to_have_none() -> None:
         {"event": "done", "state": "starting", "at": at(3)},
         {"event": "intent", "step": "warm", "at": at(4)},
     ]
-    assert [(each.name, each.began_s, each.took_s, each.outcome) for each in timeline.read(records)] == [
+    assert [(span.name, span.began_s, span.took_s, span.outcome) for span in timeline.read(records)] == [
         ("start", 1.0, 2.0, "starting"), ("warm", 4.0, None, "no end"),
     ]  # fmt: skip
