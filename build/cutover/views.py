@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # numpy, which only `gate` needs
 
 
 STATUS = ("colour", "release", "digest", "container", "health", "rotation", "share", Column("in flight", right=True))
-HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "cut", "error")
+HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "aborted", "error")
 
 
 def status(found: TargetStatus) -> RenderableType:
@@ -38,10 +38,10 @@ def status(found: TargetStatus) -> RenderableType:
                 str(facts.sessions),
             )
         )
-    doing = found.in_progress
+    current = found.in_progress
     lines = [
         f"last good    {found.last_good.sha if found.last_good else '-'}",
-        f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}",
+        f"in progress  {f'{current.kind} to {current.release}, {current.state}: {current.step}' if current else '-'}",
     ]
     if found.lock:
         lines.append(f"lock         {found.lock}")
@@ -63,16 +63,16 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
             str(cutover.previous or "-"),
             str(cutover.colour),
             f"{cutover.state}: {cutover.step}" if cutover.step else str(cutover.state),
-            drain.cut(cutover.facts["drain"]) if cutover.facts.get("drain") else "-",
+            drain.describe_aborted(cutover.facts["drain"]) if cutover.facts.get("drain") else "-",
             cutover.error.partition("\n")[0],
         )
         for cutover in past
     ]
-    taken = [
+    broken_locks = [
         f"{local_time(record['at'])}  {record['by']} broke the lock of {record['owner']}: {record['reason']}"
         for record in broken
     ]
-    return Group(Records(HISTORY, rows), *map(Text, taken))
+    return Group(Records(HISTORY, rows), *map(Text, broken_locks))
 
 
 def gate(judged: Judgement, known: Golden) -> RenderableType:

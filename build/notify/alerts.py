@@ -25,7 +25,7 @@ def raise_alert(target: Target, progress: Progress, error: BaseException, cutove
     _send(target, progress, clean)
     # A process that lost the cutover lock must not write the journal.
     journal = None if isinstance(error, LockLostError) else target.journal
-    hooks.tell(Point.ON_ALERT, settings, journal, progress, cutover, clean.error)
+    hooks.notify(Point.ON_ALERT, settings, journal, progress, cutover, clean.error)
 
 
 def _send(target: Target, progress: Progress, alert: Alert) -> None:
@@ -35,12 +35,12 @@ def _send(target: Target, progress: Progress, alert: Alert) -> None:
         address.get_secret_value() for address in (target.settings.alert_webhook, target.settings.alertmanager)
     )
     if url:
-        _try(progress, "the alert's webhook", lambda: alert_client.webhook(url, alert))
+        _try(progress, "alert webhook", lambda: alert_client.webhook(url, alert))
     if manager:
         _try(progress, "Alertmanager", lambda: alert_client.fire(manager, alert))
 
 
-def call_off(target: Target, progress: Progress) -> None:
+def resolve(target: Target, progress: Progress) -> None:
     """Resolve earlier alerts after a successful cutover."""
     if manager := target.settings.alertmanager.get_secret_value():
         from build.notify import alert_client  # noqa: PLC0415 - as above
@@ -48,8 +48,8 @@ def call_off(target: Target, progress: Progress) -> None:
         _try(progress, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
 
 
-def _try(progress: Progress, what: str, act: Callable[[], object]) -> None:
+def _try(progress: Progress, receiver: str, act: Callable[[], object]) -> None:
     try:
         act()
     except OrchestratorError as error:
-        progress.note(f"{what}: {error.message}")
+        progress.note(f"{receiver}: {error.message}")

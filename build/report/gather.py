@@ -43,7 +43,7 @@ def find(target: Target, identity: str | None) -> Path:
     chosen = next((cutover for cutover in reversed(past) if identity is None or cutover.id == identity), None)
     if chosen is None:
         raise MissingFileError(
-            f"there is no cutover {identity}" if identity else "there has been no cutover yet",
+            f"the journal has no cutover {identity}" if identity else "the journal has no cutover",
             remedy="`python -m build.cutover history` lists them all",
         )
     path = place(target.settings, chosen.id)
@@ -65,26 +65,26 @@ def write(target: Target, identity: str, error: BaseException | None = None) -> 
 
 def gather(target: Target, identity: str, error: BaseException | None = None) -> Page:
     """Collect the data of a report."""
-    told = target.records()
-    cutover = next(cutover for cutover in target.history(told) if cutover.id == identity)
-    records = [record for record in told if record.get("cutover") == identity]
+    journal = target.records()
+    cutover = next(cutover for cutover in target.history(journal) if cutover.id == identity)
+    records = [record for record in journal if record.get("cutover") == identity]
     spans = timeline.read(records)
-    drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
-    line = error if isinstance(error, OrchestratorError) else None
+    drawn, no_plot = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
+    known = error if isinstance(error, OrchestratorError) else None
     judged = _judgement(cutover.facts["gate"]) if cutover.facts.get("gate") else None
     return Page(
         project=target.settings.project,
         cutover=cutover,
         spans=spans,
-        error=redact(line.message if line else str(error or cutover.error), os.environ),
+        error=redact(known.message if known else str(error or cutover.error), os.environ),
         # The report shows the gate's table separately.
-        detail=redact(line.detail if line and "gate" not in line.facts else "", os.environ),
-        remedy=redact(line.remedy if line else "", os.environ),
+        detail=redact(known.detail if known and "gate" not in known.facts else "", os.environ),
+        remedy=redact(known.remedy if known else "", os.environ),
         gate=_table(target.settings, judged.results) if judged else [],
-        heard=str(judged or ""),
+        result=str(judged or ""),
         takes=_takes(target.settings, path=place(target.settings, identity).parent),
         plot=drawn,
-        traffic=why,
+        traffic=no_plot,
         facts=cutover.facts,
     )
 
@@ -95,7 +95,7 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
     try:
         container = target.engine.container(target.settings.container("proxy"))
         if container is None:
-            return None, "The proxy is not there, so its log cannot be read."
+            return None, "The proxy container does not exist, so its log is unavailable."
         lines = target.engine.log_between(container, began - BEFORE_S, ended + AFTER_S)
     except OrchestratorError as error:
         return None, f"The proxy's log cannot be read: {error.message}"
@@ -135,14 +135,14 @@ def _result(facts: Mapping[str, Any]) -> Result:
 def _takes(settings: Settings, path: Path) -> list[Take]:
     """Read the gate's recordings: NUMBER-TEXT-SIDE.wav, where SIDE is candidate or live."""
     try:
-        said = {text.name: text.say for text in golden_files.load(settings).texts.texts}
+        texts = {text.name: text.say for text in golden_files.load(settings).texts.texts}
     except OrchestratorError:
-        said = {}
+        texts = {}
     names = sorted({wav.stem.rpartition("-")[0] for wav in path.glob("*.wav")})
     return [
         Take(
             name=name,
-            text=said.get(name.partition("-")[2], ""),
+            text=texts.get(name.partition("-")[2], ""),
             candidate=_audio(path / f"{name}-candidate.wav"),
             live=_audio(path / f"{name}-live.wav"),
         )

@@ -19,7 +19,7 @@ class Starting(Protocol):
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
 
 
-UNTOUCHED = "live traffic was not touched"
+UNTOUCHED = "live traffic was not affected"
 
 
 def await_ready(
@@ -40,13 +40,13 @@ def await_ready(
     """
     began = clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
-    seen = ""
+    phase = ""
     for now in clock.polls(every_s):
         look = container.look(now)
         outcome = warmup.judge(look)
-        if look.phase and look.phase != seen:
-            seen = look.phase
-            progress.note(f"{now - began:5.1f} s  {seen}")
+        if look.phase and look.phase != phase:
+            phase = look.phase
+            progress.note(f"{now - began:5.1f} s  {phase}")
         if outcome is Readiness.READY:
             return now - began
         if outcome is not Readiness.WAIT:
@@ -59,18 +59,19 @@ def not_ready(
 ) -> OrchestratorError:
     """Return the error for a service that did not get ready."""
     if outcome is Readiness.EXITED:
-        why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
+        reason = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
         return CandidateExitedError(
-            f"the candidate {release} stopped by itself {after_s:.1f} s after its start: {why}",
-            remedy=f"its log above says why; {aftermath}",
+            f"the candidate {release} exited {after_s:.1f} s after its start: {reason}",
+            remedy=f"read its log above, then switch again; {aftermath}",
         )
-    where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
+    error = f" ({look.error})" if look.error else ""
+    phase = f"its phase is {look.phase}{error}" if look.phase else f"its control socket does not answer{error}"
     limit = (
         f"no progress for {settings.stall_timeout_s:.0f} s"
         if outcome is Readiness.STALLED
         else f"not ready within {settings.start_timeout_s:.0f} s"
     )
     return CandidateStalledError(
-        f"the candidate {release} never got ready: {limit}; {where}",
-        remedy="its log above may say why; stall_timeout_s and start_timeout_s set the patience",
+        f"the candidate {release} did not get ready: {limit}; {phase}",
+        remedy="read its log above; stall_timeout_s and start_timeout_s set the limits",
     )

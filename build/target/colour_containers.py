@@ -30,8 +30,8 @@ class ColourContainers:
     @property
     def replicas(self) -> list[Replica]:
         """The existing containers, running or not."""
-        there = self._engine.names(self._prefix)
-        return [replica for replica in self.slots if replica.name in there]
+        names = self._engine.names(self._prefix)
+        return [replica for replica in self.slots if replica.name in names]
 
     @property
     def name(self) -> str:
@@ -53,8 +53,8 @@ class ColourContainers:
     @property
     def crashed(self) -> bool:
         """Whether a container exited or its restart policy restarted it, or there is none."""
-        there = self.replicas
-        return not there or any(replica.crashed for replica in there)
+        replicas = self.replicas
+        return not replicas or any(replica.crashed for replica in replicas)
 
     def release(self) -> Release | None:
         """Return the release of the containers; None without one."""
@@ -62,8 +62,8 @@ class ColourContainers:
 
     def status(self) -> ServiceStatus:
         """Combine the services' statuses: the worst phase, the sum of requests in flight, the oldest age."""
-        said = [replica.status() for replica in self.replicas]
-        return reduce(_together, said) if said else ServiceStatus()
+        statuses = [replica.status() for replica in self.replicas]
+        return reduce(_together, statuses) if statuses else ServiceStatus()
 
     def look(self, at: float) -> ContainerSnapshot:
         """Return the look of the container that is farthest from ready."""
@@ -79,10 +79,10 @@ class ColourContainers:
         """Return the requests in flight by the given counts of the proxy and the services' own counts."""
         return self.status().load(sessions, queued)
 
-    def tell(self, command: str, timeout_s: float) -> str:
+    def control(self, command: str, timeout_s: float) -> str:
         """Send a command to each running service; return the first failure, "" if all succeed."""
-        answers = [replica.tell(command, timeout_s) for replica in self.replicas if replica.running]
-        return next(filter(None, answers), "")
+        errors = [replica.control(command, timeout_s) for replica in self.replicas if replica.running]
+        return next(filter(None, errors), "")
 
     def begin_load(self) -> None:
         """Make each service without a model load it."""

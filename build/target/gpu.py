@@ -15,7 +15,10 @@ def gib(size: int) -> str:
 
 @dataclass(frozen=True)
 class Process:
-    """A process that holds GPU memory; `used` is None if the driver does not tell; `mine`: of the asked container."""
+    """A process that holds GPU memory.
+
+    `used` is None if the driver does not report it. `mine`: a process of the container that took the view.
+    """
 
     pid: int
     used: int | None
@@ -33,14 +36,14 @@ class Device:
     processes: tuple[Process, ...] = ()
 
     def held(self, pids: Collection[int] = ()) -> int:
-        """Return the memory that the asked container holds; `pids` are its processes in the host's numbering."""
+        """Return the memory that the container of the view holds; `pids` are its processes in the host's numbering."""
         return sum(process.used or 0 for process in self.processes if process.mine or process.pid in pids)
 
     def without(self, pids: Collection[int]) -> Device:
         """Return the device as it will be after the processes `pids` exit."""
-        going = [process for process in self.processes if process.pid in pids]
-        staying = tuple(process for process in self.processes if process.pid not in pids)
-        return replace(self, free=self.free + sum(process.used or 0 for process in going), processes=staying)
+        exiting = [process for process in self.processes if process.pid in pids]
+        remaining = tuple(process for process in self.processes if process.pid not in pids)
+        return replace(self, free=self.free + sum(process.used or 0 for process in exiting), processes=remaining)
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class View:
             for process in device.processes
             if process.mine
         }
-        seen = {device.uuid: device for device in (*other.devices, *self.devices)}
+        by_uuid = {device.uuid: device for device in (*other.devices, *self.devices)}
         devices = [
             replace(device, processes=tuple(replace(process, mine=process.pid in mine) for process in device.processes))
-            for device in seen.values()
+            for device in by_uuid.values()
         ]
         return replace(self, devices=tuple(devices), driver=self.driver or other.driver)
 
@@ -78,7 +81,7 @@ class View:
         return replace(self, devices=tuple(device.without(pids) for device in self.devices))
 
 
-def view(said: dict[str, Any]) -> View:
+def view(output: dict[str, Any]) -> View:
     """Parse the output of `service.probe gpu`."""
     return View(
         tuple(
@@ -89,8 +92,8 @@ def view(said: dict[str, Any]) -> View:
                 free=device["free"],
                 processes=tuple(Process(**process) for process in device["processes"]),
             )
-            for device in said["devices"]
+            for device in output["devices"]
         ),
-        said["why"],
-        said.get("driver", ""),
+        output["why"],
+        output.get("driver", ""),
     )

@@ -42,7 +42,7 @@ class Warmup:
     stall_s: float
     budget_s: float
     began: float
-    _seen: tuple[str, int] = ("", 0)
+    _latest: tuple[str, int] = ("", 0)
     _moved: float | None = None
 
     def judge(self, look: ContainerSnapshot) -> Readiness:
@@ -51,8 +51,8 @@ class Warmup:
             return Readiness.EXITED
         if look.phase == "ready":
             return Readiness.READY
-        if self._moved is None or (look.phase, look.progress) != self._seen:
-            self._seen, self._moved = (look.phase, look.progress), look.at
+        if self._moved is None or (look.phase, look.progress) != self._latest:
+            self._latest, self._moved = (look.phase, look.progress), look.at
         if look.at - self.began > self.budget_s:
             return Readiness.TOO_LATE
         return Readiness.STALLED if look.at - self._moved > self.stall_s else Readiness.WAIT

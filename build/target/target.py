@@ -109,8 +109,8 @@ class Target:
     def hold_budget_s(self) -> float:
         """How long (s) the proxy's gate holds a request (HOLD_BUDGET_S of proxy/hold.lua)."""
         container = self.engine.container(self.settings.container("proxy"))
-        given = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
-        return float(given.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
+        environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
+        return float(environment.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
 
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))
@@ -124,15 +124,15 @@ class Target:
     def _facts(self, colour: ColourContainers, servers: dict[str, Server], ask_service: bool) -> ColourFacts:
         replicas = colour.replicas
         names = [replica.slot.server for replica in replicas] or list(colour.colour.servers[:1])
-        its = [servers.get(name, ABSENT) for name in names]
+        own = [servers.get(name, ABSENT) for name in names]
         return ColourFacts(
             release=colour.release(),
             container=colour.state,
             # One server in maint, taken out by an operator, does not make the colour idle.
-            admin=next((server.admin for server in its if server.admin != "maint"), "maint"),
-            usable=any(server.usable for server in its),
-            rate=sum(server.rate for server in its),
-            sessions=sum(server.sessions for server in its),
+            admin=next((server.admin for server in own if server.admin != "maint"), "maint"),
+            usable=any(server.usable for server in own),
+            rate=sum(server.rate for server in own),
+            sessions=sum(server.sessions for server in own),
             phase=colour.status().phase if ask_service and colour.state == "running" else "",
             replicas=len(replicas),
         )
@@ -146,7 +146,7 @@ class Target:
         try:
             return history.read(self.records() if records is None else records)
         except (ValueError, KeyError) as error:
-            raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
+            raise StateCorruptError(f"the journal on the target is inconsistent: {error}") from None
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         """Rewrite .env from the running containers. `planned` (blue=..., green=...) names an image about to start.
@@ -157,9 +157,9 @@ class Target:
         images = {}
         for colour, container in self.colours.items():
             release = container.release()
-            kept = stored.get(f"{colour.name}_IMAGE", "")
-            images[colour] = planned.get(colour.value) or (release.image if release else kept)
-        stayed = stored.get("COMPOSE_PROFILES", "").split(",")
+            stored_image = stored.get(f"{colour.name}_IMAGE", "")
+            images[colour] = planned.get(colour.value) or (release.image if release else stored_image)
+        stored_profiles = stored.get("COMPOSE_PROFILES", "").split(",")
         self.compose.write_env(
             dotenv.render(
                 dotenv.derive(
@@ -169,7 +169,7 @@ class Target:
                     images=images,
                     runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
                     speech=self.settings.speech,
-                    profiles=self._profiles(live) if live else [profile for profile in stayed if profile],
+                    profiles=self._profiles(live) if live else [profile for profile in stored_profiles if profile],
                 )
             )
         )
@@ -179,7 +179,7 @@ class Target:
         return [replica.slot.profile for replica in self.colours[live].replicas] or [live.slots[0].profile]
 
     @property
-    def noted(self) -> Colour | None:
+    def live_from_env(self) -> Colour | None:
         """The live colour according to .env: needs no exec, but is stale after a cutover from another clone."""
         profiles = self._stored().get("COMPOSE_PROFILES", "").split(",")
         return next((colour for colour in Colour if not set(profiles).isdisjoint(colour.profiles)), None)
@@ -211,8 +211,8 @@ class Target:
         try:
             return pure.live(stack)
         except ProxyError:
-            left = history.in_progress(self.history())
-            return Colour(left.colour).other if left and left.step == CANARY else None
+            current = history.in_progress(self.history())
+            return Colour(current.colour).other if current and current.step == CANARY else None
 
     def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
         """Wait until the containers run and pass their health check, if any.

@@ -32,7 +32,7 @@ class Point:
 
 def steps(strategy: Strategy) -> Table:
     """The steps of a cutover with a canary, where the strategy has one, and a soak; of a way back, if it is warm."""
-    return table(strategy, back=strategy is Strategy.WARM, canary=True, soak=True)
+    return table(strategy, rollback=strategy is Strategy.WARM, canary=True, soak=True)
 
 
 def points(strategy: Strategy) -> list[Point]:

@@ -11,7 +11,7 @@ from build.model.labels import FLAVOUR_LABEL
 from build.target.colour_containers import ColourContainers
 from build.target.gpu import Device, gib
 
-LOOK_S = 0.2
+POLL_S = 0.2
 
 
 def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
     return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
 
 
-def until_free(run: Run) -> None:
+def await_free(run: Run) -> None:
     """Wait until the candidate's GPU has room; if not, name the processes that hold it and stop the old colour.
 
     Raises:
@@ -37,28 +37,28 @@ def until_free(run: Run) -> None:
         return
     device = wait_for_room(run, run.candidate, run.plan.enough)
     if device and run.old and run.old.running and _may_hold(run.old, device):
-        run.progress.note(f"not free after {run.settings.vram_timeout_s:.0f} s: {_keepers(run, device)}")
+        run.progress.note(f"GPU memory is not free after {run.settings.vram_timeout_s:.0f} s: {_holders(run, device)}")
         run.progress.note(f"stopping {run.old.name}")
         run.old.stop(STOP_GRACE_S)
         device = wait_for_room(run, run.candidate, run.plan.enough)
     if device:
         raise InsufficientGpuMemoryError(
             f"{gib(run.plan.enough)} of GPU memory did not become free: {device.name} has {gib(device.free)}; "
-            f"it is held by {_keepers(run, device)}",
-            remedy="end what holds it, then switch again",
+            f"its memory is used by {_holders(run, device)}",
+            remedy="stop the processes that use it, then switch again",
         )
 
 
-def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | None:
+def wait_for_room(run: Run, observer: ColourContainers, enough: int) -> Device | None:
     """Wait for `enough` free bytes on each device; return None, or a device that is still short.
 
     Also returns None when no device is visible.
     """
     began = run.clock.now()
-    for now in run.clock.polls(LOOK_S):
-        seen = asked.gpu()
+    for now in run.clock.polls(POLL_S):
+        view = observer.gpu()
         short = next(
-            (device for device in seen.devices if device.uuid in run.plan.devices and device.free < enough), None
+            (device for device in view.devices if device.uuid in run.plan.devices and device.free < enough), None
         )
         if short is None or now - began > run.settings.vram_timeout_s:
             return short
@@ -66,22 +66,22 @@ def wait_for_room(run: Run, asked: ColourContainers, enough: int) -> Device | No
 
 
 def _may_hold(old: ColourContainers, device: Device) -> bool:
-    seen = old.gpu().device(device.uuid)
+    own_view = old.gpu().device(device.uuid)
     # If the driver lists no processes, the old colour is the suspect.
-    return not device.processes or (seen is not None and seen.held(old.pids()) > 0)
+    return not device.processes or (own_view is not None and own_view.held(old.pids()) > 0)
 
 
-def _keepers(run: Run, device: Device) -> str:
+def _holders(run: Run, device: Device) -> str:
     """Describe which processes hold the device's memory, with their containers."""
-    homes: dict[int, str] = {}
+    owners: dict[int, str] = {}
     for container in run.target.engine.containers():
         try:
-            homes |= dict.fromkeys(run.target.engine.pids(container), str(container.name))
+            owners |= dict.fromkeys(run.target.engine.pids(container), str(container.name))
         except CommandFailedError:
             continue  # it ended in between
     named = [
-        f"pid {process.pid} in {homes[process.pid]}" if process.pid in homes else f"pid {process.pid}"
+        f"pid {process.pid} in {owners[process.pid]}" if process.pid in owners else f"pid {process.pid}"
         for process in device.processes
     ]
     sizes = [f" ({gib(process.used)})" if process.used is not None else "" for process in device.processes]
-    return ", ".join(map("".join, zip(named, sizes, strict=True))) or "no process that the driver names"
+    return ", ".join(map("".join, zip(named, sizes, strict=True))) or "a process that the driver does not list"

@@ -32,7 +32,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
     image = target.engine.image(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(server.sessions for server in idle), sum(server.queued for server in idle)
-    lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
+    lives = [servers[name] for name in run.server_names(run.live) if name in servers] if run.live else []
     labels = image.labels if image else {}
     minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
     return preflight.PreflightFacts(
@@ -47,7 +47,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
         servers=frozenset(servers),
         place=place,
         published=target.published(),
-        keys=api_keys.trouble(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
+        keys=api_keys.problem(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
         hold=target.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
         live_usable=any(server.usable for server in lives),
@@ -60,8 +60,8 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
 
 def _driver(run: Run) -> str:
     """Return the NVIDIA driver's version from the live colour (works with any engine), else from this machine."""
-    if run.old and run.old.running and (seen := run.old.gpu().driver):
-        return seen
+    if run.old and run.old.running and (driver := run.old.gpu().driver):
+        return driver
     local = daemon.is_local()
     return machine.gpu().rpartition(", ")[2] if local else ""
 
