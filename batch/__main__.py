@@ -18,6 +18,7 @@ from batch import settings
 from batch.errors import BatchError, BookError, StoppedError
 from batch.settings import Settings
 from batch.tasks import validate
+from service import VERSION
 from service.formats import ClipFormat
 from service.taskfile.tasks import Rules
 
@@ -25,6 +26,7 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 app = typer.Typer(
     help="Make many clips: run a file of tasks, make one from a book, check clips. Exit codes: docs/guides/batch.md.",
+    epilog="`--version` alone prints the version.",
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -131,6 +133,9 @@ def _bad_line(number: int, problem: str) -> None:
 
 def command(args: list[str] | None = None) -> int:
     """Run a command line (sys.argv if None) and return its exit code: 0, typer's 2, or that of the error."""
+    if (sys.argv[1:] if args is None else args) == ["--version"]:
+        out.print(f"glm-tts-line {VERSION}")
+        return 0
     try:
         app(args)
     except BatchError as error:

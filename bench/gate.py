@@ -10,7 +10,7 @@ from build.console import out
 from build.errors import GateRefusedError
 from build.gate import gate
 from build.settings import Settings
-from build.target.target import Clock
+from build.target.types import Clock
 from harness.faulty_voices import FAULTS, Mouth
 from harness.stack import REPOSITORY, Stack
 from service.engines.piper import PiperEngine

@@ -2,6 +2,8 @@
 
 import sys
 
+VERSION = "0.1.0"  # also in service/__init__.py and pyproject.toml: a test compares them
+
 if sys.argv[:1] == ["-m"]:  # only while `python -m build.x` looks for its module: before any other import
     from build import interpreter
 

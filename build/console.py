@@ -13,6 +13,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from build import VERSION
 from build.conda.redaction import redact
 from build.docker import daemon
 from build.errors import InterruptedByUserError, OrchestratorError
@@ -42,7 +43,13 @@ class Reporter:
 
 def app(help_text: str) -> typer.Typer:
     """Return a command's typer app: plain tracebacks, no shell completion to install."""
-    return typer.Typer(help=help_text, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
+    return typer.Typer(
+        help=help_text,
+        epilog="`--version` alone prints the version.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+    )
 
 
 def settings() -> Settings:
@@ -65,6 +72,9 @@ def main(command: typer.Typer) -> NoReturn:
 
 def run(command: typer.Typer, args: list[str] | None = None) -> int:
     """Run a command line (sys.argv when None) and return its exit code; typer prints usage errors itself."""
+    if (sys.argv[1:] if args is None else args) == ["--version"]:
+        out.print(f"glm-tts-line {VERSION}")
+        return 0
     try:
         command(args)
     except OrchestratorError as error:

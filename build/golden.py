@@ -12,7 +12,7 @@ from build.console import Reporter, err, out
 from build.errors import PreflightError
 from build.gate import golden_files, standalone_gate
 from build.images.resolve import resolve
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 SHOWN = 110
 app = console.app("The golden set that every candidate must speak.")
@@ -32,7 +32,7 @@ def calibrate(
 ) -> None:
     """Measure how much the voice varies, write the bounds, and print the changes for review."""
     settings, progress = console.settings(), Reporter()
-    target = Target(settings)
+    target = ComposeTarget(settings)
     if ref:
         wanted = resolve(settings, target.engine, progress, ref)
         with standalone_gate.running(target, progress, wanted) as container:

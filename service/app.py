@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from service import engines, page
+from service import VERSION, engines, page
 from service.access.guard import Guard
 from service.engine import Engine
 from service.errors import ServiceError, on_http_error, on_service_error, on_unexpected
@@ -50,7 +50,7 @@ class Service:
         self.traffic = InFlight(self.metrics, settings.long_bytes)
         self.engine = engine or engines.create(settings)
         about = self.engine.describe()
-        self.metrics.build.labels(settings.release, about.engine).set(1)
+        self.metrics.build.labels(settings.release, about.engine, VERSION).set(1)
         self.lifecycle = Lifecycle(self.engine, self.metrics)
         self.scheduler = Scheduler(
             about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.fail

@@ -28,7 +28,7 @@ from build.state import history as journal_history
 from build.state.history import Cutover
 from build.target.stack import ensure_up
 from build.target.status import TargetStatus, read
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 app = console.app("Replace the live release without losing a request.")
 lock = console.app("The cutover lock: one cutover at a time on a target.")
@@ -78,7 +78,7 @@ def switch(
 
     settings, progress = console.settings(), Reporter()
     requested = _rollout(settings, canary, soak, replicas)
-    target = Target(settings)
+    target = ComposeTarget(settings)
     wanted = _resolve(target, progress, ref)
     if not verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=unverified):
         requested = replace(requested, unverified=True)
@@ -105,9 +105,9 @@ def rollback(
 ) -> None:
     """Roll back to the last good release or REF: within seconds if it is on standby, else through the gate."""
     settings, progress = console.settings(), Reporter()
-    target = Target(settings)
+    target = ComposeTarget(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
-    ahead = StandbyPrefetch(Target(settings), Target(settings)) if strategy == "auto" else None
+    ahead = StandbyPrefetch(ComposeTarget(settings), ComposeTarget(settings)) if strategy == "auto" else None
     wanted = _resolve(target, progress, ref) if ref else None
     ensure_up(target, progress)
     release = cutover.run(
@@ -132,7 +132,7 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
     return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
 
 
-def _resolve(target: Target, progress: Reporter, ref: str | None) -> Release:
+def _resolve(target: ComposeTarget, progress: Reporter, ref: str | None) -> Release:
     from build.images.resolve import resolve  # noqa: PLC0415 - saves a rollback 0.2 s
 
     return resolve(target.settings, target.engine, progress, ref)
@@ -151,9 +151,9 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
     return release
 
 
-def _up() -> tuple[Target, Reporter]:
+def _up() -> tuple[ComposeTarget, Reporter]:
     """Start the proxy and the state container if needed; return the target and a reporter."""
-    target, progress = Target(console.settings()), Reporter()
+    target, progress = ComposeTarget(console.settings()), Reporter()
     ensure_up(target, progress)
     return target, progress
 
@@ -184,7 +184,7 @@ def gate(
     from build.verify import verdicts  # noqa: PLC0415 - numpy, which a rollback does not need
 
     settings, progress = console.settings(), Reporter()
-    target = Target(settings)
+    target = ComposeTarget(settings)
     wanted = _resolve(target, progress, ref)
     verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
     judgement, folder = standalone_gate.run(target, progress, wanted)
@@ -202,7 +202,7 @@ def status(
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="interval of --watch")] = 1,
 ) -> None:
     """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress."""
-    target = Target(console.settings())
+    target = ComposeTarget(console.settings())
     if not watch:
         found = _read_status(target)
         out.print_json(json.dumps(found.json())) if as_json else out.print(views.status(found))
@@ -217,13 +217,13 @@ def status(
                 screen.update(views.status(found), refresh=True)
 
 
-def _statuses(target: Target, every_s: float) -> Iterator[TargetStatus]:
+def _statuses(target: ComposeTarget, every_s: float) -> Iterator[TargetStatus]:
     while True:
         yield _read_status(target)
         time.sleep(every_s)
 
 
-def _read_status(target: Target) -> TargetStatus:
+def _read_status(target: ComposeTarget) -> TargetStatus:
     found = read(target)
     if not found.lock:  # a running cutover writes .env itself
         target.refresh_env(found.live)
@@ -233,7 +233,7 @@ def _read_status(target: Target) -> TargetStatus:
 @app.command()
 def history(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
     """List every cutover in the target's journal, oldest first."""
-    target = Target(console.settings())
+    target = ComposeTarget(console.settings())
     records = target.records()
     past, broken = target.history(records), journal_history.broken_locks(records)
     if as_json:
@@ -252,7 +252,7 @@ def report(
     """Print the path of a cutover's report, a self-contained HTML page."""
     from build.report import gather  # noqa: PLC0415 - only this command needs a template engine
 
-    path = gather.find(Target(console.settings()), identity)
+    path = gather.find(ComposeTarget(console.settings()), identity)
     if to:
         to.write_bytes(path.read_bytes())
     out.print(str(to or path), markup=False)
@@ -261,7 +261,7 @@ def report(
 @lock.command(name="show")
 def show_lock() -> None:
     """Show which process holds the cutover lock."""
-    out.print(str(Target(console.settings()).lock.holder() or "the lock is free"), markup=False)
+    out.print(str(ComposeTarget(console.settings()).lock.holder() or "the lock is free"), markup=False)
 
 
 @lock.command(name="break")
@@ -269,7 +269,7 @@ def break_lock(
     reason: Annotated[str, typer.Option(help="the reason, for the journal")],
 ) -> None:
     """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
-    cutover.break_lock(Target(console.settings()), Reporter(), getpass.getuser(), reason)
+    cutover.break_lock(ComposeTarget(console.settings()), Reporter(), getpass.getuser(), reason)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SERVING, State, Strategy
 from build.progress import Progress
 from build.state.history import Cutover, Event, in_progress
-from build.target.target import Target
+from build.target.types import Target
 
 # The executor imports numpy (0.2 s), which overlaps with acquiring the lock. The report page takes as long to import
 # and is needed last.

@@ -14,7 +14,7 @@ from build.model.release import Release
 from build.model.states import Strategy
 from build.progress import Progress
 from build.target.gpu import View
-from build.target.target import Target
+from build.target.types import Target
 
 MIB = 2**20
 
@@ -38,8 +38,7 @@ def plan(
         return Plan(reason="nothing is live")
     old = target.colours[live]
     view = old.gpu() if old.running else View(why=f"{live} is not running")
-    image = target.engine.image(release.image)
-    labels = image.labels if image else {}
+    labels = target.image_labels(release.image) or {}
     need = gpu.needed(target.history(), release, labels.get(FLAVOUR_LABEL, ""), labels.get(VRAM_LABEL, ""))
     margin = int(target.settings.vram_margin_mb * MIB)
     pids = old.pids() if view.devices else frozenset[int]()

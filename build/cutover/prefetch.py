@@ -16,7 +16,7 @@ import yaml
 from build.errors import OrchestratorError
 from build.target.container import Replica, ServiceStatus
 from build.target.synthesis import SynthesisResponse
-from build.target.target import Target
+from build.target.types import Target
 
 T = TypeVar("T")
 

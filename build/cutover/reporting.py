@@ -11,7 +11,7 @@ from build.errors import OrchestratorError
 from build.notify import alerts as notify_alerts
 from build.progress import Progress
 from build.state.history import Cutover
-from build.target.target import Target
+from build.target.types import Target
 
 
 class Reporting:

@@ -21,7 +21,7 @@ from build.proxy.types import Admin, Server
 from build.settings import Settings
 from build.state.history import Cutover, Event
 from build.target.colour_containers import ColourContainers
-from build.target.target import Clock, Target
+from build.target.types import Clock, Target
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150

@@ -11,10 +11,9 @@ from build.gate import gate
 from build.gate.verdict import Judgement
 from build.model.release import Release
 from build.progress import Progress
-from build.target import throwaway
 from build.target.await_ready import await_ready
 from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, ServiceContainer
-from build.target.target import Target
+from build.target.types import Target
 
 
 def run(target: Target, progress: Progress, release: Release) -> tuple[Judgement, Path]:
@@ -46,7 +45,7 @@ def running(target: Target, progress: Progress, release: Release) -> Iterator[Se
     """
     progress.step(f"starting {release} on its own")
     settings = target.settings
-    with throwaway.service(target.engine, settings.project, release.image, settings.speech) as container:
+    with target.standalone(release.image) as container:
         container.set_cpu_weight(CANDIDATE_WEIGHT)
         try:
             await_ready(container, release, settings, target.clock, progress)

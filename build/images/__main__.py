@@ -22,7 +22,7 @@ from build.locks import compatibility_check, drift
 from build.model.labels import Flavour
 from build.system import git
 from build.table import Column, Records, local_time
-from build.target.target import Target
+from build.target.target import ComposeTarget
 from build.verify import rules, verdicts, verifier
 
 app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
@@ -66,7 +66,7 @@ def build(
     made = MakeRelease(
         settings, engine, progress, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
     ).run()
-    Target(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
+    ComposeTarget(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
     if made.standins:
         progress.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
     _warn_of_drift(made)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docker.models.images import Image
 
+from build import VERSION
 from build.docker import buildx, imagestore
 from build.docker.buildx import Recipe
 from build.docker.engine import DockerEngine
@@ -35,6 +36,7 @@ from build.model.labels import (
     ENVIRONMENT_LABEL,
     FLAVOUR_LABEL,
     INPUTS_LABEL,
+    LINE_LABEL,
     LOCKS_LABEL,
     OCI,
     PROXY_REPOSITORY,
@@ -199,6 +201,7 @@ class BuildImages:
             OCI + "base.name": base.reference,
             OCI + "base.digest": base.reference.partition("@")[2] or str(base.image.id),
             RELEASE_LABEL: commit.release,
+            LINE_LABEL: VERSION,
             FLAVOUR_LABEL: self._flavour,
             STANDIN_LABEL: ",".join(standins_of(base.image)),
             ENVIRONMENT_LABEL: identity.environment.value,

@@ -19,7 +19,7 @@ from build.janitor.registry import RegistrySurvey
 from build.janitor.retention import Action
 from build.registry import registries
 from build.table import Column, Records
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
 
@@ -41,7 +41,7 @@ def clean(
     if context.invoked_subcommand:
         return
     settings, progress = console.settings(), Reporter()
-    target = Target(settings)
+    target = ComposeTarget(settings)
     survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
     janitor = Janitor(target, progress, registry=survey)
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)

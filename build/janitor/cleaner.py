@@ -21,7 +21,7 @@ from build.janitor.host import HostSurvey, Scope
 from build.janitor.registry import RegistrySurvey
 from build.janitor.retention import HOUR_S, Action, Location, Policy, StorageFacts, StoredItem
 from build.progress import Progress
-from build.target.target import Target
+from build.target.target import ComposeTarget
 from build.verify.verdicts import Verdicts
 
 DAY_S = 86400.0
@@ -43,7 +43,7 @@ class Janitor:
 
     def __init__(
         self,
-        target: Target,
+        target: ComposeTarget,
         progress: Progress,
         *,
         scope: Scope | None = None,

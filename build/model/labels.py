@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 RELEASE_LABEL = "ai.glm-tts.release"
+LINE_LABEL = "ai.glm-tts.line"  # version of this project whose commands built the image
 STANDIN_LABEL = "ai.glm-tts.standin"
 VRAM_LABEL = "ai.glm-tts.vram-bytes"
 FLAVOUR_LABEL = "ai.glm-tts.flavour"

@@ -13,7 +13,7 @@ from build.notify.alert import Alert, evaluate
 from build.notify.hook import redact
 from build.progress import Progress
 from build.state.history import Cutover
-from build.target.target import Target
+from build.target.types import Target
 
 
 def raise_alert(target: Target, progress: Progress, error: BaseException, cutover: Cutover | None) -> None:

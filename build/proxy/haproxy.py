@@ -11,7 +11,8 @@ from typing import Literal
 from build.docker.engine import DockerEngine
 from build.docker.exec_session import ExecSession, inside
 from build.errors import CommandFailedError, ProxyError
-from build.proxy.types import Admin, Hold, HoldMode, Server
+from build.proxy import haproxy_log
+from build.proxy.types import Admin, Hold, HoldMode, Request, Server
 
 BACKEND = "app"
 
@@ -144,6 +145,13 @@ class HAProxy:
     def held(self) -> Hold:
         """Return the gate's mode and the number of held requests."""
         return _hold(self._ask("read", "hold"))
+
+    def requests(self, since: float, until: float) -> list[Request]:
+        """Return the requests that ended between two times (seconds since 1970), from the proxy's log."""
+        container = self._engine.container(self._container)
+        if container is None:
+            raise ProxyError(f"the proxy's log cannot be read: {self._container} does not exist")
+        return haproxy_log.read(self._engine.log_between(container, since, until))
 
     def _change(self, *commands: str) -> None:
         # HAProxy answers a state change with an empty line; any text is an error.

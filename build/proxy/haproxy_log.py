@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from build.proxy.types import Request
 
 # Docker's timestamp, then the log-format of proxy/haproxy.cfg. A + before a time: logged before the request ended.
 _LINE = re.compile(
@@ -15,24 +16,6 @@ OK, FAILED_FROM = 200, 500
 # HAProxy's first letter of a session's termination state: "-" is a normal end, "C" the client left; others are
 # failures.
 GOOD_ENDS = frozenset("-C")
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
-
-    `served_s`: the seconds without the wait in the proxy. `spoken`: a successful synthesis. `client`: the client's
-    address.
-    """
-
-    ended: float
-    server: str
-    took_s: float
-    status: int
-    failed: bool
-    served_s: float = 0.0
-    spoken: bool = False
-    client: str = ""
 
 
 def read(lines: Iterable[str]) -> list[Request]:

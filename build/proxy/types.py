@@ -52,6 +52,24 @@ class Hold:
     held: int
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
+
+    `served_s`: the seconds without the wait in the proxy. `spoken`: a successful synthesis. `client`: the client's
+    address.
+    """
+
+    ended: float
+    server: str
+    took_s: float
+    status: int
+    failed: bool
+    served_s: float = 0.0
+    spoken: bool = False
+    client: str = ""
+
+
 class Proxy(Protocol):
     """A cutover's operations on a proxy. Every call that gets no answer raises ProxyError."""
 
@@ -84,3 +102,6 @@ class Proxy(Protocol):
 
     def held(self) -> Hold:
         """Return the gate's mode and the number of held requests."""
+
+    def requests(self, since: float, until: float) -> list[Request]:
+        """Return the requests that ended between two times (seconds since 1970), from the proxy's log."""

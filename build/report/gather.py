@@ -16,14 +16,13 @@ from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.verdict import Judgement, Result
 from build.notify.hook import redact
-from build.proxy import haproxy_log
 from build.report import page, plot, timeline
 from build.report.page import Page, Take
 from build.report.plot import Plot
 from build.settings import Settings
 from build.state.history import Cutover
 from build.system import files
-from build.target.target import Target
+from build.target.types import Target
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 BEFORE_S, AFTER_S = 10, 5
@@ -93,13 +92,10 @@ def _plot(target: Target, cutover: Cutover, steps: list[tuple[float, str]]) -> t
     began = timeline.unix(cutover.began)
     ended = timeline.unix(cutover.ended) or datetime.now(UTC).timestamp()
     try:
-        container = target.engine.container(target.settings.container("proxy"))
-        if container is None:
-            return None, "The proxy container does not exist, so its log is unavailable."
-        lines = target.engine.log_between(container, began - BEFORE_S, ended + AFTER_S)
+        requests = target.proxy.requests(began - BEFORE_S, ended + AFTER_S)
     except OrchestratorError as error:
         return None, f"The proxy's log cannot be read: {error.message}"
-    return plot.draw(haproxy_log.read(lines), began, steps), ""
+    return plot.draw(requests, began, steps), ""
 
 
 def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from build.proxy.haproxy_log import Request
+from build.proxy.types import Request
 
 WIDTH, HEIGHT, SHARE_HEIGHT = 800, 220, 60
 LEFT, RIGHT = 74, 792  # margins for the labels and for half a dot

@@ -152,7 +152,7 @@ class CutoverLock:
 
     @contextmanager
     def held(
-        self, image: str, what: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self, image: str, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
     ) -> Iterator[Heartbeat]:
         """Hold the lock in the block. `image` is the proxy's, which exists and which no prune removes.
 
@@ -163,7 +163,7 @@ class CutoverLock:
         Raises:
             LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
-        container = self._wait(image, what, wait_s, note)
+        container = self._wait(image, purpose, wait_s, note)
         try:
             heartbeat = Heartbeat(str(container.id), self._expiry_s)
             try:
@@ -182,11 +182,11 @@ class CutoverLock:
         self._engine.remove(container)
         return owner
 
-    def _wait(self, image: str, what: str, wait_s: float, note: Callable[[str], None] | None) -> Container:
+    def _wait(self, image: str, purpose: str, wait_s: float, note: Callable[[str], None] | None) -> Container:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                return self._take(image, what)
+                return self._take(image, purpose)
             except LockHeldError as error:
                 if time.monotonic() >= deadline:
                     raise
@@ -195,9 +195,9 @@ class CutoverLock:
                     note = None
                 time.sleep(WAIT_S)
 
-    def _take(self, image: str, what: str) -> Container:
+    def _take(self, image: str, purpose: str) -> Container:
         pid = str(os.getpid())
-        me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), what)
+        me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), purpose)
         labels = {LABEL + key: str(value) for key, value in asdict(me).items() if key != "expired"}
         for _ in range(ATTEMPTS):
             with explained():

@@ -9,7 +9,7 @@ from build.model.release import Release
 from build.progress import Progress
 from build.settings import Settings
 from build.target.readiness import ContainerSnapshot, Readiness, Warmup
-from build.target.target import Clock
+from build.target.types import Clock
 
 
 class Starting(Protocol):

@@ -8,10 +8,10 @@ from build.errors import ImageNotFoundError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
 from build.progress import Progress
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 
-def ensure_up(target: Target, progress: Progress) -> None:
+def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     """Start the proxy and the state container if they do not run; leave running ones alone.
 
     Raises:

@@ -13,7 +13,7 @@ from build.proxy.types import Hold
 from build.state import history
 from build.state.cutover_lock import Owner
 from build.state.history import Cutover
-from build.target.target import Target
+from build.target.target import ComposeTarget
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TargetStatus:
         }
 
 
-def read(target: Target) -> TargetStatus:
+def read(target: ComposeTarget) -> TargetStatus:
     """Query everything once; works on a stack that is down or partly up."""
     stack = target.survey(ask_service=True)
     past = target.history()

@@ -1,19 +1,19 @@
-"""A target: the drivers that a cutover uses, and the facts that procedures start from."""
+"""A target on one Docker engine: the drivers that a cutover uses, and the facts that procedures start from."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from build.docker import daemon
 from build.docker.compose import Compose
 from build.docker.engine import DockerEngine
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.model import colours as pure
 from build.model import dotenv
-from build.model.colours import Colour, ColourFacts, Stack
+from build.model.colours import Colour, ColourFacts, Slot, Stack
 from build.model.labels import PROXY_REPOSITORY
 from build.model.placement import StackAddress
 from build.model.states import CANARY
@@ -24,33 +24,18 @@ from build.state import history
 from build.state.cutover_lock import CutoverLock
 from build.state.history import Cutover
 from build.state.journal import Journal
+from build.target import api_keys, throwaway
 from build.target.colour_containers import ColourContainers
+from build.target.container import ServiceContainer
 from build.target.start_flags import StartFlags
+from build.target.types import Clock
 
 HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
-@dataclass(frozen=True)
-class Clock:
-    """The time for procedures; tests replace it."""
-
-    def now(self) -> float:
-        """Return seconds of a monotonic clock."""
-        return time.monotonic()
-
-    def polls(self, every_s: float = 0.5) -> Iterator[float]:
-        """Yield the time every `every_s` seconds without end, the first at once.
-
-        Polling a container costs about 0.2 s of CPU time, which live traffic lacks: hence the default.
-        """
-        while True:
-            yield self.now()
-            time.sleep(every_s)
-
-
-class Target:
-    """The stack of one project on one engine."""
+class ComposeTarget:
+    """The stack of one project on one engine, run by Docker Compose (build.target.types.Target)."""
 
     def __init__(self, settings: Settings, engine: DockerEngine | None = None) -> None:
         self.settings = settings
@@ -115,6 +100,51 @@ class Target:
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))
         return container is not None and container.status == "running"
+
+    def now(self) -> float:
+        """Return the engine's time in seconds since 1970."""
+        return self.engine.now()
+
+    def is_here(self) -> bool:
+        """Return whether the engine runs on this machine."""
+        return daemon.is_local()
+
+    def image_labels(self, image: str) -> Mapping[str, str] | None:
+        """Return the labels of an image on the engine; None if the engine does not have it."""
+        found = self.engine.image(image)
+        return found.labels if found else None
+
+    def keys_error(self, image: str, folder: str) -> str:
+        """Return why a release cannot use the API keys in a folder of the target; "" if it can."""
+        return api_keys.problem(self.engine, image, folder)
+
+    def stack_error(self) -> str:
+        """Return why compose.yaml with this .env is invalid; "" if it is valid."""
+        try:
+            self.compose.check()
+        except CommandFailedError as error:
+            return (error.detail or error.message).strip().splitlines()[-1]
+        return ""
+
+    def start(self, *slots: Slot) -> None:
+        """Create and start the containers of slots; raise CommandFailedError."""
+        self.compose.up(*(slot.service for slot in slots))
+
+    @contextmanager
+    def standalone(self, image: str) -> Iterator[ServiceContainer]:
+        """Run the service of an image in a temporary container for the block."""
+        with throwaway.service(self.engine, self.settings.project, image, self.settings.speech) as container:
+            yield container
+
+    def processes(self) -> dict[int, str]:
+        """Return the container's name of each process in a container, by its pid in the host's numbering."""
+        names: dict[int, str] = {}
+        for container in self.engine.containers():
+            try:
+                names |= dict.fromkeys(self.engine.pids(container), str(container.name))
+            except CommandFailedError:
+                continue  # the container exited in between
+        return names
 
     def survey(self, *, ask_service: bool = False) -> Stack:
         """Return both colours as Docker and the proxy see them; `ask_service` also asks each service for its phase."""

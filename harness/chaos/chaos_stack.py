@@ -17,7 +17,7 @@ from build.model.labels import PROXY_REPOSITORY
 from build.state.journal import FILE
 from build.target import status
 from build.target.status import TargetStatus
-from build.target.target import Target
+from build.target.target import ComposeTarget
 from harness import gpu
 from harness.chaos import canned_speech
 from harness.gpu import GIB, FakeGpus
@@ -94,11 +94,11 @@ class Bed:
         return status.read(self.target)
 
     @cached_property
-    def target(self) -> Target:
+    def target(self) -> ComposeTarget:
         """The stack as the orchestrator sees it, from this process."""
         engine = DockerEngine()
         engine.client = self.stack.docker
-        return Target(settings.load(self.stack.root, self.stack.env), engine)
+        return ComposeTarget(settings.load(self.stack.root, self.stack.env), engine)
 
     def live(self) -> tuple[Colour, str]:
         """Colour and release."""

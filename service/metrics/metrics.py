@@ -42,7 +42,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.build = self._gauge("tts_build_info", "What runs, in its labels; always 1", "release", "engine")
+        self.build = self._gauge("tts_build_info", "What runs, in its labels; always 1", "release", "engine", "version")
         self._of_requests()
         self._of_speech()
         self._of_engine()

@@ -9,7 +9,7 @@ from math import comb
 from statistics import median
 from typing import Any
 
-from build.proxy.haproxy_log import Request
+from build.proxy.types import Request
 
 # One failed request proves nothing. From two on, a failure count this unlikely (Fisher's exact test) fails the canary.
 FEW = 2

@@ -38,7 +38,7 @@ def launch(run: Run, *, parked: bool) -> None:
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
-    run.target.compose.up(*(slot.service for slot in slots))
+    run.target.start(*slots)
     started = run.candidate.release()
     if started != run.release:
         raise CommandFailedError(
@@ -94,7 +94,7 @@ def bounded_settings(run: Run, *, loading: bool) -> Settings:
         return run.settings
     most_s = holding.candidate_timeout_s(
         run.target.hold_budget_s,
-        run.target.engine.now() - timeline.unix(began),
+        run.target.now() - timeline.unix(began),
         load_s=run.plan.load_s,
         reload_s=run.plan.reload_s,
         loading=loading,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from build.cutover.run import STOP_GRACE_S, Run
-from build.errors import CommandFailedError, InsufficientGpuMemoryError
+from build.errors import InsufficientGpuMemoryError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL
 from build.target.colour_containers import ColourContainers
@@ -22,8 +22,7 @@ def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
         return []
     pids = container.pids()
     held = max((device.held(pids) for device in container.gpu().devices), default=0)  # each replica has its own device
-    image = run.target.engine.image(release.image)
-    flavour = image.labels.get(FLAVOUR_LABEL, "") if image else ""
+    flavour = (run.target.image_labels(release.image) or {}).get(FLAVOUR_LABEL, "")
     return [{"sha": release.sha, "flavour": flavour, "bytes": held}] if held else []
 
 
@@ -73,12 +72,7 @@ def _may_hold(old: ColourContainers, device: Device) -> bool:
 
 def _holders(run: Run, device: Device) -> str:
     """Describe which processes hold the device's memory, with their containers."""
-    owners: dict[int, str] = {}
-    for container in run.target.engine.containers():
-        try:
-            owners |= dict.fromkeys(run.target.engine.pids(container), str(container.name))
-        except CommandFailedError:
-            continue  # it ended in between
+    owners = run.target.processes()
     named = [
         f"pid {process.pid} in {owners[process.pid]}" if process.pid in owners else f"pid {process.pid}"
         for process in device.processes

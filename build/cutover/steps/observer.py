@@ -9,9 +9,7 @@ from build.cutover.run import Run
 from build.gate import golden_files
 from build.gate.golden import Text
 from build.model.colours import Colour
-from build.proxy import haproxy_log
-from build.proxy.haproxy_log import Request
-from build.proxy.types import Server
+from build.proxy.types import Request, Server
 from build.target.synthesis import SynthesisResponse
 
 SIDE_BY_SIDE = 3  # texts
@@ -24,7 +22,7 @@ class Observer:
     def __init__(self, run: Run, before_s: float = 0.0) -> None:
         self._run = run
         self._texts = golden_files.load(run.settings).texts
-        self._began = self._read_to = run.target.engine.now()
+        self._began = self._read_to = run.target.now()
         self._first = run.target.proxy.servers()
         self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
         self._mute = dict.fromkeys(Colour, 0)
@@ -34,7 +32,7 @@ class Observer:
 
     def sample(self) -> dict[Colour, Window]:
         """Return both colours' windows up to now."""
-        now = self._run.target.engine.now()
+        now = self._run.target.now()
         # Re-read one second: a request at the edge of two reads reaches the log after its timestamp.
         known = {(request.ended, request.server) for request in self._log}
         fresh = [
@@ -127,8 +125,7 @@ class Observer:
         return request.client in self._run.target.addresses
 
     def _logged(self, since: float, until: float) -> list[Request]:
-        container = self._run.target.engine.container(self._run.settings.container("proxy"))
-        return haproxy_log.read(self._run.target.engine.log_between(container, since, until)) if container else []
+        return self._run.target.proxy.requests(since, until)
 
 
 def _since(first: Server, now: Server) -> tuple[int, int]:

@@ -7,20 +7,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from build.cutover.rules import preflight
 from build.cutover.run import JournalFacts, Run
-from build.docker import daemon
-from build.errors import CommandFailedError
 from build.host import findings, machine
 from build.host.findings import Level
 from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
 from build.model.release import Release
-from build.target import api_keys
 
 
 def check(run: Run) -> JournalFacts:
     """Raise the first problem's error, which lists all problems; report and journal warnings."""
     run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
     with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
-        found = preflight.evaluate(_facts(run, beside.submit(_compose_error, run)))
+        found = preflight.evaluate(_facts(run, beside.submit(run.target.stack_error)))
     findings.refuse(found)
     for finding in found:
         run.progress.note(f"{finding.subject}: {finding.message}")
@@ -29,31 +26,31 @@ def check(run: Run) -> JournalFacts:
 
 def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
     target, servers, place = run.target, run.target.proxy.servers(), run.target.place
-    image = target.engine.image(run.release.image)
+    labels = target.image_labels(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(server.sessions for server in idle), sum(server.queued for server in idle)
     lives = [servers[name] for name in run.server_names(run.live) if name in servers] if run.live else []
-    labels = image.labels if image else {}
-    minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
+    checks_keys = labels is not None and bool(place.keys_folder)
+    minimum = (labels or {}).get(MINIMUM_DRIVER_LABEL, "")
     return preflight.PreflightFacts(
         release=run.release,
         idle=run.idle,
         live=run.live,
-        image=image is not None,
+        image=labels is not None,
         minimum_driver=minimum,
-        drift=labels.get(DRIFT_LABEL, ""),
-        drift_accepted=bool(labels.get(ACCEPTED_DRIFT_LABEL)),
+        drift=(labels or {}).get(DRIFT_LABEL, ""),
+        drift_accepted=bool((labels or {}).get(ACCEPTED_DRIFT_LABEL)),
         driver=_driver(run) if minimum else "",
         servers=frozenset(servers),
         place=place,
         published=target.published(),
-        keys=api_keys.problem(target.engine, image.id, place.keys_folder) if image and place.keys_folder else "",
+        keys=target.keys_error(run.release.image, place.keys_folder) if checks_keys else "",
         hold=target.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
         live_usable=any(server.usable for server in lives),
         serving=run.old.release() if run.old else None,
         recorded=_recorded(run),
-        skew_s=target.engine.now() - time.time(),
+        skew_s=target.now() - time.time(),
         compose_error=compose_error.result(),
     )
 
@@ -62,18 +59,9 @@ def _driver(run: Run) -> str:
     """Return the NVIDIA driver's version from the live colour (works with any engine), else from this machine."""
     if run.old and run.old.running and (driver := run.old.gpu().driver):
         return driver
-    local = daemon.is_local()
-    return machine.gpu().rpartition(", ")[2] if local else ""
+    return machine.gpu().rpartition(", ")[2] if run.target.is_here() else ""
 
 
 def _recorded(run: Run) -> Release | None:
     """Return the journal's live release: that of the newest cutover that served."""
     return next((cutover.release for cutover in reversed(run.target.history()) if cutover.served), None)
-
-
-def _compose_error(run: Run) -> str:
-    try:
-        run.target.compose.check()
-    except CommandFailedError as error:
-        return (error.detail or error.message).strip().splitlines()[-1]
-    return ""

@@ -16,7 +16,7 @@ from build.gate.golden import Expect
 from build.gate.golden_files import load
 from build.gate.verdict import Judgement, Result
 from build.settings import Settings
-from build.target.target import Clock
+from build.target.types import Clock
 from harness.faulty_voices import FAULTS, LARGER, OVER_ALL, Mouth, Recorded, Stranger, noise, sized
 from harness.stack import REPOSITORY
 from service.engine import Engine

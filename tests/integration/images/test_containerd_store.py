@@ -28,7 +28,7 @@ from build.model.release import Release
 from build.registry.client import Registry
 from build.settings import load
 from build.system import command, git
-from build.target.target import Target
+from build.target.target import ComposeTarget
 from harness import images
 from harness.nested import Nested, nested_engine
 from harness.registry import Running, also_within
@@ -172,7 +172,7 @@ def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, 
     )
     settings = load(line.root, {**line.env, "CUTOVER_KEEP_RELEASES": "0"})
     survey = RegistrySurvey(Registry(running.address))
-    done = Janitor(Target(settings, engine), Reporter(), registry=survey, young_s=0).run(dry_run=False, now=True)
+    done = Janitor(ComposeTarget(settings, engine), Reporter(), registry=survey, young_s=0).run(dry_run=False, now=True)
     assert done.failed == ()
     gone = {action.item.id: action.item for action in done.actions if not action.keep}
     assert gone[unverified].size < MB, "layers that the live release needs are counted as freed"

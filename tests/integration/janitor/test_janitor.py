@@ -30,7 +30,7 @@ from build.model.release import Release
 from build.registry.client import OCI_INDEX, OCI_MANIFEST, Registry, sha256
 from build.settings import Settings, load
 from build.state.journal import FILE, Journal
-from build.target.target import Target
+from build.target.target import ComposeTarget
 from build.verify.rules import Line, Outcome, VerificationReport
 from build.verify.verdicts import Verdicts
 from harness.registry import STORAGE, Running, running_registry
@@ -79,7 +79,7 @@ class Yard:
         """One that looks at nothing but this yard, and takes no image for one just being built."""
         scope = Scope(prefix=self.prefix, project=lambda name: name == self.project, build_cache=False)
         chosen = Settings(root=self.root, project=self.project, **settings)
-        return Janitor(Target(chosen, DockerEngine()), Reporter(), scope=scope, registry=registry, young_s=0)
+        return Janitor(ComposeTarget(chosen, DockerEngine()), Reporter(), scope=scope, registry=registry, young_s=0)
 
     def names(self) -> set[str]:
         tags = [tag for image in self.client.api.images() for tag in image.get("RepoTags") or []]
@@ -337,7 +337,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
     scope = Scope(prefix=yard.prefix, project=lambda name: name == stack.project, build_cache=False)
 
     def janitor() -> Janitor:
-        return Janitor(Target(settings, DockerEngine()), Reporter(), scope=scope, young_s=0)
+        return Janitor(ComposeTarget(settings, DockerEngine()), Reporter(), scope=scope, young_s=0)
 
     everything = {f"glm-tts-slim:{each}" for each in (first, last_good, live)}
     # A way back by the journal alone: no container stands on it any more.
@@ -369,7 +369,7 @@ def test_live_and_last_good_survive_and_nothing_goes_after_a_failure(three: tupl
             assert "remedy: " in done.stderr
     finally:
         shell(f"mv {FILE}.kept {FILE}")
-    target = Target(settings, DockerEngine())
+    target = ComposeTarget(settings, DockerEngine())
     with target.lock.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
         janitor().run(dry_run=False, now=True)
     stack.container("state").stop()

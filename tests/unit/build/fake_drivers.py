@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from build.errors import OrchestratorError
 from build.model.colours import Slot
 from build.model.release import Release
-from build.proxy.types import Hold, Server
+from build.proxy.types import Hold, Request, Server
 from build.target.container import ServiceStatus
 from build.target.gpu import Device, Process, View
 from build.target.in_flight import Count, Load
@@ -59,6 +59,7 @@ class Proxy:
     servers_now: dict[str, Server] = field(default_factory=dict)
     mode: str = "none"
     in_use: tuple[str, ...] = ("blue-1", "green-1")
+    requests: Callable[[float, float], list[Request]] = lambda *_between: []
 
     def servers(self) -> dict[str, Server]:
         return dict(self.servers_now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +15,10 @@ from typing import Any
 
 from build.errors import OrchestratorError
 from build.model import colours as pure
-from build.model.colours import Colour, ColourFacts, Stack
+from build.model.colours import Colour, ColourFacts, Slot, Stack
 from build.model.placement import StackAddress
 from build.model.release import Release
+from build.proxy import haproxy_log
 from build.settings import Settings
 from build.state import history
 from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
@@ -53,26 +54,32 @@ class Target:
         self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True, address="blue-1")
         self.colours = {colour: ColourContainer(self.calls, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
-        self.engine = SimpleNamespace(
-            now=lambda: self.clock.time,
-            container=lambda name: name,
-            log_between=lambda *_range: list(self.log),
-            image=lambda _reference: SimpleNamespace(labels={}),
-            containers=lambda: [SimpleNamespace(name=f"app-{colour}") for colour in Colour],
-            pids=lambda container: {PIDS[container.name.removeprefix("app-")]},
-        )
+        self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
+        self.start: Callable[[Slot], None] = self._start
+        self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
-        self.compose = SimpleNamespace(up=self._up, check=lambda: None)
         self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
         self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
-    def _up(self, service: str) -> None:
-        self.calls.append(f"{service} up")
-        colour = self.colours[Colour(service.removeprefix("app-"))]
+    def now(self) -> float:
+        return self.clock.time
+
+    def is_here(self) -> bool:
+        return True
+
+    def stack_error(self) -> str:
+        return ""
+
+    def processes(self) -> dict[int, str]:
+        return {PIDS[colour.value]: f"app-{colour}" for colour in Colour}
+
+    def _start(self, slot: Slot) -> None:
+        self.calls.append(f"{slot.service} up")
+        colour = self.colours[Colour(slot.service.removeprefix("app-"))]
         colour.holds = NEW
         colour.running = colour.running or colour.exits_on_stop
         if colour.name in self.orders.parked:

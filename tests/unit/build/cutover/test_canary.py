@@ -7,7 +7,8 @@ import pytest
 from build.cutover.rules.canary import CanaryOutcome, Window, chance, judge, times
 from build.model import rollout
 from build.model.rollout import Rollout
-from build.proxy.haproxy_log import Request, read
+from build.proxy.haproxy_log import read
+from build.proxy.types import Request
 
 LEAST, SLOWER = 10, 1.5
 

@@ -14,6 +14,7 @@ from build.errors import CanaryFailedError, CommandFailedError, InconclusiveErro
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import Rollout
+from build.proxy.types import Request
 from build.target.synthesis import SynthesisResponse
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
@@ -127,10 +128,10 @@ def test_an_inconclusive_canary_pauses_and_resume_continues_with_its_share() -> 
 def test_a_failed_measurement_is_inconclusive() -> None:
     target = Target()
 
-    def unreadable(*_range: Any) -> list[str]:
+    def unreadable(*_range: Any) -> list[Request]:
         raise CommandFailedError("the log is gone")
 
-    target.engine.log_between = unreadable
+    target.proxy.requests = unreadable
     with pytest.raises(InconclusiveError, match="the measurement failed: the log is gone"):
         switch(target, SHARES)
     assert cutover.abort(cast(Any, target), Report()) == OLD

@@ -22,7 +22,7 @@ from build.errors import (
     OrchestratorError,
     ProxyError,
 )
-from build.model.colours import Colour
+from build.model.colours import Colour, Slot
 from build.model.release import Release
 from build.model.states import Strategy
 from tests.unit.build.cutover.test_switch import moves
@@ -77,7 +77,7 @@ def test_the_next_hold_knows_its_expected_duration_and_memory(target: Target) ->
     report, third = Report(), Release("c" * 40, "sha256:" + "c" * 64)
     target.colours[GREEN].phase = "ready"
     target.colours[BLUE].running = True
-    target.compose.up = lambda _service: _deploy(target, third)
+    target.start = lambda _slot: _deploy(target, third)
     cutover.run(
         cast(Any, target), report, "switch", lambda _history, _live: third, request=StrategyRequest(Strategy.HOLD)
     )
@@ -221,13 +221,13 @@ def test_a_stopped_old_container_is_started_again(target: Target) -> None:
 
 
 def test_a_release_that_cannot_start_without_its_model_is_refused_before_the_hold(target: Target) -> None:
-    up = target.compose.up
+    up = target.start
 
-    def loads_at_once(service: str) -> None:
-        up(service)
+    def loads_at_once(slot: Slot) -> None:
+        up(slot)
         target.colours[GREEN].phase = "loading"
 
-    target.compose.up = loads_at_once
+    target.start = loads_at_once
     with pytest.raises(InsufficientGpuMemoryError, match="predates holds"):
         switch(target)
     assert not [call for call in target.calls if call.startswith("gate")]
@@ -235,7 +235,7 @@ def test_a_release_that_cannot_start_without_its_model_is_refused_before_the_hol
 
 
 def test_a_candidate_that_never_fits_is_refused_before_any_change(target: Target) -> None:
-    target.engine.image = lambda _reference: type("Image", (), {"labels": {"ai.glm-tts.vram-bytes": str(12 * GIB)}})
+    target.image_labels = lambda _image: {"ai.glm-tts.vram-bytes": str(12 * GIB)}
     with pytest.raises(InsufficientGpuMemoryError, match=r"12.0 GiB \(the image's label\)"):
         switch(target)
     assert moves(target) == []

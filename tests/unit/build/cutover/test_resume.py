@@ -127,7 +127,7 @@ def test_a_rollback_picks_its_release_after_finishing_a_killed_cutover() -> None
     target.proxy.set_admin("green-1", "ready")
     target.proxy.set_admin("blue-1", "drain")
     chosen: list[Release | None] = []
-    target.compose.up = lambda _service: setattr(target.colours[Colour.BLUE], "holds", OLD)
+    target.start = lambda _slot: setattr(target.colours[Colour.BLUE], "holds", OLD)
 
     def choose(_history: Any, live: Release | None) -> Release:
         chosen.append(live)

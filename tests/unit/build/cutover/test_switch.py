@@ -19,7 +19,7 @@ from build.errors import (
     OrchestratorError,
     ProxyError,
 )
-from build.model.colours import Colour
+from build.model.colours import Colour, Slot
 from build.model.release import Release
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
@@ -93,10 +93,10 @@ def test_a_rollback_to_a_stopped_release_runs_all_steps_and_reports_it_first() -
     blue = target.colours[Colour.BLUE]
     blue.phase = ""  # no response
 
-    def up(_service: str) -> None:
+    def up(_slot: Slot) -> None:
         blue.holds, blue.phase = OLD, "ready"
 
-    target.compose.up = up
+    target.start = up
     target.calls.clear()
     assert rollback(target, report) == OLD
     assert "blue removed" in moves(target)
@@ -138,10 +138,10 @@ def test_the_first_release_goes_to_blue_and_nothing_is_drained() -> None:
 
 
 def break_start(target: Target) -> None:
-    def up(_service: str) -> None:
+    def up(_slot: Slot) -> None:
         raise CommandFailedError("no such image")
 
-    target.compose.up = up
+    target.start = up
 
 
 def exit_early(target: Target) -> None:
@@ -264,10 +264,10 @@ def test_a_hanging_standby_release_gets_no_traffic_and_is_not_removed() -> None:
 def test_a_different_image_than_the_requested_one_never_goes_live() -> None:
     target = Target()
 
-    def up(service: str) -> None:
+    def up(_slot: Slot) -> None:
         target.colours[GREEN].holds = OLD
 
-    target.compose.up = up
+    target.start = up
     with pytest.raises(CommandFailedError, match="instead of bbbb"):
         switch(target)
     assert target.ended == "failed"
@@ -284,13 +284,13 @@ def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate() -> None:
 
 def test_a_cutover_that_lost_its_lock_changes_nothing() -> None:
     target = Target()
-    compose_up = target.compose.up
+    start = target.start
 
-    def up(service: str) -> None:
-        compose_up(service)
+    def up(slot: Slot) -> None:
+        start(slot)
         target.lock_error = LockLostError("it was broken")
 
-    target.compose.up = up
+    target.start = up
     with pytest.raises(LockLostError):
         switch(target)
     assert moves(target)[-1] == "app-green up"

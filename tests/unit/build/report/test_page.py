@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from build.model.states import State
 from build.proxy import haproxy_log
+from build.proxy.types import Request
 from build.report import page, plot, timeline
 from build.report.gather import TEMPLATE
 from build.report.page import Page, Take
@@ -85,7 +86,7 @@ def test_the_log_has_failed_requests_too() -> None:
 
 
 def test_every_failed_request_is_drawn() -> None:
-    many = [haproxy_log.Request(float(n), "blue-1", 0.1, 200, failed=n % 1000 == 0) for n in range(10_000)]
+    many = [Request(float(n), "blue-1", 0.1, 200, failed=n % 1000 == 0) for n in range(10_000)]
     drawn = plot.draw(many, 0.0, [])
     assert drawn
     assert sum(dot.kind == "failed" for dot in drawn.dots) == drawn.failed == 10

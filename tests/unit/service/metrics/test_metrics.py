@@ -16,6 +16,7 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
+from service import VERSION
 from service.app import Service
 from service.engine import NoMemoryError, Piece, Utterance
 from service.engines.embedded_voice import give_back
@@ -51,7 +52,7 @@ async def test_requests_are_counted_by_route_status_and_release(client: httpx.As
     assert now("tts_requests_total", route=SPEECH, status="200", release="test-1") == 1
     assert now("tts_requests_total", route=SPEECH, status="422", release="test-1") == 1
     assert now("tts_request_duration_seconds_count", route=SPEECH, release="test-1") == 2
-    assert now("tts_build_info", release="test-1", engine="fake") == 1
+    assert now("tts_build_info", release="test-1", engine="fake", version=VERSION) == 1
     assert not [labels for name, labels in now.series if "livez" in str(labels)], "a probe is nobody's request"
 
 

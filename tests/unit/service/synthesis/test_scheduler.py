@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service import VERSION
 from service.app import Service
 from service.engine import EngineFatalError, NoMemoryError, Piece, Utterance
 from service.errors import ServiceError
@@ -228,7 +229,7 @@ async def test_what_is_measured(service: Service, client: httpx.AsyncClient, say
         "tts_ready 1.0",
         'tts_phase{phase="ready"} 1.0',
         'tts_phase{phase="loading"} 0.0',
-        'tts_build_info{engine="fake",release="test-1"} 1.0',
+        f'tts_build_info{{engine="fake",release="test-1",version="{VERSION}"}} 1.0',
     ):
         assert line in text
     assert service.scheduler.completed == 1
