@@ -15,7 +15,7 @@ from build.target.types import Clock
 class Starting(Protocol):
     """A service's container (build.target.container)."""
 
-    def look(self, at: float) -> ContainerSnapshot:
+    def snapshot(self, at: float) -> ContainerSnapshot:
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
 
 
@@ -42,30 +42,37 @@ def await_ready(
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
     phase = ""
     for now in clock.polls(every_s):
-        look = container.look(now)
-        outcome = warmup.judge(look)
-        if look.phase and look.phase != phase:
-            phase = look.phase
+        snapshot = container.snapshot(now)
+        outcome = warmup.judge(snapshot)
+        if snapshot.phase and snapshot.phase != phase:
+            phase = snapshot.phase
             progress.note(f"{now - began:5.1f} s  {phase}")
         if outcome is Readiness.READY:
             return now - began
         if outcome is not Readiness.WAIT:
-            raise not_ready(release, settings, outcome, look, now - began, aftermath)
+            raise not_ready(release, settings, outcome, snapshot, now - began, aftermath)
     raise AssertionError("a clock never ends")
 
 
 def not_ready(
-    release: Release, settings: Settings, outcome: Readiness, look: ContainerSnapshot, after_s: float, aftermath: str
+    release: Release,
+    settings: Settings,
+    outcome: Readiness,
+    snapshot: ContainerSnapshot,
+    after_s: float,
+    aftermath: str,
 ) -> OrchestratorError:
     """Return the error for a service that did not get ready."""
     if outcome is Readiness.EXITED:
-        reason = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
+        reason = snapshot.error or (
+            f"exit code {snapshot.exit_code}" if snapshot.exit_code is not None else "it was removed"
+        )
         return CandidateExitedError(
             f"the candidate {release} exited {after_s:.1f} s after its start: {reason}",
             remedy=f"read its log above, then switch again; {aftermath}",
         )
-    error = f" ({look.error})" if look.error else ""
-    phase = f"its phase is {look.phase}{error}" if look.phase else f"its control socket does not answer{error}"
+    error = f" ({snapshot.error})" if snapshot.error else ""
+    phase = f"its phase is {snapshot.phase}{error}" if snapshot.phase else f"its control socket does not answer{error}"
     limit = (
         f"no progress for {settings.stall_timeout_s:.0f} s"
         if outcome is Readiness.STALLED

@@ -65,14 +65,14 @@ class ColourContainers:
         statuses = [replica.status() for replica in self.replicas]
         return reduce(_together, statuses) if statuses else ServiceStatus()
 
-    def look(self, at: float) -> ContainerSnapshot:
-        """Return the look of the container that is farthest from ready."""
-        looks = [replica.look(at) for replica in self.replicas]
-        progress = sum(look.progress for look in looks)
-        gone = next((look for look in looks if not look.running), None)
-        if gone or not looks:
+    def snapshot(self, at: float) -> ContainerSnapshot:
+        """Return the snapshot of the container that is farthest from ready."""
+        snapshots = [replica.snapshot(at) for replica in self.replicas]
+        progress = sum(snapshot.progress for snapshot in snapshots)
+        gone = next((snapshot for snapshot in snapshots if not snapshot.running), None)
+        if gone or not snapshots:
             return gone or ContainerSnapshot(at, running=False)
-        worst = min(looks, key=lambda look: _rank(look.phase))
+        worst = min(snapshots, key=lambda snapshot: _rank(snapshot.phase))
         return ContainerSnapshot(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
 
     def load(self, sessions: int, queued: int) -> Load:

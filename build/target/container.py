@@ -99,7 +99,7 @@ class ServiceContainer:
         except (CommandFailedError, ValueError, TypeError, AttributeError) as error:
             return ServiceStatus(error=str(error))
 
-    def look(self, at: float) -> ContainerSnapshot:
+    def snapshot(self, at: float) -> ContainerSnapshot:
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
         container = self.find()
         if container is None:

@@ -37,18 +37,18 @@ def park(run: Run) -> JournalFacts:
     settings, began = run.settings, run.clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
     for now in run.clock.polls():
-        look = run.candidate.look(now)
-        if look.phase == "unloaded":
+        snapshot = run.candidate.snapshot(now)
+        if snapshot.phase == "unloaded":
             run.progress.note(f"{now - began:5.1f} s  unloaded: everything but the model is loaded")
             return {"park_s": round(now - began, 2)}
-        if look.phase in {"loading", "warming", "ready"}:
+        if snapshot.phase in {"loading", "warming", "ready"}:
             raise InsufficientGpuMemoryError(
                 f"{run.release} predates holds: it loads its model at once, beside the live release",
                 remedy="use `--strategy overlap` if the GPU has memory for both releases",
             )
-        outcome = warmup.judge(look)
+        outcome = warmup.judge(snapshot)
         if outcome is not Readiness.WAIT:
-            raise not_ready(run.release, settings, outcome, look, now - began, run.aftermath)
+            raise not_ready(run.release, settings, outcome, snapshot, now - began, run.aftermath)
     raise AssertionError("a clock never ends")
 
 

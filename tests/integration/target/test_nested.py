@@ -1,4 +1,4 @@
-"""The engine that tests and benches bring along: empty, apart from the host's, and it can crash."""
+"""The nested engine of tests and benchmarks: empty, separate from the host's, and crashable."""
 
 from __future__ import annotations
 

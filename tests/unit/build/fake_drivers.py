@@ -224,7 +224,7 @@ class ColourContainer:
     def release(self) -> Release | None:
         return self.holds
 
-    def look(self, at: float) -> ContainerSnapshot:
+    def snapshot(self, at: float) -> ContainerSnapshot:
         return ContainerSnapshot(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
 
     def status(self) -> ServiceStatus:

@@ -8,9 +8,9 @@ from build.target.in_flight import Load
 from build.target.readiness import ContainerSnapshot, Readiness, Warmup
 
 
-def outcomes(*looks: ContainerSnapshot, stall_s: float = 10, budget_s: float = 100) -> list[Readiness]:
+def outcomes(*snapshots: ContainerSnapshot, stall_s: float = 10, budget_s: float = 100) -> list[Readiness]:
     warmup = Warmup(stall_s, budget_s, began=0)
-    return [warmup.judge(look) for look in looks]
+    return [warmup.judge(snapshot) for snapshot in snapshots]
 
 
 def test_a_ready_service_ends_the_wait() -> None:
@@ -23,14 +23,14 @@ def test_an_exited_container_or_a_failed_load_ends_the_wait() -> None:
 
 
 def test_progress_extends_the_stall_timeout() -> None:
-    looks = [ContainerSnapshot(at, running=True, phase="loading", progress=at // 9) for at in range(0, 36, 9)]
+    snapshots = [ContainerSnapshot(at, running=True, phase="loading", progress=at // 9) for at in range(0, 36, 9)]
     still = ContainerSnapshot(46, running=True, phase="loading", progress=3)
-    assert outcomes(*looks, still) == [Readiness.WAIT] * 4 + [Readiness.STALLED]
+    assert outcomes(*snapshots, still) == [Readiness.WAIT] * 4 + [Readiness.STALLED]
 
 
 def test_the_start_timeout_limits_endless_progress() -> None:
-    looks = [ContainerSnapshot(at, running=True, phase="loading", progress=at) for at in (0, 9, 18, 27)]
-    assert outcomes(*looks, budget_s=20)[-1] is Readiness.TOO_LATE
+    snapshots = [ContainerSnapshot(at, running=True, phase="loading", progress=at) for at in (0, 9, 18, 27)]
+    assert outcomes(*snapshots, budget_s=20)[-1] is Readiness.TOO_LATE
 
 
 def test_a_service_that_never_answers_is_stalled() -> None:
