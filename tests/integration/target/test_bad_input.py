@@ -52,7 +52,7 @@ WRONG: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
     "too few fields": (PREDICT, predict("", ""), JSON, 422, "data"),
     "body too large": (SPEECH, b"x" * 26_300_000, JSON, 413, "26214400"),
     "unknown path": ("/v1/audio/sing", speech("Hi."), JSON, 404, "nothing"),
-    "internal path": ("/metrics", b"", JSON, 404, "nothing"),
+    "internal path": ("/metrics", b"", JSON, 404, "does not exist"),
 }
 
 
