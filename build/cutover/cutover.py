@@ -33,6 +33,7 @@ EXECUTOR, PAGE = "build.cutover.executor", "build.report.gather"
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
 AUTO = StrategyRequest()
+STANDBY = Plan(Strategy.WARM, reason="it is on standby")
 
 
 def run(
@@ -65,11 +66,8 @@ def run(
             progress.note(f"{wanted} is already live")
             return wanted
         idle = live.other if live else Colour.BLUE
-        chosen = (
-            Plan(Strategy.WARM, reason="it is on standby")
-            if kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead)
-            else plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)
-        )
+        standby = kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead)
+        chosen = STANDBY if standby else plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)
         cutover = Run(target, progress, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
         if kind == ROLLBACK:
             progress.step(f"rolling back to {wanted}: {_expected(cutover)}")
@@ -186,7 +184,7 @@ def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
         progress.step(f"finishing the {_describe(interrupted)}")
         _execute(Run.from_cutover(target, progress, interrupted), interrupted.state, check)
     else:
-        progress.step(f"rolling back the {_describe(interrupted)}")
+        progress.note(f"rolling back the {_describe(interrupted)}")
         _roll_back(target, progress, interrupted, OrchestratorError("interrupted; the next cutover rolled it back"))
     return target.history()
 

@@ -46,7 +46,7 @@ def status(found: TargetStatus) -> RenderableType:
     if found.lock:
         lines.append(f"lock         {found.lock}")
     if found.hold and (found.hold.mode != "none" or found.hold.held):
-        lines.append(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
+        lines.append(f"hold         {found.hold.mode}, {found.hold.held} held requests")
     warnings = [Text.assemble(("warning", "yellow"), f"      {warning}") for warning in found.warnings]
     return Group(Records(STATUS, rows), *map(Text, lines), *warnings)
 

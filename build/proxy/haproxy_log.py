@@ -32,7 +32,7 @@ def read(lines: Iterable[str]) -> list[Request]:
                     status=int(status),
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
                     served_s=(int(took_ms) - max(int(request_ms), 0) - max(int(queued_ms), 0)) / 1000,
-                    spoken=method == "POST" and int(status) == OK,
+                    synthesized=method == "POST" and int(status) == OK,
                     client=client,
                 )
             )

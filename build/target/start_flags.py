@@ -33,7 +33,7 @@ class StartFlags:
         """Make each process load its model by itself from its next start on."""
         self._do(f"rm -f {' '.join(f'{FOLDER}/{name}/park' for name in names)}")
 
-    def give(self, name: str, *, parked: bool, device: str) -> None:
+    def write(self, name: str, *, parked: bool, device: str) -> None:
         """Write all orders for the next container of that name; `device` is a GPU's UUID, "" for any."""
         folder = f"{FOLDER}/{name}"
         wanted = [f"{folder}/{flag}" for flag, is_set in (("park", parked), ("device", device)) if is_set]

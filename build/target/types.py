@@ -85,7 +85,7 @@ class StartFlags(Protocol):
     def unpark(self, *names: str) -> None:
         """Make each container start with its model."""
 
-    def give(self, name: str, *, parked: bool, device: str) -> None:
+    def write(self, name: str, *, parked: bool, device: str) -> None:
         """Replace a container's flags; `device` is a GPU's UUID, "" for any."""
 
 

@@ -69,7 +69,9 @@ class CanaryVerdict:
 def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
     """Return the seconds of each successful synthesis on some servers, without the time held in the proxy."""
     return tuple(
-        request.served_s for request in requests if request.server in servers and request.spoken and not request.failed
+        request.served_s
+        for request in requests
+        if request.server in servers and request.synthesized and not request.failed
     )
 
 

@@ -88,8 +88,7 @@ def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
             f"{facts.replicas} replicas need {facts.replicas} GPUs, and the target has {len(devices)}",
             remedy=f"switch with `--replicas {len(devices)}`; nothing was changed",
         )
-    need = facts.need or Need(_most(devices, facts.pids), "estimated by the live release")
-    several = len(devices) > 1
+    need = facts.need or Need(_most(devices, facts.pids), "estimated from the live release")
     holders = [device for device in devices if device.held(facts.pids)]
     roomiest = _first(facts.replicas, devices, lambda device: device.free)
     freed = _first(
@@ -98,16 +97,9 @@ def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
         lambda device: device.free + device.held(facts.pids),
     )
     wanted = need.size + facts.margin
-    sums = f"the candidate needs {gib(need.size)} ({need.source}) and a margin of {gib(facts.margin)}"
 
     def plan(strategy: Strategy, chosen: Sequence[Device], conclusion: str) -> Plan:
-        memory = "; ".join(
-            f"{_of(device)} has {gib(device.free)} free, the live release uses {gib(device.held(facts.pids))}"
-            for device in chosen
-        )
-        enough = min(wanted, *(device.free + device.held(facts.pids) for device in chosen))
-        uuids, held = tuple(device.uuid for device in chosen), _most(chosen, facts.pids)
-        return Plan(strategy, uuids, several, need.size, held, enough, f"{sums}; {memory}: {conclusion}")
+        return _plan(facts, need, strategy, chosen, conclusion)
 
     if requested is not Strategy.HOLD and all(device.free >= wanted for device in roomiest):
         return plan(Strategy.OVERLAP, roomiest, "both releases fit")
@@ -117,7 +109,28 @@ def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
         return plan(requested, freed, "it may not fit by this estimate; --strategy requests it")
     if facts.need is None and not need.size:
         return plan(Strategy.OVERLAP, roomiest, "the memory of both releases is unknown, so both are loaded")
-    raise _refusal(facts, sums, requested)
+    raise _refusal(facts, need, requested)
+
+
+def _plan(facts: GpuMemoryFacts, need: Need, strategy: Strategy, chosen: Sequence[Device], conclusion: str) -> Plan:
+    """Return the plan for the chosen devices, with the arithmetic as its reason."""
+    memory = "; ".join(
+        f"{_of(device)} has {gib(device.free)} free, the live release uses {gib(device.held(facts.pids))}"
+        for device in chosen
+    )
+    return Plan(
+        strategy,
+        devices=tuple(device.uuid for device in chosen),
+        assign=len(facts.view.devices) > 1,
+        need=need.size,
+        live=_most(chosen, facts.pids),
+        enough=min(need.size + facts.margin, *(device.free + device.held(facts.pids) for device in chosen)),
+        reason=f"{_needs(need, facts.margin)}; {memory}: {conclusion}",
+    )
+
+
+def _needs(need: Need, margin: int) -> str:
+    return f"the candidate needs {gib(need.size)} ({need.source}) and a margin of {gib(margin)}"
 
 
 def _most(devices: Sequence[Device], pids: Collection[int]) -> int:
@@ -133,7 +146,7 @@ def _of(device: Device) -> str:
     return f"{device.name} ({device.uuid[:12]}, {gib(device.total)})"
 
 
-def _refusal(facts: GpuMemoryFacts, sums: str, requested: Strategy | None) -> InsufficientGpuMemoryError:
+def _refusal(facts: GpuMemoryFacts, need: Need, requested: Strategy | None) -> InsufficientGpuMemoryError:
     rows = [
         f"{_of(device)}: {gib(device.free)} free, the live release uses {gib(device.held(facts.pids))}, "
         f"other processes {gib(max(0, device.total - device.free - device.held(facts.pids)))}"
@@ -143,7 +156,8 @@ def _refusal(facts: GpuMemoryFacts, sums: str, requested: Strategy | None) -> In
     case = "beside the live release" if overlap else "even after the live release has unloaded its model"
     remedy = "use `--strategy hold`" if overlap else "switch to a smaller release"
     return InsufficientGpuMemoryError(
-        f"the GPU has too little memory for the candidate, {case}: {sums}\n  " + "\n  ".join(rows),
+        f"the GPU has too little memory for the candidate, {case}: {_needs(need, facts.margin)}\n  "
+        + "\n  ".join(rows),
         remedy=f"{remedy}, use a GPU with more memory, or stop the other processes on it; nothing was changed",
     )
 

@@ -95,7 +95,7 @@ def _proxy(facts: PreflightFacts) -> Iterator[Finding]:
         message = "the proxy's port is not published, so no client can reach the release"
         yield Finding("port", Level.PROBLEM, message, "`make down`, then `make up`")
     elif facts.published != (configured := f"{facts.place.publish}:{facts.place.port}"):
-        message = f"the proxy's port is published at {facts.published}, but the settings say {configured}"
+        message = f"the proxy's port is published at {facts.published}, but its configuration says {configured}"
         yield Finding("port", Level.WARNING, message)
     if facts.hold != "none":
         message = f"the proxy holds requests (mode {facts.hold}), but no cutover is in progress that would release them"
@@ -132,5 +132,5 @@ def _surroundings(facts: PreflightFacts) -> Iterator[Finding]:
         message = f"compose.yaml with this .env is invalid: {facts.compose_error}"
         yield Finding("compose", Level.PROBLEM, message, "`docker compose config` shows where", CommandFailedError)
     if abs(facts.skew_s) > SKEW_S:
-        message = f"the target's clock differs by {facts.skew_s:+.0f} s; the journal has the target's times"
+        message = f"the target's clock is {facts.skew_s:+.0f} s from this machine's; the journal has the target's times"
         yield Finding("clock", Level.WARNING, message)

@@ -32,7 +32,7 @@ def launch(run: Run, *, parked: bool) -> None:
     run.progress.step(f"starting {run.release} in {run.idle}" + (f", {count} replicas" if count > 1 else ""))
     slots = run.idle.slots[:count]
     for slot in slots:
-        run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
+        run.target.orders.write(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
     # Set maint before the container exists: after any earlier run, the candidate gets no request until it is verified.
     run.rotate((run.idle.servers, "maint"))
     run.candidate.stop(STOP_GRACE_S)

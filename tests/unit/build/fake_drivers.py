@@ -141,7 +141,7 @@ class Orders:
     def unpark(self, *names: str) -> None:
         self.parked -= set(names)
 
-    def give(self, name: str, *, parked: bool, device: str) -> None:
+    def write(self, name: str, *, parked: bool, device: str) -> None:
         self.parked = self.parked | {name} if parked else self.parked - {name}
         self.devices[name] = device
 

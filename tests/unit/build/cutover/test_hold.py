@@ -67,7 +67,7 @@ def test_a_hold_lasts_from_the_unload_to_the_gate_and_health_check_of_the_candid
     assert newest.facts["vram"] == [{"sha": NEW.sha, "flavour": "", "bytes": 8 * GIB}]
     assert "load_s" in newest.facts
     assert newest.facts["hold_s"] is not None
-    assert any("estimated by the live release" in line for line in report.lines)
+    assert any("estimated from the live release" in line for line in report.lines)
     assert any("expected for an unknown time" in line for line in report.lines)
 
 

@@ -67,7 +67,7 @@ def test_the_report_has_a_table_for_canary_and_soak() -> None:
     assert html.count("0.21 s") == 4
     assert html.count('class="bad">2<') == 2
     assert "observed" not in html
-    assert "Requests of clients" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
+    assert "Client requests by release" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
 
 
 def test_the_report_is_self_contained() -> None:
