@@ -9,9 +9,9 @@ from typing import Any
 
 from build.locks import requirements
 from build.locks.requirements import Package
+from build.model.labels import BASE_CUDA_LABEL, MINIMUM_DRIVER_LABEL, TORCH_CUDA_LABEL, TORCH_LABEL
 
 Table = Mapping[str, Any]
-LABEL = "ai.glm-tts."
 TABLE = "build/data/compatibility.toml"
 
 
@@ -90,10 +90,10 @@ def labels(facts: DeclaredVersions, table: Table) -> dict[str, str]:
     if not cuda:
         return {}
     return {
-        LABEL + "torch": facts.torch,
-        LABEL + "torch-cuda": cuda,
-        LABEL + "base-cuda": base_cuda(facts, table),
-        LABEL + "minimum-driver": str(table["driver"].get(_major(cuda), "")),
+        TORCH_LABEL: facts.torch,
+        TORCH_CUDA_LABEL: cuda,
+        BASE_CUDA_LABEL: base_cuda(facts, table),
+        MINIMUM_DRIVER_LABEL: str(table["driver"].get(_major(cuda), "")),
     }
 
 

@@ -1,4 +1,4 @@
-"""Points at which hooks run, and the variables that a hook gets."""
+"""Points at which hooks run, and the variables that a hook gets; docs/reference/settings.md lists both."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from enum import StrEnum
 class Point(StrEnum):
     """Point of a cutover at which a hook runs."""
 
-    PRE_SWITCH = "pre-switch"  # the candidate passed the gate and has no traffic yet; a failing hook refuses the switch
-    POST_SWITCH = "post-switch"  # traffic has moved; the old colour drains
-    ON_ROLLBACK = "on-rollback"  # traffic has moved back, automatically or by `rollback`
-    ON_ALERT = "on-alert"  # an operator must act
+    PRE_SWITCH = "pre-switch"
+    POST_SWITCH = "post-switch"
+    ON_ROLLBACK = "on-rollback"
+    ON_ALERT = "on-alert"
+
+
+MEANINGS = {
+    Point.PRE_SWITCH: "the candidate passed the gate and has no traffic yet; a failing hook rejects the candidate",
+    Point.POST_SWITCH: "traffic has moved; the old colour drains",
+    Point.ON_ROLLBACK: "traffic has moved back, automatically or by `rollback`",
+    Point.ON_ALERT: "a cutover failed and an operator must act",
+}
 
 
 # All of these are set for every hook; a variable without a value is empty. They are not settings, despite their prefix.

@@ -69,7 +69,7 @@ def evaluate(project: str, error: BaseException, cutover: Cutover | None) -> Ale
         project=project,
         severity="critical" if isinstance(error, GRAVE) or rolled_back else "warning",
         summary=_summary(cutover, message),
-        runbook=f"{remedy or 'python -m build.cutover status'} (docs/reference/exit-codes.md, code {code})",
+        runbook=f"{remedy or 'python -m build.cutover status'} (docs/operations/runbook.md, code {code})",
         cutover=cutover.id if cutover else "",
         kind=cutover.kind if cutover else "",
         release=cutover.release.sha if cutover else "",

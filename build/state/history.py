@@ -19,14 +19,48 @@ class Event(StrEnum):
     DONE = "done"
     FAILED = "failed"
     END = "end"
-    SHARE = "share"  # a canary passed at a share of the traffic
-    PAUSED = "paused"  # a step has no verdict; the cutover waits for `resume` or `abort`
-    HOOK = "hook"  # an operator's hook ran; changes no state
-    LOCK_BROKEN = "lock-broken"  # belongs to no cutover: an operator broke the lock, with a reason
+    SHARE = "share"
+    PAUSED = "paused"
+    HOOK = "hook"
+    LOCK_BROKEN = "lock-broken"
 
     @classmethod
     def _missing_(cls, value: object) -> Event | None:
         return cls.LOCK_BROKEN if value == "lease-broken" else None  # its name in journals from before 0.1.0
+
+
+@dataclass(frozen=True)
+class RecordKind:
+    """Meaning and fields of the records of one event, beside FIELDS; docs/reference/journal.md lists them."""
+
+    meaning: str
+    fields: tuple[str, ...]
+
+
+# Every record has these; all but LOCK_BROKEN also have `cutover`, the ID of their cutover.
+FIELDS = ("seq", "at", "event", "hash")
+KINDS = {
+    Event.BEGIN: RecordKind(
+        "a cutover begins",
+        ("cutover", "kind", "strategy", "plan", "rollout", "release", "colour", "previous"),
+    ),
+    Event.INTENT: RecordKind("a step is about to run", ("cutover", "step")),
+    Event.DONE: RecordKind(
+        "a step succeeded, and the cutover has reached a state", ("cutover", "step", "state", "facts")
+    ),
+    Event.SHARE: RecordKind("a canary passed at a share of the traffic", ("cutover", "facts")),
+    Event.PAUSED: RecordKind(
+        "a step has no verdict; the cutover waits for `resume` or `abort`", ("cutover", "step", "error")
+    ),
+    Event.HOOK: RecordKind(
+        "an operator's hook ran; it changes no state", ("cutover", "point", "took_s", "error", "output")
+    ),
+    Event.FAILED: RecordKind("a step failed and was rolled back", ("cutover", "step", "error", "facts")),
+    Event.END: RecordKind("the cutover ended; `facts` only after a failure", ("cutover", "state", "facts")),
+    Event.LOCK_BROKEN: RecordKind(
+        "an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")
+    ),
+}
 
 
 @dataclass

@@ -50,6 +50,6 @@ class StartFlags:
         answer = self._engine.execute(self._container, ["sh", "-c", script])
         if answer.exit_code:
             raise CommandFailedError(
-                f"the start orders of the colours cannot be written: {answer.error}",
+                f"start orders of the colours cannot be written: {answer.error}",
                 remedy="free disk space on the target; if the stack predates start orders: `make down`, then `make up`",
             )

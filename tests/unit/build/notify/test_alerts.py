@@ -76,4 +76,4 @@ def test_a_held_lock_raises_no_alert_and_a_lost_lock_is_critical() -> None:
     assert alert.evaluate("p", LockHeldError("taken"), None) is None
     lost = alert.evaluate("p", LockLostError("lost", remedy="resume"), None)
     assert lost
-    assert (lost.severity, lost.runbook) == ("critical", "resume (docs/reference/exit-codes.md, code 30)")
+    assert (lost.severity, lost.runbook) == ("critical", "resume (docs/operations/runbook.md, code 30)")

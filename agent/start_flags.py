@@ -1,0 +1,39 @@
+"""Flags for the next start of a slot's container, as files in a volume that the colours read.
+
+`park`: start without a model and wait for a command. `device`: use this GPU. Files instead of environment variables:
+Compose sees no changed configuration, and a container that crashes reads the current flags when it restarts.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from agent import files
+from agent.protocol import Refusal, RefusedError
+
+_SLOT = re.compile(r"[a-z]+(-\d+)?")
+_DEVICE = re.compile(r"[\w.:-]{0,80}")  # a GPU's UUID or index; the live release reports it
+
+
+class StartFlags:
+    """The flags of all slots, one folder for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def set(self, slot: str, *, parked: bool, device: str = "") -> None:
+        """Replace a slot's flags; raise RefusedError for a name that is no slot's or no device's."""
+        if not _SLOT.fullmatch(slot) or not _DEVICE.fullmatch(device):
+            raise RefusedError(Refusal.INVALID, f"no slot or no device: {slot!r}, {device!r}")
+        shutil.rmtree(self._folder / slot, ignore_errors=True)
+        wanted = ({"park": ""} if parked else {}) | ({"device": device} if device else {})
+        for name, value in wanted.items():
+            (self._folder / slot).mkdir(exist_ok=True)
+            files.replace(self._folder / slot / name, f"{value}\n")
+
+    def park(self, slot: str, *, parked: bool) -> None:
+        """Set or clear `park` alone; the slot keeps its device."""
+        device = self._folder / slot / "device"
+        self.set(slot, parked=parked, device=device.read_text().strip() if device.exists() else "")

@@ -1,0 +1,147 @@
+"""The target as the agent sees it: the operations of the protocol, fenced by the epoch of the lock.
+
+One mutex serializes all operations that change something, so that the epoch is checked at the moment of the effect: an
+owner that has lost its lock cannot act between the check and the change.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent import files, haproxy
+from agent.haproxy import HAProxy
+from agent.journal import Journal, utc_now
+from agent.lock import Lock
+from agent.protocol import PROTOCOL, Owner, Refusal, RefusedError
+from agent.start_flags import StartFlags
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def boot_time() -> float:
+    """Return seconds since boot; unlike the wall clock, no one can set it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Target:
+    """Lock, journal, proxy and start flags of one target."""
+
+    def __init__(self, state: Path, proxy: HAProxy, flags: StartFlags, now: Callable[[], float] = boot_time) -> None:
+        self._now = now
+        self._mutex = threading.RLock()
+        self._lock_file = state / "lock.json"
+        self._journal = Journal(state / "journal.jsonl")
+        self._proxy, self._flags = proxy, flags
+        self._lock = _stored(self._lock_file).restored(now())
+        self._reads: dict[str, Callable[[Request], Answer]] = {
+            "hello": lambda _request: {"protocol": PROTOCOL, "at": utc_now()},
+            "journal read": self._read_journal,
+            "lock show": self._show_lock,
+            "proxy show": self._show_proxy,
+            "proxy probe": lambda request: {"lines": [haproxy.probe(address) for address in request["addresses"]]},
+        }
+        self._locking: dict[str, Callable[[Request], Answer]] = {
+            "lock acquire": self._acquire,
+            "lock beat": self._beat,
+            "lock release": self._release,
+            "lock break": self._break,
+        }
+        self._fenced: dict[str, Callable[[Request], Answer]] = {
+            "journal append": lambda request: {"record": self._journal.append(request["record"])},
+            "proxy change": lambda request: {"output": self._proxy.change(request["commands"])},
+            "flags set": self._set_flags,
+            "confirm": lambda _request: {},
+        }
+
+    def answer(self, request: Request) -> Answer:
+        """Do what a request asks for; the answer is complete, and what it says is durable."""
+        try:
+            operation = str(request.get("do"))
+            if operation in self._reads:
+                return {"ok": True, **self._reads[operation](request)}
+            with self._mutex:
+                if operation in self._locking:
+                    return {"ok": True, **self._locking[operation](request)}
+                if operation in self._fenced:
+                    self._lock.check(int(request["epoch"]), self._now())
+                    return {"ok": True, **self._fenced[operation](request)}
+            raise RefusedError(Refusal.INVALID, f"unknown operation {operation!r}", protocol=PROTOCOL)
+        except RefusedError as refused:
+            return refused.answer()
+        except (KeyError, TypeError, ValueError) as error:
+            return RefusedError(Refusal.INVALID, f"the request makes no sense: {error!r}").answer()
+
+    def _read_journal(self, request: Request) -> Answer:
+        self._journal.check()
+        return {"records": self._journal.records[int(request.get("from", 0)) :]}
+
+    def _show_lock(self, _request: Request) -> Answer:
+        lock, now = self._lock, self._now()
+        owner = lock.owner.to_json() if lock.owner else None
+        return {
+            "epoch": lock.epoch,
+            "owner": owner,
+            "silent_s": round(now - lock.heard, 1),
+            "expired": lock.expired(now),
+        }
+
+    def _show_proxy(self, request: Request) -> Answer:
+        commands = request["commands"]
+        if changing := [command for command in commands if not (command == "hold" or command.startswith("show "))]:
+            raise RefusedError(Refusal.INVALID, f"a change needs the lock: {changing[0]!r}")
+        return {"output": self._proxy.ask(commands)}
+
+    def _acquire(self, request: Request) -> Answer:
+        self._journal.check()
+        owner = Owner.from_json({**request["owner"], "since": utc_now()})
+        self._store(self._lock.acquire(owner, self._now(), takeover=request.get("takeover")))
+        return {"epoch": self._lock.epoch}
+
+    def _beat(self, request: Request) -> Answer:
+        # Not stored: a restarted agent gives every owner a full expiry anyway.
+        self._lock = self._lock.beat(int(request["epoch"]), self._now())
+        return {}
+
+    def _release(self, request: Request) -> Answer:
+        self._store(self._lock.release(int(request["epoch"])))
+        return {}
+
+    def _break(self, request: Request) -> Answer:
+        owner = self._lock.owner
+        if owner is None:
+            return {"owner": None}
+        fields = {"event": "lock-broken", "owner": owner.to_json(), "by": str(request["by"])}
+        self._journal.append({**fields, "reason": str(request["reason"])})
+        self._store(self._lock.broken())
+        return {"owner": owner.to_json()}
+
+    def _set_flags(self, request: Request) -> Answer:
+        for slot, flags in request["slots"].items():
+            if "device" in flags:
+                self._flags.set(slot, parked=bool(flags["parked"]), device=str(flags["device"]))
+            else:
+                self._flags.park(slot, parked=bool(flags["parked"]))
+        return {}
+
+    def _store(self, lock: Lock) -> None:
+        """Make the lock durable before an answer names it, so that no epoch is ever granted twice."""
+        content = {"epoch": lock.epoch, "owner": lock.owner.to_json() if lock.owner else None}
+        try:
+            files.replace(self._lock_file, json.dumps(content))
+        except OSError as error:
+            raise RefusedError(Refusal.UNWRITABLE, f"{self._lock_file} cannot be written: {error.strerror}") from None
+        self._lock = lock
+
+
+def _stored(path: Path) -> Lock:
+    if not path.exists():
+        return Lock()
+    content = json.loads(path.read_text())
+    owner = content["owner"]
+    return Lock(content["epoch"], Owner.from_json(owner) if owner else None)

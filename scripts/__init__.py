@@ -1,0 +1,1 @@
+"""Scripts of a developer: bootstrap, checks, the generated reference pages."""

@@ -1,0 +1,1 @@
+"""Generator of docs/reference: `python -m scripts.reference`."""

@@ -1,0 +1,186 @@
+"""The agent's process, over its socket: what an orchestrator sees of lock, journal, proxy and start flags."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.protocol import PROTOCOL
+from harness.stack import REPOSITORY, wait_for
+from tests.unit.agent.fake_proxy import STATES, Runtime, runtime
+
+OWNER = {"user": "me", "host": "here", "pid": "1", "started": "2", "what": "switch", "a_newer_field": "x"}
+
+
+@dataclass
+class Session:
+    """One connection to the agent."""
+
+    connection: socket.socket
+    stream: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stream = self.connection.makefile("rwb", buffering=0)
+
+    def send(self, line: bytes) -> dict[str, Any]:
+        self.stream.write(line + b"\n")
+        answer: dict[str, Any] = json.loads(self.stream.readline())
+        return answer
+
+    def ask(self, operation: str, **fields: Any) -> dict[str, Any]:
+        return self.send(json.dumps({"do": operation, **fields}).encode())
+
+    def acquire(self) -> int:
+        return int(self.ask("lock acquire", owner=OWNER)["epoch"])
+
+
+@dataclass
+class Agent:
+    folder: Path
+    proxy: Runtime
+    process: subprocess.Popen[bytes] | None = None
+    connections: ExitStack = field(default_factory=ExitStack)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        paths = {"STATE": "state", "PROXY_STATE": "haproxy", "FLAGS": "flags"}
+        for name in paths.values():
+            (self.folder / name).mkdir(exist_ok=True)
+        environment = {f"AGENT_{key}": str(self.folder / name) for key, name in paths.items()}
+        environment |= {"AGENT_SOCKET": str(self.socket), "AGENT_PROXY_SOCKET": str(self.proxy.path)}
+        with subprocess.Popen(
+            [sys.executable, "-m", "agent"], cwd=REPOSITORY, env={**os.environ, **environment}
+        ) as self.process:
+            try:
+                wait_for("the agent's socket", self.socket.exists, 20)
+                with self.connections:
+                    yield
+            finally:
+                self.process.kill()
+                self.process.wait()
+                self.socket.unlink(missing_ok=True)
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "agent.sock"
+
+    def session(self) -> Session:
+        connection = self.connections.enter_context(socket.socket(socket.AF_UNIX))
+        connection.settimeout(20)
+        connection.connect(str(self.socket))
+        session = Session(connection)
+        self.connections.enter_context(session.stream)
+        return session
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    with runtime(tmp_path) as proxy:
+        started = Agent(tmp_path, proxy)
+        with started.running():
+            yield started
+
+
+def test_it_states_its_protocol_and_refuses_what_it_does_not_know(agent: Agent) -> None:
+    session = agent.session()
+    assert session.ask("hello")["protocol"] == PROTOCOL
+    for line in (b"no JSON", b"[1]", b'{"do":"dance"}', b'{"do":"proxy change"}', b'{"do":"lock acquire"}'):
+        assert session.send(line)["refusal"] == "invalid"
+    assert session.ask("proxy show", commands=["set server app/blue-1 state maint"])["refusal"] == "invalid"
+    assert agent.proxy.commands == []
+    assert session.ask("hello")["ok"]
+
+
+def test_a_change_of_the_proxy_needs_the_lock_and_is_saved_before_it_is_acknowledged(agent: Agent) -> None:
+    session = agent.session()
+    assert session.ask("proxy change", epoch=1, commands=["hold all"])["refusal"] == "fenced"
+    epoch = session.acquire()
+    assert session.ask("proxy change", epoch=epoch, commands=["set server app/blue-1 state maint", "hold all"])["ok"]
+    assert agent.proxy.commands == ["set server app/blue-1 state maint"]
+    assert (agent.folder / "haproxy/hold").read_text() == "all\n"
+    assert (agent.folder / "haproxy/servers").read_text() == STATES
+    assert session.ask("proxy show", commands=["hold"])["output"] == "all 0\n"
+
+
+def test_a_silent_proxy_is_a_refusal_and_its_saved_state_stays(agent: Agent) -> None:
+    session = agent.session()
+    epoch = session.acquire()
+    session.ask("proxy change", epoch=epoch, commands=["hold long"])
+    agent.proxy.silent = True
+    assert session.ask("proxy change", epoch=epoch, commands=["hold none"])["refusal"] == "proxy"
+    assert (agent.folder / "haproxy/hold").read_text() == "long\n"
+
+
+def test_a_kill_forgets_nothing_that_was_acknowledged(agent: Agent) -> None:
+    session = agent.session()
+    epoch = session.acquire()
+    for number in range(20):
+        assert session.ask("journal append", epoch=epoch, record={"number": number})["record"]["seq"] == number
+    assert agent.process
+    agent.process.send_signal(signal.SIGKILL)
+    agent.process.wait()
+    agent.socket.unlink()
+    with agent.running():
+        again = agent.session()
+        assert [record["number"] for record in again.ask("journal read")["records"]] == list(range(20))
+        assert again.ask("lock acquire", owner=OWNER)["owner"]["user"] == "me"
+        assert again.ask("journal append", epoch=epoch, record={"number": 20})["ok"]
+        assert [record["number"] for record in again.ask("journal read", **{"from": 19})["records"]] == [19, 20]
+
+
+def test_many_writers_at_once_are_serialized(agent: Agent) -> None:
+    epoch = agent.session().acquire()
+
+    def write(name: int) -> None:
+        session = agent.session()
+        for number in range(25):
+            assert session.ask("journal append", epoch=epoch, record={"by": name, "number": number})["ok"]
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    records = agent.session().ask("journal read")["records"]
+    assert [record["seq"] for record in records] == list(range(100))
+    assert [record["number"] for record in records if record["by"] == 2] == list(range(25))
+
+
+def test_a_lock_is_refused_with_its_owner_taken_over_and_broken_on_record(agent: Agent) -> None:
+    session = agent.session()
+    first = session.acquire()
+    refused = session.ask("lock acquire", owner=OWNER)
+    assert (refused["refusal"], refused["owner"]["what"], refused["held_epoch"]) == ("held", "switch", first)
+    second = session.ask("lock acquire", owner=OWNER, takeover=first)["epoch"]
+    assert session.ask("confirm", epoch=first)["refusal"] == "fenced"
+    assert session.ask("confirm", epoch=second)["ok"]
+    assert session.ask("lock break", by="operator", reason="the laptop drowned")["owner"]["user"] == "me"
+    assert session.ask("confirm", epoch=second)["refusal"] == "fenced"
+    (record,) = session.ask("journal read")["records"]
+    assert (record["event"], record["reason"]) == ("lock-broken", "the laptop drowned")
+    assert session.ask("lock show")["owner"] is None
+
+
+def test_flags_are_files_of_a_slot_and_nothing_else(agent: Agent) -> None:
+    session = agent.session()
+    epoch = session.acquire()
+    slots = {"blue": {"parked": True, "device": "GPU-1"}, "blue-2": {"parked": False, "device": ""}}
+    assert session.ask("flags set", epoch=epoch, slots=slots)["ok"]
+    assert (agent.folder / "flags/blue/device").read_text() == "GPU-1\n"
+    assert session.ask("flags set", epoch=epoch, slots={"blue": {"parked": False}})["ok"]
+    assert sorted(path.name for path in (agent.folder / "flags/blue").iterdir()) == ["device"]
+    for slot, device in (("../state", ""), ("blue", "$(reboot)"), ("blue", "a\nb")):
+        answer = session.ask("flags set", epoch=epoch, slots={slot: {"parked": True, "device": device}})
+        assert answer["refusal"] == "invalid"
