@@ -29,7 +29,7 @@ def builder(stack: Stack, flavour: str) -> Iterator[tuple[Nested, dict[str, Tagg
     findings.refuse(findings.disk(host_facts(settings, engine), peak_bytes(settings)))
     upstream = BuildImages(settings, engine, Reporter(), git.read(stack.root)).upstream
     with nested_engine(project=stack.project) as nested:
-        nested.load(*(each.reference for each in upstream.values()))
+        nested.load(*(image.reference for image in upstream.values()))
         yield nested, upstream
 
 

@@ -97,7 +97,7 @@ def test_a_candidate_that_dies_in_its_soak_costs_no_request(stack: Stack, fault:
     before, sha = live_sha(stack), stack.release(f"{fault} in its soak")
     with speaking(stack) as load:
         struck = soak_faults.in_soak(stack, load, sha, fault)
-    print(struck.said, load.report.summary())
+    print(struck.output, load.report.summary())
     assert struck.exit_code == CanaryFailedError.exit_code
     assert live_sha(stack) == before
     assert newest(stack)["end"]["state"] == "rolled-back"

@@ -239,7 +239,7 @@ def test_a_denied_push_is_said_before_the_engine_begins(
         with pytest.raises(RegistryError, match="denied") as refused:
             publisher(engine, seen.address).publish(make(b"one"), f"{repository}:key")
         assert "docker login" in refused.value.remedy
-        assert [method for method, _ in seen.seen] == ["HEAD"] * 2 + ["POST"] * 2, "each also with the password"
+        assert [method for method, _ in seen.requests] == ["HEAD"] * 2 + ["POST"] * 2, "each also with the password"
         assert seen.uploaded == 0
 
 
@@ -267,7 +267,7 @@ def test_a_full_registry_is_said_and_leaves_no_tag(engine: DockerEngine, make: M
     with running_registry(storage_mb=4) as small, faults(small.address) as seen:
         with pytest.raises(RegistryError, match=r"the push of .* failed"):
             publisher(engine, seen.address).publish(image, f"{repository}:key")
-        assert sum(method == "HEAD" and "/manifests/" in path for method, path in seen.seen) == 1, "not begun again"
+        assert sum(method == "HEAD" and "/manifests/" in path for method, path in seen.requests) == 1, "not begun again"
         assert small.tags(repository) == []
 
 

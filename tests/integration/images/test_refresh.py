@@ -29,7 +29,7 @@ from harness.github import Hub
 from harness.images import os_image
 from harness.registry import running_registry
 from harness.stack import Stack
-from harness.workflow import Ran, Runner
+from harness.workflow import JobRun, Runner
 
 pytestmark = pytest.mark.alone
 
@@ -107,7 +107,7 @@ def checkout(stack: Stack, folder: Path) -> Hub:
     return Hub.of(folder / "hub", clone)
 
 
-def run(stack: Stack, folder: Path, hub: Hub) -> Ran:
+def run(stack: Stack, folder: Path, hub: Hub) -> JobRun:
     environ = {**stack.env, "PATH": f"{hub.folder}/bin:{stack.env['PATH']}"}
     contexts = {
         # No test depends on what the package index has today.

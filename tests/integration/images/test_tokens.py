@@ -39,7 +39,7 @@ def running(server: Tokens) -> Iterator[Running]:
 def tokens(server: Tokens) -> Iterator[Tokens]:
     """The server as it is at first, with nothing asked yet."""
     before = server.actions, server.life_s
-    server.asked.clear()
+    server.requests.clear()
     yield server
     server.actions, server.life_s = before
 
@@ -64,7 +64,7 @@ def opened(address: str, waits: list[float]) -> Registry:
 
 def granted(tokens: Tokens) -> list[str]:
     """The scopes that tokens were given out for, in order; the registry names a scope's actions in any order."""
-    return [_sorted(scope) for _, scope, status in tokens.asked if status == 200]
+    return [_sorted(scope) for _, scope, status in tokens.requests if status == 200]
 
 
 def _sorted(scope: str) -> str:
@@ -87,7 +87,7 @@ def test_an_image_is_published_with_tokens(address: str, tokens: Tokens, make: M
     reference, published = publisher(DockerEngine(), address).publish(image, f"{repository}:key")
     assert published.id == image.id
     assert Registry(address).digest(repository, "key") == reference.partition("@")[2]
-    assert {status for *_, status in tokens.asked} == {200}
+    assert {status for *_, status in tokens.requests} == {200}
 
 
 def test_a_wrong_password_is_denied_at_once(stranger: str, tokens: Tokens) -> None:
@@ -95,7 +95,7 @@ def test_a_wrong_password_is_denied_at_once(stranger: str, tokens: Tokens) -> No
     with pytest.raises(RegistryError, match=r"denied.*incorrect username or password") as refused:
         opened(stranger, waits).check_push(NAME)
     assert "docker login" in refused.value.remedy
-    assert [status for *_, status in tokens.asked] == [401]
+    assert [status for *_, status in tokens.requests] == [401]
     assert not waits
 
 
@@ -105,7 +105,7 @@ def test_the_engine_s_wrong_password_is_not_tried_again(
     waits: list[float] = []
     with pytest.raises(RegistryError, match=r"the push of .* failed: (unauthorized|denied)"):
         transfer.push(DockerEngine(), make(b"one"), f"{stranger}/{repository}", "key", RetryPolicy(sleep=waits.append))
-    assert {status for *_, status in tokens.asked} == {401}
+    assert {status for *_, status in tokens.requests} == {401}
     assert not waits
 
 

@@ -17,7 +17,7 @@ from build.errors import StandinRefusedError
 from harness.registry import PASSWORD, USER, Running, running_registry
 from harness.ssh import SshTarget, ssh_target
 from harness.stack import Stack
-from harness.workflow import Ran, Runner, resolve
+from harness.workflow import JobRun, Runner, resolve
 
 REPLACED = ("actions/checkout", "actions/upload-artifact")
 
@@ -110,7 +110,7 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
     release = published.outputs["release"]
     assert release.startswith(f"{registry.address}/staging/glm-tts-slim@sha256:")
     assert {sha, "staging"} < set(registry.tags("staging/glm-tts-slim"))
-    assert published.kept["build-records"]
+    assert published.artifacts["build-records"]
     assert live(stack)["sha"] != sha, "only the deploy job touches the target"
 
     deploy = runner(stack, scratch / "deploy", sha)
@@ -141,7 +141,7 @@ def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
     ran = job.run(stack.root / ".github/workflows/publish.yml", "batch", {**known, "needs": needs})
     assert ran.environment == "staging"
     assert [(step.name, step.code) for step in ran.failed] == [("Batch", FailedItemsError.exit_code)], ran.failed
-    assert ran.kept == {
+    assert ran.artifacts == {
         "batch-manifest": ["out/batch/failed.jsonl", "out/batch/manifest.jsonl"],
         "batch-clips": ["out/batch/shard-00001.zip", "out/batch/shard-00002.zip"],
     }
@@ -157,7 +157,7 @@ def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
 def test_without_a_batch_nothing_is_run(stack: Stack, registry: Running, target: SshTarget, scratch: Path) -> None:
     job = runner(stack, scratch, live(stack)["sha"])
     known = contexts(stack, registry, target) | {"needs": {"deploy": {"outputs": {"batch": ""}}}}
-    assert job.run(stack.root / ".github/workflows/publish.yml", "batch", known) == Ran()
+    assert job.run(stack.root / ".github/workflows/publish.yml", "batch", known) == JobRun()
 
 
 def test_a_host_with_another_key_gets_nothing(

@@ -57,7 +57,7 @@ def opened(browser: Chromium, visit: Visit, width: int = WIDTHS[1], colours: Col
         expect(button(window.page, "Speak")).to_be_visible()
         yield window
         assert window.errors == []
-        assert window.asked == {visit.client.base_url.netloc.decode()}
+        assert window.addresses == {visit.client.base_url.netloc.decode()}
 
 
 @pytest.fixture

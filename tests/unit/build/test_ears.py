@@ -26,7 +26,7 @@ def test_whole_recordings_have_no_fault() -> None:
         (WAV[:-2000], "truncated"),
         (WAV[:44], "truncated"),
         (b"", "no WAV"),
-        (speech("Too short."), "its end is missing"),
+        (speech("Too short."), "the end is missing"),
     ],
 )
 def test_what_is_missing_from_a_wav_is_heard(body: bytes, fault: str) -> None:
@@ -36,9 +36,9 @@ def test_what_is_missing_from_a_wav_is_heard(body: bytes, fault: str) -> None:
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        (pcm(8), "its end is missing"),
-        (pcm(8, silent_s=2), "its end is silent"),
-        (pcm(10)[:-1], "no whole samples"),
+        (pcm(8), "the end is missing"),
+        (pcm(8, silent_s=2), "the end is silent"),
+        (pcm(10)[:-1], "the last sample is incomplete"),
     ],
 )
 def test_what_is_missing_from_a_stream_is_heard(body: bytes, fault: str) -> None:

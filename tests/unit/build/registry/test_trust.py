@@ -137,5 +137,5 @@ def test_an_insecure_registry_is_spoken_to_in_what_it_speaks(authority: Authorit
         registry = opened(empty(front).address, trust_reader.of(front.address, engine(front.address, secure=False)))
         assert registry.digest("thing", "one") == ""
         assert registry.tags("thing") == []
-        probes = [path for _, path in front.seen if path == "/v2/"]
+        probes = [path for _, path in front.requests if path == "/v2/"]
         assert len(probes) == (1 if spoken == "https" else 0), "the scheme is found once"
