@@ -23,7 +23,7 @@ def read(lines: Iterable[str]) -> list[Request]:
     found = []
     for line in lines:
         if match := _LINE.match(line):
-            at, client, server, asked_ms, waited_ms, took_ms, status, end, method = match.groups()
+            at, client, server, request_ms, queued_ms, took_ms, status, end, method = match.groups()
             found.append(
                 Request(
                     ended=timestamps.unix(at),
@@ -31,8 +31,8 @@ def read(lines: Iterable[str]) -> list[Request]:
                     took_s=max(int(took_ms), 0) / 1000,
                     status=int(status),
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
-                    served_s=(int(took_ms) - max(int(asked_ms), 0) - max(int(waited_ms), 0)) / 1000,
-                    spoken=method == "POST" and int(status) == OK,
+                    served_s=(int(took_ms) - max(int(request_ms), 0) - max(int(queued_ms), 0)) / 1000,
+                    synthesized=method == "POST" and int(status) == OK,
                     client=client,
                 )
             )

@@ -32,7 +32,7 @@ class Point:
 
 def steps(strategy: Strategy) -> Table:
     """Return the steps of a cutover with soak, and with canary if the strategy has one; of a rollback if it is warm."""
-    return table(strategy, back=strategy is Strategy.WARM, canary=True, soak=True)
+    return table(strategy, rollback=strategy is Strategy.WARM, canary=True, soak=True)
 
 
 def points(strategy: Strategy) -> list[Point]:

@@ -1,6 +1,6 @@
-"""Faults at exactly one record of the journal, under load: nothing is lost that need not be, and nothing is left over.
+"""Faults at one record of the journal, under load: no avoidable loss, and a clean state afterwards.
 
-A covering set; `python -m bench chaos` runs the whole matrix.
+This is a covering set; `python -m bench chaos` runs the whole matrix.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_the_matrix_is_derived_from_the_tables_of_steps() -> None:
     for strategy in Strategy:
         killed = [case.point for case in CASES.values() if (case.fault.name, case.strategy) == (KILLED, strategy)]
         assert killed == points(strategy)
-        assert {each.step for each in killed} >= {step.name for step in steps(strategy)}
+        assert {point.step for point in killed} >= {step.name for step in steps(strategy)}
     assert len(case.cases()) >= 60
 
 
