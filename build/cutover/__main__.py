@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.live import Live
 
 from build import console
 from build.console import Reporter, out
@@ -210,8 +211,6 @@ def status(
         for found in _statuses(target, every):
             out.print(json.dumps(found.json()), markup=False, soft_wrap=True)
     else:
-        from rich.live import Live  # noqa: PLC0415 - only --watch needs it
-
         with Live(console=out, auto_refresh=False) as screen:
             for found in _statuses(target, every):
                 screen.update(views.status(found), refresh=True)

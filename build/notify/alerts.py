@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 from build.errors import LockLostError, OrchestratorError
 from build.model.hook_points import Point
-from build.notify import hooks
+from build.notify import alert_client, hooks
 from build.notify.alert import Alert, evaluate
 from build.notify.hook import redact
 from build.progress import Progress
@@ -29,8 +29,6 @@ def raise_alert(target: Target, progress: Progress, error: BaseException, cutove
 
 
 def _send(target: Target, progress: Progress, alert: Alert) -> None:
-    from build.notify import alert_client  # noqa: PLC0415 - most cutovers do not need it
-
     url, manager = (
         address.get_secret_value() for address in (target.settings.alert_webhook, target.settings.alertmanager)
     )
@@ -43,8 +41,6 @@ def _send(target: Target, progress: Progress, alert: Alert) -> None:
 def resolve(target: Target, progress: Progress) -> None:
     """Resolve earlier alerts after a successful cutover."""
     if manager := target.settings.alertmanager.get_secret_value():
-        from build.notify import alert_client  # noqa: PLC0415 - as above
-
         _try(progress, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
 
 

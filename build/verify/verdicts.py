@@ -15,6 +15,7 @@ from build.docker.engine import DockerEngine
 from build.errors import RegistryError, UnverifiedError, VerificationError
 from build.progress import Progress
 from build.registry import referrers
+from build.registry.registries import at_registry
 from build.system import files
 from build.verify import rules
 from build.verify.rules import VerificationReport
@@ -99,8 +100,6 @@ def _known(root: Path, engine: DockerEngine, found: Image | None, image: str) ->
         return reports, ""
     if "@" not in image:
         return [], f"this clone has no report on it under {FOLDER}"
-    from build.registry.registries import at_registry  # noqa: PLC0415 - takes 0.2 s, and a build does not need it
-
     reports = []
     try:
         registry, name, digest = at_registry(engine, image)
