@@ -12,7 +12,8 @@ from build.cutover import cutover
 from build.errors import CandidateExitedError, HookRefusedError, SettingsError
 from build.model.release import Release
 from build.notify import hook, hook_runner
-from build.settings import Hooks, load
+from build.settings import load
+from build.settings_types import Hooks
 from tests.unit.build.fakes import NEW, Report, Target
 
 
@@ -109,7 +110,7 @@ def test_an_unknown_point_is_refused_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.cutover.hooks]\npre-swich = ["true"]\non-alert = []\n')
     with pytest.raises(SettingsError) as raised:
         load(tmp_path, {})
-    assert "pre-swich: no such hook; did you mean pre-switch?" in raised.value.message
+    assert "pre-swich: unknown hook; did you mean pre-switch?" in raised.value.message
     assert "on-alert" in raised.value.message
 
 
