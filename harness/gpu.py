@@ -159,7 +159,7 @@ def install(gpus: FakeGpus, stack: Stack, at: str = "") -> None:
     orders = "volumes:\n    - orders:/run/orders:ro\n"
     mounted = f"pid: host\n  {orders}    - {at or gpus.folder}:{INSIDE}\n"
     variables = f"LD_LIBRARY_PATH: {INSIDE}, FAKE_NVML: {INSIDE}"
-    stack.edit_compose((orders, mounted), ("{<<: *told, ", f"{{<<: *told, {variables}, "))
+    stack.edit_compose((orders, mounted), ("{<<: *environment, ", f"{{<<: *environment, {variables}, "))
     engine = stack.root / "service/engines/piper.py"
     engine.write_text(engine.read_text() + ENGINE)
 

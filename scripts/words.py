@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fails on words of scripts/words.txt in the comments and docstrings of Python files: `scripts/words.py FILE...`.
+"""Fail on words of scripts/words.txt in the comments and docstrings of Python files: `scripts/words.py FILE...`.
 
 codespell reads the documents by the same list. It cannot tell a comment from a string, and strings still use some of
 these words.
