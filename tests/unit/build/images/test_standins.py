@@ -95,7 +95,7 @@ def test_bootstrap_names_an_existing_stand_in(tmp_path: Path) -> None:
     genuine, standin = builder.OS_IMAGES
     assert bootstrap(genuine, tmp_path) == ""
     output = bootstrap(standin, tmp_path)
-    assert f"{standin} stands in for {genuine}" in output
+    assert f"using {standin} instead of {genuine}" in output
     assert f"docker pull {genuine}" in output
     assert standins.GUIDE in output
 
