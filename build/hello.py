@@ -60,7 +60,7 @@ def _synthesize(url: str, key: str, text: str) -> requests.Response:
     try:
         response = requests.post(
             f"{url}/v1/audio/speech",
-            json={"model": "tts-1", "input": text, "voice": "joe", "response_format": "wav"},
+            json={"model": "tts-1", "input": text, "response_format": "wav"},
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=120,
         )

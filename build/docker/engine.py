@@ -58,14 +58,18 @@ def explained() -> Iterator[None]:
     except APIError as error:  # first, because it is also a RequestException
         raise CommandFailedError(f"the Docker engine refused the request: {error.explanation or error}") from None
     except (RequestException, OSError) as error:
-        raise EngineUnreachableError(
-            f"the Docker daemon does not answer: {error}", remedy="run `scripts/bootstrap`"
-        ) from None
+        raise EngineUnreachableError(f"the Docker daemon does not answer: {error}", remedy=_remedy()) from None
     except DockerException as error:
         raise EngineUnreachableError(
             f"the Docker daemon cannot be reached: {error}",
-            remedy="run `scripts/bootstrap` as root, or check DOCKER_HOST and the Docker group",
+            remedy=_remedy(),
         ) from None
+
+
+def _remedy() -> str:
+    if daemon.is_local(os.environ):
+        return "run `scripts/bootstrap` as root, or check DOCKER_HOST and the Docker group"
+    return f"check {daemon.address(os.environ)} with `docker info`: the network, ssh's key and the daemon there"
 
 
 def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:

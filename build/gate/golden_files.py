@@ -66,7 +66,8 @@ def load(settings: Settings) -> Golden:
     stored = {text.name: known[text.name] for text in texts.texts if text.name in known}
     says = {text.say for text in texts.texts}
     current = {name: reference.features for name, reference in stored.items() if reference.say in says}
-    return Golden(texts, calibration.bounds, calibration.quality, calibration.speaker, current)
+    quality = None if texts.expect.quality is None else calibration.quality
+    return Golden(texts, calibration.bounds, quality, calibration.speaker, current)
 
 
 def _texts(hand: Path) -> tuple[GoldenSet | None, list[str]]:

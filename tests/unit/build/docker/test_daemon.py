@@ -11,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from requests.exceptions import RequestException
 
 from build import console
 from build.docker import daemon
 from build.docker.compose import Compose
-from build.docker.engine import DockerEngine
+from build.docker.engine import DockerEngine, explained
 from build.errors import EngineUnreachableError
 
 OTHER = "tcp://192.0.2.1:2376"
@@ -158,6 +159,19 @@ def test_docker_py_uses_the_current_context(contexts: Contexts, other: str) -> N
     assert engine.info()["ServerVersion"] == "the other"
     engine.client.close()
     assert not daemon.is_local()
+
+
+@pytest.mark.parametrize(
+    ("host", "remedy"),
+    [("unix:///nowhere/docker.sock", "scripts/bootstrap"), ("tcp://127.0.0.1:9", "check tcp://127.0.0.1:9 with")],
+)
+def test_an_engine_that_does_not_answer_has_a_remedy_for_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, host: str, remedy: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(EngineUnreachableError) as raised, explained():
+        raise RequestException("connection refused")
+    assert remedy in raised.value.remedy
 
 
 def test_an_unknown_context_is_named(contexts: Contexts) -> None:

@@ -75,6 +75,13 @@ def test_a_reference_is_ignored_after_its_text_changed(tmp_path: Path) -> None:
     assert load(Settings(root=tmp_path)).stored.keys() == complete.stored.keys() - {"evening"}
 
 
+def test_a_set_without_a_quality_check_stays_without_one_when_it_is_calibrated(tmp_path: Path) -> None:
+    for name in ("joe.yaml", "calibrated/joe.yaml"):
+        write(tmp_path, name, (REPOSITORY / "golden" / name).read_text().replace("quality: 2.7 ", "quality: null "))
+    assert load(Settings(root=REPOSITORY)).quality is not None
+    assert load(Settings(root=tmp_path)).quality is None
+
+
 def test_a_calibration_covers_the_spread_and_survives_a_round_trip(piper: Engine) -> None:
     texts = GoldenSet.model_validate({"voice": "joe", "texts": [{"name": "a", "say": "Good evening."}]})
     takes = []
