@@ -1,39 +1,39 @@
-# Stable names; each works on a fresh machine, since bootstrap installs what is missing and is a no-op otherwise.
+# Every target works on a fresh machine: bootstrap installs missing programs and changes nothing else.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .PHONY: help up down test test-unit test-torch test-fresh check bench
 
-# Where bootstrap puts uv for a user who is not root.
+# bootstrap installs uv here for users other than root.
 export PATH := $(PATH):$(HOME)/.local/bin
 
 RUN := uv run python -m
 
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t14
 
-up: ## install what is missing, build the images, start the stack, speak a sentence
+up: ## install missing programs, build the images, start the stack, speak a sentence
 	@scripts/bootstrap
 	@$(RUN) build.images
 	@$(RUN) build.cutover switch
 	@$(RUN) build.hello
 
-down: ## stop and remove the stack's containers; journal, images and .env stay
-	@command -v docker >/dev/null || { echo 'there is no Docker here, so nothing runs' >&2; exit 1; }
+down: ## remove the containers of the stack; keep journal, images and .env
+	@command -v docker >/dev/null || { echo 'docker is not installed, so no stack runs on this machine' >&2; exit 1; }
 	@docker compose --profile '*' down
 
-test: ## every test but those below: unit, integration, end to end
+test: ## unit, integration and end-to-end tests, without the ones below
 	@scripts/bootstrap
 	@tests/run
 
-test-unit: ## the quick tests, which need no Docker
+test-unit: ## unit tests, without Docker
 	@scripts/bootstrap --no-engine
 	@$(RUN) pytest -n 2 --dist loadfile tests/unit
 
-test-torch: ## engine vits on torch, in an environment of its own (8 GB), on the CPU
+test-torch: ## tests of engine vits on the CPU, in a separate environment with torch (8 GB)
 	@scripts/bootstrap --torch
 	@.venv-torch/bin/python -m pytest tests/torch
 
-test-fresh: ## both README commands on a fresh Debian 12 with its own engine
+test-fresh: ## the README commands on a fresh Debian 12 with its own engine
 	@scripts/bootstrap
 	@tests/fresh/run
 
@@ -41,6 +41,6 @@ check: ## format, lint, types, structure, Dockerfiles, Compose file, shell
 	@scripts/bootstrap --no-engine
 	@scripts/check
 
-bench: ## the figures that the README quotes
+bench: ## measure the figures of the README
 	@scripts/bootstrap
 	@$(RUN) bench

@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from batch import settings
+from batch.book import characters as characters_file
 from batch.errors import BatchError, BookError, StoppedError
+from batch.output.output import Output
+from batch.output.verify import verify as verify_output
 from batch.settings import Settings
 from batch.tasks import validate
 from service import VERSION
@@ -34,97 +37,93 @@ app = typer.Typer(
 
 
 Tasks = Annotated[Path, typer.Argument(help="a JSONL file of tasks")]
-MaxChars = Annotated[int, typer.Option(help="the most characters of a text that the service takes")]
+MaxChars = Annotated[int, typer.Option(help="the longest text that the service accepts, in characters")]
 
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 - a command line
     tasks: Annotated[Path | None, typer.Argument(help="a JSONL file of tasks")] = None,
-    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="the service, as http://127.0.0.1:7860")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="the folder for shards and manifest")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML or JSONL with settings; options here win")] = None,
-    in_flight: Annotated[int | None, typer.Option(help="requests at a time to begin with [4]")] = None,
-    in_flight_min: Annotated[int | None, typer.Option(help="never fewer [1]")] = None,
-    in_flight_max: Annotated[int | None, typer.Option(help="never more [16]")] = None,
-    shard_size: Annotated[int | None, typer.Option(help="clips in a zip [10]")] = None,
-    response_format: Annotated[ClipFormat | None, typer.Option(help="what the clips are [wav]")] = None,
-    voice: Annotated[str | None, typer.Option(help="for tasks that name none")] = None,
-    max_chars: Annotated[int | None, typer.Option(help="the most that the service takes [4096]")] = None,
-    retries: Annotated[int | None, typer.Option(help="more tries at an item that may be at fault [5]")] = None,
-    timeout_s: Annotated[float | None, typer.Option(help="for one answer [300]")] = None,
-    patience_s: Annotated[float | None, typer.Option(help="with a service that takes nothing [600]")] = None,
-    api_key_file: Annotated[Path | None, typer.Option(help=f"else the key in {settings.KEY_NAME}")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="the service: http://127.0.0.1:7860")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for shards and manifest")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML or JSONL file of settings; options override it")] = None,
+    in_flight: Annotated[int | None, typer.Option(help="initial number of concurrent requests [4]")] = None,
+    in_flight_min: Annotated[int | None, typer.Option(help="lower bound of concurrent requests [1]")] = None,
+    in_flight_max: Annotated[int | None, typer.Option(help="upper bound of concurrent requests [16]")] = None,
+    shard_size: Annotated[int | None, typer.Option(help="clips per zip [10]")] = None,
+    response_format: Annotated[ClipFormat | None, typer.Option(help="audio format of the clips [wav]")] = None,
+    voice: Annotated[str | None, typer.Option(help="voice of tasks that name none")] = None,
+    max_chars: Annotated[int | None, typer.Option(help="longest text that the service accepts [4096]")] = None,
+    retries: Annotated[int | None, typer.Option(help="retries of a failed item [5]")] = None,
+    timeout_s: Annotated[float | None, typer.Option(help="time limit of one response, in seconds [300]")] = None,
+    patience_s: Annotated[float | None, typer.Option(help="time limit without an accepted request [600]")] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help=f"file with the API key [{settings.KEY_NAME}]")] = None,
 ) -> None:
     """Check a whole file of tasks, then synthesize each clip once; a repeated run continues where it stopped."""
     config_file = config
-    given = {name: value for name, value in locals().items() if name in Settings.model_fields}
-    resolved = settings.resolve(given, config_file)
+    options = {name: value for name, value in locals().items() if name in Settings.model_fields}
+    resolved = settings.resolve(options, config_file)
     _run(resolved, settings.api_key(resolved.api_key_file, os.environ))
 
 
 def _run(resolved: Settings, key: str) -> None:
-    # Only this command needs the HTTP libraries.
-    from batch.output.output import Output  # noqa: PLC0415
+    # Only this command needs the HTTP libraries (0.4 s) and the progress bar (0.04 s).
     from batch.run.client import Client  # noqa: PLC0415
-    from batch.run.progress import Shown  # noqa: PLC0415
+    from batch.run.progress import ConsoleProgress  # noqa: PLC0415
     from batch.run.run import Run  # noqa: PLC0415
 
-    with Output(resolved.out, resolved.made_with) as output:
+    with Output(resolved.out, resolved.clip_settings) as output:
         checked = validate.check(resolved.tasks, resolved.rules, output.done, _bad_line)
         total = checked.done + len(checked.pending)
         if checked.done:
-            err.print(f"{checked.done} of {total} are done already")
+            err.print(f"{checked.done} of {total} clips exist already")
 
-        async def go() -> None:
+        async def synthesize() -> None:
             async with Client(resolved, checked.prompts, key) as client:
                 await Run(resolved, checked, output, client, progress).run()
 
-        with Shown(err, total, checked.done) as progress:
-            asyncio.run(go())
+        with ConsoleProgress(err, total, checked.done) as progress:
+            asyncio.run(synthesize())
 
 
 @app.command()
 def check(tasks: Tasks, response_format: ClipFormat = "wav", max_chars: MaxChars = 4096) -> None:
     """Check a file of tasks without synthesis."""
     checked = validate.check(tasks, Rules(response_format, max_chars), {}, _bad_line)
-    out.print(f"{len(checked.pending)} tasks, all good")
+    out.print(f"{len(checked.pending)} tasks, all valid")
 
 
 @app.command()
 def generate(
     book: Annotated[Path, typer.Argument(help="a text file, English or Chinese")],
-    characters: Annotated[Path, typer.Option(metavar="YAML", help="who speaks with which voice")],
-    out_file: Annotated[Path, typer.Option("--out", metavar="JSONL", help="the task file to write")] = Path(
-        "tasks.jsonl"
-    ),
-    encoding: Annotated[str, typer.Option(help="the book's")] = "utf-8",
+    characters: Annotated[Path, typer.Option(metavar="YAML", help="characters file: names and voices")],
+    out_file: Annotated[Path, typer.Option("--out", metavar="JSONL", help="task file to write")] = Path("tasks.jsonl"),
+    encoding: Annotated[str, typer.Option(help="encoding of the book")] = "utf-8",
     max_chars: MaxChars = 4096,
-    force: Annotated[bool, typer.Option("--force", help="write over a task file that is there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing task file")] = False,
 ) -> None:
-    """Create a file of tasks from a book, for narrator and speakers, and a list of uncertain speakers."""
-    from batch.book import characters as cast  # noqa: PLC0415
-    from batch.book import generate as making  # noqa: PLC0415
+    """Create a task file from a book, with a voice per speaker, and a list of uncertain speakers for review."""
+    from batch.book import generate as generation  # noqa: PLC0415 - 0.05 s
 
     if out_file.exists() and not force:
-        raise BookError(f"{out_file} is there already", "it may have been corrected: name another --out, or --force")
-    read = cast.read(characters)
-    written = making.generate(making.read_book(book, encoding), read, characters.parent, out_file, max_chars)
-    for speaker, tasks in written.tasks.most_common():
+        raise BookError(
+            f"{out_file} exists already and may contain corrections", "choose another --out, or overwrite it by --force"
+        )
+    cast = characters_file.read(characters)
+    result = generation.generate(generation.read_book(book, encoding), cast, characters.parent, out_file, max_chars)
+    for speaker, tasks in result.tasks.most_common():
         out.print(f"{tasks:6} {escape(speaker)}")
-    out.print(f"{written.tasks.total()} tasks in {escape(str(out_file))}")
-    if written.review:
-        err.print(f"{len(written.review)} to be looked at in {escape(str(making.review_path(out_file)))}")
+    out.print(f"{result.tasks.total()} tasks in {escape(str(out_file))}")
+    if result.review:
+        err.print(f"{len(result.review)} uncertain speakers: review {escape(str(generation.review_path(out_file)))}")
 
 
 @app.command()
 def verify(
-    tasks: Tasks, folder: Annotated[Path, typer.Argument(help="what --out was")], max_chars: MaxChars = 4096
+    tasks: Tasks, folder: Annotated[Path, typer.Argument(help="output folder of `run`")], max_chars: MaxChars = 4096
 ) -> None:
     """Check that an output has the clip of each task exactly once and unchanged, and no other clips."""
-    from batch.output.verify import verify as look  # noqa: PLC0415
-
-    clips = look(tasks, folder, max_chars, lambda problem: err.print(escape(problem)))
-    out.print(f"{clips} clips, each once and as it was made")
+    clips = verify_output(tasks, folder, max_chars, lambda problem: err.print(escape(problem)))
+    out.print(f"{clips} clips: none missing, repeated or changed")
 
 
 def _bad_line(number: int, problem: str) -> None:
@@ -143,8 +142,8 @@ def command(args: list[str] | None = None) -> int:
         if error.remedy:
             err.print(f"[bold]remedy:[/bold] {escape(error.remedy)}")
         return error.exit_code
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
     return 0
 
 
@@ -157,7 +156,7 @@ def main() -> NoReturn:
 
 
 def _stopped(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise StoppedError("stopped", "the same command goes on from what was done")
+    raise StoppedError("stopped", "run the same command again to continue")
 
 
 if __name__ == "__main__":

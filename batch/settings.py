@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from batch import yamlfile
 from batch.errors import SettingsError
-from service.fields import shown
+from service.fields import nearest, shown
 from service.formats import ClipFormat
 from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
 
@@ -50,7 +49,7 @@ class Settings(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be a URL such as http://127.0.0.1:7860")
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-            raise ValueError("must have no user, password, query or fragment; a key belongs into --api-key-file")
+            raise ValueError("must have no user, password, query or fragment; pass a key by --api-key-file")
         return value.rstrip("/").removesuffix("/v1").rstrip("/")
 
     @property
@@ -64,13 +63,13 @@ class Settings(BaseModel):
         return Rules(self.response_format, self.max_chars)
 
     @property
-    def made_with(self) -> dict[str, Any]:
+    def clip_settings(self) -> dict[str, Any]:
         """Settings that are audible; all clips of one folder share them."""
         return {"response_format": self.response_format, "voice": self.voice}
 
 
-def resolve(given: Mapping[str, Any], config: Path | None) -> Settings:
-    """Return the settings in force; `given` has the options of the command line, None for an omitted one.
+def resolve(options: Mapping[str, Any], config: Path | None) -> Settings:
+    """Return the settings in force; `options` has the options of the command line, None for an omitted one.
 
     Raises:
         SettingsError: with all problems.
@@ -78,28 +77,30 @@ def resolve(given: Mapping[str, Any], config: Path | None) -> Settings:
     try:
         values = read_config(config) if config else {}
     except ValueError as error:
-        raise SettingsError(str(error), "docs/guides/batch.md lists the settings") from None
+        raise SettingsError(str(error), "see the settings in docs/guides/batch.md") from None
     from_file = set(values)
-    values |= {name: value for name, value in given.items() if value is not None}
+    values |= {name: value for name, value in options.items() if value is not None}
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        problems = [_told(problem["loc"], problem, from_file, config) for problem in error.errors()]
-        raise SettingsError("; ".join(problems), "docs/guides/batch.md lists the settings") from None
+        problems = [_describe(problem["loc"], problem, from_file, config) for problem in error.errors()]
+        raise SettingsError("; ".join(problems), "see the settings in docs/guides/batch.md") from None
     if not settings.in_flight_min <= settings.in_flight_first <= settings.in_flight_max:
         bounds = f"{settings.in_flight_min} to {settings.in_flight_max}"
-        raise SettingsError(f"in_flight is {settings.in_flight_first}, outside its bounds {bounds}", "widen the bounds")
+        raise SettingsError(
+            f"in_flight is {settings.in_flight_first}, outside its bounds {bounds}",
+            "change in_flight, or widen in_flight_min and in_flight_max",
+        )
     return settings
 
 
-def _told(where: tuple[int | str, ...], problem: Any, from_file: set[str], config: Path | None) -> str:
+def _describe(where: tuple[int | str, ...], problem: Any, from_file: set[str], config: Path | None) -> str:
     name = str(where[0])
     source = f" (in {config})" if name in from_file else ""
     if problem["type"] == "missing":
-        return f"{name} is missing: give it on the command line or in --config"
+        return f"{name} is missing: set it on the command line or in --config"
     if problem["type"] == "extra_forbidden":
-        match = get_close_matches(name, list(Settings.model_fields), n=1)
-        return f"unknown setting {shown(name)}{source}{f', did you mean {match[0]}?' if match else ''}"
+        return f"unknown setting {shown(name)}{source}.{nearest(name, list(Settings.model_fields))}"
     # An invalid URL may contain a password: do not print it.
     value = "" if name == "endpoint" else f" is {shown(str(problem['input']))}:"
     return f"{name}{value} {problem['msg'].removeprefix('Value error, ').lower()}{source}"
@@ -114,9 +115,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise ValueError(f"{path} must hold settings, each a name and a value")
+        raise ValueError(f"{path} must map names of settings to values")
     if "input_text" in values or "syn_text" in values:
-        raise ValueError(f"{path} holds tasks, not settings: give it as the argument, without --config")
+        raise ValueError(f"{path} contains tasks, not settings: pass it as the argument TASKS, without --config")
     values = {name.replace("-", "_"): value for name, value in values.items()}
     return {
         name: path.parent / Path(value).expanduser() if name in _PATHS and isinstance(value, str) else value
@@ -134,8 +135,8 @@ def _json_lines(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path} line {number} is not a JSON object")
         if value.keys() & {*FIELDS, *GLM_TTS} - {"voice"}:
             return value
-        if twice := sorted(values.keys() & value.keys()):
-            raise ValueError(f"{path} line {number} sets {', '.join(twice)} again")
+        if duplicates := sorted(values.keys() & value.keys()):
+            raise ValueError(f"{path} line {number} repeats {', '.join(duplicates)}")
         values |= value
     return values
 
@@ -159,10 +160,12 @@ def api_key(path: Path | None, environ: Mapping[str, str]) -> str:
         try:
             key = yamlfile.text(path)
         except ValueError as error:
-            raise SettingsError(str(error), "name a file whose one line is the key") from None
+            raise SettingsError(str(error), "choose a file that contains the key only") from None
         if not key.strip():
-            raise SettingsError(f"{path} is empty", "name a file whose one line is the key")
+            raise SettingsError(f"{path} is empty", "choose a file that contains the key only")
     key = key.strip()
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise SettingsError(f"the API key in {where} is not one word of plain characters", "write the key alone there")
+        raise SettingsError(
+            f"the API key in {where} has spaces or non-ASCII characters", "it must contain the key only"
+        )
     return key

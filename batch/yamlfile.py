@@ -16,11 +16,11 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return a mapping with each key once."""
-        seen = set()
+        keys = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add(key.value)
+            if key.value in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is repeated", key.start_mark)
+            keys.add(key.value)
         return super().construct_mapping(node, deep)
 
 

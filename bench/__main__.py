@@ -33,7 +33,7 @@ from build import console
 from build.model.labels import Flavour
 from harness.stack import Stack, fresh_stack
 
-app = console.app("Measure on this machine what the README quotes.")
+app = console.app("Measure the figures of docs/benchmarks.md on this machine.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
 NAMES = (*QUICK, "full", "chaos", "cold", "twice")
 DEFAULT_RUNS = {"hold": 1, "full": 1, "cold": 1, "twice": 1}
@@ -41,31 +41,28 @@ DEFAULT_RUNS = {"hold": 1, "full": 1, "cold": 1, "twice": 1}
 
 @app.command()
 def main(  # noqa: PLR0913, PLR0917 - a command line
-    names: Annotated[list[str] | None, typer.Argument(help=f"which of {', '.join(NAMES)}")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help=f"benchmarks to run, of {', '.join(NAMES)}")] = None,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, max=200, help="runs of each; the median is printed (5; of hold, full, cold and twice 1)"),
+        typer.Option(min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, cold and twice: 1)"),
     ] = None,
     rate: Annotated[
         float,
-        typer.Option(
-            min=0.1, help="short requests a second for switch, soak and hold; at most half of what is carried"
-        ),
+        typer.Option(min=0.1, help="short requests per second of switch, soak and hold; at most half the capacity"),
     ] = 10.0,
     rollout: Annotated[
-        Path | None, typer.Option(help="the script of docker-rollout, which switch is then beside", exists=True)
+        Path | None, typer.Option(help="script of docker-rollout, for a comparison in switch", exists=True)
     ] = None,
     flavour: Annotated[
-        Flavour, typer.Option(help="what cold and twice build; cuda needs 24 GB of disk")
+        Flavour, typer.Option(help="flavour of cold and twice; cuda needs 24 GB of disk")
     ] = Flavour.SLIM,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="WORDS", help="of chaos, combinations with these words in their names")
+        list[str] | None,
+        typer.Option(metavar="WORDS", help="chaos: only combinations whose name contains one of these words"),
     ] = None,
-    every: Annotated[
-        bool, typer.Option("--every", help="of chaos, each fault at each record it can strike at")
-    ] = False,
-    minutes: Annotated[float, typer.Option(min=0.5, help="how long full keeps the queue full")] = 10.0,
-    missing: Annotated[bool, typer.Option("--missing", help="of chaos, what its results do not have yet")] = False,
+    every: Annotated[bool, typer.Option("--every", help="chaos: each fault at each possible record")] = False,
+    minutes: Annotated[float, typer.Option(min=0.5, help="full: minutes with a full queue")] = 10.0,
+    missing: Annotated[bool, typer.Option("--missing", help="chaos: only combinations without results")] = False,
 ) -> None:
     """Run benchmarks on a separate stack, next to a live one."""
     benches: dict[str, Callable[[Stack, int], None]] = {
@@ -87,7 +84,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     chosen = names or QUICK
     for name in chosen:
         if name not in benches:
-            raise typer.BadParameter(f"{name} is none of {', '.join(NAMES)}")
+            raise typer.BadParameter(f"unknown benchmark {name}, choose from {', '.join(NAMES)}")
     with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
         for name in chosen:
             benches[name](stack, runs or DEFAULT_RUNS.get(name, 5))

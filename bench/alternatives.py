@@ -45,7 +45,7 @@ SERVERS = "    server-template app- 4 app:7860 resolvers engine init-addr none\n
 
 
 @dataclass(frozen=True)
-class Way:
+class ReleaseMethod:
     """One way to release: `deploy` makes a commit's image live at `url` and returns when the tool reports success."""
 
     name: str
@@ -58,7 +58,7 @@ def image(sha: str) -> str:
 
 
 @contextlib.contextmanager
-def in_place(stack: Stack, first: str) -> Iterator[Way]:
+def in_place(stack: Stack, first: str) -> Iterator[ReleaseMethod]:
     """One container that Compose recreates: the usual first solution."""
     port = free_port()
     ports = f'ports: ["127.0.0.1:{port}:7860"]'
@@ -67,14 +67,14 @@ def in_place(stack: Stack, first: str) -> Iterator[Way]:
 
         def deploy(sha: str) -> None:
             command.run([*compose, "up", "--detach"], env=env(sha), timeout_s=PATIENCE_S)
-            wait_for("the service", lambda: answers(url))
+            wait_for("the service", lambda: responds(url))
 
         deploy(first)
-        yield Way("docker compose up -d, in place", url, deploy)
+        yield ReleaseMethod("docker compose up -d, in place", url, deploy)
 
 
 @contextlib.contextmanager
-def rollout(stack: Stack, first: str, script: Path) -> Iterator[Way]:
+def rollout(stack: Stack, first: str, script: Path) -> Iterator[ReleaseMethod]:
     """docker-rollout: two containers for a while, found by name behind this project's own proxy."""
     port = free_port()
     folder = stack.root.parent
@@ -83,13 +83,13 @@ def rollout(stack: Stack, first: str, script: Path) -> Iterator[Way]:
     with _composed(stack, "rollout", "", proxy, first) as (compose, env):
         url = f"http://127.0.0.1:{port}"
         command.run([*compose, "up", "--detach"], env=env(first), timeout_s=PATIENCE_S)
-        wait_for("the service", lambda: answers(url), PATIENCE_S)
-        rolled = ["sh", str(script), "rollout", "--file", compose[-1], "--timeout", str(PATIENCE_S), "app"]
-        yield Way("docker-rollout", url, lambda sha: _quietly(rolled, env(sha)))
+        wait_for("the service", lambda: responds(url), PATIENCE_S)
+        rollout_command = ["sh", str(script), "rollout", "--file", compose[-1], "--timeout", str(PATIENCE_S), "app"]
+        yield ReleaseMethod("docker-rollout", url, lambda sha: _run(rollout_command, env(sha)))
 
 
 @contextlib.contextmanager
-def swarm(stack: Stack, first: str, other: str) -> Iterator[Way]:
+def swarm(stack: Stack, first: str, other: str) -> Iterator[ReleaseMethod]:
     """A Swarm service that starts the new task first, behind the same proxy, on a separate engine."""
     with nested_engine(project=stack.project) as nested:
         proxy = _proxy_image(stack)
@@ -101,21 +101,23 @@ def swarm(stack: Stack, first: str, other: str) -> Iterator[Way]:
         common = ["--network", "tts", "--endpoint-mode", "dnsrr", "--no-resolve-image", "--detach=false", "--quiet"]
         app = ["--name", "app", "--update-order", "start-first", "--stop-grace-period", f"{GRACE_S}s"]
         nested.run("docker", "service", "create", *common, *app, image(first))
-        door = ["--name", "proxy", "--publish", "mode=host,target=8080,published=8080"]
-        door += [
+        proxy_options = ["--name", "proxy", "--publish", "mode=host,target=8080,published=8080"]
+        proxy_options += [
             "--env",
             f"SUBNET_PREFIX={NOWHERE}",
             "--config",
             "source=proxy,target=/etc/haproxy/haproxy.cfg,mode=0444",
         ]
-        nested.run("docker", "service", "create", *common, *door, proxy)
+        nested.run("docker", "service", "create", *common, *proxy_options, proxy)
         url = f"http://{_address(stack, nested.container)}:8080"
-        wait_for("the service", lambda: answers(url), PATIENCE_S)
+        wait_for("the service", lambda: responds(url), PATIENCE_S)
         update = ["docker", "service", "update", "--no-resolve-image", "--detach=false", "--quiet"]
-        yield Way("Swarm, start-first", url, lambda sha: _quietly([*update, "--image", image(sha), "app"], nested.env))
+        yield ReleaseMethod(
+            "Swarm, start-first", url, lambda sha: _run([*update, "--image", image(sha), "app"], nested.env)
+        )
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     """Return whether a release responds at the URL."""
     try:
         return requests.get(f"{url}/v1/models", timeout=2).ok
@@ -141,7 +143,7 @@ def _composed(
         command.run([*compose, "down", "--timeout", "10"], env=env(first), timeout_s=PATIENCE_S)
 
 
-def _quietly(argv: list[str], env: dict[str, str]) -> None:
+def _run(argv: list[str], env: dict[str, str]) -> None:
     command.run(argv, env=env, timeout_s=PATIENCE_S)
 
 
@@ -155,12 +157,12 @@ def _proxy_config(path: Path) -> Path:
     It omits the slots, their saved state and the gate, which only the orchestrator controls.
     """
     text = (REPOSITORY / "proxy/haproxy.cfg").read_text()
-    kept = [
+    lines = [
         line
         for line in text.splitlines(keepends=True)
         if not re.search(r"^\s*(server |.*lua|server-state-file|load-server-state|cookie COLOUR)", line)
     ]
-    path.write_text("".join(kept) + SERVERS + RESOLVERS)
+    path.write_text("".join(lines) + SERVERS + RESOLVERS)
     path.chmod(0o644)
     return path
 

@@ -18,10 +18,10 @@ from build.console import out
 from harness.load import TIMEOUT_S
 from harness.stack import Stack, wait_for
 
-TEXT = "This is clip number {} of a batch that nobody waits for."
+TEXT = "This is clip number {} of a batch that no client waits for."
 CLIPS = 200
 PROCESSES = 12  # clips with a separate process each: only the rate matters
-ASKED = 20
+REQUESTS = 20
 FEW, MANY = 1_000, 10_000  # lines
 # Prints the duration of a command in seconds and its peak memory in KiB. It runs in a small separate process, because a
 # child's peak starts at that of its parent.
@@ -34,7 +34,7 @@ print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """One check of a task file by the command."""
 
     seconds: float
@@ -51,10 +51,10 @@ def measure(stack: Stack, runs: int) -> None:
         alone.append(direct_service.rate(stack, "alone", _texts(CLIPS)).clips)
         ours.append(_batch(stack, tasks, scratch / "clips"))
         processes.append(direct_service.rate(stack, "processes", _texts(PROCESSES)).clips)
-    batch, limit, each = (median(column) for column in (ours, alone, processes))
-    out.print(f"the batch client, {CLIPS} clips: {batch:.2f} a second, from command to its end (median of {runs})")
-    out.print(f"the engine alone, its model loaded, on every core: {limit:.2f} a second; {_ratio(ours, alone)}")
-    out.print(f"a process for each clip, on every core: {each:.2f} a second; {_ratio(ours, processes)}")
+    batch, limit, per_process = (median(column) for column in (ours, alone, processes))
+    out.print(f"the batch client, {CLIPS} clips: {batch:.2f} a second, from command to exit (median of {runs})")
+    out.print(f"the engine alone with its model loaded, on every core: {limit:.2f} a second; {_ratio(ours, alone)}")
+    out.print(f"a process per clip, on every core: {per_process:.2f} a second; {_ratio(ours, processes)}")
     _show_people(stack, tasks, scratch / "clips", runs)
     _show_check(stack, scratch, runs)
 
@@ -64,13 +64,13 @@ def _ratio(ours: list[float], others: list[float]) -> str:
 
     A ratio above 1 against the engine alone means that other load used the processors.
     """
-    ratios = [one / other for one, other in zip(ours, others, strict=True)]
+    ratios = [our / other for our, other in zip(ours, others, strict=True)]
     return f"ratio {median(ratios):.2f} (lowest {min(ratios):.2f}, highest {max(ratios):.2f})"
 
 
 def _tasks(path: Path, lines: int) -> Path:
-    each = ({"output_name": f"clip-{number:05}", "input_text": text} for number, text in enumerate(_texts(lines)))
-    path.write_text("".join(json.dumps(line) + "\n" for line in each))
+    tasks = ({"output_name": f"clip-{number:05}", "input_text": text} for number, text in enumerate(_texts(lines)))
+    path.write_text("".join(json.dumps(task) + "\n" for task in tasks))
     return path
 
 
@@ -99,14 +99,14 @@ def _show_people(stack: Stack, tasks: Path, folder: Path, runs: int) -> None:
             batch.kill()
     out.print(
         f"a person's short request: {median(alone):.2f} s, beside a batch with 16 in flight {median(beside):.2f} s "
-        f"(medians of {runs} medians of {ASKED})"
+        f"(medians of {runs} medians of {REQUESTS})"
     )
 
 
 def _person(url: str) -> float:
     """Return the median seconds of some requests."""
     body, took = {"input": "Good.", "voice": "joe", "response_format": "wav"}, []
-    for _ in range(ASKED):
+    for _ in range(REQUESTS):
         began = time.monotonic()
         requests.post(f"{url}/v1/audio/speech", json=body, timeout=TIMEOUT_S).raise_for_status()
         took.append(time.monotonic() - began)
@@ -118,15 +118,15 @@ def _show_check(stack: Stack, scratch: Path, runs: int) -> None:
         [_check(stack, path) for _ in range(runs)]
         for path in (_tasks(scratch / f"{lines}.jsonl", lines) for lines in (FEW, MANY))
     )
-    seconds, memory_mb = (median(getattr(each, name) for each in many) for name in ("seconds", "memory_mb"))
-    start_s, least_mb = (median(getattr(each, name) for each in few) for name in ("seconds", "memory_mb"))
+    seconds, memory_mb = (median(getattr(check, name) for check in many) for name in ("seconds", "memory_mb"))
+    start_s, least_mb = (median(getattr(check, name) for check in few) for name in ("seconds", "memory_mb"))
     out.print(
         f"python -m batch check of {MANY:,} lines: {seconds:.2f} s and {memory_mb:.0f} MB at most; of {FEW:,} lines "
         f"{start_s:.2f} s and {least_mb:.0f} MB: {memory_mb / least_mb - 1:+.1%} memory (medians of {runs})"
     )
 
 
-def _check(stack: Stack, tasks: Path) -> Checked:
+def _check(stack: Stack, tasks: Path) -> CheckResult:
     argv = [sys.executable, "-c", WATCHED, sys.executable, "-m", "batch", "check", str(tasks)]
-    told = subprocess.run(argv, cwd=stack.root, check=True, capture_output=True, text=True).stdout.split()
-    return Checked(float(told[0]), int(told[1]) * 1024 / 1e6)
+    values = subprocess.run(argv, cwd=stack.root, check=True, capture_output=True, text=True).stdout.split()
+    return CheckResult(float(values[0]), int(values[1]) * 1024 / 1e6)

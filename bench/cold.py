@@ -39,7 +39,7 @@ LIMIT_S = 3600
 
 
 @dataclass(frozen=True)
-class Cold:
+class ColdBuild:
     """One build: seconds to the tagged image, seconds of its verification, and its size."""
 
     built_s: float
@@ -58,9 +58,9 @@ def measure(stack: Stack, runs: int, flavour: str) -> None:
     out.print(f"ratios: {mine.built_s / other.built_s:.2f} in seconds, {mine.size_mb / other.size_mb:.2f} in MB")
 
 
-def _show(way: str, results: list[Cold]) -> Cold:
-    middle = Cold(*(median(column) for column in zip(*map(astuple, results), strict=True)))
-    checked = f", {middle.checked_s:.0f} s more for looking into it" if middle.checked_s else ""
+def _show(way: str, results: list[ColdBuild]) -> ColdBuild:
+    middle = ColdBuild(*(median(column) for column in zip(*map(astuple, results), strict=True)))
+    checked = f", {middle.checked_s:.0f} s more for its verification" if middle.checked_s else ""
     out.print(
         f"{way}: {middle.built_s:.0f} s from command to tagged image{checked}; "
         f"{middle.size_mb:.0f} MB (median of {len(results)})"
@@ -68,7 +68,7 @@ def _show(way: str, results: list[Cold]) -> Cold:
     return middle
 
 
-def _ours(stack: Stack, flavour: str, change: str) -> Cold:
+def _ours(stack: Stack, flavour: str, change: str) -> ColdBuild:
     sha = stack.commit(change)
     with builder(stack, flavour) as (nested, _):
         began = time.monotonic()
@@ -77,10 +77,10 @@ def _ours(stack: Stack, flavour: str, change: str) -> Cold:
         size = nested.client.images.get(f"glm-tts-{flavour}:{sha}").attrs["Size"]
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
     checked = sum(seconds for phase, seconds in record["seconds"].items() if phase.startswith("verify"))
-    return Cold(took - checked, checked, size / 1e6)
+    return ColdBuild(took - checked, checked, size / 1e6)
 
 
-def _theirs(stack: Stack, flavour: str) -> Cold:
+def _theirs(stack: Stack, flavour: str) -> ColdBuild:
     with builder(stack, flavour) as (nested, upstream), tempfile.TemporaryDirectory() as scratch:
         base = upstream["CUDA_IMAGE" if flavour == "cuda" else "OS_IMAGE"].reference
         tree = Path(scratch)
@@ -88,11 +88,11 @@ def _theirs(stack: Stack, flavour: str) -> Cold:
         (tree / "requirements.txt").write_text(_requirements(stack.root, flavour))
         for folder in ("voices", "service"):
             shutil.copytree(stack.root / folder, tree / folder)
-        secret = [word for each in build_secrets.ca() for word in ("--secret", each)]
+        secret = [word for option in build_secrets.ca() for word in ("--secret", option)]
         began = time.monotonic()
         nested.run("docker", "buildx", "build", "--quiet", "--tag", "plain", *secret, str(tree), limit_s=LIMIT_S)
         took = time.monotonic() - began
-        return Cold(took, 0.0, nested.client.images.get("plain").attrs["Size"] / 1e6)
+        return ColdBuild(took, 0.0, nested.client.images.get("plain").attrs["Size"] / 1e6)
 
 
 def _requirements(root: Path, flavour: str) -> str:

@@ -25,34 +25,36 @@ class Rate:
 def rate(stack: Stack, way: str, texts: list[str]) -> Rate:
     """Synthesize texts in the live release's container, one at a time per core; `way` is `alone` or `processes`."""
     argv = [*_python(stack), way]
-    told = subprocess.run(argv, env=stack.env, input=json.dumps(texts), stdout=subprocess.PIPE, text=True, check=True)
-    return Rate(*json.loads(told.stdout))
+    process = subprocess.run(
+        argv, env=stack.env, input=json.dumps(texts), stdout=subprocess.PIPE, text=True, check=True
+    )
+    return Rate(*json.loads(process.stdout))
 
 
 class Engine:
     """The engine in a separate process, with one text at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._asked, self._told = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
+        self._stdin, self._stdout = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
         self._read()
 
     def seconds(self, text: str) -> float:
         """Return the seconds that a synthesis took, measured in the engine's process."""
-        self._asked.write(json.dumps(text) + "\n")
-        self._asked.flush()
+        self._stdin.write(json.dumps(text) + "\n")
+        self._stdin.flush()
         return float(self._read())
 
     def _read(self) -> str:
-        line = self._told.readline()
+        line = self._stdout.readline()
         if not line:
-            raise RuntimeError("the engine beside the service has ended; what it said is above")
+            raise RuntimeError("the engine in the service's container exited; its output is above")
         return line
 
 
 @contextmanager
 def engine(stack: Stack) -> Iterator[Engine]:
     """Yield an engine in the live release's container, with its model loaded."""
-    argv = [*_python(stack), "each"]
+    argv = [*_python(stack), "single"]
     with subprocess.Popen(
         argv, env=stack.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as process:

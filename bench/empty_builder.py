@@ -10,7 +10,7 @@ from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.settings import Settings, load
 from build.system import git
 from harness.nested import Nested, nested_engine
@@ -27,9 +27,9 @@ def builder(stack: Stack, flavour: str) -> Iterator[tuple[Nested, dict[str, Tagg
     """
     settings, engine = _settings(stack, flavour), DockerEngine()
     findings.refuse(findings.disk(host_facts(settings, engine), peak_bytes(settings)))
-    upstream = BuildImages(settings, engine, Reporter(), git.read(stack.root)).upstream
+    upstream = ImageBuilder(settings, engine, Reporter(), git.read(stack.root)).upstream
     with nested_engine(project=stack.project) as nested:
-        nested.load(*(each.reference for each in upstream.values()))
+        nested.load(*(image.reference for image in upstream.values()))
         yield nested, upstream
 
 

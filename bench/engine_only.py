@@ -1,4 +1,4 @@
-"""The engine without a service: `python -c SOURCE alone|processes|each`, with the texts as JSON on standard input.
+"""The engine without a service: `python -c SOURCE alone|processes|single`, with the texts as JSON on standard input.
 
 It runs in a release's own container, so that it has the same libraries and processors as the service.
 """
@@ -38,16 +38,16 @@ def alone() -> Callable[[int, str], float]:
     engine = PiperEngine()
     engine.load(lambda _: None)
 
-    def say(_: int, text: str) -> float:
+    def synthesize(_: int, text: str) -> float:
         return sum(piece.samples.size for piece in engine.synthesize(Utterance(text, "joe"))) / engine.sample_rate
 
-    return say
+    return synthesize
 
 
 def processes() -> Callable[[int, str], float]:
     """Return a function that synthesizes a clip in a separate process."""
 
-    def say(number: int, text: str) -> float:
+    def synthesize(number: int, text: str) -> float:
         path = f"{FILE}.{number}"
         subprocess.run([sys.executable, "-c", ONE_CLIP, path, text], check=True)
         with wave.open(path, "rb") as file:
@@ -55,38 +55,38 @@ def processes() -> Callable[[int, str], float]:
         os.unlink(path)  # noqa: PTH108
         return seconds
 
-    return say
+    return synthesize
 
 
-def rates(way: Callable[[], Callable[[int, str], float]], texts: list[str]) -> None:
+def rates(mode: Callable[[], Callable[[int, str], float]], texts: list[str]) -> None:
     """Print clips per second and seconds of audio per second, with one clip at a time per core.
 
     The first clips do not count.
     """
     cores = available()
-    say = way()
+    synthesize = mode()
     with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(say, range(2 * cores), texts))
+        list(pool.map(synthesize, range(2 * cores), texts))
         began = time.monotonic()
-        sound_s = sum(pool.map(say, range(len(texts)), texts))
+        sound_s = sum(pool.map(synthesize, range(len(texts)), texts))
         took_s = time.monotonic() - began
     sys.stdout.write(json.dumps([len(texts) / took_s, sound_s / took_s]))
 
 
-def each() -> None:
+def single() -> None:
     """Print a line once the model is loaded, then for each input line the seconds that its synthesis took."""
-    say = alone()
+    synthesize = alone()
     sys.stdout.write("loaded\n")
     sys.stdout.flush()
     for line in sys.stdin:
         began = time.monotonic()
-        say(0, json.loads(line))
+        synthesize(0, json.loads(line))
         sys.stdout.write(f"{time.monotonic() - began}\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "each":
-        each()
+    if sys.argv[1] == "single":
+        single()
     else:
         rates({"alone": alone, "processes": processes}[sys.argv[1]], json.load(sys.stdin))

@@ -18,7 +18,7 @@ from service.engines.piper import PiperEngine
 FEWER = 25  # runs of the good engine per run of a fault
 
 
-class Quiet:
+class SilentReporter:
     """A report without output."""
 
     def step(self, text: str) -> None:
@@ -31,13 +31,13 @@ def measure(_stack: Stack, runs: int) -> None:
     """Print the false alarms of `runs` gates of the good engine against itself, and the detections of each fault."""
     engine = PiperEngine()
     engine.load(lambda _: None)
-    table = Table("release", "gates", "refused", "named by its fault", "median time", box=None, pad_edge=False)
+    table = Table("release", "gates", "rejected", "message names the fault", "median time", box=None, pad_edge=False)
     alarms = _gates(Mouth(engine), Mouth(engine), runs)
     table.add_row("the good engine", *_cells(alarms, ""))
     for line in (refusal for refusal, _ in alarms if refusal):
         out.print(f"false alarm: {line}", markup=False)
-    for name, (mouth, word) in FAULTS.items():
-        table.add_row(name, *_cells(_gates(mouth(engine), Mouth(engine), max(1, runs // FEWER)), word))
+    for name, (mouth, expected) in FAULTS.items():
+        table.add_row(name, *_cells(_gates(mouth(engine), Mouth(engine), max(1, runs // FEWER)), expected))
     out.print(table)
 
 
@@ -47,15 +47,15 @@ def _gates(candidate: Mouth, live: Mouth, runs: int) -> list[tuple[str, float]]:
     for _ in range(runs):
         began, refusal = clock.now(), ""
         try:
-            gate.run(candidate, live, settings, clock, Quiet(), None)
+            gate.run(candidate, live, settings, clock, SilentReporter(), None)
         except GateRefusedError as error:
             refusal = error.message
         done.append((refusal, clock.now() - began))
     return done
 
 
-def _cells(done: list[tuple[str, float]], word: str) -> list[str]:
+def _cells(done: list[tuple[str, float]], expected: str) -> list[str]:
     refusals = [refusal for refusal, _ in done if refusal]
-    named = sum(word in refusal for refusal in refusals) if word else 0
+    named = sum(expected in refusal for refusal in refusals) if expected else 0
     times = median(seconds for _, seconds in done)
-    return [str(len(done)), str(len(refusals)), f"{named} ({word})" if word else "-", f"{times:.1f} s"]
+    return [str(len(done)), str(len(refusals)), f"{named} ({expected})" if expected else "-", f"{times:.1f} s"]

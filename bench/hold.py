@@ -27,40 +27,40 @@ def measure(_stack: Stack, runs: int, most_per_s: float) -> None:
             rate = min(most_per_s, capacity(stack.url) / 2)
             for number in range(runs):
                 gpus.behave(name := f"held-{number}", load_s=LOAD_S)
-                _show(*_held(stack, gpu.renamed(stack, name), rate), rate)
+                _show(*_hold(stack, gpu.renamed(stack, name), rate), rate)
 
 
-def _held(stack: Stack, reference: str, rate: float) -> tuple[Report, list[dict[str, Any]]]:
+def _hold(stack: Stack, reference: str, rate: float) -> tuple[Report, list[dict[str, Any]]]:
     with hammering(stack.url, rate) as load:
         wait_for("traffic", lambda: len(load.report.samples) > 5 * rate)
         stack.run("build.cutover", "switch", reference, "--unverified")
         records = journal_times.newest(stack)
-        wait_for("the backlog's end", lambda: _calm_again(load.report, records, rate), TIMEOUT_S)
+        wait_for("the end of the backlog", lambda: _recovery_s(load.report, records, rate), TIMEOUT_S)
     return load.report, records
 
 
-def _calm_again(report: Report, records: list[dict[str, Any]], rate: float) -> float | None:
+def _recovery_s(report: Report, records: list[dict[str, Any]], rate: float) -> float | None:
     """Return the seconds from the end of the hold until latency is back at its maximum before the hold."""
     began, opened = _at(records, "hold"), journal_times.moved(records)
-    slowest = max(each.seconds for each in report.samples if each.ended < began)
-    after = sorted((each for each in report.samples if each.began > opened), key=lambda each: each.began)
+    slowest = max(sample.seconds for sample in report.samples if sample.ended < began)
+    after = sorted((sample for sample in report.samples if sample.began > opened), key=lambda sample: sample.began)
     row = math.ceil(rate)  # one second of consecutive requests: a single one may be fast by chance
     for number in range(len(after) - row):
-        if all(each.seconds <= slowest for each in after[number : number + row]):
+        if all(sample.seconds <= slowest for sample in after[number : number + row]):
             return after[number].began - opened
     return None
 
 
 def _at(records: list[dict[str, Any]], step: str) -> float:
-    return next(timeline.unix(each["at"]) for each in records if each.get("step") == step)
+    return next(timeline.unix(record["at"]) for record in records if record.get("step") == step)
 
 
 def _show(report: Report, records: list[dict[str, Any]], rate: float) -> None:
-    facts = {name: value for each in records for name, value in each.get("facts", {}).items()}
-    slowest = max(each.seconds for each in report.samples)
+    facts = {name: value for record in records for name, value in record.get("facts", {}).items()}
+    slowest = max(sample.seconds for sample in report.samples)
     out.print(
         f"{rate:.1f} short requests a second: {len(report.samples)} sent, {len(report.failed)} failed; "
         f"held for {facts['hold_s']:.1f} s, {facts['waited']} waited, slowest {slowest:.1f} s, "
-        f"backlog worked off after {_calm_again(report, records, rate) or 0.0:.1f} s "
-        f"(the gate keeps a request for 60 s, the queue for 60 s more, a client for {TIMEOUT_S} s)"
+        f"backlog processed after {_recovery_s(report, records, rate) or 0.0:.1f} s "
+        f"(time limits: 60 s in the hold, 60 s more in the queue, {TIMEOUT_S} s of a client)"
     )

@@ -17,7 +17,7 @@ SPEECH = "/v1/audio/speech"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """Times of a request in seconds, to the first bytes of the body and to its end, and the values of the service.
 
     Args:
@@ -36,30 +36,30 @@ class Client:
     """One connection."""
 
     def __init__(self, url: str) -> None:
-        where = urlsplit(url)
-        self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         self._headers = {"Content-Type": "application/json", **authorization()}
 
-    def ask(self, text: str, form: str = "wav", **fields: str) -> Answer:
+    def request(self, text: str, form: str = "wav", **fields: str) -> Response:
         """Request the synthesis of a text; return the response with any status."""
         body = json.dumps({"input": text, "voice": "joe", "response_format": form, **fields})
         began = time.monotonic()
         self._connection.request("POST", SPEECH, body, self._headers)
-        answer = self._connection.getresponse()
-        first = answer.read1(1 << 20)
+        response = self._connection.getresponse()
+        first_bytes = response.read1(1 << 20)
         first_s = time.monotonic() - began
-        whole = first + answer.read()
+        content = first_bytes + response.read()
         took_s = time.monotonic() - began
-        sound_s = float(answer.headers.get("X-Audio-Duration", 0))
-        worked_s = sound_s * float(answer.headers.get("X-Realtime-Factor", 0))
-        return Answer(answer.status, first_s, took_s, sound_s, worked_s, whole)
+        sound_s = float(response.headers.get("X-Audio-Duration", 0))
+        worked_s = sound_s * float(response.headers.get("X-Realtime-Factor", 0))
+        return Response(response.status, first_s, took_s, sound_s, worked_s, content)
 
-    def say(self, text: str, form: str = "wav", **fields: str) -> Answer:
+    def synthesize(self, text: str, form: str = "wav", **fields: str) -> Response:
         """Request the synthesis of a text; raise RuntimeError for any status but 200."""
-        answer = self.ask(text, form, **fields)
-        if answer.status != http.client.OK:
-            raise RuntimeError(f"HTTP {answer.status}: {answer.body[:200]!r}")
-        return answer
+        response = self.request(text, form, **fields)
+        if response.status != http.client.OK:
+            raise RuntimeError(f"HTTP {response.status}: {response.body[:200]!r}")
+        return response
 
     def close(self) -> None:
         """Close the connection."""

@@ -39,7 +39,9 @@ def newest(stack: Stack) -> list[dict[str, Any]]:
 def moved(records: list[dict[str, Any]]) -> float:
     """Return the Unix time at which the proxy had switched the traffic."""
     return next(
-        timeline.unix(each["at"]) for each in records if each["event"] == Event.DONE and each["state"] == "switched"
+        timeline.unix(record["at"])
+        for record in records
+        if record["event"] == Event.DONE and record["state"] == "switched"
     )
 
 
@@ -49,7 +51,7 @@ def switch(stack: Stack, sha: str) -> Times:
     stack.run("build.cutover", "switch", sha)
     total_s = time.monotonic() - began
     records = newest(stack)
-    facts = {name: value for each in records for name, value in each.get("facts", {}).items()}
+    facts = {name: value for record in records for name, value in record.get("facts", {}).items()}
     took = {span.name: span.took_s or 0.0 for span in timeline.read(records)}
     needed_s = sum(took[name] for name in NEEDED) + facts["drain_s"]
     boot_s = took["start"] + took["warm"]
@@ -59,7 +61,7 @@ def switch(stack: Stack, sha: str) -> Times:
 def show(times: list[Times]) -> None:
     """Print the medians."""
     middle = Times(*(median(column) for column in zip(*map(astuple, times), strict=True)))
-    slowest = max(each.acknowledged_ms for each in times)
+    slowest = max(switch_times.acknowledged_ms for switch_times in times)
     out.print(
         f"build.cutover switch: intent to acknowledgement {middle.acknowledged_ms:.0f} ms (slowest {slowest:.0f}); "
         f"orchestrator {middle.overhead_s:.1f} s beyond boot {middle.boot_s:.1f} s, gate {middle.gate_s:.1f} s, "

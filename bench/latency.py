@@ -25,21 +25,21 @@ def measure(stack: Stack, runs: int) -> None:
     through, past = Client(stack.url), Client(direct_service.url(stack))
     with direct_service.engine(stack) as engine, closing(through), closing(past):
         rounds = [_round(engine, past, through) for _ in range(FIRST + runs * ROUNDS)][FIRST:]
-    alone, served, proxied, own, sound = ([each[column] for each in rounds] for column in range(5))
-    added = [one - other for one, other in zip(proxied, alone, strict=True)]
+    alone, served, proxied, own, sound = ([measured[column] for measured in rounds] for column in range(5))
+    added = [with_proxy - engine_only for with_proxy, engine_only in zip(proxied, alone, strict=True)]
     out.print(
         f"a sentence of {median(sound) / 1e3:.2f} s, {len(rounds)} rounds, medians: the engine alone "
         f"{median(alone):.1f} ms, the service without its proxy {median(served):.1f} ms, with it {median(proxied):.1f} "
         f"ms; added in a round {median(added):.1f} ms"
     )
     out.print(
-        f"beyond what the engine worked on that very answer: {median(own):.1f} ms, p95 {quantiles(own, n=20)[-1]:.1f} "
+        f"beyond the engine's time for the same response: {median(own):.1f} ms, p95 {quantiles(own, n=20)[-1]:.1f} "
         f"ms, p99 {quantiles(own, n=100)[-1]:.1f} ms"
     )
 
 
 def _round(engine: direct_service.Engine, past: Client, through: Client) -> list[float]:
     """Return milliseconds: engine, service, service with proxy, the latter beyond its engine's time, audio."""
-    alone, served, proxied = engine.seconds(TEXT), past.say(TEXT), through.say(TEXT)
-    found = (alone, served.took_s, proxied.took_s, proxied.took_s - proxied.worked_s, proxied.sound_s)
-    return [each * 1e3 for each in found]
+    alone, served, proxied = engine.seconds(TEXT), past.synthesize(TEXT), through.synthesize(TEXT)
+    measured = (alone, served.took_s, proxied.took_s, proxied.took_s - proxied.worked_s, proxied.sound_s)
+    return [seconds * 1e3 for seconds in measured]

@@ -40,7 +40,7 @@ def measure(stack: Stack, runs: int, flavour: str) -> None:
         first, second = (_built(stack, sha, flavour) for _ in range(2))
         _show(first, second)
         same = len(first.keys() & second.keys())
-        out.print(f"  {same} of {len(first)} layers are the same bytes, times and all: the others were built again")
+        out.print(f"  {same} of {len(first)} layers have identical bytes including times; BuildKit rebuilt the others")
 
 
 def _built(stack: Stack, sha: str, flavour: str) -> Listing:
@@ -48,35 +48,35 @@ def _built(stack: Stack, sha: str, flavour: str) -> Listing:
         stack.run("build.images", "--flavour", flavour, DOCKER_HOST=nested.host)
         image = nested.client.images.get(f"glm-tts-{flavour}:{sha}")
         found: dict[str, dict[str, Entry]] = {}
-        for name, layer in layers.opened(image):
-            found[name.rpartition("/")[2]] = {each.name: _entry(layer, each) for each in layer}
+        for name, layer in layers.open_layers(image):
+            found[name.rpartition("/")[2]] = {member.name: _entry(layer, member) for member in layer}
         digests = [digest.removeprefix("sha256:") for digest in image.attrs["RootFS"]["Layers"]]
         return {digest: found[digest] for digest in digests}
 
 
-def _entry(layer: tarfile.TarFile, each: tarfile.TarInfo) -> Entry:
+def _entry(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     digest = hashlib.sha256()
-    if each.isreg() and (content := layer.extractfile(each)):
+    if member.isreg() and (content := layer.extractfile(member)):
         while piece := content.read(1 << 20):
             digest.update(piece)
-    return Entry(each.type, each.mode, (each.uid, each.gid), each.size, each.linkname, digest.hexdigest())
+    return Entry(member.type, member.mode, (member.uid, member.gid), member.size, member.linkname, digest.hexdigest())
 
 
 def _show(first: Listing, second: Listing) -> None:
     differ = [
-        (number, path, _what(one.get(path), other.get(path)))
+        (number, path, _differences(one.get(path), other.get(path)))
         for number, (one, other) in enumerate(zip(first.values(), second.values(), strict=True), start=1)
         for path in sorted(one.keys() | other.keys())
         if one.get(path) != other.get(path)
     ]
     total = sum(map(len, first.values()))
-    out.print(f"{total} entries in {len(first)} layers, built twice: {len(differ)} differ (times apart)")
+    out.print(f"{total} entries in {len(first)} layers, built twice: {len(differ)} differ (without times)")
     for number, path, what in differ:
         out.print(f"  layer {number}: {path}: {what}")
 
 
-def _what(one: Entry | None, other: Entry | None) -> str:
+def _differences(one: Entry | None, other: Entry | None) -> str:
     """Return the fields in which two entries differ."""
     if one is None or other is None:
-        return "in one of them only"
+        return "in one layer only"
     return ", ".join(name for name in Entry.__dataclass_fields__ if getattr(one, name) != getattr(other, name))

@@ -12,16 +12,16 @@ from harness.stack import Stack, wait_for
 
 
 @dataclass(frozen=True)
-class Broken:
+class SoakResult:
     """Result of one soak: requests, and seconds from the fault.
 
-    `back_s` is the time until a response of the previous release, `slowest_s` the duration of the slowest later
+    `recovery_s` is the time until a response of the previous release, `slowest_s` the duration of the slowest later
     request.
     """
 
     sent: int
     failed: int
-    back_s: float
+    recovery_s: float
     slowest_s: float
 
 
@@ -31,29 +31,32 @@ def measure(stack: Stack, runs: int, most_per_s: float) -> None:
     stack.run("build.cutover", "switch", before)
     rate = min(most_per_s, capacity(stack.url) / 2)
     for fault in ("killed", "hung"):
-        found = [_broken(stack, before, sha, fault, rate) for _ in range(runs)]
-        back_s, slowest_s = (median(getattr(each, name) for each in found) for name in ("back_s", "slowest_s"))
+        results = [_soak(stack, before, sha, fault, rate) for _ in range(runs)]
+        recovery_s, slowest_s = (
+            median(getattr(result, name) for result in results) for name in ("recovery_s", "slowest_s")
+        )
         out.print(
-            f"{fault} in its soak, {rate:.1f} short requests a second: {sum(each.sent for each in found)} sent, "
-            f"{sum(each.failed for each in found)} failed; the old release answers after {back_s:.2f} s, "
+            f"candidate {fault} in its soak, {rate:.1f} short requests per second: "
+            f"{sum(result.sent for result in results)} sent, {sum(result.failed for result in results)} failed; "
+            f"the old release responds after {recovery_s:.2f} s, "
             f"slowest request {slowest_s:.2f} s (medians of {runs})"
         )
 
 
-def _broken(stack: Stack, before: str, sha: str, fault: str, rate: float) -> Broken:
+def _soak(stack: Stack, before: str, sha: str, fault: str, rate: float) -> SoakResult:
     with hammering(stack.url, rate) as load:
         samples = load.report.samples
-        struck = soak_faults.in_soak(stack, load, sha, fault).at
-        wait_for("the old release", lambda: _after(samples, before, struck), TIMEOUT_S)
-    after = [each for each in load.report.samples if each.ended > struck]
-    return Broken(
+        injected_at = soak_faults.in_soak(stack, load, sha, fault).at
+        wait_for("the old release", lambda: _after(samples, before, injected_at), TIMEOUT_S)
+    after = [sample for sample in load.report.samples if sample.ended > injected_at]
+    return SoakResult(
         len(load.report.samples),
         len(load.report.failed),
-        min(each.ended for each in _after(samples, before, struck)) - struck,
-        max(each.seconds for each in after),
+        min(sample.ended for sample in _after(samples, before, injected_at)) - injected_at,
+        max(sample.seconds for sample in after),
     )
 
 
 def _after(samples: list[Sample], release: str, moment: float) -> list[Sample]:
     """Return the responses of a release to requests sent after a moment."""
-    return [each for each in samples if each.release == release and each.began >= moment]
+    return [sample for sample in samples if sample.release == release and sample.began >= moment]

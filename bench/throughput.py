@@ -37,7 +37,7 @@ def measure(stack: Stack, runs: int) -> None:
             (_served(stack.url, texts, cores), direct_service.rate(stack, "alone", texts).audio_s) for _ in range(runs)
         ]
         ours, theirs = (median(column) for column in zip(*pairs, strict=True))
-        ratios = [one / other for one, other in pairs]
+        ratios = [service / engine for service, engine in pairs]
         spread = f"{min(ratios):.2f}, {max(ratios):.2f}"
         table.add_row(f"{kind} ({clips})", f"{ours:.2f}", f"{theirs:.2f}", f"{median(ratios):.3f}", spread)
     out.print(f"seconds of audio a second, {cores} at a time (medians of {runs} pairs):")
@@ -47,11 +47,11 @@ def measure(stack: Stack, runs: int) -> None:
 def _served(url: str, texts: list[str], cores: int) -> float:
     """Return seconds of audio per second, from the first request to the last response."""
 
-    left = iter(texts)  # a free client takes the next text, as in the loop of the comparison
+    remaining = iter(texts)  # a free client takes the next text, as in the loop of the comparison
 
     def lane(_: int) -> float:
         with closing(Client(url)) as client:
-            return sum(client.say(text).sound_s for text in left)
+            return sum(client.synthesize(text).sound_s for text in remaining)
 
     with ThreadPoolExecutor(LANES * cores) as pool:
         began = time.monotonic()

@@ -26,7 +26,7 @@ out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Reporter:
@@ -62,7 +62,7 @@ def main(command: typer.Typer) -> NoReturn:
     level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch OrchestratorError, so it reaches `run`.
-    for number in STOPS:
+    for number in STOP_SIGNALS:
         signal.signal(number, _interrupt)
     # Audio checks run beside live traffic. Their matrices are so small that more BLAS threads only contend.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -79,15 +79,15 @@ def run(command: typer.Typer, args: list[str] | None = None) -> int:
         command(args)
     except OrchestratorError as error:
         return _explain(error)
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 0
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else 0
     return 0
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     # Ignore further signals: a second one must not interrupt the rollback.
-    for each in STOPS:
-        signal.signal(each, signal.SIG_IGN)
+    for stop in STOP_SIGNALS:
+        signal.signal(stop, signal.SIG_IGN)
     raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
 
 

@@ -19,7 +19,7 @@ from build.host.findings import Finding, Level
 from build.images import freshness_reader
 from build.settings import Settings, environment_name
 
-app = console.app("What is wrong with this host, and the remedy for each.")
+app = console.app("List the problems of this host, each with its remedy.")
 
 NOT_VERIFIED = Path("docs/not-verified.txt")
 COLOURS = {Level.OK: "green", Level.NOT_VERIFIED: "yellow", Level.WARNING: "yellow", Level.PROBLEM: "red"}
@@ -29,10 +29,10 @@ COLOURS = {Level.OK: "green", Level.NOT_VERIFIED: "yellow", Level.WARNING: "yell
 def check(
     context: typer.Context,
     strict: Annotated[
-        bool, typer.Option(help="fail when something is not verified that the repository does not list")
+        bool, typer.Option(help="fail if a check is not verified and docs/not-verified.txt does not list it")
     ] = False,
 ) -> None:
-    """Report on engine, plugins, disk, port, subnet, GPU, and the origin, age and security updates of images."""
+    """Check engine, plugins, disk, port, subnet, GPU, and the origin, age and security updates of images."""
     if context.invoked_subcommand:
         return
     settings = console.settings()
@@ -53,25 +53,26 @@ def check(
 def _refuse_unlisted(found: list[Finding]) -> None:
     """Fail on an unverified finding that the repository does not list: a new gap must not go unnoticed."""
     if not NOT_VERIFIED.exists():
-        raise MissingFileError(f"there is no {NOT_VERIFIED}", remedy="restore it from git")
+        raise MissingFileError(f"{NOT_VERIFIED} does not exist", remedy=f"git checkout -- {NOT_VERIFIED}")
     new = findings.unlisted(found, NOT_VERIFIED.read_text())
     if new:
         raise NotHealthyError(
-            f"not verified, and not in {NOT_VERIFIED}: {', '.join(new)}",
-            remedy="find out why it cannot be verified any more; list it only if that is meant to be so",
+            f"not verified, and not listed in {NOT_VERIFIED}: {', '.join(new)}",
+            remedy=f"repair the check, or add it to {NOT_VERIFIED} if this host cannot run it",
         )
 
 
 @app.command()
 def settings() -> None:
-    """List every setting: its environment variable, its current value, its meaning."""
-    in_force = console.settings()
+    """List every setting with its environment variable, current value and meaning."""
+    current = console.settings()
     table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "environment", "in force", "what it is"):
+    for heading in ("setting", "environment", "value", "meaning"):
         table.add_column(heading)
     for name, field in Settings.model_fields.items():
         if name != "root":
-            table.add_row(name, environment_name(name), str(getattr(in_force, name)), field.description)
+            value, meaning = str(getattr(current, name)), field.description or ""
+            table.add_row(name, environment_name(name), escape(value), escape(meaning))
     out.print(table)
 
 

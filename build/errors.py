@@ -39,7 +39,7 @@ class UsageError(OrchestratorError):
 
 
 class SettingsError(OrchestratorError):
-    """pyproject.toml, .env or the environment holds settings that contradict each other or do not parse."""
+    """pyproject.toml, .env or the environment holds invalid or contradictory settings."""
 
     exit_code = 3
 
@@ -75,7 +75,7 @@ class DiskFullError(OrchestratorError):
 
 
 class PortTakenError(OrchestratorError):
-    """Something else on the host uses the proxy's port or subnet."""
+    """Another program on the host uses the proxy's port or subnet."""
 
     exit_code = 9
 
@@ -105,7 +105,7 @@ class LockHeldError(OrchestratorError):
 
 
 class PreflightError(OrchestratorError):
-    """A precondition does not hold; nothing was touched."""
+    """A precondition does not hold; the command changed nothing."""
 
     exit_code = 14
 
@@ -196,7 +196,7 @@ class VerificationError(OrchestratorError):
 
 
 class RetentionRefusedError(OrchestratorError):
-    """The janitor must not remove anything now: a cutover is in progress, or the last one failed."""
+    """The janitor must not remove anything: a cutover is in progress, or the last one failed."""
 
     exit_code = 28
 
@@ -238,7 +238,7 @@ class HookRefusedError(OrchestratorError):
 
 
 class CanaryFailedError(OrchestratorError):
-    """The candidate performed worse than the live release on real traffic, so the live release got it back."""
+    """The candidate performed worse than the live release on real traffic; the traffic returned to the live release."""
 
     exit_code = 37
 
@@ -292,6 +292,6 @@ class InterpreterError(OrchestratorError):
 
 
 class InterruptedByUserError(OrchestratorError):
-    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message names the rest."""
+    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message states the remaining steps."""
 
     exit_code = 130

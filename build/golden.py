@@ -15,22 +15,22 @@ from build.images.resolve import resolve
 from build.target.target import ComposeTarget
 
 SHOWN = 110
-app = console.app("The golden set that every candidate must speak.")
+app = console.app("Calibrate the golden set: the sentences and bounds of the gate.")
 
 
 @app.callback()
 def main() -> None:
-    """Calibrate the golden set that every candidate must speak."""
+    """Calibrate the golden set: the sentences and bounds of the gate."""
 
 
 @app.command()
 def calibrate(
     ref: Annotated[
-        str | None, typer.Argument(help="a release to calibrate on, on its own; the live one when left out")
+        str | None, typer.Argument(help="release to record in a temporary container; default: the live release")
     ] = None,
     runs: Annotated[int, typer.Option(min=3, max=100, help="recordings of each text")] = 10,
 ) -> None:
-    """Measure how much the voice varies, write the bounds, and print the changes for review."""
+    """Record every text several times, write the bounds, and print the changes for review."""
     settings, progress = console.settings(), Reporter()
     target = ComposeTarget(settings)
     if ref:
@@ -41,11 +41,14 @@ def calibrate(
         live = standalone_gate.live_service(target)
         release = live.release() if live else None
         if live is None or release is None:
-            raise PreflightError("no release is live", remedy="name one: `build.golden calibrate REF`, or `make up`")
+            raise PreflightError(
+                "no release is live",
+                remedy="name a release: `python -m build.golden calibrate REF`; or start one: `make up`",
+            )
         before, after = golden_files.calibrate(settings, release.sha, live, runs, progress)
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1):
         out.print(line if len(line) <= SHOWN else f"{line[:SHOWN]}...", markup=False)
-    err.print(f"written to {golden_files.paths(settings)[1]}; nothing else was changed. Review it and commit it.")
+    err.print(f"wrote {golden_files.paths(settings)[1]}, no other file; review and commit it")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from build.conda import virtual
 from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import MissingFileError, UsageError
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.locks import all_locks, apt_locks, conda_locks, index_file, inventory_reader, pip_locks, table
 from build.locks import inventory as inventories
 from build.locks.diff import Difference
@@ -24,20 +24,20 @@ ENVIRONMENT = Path("environment.yml")
 
 Flavour = Literal["slim", "cuda"]
 
-app = console.app("Writes the locks that images and .venv are installed from.")
+app = console.app("Write the locks of images and .venv.")
 
 
 @app.callback(invoke_without_command=True)
 def main(
     context: typer.Context,
-    checked: Annotated[bool, typer.Option("--check", help="the same as the command check")] = False,
-    flavour: Annotated[Flavour | None, typer.Option(help="conda and apt locks of one flavour alone")] = None,
-    upgrade: Annotated[bool, typer.Option(help="pip: take the newest versions instead of keeping the locked")] = False,
+    checked: Annotated[bool, typer.Option("--check", help="same as the command check")] = False,
+    flavour: Annotated[Flavour | None, typer.Option(help="conda and apt locks of this flavour only")] = None,
+    upgrade: Annotated[bool, typer.Option(help="pip: use the newest versions, not the locked ones")] = False,
     summary: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the changes as Markdown; an empty file without a change")
+        Path | None, typer.Option(metavar="FILE", help="file for the changes as Markdown; empty without changes")
     ] = None,
 ) -> None:
-    """Solve and write every lock, and print the changes; apt locks need the flavour's base image on the engine."""
+    """Write every lock and print the changes; apt locks need the flavour's base image on the engine."""
     if context.invoked_subcommand:
         return
     if checked:
@@ -46,8 +46,8 @@ def main(
     _require(ENVIRONMENT)
     progress = console.Reporter()
     wanted = [flavour] if flavour else FLAVOURS
-    outcome = all_locks.WriteAllLocks(
-        Path.cwd(), wanted, progress, _own_channel, lambda each: _base(each)[1], upgrade=upgrade
+    outcome = all_locks.LockWriter(
+        Path.cwd(), wanted, progress, _own_channel, lambda name: _base(name)[1], upgrade=upgrade
     ).run()
     if summary:
         files.replace(summary, table.markdown(outcome.written, outcome.missing))
@@ -57,13 +57,13 @@ def main(
 
 @app.command()
 def check() -> None:
-    """Fail when a lock does not match its inputs or was edited by hand. Works offline."""
-    console.Reporter().step(f"{index_file.check(Path.cwd())} locks belong to their inputs")
+    """Fail if a lock does not match its inputs or was edited by hand. Works offline."""
+    console.Reporter().step(f"{index_file.check(Path.cwd())} locks match their inputs")
 
 
 @app.command()
 def pip(
-    upgrade: Annotated[bool, typer.Option(help="take the newest versions instead of keeping what is locked")] = False,
+    upgrade: Annotated[bool, typer.Option(help="use the newest versions, not the locked ones")] = False,
 ) -> None:
     """Resolve locks/*.in into hash-locked locks/*.txt."""
     progress = console.Reporter()
@@ -72,18 +72,22 @@ def pip(
 
 @app.command()
 def conda(
-    flavour: Annotated[Flavour | None, typer.Option(help="for which base; for both when left out")] = None,
-    channel: Annotated[list[str] | None, typer.Option(help="solve from this channel (name or URL) instead")] = None,
-    glibc: Annotated[str | None, typer.Option(help="C library that another channel's packages will run on")] = None,
+    flavour: Annotated[Flavour | None, typer.Option(help="base to lock; default: both")] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="channel (name or URL) instead of environment.yml's")
+    ] = None,
+    glibc: Annotated[
+        str | None, typer.Option(help="version of the C library that the channel's packages will run on")
+    ] = None,
 ) -> None:
     """Solve environment.yml into an explicit lock per flavour; fall back to our own channel offline."""
     _require(ENVIRONMENT)
     if glibc and not channel:
-        raise UsageError("--glibc goes with --channel", remedy="leave it out: the bases' C library is known")
+        raise UsageError("--glibc requires --channel", remedy="remove --glibc: the C library of the bases is known")
     progress = console.Reporter()
-    for each in [flavour] if flavour else FLAVOURS:
+    for locked in [flavour] if flavour else FLAVOURS:
         name, changed = conda_locks.write(
-            Path.cwd(), each, progress, _own_channel, channel or (), glibc or virtual.GLIBC
+            Path.cwd(), locked, progress, _own_channel, channel or (), glibc or virtual.GLIBC
         )
         progress.step(name)
         _show(progress, {name: changed})
@@ -99,18 +103,18 @@ def _base(flavour: str) -> tuple[DockerEngine, TaggedImage]:
     return engine, build.base()
 
 
-def _builder(flavour: str) -> tuple[DockerEngine, BuildImages]:
+def _builder(flavour: str) -> tuple[DockerEngine, ImageBuilder]:
     # No snapshot archive: an apt lock records the current packages, not those locked earlier.
     update = {"flavour": flavour, "apt_snapshot": ""}
     engine, settings = DockerEngine(), console.settings().model_copy(update=update)
-    return engine, BuildImages(settings, engine, console.Reporter(), git.read(settings.root))
+    return engine, ImageBuilder(settings, engine, console.Reporter(), git.read(settings.root))
 
 
 @app.command()
 def apt(
-    flavour: Annotated[Flavour, typer.Option(help="which base; built first when its inputs changed")] = "slim",
+    flavour: Annotated[Flavour, typer.Option(help="base to lock; it is built first if its inputs changed")] = "slim",
 ) -> None:
-    """Record every Debian package of the base image, and print the changes."""
+    """Lock every Debian package of the base image, and print the changes."""
     progress = console.Reporter()
     engine, base = _base(flavour)
     name, changed = apt_locks.write_apt(engine, console.settings().root, flavour, base)
@@ -120,7 +124,7 @@ def apt(
 
 @app.command()
 def export(image: Annotated[str, typer.Argument(help="name, tag or ID of an image on the engine")]) -> None:
-    """Print the exact environment of a built image like conda env export, with its Debian packages as comments."""
+    """Print an image's environment as `conda env export` does, with its Debian packages as comments."""
     typer.echo(inventories.exported(inventory_reader.read(DockerEngine(), image)), nl=False)
 
 
@@ -130,14 +134,14 @@ def _show(progress: console.Reporter, changed: dict[str, list[Difference]]) -> N
     if any(changed.values()):
         table = Table("lock", "name", "before", "now")
         for lock, differences in changed.items():
-            for one in differences:
-                table.add_row(lock, one.name, one.before, one.now)
+            for difference in differences:
+                table.add_row(lock, difference.name, difference.before, difference.now)
         console.out.print(table)
 
 
 def _require(path: Path) -> None:
     if not path.exists():
-        raise MissingFileError(f"there is no {path}", remedy="run this from the root of the project's clone")
+        raise MissingFileError(f"{path} does not exist", remedy="run this command from the root of the clone")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 import tomllib
@@ -18,10 +17,11 @@ from build.model import dotenv
 from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, StackAddress
-from build.settings_types import Archive, Argv, Folder, HostAddress, Prefix, Shares, WebAddress
+from build.model.suggestion import did_you_mean
+from build.settings_types import Archive, Folder, Hooks, HostAddress, Prefix, Shares, WebAddress
 
-# The longest time that a stopping container or proxy connection may live, by file.
-STOPS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
+# The setting in each file that limits how long a stopping container or proxy connection may live.
+STOP_LIMITS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
 
 # Settings that Compose reads under its own names; every other variable is CUTOVER_<NAME>.
 ENVIRONMENT_NAMES = {
@@ -32,26 +32,7 @@ ENVIRONMENT_NAMES = {
     "subnet_prefix": "SUBNET_PREFIX",
 }
 
-_OF_A_CLIENT = "of a key whose line has no limit or, without keys, of an address"
-
-
-class Hooks(BaseModel):
-    """Operator commands as argv lists, run without a shell in the clone's root."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"))
-
-    pre_switch: Argv | None = None
-    post_switch: Argv | None = None
-    on_rollback: Argv | None = None
-    on_alert: Argv | None = None
-
-    def at(self, point: Point) -> tuple[str, ...]:
-        """Return the command of a hook point; empty when none is set."""
-        argv: tuple[str, ...] | None = getattr(self, point.value.replace("-", "_"))
-        return argv or ()
-
-    def __str__(self) -> str:
-        return ", ".join(point for point in Point if self.at(point)) or "none"
+_PER_CLIENT = "per API key without its own limit or, without keys, per address; 0: unlimited"
 
 
 class Settings(BaseModel):
@@ -63,68 +44,77 @@ class Settings(BaseModel):
     project: str = Field(
         "glm-tts", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Compose project; prefix of all names"
     )
-    port: int = Field(7860, ge=1, le=65535, description="port of the proxy")
+    port: int = Field(7860, ge=1, le=65535, description="published port of the proxy")
     publish: HostAddress = Field(
-        LOOPBACK, description="the target's address that it is bound to; beyond loopback it takes keys"
+        LOOPBACK, description="address of the target that the proxy listens on; beyond loopback it requires keys_folder"
     )
-    keys_folder: Folder = Field("", description="folder on the target with the file api-keys; empty: no keys")
-    client_rpm: int = Field(0, ge=0, le=999_999_999, description=f"speech {_OF_A_CLIENT}: requests a minute; 0: any")
-    client_cpm: int = Field(0, ge=0, le=999_999_999, description="the same: characters a minute")
-    client_concurrent: int = Field(0, ge=0, le=999_999_999, description="the same: requests at a time")
-    subnet_prefix: Prefix = Field("172.29.118", description="the stack's /24")
-    flavour: Literal["slim", "cuda"] = Field("slim", description="which base: slim (CPU) or cuda")
-    device: Literal["", "cuda", "cpu"] = Field("", description="where an engine computes; its own when left out")
-    engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="what speaks; by flavour when left out")
-    models: Folder = Field("", description="the target's folder of weights and voices; at /models")
-    glm_code: Folder = Field("", description="the target's folder of GLM-TTS's code, for glm_tts; at /opt/GLM-TTS")
+    keys_folder: Folder = Field("", description="folder on the target with the file api-keys; empty: no API keys")
+    client_rpm: int = Field(0, ge=0, le=999_999_999, description=f"speech requests a minute {_PER_CLIENT}")
+    client_cpm: int = Field(0, ge=0, le=999_999_999, description=f"characters a minute {_PER_CLIENT}")
+    client_concurrent: int = Field(0, ge=0, le=999_999_999, description=f"concurrent requests {_PER_CLIENT}")
+    subnet_prefix: Prefix = Field("172.29.118", description="first three octets of the stack's /24 network")
+    flavour: Literal["slim", "cuda"] = Field("slim", description="base image: slim (CPU) or cuda (GPU)")
+    device: Literal["", "cuda", "cpu"] = Field("", description="device of the engine; empty: the engine chooses")
+    engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="speech engine; empty: by flavour")
+    models: Folder = Field("", description="folder on the target with weights and voices, mounted at /models")
+    glm_code: Folder = Field(
+        "", description="folder on the target with GLM-TTS's code, for engine glm_tts; mounted at /opt/GLM-TTS"
+    )
     apt_snapshot: Archive = Field(
         "",
-        description="snapshot archive that a base's Debian or Ubuntu packages are taken from as locked; empty: mirror",
+        description="snapshot archive for the locked Debian or Ubuntu packages of a base; empty: the mirror",
     )
-    free_gb: float | None = Field(None, ge=0, description="free disk (GB) a build demands; by flavour when left out")
-    start_timeout_s: float = Field(600, gt=0, le=7200, description="longest start of a candidate")
+    free_gb: float | None = Field(None, ge=0, description="free disk (GB) that a build requires; default: by flavour")
+    start_timeout_s: float = Field(600, gt=0, le=7200, description="time limit for the start of a candidate")
     stall_timeout_s: float = Field(
-        60, gt=0, le=3600, description="longest time a starting candidate may show no progress"
+        60, gt=0, le=3600, description="time limit for a starting candidate without progress"
     )
     drain_short_s: float = Field(
-        30, gt=0, le=3600, description="longest wait for the old colour's short requests; what is left is cut"
+        30, gt=0, le=3600, description="drain time limit for short requests; the remaining ones are aborted"
     )
-    drain_long_s: float = Field(120, gt=0, le=3600, description="the same for long ones")
+    drain_long_s: float = Field(120, gt=0, le=3600, description="drain time limit for long requests")
     drain_stream_s: float = Field(
-        60, gt=0, le=3600, description="the same for web tabs that wait for something; others move on at once"
+        60,
+        gt=0,
+        le=3600,
+        description="drain time limit for web tabs with a request in flight; idle tabs move on at once",
     )
     drain_batch_s: float = Field(
         30,
         gt=0,
         le=3600,
-        description="the same for batch items that have started; the others get 503 with Retry-After at once",
+        description="drain time limit for started batch items; queued ones get 503 with Retry-After at once",
     )
-    vram_timeout_s: float = Field(
-        15, gt=0, le=600, description="longest wait for GPU memory that was given back to be free"
+    vram_timeout_s: float = Field(15, gt=0, le=600, description="time limit until released GPU memory is free")
+    vram_margin_mb: float = Field(512, ge=0, description="GPU memory (MiB) that must stay free beside the release")
+    gate_golden: str = Field(
+        "joe", pattern=r"^[a-z0-9_-]{1,40}$", description="golden set of the gate: golden/NAME.yaml"
     )
-    vram_margin_mb: float = Field(512, ge=0, description="GPU memory (MiB) to leave free beside what is needed")
-    gate_golden: str = Field("joe", pattern=r"^[a-z0-9_-]{1,40}$", description="golden set: golden/NAME.yaml")
-    gate_syntheses: int = Field(6, ge=1, le=50, description="how many of its texts a candidate must speak")
-    gate_timeout_s: float = Field(60, gt=0, le=600, description="longest wait for one of them")
-    replicas: int = Field(1, ge=1, le=MOST_REPLICAS, description="containers of a release, each with a GPU of its own")
-    canary: Shares = Field((), description="shares of the traffic (percent) at which a candidate must prove itself")
-    canary_samples: int = Field(20, ge=2, le=10000, description="syntheses of each release that a verdict takes")
-    canary_slower: float = Field(1.5, ge=1, le=100, description="how many times slower than the live release it may be")
-    canary_timeout_s: float = Field(300, gt=0, le=86400, description="longest wait for the verdict on one share")
-    soak_s: float = Field(10, ge=0, le=86400, description="after the switch, how long the old colour can take over")
-    standby: bool = Field(True, description="the old colour stays loaded, for a rollback within seconds")
+    gate_syntheses: int = Field(6, ge=1, le=50, description="number of golden texts that a candidate must speak")
+    gate_timeout_s: float = Field(60, gt=0, le=600, description="time limit for one golden text")
+    replicas: int = Field(1, ge=1, le=MOST_REPLICAS, description="containers of a release, each with its own GPU")
+    canary: Shares = Field((), description="shares of the traffic (percent) of a canary, in order; empty: no canary")
+    canary_samples: int = Field(20, ge=2, le=10000, description="syntheses of each release before a canary verdict")
+    canary_slower: float = Field(
+        1.5, ge=1, le=100, description="longest synthesis time of a canary, as a multiple of the live release"
+    )
+    canary_timeout_s: float = Field(300, gt=0, le=86400, description="time limit for the verdict on one share")
+    soak_s: float = Field(10, ge=0, le=86400, description="time after the switch in which the old colour can take over")
+    standby: bool = Field(True, description="keep the old colour loaded, for a rollback within seconds")
     hooks: Hooks = Field(
-        Hooks(), description="[tool.cutover.hooks]: commands at pre-switch, post-switch, on-rollback, on-alert"
+        Hooks(), description="[tool.cutover.hooks]: commands for pre-switch, post-switch, on-rollback, on-alert"
     )
-    hook_timeout_s: float = Field(60, gt=0, le=3600, description="longest time that one of them may take")
-    alert_webhook: WebAddress = Field(SecretStr(""), description="where an alert is posted as JSON")
+    hook_timeout_s: float = Field(60, gt=0, le=3600, description="time limit for one hook")
+    alert_webhook: WebAddress = Field(SecretStr(""), description="URL that receives alerts as JSON")
     alertmanager: WebAddress = Field(
-        SecretStr(""), description="an Alertmanager's address; alerts are raised and resolved"
+        SecretStr(""), description="URL of an Alertmanager, which gets alerts and their resolution"
     )
-    keep_releases: int = Field(5, ge=0, le=1000, description="verified releases that the janitor keeps, by time")
-    min_free_gb: float = Field(20, ge=0, description="free disk (GB) below which the janitor removes anything")
-    build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor leaves")
-    keep_logs_days: float = Field(30, ge=0, le=3650, description="age (days) from which build records may go")
+    keep_releases: int = Field(5, ge=0, le=1000, description="newest verified releases that the janitor keeps")
+    min_free_gb: float = Field(20, ge=0, description="free disk (GB) below which the janitor removes images")
+    build_cache_gb: float = Field(10, ge=0, description="build cache (GB) that the janitor keeps")
+    keep_logs_days: float = Field(
+        30, ge=0, le=3650, description="age (days) from which the janitor removes build records"
+    )
     base_max_age_days: float = Field(
         30, ge=0, le=3650, description="age (days) of an image's OS packages from which commands warn"
     )
@@ -190,10 +180,10 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     """
     fields = [name for name in Settings.model_fields if name != "root"]
     table = _table(root)
-    stray = [
-        f"[tool.cutover] {name}: no such setting{_nearest(name, fields)}" for name in table if name not in fields
+    unknown = [
+        f"[tool.cutover] {name}: unknown setting{did_you_mean(name, fields)}" for name in table if name not in fields
     ] + [
-        f"{name}: no such setting{_nearest(name, [environment_name(field) for field in fields])}"
+        f"{name}: unknown setting{did_you_mean(name, [environment_name(field) for field in fields])}"
         for name in environ
         if name.startswith("CUTOVER_") and name not in FACTS and name not in map(environment_name, fields)
     ]
@@ -201,52 +191,56 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     try:
         settings = Settings(root=root, **values)
     except ValidationError as error:
-        wrong = [_wrong(origins[str(item["loc"][0])], item) for item in error.errors()]
+        wrong = [_describe(origins[str(item["loc"][0])], item) for item in error.errors()]
     else:
-        wrong = _beyond_a_stop(settings, origins) + _open_to_all(settings, origins)
-        if not stray + wrong:
+        wrong = _drains_beyond_stop(settings, origins) + _public_without_keys(settings, origins)
+        if not unknown + wrong:
             return settings
     raise SettingsError(
-        "these settings do not work:\n  " + "\n  ".join(stray + wrong),
-        remedy="`python -m build.doctor settings` lists them all with what each may be",
+        "invalid settings:\n  " + "\n  ".join(unknown + wrong),
+        remedy="correct them; docs/reference/settings.md lists every setting with its bounds",
     )
 
 
-def _wrong(origin: str, item: ErrorDetails) -> str:
+def _describe(origin: str, item: ErrorDetails) -> str:
     field, *within = map(str, item["loc"])
     if field == "hooks" and item["type"] == "extra_forbidden":
-        return f"[tool.cutover.hooks] {within[0]}: no such hook{_nearest(within[0], list(Point))}"
+        return f"[tool.cutover.hooks] {within[0]}: unknown hook{did_you_mean(within[0], list(Point))}"
     where = " ".join([origin, *within])
     shown = "" if Settings.model_fields[field].annotation is SecretStr else f", not {item['input']!r}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}{shown}"
 
 
-def _beyond_a_stop(settings: Settings, origins: Mapping[str, str]) -> list[str]:
-    """Describe each drain budget that is longer than a stop of the stack, which would abort those requests."""
+def _drains_beyond_stop(settings: Settings, origins: Mapping[str, str]) -> list[str]:
+    """Describe each drain time limit that exceeds a stop limit of the stack: a stop would abort those requests."""
     wrong = []
-    for file, name in STOPS.items():
+    for file, name in STOP_LIMITS.items():
         path = settings.root / file
-        most_s = bearable_s(path.read_text(), name) if path.exists() else None
+        most_s = stop_limit_s(path.read_text(), name) if path.exists() else None
         for kind, budget_s in settings.drain_budgets.items():
             if most_s is not None and budget_s > most_s:
                 field = f"drain_{kind}_s"
                 origin = origins.get(field, f"[tool.cutover] {field}")
-                said = f"a stop ends everything after {most_s:g} s ({name} in {file}), sooner than {budget_s:g} s"
-                wrong.append(f"{origin}: {said}; lower it, or raise that first")
+                wrong.append(
+                    f"{origin}: {budget_s:g} s is longer than a stop may take, {most_s:g} s ({name} in {file}); "
+                    f"lower {field}, or raise {name}"
+                )
     return wrong
 
 
-def _open_to_all(settings: Settings, origins: Mapping[str, str]) -> list[str]:
+def _public_without_keys(settings: Settings, origins: Mapping[str, str]) -> list[str]:
     if settings.keys_folder or ipaddress.IPv4Address(settings.publish).is_loopback:
         return []
-    said = f"whoever reaches {settings.publish} could speak, since there are no API keys"
-    return [f"{origins['publish']}: {said}; give keys_folder (KEYS_FOLDER), too, or publish on {LOOPBACK}"]
+    return [
+        f"{origins['publish']}: publishing on {settings.publish} without API keys lets anyone use the service; "
+        f"set keys_folder (KEYS_FOLDER), or publish on {LOOPBACK}"
+    ]
 
 
 def _table(root: Path) -> dict[str, Any]:
     path = root / "pyproject.toml"
     if not path.exists():
-        raise MissingFileError(f"there is no {path}", remedy="run this from the root of the project's clone")
+        raise MissingFileError(f"{path} does not exist", remedy="run this command from the root of the clone")
     try:
         document = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
@@ -260,7 +254,7 @@ def _dotenv(root: Path) -> dict[str, str]:
     try:
         return dotenv.parse(path.read_text()) if path.exists() else {}
     except ValueError as error:
-        raise SettingsError(f"{path}: {error}", remedy="delete it; every command derives it again") from None
+        raise SettingsError(f"{path}: {error}", remedy=f"rm {path}; the next cutover command writes it again") from None
 
 
 def _layers(
@@ -288,12 +282,7 @@ def _variable(environ: Mapping[str, str], name: str, field: str) -> str | None:
     return value if value or Settings.model_fields[field].default == "" else None
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def bearable_s(text: str, name: str) -> float | None:
+def stop_limit_s(text: str, name: str) -> float | None:
     """Return the shortest time (seconds) set under `name`, as in `stop_grace_period: 150s`; None when unset."""
     found = re.findall(rf"^\s*{name}:?[ \t]+(?:(\d+)m)?(?:(\d+)s)?[ \t]*$", text, re.MULTILINE)
     times = [60 * int(minutes or 0) + int(seconds or 0) for minutes, seconds in found if minutes or seconds]

@@ -6,9 +6,10 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from build.model import rollout
+from build.model.hook_points import Point
 
 _FOLDER = re.compile(r"(/[A-Za-z0-9._@+/-]+)?")
 
@@ -34,7 +35,7 @@ def _own_address(address: str) -> str:
 def _folder(path: str) -> str:
     # The folder is on the target, so its existence cannot be checked here. Compose and .env take the path unquoted.
     if not _FOLDER.fullmatch(path):
-        raise ValueError("must be an absolute path on the target, of letters, digits and . _ @ + - alone")
+        raise ValueError("must be an absolute path on the target, with only letters, digits and . _ @ + -")
     return path
 
 
@@ -51,9 +52,9 @@ def _archive(url: str) -> str:
     return url
 
 
-def _shares(given: object) -> object:
+def _shares(value: object) -> object:
     """Parse canary shares: a list in pyproject.toml, `5,25,100` in the environment."""
-    return rollout.parse(given) if isinstance(given, str) else given
+    return rollout.parse(value) if isinstance(value, str) else value
 
 
 Prefix = Annotated[str, AfterValidator(_three_octets)]
@@ -64,3 +65,22 @@ Archive = Annotated[str, AfterValidator(_archive)]
 # Secret, so never printed: a webhook's address often contains a token.
 WebAddress = Annotated[SecretStr, AfterValidator(_http)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Hooks(BaseModel):
+    """Operator commands as argv lists, run without a shell in the clone's root."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"))
+
+    pre_switch: Argv | None = None
+    post_switch: Argv | None = None
+    on_rollback: Argv | None = None
+    on_alert: Argv | None = None
+
+    def at(self, point: Point) -> tuple[str, ...]:
+        """Return the command of a hook point; empty when none is set."""
+        argv: tuple[str, ...] | None = getattr(self, point.value.replace("-", "_"))
+        return argv or ()
+
+    def __str__(self) -> str:
+        return ", ".join(point for point in Point if self.at(point)) or "none"

@@ -36,7 +36,7 @@ class Records:
         Args:
             columns: one per cell of a row; a string is the heading of a left-aligned column.
         """
-        self.columns = [Column(each) if isinstance(each, str) else each for each in columns]
+        self.columns = [Column(column) if isinstance(column, str) else column for column in columns]
         self.rows = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:

@@ -1,1 +1,1 @@
-"""What integration, end-to-end tests and benchmarks share: a stack of their own, load, and ears."""
+"""Shared by integration tests, end-to-end tests and benchmarks: a separate stack, load, and audio checks."""

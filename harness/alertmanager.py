@@ -1,4 +1,4 @@
-"""A real Alertmanager (Debian's) in a container of its own."""
+"""A real Alertmanager (Debian's) in a separate container."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ TAG = "glm-tts-test-alertmanager"
 ALERTMANAGER = """FROM {os_image}
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends prometheus-alertmanager \\
  && rm -rf /var/lib/apt/lists/*
-RUN printf 'route: {receiver: nobody}\\nreceivers: [{name: nobody}]\\n' >/etc/nobody.yml
-CMD ["prometheus-alertmanager", "--config.file=/etc/nobody.yml", "--storage.path=/tmp", "--cluster.listen-address="]
+RUN printf 'route: {receiver: none}\\nreceivers: [{name: none}]\\n' >/etc/none.yml
+CMD ["prometheus-alertmanager", "--config.file=/etc/none.yml", "--storage.path=/tmp", "--cluster.listen-address="]
 """
 
 
 @dataclass(frozen=True)
 class Alertmanager:
-    """One that answers at `url`."""
+    """A running Alertmanager; `url` is its address."""
 
     url: str
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What fires now, by its own word; an alert that is over is not among it."""
+        """Return the firing alerts; resolved ones are not included."""
         found: list[dict[str, Any]] = requests.get(f"{self.url}/api/v2/alerts", timeout=5).json()
         return found
 
     def post(self, **labels: str) -> None:
-        """An alert of somebody else's."""
+        """Post an alert of another client."""
         requests.post(f"{self.url}/api/v2/alerts", json=[{"labels": labels}], timeout=5).raise_for_status()
 
     def ready(self) -> bool:
@@ -45,7 +45,7 @@ class Alertmanager:
 
 @contextmanager
 def running_alertmanager(stack: Stack) -> Iterator[Alertmanager]:
-    """One that knows of nothing, until the end of the context."""
+    """Run an Alertmanager without alerts until the end of the context."""
     images.build(TAG, ALERTMANAGER)
     port = free_port()
     container = stack.docker.containers.run(

@@ -1,4 +1,4 @@
-"""Listening to an answer of the service: is all of it there, and is it sound to its end?"""
+"""Check that the audio of a response is complete and audible to its end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from build.audio.signal import decode
 
 PCM_RATE = 22050
 SILENT_DBFS = -50.0
-# How much of the end must hold sound. A word ends with up to 0.3 s of silence, a text with as much as a tenth of it.
+# Part of the end that must contain sound. A word ends with up to 0.3 s of silence, a text with up to a tenth of it.
 TAIL_S, TAIL_SHARE = 0.5, 0.1
 
 
 def fault_in_wav(body: bytes, at_least_s: float) -> str:
-    """Why a WAV is no good: truncated, too short, or silent at its end; empty when it is fine."""
+    """Return the fault of a WAV: truncated, too short, or silent at its end; empty without a fault."""
     try:
         samples, rate = decode(body)
     except ValueError as error:
@@ -23,15 +23,15 @@ def fault_in_wav(body: bytes, at_least_s: float) -> str:
 
 
 def fault_in_pcm(body: bytes, at_least_s: float) -> str:
-    """The same for raw 16-bit mono PCM at 22.05 kHz."""
+    """Return the same for raw 16-bit mono PCM at 22.05 kHz."""
     if len(body) % 2:
-        return f"{len(body)} bytes are no whole samples"
+        return f"{len(body)} bytes: the last sample is incomplete"
     return _fault(np.frombuffer(body, "<i2").astype(np.float32) / np.float32(32768), PCM_RATE, at_least_s)
 
 
 def _fault(samples: npt.NDArray[np.float32], rate: int, at_least_s: float) -> str:
     if len(samples) < at_least_s * rate:
-        return f"{len(samples) / rate:.2f} s, at least {at_least_s:.2f} s expected: its end is missing"
+        return f"{len(samples) / rate:.2f} s, at least {at_least_s:.2f} s expected: the end is missing"
     tail = samples[-int(max(TAIL_S * rate, TAIL_SHARE * len(samples))) :]
     level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(tail)))), 1e-9))
-    return "" if level > SILENT_DBFS else "its end is silent"
+    return "" if level > SILENT_DBFS else "the end is silent"

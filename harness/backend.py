@@ -1,4 +1,4 @@
-"""Stands in for a colour behind the proxy: says its name, or what it was sent, and waits for a sign when asked to."""
+"""Stand-in for a colour behind the proxy: returns its name or the request's headers; X-Wait delays the response."""
 
 import http.server
 import json
@@ -7,7 +7,7 @@ import socketserver
 import time
 from pathlib import Path
 
-GO_ON = Path("/tmp/go-on")  # noqa: S108 - inside a container of its own
+RELEASE_FILE = Path("/tmp/go-on")  # noqa: S108 - inside its container
 NAME = os.environ["NAME"].encode()
 
 
@@ -15,14 +15,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        while self.headers.get("X-Wait") and not GO_ON.exists():
+        while self.headers.get("X-Wait") and not RELEASE_FILE.exists():
             time.sleep(0.02)
-        said = json.dumps(self.headers.items()).encode() if self.path == "/v1/headers" else NAME
+        content = json.dumps(self.headers.items()).encode() if self.path == "/v1/headers" else NAME
         self.send_response(200)
-        self.send_header("Content-Length", str(len(said)))
+        self.send_header("Content-Length", str(len(content)))
         self.send_header("X-Release", "of-the-backend")
         self.end_headers()
-        self.wfile.write(said)
+        self.wfile.write(content)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

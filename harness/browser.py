@@ -1,4 +1,4 @@
-"""A browser of the tests' own: Debian's Chromium in a container, driven by Playwright; it knows no host but this."""
+"""Debian's Chromium in a container, driven by Playwright; it reaches no host but this machine."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ RUN apt-get update -q \\
  && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core \\
  && rm -rf /var/lib/apt/lists/*
 """
-# It is in a container, and what it opens is ours: its own sandbox has nothing to keep apart.
+# The browser runs in a container and opens only our pages, so it needs no sandbox.
 COMMAND = (
     *("chromium", "--headless=new", "--no-sandbox", "--no-first-run", "--hide-scrollbars"),
-    # A microphone that beeps, and may be used.
+    # A fake microphone that beeps, with permission.
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
     *("--force-device-scale-factor=1", "--remote-debugging-port=0", "--user-data-dir=/tmp/profile"),
     *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "about:blank"),
 )
-# Chromium aborts loads when an interface of the machine comes or goes, as each container's does. It learns of that by
-# netlink; without it, it takes the network to be constant.
+# Chromium aborts loads when a network interface appears or disappears, as those of containers do. It detects that by
+# netlink; without netlink it assumes a constant network.
 WITHOUT_NETLINK = {
     "defaultAction": "SCMP_ACT_ALLOW",
     "syscalls": [
@@ -52,14 +52,14 @@ PATIENCE_MS = 60_000
 
 Colours = Literal["light", "dark"]
 
-# Players need not be part of the page; each is kept here when it begins to play.
+# Players may be outside the document: record each one when it starts to play.
 KEEP_PLAYERS = """
 window.players = [];
 const play = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () { players.push(this); return play.call(this); };
 """
-PLAYERS = "players.map(each => [each.currentSrc, each.readyState, each.networkState, each.error?.message])"
-# Decoded whole, past its element: a header with a duration is no sound yet.
+PLAYERS = "players.map(player => [player.currentSrc, player.readyState, player.networkState, player.error?.message])"
+# Decode all of it without the element: a header with a duration does not prove that there is sound.
 HEAR = """async () => {
     const player = players.at(-1);
     const bytes = await (await fetch(player.currentSrc)).arrayBuffer();
@@ -70,8 +70,8 @@ HEAR = """async () => {
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A page at one width: what the browser complained of, what `script` found, and a picture of all of it."""
+class Rendering:
+    """A page at one width: errors of the browser, the result of `script`, and a picture of the whole page."""
 
     width: int
     errors: list[str]
@@ -80,8 +80,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was played last: seconds of sound, the same by the player's word, and its loudest sample."""
+class PlayedAudio:
+    """The audio played last: its seconds, the duration that the player reports, and the loudest sample."""
 
     seconds: float
     element: float
@@ -90,68 +90,70 @@ class Heard:
 
 @dataclass(frozen=True)
 class Window:
-    """A page of its own, without history: what its console complained of, and the addresses that it asked."""
+    """A page in a fresh context: messages of its console, and the addresses of its requests."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)
 
     @property
     def errors(self) -> list[str]:
-        return [said for said in self.complaints if not said.startswith("warning")]
+        return [message for message in self.complaints if not message.startswith("warning")]
 
-    def hear(self) -> Heard:
-        """Waits until something is being played."""
+    def hear(self) -> PlayedAudio:
+        """Wait until a player plays; return the audio."""
         try:
             self.page.wait_for_function("players.at(-1)?.currentTime > 0")
         except TimeoutError as error:
             error.add_note(f"players: {self.page.evaluate(PLAYERS)}; console: {self.complaints}")
             raise
-        heard = Heard(**self.page.evaluate(HEAR))
+        audio = PlayedAudio(**self.page.evaluate(HEAR))
         self.page.evaluate("players.length = 0")
-        return heard
+        return audio
 
 
 @dataclass(frozen=True)
 class Chromium:
-    """A running browser; it reads and writes files in `folder` alone."""
+    """A running browser; it reads and writes files only in `folder`."""
 
     browser: Browser
     folder: Path
 
     @contextmanager
     def window(self, width: int, colours: Colours = "light") -> Iterator[Window]:
-        """One that is `width` pixels wide."""
+        """Yield a page that is `width` pixels wide."""
         context = self.browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=colours)
         context.add_init_script(KEEP_PLAYERS)
         context.set_default_timeout(PATIENCE_MS)
         window = Window(context.new_page())
-        window.page.on("console", lambda said: window.complaints.append(f"{said.type}: {said.text}"))
+        window.page.on("console", lambda message: window.complaints.append(f"{message.type}: {message.text}"))
         window.page.on("pageerror", lambda error: window.complaints.append(f"error: {error}"))
-        window.page.on("request", lambda request: window.asked.add(urlsplit(request.url.removeprefix("blob:")).netloc))
+        window.page.on(
+            "request", lambda request: window.addresses.add(urlsplit(request.url.removeprefix("blob:")).netloc)
+        )
         try:
             yield window
         finally:
             context.close()
 
-    def look(self, page: Path, script: str, widths: Sequence[int]) -> list[Seen]:
-        """Opens a file at each width, and runs there the body of an async JavaScript function; it returns an object."""
+    def look(self, page: Path, script: str, widths: Sequence[int]) -> list[Rendering]:
+        """Open a file at each width and run the body of an async JavaScript function, which returns an object."""
         file = self.folder / f"{uuid.uuid4().hex}{page.suffix}"
         shutil.copyfile(page, file)
-        seen = []
+        renderings = []
         for width in widths:
             with self.window(width) as window:
                 window.page.goto(f"file://{file}")
                 found = window.page.evaluate(f"async () => {{ {script} }}")
-                seen.append(Seen(width, window.complaints, found, window.page.screenshot(full_page=True)))
-        return seen
+                renderings.append(Rendering(width, window.complaints, found, window.page.screenshot(full_page=True)))
+        return renderings
 
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[Chromium]:
-    """One that runs for the block, in which the calling thread must not run an event loop of its own.
+    """Run a browser for the block, in which the calling thread must not run an event loop.
 
-    `folder` is for what it loads down. The image stays: 1.1 GB, and most of a minute to build.
+    Downloads go to `folder`. The image stays: it has 1.1 GB and takes most of a minute to build.
     """
     images.build(TAG, BROWSER)
     client = docker.from_env()
@@ -166,7 +168,7 @@ def chromium(folder: Path) -> Iterator[Chromium]:
         shm_size="1g",
         security_opt=[f"seccomp={json.dumps(WITHOUT_NETLINK)}"],
         volumes=[f"{folder}:{folder}"],
-        labels={"com.docker.compose.project": f"{PREFIX}{os.getpid()}-browser"},  # by which an ended run's is removed
+        labels={"com.docker.compose.project": f"{PREFIX}{os.getpid()}-browser"},  # lets a later run remove it
     )
     try:
         with sync_playwright() as playwright:

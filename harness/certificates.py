@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, and what it certifies."""
+"""A test certificate authority, and the certificates that it signs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def _key() -> ec.EllipticCurvePrivateKey:
 
 @dataclass(frozen=True)
 class Authority:
-    """Signs with a key of its own; files lie in `folder`."""
+    """Signs with its key; writes files into `folder`."""
 
     folder: Path
     key: ec.EllipticCurvePrivateKey = field(default_factory=_key)
 
     @property
     def certificate(self) -> bytes:
-        """Its own, PEM."""
+        """The authority's certificate, PEM."""
         return self._signed("glm-tts-test-authority", self.key, None).public_bytes(serialization.Encoding.PEM)
 
     def pair(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
-        """Certificate and key (PEM) of a server at an IP address, or of a client."""
+        """Create certificate and key (PEM files) of a server at an IP address, or of a client."""
         key = _key()
         certificate, private = self.folder / f"{name}.cert", self.folder / f"{name}.key"
         certificate.write_bytes(self._signed(name, key, address).public_bytes(serialization.Encoding.PEM))
@@ -43,7 +43,7 @@ class Authority:
         return certificate, private
 
     def server(self, address: str = "127.0.0.1", *, clients: bool = False) -> ssl.SSLContext:
-        """A server's TLS; `clients` demands a client's certificate of the same authority."""
+        """Return a server's TLS context; `clients` requires a client certificate of the same authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.pair("server", address))
         if clients:
@@ -54,7 +54,7 @@ class Authority:
     def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, address: str | None) -> x509.Certificate:
         now = datetime.now(UTC)
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "glm-tts-test-authority")])
-        made = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(issuer)
@@ -68,11 +68,11 @@ class Authority:
         )
         if address is not None:
             names = [x509.IPAddress(ipaddress.ip_address(address))]
-            made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         else:
             usage = dict.fromkeys(_USES, False) | {"key_cert_sign": True, "crl_sign": True}
-            made = made.add_extension(x509.KeyUsage(**usage), critical=True)
-        return made.sign(self.key, hashes.SHA256())
+            builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+        return builder.sign(self.key, hashes.SHA256())
 
 
 _USES = (

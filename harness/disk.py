@@ -1,4 +1,4 @@
-"""A small disk: a file system that is gone with its process. It takes no root where users may have namespaces."""
+"""A small disk: a file system that ends with its process. Needs no root where user namespaces are allowed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Disk:
-    """`folder` is where it is for every process of this user, `own` for those that are started by way of `inside`."""
+    """The mounted disk: `folder` for every process of this user, `own` for commands prefixed by `inside`."""
 
     folder: Path
     own: Path
@@ -22,19 +22,19 @@ class Disk:
 
     @property
     def free(self) -> int:
-        """Bytes that still find room."""
-        found = os.statvfs(self.folder)
-        return found.f_bavail * found.f_frsize
+        """Free bytes."""
+        status = os.statvfs(self.folder)
+        return status.f_bavail * status.f_frsize
 
     def leave(self, size: int) -> None:
-        """Fill it, but for so many bytes."""
+        """Fill the disk except for so many bytes."""
         with self._ballast.open("ab") as file:
-            while (left := self.free - size) >= _BLOCK:
-                file.write(bytes(left - left % _BLOCK))
+            while (surplus := self.free - size) >= _BLOCK:
+                file.write(bytes(surplus - surplus % _BLOCK))
                 file.flush()
 
     def make_room(self) -> None:
-        """Take away what `leave` has put there."""
+        """Remove the filling of `leave`."""
         self._ballast.unlink()
 
     @property
@@ -44,12 +44,12 @@ class Disk:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Disk]:
-    """A disk of so many bytes, in memory."""
+    """Mount a disk of so many bytes, in memory."""
     folder.mkdir()
     root = os.getuid() == 0
     own = ["--mount"] if root else ["--mount", "--map-root-user"]
-    told = f'mount -t tmpfs -o size={size} tmpfs "$0" && echo mounted && exec sleep infinity'
-    with subprocess.Popen(["unshare", *own, "sh", "-c", told, str(folder)], stdout=subprocess.PIPE) as holder:
+    script = f'mount -t tmpfs -o size={size} tmpfs "$0" && echo mounted && exec sleep infinity'
+    with subprocess.Popen(["unshare", *own, "sh", "-c", script, str(folder)], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout
             assert holder.stdout.readline() == b"mounted\n"

@@ -1,4 +1,4 @@
-"""An HTTP proxy on 127.0.0.1 in front of a registry, which counts what is uploaded and lets things go wrong."""
+"""An HTTP proxy on 127.0.0.1 in front of a registry that counts uploads and injects faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PIECE = 16 * 1024
-# For one hop only, or written again by http.server.
+# Headers of one hop only, or set by http.server.
 HOP = {"connection", "transfer-encoding", "content-length", "date", "server", "keep-alive"}
 
 
@@ -22,25 +22,25 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 class CutError(Exception):
-    """This connection is to be reset now."""
+    """Reset this connection."""
 
 
 @dataclass
 class Faults:
-    """What goes wrong, and what was seen. Everything may be changed while the proxy runs.
+    """The faults to inject, and the recorded requests. Everything may change while the proxy runs.
 
     Attributes:
-        address: host:port, and the namespace, to use in place of the registry's.
-        refusals: answered one by one, instead of passing the request on: (status, headers).
-        answer: replaces the registry's answer, by method and path: (status, headers, body), or None.
-        refuse_only: which requests `refusals` are for, by method and path.
-        cut_after: bytes of uploads after which a connection is reset, once for each entry.
-        hold_after: bytes of uploads after which all of them stand still.
-        hold: which requests stand still, by method and path, until `released`; the registry never sees them.
-        held: set once one does.
-        tamper: changes a manifest's bytes on their way down.
-        uploaded: bytes of blobs that went up so far.
-        seen: (method, path) of every request.
+        address: host:port[/namespace] to use instead of the registry's.
+        refusals: responses (status, headers) sent one by one instead of forwarding the request.
+        answer: response (status, headers, body) by method and path instead of the registry's, or None.
+        refuse_only: whether `refusals` apply to a request, by method and path.
+        cut_after: uploaded bytes after which a connection is reset, once per entry.
+        hold_after: uploaded bytes after which all uploads pause.
+        hold: whether a request waits for `released`, by method and path; the registry never receives it.
+        held: set once a request waits.
+        tamper: changes the bytes of a downloaded manifest.
+        uploaded: bytes of blobs uploaded so far.
+        requests: (method, path) of every request.
     """
 
     address: str = ""
@@ -53,7 +53,7 @@ class Faults:
     held: threading.Event = field(default_factory=threading.Event)
     tamper: Callable[[bytes], bytes] | None = None
     uploaded: int = 0
-    seen: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,7 +70,7 @@ class Faults:
 
     def refusal(self, method: str, path: str) -> tuple[int, dict[str, str]] | None:
         with self.lock:
-            self.seen.append((method, path))
+            self.requests.append((method, path))
             refusal = self.refusals.pop(0) if self.refusals and self.refuse_only(method, path) else None
         if self.hold(method, path):
             self.held.set()
@@ -81,11 +81,11 @@ class Faults:
 
 @contextlib.contextmanager
 def faults(registry: str, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[Faults]:
-    """A proxy in front of the registry at `registry` (host:port[/namespace]) until the end of the context.
+    """Run a proxy in front of the registry at `registry` (host:port[/namespace]) until the end of the context.
 
     Args:
-        tls: HTTPS is spoken, by this.
-        host: the address of this machine to listen at.
+        tls: context of an HTTPS proxy; None for HTTP.
+        host: local address to listen on.
     """
     state = Faults()
     behind, slash, namespace = registry.partition("/")
@@ -107,7 +107,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: what a client makes of a broken connection is what tests look at."""
+        """Print nothing: tests check how clients handle a broken connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -117,13 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
-        if self.tls:  # here, in the connection's own thread
+        if self.tls:  # here, in the thread of the connection
             self.request = self.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
     def finish(self) -> None:
         super().finish()
-        if self.tls:  # the server knows the socket below it alone
+        if self.tls:  # the server closes only the socket below it
             self.request.close()
 
     def handle_any(self) -> None:
@@ -132,15 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
                 for _ in self.body():
                     pass
                 self.reply(refusal[0], refusal[1], b"")
-            elif said := self.state.answer(self.command, self.path):
+            elif response := self.state.answer(self.command, self.path):
                 for _ in self.body():
                     pass
-                self.reply(*said)
+                self.reply(*response)
             else:
                 self.forward()
         except (CutError, OSError):
             self.close_connection = True
-            with contextlib.suppress(OSError):  # no lingering: the peer sees a reset, not an end
+            with contextlib.suppress(OSError):  # no lingering: the peer gets a reset, not an end
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
 
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
     def body(self) -> Iterator[bytes]:
-        """The request's body in pieces, counted when it is part of a blob."""
+        """Yield the request's body in pieces; count those of blobs."""
         counted = "/blobs/uploads/" in self.path
         for piece in self.chunks() if self.chunked else self.plain():
             if counted:
@@ -160,12 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get("Transfer-Encoding", "").lower() == "chunked"
 
     def plain(self) -> Iterator[bytes]:
-        left = int(self.headers.get("Content-Length") or 0)
-        while left:
-            piece = self.rfile.read(min(PIECE, left))
+        remaining = int(self.headers.get("Content-Length") or 0)
+        while remaining:
+            piece = self.rfile.read(min(PIECE, remaining))
             if not piece:
                 raise CutError
-            left -= len(piece)
+            remaining -= len(piece)
             yield piece
 
     def chunks(self) -> Iterator[bytes]:
@@ -192,15 +192,15 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    def relay(self, answer: http.client.HTTPResponse) -> None:
-        headers = {name: value for name, value in answer.getheaders() if name.lower() not in HOP}
+    def relay(self, response: http.client.HTTPResponse) -> None:
+        headers = {name: value for name, value in response.getheaders() if name.lower() not in HOP}
         if self.command == "HEAD":
-            self.reply(answer.status, {**headers, "Content-Length": answer.getheader("Content-Length", "0")}, b"")
+            self.reply(response.status, {**headers, "Content-Length": response.getheader("Content-Length", "0")}, b"")
             return
-        content = answer.read()
+        content = response.read()
         if self.state.tamper and "/manifests/" in self.path and self.command == "GET":
             content = self.state.tamper(content)
-        self.reply(answer.status, headers, content)
+        self.reply(response.status, headers, content)
 
     def reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response(status)
@@ -213,4 +213,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: what went through is in `seen`."""
+        """Print nothing: `requests` has the requests."""

@@ -1,4 +1,4 @@
-"""Releases that speak: the real engine in this process, and everything that may be wrong with what it says."""
+"""Releases in this process: the real engine, and its output with every kind of fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.engine import Audio, Piece, Utterance
 
 Sound = npt.NDArray[np.float32]
 RATE = 22050
-LOUDER, HOLE_S, KEPT, DEEPER, LARGER, SMALLER = 8.0, 0.4, 0.75, 0.85, 1 / 1.08, 1.04
+LOUDER, HOLE_S, REMAINDER, DEEPER, LARGER, SMALLER = 8.0, 0.4, 0.75, 0.85, 1 / 1.08, 1.04
 SEED = 7
 
 
@@ -38,19 +38,19 @@ def wav(samples: npt.NDArray[np.floating], rate: int = RATE) -> bytes:
 
 class Speaks(Protocol):
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """As the engine's."""
+        """As `Engine.synthesize`."""
 
 
 @dataclass
 class Mouth:
-    """The engine as a release; `spoils` is what becomes of its sound, `words` of what it is to say.
+    """The engine as a release; `spoils` changes its audio, `words` its text.
 
     Attributes:
-        speed: of its speech.
-        rate: that it declares, in Hz.
-        work: how many times over it does the work.
-        every: only each so many-th synthesis is spoilt.
-        now: the clock that times it; a thread's own one knows nothing of what else the machine does.
+        speed: speed of the speech.
+        rate: declared sample rate in Hz.
+        work: number of times that it synthesizes each text.
+        every: spoil only every n-th synthesis.
+        now: clock of its times; a thread's CPU clock excludes other load of the machine.
     """
 
     engine: Speaks
@@ -82,16 +82,16 @@ class Mouth:
 
 
 class Recorded:
-    """The engine, saying a text that it has said already by its recording."""
+    """The engine with recordings: it synthesizes each text once."""
 
     def __init__(self, engine: Speaks) -> None:
         self._engine = engine
         self._takes: dict[Utterance, list[Piece]] = {}
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """The pieces of the first time."""
+        """Return the pieces of the first synthesis."""
         if utterance not in self._takes:
-            # Said by chance, one take in many has dropouts that DNSMOS hardly minds.
+            # Without a seed, one take in many has dropouts that DNSMOS hardly detects.
             self._takes[utterance] = list(self._engine.synthesize(dataclasses.replace(utterance, seed=SEED)))
         return iter(self._takes[utterance])
 
@@ -101,18 +101,18 @@ def noise(sound: Sound) -> Sound:
 
 
 def cut(sound: Sound) -> Sound:
-    return sound[: int(KEPT * len(sound))]
+    return sound[: int(REMAINDER * len(sound))]
 
 
 def hole(sound: Sound) -> Sound:
-    """Silence in place of 0.4 s of speech."""
+    """Replace 0.4 s of speech by silence."""
     start, holed = len(sound) // 2, sound.copy()
     holed[start : start + int(HOLE_S * RATE)] = 0
     return holed
 
 
 def pause(sound: Sound) -> Sound:
-    """The same 0.4 s, but nothing of the speech is lost."""
+    """Insert 0.4 s of silence, without a loss of speech."""
     half = len(sound) // 2
     return np.concatenate([sound[:half], np.zeros(int(HOLE_S * RATE), np.float32), sound[half:]])
 
@@ -122,7 +122,7 @@ def clipped(sound: Sound) -> Sound:
 
 
 def dropouts(sound: Sound) -> Sound:
-    """Ten milliseconds in a hundred are missing."""
+    """Silence ten milliseconds in a hundred."""
     holed = sound.copy()
     for start in range(0, len(sound), RATE // 10):
         holed[start : start + RATE // 100] = 0
@@ -130,7 +130,7 @@ def dropouts(sound: Sound) -> Sound:
 
 
 def sized(engine: Speaks, factor: float) -> Mouth:
-    """Pitch and vocal tract of a larger (below 1) or smaller person: spoken faster or slower, then played back so."""
+    """Speak with the pitch and vocal tract of a larger (below 1) or smaller person: by resampled speech."""
 
     def played(sound: Sound) -> Sound:
         count = int(len(sound) / factor)
@@ -141,7 +141,7 @@ def sized(engine: Speaks, factor: float) -> Mouth:
 
 @cache
 def _espeak() -> ctypes.CDLL:
-    import piper  # noqa: PLC0415 - only where a second voice is wanted
+    import piper  # noqa: PLC0415 - only a second voice needs it
 
     folder = Path(piper.__file__).parent
     library = ctypes.CDLL(str(folder / "espeakbridge.so"))
@@ -151,7 +151,7 @@ def _espeak() -> ctypes.CDLL:
 
 
 def espeak(text: str) -> Sound:
-    """Another voice that is real: espeak-ng's, from the library that piper brings for its phonemes."""
+    """Speak with another real voice: espeak-ng's, from the library that piper uses for phonemes."""
     library, pieces = _espeak(), []
     kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -163,8 +163,8 @@ def espeak(text: str) -> Sound:
     callback = kind(take)
     library.espeak_SetSynthCallback(callback)
     library.espeak_SetVoiceByName(b"en-us")
-    said = text.encode()
-    assert library.espeak_Synth(said, len(said) + 1, 0, 1, 0, 1, None, None) == 0
+    encoded = text.encode()
+    assert library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, 1, None, None) == 0
     return np.concatenate(pieces).astype(np.float32) / np.float32(32768)
 
 
@@ -177,12 +177,12 @@ class Stranger(Mouth):
         return SynthesisResponse(wav(espeak(text)), spoken.first_s, spoken.took_s)
 
 
-# Sentences nobody asked for, as long as those of the golden set.
+# Wrong sentences with the lengths of those of the golden set.
 OTHERS = {
     49: "My neighbour paints old wooden boats every summer.",
     59: "Bring a warm coat. Tomorrow it will snow on all the hills.",
     30: "The kitchen smells of onions.",
-    65: "Nobody has yet counted how many rivers cross this large country.",
+    65: "No one has yet counted how many rivers cross this large country.",
     70: "After a long and quiet winter our garden was suddenly full of bees.",
     52: "Forty-one small boys climb up the tower each Sunday.",
 }
@@ -192,24 +192,24 @@ def another(text: str) -> str:
     return OTHERS[min(OTHERS, key=lambda length: abs(length - len(text)))]
 
 
-# What no text shows by itself.
+# Faults that only the whole golden set shows.
 OVER_ALL = {"dropouts of 10 ms", "a speaker 4 % smaller"}
-# What may be wrong, and a word by which the gate must name it.
+# Faults, and a word that the gate's message must contain.
 FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
     "silence": (lambda engine: Mouth(engine, np.zeros_like), "silent"),
     "white noise": (lambda engine: Mouth(engine, noise), "noise"),
-    "cut to 75 %": (lambda engine: Mouth(engine, cut), "another length"),
-    "a hole of 0.4 s": (lambda engine: Mouth(engine, hole), "a hole"),
-    "a pause of 0.4 s": (lambda engine: Mouth(engine, pause), "a hole"),
-    "half speed": (lambda engine: Mouth(engine, speed=0.5), "another length"),
+    "cut to 75 %": (lambda engine: Mouth(engine, cut), "length differs"),
+    "a hole of 0.4 s": (lambda engine: Mouth(engine, hole), "longest pause exceeds"),
+    "a pause of 0.4 s": (lambda engine: Mouth(engine, pause), "longest pause exceeds"),
+    "half speed": (lambda engine: Mouth(engine, speed=0.5), "length differs"),
     "clipped": (lambda engine: Mouth(engine, clipped), "clipped"),
-    "22.05 kHz declared as 16": (lambda engine: Mouth(engine, rate=16000), "another pitch"),
-    "a deeper voice": (lambda engine: sized(engine, DEEPER), "another voice"),
-    "a speaker 8 % larger": (lambda engine: sized(engine, LARGER), "another voice"),
-    "a speaker 4 % smaller": (lambda engine: sized(engine, SMALLER), "another voice"),
-    "espeak-ng's voice": (Stranger, "another voice"),
-    "reversed": (lambda engine: Mouth(engine, lambda sound: sound[::-1]), "other words"),
-    "another sentence": (lambda engine: Mouth(engine, words=another), "other words"),
+    "22.05 kHz declared as 16": (lambda engine: Mouth(engine, rate=16000), "pitch differs"),
+    "a deeper voice": (lambda engine: sized(engine, DEEPER), "speaker differs"),
+    "a speaker 8 % larger": (lambda engine: sized(engine, LARGER), "speaker differs"),
+    "a speaker 4 % smaller": (lambda engine: sized(engine, SMALLER), "speaker differs"),
+    "espeak-ng's voice": (Stranger, "speaker differs"),
+    "reversed": (lambda engine: Mouth(engine, lambda sound: sound[::-1]), "words differ"),
+    "another sentence": (lambda engine: Mouth(engine, words=another), "words differ"),
     "dropouts of 10 ms": (lambda engine: Mouth(engine, dropouts), "poor"),
     "3x slower": (lambda engine: Mouth(engine, work=3), "slow"),
     "every second one silent": (lambda engine: Mouth(engine, np.zeros_like, every=2), "silent"),

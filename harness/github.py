@@ -1,4 +1,4 @@
-"""GitHub as a job of a workflow sees it: a bare repository as origin, and a `gh` that records pull requests."""
+"""Stand-in for GitHub in workflow jobs: a bare repository as origin, and a `gh` that records pull requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What it does not know, it refuses, as gh does.
+# It rejects unknown commands and options, as gh does.
 GH = """#!/usr/bin/env python3
 import argparse, json, os, pathlib, sys
 
@@ -33,29 +33,29 @@ for name in ("edit", "ready"):
     make[name].add_argument("number", type=int)
 for name in ("create", "edit"):
     make[name].add_argument("--body-file", required=True, type=pathlib.Path)
-asked = parser.parse_args(sys.argv[2:])
-if asked.command == "list":
-    print("\\n".join(str(number) for number, pull in enumerate(pulls) if pull["head"] == asked.head))
-elif asked.command == "create":
-    body = asked.body_file.read_text()
-    pulls.append(dict(head=asked.head, base=asked.base, title=asked.title, draft=asked.draft, body=body))
-elif asked.command == "edit":
-    pulls[asked.number]["body"] = asked.body_file.read_text()
+options = parser.parse_args(sys.argv[2:])
+if options.command == "list":
+    print("\\n".join(str(number) for number, pull in enumerate(pulls) if pull["head"] == options.head))
+elif options.command == "create":
+    body = options.body_file.read_text()
+    pulls.append(dict(head=options.head, base=options.base, title=options.title, draft=options.draft, body=body))
+elif options.command == "edit":
+    pulls[options.number]["body"] = options.body_file.read_text()
 else:
-    pulls[asked.number]["draft"] = asked.undo
+    pulls[options.number]["draft"] = options.undo
 state.write_text(json.dumps(pulls))
 """
 
 
 @dataclass
 class Hub:
-    """A folder with the repository `origin.git`, the command in `bin`, and the open pull requests."""
+    """A folder with the repository `origin.git`, the command `bin/gh`, and the open pull requests."""
 
     folder: Path
 
     @classmethod
     def of(cls, folder: Path, clone: Path) -> Hub:
-        """A hub that holds the branches of a clone, which becomes a clone of it."""
+        """Create a hub with the branches of a clone, and make it the clone's origin."""
         (folder / "bin").mkdir(parents=True)
         (folder / "bin/gh").write_text(GH)
         (folder / "bin/gh").chmod(0o755)

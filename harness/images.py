@@ -1,4 +1,4 @@
-"""Images of what tests bring along, on the OS image that bootstrap makes; BuildKit keeps their layers."""
+"""Images of test servers, on the OS image of bootstrap; BuildKit caches their layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMIT_S = 600
 
 
 def os_image() -> str:
-    """The one that is here."""
+    """Return the OS image that exists here."""
     client = docker.from_env(timeout=LIMIT_S)
     try:
         return next(name for name in OS_IMAGES if client.images.list(name=name))
@@ -22,7 +22,7 @@ def os_image() -> str:
 
 
 def build(tag: str, dockerfile: str, context: Path | None = None) -> None:
-    """Builds a Dockerfile, whose {os_image} is filled in, with `context` to take files from."""
+    """Build a Dockerfile after replacing {os_image}; `context` is the folder of its files."""
     source = ["--file", "-", str(context)] if context else ["-"]
     argv = ["docker", "buildx", "build", "--quiet", "--tag", tag, *source]
     command.run(argv, stdin=dockerfile.replace("{os_image}", os_image()).encode(), timeout_s=LIMIT_S)

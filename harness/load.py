@@ -1,4 +1,4 @@
-"""Open-loop load: requests leave by the clock, whatever became of the earlier ones; none is tried again."""
+"""Open-loop load: requests start on a fixed schedule, independent of earlier ones, without retries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import aiohttp
 
 from harness.audio_asserts import fault_in_pcm, fault_in_wav
 
-# Short: at most 0.8 s of audio each. Lengths in seconds are well under what the voice makes of them.
+# Short: at most 0.8 s of audio each. The values are lower bounds of the duration, in seconds.
 SHORT = {"Yes.": 0.25, "No.": 0.25, "Good.": 0.25, "Maybe.": 0.25}
 LONG = " ".join(
     f"This is sentence number {number} of a long text, and it must be heard to its very end." for number in range(1, 9)
@@ -27,14 +27,14 @@ TIMEOUT_S = 100
 
 
 def authorization(key: str | None = None) -> dict[str, str]:
-    """The header of a client with an API key: the one given, else TTS_API_KEY of the environment, else none."""
+    """Return the header with an API key: the argument, else TTS_API_KEY of the environment, else no header."""
     key = os.environ.get("TTS_API_KEY", "") if key is None else key
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: wall-clock times, and `failure` empty when the whole body came and is sound to its end."""
+    """One request with wall-clock times; `failure` is empty if the complete body arrived and its audio is valid."""
 
     kind: str
     began: float
@@ -49,7 +49,7 @@ class Sample:
 
     @property
     def cut(self) -> bool:
-        """Its answer had begun, and did not come whole."""
+        """Whether the response started and is incomplete."""
         return bool(self.failure) and self.status == 200
 
 
@@ -66,23 +66,26 @@ class Report:
         return Counter(sample.release for sample in self.samples)
 
     def spanning(self, begin: float, end: float) -> list[Sample]:
-        """Long requests that were in flight from before `begin` until after `end`."""
-        return [s for s in self.samples if s.kind.startswith("long") and s.began < begin and s.ended > end]
+        """Return the long requests in flight from before `begin` until after `end`."""
+        return [sample for sample in self._long() if sample.began < begin and sample.ended > end]
+
+    def _long(self) -> list[Sample]:
+        return [sample for sample in self.samples if sample.kind.startswith("long")]
 
     def summary(self) -> str:
         short = sorted(sample.seconds for sample in self.samples if sample.kind == "short")
         at = {share: short[int(share * (len(short) - 1))] for share in (0.5, 0.95, 1.0)} if short else {}
         times = ", ".join(f"p{share * 100:.0f} {value:.2f} s" for share, value in at.items())
-        long = sum(sample.kind.startswith("long") for sample in self.samples)
-        why = "; ".join(f"{count} x {text}" for text, count in Counter(s.failure for s in self.failed).items())
-        failed = f"{len(self.failed)} failed" + (f" ({why})" if why else "")
-        return f"{len(self.samples)} sent ({long} long), {failed}; short {times}"
+        failures = Counter(sample.failure for sample in self.failed)
+        reasons = "; ".join(f"{count} x {text}" for text, count in failures.items())
+        failed = f"{len(self.failed)} failed" + (f" ({reasons})" if reasons else "")
+        return f"{len(self.samples)} sent ({len(self._long())} long), {failed}; short {times}"
 
 
 class Load:
-    """Short requests at `rate` a second until stopped, and long ones on demand; its own thread and event loop.
+    """Short requests at `rate` per second until stopped, and long ones on demand; in a separate thread and event loop.
 
-    With `stream_every_s`, a long one that is streamed leaves that often, too. Every request carries the API `key`.
+    With `stream_every_s`, a long streamed request starts at that interval too. Every request has the API `key`.
     """
 
     def __init__(self, url: str, rate: float, stream_every_s: float | None = None, key: str | None = None) -> None:
@@ -103,22 +106,22 @@ class Load:
 
     @property
     def in_flight(self) -> int:
-        """Requests that have no whole answer yet."""
+        """Number of requests without a complete response."""
         return len(self._tasks)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Sends no more, and waits for the answers to what was sent."""
+        """Send no more requests, and wait for the responses."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(TIMEOUT_S + 20)
-        assert not self._thread.is_alive(), "requests are still in flight long after their timeout"
+        assert not self._thread.is_alive(), "requests are still in flight after their timeout"
 
     def ask_long(self, *, streamed: bool) -> None:
-        """Sends a long request now, beside the short ones."""
+        """Send a long request now, in addition to the short ones."""
         kind = "long-streamed" if streamed else "long"
-        asyncio.run_coroutine_threadsafe(self._spawn(self._ask(kind, LONG, LONG_S)), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._spawn(self._request(kind, LONG, LONG_S)), self._loop).result()
 
     async def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
@@ -139,16 +142,16 @@ class Load:
             due = streamed = time.monotonic()
             while not self._stop.is_set():
                 text, at_least_s = next(texts)
-                await self._spawn(self._ask("short", text, at_least_s))
+                await self._spawn(self._request("short", text, at_least_s))
                 if self._stream_every_s and due >= streamed:
-                    await self._spawn(self._ask("long-streamed", LONG, LONG_S))
+                    await self._spawn(self._request("long-streamed", LONG, LONG_S))
                     streamed += self._stream_every_s
                 due += 1 / self._rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             while self._tasks:
                 await asyncio.wait(set(self._tasks))
 
-    async def _ask(self, kind: str, text: str, at_least_s: float) -> None:
+    async def _request(self, kind: str, text: str, at_least_s: float) -> None:
         assert self._session
         streamed = kind == "long-streamed"
         body = {"model": "tts-1", "voice": "joe", "input": text, "response_format": "pcm" if streamed else "wav"}
@@ -156,11 +159,11 @@ class Load:
             body["stream_format"] = "audio"
         began, status, release = time.time(), 0, ""
         try:
-            async with self._session.post(self._url, json=body) as answer:
-                status, release = answer.status, answer.headers.get("X-Release", "")
-                sound = await answer.read()
-            listen = fault_in_pcm if streamed else fault_in_wav
-            failure = listen(sound, at_least_s) if status == 200 else f"HTTP {status}"
+            async with self._session.post(self._url, json=body) as response:
+                status, release = response.status, response.headers.get("X-Release", "")
+                sound = await response.read()
+            find_fault = fault_in_pcm if streamed else fault_in_wav
+            failure = find_fault(sound, at_least_s) if status == 200 else f"HTTP {status}"
         except (aiohttp.ClientError, TimeoutError) as error:
             failure = f"{type(error).__name__}: {error}"
         self._report.samples.append(Sample(kind, began, time.time(), status, release, failure))
@@ -168,7 +171,7 @@ class Load:
 
 @contextmanager
 def hammering(url: str, rate: float, stream_every_s: float | None = None, key: str | None = None) -> Iterator[Load]:
-    """Load for the block; its report is complete afterwards."""
+    """Run load for the block; its report is complete afterwards."""
     load = Load(url, rate, stream_every_s, key)
     load.start()
     try:
@@ -178,16 +181,16 @@ def hammering(url: str, rate: float, stream_every_s: float | None = None, key: s
 
 
 def capacity(url: str, seconds: float = 4.0, lanes: int = 4, key: str | None = None) -> float:
-    """Short requests a second that the stack carries when it is kept busy by `lanes` clients for `seconds`."""
+    """Return the short requests per second that `lanes` concurrent clients complete in `seconds`."""
 
     async def lane(session: aiohttp.ClientSession, end: float) -> int:
         for done in itertools.count():
             if time.monotonic() > end:
                 return done
             body = {"model": "tts-1", "voice": "joe", "input": "Good.", "response_format": "wav"}
-            async with session.post(f"{url}/v1/audio/speech", json=body) as answer:
-                assert answer.status == 200, await answer.text()
-                await answer.read()
+            async with session.post(f"{url}/v1/audio/speech", json=body) as response:
+                assert response.status == 200, await response.text()
+                await response.read()
         raise AssertionError
 
     async def measure() -> float:

@@ -1,4 +1,4 @@
-"""An apt archive of a test's own, served to builds: what it holds is the test's business, on any day."""
+"""A test apt archive for builds: its packages depend on the test, not on the date."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from pathlib import Path
 import docker
 
 ARCHITECTURE = "amd64"
-# Test archives carry no signature; an image whose apt is to take them says so.
+# Test archives have no signature: an image that uses them sets these options.
 UNSIGNED = 'APT::Get::AllowUnauthenticated "true"; Acquire::AllowInsecureRepositories "true";'
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder of archives that containers and builds reach at `url`."""
+    """A folder of archives, served to containers and builds at `url`."""
 
     folder: Path
     url: str
 
     def publish(self, archive: str, suite: str, packages: Mapping[str, str], at: datetime) -> None:
-        """Replaces what a suite of an archive (`debian`, `snapshot/debian/TIME`) holds.
+        """Replace the packages of a suite of an archive (`debian`, `snapshot/debian/TIME`).
 
         Args:
-            packages: name -> version of packages that hold nothing.
-            at: the date of the suite's index.
+            packages: versions of empty packages, by name.
+            at: date of the suite's index.
         """
         root = self.folder / archive
         entries = [self._package(root, name, version) for name, version in packages.items()]
@@ -50,7 +50,7 @@ class Mirror:
         )
 
     def _package(self, root: Path, name: str, version: str) -> str:
-        """Builds a package that holds nothing; returns its entry in the index."""
+        """Build an empty package; return its entry in the index."""
         control = (
             f"Package: {name}\nVersion: {version}\nArchitecture: {ARCHITECTURE}\n"
             "Maintainer: Test <test@example.invalid>\nDescription: made by a test\n"
@@ -69,18 +69,18 @@ class Mirror:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: pytest shows what a test says."""
+        """Print nothing: pytest would show it as output of the test."""
 
 
 def bridge_address(client: docker.DockerClient) -> str:
-    """This machine's address on the engine's default network, where builds reach it."""
+    """Return this machine's address on the engine's default network, where builds reach it."""
     subnet = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
     return str(ipaddress.IPv4Network(subnet)[1])
 
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Mirror]:
-    """Serves a folder of archives until the end of the context."""
+    """Serve a folder of archives until the end of the context."""
     client = docker.from_env()
     try:
         address = bridge_address(client)

@@ -1,4 +1,4 @@
-"""A Docker engine of a test's own, in a privileged container: an empty builder, an engine that may be killed."""
+"""A separate Docker engine in a privileged container: an empty builder, or an engine that tests kill."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from harness import images
 from harness.stack import PREFIX, REPOSITORY, wait_for
 
 TAG = "glm-tts-test-engine"
-# The engine that bootstrap installs, by bootstrap's own script: pinned, from the mirror of the OS image.
+# The engine that bootstrap installs, by bootstrap's script: pinned, from the mirror of the OS image.
 ENGINE = """FROM {os_image}
 RUN --mount=target=/scripts bash -euc 'ROOT=/ LOG=/tmp/log; . /scripts/lib/common.sh; . /scripts/lib/engine.sh; \\
     install_packages docker.io containerd iptables' \\
  && rm -rf /var/lib/apt/lists/* /tmp/log
 """
-INSIDE = "/run/nested"  # where the folder that is shared with the host is in the container
+INSIDE = "/run/nested"  # path in the container of the folder shared with the host
 SETTINGS = "daemon.json"
 PATIENCE_S = 60
-STOP_S = 200  # a stop waits for the containers, which have 160 s to end
-LIMIT_S = 600  # gigabytes are loaded, and removed
+STOP_S = 200  # a stop waits for the containers, which have 160 s to exit
+LIMIT_S = 600  # loading and removing gigabytes
 
 
 @dataclass
 class Nested:
-    """An engine that answers at `host`, a value for DOCKER_HOST."""
+    """A running engine; `host` is its DOCKER_HOST."""
 
     container: str
     folder: Path
@@ -45,18 +45,18 @@ class Nested:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        """The engine by its API, once it answers."""
+        """API client of the engine."""
         return docker.DockerClient(base_url=self.host, timeout=LIMIT_S)
 
     @property
     def address(self) -> str:
-        """Where what its containers publish is reached from this machine."""
-        shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        return command.run(["docker", "inspect", "--format", shown, self.container]).decode().strip()
+        """Address from this machine of the ports that its containers publish."""
+        template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return command.run(["docker", "inspect", "--format", template, self.container]).decode().strip()
 
     @property
     def pid(self) -> str:
-        """dockerd's, as its container counts."""
+        """Process ID of dockerd in its container."""
         return self._inside("cat", "/var/run/docker.pid")
 
     @property
@@ -65,16 +65,16 @@ class Nested:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a command that is to use this engine."""
-        kept = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
-        return {**kept, "DOCKER_HOST": self.host}
+        """The environment of a command that uses this engine."""
+        environment = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
+        return {**environment, "DOCKER_HOST": self.host}
 
     def run(self, *argv: str, limit_s: float = LIMIT_S) -> str:
-        """A command on this engine, such as `docker build`, to its end; returns its stdout."""
+        """Run a command on this engine, such as `docker build`; return its stdout."""
         return command.run(argv, env=self.env, timeout_s=limit_s).decode()
 
     def load(self, *images: str) -> None:
-        """Copies images from the host's engine."""
+        """Copy images from the host's engine."""
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as save:
             subprocess.run(
                 ["docker", "load", "--quiet"], stdin=save.stdout, env=self.env, check=True, capture_output=True
@@ -82,7 +82,7 @@ class Nested:
         assert save.returncode == 0, f"docker save {' '.join(images)} exited with {save.returncode}"
 
     def start(self) -> None:
-        """Starts dockerd, and waits until it answers."""
+        """Start dockerd, and wait until it responds."""
         host, group = f"unix://{INSIDE}/docker.sock", str(os.getgid())
         argv = ["dockerd", "--host", host, "--group", group, "--config-file", f"{INSIDE}/{SETTINGS}", *self.options]
         script = f'exec "$@" >>{INSIDE}/dockerd.log 2>&1'
@@ -93,13 +93,13 @@ class Nested:
             raise AssertionError(f"{error}\n{self.log()}") from None
 
     def kill(self, signal: str = "KILL") -> None:
-        """Ends dockerd by a signal, and waits until it is gone; its containers run on without it after a SIGKILL."""
+        """Stop dockerd by a signal, and wait for its exit; after SIGKILL its containers continue."""
         pid = self.pid
         self._inside("sh", "-c", f"kill -{signal} {pid}")
-        wait_for("the end of dockerd", lambda: not self._runs(pid), STOP_S)
+        wait_for("the exit of dockerd", lambda: not self._runs(pid), STOP_S)
 
     def restart(self) -> None:
-        """Kills dockerd as a crash would, and starts it again."""
+        """Kill dockerd, as a crash does, and start it again."""
         self.kill()
         self.start()
 
@@ -107,11 +107,11 @@ class Nested:
         return not _fails(lambda: self.run("docker", "version"))
 
     def has(self, path: str) -> bool:
-        """True when the engine's container has that file or folder."""
+        """Return whether the engine's container has that file or folder."""
         return not _fails(lambda: self._inside("test", "-e", path))
 
     def log(self, lines: int = 20) -> str:
-        """The newest lines of dockerd's log."""
+        """Return the newest lines of dockerd's log."""
         path = self.folder / "dockerd.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
 
@@ -134,12 +134,12 @@ def _fails(act: Callable[[], object]) -> bool:
 def nested_engine(
     *options: str, project: str = "", settings: Mapping[str, object] = MappingProxyType({})
 ) -> Iterator[Nested]:
-    """An empty engine until the end of the context; its image alone stays, for the next one.
+    """Run an empty engine until the end of the context; only its image stays, for the next one.
 
     Args:
-        options: more of dockerd's own, such as `--live-restore`.
-        settings: the daemon.json it reads.
-        project: the Compose project whose sweep removes it should this process be killed; else one of this process's.
+        options: additional options of dockerd, such as `--live-restore`.
+        settings: content of its daemon.json.
+        project: Compose project whose sweep removes the engine if this process is killed; by default a new one.
     """
     client = docker.from_env(timeout=LIMIT_S)
     try:
@@ -154,7 +154,7 @@ def nested_engine(
                 init=True,
                 privileged=True,
                 labels=labels,
-                # On a volume: an overlay cannot stand on the container's own.
+                # A volume, because overlayfs does not work on the container's overlay.
                 volumes=["/var/lib/docker", f"{scratch}:{INSIDE}"],
             )
             try:

@@ -1,8 +1,8 @@
-"""An OS image whose every package is one version newer than here: `python -m harness.newer_os`, then `.ci/run`.
+"""An OS image with a newer version of every package: `python -m harness.newer_os`, then `.ci/run`.
 
-The line must work on the day after the mirror moved. This makes that day: each package of the OS image and of the base
-is taken from the mirror and packed anew under a higher version, in a security suite of a mirror inside the image. The
-result takes the name of the stand-in, whose own image stays as `...:before`; `--undo` gives it its name back.
+Builds must work after updates of the mirror. This simulates them: it repacks each package of the OS image and of the
+base under a higher version, in a security suite of a mirror inside the image. The result gets the name of the stand-in
+image, which becomes `...:before`; `--undo` restores the name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness import images
 
 STANDIN = OS_IMAGES[1]
 BEFORE = f"{STANDIN.partition(':')[0]}:before"
-# In one layer, as the stand-in's: a base's size has a budget.
+# One layer, as in the stand-in: the size of a base has a budget.
 RECIPE = """FROM {os_image} AS newer
 RUN --mount=source=newer_os.sh,target=/newer_os.sh sh /newer_os.sh
 FROM scratch
@@ -29,7 +29,7 @@ CMD ["bash"]
 
 
 def main(argv: list[str]) -> None:
-    """Makes the image, or undoes that."""
+    """Build the image, or restore the stand-in with --undo."""
     client = docker.from_env(timeout=images.LIMIT_S)
     if argv == ["--undo"]:
         client.images.get(BEFORE).tag(*STANDIN.split(":"))

@@ -1,12 +1,12 @@
 #!/bin/sh
-# In an OS image: every package one version newer, from a mirror at /srv/newer, which keeps what builds have yet to install.
+# Upgrade every package of an OS image from a mirror at /srv/newer, which keeps only the packages that builds install later.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 # shellcheck source=/dev/null
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")-security
 mirror=/srv/newer
 index=$mirror/dists/$suite/main/binary-amd64
-# The second has an exact dependency on one of them, and Python depends on it.
+# Packages of later builds: libncursesw6 depends on an exact version of libtinfo6, and Python depends on libncursesw6.
 later='tini libncursesw6'
 
 apt-get update -q

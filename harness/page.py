@@ -1,4 +1,4 @@
-"""The whole service with its web page on a port of its own, here or (as a module) in a process, and what a tab asks."""
+"""The service with its web page on a free port, in this process or (as a module) another, and a client of the page."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from tests.unit.service.support import FakeEngine, served
 
 @dataclass
 class Tab:
-    """Calls as a tab makes them."""
+    """Client that calls the page's functions as a browser tab does."""
 
     client: httpx.Client
 
     def post(self, name: str, *data: Any, session: str) -> str:
-        """Ask, and do not wait for the answer; the event's id."""
-        asked = self.client.post(f"/gradio_api/call/{name}", json={"data": data, "session_hash": session})
-        return str(asked.json()["event_id"])
+        """Send a call without waiting for its result; return the event's ID."""
+        response = self.client.post(f"/gradio_api/call/{name}", json={"data": data, "session_hash": session})
+        return str(response.json()["event_id"])
 
     def ask(self, name: str, *data: Any, session: str = "") -> Iterator[tuple[str, Any]]:
-        """Each thing that the page is told: ("generating", values), ..., ("complete", values) or ("error", problem)."""
-        # Calls of one session share their answers' queue, so each has one of its own unless it is about that.
+        """Yield the events of a call: ("generating", values), ..., ("complete", values) or ("error", problem)."""
+        # Calls of one session share a queue of events: each call has a new session unless a test sets it.
         event = self.post(name, *data, session=session or uuid.uuid4().hex)
         with self.client.stream("GET", f"/gradio_api/call/{name}/{event}") as lines:
             kind = ""
@@ -48,12 +48,14 @@ class Tab:
 
     @contextmanager
     def opened(self, name: str, *data: Any) -> Iterator[None]:
-        """Ask as the page's own script does, in a tab that is closed at the end."""
+        """Call as the page's script does, in a tab that is closed at the end of the context."""
         session = uuid.uuid4().hex
-        functions = {each["api_name"]: each["id"] for each in self.client.get("/config").json()["dependencies"]}
-        asked = {"data": data, "fn_index": functions[name], "session_hash": session}
+        functions = {
+            function["api_name"]: function["id"] for function in self.client.get("/config").json()["dependencies"]
+        }
+        call = {"data": data, "fn_index": functions[name], "session_hash": session}
         with self.client.stream("GET", f"/gradio_api/heartbeat/{session}"):
-            self.client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+            self.client.post("/gradio_api/queue/join", json=call).raise_for_status()
             with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={session}"):
                 yield
 
@@ -72,7 +74,7 @@ class Tab:
 
 @dataclass
 class Visit(Tab):
-    """A served page, and what it is made of."""
+    """A served page with its service and engine."""
 
     service: Service
     engine: FakeEngine
@@ -87,7 +89,7 @@ class Visit(Tab):
 
 @contextmanager
 def served_page(folder: Path) -> Iterator[Visit]:
-    """One whose engine can use a prompt."""
+    """Serve a page whose engine supports prompts."""
     settings = dataclasses.replace(Settings.from_env({}), control=folder / "c.sock", release="test-1")
     engine = FakeEngine()
     engine.prompts = True
@@ -95,7 +97,7 @@ def served_page(folder: Path) -> Iterator[Visit]:
         with served(settings, engine, page=True) as found, httpx.Client(base_url=found.url, timeout=30) as client:
             yield Visit(client, found.service, engine, found.loop)
     finally:
-        # Gradio's import leaves event loops open, which no later test is to find.
+        # Gradio's import leaves event loops open: close them before the next test.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

@@ -1,4 +1,4 @@
-"""What a visitor does on the page, and looks for there."""
+"""Actions of a visitor on the page, and expectations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def jsonl(*texts: str) -> FilePayload:
 
 
 def give(page: Page, file: FilePayload, into: str) -> None:
-    """Chooses a file where the page asks for one."""
+    """Choose a file for an upload field."""
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name=into).filter(visible=True).click()
     chooser.value.set_files([file])

@@ -1,4 +1,4 @@
-"""For clients of services without TLS: reading the machine's certificates takes each 50 ms of processor time."""
+"""A TLS context for clients of services without TLS: loading the machine's certificates takes 50 ms of CPU time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real HAProxy, before backends that say who they are."""
+"""The real HAProxy in front of backends that return their names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOLD_BUDGET_S = 3
 
 @dataclass
 class Door:
-    """A proxy of a test's own with two backends behind it."""
+    """A separate proxy with two backends."""
 
     proxy: HAProxy
     url: str
@@ -29,11 +29,11 @@ class Door:
     inside: str
     at_first: dict[str, str] = field(default_factory=dict)
 
-    def get(self, path: str = "/", **how: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=10, **how)
+    def get(self, path: str = "/", **options: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=10, **options)
 
-    def post(self, path: str = "/v1/audio/speech", body: bytes = b"short", **how: Any) -> requests.Response:
-        return requests.post(self.url + path, data=body, timeout=20, **how)
+    def post(self, path: str = "/v1/audio/speech", body: bytes = b"short", **options: Any) -> requests.Response:
+        return requests.post(self.url + path, data=body, timeout=20, **options)
 
     def rotate(self, to: str) -> None:
         other = "green" if to == "blue" else "blue"
@@ -54,15 +54,17 @@ class Door:
 
 @contextlib.contextmanager
 def opened(stack: Stack, published: str = "127.0.0.1") -> Iterator[Door]:
-    """Beside a stack, made of its images, with blue in rotation; told that it is `published` at an address."""
+    """Run a proxy from a stack's images, with blue in rotation; its PUBLISHED is `published`."""
     client, port = stack.docker, free_port()
     prefix = free_subnet(client)
     labels = {"com.docker.compose.project": f"{stack.project}"}
     pool = {"Config": [{"Subnet": f"{prefix}.0/24"}]}
     network = client.networks.create(f"{stack.project}-door-{port}", ipam=pool, labels=labels)
 
-    def run(name: str, address: str, image: Any, **how: Any) -> Any:
-        container = client.containers.create(image, name=f"{stack.project}-door-{port}-{name}", labels=labels, **how)
+    def run(name: str, address: str, image: Any, **options: Any) -> Any:
+        container = client.containers.create(
+            image, name=f"{stack.project}-door-{port}-{name}", labels=labels, **options
+        )
         network.connect(container, ipv4_address=address)
         client.networks.get("bridge").disconnect(container)
         container.start()

@@ -1,4 +1,4 @@
-"""A real registry (Debian's docker-registry) in a container of its own, with what a test wants of it."""
+"""A real registry (Debian's docker-registry) in a separate container."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from harness import images
 from harness.stack import free_port, wait_for
 from harness.tokens import Tokens
 
-# Ryuk, its reaper, is an image from Docker Hub; every container here ends with its context.
+# testcontainers' reaper, Ryuk, is an image on Docker Hub. Every container here ends with its context.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 TAG = "glm-tts-test-registry"
 STORAGE = "/var/lib/docker-registry"
 CERTIFICATE = "/etc/docker/registry/issuer.pem"
-ENGINE_LIMIT_S = 300  # a busy engine needed more than docker-py's 60 s to remove a container
+ENGINE_LIMIT_S = 300  # a busy engine took more than docker-py's 60 s to remove a container
 USER, PASSWORD = "runner", "correct horse"
-# Debian's own configuration demands a password; the tests bring their own, where they want one.
+# Debian's configuration requires a password; tests configure their own.
 REGISTRY = f"""FROM {{os_image}}
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends apache2-utils docker-registry \\
  && rm -rf /var/lib/apt/lists/*
@@ -40,7 +40,7 @@ CMD ["docker-registry", "serve", "/etc/docker/registry/config.yml"]
 
 @dataclass(frozen=True)
 class Running:
-    """A registry that answers at `host` (host:port), or one namespace of it."""
+    """A running registry at `host` (host:port), or one namespace of it."""
 
     host: str
     container: str
@@ -49,20 +49,20 @@ class Running:
 
     @property
     def address(self) -> str:
-        """What is put before a repository's name."""
+        """Prefix of a repository's name."""
         return f"{self.host}/{self.namespace}".rstrip("/")
 
     def within(self, namespace: str) -> Running:
-        """A namespace of it, which has nothing yet; the engine pushes no layer again that another one has."""
+        """Return a new namespace; the engine does not repeat the push of layers that another namespace has."""
         return replace(self, namespace=namespace)
 
     def get(self, path: str) -> Any:
-        """What the registry's API answers for a repository's path, read past the code under test."""
+        """Return the registry's API response for a repository's path, without the code under test."""
         url = "/".join(part for part in (f"http://{self.host}/v2", self.namespace, path) if part)
         return requests.get(url, auth=self.auth, timeout=5).json()
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; empty when there is no such repository."""
+        """Return the tags of a repository; none if it does not exist."""
         return sorted(self.get(f"{repository}/tags/list").get("tags") or [])
 
 
@@ -75,14 +75,14 @@ def running_registry(
     deletes: bool = False,
     tokens: Tokens | None = None,
 ) -> Iterator[Running]:
-    """A registry until the end of the context.
+    """Run a registry until the end of the context.
 
     Args:
-        project: the Compose project whose sweep removes it should this process be killed.
-        password: USER and PASSWORD are demanded.
+        project: Compose project whose sweep removes the registry if this process is killed.
+        password: require USER and PASSWORD.
         storage_mb: megabytes of storage in memory, 0 for the container's own disk.
-        deletes: manifests may be deleted.
-        tokens: the server whose tokens are demanded.
+        deletes: allow the deletion of manifests.
+        tokens: require tokens of this server.
     """
     images.build(TAG, REGISTRY)
     environment = {"REGISTRY_STORAGE_DELETE_ENABLED": str(deletes).lower()}
@@ -98,7 +98,7 @@ def running_registry(
     container = DockerContainer(TAG).with_kwargs(labels={"com.docker.compose.project": project})
     if storage_mb:
         container.with_tmpfs_mount(STORAGE, f"size={storage_mb}m")
-    container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # docker-py's own form; it is passed on
+    container.ports["5000/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]  # passed on to docker-py, which accepts it
     if tokens:
         container.with_copy_into_container(tokens.certificate, CERTIFICATE)
     for name, value in environment.items():
@@ -108,7 +108,7 @@ def running_registry(
         auth = (USER, PASSWORD) if password else None
         yield Running(f"127.0.0.1:{port}", str(container.get_wrapped_container().id), auth)
     client = docker.from_env()
-    with contextlib.suppress(docker.errors.APIError):  # another registry may run on it; the last one takes it along
+    with contextlib.suppress(docker.errors.APIError):  # another registry may use the image; the last one removes it
         client.images.remove(TAG)
     client.close()
 
@@ -121,7 +121,7 @@ def _answers(url: str) -> bool:
 
 
 def docker_config(folder: Path, address: str, user: str = USER, password: str = PASSWORD) -> Path:
-    """A folder for DOCKER_CONFIG that knows one registry's credentials."""
+    """Create a folder for DOCKER_CONFIG with one registry's credentials."""
     folder.mkdir(parents=True, exist_ok=True)
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     (folder / "config.json").write_text(json.dumps({"auths": {address: {"auth": auth}}}))
@@ -130,7 +130,7 @@ def docker_config(folder: Path, address: str, user: str = USER, password: str = 
 
 @contextlib.contextmanager
 def also_within(container: str, running: Running) -> Iterator[None]:
-    """The same registry, storage and all, at the same address for what is in a container's own network."""
+    """Serve the same registry, with its storage, at the same address in a container's network."""
     client = docker.from_env(timeout=ENGINE_LIMIT_S)
     settings = client.containers.get(running.container).attrs["Config"]["Env"]
     second = client.containers.run(

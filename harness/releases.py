@@ -1,4 +1,4 @@
-"""Bad releases, made from a good one."""
+"""Faulty releases, derived from a good one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.stack import Stack
 
 
 def derived(stack: Stack, name: str, dockerfile: str) -> str:
-    """A release made from the newest good image with something wrong in it."""
+    """Build a release from the newest good image with a fault."""
     tag = f"glm-tts-slim-broken:{name}-{stack.project}"
     text = f"FROM {stack.newest_image()}\n{dockerfile}\nLABEL ai.glm-tts.release={name}\n"
     subprocess.run(
@@ -21,7 +21,7 @@ def derived(stack: Stack, name: str, dockerfile: str) -> str:
     return tag
 
 
-# It warms up with sound, as its own readiness demands, and answers 200 with silence from then on.
+# Its warm-up has sound, as its readiness requires; all later responses are 200 with silence.
 SILENCE = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 
@@ -35,7 +35,7 @@ PiperEngine.synthesize = _silent
 END
 USER 10001:10001"""
 
-# The golden set passes; three of four texts that clients say beside it do not, or take a second longer.
+# The golden set passes; three of the four texts of the load fail, or take a second longer.
 _ONLY = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 

@@ -1,4 +1,4 @@
-"""A git repository of a test's own, under a global configuration of its own."""
+"""A temporary git repository with a separate global configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from build.system import command
 
-# A signed commit; the signature itself is never verified, only shown.
+# A signed commit; the signature is only shown, never verified.
 SIGNED = """\
 tree {tree}
 author T <t@example.invalid> 1767323045 +0000
@@ -24,7 +24,7 @@ signed
 
 
 class Repository:
-    """One with an author; `write` and `commit` do what a developer does."""
+    """A repository with an author; `write` and `commit` act as a developer."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -42,13 +42,13 @@ class Repository:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def commit(self) -> str:
-        """Commits everything; returns the SHA."""
+        """Commit everything; return the SHA."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", "a change")
         return self.git("rev-parse", "HEAD")
 
     def sign_and_commit(self) -> str:
-        """The same as a commit with a signature, of one second of 2026."""
+        """Commit everything with a signature and a fixed date in 2026; return the SHA."""
         self.git("add", "--all")
         text = SIGNED.format(tree=self.git("write-tree"))
         sha = self.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=text)

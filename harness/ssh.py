@@ -1,4 +1,4 @@
-"""A target that is reached by ssh: a real sshd in a container, with this host's engine behind it."""
+"""A target behind ssh: a real sshd in a container, with this host's engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRYPOINT ["/usr/sbin/sshd", "-D", "-e", "-h", "/run/host-key", "-o", "Authoriz
 
 @dataclass(frozen=True)
 class SshTarget:
-    """Where a Docker client finds the engine (`user@host:port`), and the secrets that let it in."""
+    """Address of the engine for a Docker client (`user@host:port`), and the keys of the connection."""
 
     address: str
     key: str
@@ -37,7 +37,7 @@ def _key(path: Path) -> str:
 
 @contextmanager
 def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
-    """A target of its own keys; removed at the end."""
+    """Run a target with new keys; remove it at the end."""
     images.build(TAG, SSHD)
     host_key, port = _key(scratch / "host-key"), free_port()
     _key(scratch / "user-key")
@@ -53,7 +53,7 @@ def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
         TAG,
         ["-p", str(port)],
         detach=True,
-        network_mode="host",  # the machine's own loopback, as a target's sshd has it
+        network_mode="host",  # the host's loopback, as on a target
         volumes=mounts,
         labels={"com.docker.compose.project": stack.project},
     )

@@ -1,4 +1,4 @@
-"""A whole stack of a test's own: its own clone, Compose project, port, subnet and volumes, beside whatever is live."""
+"""A separate stack: clone, Compose project, port, subnet and volumes that no other stack uses."""
 
 from __future__ import annotations
 
@@ -37,23 +37,25 @@ def free_port() -> int:
 
 
 def free_subnet(client: docker.DockerClient) -> str:
-    """Three octets of a /24 that neither Docker nor the host uses."""
+    """Return three octets of a /24 that neither Docker nor the host uses."""
     used = [network for _, network in machine.routes()]
     for network in client.networks.list():
         for config in (network.attrs.get("IPAM") or {}).get("Config") or []:
             if "." in config.get("Subnet", ""):
                 used.append(ipaddress.IPv4Network(config["Subnet"]))
-    # Processes of one run that look at the same time have ranges of their own.
+    # Concurrent test processes choose from different ranges.
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     candidates = [f"10.{213 + process}.{number}" for number in range(256)]
     random.shuffle(candidates)
     return next(
-        prefix for prefix in candidates if not any(ipaddress.IPv4Network(f"{prefix}.0/24").overlaps(n) for n in used)
+        prefix
+        for prefix in candidates
+        if not any(ipaddress.IPv4Network(f"{prefix}.0/24").overlaps(network) for network in used)
     )
 
 
 def sweep(client: docker.DockerClient, only: str = "") -> None:
-    """Removes what test stacks left behind: those of ended processes, or `only` the one named."""
+    """Remove leftovers of test stacks: of ended processes, or of the project `only`."""
 
     def dead(project: str) -> bool:
         if only:
@@ -61,20 +63,20 @@ def sweep(client: docker.DockerClient, only: str = "") -> None:
         pid = project.removeprefix(PREFIX).partition("-")[0]
         return project.startswith(PREFIX) and pid.isdigit() and not Path("/proc", pid).exists()
 
-    for container in client.containers.list(all=True, ignore_removed=True):  # others come and go
+    for container in client.containers.list(all=True, ignore_removed=True):  # other processes remove containers too
         name = container.name or ""
         project = container.labels.get("com.docker.compose.project") or name.removesuffix("-cutover-lock")
         if dead(project):
             container.remove(force=True, v=True)
     for kind in (client.networks, client.volumes):
-        for thing in kind.list():
-            labels = thing.attrs.get("Labels") or {}
+        for resource in kind.list():
+            labels = resource.attrs.get("Labels") or {}
             if dead(labels.get("com.docker.compose.project", "")):
-                thing.remove()
+                resource.remove()
 
 
 def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """Polls until `condition` is true and returns its value; fails with `what` was waited for."""
+    """Poll until `condition` is true and return its value; fail with `what` after the timeout."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if value := condition():
@@ -84,16 +86,16 @@ def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> 
 
 
 def kill(container: Any) -> None:
-    """Kills a container's process by its host pid, as the kernel would: `docker kill` suppresses the restart policy."""
+    """Kill a container's process by its host pid, as the kernel does: `docker kill` suppresses the restart policy."""
     container.reload()
     pid = container.attrs["State"]["Pid"]
     assert container.attrs["State"]["Status"] == "running"
-    assert pid > 1, "0 would be this process's own group"
+    assert pid > 1, "0 would be the group of this process"
     os.kill(pid, signal.SIGKILL)
 
 
 def crash(container: Any) -> None:
-    """Kills a container's process and waits for its restart."""
+    """Kill a container's process and wait for its restart."""
     container.reload()
     before = container.attrs["RestartCount"]
     kill(container)
@@ -107,7 +109,7 @@ def crash(container: Any) -> None:
 
 @dataclass
 class Stack:
-    """One clone and the stack that it deploys."""
+    """A clone and the stack that it deploys."""
 
     root: Path
     project: str
@@ -123,7 +125,7 @@ class Stack:
         return f"http://{self.host}:{self.port}"
 
     def run(self, module: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        """Runs `python -m module args` in the clone, as a user would."""
+        """Run `python -m module args` in the clone, as a user does."""
         done = subprocess.run(
             [sys.executable, "-m", module, *args],
             cwd=self.root,
@@ -138,7 +140,7 @@ class Stack:
         return done
 
     def start(self, module: str, *args: str, **env: str) -> subprocess.Popen[str]:
-        """The same in the background; stdout and stderr come as one stream of lines."""
+        """Start the same in the background, with stdout and stderr in one stream of lines."""
         return subprocess.Popen(
             [sys.executable, "-m", module, *args],
             cwd=self.root,
@@ -150,7 +152,7 @@ class Stack:
         )
 
     def commit(self, change: str) -> str:
-        """Changes a line in service/ and commits; returns the SHA."""
+        """Change a line in service/ and commit; return the SHA."""
         module = self.root / "service" / "__init__.py"
         text = re.sub(r"\n# release: .*\n", "", module.read_text())
         module.write_text(f"{text}\n# release: {change}\n")
@@ -158,19 +160,19 @@ class Stack:
         return git.read(self.root).sha
 
     def release(self, change: str) -> str:
-        """A new commit with its image built; returns the SHA."""
+        """Commit, and build the image; return the SHA."""
         sha = self.commit(change)
         self.run("build.images")
         self.releases.append(sha)
         return sha
 
     def newest_image(self) -> str:
-        """The name of the newest release's image that is here: some releases were only committed, or pruned."""
+        """Return the newest release image that exists: some releases were only committed, or pruned."""
         names = (f"glm-tts-slim:{sha}" for sha in reversed(self.releases))
         return next(name for name in names if self.docker.images.list(name))
 
     def edit_compose(self, *changes: tuple[str, str]) -> None:
-        """Replaces texts in the clone's compose.yaml, wherever they stand; each must be there."""
+        """Replace texts in the clone's compose.yaml; each must occur."""
         path = self.root / "compose.yaml"
         text = path.read_text()
         for old, new in changes:
@@ -183,7 +185,7 @@ class Stack:
         return found
 
     def compose(self, *args: str) -> str:
-        """A plain `docker compose` in the clone, by its .env; the project is named in case there is none yet."""
+        """Run a plain `docker compose` in the clone with its .env; the project has a name even without one."""
         argv = ["docker", "compose", "--project-name", self.project, *args]
         engine = {name: value for name, value in self.env.items() if name == "DOCKER_HOST"}
         return command.run(argv, cwd=self.root, env={**_without_settings(), **engine}).decode()
@@ -192,22 +194,22 @@ class Stack:
         return self.docker.containers.get(f"{self.project}-{service}-1")
 
     def live_app(self) -> Any:
-        """The container that serves; of several the first."""
+        """Return the first container of the live colour."""
         return self.container(f"app-{self.status()['live']}")
 
     def containers(self) -> dict[str, tuple[str, str]]:
-        """ID and start time of every container of the project, by name."""
+        """Return ID and start time of every container of the project, by name."""
         ours = {"label": f"com.docker.compose.project={self.project}"}
         found = self.docker.containers.list(all=True, filters=ours, ignore_removed=True)
-        return {str(each.name): (str(each.id), each.attrs["State"]["StartedAt"]) for each in found}
+        return {str(app.name): (str(app.id), app.attrs["State"]["StartedAt"]) for app in found}
 
     def journal(self) -> list[dict[str, Any]]:
-        code, said = self.container("state").exec_run(["cat", "/var/lib/cutover/journal.jsonl"])
-        assert code == 0, said
-        return [json.loads(line) for line in said.splitlines()]
+        code, output = self.container("state").exec_run(["cat", "/var/lib/cutover/journal.jsonl"])
+        assert code == 0, output
+        return [json.loads(line) for line in output.splitlines()]
 
     def close(self) -> None:
-        """Removes all of it: containers, network, volumes, the images of its commits, the clone."""
+        """Remove containers, network, volumes, the images of its commits, and the clone."""
         sweep(self.docker, only=self.project)
         for sha in self.releases:
             for image in self.docker.images.list(filters={"label": f"org.opencontainers.image.revision={sha}"}):
@@ -222,34 +224,34 @@ class Stack:
 
 
 def _without_settings() -> dict[str, str]:
-    """The environment without anything that would set up a stack other than the clone's own."""
+    """Return the environment without the settings of another stack."""
     ours = ("CUTOVER_", "COMPOSE_")
     names = {"PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX", "PROXY_IMAGE", "BLUE_IMAGE", "GREEN_IMAGE"}
     return {key: value for key, value in os.environ.items() if not key.startswith(ours) and key not in names}
 
 
 def clone(into: Path) -> Path:
-    """A clone whose HEAD holds the working tree as it is, uncommitted changes and all."""
+    """Clone the repository; HEAD of the clone has the working tree, including uncommitted changes."""
     command.run(["git", "clone", "--quiet", "--no-hardlinks", str(REPOSITORY), str(into)])
     for key, value in (("user.name", "Test"), ("user.email", "test@example.invalid")):
         command.run(["git", "config", key, value], cwd=into)
     if changed := git.changed(REPOSITORY):
         for path in changed:
-            here, there = REPOSITORY / path, into / path
-            there.unlink(missing_ok=True)
-            if here.is_file():
-                there.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(here, there)
+            source, copy = REPOSITORY / path, into / path
+            copy.unlink(missing_ok=True)
+            if source.is_file():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
         command.run(["git", "add", "--all"], cwd=into)
-        command.run(["git", "commit", "--quiet", "--allow-empty", "-m", "as in the working tree"], cwd=into)
+        command.run(["git", "commit", "--quiet", "--allow-empty", "-m", "uncommitted changes"], cwd=into)
     return into
 
 
 @contextlib.contextmanager
 def fresh_stack(scratch: Path, beside: Stack | None = None) -> Iterator[Stack]:
-    """A stack that nothing else uses, with nothing deployed yet; removed at the end.
+    """Yield a separate stack without a release; remove it at the end.
 
-    What `beside` has verified, a base above all, is not verified again.
+    It reuses the verifications of `beside`, mainly of the base image.
     """
     client = docker.from_env()
     sweep(client)
@@ -260,7 +262,7 @@ def fresh_stack(scratch: Path, beside: Stack | None = None) -> Iterator[Stack]:
         "COMPOSE_PROJECT_NAME": project,
         "PORT": str(port),
         "SUBNET_PREFIX": free_subnet(client),
-        # Tests of what comes before and after it would only take longer.
+        # Tests of the other steps would only take longer.
         "CUTOVER_SOAK_S": "0",
     }
     stack = Stack(clone(scratch / "clone"), project, port, env, client)
@@ -275,7 +277,7 @@ def fresh_stack(scratch: Path, beside: Stack | None = None) -> Iterator[Stack]:
 
 @contextlib.contextmanager
 def hooks(stack: Stack, table: str) -> Iterator[None]:
-    """The clone's settings with a table of hooks."""
+    """Add a table of hooks to the clone's settings for the block."""
     settings = stack.root / "pyproject.toml"
     before = settings.read_text()
     settings.write_text(f"{before}\n[tool.cutover.hooks]\n{table}\n")

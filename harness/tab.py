@@ -1,4 +1,4 @@
-"""A web tab that stays open: its event stream, opened again whenever it ends."""
+"""An open web tab: its event stream, reopened after each end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import requests
 
-PATH = "/gradio_api/heartbeat/a-tab"  # what a page of Gradio's keeps open
+PATH = "/gradio_api/heartbeat/a-tab"  # Gradio's page keeps it open
 
 
-class Tab:
-    """`releases` are those that its stream was opened at, in order; `broken` are the ends that were no proper ones."""
+class OpenTab:
+    """A tab; `releases` served its streams, in order; `broken` has the errors of interrupted streams."""
 
     def __init__(self, url: str) -> None:
         self.releases: list[str] = []
@@ -22,7 +22,7 @@ class Tab:
         self._closed = threading.Event()
 
     def run(self) -> None:
-        """Until it is closed, which it notices at the end of a stream."""
+        """Keep a stream open until the tab is closed; it detects that at the end of a stream."""
         assert self._session.get(self._url, timeout=60).ok
         while not self._closed.is_set():
             try:
@@ -39,10 +39,10 @@ class Tab:
 
 
 @contextmanager
-def open_tab(url: str) -> Iterator[Tab]:
-    """One that is open for the block."""
-    tab = Tab(url)
-    # Not waited for: only the service ends its stream.
+def open_tab(url: str) -> Iterator[OpenTab]:
+    """Keep a tab open for the block."""
+    tab = OpenTab(url)
+    # No join: only the service ends the stream.
     threading.Thread(target=tab.run, daemon=True).start()
     try:
         yield tab

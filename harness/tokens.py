@@ -1,4 +1,4 @@
-"""A token server on 127.0.0.1, as registries have beside them: a password in, a signed token for a scope out."""
+"""A token server for registries on 127.0.0.1: it exchanges a password for a signed token of a scope."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from cryptography.x509.oid import NameOID
 
 ISSUER, SERVICE = "glm-tts-test-issuer", "glm-tts-test-registry"
 LIFE_S = 300
-LEEWAY_S = 60  # for which docker-registry believes a token that has expired
+LEEWAY_S = 60  # docker-registry accepts a token so long after its expiry
 
 
 @dataclass
 class Tokens:
-    """What the server gives out, and what it was asked. Everything may be changed while it runs.
+    """Settings of the server, and its recorded requests. Everything may change while it runs.
 
     Attributes:
-        realm: the URL at which tokens are asked for.
-        certificate: that of the key which signs them, PEM.
-        accounts: password by user.
-        actions: granted of what is asked for.
-        life_s: of a token; the registry adds LEEWAY_S to it.
-        asked: (user, scope, status of the answer) of every request.
+        realm: URL of the server.
+        certificate: certificate of the signing key, PEM.
+        accounts: passwords by user.
+        actions: actions that a token grants at most.
+        life_s: lifetime of a token; the registry adds LEEWAY_S.
+        requests: (user, scope, status of the response) of every request.
     """
 
     realm: str
@@ -45,17 +45,17 @@ class Tokens:
     accounts: dict[str, str]
     actions: frozenset[str] = frozenset({"pull", "push"})
     life_s: float = LIFE_S
-    asked: list[tuple[str, str, int]] = field(default_factory=list)
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
 
     def environment(self, certificate: str) -> dict[str, str]:
-        """A registry's settings; `certificate` is the file in which it finds that."""
+        """Return a registry's settings; `certificate` is the path of the certificate for the registry."""
         settings = {"REALM": self.realm, "SERVICE": SERVICE, "ISSUER": ISSUER, "ROOTCERTBUNDLE": certificate}
         return {"REGISTRY_AUTH": "token", **{f"REGISTRY_AUTH_TOKEN_{name}": text for name, text in settings.items()}}
 
     def answer(self, authorization: str, scopes: list[str]) -> tuple[int, dict[str, Any]]:
         user = self._user(authorization)
         status = 200 if user else 401
-        self.asked.append((user, " ".join(scopes), status))
+        self.requests.append((user, " ".join(scopes), status))
         if not user:
             return status, {"errors": [{"code": "UNAUTHORIZED", "message": "incorrect username or password"}]}
         now = time.time()
@@ -74,7 +74,7 @@ class Tokens:
         return status, {"token": jwt.encode(claims, self.key, algorithm="RS256", headers=headers)}
 
     def _user(self, authorization: str) -> str:
-        """Who has given the right password; empty for nobody."""
+        """Return the user with a correct password; empty for a wrong one."""
         scheme, _, text = authorization.partition(" ")
         if scheme != "Basic":
             return ""
@@ -89,7 +89,7 @@ class Tokens:
 
 @contextlib.contextmanager
 def token_server(accounts: dict[str, str]) -> Iterator[Tokens]:
-    """A server with a key of its own until the end of the context."""
+    """Run a server with a new key until the end of the context."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
@@ -108,7 +108,7 @@ def token_server(accounts: dict[str, str]) -> Iterator[Tokens]:
 def _certificate(key: rsa.RSAPrivateKey) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -118,7 +118,7 @@ def _certificate(key: rsa.RSAPrivateKey) -> bytes:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    return made.public_bytes(serialization.Encoding.PEM)
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -127,9 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         tokens: Tokens = self.server.tokens  # type: ignore[attr-defined]
         query = parse_qs(urlsplit(self.path).query)
-        scopes = [each for text in query.get("scope", []) for each in text.split()]
-        status, said = tokens.answer(self.headers.get("Authorization", ""), scopes)
-        content = json.dumps(said).encode()
+        scopes = [scope for text in query.get("scope", []) for scope in text.split()]
+        status, response = tokens.answer(self.headers.get("Authorization", ""), scopes)
+        content = json.dumps(response).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -137,4 +137,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: what was asked is in `asked`."""
+        """Print nothing: `Tokens.requests` has them."""

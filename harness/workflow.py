@@ -1,4 +1,4 @@
-"""Runs the `run:` steps of a workflow's jobs as GitHub's runner does; what it does not know, it refuses."""
+"""Run the `run:` steps of a workflow's jobs as GitHub's runner does; unsupported syntax is an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOKEN = re.compile(r"\s*('(?:[^']|'')*'|==|&&|\|\||[A-Za-z_][\w-]*(?:\.[A-Za-z_]
 
 
 class _Expression:
-    """Contexts' values, text, `==`, `&&` and `||`: all that the workflows here need."""
+    """An expression of context values, text, `==`, `&&` and `||`: all that the workflows here use."""
 
     def __init__(self, text: str, contexts: Contexts) -> None:
         self._tokens: list[str] = []
@@ -26,36 +26,36 @@ class _Expression:
         while text[at:].strip():
             found = TOKEN.match(text, at)
             if not found:
-                raise ValueError(f"an expression that this runner does not know: {text.strip()}")
+                raise ValueError(f"unsupported expression: {text.strip()}")
             self._tokens.append(found[1])
             at = found.end()
 
     def value(self) -> str | bool:
         found = self._either()
         if self._tokens:
-            raise ValueError(f"what does {self._tokens[0]} mean here?")
+            raise ValueError(f"unexpected {self._tokens[0]}")
         return found
 
     def _taken(self, operator: str) -> bool:
         return bool(self._tokens) and self._tokens[0] == operator and bool(self._tokens.pop(0))
 
     def _either(self) -> str | bool:
-        left = self._both()
+        value = self._both()
         while self._taken("||"):
             right = self._both()
-            left = left or right
-        return left
+            value = value or right
+        return value
 
     def _both(self) -> str | bool:
-        left = self._equal()
+        value = self._equal()
         while self._taken("&&"):
             right = self._equal()
-            left = right if left else left
-        return left
+            value = right if value else value
+        return value
 
     def _equal(self) -> str | bool:
-        left = self._operand()
-        return left == self._operand() if self._taken("==") else left
+        value = self._operand()
+        return value == self._operand() if self._taken("==") else value
 
     def _operand(self) -> str:
         if not self._tokens or self._tokens[0] in ("==", "&&", "||"):
@@ -66,25 +66,25 @@ class _Expression:
         found: Any = self._contexts
         for part in token.split("."):
             if part not in found:
-                raise ValueError(f"nothing is known of {token}")
+                raise ValueError(f"unknown context value: {token}")
             found = found[part]
         if not isinstance(found, str):
-            raise ValueError(f"{token} is no text")
+            raise ValueError(f"{token} is not text")
         return found
 
 
 def resolve(text: str, contexts: Contexts) -> str:
-    """The text with every `${{ }}` in it replaced.
+    """Replace every `${{ }}` in a text.
 
     Raises:
-        ValueError: an expression of another kind, or a name that no context holds.
+        ValueError: an unsupported expression, or a name in no context.
     """
     return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(_Expression(found[1], contexts).value()), text)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one step: its name, exit code and output (both streams together)."""
+    """Result of a step: name, exit code and output (both streams)."""
 
     name: str
     code: int
@@ -92,21 +92,20 @@ class Step:
 
 
 @dataclass
-class Ran:
-    """One job's run.
+class JobRun:
+    """Run of a job.
 
     Attributes:
-        environment: the deployment environment whose secrets it was given; empty for a job without one, and when its
-            `if:` kept it from running.
-        steps: those that ran, in order; with `uses:` steps left out, and after a failure only those of `if: always()`.
-        outputs: the job's own, as later jobs see them.
-        kept: by the name of each artifact the files that are in it, relative to the workspace.
+        environment: deployment environment of its secrets; empty for a job without one or with a false `if:`.
+        steps: steps that ran, in order, without `uses:` steps; after a failure only those of `if: always()`.
+        outputs: outputs of the job.
+        artifacts: files of each artifact by its name, relative to the workspace.
     """
 
     environment: str = ""
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
-    kept: dict[str, list[str]] = field(default_factory=dict)
+    artifacts: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Step]:
@@ -114,47 +113,47 @@ class Ran:
 
 
 class Runner:
-    """A machine that a job is given: a workspace with the checkout in it, and a folder for what is temporary."""
+    """A job's machine: a workspace with the checkout, and a folder for temporary files."""
 
     def __init__(self, workspace: Path, scratch: Path, environ: Mapping[str, str], replaced: tuple[str, ...]) -> None:
-        """`replaced` names the actions (`owner/name`) whose work the test has done or does without."""
+        """Create a runner; `replaced` has the actions (`owner/name`) that the test replaces or omits."""
         self._workspace, self._scratch, self._replaced = workspace, scratch, replaced
         self.temp = scratch / "temp"
         self.temp.mkdir(parents=True)
         self._environ = {**environ, "CI": "true", "GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(self.temp)}
 
-    def run(self, workflow: Path, job: str, contexts: Contexts) -> Ran:
-        """Runs a job's steps to its end, failed or not.
+    def run(self, workflow: Path, job: str, contexts: Contexts) -> JobRun:
+        """Run all steps of a job, even after a failure.
 
         Raises:
-            ValueError: something that this runner does not know, or an action that is not replaced.
+            ValueError: unsupported syntax, or an action that is not replaced.
         """
         wanted = yaml.safe_load(workflow.read_text())["jobs"][job]
         if "if" in wanted and not _Expression(wanted["if"], contexts).value():
-            return Ran()
-        ran, outputs = Ran(resolve(wanted.get("environment", ""), contexts)), dict[str, dict[str, str]]()
+            return JobRun()
+        ran, outputs = JobRun(resolve(wanted.get("environment", ""), contexts)), dict[str, dict[str, str]]()
         for number, step in enumerate(wanted["steps"]):
             condition = step.get("if", "success()")
             if condition not in ("always()", "success()"):
-                raise ValueError(f"a condition that this runner does not know: {condition}")
+                raise ValueError(f"unsupported condition: {condition}")
             runs = condition == "always()" or not ran.failed
             if "uses" in step:
                 action = step["uses"].partition("@")[0]
                 if action not in self._replaced:
-                    raise ValueError(f"nothing stands in for {step['uses']}")
+                    raise ValueError(f"action {step['uses']} is not replaced")
                 if runs and action == "actions/upload-artifact":
-                    ran.kept[step["with"]["name"]] = self._files(step["with"]["path"])
+                    ran.artifacts[step["with"]["name"]] = self._files(step["with"]["path"])
             elif runs:
-                done, said = self._step(number, step, {**contexts, "steps": outputs})
-                ran.steps.append(done)
-                outputs[step.get("id", f"step-{number}")] = {"outputs": said}  # type: ignore[dict-item]
+                result, step_outputs = self._step(number, step, {**contexts, "steps": outputs})
+                ran.steps.append(result)
+                outputs[step.get("id", f"step-{number}")] = {"outputs": step_outputs}  # type: ignore[dict-item]
         if not ran.failed:
             known = {**contexts, "steps": outputs}
             ran.outputs = {name: resolve(text, known) for name, text in wanted.get("outputs", {}).items()}
         return ran
 
     def _files(self, patterns: str) -> list[str]:
-        """What an artifact's paths, one a line, are in the workspace; a folder is all that is in it."""
+        """Return the files of an artifact's paths, one per line, in the workspace; a folder stands for its files."""
         found = [path for pattern in patterns.split() for path in self._workspace.glob(pattern)]
         files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         return sorted(str(file.relative_to(self._workspace)) for file in files)
@@ -162,7 +161,7 @@ class Runner:
     def _step(self, number: int, step: dict[str, Any], contexts: Contexts) -> tuple[Step, dict[str, str]]:
         unknown = set(step) - {"name", "id", "if", "env", "run"}
         if unknown or "${{" in step["run"]:
-            raise ValueError(f"a step that this runner does not know: {step}")
+            raise ValueError(f"unsupported step: {step}")
         files = {name: self._scratch / f"{number}-{name}" for name in ("OUTPUT", "ENV", "PATH", "STEP_SUMMARY")}
         for path in files.values():
             path.touch()
@@ -187,11 +186,11 @@ class Runner:
 
 
 def _pairs(path: Path) -> dict[str, str]:
-    """What a step wrote as `name=value` lines."""
+    """Return the `name=value` lines that a step wrote."""
     pairs = {}
     for line in path.read_text().splitlines():
         name, equals, value = line.partition("=")
         if not equals or "<<" in name:
-            raise ValueError(f"no name=value: {line}")
+            raise ValueError(f"line without name=value: {line}")
         pairs[name] = value
     return pairs

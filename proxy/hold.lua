@@ -16,8 +16,8 @@ local waiting, tickets = {}, 0 -- ticket -> time of its last poll
 
 local function held()
   local count, now = 0, core.now().sec
-  for ticket, seen in pairs(waiting) do
-    if now - seen > STALE_S then waiting[ticket] = nil else count = count + 1 end
+  for ticket, polled_at in pairs(waiting) do
+    if now - polled_at > STALE_S then waiting[ticket] = nil else count = count + 1 end
   end
   return count
 end
@@ -32,10 +32,10 @@ end
 
 local mode = saved_mode()
 
-core.register_cli({ "hold" }, "hold [none|long|all] : the gate's mode, and how many requests wait", function(applet, _, wanted)
+core.register_cli({ "hold" }, "hold [none|long|all] : show or set the gate's mode; show the number of held requests", function(applet, _, wanted)
   if wanted and wanted ~= "" then
     if not MODES[wanted] then
-      applet:send("hold takes none, long or all, not '" .. wanted .. "'\n")
+      applet:send("hold accepts none, long or all, not '" .. wanted .. "'\n")
       return
     end
     mode = wanted
@@ -62,7 +62,7 @@ core.register_action("hold", { "http-req" }, function(txn)
     local reply = txn:reply({ status = 503, reason = "Service Unavailable" })
     reply:add_header("Content-Type", "application/json")
     reply:add_header("Retry-After", "5")
-    reply:set_body('{"error":{"message":"No model can take this request now; nothing was spoken. Try again shortly.",'
+    reply:set_body('{"error":{"message":"No model was available in time; nothing was synthesized. Retry in a few seconds.",'
       .. '"type":"service_unavailable","code":"held_too_long","param":null}}\n')
     txn:done(reply)
   end

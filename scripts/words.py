@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Fails on words of scripts/words.txt in the comments and docstrings of Python files: `scripts/words.py FILE...`.
+"""Fail on words of scripts/words.txt in comments and strings of Python files: `scripts/words.py FILE...`.
 
-codespell reads the documents by the same list. It cannot tell a comment from a string, and strings still use some of
-these words.
+codespell reads the documents by the same list. In code it would read names as well.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ def main(paths: list[str]) -> int:
 
 
 def texts(source: str) -> Iterator[tuple[int, str]]:
-    """Yield each comment, and each line of a docstring or another bare string, with its line number."""
+    """Yield each comment, and each line of a string (of an f-string its text), with its line number."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            yield from enumerate(node.value.value.splitlines(), node.lineno)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from enumerate(node.value.splitlines(), node.lineno)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main() -> int:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:
         for problem in error.problems:
-            logging.error("setting %s", problem)
+            logging.error("invalid setting %s", problem)
         return 2
     for line in unknown(os.environ):
         logging.warning("%s", line)
@@ -36,7 +36,7 @@ def main() -> int:
     try:
         return asyncio.run(server.run(settings))
     except KeysError as error:
-        logging.error("setting TTS_API_KEYS: %s", error)
+        logging.error("invalid setting TTS_API_KEYS: %s", error)
         return 2
     except server.CannotListenError as error:
         logging.error("%s", error)

@@ -110,7 +110,7 @@ class Service:
             try:
                 await asyncio.to_thread(self.engine.unload)
             except Exception:  # the process exits, which releases the rest
-                logger.exception("the engine could not give everything back")
+                logger.exception("the engine failed to release its memory")
 
     def status(self) -> dict[str, Any]:
         """Return the status fields that the control socket reports."""

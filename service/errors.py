@@ -104,7 +104,7 @@ class DrainingError(UnavailableError):
     code = "draining"
 
     def __init__(self) -> None:
-        super().__init__("this release is being replaced; nothing is wrong with the request: ask again", retry_after=1)
+        super().__init__("this release is being replaced; retry the request", retry_after=1)
 
 
 class StorageFullError(UnavailableError):
@@ -113,7 +113,7 @@ class StorageFullError(UnavailableError):
     code = "no_room"
 
     def __init__(self) -> None:
-        super().__init__("there is no room for another file now", retry_after=60)
+        super().__init__("there is no space for another file", retry_after=60)
 
 
 class DeadlineExceededError(ServiceError):
@@ -158,7 +158,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     path = shown(request.url.path)
     match error.status_code:
         case 404:
-            code, message = "not_found", f"there is nothing at {path}"
+            code, message = "not_found", f"path {path} does not exist"
         case 405:
             code, message = "method_not_allowed", f"{request.method} is not allowed at {path}"
         case _:
@@ -169,4 +169,4 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_unexpected(request: Request, _error: Exception) -> Response:
     """FastAPI's handler of all other errors; the middleware logs the traceback."""
     request_id = request.scope.get("request_id", "unknown")
-    return respond(ServiceError(f"unexpected error; the log has it under request id {request_id}"))
+    return respond(ServiceError(f"unexpected error; the service log has the details under request ID {request_id}"))

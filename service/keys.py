@@ -51,7 +51,7 @@ class Keys:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
         self._limits = limits
-        self._seen = _stamp(path)
+        self._stamp = _stamp(path)
         self._keys = parse(_read(path), limits)
 
     def find(self, token: str) -> Key | None:
@@ -66,13 +66,13 @@ class Keys:
 
     def _refresh(self) -> None:
         stamp = _stamp(self._path)
-        if stamp == self._seen:
+        if stamp == self._stamp:
             return
-        self._seen = stamp
+        self._stamp = stamp
         try:
             self._keys = parse(_read(self._path), self._limits)
         except KeysError as error:
-            logger.error("%s; the keys from before stay", error)
+            logger.error("%s; the previous keys stay valid", error)
         else:
             logger.info("read %d API keys", len(self._keys))
 
@@ -85,26 +85,24 @@ def parse(text: str, limits: Limits) -> list[Key]:
         if stripped:
             keys.append(_key(stripped, limits, number))
     if not keys:
-        raise KeysError("the file of API keys has no key; make one with `python -m service.keys new NAME`")
+        raise KeysError("the API key file has no key; create one with `python -m service.keys new NAME`")
     names = [key.name for key in keys]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise KeysError(f"the file of API keys names {twice} twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise KeysError(f"the API key file has two keys named {duplicate}; rename or delete one")
     return keys
 
 
 def _key(line: str, limits: Limits, number: int) -> Key:
     match = _LINE.fullmatch(line)
     if not match:
-        raise KeysError(
-            f"line {number} of the file of API keys is not `NAME sha256:HASH [rpm=N] [cpm=N] [concurrent=N]`"
-        )
-    own = dict(part.split("=") for part in match["limits"].split())
-    strange = set(own) - set(FIELDS)
-    if strange:
+        raise KeysError(f"line {number} of the API key file is not `NAME sha256:HASH [rpm=N] [cpm=N] [concurrent=N]`")
+    overrides = dict(part.split("=") for part in match["limits"].split())
+    unknown = set(overrides) - set(FIELDS)
+    if unknown:
         known = ", ".join(FIELDS)
-        raise KeysError(f"line {number} of the file of API keys sets {min(strange)}; there is {known}")
-    limits = replace(limits, **{FIELDS[name]: int(value) for name, value in own.items()})
+        raise KeysError(f"line {number} of the API key file has the unknown limit {min(unknown)}; limits are {known}")
+    limits = replace(limits, **{FIELDS[name]: int(value) for name, value in overrides.items()})
     return Key(match["name"], bytes.fromhex(match["hash"]), limits)
 
 
@@ -118,12 +116,12 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise KeysError(f"the file of API keys has more than {_MAX_BYTES} bytes")
+            raise KeysError(f"the API key file has more than {_MAX_BYTES} bytes")
         return content.decode()
     except OSError as error:
-        raise KeysError(f"the file of API keys cannot be read: {error.strerror}: {path}") from None
+        raise KeysError(f"cannot read the API key file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise KeysError(f"the file of API keys is not text: {path}") from None
+        raise KeysError(f"the API key file {path} is not UTF-8") from None
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -143,19 +141,20 @@ def new(name: str, limits: dict[str, int]) -> tuple[str, str]:
 
 def main() -> int:
     """Run the command line: new NAME."""
-    parser = argparse.ArgumentParser(prog="python -m service.keys", description="API keys.")
-    command = parser.add_subparsers(dest="command", required=True).add_parser("new", help="make a key")
-    command.add_argument("name", metavar="NAME", help="whose it is: letters, digits, . _ -")
-    for field, what in zip(FIELDS, ("requests per minute", "characters per minute", "requests at a time"), strict=True):
-        command.add_argument(f"--{field}", type=int, metavar="N", help=f"{what}; 0: no limit")
+    parser = argparse.ArgumentParser(prog="python -m service.keys", description="Manage API keys.")
+    command = parser.add_subparsers(dest="command", required=True).add_parser("new", help="create a key and print it")
+    command.add_argument("name", metavar="NAME", help="name of the key's owner: letters, digits, . _ -")
+    meanings = ("requests per minute", "characters per minute", "concurrent requests")
+    for field, meaning in zip(FIELDS, meanings, strict=True):
+        command.add_argument(f"--{field}", type=int, metavar="N", help=f"{meaning}; 0: no limit")
     arguments = parser.parse_args()
     if not re.fullmatch(_NAME, arguments.name):
-        parser.error("NAME is 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        parser.error("NAME must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     limits = {field: value for field in FIELDS if (value := getattr(arguments, field)) is not None}
     if any(not 0 <= value < 10**9 for value in limits.values()):
-        parser.error("a limit is a whole number from 0 to 999999999")
+        parser.error("a limit must be a whole number from 0 to 999999999")
     key, line = new(arguments.name, limits)
-    sys.stdout.write(f"The key, shown this once:\n{key}\n\nIts line for the file of API keys:\n{line}\n")
+    sys.stdout.write(f"The key, shown only once:\n{key}\n\nIts line for the API key file:\n{line}\n")
     return 0
 
 

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import Any
 
-from service.control.protocol import ask
+from service.control.protocol import send_command
 from service.hardware import gpu
 from service.settings import Settings, SettingsError
 
@@ -42,12 +42,12 @@ class ProbeError(Exception):
 def health(settings: Settings) -> str:
     """Return the evidence that the service works, or raise ProbeError."""
     try:
-        status = ask(settings.control, "status", _CONTROL_TIMEOUT_S)
+        status = send_command(settings.control, "status", _CONTROL_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise ProbeError(f"the control socket does not answer: {error}") from None
     phase, age = status.get("phase"), status.get("last_inference_age_s")
     if phase in ON_PURPOSE:
-        return f"{phase}, as it was told"
+        return f"{phase}, as requested"
     if phase != "ready":
         raise ProbeError(f"phase {phase}" + (f": {status['error']}" if status.get("error") else ""))
     if isinstance(age, (int, float)) and age <= EVIDENCE_S:
@@ -67,11 +67,11 @@ def fetch_speech(settings: Settings, text: str, voice: str | None, timeout_s: fl
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise ProbeError(f"no speech from port {settings.port}: {type(error).__name__} {error}") from None
+        raise ProbeError(f"no speech from port {settings.port}: {type(error).__name__}: {error}") from None
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise ProbeError(f"no speech, HTTP {response.status}: {_reason(content)}")
+        raise ProbeError(f"the speech request failed with HTTP {response.status}: {_reason(content)}")
     return content
 
 
@@ -85,12 +85,12 @@ def _reason(content: bytes) -> str:
 def check_wav(content: bytes) -> float:
     """Return the duration (s) of a mono 16-bit WAV of the service; raise ProbeError if it cannot be _TEXT."""
     if len(content) < 44 or content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        raise ProbeError("what came back is no WAV")
+        raise ProbeError("the response is not a WAV file")
     rate: int = struct.unpack_from("<I", content, 24)[0]
     samples = array.array("h", content[44 : 44 + (len(content) - 44) // 2 * 2])
     seconds = len(samples) / max(rate, 1)
     if not _SECONDS[0] <= seconds <= _SECONDS[1]:
-        raise ProbeError(f"the speech lasts {seconds:.2f} s, plausible are {_SECONDS[0]} to {_SECONDS[1]} s")
+        raise ProbeError(f"the speech lasts {seconds:.2f} s instead of {_SECONDS[0]} to {_SECONDS[1]} s")
     if max(map(abs, samples)) < _AUDIBLE:
         raise ProbeError("the speech is silent")
     return seconds
@@ -100,11 +100,11 @@ def main() -> int:
     """Run the command line; print one line and return 1 if the check fails."""
     parser = argparse.ArgumentParser(prog="python -m service.probe", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("health", help="exit 0 if the service speaks")
-    speak = commands.add_parser("speak", help="write a WAV to standard output")
-    speak.add_argument("--text", required=True)
-    speak.add_argument("--voice")
-    commands.add_parser("gpu", help="what the GPUs hold, as JSON; no devices, and why, where there is no NVML")
+    commands.add_parser("health", help="exit with 0 if the service is healthy")
+    speak = commands.add_parser("speak", help="synthesize a text and write the WAV to standard output")
+    speak.add_argument("--text", required=True, help="text to synthesize")
+    speak.add_argument("--voice", help="ID of the voice (default: the first one)")
+    commands.add_parser("gpu", help="print the memory of the GPUs as JSON; without NVML no devices, and the reason")
     arguments = parser.parse_args()
     if arguments.command == "gpu":
         sys.stdout.write(json.dumps(gpu.read()) + "\n")

@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
             await asyncio.sleep(_POLL_S)
 
 
-def configured(service: Service) -> uvicorn.Config:
+def uvicorn_config(service: Service) -> uvicorn.Config:
     """Return the uvicorn configuration.
 
     uvicorn ignores proxy headers: the guard evaluates them, because it knows the proxy's address.
@@ -81,11 +81,11 @@ async def run(settings: Settings) -> int:
     """Serve until a signal or a failure; return the exit code. Raise CannotListenError."""
     service = Service(settings)
     listener = listener_of(settings)
-    server = Server(configured(service), service)
+    server = Server(uvicorn_config(service), service)
     try:
         control = await listen(settings.control, service)
     except OSError as error:
-        raise CannotListenError(f"cannot make the control socket {settings.control}: {error}") from None
+        raise CannotListenError(f"cannot create the control socket {settings.control}: {error}") from None
     logger.info("listening on %s:%s, release %s", *listener.getsockname()[:2], settings.release)
     tasks = [asyncio.create_task(service.start()), asyncio.create_task(_end_on_failure(service, server))]
     try:

@@ -34,13 +34,15 @@ class SettingsError(Exception):
 
 def _release(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value):
-        raise ValueError("must be 1 to 128 of the characters A-Z a-z 0-9 . _ -, since it is sent as a header")
+        raise ValueError(
+            "must be 1 to 128 of the characters A-Z a-z 0-9 . _ -, because the service sends it as a header"
+        )
     return value
 
 
 def _engine(value: str) -> str:
     if value not in ENGINES:
-        raise ValueError(f"no such engine; there is {', '.join(ENGINES)}.{nearest(value, list(ENGINES))}")
+        raise ValueError(f"must be one of {', '.join(ENGINES)}.{nearest(value, list(ENGINES))}")
     return value
 
 
@@ -135,12 +137,14 @@ class Settings:
     processor: str = _option(
         "TTS_DEVICE",
         "",
-        "processor of the engine: cuda or cpu; empty: the engine's own, without fallback to another",
+        "processor of the engine: cuda or cpu; empty: the engine's default; there is no fallback",
         _processor,
     )
     host: str = _option("TTS_HOST", "0.0.0.0", "address that the service listens on in its container")  # noqa: S104
     port: int = _option("TTS_PORT", "7860", "port that the service listens on in its container", _integer(0, 65535))
-    queue: int = _option("TTS_QUEUE", "128", "syntheses that may wait; one more gets 429", _integer(1, 100_000))
+    queue: int = _option(
+        "TTS_QUEUE", "128", "maximum number of waiting syntheses; one more gets 429", _integer(1, 100_000)
+    )
     deadline_s: float = _option(
         "TTS_DEADLINE_S",
         "100",
@@ -148,13 +152,11 @@ class Settings:
         _seconds(0.1, 3600),
     )
     max_chars: int = _option("TTS_MAX_CHARS", "4096", "longest text of a request (characters)", _integer(1, 1_000_000))
-    concurrency: int = _option(
-        "TTS_CONCURRENCY", "0", "inferences at a time; 0: the engine's own number", _integer(0, 256)
-    )
+    concurrency: int = _option("TTS_CONCURRENCY", "0", "parallel inferences; 0: the engine's default", _integer(0, 256))
     long_bytes: int = _option(
         "TTS_LONG_BYTES",
         "400",
-        "size of a text (bytes of UTF-8) from which its request is of the class long, as HOLD_LONG_BYTES of the proxy",
+        "size of a request body (bytes) above which its class is long, as HOLD_LONG_BYTES of the proxy",
         _integer(0, 1_000_000),
     )
     voices: Path = _option("TTS_VOICES", _VOICES, "folder of the example recordings", _folder)
@@ -162,9 +164,7 @@ class Settings:
     grace_s: float = _option(
         "TTS_GRACE_S", "110", "longest time (seconds) that a stop waits for requests in flight", _seconds(0.1, 3600)
     )
-    orders: Path = _option(
-        "TTS_ORDERS", _ORDERS, "folder with the start orders of the orchestrator: park, device", _path
-    )
+    orders: Path = _option("TTS_ORDERS", _ORDERS, "folder with start orders of the orchestrator: park, device", _path)
     published: str = _option(
         "TTS_PUBLISHED",
         "127.0.0.1",
@@ -179,25 +179,25 @@ class Settings:
     client_rpm: int = _option(
         "TTS_CLIENT_RPM",
         "0",
-        "requests a minute of a client whose key sets no limit; 0: no limit",
+        "requests per minute of a client whose key sets no limit; 0: no limit",
         _integer(0, 999_999_999),
     )
     client_cpm: int = _option(
-        "TTS_CLIENT_CPM", "0", "characters a minute of such a client; 0: no limit", _integer(0, 999_999_999)
+        "TTS_CLIENT_CPM", "0", "characters per minute of such a client; 0: no limit", _integer(0, 999_999_999)
     )
     client_concurrent: int = _option(
-        "TTS_CLIENT_CONCURRENT", "0", "requests at a time of such a client; 0: no limit", _integer(0, 999_999_999)
+        "TTS_CLIENT_CONCURRENT", "0", "concurrent requests of such a client; 0: no limit", _integer(0, 999_999_999)
     )
     piper_voices: Path | None = _option(
         "TTS_PIPER_VOICES",
         "",
-        "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: the embedded voice alone",
+        "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: /models/piper. Without files, the embedded voice",
         _folder_or_none,
     )
     glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", "folder of GLM-TTS's code", _path)
     glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", "folder of GLM-TTS's weights", _path)
     glm_voices: Path = _option(
-        "TTS_GLM_VOICES", "/models/voices/voices.jsonl", "file of GLM-TTS's voices, one JSON object a line", _path
+        "TTS_GLM_VOICES", "/models/voices/voices.jsonl", "file of GLM-TTS's voices, one JSON object per line", _path
     )
     glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, "folder of the Python packages of GLM-TTS", _path)
     glm_sample_rate: int = _option(
@@ -236,8 +236,9 @@ class Settings:
         published = values.get("published")
         if published and not ip_address(published).is_loopback and not values.get("api_keys"):
             problems.append(
-                f"TTS_PUBLISHED={published}: anyone who reaches this address could speak; name a file of API keys in "
-                "TTS_API_KEYS (`python -m service.keys new NAME` makes a key), or publish on 127.0.0.1"
+                f"TTS_PUBLISHED={published}: publishing on this address without API keys lets anyone use the service; "
+                "set TTS_API_KEYS to a key file (create a key with `python -m service.keys new NAME`), or publish on "
+                "127.0.0.1"
             )
         if problems:
             raise SettingsError(problems)
@@ -250,5 +251,5 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
     It is no error: a rollback starts an older release with the environment of a newer one.
     """
     known = [option.metadata["env"] for option in fields(Settings)]
-    strangers = sorted(name for name in environ if name.startswith("TTS_") and name not in known)
-    return [f"{name} is not a setting and is ignored.{nearest(name, known)}" for name in strangers]
+    names = sorted(name for name in environ if name.startswith("TTS_") and name not in known)
+    return [f"{name} is not a setting and is ignored.{nearest(name, known)}" for name in names]

@@ -11,7 +11,7 @@ from service.errors import InvalidError
 # Beyond ASCII: typographic quotes, dashes, currency, and the signs of ordinary English text.
 _SIGNS = frozenset("‘’‚‛“”„«»‹›‐‑‒–—―…•·¡¿§©®™°±×÷†‡′″ªº²³¹¼½¾€£¥¢₹₩₽₺₪₫₱₦₴₿¤¬µ№\u00a0\u2009\u202f\u2002\u2003")
 _CHINESE_SIGNS = frozenset("\u3000、。〈〉《》「」『』【】〇〔〕〖〗～￥")
-_NAMED = 5
+_MAX_LISTED = 5
 
 
 def _latin(char: str) -> bool:
@@ -60,11 +60,11 @@ def check_text(text: str, language: str, max_chars: int, param: str) -> str:
     text = unicodedata.normalize("NFC", text).strip()
     if not text:
         refuse("is empty", "empty_text")
-    strangers = list(dict.fromkeys(char for char in text if not ALPHABETS[language](char)))
-    if strangers:
-        named = ", ".join(map(name_character, strangers[:_NAMED]))
-        more = f" and {len(strangers) - _NAMED} more" if len(strangers) > _NAMED else ""
+    unreadable = list(dict.fromkeys(char for char in text if not ALPHABETS[language](char)))
+    if unreadable:
+        named = ", ".join(map(name_character, unreadable[:_MAX_LISTED]))
+        more = f" and {len(unreadable) - _MAX_LISTED} more" if len(unreadable) > _MAX_LISTED else ""
         refuse(f"has characters that a voice of language {language!r} cannot speak: {named}{more}", "unspeakable_text")
     if not any(char.isalnum() for char in text):
-        refuse("has no letter or digit, so there is nothing to say", "empty_text")
+        refuse("has no letter or digit", "empty_text")
     return text

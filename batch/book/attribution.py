@@ -15,25 +15,31 @@ from batch.book.quotation import Marks, Span, is_speech, spans
 _NEAR = 4  # paragraphs back in which a pronoun's character is searched
 _SENTENCE = re.compile(r"(?:(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)\.(?!\w)|[!?;。！？；…])[”’\"'」』]*\s*")
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
-_LEADS_IN = (":", "：", ",", "，")
+_INTRODUCTIONS = (":", "：", ",", "，")
 
 
-class Sure(Enum):
+class Certainty(Enum):
     """How a speaker was found."""
 
-    SAID = "said so"
+    STATED = "stated"
     GUESSED = "guessed"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Speaker of a quotation: `character` is a number in the file; None for another person, called `who`."""
+    """Speaker of a quotation.
 
-    sure: Sure
+    Args:
+        character: number in the characters file; None for a person who is not in it.
+        label: the book's words for that person.
+        reason: why the speaker is a guess or unknown.
+    """
+
+    certainty: Certainty
     character: int | None = None
-    who: str = ""
-    why: str = ""
+    label: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,68 +59,69 @@ class Attribution:
         self._characters = characters
         self._style = style
         self._finder = Finder(characters)
-        self._there: deque[set[int]] = deque([set()], maxlen=_NEAR + 1)
-        self._spoke: list[int | None] = []  # one for each of the last paragraphs that are only speech
+        self._present: deque[set[int]] = deque([set()], maxlen=_NEAR + 1)
+        self._recent_speakers: list[int | None] = []  # one for each of the last paragraphs that are only speech
         self._carried: Speaker | None = None  # quotation that the previous paragraph left open
         self._announced: Speaker | None = None  # `Anna said:` at the end of the previous paragraph
 
     def paragraph(self, text: str) -> list[Part]:
         """Return the parts of the paragraph, speech without quotation marks."""
-        self._there.append(set())
+        self._present.append(set())
         found = _without_scare_quotes(text, spans(text, self._style))
         speakers: dict[int, Speaker] = {}
         for number, span in enumerate(found):
             if not span.quoted:
-                self._note(text[span.start : span.end])
-            elif speaker := self._said(text, found, number):
+                self._note_mentions(text[span.start : span.end])
+            elif speaker := self._stated(text, found, number):
                 speakers[number] = speaker
-                self._was_there(speaker.character)
+                self._mark_present(speaker.character)
         self._fill(text, found, speakers)
         self._remember(text, found, speakers)
         return [_part(text, span, speakers.get(number)) for number, span in enumerate(found)]
 
-    def _note(self, narration: str) -> None:
+    def _note_mentions(self, narration: str) -> None:
         for mention in self._finder.known(narration):
-            self._was_there(mention.character)
+            self._mark_present(mention.character)
 
-    def _was_there(self, character: int | None) -> None:
+    def _mark_present(self, character: int | None) -> None:
         if character is not None:
-            self._there[-1].add(character)
+            self._present[-1].add(character)
 
-    def _said(self, text: str, found: list[Span], number: int) -> Speaker | None:
+    def _stated(self, text: str, found: list[Span], number: int) -> Speaker | None:
         """Return the speaker that the narration directly before or after a quotation names."""
         span = found[number]
         before = _last_sentence(_narration(text, found, number - 1))
         after = _first_sentence(_narration(text, found, number + 1))
-        if before.rstrip().endswith(_LEADS_IN) and (subject := self._finder.subject(before, last=True)):
-            return self._who(subject)
+        if before.rstrip().endswith(_INTRODUCTIONS) and (subject := self._finder.subject(before, last=True)):
+            return self._resolve(subject)
         if before.rstrip().endswith((":", "：")) and (named := self._finder.known(before)):
-            speaker = self._who(named[0])
+            speaker = self._resolve(named[0])
             known = speaker.character is not None
-            return Speaker(Sure.GUESSED, speaker.character, why="named before it") if known else speaker
+            return Speaker(Certainty.GUESSED, speaker.character, reason="named before it") if known else speaker
         if subject := self._finder.subject(after, last=False):
             # "Hello." Anna said nothing more. - the sentence after a full stop is about something else.
             stopped = text[span.start : span.end].rstrip("”’\"'」』").endswith(".") and not _CHINESE.search(after)
-            speaker = self._who(subject)
+            speaker = self._resolve(subject)
             known = stopped and speaker.character is not None
-            return Speaker(Sure.GUESSED, speaker.character, why="named after it") if known else speaker
+            return Speaker(Certainty.GUESSED, speaker.character, reason="named after it") if known else speaker
         return None
 
-    def _who(self, mention: Mention) -> Speaker:
+    def _resolve(self, mention: Mention) -> Speaker:
         if mention.character is not None:
-            return Speaker(Sure.SAID, mention.character)
+            return Speaker(Certainty.STATED, mention.character)
         if mention.gender is None:
-            return Speaker(Sure.UNKNOWN, who=mention.text, why="not in the characters file")
+            return Speaker(Certainty.UNKNOWN, label=mention.text, reason="not in the characters file")
         # Search the paragraph itself first, then all recent ones together: among those, the last speaker is seldom the
         # next.
-        for near in (self._there[-1], set().union(*self._there)):
-            fits = [one for one in sorted(near) if self._characters[one].gender in (mention.gender, None)]
+        for near in (self._present[-1], set().union(*self._present)):
+            fits = [number for number in sorted(near) if self._characters[number].gender in (mention.gender, None)]
             if len(fits) == 1 and self._characters[fits[0]].gender:
-                return Speaker(Sure.SAID, fits[0])
+                return Speaker(Certainty.STATED, fits[0])
             if fits:
                 break
-        names = " or ".join(self._characters[one].name for one in fits) or "nobody"
-        return Speaker(Sure.UNKNOWN, who=mention.text, why=f"{mention.text} may be {names}")
+        names = " or ".join(self._characters[number].name for number in fits)
+        reason = f"{mention.text} may be {names}" if names else f"{mention.text} fits no character nearby"
+        return Speaker(Certainty.UNKNOWN, label=mention.text, reason=reason)
 
     def _fill(self, text: str, found: list[Span], speakers: dict[int, Speaker]) -> None:
         """Add speakers to quotations without a named one: usually the other speaker of the paragraph."""
@@ -126,26 +133,26 @@ class Attribution:
                 earlier = [speakers[other] for other in quoted if other < number and other in speakers]
                 later = [speakers[other] for other in quoted if other > number and other in speakers]
                 speakers[number] = (earlier[-1:] or later[:1] or [self._guess(text, found)])[0]
-                self._was_there(speakers[number].character)
+                self._mark_present(speakers[number].character)
 
     def _guess(self, text: str, found: list[Span]) -> Speaker:
         """Guess the speaker of a paragraph that names none."""
         if self._announced:
             return self._announced
-        told = [text[span.start : span.end].strip() for span in found if not span.quoted]
-        if (beside := self._acting(told)) is not None:
-            return Speaker(Sure.GUESSED, beside, why="named beside it")
-        last = self._spoke[-2:]
-        if len(last) == len(set(last)) == 2 and last[0] is not None and not any(told):
-            return Speaker(Sure.GUESSED, last[0], why="by turns")
-        return Speaker(Sure.UNKNOWN, why="nobody is named")
+        narrations = [text[span.start : span.end].strip() for span in found if not span.quoted]
+        if (beside := self._acting(narrations)) is not None:
+            return Speaker(Certainty.GUESSED, beside, reason="named beside it")
+        last = self._recent_speakers[-2:]
+        if len(last) == len(set(last)) == 2 and last[0] is not None and not any(narrations):
+            return Speaker(Certainty.GUESSED, last[0], reason="by turns")
+        return Speaker(Certainty.UNKNOWN, reason="no name beside it")
 
-    def _acting(self, told: list[str]) -> int | None:
+    def _acting(self, narrations: list[str]) -> int | None:
         """Return the character who acts beside a quotation: a sentence starts with them, or only they are named."""
-        mentions = [mention for one in told for mention in self._finder.known(one)]
-        first = [known[0] for one in told if (known := self._finder.known(one)) and not known[0].start]
+        mentions = [mention for text in narrations for mention in self._finder.known(text)]
+        first = [known[0] for text in narrations if (known := self._finder.known(text)) and not known[0].start]
         if first:
-            return self._who(first[0]).character
+            return self._resolve(first[0]).character
         named = {mention.character for mention in mentions} - {None}
         return named.pop() if len(named) == 1 else None
 
@@ -155,12 +162,12 @@ class Attribution:
         self._carried = speakers[len(found) - 1] if last.quoted and not last.closed else None
         self._announced = None
         if not speakers:
-            self._spoke.clear()
+            self._recent_speakers.clear()
             lead = _last_sentence(text) if text.rstrip().endswith((":", "：")) else ""
             if subject := self._finder.subject(lead, last=True):
-                self._announced = self._who(subject)
+                self._announced = self._resolve(subject)
             return
-        self._spoke.append(speakers[max(speakers)].character)
+        self._recent_speakers.append(speakers[max(speakers)].character)
 
 
 def _without_scare_quotes(text: str, found: list[Span]) -> list[Span]:
@@ -189,7 +196,7 @@ def _first_sentence(narration: str) -> str:
     # The speaker and the verb come before the first comma, unless the rest of the sentence has the verb. The
     # introduction of the next quotation has verbs of its own.
     clause = re.split("[，：]", sentence, maxsplit=1)[0]
-    return clause if VERB.search(clause) or sentence.rstrip().endswith(_LEADS_IN) else sentence
+    return clause if VERB.search(clause) or sentence.rstrip().endswith(_INTRODUCTIONS) else sentence
 
 
 def _last_sentence(narration: str) -> str:

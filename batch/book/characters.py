@@ -24,7 +24,7 @@ class Voice(BaseModel):
     prompt_text: str = ""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Voice:
+    def _prompt_is_complete(self) -> Voice:
         if self.prompt_text and not self.prompt_audio:
             raise ValueError("prompt_text is given without prompt_audio")
         return self
@@ -55,8 +55,8 @@ class Characters(BaseModel):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Characters:
         names = [name.casefold() for character in self.characters for name in character.names]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"more than one character is called {', '.join(twice)}")
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"more than one character is called {', '.join(duplicates)}")
         if not all(name.strip() for name in names):
             raise ValueError("a name is empty")
         return self
@@ -68,13 +68,13 @@ def read(path: Path) -> Characters:
     try:
         return Characters.model_validate(yamlfile.load(path) or {})
     except ValidationError as error:
-        problems = "; ".join(_told(problem) for problem in error.errors())
+        problems = "; ".join(_describe(problem) for problem in error.errors())
         raise BookError(f"{path}: {problems}", remedy) from None
     except ValueError as error:
         raise BookError(str(error), remedy) from None
 
 
-def _told(problem: Any) -> str:
+def _describe(problem: Any) -> str:
     where = ".".join(map(str, problem["loc"]))
     what = problem["msg"].removeprefix("Value error, ")
     value = f" is {shown(problem['input'])}:" if isinstance(problem["input"], str | int) else ":" if where else ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch.book.attribution import Attribution, Part, Sure
+from batch.book.attribution import Attribution, Certainty, Part
 from batch.book.characters import Character, Characters, Voice
 from batch.book.paragraphs import Paragraph, paragraphs
 from batch.book.quotation import marks
@@ -20,12 +20,12 @@ from batch.output import shards
 
 _MAX_BYTES = 64 * 1024 * 1024
 _DIGITS = 6
-_SHOWN = 60
+_EXCERPT = 60
 NARRATOR = "narrator"
 
 
 @dataclass
-class Written:
+class GenerationResult:
     """Result for a book: counts of tasks by speaker, and the lines of the review."""
 
     tasks: Counter[str] = field(default_factory=Counter)
@@ -42,20 +42,20 @@ def read_book(path: Path, encoding: str) -> str:
             raise BookError(f"{path} has more than {_MAX_BYTES} bytes", "split it into volumes")
         text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
-        remedy = "name its encoding with --encoding, for example gb18030, utf-16 or cp1252"
+        remedy = "set --encoding, for example gb18030, utf-16 or cp1252"
         raise BookError(f"{path} is not {encoding}: byte {error.start + 1}", remedy) from None
     except LookupError:
-        raise BookError(f"there is no encoding {encoding}", "name one that Python knows, such as gb18030") from None
+        raise BookError(f"encoding {encoding} is unknown", "choose an encoding of Python, such as gb18030") from None
     except OSError as error:
-        raise BookError(f"{path} cannot be read: {error.strerror}", "name a text file") from None
+        raise BookError(f"{path} cannot be read: {error.strerror}", "choose a text file") from None
     if not any(map(str.isalnum, text)):
-        raise BookError(f"{path} has no text", "name a text file")
+        raise BookError(f"{path} has no text", "choose a text file")
     return text
 
 
-def generate(text: str, characters: Characters, home: Path, tasks: Path, max_chars: int) -> Written:
+def generate(text: str, characters: Characters, home: Path, tasks: Path, max_chars: int) -> GenerationResult:
     """Write `tasks` and its review; the characters file's paths are relative to the folder `home`."""
-    written = Written()
+    result = GenerationResult()
     attribution = Attribution(characters.characters, marks(text))
     number = 0
     try:
@@ -68,16 +68,17 @@ def generate(text: str, characters: Characters, home: Path, tasks: Path, max_cha
                     for piece in _pieces(part.text, max_chars):
                         number += 1
                         names.append(f"{number:0{_DIGITS}}-{_slug(label)}")
-                        task = {"output_name": names[-1], "input_text": piece} | _spoken_with(voice, home, tasks.parent)
+                        task = {"output_name": names[-1], "input_text": piece}
+                        task |= _voice_fields(voice, home, tasks.parent)
                         file.write(json.dumps(task, ensure_ascii=False).encode() + b"\n")
                     if names:
-                        written.tasks[label] += len(names)
-                        _review(written, paragraph, part, names[0], characters)
+                        result.tasks[label] += len(names)
+                        _review(result, paragraph, part, names[0], characters)
         with shards.replaced(review_path(tasks)) as file:
-            file.write("".join(f"{line}\n" for line in _whole_review(written)).encode())
+            file.write("".join(f"{line}\n" for line in _review_lines(result)).encode())
     except OSError as error:
-        raise BookError(f"{tasks} cannot be written: {error.strerror}", "name another --out") from None
-    return written
+        raise BookError(f"{tasks} cannot be result: {error.strerror}", "choose another --out") from None
+    return result
 
 
 def review_path(tasks: Path) -> Path:
@@ -86,7 +87,7 @@ def review_path(tasks: Path) -> Path:
 
 
 def _pieces(text: str, max_chars: int) -> Iterator[str]:
-    """Yield the pieces with something to say, in lengths that the service accepts."""
+    """Yield the pieces that contain letters or digits, in lengths that the service accepts."""
     yield from (piece for piece in split(text, max_chars) if any(map(str.isalnum, piece)))
 
 
@@ -100,7 +101,7 @@ def _voice(part: Part, characters: Characters) -> tuple[str, Voice]:
     return character.name, character
 
 
-def _spoken_with(voice: Voice, home: Path, folder: Path) -> dict[str, str]:
+def _voice_fields(voice: Voice, home: Path, folder: Path) -> dict[str, str]:
     """Return the voice fields of a task; paths are relative to the task file."""
     fields = {"voice": voice.voice, "prompt_text": voice.prompt_text}
     if voice.prompt_audio:
@@ -109,22 +110,24 @@ def _spoken_with(voice: Voice, home: Path, folder: Path) -> dict[str, str]:
 
 
 def _slug(label: str) -> str:
-    return re.sub(r"[^\w-]+", "-", label).strip("-").lower()[:_SHOWN] or "speaker"
+    return re.sub(r"[^\w-]+", "-", label).strip("-").lower()[:_EXCERPT] or "speaker"
 
 
-def _review(written: Written, paragraph: Paragraph, part: Part, name: str, characters: Characters) -> None:
+def _review(result: GenerationResult, paragraph: Paragraph, part: Part, clip: str, characters: Characters) -> None:
     speaker = part.speaker
-    if not speaker or speaker.sure is Sure.SAID:
+    if not speaker or speaker.certainty is Certainty.STATED:
         return
-    who = "unknown" if speaker.character is None else f"{characters.characters[speaker.character].name}?"
-    called = f" {speaker.who!r}" if speaker.who else ""
-    if speaker.who:
-        written.strangers[speaker.who] += 1
-    text = part.text if len(part.text) <= _SHOWN else f"{part.text[:_SHOWN]}..."
-    written.review.append(f"line {paragraph.line(part.start)}: {name}: {who}{called} ({speaker.why}): {text}")
+    name_or_guess = "unknown" if speaker.character is None else f"{characters.characters[speaker.character].name}?"
+    label = f" {speaker.label!r}" if speaker.label else ""
+    if speaker.label:
+        result.strangers[speaker.label] += 1
+    text = part.text if len(part.text) <= _EXCERPT else f"{part.text[:_EXCERPT]}..."
+    result.review.append(
+        f"line {paragraph.line(part.start)}: {clip}: {name_or_guess}{label} ({speaker.reason}): {text}"
+    )
 
 
-def _whole_review(written: Written) -> Iterator[str]:
-    for who, times in written.strangers.most_common():
-        yield f"unknown speaker {who!r}: {times}"
-    yield from written.review
+def _review_lines(result: GenerationResult) -> Iterator[str]:
+    for label, count in result.strangers.most_common():
+        yield f"unknown speaker {label!r}: {count}"
+    yield from result.review

@@ -38,13 +38,13 @@ _STARTERS = """
 """
 _NOT_NAMES = frozenset(_STARTERS.split())
 _DETERMINER = r"(?i)\b(?:the|an?|his|her|my|their|our|another|\w+['’]s)"
-_SOMEONE_BEFORE = re.compile(_DETERMINER + r"(?:\s+[\w-]+){1,4}\s*$")
-_SOMEONE_AFTER = re.compile(_DETERMINER + r"(?:\s+(?!(?:with|in|to|from|at|as|and|who|on|by)\b)[\w-]+){1,4}")
+_PERSON_BEFORE = re.compile(_DETERMINER + r"(?:\s+[\w-]+){1,4}\s*$")
+_PERSON_AFTER = re.compile(_DETERMINER + r"(?:\s+(?!(?:with|in|to|from|at|as|and|who|on|by)\b)[\w-]+){1,4}")
 _TO = re.compile(
     r"(?i)(?:\b(?:to|at|with|from|of|for|by|towards?|behind|beside|upon|on|after|near|past|than|like|against|about"
     r"|told|asked|answered|called)\s+(?:the\s+)?|[对對向跟朝给給着著把被让讓和同与與])$"
 )
-_OWNS = re.compile(r"['’]s\b|的(?!确)")
+_POSSESSIVE = re.compile(r"['’]s\b|的(?!确)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Finder:
     """Finds mentions of the characters of one file."""
 
     def __init__(self, characters: Sequence[Character]) -> None:
-        self._known = {name: number for number, one in enumerate(characters) for name in one.names}
+        self._known = {name: number for number, character in enumerate(characters) for name in character.names}
         names = sorted(self._known, key=len, reverse=True)
         self._names = re.compile("|".join([*map(_pattern, names), r"(?i:\b(?:he|she)\b)", "[他她](?![们們])"]))
 
@@ -72,7 +72,7 @@ class Finder:
         for match in self._names.finditer(text):
             word = match.group()
             number = self._known.get(word, self._known.get(word[:1].lower() + word[1:]))
-            if not _OWNS.match(text, match.end()):
+            if not _POSSESSIVE.match(text, match.end()):
                 gender = None if number is not None else _PRONOUNS[word.lower()]
                 found.append(Mention(match.start(), match.end(), word, number, gender))
         return found
@@ -87,10 +87,10 @@ class Finder:
         if not verbs:
             return None
         verb = verbs[-1 if last else 0]
-        everyone = sorted(self.known(clause) + self._strangers(clause, verb), key=lambda mention: mention.start)
-        free = [mention for mention in everyone if not _TO.search(clause, 0, mention.start)]
+        mentions = sorted(self.known(clause) + self._strangers(clause, verb), key=lambda mention: mention.start)
+        free = [mention for mention in mentions if not _TO.search(clause, 0, mention.start)]
         before = [mention for mention in free if mention.end <= verb.start()]
-        after = [mention for mention in everyone if verb.end() <= mention.start <= verb.end() + 2]
+        after = [mention for mention in mentions if verb.end() <= mention.start <= verb.end() + 2]
         if before:
             return before[-1]
         return after[0] if after else Mention(0, len(clause), clause.strip(" ,.，。:："))
@@ -100,10 +100,14 @@ class Finder:
         taken = self.known(clause)
         named = [match for match in _STRANGER.finditer(clause) if match.group() not in _NOT_NAMES]
         found = [match for match in named if not match.group().endswith(("'s", "’s"))]
-        beside = (_SOMEONE_BEFORE.search(clause, 0, verb.start()), _SOMEONE_AFTER.match(clause, verb.end() + 1))
+        beside = (_PERSON_BEFORE.search(clause, 0, verb.start()), _PERSON_AFTER.match(clause, verb.end() + 1))
         found += [match for match in beside if match]
         mentions = [Mention(match.start(), match.end(), match.group().strip()) for match in found]
-        return [one for one in mentions if not any(one.start < other.end and other.start < one.end for other in taken)]
+        return [mention for mention in mentions if not any(_overlap(mention, other) for other in taken)]
+
+
+def _overlap(one: Mention, other: Mention) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def _pattern(name: str) -> str:

@@ -88,5 +88,5 @@ def is_speech(text: str, span: Span) -> bool:
     """Return whether a quotation is speech, not a scare quote: a whole sentence, or introduced by a colon or comma."""
     inner = text[span.start + 1 : span.end - 1 if span.closed else span.end].strip()
     alone = not text[: span.start].strip() and not text[span.end :].strip()
-    led_in = text[: span.start].rstrip().endswith((",", ":", "，", "："))
-    return alone or led_in or not span.closed or inner.endswith(_STOPS)
+    introduced = text[: span.start].rstrip().endswith((",", ":", "，", "："))
+    return alone or introduced or not span.closed or inner.endswith(_STOPS)

@@ -18,7 +18,7 @@ from service.disk import is_full
 from service.taskfile import names
 
 FAILED = "failed.jsonl"
-_FAILING = f".{FAILED}{shards.TEMPORARY}"  # renamed to FAILED at the end: a run of FAILED itself still reads that
+_FAILED_SO_FAR = f".{FAILED}{shards.TEMPORARY}"  # renamed to FAILED at the end: a run of FAILED itself still reads that
 _SETTINGS = "batch.json"
 _LOCK = ".lock"
 _SHARD = re.compile(r"shard-(\d{5,9})\.zip")
@@ -29,9 +29,7 @@ def shard_paths(folder: Path) -> list[Path]:
     try:
         found = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be read: {error.strerror}", "name a folder that `run` has written"
-        ) from None
+        raise OutputError(f"{folder} cannot be read: {error.strerror}", "choose an output folder of `run`") from None
     return sorted(found, key=_number)
 
 
@@ -39,15 +37,15 @@ def _number(path: Path) -> int:
     return int(path.stem.partition("-")[2])
 
 
-def kept_settings(folder: Path) -> dict[str, Any]:
+def stored_settings(folder: Path) -> dict[str, Any]:
     """Return the settings of the clips in a folder; empty for a new folder."""
     try:
-        kept = json.loads((folder / _SETTINGS).read_text())
+        stored = json.loads((folder / _SETTINGS).read_text())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise OutputError(f"{folder / _SETTINGS} cannot be read: {error}", "choose another --out") from None
-    return kept if isinstance(kept, dict) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 class Output:
@@ -56,13 +54,13 @@ class Output:
     `done` maps names.key of each clip present at the start to its identity; `written` counts the clips added since.
     """
 
-    def __init__(self, folder: Path, made_with: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, clip_settings: dict[str, Any]) -> None:
         self.folder = folder
         self.done: dict[int, str] = {}
         self.written = 0
-        self._made_with = made_with
+        self._clip_settings = clip_settings
         self._next = 1
-        self._held = contextlib.ExitStack()
+        self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         """Lock the folder, delete leftovers of a killed run and read the finished clips; raise OutputError."""
@@ -71,46 +69,48 @@ class Output:
             self._lock()
             self._clear()
             self._read()
-            self._settle()
-            self._failed = self._held.enter_context((self.folder / _FAILING).open("wb", buffering=0))
+            self._store_settings()
+            self._failed = self._resources.enter_context((self.folder / _FAILED_SO_FAR).open("wb", buffering=0))
         except OSError as error:
-            self._held.close()
+            self._resources.close()
             raise self._unwritable(error) from None
         except BaseException:
-            self._held.close()
+            self._resources.close()
             raise
         return self
 
     def __exit__(self, *reason: object) -> None:
         """Unlock the folder."""
         with contextlib.suppress(OSError):
-            (self.folder / _FAILING).unlink(missing_ok=True)
-        self._held.close()
+            (self.folder / _FAILED_SO_FAR).unlink(missing_ok=True)
+        self._resources.close()
 
     def _lock(self) -> None:
         descriptor = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
-        self._held.callback(os.close, descriptor)
+        self._resources.callback(os.close, descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(
-                f"another run is writing to {self.folder}", "wait for it, or choose another --out"
+                f"another run is writing to {self.folder}", "wait until it ends, or choose another --out"
             ) from None
 
     def _clear(self) -> None:
         for path in self.folder.glob(f".*{shards.TEMPORARY}"):
             path.unlink()
 
-    def _settle(self) -> None:
+    def _store_settings(self) -> None:
         """Store the settings of the clips; raise OutputError if existing clips were made with other settings."""
-        kept = kept_settings(self.folder)
-        differs = [name for name in self._made_with if kept.get(name) != self._made_with[name]]
-        if differs and kept and self.done:
-            was = ", ".join(f"{name} {kept.get(name)!r}" for name in differs)
-            raise OutputError(f"the clips in {self.folder} were made with {was}", "use the same, or another --out")
+        stored = stored_settings(self.folder)
+        differs = [name for name in self._clip_settings if stored.get(name) != self._clip_settings[name]]
+        if differs and stored and self.done:
+            earlier = ", ".join(f"{name} {stored.get(name)!r}" for name in differs)
+            raise OutputError(
+                f"the clips in {self.folder} were made with {earlier}", "use the same settings or another --out"
+            )
         if differs:
             with shards.replaced(self.folder / _SETTINGS) as file:
-                file.write(json.dumps(self._made_with, indent=2).encode() + b"\n")
+                file.write(json.dumps(self._clip_settings, indent=2).encode() + b"\n")
 
     def _read(self) -> None:
         """Read the finished clips from the shards and rebuild the manifest from theirs."""
@@ -119,7 +119,7 @@ class Output:
                 for entry in shards.read(path):
                     key = names.key(entry.output_name)
                     if key in self.done:
-                        raise shards.damaged(path, f"{entry.output_name} is in an earlier shard too")
+                        raise shards.damaged(path, f"{entry.output_name} is also in an earlier shard")
                     self.done[key] = entry.task
                     manifest.write(entry.line().encode())
                 self._next = _number(path) + 1
@@ -151,14 +151,14 @@ class Output:
 
     def _add_halves(self, clips: Sequence[Clip]) -> None:
         """Write both halves; try the second even if the first does not fit."""
-        half, lack = len(clips) // 2, None
+        half, failure = len(clips) // 2, None
         for part in (clips[:half], clips[half:]):
             try:
                 self._add(part)
             except OSError as error:
-                lack = error
-        if lack:
-            raise lack
+                failure = error
+        if failure:
+            raise failure
 
     def failed(self, task: dict[str, Any]) -> None:
         """Append a failed task in a form that can be run again, completely or not at all. Raises OutputError."""
@@ -172,22 +172,22 @@ class Output:
             self._failed.truncate()
             raise self._unwritable(error) from None
 
-    def settle_failed(self) -> None:
+    def publish_failed(self) -> None:
         """Move this run's failed tasks to failed.jsonl; delete that file if none failed. Raises OutputError."""
         try:
             os.fsync(self._failed.fileno())
             if self._failed.tell():
-                (self.folder / _FAILING).replace(self.folder / FAILED)
+                (self.folder / _FAILED_SO_FAR).replace(self.folder / FAILED)
             else:
                 (self.folder / FAILED).unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> OutputError:
-        remedy = "make room" if is_full(error) else "give it a folder that you may write to"
+        remedy = "free disk space" if is_full(error) else "make the folder writable"
         return OutputError(
             f"{self.folder} cannot be written: {error.strerror}",
-            f"{remedy}; what is in finished shards stays, and the same command goes on from there",
+            f"{remedy}, then run the same command again; finished shards are kept",
         )
 
 

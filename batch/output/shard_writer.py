@@ -14,13 +14,13 @@ class Packer:
     def __init__(self, output: Output, size: int) -> None:
         self._output = output
         self._size = size
-        self._waiting: list[Clip] = []
+        self._pending: list[Clip] = []
         self._writing = asyncio.Lock()
 
     async def add(self, clip: Clip) -> None:
         """Add a clip, and write the shard if it is full. Raises OutputError."""
-        self._waiting.append(clip)
-        if len(self._waiting) >= self._size:
+        self._pending.append(clip)
+        if len(self._pending) >= self._size:
             await self._write(self._size)
 
     async def flush(self) -> None:
@@ -29,8 +29,8 @@ class Packer:
 
     async def _write(self, least: int) -> None:
         async with self._writing:
-            while len(self._waiting) >= least:
-                clips, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            while len(self._pending) >= least:
+                clips, self._pending = self._pending[: self._size], self._pending[self._size :]
                 # A thread cannot be cancelled: on cancellation wait for it, so that the next shard comes after this
                 # one.
                 writing = asyncio.ensure_future(asyncio.to_thread(self._output.add, clips))

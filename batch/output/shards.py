@@ -107,7 +107,7 @@ def read(path: Path) -> list[ManifestLine]:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
     sizes.pop(MANIFEST)
     if sizes != {entry.output_name: entry.bytes for entry in entries} or len(sizes) != len(entries):
-        raise damaged(path, "its manifest does not tell what it holds")
+        raise damaged(path, "its manifest does not match its clips")
     return entries
 
 
@@ -128,4 +128,6 @@ def altered(path: Path) -> list[str]:
 
 def damaged(path: Path, why: str) -> OutputError:
     """Return the error for a damaged shard."""
-    return OutputError(f"{path} is damaged: {why}", "move it away and run again: its clips are then made anew")
+    return OutputError(
+        f"{path} is damaged: {why}", "move it away and run the same command again: it repeats those clips"
+    )

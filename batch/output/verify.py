@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch.errors import OutputError, VerifyError
 from batch.output import shards
-from batch.output.output import kept_settings, manifest_lines, shard_paths
+from batch.output.output import manifest_lines, shard_paths, stored_settings
 from batch.tasks.prompts import Prompts
 from batch.tasks.validate import numbered
 from service.taskfile import names
@@ -20,33 +20,33 @@ def verify(path: Path, folder: Path, max_chars: int, report: Callable[[str], Non
     Raises:
         VerifyError: after all problems were reported.
     """
-    found = 0
+    faults = 0
 
     def count(problems: Iterator[str]) -> None:
-        nonlocal found
+        nonlocal faults
         for problem in problems:
-            found += 1
+            faults += 1
             report(problem)
 
     done: dict[int, str] = {}
     count(_shards(folder, done))
     count(_manifest(folder))
-    held = len(done)
-    count(_tasks(path, Rules(kept_settings(folder).get("response_format", "wav"), max_chars), done))
+    clips = len(done)
+    count(_tasks(path, Rules(stored_settings(folder).get("response_format", "wav"), max_chars), done))
     if done:
-        found += 1
-        report(f"{len(done)} clips are there that no task asks for")
-    if found:
-        count_ = "1 fault" if found == 1 else f"{found} faults"
-        raise VerifyError(f"{folder} is not what {path} asks for: {count_}", "run the tasks again: what is good stays")
-    return held
+        faults += 1
+        report(f"clips that belong to no task: {len(done)}")
+    if faults:
+        number = "1 fault" if faults == 1 else f"{faults} faults"
+        raise VerifyError(f"{folder} does not match {path}: {number}", "run the tasks again: it keeps valid clips")
+    return clips
 
 
 def _shards(folder: Path, done: dict[int, str]) -> Iterator[str]:
     """Check the bytes of every clip, and that no name repeats; fill `done` with identities by name."""
     for path in shard_paths(folder):
         try:
-            yield from (f"{path.name}: {name} is not what was written" for name in shards.altered(path))
+            yield from (f"{path.name}: {name} has changed since it was written" for name in shards.altered(path))
             entries = shards.read(path)
         except OutputError as error:
             yield error.message
@@ -54,24 +54,24 @@ def _shards(folder: Path, done: dict[int, str]) -> Iterator[str]:
         for entry in entries:
             key = names.key(entry.output_name)
             if key in done:
-                yield f"{path.name}: {entry.output_name} is in an earlier shard too"
+                yield f"{path.name}: {entry.output_name} is also in an earlier shard"
             done[key] = entry.task
 
 
 def _manifest(folder: Path) -> Iterator[str]:
     """Compare the manifest with those of the shards, line by line."""
-    own = manifest_lines(folder)
+    manifest = manifest_lines(folder)
     for path in shard_paths(folder):
         try:
             entries = shards.read(path)
         except OutputError:
             continue
         for entry in entries:
-            if next(own, "") != entry.line():
-                yield f"{shards.MANIFEST} is not that of the shards, from {entry.output_name} on"
+            if next(manifest, "") != entry.line():
+                yield f"{shards.MANIFEST} differs from the shards from {entry.output_name} on"
                 return
-    if next(own, ""):
-        yield f"{shards.MANIFEST} has more clips than the shards"
+    if next(manifest, ""):
+        yield f"{shards.MANIFEST} lists more clips than the shards hold"
 
 
 def _tasks(path: Path, rules: Rules, done: dict[int, str]) -> Iterator[str]:

@@ -17,9 +17,9 @@ from batch.tasks.prompts import Prompts
 from service.taskfile.tasks import BadLineError, Task
 
 _CONNECT_S = 10.0
-_MAX_ANSWER = 256 * 1024 * 1024
-_MAX_ERROR = 64 * 1024
-_SHOWN = 300
+_MAX_RESPONSE_BYTES = 256 * 1024 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
+_MESSAGE_CHARS = 300
 
 
 class Client:
@@ -48,14 +48,14 @@ class Client:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def look(self) -> Response:
+    async def check(self) -> Response:
         """Check that the service responds and accepts the key."""
-        return await self._ask("GET", "/v1/models", None)
+        return await self._request("GET", "/v1/models", None)
 
     async def speak(self, task: Task) -> Response:
         """Try a task once."""
         try:
-            prompt = await asyncio.to_thread(self._prompts.spelt, task.prompt_audio) if task.prompt_audio else ""
+            prompt = await asyncio.to_thread(self._prompts.encoded, task.prompt_audio) if task.prompt_audio else ""
         except BadLineError as error:
             return Response(400, code="prompt_gone", message=str(error))
         body: dict[str, Any] = {"input": task.input_text, "response_format": self._form}
@@ -63,9 +63,9 @@ class Client:
         body = {name: value for name, value in body.items() if value}
         if task.seed is not None:
             body["seed"] = task.seed
-        return await self._ask("POST", "/v1/audio/speech", json.dumps(body).encode())
+        return await self._request("POST", "/v1/audio/speech", json.dumps(body).encode())
 
-    async def _ask(self, method: str, path: str, body: bytes | None) -> Response:
+    async def _request(self, method: str, path: str, body: bytes | None) -> Response:
         headers = {"Content-Type": "application/json"} if body else {}
         began = time.monotonic()
         try:
@@ -75,23 +75,23 @@ class Client:
             ):
                 content = await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return Response(0, sent=False, message=f"no connection: {_words(error)}")
+            return Response(0, sent=False, message=f"no connection: {_describe(error)}")
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
-            return Response(404, message=_words(error))
+            return Response(404, message=_describe(error))
         except TimeoutError:
-            return Response(0, message=f"the answer was not whole within {self._timeout_s:g} s")
+            return Response(0, message=f"the response was incomplete after {self._timeout_s:g} s")
         except (httpx.HTTPError, ValueError) as error:
-            return Response(0, message=f"the connection broke: {_words(error)}")
+            return Response(0, message=f"the connection broke: {_describe(error)}")
         took = time.monotonic() - began
         return _refusal(response, content) if response.status_code != 200 else self._spoken(response, content, took)
 
     def _spoken(self, response: httpx.Response, content: bytes, took: float) -> Response:
         if response.request.method == "GET":
             return Response(200)
-        told = response.headers
+        headers = response.headers
         try:
             seconds = audio.duration_s(
-                content, self._form, told.get("X-Sample-Rate", ""), told.get("X-Audio-Duration", "")
+                content, self._form, headers.get("X-Sample-Rate", ""), headers.get("X-Audio-Duration", "")
             )
         except ValueError as error:
             return Response(200, code=BROKEN, message=str(error))
@@ -99,20 +99,20 @@ class Client:
             200,
             content=content,
             duration_s=seconds,
-            release=told.get("X-Release", ""),
-            request_id=told.get("X-Request-Id", ""),
+            release=headers.get("X-Release", ""),
+            request_id=headers.get("X-Request-Id", ""),
             seconds=round(took, 3),
         )
 
 
 async def _read(response: httpx.Response) -> bytes:
-    most = _MAX_ANSWER if response.status_code == 200 else _MAX_ERROR
+    most = _MAX_RESPONSE_BYTES if response.status_code == 200 else _MAX_ERROR_BYTES
     parts, size = [], 0
     async for part in response.aiter_bytes():
         parts.append(part)
         size += len(part)
         if size > most:
-            raise ValueError(f"the answer has more than {most} bytes")
+            raise ValueError(f"the response has more than {most} bytes")
     return b"".join(parts)
 
 
@@ -127,11 +127,11 @@ def _refusal(response: httpx.Response, content: bytes) -> Response:
     return Response(
         response.status_code,
         code=code,
-        message=message[:_SHOWN],
+        message=message[:_MESSAGE_CHARS],
         retry_after_s=float(after) if after.isascii() and after.isdigit() else None,
         request_id=response.headers.get("X-Request-Id", ""),
     )
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return str(error) or type(error).__name__

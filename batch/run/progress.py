@@ -17,20 +17,20 @@ class Progress(Protocol):
 
     limit: int
 
-    def spoke(self, duration_s: float) -> None:
+    def finished(self, duration_s: float) -> None:
         """Report a finished clip."""
 
     def failed(self, what: str) -> None:
         """Report an item that finally failed."""
 
-    def waiting(self, why: str) -> None:
+    def waiting(self, reason: str) -> None:
         """Report that the service asks for a retry."""
 
     def note(self, text: str) -> None:
         """Show a message to the user."""
 
 
-class Shown:
+class ConsoleProgress:
     """Progress of `total` items of which `done` exist already; a context manager."""
 
     def __init__(self, console: Console, total: int, done: int) -> None:
@@ -40,8 +40,8 @@ class Shown:
         self._done = self._before = done
         self._failed = 0
         self._audio_s = 0.0
-        self._why = ""
-        self._began = self._told = time.monotonic()
+        self._reason = ""
+        self._began = self._printed_at = time.monotonic()
         self._bar = progress.Progress(
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
@@ -58,50 +58,50 @@ class Shown:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._tell()
+        self._print_line()
         self._bar.stop()
 
-    def spoke(self, duration_s: float) -> None:
+    def finished(self, duration_s: float) -> None:
         """Report a finished clip."""
         self._done += 1
         self._audio_s += duration_s
-        self._why = ""
-        self._moved()
+        self._reason = ""
+        self._update()
 
     def failed(self, what: str) -> None:
         """Report an item that finally failed."""
         self._failed += 1
         self._console.print(f"failed: {escape(what)}", style="red")
-        self._moved()
+        self._update()
 
-    def waiting(self, why: str) -> None:
+    def waiting(self, reason: str) -> None:
         """Report that the service asks for a retry."""
-        self._why = why
-        self._moved()
+        self._reason = reason
+        self._update()
 
     def note(self, text: str) -> None:
         """Show a message to the user."""
         self._console.print(escape(text))
 
-    def _moved(self) -> None:
+    def _update(self) -> None:
         now = time.monotonic()
         self._bar.update(self._task, completed=self._done + self._failed, facts=escape(self._facts(now)))
-        if not self._console.is_terminal and now - self._told >= _EVERY_S:
-            self._tell()
+        if not self._console.is_terminal and now - self._printed_at >= _EVERY_S:
+            self._print_line()
 
     def _facts(self, now: float) -> str:
         took = max(now - self._began, 1e-3)
         made = self._done - self._before
         failed = f", {self._failed} failed" if self._failed else ""
-        why = f", waiting: {self._why}" if self._why else ""
-        return f"{made / took:.2f}/s, {self._audio_s / took:.1f} x real time, {self.limit} in flight{failed}{why}"
+        reason = f", waiting: {self._reason}" if self._reason else ""
+        return f"{made / took:.2f}/s, {self._audio_s / took:.1f} x real time, {self.limit} in flight{failed}{reason}"
 
-    def _tell(self) -> None:
+    def _print_line(self) -> None:
         """Print one line of text if there is no bar."""
-        self._told = now = time.monotonic()
+        self._printed_at = now = time.monotonic()
         if self._console.is_terminal:
             return
         made = self._done - self._before
-        left = self._total - self._done - self._failed
-        left_s = f", {left * (now - self._began) / made:.0f} s left" if made and left else ""
-        self._console.print(f"{self._done} of {self._total}: {escape(self._facts(now))}{left_s}")
+        remaining = self._total - self._done - self._failed
+        remaining_s = f", {remaining * (now - self._began) / made:.0f} s remaining" if made and remaining else ""
+        self._console.print(f"{self._done} of {self._total}: {escape(self._facts(now))}{remaining_s}")

@@ -15,7 +15,7 @@ class ResponseAction(Enum):
 
     DONE = "done"
     WAIT = "wait"  # temporary state of the service, not the task's fault: retried until patience_s is over
-    AGAIN = "again"  # may be temporary, may be the task's fault: retried a few times
+    RETRY = "retry"  # may be temporary, may be the task's fault: retried a few times
     FAILED = "failed"  # every retry would fail
     STOP = "stop"  # every task would get the same response
 
@@ -36,8 +36,8 @@ class Response:
     seconds: float = 0.0
 
     @property
-    def told(self) -> str:
-        """The response as text."""
+    def description(self) -> str:
+        """Status, code and message as text."""
         return self.message if not self.status else f"{self.status} {self.code}: {self.message}".replace(" :", ":")
 
 
@@ -45,13 +45,13 @@ BROKEN = "broken_audio"
 """Code of a 200 response with incomplete audio."""
 
 
-def judge(answer: Response) -> ResponseAction:  # noqa: PLR0911 - a table
+def judge(response: Response) -> ResponseAction:  # noqa: PLR0911 - a table
     """Return the action after a response."""
-    match answer.status:
+    match response.status:
         case 200:
-            return ResponseAction.AGAIN if answer.code == BROKEN else ResponseAction.DONE
+            return ResponseAction.RETRY if response.code == BROKEN else ResponseAction.DONE
         case 0:
-            return ResponseAction.AGAIN if answer.sent else ResponseAction.WAIT
+            return ResponseAction.RETRY if response.sent else ResponseAction.WAIT
         case 425 | 429 | 503:
             return ResponseAction.WAIT
         case 401 | 403 | 404 | 405 | 407:
@@ -59,13 +59,13 @@ def judge(answer: Response) -> ResponseAction:  # noqa: PLR0911 - a table
         case status if status < 400:
             return ResponseAction.STOP
         case 408:
-            return ResponseAction.AGAIN
+            return ResponseAction.RETRY
         case status if status < 500:
             return ResponseAction.FAILED
         case 501 | 505:
             return ResponseAction.FAILED
         case _:
-            return ResponseAction.AGAIN
+            return ResponseAction.RETRY
 
 
 def pause_s(tries: int, retry_after_s: float | None, chance: float) -> float:

@@ -56,34 +56,34 @@ class Run:
         self._workers: list[asyncio.Task[None]] = []
         self._error: BatchError | None = None
         self._unexpected: BaseException | None = None
-        self._spoken = self._failed = 0
+        self._synthesized = self._failed = 0
         self._served = time.monotonic()
 
     async def run(self) -> None:
         """Run all pending tasks; raise the BatchError that explains why some remain."""
         with self._signals():
             if self._checked.pending:
-                await self._through([self._greet()])
-                await self._through([self._work() for _ in range(self._settings.in_flight_max + _SPARE)])
+                await self._run_workers([self._wait_for_service()])
+                await self._run_workers([self._work() for _ in range(self._settings.in_flight_max + _SPARE)])
             await self._flush()
-            self._settle()
-        self._conclude()
+            self._publish_failed()
+        self._raise_outcome()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        heeded = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
-        for number in heeded:
+        signals = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in signals:
             loop.add_signal_handler(number, self._stop)
         try:
             yield
         finally:
-            for number in heeded:
+            for number in signals:
                 loop.remove_signal_handler(number)
 
-    async def _through(self, parts: list[Coroutine[Any, Any, None]]) -> None:
-        """Wait for all parts, until a second Ctrl-C cancels them."""
-        self._workers = [asyncio.create_task(part) for part in parts]
+    async def _run_workers(self, jobs: list[Coroutine[Any, Any, None]]) -> None:
+        """Wait for all jobs, until a second Ctrl-C cancels them."""
+        self._workers = [asyncio.create_task(job) for job in jobs]
         await asyncio.wait(self._workers)
         for worker in self._workers:
             if not worker.cancelled() and (error := worker.exception()):
@@ -92,12 +92,12 @@ class Run:
     def _stop(self) -> None:
         """Finish the requests in flight; on the second call, abandon them."""
         if self._stopping.is_set():
-            self._leave()
+            self._abandon()
             return
-        self._progress.note("stopping: what is in flight is finished first (Ctrl-C again leaves it)")
+        self._progress.note("stopping after the requests in flight (Ctrl-C again drops them)")
         self._stopping.set()
 
-    def _leave(self) -> None:
+    def _abandon(self) -> None:
         for worker in self._workers:
             worker.cancel()
 
@@ -105,22 +105,22 @@ class Run:
         self._error = self._error or error
         self._stopping.set()
 
-    async def _greet(self) -> None:
+    async def _wait_for_service(self) -> None:
         """Wait until the service responds."""
         began, tries = time.monotonic(), 0
         while not self._stopping.is_set():
-            answer = await self._client.look()
-            verdict = judge(answer)
+            response = await self._client.check()
+            verdict = judge(response)
             if verdict is ResponseAction.DONE:
                 break
             tries += 1
-            connected = answer.status or answer.sent
+            connected = response.status or response.sent
             patience_s = self._settings.patience_s if connected else min(_NO_CONNECTION_S, self._settings.patience_s)
             if verdict in (ResponseAction.STOP, ResponseAction.FAILED) or time.monotonic() - began >= patience_s:
-                self._halt(self._unusable(answer, verdict))
+                self._halt(self._unusable(response, verdict))
                 return
-            self._progress.waiting(answer.told)
-            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - jitter
+            self._progress.waiting(response.description)
+            await self._pause(pause_s(tries, response.retry_after_s, random.random()))  # noqa: S311 - jitter
         self._served = time.monotonic()
 
     async def _work(self) -> None:
@@ -129,7 +129,7 @@ class Run:
                 await self._item(*found)
         except OutputError as error:
             self._halt(error)
-            self._leave()  # clips that cannot be stored need no synthesis
+            self._abandon()  # clips that cannot be stored need no synthesis
         except BatchError as error:
             self._halt(error)
         except Exception:
@@ -144,58 +144,58 @@ class Run:
                 if self._stopping.is_set():
                     return
                 sent = time.monotonic()
-                answer = await self._client.speak(task)
-                verdict = judge(answer)
-                self._learn(answer, verdict, sent)
+                response = await self._client.speak(task)
+                verdict = judge(response)
+                self._adapt(response, verdict, sent)
             tries += 1
-            counted += verdict is ResponseAction.AGAIN
+            counted += verdict is ResponseAction.RETRY
             if verdict is ResponseAction.DONE:
-                await self._keep(task, identity, answer, tries)
+                await self._store(task, identity, response, tries)
                 return
             if verdict is ResponseAction.FAILED or counted > self._settings.retries:
-                self._fail(task, answer, tries)
+                self._fail(task, response, tries)
                 return
             impatient = time.monotonic() - self._served >= self._settings.patience_s
             if verdict is ResponseAction.STOP or (verdict is ResponseAction.WAIT and impatient):
-                self._halt(self._unusable(answer, verdict))
+                self._halt(self._unusable(response, verdict))
                 return
-            self._progress.waiting(answer.told)
-            await self._pause(pause_s(tries, answer.retry_after_s, random.random()))  # noqa: S311 - jitter
+            self._progress.waiting(response.description)
+            await self._pause(pause_s(tries, response.retry_after_s, random.random()))  # noqa: S311 - jitter
 
-    def _learn(self, answer: Response, verdict: ResponseAction, sent: float) -> None:
+    def _adapt(self, response: Response, verdict: ResponseAction, sent: float) -> None:
         now = time.monotonic()
         if verdict is not ResponseAction.WAIT:
             self._served = now
         if verdict is ResponseAction.DONE:
             self._limit.accepted(self._slots.in_flight)
-        elif answer.status in (429, 504):
+        elif response.status in (429, 504):
             self._limit.refused(sent, now)
         self._progress.limit = self._limit.allowed
 
-    async def _keep(self, task: Task, identity: str, answer: Response, tries: int) -> None:
+    async def _store(self, task: Task, identity: str, response: Response, tries: int) -> None:
         facts = {
             "output_name": task.output_name,
-            "duration_s": answer.duration_s,
-            "release": answer.release,
-            "seconds": answer.seconds,
+            "duration_s": response.duration_s,
+            "release": response.release,
+            "seconds": response.seconds,
             "tries": tries,
-            "request_id": answer.request_id,
+            "request_id": response.request_id,
             "task": identity,
         }
-        self._spoken += 1
-        self._progress.spoke(answer.duration_s)
-        await self._packer.add(Clip(answer.content, facts))
+        self._synthesized += 1
+        self._progress.finished(response.duration_s)
+        await self._packer.add(Clip(response.content, facts))
 
-    def _fail(self, task: Task, answer: Response, tries: int) -> None:
+    def _fail(self, task: Task, response: Response, tries: int) -> None:
         self._failed += 1
-        fields = task.given()
+        fields = task.present_fields()
         if task.prompt_audio:  # relative to failed.jsonl from now on
             path = self._checked.prompts.path(task.prompt_audio).absolute()
             fields["prompt_audio"] = os.path.relpath(path, self._output.folder.absolute())
-        error: dict[str, Any] = {"status": answer.status, "code": answer.code, "message": answer.message}
-        error |= {"tries": tries, "request_id": answer.request_id}
+        error: dict[str, Any] = {"status": response.status, "code": response.code, "message": response.message}
+        error |= {"tries": tries, "request_id": response.request_id}
         self._output.failed(fields | {"error": error})
-        self._progress.failed(f"{task.output_name}: {answer.told}")
+        self._progress.failed(f"{task.output_name}: {response.description}")
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -207,38 +207,38 @@ class Run:
         except OutputError as error:
             self._halt(error)
 
-    def _settle(self) -> None:
+    def _publish_failed(self) -> None:
         """Write this run's failures to failed.jsonl.
 
         If the run reads failed.jsonl as its tasks and is incomplete, the file stays: it lists the rest.
         """
         whole = not self._checked.pending and not self._stopping.is_set()
         if whole or not _same(self._checked.path, self._output.folder / FAILED):
-            self._output.settle_failed()
+            self._output.publish_failed()
 
-    def _conclude(self) -> None:
+    def _raise_outcome(self) -> None:
         if self._unexpected:
             raise self._unexpected
-        if lost := self._spoken - self._output.written:
-            self._progress.note(f"{lost} clips were spoken and could not be kept: they are made again the next time")
+        if lost := self._synthesized - self._output.written:
+            self._progress.note(f"{lost} clips were synthesized but not stored: the next run makes them again")
         if self._error:
             raise self._error
         if self._stopping.is_set():
-            raise StoppedError(
-                f"stopped; {self._output.written} clips of this run are kept", "the same command goes on"
-            )
+            stored = f"stopped; {self._output.written} clips of this run are stored"
+            raise StoppedError(stored, "run the same command again to continue")
         if self._failed:
             path = self._output.folder / FAILED
             items = "1 item" if self._failed == 1 else f"{self._failed} items"
-            raise FailedItemsError(f"{items} failed, the rest is done; {path} says why", f"run {path} again, corrected")
+            message = f"{items} failed, all others are done; {path} lists the errors"
+            raise FailedItemsError(message, f"correct {path}, then run it as the task file")
 
-    def _unusable(self, answer: Response, verdict: ResponseAction) -> EndpointError:
+    def _unusable(self, response: Response, verdict: ResponseAction) -> EndpointError:
         endpoint = self._settings.endpoint
         if verdict is not ResponseAction.WAIT:
-            remedy = "correct the endpoint or the API key; what is done stays, and the same command goes on from there"
-            return EndpointError(f"{endpoint} refuses: {answer.told}", remedy)
-        remedy = "see to the service; what is done stays, and the same command goes on from there"
-        return EndpointError(f"{endpoint} does not serve: {answer.told}", remedy)
+            remedy = "correct the endpoint or the API key, then run the same command again; finished clips are kept"
+            return EndpointError(f"{endpoint} rejects every request: {response.description}", remedy)
+        remedy = "check the service, then run the same command again; finished clips are kept"
+        return EndpointError(f"{endpoint} accepts no request: {response.description}", remedy)
 
 
 def _same(one: Path, other: Path) -> bool:

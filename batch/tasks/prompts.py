@@ -34,18 +34,18 @@ class Prompts:
             return ""
         return hashlib.blake2b(self._read(name), digest_size=16).hexdigest()
 
-    def spelt(self, name: str) -> str:
+    def encoded(self, name: str) -> str:
         """Return a prompt's bytes in base64. Blocking; raises BadLineError."""
         return base64.b64encode(self._read(name)).decode()
 
     def _read(self, name: str) -> bytes:
         label = f"prompt_audio {shown(name)}"
         try:
-            facts = self.path(name).stat()
-            if not stat.S_ISREG(facts.st_mode):
+            status = self.path(name).stat()
+            if not stat.S_ISREG(status.st_mode):
                 raise BadLineError(f"{label} is not a file")
-            if facts.st_size > MAX_BYTES:
-                raise BadLineError(f"{label} has {facts.st_size} bytes, at most {MAX_BYTES} are allowed")
+            if status.st_size > MAX_BYTES:
+                raise BadLineError(f"{label} has {status.st_size} bytes, at most {MAX_BYTES} are allowed")
             content = self.path(name).read_bytes()
         except (OSError, ValueError) as error:
             if isinstance(error, BadLineError):

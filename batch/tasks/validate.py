@@ -45,7 +45,7 @@ class CheckedTasks:
                 raise _changed(self.path, f"line {number} {error}") from None
             yield task, identity
         if self.pending:
-            raise _changed(self.path, f"{len(self.pending)} of its lines are gone")
+            raise _changed(self.path, f"{len(self.pending)} of its lines are missing")
 
 
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
@@ -63,35 +63,37 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
         TasksError: after every invalid line was reported.
     """
     checked = CheckedTasks(path, rules, Prompts(path.parent))
-    seen: dict[int, int] = {}
+    first_lines: dict[int, int] = {}
     bad = 0
     for number, line in numbered(path):
         try:
             task = parse(line, rules)
             identity = task.identity(checked.prompts.digest(task.prompt_audio))
             key = names.key(task.output_name)
-            _unique(task, number, seen, key)
+            _unique(task, number, first_lines, key)
             if key not in done:
                 checked.pending[key] = number
             elif done[key] != identity:
-                raise BadLineError(f"output_name {shown(task.output_name)} is in the output already, made otherwise")
+                raise BadLineError(
+                    f"output_name {shown(task.output_name)} exists in the output already, made from another task"
+                )
         except BadLineError as error:
             bad += 1
             report(number, str(error))
     if bad:
-        remedy = "correct them, or choose another --out for what is to be made anew"
-        raise TasksError(f"{path} has {bad} bad {'line' if bad == 1 else 'lines'}, so nothing was begun", remedy)
-    if not seen:
-        raise TasksError(f"{path} has no tasks", "write one JSON object a line: output_name and input_text at least")
-    checked.done = len(seen) - len(checked.pending)
+        remedy = "correct them; for new clips of changed tasks, choose another --out"
+        raise TasksError(f"{path} has {bad} bad {'line' if bad == 1 else 'lines'}; no request was sent", remedy)
+    if not first_lines:
+        raise TasksError(f"{path} has no tasks", "write one JSON object per line, with output_name and input_text")
+    checked.done = len(first_lines) - len(checked.pending)
     return checked
 
 
-def _unique(task: Task, number: int, seen: dict[int, int], key: int) -> None:
-    first = seen.setdefault(key, number)
+def _unique(task: Task, number: int, first_lines: dict[int, int], key: int) -> None:
+    first = first_lines.setdefault(key, number)
     if first != number:
-        raise BadLineError(f"output_name {shown(task.output_name)} is that of line {first} already")
+        raise BadLineError(f"output_name {shown(task.output_name)} repeats that of line {first}")
 
 
 def _changed(path: Path, what: str) -> TasksError:
-    return TasksError(f"{path} changed while it was worked on: {what}", "run the same command again")
+    return TasksError(f"{path} changed during the run: {what}", "run the same command again")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
-from build.audio import signal
 from build.errors import MissingFileError
 
 RATE = 16000
@@ -32,7 +32,7 @@ def quality(samples: npt.NDArray[np.float32], rate: int) -> float:
     Raises:
         MissingFileError: the weights are not installed.
     """
-    sound = signal.resampled(samples, rate, RATE)
+    sound = soxr.resample(samples, rate, RATE)
     if len(sound) < WINDOW:
         sound = np.resize(sound, WINDOW)
     starts = np.linspace(0, len(sound) - WINDOW, math.ceil(len(sound) / WINDOW)).astype(int)
@@ -42,11 +42,14 @@ def quality(samples: npt.NDArray[np.float32], rate: int) -> float:
 
 @cache
 def _session() -> Any:
-    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - most commands do not need it
+    # 0.2 s of imports, which a report and the gate of a known release do not need.
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
 
     package = find_spec("speechmos")
     if package is None or not package.origin:
-        raise MissingFileError("the weights of DNSMOS are not installed", remedy="run `scripts/bootstrap`")
+        raise MissingFileError(
+            "the quality check needs the weights of DNSMOS, which are not installed", remedy="run `scripts/bootstrap`"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # it runs beside live traffic
     weights = Path(package.origin).parent / "dnsmos_models/sig_bak_ovr.onnx"

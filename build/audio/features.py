@@ -76,17 +76,17 @@ class Deviations:
     speaker: float
 
 
-NAMES = tuple(each.name for each in fields(Deviations))
+NAMES = tuple(column.name for column in fields(Deviations))
 
 
 def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[np.float32] = NO_EMBEDDING) -> Features:
     """Return the features of a mono signal in [-1, 1], shape (samples,), at `rate` Hz; `speaker` is its embedding."""
-    heard = measure(samples, rate)
+    measures = measure(samples, rate)
     bands = _bands(samples, rate)
     return Features(
-        duration_s=heard.duration_s,
-        level_dbfs=heard.rms_dbfs,
-        gap_s=heard.gap_s,
+        duration_s=measures.duration_s,
+        level_dbfs=measures.rms_dbfs,
+        gap_s=measures.gap_s,
         pitch_hz=_pitch(samples, rate),
         noise=float(np.median(10 ** (bands.mean(1) / 10) / (10 ** (bands / 10)).mean(1))),
         cepstra=bands @ _cosines(),
@@ -94,28 +94,28 @@ def features(samples: npt.NDArray[np.float32], rate: int, speaker: npt.NDArray[n
     )
 
 
-def deviations(heard: Features, reference: Features) -> Deviations:
-    """Return the distances of `heard` from `reference`."""
-    shape, other = (each.cepstra[:, 1:] - each.cepstra[:, 1:].mean(0) for each in (heard, reference))
+def deviations(recorded: Features, reference: Features) -> Deviations:
+    """Return the distances of `recorded` from `reference`."""
+    shape, other = (side.cepstra[:, 1:] - side.cepstra[:, 1:].mean(0) for side in (recorded, reference))
     cost = np.sqrt(
         np.maximum((shape**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * shape @ other.T, 0)
     )  # [frames, frames of the reference]
     words, here, there = _align(cost)
     along = cost[here, there]
     window = min(STRETCH_FRAMES, len(along))
-    apart = heard.cepstra[here] - reference.cepstra[there]
+    apart = recorded.cepstra[here] - reference.cepstra[there]
     loudness = apart[:, 0] / np.sqrt(BANDS)
     return Deviations(
         words=words,
         stretch=float(np.convolve(along, np.full(window, 1 / window), "valid").max()),
         contour=float(np.std(loudness)),
         timbre=float(np.sqrt(np.sum(apart[:, 1:].mean(0) ** 2) / BANDS)),
-        pitch=_ratio(heard.pitch_hz, reference.pitch_hz),
-        length=_ratio(heard.duration_s, reference.duration_s),
-        gap=max(0.0, heard.gap_s - reference.gap_s),
-        level=abs(heard.level_dbfs - reference.level_dbfs),
-        noise=max(0.0, heard.noise - reference.noise),
-        speaker=speaker_embedding.apart(heard.speaker, reference.speaker),
+        pitch=_ratio(recorded.pitch_hz, reference.pitch_hz),
+        length=_ratio(recorded.duration_s, reference.duration_s),
+        gap=max(0.0, recorded.gap_s - reference.gap_s),
+        level=abs(recorded.level_dbfs - reference.level_dbfs),
+        noise=max(0.0, recorded.noise - reference.noise),
+        speaker=speaker_embedding.apart(recorded.speaker, reference.speaker),
     )
 
 
@@ -219,17 +219,19 @@ def unpack(text: str) -> Floats:
     try:
         numbers = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), np.int8)
     except (ValueError, zlib.error) as error:
-        raise ValueError(f"no packed cepstra: {error}") from None
+        raise ValueError(f"not packed cepstra: {error}") from None
     if not len(numbers) or len(numbers) % CEPSTRA:
-        raise ValueError(f"{len(numbers)} numbers are no rows of {CEPSTRA}")
+        raise ValueError(f"{len(numbers)} numbers do not fill rows of {CEPSTRA}")
     return numbers.reshape(-1, CEPSTRA).astype(np.float64)
 
 
-def worst(all_of: list[Deviations]) -> Deviations:
+def worst(all_deviations: list[Deviations]) -> Deviations:
     """Return the maximum of each distance."""
-    return Deviations(*(float(value) for value in np.max([astuple(each) for each in all_of], axis=0)))
+    return Deviations(*(float(value) for value in np.max([astuple(deviation) for deviation in all_deviations], axis=0)))
 
 
-def median(all_of: list[Deviations]) -> Deviations:
+def median(all_deviations: list[Deviations]) -> Deviations:
     """Return the median of each distance."""
-    return Deviations(*(float(value) for value in np.median([astuple(each) for each in all_of], axis=0)))
+    return Deviations(
+        *(float(value) for value in np.median([astuple(deviation) for deviation in all_deviations], axis=0))
+    )

@@ -78,22 +78,12 @@ def decode(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
             declared, rate = reader.getnframes(), reader.getframerate()
             frames = reader.readframes(declared)
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"no WAV: {error}") from None
+        raise ValueError(f"not a WAV: {error}") from None
     if rate <= 0:
-        raise ValueError(f"a sample rate of {rate} Hz")
+        raise ValueError(f"invalid sample rate: {rate} Hz")
     if len(frames) != 2 * declared and declared < STREAMED:
         raise ValueError(f"truncated: {len(frames) // 2} of {declared} samples")
     return np.frombuffer(frames, "<i2").astype(np.float32) / np.float32(32768), rate
-
-
-def resampled(samples: npt.NDArray[np.float32], rate: int, wanted: int) -> npt.NDArray[np.float32]:
-    """Resample a mono signal, shape (samples,), from `rate` Hz to `wanted` Hz, by the spectrum of the whole signal."""
-    if rate == wanted:
-        return samples
-    count = max(1, int(len(samples) * wanted / rate))
-    spectrum = np.fft.rfft(samples)
-    spectrum = np.pad(spectrum, (0, max(0, count // 2 + 1 - len(spectrum))))[: count // 2 + 1]
-    return np.asarray(np.fft.irfft(spectrum, count) * count / max(1, len(samples)), np.float32)
 
 
 def measure(samples: npt.NDArray[np.float32], rate: int) -> Measures:
@@ -127,7 +117,7 @@ def judge(text: str, wav: bytes, expected: Expectation) -> SignalVerdict:
     try:
         samples, rate = decode(wav)
     except ValueError as error:
-        return SignalVerdict(None, (f"does not decode: {error}",))
+        return SignalVerdict(None, (f"cannot be decoded: {error}",))
     return judge_samples(text, samples, rate, expected)
 
 
@@ -135,9 +125,9 @@ def judge_samples(text: str, samples: npt.NDArray[np.float32], rate: int, expect
     """Judge a mono signal in [-1, 1], shape (samples,), at `rate` Hz, as a recording of `text`."""
     if not np.isfinite(samples).all():
         return SignalVerdict(
-            None, (f"no numbers: {1 - np.isfinite(samples).mean():.2%} of samples are NaN or infinite",)
+            None, (f"not numbers: {1 - np.isfinite(samples).mean():.2%} of samples are NaN or infinite",)
         )
-    heard = measure(samples, rate)
+    measures = measure(samples, rate)
     slow, fast = expected.chars_per_second
     shortest, longest = len(text) / fast, len(text) / slow + expected.overhead_s
     checks = (
@@ -146,22 +136,22 @@ def judge_samples(text: str, samples: npt.NDArray[np.float32], rate: int, expect
             f"sample rate {rate} Hz, not the {expected.sample_rate} Hz that the release declares",
         ),
         (
-            shortest <= heard.duration_s <= longest,
-            f"{heard.duration_s:.2f} s for {len(text)} characters, plausible is {shortest:.2f} to {longest:.2f} s",
+            shortest <= measures.duration_s <= longest,
+            f"{measures.duration_s:.2f} s for {len(text)} characters, plausible are {shortest:.2f} to {longest:.2f} s",
         ),
         (
-            heard.rms_dbfs > expected.rms_dbfs,
-            f"silent: level {heard.rms_dbfs:.0f} dBFS, at least {expected.rms_dbfs:.0f} expected",
+            measures.rms_dbfs > expected.rms_dbfs,
+            f"silent: level {measures.rms_dbfs:.0f} dBFS, at least {expected.rms_dbfs:.0f} required",
         ),
         (
-            expected.peak[0] <= heard.peak <= expected.peak[1],
-            f"peak {heard.peak:.3f}, plausible is {expected.peak[0]} to {expected.peak[1]}",
+            expected.peak[0] <= measures.peak <= expected.peak[1],
+            f"peak {measures.peak:.3f}, plausible are {expected.peak[0]} to {expected.peak[1]}",
         ),
         (
-            heard.clipped <= expected.clipped,
-            f"clipped: {heard.clipped:.2%} of samples at full scale, at most {expected.clipped:.2%}",
+            measures.clipped <= expected.clipped,
+            f"clipped: {measures.clipped:.2%} of samples at full scale, at most {expected.clipped:.2%}",
         ),
-        (heard.silence <= expected.silence, f"{heard.silence:.0%} silence, at most {expected.silence:.0%}"),
-        (heard.gap_s <= expected.gap_s, f"a gap of {heard.gap_s:.2f} s, at most {expected.gap_s:.2f} s"),
+        (measures.silence <= expected.silence, f"{measures.silence:.0%} silence, at most {expected.silence:.0%}"),
+        (measures.gap_s <= expected.gap_s, f"a pause of {measures.gap_s:.2f} s, at most {expected.gap_s:.2f} s"),
     )
-    return SignalVerdict(heard, tuple(fault for passed, fault in checks if not passed))
+    return SignalVerdict(measures, tuple(fault for passed, fault in checks if not passed))

@@ -16,7 +16,9 @@ from build.audio import speaker_embedding, torch_weights
 from build.errors import MissingFileError
 
 PACKAGE, WEIGHTS, PART = "resemblyzer", "pretrained.pt", "model_state"
-REMEDY = "remove .venv and run `scripts/bootstrap`; elsewhere `pip install --no-deps -r locks/weights.txt`"
+REMEDY = (
+    "run `rm -r .venv && scripts/bootstrap`, or in another environment `pip install --no-deps -r locks/weights.txt`"
+)
 
 
 def embedding(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
@@ -34,7 +36,9 @@ def embedding(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.flo
 def _network() -> speaker_embedding.Network:
     package = find_spec(PACKAGE)
     if package is None or not package.origin:
-        raise MissingFileError("the weights of Resemblyzer are not installed", remedy=REMEDY)
+        raise MissingFileError(
+            "the speaker check needs the weights of Resemblyzer, which are not installed", remedy=REMEDY
+        )
     return network(Path(package.origin).parent / WEIGHTS)
 
 

@@ -12,8 +12,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-
-from build.audio import signal
+import soxr
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,33 +52,33 @@ def network(weights: Mapping[str, Floats]) -> Network:
 
     def take(name: str, *shape: int) -> Floats:
         if name not in weights:
-            raise ValueError(f"no {name}")
-        if (found := weights[name]).shape != shape:
-            raise ValueError(f"{name} is {list(found.shape)}, not {list(shape)}")
-        return found
+            raise ValueError(f"{name} is missing")
+        if (weight := weights[name]).shape != shape:
+            raise ValueError(f"{name} is {list(weight.shape)}, not {list(shape)}")
+        return weight
 
     gates = 4 * WIDTH
     layers = tuple(
         Layer(
-            take(f"lstm.weight_ih_l{each}", gates, WIDTH if each else BANDS),
-            take(f"lstm.weight_hh_l{each}", gates, WIDTH),
-            take(f"lstm.bias_ih_l{each}", gates) + take(f"lstm.bias_hh_l{each}", gates),
+            take(f"lstm.weight_ih_l{index}", gates, WIDTH if index else BANDS),
+            take(f"lstm.weight_hh_l{index}", gates, WIDTH),
+            take(f"lstm.bias_ih_l{index}", gates) + take(f"lstm.bias_hh_l{index}", gates),
         )
-        for each in range(LAYERS)
+        for index in range(LAYERS)
     )
     return Network(layers, take("linear.weight", WIDTH, WIDTH), take("linear.bias", WIDTH))
 
 
-def embedding(samples: Floats, rate: int, by: Network) -> Floats:
+def embedding(samples: Floats, rate: int, network: Network) -> Floats:
     """Return the embedding of a mono signal in [-1, 1], shape (samples,), at `rate` Hz: [WIDTH], length 1, all >= 0."""
-    sound = _loud_enough(signal.resampled(samples, rate, RATE))
+    sound = _loud_enough(soxr.resample(samples, rate, RATE))
     starts = _starts(len(sound))
     sound = np.pad(sound, (0, max(0, (starts[-1] + PARTIAL) * HOP - len(sound))))
     bands = mel(sound)
-    heard = np.stack([bands[start : start + PARTIAL] for start in starts])
-    for layer in by.layers:
-        heard = _states(heard, layer)
-    parts = np.maximum(heard[:, -1] @ by.linear.T + by.bias, 0)
+    states = np.stack([bands[start : start + PARTIAL] for start in starts])
+    for layer in network.layers:
+        states = _states(states, layer)
+    parts = np.maximum(states[:, -1] @ network.linear.T + network.bias, 0)
     return _unit(_unit(parts).mean(0))
 
 
@@ -107,9 +106,9 @@ def unpack(text: str) -> Floats:
     try:
         numbers = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     except ValueError as error:
-        raise ValueError(f"no packed embedding: {error}") from None
+        raise ValueError(f"not a packed embedding: {error}") from None
     if len(numbers) != WIDTH or not numbers.any():
-        raise ValueError(f"{len(numbers)} numbers are no embedding of {WIDTH}")
+        raise ValueError(f"{len(numbers)} numbers instead of an embedding of {WIDTH}")
     return _unit(numbers.astype(np.float32))
 
 
@@ -119,8 +118,8 @@ def _unit(vectors: Floats) -> Floats:
 
 def _loud_enough(sound: Floats) -> Floats:
     rms = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
-    least = 10 ** (QUIETEST_DBFS / 20)
-    return sound * np.float32(least / rms) if 0 < rms < least else sound
+    minimum = 10 ** (QUIETEST_DBFS / 20)
+    return sound * np.float32(minimum / rms) if 0 < rms < minimum else sound
 
 
 def _starts(samples: int) -> list[int]:
@@ -162,17 +161,17 @@ def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(mels < _KNEE, mels * _LINEAR_HZ, _KNEE * _LINEAR_HZ * np.exp(_RATIO * (mels - _KNEE)))
 
 
-def _states(heard: Floats, layer: Layer) -> Floats:
+def _states(inputs: Floats, layer: Layer) -> Floats:
     """Run an LSTM on [parts, frames, inputs]; return its state after each frame, [parts, frames, WIDTH]."""
-    parts, frames, _ = heard.shape
-    given = heard @ layer.inputs.T + layer.bias
+    parts, frames, _ = inputs.shape
+    weighted = inputs @ layer.inputs.T + layer.bias
     recurrent = np.ascontiguousarray(layer.state.T)
     state: npt.NDArray[np.floating] = np.zeros((parts, WIDTH), np.float32)
     cell = state
     states = np.empty((parts, frames, WIDTH), np.float32)
     for frame in range(frames):
         # Row by row: BLAS copies the weights for a product of few rows, which is five times slower.
-        gates = given[:, frame] + (state[:, None] @ recurrent)[:, 0]
+        gates = weighted[:, frame] + (state[:, None] @ recurrent)[:, 0]
         new = np.tanh(gates[:, 2 * WIDTH : 3 * WIDTH])
         gates = 0.5 * np.tanh(0.5 * gates) + 0.5  # the logistic function in a form that does not overflow
         cell = gates[:, WIDTH : 2 * WIDTH] * cell + gates[:, :WIDTH] * new

@@ -40,14 +40,14 @@ def read(path: Path, part: str) -> dict[str, npt.NDArray[np.float32]]:
     try:
         magic, _protocol, _system, document, keys = (_Restricted(stream).load() for _ in range(5))
         if magic != MAGIC:
-            raise ValueError("it does not begin as torch's files do")
+            raise ValueError("no torch file: its magic number differs")
         storages = {key: _numbers(stream) for key in keys}
         tensors = {name: value for name, value in document[part].items() if isinstance(value, _Tensor)}
         return {name: _array(tensor, storages) for name, tensor in tensors.items()}
     except ValueError:
         raise
     except Exception as error:  # noqa: BLE001 - a truncated or invalid pickle can raise almost anything
-        raise ValueError(f"no whole file of torch's: {type(error).__name__}: {error}") from None
+        raise ValueError(f"invalid or truncated: {type(error).__name__}: {error}") from None
 
 
 class _Restricted(pickle.Unpickler):
@@ -61,7 +61,7 @@ class _Restricted(pickle.Unpickler):
                 return _tensor
             case "torch", "FloatStorage":
                 return name
-        raise ValueError(f"it asks for {module}.{name}, which weights have no need of")
+        raise ValueError(f"it imports {module}.{name}, which weights do not need")
 
     def persistent_load(self, pid: Any) -> Any:
         """Return the key of a storage, whose data follows the pickles."""
@@ -71,7 +71,7 @@ class _Restricted(pickle.Unpickler):
 def _tensor(storage: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _Tensor:
     rows = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     if strides != rows:
-        raise ValueError(f"a tensor of shape {shape} lies in strides of {strides}")
+        raise ValueError(f"a tensor of shape {shape} has strides {strides}, not {rows}")
     return _Tensor(storage, offset, shape)
 
 
@@ -79,7 +79,7 @@ def _numbers(stream: io.BytesIO) -> npt.NDArray[np.float32]:
     (count,) = struct.unpack("<q", stream.read(8))
     raw = stream.read(4 * count) if count >= 0 else b""
     if len(raw) != 4 * count:
-        raise ValueError(f"{len(raw)} of {4 * count} bytes of a storage: its end is missing")
+        raise ValueError(f"{len(raw)} of {4 * count} bytes of a storage: truncated")
     return np.frombuffer(raw, "<f4")
 
 

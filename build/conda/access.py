@@ -18,8 +18,8 @@ from urllib.request import Request
 from build.conda import CondaError
 
 REMEDY = (
-    "name it without them, and put a user and password into ~/.netrc (or the file that NETRC names), or a channel's "
-    'token into the file that RATTLER_AUTH_FILE names: {"HOST": {"CondaToken": "..."}}'
+    "give the channel without credentials, and put a user and password into ~/.netrc (or the file that NETRC names), "
+    'or a channel\'s token into the file that RATTLER_AUTH_FILE names: {"HOST": {"CondaToken": "..."}}'
 )
 
 
@@ -42,13 +42,13 @@ def request(url: str, environ: Mapping[str, str] = os.environ) -> Request:
     known = _known(parts.hostname, files(environ))
     if token := known.get("CondaToken"):
         return Request(urlunsplit(parts._replace(path=f"/t/{token}{parts.path}")))  # noqa: S310
-    wanted = Request(url)  # noqa: S310
+    plain = Request(url)  # noqa: S310
     if basic := known.get("BasicHTTP"):
         text = base64.b64encode(f"{basic['username']}:{basic['password']}".encode()).decode()
-        wanted.add_unredirected_header("Authorization", f"Basic {text}")
+        plain.add_unredirected_header("Authorization", f"Basic {text}")
     elif bearer := known.get("BearerToken"):
-        wanted.add_unredirected_header("Authorization", f"Bearer {bearer}")
-    return wanted
+        plain.add_unredirected_header("Authorization", f"Bearer {bearer}")
+    return plain
 
 
 def _known(host: str, present: Mapping[str, Path]) -> dict[str, Any]:

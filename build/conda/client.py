@@ -19,7 +19,7 @@ from rattler.shell import ActivationVariables, Shell, activate
 from build.conda import CondaError, UnreachableError, access, virtual
 from build.conda.environment import CondaEnvironment
 from build.conda.explicit import ExplicitLock, LockedPackage
-from build.conda.redaction import holds_credentials
+from build.conda.redaction import contains_credentials
 
 PLATFORM = rattler.Subdir("linux-64")
 
@@ -71,9 +71,9 @@ async def solve(
 
 
 def _refuse_credentials(texts: Sequence[str]) -> None:
-    if wrong := [text for text in texts if holds_credentials(text)]:
+    if wrong := [text for text in texts if contains_credentials(text)]:
         raise CondaError(
-            f"credentials in {', '.join(wrong)}: the lock and the image would hold them", remedy=access.REMEDY
+            f"credentials in {', '.join(wrong)}: the lock and the image would contain them", remedy=access.REMEDY
         )
 
 
@@ -127,14 +127,14 @@ def fetch(package: LockedPackage, folder: Path) -> Path:
         CondaError: the package cannot be fetched or has another sha256.
     """
     target = folder / package.file_name
-    wanted = access.request(package.url)
+    request = access.request(package.url)
     try:
         # explicit.parse accepts only http, https and file URLs.
-        with urllib.request.urlopen(wanted, timeout=_TIMEOUT_S) as source, target.open("wb") as copy:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as source, target.open("wb") as copy:  # noqa: S310
             shutil.copyfileobj(source, copy)
     except OSError as error:
         raise CondaError(
-            f"{package.url} cannot be fetched: {error}", remedy="see that its channel is reachable"
+            f"{package.url} cannot be fetched: {error}", remedy="check that its channel is reachable"
         ) from None
     with target.open("rb") as copy:
         found = hashlib.file_digest(copy, "sha256").hexdigest()
@@ -142,7 +142,7 @@ def fetch(package: LockedPackage, folder: Path) -> Path:
         target.unlink()
         raise CondaError(
             f"{package.url} has sha256 {found}, the lock says {package.sha256}",
-            remedy="find out which of the two was changed before you write the lock anew",
+            remedy="find out which of the two changed before you write the lock again",
         )
     return target
 

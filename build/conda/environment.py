@@ -36,7 +36,7 @@ def load(paths: Sequence[Path]) -> CondaEnvironment:
     if len(names) != 1:
         raise CondaError(
             f"{', '.join(map(str, paths))} name different environments: {', '.join(sorted(names))}",
-            remedy="give the files that extend environment.yml its name",
+            remedy="give all files that extend environment.yml the same name",
         )
     dependencies = [item for document in documents for item in document["dependencies"]]
     channels = [channel for document in documents for channel in document.get("channels") or []]
@@ -53,12 +53,12 @@ def _document(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
         raise CondaError(
-            f"{path} cannot be read: {error.strerror}", remedy="run this from the project's root"
+            f"{path} cannot be read: {error.strerror}", remedy="run the command in the root of the clone"
         ) from None
     except yaml.YAMLError as error:
         raise CondaError(f"{path} is not YAML: {error}", remedy="correct it") from None
     if not isinstance(document, dict) or not document.get("name") or not isinstance(document.get("dependencies"), list):
-        raise CondaError(f"{path} has no name or no list of dependencies", remedy="write it as conda env export does")
+        raise CondaError(f"{path} has no name or no list of dependencies", remedy="write it like `conda env export`")
     return document
 
 

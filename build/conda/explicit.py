@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from build.conda import CondaError, access
-from build.conda.redaction import holds_credentials
+from build.conda.redaction import contains_credentials
 
 _LINE = re.compile(
     r"(?P<url>(?:https?|file)://\S+/(?P<file>[^/\s#]+\.(?:conda|tar\.bz2)))#(?:sha256:)?(?P<hash>[0-9a-f]{64})"
@@ -66,14 +66,16 @@ def parse(text: str, origin: str) -> ExplicitLock:
     entries = [line for line in body if line and line != _MARK and not line.startswith("#")]
     matches = [(line, _LINE.fullmatch(line)) for line in entries]
     wrong = [line for line, match in matches if not match]
-    if any(map(holds_credentials, body)):
+    if any(map(contains_credentials, body)):
         raise CondaError(
-            f"{origin} holds credentials in its URLs", remedy=f"change them, and write it anew: {access.REMEDY}"
+            f"{origin} contains credentials in its URLs",
+            remedy=f"change the credentials and write the lock again: {access.REMEDY}",
         )
     if wrong or not entries:
-        detail = "\n  ".join(wrong) or "it holds no package"
+        detail = "\n  ".join(wrong) or "it has no package"
         raise CondaError(
-            f"{origin} is no explicit lock with sha256:\n  {detail}", remedy="write it with build.lock conda"
+            f"{origin} is not an explicit lock with sha256:\n  {detail}",
+            remedy="write it with `python -m build.lock conda`",
         )
     return ExplicitLock(
         environment=_comment(body, "environment"),

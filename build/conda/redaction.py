@@ -23,11 +23,11 @@ def redact(text: str) -> str:
     return _QUERY.sub(rf"\1{HIDDEN}", text)
 
 
-def holds_credentials(text: str) -> bool:
+def contains_credentials(text: str) -> bool:
     """Whether redact() would change the text."""
     return redact(text) != text
 
 
-def _without_user(found: re.Match[str]) -> str:
-    scheme, user = found["scheme"], found["user"]
-    return f"{scheme}://{HIDDEN}@" if ":" in user or scheme.lower().startswith("http") else found[0]
+def _without_user(match: re.Match[str]) -> str:
+    scheme, user = match["scheme"], match["user"]
+    return f"{scheme}://{HIDDEN}@" if ":" in user or scheme.lower().startswith("http") else match[0]

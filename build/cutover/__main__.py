@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.live import Live
 
 from build import console
 from build.console import Reporter, out
@@ -24,47 +25,48 @@ from build.model.release import Release
 from build.model.rollout import Rollout
 from build.model.states import Strategy
 from build.settings import Settings
-from build.state import history as past_of
+from build.state import history as journal_history
 from build.state.history import Cutover
 from build.target.stack import ensure_up
 from build.target.status import TargetStatus, read
 from build.target.target import ComposeTarget
 
-app = console.app("Blue/green cutover that loses no request.")
-lock = console.app("The lock that keeps cutovers apart.")
+app = console.app("Replace the live release without losing a request.")
+lock = console.app("The cutover lock: one cutover at a time on a target.")
 app.add_typer(lock, name="lock")
 
-Wish = Literal["auto", "overlap", "hold"]
-Sharing = Annotated[
-    Wish,
+StrategyName = Literal["auto", "overlap", "hold"]
+StrategyOption = Annotated[
+    StrategyName,
     typer.Option(
-        "--strategy", help="both releases loaded, or one at a time while requests wait; auto: as memory allows"
+        "--strategy", help="overlap: both releases loaded; hold: one at a time while requests wait; auto: by GPU memory"
     ),
 ]
 ForceHold = Annotated[
-    bool, typer.Option("--force-hold", help="hold even where clients are expected to get 503 for a while")
+    bool, typer.Option("--force-hold", help="hold even if some clients will get 503 with Retry-After")
 ]
 Canary = Annotated[
     str | None,
-    typer.Option(metavar="SHARES", help="percent of the traffic, step by step, such as 5,25,100; or `none`"),
+    typer.Option(metavar="SHARES", help="canary shares in percent of the traffic, such as 5,25,100; or `none`"),
 ]
 Soak = Annotated[
-    float | None, typer.Option(metavar="SECONDS", min=0, help="after the switch, how long the old colour can take over")
+    float | None,
+    typer.Option(metavar="SECONDS", min=0, help="how long the old colour stays ready to take over after the switch"),
 ]
 Replicas = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, max=MOST_REPLICAS, help="how many containers, each with a GPU of its own"),
+    typer.Option(metavar="N", min=1, max=MOST_REPLICAS, help="number of containers, one GPU per container"),
 ]
 Unverified = Annotated[
-    bool, typer.Option("--unverified", help="go on with a release that has no verification, on record")
+    bool, typer.Option("--unverified", help="release without a verification; the journal records it")
 ]
-Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for another cutover")]
+Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for the cutover lock")]
 
 
 @app.command()
 def switch(
-    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
-    strategy: Sharing = "auto",
+    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; default: the clone's HEAD")] = None,
+    strategy: StrategyOption = "auto",
     canary: Canary = None,
     soak: Soak = None,
     replicas: Replicas = None,
@@ -76,11 +78,11 @@ def switch(
     from build.verify import verdicts  # noqa: PLC0415 - saves a rollback 0.1 s
 
     settings, progress = console.settings(), Reporter()
-    let_in = _rollout(settings, canary, soak, replicas)
+    requested = _rollout(settings, canary, soak, replicas)
     target = ComposeTarget(settings)
-    wanted = _named(target, progress, ref)
+    wanted = _resolve(target, progress, ref)
     if not verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=unverified):
-        let_in = replace(let_in, unverified=True)
+        requested = replace(requested, unverified=True)
     verdicts.require_proxy(settings.root, target.engine, target.proxy_image)
     ensure_up(target, progress)
     release = cutover.run(
@@ -88,8 +90,8 @@ def switch(
         progress,
         "switch",
         lambda _history, _live: wanted,
-        asked=_asked(strategy, force_hold),
-        rollout=let_in,
+        request=_strategy_request(strategy, force_hold),
+        rollout=requested,
         wait_s=wait,
     )
     out.print(f"[bold]{release.sha}[/bold] is live at {settings.url}")
@@ -97,8 +99,8 @@ def switch(
 
 @app.command()
 def rollback(
-    ref: Annotated[str | None, typer.Argument(help="an earlier release; the last good one when left out")] = None,
-    strategy: Sharing = "auto",
+    ref: Annotated[str | None, typer.Argument(help="an earlier release; default: the last good release")] = None,
+    strategy: StrategyOption = "auto",
     force_hold: ForceHold = False,
     wait: Wait = 0,
 ) -> None:
@@ -107,19 +109,19 @@ def rollback(
     target = ComposeTarget(settings)
     # An explicit --strategy means that the operator is not in a hurry, so nothing is prefetched.
     ahead = StandbyPrefetch(ComposeTarget(settings), ComposeTarget(settings)) if strategy == "auto" else None
-    named = _named(target, progress, ref) if ref else None
+    wanted = _resolve(target, progress, ref) if ref else None
     ensure_up(target, progress)
     release = cutover.run(
         target,
         progress,
         "rollback",
-        lambda past, live: named or _last_good(past, live),
-        asked=_asked(strategy, force_hold),
+        lambda past, live: wanted or _last_good(past, live),
+        request=_strategy_request(strategy, force_hold),
         rollout=Rollout(replicas=settings.replicas),
         ahead=ahead,
         wait_s=wait,
     )
-    out.print(f"back on [bold]{release.sha}[/bold], live at {settings.url}")
+    out.print(f"rolled back to [bold]{release.sha}[/bold], live at {settings.url}")
 
 
 def _rollout(settings: Settings, canary: str | None, soak_s: float | None, replicas: int | None) -> Rollout:
@@ -131,21 +133,21 @@ def _rollout(settings: Settings, canary: str | None, soak_s: float | None, repli
     return Rollout(shares, settings.soak_s if soak_s is None else soak_s, replicas or settings.replicas)
 
 
-def _named(target: ComposeTarget, progress: Reporter, ref: str | None) -> Release:
+def _resolve(target: ComposeTarget, progress: Reporter, ref: str | None) -> Release:
     from build.images.resolve import resolve  # noqa: PLC0415 - saves a rollback 0.2 s
 
     return resolve(target.settings, target.engine, progress, ref)
 
 
-def _asked(wish: Wish, force_hold: bool) -> StrategyRequest:
-    return StrategyRequest(None if wish == "auto" else Strategy(wish), force_hold)
+def _strategy_request(strategy: StrategyName, force_hold: bool) -> StrategyRequest:
+    return StrategyRequest(None if strategy == "auto" else Strategy(strategy), force_hold)
 
 
 def _last_good(past: list[Cutover], live: Release | None) -> Release:
-    release = past_of.last_good(past, live)
+    release = journal_history.last_good(past, live)
     if release is None:
         raise NoLastGoodError(
-            "there is no earlier good release to go back to", remedy="name one: `build.cutover rollback COMMIT`"
+            "the journal has no earlier good release", remedy="name one: `python -m build.cutover rollback COMMIT`"
         )
     return release
 
@@ -175,8 +177,8 @@ def abort(wait: Wait = 0) -> None:
 
 @app.command()
 def gate(
-    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; the clone's HEAD when left out")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    ref: Annotated[str | None, typer.Argument(help="commit, image or digest; default: the clone's HEAD")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Run the gate on a release in a separate container, beside the live release; nothing goes live."""
     from build.gate import golden_files, standalone_gate  # noqa: PLC0415 - numpy, which a rollback does not need
@@ -184,45 +186,43 @@ def gate(
 
     settings, progress = console.settings(), Reporter()
     target = ComposeTarget(settings)
-    wanted = _named(target, progress, ref)
+    wanted = _resolve(target, progress, ref)
     verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
-    judged, keep = standalone_gate.run(target, progress, wanted)
+    judgement, folder = standalone_gate.run(target, progress, wanted)
     if as_json:
-        out.print_json(json.dumps({"release": wanted.sha, "gate": judged.facts()}))
+        out.print_json(json.dumps({"release": wanted.sha, "gate": judgement.facts()}))
         return
-    out.print(views.gate(judged, golden_files.load(settings)))
-    out.print(f"[bold]{wanted.sha}[/bold] passes; listen to it in {keep}")
+    out.print(views.gate(judgement, golden_files.load(settings)))
+    out.print(f"[bold]{wanted.sha}[/bold] passes; its recordings are in {folder}")
 
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="for programs; with --watch one document a line")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="again and again, until interrupted")] = False,
-    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="how often, with --watch")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON; with --watch one document per line")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="refresh until interrupted")] = False,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="interval of --watch")] = 1,
 ) -> None:
     """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress."""
     target = ComposeTarget(console.settings())
     if not watch:
-        found = _look(target)
+        found = _read_status(target)
         out.print_json(json.dumps(found.json())) if as_json else out.print(views.status(found))
     elif as_json:
-        for found in _looks(target, every):
+        for found in _statuses(target, every):
             out.print(json.dumps(found.json()), markup=False, soft_wrap=True)
     else:
-        from rich.live import Live  # noqa: PLC0415 - only --watch needs it
-
         with Live(console=out, auto_refresh=False) as screen:
-            for found in _looks(target, every):
+            for found in _statuses(target, every):
                 screen.update(views.status(found), refresh=True)
 
 
-def _looks(target: ComposeTarget, every_s: float) -> Iterator[TargetStatus]:
+def _statuses(target: ComposeTarget, every_s: float) -> Iterator[TargetStatus]:
     while True:
-        yield _look(target)
+        yield _read_status(target)
         time.sleep(every_s)
 
 
-def _look(target: ComposeTarget) -> TargetStatus:
+def _read_status(target: ComposeTarget) -> TargetStatus:
     found = read(target)
     if not found.lock:  # a running cutover writes .env itself
         target.refresh_env(found.live)
@@ -230,21 +230,23 @@ def _look(target: ComposeTarget) -> TargetStatus:
 
 
 @app.command()
-def history(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+def history(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
     """List every cutover in the target's journal, oldest first."""
     target = ComposeTarget(console.settings())
     records = target.records()
-    past, broken = target.history(records), past_of.broken_locks(records)
+    past, broken = target.history(records), journal_history.broken_locks(records)
     if as_json:
-        out.print_json(json.dumps({"cutovers": [asdict(each) for each in past], "locks_broken": broken}))
+        out.print_json(json.dumps({"cutovers": [asdict(entry) for entry in past], "locks_broken": broken}))
     else:
         out.print(views.history(past, broken))
 
 
 @app.command()
 def report(
-    identity: Annotated[str | None, typer.Argument(metavar="ID", help="as `history` names it; the newest one")] = None,
-    to: Annotated[Path | None, typer.Option("--out", help="write a copy of it there")] = None,
+    identity: Annotated[
+        str | None, typer.Argument(metavar="ID", help="cutover ID from `history`; default: the newest")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="write a copy to this path")] = None,
 ) -> None:
     """Print the path of a cutover's report, a self-contained HTML page."""
     from build.report import gather  # noqa: PLC0415 - only this command needs a template engine
@@ -258,12 +260,12 @@ def report(
 @lock.command(name="show")
 def show_lock() -> None:
     """Show which process holds the cutover lock."""
-    out.print(str(ComposeTarget(console.settings()).lock.holder() or "nobody holds the lock"), markup=False)
+    out.print(str(ComposeTarget(console.settings()).lock.holder() or "the lock is free"), markup=False)
 
 
 @lock.command(name="break")
 def break_lock(
-    reason: Annotated[str, typer.Option(help="why; it goes into the journal")],
+    reason: Annotated[str, typer.Option(help="the reason, for the journal")],
 ) -> None:
     """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
     cutover.break_lock(ComposeTarget(console.settings()), Reporter(), getpass.getuser(), reason)

@@ -28,11 +28,12 @@ from build.target.types import Target
 
 # The executor imports numpy (0.2 s), which overlaps with acquiring the lock. The report page takes as long to import
 # and is needed last.
-WALK, PAGE = "build.cutover.executor", "build.report.gather"
+EXECUTOR, PAGE = "build.cutover.executor", "build.report.gather"
 # Picks the release from the history and the live release, after interrupted cutovers are settled.
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
-UNASKED = StrategyRequest()
+AUTO = StrategyRequest()
+STANDBY = Plan(Strategy.WARM, reason="it is on standby")
 
 
 def run(
@@ -41,7 +42,7 @@ def run(
     kind: str,
     choose: Choice,
     *,
-    asked: StrategyRequest = UNASKED,
+    request: StrategyRequest = AUTO,
     rollout: Rollout = AT_ONCE,
     ahead: StandbyPrefetch | None = None,
     wait_s: float = 0,
@@ -51,7 +52,7 @@ def run(
     Every decision that depends on the target's state is made while holding the cutover lock.
 
     Args:
-        asked: how the releases share the machine.
+        request: how the releases share the machine.
         rollout: canary, soak and replicas; a rollback has no canary and no soak.
         ahead: prefetched answers of the standby release.
     """
@@ -62,31 +63,26 @@ def run(
         release = stack[live].release if live else None
         wanted = choose(past, release)
         if wanted == release:
-            progress.note(f"{wanted} is live already; nothing to do")
+            progress.note(f"{wanted} is already live")
             return wanted
         idle = live.other if live else Colour.BLUE
-        chosen = (
-            Plan(Strategy.WARM, reason="it stands by")
-            if kind == ROLLBACK and asked.strategy is None and _stands_by(target, idle, wanted, ahead)
-            else plan.plan(target, progress, wanted, live, asked, replicas=rollout.replicas)
-        )
+        standby = kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead)
+        chosen = STANDBY if standby else plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)
         cutover = Run(target, progress, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
         if kind == ROLLBACK:
-            progress.step(f"back to {wanted}: {_expected(cutover)}")
+            progress.step(f"rolling back to {wanted}: {_expected(cutover)}")
         cutover.begin(stack)
-        _walk(cutover, State.PULLED, check)
+        _execute(cutover, State.PULLED, check)
         return wanted
 
 
 def resume(target: Target, progress: Progress, *, wait_s: float = 0) -> Release:
     """Continue an interrupted cutover from its journaled state; return the live release."""
     with _locked(target, progress, "resume", wait_s) as check:
-        left = _under_way(target)
-        progress.step(
-            f"going on with the {left.kind} to {left.release}, which was cut off at {left.step or left.state}"
-        )
-        _walk(Run.left(target, progress, left), left.state, check)
-        return left.release
+        interrupted = _in_progress(target)
+        progress.step(f"resuming the {_describe(interrupted)}")
+        _execute(Run.from_cutover(target, progress, interrupted), interrupted.state, check)
+        return interrupted.release
 
 
 def abort(target: Target, progress: Progress, *, wait_s: float = 0) -> Release | None:
@@ -96,12 +92,12 @@ def abort(target: Target, progress: Progress, *, wait_s: float = 0) -> Release |
         NothingToResumeError: no cutover is in progress, or the old colour no longer runs.
     """
     with _locked(target, progress, "abort", wait_s):
-        left = _under_way(target)
-        _give_up(target, progress, left, InterruptedByUserError("aborted by the operator"))
-        return left.previous
+        interrupted = _in_progress(target)
+        _roll_back(target, progress, interrupted, InterruptedByUserError("aborted by the operator"))
+        return interrupted.previous
 
 
-def break_lock(target: Target, progress: Progress, who: str, reason: str) -> None:
+def break_lock(target: Target, progress: Progress, operator: str, reason: str) -> None:
     """Break the cutover lock, and journal the owner, the operator and the reason.
 
     Raises:
@@ -109,24 +105,24 @@ def break_lock(target: Target, progress: Progress, who: str, reason: str) -> Non
     """
     owner = target.lock.holder()
     if owner is None:
-        raise NothingToResumeError("nobody holds the lock, so there is nothing to break")
-    target.journal.append(event=Event.LOCK_BROKEN, owner=str(owner), by=who, reason=reason)
+        raise NothingToResumeError("the cutover lock is free: there is no lock to break")
+    target.journal.append(event=Event.LOCK_BROKEN, owner=str(owner), by=operator, reason=reason)
     target.lock.remove()
-    progress.note(f"taken from {owner}")
+    progress.note(f"broke the lock of {owner}")
 
 
 @contextmanager
-def _locked(target: Target, progress: Progress, what: str, wait_s: float) -> Iterator[Check]:
+def _locked(target: Target, progress: Progress, command: str, wait_s: float) -> Iterator[Check]:
     """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
-    after = Reporting(target, progress)
-    later = (WALK,) if what == ROLLBACK else (WALK, PAGE)  # a rollback is in a hurry: no extra import
-    threading.Thread(target=_preload, args=later, daemon=True).start()
+    reporting = Reporting(target, progress)
+    modules = (EXECUTOR,) if command == ROLLBACK else (EXECUTOR, PAGE)  # a rollback is in a hurry: no extra import
+    threading.Thread(target=_preload, args=modules, daemon=True).start()
     with (
-        after.paged(),
-        target.lock.held(target.proxy_image, what, wait_s=wait_s, note=progress.note) as heartbeat,
+        reporting.pages(),
+        target.lock.held(target.proxy_image, command, wait_s=wait_s, note=progress.note) as heartbeat,
         target.journal.opened(),
         target.proxy.opened(),
-        after.attended(),
+        reporting.alerts(),
     ):
         yield heartbeat.check
 
@@ -136,39 +132,43 @@ def _preload(*modules: str) -> None:
         importlib.import_module(module)
 
 
-def _walk(cutover: Run, state: State, check: Check) -> None:
-    from build.cutover.executor import execute  # noqa: PLC0415 - see WALK
+def _execute(cutover: Run, state: State, check: Check) -> None:
+    from build.cutover.executor import execute  # noqa: PLC0415 - see EXECUTOR
 
     execute(cutover, state, check)
 
 
-def _under_way(target: Target) -> Cutover:
-    left = in_progress(target.history())
-    if left is None:
-        raise NothingToResumeError("no cutover is under way", remedy="see `python -m build.cutover history`")
-    return left
+def _in_progress(target: Target) -> Cutover:
+    cutover = in_progress(target.history())
+    if cutover is None:
+        raise NothingToResumeError("no cutover is in progress", remedy="see `python -m build.cutover history`")
+    return cutover
 
 
-def _stands_by(target: Target, idle: Colour, wanted: Release, ahead: StandbyPrefetch | None) -> bool:
+def _describe(interrupted: Cutover) -> str:
+    step = interrupted.step or interrupted.state
+    return f"{interrupted.kind} to {interrupted.release}, which was interrupted at {step}"
+
+
+def _on_standby(target: Target, idle: Colour, wanted: Release, ahead: StandbyPrefetch | None) -> bool:
     colour = target.colours[idle]
     if not colour.running or colour.release() != wanted:
         return False
-    said = [ahead.of(each) if ahead else each for each in colour.replicas]
-    return all(each.status().phase == "ready" for each in said)
+    containers = [ahead.of(replica) if ahead else replica for replica in colour.replicas]
+    return all(container.status().phase == "ready" for container in containers)
 
 
 def _expected(cutover: Run) -> str:
     """Describe how long the rollback will take."""
     if cutover.strategy is Strategy.WARM:
-        return f"it stands by in {cutover.idle}, so that traffic moves within seconds"
-    known = [
-        each.facts["warm_s"]
-        for each in cutover.target.history()
-        if each.release == cutover.release and "warm_s" in each.facts
+        return f"it is on standby in {cutover.idle}, so traffic moves within seconds"
+    starts_s = [
+        past.facts["warm_s"]
+        for past in cutover.target.history()
+        if past.release == cutover.release and "warm_s" in past.facts
     ]
-    return (
-        f"it must be started first, which took {known[-1]:.0f} s the last time" if known else "it must be started first"
-    )
+    last = f"; the last start took {starts_s[-1]:.0f} s" if starts_s else ""
+    return f"it must start first{last}"
 
 
 def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
@@ -177,29 +177,29 @@ def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
     Returns the history: reading it costs an exec, which a rollback cannot afford twice.
     """
     past = target.history()
-    left = in_progress(past)
-    if left is None:
+    interrupted = in_progress(past)
+    if interrupted is None:
         return past
-    if left.state in SERVING or left.step == "switch":
-        progress.step(f"finishing the {left.kind} to {left.release}, which was cut off at {left.step}")
-        _walk(Run.left(target, progress, left), left.state, check)
+    if interrupted.state in SERVING or interrupted.step == "switch":
+        progress.step(f"finishing the {_describe(interrupted)}")
+        _execute(Run.from_cutover(target, progress, interrupted), interrupted.state, check)
     else:
-        progress.note(f"the {left.kind} to {left.release} was cut off at {left.step or left.state}; given up")
-        _give_up(target, progress, left, OrchestratorError("cut off, and given up by the next cutover"))
+        progress.note(f"rolling back the {_describe(interrupted)}")
+        _roll_back(target, progress, interrupted, OrchestratorError("interrupted; the next cutover rolled it back"))
     return target.history()
 
 
-def _give_up(target: Target, progress: Progress, left: Cutover, why: OrchestratorError) -> None:
-    cutover = Run.left(target, progress, left)
-    step = step_named(left.step, cutover.table)
-    remedy = step.on_failure if step else FailureAction.STOP
-    if remedy is FailureAction.KEEP:
-        remedy = ROLLBACK_ACTION[cutover.strategy]
+def _roll_back(target: Target, progress: Progress, interrupted: Cutover, reason: OrchestratorError) -> None:
+    cutover = Run.from_cutover(target, progress, interrupted)
+    step = step_named(interrupted.step, cutover.table)
+    action = step.on_failure if step else FailureAction.STOP
+    if action is FailureAction.KEEP:
+        action = ROLLBACK_ACTION[cutover.strategy]
         if cutover.old is None or not cutover.old.running:
             raise NothingToResumeError(
-                f"{left.release} serves, and the old colour has stopped: there is nothing left to abort",
-                remedy="`python -m build.cutover resume` ends it; `rollback` goes back to the last good release",
+                f"{interrupted.release} is live and the old colour has stopped: it is too late to abort",
+                remedy="finish with `python -m build.cutover resume`; `rollback` then returns to the last good release",
             )
-    from build.cutover.executor import undo  # noqa: PLC0415 - see WALK
+    from build.cutover.executor import undo  # noqa: PLC0415 - see EXECUTOR
 
-    undo(cutover, remedy, why, left.step)
+    undo(cutover, action, reason, interrupted.step)

@@ -64,38 +64,38 @@ def execute(run: Run, state: State, check: Callable[[], None] = lambda: None) ->
         notify_rolled_back(run)
 
 
-def undo(run: Run, remedy: FailureAction, error: BaseException, step: str) -> None:
-    """Roll back as `remedy` says and journal the end; a failing action does not stop the others."""
+def undo(run: Run, action: FailureAction, error: BaseException, step: str) -> None:
+    """Roll back by `action` and journal the end; an error in one part does not stop the others."""
     acts: list[Callable[[], object]] = []
     facts: JournalFacts = {}
-    if remedy is FailureAction.RETURN:
-        acts.append(lambda: facts.update(traffic.give_back(run)))
-    if remedy in {FailureAction.RETURN, FailureAction.DISCARD}:
+    if action is FailureAction.RETURN:
+        acts.append(lambda: facts.update(traffic.return_traffic(run)))
+    if action in {FailureAction.RETURN, FailureAction.DISCARD}:
         acts.append(lambda: candidate.discard(run, error))
-    if remedy is FailureAction.RELOAD:
+    if action is FailureAction.RELOAD:
         acts.append(lambda: facts.update(hold.reload(run, error)))
-    if run.strategy is Strategy.HOLD and remedy in {FailureAction.DISCARD, FailureAction.RELOAD}:
+    if run.strategy is Strategy.HOLD and action in {FailureAction.DISCARD, FailureAction.RELOAD}:
         acts.append(lambda: run.target.orders.unpark(*run.idle.profiles))
-    if remedy is FailureAction.STAY:
-        run.progress.note("a way back is never undone: look at `python -m build.cutover status`, and act")
-    if remedy not in {FailureAction.KEEP, FailureAction.STAY}:
+    if action is FailureAction.STAY:
+        run.progress.note("a failed rollback is not rolled back: see `python -m build.cutover status` and act")
+    if action not in {FailureAction.KEEP, FailureAction.STAY}:
         acts.append(lambda: run.target.refresh_env(run.live))
-    said = str(error) or type(error).__name__
+    message = str(error) or type(error).__name__
     measured = error.facts if isinstance(error, OrchestratorError) else {}
     acts += [
-        lambda: run.journal(Event.FAILED, step=step, error=said, facts=measured),
-        lambda: run.journal(Event.END, state=FINAL_STATE[remedy], facts=facts),
+        lambda: run.journal(Event.FAILED, step=step, error=message, facts=measured),
+        lambda: run.journal(Event.END, state=FINAL_STATE[action], facts=facts),
     ]
     for act in acts:
         try:
             act()
         except OrchestratorError as also:
-            run.progress.note(f"and while undoing it: {also.message}")
-    if remedy in {FailureAction.RETURN, FailureAction.RELOAD}:
-        notify_rolled_back(run, said)
+            run.progress.note(f"another error during the rollback: {also.message}")
+    if action in {FailureAction.RETURN, FailureAction.RELOAD}:
+        notify_rolled_back(run, message)
 
 
 def notify_rolled_back(run: Run, error: str = "") -> None:
     """Run the operator's on-rollback hook."""
     if run.settings.hooks.on_rollback:
-        hooks.tell(Point.ON_ROLLBACK, run.settings, run.target.journal, run.progress, run.told, error)
+        hooks.notify(Point.ON_ROLLBACK, run.settings, run.target.journal, run.progress, run.journaled, error)

@@ -24,7 +24,7 @@ def plan(
     progress: Progress,
     release: Release,
     live: Colour | None,
-    asked: StrategyRequest,
+    request: StrategyRequest,
     *,
     replicas: int,
 ) -> Plan:
@@ -32,32 +32,32 @@ def plan(
 
     Raises:
         InsufficientGpuMemoryError: the candidate does not fit with any allowed strategy.
-        HoldTooLongError: requests would wait longer than the proxy's limit, and `asked` does not force it.
+        HoldTooLongError: requests would wait longer than the proxy's limit, and `request` does not force it.
     """
     if live is None:
         return Plan(reason="nothing is live")
     old = target.colours[live]
-    view = old.gpu() if old.running else View(why=f"{live} does not run")
+    view = old.gpu() if old.running else View(why=f"{live} is not running")
     labels = target.image_labels(release.image) or {}
     need = gpu.needed(target.history(), release, labels.get(FLAVOUR_LABEL, ""), labels.get(VRAM_LABEL, ""))
     margin = int(target.settings.vram_margin_mb * MIB)
     pids = old.pids() if view.devices else frozenset[int]()
     # A cutover stops the standby release in the idle colour, so its memory counts as free.
-    standing_by = target.colours[live.other].pids() if view.devices else frozenset[int]()
-    chosen = gpu.decide(GpuMemoryFacts(view.without(standing_by), pids, need, margin, replicas), asked.strategy)
+    standby_pids = target.colours[live.other].pids() if view.devices else frozenset[int]()
+    chosen = gpu.decide(GpuMemoryFacts(view.without(standby_pids), pids, need, margin, replicas), request.strategy)
     progress.note(f"strategy {chosen.strategy}: {chosen.reason}")
     if chosen.strategy is not Strategy.HOLD:
         return chosen
-    return _hold(target, release, old.release(), replace(chosen, forced=asked.forced))
+    return _hold(target, release, old.release(), replace(chosen, forced=request.forced))
 
 
 def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -> Plan:
     if not target.orders.usable():
         raise PreflightError(
-            "the state container is from before holds: it cannot have a candidate wait without its model",
-            remedy="`make down`, then `make up`, at a quiet time; nothing was touched",
+            "the running state container predates holds: it cannot start a candidate without its model",
+            remedy="`make down`, then `make up`, in a maintenance window; nothing was changed",
         )
     history = target.history()
-    load_s, reload_s = (holding.last_load_s(history, each) if each else None for each in (release, old))
+    load_s, reload_s = (holding.last_load_s(history, wanted) if wanted else None for wanted in (release, old))
     holding.check(holding.expected_s(load_s), target.hold_budget_s, forced=chosen.forced)
     return replace(chosen, load_s=load_s, reload_s=reload_s)

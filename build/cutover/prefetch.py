@@ -29,7 +29,7 @@ class PrefetchedAnswer(Generic[T]):
 
     life: str
     at: float
-    said: T
+    value: T
 
 
 class Prefetch(Generic[T]):
@@ -52,14 +52,14 @@ class Prefetch(Generic[T]):
         self._thread.join(FRESH_S)
         answer = self._answers.get(replica.name)
         fresh = answer and answer.life == replica.life and self._target.clock.now() - answer.at < FRESH_S
-        return answer.said if answer and fresh else None
+        return answer.value if answer and fresh else None
 
     def _run(self) -> None:
         try:
-            live = self._target.noted
-            for each in self._target.colours[live.other].replicas if live else ():
-                life, said = each.life, self._ask(each)
-                self._answers[each.name] = PrefetchedAnswer(life, self._target.clock.now(), said)
+            live = self._target.live_from_env
+            for replica in self._target.colours[live.other].replicas if live else ():
+                life, value = replica.life, self._ask(replica)
+                self._answers[replica.name] = PrefetchedAnswer(life, self._target.clock.now(), value)
         except (OrchestratorError, OSError, yaml.YAMLError, LookupError, TypeError):
             return  # the regular check asks again and reports the error
 
@@ -70,7 +70,7 @@ class PrefetchedSynthesis:
 
     text: str
     voice: str
-    spoken: SynthesisResponse
+    response: SynthesisResponse
 
 
 class StandbyPrefetch:
@@ -78,18 +78,18 @@ class StandbyPrefetch:
 
     def __init__(self, target: Target, another: Target) -> None:
         self._target = target
-        self._heard = Prefetch(target, self._speak)
+        self._synthesis = Prefetch(target, self._speak)
         self._status = Prefetch(another, lambda replica: replica.status())
-        self._rehearsed: dict[str, PrefetchedContainer] = {}
+        self._containers: dict[str, PrefetchedContainer] = {}
 
     def of(self, replica: Replica) -> PrefetchedContainer:
         """Return the container with its prefetched answers."""
-        return self._rehearsed.setdefault(replica.name, PrefetchedContainer(self, replica))
+        return self._containers.setdefault(replica.name, PrefetchedContainer(self, replica))
 
-    def heard(self, replica: Replica) -> PrefetchedSynthesis | None:
+    def synthesis(self, replica: Replica) -> PrefetchedSynthesis | None:
         """Return the prefetched synthesis, or None."""
-        heard = self._heard.answer(replica)
-        return None if heard is None or heard.spoken.error else heard
+        synthesis = self._synthesis.answer(replica)
+        return None if synthesis is None or synthesis.response.error else synthesis
 
     def status(self, replica: Replica) -> ServiceStatus | None:
         """Return the prefetched status, or None."""
@@ -107,7 +107,7 @@ class PrefetchedContainer:
 
     def __init__(self, ahead: StandbyPrefetch, replica: Replica) -> None:
         self._ahead, self._replica = ahead, replica
-        self._said = False
+        self._used = False
 
     @cached_property
     def _status(self) -> ServiceStatus:
@@ -119,8 +119,8 @@ class PrefetchedContainer:
 
     def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Return the prefetched synthesis once; synthesize the text on later calls."""
-        heard = None if self._said else self._ahead.heard(self._replica)
-        if heard is None or (heard.text, heard.voice) != (text, voice):
+        synthesis = None if self._used else self._ahead.synthesis(self._replica)
+        if synthesis is None or (synthesis.text, synthesis.voice) != (text, voice):
             return self._replica.speak(text, voice, timeout_s)
-        self._said = True
-        return heard.spoken
+        self._used = True
+        return synthesis.response

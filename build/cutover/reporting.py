@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from build.errors import OrchestratorError
-from build.notify import alerts
+from build.notify import alerts as notify_alerts
 from build.progress import Progress
 from build.state.history import Cutover
 from build.target.types import Target
@@ -23,7 +23,7 @@ class Reporting:
         self._error: BaseException | None = None
 
     @contextmanager
-    def paged(self) -> Iterator[None]:
+    def pages(self) -> Iterator[None]:
         """Wrap the lock: afterwards write a page for each cutover that the command touched."""
         try:
             yield
@@ -31,22 +31,22 @@ class Reporting:
             self._write_pages()
 
     @contextmanager
-    def attended(self) -> Iterator[None]:
+    def alerts(self) -> Iterator[None]:
         """Run while the lock is held, since hooks write the journal: alert on an error, resolve alerts on success."""
-        before = {each.id: asdict(each) for each in self._history()}
+        before = {cutover.id: asdict(cutover) for cutover in self._history()}
         try:
             yield
         except BaseException as error:
             self._error = error
-            newest = self._look(before)
-            alerts.raise_alert(self._target, self._progress, error, newest)
+            newest = self._find_touched(before)
+            notify_alerts.raise_alert(self._target, self._progress, error, newest)
             raise
-        newest = self._look(before)
+        newest = self._find_touched(before)
         if newest and newest.served and not newest.error:
-            alerts.call_off(self._target, self._progress)
+            notify_alerts.resolve(self._target, self._progress)
 
-    def _look(self, before: dict[str, dict[str, Any]]) -> Cutover | None:
-        self._touched = [each for each in self._history() if asdict(each) != before.get(each.id)]
+    def _find_touched(self, before: dict[str, dict[str, Any]]) -> Cutover | None:
+        self._touched = [cutover for cutover in self._history() if asdict(cutover) != before.get(cutover.id)]
         return self._touched[-1] if self._touched else None
 
     def _history(self) -> list[Cutover]:
@@ -61,9 +61,9 @@ class Reporting:
         try:
             from build.report import gather  # noqa: PLC0415 - 0.2 s, which the cutover must not wait for
 
-            for number, each in enumerate(self._touched, 1):
+            for number, cutover in enumerate(self._touched, 1):
                 error = self._error if number == len(self._touched) else None
-                path = gather.write(self._target, each.id, error)
+                path = gather.write(self._target, cutover.id, error)
             self._progress.note(f"report: {path}")
         except Exception as error:  # noqa: BLE001 - a failing report must not change the result of a cutover
-            self._progress.note(f"no report could be written: {error}")
+            self._progress.note(f"the report could not be written: {error}")

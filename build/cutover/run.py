@@ -54,12 +54,12 @@ class Run:
     ahead: StandbyPrefetch | None = None
 
     @classmethod
-    def left(cls, target: Target, progress: Progress, cutover: Cutover) -> Run:
+    def from_cutover(cls, target: Target, progress: Progress, cutover: Cutover) -> Run:
         """Rebuild a run from its journal records."""
         idle = Colour(cutover.colour)
         live = idle.other if cutover.previous else None
-        plan = Plan.told({**cutover.plan, "strategy": cutover.strategy})
-        rollout = Rollout.told(cutover.rollout)
+        plan = Plan.from_record({**cutover.plan, "strategy": cutover.strategy})
+        rollout = Rollout.from_record(cutover.rollout)
         return cls(target, progress, cutover.id, cutover.kind, cutover.release, idle, live, plan, rollout)
 
     @property
@@ -78,14 +78,14 @@ class Run:
     def aftermath(self) -> str:
         """Describe the effect of a bad candidate on clients, for its error."""
         if self.strategy is Strategy.HOLD:
-            return "requests waited meanwhile, if the hold had begun, and the old release serves them"
-        return "live traffic was not touched"
+            return "requests that the hold delayed go to the old release"
+        return "live traffic was not affected"
 
     @property
     def table(self) -> Table:
         # Without an old colour there is nothing to compare with and nothing to roll back to.
-        canary, soak = (bool(asked and self.live) for asked in (self.rollout.canary, self.rollout.soak_s))
-        return table(self.strategy, back=self.kind == ROLLBACK, canary=canary, soak=soak)
+        canary, soak = (bool(requested and self.live) for requested in (self.rollout.canary, self.rollout.soak_s))
+        return table(self.strategy, rollback=self.kind == ROLLBACK, canary=canary, soak=soak)
 
     @property
     def soaks(self) -> bool:
@@ -114,41 +114,41 @@ class Run:
         )
 
     @property
-    def told(self) -> Cutover:
+    def journaled(self) -> Cutover:
         """This cutover as journaled; hooks and alerts report nothing else."""
-        return next(each for each in reversed(self.target.history()) if each.id == self.id)
+        return next(cutover for cutover in reversed(self.target.history()) if cutover.id == self.id)
 
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
-    def used(self, colour: Colour) -> tuple[str, ...]:
+    def server_names(self, colour: Colour) -> tuple[str, ...]:
         """Return the proxy's servers of the colour's containers; the first server if there are none."""
-        return tuple(each.slot.server for each in self.target.colours[colour].replicas) or colour.servers[:1]
+        return tuple(replica.slot.server for replica in self.target.colours[colour].replicas) or colour.servers[:1]
 
     def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
         """Set states or weights of servers in this order, as one batch."""
         self.target.proxy.set_admins(*((server, to) for servers, to in changes for server in servers))
 
-    def seen(self, colour: Colour) -> list[Server]:
+    def servers(self, colour: Colour) -> list[Server]:
         """Return the proxy's view of a colour's servers."""
         servers = self.target.proxy.servers()
-        return [servers[name] for name in self.used(colour)]
+        return [servers[name] for name in self.server_names(colour)]
 
     def standbys(self, colour: Colour) -> tuple[str, ...]:
         """Return the same servers as backup entries of the proxy."""
-        return tuple(each.slot.standby for each in self.target.colours[colour].replicas) or colour.standbys[:1]
+        return tuple(replica.slot.standby for replica in self.target.colours[colour].replicas) or colour.standbys[:1]
 
     def demand_check(self, colour: Colour) -> None:
         """Mark a colour down until its health checks pass; it gets no new requests meanwhile."""
-        self.target.proxy.demand_check(*self.used(colour))
+        self.target.proxy.demand_check(*self.server_names(colour))
 
-    def until_seen_healthy(self, colour: Colour) -> None:
+    def await_health_check(self, colour: Colour) -> None:
         """Wait until the demanded health checks pass; unlike the gate they go through the proxy's network.
 
         Raises:
             ProxyError: a check has not passed within PROXY_NOTICES_S.
         """
-        began, used = self.clock.now(), self.used(colour)
+        began, used = self.clock.now(), self.server_names(colour)
         for now in self.clock.polls(0.05):
             servers = self.target.proxy.servers()
             down = [name for name in used if not servers[name].up]
@@ -157,24 +157,24 @@ class Run:
             if now - began > PROXY_NOTICES_S:
                 check = servers[down[0]].check or "none"
                 raise ProxyError(
-                    f"the proxy does not see {down[0]} healthy (last check: {check})",
-                    remedy="it answers inside its container only: see what address it listens on",
+                    f"the proxy's health check of {down[0]} fails (last result: {check})",
+                    remedy="the service answers inside its container only: check the address that it listens on",
                 )
 
-    def until_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5, *, alive: bool = False) -> int:
-        """Wait for a drained colour to become empty; return the number of requests left after `budget_s`.
+    def await_empty(self, colour: Colour, budget_s: float, every_s: float = 0.5, *, alive: bool = False) -> int:
+        """Wait for a drained colour to become empty; return the number of remaining requests after `budget_s`.
 
         Args:
             alive: also stop waiting when a health check fails.
         """
-        began, used = self.clock.now(), self.used(colour)
+        began, used = self.clock.now(), self.server_names(colour)
         for now in self.clock.polls(every_s):
-            seen = self.target.proxy.servers()
-            its = [seen[name] for name in (*colour.servers, *colour.standbys)]
+            servers = self.target.proxy.servers()
+            own = [servers[name] for name in (*colour.servers, *colour.standbys)]
             load = self.target.colours[colour].load(
-                sum(each.sessions for each in its), sum(each.queued for each in its)
+                sum(server.sessions for server in own), sum(server.queued for server in own)
             )
-            dead = alive and not all(seen[name].healthy for name in used)
+            dead = alive and not all(servers[name].healthy for name in used)
             if dead or drain.judge(load, now - began, budget_s) is not DrainProgress.BUSY:
                 return load.work
         raise AssertionError("a clock never ends")

@@ -1,4 +1,4 @@
-"""The cutover as a state machine: the order of steps, and the remedy for a failure in each.
+"""The cutover as a state machine: the order of steps, and the action after a failure in each.
 
 A strategy is a table of steps; the tables are the whole policy. The executor performs the step that `next_step`
 returns, journals it, and repeats. A resumed cutover starts with the journaled state.
@@ -17,7 +17,7 @@ class FailureAction(StrEnum):
 
     STOP = "stop"  # nothing exists yet: report the error
     DISCARD = "discard"  # no traffic was moved: remove the candidate and show its logs
-    RETURN = "return"  # traffic may have moved: give it back to the old colour, then remove the candidate
+    RETURN = "return"  # traffic may have moved: return it to the old colour, then remove the candidate
     STAY = "stay"  # a rollback is never rolled back: traffic stays, and the operator must act
     RELOAD = "reload"  # the old colour may have unloaded its model: remove the candidate and reload the old model
     KEEP = "keep"  # the candidate serves: only cleaning up failed
@@ -84,19 +84,19 @@ ROLLBACK_ACTION = {
 }
 
 
-def table(strategy: Strategy, *, back: bool, canary: bool = False, soak: bool = False) -> Table:
-    """Return the steps of a strategy; a rollback (`back`) never gives moved traffic back."""
-    left_out = {name for name, asked in ((CANARY, canary), (SOAK, soak)) if back or not asked}
-    steps = tuple(each for each in TABLES[strategy] if each.name not in left_out)
-    if not back:
+def table(strategy: Strategy, *, rollback: bool, canary: bool = False, soak: bool = False) -> Table:
+    """Return the steps of a strategy; a rollback never returns moved traffic."""
+    skipped = {name for name, wanted in ((CANARY, canary), (SOAK, soak)) if rollback or not wanted}
+    steps = tuple(step for step in TABLES[strategy] if step.name not in skipped)
+    if not rollback:
         return steps
     return tuple(
-        replace(each, on_failure=FailureAction.STAY) if each.on_failure is FailureAction.RETURN else each
-        for each in steps
+        replace(step, on_failure=FailureAction.STAY) if step.on_failure is FailureAction.RETURN else step
+        for step in steps
     )
 
 
-# The final state of a failed cutover, by remedy.
+# The final state of a failed cutover, by action.
 FINAL_STATE = {
     FailureAction.STOP: State.FAILED,
     FailureAction.DISCARD: State.FAILED,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # numpy, which only `gate` needs
 
 
 STATUS = ("colour", "release", "digest", "container", "health", "rotation", "share", Column("in flight", right=True))
-HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "cut", "error")
+HISTORY = ("id", "began", "took", "kind", "release", "from", "colour", "state", "aborted", "error")
 
 
 def status(found: TargetStatus) -> RenderableType:
@@ -38,15 +38,15 @@ def status(found: TargetStatus) -> RenderableType:
                 str(facts.sessions),
             )
         )
-    doing = found.in_progress
+    current = found.in_progress
     lines = [
         f"last good    {found.last_good.sha if found.last_good else '-'}",
-        f"in progress  {f'{doing.kind} to {doing.release}, {doing.state}: {doing.step}' if doing else '-'}",
+        f"in progress  {f'{current.kind} to {current.release}, {current.state}: {current.step}' if current else '-'}",
     ]
     if found.lock:
         lines.append(f"lock         {found.lock}")
     if found.hold and (found.hold.mode != "none" or found.hold.held):
-        lines.append(f"hold         {found.hold.mode}, {found.hold.held} requests wait")
+        lines.append(f"hold         {found.hold.mode}, {found.hold.held} held requests")
     warnings = [Text.assemble(("warning", "yellow"), f"      {warning}") for warning in found.warnings]
     return Group(Records(STATUS, rows), *map(Text, lines), *warnings)
 
@@ -55,23 +55,24 @@ def history(past: list[Cutover], broken: list[dict[str, Any]]) -> RenderableType
     """Render cutovers, oldest first, and broken locks."""
     rows = [
         (
-            each.id,
-            local_time(each.began),
-            duration(each.began, each.ended),
-            each.kind,
-            str(each.release),
-            str(each.previous or "-"),
-            str(each.colour),
-            f"{each.state}: {each.step}" if each.step else str(each.state),
-            drain.cut(each.facts["drain"]) if each.facts.get("drain") else "-",
-            each.error.partition("\n")[0],
+            cutover.id,
+            local_time(cutover.began),
+            duration(cutover.began, cutover.ended),
+            cutover.kind,
+            str(cutover.release),
+            str(cutover.previous or "-"),
+            str(cutover.colour),
+            f"{cutover.state}: {cutover.step}" if cutover.step else str(cutover.state),
+            drain.describe_aborted(cutover.facts["drain"]) if cutover.facts.get("drain") else "-",
+            cutover.error.partition("\n")[0],
         )
-        for each in past
+        for cutover in past
     ]
-    taken = [
-        f"{local_time(each['at'])}  {each['by']} broke the lock of {each['owner']}: {each['reason']}" for each in broken
+    broken_locks = [
+        f"{local_time(record['at'])}  {record['by']} broke the lock of {record['owner']}: {record['reason']}"
+        for record in broken
     ]
-    return Group(Records(HISTORY, rows), *map(Text, taken))
+    return Group(Records(HISTORY, rows), *map(Text, broken_locks))
 
 
 def gate(judged: Judgement, known: Golden) -> RenderableType:

@@ -1,4 +1,4 @@
-"""Image builds with BuildKit through buildx, driven by python-on-whales because docker-py cannot.
+"""Image builds with BuildKit through buildx, driven by python-on-whales because docker-py has no BuildKit.
 
 Build progress goes directly to the terminal. The library is imported only when an image is built, because the import
 takes a third of a second.
@@ -40,7 +40,7 @@ class Recipe:
 
 
 def build(
-    tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), cache: str = "", anew: bool = False
+    tree: Path, recipe: Recipe, *, tag: str, secrets: Sequence[str] = (), cache: str = "", no_cache: bool = False
 ) -> None:
     """Build one image from an exported tree into the engine's store.
 
@@ -48,7 +48,7 @@ def build(
 
     Args:
         cache: a pushed image; the build reuses each of its layers that matches a step.
-        anew: run every step again without any cache.
+        no_cache: run every step again without any cache.
         secrets: BuildKit secrets, such as `id=ca,src=/path`.
 
     Raises:
@@ -72,7 +72,7 @@ def build(
             secrets=list(secrets),
             cache_from=f"type=registry,ref={cache}" if cache else None,
             cache_to="type=inline",
-            cache=not anew,
+            cache=not no_cache,
             load=True,
             # An attestation would turn the image into an index of two manifests in containerd's store. The project
             # attaches its own documents to the image in the registry instead.
@@ -86,7 +86,7 @@ def build(
     except DockerException as error:
         raise CommandFailedError(
             f"the build of {tag} failed with exit code {error.return_code}",
-            remedy="the last lines of its output above say which step and why",
+            remedy="read the end of its output above: it names the failed step and the reason",
         ) from None
 
 
@@ -98,6 +98,6 @@ def require_platform(reference: str, image: Image) -> None:
     found = f"{image.attrs.get('Os')}/{image.attrs.get('Architecture')}"
     if found != PLATFORM:
         raise PlatformError(
-            f"{reference} on the engine is for {found}, and the locks are for {PLATFORM}",
+            f"{reference} on the engine is for {found}, but the locks are for {PLATFORM}",
             remedy=f"docker pull --platform {PLATFORM} {reference}",
         )

@@ -31,7 +31,7 @@ class Compose:
         self.env_file = root / ".env"
 
     def _run(self, *args: str) -> None:
-        given = (
+        options = (
             "--file",
             str(self.root / FILE),
             "--env-file",
@@ -39,7 +39,7 @@ class Compose:
             "--project-directory",
             str(self.root),
         )
-        argv = ["docker", "compose", *given, *args]
+        argv = ["docker", "compose", *options, *args]
         try:
             command.run(argv, cwd=self.root, env=self._environment(os.environ), timeout_s=TIMEOUT_S)
         except CommandFailedError as error:
@@ -47,9 +47,11 @@ class Compose:
 
     def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment without variables that override .env: Compose's own and those used in compose.yaml."""
-        taken = set(_VARIABLE.findall((self.root / FILE).read_text()))
-        settled = daemon.environment(environ)
-        return {name: value for name, value in settled.items() if name not in taken and not name.startswith("COMPOSE_")}
+        used = set(_VARIABLE.findall((self.root / FILE).read_text()))
+        variables = daemon.environment(environ)
+        return {
+            name: value for name, value in variables.items() if name not in used and not name.startswith("COMPOSE_")
+        }
 
     def ignored(self, environ: Mapping[str, str]) -> list[str]:
         """List Compose files and variables that a plain `docker compose` would use but the stack ignores."""

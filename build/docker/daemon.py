@@ -16,8 +16,8 @@ from build.errors import EngineUnreachableError
 
 DEFAULT = "unix:///var/run/docker.sock"
 # These variables change the result of a build or of Compose for the same commit.
-UNSETTLING = ("DOCKER_DEFAULT_PLATFORM", "BUILDX_BUILDER", "SOURCE_DATE_EPOCH")
-_WHERE = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+BUILD_OVERRIDES = ("DOCKER_DEFAULT_PLATFORM", "BUILDX_BUILDER", "SOURCE_DATE_EPOCH")
+_ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -26,13 +26,13 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         EngineUnreachableError: the Docker context does not exist.
     """
-    kept = {name: value for name, value in environ.items() if name not in UNSETTLING}
+    result = {name: value for name, value in environ.items() if name not in BUILD_OVERRIDES}
     context = _context(environ)
     if not context:
-        return kept
-    for name in _WHERE:
-        kept.pop(name, None)
-    return kept | _endpoint(_folder(environ) / "contexts", context)
+        return result
+    for name in _ENGINE_VARIABLES:
+        result.pop(name, None)
+    return result | _endpoint(_folder(environ) / "contexts", context)
 
 
 def settle(environ: MutableMapping[str, str]) -> None:
@@ -57,9 +57,14 @@ def address(environ: Mapping[str, str] | None = None) -> str:
         return ""
 
 
-def is_local() -> bool:
+def is_local(environ: Mapping[str, str] | None = None) -> bool:
     """Whether the engine runs on this machine, so that its disk, ports and GPUs are visible to this process."""
-    return address().startswith("unix://")
+    return address(environ).startswith("unix://")
+
+
+def is_behind_ssh() -> bool:
+    """Whether this process reaches the engine through ssh."""
+    return address().startswith("ssh://")
 
 
 def _folder(environ: Mapping[str, str]) -> Path:
@@ -86,8 +91,8 @@ def _endpoint(contexts: Path, name: str) -> dict[str, str]:
         host = str(docker["Host"])
     except (OSError, ValueError, KeyError, TypeError):
         raise EngineUnreachableError(
-            f"the Docker context {name} is in force, but it does not exist or names no engine",
-            remedy="`docker context ls` shows the contexts; `docker context use default`, or unset DOCKER_CONTEXT",
+            f"the active Docker context {name} does not exist or names no engine",
+            remedy="choose a context of `docker context ls` with `docker context use NAME`, or unset DOCKER_CONTEXT",
         ) from None
     certificates = contexts / "tls" / key / "docker"
     if not certificates.is_dir():

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from struct import Struct
 from typing import Any, cast
@@ -25,12 +24,13 @@ from requests.exceptions import HTTPError, RequestException
 
 from build.docker import daemon
 from build.errors import CommandFailedError, EngineUnreachableError
+from build.model import timestamps
 
 API_TIMEOUT_S = 300
 NVIDIA = "nvidia"  # the name under which NVIDIA's toolkit registers its runtime
 STDOUT, STDERR = 1, 2
 FRAME = Struct(">BxxxL")  # stream number and length of the bytes that follow
-NO_REFERENCE = 400  # HTTP status if the reference is not a valid image name
+INVALID_REFERENCE = 400  # HTTP status if the reference is not a valid image name
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,20 @@ def explained() -> Iterator[None]:
     try:
         yield
     except APIError as error:  # first, because it is also a RequestException
-        raise CommandFailedError(f"Docker refused: {error.explanation or error}") from None
+        raise CommandFailedError(f"the Docker engine refused the request: {error.explanation or error}") from None
     except (RequestException, OSError) as error:
-        raise EngineUnreachableError(
-            f"the Docker daemon does not answer: {error}", remedy="run `scripts/bootstrap`"
-        ) from None
+        raise EngineUnreachableError(f"the Docker daemon does not answer: {error}", remedy=_remedy()) from None
     except DockerException as error:
         raise EngineUnreachableError(
             f"the Docker daemon cannot be reached: {error}",
-            remedy="run `scripts/bootstrap` as root, or check DOCKER_HOST and the Docker group",
+            remedy=_remedy(),
         ) from None
 
 
-def _unix(engine_time: str) -> float:
-    """Convert the engine's RFC 3339 time (with nanoseconds) to seconds since 1970."""
-    whole, _, fraction = engine_time.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()
+def _remedy() -> str:
+    if daemon.is_local(os.environ):
+        return "run `scripts/bootstrap` as root, or check DOCKER_HOST and the Docker group"
+    return f"check {daemon.address(os.environ)} with `docker info`: the network, ssh's key and the daemon there"
 
 
 def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
@@ -80,15 +78,15 @@ def demultiplexed(stream: bytes) -> tuple[bytes, bytes]:
     Raises:
         ValueError: the stream is truncated or is not in this format.
     """
-    said, at = {STDOUT: b"", STDERR: b""}, 0
-    while at < len(stream):
-        kind, length = FRAME.unpack_from(stream.ljust(at + FRAME.size, b"\0"), at)
-        at += FRAME.size
-        if kind not in said or at + length > len(stream):
-            raise ValueError("the stream of what a command said broke off")
-        said[kind] += stream[at : at + length]
-        at += length
-    return said[STDOUT], said[STDERR]
+    content, offset = {STDOUT: b"", STDERR: b""}, 0
+    while offset < len(stream):
+        kind, length = FRAME.unpack_from(stream.ljust(offset + FRAME.size, b"\0"), offset)
+        offset += FRAME.size
+        if kind not in content or offset + length > len(stream):
+            raise ValueError("the output stream of the command is incomplete")
+        content[kind] += stream[offset : offset + length]
+        offset += length
+    return content[STDOUT], content[STDERR]
 
 
 class DockerEngine:
@@ -96,13 +94,13 @@ class DockerEngine:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        if daemon.address().startswith("ssh://"):
+        if daemon.is_behind_ssh():
             from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
             ssh.fix_transport()
         with explained():
-            where = daemon.environment(os.environ)
-            return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True, use_context=False, environment=where)
+            variables = daemon.environment(os.environ)
+            return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True, use_context=False, environment=variables)
 
     def info(self) -> dict[str, object]:
         with explained():
@@ -125,7 +123,7 @@ class DockerEngine:
         """Names of all containers, running or not, that start with `prefix`."""
         with explained():
             found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
-        return frozenset(name.removeprefix("/") for each in found for name in each["Names"])
+        return frozenset(name.removeprefix("/") for container in found for name in container["Names"])
 
     def image(self, reference: str) -> Image | None:
         """Get an image by name, tag, digest or ID; None if it is not on the engine."""
@@ -135,7 +133,7 @@ class DockerEngine:
             except ImageNotFound:
                 return None
             except APIError as error:
-                if error.status_code == NO_REFERENCE:
+                if error.status_code == INVALID_REFERENCE:
                     return None
                 raise
 
@@ -156,7 +154,11 @@ class DockerEngine:
         with explained():
             found = self.client.api.images(name=repository)
         names = [name for image in found for name in image.get("RepoTags") or []]
-        return [tag for name, _, tag in (each.rpartition(":") for each in names) if name == repository]
+        return [
+            tag
+            for found_repository, _, tag in (name.rpartition(":") for name in names)
+            if found_repository == repository
+        ]
 
     def execute(self, container: str, argv: Sequence[str]) -> ExecResult:
         """Run a command in a running container and wait for it to exit.
@@ -169,14 +171,14 @@ class DockerEngine:
             started = api.exec_create(target.id, list(argv))["Id"]
             # Do not use docker-py's exec_start: it reads the raw socket and loses bytes that arrive with the headers.
             url = f"{api.base_url}/v{api.api_version}/exec/{started}/start"
-            said = api.post(url, json={"Detach": False, "Tty": False}, timeout=api.timeout)
+            response = api.post(url, json={"Detach": False, "Tty": False}, timeout=api.timeout)
             try:
-                said.raise_for_status()
+                response.raise_for_status()
             except HTTPError as error:
                 create_api_error_from_http_exception(error)
             code = api.exec_inspect(started)["ExitCode"]
         try:
-            stdout, stderr = demultiplexed(said.content)
+            stdout, stderr = demultiplexed(response.content)
         except ValueError as error:
             return ExecResult(1, b"", str(error).encode())
         # There is no exit code if the container stopped while the command ran.
@@ -219,22 +221,22 @@ class DockerEngine:
         process again. Times are the engine's.
         """
         with explained():
-            ended = self.client.events(
-                since=_unix(container.attrs["Created"]),
-                until=_unix(self.client.info()["SystemTime"]),
+            events = self.client.events(
+                since=timestamps.unix(container.attrs["Created"]),
+                until=timestamps.unix(self.client.info()["SystemTime"]),
                 filters={"container": container.id, "event": "die"},
                 decode=True,
             )
-            codes = [int(event["Actor"]["Attributes"]["exitCode"]) for event in ended]
+            codes = [int(event["Actor"]["Attributes"]["exitCode"]) for event in events]
         return codes[-1] if codes else None
 
     def now(self) -> float:
         """Current time by the engine's clock in seconds since 1970."""
-        return _unix(str(self.info()["SystemTime"]))
+        return timestamps.unix(str(self.info()["SystemTime"]))
 
     def age_s(self, container: Container) -> float:
         """Age of a container in seconds, by the engine's clock."""
-        return self.now() - _unix(container.attrs["Created"])
+        return self.now() - timestamps.unix(container.attrs["Created"])
 
     def remove(self, container: Container) -> None:
         """Remove a container by ID, running or not; do nothing if it no longer exists."""

@@ -44,30 +44,30 @@ class ExecSession:
         try:
             self._input.write("".join(f"{line}\n" for line in lines).encode())
         except OSError:
-            raise self._broken("has ended") from None
-        said: list[str] = []
+            raise self._failure("has exited") from None
+        answer: list[str] = []
         deadline = time.monotonic() + timeout_s
         while True:
-            line = self._line(deadline, said)
+            line = self._line(deadline, answer)
             if line.startswith(MARK):
-                return said, line.removeprefix(MARK)
-            said.append(line)
+                return answer, line.removeprefix(MARK)
+            answer.append(line)
 
-    def _line(self, deadline: float, said: list[str]) -> str:
+    def _line(self, deadline: float, lines: list[str]) -> str:
         while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._output], [], [], left)[0]:
-                raise self._broken("does not answer", said)
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0 or not select.select([self._output], [], [], remaining_s)[0]:
+                raise self._failure("does not answer", lines)
             block = os.read(self._output.fileno(), BLOCK)
             if not block:
-                raise self._broken("has ended", said)
+                raise self._failure("has exited", lines)
             self._buffer += block
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace")
 
-    def _broken(self, what: str, said: Sequence[str] = ()) -> CommandFailedError:
+    def _failure(self, what: str, lines: Sequence[str] = ()) -> CommandFailedError:
         rest = self._buffer.decode(errors="replace")
-        return CommandFailedError(f"`{self._shown}` {what}", detail="\n".join([*said, rest]).strip())
+        return CommandFailedError(f"`{self._shown}` {what}", detail="\n".join([*lines, rest]).strip())
 
     def close(self) -> None:
         """End the process; its command in the container exits when its input closes."""
@@ -81,5 +81,5 @@ class ExecSession:
 
 
 def inside(container: str, *argv: str) -> ExecSession:
-    """Open a conversation with a command in a running container, on the selected engine (build.docker.daemon)."""
+    """Open a session with a command in a running container, on the selected engine (build.docker.daemon)."""
     return ExecSession(["docker", "exec", "--interactive", container, *argv])

@@ -33,7 +33,7 @@ class RepoDigest:
     certain: bool
 
 
-def by_containerd(info: Mapping[str, Any]) -> bool:
+def uses_containerd_store(info: Mapping[str, Any]) -> bool:
     """Whether the engine with this `docker info` uses containerd's image store."""
     return SNAPSHOTTER in [list(pair) for pair in info.get("DriverStatus") or []]
 
@@ -46,18 +46,18 @@ def disk_paths(info: Mapping[str, Any], configured_root: str = "") -> tuple[str,
         configured_root: `root` in the machine's containerd configuration; empty for the default.
     """
     docker_root = str(info.get("DockerRootDir", ""))
-    if not by_containerd(info):
+    if not uses_containerd_store(info):
         return (docker_root,)
-    own, system = f"{docker_root}/containerd/daemon", configured_root or CONTAINERD_ROOT
+    private, system = f"{docker_root}/containerd/daemon", configured_root or CONTAINERD_ROOT
     address = str((info.get("Containerd") or {}).get("Address", ""))  # since engine 27
     if not address:
-        return (own, system)
+        return (private, system)
     # A containerd that dockerd started listens in dockerd's folder under /run.
-    return (own,) if "/docker/containerd/" in address else (system,)
+    return (private,) if "/docker/containerd/" in address else (system,)
 
 
-def claims(image_id: str, repo_digests: Iterable[str], asked_for: str = "") -> list[RepoDigest]:
-    """The image's names that a registry may know, with those in the repository `asked_for` first.
+def claims(image_id: str, repo_digests: Iterable[str], preferred: str = "") -> list[RepoDigest]:
+    """The image's names that a registry may know, with those in the repository `preferred` first.
 
     A bare name such as `glm-tts-slim` belongs to a local build: the project never pushes to Docker Hub's own namespace.
     """
@@ -66,7 +66,7 @@ def claims(image_id: str, repo_digests: Iterable[str], asked_for: str = "") -> l
         for name in repo_digests
         if "/" in name.partition("@")[0]
     ]
-    return sorted(found, key=lambda claim: claim.reference.partition("@")[0] != asked_for)
+    return sorted(found, key=lambda claim: claim.reference.partition("@")[0] != preferred)
 
 
 def tags(names: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from requests.exceptions import ConnectionError as NoAnswer
+from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 
 from build.docker.engine import DockerEngine, ExecResult, explained
@@ -55,11 +55,12 @@ def run(
             container.start()
             try:
                 code = int(container.wait(timeout=limit_s)["StatusCode"])
-            except (ReadTimeout, NoAnswer) as error:
+            except (ReadTimeout, RequestsConnectionError) as error:
                 if not isinstance(error, ReadTimeout) and "timed out" not in str(error):
                     raise
                 raise CommandFailedError(
-                    f"a command in {image} was not done within {limit_s:.0f} s", remedy="try again on an idle machine"
+                    f"a command in {image} did not finish within {limit_s:.0f} s",
+                    remedy="run it again when the machine is idle",
                 ) from None
             return ExecResult(code, container.logs(stderr=False), container.logs(stdout=False))
     finally:

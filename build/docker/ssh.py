@@ -30,7 +30,7 @@ def fix_transport() -> None:
     SSHSocket.connect = _connect_to_configured_port
 
 
-class _Answer(io.BufferedReader):
+class _Output(io.BufferedReader):
     """The output of ssh. Closing it ends the connection, which serves one request."""
 
     def __init__(self, connection: SSHSocket) -> None:
@@ -49,15 +49,15 @@ def _connect_to_configured_port(connection: SSHSocket, **options: object) -> Non
     _connect(connection, **options)
 
 
-def _makefile(connection: SSHSocket, _mode: str) -> _Answer:
+def _makefile(connection: SSHSocket, _mode: str) -> _Output:
     if not connection.proc:
         connection.connect()
-    answer = connection.proc.stdout = _Answer(connection)
-    return answer
+    output = connection.proc.stdout = _Output(connection)
+    return output
 
 
 def _close(connection: SSHSocket) -> None:
-    if not connection.proc or not isinstance(connection.proc.stdout, _Answer):
+    if not connection.proc or not isinstance(connection.proc.stdout, _Output):
         _end(connection)
 
 

@@ -1,4 +1,4 @@
-"""The gate: let a candidate speak the golden set, beside the live release if there is one, and judge its audio."""
+"""The gate: the candidate and the live release synthesize the golden set; judge the candidate's audio."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from build.errors import GateRefusedError
 from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.golden import Text
-from build.gate.verdict import AGAIN, Judgement, Result
+from build.gate.verdict import REPEATS, Judgement, Result
 from build.progress import Progress
 from build.settings import Settings
 from build.target.await_ready import UNTOUCHED
 from build.target.container import ServiceStatus
 from build.target.synthesis import SynthesisResponse
+
+RECALIBRATE = "run `python -m build.golden calibrate REF`, review and commit the bounds, and switch again"
 
 
 class MonotonicClock(Protocol):
@@ -46,43 +48,37 @@ def run(
     settings: Settings,
     clock: MonotonicClock,
     progress: Progress,
-    keep: Path | None,
+    folder: Path | None,
     aftermath: str = UNTOUCHED,
     *,
     known: bool = False,
 ) -> Judgement:
-    """Judge a candidate that is ready. Recordings of the candidate and of the live release go to the folder `keep`.
+    """Judge a candidate that is ready. Recordings of the candidate and of the live release go to `folder`.
 
     Args:
-        known: the release has passed the whole gate before; if references exist, speaker and quality checks are
-            skipped.
+        known: the release passed the whole gate before; if references exist, skip speaker and quality checks.
 
     Raises:
         GateRefusedError: the candidate failed; the detail has the table of all measures and bounds.
         GoldenError: the golden set is invalid.
     """
     began = clock.now()
-    trial = GateRun(candidate, live, settings, progress, keep, known=known)
-    texts = trial.golden.texts.first(settings.gate_syntheses)
-    progress.step(f"gate: {len(texts)} texts spoken by the candidate" + (" and by the live release" if live else ""))
-    results, faults = trial.take(texts)
+    attempt = GateRun(candidate, live, settings, progress, folder, known=known)
+    texts = attempt.golden.texts.first(settings.gate_syntheses)
+    progress.step(f"gate: the candidate synthesizes {len(texts)} texts" + (" beside the live release" if live else ""))
+    results, faults = attempt.synthesize_all(texts)
     # A voice or a machine may have a bad moment, so a failure of an overall measure is tried a second time.
-    for whole in (trial.flaws, trial.slowness):
-        if not faults and (flaws := whole(results)):
-            progress.note(f"{flaws[0]}; all of it once more")
-            more, faults = trial.take(texts)
-            results += more
-            faults = faults or whole(results)
+    for overall_faults in (attempt.audio_faults, attempt.speed_faults):
+        if not faults and (first_faults := overall_faults(results)):
+            progress.note(f"{first_faults[0]}; repeating all texts once")
+            repeated, faults = attempt.synthesize_all(texts)
+            results += repeated
+            faults = faults or overall_faults(results)
     progress.note(f"judged in {clock.now() - began:.1f} s")
     if faults:
-        raise GateRefusedError(
-            "the candidate spoke, and it did not pass:\n  " + "\n  ".join(faults),
-            detail=rules.plain(rules.table(results, trial.golden.bounds, trial.golden.texts.expect)),
-            remedy=(f"listen to it in {keep}; " if keep else "") + f"{aftermath}. If it is meant to "
-            "sound like this: `python -m build.golden calibrate REF`, review, commit, and switch again",
-            facts={"gate": trial.judgement(results).facts()},
-        )
-    return trial.judgement([result for result in results if not result.faults])
+        listen = f"listen to the recordings in {folder}; " if folder else ""
+        raise attempt.error(results, faults, f"{listen}{aftermath}. If the new sound is intended, {RECALIBRATE}")
+    return attempt.judgement([result for result in results if not result.faults])
 
 
 class GateRun:
@@ -94,119 +90,131 @@ class GateRun:
         live: Synthesizer | None,
         settings: Settings,
         progress: Progress,
-        keep: Path | None,
+        folder: Path | None,
         *,
         known: bool,
     ) -> None:
         self.golden = golden_files.load(settings)
-        self._listens = not (known and self.golden.stored)
-        self._candidate, self._live, self._progress, self._keep = candidate, live, progress, keep
-        self._patience_s = settings.gate_timeout_s
+        self._measures_voice = not (known and self.golden.stored)
+        self._candidate, self._live, self._progress, self._folder = candidate, live, progress, folder
+        self._timeout_s = settings.gate_timeout_s
         self._expected = self.golden.texts.expect.of(candidate.status().sample_rate)
-        self._lives: list[Result] = []
-        self._sounds: list[npt.NDArray[np.float32]] = []
-        self._heard: dict[str, Features] = {}  # last passed take by text
-        self._beside: dict[str, Features] = {}  # the live release's by text
+        self._live_results: list[Result] = []
+        self._passed_audio: list[npt.NDArray[np.float32]] = []
+        self._passed: dict[str, Features] = {}  # the candidate's last passed take by text
+        self._live_features: dict[str, Features] = {}  # the live release's by text
         self._rate = self._count = 0
         self._quality: float | None = None
         self._speaker: float | None = None
         if not live and not self.golden.stored:
             progress.note(
-                "nothing to compare with: no live release, no calibration (`python -m build.golden calibrate`)"
+                "no reference: no release is live, and the golden set has no calibration "
+                "(`python -m build.golden calibrate` writes one)"
             )
 
-    def take(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
+    def synthesize_all(self, texts: Sequence[Text]) -> tuple[list[Result], list[str]]:
         """Synthesize all texts, and repeat one if the rules allow it; return the results and the remaining faults."""
-        self._sounds, self._heard = [], {}
+        self._passed_audio, self._passed = [], {}
         results: list[Result] = []
         for text in texts:
             results.append(self.speak(text))
             if results[-1].mute:  # it fails whatever the other texts sound like, and requests may be waiting
                 break
-        repeated = [self.speak(text) for text in texts if text.name == rules.again(results) for _ in range(AGAIN)]
-        return results + repeated, rules.settled(results, repeated)
+        name = rules.text_to_repeat(results)
+        repeated = [self.speak(text) for text in texts if text.name == name for _ in range(REPEATS)]
+        return results + repeated, rules.remaining_faults(results, repeated)
 
     def speak(self, text: Text) -> Result:
         """Judge one text, spoken by the live release, then by the candidate, so that both run under the same load."""
         self._count += 1
         references = {"golden": self.golden.stored[text.name]} if text.name in self.golden.stored else {}
-        if (of_live := self._by_live(text, references)) is not None:
-            references = {**references, "live": of_live}
-            self._beside[text.name] = of_live
-        spoken = self._candidate.speak(text.say, self.golden.texts.voice, self._patience_s)
-        self._store(text, "candidate", spoken)
-        heard = self._hear(spoken)
-        result = rules.judge(text, spoken, heard, self._expected, references, self.golden.bounds)
+        if (live_features := self._live_reference(text, references)) is not None:
+            references = {**references, "live": live_features}
+            self._live_features[text.name] = live_features
+        response = self._candidate.speak(text.say, self.golden.texts.voice, self._timeout_s)
+        self._store(text, "candidate", response)
+        recorded = self._features(response)
+        result = rules.judge(text, response, recorded, self._expected, references, self.golden.bounds)
         self._progress.note(str(result))
-        if heard is not None and not result.faults:
-            self._heard[text.name] = heard
-            sound, self._rate = signal.decode(spoken.wav)
-            self._sounds.append(sound)
+        if recorded is not None and not result.faults:
+            self._passed[text.name] = recorded
+            samples, self._rate = signal.decode(response.wav)
+            self._passed_audio.append(samples)
         return result
 
-    def flaws(self, _results: Sequence[Result]) -> list[str]:
+    def audio_faults(self, _results: Sequence[Result]) -> list[str]:
         """Return faults of the newest take as a whole (speaker, quality), which no single text shows."""
-        if not self._listens:
+        if not self._measures_voice:
             return []
         # The calibrated quality bound holds for all texts together; fewer texts vary more.
-        whole = self._heard.keys() >= {text.name for text in self.golden.texts.texts}
-        ours, stored, lives = map(self._whose, (self._heard, self.golden.stored, self._beside))
-        self._speaker, strange = rules.strange(ours, stored, lives, self.golden.speaker)
-        least = self.golden.quality if whole else self.golden.texts.expect.quality
-        if least is None:
-            return strange
-        self._quality = dnsmos.quality(np.concatenate(self._sounds), self._rate)
-        poor = [] if self._quality >= least else [f"poor: DNSMOS {self._quality:.2f}, at least {least:.2f}"]
-        return poor + strange
+        complete = self._passed.keys() >= {text.name for text in self.golden.texts.texts}
+        candidate, stored, live = map(self._combined_embedding, (self._passed, self.golden.stored, self._live_features))
+        self._speaker, faults = rules.speaker_faults(candidate, stored, live, self.golden.speaker)
+        minimum = self.golden.quality if complete else self.golden.texts.expect.quality
+        if minimum is None:
+            return faults
+        self._quality = dnsmos.quality(np.concatenate(self._passed_audio), self._rate)
+        if self._quality < minimum:
+            faults = [f"poor quality: DNSMOS {self._quality:.2f}, at least {minimum:.2f}", *faults]
+        return faults
 
-    def _whose(self, heard: dict[str, Features]) -> speaker_embedding.Floats:
+    def _combined_embedding(self, by_text: dict[str, Features]) -> speaker_embedding.Floats:
         """Return the embedding of all texts together; NO_EMBEDDING if one is missing."""
         names = [text.name for text in self.golden.texts.texts]
-        known = heard.keys() >= set(names)
-        return (
-            speaker_embedding.together([heard[name].speaker for name in names])
-            if known
-            else speaker_embedding.NO_EMBEDDING
-        )
+        if not by_text.keys() >= set(names):
+            return speaker_embedding.NO_EMBEDDING
+        return speaker_embedding.together([by_text[name].speaker for name in names])
 
     def judgement(self, results: Sequence[Result]) -> Judgement:
         """Return a judgement of these results with the best speed of both releases."""
         best = min((result.realtime for result in results if result.realtime), default=0.0)
-        live = min((result.realtime for result in self._lives), default=None)
+        live = min((result.realtime for result in self._live_results), default=None)
         return Judgement(tuple(results), self._quality, self._speaker, best, live)
 
-    def slowness(self, results: Sequence[Result]) -> list[str]:
-        """Return faults of speed, compared with the live release's results so far."""
-        return rules.slowness(results, self._lives, self.golden.texts.expect)
+    def error(self, results: Sequence[Result], faults: Sequence[str], remedy: str) -> GateRefusedError:
+        """Return the error of a candidate with these faults."""
+        return GateRefusedError(
+            "the candidate's audio failed the gate:\n  " + "\n  ".join(faults),
+            detail=rules.plain(rules.table(results, self.golden.bounds, self.golden.texts.expect)),
+            remedy=remedy,
+            facts={"gate": self.judgement(results).facts()},
+        )
 
-    def _by_live(self, text: Text, stored: dict[str, Features]) -> Features | None:
+    def speed_faults(self, results: Sequence[Result]) -> list[str]:
+        """Return faults of speed, compared with the live release's results so far."""
+        return rules.speed_faults(results, self._live_results, self.golden.texts.expect)
+
+    def _live_reference(self, text: Text, stored: dict[str, Features]) -> Features | None:
         """Return the live release's recording as a reference, or None if it fails: a live release may be broken."""
         if self._live is None:
             return None
-        spoken = self._live.speak(text.say, self.golden.texts.voice, self._patience_s)
-        heard = self._hear(spoken)
-        result = rules.judge(text, spoken, heard, self.golden.texts.expect.of(None), stored, self.golden.bounds)
+        response = self._live.speak(text.say, self.golden.texts.voice, self._timeout_s)
+        recorded = self._features(response)
+        result = rules.judge(text, response, recorded, self.golden.texts.expect.of(None), stored, self.golden.bounds)
         if result.faults and not result.near:
-            self._progress.note(f"the live release does not pass itself and is no measure: {result.faults[0]}")
+            self._progress.note(f"the live release fails this text, so it is not a reference: {result.faults[0]}")
             return None
-        self._lives.append(result)
-        self._store(text, "live", spoken)
-        return heard
+        self._live_results.append(result)
+        self._store(text, "live", response)
+        return recorded
 
-    def _hear(self, spoken: SynthesisResponse) -> Features | None:
+    def _features(self, response: SynthesisResponse) -> Features | None:
         """Return the features of a recording; None without sound."""
         try:
-            samples, rate = signal.decode(spoken.wav)
+            samples, rate = signal.decode(response.wav)
         except ValueError:
             return None
-        asked = self._listens and self.golden.texts.expect.speaker
-        whose = speaker.embedding(samples, rate) if asked and samples.any() else speaker_embedding.NO_EMBEDDING
-        return features.features(samples, rate, whose) if samples.any() else None
+        if not samples.any():
+            return None
+        embedding = speaker_embedding.NO_EMBEDDING
+        if self._measures_voice and self.golden.texts.expect.speaker:
+            embedding = speaker.embedding(samples, rate)
+        return features.features(samples, rate, embedding)
 
-    def _store(self, text: Text, whose: str, spoken: SynthesisResponse) -> None:
-        if self._keep and spoken.wav:
-            self._keep.mkdir(parents=True, exist_ok=True)
-            (self._keep / f"{self._count:02}-{text.name}-{whose}.wav").write_bytes(playable(spoken.wav))
+    def _store(self, text: Text, release: str, response: SynthesisResponse) -> None:
+        if self._folder and response.wav:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / f"{self._count:02}-{text.name}-{release}.wav").write_bytes(playable(response.wav))
 
 
 def playable(wav: bytes) -> bytes:

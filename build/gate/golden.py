@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict
 from itertools import combinations
 from statistics import median, quantiles
@@ -13,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from build.audio import features, speaker_embedding
 from build.audio.features import Deviations, Features
 from build.audio.signal import Expectation
+from build.model.suggestion import did_you_mean
 
-# Lower limits of the calibrated bounds, however evenly a voice speaks: listeners do not notice less.
+# Lower limits of the calibrated bounds, however evenly a voice speaks: listeners do not notice smaller deviations.
 FLOORS = Deviations(
     words=12.0,
     stretch=20.0,
@@ -47,8 +47,7 @@ class Expect(Model):
     """Limits for every text, independent of references.
 
     `quality` is the minimum DNSMOS (None: not checked); `speaker`: whether to check the speaker. `slower` is a multiple
-    of
-    the live release's time, `realtime` of the audio's duration.
+    of the live release's time, `realtime` of the audio's duration.
     """
 
     chars_per_second: tuple[Positive, Positive] = (8.0, 25.0)
@@ -64,8 +63,8 @@ class Expect(Model):
 
     def of(self, sample_rate: int | None) -> Expectation:
         """Return the limits for a single recording; `sample_rate` (Hz) is the release's own statement."""
-        ours = self.model_dump(exclude={"quality", "speaker", "realtime", "slower"})
-        return Expectation(sample_rate=sample_rate, **ours)
+        limits = self.model_dump(exclude={"quality", "speaker", "realtime", "slower"})
+        return Expectation(sample_rate=sample_rate, **limits)
 
 
 class GoldenSet(Model):
@@ -76,11 +75,11 @@ class GoldenSet(Model):
     texts: tuple[Text, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _differ(self) -> GoldenSet:
-        for what in ("name", "say"):
-            values = [getattr(text, what) for text in self.texts]
-            if twice := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"{what} given twice: {', '.join(twice)}")
+    def _are_unique(self) -> GoldenSet:
+        for field in ("name", "say"):
+            values = [getattr(text, field) for text in self.texts]
+            if duplicates := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"two texts have the same {field}: {', '.join(duplicates)}")
         return self
 
     def first(self, count: int) -> tuple[Text, ...]:
@@ -101,7 +100,7 @@ class Reference(Model):
     speaker: str
 
     @model_validator(mode="after")
-    def _unpacks(self) -> Reference:
+    def _can_be_unpacked(self) -> Reference:
         features.unpack(self.cepstra)
         speaker_embedding.unpack(self.speaker)
         return self
@@ -120,8 +119,8 @@ class Calibration(Model):
     release: str
     runs: int = Field(ge=2)
     bounds: Deviations
-    quality: float = Field(ge=1, le=5, description="least DNSMOS of all texts in a row")
-    speaker: Positive = Field(description="how far the speaker of all texts together may lie from the references'")
+    quality: float = Field(ge=1, le=5, description="minimum DNSMOS of all texts in a row")
+    speaker: Positive = Field(description="maximum distance of the speaker of all texts together from the references")
     references: dict[str, Reference]
 
 
@@ -140,10 +139,9 @@ def _line(model: type[Model], item: Any) -> str:
     *parents, name = item["loc"] or ("the file",)
     where = ".".join(str(part) for part in item["loc"]) or "the file"
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(name), _names(model, [str(each) for each in parents]), n=1)
-        return f"{where}: no such field" + (f"; did you mean {close[0]}?" if close else "")
-    given = "" if item["type"] in {"missing", "value_error"} else f", not {item['input']!r}"
-    return f"{where}: {item['msg'].removeprefix('Value error, ')}{given}"
+        return f"{where}: unknown field{did_you_mean(str(name), _names(model, [str(parent) for parent in parents]))}"
+    value = "" if item["type"] in {"missing", "value_error"} else f", not {item['input']!r}"
+    return f"{where}: {item['msg'].removeprefix('Value error, ')}{value}"
 
 
 def _names(model: type[Model], parents: list[str]) -> list[str]:
@@ -153,7 +151,7 @@ def _names(model: type[Model], parents: list[str]) -> list[str]:
 
 
 def calibrate(
-    release: str, golden: GoldenSet, spoken: dict[str, list[Features]], qualities: list[float]
+    release: str, golden: GoldenSet, recorded: dict[str, list[Features]], qualities: list[float]
 ) -> Calibration:
     """Compute bounds and references from a release's own recordings (by text name, at least two each).
 
@@ -163,7 +161,7 @@ def calibrate(
     The reference of a text is the recording nearest to all others; speakers are compared with the reference only. The
     DNSMOS bound lies twice as far below the median as the lowest decile.
     """
-    apart = {name: [_distances(one, takes) for one in takes] for name, takes in spoken.items()}
+    apart = {name: [_distances(one, takes) for one in takes] for name, takes in recorded.items()}
     pairs = [pair for rows in apart.values() for row in rows for pair in row]
     most, usual = (asdict(of(pairs)) for of in (features.worst, features.median))
     bounds = {
@@ -172,38 +170,44 @@ def calibrate(
     references, speakers = {}, list[float]()
     for text in golden.texts:
         sums = [sum(pair.words for pair in row) for row in apart[text.name]]
-        best = spoken[text.name][sums.index(min(sums))]
-        numbers = {name: round(value, 3) for name, value in vars(best).items() if name not in {"cepstra", "speaker"}}
+        best = recorded[text.name][sums.index(min(sums))]
         speakers += [
-            speaker_embedding.apart(best.speaker, take.speaker) for take in spoken[text.name] if take is not best
+            speaker_embedding.apart(best.speaker, take.speaker) for take in recorded[text.name] if take is not best
         ]
-        packed = {"cepstra": features.pack(best.cepstra), "speaker": speaker_embedding.pack(best.speaker)}
-        references[text.name] = Reference(say=text.say, **packed, **numbers)
+        references[text.name] = _reference(text, best)
     # Compared with the reference, not pairwise: one odd recording in a hundred would allow audibly different speakers.
-    bounds["speaker"] = round(_allowed(speakers, FLOORS.speaker), 3)
-    runs = min(len(takes) for takes in spoken.values())
+    bounds["speaker"] = round(_bound(speakers, FLOORS.speaker), 3)
+    runs = min(len(takes) for takes in recorded.values())
     usual_quality = median(qualities)
     # A decile, since a voice has a bad take now and then, and the gate repeats a take below the bound.
     low = quantiles(qualities, n=10, method="inclusive")[0]
-    least = min(usual_quality - QUALITY_FLOOR, 2 * low - usual_quality)
+    minimum_quality = min(usual_quality - QUALITY_FLOOR, 2 * low - usual_quality)
     return Calibration(
         release=release,
         runs=runs,
         bounds=Deviations(**bounds),
-        quality=round(least, 3),
-        speaker=round(_speakers(spoken, runs), 4),
+        quality=round(minimum_quality, 3),
+        speaker=round(_speaker_bound(recorded, runs), 4),
         references=references,
     )
 
 
-def _speakers(spoken: dict[str, list[Features]], runs: int) -> float:
+def _reference(text: Text, take: Features) -> Reference:
+    numbers = {name: round(value, 3) for name, value in vars(take).items() if name not in {"cepstra", "speaker"}}
+    packed = {"cepstra": features.pack(take.cepstra), "speaker": speaker_embedding.pack(take.speaker)}
+    return Reference(say=text.say, **packed, **numbers)
+
+
+def _speaker_bound(recorded: dict[str, list[Features]], runs: int) -> float:
     """Return the bound for the speaker of all texts together, by the rule of the other bounds."""
-    takes = [speaker_embedding.together([of[take].speaker for of in spoken.values()]) for take in range(runs)]
-    return _allowed([speaker_embedding.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
+    takes = [
+        speaker_embedding.together([of_text[take].speaker for of_text in recorded.values()]) for take in range(runs)
+    ]
+    return _bound([speaker_embedding.apart(one, other) for one, other in combinations(takes, 2)], SPEAKER_FLOOR)
 
 
-def _allowed(apart: list[float], least: float) -> float:
-    return max(least, 2 * max(apart) - median(apart))
+def _bound(apart: list[float], floor: float) -> float:
+    return max(floor, 2 * max(apart) - median(apart))
 
 
 def _distances(one: Features, takes: list[Features]) -> list[Deviations]:

@@ -21,10 +21,10 @@ from build.system import files
 from build.target.container import ServiceContainer
 
 HEAD = """\
-# Written by `python -m build.golden calibrate` from what the release below said; review it like code. `bounds`: how far
-# a recording may lie from its reference (build/audio/features.py says in what); `quality`: the least DNSMOS of all
-# texts in a row; `speaker`: how far the speaker of all texts together may lie from the references'; `cepstra` and
-# `speaker` of a reference: the reference itself, packed.
+# Written by `python -m build.golden calibrate` from recordings of the release below; review it like code. `bounds`:
+# the largest allowed deviations of a recording from its reference (class Deviations in build/audio/features.py);
+# `quality`: the minimum DNSMOS of all texts in a row; `speaker`: the largest allowed distance of the speaker of all
+# texts together from the references. `cepstra` and `speaker` of a reference are packed features.
 """
 M = TypeVar("M", bound=golden.Model)
 
@@ -64,24 +64,27 @@ def load(settings: Settings) -> Golden:
         return Golden(texts, FLOORS, texts.expect.quality, SPEAKER_FLOOR, {})
     known = calibration.references
     stored = {text.name: known[text.name] for text in texts.texts if text.name in known}
-    current = {name: each.features for name, each in stored.items() if each.say in {text.say for text in texts.texts}}
-    return Golden(texts, calibration.bounds, calibration.quality, calibration.speaker, current)
+    says = {text.say for text in texts.texts}
+    current = {name: reference.features for name, reference in stored.items() if reference.say in says}
+    quality = None if texts.expect.quality is None else calibration.quality
+    return Golden(texts, calibration.bounds, quality, calibration.speaker, current)
 
 
 def _texts(hand: Path) -> tuple[GoldenSet | None, list[str]]:
     if hand.exists():
         return _read(GoldenSet, hand)
-    there = ", ".join(sorted(path.stem for path in hand.parent.glob("*.yaml"))) or "none"
+    existing = ", ".join(sorted(path.stem for path in hand.parent.glob("*.yaml"))) or "none"
     raise MissingFileError(
-        f"there is no golden set {hand}", remedy=f"set gate_golden to one of those that are there: {there}"
+        f"the golden set {hand} does not exist",
+        remedy=f"set gate_golden to an existing one in {hand.parent}: {existing}",
     )
 
 
 def _usable(texts: GoldenSet | None, wrong: list[str], hand: Path) -> GoldenSet:
     if texts is None or wrong:
         raise GoldenError(
-            "the golden set cannot be used:\n  " + "\n  ".join(wrong),
-            remedy=f"correct {hand}; write its calibration again with `python -m build.golden calibrate`",
+            "the golden set is invalid:\n  " + "\n  ".join(wrong),
+            remedy=f"correct {hand}; renew its calibration with `python -m build.golden calibrate`",
         )
     return texts
 
@@ -91,7 +94,7 @@ def _read(model: type[M], path: Path) -> tuple[M | None, list[str]]:
     try:
         document: Any = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return None, [f"{where}: no YAML: {str(error).splitlines()[0]}"]
+        return None, [f"{where}: not YAML: {str(error).splitlines()[0]}"]
     found, wrong = golden.validate(model, document)
     return found, [f"{where}: {line}" for line in wrong]
 
@@ -107,26 +110,28 @@ def calibrate(
     hand, path = paths(settings)
     texts = _usable(*_texts(hand), hand)  # the existing calibration may be invalid and is not read
     expected = texts.expect.of(container.status().sample_rate)
-    spoken: dict[str, list[Features]] = {}
+    recorded: dict[str, list[Features]] = {}
     takes: list[list[npt.NDArray[np.float32]]] = [[] for _ in range(runs)]
     rate = 0
     for text in texts.texts:
-        progress.step(f"{text.name}, {runs} times")
+        progress.step(f"recording {text.name} {runs} times")
         for take in takes:
-            answer = container.speak(text.say, texts.voice, settings.gate_timeout_s)
-            faults = (answer.error,) if answer.error else signal.judge(text.say, answer.wav, expected).faults
+            response = container.speak(text.say, texts.voice, settings.gate_timeout_s)
+            faults = (response.error,) if response.error else signal.judge(text.say, response.wav, expected).faults
             if faults:
                 raise GateRefusedError(
-                    f"{release} cannot be calibrated on: “{text.say}”: {'; '.join(faults)}",
-                    remedy="calibrate on a release that speaks well; nothing was written",
+                    f"{release} cannot serve as the reference: “{text.say}”: {'; '.join(faults)}",
+                    remedy="calibrate on a good release: `python -m build.golden calibrate REF`; nothing was written",
                 )
-            samples, rate = signal.decode(answer.wav)
-            spoken.setdefault(text.name, []).append(features.features(samples, rate, speaker.embedding(samples, rate)))
+            samples, rate = signal.decode(response.wav)
+            recorded.setdefault(text.name, []).append(
+                features.features(samples, rate, speaker.embedding(samples, rate))
+            )
             take.append(samples)
     before = path.read_text() if path.exists() else ""
     path.parent.mkdir(exist_ok=True)
     qualities = [dnsmos.quality(np.concatenate(take), rate) for take in takes]
-    after = HEAD + render(golden.calibrate(release, texts, spoken, qualities))
+    after = HEAD + render(golden.calibrate(release, texts, recorded, qualities))
     files.replace(path, after)
     return before, after
 

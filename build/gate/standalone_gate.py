@@ -22,17 +22,17 @@ def run(target: Target, progress: Progress, release: Release) -> tuple[Judgement
     Raises:
         GateRefusedError: the release failed.
     """
-    keep = target.settings.root / "out/gates" / release.sha
+    folder = target.settings.root / "out/gates" / release.sha
     live = live_service(target)
     with running(target, progress, release) as candidate:
-        return gate.run(candidate, live, target.settings, target.clock, progress, keep), keep
+        return gate.run(candidate, live, target.settings, target.clock, progress, folder), folder
 
 
 def live_service(target: Target) -> ServiceContainer | None:
     """Return a running container of the live colour, or None."""
     live = target.live_or_none(target.survey())
-    running = [each for each in target.colours[live].replicas if each.running] if live else []
-    return running[0] if running else None
+    replicas = target.colours[live].replicas if live else []
+    return next((replica for replica in replicas if replica.running), None)
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def running(target: Target, progress: Progress, release: Release) -> Iterator[Se
         CandidateExitedError: the container exited.
         CandidateStalledError: the service did not get ready.
     """
-    progress.step(f"starting {release} on its own")
+    progress.step(f"starting {release} in a temporary container")
     settings = target.settings
     with target.standalone(release.image) as container:
         container.set_cpu_weight(CANDIDATE_WEIGHT)

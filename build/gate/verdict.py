@@ -16,28 +16,29 @@ from build.target.synthesis import SynthesisResponse
 
 # A deviation up to this factor beyond its bound may be the voice's random variation; anything above is a fault.
 NEAR = 1.25
-AGAIN = 2
+REPEATS = 2  # of a text that failed so narrowly
 # A text counts as streamed if its first audio came before this share of its total time.
 STREAMED = 0.8
 FIRST_SLACK_S = 0.2
 MEDIAN_SLACK = 1.5
 
-WORDS = {
-    "words": "other words than the reference: distance",
-    "stretch": "0.3 s of it unlike the reference: distance",
-    "contour": "its loudness runs otherwise than the reference's: dB",
-    "timbre": "another voice than the reference's: dB of timbre",
-    "pitch": "another pitch than the reference's: |ln|",
-    "length": "another length than the reference's: |ln|",
-    "gap": "a hole: s by which its longest pause is longer",
-    "level": "another level than the reference's: dB",
-    "noise": "noise: flatness beyond the reference's",
-    "speaker": "another voice than the reference's: distance of speakers",
+# The value of a deviation that is beyond its bound goes into the braces.
+DESCRIPTIONS = {
+    "words": "words differ from the reference: distance {:.2f}",
+    "stretch": "0.3 s of speech differ from the reference: distance {:.2f}",
+    "contour": "loudness contour differs from the reference by {:.2f} dB",
+    "timbre": "timbre differs from the reference by {:.2f} dB: another voice",
+    "pitch": "pitch differs from the reference: |ln| of the ratio {:.2f}",
+    "length": "length differs from the reference: |ln| of the ratio {:.2f}",
+    "gap": "longest pause exceeds the reference by {:.2f} s",
+    "level": "level differs from the reference by {:.2f} dB",
+    "noise": "noise: spectral flatness exceeds the reference by {:.2f}",
+    "speaker": "speaker differs from the reference: distance {:.2f}",
 }
 COLUMNS = (
     "text",
     "verdict",
-    "heard",
+    "audio",
     "took",
     "first",
     "dBFS",
@@ -45,7 +46,7 @@ COLUMNS = (
     "clipped",
     "silence",
     *features.NAMES,
-    "against",
+    "reference",
 )
 
 
@@ -80,9 +81,9 @@ class Result:
         return self.took_s / self.measures.duration_s if self.measures and self.measures.duration_s else 0.0
 
     def __str__(self) -> str:
-        heard = self.measures
-        said = f"{heard.duration_s:.2f} s, {heard.rms_dbfs:.0f} dBFS" if heard else "nothing"
-        return f"{'passed' if not self.faults else 'REFUSED'}  {said}, in {self.took_s:.2f} s: {self.text}"
+        measured = self.measures
+        audio = f"{measured.duration_s:.2f} s, {measured.rms_dbfs:.0f} dBFS" if measured else "no audio"
+        return f"{'passed' if not self.faults else 'REFUSED'}  {audio}, in {self.took_s:.2f} s: {self.text}"
 
     def facts(self) -> dict[str, Any]:
         """Return the result for the journal."""
@@ -104,10 +105,10 @@ class Judgement:
     live_realtime: float | None
 
     def __str__(self) -> str:
-        heard = "not asked" if self.quality is None else f"{self.quality:.2f}"
-        speaker = "not asked" if self.speaker is None else f"{self.speaker:.4f} away"
-        live = "none live" if self.live_realtime is None else f"live {self.live_realtime:.2f}"
-        return f"DNSMOS {heard}; speaker {speaker}; {self.realtime:.2f} of real time ({live})"
+        quality = "not measured" if self.quality is None else f"{self.quality:.2f}"
+        speaker = "not measured" if self.speaker is None else f"{self.speaker:.4f}"
+        live = "no live release" if self.live_realtime is None else f"live release {self.live_realtime:.2f}"
+        return f"DNSMOS {quality}; speaker distance {speaker}; real-time factor {self.realtime:.2f} ({live})"
 
     def facts(self) -> dict[str, Any]:
         """Return the judgement for the journal."""
@@ -116,33 +117,33 @@ class Judgement:
 
 def judge(
     text: Text,
-    spoken: SynthesisResponse,
-    heard: Features | None,
+    response: SynthesisResponse,
+    recorded: Features | None,
     expected: Expectation,
     references: Mapping[str, Features],
     bounds: Deviations,
 ) -> Result:
-    """Judge a candidate's answer to a text; an error or a crash is a fault like any other.
+    """Judge a candidate's response to a text; an error or a crash is a fault like any other.
 
-    The recording must lie within `bounds` of one reference; the references have passed themselves. `heard` are its
+    The recording must lie within `bounds` of one reference; the references have passed themselves. `recorded` are its
     features, None without sound.
     """
-    unjudged = Result(text.name, text.say, spoken.first_s, spoken.took_s)
-    if spoken.error:
-        return replace(unjudged, faults=(f"no audio: {spoken.error}",))
-    verdict = signal.judge(text.say, spoken.wav, expected)
-    if heard is None or not references:
+    unjudged = Result(text.name, text.say, response.first_s, response.took_s)
+    if response.error:
+        return replace(unjudged, faults=(f"no audio: {response.error}",))
+    verdict = signal.judge(text.say, response.wav, expected)
+    if recorded is None or not references:
         return replace(unjudged, measures=verdict.measures, faults=verdict.faults)
-    apart = {name: features.deviations(heard, reference) for name, reference in references.items()}
+    apart = {name: features.deviations(recorded, reference) for name, reference in references.items()}
     against = min(apart, key=lambda name: _excess(apart[name], bounds))
-    strays = _strays(apart[against], bounds)
+    deviation_faults = _deviation_faults(apart[against], bounds)
     return replace(
         unjudged,
         measures=verdict.measures,
         deviations=apart[against],
         against=against,
-        faults=(*verdict.faults, *strays),
-        near=bool(strays) and not verdict.faults and _excess(apart[against], bounds) <= NEAR,
+        faults=(*verdict.faults, *deviation_faults),
+        near=bool(deviation_faults) and not verdict.faults and _excess(apart[against], bounds) <= NEAR,
     )
 
 
@@ -150,83 +151,86 @@ def _excess(apart: Deviations, bounds: Deviations) -> float:
     return max(float(value / asdict(bounds)[name]) for name, value in asdict(apart).items())
 
 
-def _strays(apart: Deviations, bounds: Deviations) -> tuple[str, ...]:
+def _deviation_faults(apart: Deviations, bounds: Deviations) -> tuple[str, ...]:
     allowed = asdict(bounds)
     return tuple(
-        f"{WORDS[name]} {value:.2f}, at most {allowed[name]:.2f}"
+        f"{DESCRIPTIONS[name].format(value)}, at most {allowed[name]:.2f}"
         for name, value in asdict(apart).items()
         if value > allowed[name]
     )
 
 
-def again(results: Sequence[Result]) -> str | None:
-    """Return the name of the one text to repeat `AGAIN` times, all of which must pass.
+def text_to_repeat(results: Sequence[Result]) -> str | None:
+    """Return the name of the one text to repeat `REPEATS` times, all of which must pass.
 
     None if everything passed, or the failure is not random: more than one text, or far beyond its bound. So repeating
     cannot hide a fault. Of 200 candidates that randomly fail every second synthesis slightly, about eight pass six
-    texts;
-    of those that fail clearly, three.
+    texts; of those that fail clearly, three.
     """
     failed = [result for result in results if result.faults]
     return failed[0].name if len(failed) == 1 and failed[0].near else None
 
 
-def settled(results: Sequence[Result], repeated: Sequence[Result]) -> list[str]:
-    """Return the remaining faults after the text of `again` was repeated."""
-    tried_away = bool(repeated) and not any(result.faults for result in repeated)
+def remaining_faults(results: Sequence[Result], repeated: Sequence[Result]) -> list[str]:
+    """Return the remaining faults after the text of `text_to_repeat` was repeated."""
+    repeats_passed = bool(repeated) and not any(result.faults for result in repeated)
     return [
         f"“{result.text}”: {fault}"
         for result in (*results, *repeated)
         for fault in result.faults
-        if not (tried_away and result.near)
+        if not (repeats_passed and result.near)
     ]
 
 
-def strange(ours: Floats, stored: Floats, lives: Floats, most: float) -> tuple[float | None, list[str]]:
+def speaker_faults(candidate: Floats, stored: Floats, live: Floats, most: float) -> tuple[float | None, list[str]]:
     """Return the speaker's distance from the nearer reference (None: no reference) and its faults.
 
     Each embedding may be NO_EMBEDDING; the live release's counts only if it passes against the stored one.
     """
-    counts = [each for each in (stored, lives) if len(each) and speaker_embedding.apart(each, stored) <= most]
-    if not len(ours) or not counts:
+    references = [
+        reference
+        for reference in (stored, live)
+        if len(reference) and speaker_embedding.apart(reference, stored) <= most
+    ]
+    if not len(candidate) or not references:
         return None, []
-    apart = min(speaker_embedding.apart(ours, each) for each in counts)
-    fault = f"another voice over all texts: distance of speakers {apart:.4f}, at most {most:.4f}"
+    apart = min(speaker_embedding.apart(candidate, reference) for reference in references)
+    fault = f"speaker differs from the reference over all texts: distance {apart:.4f}, at most {most:.4f}"
     return apart, [fault] if apart > most else []
 
 
-def slowness(ours: Sequence[Result], lives: Sequence[Result], expect: Expect) -> list[str]:
+def speed_faults(candidate: Sequence[Result], live: Sequence[Result], expect: Expect) -> list[str]:
     """Return faults of speed: best, median, and time to the first audio. Both releases ran in the same minutes.
 
     The best of several runs suffers least from a busy machine. Without a live release only an absolute limit applies.
     """
-    sounding = [result for result in ours if result.realtime]
-    beside = [result for result in lives if result.realtime]
-    if not sounding:
+    candidate = [result for result in candidate if result.realtime]
+    live = [result for result in live if result.realtime]
+    if not candidate:
         return []
-    best, usual = (of(each.realtime for each in sounding) for of in (min, median))
-    if not beside:
-        limit, named = expect.realtime, f"{expect.realtime:g} times real time"
-        return [f"slow: {best:.2f} times real time at best, at most {named}"] if best > limit else []
+    best = min(result.realtime for result in candidate)
+    if not live:
+        limit = expect.realtime
+        return [f"slow: best real-time factor {best:.2f}, at most {limit:g}"] if best > limit else []
     faults = []
-    for said, value, of, factor in (
-        ("at best", best, min, expect.slower),
-        ("as a rule", usual, median, expect.slower * MEDIAN_SLACK),
-    ):
-        live = of(each.realtime for each in beside)
-        if value > factor * live:
-            faults.append(f"slow: {value:.3f} times real time {said}, at most {factor:g} x the {live:.3f} of the live")
-    return faults + _late(sounding, beside, expect)
-
-
-def _late(ours: Sequence[Result], lives: Sequence[Result], expect: Expect) -> list[str]:
-    faults = []
-    for name in dict.fromkeys(each.name for each in lives if each.first_s < STREAMED * each.took_s):
-        live = min(each.first_s for each in lives if each.name == name)
-        first = min((each.first_s for each in ours if each.name == name), default=0.0)
-        if first > (most := expect.slower * live + FIRST_SLACK_S):
+    for name, statistic, factor in (("best", min, expect.slower), ("median", median, expect.slower * MEDIAN_SLACK)):
+        value, reference = (statistic(result.realtime for result in results) for results in (candidate, live))
+        if value > factor * reference:
             faults.append(
-                f"late: first sound of “{name}” after {first:.2f} s, at most {most:.2f} s (live {live:.2f} s)"
+                f"slow: {name} real-time factor {value:.3f}, at most {factor:g} x {reference:.3f} (live release)"
+            )
+    return faults + _late(candidate, live, expect)
+
+
+def _late(candidate: Sequence[Result], live: Sequence[Result], expect: Expect) -> list[str]:
+    faults = []
+    for name in dict.fromkeys(result.name for result in live if result.first_s < STREAMED * result.took_s):
+        reference = min(result.first_s for result in live if result.name == name)
+        first = min((result.first_s for result in candidate if result.name == name), default=0.0)
+        if first > (most := expect.slower * reference + FIRST_SLACK_S):
+            faults.append(
+                f"late: first audio of “{name}” after {first:.2f} s, at most {most:.2f} s "
+                f"(live release {reference:.2f} s)"
             )
     return faults
 
@@ -240,14 +244,15 @@ def table(results: Sequence[Result], bounds: Deviations, expect: Expect) -> list
 
 
 def _row(result: Result) -> list[str]:
-    heard, apart = result.measures, result.deviations
+    measured, apart = result.measures, result.deviations
     absolute = ["-"] * 4
-    if heard:
-        absolute = [f"{heard.rms_dbfs:.0f}", f"{heard.peak:.2f}", f"{heard.clipped:.1%}", f"{heard.silence:.0%}"]
+    if measured:
+        level, peak = f"{measured.rms_dbfs:.0f}", f"{measured.peak:.2f}"
+        absolute = [level, peak, f"{measured.clipped:.1%}", f"{measured.silence:.0%}"]
     return [
         result.name,
         "passed" if not result.faults else "near" if result.near else "REFUSED",
-        f"{heard.duration_s:.2f} s" if heard else "-",
+        f"{measured.duration_s:.2f} s" if measured else "-",
         f"{result.took_s:.2f} s",
         f"{result.first_s:.2f} s",
         *absolute,

@@ -90,7 +90,7 @@ def _overlap(settings: Settings, engine: DockerEngine) -> str:
                 return f"the Docker network {network.name} ({subnet})"
     for interface, route in machine.routes():
         if interface != own_interface and route.overlaps(ours):
-            return f"the host's route {route} by {interface}"
+            return f"the host's route {route} on {interface}"
     return ""
 
 

@@ -79,7 +79,7 @@ def engine(facts: HostFacts) -> list[Finding]:
             Finding(
                 "engine",
                 Level.PROBLEM,
-                f"no Docker daemon answers: {facts.engine_error}",
+                f"the Docker daemon does not answer: {facts.engine_error}",
                 "run `scripts/bootstrap` as root, or add yourself to the group that owns the Docker socket",
                 EngineUnreachableError,
             )
@@ -91,7 +91,7 @@ def engine(facts: HostFacts) -> list[Finding]:
                 "engine",
                 Level.PROBLEM,
                 f"Docker Engine {facts.engine_version} is older than {MINIMUM_ENGINE[0]}",
-                "update the engine; bootstrap never replaces one that is there",
+                "upgrade Docker Engine; bootstrap never replaces an installed engine",
                 EngineUnreachableError,
             )
         ]
@@ -104,27 +104,32 @@ def engine(facts: HostFacts) -> list[Finding]:
                 "use a rootful engine for production GPUs",
             )
         )
-    for plugin, found_version in (("compose", facts.compose_version), ("buildx", facts.buildx_version)):
-        if found_version:
-            found.append(Finding(plugin, Level.OK, found_version))
+    return found + _plugins(facts)
+
+
+def _plugins(facts: HostFacts) -> list[Finding]:
+    found = []
+    for plugin, installed in (("compose", facts.compose_version), ("buildx", facts.buildx_version)):
+        if installed:
+            found.append(Finding(plugin, Level.OK, installed))
         else:
-            remedy = "run `scripts/bootstrap`"
-            found.append(Finding(plugin, Level.PROBLEM, "the plugin is missing", remedy, EngineUnreachableError))
+            message, remedy = f"the Docker plugin {plugin} is not installed", "run `scripts/bootstrap`"
+            found.append(Finding(plugin, Level.PROBLEM, message, remedy, EngineUnreachableError))
     return found
 
 
 def disk(facts: HostFacts, needed: int) -> list[Finding]:
     """Judge whether the disk with the engine's images has `needed` bytes free."""
     if facts.free_bytes is None:
-        return [Finding("disk", Level.NOT_VERIFIED, "the engine's disk is on another machine")]
+        return [Finding("disk", Level.NOT_VERIFIED, "the engine runs on another machine, so its free disk is unknown")]
     free, need = f"{facts.free_bytes / GB:.1f} GB free", f"{needed / GB:.1f} GB"
     if facts.free_bytes < needed:
         return [
             Finding(
                 "disk",
                 Level.PROBLEM,
-                f"{free} where Docker keeps images; {need} needed",
-                "`docker system df` shows what can go; `docker buildx prune` and `docker image prune` free it",
+                f"the disk with Docker's images has {free}, but {need} are needed",
+                "run `docker buildx prune` and `docker image prune`; `docker system df` shows what uses the disk",
                 DiskFullError,
             )
         ]
@@ -139,8 +144,8 @@ def network(facts: HostFacts) -> list[Finding]:
             Finding(
                 "publish",
                 Level.PROBLEM,
-                f"{facts.address} is no address of this machine, so that no port can be published on it",
-                "`ip -4 address` lists them; or `PUBLISH=0.0.0.0`, for all of them",
+                f"{facts.address} is not an address of this machine, so the proxy cannot publish its port on it",
+                "choose an address that `ip -4 address` lists, or `PUBLISH=0.0.0.0` for all of them",
                 SettingsError,
             )
         )
@@ -149,25 +154,25 @@ def network(facts: HostFacts) -> list[Finding]:
             Finding(
                 "port",
                 Level.PROBLEM,
-                f"port {facts.port} on {facts.address} is taken by {facts.port_owner}",
-                "stop that, or choose another port: `PORT=7861 make up`",
+                f"port {facts.port} on {facts.address} is in use by {facts.port_owner}",
+                "stop it, or choose another port: `PORT=7861 make up`",
                 PortTakenError,
             )
         )
     else:
-        found.append(Finding("port", Level.OK, f"{facts.port} is free or ours"))
+        found.append(Finding("port", Level.OK, f"{facts.port} is free or used by this stack"))
     if facts.subnet_overlaps:
         found.append(
             Finding(
                 "subnet",
                 Level.PROBLEM,
                 f"{facts.subnet} overlaps {facts.subnet_overlaps}",
-                "choose three free octets: `SUBNET_PREFIX=10.201.7 make up`",
+                "choose the first three octets of a free subnet: `SUBNET_PREFIX=10.201.7 make up`",
                 PortTakenError,
             )
         )
     else:
-        found.append(Finding("subnet", Level.OK, f"{facts.subnet} is free or ours"))
+        found.append(Finding("subnet", Level.OK, f"{facts.subnet} is free or used by this stack"))
     return found
 
 
@@ -175,15 +180,17 @@ def gpu(facts: HostFacts) -> list[Finding]:
     """Judge whether the host has a GPU; without one nothing about CUDA can be verified."""
     if facts.gpu:
         return [Finding("gpu", Level.OK, facts.gpu)]
-    return [Finding("gpu", Level.NOT_VERIFIED, "no NVIDIA GPU on this host: nothing about CUDA is proven here")]
+    return [Finding("gpu", Level.NOT_VERIFIED, "this host has no NVIDIA GPU, so nothing about CUDA can be verified")]
 
 
 def origins(facts: HostFacts) -> list[Finding]:
     """Judge whether images on this host are built on stand-ins, one finding for each kind."""
     if not facts.standins:
-        return [Finding("origins", Level.OK, "no stand-in images on this host")]
+        return [Finding("origins", Level.OK, "this host has no stand-in images")]
     return [
-        Finding(f"standin:{kind}", Level.NOT_VERIFIED, "a stand-in is in use; the genuine upstream was not tried")
+        Finding(
+            f"standin:{kind}", Level.NOT_VERIFIED, "a stand-in is in use; nothing is verified with the genuine upstream"
+        )
         for kind in facts.standins
     ]
 
@@ -195,7 +202,8 @@ def unlisted(found: list[Finding], known: str) -> list[str]:
         known: text with a subject as the first word of each line; `#` starts a comment.
     """
     listed = {line.split()[0] for line in known.splitlines() if line.strip() and not line.startswith("#")}
-    return [each.subject for each in found if each.level is Level.NOT_VERIFIED and each.subject not in listed]
+    unverified = (finding.subject for finding in found if finding.level is Level.NOT_VERIFIED)
+    return [subject for subject in unverified if subject not in listed]
 
 
 def evaluate(facts: HostFacts, *, needed_bytes: int) -> list[Finding]:

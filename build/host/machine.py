@@ -48,7 +48,7 @@ def routes() -> list[tuple[str, ipaddress.IPv4Network]]:
 def gpu() -> str:
     """Name and driver of the first NVIDIA GPU; empty if there is none."""
     try:
-        said = command.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], timeout_s=20)
+        output = command.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], timeout_s=20)
     except CommandFailedError:
         return ""
-    return said.decode().splitlines()[0].strip() if said.strip() else ""
+    return output.decode().splitlines()[0].strip() if output.strip() else ""

@@ -14,30 +14,31 @@ from build.docker.engine import DockerEngine
 from build.host import findings
 from build.host.facts import host_facts, peak_bytes
 from build.images import freshness_reader, inspection, record_store, upstream
-from build.images.identity import claim, identify
-from build.images.pipeline import MakeRelease, ReleaseResult
+from build.images.identity import Identity, claim, identify
+from build.images.pipeline import ReleasePipeline, ReleaseResult
 from build.images.publish import Publisher
 from build.images.record import Record
 from build.locks import compatibility_check, drift
+from build.model.commit import Commit
 from build.model.labels import Flavour
 from build.system import git
 from build.table import Column, Records, local_time
 from build.target.target import ComposeTarget
 from build.verify import rules, verdicts, verifier
 
-app = console.app("Build the images of this commit, each only when its inputs changed; verify, publish, look back.")
+app = console.app("Build, verify and publish the images of this commit; only images with changed inputs are built.")
 
 
 @app.callback(invoke_without_command=True)
 def build(
     context: typer.Context,
-    flavour: Annotated[Flavour | None, typer.Option(help="which base; the setting when left out")] = None,
-    push: Annotated[str, typer.Option(metavar="REGISTRY", help="push base and app to this registry, by digest")] = "",
+    flavour: Annotated[Flavour | None, typer.Option(help="the base; default: the setting `flavour`")] = None,
+    push: Annotated[str, typer.Option(metavar="REGISTRY", help="push base and app to this registry")] = "",
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="push to production although packages are not as locked; on record")
+        bool, typer.Option("--accept-drift", help="push to production although packages differ from the apt lock")
     ] = False,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="pull the OS image again, and build base and proxy without cached layers")
+        bool, typer.Option("--refresh", help="pull the OS image again and build base and proxy without cache")
     ] = False,
 ) -> None:
     """Build and verify the images of HEAD and tag them with its full SHA.
@@ -55,60 +56,65 @@ def build(
     publisher = Publisher(engine, progress, push, commit) if push else None
     facts = host_facts(settings, engine)
     findings.refuse(findings.engine(facts) + findings.disk(facts, peak_bytes(settings)))
-    if commit.dirty:
-        progress.note(f"the tree is dirty ({len(commit.dirty)} paths): built as {commit.release}, never pushed")
-    if identity.ignored_tags:
-        progress.note(f"ignored git tags, which cannot name an image: {', '.join(identity.ignored_tags)}")
-    if commit.shallow and not commit.tags:
-        progress.note("the clone is shallow, so that a tag may be missing: taken for staging")
+    _note_commit(progress, commit, identity)
     if refresh:
         upstream.refresh(settings, progress)
-    made = MakeRelease(
+    result = ReleasePipeline(
         settings, engine, progress, commit, identity, publisher, accept_drift=accept_drift, refresh=refresh
     ).run()
-    ComposeTarget(settings, engine).adopt(str(made.app.image.id), made.proxy.reference)
-    if made.standins:
-        progress.note(f"stands on stand-ins for: {', '.join(made.standins)}; not fit for production")
-    _warn_of_drift(made)
+    ComposeTarget(settings, engine).adopt(str(result.app.image.id), result.proxy.reference)
+    if result.standins:
+        progress.note(f"built on stand-ins for {', '.join(result.standins)}: a production push refuses these images")
+    _warn_of_drift(result)
     for line in freshness_reader.notes_of_build(
-        settings, engine, base=made.base.image, proxy=made.proxy.image, ask=made.record is not None
+        settings, engine, base=result.base.image, proxy=result.proxy.image, check_security=result.record is not None
     ):
         progress.note(line)
-    _show(made)
+    _show(result)
 
 
-def _warn_of_drift(made: ReleaseResult) -> None:
-    found = made.reports["base"].drift
-    if found:
-        accepted = "accepted by --accept-drift" if made.accepted_drift else "a production push refuses it"
+def _note_commit(progress: Reporter, commit: Commit, identity: Identity) -> None:
+    if commit.dirty:
+        progress.note(f"the tree has {len(commit.dirty)} uncommitted paths: tagged {commit.release}, never pushed")
+    if identity.ignored_tags:
+        progress.note(f"ignored git tags, because they cannot be image tags: {', '.join(identity.ignored_tags)}")
+    if commit.shallow and not commit.tags:
+        progress.note("the clone is shallow and may lack a tag, so this is a staging build")
+
+
+def _warn_of_drift(result: ReleaseResult) -> None:
+    drifted = result.reports["base"].drift
+    if drifted:
+        accepted = "accepted by --accept-drift" if result.accepted_drift else "a production push refuses it"
         err.print(
-            f"[bold yellow]warning:[/] {drift.summary(found)}; {accepted}. `python -m build.lock apt` locks them."
+            f"[bold yellow]warning:[/] {drift.summary(drifted)}; {accepted}. "
+            "Run `python -m build.lock apt` to lock the packages."
         )
-        err.print(drift.table(found))
+        err.print(drift.table(drifted))
 
 
-def _show(made: ReleaseResult) -> None:
+def _show(result: ReleaseResult) -> None:
     # Show the time for verification and push separately from the build time.
-    after = {phase: took for phase, took in made.seconds.items() if phase.startswith(("verify", "push"))}
-    making = sum(made.seconds.values()) - sum(after.values())
+    after = {phase: took for phase, took in result.seconds.items() if phase.startswith(("verify", "push"))}
+    building = sum(result.seconds.values()) - sum(after.values())
     more = "".join(f", {phase} {took:.1f} s" for phase, took in after.items())
-    out.print(f"{made.app.reference}  {made.app.image.id}  in {making:.1f} s{more}")
-    if made.pushed:
-        out.print(made.pushed)
+    out.print(f"{result.app.reference}  {result.app.image.id}  in {building:.1f} s{more}")
+    if result.pushed:
+        out.print(result.pushed)
 
 
 @app.command(name="verify")
 def verify_(
     ref: Annotated[str, typer.Argument(help="an image on the engine, by name, tag, digest or ID")],
-    fresh: Annotated[bool, typer.Option("--fresh", help="verify again what has a report already")] = False,
-    json: Annotated[bool, typer.Option("--json", help="the reports, one JSON document after the other")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="verify again despite an existing report")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print each report as a JSON document")] = False,
 ) -> None:
     """Verify an image by running it and reading its layers: environment, layers, identity, code, voice."""
     settings, engine = console.settings(), DockerEngine()
     reports = verifier.verify_reference(settings, engine, Reporter(), ref, fresh)
     if json:
-        for each in reports:
-            out.print(each.to_json(), soft_wrap=True, markup=False)
+        for report in reports:
+            out.print(report.to_json(), soft_wrap=True, markup=False)
     else:
         out.print(rules.table(reports))
         if drifted := [package for report in reports for package in report.drift]:
@@ -124,32 +130,41 @@ HISTORY = (
 
 @app.command()
 def history(
-    json: Annotated[bool, typer.Option("--json", help="the records, one JSON document a line")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print each record as a line of JSON")] = False,
 ) -> None:
     """List the builds of this clone, oldest first."""
     settings = console.settings()
-    known = record_store.read(settings.root)
+    records = record_store.read(settings.root)
     if json:
-        for record in known:
+        for record in records:
             out.print(record.model_dump_json(), soft_wrap=True, markup=False)
         return
     ages = freshness_reader.of_records(
-        DockerEngine(), [record.base.image_id for record in known], settings.base_max_age_days
+        DockerEngine(), [record.base.image_id for record in records], settings.base_max_age_days
     )
     rows = []
-    for record in known:
+    for record in records:
         age, is_old = ages.get(record.base.image_id, ("-", False))
         rows.append(_row(record, Text(f"{age}, refresh", style="yellow") if is_old else Text(age)))
     out.print(Records(HISTORY, rows))
 
 
 def _row(record: Record, age: Text) -> tuple[str | Text, ...]:
-    release = f"{record.sha[:12]}{'-dirty' if record.dirty else ''}"
     failed = [line for part in record.verification for line in part.failed]
     verified = f"failed: {', '.join(failed)}" if failed else "passed" if record.verification else "not verified"
     where = f"{record.environment} {record.version}".strip()
     size, took = f"{record.size_bytes / 1e6:.0f}", f"{sum(record.seconds.values()):.1f}"
-    return local_time(record.built_at), release, where, record.flavour, size, took, age, verified, record.pushed or "-"
+    return (
+        local_time(record.built_at),
+        str(record.release),
+        where,
+        record.flavour,
+        size,
+        took,
+        age,
+        verified,
+        record.pushed or "-",
+    )
 
 
 @app.command()

@@ -67,7 +67,7 @@ def base_inputs(flavour: str) -> tuple[str, ...]:
     return ("Dockerfile.base", "build/conda", "locks/tools.txt", *torch, f"locks/{flavour}.txt", conda_lock(flavour))
 
 
-class BuildImages:
+class ImageBuilder:
     """One build of one commit, or of a dirty tree under its own name."""
 
     def __init__(
@@ -77,13 +77,13 @@ class BuildImages:
         progress: Progress,
         commit: Commit,
         identity: Identity | None = None,
-        elsewhere: RemoteCache | None = None,
+        remote: RemoteCache | None = None,
         *,
         refresh: bool = False,
     ) -> None:
         """
         Args:
-            elsewhere: place with images of other builds, to fetch from and to use as build cache.
+            remote: place with images of other builds, to fetch from and to use as build cache.
             refresh: rebuild proxy, channel and base, each under a new unique name.
         """
         self._settings = settings
@@ -93,7 +93,7 @@ class BuildImages:
         self._identity = identity or identify(commit, CiClaim())
         self._flavour = settings.flavour
         self.sources = sources.Sources(settings.root, commit)
-        self._elsewhere = elsewhere
+        self._remote = remote
         self._refresh = refresh
         self.built = 0
 
@@ -110,7 +110,7 @@ class BuildImages:
             buildx.require_platform(genuine, image)
             return TaggedImage(genuine, image)
         if image := self._engine.image(standin):
-            self._progress.note(f"{genuine} is not here; {standin} stands in for it ({GUIDE})")
+            self._progress.note(f"{genuine} is not on the engine; using the stand-in {standin} ({GUIDE})")
             return TaggedImage(standin, image)
         raise ImageNotFoundError(f"neither {genuine} nor its stand-in is on the engine", remedy=f"run `{bootstrap}`")
 
@@ -121,7 +121,7 @@ class BuildImages:
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
     def base(self) -> TaggedImage:
-        """Return the base image for the current inputs: from the engine, else from elsewhere, else built."""
+        """Return the base image for the current inputs: from the engine, else from the remote, else built."""
         upstream = self.upstream
         inputs = self._present(base_inputs(self._flavour))
         contexts: dict[str, str] = {}
@@ -174,7 +174,7 @@ class BuildImages:
         """Return the image of the stand-in conda channel; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
         lock = conda_lock(self._flavour)
-        self._progress.note(f"there is no {lock}; the project's own channel stands in for conda-forge ({GUIDE})")
+        self._progress.note(f"{lock} does not exist; using the stand-in channel instead of conda-forge ({GUIDE})")
         recipe = Recipe(
             "Dockerfile.standin",
             target="channel",
@@ -236,9 +236,9 @@ class BuildImages:
         key = self._key(inputs, parents, recipe.labels)
         if self._refresh:
             reference = f"{repository}:{refreshed.tag(key, self._engine.now())}"
-            self._progress.step(f"building {reference} anew")
-            return self._build(reference, inputs, recipe, anew=True)
-        shared = self._elsewhere if cache_tag else None
+            self._progress.step(f"building {reference} without cache")
+            return self._build(reference, inputs, recipe, no_cache=True)
+        shared = self._remote if cache_tag else None
         known = [*self._engine.tags(repository), *(shared.tags(repository) if shared else ())]
         reference = f"{repository}:{refreshed.newest(key, known)}"
         if image := self._engine.image(reference) or (shared.fetch(reference) if shared else None):
@@ -247,21 +247,21 @@ class BuildImages:
         return self._build(reference, inputs, recipe, *filter(None, [cache_tag]))
 
     def _build(
-        self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str, anew: bool = False
+        self, reference: str, inputs: tuple[str, ...], recipe: Recipe, *cache_tags: str, no_cache: bool = False
     ) -> TaggedImage:
         """Build an image, with the first published tag among `cache_tags` as cache."""
         cached = [f"{reference.rpartition(':')[0]}:{tag}" for tag in cache_tags]
-        found = (self._elsewhere.cache(name) for name in cached) if self._elsewhere else iter(())
+        found = (self._remote.cache(name) for name in cached) if self._remote else iter(())
         cache = next(filter(None, found), "")
         secrets = [*build_secrets.ca(), *build_secrets.channels()]
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             self.sources.export(inputs, tree)
-            buildx.build(tree, recipe, tag=reference, secrets=secrets, cache=cache, anew=anew)
+            buildx.build(tree, recipe, tag=reference, secrets=secrets, cache=cache, no_cache=no_cache)
         image = self._engine.image(reference)
         self.built += 1
         if image is None:
-            raise CommandFailedError(f"the build of {reference} ended well, but the engine does not have the image")
+            raise CommandFailedError(f"the build of {reference} succeeded, but the engine does not have the image")
         return TaggedImage(reference, image)
 
     def _present(self, paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -269,7 +269,9 @@ class BuildImages:
         present = self.sources.present(paths)
         missing = [path for path in paths if path not in present and path != conda_lock(self._flavour)]
         if missing:
-            raise MissingFileError(f"the commit lacks {', '.join(missing)}", remedy="restore them; a build needs each")
+            raise MissingFileError(
+                f"the commit lacks {', '.join(missing)}", remedy="restore these files: the build needs them"
+            )
         return present
 
     def _key(self, inputs: tuple[str, ...], parents: Iterable[TaggedImage], labels: Mapping[str, str]) -> str:
@@ -289,6 +291,6 @@ def _check_ancestry(app: Image, base: TaggedImage) -> None:
     layers: list[str] = base.image.attrs["RootFS"]["Layers"]
     if app.attrs["RootFS"]["Layers"][: len(layers)] != layers:
         raise CommandFailedError(
-            f"the app image does not stand on {base.reference} ({base.image.id}): the tag was moved during the build",
-            remedy="build again",
+            f"the app image is not built on {base.reference} ({base.image.id}): the tag moved during the build",
+            remedy="run the build again",
         )

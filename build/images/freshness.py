@@ -17,7 +17,7 @@ REFRESH = "run `python -m build.images --refresh`"
 # A running container keeps its image until it is replaced.
 RESTART = ", then `make down` and `make up`"
 SWITCH = ", then `python -m build.cutover switch`"
-NAMED = 5  # number of packages that a message names; it only counts the others
+MAX_NAMED = 5  # number of packages that a message names; it only counts the others
 
 _POLICY = re.compile(r"^(\S+):\n  Installed: (\S+)\n", re.MULTILINE)
 _VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+\n((?:        .*\n?)*)", re.MULTILINE)
@@ -79,7 +79,7 @@ def security_updates(policy: str) -> tuple[str, ...]:
     found = []
     packages = list(_POLICY.finditer(policy))
     if not packages:
-        raise ValueError("apt named no installed package")
+        raise ValueError("apt-cache lists no installed package")
     ends = [package.start() for package in packages[1:]] + [len(policy)]
     for package, end in zip(packages, ends, strict=True):
         for version, sources in _VERSION.findall(policy[package.end() : end]):
@@ -118,7 +118,7 @@ def judge(images: Sequence[ImageAge], now: float, max_days: float) -> list[Findi
 def _age(image: ImageAge, now: float, max_days: float) -> Finding:
     subject = f"age:{image.subject}"
     if image.taken is None:
-        message = f"{image.name} does not say when its OS packages were taken from the archive"
+        message = f"the age of {image.name} is unknown: it has no date of its OS packages"
         return Finding(subject, Level.NOT_VERIFIED, message)
     message = f"{image.name} has the OS packages of {describe(image, now)}"
     if not is_old(image, now, max_days):
@@ -137,8 +137,8 @@ def _security(image: ImageAge) -> list[Finding]:
         message = f"the security suites of {image.name} did not answer: {image.security.failed}"
         return [Finding(subject, Level.NOT_VERIFIED, message)]
     if updates := image.security.updates:
-        more = f" and {len(updates) - NAMED} more" if len(updates) > NAMED else ""
-        message = f"{image.name} lacks {len(updates)} security updates: {', '.join(updates[:NAMED])}{more}"
+        more = f" and {len(updates) - MAX_NAMED} more" if len(updates) > MAX_NAMED else ""
+        message = f"{image.name} lacks {len(updates)} security updates: {', '.join(updates[:MAX_NAMED])}{more}"
         return [Finding(subject, Level.WARNING, message, REFRESH)]
     return [Finding(subject, Level.OK, f"the archive has no security updates for {image.name}")]
 

@@ -20,49 +20,53 @@ from build.settings import Settings
 
 _SCRIPT = Path(__file__).parent / "in_image/security-updates"
 LIMIT_S = 60.0
-_EXITS = {3: "its apt names no security suite", 4: "no list of packages came"}
+_EXITS = {3: "the image's apt sources name no security suite", 4: "apt downloaded no package list"}
 _SERVICES = ("proxy", "app-blue", "app-green")
 
 
 def judge_host(settings: Settings, engine: DockerEngine) -> list[Finding]:
     """Judge age and security updates of the newest base and proxy on the engine and of the running images."""
-    ages = [_age(engine, *each) for each in _on_host(settings, engine)]
+    ages = [_age(engine, subject, image) for subject, image in _on_host(settings, engine)]
     with ThreadPoolExecutor() as pool:
-        answers = pool.map(lambda age: security(engine, age.name), ages)
-    asked = [replace(age, security=answer) for age, answer in zip(ages, answers, strict=True)]
-    return freshness.judge(asked, engine.now(), settings.base_max_age_days)
+        updates = pool.map(lambda age: read_security(engine, age.name), ages)
+    images = [replace(age, security=security) for age, security in zip(ages, updates, strict=True)]
+    return freshness.judge(images, engine.now(), settings.base_max_age_days)
 
 
-def notes_of_build(settings: Settings, engine: DockerEngine, *, base: Image, proxy: Image, ask: bool) -> list[str]:
+def notes_of_build(
+    settings: Settings, engine: DockerEngine, *, base: Image, proxy: Image, check_security: bool
+) -> list[str]:
     """Lines for a build's summary about images older than the limit; empty if there are none. It never fails a build.
 
     Args:
-        ask: also query the security suites, which takes seconds.
+        check_security: also query the security suites, which takes seconds.
     """
     try:
         now = engine.now()
         ages = [_age(engine, subject, image) for subject, image in (("base", base), ("proxy", proxy))]
         old = [age for age in ages if freshness.is_old(age, now, settings.base_max_age_days)]
-        if ask:
-            old = [replace(age, security=security(engine, age.name)) for age in old]
+        if check_security:
+            old = [replace(age, security=read_security(engine, age.name)) for age in old]
         found = freshness.judge(old, now, settings.base_max_age_days)
     except OrchestratorError as error:
-        return [f"the age of the images is not verified: {error.message}"]
-    return [f"{each.message}{f'; {each.remedy}' if each.remedy else ''}" for each in found]
+        return [f"the age of the images is unknown: {error.message}"]
+    return [f"{finding.message}{f'; {finding.remedy}' if finding.remedy else ''}" for finding in found]
 
 
 def of_records(engine: DockerEngine, image_ids: list[str], max_days: float) -> dict[str, tuple[str, bool]]:
     """Age of base images as text and whether it exceeds the limit, by image ID; only for images on the engine."""
     try:
         now = engine.now()
-        found = {each: engine.image(each) for each in dict.fromkeys(image_ids)}
-        ages = {each: _age(engine, "base", image) for each, image in found.items() if image}
+        found = {image_id: engine.image(image_id) for image_id in dict.fromkeys(image_ids)}
+        ages = {image_id: _age(engine, "base", image) for image_id, image in found.items() if image}
     except OrchestratorError:
         return {}
-    return {each: (freshness.describe(age, now), freshness.is_old(age, now, max_days)) for each, age in ages.items()}
+    return {
+        image_id: (freshness.describe(age, now), freshness.is_old(age, now, max_days)) for image_id, age in ages.items()
+    }
 
 
-def security(engine: DockerEngine, image: str) -> Security:
+def read_security(engine: DockerEngine, image: str) -> Security:
     """Query the security suites of an image's own apt sources; a failure is returned in the result."""
     try:
         answer = oneshot.run(
@@ -79,8 +83,8 @@ def security(engine: DockerEngine, image: str) -> Security:
         return Security(failed=error.message)
     if answer.exit_code:
         errors = [line[3:].strip() for line in answer.error.splitlines() if line.startswith(("E: ", "W: "))]
-        words = errors[0] if errors else f"exit code {answer.exit_code}"
-        return Security(failed=_EXITS.get(answer.exit_code, words))
+        reason = errors[0] if errors else f"exit code {answer.exit_code}"
+        return Security(failed=_EXITS.get(answer.exit_code, reason))
     try:
         return Security(freshness.security_updates(answer.text))
     except ValueError as error:

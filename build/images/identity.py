@@ -62,37 +62,37 @@ def claim(environ: Mapping[str, str]) -> CiClaim:
     )
 
 
-def identify(commit: Commit, said: CiClaim) -> Identity:
+def identify(commit: Commit, ci: CiClaim) -> Identity:
     """Check CI's claim against the clone and determine the environment.
 
     Raises:
         IdentityError: CI claims another commit, a tag that is not on the commit, or a tag that cannot name an image; or
             the commit's only version is a tag that cannot name an image.
     """
-    if said.sha and said.sha != commit.sha:
+    if ci.sha and ci.sha != commit.sha:
         raise IdentityError(
-            f"CI says that it builds {said.sha}, but HEAD is {commit.sha}: the image would carry the wrong name",
-            remedy="check out the commit that started the run (a pull request's merge commit is not it)",
+            f"CI builds {ci.sha}, but HEAD is {commit.sha}: the image would get the wrong name",
+            remedy="check out the commit that started the run, not the merge commit of a pull request",
         )
-    if said.tag and said.tag not in commit.tags:
+    if ci.tag and ci.tag not in commit.tags:
         shallow = "; this clone is shallow and may lack it" if commit.shallow else ""
         raise IdentityError(
-            f"CI says that {commit.sha} is tagged {said.tag}, but the clone has no such tag on it{shallow}",
-            remedy=f"git fetch origin tag {said.tag}, or check out with all tags",
+            f"CI builds the tag {ci.tag}, but the clone has no such tag on {commit.sha}{shallow}",
+            remedy=f"run `git fetch origin tag {ci.tag}`, or check out with all tags",
         )
     unfit = tuple(sorted(tag for tag in commit.tags if not names_an_image(tag)))
-    version = said.tag or commit.version or ("" if commit.dirty else newest(filter(VERSION.fullmatch, unfit)))
+    version = ci.tag or commit.version or ("" if commit.dirty else newest(filter(VERSION.fullmatch, unfit)))
     if version and not names_an_image(version):
         raise IdentityError(
-            f"the git tag {version} cannot be an image's tag as well",
-            remedy="tag releases as v1.2.3: letters, digits, dot, dash, and no name that the project uses itself",
+            f"the git tag {version} cannot be an image's tag",
+            remedy="tag releases like v1.2.3: letters, digits, dots and dashes, and none of the project's own tags",
         )
     return Identity(
         environment=_environment(commit, version),
         version="" if commit.dirty else version,
-        ref=said.ref or (f"refs/heads/{commit.branch}" if commit.branch else "detached"),
-        triggered_by=said.actor,
-        run_id=said.run_id,
+        ref=ci.ref or (f"refs/heads/{commit.branch}" if commit.branch else "detached"),
+        triggered_by=ci.actor,
+        run_id=ci.run_id,
         ignored_tags=unfit,
     )
 

@@ -32,7 +32,7 @@ def inspect(settings: Settings, engine: DockerEngine, report: Progress, referenc
     release = resolve(settings, engine, report, reference)
     image = engine.image(release.image)
     if image is None:
-        raise ImageNotFoundError(f"{release.image} has gone from the engine", remedy="pull or build it again")
+        raise ImageNotFoundError(f"{release.image} is no longer on the engine", remedy="pull or build it again")
     labels = {
         name.removeprefix(OCI).removeprefix("ai.glm-tts."): value
         for name, value in sorted(image.labels.items())
@@ -61,6 +61,6 @@ def _attached(engine: DockerEngine, report: Progress, reference: str) -> list[di
         # Do not retry: the user waits, and the answer is useful without this part.
         found = referrers.attached(registries.connect(engine, host, RetryPolicy(attempts=1)), name, digest)
     except RegistryError as error:
-        report.note(f"what is attached to {reference} is not known: {error.message}")
+        report.note(f"the documents attached to {reference} are unknown: {error.message}")
         return None
-    return [asdict(each) for each in found]
+    return [asdict(document) for document in found]

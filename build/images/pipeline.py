@@ -16,7 +16,7 @@ from build.docker.image import TaggedImage, standins_of
 from build.errors import DriftRefusedError
 from build.host.imagestore import unpacked_bytes
 from build.images import record_store
-from build.images.builder import PROXY_INPUTS, BuildImages
+from build.images.builder import PROXY_INPUTS, ImageBuilder
 from build.images.identity import BuildEnvironment, Identity
 from build.images.publish import Publisher
 from build.images.record import Base, Record, Verification, identifier
@@ -59,7 +59,7 @@ class ReleaseResult:
         return standins_of(self.app.image)
 
 
-class MakeRelease:
+class ReleasePipeline:
     """One run for one commit. An image that fails verification is never published; its record contains the failure."""
 
     def __init__(
@@ -76,7 +76,7 @@ class MakeRelease:
     ) -> None:
         self._settings, self._engine, self._progress = settings, engine, progress
         self._commit, self._identity = commit, identity
-        self._images = BuildImages(settings, engine, progress, commit, identity, publisher, refresh=refresh)
+        self._images = ImageBuilder(settings, engine, progress, commit, identity, publisher, refresh=refresh)
         self._publisher = publisher
         self._verifier = verifier.Verifier(settings, engine, progress)
         self._accept_drift = accept_drift
@@ -96,7 +96,7 @@ class MakeRelease:
         with self._phase("base"):
             base = self._images.base()
         with self._phase("verify base"):
-            reports["base"] = self._verifier.base(base.image, self._reports_beside(base))
+            reports["base"] = self._verifier.base(base.image, self._published_reports(base))
         if self._publisher and not rules.verdict(reports.values()):
             self._publisher.refuse_standins(base.image, base.reference)
             self._refuse_drift(reports["base"])
@@ -110,9 +110,9 @@ class MakeRelease:
             app = self._images.app(base, drift, accepted=accepted)
         with self._phase("verify app"):
             reports["app"] = self._verifier.app(app.image, reports["base"])
-        made = ReleaseResult(app, base, proxy, reports=reports, accepted_drift=accepted, seconds=self._seconds)
-        self._finish(made)
-        return made
+        result = ReleaseResult(app, base, proxy, reports=reports, accepted_drift=accepted, seconds=self._seconds)
+        self._finish(result)
+        return result
 
     @property
     def _is_production_push(self) -> bool:
@@ -121,13 +121,13 @@ class MakeRelease:
     def _refuse_drift(self, base: VerificationReport) -> None:
         if base.drift and self._is_production_push and not self._accept_drift:
             raise DriftRefusedError(
-                f"{drifts.summary(base.drift)}, and {self._identity.version} makes this a production push",
+                f"{drifts.summary(base.drift)}, and this is a production push of {self._identity.version}",
                 detail=drifts.text(base.drift),
-                remedy="build from a snapshot archive (the setting apt_snapshot), or write the lock anew with "
-                "`python -m build.lock apt` and commit it, or accept the drift, on record, with --accept-drift",
+                remedy="build from a snapshot archive (setting apt_snapshot), or write the lock again with "
+                "`python -m build.lock apt` and commit it, or accept the drift with --accept-drift, which is recorded",
             )
 
-    def _reports_beside(self, image: TaggedImage) -> verifier.Published:
+    def _published_reports(self, image: TaggedImage) -> verifier.Published:
         """Reader of the verification reports attached to an image in the registry.
 
         A base's reports are annotated with the hash of their checks; an app's have no annotation (empty hash).
@@ -138,15 +138,15 @@ class MakeRelease:
             documents = self._publisher.documents if self._publisher else lambda *_: iter(())
             for document in documents(image.reference, referrers.VERIFICATION, annotations):
                 with suppress(ValueError):  # ignore a document that is not a report
-                    yield from (self._by_id_here(report, image) for report in rules.of_document(document))
+                    yield from (self._with_local_id(report, image) for report in rules.parse_document(document))
 
         return read
 
-    def _by_id_here(self, report: VerificationReport, image: TaggedImage) -> VerificationReport:
+    def _with_local_id(self, report: VerificationReport, image: TaggedImage) -> VerificationReport:
         """Replace the image ID in a report with the ID on this engine, which depends on the image store."""
-        here = str(image.image.id)
+        local_id = str(image.image.id)
         ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
-        return replace(report, image=here) if {report.image, here} <= ids else report
+        return replace(report, image=local_id) if {report.image, local_id} <= ids else report
 
     def _publish_base(
         self, base: TaggedImage, report: VerificationReport, publisher: Publisher
@@ -156,7 +156,7 @@ class MakeRelease:
             published = TaggedImage(*publisher.publish(base.image, base.reference))
         if published.image.id != base.image.id:
             report = self._verifier.base(
-                published.image, self._reports_beside(TaggedImage(base.reference, published.image))
+                published.image, self._published_reports(TaggedImage(base.reference, published.image))
             )
             verdicts.require([report])
             self._refuse_drift(report)
@@ -165,53 +165,53 @@ class MakeRelease:
         publisher.tag(published.reference, CACHE_TAG, movable=True)
         return published, report
 
-    def _finish(self, made: ReleaseResult) -> None:
+    def _finish(self, result: ReleaseResult) -> None:
         """Publish the app if every report passed. Record a build or push even if it failed."""
         try:
-            verdicts.require(made.reports.values())
+            verdicts.require(result.reports.values())
             if self._publisher:
-                self._publish_app(made, self._publisher)
+                self._publish_app(result, self._publisher)
         finally:
             if self._images.built or self._publisher:
-                made.record = self._record(made)
-                record_store.write(self._settings.root, made.record)
-        if self._publisher and made.record:
-            self._tag_and_document(made, self._publisher, made.record)
+                result.record = self._record(result)
+                record_store.write(self._settings.root, result.record)
+        if self._publisher and result.record:
+            self._tag_and_document(result, self._publisher, result.record)
 
-    def _publish_app(self, made: ReleaseResult, publisher: Publisher) -> None:
+    def _publish_app(self, result: ReleaseResult, publisher: Publisher) -> None:
         with self._phase("push app"):
-            made.pushed, image = publisher.publish(made.app.image, made.app.reference, self._identity.version)
-        if image.id != made.app.image.id:
+            result.pushed, image = publisher.publish(result.app.image, result.app.reference, self._identity.version)
+        if image.id != result.app.image.id:
             # Another build of this commit was published first. That image is the release, so verify it.
-            made.reports["base"], made.reports["app"] = self._verifier.run(image)
-            verdicts.require(made.reports.values())
-        verdicts.require(self._reports_beside(TaggedImage(made.pushed, image))(""))
-        made.app = TaggedImage(made.app.reference, image)
+            result.reports["base"], result.reports["app"] = self._verifier.run(image)
+            verdicts.require(result.reports.values())
+        verdicts.require(self._published_reports(TaggedImage(result.pushed, image))(""))
+        result.app = TaggedImage(result.app.reference, image)
 
-    def _tag_and_document(self, made: ReleaseResult, publisher: Publisher, record: Record) -> None:
+    def _tag_and_document(self, result: ReleaseResult, publisher: Publisher, record: Record) -> None:
         """Attach the documents to the pushed image and tag it. If a run is killed here, the next run completes this."""
         from build.images import sbom  # noqa: PLC0415 - only a push needs cyclonedx, which takes 0.1 s to import
 
-        self._progress.step(f"documents beside {made.pushed}")
-        known = inventory_reader.read(self._engine, str(made.app.image.id))
+        self._progress.step(f"attaching documents to {result.pushed}")
+        known = inventory_reader.read(self._engine, str(result.app.image.id))
         facts = sbom.ImageFacts(
-            repository=made.app.reference.rpartition(":")[0],
-            image_id=str(made.app.image.id),
+            repository=result.app.reference.rpartition(":")[0],
+            image_id=str(result.app.image.id),
             digest=record.manifest_digest,
             sha=record.sha,
             committed=self._commit.committed,
             flavour=record.flavour,
         )
-        publisher.attach(made.pushed, referrers.SBOM, sbom.make(known, facts))
+        publisher.attach(result.pushed, referrers.SBOM, sbom.make(known, facts))
         publisher.attach(
-            made.pushed, referrers.VERIFICATION, rules.document([made.reports["base"], made.reports["app"]])
+            result.pushed, referrers.VERIFICATION, rules.document([result.reports["base"], result.reports["app"]])
         )
-        publisher.attach(made.pushed, referrers.BUILD_RECORD, record.model_dump_json(indent=2).encode())
+        publisher.attach(result.pushed, referrers.BUILD_RECORD, record.model_dump_json(indent=2).encode())
         if record.version:
-            publisher.tag(made.pushed, record.version, movable=False)
-        publisher.tag(made.pushed, record.environment, movable=True)
+            publisher.tag(result.pushed, record.version, movable=False)
+        publisher.tag(result.pushed, record.environment, movable=True)
 
-    def _record(self, made: ReleaseResult) -> Record:
+    def _record(self, result: ReleaseResult) -> Record:
         commit, identity = self._commit, self._identity
         built_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return Record(
@@ -228,20 +228,20 @@ class MakeRelease:
             flavour=self._settings.flavour,
             tools=self._tools(),
             locks=lock_hashes(self._settings.flavour, self._settings.root),
-            standins=made.standins,
+            standins=result.standins,
             base=Base(
-                reference=made.base.reference,
-                image_id=str(made.base.image.id),
-                digest=made.base.reference.partition("@")[2],
+                reference=result.base.reference,
+                image_id=str(result.base.image.id),
+                digest=result.base.reference.partition("@")[2],
             ),
-            reference=made.app.reference,
-            image_id=str(made.app.image.id),
-            manifest_digest=made.pushed.partition("@")[2],
-            pushed=made.pushed,
-            size_bytes=unpacked_bytes(made.app.image),
+            reference=result.app.reference,
+            image_id=str(result.app.image.id),
+            manifest_digest=result.pushed.partition("@")[2],
+            pushed=result.pushed,
+            size_bytes=unpacked_bytes(result.app.image),
             seconds={phase: round(seconds, 3) for phase, seconds in self._seconds.items()},
-            verification=tuple(_summary(each) for each in made.reports.values()),
-            accepted_drift=made.accepted_drift,
+            verification=tuple(_summary(report) for report in result.reports.values()),
+            accepted_drift=result.accepted_drift,
         )
 
     def _tools(self) -> dict[str, str]:
@@ -270,5 +270,5 @@ def _summary(report: VerificationReport) -> Verification:
         passed=len(by["passed"]),
         failed=by["failed"],
         not_verified=by["not verified"],
-        drift=tuple(asdict(each) for each in report.drift),
+        drift=tuple(asdict(package) for package in report.drift),
     )

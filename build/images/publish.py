@@ -31,7 +31,7 @@ class Publisher:
         progress: Progress,
         registry: str,
         commit: Commit,
-        patience: RetryPolicy | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """
         Raises:
@@ -41,13 +41,13 @@ class Publisher:
         if commit.dirty:
             raise DirtyTreeError(
                 f"the tree has {len(commit.dirty)} uncommitted paths ({', '.join(commit.dirty[:3])}...), "
-                "and what is pushed must be traceable to a commit",
+                "but a pushed image must be traceable to a commit",
                 remedy="commit or stash them, or build without --push",
             )
         self._engine = engine
         self._progress = progress
-        self._patience = patience or RetryPolicy(note=progress.note)
-        self.registry = registries.connect(engine, registry, self._patience)
+        self._retry = retry or RetryPolicy(note=progress.note)
+        self.registry = registries.connect(engine, registry, self._retry)
         self._version = commit.version
 
     def publish(self, image: Image, name: str, version: str = "") -> tuple[str, Image]:
@@ -88,7 +88,7 @@ class Publisher:
         try:
             return self.registry.tags(repository)
         except RegistryError as error:
-            self._progress.note(f"{error.message}; a refreshed base there is not found")
+            self._progress.note(f"{error.message}; refreshed bases in this registry are not used")
             return []
 
     def attach(
@@ -108,8 +108,8 @@ class Publisher:
             if error.reason != IMMUTABLE:
                 raise
             self._progress.note(
-                f"warning: {artifact_type} is not listed beside {reference}: {error.message}; exempt tags that begin "
-                "with sha256- from the registry's immutability"
+                f"warning: {artifact_type} cannot be listed as attached to {reference}: {error.message}; exempt tags "
+                "that begin with sha256- from the registry's immutability"
             )
 
     def documents(self, name: str, artifact_type: str, annotations: Mapping[str, str] = NOTHING) -> Iterator[bytes]:
@@ -120,8 +120,8 @@ class Publisher:
             repository, _, tag = name.rpartition(":")
             digest = self._digest(repository, tag)
         if digest:
-            for each in referrers.find(self.registry, repository, digest, artifact_type, annotations):
-                yield referrers.content(self.registry, repository, each.digest)
+            for document in referrers.find(self.registry, repository, digest, artifact_type, annotations):
+                yield referrers.content(self.registry, repository, document.digest)
 
     def tag(self, reference: str, tag: str, *, movable: bool) -> None:
         """Add a tag to a published image without transferring its layers.
@@ -141,8 +141,8 @@ class Publisher:
             return
         if present and not movable:
             raise RegistryError(
-                f"{repository}:{tag} is {present} already and not {digest}; such a tag is never moved",
-                remedy="give the release a version of its own",
+                f"{repository}:{tag} names {present}, not {digest}, and this tag is never moved",
+                remedy="release it under another version",
             )
         manifest = self._manifest(repository, digest)
         full = self.registry.full(repository)
@@ -156,7 +156,7 @@ class Publisher:
                 f"the tag {tag} from the registry's immutability"
             )
         else:
-            self._progress.note(f"{full}:{tag} is {digest}")
+            self._progress.note(f"{full}:{tag} now names {digest}")
 
     def _digest(self, repository: str, tag: str) -> str:
         """The digest of a tag; empty if there is none, or if the registry denies reads before the first push.
@@ -180,37 +180,35 @@ class Publisher:
             self.registry.check_push(repository)
             digest = self._pushed(image, repository, tag)
         else:
-            self._progress.note(f"{full}:{tag} is in the registry already")
+            self._progress.note(f"{full}:{tag} is already in the registry")
         if image and version:
             self._refuse_another_release(repository, version, digest, image)
-        return f"{full}@{digest}", self._here(repository, name, digest, image)
+        return f"{full}@{digest}", self._on_engine(repository, name, digest, image)
 
     def _pushed(self, image: Image, repository: str, tag: str) -> str:
         """Push an image; return the tag's digest, or another runner's if that pushed first to an immutable tag."""
         full = self.registry.full(repository)
         try:
-            transfer.push(self._engine, image, full, tag, self._patience)
+            transfer.push(self._engine, image, full, tag, self._retry)
         except RegistryError as error:
-            if error.reason == IMMUTABLE and (theirs := self.registry.digest(repository, tag)):
-                self._progress.note(f"{full}:{tag} was published by another runner at this moment")
-                return theirs
+            if error.reason == IMMUTABLE and (published := self.registry.digest(repository, tag)):
+                self._progress.note(f"another runner published {full}:{tag} at the same time")
+                return published
             raise
         digest = self.registry.digest(repository, tag)
         if not digest:
-            raise RegistryError(f"{full}:{tag} was pushed, but the registry does not know it")
+            raise RegistryError(f"{full}:{tag} was pushed, but the registry does not have it")
         self._check(repository, digest, image, f"{full}:{tag}")
         return digest
 
-    def _here(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
+    def _on_engine(self, repository: str, name: str, digest: str, image: Image | None) -> Image:
         """The published image on this engine; pulled if none was built here or the published one differs."""
         full = self.registry.full(repository)
         found = self._engine.image(f"{full}@{digest}")
         if found is None:
             if image and str(image.id) not in self._ids(repository, digest):
-                self._progress.note(
-                    f"{name} was published from another build; that one is the release and is used here"
-                )
-            found = transfer.pull(self._engine, full, digest, self._patience)
+                self._progress.note(f"{name} was published from another build; using the published image")
+            found = transfer.pull(self._engine, full, digest, self._retry)
             self._check(repository, digest, found, f"{full}@{digest}")
         self.refuse_standins(found, name)
         if name not in found.tags:
@@ -222,17 +220,17 @@ class Publisher:
         """Raise RegistryError if the version already names another release, judged by the published image's labels."""
         manifest = self.registry.image(repository, digest)
         config = json.loads(self.registry.blob(repository, manifest.config)).get("config") or {} if manifest else {}
-        theirs, ours = config.get("Labels") or {}, image.labels
+        published, built = config.get("Labels") or {}, image.labels
         wrong = [
-            f"{label} is {theirs.get(label)}, not {ours.get(label)}"
+            f"{label} is {published.get(label)}, not {built.get(label)}"
             for label in (RELEASE_LABEL, ENVIRONMENT_LABEL, OCI + "version")
-            if theirs.get(label) != ours.get(label)
+            if published.get(label) != built.get(label)
         ]
         if wrong:
             raise RegistryError(
-                f"{self.registry.full(repository)}:{version} is another release already ({'; '.join(wrong)}), "
+                f"{self.registry.full(repository)}:{version} already names another release ({'; '.join(wrong)}), "
                 "and a version is never moved",
-                remedy="give the release a version of its own",
+                remedy="release it under another version",
             )
 
     def _manifest(self, repository: str, digest: str) -> Manifest:
@@ -244,15 +242,15 @@ class Publisher:
     def _ids(self, repository: str, digest: str) -> frozenset[str]:
         """Digests of the manifest (for an index, also of its image) and of the configuration."""
         manifest = self._manifest(repository, digest)
-        one = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
-        return frozenset({manifest.digest, one.digest, one.config} - {""})
+        image = self._manifest(repository, manifest.platform_digest) if manifest.platform_digest else manifest
+        return frozenset({manifest.digest, image.digest, image.config} - {""})
 
     def _check(self, repository: str, digest: str, image: Image, name: str) -> None:
         known = self._ids(repository, digest)
         if str(image.id) not in known:
             raise RegistryError(
-                f"{name} is another image in the registry ({', '.join(sorted(known))}) than here ({image.id})",
-                remedy="another runner may have pushed at the same moment: run again, and what it pushed is used",
+                f"{name} in the registry ({', '.join(sorted(known))}) differs from the engine's image ({image.id})",
+                remedy="another runner may have pushed at the same time: run the command again to use its image",
             )
 
     def _parsed(self, reference: str) -> tuple[str, str]:
@@ -265,7 +263,7 @@ class Publisher:
         kinds = [kind for kind in image.labels.get(STANDIN_LABEL, "").split(",") if kind]
         if self._version and kinds:
             raise StandinRefusedError(
-                f"{name} stands on stand-ins for {', '.join(kinds)}, and {self._version} makes this a production push",
+                f"{name} is built on stand-ins for {', '.join(kinds)}, so it cannot be pushed as {self._version}",
                 detail=standins.replacements(kinds, image.labels.get(FLAVOUR_LABEL) or "slim"),
-                remedy=f"replace each as above, and tag the commit that holds the locks ({standins.GUIDE})",
+                remedy=f"replace each stand-in as listed, and tag the commit with the new locks ({standins.GUIDE})",
             )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from build.model.release import Release, short_sha
+
 Sha256 = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MaybeSha256 = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
@@ -74,6 +76,11 @@ class Record(_Part):
     verification: tuple[Verification, ...]
     accepted_drift: bool = False
 
+    @property
+    def release(self) -> Release:
+        """The release that this build made."""
+        return Release(f"{self.sha}-dirty" if self.dirty else self.sha, self.pushed or self.image_id)
+
 
 def schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a build record."""
@@ -83,5 +90,4 @@ def schema() -> dict[str, Any]:
 
 def identifier(built_at: str, release: str) -> str:
     """Record ID from build time and release; IDs sort by time."""
-    sha, dash, dirty = release.partition("-")
-    return f"{built_at.replace('-', '').replace(':', '')}-{sha[:12]}{dash}{dirty}"
+    return f"{built_at.replace('-', '').replace(':', '')}-{short_sha(release)}"

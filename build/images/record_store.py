@@ -37,8 +37,8 @@ def read(root: Path) -> list[Record]:
             wrong.append(f"{path.name}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}")
     if wrong:
         raise RecordError(
-            f"{len(wrong)} of the build records under {FOLDER} do not fit their schema",
+            f"{len(wrong)} build records under {FOLDER} are invalid",
             detail="\n".join(wrong),
-            remedy="restore or remove these files; build/data/build-record.schema.json says what a record is",
+            remedy="restore or remove these files; build/data/build-record.schema.json describes a valid record",
         )
     return records

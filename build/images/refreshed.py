@@ -20,4 +20,4 @@ def tag(key: str, now: float) -> str:
 
 def newest(key: str, tags: Iterable[str]) -> str:
     """Tag of the newest image with these inputs: the last refresh, otherwise the key itself."""
-    return max((each for each in tags if TAG.fullmatch(each) and each.startswith(key)), default=key)
+    return max((tag for tag in tags if TAG.fullmatch(tag) and tag.startswith(key)), default=key)

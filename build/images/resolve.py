@@ -37,30 +37,30 @@ def resolve(settings: Settings, engine: DockerEngine, progress: Progress, refere
         ImageNotFoundError: there is no such image, or it does not belong to this project.
         DiskFullError: the engine has no room for the pull.
     """
-    wanted = reference or git.read(settings.root).release
-    image, pulled = _local(settings, engine, wanted), False
+    requested = reference or git.read(settings.root).release
+    image, pulled = _local(settings, engine, requested), False
     if image is None:
-        image, pulled = _pulled(engine, progress, wanted), True
+        image, pulled = _pulled(engine, progress, requested), True
     if image is None:
         raise ImageNotFoundError(
-            f"there is no image for {wanted}",
-            remedy="build it from its commit with `python -m build.images`, or name one of `docker images glm-tts-*`",
+            f"there is no image for {requested}",
+            remedy="build it from its commit with `python -m build.images`, or choose one of `docker images glm-tts-*`",
         )
     release = image.labels.get(RELEASE_LABEL)
     if not release:
         raise ImageNotFoundError(
-            f"{wanted} is an image, but no release of this project: it lacks the label {RELEASE_LABEL}",
-            remedy="name an image that build.images made",
+            f"{requested} is not a release of this project: the image lacks the label {RELEASE_LABEL}",
+            remedy="choose an image that `python -m build.images` built",
         )
-    return Release(release, _immutable(engine, progress, image, wanted, pulled=pulled))
+    return Release(release, _immutable(engine, progress, image, requested, pulled=pulled))
 
 
-def _local(settings: Settings, engine: DockerEngine, wanted: str) -> Image | None:
+def _local(settings: Settings, engine: DockerEngine, requested: str) -> Image | None:
     repository = app_repository(settings.flavour)
-    known = git.commit_of(settings.root, wanted) or wanted
-    if not SHA.fullmatch(known):
-        return engine.image(wanted)
-    sha, dirty, _ = known.partition("-dirty")
+    resolved = git.commit_of(settings.root, requested) or requested
+    if not SHA.fullmatch(resolved):
+        return engine.image(requested)
+    sha, dirty, _ = resolved.partition("-dirty")
     found = {
         image.id: image
         for image in engine.images(repository)
@@ -68,31 +68,31 @@ def _local(settings: Settings, engine: DockerEngine, wanted: str) -> Image | Non
         if (name := tag.rpartition(":")[2]).startswith(sha) and name.endswith("-dirty") == bool(dirty)
     }
     if len(found) > 1:
-        raise ImageNotFoundError(f"{wanted} fits {len(found)} images", remedy="give more digits of the commit")
-    return next(iter(found.values()), None) or engine.image(wanted)
+        raise ImageNotFoundError(f"{requested} matches {len(found)} images", remedy="give more digits of the commit")
+    return next(iter(found.values()), None) or engine.image(requested)
 
 
-def _pulled(engine: DockerEngine, progress: Progress, wanted: str) -> Image | None:
+def _pulled(engine: DockerEngine, progress: Progress, requested: str) -> Image | None:
     """Pull an image; None if the name has no registry, so that it cannot be pulled."""
-    if "/" not in wanted or wanted.startswith("sha256:"):
+    if "/" not in requested or requested.startswith("sha256:"):
         return None
-    _refuse_unless_it_fits(engine, wanted)
-    progress.step(f"pulling {wanted}")
+    _require_room(engine, requested)
+    progress.step(f"pulling {requested}")
     try:
         with explained():
-            pulled = engine.client.images.pull(wanted)
+            pulled = engine.client.images.pull(requested)
     except CommandFailedError as error:
         raise ImageNotFoundError(
-            f"{wanted} is neither here nor can it be pulled: {error.message}",
-            remedy="see that its registry is reachable, and `docker login` if it wants to know you",
+            f"{requested} is not on the engine and cannot be pulled: {error.message}",
+            remedy="check that its registry is reachable, and run `docker login` if it requires a login",
         ) from None
     return pulled if isinstance(pulled, Image) else None
 
 
-def _refuse_unless_it_fits(engine: DockerEngine, wanted: str) -> None:
+def _require_room(engine: DockerEngine, requested: str) -> None:
     """Raise DiskFullError if the engine has no room for an image; do nothing if the registry does not give its size."""
     try:
-        registry, name, reference = at_registry(engine, wanted)
+        registry, name, reference = at_registry(engine, requested)
         manifest = registry.image(name, reference)
     except RegistryError:
         return
@@ -101,20 +101,20 @@ def _refuse_unless_it_fits(engine: DockerEngine, wanted: str) -> None:
     findings.refuse(findings.disk(HostFacts(free_bytes=free_bytes(engine)), needed))
 
 
-def _immutable(engine: DockerEngine, progress: Progress, image: Image, wanted: str, *, pulled: bool) -> str:
+def _immutable(engine: DockerEngine, progress: Progress, image: Image, requested: str, *, pulled: bool) -> str:
     """Immutable reference: `repo@digest` if a registry has the image, otherwise the image ID.
 
     Of several names, the requested repository is preferred. A warning is shown if a published image cannot be pulled
     again, because it can then go live only from this engine.
     """
     digests: list[str] = image.attrs.get("RepoDigests") or []
-    for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(wanted)[0]):
-        if pulled or _still_there(engine, progress, claim):
+    for claim in imagestore.claims(str(image.id), digests, parse_repository_tag(requested)[0]):
+        if pulled or _is_deployable(engine, progress, claim):
             return claim.reference
     return str(image.id)
 
 
-def _still_there(engine: DockerEngine, progress: Progress, claim: RepoDigest) -> bool:
+def _is_deployable(engine: DockerEngine, progress: Progress, claim: RepoDigest) -> bool:
     """Whether to deploy by this name: false if it comes from a local tag only and the registry lacks the image."""
     published = claim.reference
     try:
@@ -122,10 +122,14 @@ def _still_there(engine: DockerEngine, progress: Progress, claim: RepoDigest) ->
         if registry.digest(name, digest):
             return True
     except RegistryError as error:
-        progress.note(f"warning: {error.message}; the image is here, so that this does not matter now")
+        progress.note(f"warning: {error.message}; using the image on the engine")
         return True
     if claim.certain:
-        progress.note(f"warning: {registry.host} no longer has {published}: it is here, and cannot be pulled again")
+        progress.note(
+            f"warning: {registry.host} no longer has {published}: the engine's image is used and cannot be pulled again"
+        )
     else:
-        progress.note(f"warning: {registry.host} does not have {published}: deployed by its ID, from this engine alone")
+        progress.note(
+            f"warning: {registry.host} does not have {published}: only this engine can deploy it, by image ID"
+        )
     return claim.certain

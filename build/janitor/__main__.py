@@ -21,21 +21,21 @@ from build.registry import registries
 from build.table import Column, Records
 from build.target.target import ComposeTarget
 
-app = console.app("Remove old releases, bases, build cache and records; never what a release needs.")
+app = console.app("Remove old images, build cache and records that no release needs.")
 
-REGISTRY = typer.Option(metavar="HOST/PREFIX", help="the registry too, as images are pushed to it")
+REGISTRY = typer.Option(metavar="HOST/PREFIX", help="also this registry, as given to `--push`")
 
 
 @app.callback(invoke_without_command=True)
 def clean(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only print what would go, what stays, and why")] = False,
-    now: Annotated[bool, typer.Option("--now", help="act even with more disk free than min_free_gb")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan with reasons and remove nothing")] = False,
+    now: Annotated[bool, typer.Option("--now", help="remove even if more than min_free_gb is free")] = False,
     registry: Annotated[str, REGISTRY] = "",
     collect_garbage: Annotated[
-        str, typer.Option(metavar="CONTAINER", help="then collect the registry's garbage; pushes during it can be lost")
+        str, typer.Option(metavar="CONTAINER", help="collect the registry's garbage; concurrent pushes can be lost")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="plan and result as one JSON document")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print plan and result as a JSON document")] = False,
 ) -> None:
     """Remove old releases when disk is short; keep live, journaled, pinned and the last verified releases."""
     if context.invoked_subcommand:
@@ -53,7 +53,7 @@ def clean(
         _summary(outcome, settings.min_free_gb, dry_run=dry_run)
     if outcome.failed:
         raise CommandFailedError(
-            f"{len(outcome.failed)} things could not be removed; the rest was", detail="\n".join(outcome.failed)
+            f"{len(outcome.failed)} items could not be removed; all others were", detail="\n".join(outcome.failed)
         )
 
 
@@ -91,13 +91,13 @@ def table(actions: tuple[Action, ...]) -> Records:
     columns = ("action", "where", "what", Column("size", right=True), "why")
     rows = [
         (
-            "keep" if each.keep else "remove",
-            each.item.place,
-            short(each.item.name),
-            f"{each.item.size / 1e6:.1f} MB",
-            each.why,
+            "keep" if action.keep else "remove",
+            action.item.place,
+            short(action.item.name),
+            f"{action.item.size / 1e6:.1f} MB",
+            action.why,
         )
-        for each in sorted(actions, key=lambda action: action.keep)
+        for action in sorted(actions, key=lambda action: action.keep)
     ]
     return Records(columns, rows)
 
@@ -106,14 +106,14 @@ def document(outcome: CleaningResult) -> dict[str, Any]:
     """Plan and result as a JSON document; sizes in bytes."""
     actions = [
         {
-            "action": "keep" if each.keep else "remove",
-            "where": str(each.item.place),
-            "names": list(each.item.names),
-            "id": each.item.id,
-            "bytes": each.item.size,
-            "why": each.why,
+            "action": "keep" if action.keep else "remove",
+            "where": str(action.item.place),
+            "names": list(action.item.names),
+            "id": action.item.id,
+            "bytes": action.item.size,
+            "why": action.why,
         }
-        for each in outcome.actions
+        for action in outcome.actions
     ]
     return {
         "actions": actions,
@@ -130,16 +130,16 @@ def short(name: str) -> str:
 
 
 def _summary(outcome: CleaningResult, min_free_gb: float, *, dry_run: bool) -> None:
-    going = [action.item.size for action in outcome.actions if not action.keep]
+    sizes = [action.item.size for action in outcome.actions if not action.keep]
     free = "unknown" if outcome.free_before is None else f"{outcome.free_before / GB:.1f} GB"
-    what = f"{len(going)} of {len(outcome.actions)} things, {sum(going) / 1e6:.1f} MB at least"
+    what = f"{len(sizes)} of {len(outcome.actions)} items, at least {sum(sizes) / 1e6:.1f} MB"
     if outcome.acted:
         after = "unknown" if outcome.free_after is None else f"{outcome.free_after / GB:.1f} GB"
-        out.print(f"removed {what}; free disk was {free}, is {after}")
+        out.print(f"removed {what}; free disk before: {free}, after: {after}")
     elif dry_run:
-        out.print(f"would remove {what}; free disk {free}, acts below {min_free_gb:g} GB or with --now")
+        out.print(f"would remove {what}, if less than {min_free_gb:g} GB is free (now {free}) or with --now")
     else:
-        out.print(f"nothing removed: free disk {free}, acts below {min_free_gb:g} GB or with --now ({what} could go)")
+        out.print(f"removed nothing: {free} is free, and the limit is {min_free_gb:g} GB; --now would remove {what}")
 
 
 if __name__ == "__main__":

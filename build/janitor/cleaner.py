@@ -69,13 +69,13 @@ class Janitor:
         Raises:
             RetentionRefusedError: a cutover is in progress or the last one failed; nothing was removed.
         """
-        with self._undisturbed(alone=not dry_run):
+        with self._no_cutover(lock=not dry_run):
             actions = tuple(self.plan())
             free = self.free()
-            wanted = int(self._target.settings.min_free_gb * GB)
-            if dry_run or not (now or (free is not None and free < wanted)):
+            minimum = int(self._target.settings.min_free_gb * GB)
+            if dry_run or not (now or (free is not None and free < minimum)):
                 return CleaningResult(actions, acted=False, free_before=free, free_after=free)
-            failed = [said for action in actions if not action.keep and (said := self._remove(action))]
+            failed = [error for action in actions if not action.keep and (error := self._remove(action))]
             if collect_garbage:
                 self._collect_garbage(collect_garbage)
             return CleaningResult(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
@@ -103,16 +103,16 @@ class Janitor:
         return imagestore.free_bytes(self._engine)
 
     @contextlib.contextmanager
-    def _undisturbed(self, *, alone: bool) -> Iterator[None]:
-        """Refuse during a cutover and after a failed one; with `alone`, hold the cutover lock against new cutovers."""
+    def _no_cutover(self, *, lock: bool) -> Iterator[None]:
+        """Refuse during a cutover and after a failed one; with `lock`, hold the cutover lock against new cutovers."""
         self._refuse()
-        image = self._target.proxy_image if alone else ""
+        image = self._target.proxy_image if lock else ""
         if not image:
             yield
             return
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as stack:
             try:
-                held.enter_context(self._target.lock.held(image, "janitor"))
+                stack.enter_context(self._target.lock.held(image, "janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
             self._refuse(locked=True)  # check again: a cutover may have failed just before we acquired the lock
@@ -120,9 +120,9 @@ class Janitor:
 
     def _refuse(self, *, locked: bool = False) -> None:
         if not locked and (holder := self._target.lock.holder()):
-            raise _refused(f"the cutover's lock is held by {holder}")
-        if said := retention.refusal(self._target.history()):
-            raise _refused(said)
+            raise _refused(f"{holder} holds the cutover lock")
+        if reason := retention.refusal(self._target.history()):
+            raise _refused(reason)
 
     def _remove(self, action: Action) -> str:
         """Remove one item; return an error text if it fails, so that the other removals continue."""
@@ -139,7 +139,7 @@ class Janitor:
             else:
                 files.remove(self._target.settings.root, item)
         except (CommandFailedError, RegistryError) as error:
-            self._progress.note(f"stays: {error.message}")
+            self._progress.note(f"not removed: {error.message}")
             return f"{item.name}: {error.message}"
         return ""
 
@@ -166,7 +166,7 @@ class Janitor:
             raise CommandFailedError(
                 f"the registry in {container} could not collect its garbage",
                 detail=(answer.error or answer.text)[-2000:],
-                remedy="see that it is a registry's container with its configuration in /etc/docker/registry",
+                remedy="check that the container runs a registry with its configuration in /etc/docker/registry",
             )
         found = self._engine.container(container)
         if found is not None:
@@ -177,6 +177,6 @@ class Janitor:
 
 def _refused(why: str) -> RetentionRefusedError:
     return RetentionRefusedError(
-        f"nothing was removed: {why}; what the next try or a way back needs is not known",
-        remedy="see `python -m build.cutover status`; finish with a switch or a rollback that serves",
+        f"removed nothing: {why}, so it is unknown which images a retry or a rollback needs",
+        remedy="run `python -m build.cutover status`, then complete a switch or a rollback",
     )

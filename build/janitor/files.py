@@ -8,7 +8,7 @@ from pathlib import Path
 from build.janitor.retention import Location, StoredItem
 
 RECORDS = ("out/builds", "out/verified", "out/cutovers", "out/gates")
-MOST_READ = 1_000_000  # bytes of a file that are searched for the images it mentions
+MAX_READ = 1_000_000  # bytes of a file that are searched for the images it mentions
 
 
 def records(root: Path) -> list[StoredItem]:
@@ -20,13 +20,13 @@ def records(root: Path) -> list[StoredItem]:
             str(entry.relative_to(root)),
             size=sum(file.stat().st_size for file in files),
             created=entry.stat().st_mtime,
-            touched=max((file.stat().st_mtime for file in files), default=entry.stat().st_mtime),
+            modified=max((file.stat().st_mtime for file in files), default=entry.stat().st_mtime),
             text=" ".join([entry.name, *(_text(file) for file in files)]),
         )
         for entry in entries
         for files in [_files(entry)]
     ]
-    return sorted(items, key=lambda item: item.touched)
+    return sorted(items, key=lambda item: item.modified)
 
 
 def remove(root: Path, item: StoredItem) -> None:
@@ -48,4 +48,4 @@ def _text(file: Path) -> str:
     if file.suffix == ".wav":
         return ""
     with file.open("rb") as stream:
-        return stream.read(MOST_READ).decode(errors="replace")
+        return stream.read(MAX_READ).decode(errors="replace")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from docker.models.images import Image
@@ -24,6 +23,7 @@ from build.model.labels import (
     app_repository,
     base_repository,
 )
+from build.model.timestamps import unix
 from build.settings import Settings
 from build.state import history
 from build.state.history import Cutover
@@ -131,11 +131,11 @@ class HostSurvey:
                 if key.endswith("_IMAGE"):
                     self._need(found, value, f"{key} in .env")
         for project in self._projects():
-            past = self._history(project)
+            cutovers = self._history(project)
             lives = [ColourContainers(self._engine, project, colour).release() for colour in Colour]
-            for name, why in retention.journaled(past, lives).items():
+            for name, why in retention.journaled(cutovers, lives).items():
                 self._need(found, name, f"{project}: {why}")
-            found.served |= retention.served(past)
+            found.served |= retention.served(cutovers)
         return found
 
     def _need(self, found: Needs, reference: str, why: str) -> None:
@@ -155,14 +155,14 @@ class HostSurvey:
         container = self._engine.container(f"{project}-state-1")
         if container is None or container.status != "running":
             raise RetentionRefusedError(
-                f"nothing was removed: the journal of {project} is in its volume {project}_cutover-state, but the "
-                "container that reads it does not run, so what it needs is not known",
-                remedy=f"`make up` in its clone; if it is gone for good, `docker volume rm {project}_cutover-state`",
+                f"removed nothing: the container that reads the journal of {project} (volume {project}_cutover-state) "
+                f"does not run, so it is unknown which images {project} needs",
+                remedy=f"run `make up` in its clone; if the stack is gone, `docker volume rm {project}_cutover-state`",
             )
         try:
             return history.read(Journal(self._engine, f"{project}-state-1").read())
         except (ValueError, KeyError, CommandFailedError) as error:
-            raise StateCorruptError(f"the journal of {project} makes no sense: {error}") from None
+            raise StateCorruptError(f"the journal of {project} is invalid: {error}") from None
 
     def _names(self, summary: dict[str, Any]) -> tuple[str, ...]:
         tags = [name for name in imagestore.tags(summary.get("RepoTags") or []) if not name.startswith("<none>")]
@@ -173,20 +173,20 @@ class HostSurvey:
     def _item(self, image: Image, summary: dict[str, Any], names: tuple[str, ...], verified: set[str]) -> StoredItem:
         labels = image.labels
         digests = {name.partition("@")[2] for name in image.attrs.get("RepoDigests") or []}
-        built = when(image.attrs["Created"])
-        tagged = when((image.attrs.get("Metadata") or {}).get("LastTagTime", ""))
+        built = unix(image.attrs["Created"])
+        tagged = unix((image.attrs.get("Metadata") or {}).get("LastTagTime", ""))
         role = self._scope.role(repository(names[0])) if names else None
         return StoredItem(
             Location.HOST,
             str(image.id),
             size=imagestore.freed_bytes(image.attrs, summary),
-            created=when(labels.get(OCI + "created", "")) or built,
-            touched=max(built, tagged),
+            created=unix(labels.get(OCI + "created", "")) or built,
+            modified=max(built, tagged),
             role=role or (Role.APP if RELEASE_LABEL in labels else Role.BASE),
             names=names,
             release=labels.get(RELEASE_LABEL, ""),
             verified=bool(({str(image.id), *names, *digests}) & verified),
-            stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
+            parents=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
             layers=tuple((image.attrs.get("RootFS") or {}).get("Layers") or ()),
         )
 
@@ -194,14 +194,3 @@ class HostSurvey:
 def repository(name: str) -> str:
     """Repository part of `repository:tag` or `repository@digest`."""
     return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
-
-
-def when(text: str) -> float:
-    """Convert an RFC 3339 time to seconds since 1970; 0 for an empty text and for the engine's year 1."""
-    if not text or text.startswith("0001"):
-        return 0.0
-    head, dot, rest = text.replace("Z", "+00:00").partition(".")
-    if dot:
-        digits = len(rest) - len(rest.lstrip("0123456789"))
-        head += f".{rest[:digits][:6]:0<6}{rest[digits:]}"
-    return datetime.fromisoformat(head).timestamp()

@@ -31,12 +31,12 @@ class Pins:
             ImageNotFoundError: the engine or the registry does not have the image.
         """
         image = self._image(release)
-        made = [self._local(release, image)]
+        pins = [self._local(release, image)]
         if self._registry:
-            made.append(self._pin_remotely(self._registry, release, image))
+            pins.append(self._pin_remotely(self._registry, release, image))
         with explained():
-            image.tag(repository(made[0]), made[0].rpartition(":")[2])
-        return made
+            image.tag(repository(pins[0]), pins[0].rpartition(":")[2])
+        return pins
 
     def remove(self, release: Release) -> list[str]:
         """Remove the pins of a release; return the tags removed. The image stays until the janitor removes it.
@@ -49,30 +49,30 @@ class Pins:
         local = self._local(release, image)
         if local in image.tags and not survives_untagging(local, image.tags, image.attrs.get("RepoDigests") or []):
             raise RetentionRefusedError(
-                f"{local} is the image's last name, and the image would go with it",
-                remedy=f"`docker rmi {local}` if that is what you want, or give it another tag first",
+                f"{local} is the image's last name: removing it would delete the image",
+                remedy=f"run `docker rmi {local}` to delete the image, or give it another tag first",
             )
-        gone = [self._unpin_remotely(self._registry, release, image)] if self._registry else []
+        removed = [self._unpin_remotely(self._registry, release, image)] if self._registry else []
         if local in image.tags:
             with explained():
                 self._engine.client.images.remove(local)
-            gone.append(local)
-        if not any(gone):
+            removed.append(local)
+        if not any(removed):
             raise ImageNotFoundError(f"{release} is not pinned", remedy="`python -m build.janitor pins` lists all pins")
-        return [name for name in gone if name]
+        return [name for name in removed if name]
 
     def all(self) -> list[str]:
         """List all pins by name: the engine's, then the registry's."""
         with explained():
             images = self._engine.client.api.images()
         names = [name for image in images for name in image.get("RepoTags") or []]
-        here = [name for name in names if self._scope.role(repository(name)) and PIN in name.rpartition(":")[2]]
-        return sorted(here) + (_remote(self._registry) if self._registry else [])
+        local = [name for name in names if self._scope.role(repository(name)) and PIN in name.rpartition(":")[2]]
+        return sorted(local) + (_remote(self._registry) if self._registry else [])
 
     def _image(self, release: Release) -> Image:
         image = self._engine.image(release.image)
         if image is None:
-            raise ImageNotFoundError(f"{release.image} is not on the engine any more", remedy="build or pull it again")
+            raise ImageNotFoundError(f"{release.image} is no longer on the engine", remedy="build or pull it again")
         return image
 
     def _local(self, release: Release, image: Image) -> str:
@@ -83,11 +83,12 @@ class Pins:
         """Add the pin tag to the same manifest, so that the registry keeps the digest that is deployed."""
         name, tag = _repository(image), f"{PIN}{release}"
         digest = release.image.partition("@")[2]
-        tag_there = image.labels.get(OCI + "version", release.sha)  # the version in production, otherwise the SHA
-        manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, tag_there)
+        remote_tag = image.labels.get(OCI + "version", release.sha)  # the version in production, otherwise the SHA
+        manifest = (registry.manifest(name, digest) if digest else None) or registry.manifest(name, remote_tag)
         if manifest is None:
             raise ImageNotFoundError(
-                f"{registry.full(name)} does not have {release}", remedy="push it first: `build.images --push`"
+                f"{registry.full(name)} does not have {release}",
+                remedy="push it: `python -m build.images --push`",
             )
         registry.put_manifest(name, tag, manifest.body, manifest.media_type)
         return f"{registry.full(name)}:{tag}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from build.errors import RegistryError
-from build.janitor.host import OCI, ROLES, when
+from build.janitor.host import OCI, ROLES
 from build.janitor.retention import ARTIFACT, Location, Role, StoredItem
 from build.model.labels import RELEASE_LABEL
+from build.model.timestamps import unix
 from build.registry.client import Manifest, Registry
 
 
@@ -27,7 +28,7 @@ class RegistrySurvey:
                 # An interrupted removal leaves a tag without a manifest.
                 if digest := self._registry.digest(name, tag):
                     tags.setdefault(digest, []).append(tag)
-            found += [self._item(name, digest, each, role) for digest, each in tags.items()]
+            found += [self._item(name, digest, names, role) for digest, names in tags.items()]
         return sorted(found, key=lambda item: item.role is Role.ARTIFACT)
 
     def _tags(self, name: str) -> list[str]:
@@ -50,23 +51,23 @@ class RegistrySurvey:
         if attached := ARTIFACT.fullmatch(tags[0]):
             size = sum(int(child.get("size", 0)) for child in manifest.parsed.get("manifests", []))
             subject = (f"{where}@sha256:{attached[1]}",)
-            return StoredItem(Location.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, stands_on=subject)
-        if one := manifest.platform_digest:  # an index is represented by one of its images
-            manifest = self._manifest(name, one)
+            return StoredItem(Location.REGISTRY, digest, size, 0.0, 0.0, Role.ARTIFACT, names=names, parents=subject)
+        if image := manifest.platform_digest:  # an index is represented by one of its images
+            manifest = self._manifest(name, image)
         config = json.loads(self._registry.blob(name, manifest.config))
         labels = (config.get("config") or {}).get("Labels") or {}
-        built = when(config.get("created", ""))
+        built = unix(config.get("created", ""))
         return StoredItem(
             Location.REGISTRY,
             digest,
             size=sum(int(layer["size"]) for layer in manifest.parsed.get("layers", [])),
-            created=when(labels.get(OCI + "created", "")) or built,
-            touched=built,
+            created=unix(labels.get(OCI + "created", "")) or built,
+            modified=built,
             role=role,
             names=names,
             release=labels.get(RELEASE_LABEL, ""),
             verified=True,  # only verified images are pushed
-            stands_on=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
+            parents=tuple(filter(None, (labels.get(OCI + "base.name"), labels.get(OCI + "base.digest")))),
             layers=tuple((config.get("rootfs") or {}).get("diff_ids") or ()),
         )
 
@@ -74,7 +75,7 @@ class RegistrySurvey:
         manifest = self._registry.manifest(name, digest)
         if manifest is None:
             raise RegistryError(
-                f"{self._registry.full(name)} names {digest}, and does not have it",
-                remedy="somebody else removes from this registry now, or a removal was cut off; try again",
+                f"{self._registry.full(name)} lists {digest} but does not have it",
+                remedy="run the command again: another process is removing images, or a removal was interrupted",
             )
         return manifest

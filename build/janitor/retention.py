@@ -45,11 +45,11 @@ class StoredItem:
         id: image ID, manifest digest, or path relative to the clone.
         size: minimum number of bytes that its removal frees, if known.
         created: seconds since 1970; for an app the commit's time, which orders releases.
-        touched: seconds since 1970 of the last build, tagging or writing.
+        modified: seconds since 1970 of the last build, tagging or writing.
         names: `repository:tag` and `repository@digest`, only the project's own.
         release: value of the release label; empty if the item is not a release.
         verified: it served, or passed verification.
-        stands_on: names and digests of its base, or of an artifact's subject; any of them may match an item here.
+        parents: names and digests of its base, or of an artifact's subject; any of them may match an item here.
         layers: digests of its layers, lowest first.
         text: content of a file, searched for the images it mentions.
     """
@@ -58,12 +58,12 @@ class StoredItem:
     id: str
     size: int
     created: float
-    touched: float
+    modified: float
     role: Role | None = None
     names: tuple[str, ...] = ()
     release: str = ""
     verified: bool = False
-    stands_on: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     text: str = ""
 
@@ -81,7 +81,7 @@ class StoredItem:
         return tuple(name.rpartition(":")[2] for name in self.names if "@" not in name)
 
     @property
-    def known_as(self) -> frozenset[str]:
+    def identifiers(self) -> frozenset[str]:
         """All identifiers by which a container, a journal or another item may refer to it."""
         digests = {name.partition("@")[2] for name in self.names if "@" in name}
         return frozenset({self.id, *self.names, *digests, self.release} - {""})
@@ -120,7 +120,9 @@ def plan(facts: StorageFacts, policy: Policy) -> list[Action]:
     """Plan one action for every item and one for the build cache: images in the given order, then cache, then files."""
     images = [item for item in facts.items if item.place in {Location.HOST, Location.REGISTRY}]
     kept = _kept(images, facts, policy)
-    actions = [Action(image, keep=image in kept, why=kept.get(image) or _not_kept(image, policy)) for image in images]
+    actions = [
+        Action(image, keep=image in kept, why=kept.get(image) or _removal_reason(image, policy)) for image in images
+    ]
     actions.append(_cache(facts, policy))
     files = (item for item in facts.items if item.place is Location.FILES)
     return actions + [_file(file, facts, policy, kept) for file in files]
@@ -132,7 +134,9 @@ def refusal(history: list[Cutover]) -> str:
     if newest is None:
         return ""
     if past.in_progress(history):
-        return f"the {newest.kind} to {newest.release} is under way, or was cut off at {newest.step or newest.state}"
+        return (
+            f"the {newest.kind} to {newest.release} is in progress, or was interrupted at {newest.step or newest.state}"
+        )
     if not newest.served or (newest.error and newest.state is not State.RETIRED):
         return f"the last {newest.kind}, to {newest.release}, failed: {newest.error or newest.state}"
     return ""
@@ -144,7 +148,7 @@ def journaled(history: list[Cutover], lives: Iterable[Release | None]) -> dict[s
     newest = history[-1] if history else None
     for live in lives:
         if live:
-            needed.setdefault(live, "in a colour")
+            needed.setdefault(live, "release of a colour")
     if newest:
         needed.setdefault(newest.release, "newest in the journal")
         if newest.previous:
@@ -174,27 +178,27 @@ def _kept(images: list[StoredItem], facts: StorageFacts, policy: Policy) -> dict
     newest = _newest(images, policy)
     rules.append((lambda image: image.role is Role.APP, lambda image: newest.get(image, "")))
     first = _first_of_each(images)
-    rules.append((lambda image: image.role is Role.BASE, lambda image: _stood_on(image, kept) or first.get(image, "")))
+    rules.append((lambda image: image.role is Role.BASE, lambda image: _base_of(image, kept) or first.get(image, "")))
     rules.append((lambda image: image.role in {Role.PROXY, Role.CHANNEL}, lambda image: first.get(image, "")))
     rules.append((lambda image: image.role is Role.ARTIFACT, lambda image: _subject(image, kept)))
     for applies, rule in rules:
         for image in filter(applies, images):
-            if why := _in_any_case(image, facts, policy) or rule(image):
+            if why := _general_reason(image, facts, policy) or rule(image):
                 kept[image] = why
     return kept
 
 
-def _in_any_case(image: StoredItem, facts: StorageFacts, policy: Policy) -> str:
+def _general_reason(image: StoredItem, facts: StorageFacts, policy: Policy) -> str:
     """Reason to keep an image of any role; empty if none."""
-    for name in sorted(image.known_as):
+    for name in sorted(image.identifiers):
         if name in facts.needed:
             return facts.needed[name]
     if any(tag.startswith(PIN) for tag in image.tags):
         return "pinned"
     if image.place is Location.REGISTRY and (tag := _lasting_tag(image)):
         return f"tagged {tag}"
-    if facts.now - image.touched < policy.young_s:
-        return "younger than an hour: may just be in the making"
+    if facts.now - image.modified < policy.young_s:
+        return "younger than an hour: a build may still need it"
     return ""
 
 
@@ -226,53 +230,55 @@ def _first_of_each(images: list[StoredItem]) -> dict[StoredItem, str]:
     newest: dict[tuple[Location, str], StoredItem] = {}
     for image in images:
         where = (image.place, image.repository)
-        if image.names and (where not in newest or image.touched > newest[where].touched):
+        if image.names and (where not in newest or image.modified > newest[where].modified):
             newest[where] = image
-    return dict.fromkeys(newest.values(), "newest of its repository: the next build begins with it")
+    return dict.fromkeys(newest.values(), "newest of its repository: the next build starts from it")
 
 
-def _stood_on(base: StoredItem, kept: Mapping[StoredItem, str]) -> str:
+def _base_of(base: StoredItem, kept: Mapping[StoredItem, str]) -> str:
     for app in kept:
         by_layers = bool(base.layers) and app.layers[: len(base.layers)] == base.layers
-        if app.role is Role.APP and (by_layers or base.known_as & _calls(app)):
+        if app.role is Role.APP and (by_layers or base.identifiers & _parent_identifiers(app)):
             return f"base of {app.name}"
     return ""
 
 
-def _calls(item: StoredItem) -> set[str]:
-    return {name for each in item.stands_on for name in (each, each.partition("@")[2]) if name}
+def _parent_identifiers(item: StoredItem) -> set[str]:
+    return {name for parent in item.parents for name in (parent, parent.partition("@")[2]) if name}
 
 
 def _subject(artifact: StoredItem, kept: Mapping[StoredItem, str]) -> str:
     for image in kept:
-        if image.role is not Role.ARTIFACT and image.known_as & _calls(artifact):
+        if image.role is not Role.ARTIFACT and image.identifiers & _parent_identifiers(artifact):
             return f"belongs to {image.name}"
     return ""
 
 
-def _not_kept(image: StoredItem, policy: Policy) -> str:
+def _removal_reason(image: StoredItem, policy: Policy) -> str:
     if image.role is Role.APP:
         return f"older than the last {policy.keep_releases} verified" if image.verified else "never verified"
     if image.role is Role.ARTIFACT:
-        return "what it belongs to goes or is gone"
-    return "no release that is kept stands on it" if image.role is Role.BASE else "not in use, and not the newest"
+        return "its image is removed or missing"
+    return "no kept release is built on it" if image.role is Role.BASE else "not in use and not the newest"
 
 
 def _cache(facts: StorageFacts, policy: Policy) -> Action:
     excess = max(0, facts.cache_bytes - policy.cache_bytes)
-    item = StoredItem(Location.CACHE, "what was not used longest", excess or facts.cache_bytes, facts.now, facts.now)
+    item = StoredItem(Location.CACHE, "least recently used records", excess or facts.cache_bytes, facts.now, facts.now)
     if excess:
-        return Action(item, keep=False, why=f"{facts.cache_bytes / 1e9:.1f} GB, {policy.cache_bytes / 1e9:.1f} wanted")
+        return Action(
+            item, keep=False, why=f"{facts.cache_bytes / 1e9:.1f} GB, more than {policy.cache_bytes / 1e9:.1f} GB"
+        )
     return Action(item, keep=True, why=f"within {policy.cache_bytes / 1e9:.1f} GB")
 
 
 def _file(file: StoredItem, facts: StorageFacts, policy: Policy, kept: Mapping[StoredItem, str]) -> Action:
-    if facts.now - file.touched < policy.keep_logs_s:
+    if facts.now - file.modified < policy.keep_logs_s:
         return Action(file, keep=True, why=f"younger than {policy.keep_logs_s / 86400:.0f} days")
     for image in kept:
         names = [name.removeprefix("sha256:") for name in (image.id, image.release) if name]
         if any(name in file.text for name in names):
-            return Action(file, keep=True, why=f"tells of {image.name}")
+            return Action(file, keep=True, why=f"mentions {image.name}")
     if needed := next((why for name, why in facts.needed.items() if name.removeprefix("sha256:") in file.text), ""):
-        return Action(file, keep=True, why=f"tells of something needed: {needed}")
+        return Action(file, keep=True, why=f"mentions a needed image: {needed}")
     return Action(file, keep=False, why=f"older than {policy.keep_logs_s / 86400:.0f} days")

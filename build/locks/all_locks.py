@@ -11,7 +11,7 @@ from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import LocksIncompleteError, OrchestratorError
 from build.locks import apt_locks, conda_locks, pip_locks
-from build.locks.conda_locks import OwnChannel
+from build.locks.conda_locks import StandinChannel
 from build.locks.diff import Difference
 from build.locks.index import conda_lock
 from build.model.labels import base_repository
@@ -29,7 +29,7 @@ class LockResult:
     missing: list[str] = field(default_factory=list)
 
 
-class WriteAllLocks:
+class LockWriter:
     """Writes the pip locks, and the conda and apt locks of some flavours, at `root`."""
 
     def __init__(
@@ -37,12 +37,12 @@ class WriteAllLocks:
         root: Path,
         flavours: Sequence[str],
         progress: Progress,
-        own: OwnChannel,
+        standin: StandinChannel,
         base: Base,
         *,
         upgrade: bool = False,
     ) -> None:
-        self._root, self._flavours, self._progress, self._own, self._base = root, flavours, progress, own, base
+        self._root, self._flavours, self._progress, self._standin, self._base = root, flavours, progress, standin, base
         self._upgrade = upgrade
         self._outcome = LockResult()
 
@@ -66,18 +66,18 @@ class WriteAllLocks:
         self._outcome.written |= pip_locks.write(self._root, self._progress, upgrade=self._upgrade)
 
     def _conda(self, flavour: str) -> None:
-        name, changed = conda_locks.write(self._root, flavour, self._progress, self._own)
+        name, changed = conda_locks.write(self._root, flavour, self._progress, self._standin)
         self._progress.step(name)
         self._outcome.written[name] = changed
         if name != conda_lock(flavour):
             self._outcome.missing.append(
-                f"{conda_lock(flavour)}: its channels cannot be reached; there is {name} instead"
+                f"{conda_lock(flavour)}: its channels cannot be reached, so {name} was written instead"
             )
 
     def _apt(self, flavour: str) -> None:
         engine = DockerEngine()
         if not engine.images(base_repository(flavour)):
-            self._progress.note(f"the engine has no base image of {flavour}: its apt lock stays as it is")
+            self._progress.note(f"the engine has no base image of {flavour}, so its apt lock is unchanged")
             return
         name, changed = apt_locks.write_apt(engine, self._root, flavour, self._base(flavour))
         self._progress.step(name)
@@ -88,7 +88,7 @@ def require(outcome: LockResult) -> None:
     """Raise LocksIncompleteError if a lock could not be written."""
     if outcome.missing:
         raise LocksIncompleteError(
-            f"{len(outcome.written)} locks were written, and not all that are due",
+            f"{len(outcome.written)} locks were written, but {len(outcome.missing)} were not",
             detail="\n".join(outcome.missing),
-            remedy="run it again where what is named can be reached",
+            remedy="run the command again where the channels, the index and the engine can be reached",
         )

@@ -45,12 +45,12 @@ class DeclaredVersions:
     packages: Mapping[str, Package] = field(default_factory=dict)
 
 
-def read(environment: str, asked: str, dockerfile: str, flavour: str) -> DeclaredVersions:
+def read(environment: str, requested: str, dockerfile: str, flavour: str) -> DeclaredVersions:
     """Read the facts from environment.yml, the .in and .txt files of a flavour (as one text), and Dockerfile.base."""
     python = re.search(r"^\s*-\s*python\s*[=<>~!]*\s*(\d+\.\d+)", environment, re.MULTILINE)
     base = re.search(r"^ARG CUDA_IMAGE=([^\s@]+)", dockerfile, re.MULTILINE)
     require = re.search(r"""^(?!\s*#).*\bNVIDIA_REQUIRE_CUDA=["']?cuda>=(\d+\.\d+)""", dockerfile, re.MULTILINE)
-    packages, index = requirements.parse(asked)
+    packages, index = requirements.parse(requested)
     torch = packages.get("torch", Package())
     return DeclaredVersions(
         python=python[1] if python else "",
@@ -111,12 +111,12 @@ def _torch(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
             )
         ]
     if facts.wheels and facts.wheels not in release["cuda"]:
-        there = ", ".join(release["cuda"])
+        available = ", ".join(release["cuda"])
         found.append(
             Contradiction(
                 "torch and its wheels",
-                f"torch {facts.torch} has no wheels for CUDA {facts.wheels} (it has {there}), so nothing could install",
-                "take the wheels from PyPI: drop the +cu tag and the index; the base's CUDA need not be torch's",
+                f"torch {facts.torch} has no wheels for CUDA {facts.wheels} (it has {available}): uv would fail",
+                "use the wheels from PyPI: remove the +cu tag and the index; the base may have another CUDA than torch",
             )
         )
     oldest, newest = release["python"]
@@ -138,8 +138,8 @@ def _image(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
         Contradiction(
             "base image unknown",
             f"CUDA_IMAGE in Dockerfile.base is {facts.base}, which is not in the compatibility table "
-            f"(it has {', '.join(table['base'])}): nothing can be said of its CUDA and its driver",
-            f"take one of those, or add it to {TABLE} from its own Dockerfile",
+            f"(it has {', '.join(table['base'])}), so its CUDA and driver are unknown",
+            f"use one of those, or add it to {TABLE} from its own Dockerfile",
         )
     ]
 
@@ -149,14 +149,14 @@ def _driver(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     base, cuda = _base(facts, table), torch_cuda(facts, table)
     if not base or not cuda:
         return []
-    let_in = table["driver"].get(_major(facts.require)) or base["driver"]
+    accepted = table["driver"].get(_major(facts.require)) or base["driver"]
     needed = table["driver"][_major(cuda)]
-    if let_in >= needed:
+    if accepted >= needed:
         return []
     return [
         Contradiction(
             "driver of the base image",
-            f"{facts.base} starts on driver {let_in}; torch {facts.torch} (CUDA {cuda}) finds no GPU before {needed}",
+            f"{facts.base} starts on driver {accepted}; torch {facts.torch} (CUDA {cuda}) finds no GPU before {needed}",
             f'set NVIDIA_REQUIRE_CUDA="cuda>={_major(cuda)}.0" in Dockerfile.base',
         )
     ]
@@ -164,7 +164,7 @@ def _driver(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
 
 def _extensions(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     cuda, torch = torch_cuda(facts, table), _minor(facts.torch)
-    wanted = f"a wheel of it that names cu{_major(cuda)} or cu{cuda.replace('.', '')}, and torch{torch}"
+    wheel = f"a wheel that names cu{_major(cuda)} or cu{cuda.replace('.', '')}, and torch{torch}"
     found = []
     for name in table["extensions"]["names"] if cuda else ():
         package = facts.packages.get(name)
@@ -173,24 +173,24 @@ def _extensions(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
         if package.cuda or package.torch:
             why = _misfit(package, cuda, torch)
         elif package.wheel:
-            why = "is a wheel that names no CUDA, so that nothing can be said of it"
+            why = "is a wheel that names no CUDA, so its compatibility is unknown"
         elif name in table["extensions"]["on_pypi"]:
             why = _misfit(Package(cuda=str((_release(facts, table) or {})["pypi"])), cuda, torch)
         else:
             why = _toolkit(facts, table, cuda)
         if why:
-            remedy = f"leave {name} out, or take {wanted}"
+            remedy = f"remove {name}, or use {wheel}"
             found.append(Contradiction("CUDA extension and torch", f"{name} {why}", remedy))
     return found
 
 
 def _misfit(package: Package, cuda: str, torch: str) -> str:
     """Why a prebuilt wheel does not load into this torch; a major version alone (cu12) fits all its minor versions."""
-    named = package.cuda if "." in package.cuda else _major(package.cuda)
-    if named and named not in (cuda, _major(cuda)):
-        return f"comes as a wheel for CUDA {named}, and torch is of CUDA {cuda}: it would not load"
+    built_for = package.cuda if "." in package.cuda else _major(package.cuda)
+    if built_for and built_for not in (cuda, _major(cuda)):
+        return f"is a wheel for CUDA {built_for}, but torch uses CUDA {cuda}: it would not load"
     if package.torch and package.torch != torch:
-        return f"comes as a wheel for torch {package.torch}, and torch is {torch}: it would not load"
+        return f"is a wheel for torch {package.torch}, but torch is {torch}: it would not load"
     return ""
 
 
@@ -199,8 +199,8 @@ def _toolkit(facts: DeclaredVersions, table: Table, cuda: str) -> str:
     if not base or _major(cuda) == _major(base):
         return ""
     return (
-        f"compiles against the image's CUDA {base}, and torch {facts.torch} is of CUDA {cuda}: "
-        "it would not build, or not load"
+        f"compiles against the image's CUDA {base}, but torch {facts.torch} uses CUDA {cuda}: "
+        "it would not build or not load"
     )
 
 
@@ -209,16 +209,16 @@ def _onnxruntime(facts: DeclaredVersions, table: Table) -> list[Contradiction]:
     needs = [row for row in table["onnxruntime-gpu"] if version and _number(row["from"]) <= _number(version)]
     if not needs:
         return []
-    wanted, there = (needs[-1]["cuda"], needs[-1]["cudnn"]), _libraries(facts, table)
-    if wanted in [(_major(cuda), _major(cudnn)) for cuda, cudnn in there]:
+    needed, present = (needs[-1]["cuda"], needs[-1]["cudnn"]), _libraries(facts, table)
+    if needed in [(_major(cuda), _major(cudnn)) for cuda, cudnn in present]:
         return []
-    said = " and ".join(f"CUDA {cuda} with {f'cuDNN {cudnn}' if cudnn else 'no cuDNN'}" for cuda, cudnn in there)
+    libraries = " and ".join(f"CUDA {cuda} with {f'cuDNN {cudnn}' if cudnn else 'no cuDNN'}" for cuda, cudnn in present)
     return [
         Contradiction(
             "onnxruntime-gpu and CUDA",
-            f"onnxruntime-gpu {version} links CUDA {wanted[0]} and cuDNN {wanted[1]}, and the image has "
-            f"{said or 'no CUDA'}: it would fall back to the CPU without a word",
-            "take a release for the CUDA that is there, or onnxruntime where the CPU is meant",
+            f"onnxruntime-gpu {version} links CUDA {needed[0]} and cuDNN {needed[1]}, but the image has "
+            f"{libraries or 'no CUDA'}: it would silently fall back to the CPU",
+            "use a release for the image's CUDA, or onnxruntime if the CPU is intended",
         )
     ]
 

@@ -20,10 +20,11 @@ def require(root: Path, flavour: str) -> None:
     """
     found = pure.check(_facts(root, flavour), table())
     if found:
+        names = [contradiction.name for contradiction in found]
         raise IncompatibleError(
-            f"the {flavour} flavour asks for what cannot work together: {', '.join(each.name for each in found)}",
-            detail="\n".join(f"{each.name}: {each.message}" for each in found),
-            remedy="; ".join(dict.fromkeys(each.remedy for each in found)),
+            f"versions of the {flavour} flavour exclude each other: {', '.join(names)}",
+            detail="\n".join(f"{contradiction.name}: {contradiction.message}" for contradiction in found),
+            remedy="; ".join(dict.fromkeys(contradiction.remedy for contradiction in found)),
         )
 
 

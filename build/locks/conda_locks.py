@@ -28,21 +28,21 @@ MOUNT = "file:///channel"
 _PARTS = ("/linux-64", "/noarch", f"/{channel.LOCK_NAME}")
 
 # Builds the stand-in channel; called only if environment.yml's channels do not answer.
-OwnChannel = Callable[[], tuple[DockerEngine, TaggedImage]]
+StandinChannel = Callable[[], tuple[DockerEngine, TaggedImage]]
 
 
 def write(
     root: Path,
     flavour: str,
     progress: Progress,
-    own: OwnChannel,
+    standin: StandinChannel,
     channels: Sequence[str] = (),
     glibc: str = virtual.GLIBC,
 ) -> tuple[str, list[Difference]]:
     """Write a flavour's lock; return its name, which depends on the kind of channel, and the changes.
 
     Args:
-        own: builds the stand-in channel if environment.yml's channels do not answer.
+        standin: builds the stand-in channel if environment.yml's channels do not answer.
         channels: names or URLs to use instead of environment.yml's.
 
     Raises:
@@ -50,10 +50,10 @@ def write(
         UsageError: another glibc was given with environment.yml's own channels.
     """
     try:
-        lock, genuine = _solve(root, flavour, progress, own, channels, glibc)
+        lock, genuine = _solve(root, flavour, progress, standin, channels, glibc)
     except CondaError as error:
         raise CommandFailedError(
-            f"{error.message}\nNo lock was written: without a channel's answer it could only be made up.",
+            f"{error.message}\nNo lock was written.",
             remedy=error.remedy,
         ) from None
     name = conda_lock(flavour, standin=not genuine)
@@ -63,45 +63,49 @@ def write(
     if genuine:
         index_file.record(root, name, index_file.conda_command(flavour), f"py-rattler {version('py-rattler')}")
     else:
-        progress.note(f"this is no conda-forge lock: it is of {', '.join(lock.channels)}, and git ignores it")
+        progress.note(f"this is not a conda-forge lock: it comes from {', '.join(lock.channels)}, and git ignores it")
     return name, diff.between("conda", before, lock.text())
 
 
 def _solve(
-    root: Path, flavour: str, progress: Progress, own: OwnChannel, channels: Sequence[str], glibc: str
+    root: Path, flavour: str, progress: Progress, standin: StandinChannel, channels: Sequence[str], glibc: str
 ) -> tuple[ExplicitLock, bool]:
     """Solve the lock; also return whether it is from environment.yml's own channels."""
-    asked = environment.load([root / "environment.yml"])
-    genuine = not channels or tuple(channels) == asked.channels
+    requested = environment.load([root / "environment.yml"])
+    genuine = not channels or tuple(channels) == requested.channels
     if genuine and glibc != virtual.GLIBC:
         raise UsageError(
-            f"a lock of {', '.join(asked.channels)} is for the bases' glibc {virtual.GLIBC}, not {glibc}",
-            remedy="leave --glibc out, or change it in build/conda/virtual.py for good",
+            f"--glibc {glibc} does not apply: a lock from {', '.join(requested.channels)} is for glibc {virtual.GLIBC}",
+            remedy="remove --glibc, or change GLIBC in build/conda/virtual.py",
         )
     try:
-        return asyncio.run(client.solve(asked, channels, glibc, flavour)), genuine
+        return asyncio.run(client.solve(requested, channels, glibc, flavour)), genuine
     except UnreachableError as error:
         if channels:
             raise
-        progress.note(f"{', '.join(asked.channels)} cannot be reached; the project's own channel stands in for it")
+        progress.note(f"{', '.join(requested.channels)} cannot be reached; using the stand-in channel instead")
         try:
-            return _solve_from_own(asked, flavour, *own()), False
+            return _solve_from_standin(requested, flavour, *standin()), False
         except OrchestratorError as second:
             raise CondaError(
-                f"{error.message}\nand the project's own channel is not to be had: {second.message}",
+                f"{error.message}\nand the stand-in channel is not available: {second.message}",
                 remedy=second.remedy or error.remedy,
             ) from None
 
 
-def _solve_from_own(asked: CondaEnvironment, flavour: str, engine: DockerEngine, image: TaggedImage) -> ExplicitLock:
+def _solve_from_standin(
+    requested: CondaEnvironment, flavour: str, engine: DockerEngine, image: TaggedImage
+) -> ExplicitLock:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         unpack_channel(engine, str(image.image.id), folder)
-        own = explicit.parse((folder / channel.LOCK_NAME).read_text(), channel.LOCK_NAME)
+        solved = explicit.parse((folder / channel.LOCK_NAME).read_text(), channel.LOCK_NAME)
         # The channel's packages need the glibc of the system that the channel was made on.
-        glibc = virtual.glibc_of(own.virtual_packages)
-        lock = asyncio.run(client.solve(asked, [folder.as_uri()], glibc, flavour))
-        packages = tuple(replace(one, url=one.url.replace(folder.as_uri(), MOUNT, 1)) for one in lock.packages)
+        glibc = virtual.glibc_of(solved.virtual_packages)
+        lock = asyncio.run(client.solve(requested, [folder.as_uri()], glibc, flavour))
+        packages = tuple(
+            replace(package, url=package.url.replace(folder.as_uri(), MOUNT, 1)) for package in lock.packages
+        )
     return replace(lock, channels=(MOUNT,), packages=packages)
 
 

@@ -65,8 +65,8 @@ def drift(inventory: Inventory, locks: LockTexts) -> list[Difference]:
     """
     found: list[Difference] = []
     if locks.conda is not None:
-        held = {name: f"{version}={build}" for name, (version, build) in inventory.conda.items()}
-        found += differences("conda", packages("conda", locks.conda), held)
+        installed = {name: f"{version}={build}" for name, (version, build) in inventory.conda.items()}
+        found += differences("conda", packages("conda", locks.conda), installed)
     if locks.pip is not None:
         locked = {name: version for text in locks.pip for name, version in packages("pip", text).items()}
         found += differences("pip", locked, inventory.pip)

@@ -64,36 +64,37 @@ class AptLock:
 def drift(inventory: Inventory, lock: AptLock) -> tuple[Drift, ...]:
     """List the packages of an image that differ from its lock."""
     return tuple(
-        Drift(each.name, each.before, each.now, security=each.name in inventory.apt_security)
-        for each in differences("apt", lock.versions, inventory.apt)
+        Drift(package.name, package.before, package.now, security=package.name in inventory.apt_security)
+        for package in differences("apt", lock.versions, inventory.apt)
     )
 
 
 def summary(found: Sequence[Drift]) -> str:
     """Summarise the drift in one line: `3 packages differ from the apt lock, 2 by security fixes`."""
-    fixes = sum(each.security for each in found)
+    fixes = len([package for package in found if package.security])
     plural = "package differs" if len(found) == 1 else "packages differ"
     return f"{len(found)} {plural} from the apt lock, {fixes} by security fixes"
 
 
 def label(found: Iterable[Drift]) -> str:
     """Format the drift as a label value: `name=version` as in the image; `name=` for a missing package."""
-    named = [f"{each.package}={each.found}" for each in found]
-    more = [f"and {len(named) - LABELLED} more"] if len(named) > LABELLED else []
-    return " ".join([*named[:LABELLED], *more])
+    versions = [f"{change.package}={change.found}" for change in found]
+    more = [f"and {len(versions) - LABELLED} more"] if len(versions) > LABELLED else []
+    return " ".join([*versions[:LABELLED], *more])
 
 
 def text(found: Iterable[Drift]) -> str:
     """Format the drift as plain lines: `package  locked -> found  (security)`."""
-    return "\n".join(
-        f"{each.package}  {each.locked or 'none'} -> {each.found or 'none'}{'  (security)' if each.security else ''}"
-        for each in found
-    )
+    lines = []
+    for change in found:
+        security = "  (security)" if change.security else ""
+        lines.append(f"{change.package}  {change.locked or 'none'} -> {change.found or 'none'}{security}")
+    return "\n".join(lines)
 
 
 def table(found: Iterable[Drift]) -> Table:
     """Format the drift as a table for the terminal."""
     shown = Table("package", "locked", "found", "security", box=None, pad_edge=False)
-    for each in found:
-        shown.add_row(each.package, each.locked or "-", each.found or "-", "yes" if each.security else "no")
+    for change in found:
+        shown.add_row(change.package, change.locked or "-", change.found or "-", "yes" if change.security else "no")
     return shown

@@ -73,16 +73,16 @@ def requirements(path: str, read: Callable[[str], str]) -> dict[str, str]:
         read: returns the text of a path relative to the project's root.
     """
     found: dict[str, str] = {}
-    waiting = [path]
-    while waiting:
-        current = waiting.pop()
+    pending = [path]
+    while pending:
+        current = pending.pop()
         if current in found:
             continue
         lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in read(current).splitlines()]
         lines = [line for line in lines if line]
         found[current] = "\n".join(lines)
         included = [match[1] for line in lines if (match := _INCLUDE.match(line))]
-        waiting += [posixpath.normpath(posixpath.join(posixpath.dirname(current), name)) for name in included]
+        pending += [posixpath.normpath(posixpath.join(posixpath.dirname(current), name)) for name in included]
     return found
 
 
@@ -98,7 +98,7 @@ def parse(text: str) -> dict[str, LockIndexEntry]:
             for name, raw in json.loads(text).items()
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no index of locks: {error!r}") from None
+        raise ValueError(f"not an index of locks: {error!r}") from None
 
 
 def dump(index: Mapping[str, LockIndexEntry]) -> str:
@@ -131,7 +131,7 @@ def judge(
 
 def _why(entry: LockIndexEntry | None, found: str | None, inputs: Mapping[str, str]) -> str:
     if found is None:
-        return "it is not there"
+        return "the file does not exist"
     if entry is None:
         return "no lock command wrote it"
     changed = _changed(entry.inputs, inputs)
@@ -147,8 +147,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def of_flavour(names: Iterable[str], flavour: str) -> list[str]:
     """The locks of packages in a flavour's base image, without locks of build tools."""
-    wanted = {f"locks/{flavour}.txt", conda_lock(flavour)}
-    wanted |= {apt_lock(flavour, standin=standin) for standin in (False, True)}
+    relevant = {f"locks/{flavour}.txt", conda_lock(flavour)}
+    relevant |= {apt_lock(flavour, standin=standin) for standin in (False, True)}
     if flavour == "cuda":
-        wanted.add("locks/torch.txt")
-    return sorted(wanted.intersection(names))
+        relevant.add("locks/torch.txt")
+    return sorted(relevant.intersection(names))

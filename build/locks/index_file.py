@@ -42,9 +42,9 @@ def check(root: Path) -> int:
     stale = pure.judge(index, locks, inputs, {f"locks/{name}.txt": PIP_COMMAND for name in pure.PIP_LOCKS})
     if stale:
         raise LockStaleError(
-            f"{len(stale)} of {len(index.keys() | locks.keys())} locks do not belong to their inputs",
-            detail="\n".join(f"{one.lock}: {one.why} ({one.command})" for one in stale),
-            remedy="; ".join(dict.fromkeys(one.command for one in stale)),
+            f"{len(stale)} of {len(index.keys() | locks.keys())} locks do not match their inputs",
+            detail="\n".join(f"{entry.lock}: {entry.why} ({entry.command})" for entry in stale),
+            remedy="; ".join(dict.fromkeys(entry.command for entry in stale)),
         )
     return len(locks)
 
@@ -79,7 +79,7 @@ def _read(root: Path) -> dict[str, LockIndexEntry]:
 def _inputs(root: Path, name: str) -> dict[str, str]:
     """Inputs that determine a lock: name -> sha256."""
     stem = Path(name).name
-    flavour = next((each for each in FLAVOURS if f"-{each}" in stem), "")
+    flavour = next((name for name in FLAVOURS if f"-{name}" in stem), "")
     if stem.startswith("apt-"):
         texts = _apt_inputs(root)
     elif stem.endswith(".lock"):
@@ -87,17 +87,17 @@ def _inputs(root: Path, name: str) -> dict[str, str]:
     else:
         texts = pure.requirements(str(Path(name).with_suffix(".in")), lambda path: _text(root, path))
         texts["platform"] = " ".join(pure.PIP_PLATFORM)
-    return {each: pure.sha256(text) for each, text in texts.items()}
+    return {source: pure.sha256(text) for source, text in texts.items()}
 
 
 def _conda_inputs(root: Path, flavour: str) -> dict[str, str]:
     try:
-        asked = environment.load([root / "environment.yml"])
+        requested = environment.load([root / "environment.yml"])
     except CondaError as error:
         raise MissingFileError(error.message, remedy=error.remedy) from None
     # The pip section is ignored: its packages are installed from the pip locks.
     return {
-        "environment.yml": json.dumps([asked.channels, asked.specs]),
+        "environment.yml": json.dumps([requested.channels, requested.specs]),
         "virtual packages": " ".join(virtual.packages(flavour)),
     }
 
@@ -119,5 +119,5 @@ def _text(root: Path, path: str) -> str:
         return (root / path).read_text()
     except OSError as error:
         raise MissingFileError(
-            f"{path} cannot be read: {error.strerror}; a lock is made from it", remedy=f"git checkout {path}"
+            f"{path} cannot be read: {error.strerror}; a lock depends on it", remedy=f"git checkout {path}"
         ) from None

@@ -55,7 +55,7 @@ def parse(text: str) -> Inventory:
             apt_time=str(found["apt_time"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no inventory: {error!r}") from None
+        raise ValueError(f"not an inventory: {error!r}") from None
 
 
 def exported(inventory: Inventory) -> str:

@@ -25,11 +25,11 @@ def read(engine: DockerEngine, image_id: str) -> Inventory:
     try:
         if answer.exit_code == 0:
             return inventory.parse(answer.text)
-        reason = f"its Python ended with exit code {answer.exit_code}"
+        reason = f"its Python exited with code {answer.exit_code}"
     except ValueError as error:
         reason = str(error)
     raise CommandFailedError(
-        f"{image_id} could not say what it holds: {reason}",
+        f"the packages of {image_id} cannot be read: {reason}",
         detail=answer.error,
-        remedy="give an image of this project: `python -m build.images` builds one",
+        remedy="choose an image of this project: `python -m build.images` builds one",
     )

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from build.conda.redaction import holds_credentials
+from build.conda.redaction import contains_credentials
 from build.errors import CommandFailedError, MissingFileError, UsageError
 from build.locks import diff, index_file
 from build.locks.diff import Difference
@@ -37,7 +37,7 @@ def write(root: Path, progress: Progress, *, upgrade: bool = False) -> dict[str,
     for name in PIP_LOCKS:
         source, target = Path(f"locks/{name}.in"), Path(f"locks/{name}.txt")
         if not (root / source).exists():
-            raise MissingFileError(f"there is no {source}", remedy="run this from the root of the project's clone")
+            raise MissingFileError(f"there is no {source}", remedy="run the command in the root of the clone")
         _refuse_credentials(root, str(source))
         progress.step(str(target))
         before = (root / target).read_text() if (root / target).exists() else ""
@@ -51,10 +51,10 @@ def write(root: Path, progress: Progress, *, upgrade: bool = False) -> dict[str,
 
 def _refuse_credentials(root: Path, source: str) -> None:
     for name, text in requirements(source, lambda path: (root / path).read_text()).items():
-        if wrong := [line for line in text.splitlines() if holds_credentials(line)]:
+        if wrong := [line for line in text.splitlines() if contains_credentials(line)]:
             raise UsageError(
-                f"{name} holds credentials, which git and the lock would keep: {'; '.join(wrong)}",
-                remedy="name the index without them, and put them into ~/.netrc, which uv reads",
+                f"{name} contains credentials, which git and the lock would store: {'; '.join(wrong)}",
+                remedy="give the index without them, and put them into ~/.netrc, which uv reads",
             )
 
 
@@ -69,12 +69,14 @@ def _compile(argv: list[str], target: Path) -> None:
     try:
         subprocess.run(argv, env=clean, check=True, capture_output=True, text=True, timeout=_COMPILE_LIMIT_S)
     except FileNotFoundError:
-        raise CommandFailedError("uv is not installed", remedy="scripts/bootstrap") from None
+        raise CommandFailedError("uv is not installed", remedy="run `scripts/bootstrap`") from None
     except subprocess.TimeoutExpired:
-        raise CommandFailedError(f"{target} was not resolved within {_COMPILE_LIMIT_S} s", remedy="try again") from None
+        raise CommandFailedError(
+            f"uv did not resolve {target} within {_COMPILE_LIMIT_S} s", remedy="try again"
+        ) from None
     except subprocess.CalledProcessError as error:
         raise CommandFailedError(
-            f"{target} could not be resolved, and is unchanged",
+            f"{target} cannot be resolved and is unchanged",
             detail=error.stderr.strip(),
-            remedy="change its .in file, or see that the package index is reachable",
+            remedy="change its .in file, or check that the package index is reachable",
         ) from None

@@ -40,10 +40,10 @@ def parse(text: str) -> tuple[dict[str, Package], str]:
     index = ""
     for raw in text.splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).rstrip("\\").strip()
-        if asked := _INDEX.match(line):
-            index = ".".join(asked.groups())
-        if named := _read(line):
-            name, now = named
+        if option := _INDEX.match(line):
+            index = ".".join(option.groups())
+        if package := _read(line):
+            name, now = package
             before = found.get(name, now)
             found[name] = Package(
                 now.version or before.version,
@@ -58,10 +58,10 @@ def _read(line: str) -> tuple[str, Package] | None:
     address = unquote(line.partition(" ")[0])
     if wheel := _wheel(address):
         return _normalized(wheel[1]), _package(wheel[2], address, wheel=True)
-    named = _NAMED.match(line)
-    if named is None:
+    match = _NAMED.match(line)
+    if match is None:
         return None
-    name, address, version = _normalized(named[1]), unquote(named[2] or ""), named[3] or ""
+    name, address, version = _normalized(match[1]), unquote(match[2] or ""), match[3] or ""
     if wheel := _wheel(address):
         return name, _package(wheel[2], address, wheel=True)
     return name, _package(version, version)
@@ -72,9 +72,9 @@ def _wheel(address: str) -> re.Match[str] | None:
     return _WHEEL.search(address) if ".whl" in address else None
 
 
-def _package(version: str, says: str, *, wheel: bool = False) -> Package:
+def _package(version: str, text: str, *, wheel: bool = False) -> Package:
     # The last match counts: the wheel's file name follows its folder in the URL.
-    cuda, torch = _CUDA.findall(says), _TORCH.findall(says)
+    cuda, torch = _CUDA.findall(text), _TORCH.findall(text)
     return Package(
         version.partition("+")[0].removesuffix(".*"),
         ".".join(part for part in cuda[-1] if part) if cuda else "",

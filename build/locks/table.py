@@ -21,17 +21,17 @@ def markdown(written: Mapping[str, Sequence[Difference]], missing: Sequence[str]
     """
     ignored = {conda_lock(flavour, standin=True) for flavour in FLAVOURS}
     rows = [
-        f"| {lock} | {_cell(one.name)} | {_cell(one.before)} | {_cell(one.now)} |"
+        f"| {lock} | {_cell(change.name)} | {_cell(change.before)} | {_cell(change.now)} |"
         for lock, changes in written.items()
         if lock not in ignored
-        for one in changes
+        for change in changes
     ]
     if not rows:
         return ""
     lines = [*_HEADING, *rows]
     if missing:
         why = [f"- {line.splitlines()[0]}" for line in missing]
-        lines = ["**These locks were not written**, so do not merge this as it is:", "", *why, "", *lines]
+        lines = ["**These locks were not written**, so do not merge this change yet:", "", *why, "", *lines]
     return "\n".join(lines) + "\n"
 
 

@@ -112,8 +112,9 @@ def live(stack: Stack) -> Colour | None:
     in_rotation = [colour for colour, facts in stack.items() if facts.admin == "ready" and facts.container != "absent"]
     if len(in_rotation) > 1:
         raise ProxyError(
-            "both colours are in rotation, and the journal tells of no cutover that left them so",
-            remedy="take one out: `docker exec` into the proxy, `proxyctl change 'set server app/green-1 state maint'`",
+            "both colours are in rotation, and no cutover is in progress, so the live release is unknown",
+            remedy="take one out of rotation: `docker exec` into the proxy, "
+            "`proxyctl change 'set server app/green-1 state maint'`",
         )
     return in_rotation[0] if in_rotation else None
 

@@ -66,7 +66,9 @@ def _precedence(tag: str) -> tuple[object, ...]:
         numbers.pop()  # v1 equals v1.0.0
     identifiers = version["pre"].split(".") if version["pre"] else []
     # Numeric identifiers rank below words, and a release ranks above its pre-releases.
-    pre = [(False, int(each), "") if each.isdigit() else (True, 0, each) for each in identifiers]
+    pre = [
+        (False, int(identifier), "") if identifier.isdigit() else (True, 0, identifier) for identifier in identifiers
+    ]
     return (True, numbers, not pre, pre, tag)
 
 

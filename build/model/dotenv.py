@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from build.model.colours import Colour
 from build.model.placement import StackAddress
 
-HEADER = "# Derived by the orchestrator from what runs on the target; rewritten by every command of it.\n"
+HEADER = "# Derived by the orchestrator from the running stack; every command rewrites it. Do not edit.\n"
 
 
 def parse(text: str) -> dict[str, str]:

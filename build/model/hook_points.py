@@ -24,13 +24,13 @@ MEANINGS = {
 
 # All of these are set for every hook; a variable without a value is empty. They are not settings, despite their prefix.
 FACTS = {
-    "CUTOVER_POINT": "which hook this is",
-    "CUTOVER_ID": "the cutover, as `history` and out/cutovers name it",
+    "CUTOVER_POINT": "the hook: pre-switch, post-switch, on-rollback or on-alert",
+    "CUTOVER_ID": "the cutover's ID, as in `history` and out/cutovers",
     "CUTOVER_KIND": "switch or rollback",
     "CUTOVER_RELEASE": "full SHA of the release that the cutover makes live",
     "CUTOVER_IMAGE": "its image, by digest or ID",
-    "CUTOVER_PREVIOUS": "full SHA of what was live before",
-    "CUTOVER_COLOUR": "the colour that the release goes to",
+    "CUTOVER_PREVIOUS": "full SHA of the release that was live before",
+    "CUTOVER_COLOUR": "the colour that gets the release",
     "CUTOVER_STATE": "the state that the cutover has reached",
-    "CUTOVER_ERROR": "what went wrong",
+    "CUTOVER_ERROR": "the error",
 }

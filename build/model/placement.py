@@ -29,5 +29,5 @@ class StackAddress:
         return cls(port, environment["SUBNET_PREFIX"], publish, labels.get(KEYS_LABEL, ""))
 
     def __str__(self) -> str:
-        keys = f"with the keys in {self.keys_folder}" if self.keys_folder else "without keys"
+        keys = f"with the API keys in {self.keys_folder}" if self.keys_folder else "without API keys"
         return f"at {self.publish}:{self.port}, in {self.subnet_prefix}.0/24, {keys}"

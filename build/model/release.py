@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def short_sha(sha: str) -> str:
+    """First 12 digits of a release's SHA, with `-dirty` for a dirty tree."""
+    return f"{sha[:12]}{'-dirty' if sha.endswith('-dirty') else ''}"
+
+
 @dataclass(frozen=True)
 class Release:
     """The build of one commit.
@@ -18,7 +23,7 @@ class Release:
     image: str
 
     def __str__(self) -> str:
-        return f"{self.sha[:12]}{'-dirty' if self.sha.endswith('-dirty') else ''}"
+        return short_sha(self.sha)
 
     @property
     def digest(self) -> str:

@@ -28,7 +28,7 @@ class Rollout:
     unverified: bool = False
 
     @classmethod
-    def told(cls, facts: Mapping[str, Any]) -> Rollout:
+    def from_record(cls, facts: Mapping[str, Any]) -> Rollout:
         """Read the rollout from a journal record."""
         return cls(
             tuple(facts.get("canary", ())),
@@ -41,15 +41,15 @@ class Rollout:
 AT_ONCE = Rollout()
 
 
-def shares(given: Iterable[int]) -> tuple[int, ...]:
+def shares(percentages: Iterable[int]) -> tuple[int, ...]:
     """Validate the shares of a canary in percent; 100 is dropped, because the switch itself is that step.
 
     Raises:
         ValueError: a share is not from 1 to 100, or the shares do not rise.
     """
-    found = tuple(given)
+    found = tuple(percentages)
     if any(not 0 < share <= WHOLE for share in found):
-        raise ValueError("shares are percentages from 1 to 100")
+        raise ValueError("shares must be percentages from 1 to 100")
     if any(later <= earlier for earlier, later in pairwise(found)):
         raise ValueError("shares must rise, such as 5,25,100")
     return tuple(share for share in found if share < WHOLE)
@@ -64,7 +64,7 @@ def weights(share: int, candidates: int, lives: int) -> tuple[int, int]:
     """
     pair = share * lives, (WHOLE - share) * candidates
     scale = min(1.0, HEAVIEST / max(pair))
-    candidate, live = (max(1, round(each * scale)) for each in pair)
+    candidate, live = (max(1, round(weight * scale)) for weight in pair)
     return candidate, live
 
 
@@ -77,7 +77,7 @@ def parse(text: str) -> tuple[int, ...]:
     if text == "none":
         return ()
     try:
-        found = [int(each.strip().removesuffix("%")) for each in text.split(",")]
+        found = [int(share.strip().removesuffix("%")) for share in text.split(",")]
     except ValueError:
-        raise ValueError(f"{text!r} is no list of shares, such as 5,25,100, and not `none`") from None
+        raise ValueError(f"{text!r} is neither a list of shares, such as 5,25,100, nor `none`") from None
     return shares(found)

@@ -61,25 +61,25 @@ def evaluate(project: str, error: BaseException, cutover: Cutover | None) -> Ale
     """Return the alert for an error, or None; `cutover` is the one that the error ended, if it had begun."""
     if isinstance(error, QUIET):
         return None
-    said = (error.message if isinstance(error, OrchestratorError) else str(error)) or type(error).__name__
+    message = (error.message if isinstance(error, OrchestratorError) else str(error)) or type(error).__name__
     code = error.exit_code if isinstance(error, OrchestratorError) else 1
     remedy = error.remedy if isinstance(error, OrchestratorError) else ""
-    back = cutover is not None and cutover.state in {State.ROLLED_BACK, State.HELD}
+    rolled_back = cutover is not None and cutover.state in {State.ROLLED_BACK, State.HELD}
     return Alert(
         project=project,
-        severity="critical" if isinstance(error, GRAVE) or back else "warning",
-        summary=_summary(cutover, said),
+        severity="critical" if isinstance(error, GRAVE) or rolled_back else "warning",
+        summary=_summary(cutover, message),
         runbook=f"{remedy or 'python -m build.cutover status'} (docs/operations/runbook.md, code {code})",
         cutover=cutover.id if cutover else "",
         kind=cutover.kind if cutover else "",
         release=cutover.release.sha if cutover else "",
         state=cutover.state.value if cutover else "",
-        error=said,
+        error=message,
     )
 
 
-def _summary(cutover: Cutover | None, said: str) -> str:
-    first = said.partition("\n")[0]
+def _summary(cutover: Cutover | None, message: str) -> str:
+    first = message.partition("\n")[0]
     if cutover is None:
         return first
     return f"{cutover.kind} to {cutover.release} ended as {cutover.state}: {first}"
@@ -87,5 +87,5 @@ def _summary(cutover: Cutover | None, said: str) -> str:
 
 def resolved(firing: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Return the body that resolves Alertmanager's firing alerts, without Alertmanager's own fields."""
-    kept = ("labels", "annotations", "startsAt")
-    return [{**{key: alert[key] for key in kept}, "endsAt": now.isoformat()} for alert in firing]
+    fields = ("labels", "annotations", "startsAt")
+    return [{**{key: alert[key] for key in fields}, "endsAt": now.isoformat()} for alert in firing]

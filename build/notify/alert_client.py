@@ -42,18 +42,18 @@ def resolve(base: str, project: str) -> int:
 
 
 def _ask(method: str, url: str, body: Any = None, params: list[tuple[str, str]] | None = None) -> requests.Response:
-    why = ""
+    reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE_S * 2 ** (attempt - 1))
         try:
             answer = requests.request(method, url, json=body, params=params, timeout=TIMEOUT_S, allow_redirects=False)
         except requests.RequestException as error:
-            why = type(error).__name__
+            reason = type(error).__name__
             continue
         if answer.status_code < CLIENT_ERROR:
             return answer
-        why = f"HTTP {answer.status_code}"
+        reason = f"HTTP {answer.status_code}"
         if answer.status_code < SERVER_ERROR and answer.status_code != TOO_MANY:
             break
-    raise CommandFailedError(f"it was not taken: {why}")
+    raise CommandFailedError(f"the alert was not delivered: {reason}")

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 from build.errors import LockLostError, OrchestratorError
 from build.model.hook_points import Point
-from build.notify import hooks
+from build.notify import alert_client, hooks
 from build.notify.alert import Alert, evaluate
 from build.notify.hook import redact
 from build.progress import Progress
@@ -21,33 +21,31 @@ def raise_alert(target: Target, progress: Progress, error: BaseException, cutove
     settings = target.settings
     if not (alert := evaluate(settings.project, error, cutover)):
         return
-    clean = replace(alert, **{each.name: redact(getattr(alert, each.name), os.environ) for each in fields(alert)})
+    clean = replace(alert, **{field.name: redact(getattr(alert, field.name), os.environ) for field in fields(alert)})
     _send(target, progress, clean)
     # A process that lost the cutover lock must not write the journal.
     journal = None if isinstance(error, LockLostError) else target.journal
-    hooks.tell(Point.ON_ALERT, settings, journal, progress, cutover, clean.error)
+    hooks.notify(Point.ON_ALERT, settings, journal, progress, cutover, clean.error)
 
 
 def _send(target: Target, progress: Progress, alert: Alert) -> None:
-    from build.notify import alert_client  # noqa: PLC0415 - most cutovers do not need it
-
-    url, manager = (each.get_secret_value() for each in (target.settings.alert_webhook, target.settings.alertmanager))
+    url, manager = (
+        address.get_secret_value() for address in (target.settings.alert_webhook, target.settings.alertmanager)
+    )
     if url:
-        _try(progress, "the alert's webhook", lambda: alert_client.webhook(url, alert))
+        _try(progress, "alert webhook", lambda: alert_client.webhook(url, alert))
     if manager:
         _try(progress, "Alertmanager", lambda: alert_client.fire(manager, alert))
 
 
-def call_off(target: Target, progress: Progress) -> None:
+def resolve(target: Target, progress: Progress) -> None:
     """Resolve earlier alerts after a successful cutover."""
     if manager := target.settings.alertmanager.get_secret_value():
-        from build.notify import alert_client  # noqa: PLC0415 - as above
-
         _try(progress, "Alertmanager", lambda: alert_client.resolve(manager, target.settings.project))
 
 
-def _try(progress: Progress, what: str, act: Callable[[], object]) -> None:
+def _try(progress: Progress, receiver: str, act: Callable[[], object]) -> None:
     try:
         act()
     except OrchestratorError as error:
-        progress.note(f"{what}: {error.message}")
+        progress.note(f"{receiver}: {error.message}")

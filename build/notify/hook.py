@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from build.model.hook_points import FACTS, Point
 from build.state.history import Cutover
 
-KEPT_CHARACTERS = 4000
+MOST_CHARACTERS = 4000
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|WEBHOOK|(^|_)KEY|KEY(_|$)", re.IGNORECASE)
 # Redacting shorter values would hide ordinary words.
 LEAST_SECRET = 6
@@ -42,7 +42,7 @@ def redact(text: str, environ: Mapping[str, str]) -> str:
     return _USERINFO.sub(rf"\1{HIDDEN}@", text)
 
 
-def kept(output: str, environ: Mapping[str, str]) -> str:
+def excerpt(output: str, environ: Mapping[str, str]) -> str:
     """Return the end of a hook's output for display and journal; redact first, so that no secret is cut in two."""
     clean = redact(output, environ).strip()
-    return clean if len(clean) <= KEPT_CHARACTERS else f"[...]{clean[-KEPT_CHARACTERS:]}"
+    return clean if len(clean) <= MOST_CHARACTERS else f"[...]{clean[-MOST_CHARACTERS:]}"

@@ -40,16 +40,16 @@ def run(argv: Sequence[str], *, cwd: Path, timeout_s: float, facts: Mapping[str,
             start_new_session=True,  # so that its child processes can be killed with it
         )
     except (OSError, ValueError) as error:
-        return Ended("", 0.0, f"it cannot be run: {error}")
+        return Ended("", 0.0, f"it cannot run: {error}")
     try:
         output, in_time = _read(process, began + timeout_s)
     finally:
         _end(process)
     took_s = time.monotonic() - began
-    said = output.decode(errors="replace")
+    text = output.decode(errors="replace")
     if not in_time:
-        return Ended(said, took_s, f"it did not end within {timeout_s:g} s")
-    return Ended(said, took_s, f"it exited with {process.returncode}" if process.returncode else "")
+        return Ended(text, took_s, f"it timed out after {timeout_s:g} s")
+    return Ended(text, took_s, f"it exited with code {process.returncode}" if process.returncode else "")
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
@@ -57,20 +57,20 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, boo
     if process.stdout is None:
         raise ValueError("the process has no output to read")
     os.set_blocking(process.stdout.fileno(), False)
-    kept = b""
+    newest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
             ended = process.poll() is not None
             selector.select(0 if ended else POLL_S)
             block = process.stdout.read(MOST_READ)
-            kept = (kept + (block or b""))[-MOST_READ:]
+            newest = (newest + (block or b""))[-MOST_READ:]
             if ended and not block:
-                return kept, True
+                return newest, True
             if block == b"":  # it closed its output and still runs
                 time.sleep(POLL_S)
             if time.monotonic() > deadline:
-                return kept, ended
+                return newest, ended
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

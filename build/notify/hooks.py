@@ -18,7 +18,7 @@ class JournalWriter(Protocol):
         """Append a record."""
 
 
-def refuse_or_go_on(settings: Settings, journal: JournalWriter, progress: Progress, cutover: Cutover) -> None:
+def run_pre_switch(settings: Settings, journal: JournalWriter, progress: Progress, cutover: Cutover) -> None:
     """Run the pre-switch hook.
 
     Raises:
@@ -27,13 +27,13 @@ def refuse_or_go_on(settings: Settings, journal: JournalWriter, progress: Progre
     ended = run(Point.PRE_SWITCH, settings, journal, progress, cutover)
     if ended and ended.error:
         raise HookRefusedError(
-            f"the {Point.PRE_SWITCH} hook does not agree: {ended.error}; live traffic was not touched",
-            detail=hook.kept(ended.output, os.environ),
-            remedy="see what it says; [tool.cutover.hooks] in pyproject.toml names it",
+            f"the {Point.PRE_SWITCH} hook refused the switch: {ended.error}; live traffic was not affected",
+            detail=hook.excerpt(ended.output, os.environ),
+            remedy="read its output above; [tool.cutover.hooks] in pyproject.toml sets its command",
         )
 
 
-def tell(
+def notify(
     point: Point,
     settings: Settings,
     journal: JournalWriter | None,
@@ -50,8 +50,8 @@ def tell(
         progress.note(f"the {point} hook: {failed.message}")
         return
     if ended and ended.error:
-        progress.note(f"the {point} hook failed, which changes nothing: {ended.error}")
-        for line in hook.kept(ended.output, os.environ).splitlines()[-5:]:
+        progress.note(f"the {point} hook failed; the cutover continues: {ended.error}")
+        for line in hook.excerpt(ended.output, os.environ).splitlines()[-5:]:
             progress.note(f"  | {line}")
 
 
@@ -77,6 +77,6 @@ def run(
             point=point,
             took_s=round(ended.took_s, 2),
             error=ended.error,
-            output=hook.kept(ended.output, os.environ),
+            output=hook.excerpt(ended.output, os.environ),
         )
     return ended

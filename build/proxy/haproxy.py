@@ -57,14 +57,14 @@ class HAProxy:
             session.close()
 
     def _ask(self, kind: Literal["read", "change", "probe"], *commands: str) -> str:
-        """Run repeatable commands until the answer is complete; give up after ATTEMPTS."""
+        """Run repeatable commands until the answer is complete; fail after ATTEMPTS."""
         for _ in range(ATTEMPTS):
-            whole, said, error = self._once(kind, *commands)
-            if whole and all(said.strip() or not command.startswith("show") for command in commands):
-                return said
+            complete, answer, error = self._once(kind, *commands)
+            if complete and all(answer.strip() or not command.startswith("show") for command in commands):
+                return answer
         raise ProxyError(
             f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
-            remedy=f"`docker logs {self._container}` says why",
+            remedy=f"see `docker logs {self._container}`",
             detail=error,
         )
 
@@ -80,8 +80,8 @@ class HAProxy:
                 self._session = inside(self._container, "proxyctl", "session")
                 return False, "", error.message
         answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
-        said, end, _ = answer.text.rpartition(END)
-        return bool(end) and not answer.exit_code, said, answer.error
+        text, end, _ = answer.text.rpartition(END)
+        return bool(end) and not answer.exit_code, text, answer.error
 
     def servers(self) -> dict[str, Server]:
         """Return all servers of the backend by name."""
@@ -112,8 +112,8 @@ class HAProxy:
 
     def probe(self, *servers: Server) -> bool:
         """Send a health check's request to each server from the proxy, now; a hanging server times out after 5 s."""
-        said = self._ask("probe", *(each.address for each in servers)).split("\n")
-        return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in said) == len(servers)
+        lines = self._ask("probe", *(server.address for server in servers)).split("\n")
+        return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in lines) == len(servers)
 
     def demand_check(self, *servers: str) -> None:
         """Mark servers down until a health check passes; they get no new requests meanwhile.
@@ -133,11 +133,14 @@ class HAProxy:
 
     def release(self, *servers: str) -> Hold:
         """Make servers ready and open the gate in one command; the held requests go to these servers."""
-        said = self._ask("change", *(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
-        refused = said.strip().rpartition("\n")[0].strip()
-        if refused:
-            raise ProxyError(f"the proxy refused to make {', '.join(servers)} ready: {refused}")
-        return _hold(said)
+        answer = self._ask("change", *(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
+        refusal = answer.strip().rpartition("\n")[0].strip()
+        if refusal:
+            raise ProxyError(
+                f"the proxy refused to make {', '.join(servers)} ready: {refusal}",
+                remedy=f"see `docker logs {self._container}`",
+            )
+        return _hold(answer)
 
     def held(self) -> Hold:
         """Return the gate's mode and the number of held requests."""
@@ -152,9 +155,9 @@ class HAProxy:
 
     def _change(self, *commands: str) -> None:
         # HAProxy answers a state change with an empty line; any text is an error.
-        said = self._ask("change", *commands).strip()
-        if said:
-            raise ProxyError(f"the proxy refused `{'; '.join(commands)}`: {said}")
+        answer = self._ask("change", *commands).strip()
+        if answer:
+            raise ProxyError(f"the proxy refused `{'; '.join(commands)}`: {answer}")
 
 
 def _table(lines: list[str], head: str, separator: str) -> Iterator[dict[str, str]]:
@@ -184,8 +187,8 @@ def _server(state: dict[str, str], stat: dict[str, str]) -> Server:
     )
 
 
-def _hold(said: str) -> Hold:
-    mode, _, held = said.strip().rpartition("\n")[2].partition(" ")
+def _hold(answer: str) -> Hold:
+    mode, _, held = answer.strip().rpartition("\n")[2].partition(" ")
     if not held.isdigit():
-        raise ProxyError(f"the proxy's gate refused: {said.strip()}")
+        raise ProxyError(f"the proxy's hold gate refused the command: {answer.strip()}")
     return Hold(mode, int(held))

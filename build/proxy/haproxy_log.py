@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 
+from build.model import timestamps
 from build.proxy.types import Request
 
 # Docker's timestamp, then the log-format of proxy/haproxy.cfg. A + before a time: logged before the request ended.
@@ -23,23 +23,17 @@ def read(lines: Iterable[str]) -> list[Request]:
     found = []
     for line in lines:
         if match := _LINE.match(line):
-            at, client, server, asked_ms, waited_ms, took_ms, status, end, method = match.groups()
+            at, client, server, request_ms, queued_ms, took_ms, status, end, method = match.groups()
             found.append(
                 Request(
-                    ended=_unix(at),
+                    ended=timestamps.unix(at),
                     server="" if server == "<NOSRV>" else server,
                     took_s=max(int(took_ms), 0) / 1000,
                     status=int(status),
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
-                    served_s=(int(took_ms) - max(int(asked_ms), 0) - max(int(waited_ms), 0)) / 1000,
-                    spoken=method == "POST" and int(status) == OK,
+                    served_s=(int(took_ms) - max(int(request_ms), 0) - max(int(queued_ms), 0)) / 1000,
+                    synthesized=method == "POST" and int(status) == OK,
                     client=client,
                 )
             )
     return found
-
-
-def _unix(at: str) -> float:
-    """Parse Docker's timestamp, whose nanoseconds Python's datetime rejects."""
-    whole, _, fraction = at.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00").timestamp()

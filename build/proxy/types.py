@@ -56,7 +56,7 @@ class Hold:
 class Request:
     """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
 
-    `served_s`: the seconds without the wait in the proxy. `spoken`: a successful synthesis. `client`: the client's
+    `served_s`: the seconds without the wait in the proxy. `synthesized`: a successful synthesis. `client`: the client's
     address.
     """
 
@@ -66,7 +66,7 @@ class Request:
     status: int
     failed: bool
     served_s: float = 0.0
-    spoken: bool = False
+    synthesized: bool = False
     client: str = ""
 
 

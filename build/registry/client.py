@@ -13,7 +13,7 @@ import requests
 
 from build.errors import RegistryError, UsageError
 from build.registry.http import DENIED, Connection
-from build.registry.retry import PassingError, RetryPolicy
+from build.registry.retry import RetryPolicy, TransientError
 from build.registry.trust import Trust
 
 T = TypeVar("T")
@@ -50,9 +50,11 @@ class Manifest:
 
         Manifests that describe another manifest of the index (BuildKit's attestations) are not images and are ignored.
         """
-        listed = [each for each in self.parsed.get("manifests", []) if ATTESTED not in (each.get("annotations") or {})]
-        fitting = [each for each in listed if PLATFORM.items() <= (each.get("platform") or {}).items()]
-        return next((str(each["digest"]) for each in [*fitting, *listed]), "")
+        images = [
+            entry for entry in self.parsed.get("manifests", []) if ATTESTED not in (entry.get("annotations") or {})
+        ]
+        fitting = [image for image in images if PLATFORM.items() <= (image.get("platform") or {}).items()]
+        return next((str(image["digest"]) for image in [*fitting, *images]), "")
 
 
 def sha256(content: bytes) -> str:
@@ -70,11 +72,11 @@ def split(address: str) -> tuple[str, str]:
     if "@" in host:
         plain = host.rpartition("@")[2]
         raise UsageError(
-            f"the name of the registry {plain} holds credentials, which every image's name would show",
-            remedy=f"`docker login {plain}`, and name the registry without them",
+            f"the address of the registry {plain} contains credentials, which would appear in every image name",
+            remedy=f"run `docker login {plain}`, and give the address without credentials",
         )
     if scheme:
-        raise UsageError(f"{address} is a URL, and images are named without one", remedy=f"say {rest}")
+        raise UsageError(f"{address} is a URL, but image names have no scheme", remedy=f"use {rest}")
     return host, namespace
 
 
@@ -84,7 +86,7 @@ class Registry:
     Every method raises RegistryError if the registry does not answer or refuses the request.
     """
 
-    def __init__(self, address: str, patience: RetryPolicy | None = None, trust: Trust | None = None) -> None:
+    def __init__(self, address: str, retry: RetryPolicy | None = None, trust: Trust | None = None) -> None:
         """
         Args:
             address: `host[:port][/namespace]`.
@@ -95,7 +97,7 @@ class Registry:
             UsageError: the address contains credentials or a scheme, which an image name cannot contain.
         """
         self.host, self._namespace = split(address)
-        self._patience = patience or RetryPolicy()
+        self._retry = retry or RetryPolicy()
         self.http = Connection(self.host, trust)
 
     def full(self, name: str) -> str:
@@ -104,7 +106,7 @@ class Registry:
 
     def digest(self, name: str, reference: str) -> str:
         """Digest of a tag, or of an existing digest; empty if the registry has none."""
-        answer = self._ask("HEAD", name, f"manifests/{reference}", headers=ACCEPT, fine=(404, 405))
+        answer = self._request("HEAD", name, f"manifests/{reference}", headers=ACCEPT, expected=(404, 405))
         if found := answer.headers.get("Docker-Content-Digest", "") if answer.ok else "":
             return found
         if answer.status_code == 404:
@@ -118,15 +120,15 @@ class Registry:
         Raises:
             RegistryError: the bytes do not match the requested digest or the digest in the registry's answer.
         """
-        answer = self._ask("GET", name, f"manifests/{reference}", headers=ACCEPT, fine=(404,))
+        answer = self._request("GET", name, f"manifests/{reference}", headers=ACCEPT, expected=(404,))
         if answer.status_code == 404:
             return None
         actual = sha256(answer.content)
-        said = {answer.headers.get("Docker-Content-Digest", actual), reference if ":" in reference else actual}
-        if said != {actual}:
+        claimed = {answer.headers.get("Docker-Content-Digest", actual), reference if ":" in reference else actual}
+        if claimed != {actual}:
             raise RegistryError(
-                f"{self.full(name)}:{reference} has the digest {actual}, not {', '.join(sorted(said - {actual}))}",
-                remedy="something between here and the registry changes what passes; do not use this image",
+                f"{self.full(name)}:{reference} has the digest {actual}, not {', '.join(sorted(claimed - {actual}))}",
+                remedy="do not use this image: something between this machine and the registry changes the data",
             )
         return Manifest(actual, answer.headers.get("Content-Type", ""), answer.content)
 
@@ -138,21 +140,23 @@ class Registry:
 
     def put_manifest(self, name: str, reference: str, body: bytes, media_type: str) -> str:
         """Put a manifest under a tag or its digest; return the digest."""
-        self._ask("PUT", name, f"manifests/{reference}", body=body, headers={"Content-Type": media_type})
+        self._request("PUT", name, f"manifests/{reference}", body=body, headers={"Content-Type": media_type})
         return sha256(body)
 
     def delete_manifest(self, name: str, digest: str) -> None:
         """Delete a manifest with all its tags; do nothing if it no longer exists."""
-        answer = self._ask("DELETE", name, f"manifests/{digest}", fine=(404, 405))
+        answer = self._request("DELETE", name, f"manifests/{digest}", expected=(404, 405))
         if answer.status_code == 405:
-            raise RegistryError(f"{self.host} deletes nothing", remedy="enable deletion in the registry's settings")
+            raise RegistryError(
+                f"the registry {self.host} does not delete images", remedy="enable deletion in the registry's settings"
+            )
 
     def tags(self, name: str) -> list[str]:
         """List all tags of a repository, sorted; empty if there is no such repository."""
         found: list[str] = []
         path: str = "tags/list?n=1000"
         while path:
-            answer = self._ask("GET", name, path, fine=(404,))
+            answer = self._request("GET", name, path, expected=(404,))
             if answer.status_code == 404:
                 break
             found += answer.json().get("tags") or []
@@ -161,7 +165,7 @@ class Registry:
 
     def referrers(self, name: str, digest: str) -> list[dict[str, Any]] | None:
         """List the descriptors of a manifest's referrers; None if the registry has no referrers API."""
-        answer = self._ask("GET", name, f"referrers/{digest}", fine=(404,))
+        answer = self._request("GET", name, f"referrers/{digest}", expected=(404,))
         if answer.status_code == 404 or not answer.headers.get("Content-Type", "").startswith(OCI_INDEX):
             return None
         found: list[dict[str, Any]] = answer.json().get("manifests") or []
@@ -169,9 +173,11 @@ class Registry:
 
     def blob(self, name: str, digest: str) -> bytes:
         """Get a blob and check it against its digest."""
-        content = self._ask("GET", name, f"blobs/{digest}").content
+        content = self._request("GET", name, f"blobs/{digest}").content
         if sha256(content) != digest:
-            raise RegistryError(f"the blob {digest} of {self.full(name)} came with the digest {sha256(content)}")
+            raise RegistryError(
+                f"the registry sent {self.full(name)}'s blob {digest} with the digest {sha256(content)}"
+            )
         return content
 
     def put_blob(self, name: str, content: bytes) -> str:
@@ -179,13 +185,13 @@ class Registry:
         digest = sha256(content)
 
         def upload() -> None:
-            if self._once("HEAD", name, f"blobs/{digest}", fine=(404,)).status_code == 404:
-                place = self._once("POST", name, "blobs/uploads/").headers["Location"]
-                mark = "&" if "?" in place else "?"
+            if self._request_once("HEAD", name, f"blobs/{digest}", expected=(404,)).status_code == 404:
+                location = self._request_once("POST", name, "blobs/uploads/").headers["Location"]
+                separator = "&" if "?" in location else "?"
                 headers = {"Content-Type": "application/octet-stream"}
-                self._once("PUT", name, f"{place}{mark}digest={digest}", body=content, headers=headers)
+                self._request_once("PUT", name, f"{location}{separator}digest={digest}", body=content, headers=headers)
 
-        self._patience.run(upload)
+        self._retry.run(upload)
         return digest
 
     def before_push(self, name: str, read: Callable[[], T], absent: T) -> T:
@@ -210,15 +216,15 @@ class Registry:
         Raises:
             RegistryError: Docker's credentials do not allow a push there.
         """
-        place = self._ask("POST", name, "blobs/uploads/").headers.get("Location", "")
-        if place:
+        location = self._request("POST", name, "blobs/uploads/").headers.get("Location", "")
+        if location:
             # With tokens, the cancellation needs the right to delete, which a push does not. Without it, the registry
             # expires the upload later.
-            with suppress(RegistryError, PassingError):
-                self._once("DELETE", name, place)
+            with suppress(RegistryError, TransientError):
+                self._request_once("DELETE", name, location)
 
-    def _ask(self, method: str, name: str, path: str, **more: Any) -> requests.Response:
-        return self._patience.run(lambda: self._once(method, name, path, **more))
+    def _request(self, method: str, name: str, path: str, **options: Any) -> requests.Response:
+        return self._retry.run(lambda: self._request_once(method, name, path, **options))
 
-    def _once(self, method: str, name: str, path: str, **more: Any) -> requests.Response:
-        return self.http.request(method, self.full(name).removeprefix(f"{self.host}/"), path, **more)
+    def _request_once(self, method: str, name: str, path: str, **options: Any) -> requests.Response:
+        return self.http.request(method, self.full(name).removeprefix(f"{self.host}/"), path, **options)

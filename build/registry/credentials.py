@@ -42,7 +42,7 @@ def read(host: str) -> Credentials:
     except (DockerException, StoreError, ValueError) as error:
         raise RegistryError(
             f"Docker's credentials for {host} cannot be read: {error}",
-            remedy="install the credential helper that Docker's config.json names, or take it out and `docker login`",
+            remedy="install the credential helper of Docker's config.json, or remove it there and run `docker login`",
         ) from None
     lower = {name.lower(): str(value or "") for name, value in found.items()}
     return Credentials(lower.get("username", ""), lower.get("password", ""), lower.get("identitytoken", ""))

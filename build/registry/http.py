@@ -18,8 +18,8 @@ from urllib3.exceptions import InsecureRequestWarning
 from build.errors import RegistryError
 from build.registry import credentials
 from build.registry.credentials import Credentials
-from build.registry.retry import PassingError
-from build.registry.transient_errors import asked_wait_s, status_passes, tag_is_final
+from build.registry.retry import TransientError
+from build.registry.transient_errors import is_immutable_tag_message, is_transient_status, retry_after_s
 from build.registry.trust import Trust, is_loopback
 
 TIMEOUT_S = (10, 60)  # seconds to connect, and between two bytes of an answer
@@ -28,11 +28,11 @@ API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1
 
 # Values of RegistryError.reason that a caller may act on.
 DENIED, UNKNOWN, IMMUTABLE = "denied", "unknown", "immutable"
-_FINAL_TAG_STATUS = (400, 403, 405, 409, 412)
+_IMMUTABLE_TAG_STATUS = (400, 403, 405, 409, 412)
 
 
 class Connection:
-    """Connection to one registry. Requests raise RegistryError, or PassingError if a retry may succeed."""
+    """Connection to one registry. Requests raise RegistryError, or TransientError if a retry may succeed."""
 
     def __init__(self, host: str, trust: Trust | None = None) -> None:
         """
@@ -41,7 +41,7 @@ class Connection:
             trust: trust settings of the engine; without them, only loopback addresses are insecure.
         """
         self.host = host
-        self.granted: dict[str, str] = {}  # repository -> Authorization header
+        self.authorizations: dict[str, str] = {}  # repository -> Authorization header
         self._api = API_HOSTS.get(host, host)
         self._trust = trust or Trust(insecure=is_loopback(host))
         self._scheme = "" if self._trust.insecure else "https"
@@ -59,32 +59,37 @@ class Connection:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        fine: tuple[int, ...] = (),
+        expected: tuple[int, ...] = (),
     ) -> requests.Response:
         """Send one request; authenticate if the registry demands it.
 
         Args:
             path: path below the repository, or a full URL from the registry.
-            fine: error statuses to return instead of raising.
+            expected: error statuses to return instead of raising.
         """
-        root = f"{self._scheme or self._spoken()}://{self._api}"
+        root = f"{self._scheme or self._detected_scheme()}://{self._api}"
         url = urljoin(f"{root}/v2/{repository}/", path)
 
         def send() -> requests.Response:
-            ours = urlsplit(url).netloc == self._api  # the URL of an upload may point to another storage host
-            granted = {"Authorization": self.granted[repository]} if ours and repository in self.granted else {}
-            return self._send(method, url, data=body, headers={**(headers or {}), **granted})
+            is_api = urlsplit(url).netloc == self._api  # the URL of an upload may point to another storage host
+            authorization = self.authorizations.get(repository, "") if is_api else ""
+            return self._send(
+                method,
+                url,
+                data=body,
+                headers={**(headers or {}), **({"Authorization": authorization} if authorization else {})},
+            )
 
         answer = send()
         if answer.status_code == 401 and urlsplit(answer.url).netloc == self._api:
             # Send credentials only to the registry itself, not to a storage host that it redirects to.
-            self.granted[repository] = self._authorize(answer)
+            self.authorizations[repository] = self._authorize(answer)
             answer = send()
-        if answer.ok or answer.status_code in fine:
+        if answer.ok or answer.status_code in expected:
             return answer
-        raise self._refused(answer, method, f"{self.host}/{repository}", path.partition("?")[0])
+        raise self._refusal(answer, method, f"{self.host}/{repository}", path.partition("?")[0])
 
-    def _spoken(self) -> str:
+    def _detected_scheme(self) -> str:
         """Detect the scheme of an insecure registry as dockerd does: try HTTPS, then fall back to HTTP."""
         try:
             self._once("GET", f"https://{self._api}/v2/")
@@ -96,17 +101,17 @@ class Connection:
             self._scheme = "https"
         return self._scheme
 
-    def _once(self, method: str, url: str, **more: Any) -> requests.Response:
+    def _once(self, method: str, url: str, **options: Any) -> requests.Response:
         bundle = str(SYSTEM_BUNDLE) if SYSTEM_BUNDLE.exists() else True
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InsecureRequestWarning)  # the daemon's configuration allows it
             # Pass `verify` with each request, because REQUESTS_CA_BUNDLE overrides the session's value.
             verify = False if self._trust.insecure else bundle
-            return self._session.request(method, url, timeout=TIMEOUT_S, verify=verify, **more)
+            return self._session.request(method, url, timeout=TIMEOUT_S, verify=verify, **options)
 
-    def _send(self, method: str, url: str, **more: Any) -> requests.Response:
+    def _send(self, method: str, url: str, **options: Any) -> requests.Response:
         try:
-            return self._once(method, url, **more)
+            return self._once(method, url, **options)
         except requests.exceptions.SSLError as error:
             raise RegistryError(
                 f"TLS with {self.host} fails: {error}",
@@ -117,36 +122,36 @@ class Connection:
                 f"the registry {self.host} does not answer: {error}",
                 remedy="check the registry's name and whether it is up",
             )
-            raise PassingError(failure) from None
+            raise TransientError(failure) from None
 
-    def _refused(self, answer: requests.Response, method: str, where: str, path: str = "") -> Exception:
-        said = f"{method} {where}/{path}: {answer.status_code} {answer.reason} {_words(answer)}".strip()
+    def _refusal(self, answer: requests.Response, method: str, where: str, path: str = "") -> Exception:
+        summary = f"{method} {where}/{path}: {answer.status_code} {answer.reason} {_error_text(answer)}".strip()
         tag = method == "PUT" and path.startswith("manifests/")
-        if tag and answer.status_code in _FINAL_TAG_STATUS and tag_is_final(_words(answer)):
+        if tag and answer.status_code in _IMMUTABLE_TAG_STATUS and is_immutable_tag_message(_error_text(answer)):
             return RegistryError(
-                f"the registry does not move tags: {said}", remedy="deploy by digest", reason=IMMUTABLE
+                f"the registry does not move tags: {summary}", remedy="deploy by digest", reason=IMMUTABLE
             )
         if answer.status_code in (401, 403):
-            return RegistryError(f"denied by the registry: {said}", remedy=self._login(where), reason=DENIED)
-        if "no space left" in said:
-            return RegistryError(f"the registry refused {said}", remedy="make room on the registry's disk")
-        if method in ("POST", "PUT") and ("NAME_UNKNOWN" in said or answer.status_code == 404):
-            remedy = f"create {where} in the registry first: it does not do so by itself"
-            return RegistryError(f"the registry refused {said}", remedy=remedy, reason=UNKNOWN)
-        failure = RegistryError(f"the registry refused {said}")
-        if status_passes(answer.status_code):
-            return PassingError(failure, asked_wait_s(answer.headers.get("Retry-After", ""), datetime.now(UTC)) or 0)
+            return RegistryError(f"denied by the registry: {summary}", remedy=self._login(where), reason=DENIED)
+        if "no space left" in summary:
+            return RegistryError(f"the registry refused {summary}", remedy="free space on the registry's disk")
+        if method in ("POST", "PUT") and ("NAME_UNKNOWN" in summary or answer.status_code == 404):
+            remedy = f"create {where} in the registry first: the registry does not create repositories on a push"
+            return RegistryError(f"the registry refused {summary}", remedy=remedy, reason=UNKNOWN)
+        failure = RegistryError(f"the registry refused {summary}")
+        if is_transient_status(answer.status_code):
+            return TransientError(failure, retry_after_s(answer.headers.get("Retry-After", ""), datetime.now(UTC)) or 0)
         return failure
 
     def _login(self, where: str) -> str:
         """Remedy for a denial, depending on whether Docker has credentials for this registry."""
         known = credentials.read(self.host)
         if not (known.user or known.token):
-            return f"`docker login {self.host}` with an account that may push there"
+            return f"run `docker login {self.host}` with an account that may push there"
         account = f"the account {known.user}" if known.user else "the account of Docker's token"
         return (
-            f"let {account} push to {where} (where the registry does not create repositories by itself, create it), "
-            f"or `docker login {self.host}` with another account"
+            f"allow {account} to push to {where} (create the repository if the registry does not do so), "
+            f"or run `docker login {self.host}` with another account"
         )
 
     def _authorize(self, answer: requests.Response) -> str:
@@ -157,30 +162,31 @@ class Connection:
             return known.basic
         if scheme.lower() != "bearer":
             raise RegistryError(
-                f"{self.host} demands a login ({scheme or 'unsaid'}), and there is none",
-                remedy=f"`docker login {self.host}` with an account that may push there",
+                f"{self.host} requires a login ({scheme or 'unknown scheme'}), but Docker has no credentials for it",
+                remedy=f"run `docker login {self.host}` with an account that may push there",
                 reason=DENIED,
             )
         return self._token(parse_keqv_list(parse_http_list(rest)), known)
 
-    def _token(self, asked: dict[str, str], known: Credentials) -> str:
+    def _token(self, challenge: dict[str, str], known: Credentials) -> str:
         """Get a token from the token server named in a Bearer challenge."""
-        realm = str(asked.pop("realm", ""))
+        realm = str(challenge.pop("realm", ""))
         safe = self._trust.insecure or realm.startswith("https://") or is_loopback(urlsplit(realm).netloc)
         if not safe:
             raise RegistryError(
-                f"{self.host} wants the password sent to {realm}, in the clear", remedy="use another one"
+                f"{self.host} asks for the password to be sent unencrypted to {realm}",
+                remedy="use a registry whose token server has TLS",
             )
-        query = {key: value for key, value in asked.items() if key in ("service", "scope") and value}
+        query = {key: value for key, value in challenge.items() if key in ("service", "scope") and value}
         if known.token:
             form = {**query, "grant_type": "refresh_token", "refresh_token": known.token, "client_id": "glm-tts-line"}
-            granted = self._send("POST", realm, data=form)
+            response = self._send("POST", realm, data=form)
         else:
             headers = {"Authorization": known.basic} if known.user else {}
-            granted = self._send("GET", realm, params=query, headers=headers)
-        if not granted.ok:
-            raise self._refused(granted, "a token for", self.host, query.get("scope", ""))
-        found = granted.json()
+            response = self._send("GET", realm, params=query, headers=headers)
+        if not response.ok:
+            raise self._refusal(response, "a token for", self.host, query.get("scope", ""))
+        found = response.json()
         return f"Bearer {found.get('token') or found.get('access_token')}"
 
 
@@ -191,11 +197,11 @@ class _Trusting(HTTPAdapter):
         self._context = context
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more, ssl_context=self._context)
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._context)
 
-    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
-        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
 
 
 def _context(host: str, trust: Trust) -> ssl.SSLContext:
@@ -213,10 +219,10 @@ def _context(host: str, trust: Trust) -> ssl.SSLContext:
     return context
 
 
-def _words(answer: requests.Response) -> str:
+def _error_text(answer: requests.Response) -> str:
     """Codes, messages and details from the registry's error answer."""
     try:
         errors = answer.json()["errors"]
-        return "; ".join(f"{each.get('code')}: {each.get('message')} {each.get('detail') or ''}" for each in errors)
+        return "; ".join(f"{error.get('code')}: {error.get('message')} {error.get('detail') or ''}" for error in errors)
     except (ValueError, KeyError, TypeError, AttributeError):
         return answer.text[:300]

@@ -22,7 +22,7 @@ ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
-class Attached:
+class AttachedDocument:
     """One attached document; `digest` is the digest of its manifest."""
 
     digest: str
@@ -47,7 +47,9 @@ def attach(
     """
     subject = registry.manifest(repository, subject_digest)
     if subject is None:
-        raise RegistryError(f"{registry.full(repository)}@{subject_digest} is not there to attach anything to")
+        raise RegistryError(
+            f"nothing can be attached to {registry.full(repository)}@{subject_digest}: the registry does not have it"
+        )
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -71,24 +73,25 @@ def attach(
     return digest
 
 
-def attached(registry: Registry, repository: str, subject_digest: str) -> list[Attached]:
+def attached(registry: Registry, repository: str, subject_digest: str) -> list[AttachedDocument]:
     """List the documents attached to an image in the registry's order; empty for an unknown image."""
     found = registry.referrers(repository, subject_digest)
     if found is None:
         found = _entries(registry, repository, fallback_tag(subject_digest))
     return [
-        Attached(each["digest"], each.get("artifactType", ""), dict(each.get("annotations") or {})) for each in found
+        AttachedDocument(entry["digest"], entry.get("artifactType", ""), dict(entry.get("annotations") or {}))
+        for entry in found
     ]
 
 
 def find(
     registry: Registry, repository: str, subject_digest: str, artifact_type: str, annotations: Mapping[str, str]
-) -> list[Attached]:
+) -> list[AttachedDocument]:
     """List the documents attached to an image that have this type and exactly these annotations."""
     return [
-        each
-        for each in attached(registry, repository, subject_digest)
-        if (each.artifact_type, each.annotations) == (artifact_type, annotations)
+        document
+        for document in attached(registry, repository, subject_digest)
+        if (document.artifact_type, document.annotations) == (artifact_type, annotations)
     ]
 
 
@@ -126,9 +129,11 @@ def _list(registry: Registry, repository: str, tag: str, entry: dict[str, Any]) 
     """
     for _ in range(ATTEMPTS):
         entries = _entries(registry, repository, tag)
-        if any(each["digest"] == entry["digest"] for each in entries):
+        if any(listed["digest"] == entry["digest"] for listed in entries):
             return
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, entry]}
         registry.put_manifest(repository, tag, json.dumps(index, sort_keys=True).encode(), OCI_INDEX)
-    if all(each["digest"] != entry["digest"] for each in _entries(registry, repository, tag)):
-        raise RegistryError(f"others keep changing {registry.full(repository)}:{tag}", remedy="run again")
+    if all(listed["digest"] != entry["digest"] for listed in _entries(registry, repository, tag)):
+        raise RegistryError(
+            f"other processes keep changing {registry.full(repository)}:{tag}", remedy="run the command again"
+        )

@@ -11,7 +11,7 @@ from build.registry.client import Registry, split
 from build.registry.retry import RetryPolicy
 
 
-def connect(engine: DockerEngine, address: str, patience: RetryPolicy | None = None) -> Registry:
+def connect(engine: DockerEngine, address: str, retry: RetryPolicy | None = None) -> Registry:
     """Make a client for the registry at `host[:port][/namespace]` with the trust settings of this engine.
 
     Raises:
@@ -19,7 +19,7 @@ def connect(engine: DockerEngine, address: str, patience: RetryPolicy | None = N
         RegistryError: the certificates for the registry cannot be used.
     """
     host, _ = split(address)
-    return Registry(address, patience, trust_reader.of(host, engine.info()))
+    return Registry(address, retry, trust_reader.of(host, engine.info()))
 
 
 ONCE = RetryPolicy(attempts=1)

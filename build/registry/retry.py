@@ -23,7 +23,7 @@ T = TypeVar("T")
 _growing = wait_random_exponential(multiplier=0.5, max=15)
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A transient failure; a retry may succeed.
 
     Attributes:
@@ -37,7 +37,7 @@ class PassingError(Exception):
         self.after_s = after_s
 
 
-def _silent(_words: str) -> None:
+def _silent(_message: str) -> None:
     """Default for `RetryPolicy.note`: ignore the message."""
 
 
@@ -57,38 +57,38 @@ class RetryPolicy:
     note: Callable[[str], None] = _silent
 
     def run(self, call: Callable[[], T]) -> T:
-        """Call until it returns or raises something other than PassingError.
+        """Call until it returns or raises something other than TransientError.
 
         Raises:
             RegistryError: all attempts failed; it contains the last failure and the number of attempts.
         """
         retrying = Retrying(
-            retry=retry_if_exception_type(PassingError),
+            retry=retry_if_exception_type(TransientError),
             stop=stop_after_attempt(self.attempts) | stop_before_delay(self.total_s),
             wait=_wait_s,
             sleep=self.sleep,
-            before_sleep=lambda state: self.note(f"{_failed(state)}; another attempt in {state.upcoming_sleep:.1f} s"),
+            before_sleep=lambda state: self.note(f"{_message(state)}; retrying in {state.upcoming_sleep:.1f} s"),
         )
         try:
             return retrying(call)
-        except RetryError as given_up:
-            failure = _failed_with(given_up.last_attempt.exception())
+        except RetryError as exhausted:
+            failure = _failure(exhausted.last_attempt.exception())
             raise RegistryError(
-                f"{failure.message} (given up after {given_up.last_attempt.attempt_number} attempts)",
+                f"{failure.message} (failed after {exhausted.last_attempt.attempt_number} attempts)",
                 remedy=failure.remedy,
                 detail=failure.detail,
             ) from None
 
 
-def _failed_with(error: BaseException | None) -> RegistryError:
-    return error.failure if isinstance(error, PassingError) else RegistryError(str(error))
+def _failure(error: BaseException | None) -> RegistryError:
+    return error.failure if isinstance(error, TransientError) else RegistryError(str(error))
 
 
-def _failed(state: RetryCallState) -> str:
-    return _failed_with(state.outcome.exception() if state.outcome else None).message
+def _message(state: RetryCallState) -> str:
+    return _failure(state.outcome.exception() if state.outcome else None).message
 
 
 def _wait_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked_s = error.after_s if isinstance(error, PassingError) else 0
-    return max(asked_s, _growing(state))
+    requested_s = error.after_s if isinstance(error, TransientError) else 0
+    return max(requested_s, _growing(state))

@@ -13,16 +13,16 @@ from docker.models.images import Image
 from build.docker.engine import DockerEngine, explained
 from build.errors import RegistryError
 from build.registry.http import IMMUTABLE
-from build.registry.retry import PassingError, RetryPolicy
-from build.registry.transient_errors import tag_is_final, words_pass
+from build.registry.retry import RetryPolicy, TransientError
+from build.registry.transient_errors import is_immutable_tag_message, is_transient_message
 
-REMEDY = "`docker login`, or check the registry's name, whether it is up, and whether its disk is full"
+REMEDY = "run `docker login`, or check the registry's name, whether it is up, and whether its disk is full"
 # The engine tries each layer five times, 5, 10, 15 and 20 s apart, and reports each wait. After the last one, this
 # module does not retry.
 LAST_WAIT = "Retrying in 20 "
 
 
-def push(engine: DockerEngine, image: Image, repository: str, tag: str, patience: RetryPolicy) -> None:
+def push(engine: DockerEngine, image: Image, repository: str, tag: str, retry: RetryPolicy) -> None:
     """Push an image as repository:tag; layers that the registry has are not sent again.
 
     Raises:
@@ -32,10 +32,10 @@ def push(engine: DockerEngine, image: Image, repository: str, tag: str, patience
         image.tag(repository, tag)
     api = engine.client.api
     what = f"the push of {repository}:{tag}"
-    _patiently(patience).run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
+    _without_time_limit(retry).run(lambda: _follow(what, lambda: api.push(repository, tag, stream=True, decode=True)))
 
 
-def pull(engine: DockerEngine, repository: str, digest: str, patience: RetryPolicy) -> Image:
+def pull(engine: DockerEngine, repository: str, digest: str, retry: RetryPolicy) -> Image:
     """Pull repository@digest and return the image.
 
     Raises:
@@ -43,30 +43,32 @@ def pull(engine: DockerEngine, repository: str, digest: str, patience: RetryPoli
     """
     api = engine.client.api
     what = f"the pull of {repository}@{digest}"
-    _patiently(patience).run(lambda: _follow(what, lambda: api.pull(repository, tag=digest, stream=True, decode=True)))
+    _without_time_limit(retry).run(
+        lambda: _follow(what, lambda: api.pull(repository, tag=digest, stream=True, decode=True))
+    )
     image = engine.image(f"{repository}@{digest}")
     if image is None:
-        raise RegistryError(f"{what} ended well, but the engine does not have the image")
+        raise RegistryError(f"{what} succeeded, but the engine does not have the image")
     return image
 
 
-def _patiently(patience: RetryPolicy) -> RetryPolicy:
+def _without_time_limit(retry: RetryPolicy) -> RetryPolicy:
     """The same number of attempts without a time limit, because transferring gigabytes takes long."""
-    return replace(patience, total_s=math.inf)
+    return replace(retry, total_s=math.inf)
 
 
 def _follow(what: str, start: Any) -> None:
     """Read an engine's progress stream to its end; raise the error that it contains."""
-    words, exhausted = "", False
+    message, exhausted = "", False
     with explained():
         try:
             events: Iterable[dict[str, Any]] = start()
             for event in events:
                 exhausted |= str(event.get("status", "")).startswith(LAST_WAIT)
-                words = words or str(event.get("error", ""))
+                message = message or str(event.get("error", ""))
         except APIError as error:
-            words = str(error.explanation or error)
-    if words:
-        reason = IMMUTABLE if tag_is_final(words) else ""
-        failure = RegistryError(f"{what} failed: {words}", remedy=REMEDY, reason=reason)
-        raise PassingError(failure) if words_pass(words) and not exhausted else failure
+            message = str(error.explanation or error)
+    if message:
+        reason = IMMUTABLE if is_immutable_tag_message(message) else ""
+        failure = RegistryError(f"{what} failed: {message}", remedy=REMEDY, reason=reason)
+        raise TransientError(failure) if is_transient_message(message) and not exhausted else failure

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 TOO_EARLY_OR_MANY = frozenset({408, 425, 429})
 
-# Words of a permanent refusal. They are checked first, because "unauthorized" may occur in a message about a retry.
-LASTING = (
+# Parts of the message of a permanent refusal. They are checked first, because "unauthorized" may occur in a message
+# about a retry.
+PERMANENT = (
     "denied",
     "unauthorized",
     "authentication required",
@@ -23,8 +24,15 @@ LASTING = (
 )
 # ECR: TAG_INVALID, ImageTagAlreadyExistsException; Harbor: "configured as immutable"; Artifact Registry: "tag
 # immutability"; GitLab: "protected tag".
-FINAL_TAG = ("immutab", "tag_invalid", "tag invalid", "imagetagalreadyexists", "cannot be overwritten", "protected tag")
-PASSING = (
+IMMUTABLE_TAG = (
+    "immutab",
+    "tag_invalid",
+    "tag invalid",
+    "imagetagalreadyexists",
+    "cannot be overwritten",
+    "protected tag",
+)
+TRANSIENT = (
     "timeout",
     "timed out",
     "deadline exceeded",
@@ -43,24 +51,24 @@ PASSING = (
 )
 
 
-def status_passes(status: int) -> bool:
+def is_transient_status(status: int) -> bool:
     """Whether an HTTP status is transient: 408, 425, 429 and 5xx except 501 and 505."""
     return status in TOO_EARLY_OR_MANY or (500 <= status < 600 and status not in (501, 505))
 
 
-def tag_is_final(words: str) -> bool:
+def is_immutable_tag_message(message: str) -> bool:
     """Whether a registry's message means that it does not move existing tags."""
-    said = words.lower()
-    return any(word in said for word in FINAL_TAG)
+    text = message.lower()
+    return any(part in text for part in IMMUTABLE_TAG)
 
 
-def words_pass(words: str) -> bool:
+def is_transient_message(message: str) -> bool:
     """Whether an engine's message about a failed push or pull names a transient failure; unknown messages do not."""
-    said = words.lower()
-    return not any(word in said for word in (*LASTING, *FINAL_TAG)) and any(word in said for word in PASSING)
+    text = message.lower()
+    return not any(part in text for part in (*PERMANENT, *IMMUTABLE_TAG)) and any(part in text for part in TRANSIENT)
 
 
-def asked_wait_s(retry_after: str, now: datetime) -> float | None:
+def retry_after_s(retry_after: str, now: datetime) -> float | None:
     """Seconds requested by a Retry-After header (a number or an HTTP date); None if it is not usable.
 
     Args:

@@ -49,9 +49,9 @@ def is_insecure(address: str, config: Mapping[str, Any], addresses: Iterable[str
         config: `RegistryConfig` of `docker info`; without networks, dockerd's defaults apply.
         addresses: the IP addresses of the host.
     """
-    named = (config.get("IndexConfigs") or {}).get(address)
-    if named:
-        return not named.get("Secure", True)
+    entry = (config.get("IndexConfigs") or {}).get(address)
+    if entry:
+        return not entry.get("Secure", True)
     networks = config.get("InsecureRegistryCIDRs")
     return _within(addresses, LOOPBACK if networks is None else networks)
 

@@ -34,16 +34,16 @@ def of(address: str, info: Mapping[str, Any], environ: Mapping[str, str] = os.en
         return Trust(insecure=True)
     folder = _certs_d(info, environ) / address
     remedy = f"put the CA certificate of {address} into {folder}/ca.crt"
-    engine = daemon.address(environ)
-    if not engine.startswith("unix://"):
+    if not daemon.is_local(environ):
         remedy += (
-            f" on this machine too: the engine at {engine} has a certs.d of its own, which cannot be read from here"
+            f" on this machine too: the engine at {daemon.address(environ)} has its own certs.d, "
+            "which this machine cannot read"
         )
     if not folder.is_dir():
         return Trust(remedy=remedy)
     return Trust(
         authorities=tuple(sorted(folder.glob("*.crt"))),
-        clients=tuple((each, _partner(each, ".key")) for each in sorted(folder.glob("*.cert"))),
+        clients=tuple((certificate, _key_of(certificate)) for certificate in sorted(folder.glob("*.cert"))),
         remedy=remedy,
     )
 
@@ -55,14 +55,14 @@ def _certs_d(info: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "docker", "certs.d")
 
 
-def _partner(path: Path, suffix: str) -> Path:
-    found = path.with_suffix(suffix)
-    if not found.exists():
+def _key_of(certificate: Path) -> Path:
+    key = certificate.with_suffix(".key")
+    if not key.exists():
         raise RegistryError(
-            f"{path} has no {found.name} beside it, so neither the engine nor we can use it",
-            remedy=f"put {found.name} there; a CA certificate's name ends in .crt",
+            f"{certificate} is a client certificate without its key {key.name}, so it cannot be used",
+            remedy=f"put {key.name} beside it; if it is a CA certificate, rename it to end in .crt",
         )
-    return found
+    return key
 
 
 def _addresses(address: str) -> list[str]:

@@ -39,10 +39,10 @@ def find(target: Target, identity: str | None) -> Path:
         MissingFileError: the journal has no such cutover.
     """
     past = target.history()
-    chosen = next((each for each in reversed(past) if identity is None or each.id == identity), None)
+    chosen = next((cutover for cutover in reversed(past) if identity is None or cutover.id == identity), None)
     if chosen is None:
         raise MissingFileError(
-            f"there is no cutover {identity}" if identity else "there has been no cutover yet",
+            f"the journal has no cutover {identity}" if identity else "the journal has no cutover",
             remedy="`python -m build.cutover history` lists them all",
         )
     path = place(target.settings, chosen.id)
@@ -64,26 +64,26 @@ def write(target: Target, identity: str, error: BaseException | None = None) -> 
 
 def gather(target: Target, identity: str, error: BaseException | None = None) -> Page:
     """Collect the data of a report."""
-    told = target.records()
-    cutover = next(each for each in target.history(told) if each.id == identity)
-    records = [record for record in told if record.get("cutover") == identity]
+    journal = target.records()
+    cutover = next(cutover for cutover in target.history(journal) if cutover.id == identity)
+    records = [record for record in journal if record.get("cutover") == identity]
     spans = timeline.read(records)
-    drawn, why = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
-    line = error if isinstance(error, OrchestratorError) else None
+    drawn, no_plot = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
+    known = error if isinstance(error, OrchestratorError) else None
     judged = _judgement(cutover.facts["gate"]) if cutover.facts.get("gate") else None
     return Page(
         project=target.settings.project,
         cutover=cutover,
         spans=spans,
-        error=redact(line.message if line else str(error or cutover.error), os.environ),
+        error=redact(known.message if known else str(error or cutover.error), os.environ),
         # The report shows the gate's table separately.
-        detail=redact(line.detail if line and "gate" not in line.facts else "", os.environ),
-        remedy=redact(line.remedy if line else "", os.environ),
+        detail=redact(known.detail if known and "gate" not in known.facts else "", os.environ),
+        remedy=redact(known.remedy if known else "", os.environ),
         gate=_table(target.settings, judged.results) if judged else [],
-        heard=str(judged or ""),
+        result=str(judged or ""),
         takes=_takes(target.settings, path=place(target.settings, identity).parent),
         plot=drawn,
-        traffic=why,
+        traffic=no_plot,
         facts=cutover.facts,
     )
 
@@ -109,7 +109,7 @@ def _table(settings: Settings, results: Sequence[Result]) -> list[list[str]]:
 
 def _judgement(facts: Mapping[str, Any]) -> Judgement:
     """Parse the output of Judgement.facts from the journal."""
-    results = tuple(_result(each) for each in facts["results"])
+    results = tuple(_result(result) for result in facts["results"])
     return Judgement(results, facts["quality"], facts.get("speaker"), facts["realtime"], facts["live_realtime"])
 
 
@@ -131,14 +131,14 @@ def _result(facts: Mapping[str, Any]) -> Result:
 def _takes(settings: Settings, path: Path) -> list[Take]:
     """Read the gate's recordings: NUMBER-TEXT-SIDE.wav, where SIDE is candidate or live."""
     try:
-        said = {text.name: text.say for text in golden_files.load(settings).texts.texts}
+        texts = {text.name: text.say for text in golden_files.load(settings).texts.texts}
     except OrchestratorError:
-        said = {}
+        texts = {}
     names = sorted({wav.stem.rpartition("-")[0] for wav in path.glob("*.wav")})
     return [
         Take(
             name=name,
-            text=said.get(name.partition("-")[2], ""),
+            text=texts.get(name.partition("-")[2], ""),
             candidate=_audio(path / f"{name}-candidate.wav"),
             live=_audio(path / f"{name}-live.wav"),
         )

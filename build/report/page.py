@@ -38,7 +38,7 @@ class Page:
 
     Attributes:
         error: the cutover's error; `detail` its log lines or table, `remedy` what to do.
-        gate: heading, bounds, then the measures of each synthesis; `heard` the overall result.
+        gate: heading, bounds, then the measures of each synthesis; `result` the overall result.
         traffic: why there is no plot; "" if there is one.
     """
 
@@ -49,7 +49,7 @@ class Page:
     detail: str = ""
     remedy: str = ""
     gate: Sequence[Sequence[str]] = ()
-    heard: str = ""
+    result: str = ""
     takes: Sequence[Take] = ()
     plot: Plot | None = None
     traffic: str = ""
@@ -58,11 +58,11 @@ class Page:
     @property
     def warnings(self) -> list[str]:
         unverified = (
-            ["the release has no verification; accepted by --unverified"]
+            ["the release has no verification; --unverified accepted it"]
             if self.cutover.rollout.get("unverified")
             else []
         )
-        return [*unverified, *(str(each) for each in self.facts.get("warnings", []))]
+        return [*unverified, *(str(warning) for warning in self.facts.get("warnings", []))]
 
     @property
     def drained(self) -> dict[str, dict[str, int]]:
@@ -73,19 +73,19 @@ class Page:
     @property
     def proven(self) -> list[tuple[str, dict[str, Any]]]:
         """Both releases' results at each share of the canary, and in the soak."""
-        shares = [(f"canary {each['share']} %", each) for each in self.facts.get("canary", [])]
+        shares = [(f"canary {share['share']} %", share) for share in self.facts.get("canary", [])]
         soak = self.facts.get("soak", {})
         return shares + ([("soak", soak)] if "candidate" in soak else [])
 
     @property
     def memory(self) -> dict[str, str]:
         """GPU memory measured by the steps."""
-        return dict(_said(name, value) for name, value in self._others() if name.lower().startswith(MEMORY))
+        return dict(_describe(name, value) for name, value in self._others() if name.lower().startswith(MEMORY))
 
     @property
     def measured(self) -> dict[str, str]:
         """All other facts of the steps in the journal."""
-        return dict(_said(name, value) for name, value in self._others() if not name.lower().startswith(MEMORY))
+        return dict(_describe(name, value) for name, value in self._others() if not name.lower().startswith(MEMORY))
 
     def _others(self) -> list[tuple[str, Any]]:
         own = {name: value for name, value in self.facts.items() if name not in SHOWN and not name.startswith("gate ")}
@@ -96,12 +96,12 @@ class Page:
         return "good" if self.cutover.served and not self.error else "bad" if self.cutover.ended else "open"
 
 
-def _said(name: str, value: Any) -> tuple[str, str]:
+def _describe(name: str, value: Any) -> tuple[str, str]:
     """Describe a journal fact; a unit at the end of its name moves to the value."""
     if isinstance(value, bool):
         return name, "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(each, dict) and {"sha", "bytes"} <= each.keys() for each in value):
-        return name, ", ".join(f"{each['sha'][:12]}: {gib(each['bytes'])}" for each in value)
+    if isinstance(value, list) and all(isinstance(item, dict) and {"sha", "bytes"} <= item.keys() for item in value):
+        return name, ", ".join(f"{item['sha'][:12]}: {gib(item['bytes'])}" for item in value)
     words, _, unit = name.rpartition("_")
     if words and unit in UNITS:
         return words.replace("_", " "), f"{value} {unit}"

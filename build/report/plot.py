@@ -77,15 +77,20 @@ def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, 
     def y(seconds: float) -> float:
         return round(HEIGHT - HEIGHT * math.log10(max(seconds, FLOOR_S) / FLOOR_S) / decades, 1)
 
-    shown = [*_thinned([each for each in requests if not each.failed]), *(each for each in requests if each.failed)]
+    shown = [
+        *_thinned([request for request in requests if not request.failed]),
+        *(request for request in requests if request.failed),
+    ]
     return Plot(
-        dots=tuple(_dot(each, x(each.ended - zero), y(each.took_s), zero) for each in shown),
-        seconds=tuple(Mark(x(each), f"{each:g} s") for each in _ticks(first, last)),
-        latencies=tuple(Mark(y(each), f"{each:g} s") for each in (0.01, 0.1, 1.0, 10.0, 100.0) if each <= top),
+        dots=tuple(_dot(request, x(request.ended - zero), y(request.took_s), zero) for request in shown),
+        seconds=tuple(Mark(x(tick), f"{tick:g} s") for tick in _ticks(first, last)),
+        latencies=tuple(
+            Mark(y(latency), f"{latency:g} s") for latency in (0.01, 0.1, 1.0, 10.0, 100.0) if latency <= top
+        ),
         steps=_marks([(x(at), text) for at, text in steps]),
         bars=_bars(requests, times, first, last),
         sent=len(requests),
-        failed=sum(each.failed for each in requests),
+        failed=sum(request.failed for request in requests),
     )
 
 
@@ -116,7 +121,7 @@ def _thinned(items: list[T]) -> list[T]:
 def _ticks(first: float, last: float) -> list[float]:
     rough = max(last - first, 1.0) / 8
     decade = 10 ** math.floor(math.log10(rough))
-    step = next(each * decade for each in (1, 2, 5, 10) if each * decade >= rough)
+    step = next(factor * decade for factor in (1, 2, 5, 10) if factor * decade >= rough)
     return [number * step for number in range(math.ceil(first / step), math.floor(last / step) + 1)]
 
 

@@ -41,7 +41,7 @@ def read(records: Iterable[dict[str, Any]]) -> list[Span]:
             zero = at
         elif event == Event.INTENT:
             if step:  # a resumed cutover repeats the interrupted step
-                spans.append(Span(step, open_at - zero, None, "cut off"))
+                spans.append(Span(step, open_at - zero, None, "interrupted"))
             step, open_at = record["step"], at
         elif event == Event.HOOK:
             took, error = float(record["took_s"]), str(record["error"])

@@ -39,9 +39,9 @@ last=${{now%.*}}
 while [ $((${{now%.*}} - last)) -lt "$1" ]; do
     sleep 1
     read -r now _ </proc/uptime
-    read -r heard </tmp/beat && last=$heard
+    read -r beat </tmp/beat && last=$beat
 done"""
-_HEAR = f"while read -r _; do {_BEAT} && echo '== ok'; done"
+_BEATER = f"while read -r _; do {_BEAT} && echo '== ok'; done"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Owner:
     expired: bool = False
 
     def __str__(self) -> str:
-        ended = ", not heard of since" if self.expired else ", whose process has ended" if self.gone else ""
+        ended = " (expired)" if self.expired else " (its process has ended)" if self.gone else ""
         return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}{ended}"
 
     @property
@@ -101,7 +101,7 @@ class Heartbeat:
         """Raise LockLostError if the lock is lost."""
         if self._lost:
             raise LockLostError(
-                f"this cutover's lock on the target has ended, so it may change nothing any more: {self._lost}",
+                f"this cutover lost the cutover lock and stopped: {self._lost}",
                 remedy="`python -m build.cutover status`; then `resume` or `abort`",
             )
 
@@ -111,7 +111,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         session: ExecSession | None = None
-        heard = time.monotonic()
+        answered = time.monotonic()
         if self._stop.wait(QUIET_S):
             return
         try:
@@ -121,16 +121,16 @@ class Heartbeat:
             return
         while not self._stop.is_set():
             try:
-                session = session or inside(self._container, "sh", "-c", _HEAR)
+                session = session or inside(self._container, "sh", "-c", _BEATER)
                 # A busy machine answers late, and opening a new stream is the slowest: allow a long timeout.
                 session.ask("beat", timeout_s=self._expiry_s / 2)
-                heard = time.monotonic()
+                answered = time.monotonic()
             except CommandFailedError as error:
                 # The stream can break while the container lives on, so retry until the lock expires.
                 if session:
                     session.close()
                 session = None
-                if time.monotonic() - heard > self._expiry_s:
+                if time.monotonic() - answered > self._expiry_s:
                     self._lost = error.message
                     return
             self._stop.wait(self._every_s if session else RETRY_S)
@@ -152,7 +152,7 @@ class CutoverLock:
 
     @contextmanager
     def held(
-        self, image: str, what: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self, image: str, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
     ) -> Iterator[Heartbeat]:
         """Hold the lock in the block. `image` is the proxy's, which exists and which no prune removes.
 
@@ -163,7 +163,7 @@ class CutoverLock:
         Raises:
             LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
-        container = self._wait(image, what, wait_s, note)
+        container = self._wait(image, purpose, wait_s, note)
         try:
             heartbeat = Heartbeat(str(container.id), self._expiry_s)
             try:
@@ -182,11 +182,11 @@ class CutoverLock:
         self._engine.remove(container)
         return owner
 
-    def _wait(self, image: str, what: str, wait_s: float, note: Callable[[str], None] | None) -> Container:
+    def _wait(self, image: str, purpose: str, wait_s: float, note: Callable[[str], None] | None) -> Container:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                return self._take(image, what)
+                return self._take(image, purpose)
             except LockHeldError as error:
                 if time.monotonic() >= deadline:
                     raise
@@ -195,9 +195,9 @@ class CutoverLock:
                     note = None
                 time.sleep(WAIT_S)
 
-    def _take(self, image: str, what: str) -> Container:
+    def _take(self, image: str, purpose: str) -> Container:
         pid = str(os.getpid())
-        me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), what)
+        me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), purpose)
         labels = {LABEL + key: str(value) for key, value in asdict(me).items() if key != "expired"}
         for _ in range(ATTEMPTS):
             with explained():
@@ -242,6 +242,6 @@ class CutoverLock:
 
     def _held(self) -> OrchestratorError:
         return LockHeldError(
-            f"another cutover holds the lock: {self.holder() or 'it ended this moment'}",
-            remedy="wait for it (`--wait SECONDS`); if it is gone for good, `build.cutover lock break --reason ...`",
+            f"another command holds the cutover lock: {self.holder() or 'its owner has just released it'}",
+            remedy="wait with `--wait SECONDS`; if it is dead: `python -m build.cutover lock break --reason ...`",
         )

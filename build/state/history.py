@@ -113,7 +113,7 @@ def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
         if event is Event.BEGIN:
             cutovers[identity] = _begun(record)
         elif identity not in cutovers:
-            raise ValueError(f"record {record['seq']} belongs to cutover {identity}, which was never begun")
+            raise ValueError(f"record {record['seq']} belongs to cutover {identity}, which has no begin record")
         else:
             _apply(cutovers[identity], event, record)
     return list(cutovers.values())

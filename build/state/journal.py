@@ -63,11 +63,11 @@ class Journal:
         for number, line in enumerate(self._lines()):
             sealed = _SEALED.fullmatch(line)
             if not sealed or hashlib.sha256((newest + sealed[1]).encode()).hexdigest() != sealed[2]:
-                raise self._corrupt(f"line {number + 1} is not as it was written")
+                raise self._corrupt(f"has a damaged line: line {number + 1} does not match its hash")
             record = json.loads(line)
             newest = record.pop("hash")
             if record.get("seq") != number:
-                raise self._corrupt(f"line {number + 1} is not record {number}")
+                raise self._corrupt(f"has a wrong line: line {number + 1} is not record {number}")
             records.append(record)
         self._newest = len(records), newest
         return records
@@ -86,7 +86,7 @@ class Journal:
             content, end, _ = answer.text.rpartition(f"\n{END}")
             if answer.exit_code == 0 and end:
                 return content.splitlines()
-        raise self._corrupt(f"cannot be read whole: {answer.error}")
+        raise self._corrupt(f"cannot be read completely: {answer.error}")
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -118,7 +118,7 @@ class Journal:
                 error = failed
                 self._session.close()
                 self._session = inside(self._container, "sh", "-c", _APPENDER)
-                # The stream may have broken after the write; the file tells.
+                # The stream may have broken after the write; read the file.
                 written = self._is_newest(before[0], record)
             if written:
                 return
@@ -135,17 +135,17 @@ class Journal:
     def _add(self, session: ExecSession, newest: tuple[int, str], record: dict[str, Any]) -> bool:
         count, hash_ = newest
         body = json.dumps({"seq": count, **record}, separators=(",", ":"))
-        said, verdict = session.ask(hash_, body[1:-1])
+        lines, verdict = session.ask(hash_, body[1:-1])
         if verdict == "ok":
-            self._newest = count + 1, said[-1]
+            self._newest = count + 1, lines[-1]
             return True
-        if said == ["moved"]:
+        if lines == ["moved"]:
             self.read()  # reports damage as such
             raise LockLostError(
-                "somebody else has written the journal meanwhile, so this one may change nothing any more",
-                remedy="see `python -m build.cutover status`",
+                "another process wrote to the journal; this cutover lost its lock and stopped",
+                remedy="see `python -m build.cutover status`; then `resume` or `abort`",
             )
-        raise CommandFailedError("the disk of the state volume may be full", detail="\n".join(said))
+        raise CommandFailedError("the disk of the state volume may be full", detail="\n".join(lines))
 
     def _is_newest(self, count: int, record: dict[str, Any]) -> bool:
         records = self.read()
@@ -158,4 +158,4 @@ class Journal:
 
     @property
     def _remedy(self) -> str:
-        return f"look at it with `docker exec {self._container} cat {FILE}`; move it away to begin a new one"
+        return f"read it with `docker exec {self._container} cat {FILE}`; move the file away to begin a new journal"

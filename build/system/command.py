@@ -12,7 +12,7 @@ from build.conda.redaction import redact
 from build.errors import CommandFailedError
 
 log = logging.getLogger(__name__)
-KEPT_STDERR = 4000
+MAX_STDERR = 4000
 
 
 def run(
@@ -40,8 +40,8 @@ def run(
     except FileNotFoundError:
         raise CommandFailedError(f"{argv[0]} is not installed", remedy="run `scripts/bootstrap`") from None
     except subprocess.TimeoutExpired:
-        raise CommandFailedError(f"`{shown}` did not end within {timeout_s:.0f} s") from None
+        raise CommandFailedError(f"`{shown}` did not finish within {timeout_s:.0f} s") from None
     if done.returncode:
-        stderr = done.stderr.decode(errors="replace")[-KEPT_STDERR:]
+        stderr = done.stderr.decode(errors="replace")[-MAX_STDERR:]
         raise CommandFailedError(f"`{shown}` exited with {done.returncode}", detail=stderr.strip())
     return done.stdout

@@ -16,7 +16,7 @@ from build.model.commit import Commit
 from build.system import command
 
 # git exports these variables to hooks. They would redirect a call to another repository, index or object store.
-_MISLEADING = frozenset(
+_REDIRECTING = frozenset(
     (
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
         "GIT_ATTR_SOURCE",
@@ -72,8 +72,8 @@ def run(root: Path, *args: str, env: Mapping[str, str] | None = None, stdin: byt
     Raises:
         CommandFailedError: git exited with another code than 0.
     """
-    kept = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
-    environment = {**kept, "LC_ALL": "C", **(env or {})}
+    inherited = {name: value for name, value in os.environ.items() if name not in _REDIRECTING}
+    environment = {**inherited, "LC_ALL": "C", **(env or {})}
     return command.run(["git", *_NEUTRAL, *args], cwd=root, env=environment, stdin=stdin, timeout_s=TIMEOUT_S)
 
 
@@ -130,8 +130,8 @@ def _no_commit(root: Path, error: CommandFailedError) -> NoRepositoryError:
             detail=error.detail,
         )
     return NoRepositoryError(
-        f"{root} is not a git repository with a commit, and a release is known by its commit",
-        remedy="clone the project, or `git init` and commit",
+        f"{root} is not a git repository with a commit, but a release is named by its commit",
+        remedy="clone the project, or run `git init` and commit",
         detail=error.detail,
     )
 

@@ -38,7 +38,7 @@ class Sources:
         if commit.dirty:
             scratch = tempfile.mkdtemp(prefix="sources-")
             weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-            self._env = _index_of_our_own(root, Path(scratch))
+            self._env = _private_index(root, Path(scratch))
         self._added: set[str] = set()
 
     def files(self, paths: tuple[str, ...]) -> dict[str, TreeEntry]:
@@ -92,21 +92,21 @@ class Sources:
             target.parent.mkdir(parents=True, exist_ok=True)
             folders.update(parent for parent in target.parents if parent.is_relative_to(into) and parent != into)
             target.write_bytes(content)
-            _settle(target, EXECUTABLE_MODE if files[path].mode == EXECUTABLE else FILE_MODE)
+            _set_mode_and_time(target, EXECUTABLE_MODE if files[path].mode == EXECUTABLE else FILE_MODE)
         for folder in folders:
-            _settle(folder, FOLDER_MODE)
+            _set_mode_and_time(folder, FOLDER_MODE)
 
     def _contents(self, files: Mapping[str, TreeEntry]) -> dict[str, bytes]:
-        asked = "".join(f"{entry.blob}\n" for entry in files.values()).encode()
-        answer = memoryview(git.run(self._root, "cat-file", "--batch", env=self._env, stdin=asked))
-        found, at = {}, 0
+        blobs = "".join(f"{entry.blob}\n" for entry in files.values()).encode()
+        answer = memoryview(git.run(self._root, "cat-file", "--batch", env=self._env, stdin=blobs))
+        found, offset = {}, 0
         for path in files:
             # Format: `<blob> blob <size>`, a newline, the content, a newline.
-            head = bytes(answer[at : at + 200]).partition(b"\n")[0]
-            start = at + len(head) + 1
-            at = start + int(head.split()[2])
-            found[path] = bytes(answer[start:at])
-            at += 1
+            head = bytes(answer[offset : offset + 200]).partition(b"\n")[0]
+            start = offset + len(head) + 1
+            offset = start + int(head.split()[2])
+            found[path] = bytes(answer[start:offset])
+            offset += 1
         return found
 
     def _refuse_unfit(self, files: Mapping[str, TreeEntry], contents: Mapping[str, bytes]) -> None:
@@ -120,42 +120,42 @@ class Sources:
 
     def _filters(self, files: Mapping[str, TreeEntry]) -> dict[str, str]:
         """Filter attribute of each file that has one, except Git LFS, whose pointers are recognised by content."""
-        ask = ("-c", f"core.attributesFile={os.devnull}", "check-attr", "-z", "--stdin", "--cached", "filter")
-        said = git.fields(git.run(self._root, *ask, env=self._env, stdin=git.joined(files)))
-        values = zip(said[::3], said[2::3], strict=True)
+        query = ("-c", f"core.attributesFile={os.devnull}", "check-attr", "-z", "--stdin", "--cached", "filter")
+        attributes = git.fields(git.run(self._root, *query, env=self._env, stdin=git.joined(files)))
+        values = zip(attributes[::3], attributes[2::3], strict=True)
         return {path: value for path, value in values if value not in ("unspecified", "unset", "lfs")}
 
 
 def _refused(unfit: list[str]) -> InputRefusedError:
     return InputRefusedError(
-        f"{len(unfit)} inputs of the images are not in git as the files that they stand for",
+        f"{len(unfit)} inputs cannot go into an image, because git does not store them as regular files",
         detail="\n".join(unfit),
-        remedy="commit the files themselves (Git LFS: `git lfs migrate export --include=PATH`), or move what is large "
-        "out of the images' inputs and mount it",
+        remedy="commit the files themselves (Git LFS: `git lfs migrate export --include=PATH`), or move large files "
+        "out of the images' inputs and mount them",
     )
 
 
-def _index_of_our_own(root: Path, scratch: Path) -> dict[str, str]:
+def _private_index(root: Path, scratch: Path) -> dict[str, str]:
     """Make a copy of the repository's index and an object store that falls back to the repository's.
 
     Returns the environment variables that select them.
     """
 
-    def own(name: str) -> Path:
+    def git_path(name: str) -> Path:
         return root / os.fsdecode(git.run(root, "rev-parse", "--git-path", name)).rstrip("\n")
 
     objects, index = scratch / "objects", scratch / "index"
     (objects / "info").mkdir(parents=True)
-    (objects / "info/alternates").write_bytes(os.fsencode(own("objects").resolve()) + b"\n")
+    (objects / "info/alternates").write_bytes(os.fsencode(git_path("objects").resolve()) + b"\n")
     env = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_INDEX_FILE": str(index)}
-    if own("index").exists():
+    if git_path("index").exists():
         # copy2 keeps the index's timestamp: git reads the content of every file that is not older than the index.
-        shutil.copy2(own("index"), index)
+        shutil.copy2(git_path("index"), index)
     else:
         git.run(root, "read-tree", "HEAD", env=env)
     return env
 
 
-def _settle(path: Path, mode: int) -> None:
+def _set_mode_and_time(path: Path, mode: int) -> None:
     path.chmod(mode)
     os.utime(path, (WRITTEN, WRITTEN))

@@ -14,7 +14,7 @@ CHECK = Path(__file__).parent / "in_container/keys.py"
 INSIDE = "/run/keys"  # as in compose.yaml, like the file name api-keys
 
 
-def trouble(engine: DockerEngine, image: str, folder: str) -> str:
+def problem(engine: DockerEngine, image: str, folder: str) -> str:
     """Return why a release cannot use the API keys in a folder of the target; "" if it can."""
     mount = Mount(INSIDE, folder, type="bind", read_only=True)  # unlike Compose, does not create a missing folder
     argv = ["python", "-c", CHECK.read_text(), f"{INSIDE}/api-keys"]

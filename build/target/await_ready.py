@@ -15,11 +15,11 @@ from build.target.types import Clock
 class Starting(Protocol):
     """A service's container (build.target.container)."""
 
-    def look(self, at: float) -> ContainerSnapshot:
+    def snapshot(self, at: float) -> ContainerSnapshot:
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
 
 
-UNTOUCHED = "live traffic was not touched"
+UNTOUCHED = "live traffic was not affected"
 
 
 def await_ready(
@@ -40,37 +40,45 @@ def await_ready(
     """
     began = clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
-    seen = ""
+    phase = ""
     for now in clock.polls(every_s):
-        look = container.look(now)
-        outcome = warmup.judge(look)
-        if look.phase and look.phase != seen:
-            seen = look.phase
-            progress.note(f"{now - began:5.1f} s  {seen}")
+        snapshot = container.snapshot(now)
+        outcome = warmup.judge(snapshot)
+        if snapshot.phase and snapshot.phase != phase:
+            phase = snapshot.phase
+            progress.note(f"{now - began:5.1f} s  {phase}")
         if outcome is Readiness.READY:
             return now - began
         if outcome is not Readiness.WAIT:
-            raise not_ready(release, settings, outcome, look, now - began, aftermath)
+            raise not_ready(release, settings, outcome, snapshot, now - began, aftermath)
     raise AssertionError("a clock never ends")
 
 
 def not_ready(
-    release: Release, settings: Settings, outcome: Readiness, look: ContainerSnapshot, after_s: float, aftermath: str
+    release: Release,
+    settings: Settings,
+    outcome: Readiness,
+    snapshot: ContainerSnapshot,
+    after_s: float,
+    aftermath: str,
 ) -> OrchestratorError:
     """Return the error for a service that did not get ready."""
     if outcome is Readiness.EXITED:
-        why = look.error or (f"exit code {look.exit_code}" if look.exit_code is not None else "it was removed")
-        return CandidateExitedError(
-            f"the candidate {release} stopped by itself {after_s:.1f} s after its start: {why}",
-            remedy=f"its log above says why; {aftermath}",
+        reason = snapshot.error or (
+            f"exit code {snapshot.exit_code}" if snapshot.exit_code is not None else "it was removed"
         )
-    where = f"it is {look.phase or 'silent on its control socket'}" + (f" ({look.error})" if look.error else "")
+        return CandidateExitedError(
+            f"the candidate {release} exited {after_s:.1f} s after its start: {reason}",
+            remedy=f"read its log above, then switch again; {aftermath}",
+        )
+    error = f" ({snapshot.error})" if snapshot.error else ""
+    phase = f"its phase is {snapshot.phase}{error}" if snapshot.phase else f"its control socket does not answer{error}"
     limit = (
         f"no progress for {settings.stall_timeout_s:.0f} s"
         if outcome is Readiness.STALLED
         else f"not ready within {settings.start_timeout_s:.0f} s"
     )
     return CandidateStalledError(
-        f"the candidate {release} never got ready: {limit}; {where}",
-        remedy="its log above may say why; stall_timeout_s and start_timeout_s set the patience",
+        f"the candidate {release} did not get ready: {limit}; {phase}",
+        remedy="read its log above; stall_timeout_s and start_timeout_s set the limits",
     )

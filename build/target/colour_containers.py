@@ -30,94 +30,94 @@ class ColourContainers:
     @property
     def replicas(self) -> list[Replica]:
         """The existing containers, running or not."""
-        there = self._engine.names(self._prefix)
-        return [each for each in self.slots if each.name in there]
+        names = self._engine.names(self._prefix)
+        return [replica for replica in self.slots if replica.name in names]
 
     @property
     def name(self) -> str:
         """Names of the containers, for messages."""
-        return " ".join(each.name for each in self.replicas) or self.slots[0].name
+        return " ".join(replica.name for replica in self.replicas) or self.slots[0].name
 
     @property
     def state(self) -> str:
         """Docker's status of the worst container; "absent" without any."""
-        states = [each.find() for each in self.replicas]
-        words = [each.status for each in states if each is not None]
+        states = [replica.find() for replica in self.replicas]
+        words = [container.status for container in states if container is not None]
         return next((word for word in words if word != "running"), "running") if words else "absent"
 
     @property
     def running(self) -> bool:
         """Whether at least one container runs."""
-        return any(each.running for each in self.replicas)
+        return any(replica.running for replica in self.replicas)
 
     @property
     def crashed(self) -> bool:
         """Whether a container exited or its restart policy restarted it, or there is none."""
-        there = self.replicas
-        return not there or any(each.crashed for each in there)
+        replicas = self.replicas
+        return not replicas or any(replica.crashed for replica in replicas)
 
     def release(self) -> Release | None:
         """Return the release of the containers; None without one."""
-        return next((each.release() for each in self.replicas), None)
+        return next((replica.release() for replica in self.replicas), None)
 
     def status(self) -> ServiceStatus:
         """Combine the services' statuses: the worst phase, the sum of requests in flight, the oldest age."""
-        said = [each.status() for each in self.replicas]
-        return reduce(_together, said) if said else ServiceStatus()
+        statuses = [replica.status() for replica in self.replicas]
+        return reduce(_together, statuses) if statuses else ServiceStatus()
 
-    def look(self, at: float) -> ContainerSnapshot:
-        """Return the look of the container that is farthest from ready."""
-        looks = [each.look(at) for each in self.replicas]
-        progress = sum(look.progress for look in looks)
-        gone = next((look for look in looks if not look.running), None)
-        if gone or not looks:
+    def snapshot(self, at: float) -> ContainerSnapshot:
+        """Return the snapshot of the container that is farthest from ready."""
+        snapshots = [replica.snapshot(at) for replica in self.replicas]
+        progress = sum(snapshot.progress for snapshot in snapshots)
+        gone = next((snapshot for snapshot in snapshots if not snapshot.running), None)
+        if gone or not snapshots:
             return gone or ContainerSnapshot(at, running=False)
-        worst = min(looks, key=lambda look: _rank(look.phase))
+        worst = min(snapshots, key=lambda snapshot: _rank(snapshot.phase))
         return ContainerSnapshot(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
 
     def load(self, sessions: int, queued: int) -> Load:
         """Return the requests in flight by the given counts of the proxy and the services' own counts."""
         return self.status().load(sessions, queued)
 
-    def tell(self, command: str, timeout_s: float) -> str:
+    def control(self, command: str, timeout_s: float) -> str:
         """Send a command to each running service; return the first failure, "" if all succeed."""
-        answers = [each.tell(command, timeout_s) for each in self.replicas if each.running]
-        return next(filter(None, answers), "")
+        errors = [replica.control(command, timeout_s) for replica in self.replicas if replica.running]
+        return next(filter(None, errors), "")
 
     def begin_load(self) -> None:
         """Make each service without a model load it."""
-        for each in self.replicas:
-            if each.status().phase == "unloaded":
-                each.begin_load()
+        for replica in self.replicas:
+            if replica.status().phase == "unloaded":
+                replica.begin_load()
 
     def gpu(self) -> View:
         """Return the GPUs that the containers see, each device once."""
-        views = [each.gpu() for each in self.replicas if each.running]
+        views = [replica.gpu() for replica in self.replicas if replica.running]
         return reduce(View.beside, views) if views else View(why="no container runs")
 
     def pids(self) -> frozenset[int]:
         """Return the pids of their processes in the host's numbering."""
-        return frozenset[int]().union(*(each.pids() for each in self.replicas))
+        return frozenset[int]().union(*(replica.pids() for replica in self.replicas))
 
     def start(self) -> None:
-        for each in self.replicas:
-            each.start()
+        for replica in self.replicas:
+            replica.start()
 
     def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         """Synthesize a text on the first container."""
         return self.slots[0].speak(text, voice, timeout_s)
 
     def set_cpu_weight(self, weight: int) -> None:
-        for each in self.replicas:
-            each.set_cpu_weight(weight)
+        for replica in self.replicas:
+            replica.set_cpu_weight(weight)
 
     def stop(self, grace_s: int) -> None:
-        for each in self.replicas:
-            each.stop(grace_s)
+        for replica in self.replicas:
+            replica.stop(grace_s)
 
     def remove(self) -> str:
         """Remove the containers; return the last lines of their logs."""
-        return "\n".join(filter(None, [each.remove() for each in self.replicas]))
+        return "\n".join(filter(None, [replica.remove() for replica in self.replicas]))
 
 
 def _rank(phase: str) -> int:
@@ -125,9 +125,9 @@ def _rank(phase: str) -> int:
 
 
 def _together(one: ServiceStatus, other: ServiceStatus) -> ServiceStatus:
-    worst = min(one, other, key=lambda each: _rank(each.phase))
-    ages = [each.oldest_s for each in (one, other) if each.oldest_s is not None]
-    counts = [each.requests for each in (one, other) if each.requests is not None]
+    worst = min(one, other, key=lambda status: _rank(status.phase))
+    ages = [status.oldest_s for status in (one, other) if status.oldest_s is not None]
+    counts = [status.requests for status in (one, other) if status.requests is not None]
     return ServiceStatus(
         phase=worst.phase,
         progress=one.progress + other.progress,

@@ -91,15 +91,15 @@ class ServiceContainer:
         """Return the service's status; an empty one with `error` if it does not answer (yet)."""
         try:
             answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
-            said: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
-            said["classes"] = in_flight.read(said.get("classes", {}))
+            status: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
+            status["classes"] = in_flight.read(status.get("classes", {}))
             return ServiceStatus(
-                **{name: said[name] for name in ServiceStatus.__dataclass_fields__ if said.get(name) is not None}
+                **{name: status[name] for name in ServiceStatus.__dataclass_fields__ if status.get(name) is not None}
             )
         except (CommandFailedError, ValueError, TypeError, AttributeError) as error:
             return ServiceStatus(error=str(error))
 
-    def look(self, at: float) -> ContainerSnapshot:
+    def snapshot(self, at: float) -> ContainerSnapshot:
         """Return the state of container and service at `at` (seconds of the caller's clock)."""
         container = self.find()
         if container is None:
@@ -113,24 +113,30 @@ class ServiceContainer:
         """Return the requests in flight by the given counts of the proxy and the service's current status."""
         return self.status().load(sessions, queued)
 
-    def tell(self, command: str, timeout_s: float) -> str:
+    def control(self, command: str, timeout_s: float) -> str:
         """Send a command to service.control; return "" on success, else the reason."""
         try:
             answer = self._exec(timeout_s, "service.control", *command.split())
-            said = json.loads(answer.stdout) if answer.stdout else {}
+            response = json.loads(answer.stdout) if answer.stdout else {}
         except (CommandFailedError, ValueError) as error:
             return str(error)
-        return "" if not answer.exit_code else str(said.get("refused") or answer.error or f"exit {answer.exit_code}")
+        return (
+            "" if not answer.exit_code else str(response.get("refused") or answer.error or f"exit {answer.exit_code}")
+        )
 
     def begin_load(self) -> None:
-        """Start loading the model and return: only the service's progress tells how long it takes."""
+        """Start loading the model and return: only the service's progress shows how long it takes."""
         self._engine.begin(self.name, ["python", "-m", "service.control", "load"])
 
     def gpu(self) -> View:
         """Return the GPUs that this container sees."""
         try:
             answer = self._exec(GPU_TIMEOUT_S, "service.probe", "gpu")
-            return view(json.loads(answer.stdout)) if not answer.exit_code else View(why="its release cannot tell")
+            return (
+                view(json.loads(answer.stdout))
+                if not answer.exit_code
+                else View(why="its release does not report GPUs")
+            )
         except (CommandFailedError, ValueError, KeyError, TypeError) as error:
             return View(why=str(error))
 
@@ -159,8 +165,8 @@ class ServiceContainer:
         """Synthesize a text on one server through the proxy at `proxy` (HOST:PORT), from inside this container."""
         return self._speak(timeout_s, text, voice, proxy, f"COLOUR={server}")
 
-    def _speak(self, timeout_s: float, text: str, voice: str, *where: str) -> SynthesisResponse:
-        argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *where]
+    def _speak(self, timeout_s: float, text: str, voice: str, *route: str) -> SynthesisResponse:
+        argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *route]
         try:
             answer = self._engine.execute(self.name, argv)
         except CommandFailedError as error:  # the container exited or is paused
@@ -168,8 +174,8 @@ class ServiceContainer:
         if answer.exit_code == TIMED_OUT:
             return SynthesisResponse(b"", error=f"no answer within {timeout_s:.0f} s")
         try:
-            said: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-            return SynthesisResponse(base64.b64decode(said.pop("wav")), **said)
+            fields: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
+            return SynthesisResponse(base64.b64decode(fields.pop("wav")), **fields)
         except (ValueError, LookupError, TypeError):
             return SynthesisResponse(b"", error=answer.error or f"exit code {answer.exit_code}")
 

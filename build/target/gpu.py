@@ -15,7 +15,10 @@ def gib(size: int) -> str:
 
 @dataclass(frozen=True)
 class Process:
-    """A process that holds GPU memory; `used` is None if the driver does not tell; `mine`: of the asked container."""
+    """A process that holds GPU memory.
+
+    `used` is None if the driver does not report it. `mine`: a process of the container that took the view.
+    """
 
     pid: int
     used: int | None
@@ -33,14 +36,14 @@ class Device:
     processes: tuple[Process, ...] = ()
 
     def held(self, pids: Collection[int] = ()) -> int:
-        """Return the memory that the asked container holds; `pids` are its processes in the host's numbering."""
-        return sum(each.used or 0 for each in self.processes if each.mine or each.pid in pids)
+        """Return the memory that the container of the view holds; `pids` are its processes in the host's numbering."""
+        return sum(process.used or 0 for process in self.processes if process.mine or process.pid in pids)
 
     def without(self, pids: Collection[int]) -> Device:
         """Return the device as it will be after the processes `pids` exit."""
-        going = [each for each in self.processes if each.pid in pids]
-        staying = tuple(each for each in self.processes if each.pid not in pids)
-        return replace(self, free=self.free + sum(each.used or 0 for each in going), processes=staying)
+        exiting = [process for process in self.processes if process.pid in pids]
+        remaining = tuple(process for process in self.processes if process.pid not in pids)
+        return replace(self, free=self.free + sum(process.used or 0 for process in exiting), processes=remaining)
 
 
 @dataclass(frozen=True)
@@ -52,41 +55,45 @@ class View:
     driver: str = ""
 
     def device(self, uuid: str) -> Device | None:
-        return next((each for each in self.devices if each.uuid == uuid), None)
+        return next((device for device in self.devices if device.uuid == uuid), None)
 
     def beside(self, other: View) -> View:
         """Merge with another container's view; each device occurs once."""
         mine = {
-            process.pid for view in (self, other) for each in view.devices for process in each.processes if process.mine
+            process.pid
+            for view in (self, other)
+            for device in view.devices
+            for process in device.processes
+            if process.mine
         }
-        seen = {each.uuid: each for each in (*other.devices, *self.devices)}
+        by_uuid = {device.uuid: device for device in (*other.devices, *self.devices)}
         devices = [
-            replace(each, processes=tuple(replace(process, mine=process.pid in mine) for process in each.processes))
-            for each in seen.values()
+            replace(device, processes=tuple(replace(process, mine=process.pid in mine) for process in device.processes))
+            for device in by_uuid.values()
         ]
         return replace(self, devices=tuple(devices), driver=self.driver or other.driver)
 
     def held(self, pids: Collection[int] = ()) -> int:
-        return sum(each.held(pids) for each in self.devices)
+        return sum(device.held(pids) for device in self.devices)
 
     def without(self, pids: Collection[int]) -> View:
         """Return the view as it will be after the processes `pids` exit."""
-        return replace(self, devices=tuple(each.without(pids) for each in self.devices))
+        return replace(self, devices=tuple(device.without(pids) for device in self.devices))
 
 
-def view(said: dict[str, Any]) -> View:
+def view(output: dict[str, Any]) -> View:
     """Parse the output of `service.probe gpu`."""
     return View(
         tuple(
             Device(
-                uuid=each["uuid"],
-                name=each["name"],
-                total=each["total"],
-                free=each["free"],
-                processes=tuple(Process(**process) for process in each["processes"]),
+                uuid=device["uuid"],
+                name=device["name"],
+                total=device["total"],
+                free=device["free"],
+                processes=tuple(Process(**process) for process in device["processes"]),
             )
-            for each in said["devices"]
+            for device in output["devices"]
         ),
-        said["why"],
-        said.get("driver", ""),
+        output["why"],
+        output.get("driver", ""),
     )

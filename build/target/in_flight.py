@@ -55,11 +55,11 @@ OUTCOMES = ("completed", "cut", "unfinished")
 Counts = dict[str, Count]
 
 
-def read(said: Mapping[str, Mapping[str, Any]]) -> Counts:
+def read(counts: Mapping[str, Mapping[str, Any]]) -> Counts:
     """Parse a service's counts by class; unknown fields are ignored."""
     return {
-        kind: Count(**{each.name: int(found.get(each.name, 0)) for each in fields(Count)})
-        for kind, found in said.items()
+        kind: Count(**{field.name: int(found.get(field.name, 0)) for field in fields(Count)})
+        for kind, found in counts.items()
     }
 
 

@@ -37,22 +37,22 @@ class Readiness(Enum):
 
 @dataclass
 class Warmup:
-    """Judge a series of looks. `stall_s` limits the time without progress, `budget_s` the total."""
+    """Judge a series of snapshots. `stall_s` limits the time without progress, `budget_s` the total."""
 
     stall_s: float
     budget_s: float
     began: float
-    _seen: tuple[str, int] = ("", 0)
+    _latest: tuple[str, int] = ("", 0)
     _moved: float | None = None
 
-    def judge(self, look: ContainerSnapshot) -> Readiness:
-        """Judge the newest look; looks must come in order of time."""
-        if not look.running or look.phase == "failed":
+    def judge(self, snapshot: ContainerSnapshot) -> Readiness:
+        """Judge the newest snapshot; snapshots must come in order of time."""
+        if not snapshot.running or snapshot.phase == "failed":
             return Readiness.EXITED
-        if look.phase == "ready":
+        if snapshot.phase == "ready":
             return Readiness.READY
-        if self._moved is None or (look.phase, look.progress) != self._seen:
-            self._seen, self._moved = (look.phase, look.progress), look.at
-        if look.at - self.began > self.budget_s:
+        if self._moved is None or (snapshot.phase, snapshot.progress) != self._latest:
+            self._latest, self._moved = (snapshot.phase, snapshot.progress), snapshot.at
+        if snapshot.at - self.began > self.budget_s:
             return Readiness.TOO_LATE
-        return Readiness.STALLED if look.at - self._moved > self.stall_s else Readiness.WAIT
+        return Readiness.STALLED if snapshot.at - self._moved > self.stall_s else Readiness.WAIT

@@ -19,19 +19,21 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
         SettingsError: the proxy's address or keys differ from the settings.
     """
     if ignored := target.compose.ignored(os.environ):
-        progress.note(f"{', '.join(ignored)}: ignored, since the stack is compose.yaml and .env alone")
-    asked, there = target.settings.place, target.place
-    if asked != there:
+        progress.note(f"ignoring {', '.join(ignored)}: only compose.yaml and .env define the stack")
+    wanted, running = target.settings.place, target.place
+    if wanted != running:
         raise SettingsError(
-            f"the stack is {there}; now it is asked for {asked}",
-            remedy="leave PORT, PUBLISH, KEYS_FOLDER and SUBNET_PREFIX as they were; or `make down`, then `make up` "
-            "with the new ones",
+            f"the running proxy is {running}, but the settings say {wanted}",
+            remedy="restore port, publish, keys_folder and subnet_prefix; or apply the new values by `make down`, then "
+            "`make up`",
         )
     missing = [service for service in ("proxy", "state") if not target.running(service)]
     if not missing:
         return
     if not target.proxy_image:
-        raise ImageNotFoundError("there is no proxy image yet", remedy="`make up`, or `uv run python -m build.images`")
+        raise ImageNotFoundError(
+            "there is no proxy image, so the stack cannot start", remedy="`make up`, or `uv run python -m build.images`"
+        )
     findings.refuse(findings.network(host_facts(target.settings, target.engine)))
     progress.step(f"starting {' and '.join(missing)}")
     target.refresh_env(None)

@@ -25,18 +25,18 @@ class StartFlags:
         """Make each process wait, from its next start on, for a command before it loads its model."""
         self._do(
             " && ".join(
-                f"mkdir -p {FOLDER}/{each} && : >{FOLDER}/{each}/park && sync {FOLDER}/{each}" for each in names
+                f"mkdir -p {FOLDER}/{name} && : >{FOLDER}/{name}/park && sync {FOLDER}/{name}" for name in names
             )
         )
 
     def unpark(self, *names: str) -> None:
         """Make each process load its model by itself from its next start on."""
-        self._do(f"rm -f {' '.join(f'{FOLDER}/{each}/park' for each in names)}")
+        self._do(f"rm -f {' '.join(f'{FOLDER}/{name}/park' for name in names)}")
 
-    def give(self, name: str, *, parked: bool, device: str) -> None:
+    def write(self, name: str, *, parked: bool, device: str) -> None:
         """Write all orders for the next container of that name; `device` is a GPU's UUID, "" for any."""
         folder = f"{FOLDER}/{name}"
-        wanted = [f"{folder}/park"] * parked + [f"{folder}/device"] * bool(device)
+        wanted = [f"{folder}/{flag}" for flag, is_set in (("park", parked), ("device", device)) if is_set]
         script = [f"rm -f {folder}/park {folder}/device"]
         if wanted:
             script += [
@@ -50,6 +50,6 @@ class StartFlags:
         answer = self._engine.execute(self._container, ["sh", "-c", script])
         if answer.exit_code:
             raise CommandFailedError(
-                f"orders to the colours cannot be written: {answer.error}",
-                remedy="`make down`, then `make up`, if the stack is older than they; or its disk is full",
+                f"start orders of the colours cannot be written: {answer.error}",
+                remedy="free disk space on the target; if the stack predates start orders: `make down`, then `make up`",
             )

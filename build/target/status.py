@@ -51,27 +51,31 @@ def read(target: ComposeTarget) -> TargetStatus:
     past = target.history()
     warnings = []
     live = target.live_or_none(stack)
-    doing = history.in_progress(past)
-    if doing and doing.paused:
-        warnings.append(f"{doing.paused}; `build.cutover resume` goes on with it, `build.cutover abort` undoes it")
+    current = history.in_progress(past)
+    if current and current.paused:
+        warnings.append(f"{current.paused}; continue with `python -m build.cutover resume` or roll back with `abort`")
     in_rotation = sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values())
-    if in_rotation > 1 and not (doing and doing.step == CANARY):
-        warnings.append("both colours are in rotation: a cutover was cut off, and the next one settles it")
+    if in_rotation > 1 and not (current and current.step == CANARY):
+        warnings.append(
+            "both colours are in rotation: a cutover was interrupted; the next one finishes it or rolls it back"
+        )
     proxy_running = target.running("proxy")
     if proxy_running and not target.running("state"):
-        warnings.append("the state container does not run, so nothing is known of the past: `docker compose up -d`")
+        warnings.append("the state container does not run, so the history is unavailable: run `docker compose up -d`")
     if proxy_running and live and not stack[live].usable:
-        warnings.append(f"{live} is live, but the proxy's health checks fail on it")
+        warnings.append(f"{live} is live, but its health checks fail")
     release = stack[live].release if live else None
     hold, lock = target.proxy.held() if proxy_running else None, target.lock.holder()
     if hold and hold.mode != "none" and lock is None:
-        warnings.append("requests are held, and no cutover is there to let them go: `build.cutover resume` or `abort`")
+        warnings.append(
+            "the proxy holds requests, but no cutover is running: run `python -m build.cutover resume` or `abort`"
+        )
     return TargetStatus(
         stack=stack,
         live=live,
         shares=colours.shares(stack),
         last_good=history.last_good(past, release),
-        in_progress=doing,
+        in_progress=current,
         lock=lock,
         hold=hold,
         proxy_running=proxy_running,

@@ -86,14 +86,16 @@ class ComposeTarget:
         """Return the proxy's current published address, such as 127.0.0.1:7860; "" if not published."""
         container = self.engine.container(self.settings.container("proxy"))
         bindings = container.attrs["NetworkSettings"]["Ports"].values() if container else ()
-        return next((f"{each['HostIp']}:{each['HostPort']}" for found in bindings if found for each in found), "")
+        return next(
+            (f"{binding['HostIp']}:{binding['HostPort']}" for found in bindings if found for binding in found), ""
+        )
 
     @property
     def hold_budget_s(self) -> float:
         """How long (s) the proxy's gate holds a request (HOLD_BUDGET_S of proxy/hold.lua)."""
         container = self.engine.container(self.settings.container("proxy"))
-        given = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
-        return float(given.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
+        environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
+        return float(environment.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
 
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))
@@ -114,7 +116,7 @@ class ComposeTarget:
 
     def keys_error(self, image: str, folder: str) -> str:
         """Return why a release cannot use the API keys in a folder of the target; "" if it can."""
-        return api_keys.trouble(self.engine, image, folder)
+        return api_keys.problem(self.engine, image, folder)
 
     def stack_error(self) -> str:
         """Return why compose.yaml with this .env is invalid; "" if it is valid."""
@@ -141,7 +143,7 @@ class ComposeTarget:
             try:
                 names |= dict.fromkeys(self.engine.pids(container), str(container.name))
             except CommandFailedError:
-                continue  # it ended in between
+                continue  # the container exited in between
         return names
 
     def survey(self, *, ask_service: bool = False) -> Stack:
@@ -151,16 +153,16 @@ class ComposeTarget:
 
     def _facts(self, colour: ColourContainers, servers: dict[str, Server], ask_service: bool) -> ColourFacts:
         replicas = colour.replicas
-        names = [each.slot.server for each in replicas] or list(colour.colour.servers[:1])
-        its = [servers.get(name, ABSENT) for name in names]
+        names = [replica.slot.server for replica in replicas] or list(colour.colour.servers[:1])
+        own = [servers.get(name, ABSENT) for name in names]
         return ColourFacts(
             release=colour.release(),
             container=colour.state,
             # One server in maint, taken out by an operator, does not make the colour idle.
-            admin=next((each.admin for each in its if each.admin != "maint"), "maint"),
-            usable=any(each.usable for each in its),
-            rate=sum(each.rate for each in its),
-            sessions=sum(each.sessions for each in its),
+            admin=next((server.admin for server in own if server.admin != "maint"), "maint"),
+            usable=any(server.usable for server in own),
+            rate=sum(server.rate for server in own),
+            sessions=sum(server.sessions for server in own),
             phase=colour.status().phase if ask_service and colour.state == "running" else "",
             replicas=len(replicas),
         )
@@ -174,7 +176,7 @@ class ComposeTarget:
         try:
             return history.read(self.records() if records is None else records)
         except (ValueError, KeyError) as error:
-            raise StateCorruptError(f"the journal on the target makes no sense: {error}") from None
+            raise StateCorruptError(f"the journal on the target is inconsistent: {error}") from None
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         """Rewrite .env from the running containers. `planned` (blue=..., green=...) names an image about to start.
@@ -185,9 +187,9 @@ class ComposeTarget:
         images = {}
         for colour, container in self.colours.items():
             release = container.release()
-            kept = stored.get(f"{colour.name}_IMAGE", "")
-            images[colour] = planned.get(colour.value) or (release.image if release else kept)
-        stayed = stored.get("COMPOSE_PROFILES", "").split(",")
+            stored_image = stored.get(f"{colour.name}_IMAGE", "")
+            images[colour] = planned.get(colour.value) or (release.image if release else stored_image)
+        stored_profiles = stored.get("COMPOSE_PROFILES", "").split(",")
         self.compose.write_env(
             dotenv.render(
                 dotenv.derive(
@@ -197,17 +199,17 @@ class ComposeTarget:
                     images=images,
                     runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
                     speech=self.settings.speech,
-                    profiles=self._profiles(live) if live else [each for each in stayed if each],
+                    profiles=self._profiles(live) if live else [profile for profile in stored_profiles if profile],
                 )
             )
         )
 
     def _profiles(self, live: Colour) -> list[str]:
         """Return the profiles of the colour's containers; that of its first slot if there are none."""
-        return [each.slot.profile for each in self.colours[live].replicas] or [live.slots[0].profile]
+        return [replica.slot.profile for replica in self.colours[live].replicas] or [live.slots[0].profile]
 
     @property
-    def noted(self) -> Colour | None:
+    def live_from_env(self) -> Colour | None:
         """The live colour according to .env: needs no exec, but is stale after a cutover from another clone."""
         profiles = self._stored().get("COMPOSE_PROFILES", "").split(",")
         return next((colour for colour in Colour if not set(profiles).isdisjoint(colour.profiles)), None)
@@ -239,8 +241,8 @@ class ComposeTarget:
         try:
             return pure.live(stack)
         except ProxyError:
-            left = history.in_progress(self.history())
-            return Colour(left.colour).other if left and left.step == CANARY else None
+            current = history.in_progress(self.history())
+            return Colour(current.colour).other if current and current.step == CANARY else None
 
     def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
         """Wait until the containers run and pass their health check, if any.

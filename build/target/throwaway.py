@@ -61,7 +61,7 @@ def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str,
 def sweep(engine: DockerEngine, project: str) -> None:
     """Remove containers that killed runs of this project left, by the engine's clock."""
     with explained():
-        left = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
-    for container in left:
+        containers = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
+    for container in containers:
         if engine.age_s(container) > LIFE_S:
             engine.remove(container)

@@ -62,7 +62,7 @@ class Lock(Protocol):
     """The lock that allows one cutover at a time on a target."""
 
     def held(
-        self, image: str, what: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self, image: str, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
     ) -> AbstractContextManager[LockHolder]:
         """Hold the lock for the block; wait up to `wait_s` for another holder, then raise LockHeldError."""
 
@@ -70,7 +70,7 @@ class Lock(Protocol):
         """Describe the current holder; None if the lock is free."""
 
     def remove(self) -> object | None:
-        """Take the lock from its holder; return the description, None if the lock was free."""
+        """Remove the lock of its holder; return the holder, None if the lock was free."""
 
 
 class StartFlags(Protocol):
@@ -85,12 +85,12 @@ class StartFlags(Protocol):
     def unpark(self, *names: str) -> None:
         """Make each container start with its model."""
 
-    def give(self, name: str, *, parked: bool, device: str) -> None:
+    def write(self, name: str, *, parked: bool, device: str) -> None:
         """Replace a container's flags; `device` is a GPU's UUID, "" for any."""
 
 
 class Target(Protocol):
-    """What a cutover, its gate, its alerts and its report need of the place where releases run."""
+    """Operations of a cutover, its gate, alerts and report on the target."""
 
     # Properties, since a Protocol's plain attributes could be assigned, and then no subtype would match.
     @property
@@ -122,15 +122,15 @@ class Target(Protocol):
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Addresses that requests of the cutover's own come from."""
+        """Source addresses of the cutover's own requests."""
 
     @property
     def hold_budget_s(self) -> float:
         """How long (s) the proxy holds a request."""
 
     @property
-    def noted(self) -> Colour | None:
-        """The live colour by a cheap note that may be stale; None if unknown."""
+    def live_from_env(self) -> Colour | None:
+        """The live colour according to .env, which may be stale; None if unknown."""
 
     def now(self) -> float:
         """Return the target's time in seconds since 1970."""

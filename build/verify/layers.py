@@ -12,15 +12,15 @@ from typing import Any
 from docker.models.images import Image
 
 from build.docker.engine import DockerEngine, explained
-from build.verify.rules import is_app_users, is_package_cache, is_secret, is_unexpected_setuid
+from build.verify.rules import is_owned_by_app, is_package_cache, is_secret, is_unexpected_setuid
 
 HEAD_BYTES = 4096
 # The service's own folder, and a path where containers mount a tmpfs anyway.
-OWN = ("run/service", "tmp/")
+WRITABLE = ("run/service", "tmp/")
 
 
 @dataclass
-class Found:
+class LayerScan:
     """Forbidden files found in an image's layers, as paths without a leading slash.
 
     Attributes:
@@ -57,7 +57,7 @@ class Stream(io.RawIOBase):
     """Read-only file over an iterator of bytes, without seeking."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        # A memoryview, because slicing bytes would copy the rest of the chunk for each small read.
+        # A memoryview, because slicing bytes would copy the rest of the chunk for entry small read.
         self._chunks, self._rest = chunks, memoryview(b"")
 
     def readable(self) -> bool:
@@ -70,19 +70,19 @@ class Stream(io.RawIOBase):
         return count
 
 
-def scan(image: Image) -> Found:
+def scan(image: Image) -> LayerScan:
     """Scan every layer; a file that a later layer deletes is still in the earlier layer."""
-    found = Found()
-    for _, layer in opened(image):
+    found = LayerScan()
+    for _, layer in open_layers(image):
         found.layers += 1
-        for each in layer:
-            _look(layer, each, found)
+        for entry in layer:
+            _scan_entry(layer, entry, found)
     return found
 
 
-def opened(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
+def open_layers(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
     """Yield every layer with its name in the engine's stream; read it completely before taking the next one."""
-    with explained(), _opened(image.save()) as outer:
+    with explained(), _open_tar(image.save()) as outer:
         for part in outer:
             file = outer.extractfile(part) if part.isfile() else None
             if file is None or part.name.endswith(".json"):
@@ -101,42 +101,42 @@ def read_folder(engine: DockerEngine, image: Image, path: str) -> Folder:
     with explained():
         container = engine.client.containers.create(image.id, ["none"])
         try:
-            with _opened(container.get_archive(path)[0]) as archive:
-                for each in archive:
-                    _read(archive, each, folder)
+            with _open_tar(container.get_archive(path)[0]) as archive:
+                for entry in archive:
+                    _read_entry(archive, entry, folder)
         finally:
             container.remove(force=True)
     return folder
 
 
-def _opened(chunks: Iterator[bytes]) -> tarfile.TarFile:
+def _open_tar(chunks: Iterator[bytes]) -> tarfile.TarFile:
     return tarfile.open(fileobj=io.BufferedReader(Stream(iter(chunks))), mode="r|")
 
 
-def _read(archive: tarfile.TarFile, each: tarfile.TarInfo, folder: Folder) -> None:
-    path = each.name.partition("/")[2]
-    if content := archive.extractfile(each) if each.isreg() else None:
+def _read_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Folder) -> None:
+    path = entry.name.partition("/")[2]
+    if content := archive.extractfile(entry) if entry.isreg() else None:
         data = content.read()
         folder.blobs[path] = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
         if is_secret(path, data):
             folder.secrets.append(path)
-    if each.uid != 0 or (not each.issym() and is_app_users(each.uid, each.gid, each.mode)):
-        folder.loose.append(path or each.name)
-    if not each.issym() and each.mode & (0o005 if each.isdir() else 0o004) != (0o005 if each.isdir() else 0o004):
-        folder.unreadable.append(path or each.name)
+    if entry.uid != 0 or (not entry.issym() and is_owned_by_app(entry.uid, entry.gid, entry.mode)):
+        folder.loose.append(path or entry.name)
+    if not entry.issym() and entry.mode & (0o005 if entry.isdir() else 0o004) != (0o005 if entry.isdir() else 0o004):
+        folder.unreadable.append(path or entry.name)
 
 
-def _look(layer: tarfile.TarFile, each: tarfile.TarInfo, found: Found) -> None:
-    path = each.name.removeprefix("./")
-    found.size += each.size if each.isreg() else 0
-    content = layer.extractfile(each) if each.isreg() else None
+def _scan_entry(layer: tarfile.TarFile, entry: tarfile.TarInfo, found: LayerScan) -> None:
+    path = entry.name.removeprefix("./")
+    found.size += entry.size if entry.isreg() else 0
+    content = layer.extractfile(entry) if entry.isreg() else None
     if content and is_secret(path, content.read(HEAD_BYTES)):
         found.secrets.append(path)
     # Skip empty files: lock files and whiteouts.
-    if content and each.size and is_package_cache(path):
+    if content and entry.size and is_package_cache(path):
         found.caches.append(path)
-    owned = (each.isreg() or each.isdir()) and is_app_users(each.uid, each.gid, each.mode)
-    if owned and not path.startswith(OWN):
+    owned = (entry.isreg() or entry.isdir()) and is_owned_by_app(entry.uid, entry.gid, entry.mode)
+    if owned and not path.startswith(WRITABLE):
         found.ownership.append(path)
-    if is_unexpected_setuid(path, each.mode):
+    if is_unexpected_setuid(path, entry.mode):
         found.setuid.append(path)

@@ -80,47 +80,48 @@ class VerificationReport:
         Raises:
             ValueError: the text is not a report.
         """
-        return cls._of(json.loads(text))
+        return cls._parse(json.loads(text))
 
     @classmethod
-    def _of(cls, said: Any) -> VerificationReport:
+    def _parse(cls, document: Any) -> VerificationReport:
         try:
-            lines = tuple(Line(**line) for line in said["lines"])
-            drift = tuple(Drift(**each) for each in said.get("drift", ()))
-            found = cls(said["image"], said["part"], lines, said["checks"], drift, said.get("accepted_drift", False))
+            lines = tuple(Line(**line) for line in document["lines"])
+            drift = tuple(Drift(**package) for package in document.get("drift", ()))
+            accepted = document.get("accepted_drift", False)
+            report = cls(document["image"], document["part"], lines, document["checks"], drift, accepted)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"this is no report of a verification: {error!r}") from None
-        if strange := {line.outcome for line in lines} - set(get_args(Outcome)):
-            raise ValueError(f"no line of a verification can be {', '.join(map(repr, strange))}")
-        return found
+            raise ValueError(f"not a verification report: {error!r}") from None
+        if unknown := {line.outcome for line in lines} - set(get_args(Outcome)):
+            raise ValueError(f"unknown outcome in a verification report: {', '.join(map(repr, unknown))}")
+        return report
 
 
 def document(reports: Sequence[VerificationReport]) -> bytes:
     """Serialise reports as the document that is attached to an image in a registry."""
-    return json.dumps([asdict(each) for each in reports], indent=2).encode()
+    return json.dumps([asdict(report) for report in reports], indent=2).encode()
 
 
-def of_document(content: bytes) -> list[VerificationReport]:
+def parse_document(content: bytes) -> list[VerificationReport]:
     """Parse a document of reports.
 
     Raises:
         ValueError: the content is not such a document.
     """
-    said = json.loads(content)
-    if not isinstance(said, list):
-        raise ValueError("this is no list of reports")
-    return [VerificationReport._of(each) for each in said]
+    reports = json.loads(content)
+    if not isinstance(reports, list):
+        raise ValueError("not a list of verification reports")
+    return [VerificationReport._parse(report) for report in reports]
 
 
 def known(reports: Iterable[VerificationReport], image: str, part: Part, checks: str) -> VerificationReport | None:
     """The newest report on this part of this image by the same checks, which makes another verification unnecessary."""
-    fitting = [each for each in reports if (each.image, each.part, each.checks) == (image, part, checks)]
-    return next((each for each in reversed(fitting) if each.lines), None)
+    matching = [report for report in reports if (report.image, report.part, report.checks) == (image, part, checks)]
+    return next((report for report in reversed(matching) if report.lines), None)
 
 
-def believed(reports: Iterable[VerificationReport], image: str, checks: str) -> VerificationReport | None:
+def trusted(reports: Iterable[VerificationReport], image: str, checks: str) -> VerificationReport | None:
     """The newest report on a base by the same checks from another machine, if nothing failed in it."""
-    return known((each for each in reports if not each.failed), image, "base", checks)
+    return known((report for report in reports if not report.failed), image, "base", checks)
 
 
 def line(name: str, good: bool, detail: str = "") -> Line:
@@ -141,7 +142,7 @@ def lock_line(kind: str, found: Sequence[Difference] | None) -> Line:
     """
     if found is None:
         return Line(f"{kind} lock", "not verified", "there is no such lock")
-    return none_of(f"{kind} lock", [_moved(each.name, each.before, each.now) for each in found])
+    return none_of(f"{kind} lock", [_difference(package.name, package.before, package.now) for package in found])
 
 
 def apt_line(found: Sequence[Drift] | None) -> Line:
@@ -154,12 +155,12 @@ def apt_line(found: Sequence[Drift] | None) -> Line:
         return Line("apt lock", "not verified", "there is no such lock")
     if not found:
         return Line("apt lock", "passed")
-    detail = none_of("", [_moved(each.package, each.locked, each.found) for each in found]).detail
+    detail = none_of("", [_difference(package.package, package.locked, package.found) for package in found]).detail
     return Line("apt lock", "drift", f"{drifts.summary(found)}: {detail}")
 
 
-def _moved(name: str, locked: str, found: str) -> str:
-    return f"{name} {found or 'is missing'} (locked: {locked or 'not'})"
+def _difference(name: str, locked: str, found: str) -> str:
+    return f"{name} {found or 'is missing'} ({f'locked: {locked}' if locked else 'not locked'})"
 
 
 def is_package_cache(path: str) -> bool:
@@ -178,13 +179,13 @@ def is_unexpected_setuid(path: str, mode: int) -> bool:
     return bool(mode & _SETUID_BIT) and path.rpartition("/")[2] not in _SETUID
 
 
-def is_app_users(uid: int, gid: int, mode: int) -> bool:
+def is_owned_by_app(uid: int, gid: int, mode: int) -> bool:
     """Whether the service's user owns a path or may write to it; sticky shared folders (/tmp) do not count."""
     for_all = bool(mode & 0o002) and not mode & _STICKY_BIT
     return uid == APP_UID or for_all or (gid == APP_UID and bool(mode & 0o020))
 
 
-def unlike_copies(above: Sequence[str], layers: int) -> list[str]:
+def steps_besides_copies(above: Sequence[str], layers: int) -> list[str]:
     """List the history steps above the base that are neither metadata nor a COPY into /app.
 
     Args:
@@ -192,29 +193,29 @@ def unlike_copies(above: Sequence[str], layers: int) -> list[str]:
         layers: number of layers above the base; each must come from one of the COPY steps.
     """
     copies = [step for step in above if _COPY.fullmatch(step)]
-    strange = [step or "a step without a name" for step in above if step not in copies and not _METADATA.match(step)]
-    if not strange and len(copies) != layers:
+    unexpected = [step or "a step without a name" for step in above if step not in copies and not _METADATA.match(step)]
+    if not unexpected and len(copies) != layers:
         return [f"{layers} layers, but {len(copies)} copies"]
-    return strange
+    return unexpected
 
 
 def changed_configuration(base: Mapping[str, Any], app: Mapping[str, Any]) -> list[str]:
     """List what an app image changes in its base's configuration, except adding RELEASE to the environment."""
     names = [name for name in ("User", "WorkingDir", "Entrypoint") if base.get(name) != app.get(name)]
     added = set(app.get("Env") or []) ^ set(base.get("Env") or [])
-    return names + sorted(each.partition("=")[0] for each in added if not each.startswith("RELEASE="))
+    return names + sorted(variable.partition("=")[0] for variable in added if not variable.startswith("RELEASE="))
 
 
 def table(reports: Sequence[VerificationReport]) -> Table:
     """Format the lines of all reports as a table for the terminal."""
     shown = Table("part", "what", "outcome", "detail")
     for report in reports:
-        for each in report.lines:
-            cells = (report.part, each.name, Text(each.outcome, style=COLOURS[each.outcome]), each.detail)
+        for line in report.lines:
+            cells = (report.part, line.name, Text(line.outcome, style=COLOURS[line.outcome]), line.detail)
             shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
     return shown
 
 
 def verdict(reports: Iterable[VerificationReport]) -> tuple[str, ...]:
     """All failed lines as `part: line: detail`; empty if nothing failed."""
-    return tuple(f"{each.part}: {bad.name}: {bad.detail}" for each in reports for bad in each.failed)
+    return tuple(f"{report.part}: {line.name}: {line.detail}" for report in reports for line in report.failed)

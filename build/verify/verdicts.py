@@ -15,6 +15,7 @@ from build.docker.engine import DockerEngine
 from build.errors import RegistryError, UnverifiedError, VerificationError
 from build.progress import Progress
 from build.registry import referrers
+from build.registry.registries import at_registry
 from build.system import files
 from build.verify import rules
 from build.verify.rules import VerificationReport
@@ -31,13 +32,13 @@ class Verdicts:
     def read(self, image_id: str) -> list[VerificationReport]:
         """Read the reports on an image; empty if there are none or the file is invalid."""
         try:
-            return rules.of_document(self._path(image_id).read_bytes())
+            return rules.parse_document(self._path(image_id).read_bytes())
         except (OSError, ValueError):
             return []
 
     def write(self, image_id: str, *reports: VerificationReport) -> None:
         """Store reports on an image; they replace earlier reports on the same parts."""
-        parts = {each.part: each for each in (*self.read(image_id), *reports)}
+        parts = {report.part: report for report in (*self.read(image_id), *reports)}
         self._folder.mkdir(parents=True, exist_ok=True)
         files.replace(self._path(image_id), rules.document(list(parts.values())).decode() + "\n")
 
@@ -47,7 +48,7 @@ class Verdicts:
         return {
             image
             for image, reports in known.items()
-            if any(each.part == "app" and each.lines for each in reports) and not rules.verdict(reports)
+            if any(report.part == "app" and report.lines for report in reports) and not rules.verdict(reports)
         }
 
     def _path(self, image_id: str) -> Path:
@@ -58,9 +59,9 @@ def require(reports: Iterable[VerificationReport]) -> None:
     """Raise VerificationError with all failed lines, if there are any."""
     if failed := rules.verdict(reports):
         raise VerificationError(
-            f"the image failed its verification, in {len(failed)} of its checks",
+            f"the image failed its verification (failed checks: {len(failed)})",
             detail="\n".join(failed),
-            remedy="correct what the lines name and build again; "
+            remedy="fix the failed checks and build again; "
             "`python -m build.images verify --fresh IMAGE` repeats the verification of an image",
         )
 
@@ -82,14 +83,14 @@ def require_verified(root: Path, engine: DockerEngine, progress: Progress, image
     found = engine.image(image)
     reports, why = _known(root, engine, found, image)
     require(reports)
-    if any(each.part == "app" for each in reports):
+    if any(report.part == "app" for report in reports):
         return True
     if not unverified:
         raise UnverifiedError(
-            f"{image} has no verification: {why}",
-            remedy=f"`python -m build.images verify {image}` makes one; --unverified goes on without, on record",
+            f"{image} is not verified: {why}",
+            remedy=f"run `python -m build.images verify {image}`, or accept the image with --unverified, on record",
         )
-    progress.note(f"warning: {image} has no verification ({why}); accepted by --unverified")
+    progress.note(f"warning: {image} is not verified ({why}); accepted by --unverified")
     return False
 
 
@@ -99,16 +100,14 @@ def _known(root: Path, engine: DockerEngine, found: Image | None, image: str) ->
         return reports, ""
     if "@" not in image:
         return [], f"this clone has no report on it under {FOLDER}"
-    from build.registry.registries import at_registry  # noqa: PLC0415 - takes 0.2 s, and a build does not need it
-
     reports = []
     try:
         registry, name, digest = at_registry(engine, image)
-        for each in referrers.find(registry, name, digest, referrers.VERIFICATION, {}):
+        for document in referrers.find(registry, name, digest, referrers.VERIFICATION, {}):
             with suppress(ValueError):  # ignore a document of another kind
-                reports += rules.of_document(referrers.content(registry, name, each.digest))
+                reports += rules.parse_document(referrers.content(registry, name, document.digest))
     except RegistryError as error:
-        return [], f"this clone has no report on it, and its registry cannot be asked: {error.message}"
+        return [], f"this clone has no report on it, and the registry's reports cannot be read: {error.message}"
     return reports, "neither this clone nor the registry has a report on it"
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from docker.models.images import Image
 from docker.types import DeviceRequest
 
-from build import progress as saying
 from build.docker import oneshot
 from build.docker.engine import DockerEngine, explained
 from build.errors import CommandFailedError, ImageNotFoundError
@@ -21,31 +18,16 @@ from build.locks import apt_locks, compatibility, diff, drift, inventory_reader
 from build.locks import compatibility_check as versions
 from build.locks.drift import AptLock, Drift
 from build.model.labels import FLAVOUR_LABEL, OCI, PROXY_REPOSITORY, RELEASE_LABEL
+from build.progress import Progress
 from build.settings import Settings
 from build.system import git
 from build.system.git import TreeEntry
 from build.system.sources import Sources
-from build.verify import image_checks, layers, rules
+from build.verify import checksum, image_checks, layers, rules
+from build.verify.checksum import BUILD, DATA
 from build.verify.rules import APP_UID, Line, Part, VerificationReport, line, none_of
 from build.verify.verdicts import Verdicts
 
-BUILD = Path(__file__).parents[1]
-DATA = BUILD / "data/verification.toml"
-# Files that determine a report. If one of them changes, older reports are ignored.
-COMMON = (
-    DATA,
-    *(BUILD / "verify" / name for name in ("verifier.py", "layers.py", "rules.py", "image_checks.py")),
-)
-CHECKS: dict[Part, tuple[Path, ...]] = {
-    "base": (
-        *COMMON,
-        versions.TABLE,
-        BUILD / "verify/in_image/verify_base.py",
-        *(BUILD / "locks" / name for name in ("in_image/inventory.py", "diff.py", "drift.py")),
-    ),
-    "app": (*COMMON, BUILD / "verify/in_image/verify_app.py", BUILD / "audio/signal.py"),
-    "proxy": COMMON,
-}
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
 SENTENCE = "Every sentence that you hear was made a moment ago."
 CODE = ("batch", "service", "voices")
@@ -59,9 +41,7 @@ Published = Callable[[str], Iterable[VerificationReport]]
 class Verifier:
     """Verifies images of one clone, each once; `fresh` verifies again despite an existing report."""
 
-    def __init__(
-        self, settings: Settings, engine: DockerEngine, progress: saying.Progress, fresh: bool = False
-    ) -> None:
+    def __init__(self, settings: Settings, engine: DockerEngine, progress: Progress, fresh: bool = False) -> None:
         self._settings, self._engine, self._progress, self._fresh = settings, engine, progress, fresh
         self._verdicts = Verdicts(settings.root)
 
@@ -85,16 +65,16 @@ class Verifier:
         """
         flavour = image.labels.get(FLAVOUR_LABEL, "slim")
         lock = self._apt_lock(image, flavour)
-        checks = _checks("base", lock or "", str(self._has_gpu(flavour)))
+        checks = checksum.of("base", lock or "", str(self._has_gpu(flavour)))
         if known := self._known(image, "base", checks):
             return known
         # An account that may push a base may also push its report, so trusting the report adds no risk.
-        if not self._fresh and (known := rules.believed(published(checks), str(image.id), checks)):
-            self._progress.note(f"{image.id} has passed these checks where it was published")
+        if not self._fresh and (known := rules.trusted(published(checks), str(image.id), checks)):
+            self._progress.note(f"{image.id} passed these checks, by its report in the registry")
         else:
-            self._progress.step(f"looking into every layer of {image.id}")
-            seen, runs = self._ask(image, "verify_base.py", gpu=self._has_gpu(flavour))
-            environment, drifted = self._environment(image, flavour, seen, lock) if seen else ([], ())
+            self._progress.step(f"scanning every layer of {image.id}")
+            output, runs = self._run_script(image, "verify_base.py", gpu=self._has_gpu(flavour))
+            environment, drifted = self._environment(image, flavour, output, lock) if output else ([], ())
             lines = (runs, *environment, *_scanned(image, flavour))
             known = VerificationReport(str(image.id), "base", lines, checks, drifted)
         self._verdicts.write(str(image.id), known)
@@ -104,31 +84,36 @@ class Verifier:
         """Verify code, identity and voice of an app; the layers of its base are not read."""
         from build.audio import signal  # noqa: PLC0415 - imports numpy (0.1 s), which a run without changes avoids
 
-        checks = _checks("app")
+        checks = checksum.of("app")
         if known := self._known(image, "app", checks):
             self._verdicts.write(str(image.id), base)  # the base may have been verified again by changed checks
             return known
-        self._progress.step(f"looking into /app of {image.id}")
+        self._progress.step(f"scanning /app of {image.id}")
         labels, folder = image.labels, layers.read_folder(self._engine, image, "/app")
         release = labels.get(RELEASE_LABEL, "")
-        given = next((e[8:] for e in image.attrs["Config"]["Env"] if e.startswith("RELEASE=")), "")
-        seen, runs = self._ask(image, "verify_app.py", SENTENCE)
-        heard = signal.judge(SENTENCE, base64.b64decode(seen["wav"]), signal.Expectation()).faults if seen else ()
+        variables = [variable.partition("=") for variable in image.attrs["Config"]["Env"]]
+        served = next((value for name, _, value in variables if name == "RELEASE"), "")
+        output, runs = self._run_script(image, "verify_app.py", SENTENCE)
+        faults = signal.judge(SENTENCE, base64.b64decode(output["wav"]), signal.Expectation()).faults if output else ()
         lines = (
             self._tree(release, folder.blobs),
             *self._above(image),
-            line("release", bool(release) and given == release, f"{given or 'none'} in it, label {release or 'none'}"),
+            line(
+                "release",
+                bool(release) and served == release,
+                f"variable {served or 'none'}, label {release or 'none'}",
+            ),
             none_of("labels", [name for name in LABELS if not labels.get(OCI + name)]),
             none_of("secrets in /app", folder.secrets),
             none_of("ownership of /app", folder.loose),
             none_of("unreadable files in /app", folder.unreadable),
-            none_of("voice", heard) if seen else Line("voice", "failed", runs.detail),
-            *image_checks.voice_on_torch(seen),
+            none_of("voice", faults) if output else Line("voice", "failed", runs.detail),
+            *image_checks.voice_on_torch(output),
         )
-        done = VerificationReport(str(image.id), "app", lines, checks)
+        report = VerificationReport(str(image.id), "app", lines, checks)
         # Store both, so that `switch` reads only the app's file.
-        self._verdicts.write(str(image.id), base, done)
-        return done
+        self._verdicts.write(str(image.id), base, report)
+        return report
 
     def proxy(self, image: Image, sources: Mapping[str, TreeEntry]) -> VerificationReport:
         """Verify layers, size, files and configuration of a proxy image.
@@ -136,30 +121,30 @@ class Verifier:
         Args:
             sources: files of `proxy/` that the image was built from, by path.
         """
-        checks = _checks("proxy")
+        checks = checksum.of("proxy")
         if known := self._known(image, "proxy", checks):
             return known
-        self._progress.step(f"looking into the proxy's {image.id}")
+        self._progress.step(f"verifying the proxy image {image.id}")
         folders = [layers.read_folder(self._engine, image, path) for path in PROXY_FOLDERS]
         found = {path: blob for folder in folders for path, blob in folder.blobs.items()}
-        named = {path.rpartition("/")[2]: entry.blob for path, entry in sources.items()}
-        copied = {name: blob for name, blob in named.items() if name != "Dockerfile"}
+        names = {path.rpartition("/")[2]: entry.blob for path, entry in sources.items()}
+        copied = {name: blob for name, blob in names.items() if name != "Dockerfile"}
         lines = (
             none_of("files of the commit", sorted(name for name in copied if found.get(name) != copied[name])),
             none_of("unreadable files", [path for folder in folders for path in folder.unreadable]),
             self._proxy_configuration(image),
             *_scanned(image, "proxy"),
         )
-        done = VerificationReport(str(image.id), "proxy", lines, checks)
-        self._verdicts.write(str(image.id), done)
-        return done
+        report = VerificationReport(str(image.id), "proxy", lines, checks)
+        self._verdicts.write(str(image.id), report)
+        return report
 
     def _known(self, image: Image, part: Part, checks: str) -> VerificationReport | None:
         if self._fresh:
             return None
         known = rules.known(self._verdicts.read(str(image.id)), str(image.id), part, checks)
         if known and known.failed:
-            self._progress.note(f"{image.id} failed its verification before, and its content is the same")
+            self._progress.note(f"{image.id} failed an earlier verification, and the same image fails again")
         return known
 
     def _proxy_configuration(self, image: Image) -> Line:
@@ -172,10 +157,10 @@ class Verifier:
             return line(name, False, error.message)
         return line(name, answer.exit_code == 0, (answer.error.splitlines() or [""])[-1] if answer.exit_code else "")
 
-    def _ask(self, image: Image, script: str, *args: str, gpu: bool = False) -> tuple[dict[str, Any], Line]:
-        """Run a script in the image as the service's user; return its answer and a line on whether it ran.
+    def _run_script(self, image: Image, script: str, *args: str, gpu: bool = False) -> tuple[dict[str, Any], Line]:
+        """Run a script in the image as the service's user; return its output and a line on whether it ran.
 
-        The answer is empty if the script failed.
+        The output is empty if the script failed.
         """
         requests = [DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpu else None
         argv = ["python", "-c", (BUILD / "verify/in_image" / script).read_text(), *args]
@@ -196,31 +181,31 @@ class Verifier:
         except CommandFailedError as error:
             detail = error.message
         except (ValueError, IndexError) as error:
-            detail = f"it did not answer: {error}"
+            detail = f"the script printed no JSON: {error}"
         return {}, line(name, False, detail)
 
     def _has_gpu(self, flavour: str) -> bool:
         return flavour == "cuda" and bool(self._engine.gpu_runtime)
 
     def _environment(
-        self, image: Image, flavour: str, seen: dict[str, Any], apt: str | None
+        self, image: Image, flavour: str, output: dict[str, Any], apt: str | None
     ) -> tuple[list[Line], tuple[Drift, ...]]:
-        texts = {name: text for name, text in seen["locks"].items() if name.endswith(".txt")}
+        texts = {name: text for name, text in output["locks"].items() if name.endswith(".txt")}
         pins = diff.packages("pip", "\n".join(texts.values()))
-        lines = image_checks.environment(seen, pins, _data()["environment"][flavour])
+        lines = image_checks.environment(output, pins, _data()["environment"][flavour])
         if flavour == "cuda":
             facts = compatibility.DeclaredVersions(torch=pins.get("torch", ""))
-            lines += image_checks.torch(seen, pins, compatibility.torch_cuda(facts, versions.table()))
-        locked = diff.LockTexts(tuple(texts.values()) or None, seen["locks"].get("conda.lock"))
+            lines += image_checks.torch(output, pins, compatibility.torch_cuda(facts, versions.table()))
+        locked = diff.LockTexts(tuple(texts.values()) or None, output["locks"].get("conda.lock"))
         try:
-            held = inventory_reader.read(self._engine, str(image.id))
+            inventory = inventory_reader.read(self._engine, str(image.id))
         except CommandFailedError as error:
             return [*lines, Line("locks", "failed", error.message)], ()
-        moved = diff.drift(held, locked)
+        differences = diff.drift(inventory, locked)
         for kind, text in (("pip", locked.pip), ("conda", locked.conda)):
-            of_kind = None if text is None else [each for each in moved if each.kind == kind]
+            of_kind = None if text is None else [package for package in differences if package.kind == kind]
             lines.append(rules.lock_line(kind, of_kind))
-        drifted = drift.drift(held, AptLock.parse(apt)) if apt is not None else ()
+        drifted = drift.drift(inventory, AptLock.parse(apt)) if apt is not None else ()
         return [*lines, rules.apt_line(drifted if apt is not None else None)], drifted
 
     def _apt_lock(self, image: Image, flavour: str) -> str | None:
@@ -234,7 +219,9 @@ class Verifier:
         if not listed:
             return Line("files of the commit", "not verified", f"this clone does not know {release or 'the release'}")
         known = {path: entry.blob for path, entry in listed.items()}
-        return none_of("files of the commit", sorted(p for p in known | blobs if known.get(p) != blobs.get(p)))
+        return none_of(
+            "files of the commit", sorted(name for name in known | blobs if known.get(name) != blobs.get(name))
+        )
 
     def _above(self, image: Image) -> list[Line]:
         names = ("layers above the base", "configuration")
@@ -243,19 +230,14 @@ class Verifier:
             return [Line(name, "not verified", "its base is not on the engine") for name in names]
         with explained():
             steps, below = (
-                [str(step["CreatedBy"] or "") for step in reversed(each.history())] for each in (image, base)
+                [str(step["CreatedBy"] or "") for step in reversed(layered.history())] for layered in (image, base)
             )
         if steps[: len(below)] != below:
-            above = ["another history than the base's"]
+            above = ["the history differs from the base's"]
         else:
-            above = rules.unlike_copies(steps[len(below) :], len(_layers(image)) - len(_layers(base)))
+            above = rules.steps_besides_copies(steps[len(below) :], len(_layers(image)) - len(_layers(base)))
         changed = rules.changed_configuration(base.attrs["Config"], image.attrs["Config"])
         return [none_of(name, found) for name, found in zip(names, (above, changed), strict=True)]
-
-
-def _checks(part: Part, *more: str) -> str:
-    """Hash of everything that determines a report on a part."""
-    return hashlib.sha256("\0".join([*(path.read_text() for path in CHECKS[part]), *more]).encode()).hexdigest()
 
 
 def _layers(image: Image) -> list[str]:
@@ -285,7 +267,7 @@ def _scanned(image: Image, kind: str) -> list[Line]:
 
 
 def verify_reference(
-    settings: Settings, engine: DockerEngine, progress: saying.Progress, reference: str, fresh: bool = False
+    settings: Settings, engine: DockerEngine, progress: Progress, reference: str, fresh: bool = False
 ) -> list[VerificationReport]:
     """Verify an image on the engine: two reports (base, app) on an app, one on a base or a proxy.
 

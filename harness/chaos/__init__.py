@@ -1,1 +1,1 @@
-"""Faults at exactly one record of the journal, under load, and what became of it."""
+"""Inject a fault at exactly one journal record, under load, and check the result."""

@@ -1,11 +1,11 @@
-"""An engine that plays what the real voice has said once: faults of traffic need a sound answer, not two busy cores."""
+"""An engine that replays recordings of the real voice: traffic faults need valid audio, not two busy cores."""
 
 from __future__ import annotations
 
 from harness.gpu import FakeGpus
 from harness.stack import Stack
 
-# Appended to the piper engine of a clone. What was never said is said by the real voice, and kept for all releases.
+# Appended to the piper engine of a clone. A new text is synthesized by the real voice and recorded for all releases.
 ENGINE = """
 
 def _recorded() -> None:
@@ -15,7 +15,7 @@ def _recorded() -> None:
     import time
     from pathlib import Path
 
-    if "FAKE_NVML" not in os.environ:  # the build, which looks into the image
+    if "FAKE_NVML" not in os.environ:  # verification of the image at build time
         return
     prepare, load, synthesize = PiperEngine.prepare, PiperEngine.load, PiperEngine.synthesize
     folder, lock = Path(os.environ["FAKE_NVML"], "spoken"), threading.Lock()
@@ -25,7 +25,7 @@ def _recorded() -> None:
 
     def _load(self, progress):
         self.sample_rate, self._models = 22050, {"recorded": None}
-        progress("recordings are there")
+        progress("recordings are mounted")
 
     def _record(self, utterance, path):
         with lock:
@@ -44,8 +44,8 @@ def _recorded() -> None:
         path = folder / hashlib.sha256(repr(utterance).encode()).hexdigest()
         if not path.exists():
             _record(self, utterance, path)
-        with np.load(path) as said:
-            pieces = [said[f"arr_{number}"] for number in range(len(said.files))]
+        with np.load(path) as recording:
+            pieces = [recording[f"arr_{number}"] for number in range(len(recording.files))]
         for number, samples in enumerate(pieces, start=1):
             time.sleep(len(samples) / self.sample_rate * PACE)
             yield Piece(samples, last=number == len(pieces))
@@ -58,15 +58,15 @@ def _recorded() -> None:
     PiperEngine.synthesize, PiperEngine.describe = _synthesize, _describe
 
 
-PACE = 0.1  # of real time; about what the voice takes on an idle core
+PACE = 0.1  # of real time; about the speed of the voice on an idle core
 _recorded()
 """
 
 
-def give(gpus: FakeGpus, stack: Stack) -> None:
-    """Has the stack's engine play recordings; before `gpu.give`, whose engine claims memory for this one."""
+def install(gpus: FakeGpus, stack: Stack) -> None:
+    """Make the stack's engine replay recordings. Call it before `gpu.install`, whose engine wraps this one."""
     spoken = gpus.folder / "spoken"
     spoken.mkdir()
-    spoken.chmod(0o777)  # the containers' users are others
+    spoken.chmod(0o777)  # the containers run as other users
     engine = stack.root / "service/engines/piper.py"
     engine.write_text(engine.read_text() + ENGINE)

@@ -1,4 +1,4 @@
-/* A wall clock that jumps: to be preloaded. It is ahead by the seconds in the file $JUMPED_CLOCK, read at each look. */
+/* A preloaded library whose wall clock is ahead by the seconds in the file $JUMPED_CLOCK, which each call reads. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-"""What goes wrong: each fault strikes while the cutover stands at a journal record, and proves that it did."""
+"""The faults. Each is injected while the cutover pauses at a journal record, and returns a proof of its effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from build.errors import LockHeldError
 from build.model.colours import Colour
 from build.model.states import Strategy
 from build.state.history import Event
-from harness.chaos.chaos_stack import Bed
+from harness.chaos.chaos_stack import ChaosStack
 from harness.chaos.fault_points import (
     before_it_loads,
     before_it_serves,
@@ -32,59 +32,60 @@ from harness.chaos.stepped import Point, Stepped
 from harness.gpu import GIB
 from harness.stack import crash, wait_for
 
-GONE = ("127.0.0.1", 9)  # nobody listens there
+GONE = ("127.0.0.1", 9)  # no process listens there
 JUMP_S = 3600
-MEMORY_MB = (24, 48, 72, 96)  # all too little for a process with a model
+MEMORY_MB = (24, 48, 72, 96)  # too little for a process with a model
 TOO_MUCH = 17 * GIB
 KILLED = 137
 
 
 @dataclass
 class Scene:
-    """A cutover that stands at a record: `live` serves until then, `process` is the orchestrator."""
+    """A cutover that pauses at a record; `release` is the candidate's, `process` the orchestrator."""
 
-    bed: Bed
+    chaos: ChaosStack
     strategy: Strategy
     point: Point
     live: Colour
-    wanted: str
+    release: str
     process: Stepped
 
     @property
     def candidate(self) -> Any:
-        return self.bed.container(self.live.other)
+        return self.chaos.container(self.live.other)
 
     @property
     def switch(self) -> list[str]:
-        """The command that this is an attempt at."""
-        return command(self.bed.references[self.wanted], self.strategy, self.point)
+        """The command of the cutover."""
+        return command(self.chaos.references[self.release], self.strategy, self.point)
 
 
-Strike = Callable[[Scene], str]
+Injection = Callable[[Scene], str]
 Where = Callable[[Strategy], list[Point]]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` returns the proof that it struck.
+    """A fault.
 
     Attributes:
-        where: the records at which it can happen.
-        heal: what an operator does about it before going on.
-        finish: the command that ends what was cut off; empty: the same switch once more.
-        ends: whether the candidate must be live in the end, or (False) the old release; None: as the journal says.
-        environment: of the orchestrator's process.
-        reference: what is switched to in place of a release that is here.
-        engine: the options of the engine of its own that it needs; None: any engine will do.
+        inject: inject it and return the proof of its effect.
+        where: records at which it can happen.
+        heal: remove the cause, as an operator does.
+        finish: command that finishes the interrupted cutover; empty: the same switch again.
+        ends: whether the candidate (True) or the old release (False) must be live at the end; None: as journaled.
+        environment: variables of the orchestrator's process.
+        reference: image to switch to instead of the candidate's.
+        engine: options of the separate Docker engine that it needs; None: any engine.
     """
 
     name: str
-    strike: Strike
+    inject: Injection
     where: Where
-    heal: Strike = lambda _scene: ""
+    heal: Injection = lambda _scene: ""
     finish: tuple[str, ...] = ("resume",)
     ends: bool | None = None
-    environment: Callable[[Bed], Mapping[str, str]] = field(default=lambda _bed: {})
+    environment: Callable[[ChaosStack], Mapping[str, str]] = field(default=lambda _chaos: {})
     reference: str = ""
     engine: tuple[str, ...] | None = None
 
@@ -94,13 +95,13 @@ def _kill_orchestrator(scene: Scene) -> str:
 
 
 def _crash(container: Any) -> str:
-    """Its process killed from the host; back by its restart policy."""
+    """Kill the container's process from the host, and wait until its restart policy restarts it."""
     crash(container)
     return f"{container.name}: RestartCount {container.attrs['RestartCount']}, {container.attrs['State']['StartedAt']}"
 
 
 def _hang(scene: Scene) -> str:
-    """Every process of the candidate stopped: it runs, and answers nothing."""
+    """Stop every process of the candidate: it runs, but does not respond."""
     pids = _processes(scene.candidate)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -108,12 +109,12 @@ def _hang(scene: Scene) -> str:
     def stopped() -> bool:
         return {Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids} == {"T"}
 
-    wait_for("all of its processes to stand still", stopped)
+    wait_for("all processes of the candidate to stop", stopped)
     return f"{scene.candidate.name}: pids {pids} stopped (T)"
 
 
 def _wake(scene: Scene) -> str:
-    with contextlib.suppress(Exception):  # it is gone, as a rule
+    with contextlib.suppress(Exception):  # usually the container no longer exists
         for pid in _processes(scene.candidate):
             os.kill(pid, signal.SIGCONT)
     return ""
@@ -124,12 +125,12 @@ def _processes(container: Any) -> list[int]:
 
 
 def _starve(scene: Scene) -> str:
-    """Too little memory: the kernel kills what starts; what has only its model to load yet finds the GPU too small."""
+    """Limit the memory so that the kernel kills the candidate; in a hold the model does not fit on the GPU."""
     if scene.strategy is Strategy.HOLD:
-        scene.bed.gpus.behave(scene.wanted, bytes=TOO_MUCH)
+        scene.chaos.gpus.behave(scene.release, bytes=TOO_MUCH)
         return f"{scene.candidate.name}: from now on its model claims {TOO_MUCH // GIB} GiB of 16"
     container = scene.candidate
-    for megabytes in MEMORY_MB:  # a limit below what is in use already is refused by cgroups v1
+    for megabytes in MEMORY_MB:  # cgroups v1 rejects a limit below the current usage
         with contextlib.suppress(APIError):
             container.update(mem_limit=f"{megabytes}m", memswap_limit=f"{megabytes}m")
             break
@@ -139,60 +140,60 @@ def _starve(scene: Scene) -> str:
         return bool(container.attrs["RestartCount"] or container.status != "running")
 
     wait_for("the kernel to kill the candidate", killed)
-    code = scene.bed.target.engine.exit_code(container)
+    code = scene.chaos.target.engine.exit_code(container)
     assert code == KILLED, code
     return f"{container.name}: exit code {code} with {megabytes} MB of memory"
 
 
-def _enough(scene: Scene) -> str:
-    scene.bed.gpus.behave(scene.wanted, bytes=GIB)
+def _restore_memory(scene: Scene) -> str:
+    scene.chaos.gpus.behave(scene.release, bytes=GIB)
     return ""
 
 
 def _fill(scene: Scene) -> str:
-    said = scene.bed.in_state("head -c 1G /dev/zero >filler 2>/dev/null; df -k . | tail -1")
-    assert said.split()[3] == "0", said
-    return f"0 kB left of {said.split()[1]}"
+    usage = scene.chaos.run_in_state("head -c 1G /dev/zero >filler 2>/dev/null; df -k . | tail -1")
+    assert usage.split()[3] == "0", usage
+    return f"0 kB free of {usage.split()[1]}"
 
 
 def _empty(scene: Scene) -> str:
-    return scene.bed.in_state("rm -f filler")
+    return scene.chaos.run_in_state("rm -f filler")
 
 
 def _damage(scene: Scene) -> str:
-    """The newest record's last word of its hash changed; a copy kept, as a backup would."""
-    scene.bed.in_state("cp journal.jsonl kept && sed -i '$s/..\"}$/zz\"}/' journal.jsonl")
-    return "its last line ends " + scene.bed.in_state("tail -c 12 journal.jsonl").strip()
+    """Change the hash of the newest record; keep a copy as a backup."""
+    scene.chaos.run_in_state("cp journal.jsonl kept && sed -i '$s/..\"}$/zz\"}/' journal.jsonl")
+    return "its last line ends " + scene.chaos.run_in_state("tail -c 12 journal.jsonl").strip()
 
 
 def _restore(scene: Scene) -> str:
-    return scene.bed.in_state("mv kept journal.jsonl")
+    return scene.chaos.run_in_state("mv kept journal.jsonl")
 
 
-def _jump(whose: str, seconds: int) -> Strike:
-    def strike(scene: Scene) -> str:
-        scene.bed.clocks.ahead(whose, seconds)
-        return f"the {whose}'s clock {seconds:+} s"
+def _jump(clock: str, seconds: int) -> Injection:
+    def inject(scene: Scene) -> str:
+        scene.chaos.clocks.set_ahead(clock, seconds)
+        return f"the {clock}'s clock {seconds:+} s"
 
-    return strike
+    return inject
 
 
-def _set_right(scene: Scene) -> str:
-    for whose in ("operator", "target"):
-        scene.bed.clocks.ahead(whose, 0)
+def _correct_clocks(scene: Scene) -> str:
+    for clock in ("operator", "target"):
+        scene.chaos.clocks.set_ahead(clock, 0)
     return ""
 
 
 def _second(scene: Scene) -> str:
-    done = scene.bed.stack.run("build.cutover", *scene.switch, check=False)
+    done = scene.chaos.stack.run("build.cutover", *scene.switch, check=False)
     assert done.returncode == LockHeldError.exit_code, done.stderr
     assert f"(pid {scene.process.process.pid})" in done.stderr, done.stderr
     return f"exit code {done.returncode}, named pid {scene.process.process.pid}"
 
 
 def _break_lock(scene: Scene) -> str:
-    scene.bed.stack.run("build.cutover", "lock", "break", "--reason", "chaos")
-    record = scene.bed.newest()
+    scene.chaos.stack.run("build.cutover", "lock", "break", "--reason", "chaos")
+    record = scene.chaos.newest()
     assert record["event"] == Event.LOCK_BROKEN, record
     return f"record {record['seq']}: {record['event']}"
 
@@ -205,43 +206,43 @@ def _unreachable(_scene: Scene) -> str:
 
 
 def _kill_dockerd(scene: Scene) -> str:
-    """By SIGKILL, with live-restore on: its containers run on, and it finds them again."""
-    return _again(scene, "KILL")
+    """Kill dockerd by SIGKILL with live-restore: its containers continue, and it finds them again."""
+    return _restart(scene, "KILL")
 
 
 def _restart_dockerd(scene: Scene) -> str:
-    """As an upgrade does it, with live-restore off: every container ends, and starts again."""
-    return _again(scene, "TERM")
+    """Restart dockerd without live-restore, as an upgrade does: every container stops and starts again."""
+    return _restart(scene, "TERM")
 
 
-def _again(scene: Scene, signal_name: str) -> str:
-    nested = scene.bed.nested
+def _restart(scene: Scene, signal_name: str) -> str:
+    nested = scene.chaos.nested
     assert nested
     before = nested.pid
     nested.kill(signal_name)
     nested.start()
-    proxy = scene.bed.stack.container("proxy")
+    proxy = scene.chaos.stack.container("proxy")
     return f"dockerd {before} ended by SIG{signal_name}, now {nested.pid}; proxy of {proxy.attrs['State']['StartedAt']}"
 
 
 FAULTS = (
     Fault("orchestrator killed", _kill_orchestrator, every, ends=True),
     Fault("candidate killed", lambda scene: _crash(scene.candidate), with_candidate),
-    Fault("live colour killed", lambda scene: _crash(scene.bed.container(scene.live)), unfinished),
-    Fault("proxy killed", lambda scene: _crash(scene.bed.stack.container("proxy")), unfinished),
+    Fault("live colour killed", lambda scene: _crash(scene.chaos.container(scene.live)), unfinished),
+    Fault("proxy killed", lambda scene: _crash(scene.chaos.stack.container("proxy")), unfinished),
     Fault("candidate hangs", _hang, before_it_serves, heal=_wake, ends=False),
-    Fault("candidate out of memory", _starve, before_it_loads, heal=_enough, ends=False),
+    Fault("candidate out of memory", _starve, before_it_loads, heal=_restore_memory, ends=False),
     Fault("disk full", _fill, unfinished, heal=_empty),
     Fault("journal corrupt", _damage, unfinished, heal=_restore),
     Fault(
         "operator's clock jumps",
         _jump("operator", JUMP_S),
         unfinished,
-        heal=_set_right,
+        heal=_correct_clocks,
         ends=True,
-        environment=lambda bed: bed.clocks.environment,
+        environment=lambda chaos: chaos.clocks.environment,
     ),
-    Fault("target's clock jumps", _jump("target", -JUMP_S), unfinished, heal=_set_right, ends=True),
+    Fault("target's clock jumps", _jump("target", -JUMP_S), unfinished, heal=_correct_clocks, ends=True),
     Fault("second operator", _second, unfinished, ends=True),
     Fault(
         "registry gone",

@@ -1,7 +1,7 @@
-"""The real `python -m build.cutover`, which stands still after each journal record until it is told to go on.
+"""The real `python -m build.cutover`, paused after each journal record: `... journal_stepper SOCKET ARGUMENT...`.
 
-`python -m harness.chaos.journal_stepper SOCKET ARGUMENT...`: whoever listens at the Unix socket SOCKET is told of each
-record once it is on the target's disk, and answers with a line when this may go on. The product knows nothing of it.
+It writes each record to the Unix socket SOCKET once the record is on the target's disk, and continues after a line of
+response. The orchestrator has no code for it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def main() -> None:
     stream = link.makefile("rw")
     append = Journal.append
 
-    def told(self: Journal, **record: Any) -> None:
-        # Without an open stream `append` opens one and calls itself, that is, this: once is enough.
+    def append_and_pause(self: Journal, **record: Any) -> None:
+        # Without an open stream `append` opens one and calls itself, which is this function: pause once.
         nested = self._session is None
         append(self, **record)
         if not nested:
@@ -32,7 +32,7 @@ def main() -> None:
             stream.flush()
             stream.readline()
 
-    Journal.append = told  # type: ignore[method-assign]  # the seam is here, and not in the product
+    Journal.append = append_and_pause  # type: ignore[method-assign]  # the orchestrator has no hook for tests
     sys.argv[1:] = arguments
     console.main(__main__.app)
 

@@ -1,4 +1,4 @@
-"""A cutover in a process of its own that a test walks from journal record to journal record."""
+"""A cutover in a separate process that a test steps from journal record to journal record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.stack import PATIENCE_S, Stack
 
 @dataclass(frozen=True)
 class Point:
-    """A record of the journal: `step` is empty for the first one and the last."""
+    """A record of the journal; `step` is empty for the first and the last one."""
 
     event: Event
     step: str = ""
@@ -26,17 +26,17 @@ class Point:
     def __str__(self) -> str:
         return f"{self.event}:{self.step}" if self.step else str(self.event)
 
-    def is_of(self, record: dict[str, Any]) -> bool:
+    def matches(self, record: dict[str, Any]) -> bool:
         return (record["event"], record.get("step", "")) == (self.event, self.step)
 
 
 def steps(strategy: Strategy) -> Table:
-    """The steps of a cutover with a canary, where the strategy has one, and a soak; of a way back, if it is warm."""
-    return table(strategy, back=strategy is Strategy.WARM, canary=True, soak=True)
+    """Return the steps of a cutover with soak, and with canary if the strategy has one; of a rollback if it is warm."""
+    return table(strategy, rollback=strategy is Strategy.WARM, canary=True, soak=True)
 
 
 def points(strategy: Strategy) -> list[Point]:
-    """Every record that a cutover of this strategy writes when all goes well, in order; one share in its canary."""
+    """Return all records of a successful cutover in order, with one share in its canary."""
     along = [Point(Event.BEGIN)]
     for step in steps(strategy):
         along.append(Point(Event.INTENT, step.name))
@@ -47,7 +47,7 @@ def points(strategy: Strategy) -> list[Point]:
 
 
 class Stepped:
-    """`python -m build.cutover COMMAND...` in the stack's clone; it stands still after each journal record."""
+    """`python -m build.cutover COMMAND...` in the stack's clone; it pauses after each journal record."""
 
     def __init__(self, stack: Stack, *command: str, **env: str) -> None:
         self._scratch = tempfile.TemporaryDirectory()
@@ -58,24 +58,24 @@ class Stepped:
         self._server.listen()
         self.process = stack.start("harness.chaos.journal_stepper", str(path), *command, **env)
         self._link: IO[str] | None = None
-        self._stands = False
+        self._paused = False
 
     def until(self, point: Point) -> bool:
-        """Goes on until `point` is on disk, and stands there; False when the process ended before."""
+        """Continue until `point` is on disk, and pause there; return False if the process ended before."""
         while (record := self._next()) is not None:
-            if point.is_of(record):
+            if point.matches(record):
                 return True
         return False
 
     def end(self) -> tuple[int, str]:
-        """Goes on to the end: exit code, and all that was said."""
+        """Continue to the end; return exit code and output."""
         while self._next() is not None:
             pass
-        said, _ = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, said
+        output, _ = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, output
 
     def kill(self) -> int:
-        """Ends it by SIGKILL where it stands; its exit code."""
+        """Kill the paused process by SIGKILL; return its exit code."""
         self.process.kill()
         return self.process.wait(timeout=PATIENCE_S)
 
@@ -83,16 +83,16 @@ class Stepped:
         if self._link is None:
             connection, _ = self._server.accept()
             connection.settimeout(PATIENCE_S)
-            with connection:  # the file keeps it open, and closes it
+            with connection:  # the file object keeps it open
                 self._link = connection.makefile("rw")
         try:
-            if self._stands:
+            if self._paused:
                 self._link.write("go\n")
                 self._link.flush()
             line = self._link.readline()
         except OSError:
             line = ""  # it was killed
-        self._stands = bool(line)
+        self._paused = bool(line)
         return json.loads(line) if line else None
 
     def __enter__(self) -> Self:
@@ -103,7 +103,7 @@ class Stepped:
             self.process.kill()
         self.process.communicate(timeout=PATIENCE_S)
         if self._link is not None:
-            with contextlib.suppress(OSError):  # what it had still to say to a killed one
+            with contextlib.suppress(OSError):  # unsent data for a killed process
                 self._link.close()
         self._server.close()
         self._scratch.cleanup()

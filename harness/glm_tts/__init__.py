@@ -1,4 +1,4 @@
-"""What engine glm_tts has mounted, made of stand-ins: upstream's code, weights, voices, packages, torch."""
+"""Stand-ins for the mounts of engine glm_tts: upstream's code, weights, voices, packages, torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VARIABLES = (*upstream._OFFLINE, *upstream._CACHES)
 
 @dataclass(frozen=True)
 class Mounted:
-    """Folders and files, to break and to use."""
+    """Folders and files of the mounts, which tests use and damage."""
 
     root: Path
 
@@ -46,7 +46,7 @@ class Mounted:
 
     @property
     def models(self) -> Path:
-        """What is /models in a container."""
+        """/models in a container."""
         return self.root / "models"
 
     @property
@@ -63,14 +63,14 @@ class Mounted:
 
     @property
     def torch(self) -> Any:
-        """The stand-in, as it is imported."""
+        """The imported stand-in of torch."""
         import torch  # noqa: PLC0415
 
         return torch
 
     @property
     def module(self) -> Any:
-        """Upstream's, once the engine has imported it."""
+        """Upstream's module, after the engine imported it."""
         return sys.modules["glmtts_inference"]
 
     def settings(self, **more: str) -> Settings:
@@ -85,7 +85,7 @@ class Mounted:
         return Settings.from_env(own | more)
 
     def record(self, name: str, seconds: float = 4, level: float = 0.3, rate: int = 22050) -> Path:
-        """A recording beside the voices file."""
+        """Write a recording beside the voices file; return its path."""
         path = self.voices.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, level * np.sin(np.arange(int(seconds * rate)) / 20), rate)
@@ -99,7 +99,7 @@ class Mounted:
 
 @contextmanager
 def mounted(root: Path) -> Iterator[Mounted]:
-    """All there, complete; what was imported from it is gone afterwards, and the process is where it was."""
+    """Yield complete mounts; remove the imported modules afterwards and restore the working directory."""
     before, path = Path.cwd(), list(sys.path)
     found = make(root)
     with pytest.MonkeyPatch.context() as patch:
@@ -120,7 +120,7 @@ def mounted(root: Path) -> Iterator[Mounted]:
 
 
 def make(root: Path) -> Mounted:
-    """The folders and files alone, complete."""
+    """Create complete folders and files."""
     found = Mounted(root)
     shutil.copytree(HERE / "upstream", found.code)
     for folder in (found.packages, found.root / "torch", found.root / "tmp"):

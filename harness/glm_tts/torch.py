@@ -1,6 +1,6 @@
-"""As much of torch as engine glm_tts and its stand-in of upstream call: numpy, and a ledger of the GPU's memory.
+"""The part of torch that engine glm_tts and its stand-in of upstream use: numpy, and a ledger of GPU memory.
 
-Memory counts as torch's own does: what is dropped stays reserved until `empty_cache`.
+As in torch, dropped memory stays reserved until `empty_cache`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _C = SimpleNamespace(_cuda_clearCublasWorkspaces=lambda: None)
 
 
 class Tensor:
-    """An array, and its size in the ledger when it lies on the GPU."""
+    """An array, with its size in the ledger if it is on the GPU."""
 
     def __init__(self, values: Any, on_gpu: bool = False, size: int | None = None) -> None:
         self.values = np.asarray(values)

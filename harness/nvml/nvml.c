@@ -1,6 +1,6 @@
-/* A libnvidia-ml.so.1 without a GPU: what nvidia-ml-py asks, answered from a ledger of claims in a file that every
- * process of a test maps ($FAKE_NVML/ledger, laid out by harness/gpu.py). A claim ends with its process, or is
- * dropped, and its memory is free some time after that. */
+/* A libnvidia-ml.so.1 without a GPU: it answers nvidia-ml-py's calls from a ledger of claims in a file that every
+ * process of a test maps ($FAKE_NVML/ledger, layout in harness/gpu.py). A claim ends with its process or a drop;
+ * its memory is free some time after that. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, 
 enum { DRIVER_NOT_LOADED = 9, CLAIMS = 64, SENSED = 8 };
 
 struct claim { uint32_t pid, device; uint64_t bytes; double free_at; /* 0: held */ };
-struct sensors { uint32_t code /* what every question is answered with */, percent, celsius, milliwatts; };
+struct sensors { uint32_t code /* result of every call */, percent, celsius, milliwatts; };
 struct ledger {
     uint64_t total;
     uint32_t devices, padding;
@@ -51,7 +51,7 @@ static int map(void) {
     return ledger ? SUCCESS : DRIVER_NOT_LOADED;
 }
 
-/* Locks, and forgets what is over. Needs /proc of the host, as `pid: host` gives it. */
+/* Lock the ledger, and delete ended claims. Needs the host's process IDs (`pid: host`). */
 static void begin(void) {
     flock(file, LOCK_EX);
     for (struct claim *c = ledger->claims; c < ledger->claims + CLAIMS; c++)

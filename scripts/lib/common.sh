@@ -28,7 +28,7 @@ apt_install() {
     runs_systemd || quiet_services=(RUNLEVEL=1)
     env DEBIAN_FRONTEND=noninteractive "${quiet_services[@]}" apt-get -o DPkg::Lock::Timeout=300 install \
         -qq --yes --no-install-recommends --no-remove "$@" >"$LOG" 2>&1 </dev/null ||
-        fail "apt-get could not install: $*" "$(tail -n 5 "$LOG")" "repair apt (apt-get update, apt-get -f install), then run this again"
+        fail "apt-get could not install: $*" "$(tail -n 5 "$LOG")" "run apt-get update and apt-get -f install, then run this again"
 }
 
 # Refresh apt's lists once in a run, and again after apt_sources_changed.
@@ -38,7 +38,7 @@ apt_update() {
     [ -z "$APT_IS_FRESH" ] || return 0
     say "refreshing apt's lists"
     apt-get -o DPkg::Lock::Timeout=300 update -qq >"$LOG" 2>&1 ||
-        fail "apt-get update failed" "$(tail -n 5 "$LOG")" "repair the sources in /etc/apt, then run this again"
+        fail "apt-get update failed" "$(tail -n 5 "$LOG")" "correct the sources in /etc/apt, then run this again"
     APT_IS_FRESH=yes
 }
 
@@ -57,7 +57,7 @@ debian_mirror() {
         apt_update
         mirror=$(debian_archives | awk '$2 ~ /^[a-z]+$/ { print $1; exit }')
     }
-    [ -n "$mirror" ] || fail "no Debian mirror is configured" "apt knows no archive of origin Debian" \
-        "add the mirror that this machine can reach to /etc/apt/sources.list"
+    [ -n "$mirror" ] || fail "no Debian mirror is configured" "bootstrap needs one, and apt lists no archive of origin Debian" \
+        "add a mirror that this machine can reach to /etc/apt/sources.list, then run this again"
     printf '%s\n' "$mirror"
 }

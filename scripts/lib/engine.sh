@@ -13,7 +13,7 @@ ensure_engine() {
     install_missing
     [ -n "$ENGINE_VERSION" ] || start_engine
     [ "${ENGINE_VERSION%%.*}" -ge "$ENGINE_MINIMUM" ] ||
-        fail "Docker Engine $ENGINE_VERSION is too old" "this project needs $ENGINE_MINIMUM or newer, and never replaces an engine that is there" \
+        fail "Docker Engine $ENGINE_VERSION is too old" "this project needs $ENGINE_MINIMUM or newer; bootstrap never replaces an installed engine" \
             "upgrade the engine, then run this again"
 }
 
@@ -28,7 +28,7 @@ install_missing() {
     install_packages "${missing[@]}"
     for plugin in compose buildx; do
         docker "$plugin" version >"$LOG" 2>&1 ||
-            fail "docker $plugin does not work after its installation" "$(tail -n 3 "$LOG")" "see whether an older plugin stands in ~/.docker/cli-plugins"
+            fail "docker $plugin does not work after its installation" "$(tail -n 3 "$LOG")" "remove an older docker-$plugin from ~/.docker/cli-plugins, then run this again"
     done
 }
 
@@ -40,7 +40,7 @@ refuse_foreign_engine() {
     why=$(docker info --format '{{.ServerVersion}}' 2>&1 | tail -n 1 || true)
     case $host in
         '' | unix:///var/run/docker.sock | unix:///run/docker.sock) ;;
-        *) fail "the engine at $host does not answer" "$why" "start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use this machine's own" ;;
+        *) fail "the engine at $host does not answer" "$why" "start it, or use this machine's engine: unset DOCKER_HOST DOCKER_CONTEXT" ;;
     esac
     if ! is_root && [ -S /var/run/docker.sock ] && ! [ -w /var/run/docker.sock ]; then
         fail "$(id -un) has no access to Docker" "/var/run/docker.sock is not writable" \
@@ -56,14 +56,14 @@ install_packages() {
     case $id:$version in
         debian:12) add_trixie ;;
         debian:*) apt_update ;;
-        *) fail "Docker Engine $ENGINE_MINIMUM, Compose v2 and buildx are not all here" "bootstrap installs them on Debian only; this is $id $version" \
-            "install them as your distribution documents, then run this again" ;;
+        *) fail "Docker Engine $ENGINE_MINIMUM, Compose v2 or buildx is missing" "bootstrap installs them on Debian only; this is $id $version" \
+            "install them as the documentation of your distribution says, then run this again" ;;
     esac
     apt_install "$@"
 }
 
-# Add Debian 13's archive with a priority below all installed packages, except for the engine's packages. Nothing else
-# comes from it unless one of these needs it (runc stays at Debian 12's version).
+# Add Debian 13's archive with a priority below all installed packages, except for the engine's packages. apt takes only
+# these packages and their missing dependencies from it (runc stays at Debian 12's version).
 add_trixie() {
     local sources=/etc/apt/sources.list.d/glm-tts-docker.sources mirror
     if ! [ -f "$sources" ]; then
@@ -99,7 +99,7 @@ start_engine() {
         say "starting the engine (systemctl start docker)"
         systemctl start docker >"$LOG" 2>&1 || fail "the engine did not start" "$(tail -n 5 "$LOG")" "journalctl -u docker"
     elif engine_runs; then
-        say "the engine is starting already"
+        say "the engine is already starting"
     else
         say "starting the engine in the background (log: $ENGINE_LOG)"
         drop_stale_pids
@@ -131,10 +131,10 @@ wait_for_engine() {
     local until=$((SECONDS + ENGINE_WAIT_S))
     until engine_answers; do
         if [ -n "$1" ] && ! kill -0 "$1" 2>/dev/null; then
-            fail "the engine exited while it started" "$(tail -n 8 "$ENGINE_LOG")" "see $ENGINE_LOG"
+            fail "the engine exited while it started" "$(tail -n 8 "$ENGINE_LOG")" "less $ENGINE_LOG"
         fi
         [ "$SECONDS" -lt "$until" ] ||
-            fail "the engine does not answer after $ENGINE_WAIT_S s" "$(tail -n 8 "$ENGINE_LOG" 2>&1)" "see $ENGINE_LOG, or journalctl -u docker"
+            fail "the engine does not answer after $ENGINE_WAIT_S s" "$(tail -n 8 "$ENGINE_LOG" 2>&1)" "less $ENGINE_LOG, or journalctl -u docker"
         sleep 0.2
     done
     say "the engine answers: $ENGINE_VERSION"

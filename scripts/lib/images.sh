@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The images that Dockerfile.base builds on: the genuine ones if they can be pulled, otherwise stand-ins.
-# A stand-in has the label ai.glm-tts.standin, and a production push refuses an image that is built on it.
+# A stand-in has the label ai.glm-tts.standin, and a production push rejects an image that is built on it.
 
 OS_IMAGE=debian:bookworm-slim
 OS_STANDIN=standin/debian:bookworm-slim
@@ -23,18 +23,18 @@ pull() {
     return 1
 }
 
-# keeps GENUINE STANDIN: whether the stand-in exists from an earlier run. It is not replaced automatically: each attempt
+# has_standin GENUINE STANDIN: whether the stand-in exists from an earlier run. It is not replaced automatically: each attempt
 # costs PULL_LIMIT_S if Docker Hub is unreachable, and another OS image changes the base for all users of this engine.
-keeps() {
-    has_image "$2" && say "$2 stands in for $1; where Docker Hub can be reached: docker pull $1 ($GUIDE)"
+has_standin() {
+    has_image "$2" && say "using $2 instead of $1; if Docker Hub is reachable: docker pull $1 ($GUIDE)"
 }
 
 ensure_os_image() {
-    has_image "$OS_IMAGE" || keeps "$OS_IMAGE" "$OS_STANDIN" || pull "$OS_IMAGE" || build_os_standin
+    has_image "$OS_IMAGE" || has_standin "$OS_IMAGE" "$OS_STANDIN" || pull "$OS_IMAGE" || build_os_standin
 }
 
 ensure_cuda_image() {
-    has_image "$CUDA_IMAGE" || keeps "$CUDA_IMAGE" "$CUDA_STANDIN" || pull "$CUDA_IMAGE" || build_cuda_standin
+    has_image "$CUDA_IMAGE" || has_standin "$CUDA_IMAGE" "$CUDA_STANDIN" || pull "$CUDA_IMAGE" || build_cuda_standin
 }
 
 refresh_os_image() { refresh_image "$OS_IMAGE" "$OS_STANDIN" build_os_standin; }
@@ -45,7 +45,7 @@ refresh_cuda_image() { refresh_image "$CUDA_IMAGE" "$CUDA_STANDIN" build_cuda_st
 # BUILD rebuilds the stand-in. Every failure leaves the existing image under its name.
 refresh_image() {
     ! pull "$1" || return 0
-    ! has_image "$1" || fail "$1 was not refreshed" "$(tail -n 1 "$LOG")" "see that its registry is reachable; the old image is still there"
+    ! has_image "$1" || fail "$1 was not refreshed" "$(tail -n 1 "$LOG")" "check that its registry is reachable: docker pull $1; the old image is unchanged"
     "$3"
 }
 
@@ -53,7 +53,7 @@ refresh_image() {
 build_os_standin() {
     need_root "building the stand-in $OS_STANDIN"
     have apt-get || fail "no stand-in can be built for $OS_IMAGE" "it is made from a Debian mirror, and this machine has no apt" \
-        "load the genuine image: docker load"
+        "load the genuine image on this machine: docker load --input FILE"
     have mmdebstrap || { apt_update && apt_install mmdebstrap; }
     local sources options=() option
     sources=$(bookworm_sources)
@@ -69,9 +69,9 @@ build_os_standin() {
     # The output goes through a file, so that a failed build leaves no image.
     SOURCE_DATE_EPOCH=1686355200 mmdebstrap --variant=minbase --format=tar --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-include=/usr/share/doc/*/copyright' "${options[@]}" bookworm "$SCRATCH/os.tar" - <<<"$sources" >"$LOG" 2>&1 ||
-        fail "the stand-in $OS_STANDIN could not be built" "$(grep '^E:' "$LOG" | cut -c 1-200)" "see that the Debian mirror is reachable (apt-get update)"
+        fail "the stand-in $OS_STANDIN could not be built" "$(grep '^E:' "$LOG" | cut -c 1-200)" "check that the Debian mirror is reachable: apt-get update"
     import_os_standin "$SCRATCH/os.tar"
-    say "$OS_STANDIN stands in for $OS_IMAGE: a production push refuses an image built on it ($GUIDE)"
+    say "using $OS_STANDIN instead of $OS_IMAGE; a production push rejects an image built on it ($GUIDE)"
 }
 
 # import_os_standin TAR: import the image under the stand-in's name. If the existing stand-in has the same files, keep
@@ -81,7 +81,7 @@ import_os_standin() {
     docker import --change 'LABEL ai.glm-tts.standin=os' --change 'CMD ["bash"]' \
         --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$1" "$new" >/dev/null
     if has_image "$OS_STANDIN" && [ "$(layers "$OS_STANDIN")" = "$(layers "$new")" ]; then
-        say "the mirror has nothing newer for $OS_STANDIN"
+        say "$OS_STANDIN is up to date with the mirror"
     else
         docker tag "$new" "$OS_STANDIN"
     fi
@@ -112,5 +112,5 @@ build_cuda_standin() {
         --file "$ROOT/Dockerfile.standin" --target cuda --build-arg "OS_IMAGE=$os" --tag "$CUDA_STANDIN" "$ROOT/locks" >"$LOG" 2>&1 ||
         fail "the stand-in $CUDA_STANDIN could not be built" "$(tail -n 8 "$LOG")" \
             "docker buildx build --file Dockerfile.standin --target cuda --build-arg OS_IMAGE=$os locks"
-    say "$CUDA_STANDIN stands in for $CUDA_IMAGE: a production push refuses an image built on it ($GUIDE)"
+    say "using $CUDA_STANDIN instead of $CUDA_IMAGE; a production push rejects an image built on it ($GUIDE)"
 }

@@ -17,13 +17,13 @@ ensure_uv() {
         {
             python3 -m venv --clear "$home/uv" &&
                 "$home/uv/bin/python" -m pip install --quiet --no-cache-dir --require-hashes --no-deps -r "$ROOT/locks/uv.txt"
-        } >"$LOG" 2>&1 || fail "uv could not be installed" "$(tail -n 5 "$LOG")" "see that pip reaches its package index (pip config list), or install uv yourself"
+        } >"$LOG" 2>&1 || fail "uv could not be installed" "$(tail -n 5 "$LOG")" "check that pip reaches its package index (pip config list), or install uv yourself"
         mkdir -p "$bin"
         ln -sf "$home/uv/bin/uv" "$bin/uv"
     fi
     uv_works || {
         PATH=$bin:$PATH
-        say "uv is in $bin, which is not on your PATH: add it"
+        say "uv is in $bin; add this folder to your PATH"
     }
 }
 
@@ -51,9 +51,9 @@ sync_venv() {
     use_machine_settings
     say "syncing $name from ${locks[*]#"$ROOT/"}"
     { [ -x "$venv/bin/python" ] || uv venv --quiet --no-config --python ">=$PYTHON_MINIMUM" --clear "$venv"; } 2>"$LOG" ||
-        fail "no $name could be made" "$(tail -n 3 "$LOG")" "install Python $PYTHON_MINIMUM or newer"
+        fail "$name could not be created" "$(tail -n 3 "$LOG")" "install Python $PYTHON_MINIMUM or newer, then run this again"
     uv pip sync --no-config --quiet --require-hashes --python "$venv" "${locks[@]}" 2>"$LOG" ||
-        fail "$name could not be synced" "$(tail -n 8 "$LOG")" "see that the package index is reachable, then run this again"
+        fail "$name could not be synced" "$(tail -n 8 "$LOG")" "check that the package index is reachable, then run this again"
     cat "${locks[@]}" >"$venv/synced-from.txt"
 }
 

@@ -28,7 +28,7 @@ PAGES: dict[str, Callable[[], str]] = {
 def main() -> int:
     """Write the pages; with `--check`, print the stale ones and return 1 if there are any."""
     arguments = argparse.ArgumentParser(prog="python -m scripts.reference", description=__doc__)
-    arguments.add_argument("--check", action="store_true", help="write nothing; fail when a page is stale")
+    arguments.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
     check = arguments.parse_args().check
     stale = []
     for name, make in PAGES.items():

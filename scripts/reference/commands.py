@@ -43,11 +43,11 @@ def page() -> str:
 
 
 def _typer(module: str) -> Any:
-    """The typer command of a module, or of a package's `__main__`."""
-    found = importlib.import_module(module)
-    if hasattr(found, "__path__"):
-        found = importlib.import_module(f"{module}.__main__")
-    return typer.main.get_command(found.app)
+    """Return the typer command of a module, or of a package's `__main__`."""
+    imported = importlib.import_module(module)
+    if hasattr(imported, "__path__"):
+        imported = importlib.import_module(f"{module}.__main__")
+    return typer.main.get_command(imported.app)
 
 
 def _command(path: str, command: Any, level: int) -> list[str]:
@@ -61,18 +61,18 @@ def _command(path: str, command: Any, level: int) -> list[str]:
 
 
 def _parameter(command: Any, parameter: Any) -> tuple[str, ...] | None:
-    """One table row for a parameter; None for typer's own `--help`."""
+    """Return the table row of a parameter; None for typer's own `--help`."""
     if parameter.name == "help":
         return None
     option = parameter.param_type_name == "option"
     names = [*parameter.opts, *parameter.secondary_opts] if option else [str(parameter.name).upper()]
     flag = getattr(parameter, "is_flag", False)
     value = "" if flag or not option else parameter.metavar or parameter.display_type(typer.Context(command))
-    given = parameter.default is not None and parameter.default is not False and not callable(parameter.default)
+    has_default = parameter.default is not None and parameter.default is not False and not callable(parameter.default)
     return (
         ", ".join(map(code, names)),
         str(value).strip("<>"),
-        code(parameter.default) if given else "",
+        code(parameter.default) if has_default else "",
         parameter.help or "",
     )
 

@@ -40,7 +40,7 @@ def _families() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     """Yield name, type, labels and meaning of each metric of a service with a loaded model and a GPU."""
     metrics = Metrics()
     metrics.memory.ready()
-    metrics.gpus._seen = _GPU
+    metrics.gpus._readings = _GPU
     labels = {name: names for collector in vars(metrics).values() for name, names in _labels(collector)}
     for family in metrics.registry.collect():
         names = labels.get(family.name) or _used(family)

@@ -40,13 +40,13 @@ def _settings() -> Iterator[tuple[str, ...]]:
 
 
 def _bounds(field: Any) -> str:
-    found = [
+    bounds = [
         f"{sign} {getattr(limit, name)}"
         for limit in field.metadata
         for kind, name, sign in BOUNDS
         if isinstance(limit, kind)
     ]
-    return ", ".join(found)
+    return ", ".join(bounds)
 
 
 def service() -> str:

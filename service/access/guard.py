@@ -21,7 +21,7 @@ SPEECH = ("/v1/audio/speech", "/api/predict")
 _CLIENT = "tts.client"
 # For the page, a browser prompts for a password and resends it. A program has the key in its settings.
 _CHALLENGE = {True: 'Basic realm="speech", charset="UTF-8"', False: 'Bearer realm="speech"'}
-_ONE_HOME = 64  # prefix length (bits) of the IPv6 network that a provider assigns to one client
+_CLIENT_PREFIX = 64  # prefix length (bits) of the IPv6 network that a provider assigns to one client
 
 
 def client_of(scope: Scope) -> Client:
@@ -63,11 +63,15 @@ class Guard:
         if address in self._inside:
             return Client("inside", Limits())
         if self.keys is None:
-            return self.clients.get(f"address {_grouped(address)}", self.limits)
+            return self.clients.get(f"address {_client_network(address)}", self.limits)
         token = _token(scope)
         key = self.keys.find(token) if token else None
         if key is None:
-            message = "the API key is not known" if token else "an API key is needed: Authorization: Bearer KEY"
+            message = (
+                "the API key is unknown"
+                if token
+                else "an API key is required: send the header `Authorization: Bearer KEY`"
+            )
             raise UnauthorizedError(message, _CHALLENGE[belongs_to_page(scope["path"])])
         return self.clients.get(f"key {key.name}", key.limits)
 
@@ -75,13 +79,13 @@ class Guard:
         """Return the address of the client. `X-Forwarded-For` is trusted only if the proxy is the peer."""
         peer = str((scope.get("client") or ("unknown",))[0])
         if self._proxy and peer == self._proxy:
-            written: list[bytes] = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-            if written:
-                return written[-1].decode("latin-1").rpartition(",")[2].strip()
+            values: list[bytes] = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            if values:
+                return values[-1].decode("latin-1").rpartition(",")[2].strip()
         return peer
 
 
-def _grouped(address: str) -> str:
+def _client_network(address: str) -> str:
     """Return the address, or the /64 network of an IPv6 address: one IPv6 client can use any address of it."""
     try:
         parsed = ip_address(address)
@@ -89,7 +93,7 @@ def _grouped(address: str) -> str:
         return address
     if not isinstance(parsed, IPv6Address):
         return address
-    return str(parsed.ipv4_mapped or ip_network((parsed, _ONE_HOME), strict=False))
+    return str(parsed.ipv4_mapped or ip_network((parsed, _CLIENT_PREFIX), strict=False))
 
 
 def _token(scope: Scope) -> str:

@@ -16,7 +16,7 @@ from service.errors import RateLimitedError
 from service.settings import Limits
 
 _MINUTE = 60.0
-_MOST_CLIENTS = 10_000
+_MAX_CLIENTS = 10_000
 _SOON = 1
 
 
@@ -27,7 +27,7 @@ class _Bucket:
     spent: float = 0.0
     at: float = 0.0
 
-    def spend(self, amount: int, per_minute: int, now: float, what: str) -> None:
+    def spend(self, amount: int, per_minute: int, now: float, unit: str) -> None:
         """Spend `amount` tokens, or raise RateLimitedError with the time until enough are available."""
         if not per_minute:
             return
@@ -36,8 +36,10 @@ class _Bucket:
         # A request above a minute's worth needs a full bucket. Its whole cost is then charged.
         over = self.spent + min(amount, per_minute) - per_minute
         if over > 0:
-            raise RateLimitedError(f"this client has had its {per_minute} {what} per minute",
-                             retry_after=max(1, math.ceil(over * _MINUTE / per_minute)))  # fmt: skip
+            raise RateLimitedError(
+                f"rate limit reached: {per_minute} {unit} per minute",
+                retry_after=max(1, math.ceil(over * _MINUTE / per_minute)),
+            )
         self.spent += amount
 
 
@@ -56,9 +58,9 @@ class Client:
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
         """Count one speech request from start to end; raise RateLimitedError if it exceeds a limit."""
-        with self._told_of():
+        with self._counting_refusals():
             if self.limits.concurrent and self.running >= self.limits.concurrent:
-                message = f"this client has {self.running} requests in flight, the most that it may have"
+                message = f"limit reached: {self.limits.concurrent} concurrent requests"
                 raise RateLimitedError(message, code="too_many_at_once", retry_after=_SOON)
             self._requests.spend(1, self.limits.requests, self.clock(), "requests")
         self.running += 1
@@ -67,13 +69,13 @@ class Client:
         finally:
             self.running -= 1
 
-    def say(self, text: str) -> None:
+    def charge(self, text: str) -> None:
         """Charge the characters of a text; raise RateLimitedError if they exceed the rest of this minute's limit."""
-        with self._told_of():
+        with self._counting_refusals():
             self._characters.spend(len(text), self.limits.characters, self.clock(), "characters")
 
     @contextlib.contextmanager
-    def _told_of(self) -> Iterator[None]:
+    def _counting_refusals(self) -> Iterator[None]:
         try:
             yield
         except RateLimitedError:
@@ -86,22 +88,22 @@ class Clients:
 
     def __init__(
         self,
-        most: int = _MOST_CLIENTS,
+        max_clients: int = _MAX_CLIENTS,
         clock: Callable[[], float] = time.monotonic,
         on_refusal: Callable[[], None] = lambda: None,
     ) -> None:
-        self._most = most
+        self._max_clients = max_clients
         self._clock = clock
         self._on_refusal = on_refusal
-        self._seen: OrderedDict[str, Client] = OrderedDict()
+        self._clients: OrderedDict[str, Client] = OrderedDict()
 
     def get(self, name: str, limits: Limits) -> Client:
         """Return the client of that name, with its current limits."""
-        client = self._seen.setdefault(name, Client(name, limits, self._clock, self._on_refusal))
+        client = self._clients.setdefault(name, Client(name, limits, self._clock, self._on_refusal))
         client.limits = limits
-        self._seen.move_to_end(name)
-        if len(self._seen) > self._most:
-            oldest = next((name for name, known in self._seen.items() if not known.running), None)
+        self._clients.move_to_end(name)
+        if len(self._clients) > self._max_clients:
+            oldest = next((name for name, known in self._clients.items() if not known.running), None)
             if oldest is not None:
-                del self._seen[oldest]
+                del self._clients[oldest]
         return client

@@ -13,7 +13,7 @@ from service.audio.resample import resample
 from service.engine import Audio
 
 _COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
-_AT_ONCE_BYTES = 1 << 20  # copied in less than a millisecond
+_INLINE_MAX_BYTES = 1 << 20  # copied in less than a millisecond
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 # The length of a stream is unknown when its header is sent; readers take this value as "to the end".
@@ -35,7 +35,7 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
 
 async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """Call `encode`, in a thread if it takes longer than starting one."""
-    if form in _COMPRESSED or sum(piece.nbytes for piece in pieces) > _AT_ONCE_BYTES:
+    if form in _COMPRESSED or sum(piece.nbytes for piece in pieces) > _INLINE_MAX_BYTES:
         return await asyncio.to_thread(encode, pieces, sample_rate, form)
     return encode(pieces, sample_rate, form)
 
@@ -45,7 +45,7 @@ def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     if form in _COMPRESSED:
         return _compress(np.concatenate(pieces), sample_rate, form)
     data = [np.ascontiguousarray(piece, "<i2").data for piece in pieces]
-    header = [wav_header(sample_rate, sum(each.nbytes for each in data))] if form == "wav" else []
+    header = [wav_header(sample_rate, sum(piece.nbytes for piece in data))] if form == "wav" else []
     return b"".join([*header, *data])
 
 

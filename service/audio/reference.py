@@ -18,13 +18,13 @@ REFERENCE_SECONDS = (3.0, 10.0)
 
 # A few bytes of FLAC can decode to hours of silence. These limits and the seconds above bound the decoded size.
 _FORMATS = ("WAV", "WAVEX", "FLAC", "MP3")
-_NAMED = 100
+_MAX_LISTED = 100
 _MAX_RATE, _MAX_CHANNELS = 192_000, 2
 
 
 def find_prompt(folder: Path, name: str, param: str) -> Path:
     """Return the path of file `name` in `folder`. Raise InvalidError for a URL or a path or link out of the folder."""
-    refusal = InvalidError(f"{param} names no file in the voices folder", code="no_such_audio", param=param)
+    refusal = InvalidError(f"{param} is not the name of a file in the voices folder", code="no_such_audio", param=param)
     root = folder.resolve()
     try:
         path = (root / name).resolve()
@@ -39,7 +39,7 @@ def find_prompt(folder: Path, name: str, param: str) -> Path:
 def prompt_names(folder: Path) -> list[str]:
     """Return the names of the first hundred audio files in `folder`, for the API description."""
     found = sorted(path for path in folder.rglob("*") if path.suffix[1:].upper() in _FORMATS)
-    return [str(path.relative_to(folder)) for path in found[:_NAMED]]
+    return [str(path.relative_to(folder)) for path in found[:_MAX_LISTED]]
 
 
 def read_prompt(path: Path, param: str, text: str = "") -> VoiceReference:
@@ -58,7 +58,7 @@ def read_reference(folder: Path, audio: str, text: str) -> VoiceReference:
     try:
         content = base64.b64decode(audio, validate=True)
     except (binascii.Error, ValueError):
-        message = "ref_audio is neither base64 nor the name of a file with its ending"
+        message = "ref_audio is neither base64 nor a file name with its extension"
         raise InvalidError(message, code="not_audio", param="ref_audio") from None
     return _decode(io.BytesIO(content), REFERENCE_SECONDS, "ref_audio", text)
 
@@ -68,24 +68,24 @@ def read_recording(folder: Path, name: str, param: str, text: str) -> VoiceRefer
     return _decode(find_prompt(folder, name, param), REFERENCE_SECONDS, param, text)
 
 
-def check_imitable(prompt: VoiceReference, about: Description, audio: str, text: str) -> VoiceReference:
+def check_prompt(prompt: VoiceReference, about: Description, audio: str, text: str) -> VoiceReference:
     """Return the prompt, or raise InvalidError if the engine cannot clone it.
 
     `audio` and `text` are the names of the request's fields for the error message.
     """
     low, high = REFERENCE_SECONDS
     if not low <= prompt.seconds <= high:
-        message = f"{audio} lasts {prompt.seconds:.2f} s; to be imitated it must last {low:g} to {high:g} s"
+        message = f"{audio} lasts {prompt.seconds:.2f} s; voice cloning needs {low:g} to {high:g} s"
         raise InvalidError(message, code="bad_prompt_length", param=audio)
     if about.transcripts and not any(char.isalnum() for char in prompt.text):
-        message = f"{text} is missing: engine {about.engine} needs to know what is said in {audio}"
+        message = f"{text} is missing: engine {about.engine} needs the transcript of {audio}"
         raise InvalidError(message, code="missing", param=text)
     return prompt
 
 
 def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> VoiceReference:
     """Decode at most the upper limit of `allowed` (seconds) and mix the channels down to mono."""
-    refusal = InvalidError(f"{param} is not audio that can be read", code="not_audio", param=param)
+    refusal = InvalidError(f"{param} is not readable audio", code="not_audio", param=param)
     low, high = allowed
     try:
         with soundfile.SoundFile(source) as file:
@@ -100,6 +100,6 @@ def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str,
     except (soundfile.SoundFileError, OSError, TypeError, ValueError):
         raise refusal from None
     if not low <= duration <= high:
-        raise InvalidError(f"{param} lasts {duration:.2f} s, allowed are {low:g} to {high:g} s",
-                      code="bad_prompt_length", param=param)  # fmt: skip
+        message = f"{param} lasts {duration:.2f} s; it must last {low:g} to {high:g} s"
+        raise InvalidError(message, code="bad_prompt_length", param=param)
     return VoiceReference(samples.mean(axis=1).astype(np.int16), rate, text)

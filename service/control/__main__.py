@@ -10,27 +10,33 @@ import json
 import os
 import sys
 
-from service.control.protocol import CLASSES, COMMANDS, ask
+from service.control.protocol import CLASSES, COMMANDS, send_command
 from service.settings import Settings, SettingsError
 
 
 def main() -> int:
     """Run the client's command line."""
-    parser = argparse.ArgumentParser(prog="python -m service.control", description="Ask or tell the running service.")
+    parser = argparse.ArgumentParser(
+        prog="python -m service.control", description="Send a command to the running service."
+    )
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("kind", metavar="CLASS", nargs="?", choices=CLASSES, help="what to cut: " + ", ".join(CLASSES))
-    parser.add_argument("--waiting", action="store_true", help="cut only what has not begun to be spoken")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait (default: %(default)g)")
+    parser.add_argument(
+        "kind", metavar="CLASS", nargs="?", choices=CLASSES, help="requests to abort: " + ", ".join(CLASSES)
+    )
+    parser.add_argument("--waiting", action="store_true", help="abort only requests whose synthesis has not started")
+    parser.add_argument(
+        "--timeout", type=float, default=600.0, help="longest wait for the reply in seconds (default: %(default)g)"
+    )
     arguments = parser.parse_args()
     cut = arguments.command == "cut"
     if cut != bool(arguments.kind) or (arguments.waiting and not cut):
-        parser.error("cut, and nothing else, takes a class, and --waiting")
+        parser.error("cut requires CLASS; no other command accepts CLASS or --waiting")
     details = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
     try:
         path = Settings.from_env(os.environ).control
-        reply = ask(path, arguments.command, arguments.timeout, **details)
+        reply = send_command(path, arguments.command, arguments.timeout, **details)
     except (SettingsError, OSError, ValueError) as error:
-        reply = {"refused": f"no answer from the control socket: {error}"}
+        reply = {"refused": f"no reply from the control socket: {error}"}
     sys.stdout.write(json.dumps(reply) + "\n")
     return 1 if "refused" in reply else 0
 

@@ -15,7 +15,7 @@ COMMANDS = ("status", "drain", "resume", "load", "unload", "cut")
 CLASSES = ("short", "long", "stream", "batch")
 
 
-def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
+def send_command(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
     """Send one command to the socket at `path`; raise OSError or ValueError if there is no valid reply."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout_s)
@@ -24,5 +24,5 @@ def ask(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str,
         with client.makefile("rb") as lines:
             reply = json.loads(lines.readline())
     if not isinstance(reply, dict):
-        raise ValueError("the answer is no JSON object")
+        raise ValueError("the reply is not a JSON object")
     return reply

@@ -33,7 +33,7 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
     try:
         async with asyncio.timeout(_READ_TIMEOUT_S):
             line = await reader.readline()
-        writer.write(json.dumps(await answer(service, line)).encode() + b"\n")
+        writer.write(json.dumps(await execute(service, line)).encode() + b"\n")
         await writer.drain()
     except (TimeoutError, ValueError, ConnectionError):
         pass  # no reply for a client that sends nothing, sends too much, or disconnects
@@ -41,11 +41,11 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
         writer.close()
 
 
-async def answer(service: Service, line: bytes) -> dict[str, Any]:
+async def execute(service: Service, line: bytes) -> dict[str, Any]:
     """Run one command line, {"command": ...} and its arguments, and return the resulting status."""
     try:
         request = json.loads(line)
-        await _carry_out(service, request if isinstance(request, dict) else {})
+        await _run_command(service, request if isinstance(request, dict) else {})
     except RefusedError as refusal:
         return service.status() | {"refused": str(refusal)}
     except ValueError:
@@ -53,7 +53,7 @@ async def answer(service: Service, line: bytes) -> dict[str, Any]:
     return service.status()
 
 
-async def _carry_out(service: Service, request: dict[str, Any]) -> None:
+async def _run_command(service: Service, request: dict[str, Any]) -> None:
     lifecycle = service.lifecycle
     match request.get("command"):
         case "status":
@@ -70,12 +70,12 @@ async def _carry_out(service: Service, request: dict[str, Any]) -> None:
         case "unload":
             requests, jobs = service.traffic.requests, service.scheduler.jobs
             if requests or jobs or service.scheduler.stuck:
-                raise RefusedError(f"in flight: {requests} requests, {jobs} jobs")
+                raise RefusedError(f"cannot unload with {requests} requests and {jobs} syntheses in flight")
             service.scheduler.last_success = None  # it says nothing about the next model
             await asyncio.shield(asyncio.ensure_future(lifecycle.unload()))
         case "cut":
             if request.get("class") not in CLASSES:
-                raise RefusedError(f"no such class; there is {', '.join(CLASSES)}")
+                raise RefusedError(f"unknown class; classes are {', '.join(CLASSES)}")
             await service.traffic.cut(Class(request["class"]), waiting=request.get("waiting") is True)
         case _:
-            raise RefusedError(f"no such command; there is {', '.join(COMMANDS)}")
+            raise RefusedError(f"unknown command; commands are {', '.join(COMMANDS)}")

@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 def create(settings: Settings) -> Engine:
     """Create the configured engine (a key of ENGINES) without loading its model."""
     module, _, attribute = ENGINES[settings.engine].partition(":")
-    return cast("Engine", getattr(import_module(module), attribute).of(settings))
+    return cast("Engine", getattr(import_module(module), attribute).from_settings(settings))

@@ -52,18 +52,18 @@ def read_config() -> PiperConfig:
 
 def phoneme_ids(voice: PiperVoice, text: str, speed: float = 1.0) -> list[list[int]]:
     """Return the phoneme ids of each inference: one per sentence, several if it is long, more at a slow speed."""
-    _mend_phonemizer()
+    _patch_phonemizer()
     # piper reads [[...]] as raw phonemes; escape brackets in the text.
     sentences = voice.phonemize(text.replace("[[", "[ ["))
     limit = int(MAX_PHONEMES * min(1.0, speed))
     return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence, limit)]
 
 
-_COUNTED = 2  # references to an item of a list: the list's and that of getrefcount
+_OWN_REFERENCES = 2  # references to an item of a list: the list's and that of getrefcount
 
 
 @functools.cache
-def _mend_phonemizer() -> None:
+def _patch_phonemizer() -> None:
     """Fix a memory leak in piper's espeak bridge (1.8), which keeps half a kilobyte of each text forever.
 
     The bridge adds each clause's tuple to a list, which takes a reference, and never drops its own.
@@ -74,9 +74,9 @@ def _mend_phonemizer() -> None:
 
     def get_phonemes(text: str) -> list[tuple[str, str, bool]]:
         clauses = leaking(text)
-        for at in range(len(clauses)):
-            if sys.getrefcount(clauses[at]) > _COUNTED:
-                ctypes.pythonapi.Py_DecRef(ctypes.py_object(clauses[at]))
+        for index in range(len(clauses)):
+            if sys.getrefcount(clauses[index]) > _OWN_REFERENCES:
+                ctypes.pythonapi.Py_DecRef(ctypes.py_object(clauses[index]))
         return clauses
 
     espeakbridge.get_phonemes = get_phonemes
@@ -104,7 +104,7 @@ def to_int16(samples: NDArray[np.float32]) -> Audio:
     return (samples.reshape(-1) * scale).astype(np.int16)
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Return the pages of a dropped model to the system: otherwise most of them stay resident."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)

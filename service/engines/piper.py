@@ -32,10 +32,10 @@ _MOUNTED = Path("/models/piper")  # in the container; a stack may mount a folder
 _TRIAL = "1, 2, 3."  # readable in every language
 _LONG = (
     "Few sentences are longer than this one, which takes eight seconds to say, "
-    "and so the memory that they need is here before anybody asks for it."
+    "and so the memory that they need is here before a client asks for it."
 )
 _AUDIBLE = 0.01
-_ELSEWHERE = (runtime.ProviderError, NoMemoryError, EngineFatalError)  # errors that no voice causes
+_RUNTIME_ERRORS = (runtime.ProviderError, NoMemoryError, EngineFatalError)  # errors that no voice causes
 
 
 class PiperEngine:
@@ -59,15 +59,15 @@ class PiperEngine:
         self._device = device
         gpu = device == "cuda" or (not device and runtime.CUDA in self._onnx.offered())
         self._concurrency = concurrency or (1 if gpu else cpu.available())
-        self._read, self._problems = voices.read(folder, embedded_voice.SAMPLE_RATE) if folder else ([], [])
-        self._voices = (*embedded_voice.VOICES, *(voice for each in self._read for voice in each.speakers))
+        self._sources, self._problems = voices.read(folder, embedded_voice.SAMPLE_RATE) if folder else ([], [])
+        self._voices = (*embedded_voice.VOICES, *(voice for source in self._sources for voice in source.speakers))
         self._speakers = {voice.id: (embedded_voice.MODEL, None) for voice in embedded_voice.VOICES} | {
-            voice.id: (each.name, number) for each in self._read for voice, number in each.speakers.items()
+            voice.id: (source.name, number) for source in self._sources for voice, number in source.speakers.items()
         }
         self._models: dict[str, Model] = {}
 
     @classmethod
-    def of(cls, settings: Settings) -> PiperEngine:
+    def from_settings(cls, settings: Settings) -> PiperEngine:
         """Create the engine from the settings: voices, device and concurrency."""
         return cls(settings.concurrency, settings.piper_voices or _MOUNTED, settings.processor)
 
@@ -77,7 +77,7 @@ class PiperEngine:
         import onnxruntime  # type: ignore[import-untyped]  # noqa: F401
         import piper  # noqa: F401
 
-        _refuse(self._problems)
+        _raise_if_any(self._problems)
 
     def load(self, progress: Callable[[str], None]) -> None:
         """Load all voices and test those from files; raise EngineError with each invalid one.
@@ -87,38 +87,38 @@ class PiperEngine:
         self.prepare()
         progress("imported the runtime")
         provider = runtime.choose(self._device, self._onnx.offered())
-        sources = [voices.embedded_source(), *self._read]
+        sources = [voices.embedded_source(), *self._sources]
         models: dict[str, Model] = {}
         problems = []
         for source in sources:
             try:
-                models[source.name] = self._loaded(source, provider)
+                models[source.name] = self._load_model(source, provider)
                 progress(f"loaded {source.name}")
-            except _ELSEWHERE:
+            except _RUNTIME_ERRORS:
                 raise
             except Exception as error:  # the runtime raises any error for a malformed file
                 logger.warning("%s", source.path, exc_info=error)
                 problems.append(f"{source.path}: {error}")
-        _refuse(problems)
-        self._take_memory(models[embedded_voice.MODEL], progress)
+        _raise_if_any(problems)
+        self._allocate_memory(models[embedded_voice.MODEL], progress)
         self.sample_rate = embedded_voice.SAMPLE_RATE
         self._models = models
-        logger.info("%s speaks in %d voices, %d at a time", provider, len(self._voices), self._concurrency)
+        logger.info("provider %s, voices: %d, parallel inferences: %d", provider, len(self._voices), self._concurrency)
 
-    def _loaded(self, source: Source, provider: str) -> Model:
+    def _load_model(self, source: Source, provider: str) -> Model:
         from piper.config import PiperConfig, SynthesisConfig
 
         model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider)
         if source.name == embedded_voice.MODEL:  # the lifecycle tests it after the load
             return model
-        how = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
-        heard = [model.speak(ids, how) for ids in embedded_voice.phoneme_ids(model.front, _TRIAL)]
-        samples = np.concatenate([each.reshape(-1) for each in heard] or [np.zeros(0, np.float32)])
+        config = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
+        pieces = [model.speak(ids, config) for ids in embedded_voice.phoneme_ids(model.front, _TRIAL)]
+        samples = np.concatenate([piece.reshape(-1) for piece in pieces] or [np.zeros(0, np.float32)])
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
-            raise EngineError("what it says cannot be heard")
+            raise EngineError("the model's test sentence is silent")
         return model
 
-    def _take_memory(self, model: Model, progress: Callable[[str], None]) -> None:
+    def _allocate_memory(self, model: Model, progress: Callable[[str], None]) -> None:
         """Synthesize as many long sentences at once as `concurrency`, to allocate memory before there is traffic.
 
         Otherwise memory would grow for hours, each time that more long sentences coincide.
@@ -128,7 +128,7 @@ class PiperEngine:
         (ids,) = embedded_voice.phoneme_ids(model.front, _LONG)
         with ThreadPoolExecutor(self._concurrency) as pool:
             for _ in pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)):
-                progress("took memory")
+                progress("allocated memory")
 
     def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
         """Yield int16 mono pieces, one per sentence (long sentences are split).
@@ -142,13 +142,13 @@ class PiperEngine:
         if model is None:
             raise EngineError("the model is not loaded")
         scale = model.front.config.length_scale / utterance.speed
-        how = SynthesisConfig(speaker_id=speaker, length_scale=scale)
+        config = SynthesisConfig(speaker_id=speaker, length_scale=scale)
         pieces = embedded_voice.phoneme_ids(model.front, utterance.text, utterance.speed)
         for number, ids in enumerate(pieces, start=1):
             if utterance.seed is None:
-                samples = model.speak(ids, how)
+                samples = model.speak(ids, config)
             else:
-                samples = model.speak_seeded(ids, how, utterance.seed, number)
+                samples = model.speak_seeded(ids, config, utterance.seed, number)
             yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
 
     def unload(self) -> None:
@@ -158,7 +158,7 @@ class PiperEngine:
                 self._models[embedded_voice.MODEL].empty_arena()
         finally:
             self._models = {}
-            embedded_voice.give_back()
+            embedded_voice.trim_memory()
 
     def describe(self) -> Description:
         """Return the engine's properties, its voices (the embedded one first) and the provider in use."""
@@ -166,6 +166,6 @@ class PiperEngine:
         return Description("piper", embedded_voice.MODEL, device, self._voices, self._concurrency, seeds=True)
 
 
-def _refuse(problems: list[str]) -> None:
+def _raise_if_any(problems: list[str]) -> None:
     if problems:
-        raise EngineError("engine piper cannot start:\n" + "\n".join(f"- {each}" for each in problems))
+        raise EngineError("engine piper cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from service.engine import EngineError, EngineFatalError, NoMemoryError
-from service.engines import embedded_voice
+from service.engines import embedded_voice, error_messages
 from service.hardware import gpu
 
 logger = logging.getLogger(__name__)
@@ -20,20 +20,16 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MIB = 1 << 20
-# Messages of CUDA, its libraries and the CPU allocator where torch has no error type. None of them breaks the context.
-_NO_MEMORY = ("out of memory", "ALLOC_FAILED", "not enough memory", "can't allocate memory")
-# The context may be lost: after an illegal access every later call fails too.
-_BROKEN = ("CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether the error is only out of memory, so that a smaller task may succeed."""
-    return isinstance(error, torch.OutOfMemoryError) or any(mark in str(error) for mark in _NO_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or error_messages.means_out_of_memory(str(error))
 
 
 def is_fatal(error: RuntimeError) -> bool:
     """Return whether the error comes from CUDA, so that later calls may fail too."""
-    broken = isinstance(error, torch.AcceleratorError) or any(mark in str(error) for mark in _BROKEN)
+    broken = isinstance(error, torch.AcceleratorError) or error_messages.means_broken_cuda(str(error))
     return broken and not is_out_of_memory(error)
 
 
@@ -47,9 +43,9 @@ class Cpu:
         """Return a line for the log; nothing to open."""
         return f"torch {torch.__version__} computes on the CPU"
 
-    def room(self) -> str:
-        """Free memory is unknown: the system overcommits it."""
-        return "how much memory is free is not known"
+    def describe_free_memory(self) -> str:
+        """Return that the free memory is unknown: the system overcommits it."""
+        return "free memory is unknown"
 
     def empty(self) -> None:
         """Free cached memory."""
@@ -57,8 +53,8 @@ class Cpu:
 
     def close(self) -> str:
         """Return the memory of a dropped model to the system; return a line for the log."""
-        embedded_voice.give_back()
-        return "the memory of the model is given back"
+        embedded_voice.trim_memory()
+        return "released the memory of the model"
 
 
 class Cuda:
@@ -84,13 +80,13 @@ class Cuda:
             properties = torch.cuda.get_device_properties(self.where)
             torch.ones(1, device=self.where)
         except (RuntimeError, AssertionError) as error:  # a torch without CUDA raises AssertionError
-            raise EngineError(_why_not(error)) from error
+            raise EngineError(_describe_gpu_error(error)) from error
         self.name = f"cuda ({properties.name})"
         self._uuid = f"GPU-{properties.uuid}"
         self._measure()
         return f"torch {torch.__version__} computes on {self.name}; the CUDA context takes {self._context()}"
 
-    def room(self) -> str:
+    def describe_free_memory(self) -> str:
         """Return the free and total memory of the GPU."""
         free, total = torch.cuda.mem_get_info(self.where)
         return f"{free / MIB:.0f} of {total / MIB:.0f} MiB are free on the GPU"
@@ -105,12 +101,14 @@ class Cuda:
         # cuBLAS keeps a workspace per thread in torch's memory; there is no public call to free it.
         torch._C._cuda_clearCublasWorkspaces()
         self.empty()
-        embedded_voice.give_back()
-        held = torch.cuda.memory_reserved(self.where)
-        if held:
-            raise EngineError(f"{held / MIB:.0f} MiB of GPU memory are still held after the model was dropped")
+        embedded_voice.trim_memory()
+        reserved = torch.cuda.memory_reserved(self.where)
+        if reserved:
+            raise EngineError(
+                f"{reserved / MIB:.0f} MiB of GPU memory are still allocated after the model was unloaded"
+            )
         self._measure()
-        return f"the GPU memory of the model is given back; the CUDA context keeps {self._context()}"
+        return f"released the GPU memory of the model; the CUDA context keeps {self._context()}"
 
     def _measure(self) -> None:
         used, before = _used().get(self._uuid), self._before.get(self._uuid)
@@ -129,8 +127,8 @@ def choose(kind: str) -> Cpu | Cuda:
     return Cpu() if kind == "cpu" else Cuda()
 
 
-def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
-    """Run `work` on the open device and return its result; `what` names it in messages.
+def guarded(device: Cpu | Cuda, work: Callable[[], T], task: str) -> T:
+    """Run `work` on the open device and return its result; `task` names it in messages.
 
     Raise NoMemoryError if memory is too small for it, EngineFatalError if the device can no longer work.
     """
@@ -143,27 +141,27 @@ def guarded(device: Cpu | Cuda, work: Callable[[], T], what: str) -> T:
             raise
     # Outside the handler: until it ends, the traceback of the error keeps the memory of `work` alive.
     device.empty()
-    raise NoMemoryError(f"too little memory for {what}: {device.room()}")
+    raise NoMemoryError(f"too little memory for {task}: {device.describe_free_memory()}")
 
 
 def why_no_gpu() -> str:
     """Return why torch cannot use a GPU; empty if it can. Creates no CUDA context."""
-    return "" if torch.cuda.is_available() else _why_not(RuntimeError("torch finds none"))
+    return "" if torch.cuda.is_available() else _describe_gpu_error(RuntimeError("torch finds no GPU"))
 
 
 def _used() -> dict[str, int]:
     """Return the bytes in use on each GPU by UUID, by all processes."""
-    return {each["uuid"]: each["used"] for each in gpu.read()["devices"]}
+    return {device["uuid"]: device["used"] for device in gpu.read()["devices"]}
 
 
-def _why_not(error: Exception) -> str:
-    why = str(error).partition("\n")[0].rstrip(".")
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    only = "" if shown is None else f" (CUDA_VISIBLE_DEVICES={shown})"
+def _describe_gpu_error(error: Exception) -> str:
+    reason = str(error).partition("\n")[0].rstrip(".")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    scope = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
     if isinstance(error, RuntimeError) and is_out_of_memory(error):
-        free = [f"{each['free'] / MIB:.0f} MiB of {each['uuid']}" for each in gpu.read()["devices"]]
-        return f"there is no room for a CUDA context, some hundred MiB{only}: {why}; free are {', '.join(free)}"
+        free = [f"{device['free'] / MIB:.0f} MiB on {device['uuid']}" for device in gpu.read()["devices"]]
+        return f"too little GPU memory for a CUDA context (some hundred MiB){scope}: {reason}; free: {', '.join(free)}"
     return (
-        f"torch cannot use a GPU{only}: {why}. Give the container a GPU (Docker's runtime nvidia, and a driver that is "
-        "new enough); engine vits does without: set TTS_DEVICE=cpu to have the CPU speak"
+        f"torch cannot use a GPU{scope}: {reason}. Give the container a GPU (Docker's runtime nvidia and a recent "
+        "driver), or, for engine vits, set TTS_DEVICE=cpu to run on the CPU"
     )

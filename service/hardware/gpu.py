@@ -43,7 +43,7 @@ def read() -> dict[str, Any]:
         devices = [_device(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
         return {"devices": devices, "driver": pynvml.nvmlSystemGetDriverVersion(), "why": ""}
     except pynvml.NVMLError as error:
-        return {"devices": [], "driver": "", "why": f"NVML broke off: {error}"}
+        return {"devices": [], "driver": "", "why": f"NVML failed: {error}"}
     finally:
         pynvml.nvmlShutdown()
 
@@ -79,9 +79,9 @@ class Nvml:
 
     def __init__(self) -> None:
         self._open = False
-        self._was_there = False
+        self._found_before = False
 
-    def look(self) -> GpuReadings | None:
+    def read(self) -> GpuReadings | None:
         """Read the GPUs; None without NVML. Blocking, without a time limit."""
         try:
             import pynvml  # noqa: PLC0415 - as in read
@@ -90,11 +90,11 @@ class Nvml:
         try:
             if not self._open:
                 pynvml.nvmlInit()
-                self._open = self._was_there = True
-            found = [_sensed(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
+                self._open = self._found_before = True
+            found = [_read_device(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
         except pynvml.NVMLError as error:
             absent = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
-            if error.value in absent and not self._was_there:
+            if error.value in absent and not self._found_before:
                 return None
             found = [None]
         devices = [device for device in found if device]
@@ -110,30 +110,30 @@ class Nvml:
             nvml.nvmlShutdown()
 
 
-def _sensed(nvml: Any, index: int) -> Device | None:
+def _read_device(nvml: Any, index: int) -> Device | None:
     """Return the state of one GPU; None if it fails, for example after it has fallen off the bus."""
-    dumb = (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND, nvml.NVML_ERROR_NO_PERMISSION)
+    unsupported = (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND, nvml.NVML_ERROR_NO_PERMISSION)
 
-    def told(ask: Callable[..., Any], *arguments: Any) -> Any:
+    def optional(query: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return ask(*arguments)
+            return query(*arguments)
         except nvml.NVMLError as error:
-            if error.value in dumb:  # with MIG, in a virtual machine, on a small card
+            if error.value in unsupported:  # with MIG, in a virtual machine, on a small card
                 return None
             raise
 
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        memory = told(nvml.nvmlDeviceGetMemoryInfo, handle)
-        busy = told(nvml.nvmlDeviceGetUtilizationRates, handle)
-        milliwatts = told(nvml.nvmlDeviceGetPowerUsage, handle)
+        memory = optional(nvml.nvmlDeviceGetMemoryInfo, handle)
+        busy = optional(nvml.nvmlDeviceGetUtilizationRates, handle)
+        milliwatts = optional(nvml.nvmlDeviceGetPowerUsage, handle)
         return Device(
             uuid=nvml.nvmlDeviceGetUUID(handle),
             name=nvml.nvmlDeviceGetName(handle),
             memory_size=memory and memory.total,
             memory_used=memory and memory.used,
             utilization=busy and busy.gpu / 100,
-            temperature=told(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
+            temperature=optional(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
             power=milliwatts if milliwatts is None else milliwatts / 1000,
         )
     except nvml.NVMLError:

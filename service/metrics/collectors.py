@@ -17,7 +17,7 @@ from service.hardware.gpu import Device, GpuReadings, Nvml
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE_S = 0.5
+_TIMEOUT_S = 0.5
 """Longest time (seconds) that a scrape waits for the GPU driver."""
 
 
@@ -42,7 +42,7 @@ class Memory:
             yield GaugeMetricFamily("tts_process_threads", "Threads of the process", self._process.num_threads())
         now = self._resident()
         if now is not None and self._at_ready is not None:
-            meaning = "Resident memory less what it was when the loaded model was ready; absent without a model"
+            meaning = "Growth of resident memory since the loaded model became ready; absent without a model"
             yield GaugeMetricFamily("tts_process_resident_memory_growth_bytes", meaning, now - self._at_ready)
 
     def _resident(self) -> int | None:
@@ -60,54 +60,54 @@ class Gpus:
 
     def __init__(self) -> None:
         self._nvml = Nvml()
-        self._look: Future[GpuReadings | None] | None = None
+        self._reading: Future[GpuReadings | None] | None = None
         self._began = 0.0
-        self._seen: GpuReadings | None = None
+        self._readings: GpuReadings | None = None
 
     async def refresh(self) -> GpuReadings | None:
         """Read the GPUs, or join a running read until it is half a second old.
 
         Return the result; None without NVML.
         """
-        if self._look is None or self._look.done():
-            self._look, self._began = Future(), time.monotonic()
-            self._send(self._look)
-        look, left = self._look, self._began + _PATIENCE_S - time.monotonic()
-        if left > 0:
-            await asyncio.wait({asyncio.wrap_future(look)}, timeout=left)
-            if not look.done():
-                logger.warning("the GPU driver has not answered for %g s: the metrics do without it", _PATIENCE_S)
+        if self._reading is None or self._reading.done():
+            self._reading, self._began = Future(), time.monotonic()
+            self._start(self._reading)
+        reading, remaining = self._reading, self._began + _TIMEOUT_S - time.monotonic()
+        if remaining > 0:
+            await asyncio.wait({asyncio.wrap_future(reading)}, timeout=remaining)
+            if not reading.done():
+                logger.warning("the GPU driver has not responded for %g s; the metrics omit the GPUs", _TIMEOUT_S)
         # Use this read's result: another scrape may have started the next one.
-        self._seen = look.result() if look.done() else GpuReadings([], whole=False)
-        return self._seen
+        self._readings = reading.result() if reading.done() else GpuReadings([], whole=False)
+        return self._readings
 
-    def _send(self, look: Future[GpuReadings | None]) -> None:
+    def _start(self, reading: Future[GpuReadings | None]) -> None:
         def run() -> None:
             try:
-                look.set_result(self._nvml.look())
+                reading.set_result(self._nvml.read())
             except Exception:  # whatever fails, the other metrics must still be reported
-                logger.exception("the GPUs could not be looked at")
-                look.set_result(GpuReadings([], whole=False))
+                logger.exception("reading the GPUs failed")
+                reading.set_result(GpuReadings([], whole=False))
 
         try:
             threading.Thread(target=run, name="nvml", daemon=True).start()
         except RuntimeError:  # no more threads available
-            look.set_result(GpuReadings([], whole=False))
+            reading.set_result(GpuReadings([], whole=False))
 
     def collect(self) -> Iterator[Metric]:
         """Implement prometheus_client's Collector; call `refresh` first."""
-        seen = self._seen
-        if seen is None:
+        readings = self._readings
+        if readings is None:
             return
-        meaning = "1 when every GPU answered; 0 when one failed, or the driver took over half a second"
-        yield GaugeMetricFamily("tts_gpu_read_success", meaning, seen.whole)
-        known = InfoMetricFamily("tts_gpu", "A GPU that the service sees, in its labels; always 1", labels=["uuid"])
-        for device in seen.devices:
+        meaning = "1 if every GPU was read; 0 if one failed or the driver took more than half a second"
+        yield GaugeMetricFamily("tts_gpu_read_success", meaning, readings.whole)
+        known = InfoMetricFamily("tts_gpu", "A visible GPU, as labels; always 1", labels=["uuid"])
+        for device in readings.devices:
             known.add_metric([device.uuid], {"name": device.name})
         yield known
         for name, meaning, value in _GAUGES:
             family = GaugeMetricFamily(name, meaning, labels=["uuid"])
-            for device in seen.devices:
+            for device in readings.devices:
                 if (found := value(device)) is not None:
                     family.add_metric([device.uuid], found)
             yield family
@@ -117,10 +117,10 @@ _GAUGES: tuple[tuple[str, str, Callable[[Device], float | None]], ...] = (
     (
         "tts_gpu_utilization_ratio",
         "Share of the driver's last sample period in which a kernel ran",
-        lambda it: it.utilization,
+        lambda device: device.utilization,
     ),
-    ("tts_gpu_memory_used_bytes", "Memory in use by this and other processes", lambda it: it.memory_used),
-    ("tts_gpu_memory_size_bytes", "Memory that the GPU has", lambda it: it.memory_size),
-    ("tts_gpu_temperature_celsius", "Temperature of the GPU", lambda it: it.temperature),
-    ("tts_gpu_power_watts", "Power that the board draws", lambda it: it.power),
+    ("tts_gpu_memory_used_bytes", "Memory in use by this and other processes", lambda device: device.memory_used),
+    ("tts_gpu_memory_size_bytes", "Total memory of the GPU", lambda device: device.memory_size),
+    ("tts_gpu_temperature_celsius", "Temperature of the GPU", lambda device: device.temperature),
+    ("tts_gpu_power_watts", "Power draw of the board", lambda device: device.power),
 )

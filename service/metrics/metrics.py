@@ -42,7 +42,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.build = self._gauge("tts_build_info", "What runs, in its labels; always 1", "release", "engine", "version")
+        self.build = self._gauge(
+            "tts_build_info", "Release, engine and version, as labels; always 1", "release", "engine", "version"
+        )
         self._of_requests()
         self._of_speech()
         self._of_engine()
@@ -56,63 +58,74 @@ class Metrics:
         # Only these two have the release as a label; the others are joined with tts_build_info. A slot keeps its
         # address across releases, and at that moment a join would assign the whole rate to the new release.
         self.requests = self._counter(
-            "tts_requests", "HTTP requests answered, probes aside; 499: the client left", "route", "status", "release"
+            "tts_requests",
+            "HTTP requests that ended, without health checks; 499: the client disconnected",
+            "route",
+            "status",
+            "release",
         )
         self.request_seconds = self._histogram(
-            "tts_request_duration_seconds", "Time to answer, event streams aside", _SECONDS, "route", "release"
+            "tts_request_duration_seconds",
+            "Duration of HTTP requests, without event streams",
+            _SECONDS,
+            "route",
+            "release",
         )
         self.class_requests = self._counter(
-            "tts_class_requests", "Requests ended, and what web tabs waited for; cut: by a drain", "class", "outcome"
+            "tts_class_requests",
+            "Requests and syntheses of web tabs that ended; cut: aborted by a drain",
+            "class",
+            "outcome",
         )
         self.class_in_flight = self._gauge(
-            "tts_class_in_flight", "Requests in flight, and what web tabs wait for", "class"
+            "tts_class_in_flight", "Requests and syntheses of web tabs in flight", "class"
         )
-        self.rejected = self._counter(
-            "tts_rejected", "Speech that was refused, and would not have been at another time", "reason"
-        )
+        self.rejected = self._counter("tts_rejected", "Syntheses rejected for a temporary reason", "reason")
         for reason in Refusal:
             self.rejected.labels(reason)
 
     def _of_speech(self) -> None:
         self.queue_depth = self._gauge("tts_queue_depth", "Accepted syntheses that have not started", "priority")
         self.queue_capacity = self._gauge(
-            "tts_queue_capacity", "Syntheses that may wait; one more is rejected", "priority"
+            "tts_queue_capacity", "Maximum number of waiting syntheses; one more is rejected", "priority"
         )
         self.jobs = self._gauge("tts_jobs", "Syntheses accepted and not finished")
-        self.abandoned = self._counter("tts_abandoned", "Syntheses dropped: their client left, or a cut")
+        self.abandoned = self._counter("tts_abandoned", "Syntheses dropped after a disconnect or an abort")
         self.queue_wait_seconds = self._histogram(
-            "tts_queue_wait_seconds", "From acceptance to the first inference", _SECONDS, "priority"
+            "tts_queue_wait_seconds", "Time from acceptance to the first inference", _SECONDS, "priority"
         )
         self.first_audio_seconds = self._histogram(
-            "tts_time_to_first_audio_seconds", "From acceptance to the first piece of audio, streamed or not", _SECONDS
+            "tts_time_to_first_audio_seconds",
+            "Time from acceptance to the first piece of audio, streamed or not",
+            _SECONDS,
         )
         self.inference_seconds = self._histogram(
-            "tts_inference_duration_seconds", "One inference, about a sentence", _SECONDS
+            "tts_inference_duration_seconds", "Duration of one inference, about a sentence", _SECONDS
         )
         self.real_time_factor = self._histogram(
-            "tts_real_time_factor_ratio", "Inference seconds per second of audio, of each whole synthesis", _FACTORS
+            "tts_real_time_factor_ratio", "Inference time per second of audio, per synthesis", _FACTORS
         )
-        self.audio_seconds = self._counter("tts_audio_seconds", "Audio that was synthesised")
+        self.audio_seconds = self._counter("tts_audio_seconds", "Duration of the synthesized audio")
 
     def _of_engine(self) -> None:
-        self.ready = self._gauge("tts_ready", "1 when speech is accepted")
-        self.phase = self._gauge("tts_phase", "1 for the phase the service is in", "phase")
+        self.ready = self._gauge("tts_ready", "1 if the service accepts requests")
+        self.phase = self._gauge("tts_phase", "1 for the current phase of the service", "phase")
         self.loads = self._counter(
-            "tts_engine_loads", "Loads that ended: the model, the web page beside it, a first inference", "outcome"
+            "tts_engine_loads", "Loads that ended: model, web page and test inference", "outcome"
         )
         for succeeded in (True, False):
             self.loads.labels(_outcome(succeeded))
-        self.load_seconds = self._gauge("tts_engine_load_duration_seconds", "How long the last load took")
+        self.load_seconds = self._gauge("tts_engine_load_duration_seconds", "Duration of the last load")
         self.device = self._gauge(
             "tts_device_info",
-            "Where the loaded engine computes, in its label; always 1. Absent without a model",
+            "Device of the loaded engine, as a label; always 1. Absent without a model",
             "device",
         )
         self.out_of_memory = self._counter(
-            "tts_engine_out_of_memory", "Loads and inferences that failed for want of memory, the host's or a GPU's"
+            "tts_engine_out_of_memory", "Loads and inferences that ran out of memory, on the host or a GPU"
         )
         self.last_success = self._gauge(
-            "tts_last_success_timestamp_seconds", "Unix time of the last inference that could be heard; 0: none yet"
+            "tts_last_success_timestamp_seconds", "Unix time of the last inference with audible speech; 0: none yet"
         )
 
     def load_ended(self, *, succeeded: bool, took_s: float) -> None:

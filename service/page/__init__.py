@@ -22,11 +22,11 @@ from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech
 
 # The scheduler orders the syntheses; Gradio only keeps one page's visitors from filling the service's queue.
-_AT_A_TIME = 8
-_QUEUE = 64
+_CONCURRENT_EVENTS = 8
+_MAX_QUEUED_EVENTS = 64
 
 # Every synthesis leaves a file in the temporary folder (memory, in the container) until it is this old (seconds).
-_FILES_CHECKED_S, _FILES_KEPT_S = 60, 600
+_FILES_CHECKED_S, _FILES_LIFETIME_S = 60, 600
 
 
 def build(speech: Speech, traffic: InFlight) -> FastAPI:
@@ -38,12 +38,12 @@ def build(speech: Speech, traffic: InFlight) -> FastAPI:
     theme = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"])
     for name, colour in COLOURS.items():  # Gradio's `set` would also reset the values that the theme changed
         setattr(theme, name, colour)
-    blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_KEPT_S))
+    blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_LIFETIME_S))
     with blocks:
         _lay_out(gr, speech, TabJobs(speech, traffic))
     # By default Gradio summarizes all past calls with pandas after each one, for a page that is not served here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
-    blocks.queue(max_size=_QUEUE, default_concurrency_limit=_AT_A_TIME)
+    blocks.queue(max_size=_MAX_QUEUED_EVENTS, default_concurrency_limit=_CONCURRENT_EVENTS)
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
         app, blocks, "/", theme=theme, css=CSS, head=status_tab.SCRIPT, footer_links=[], ssr_mode=False,
@@ -52,16 +52,18 @@ def build(speech: Speech, traffic: InFlight) -> FastAPI:
     return app
 
 
-def _lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
-    gr.Markdown("# Text to speech\nA neural voice that runs on this machine.", elem_id="title")
+def _lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
+    gr.Markdown("# Text to speech\nType a text and listen to it.", elem_id="title")
     with gr.Tabs():
         with gr.Tab("Text"):
-            text_tab.lay_out(gr, speech, work)
+            text_tab.lay_out(gr, speech, jobs)
         with gr.Tab("Batch"):
-            batch_tab.lay_out(gr, speech, work)
+            batch_tab.lay_out(gr, speech, jobs)
         with gr.Tab("Status"):
             gr.HTML(status_tab.PANEL)
-    gr.Markdown("For programs: [API](/docs), compatible with OpenAI's speech endpoint.", elem_classes="about")
+    gr.Markdown(
+        "For programs, there is an [API](/docs) that is compatible with OpenAI's speech endpoint.", elem_classes="about"
+    )
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ def _no_stub_files() -> Iterator[None]:
 
     def getfile(thing: Any) -> str:
         if threading.get_ident() == thread and getattr(thing, "__module__", "").startswith("gradio."):
-            raise OSError("not looked for")
+            raise OSError("skip the source file")
         return real(thing)
 
     inspect.getfile = getfile  # type: ignore[assignment]  # its own type is a long union

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import html
 
-from service.errors import ServiceError
+from service.errors import DrainingError, ServiceError
 
 _REMEDIES = {
-    "text_too_long": "Shorten it, or make a batch of its parts.",
-    "empty_text": "Type something with a letter or a digit in it.",
-    "unspeakable_text": "Take these characters out, or spell in words what they mean.",
+    "text_too_long": "Shorten it, or split it into the lines of a batch.",
+    "empty_text": "Type at least one letter or digit.",
+    "unspeakable_text": "Remove these characters, or write them out in words.",
     "out_of_range": "Move the slider back into its range.",
-    "no_such_voice": "Choose one of the list; reload this page if the list is old.",
+    "no_such_voice": "Choose a voice from the list. If the list is outdated, reload this page.",
     "not_audio": "Choose a wav, flac or mp3 file, or record again.",
-    "bad_prompt_length": "Cut it to length, or record again.",
-    "draining": "Press the button again: the new release answers.",
-    "deadline_exceeded": "Try a shorter text, or try again when fewer are waiting.",
-    "engine_failed": "Try again; if it happens again, tell whoever runs this service.",
+    "bad_prompt_length": "Trim it, or record again.",
+    "missing": "Type what the recording says.",
+    "deadline_exceeded": "Try a shorter text, or try again later.",
+    "engine_failed": "Try again. If this happens again, contact the operator of this service.",
 }
+_DRAINING = "The service is being updated. Press the button again."  # the error's own message addresses programs
 
 
-def told(error: ServiceError) -> str:
+def describe(error: ServiceError) -> str:
     """Return the problem, its reason and the remedy as HTML text."""
+    if error.code == DrainingError.code:
+        return _DRAINING
     if error.code in _REMEDIES:
         remedy = _REMEDIES[error.code]
     elif error.retry_after:
@@ -33,4 +36,4 @@ def told(error: ServiceError) -> str:
 
 def alert(error: ServiceError) -> str:
     """Return the error as a note that stays until the next press and that a screen reader announces at once."""
-    return f'<div role="alert"><p>{told(error)}</p></div>'
+    return f'<div role="alert"><p>{describe(error)}</p></div>'

@@ -13,18 +13,18 @@ from service.disk import is_full
 from service.errors import StorageFullError
 
 
-def own_folder(parent: str) -> Path:
+def create_folder(parent: str) -> Path:
     """Create a separate folder in `parent`; raise StorageFullError."""
-    with _told():
+    with _storage_errors():
         Path(parent).mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=parent))
 
 
-def keep(content: bytes, name: str, parent: str) -> str:
+def write_file(content: bytes, name: str, parent: str) -> str:
     """Write a file and return its path; StorageFullError leaves no partial file. Blocking."""
-    folder = own_folder(parent)
+    folder = create_folder(parent)
     try:
-        with _told():
+        with _storage_errors():
             (folder / name).write_bytes(content)
     except BaseException:
         remove(folder)
@@ -41,7 +41,7 @@ def add_to_zip(path: Path, name: str, content: bytes | str) -> None:
     """Add a file to a zip, which is created if missing; StorageFullError leaves the zip unchanged. Blocking."""
     start, end = _table(path)
     try:
-        with _told(), zipfile.ZipFile(path, "a") as file:
+        with _storage_errors(), zipfile.ZipFile(path, "a") as file:
             file.writestr(name, content)
     except BaseException:
         # The failed entry has overwritten the central directory: restore it.
@@ -66,7 +66,7 @@ def _table(path: Path) -> tuple[int, bytes]:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

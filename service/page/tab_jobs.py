@@ -11,7 +11,7 @@ from service.engine import Audio, Utterance
 from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class StoppedError(Exception):
@@ -26,26 +26,28 @@ class TabJobs:
         self._traffic = traffic
         self._tasks: dict[tuple[str | None, str], asyncio.Future[None]] = {}
 
-    async def speak(self, utterance: Utterance, pieces: list[Audio], tell: Tell) -> None:
+    async def speak(self, utterance: Utterance, pieces: list[Audio], report: Report) -> None:
         """Synthesize into `pieces` and report the queue position, then the sentences; raises as Speech.pieces."""
         rate = self._speech.engine.sample_rate
-        async with self._speech.pieces(utterance, on_place=lambda ahead: tell(_place(ahead))) as coming:
-            async for piece in coming:
+        async with self._speech.pieces(
+            utterance, on_position=lambda ahead: report(_describe_position(ahead))
+        ) as speech:
+            async for piece in speech:
                 pieces.append(piece)
-                tell(f"Sentence {len(pieces)} is spoken: {seconds(pieces, rate):.1f} s so far.")
+                report(f"Sentence {len(pieces)} is ready: {seconds(pieces, rate):.1f} s so far.")
 
     async def follow(
-        self, session: str | None, what: str, text: str, work: Callable[[Tell], Coroutine[Any, Any, None]]
+        self, session: str | None, kind: str, text: str, work: Callable[[Report], Coroutine[Any, Any, None]]
     ) -> AsyncGenerator[str]:
         """Run the work and yield its latest report; raise StoppedError, or the error of the work.
 
         A drain classifies the work by the length of `text`, unless it is a batch.
         """
         notes: asyncio.Queue[str | None] = asyncio.Queue()
-        doing = self._traffic.for_a_tab(text, work(notes.put_nowait), batch=what == "batch")
-        task = asyncio.ensure_future(doing)
+        tracked = self._traffic.for_a_tab(text, work(notes.put_nowait), batch=kind == "batch")
+        task = asyncio.ensure_future(tracked)
         task.add_done_callback(lambda _: notes.put_nowait(None))
-        self._tasks[session, what] = task
+        self._tasks[session, kind] = task
         try:
             while (note := await notes.get()) is not None:
                 while not notes.empty() and (newer := notes.get_nowait()) is not None:
@@ -58,14 +60,14 @@ class TabJobs:
             task.result()
         finally:
             task.cancel()
-            if self._tasks.get((session, what)) is task:
-                del self._tasks[session, what]
+            if self._tasks.get((session, kind)) is task:
+                del self._tasks[session, kind]
 
-    def stop(self, session: str | None, what: str) -> bool:
+    def stop(self, session: str | None, kind: str) -> bool:
         """Stop the work of a tab; return False if there is none."""
-        task = self._tasks.get((session, what))
+        task = self._tasks.get((session, kind))
         return task is not None and task.cancel()
 
 
-def _place(ahead: int) -> str:
-    return f"Waiting in the queue, with {ahead} ahead." if ahead else "Next in the queue."
+def _describe_position(ahead: int) -> str:
+    return f"Waiting in the queue with {ahead} ahead." if ahead else "Next in the queue."

@@ -16,7 +16,7 @@ MAX_LINES = 100
 MAX_CHARS = 20_000  # about 25 minutes of speech: the zip is kept in memory
 
 # Fields without a use on the page: it has no folder for recordings, and it does not set seeds.
-_NOT_HERE = ("prompt_audio", "prompt_text", "seed")
+_UNSUPPORTED = ("prompt_audio", "prompt_text", "seed")
 
 
 class BadTasksError(Exception):
@@ -41,25 +41,25 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[PageTask]:
     try:
         numbered = list(lines.numbered(path))
     except lines.TaskFileError as error:
-        raise BadTasksError([f"The file cannot be used: {error.remedy}"]) from None
+        raise BadTasksError([f"The file cannot be read; {error.remedy}"]) from None
     if not 1 <= len(numbered) <= MAX_LINES:
-        raise BadTasksError([f"The file has {len(numbered)} tasks, it must have 1 to {MAX_LINES}"])
+        raise BadTasksError([f"The file has {len(numbered)} tasks; it must have 1 to {MAX_LINES}"])
     rules = Rules(form, speech.max_chars)
     tasks: list[PageTask] = []
     problems: list[str] = []
-    seen: dict[int, int] = {}
+    first_lines: dict[int, int] = {}
     for number, line in numbered:
         try:
             task = _read(line, rules, speech)
-            first = seen.setdefault(names.key(task.file), number)
+            first = first_lines.setdefault(names.key(task.file), number)
             if first != number:
-                raise BadLineError(f"output_name {shown(task.file)} is that of line {first}, too")
+                raise BadLineError(f"output_name {shown(task.file)} is already used in line {first}")
             tasks.append(task)
         except (BadLineError, InvalidError) as error:
             problems.append(f"Line {number}: {error}")
     chars = sum(len(task.utterance.text) for task in tasks)
     if chars > MAX_CHARS:
-        problems.append(f"The texts have {chars} characters together, at most {MAX_CHARS} are allowed")
+        problems.append(f"The texts have {chars} characters in total, at most {MAX_CHARS} are allowed")
     if problems:
         raise BadTasksError(problems)
     return tasks
@@ -67,7 +67,7 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[PageTask]:
 
 def _read(line: bytes | None, rules: Rules, speech: Speech) -> PageTask:
     task = parse(line, rules)
-    if useless := [name for name in _NOT_HERE if name in task.given()]:
-        raise BadLineError(f"has {', '.join(useless)}, which a batch of this page cannot use")
+    if unsupported := [name for name in _UNSUPPORTED if name in task.present_fields()]:
+        raise BadLineError(f"has {', '.join(unsupported)}, which this page does not support")
     utterance = speech.utterance(task.input_text, task.voice or None, 1.0, param="input_text")
     return PageTask(utterance, task.output_name, (line or b"").decode().strip())

@@ -11,7 +11,7 @@ from typing import Any
 from service import formats
 from service.access.guard import client_of
 from service.audio.encoding import encoded, seconds
-from service.audio.reference import check_imitable, read_prompt
+from service.audio.reference import check_prompt, read_prompt
 from service.engine import Audio, Utterance
 from service.errors import ServiceError
 from service.page import files
@@ -21,38 +21,47 @@ from service.page.tab_jobs import StoppedError, TabJobs
 from service.synthesis.speech import SPEED, Speech
 from service.text_check import check_text
 
-_EXAMPLE = "Good evening. A new release has just gone live, and nobody noticed."
+_EXAMPLE = "Good evening. A new release has just gone live without losing a request."
 
 
-def lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
+def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
     """Create the controls of the tab and their event handlers."""
     about = speech.engine.describe()
     voices = [(voice.name, voice.id) for voice in speech.voices]
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
             text = gr.Textbox(
-                _EXAMPLE, label="Text", lines=6, max_lines=16, placeholder="What should be said?",
+                _EXAMPLE, label="Text", lines=6, max_lines=16, placeholder="Type a text.",
                 info=f"At most {speech.max_chars} characters.",
             )  # fmt: skip
             with gr.Row():
                 voice = gr.Dropdown(voices, value=voices[0][1], label="Voice", min_width=140)
                 form = gr.Dropdown(formats.PAGE, value="wav", label="Format", min_width=140)
             speed = gr.Slider(*SPEED, value=1.0, step=0.05, label="Speed", buttons=[], visible=about.speeds)
-            with gr.Accordion("Voice to imitate", open=False, visible=about.prompts):
+            with gr.Accordion("Clone a voice", open=False, visible=about.prompts):
                 prompt = gr.Audio(
-                    sources=["upload", "microphone"], type="filepath", label="Prompt", buttons=[], elem_id="prompt"
+                    sources=["upload", "microphone"], type="filepath", label="Recording", buttons=[], elem_id="prompt"
                 )
-                transcript = gr.Textbox(label="Transcript", info="What is said in the prompt, word by word.")
+                transcript = gr.Textbox(label="Transcript", info="What the recording says, word for word.")
             with gr.Row():
                 button = gr.Button("Speak", variant="primary", size="lg", min_width=140, scale=2)
                 stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
         with gr.Column(scale=2, min_width=300):
             # Above the player, so that a phone shows it without scrolling from the button.
-            note = gr.HTML("<p>Your speech appears here, to play and to download.</p>", elem_classes="note")
+            note = gr.HTML("<p>Your speech appears here. You can play and download it.</p>", elem_classes="note")
             audio = gr.Audio(
                 label="Speech", interactive=False, autoplay=True, buttons=["download"], elem_id="speech",
                 waveform_options=gr.WaveformOptions(**WAVE),
             )  # fmt: skip
+
+    speak = _speak_handler(gr, speech, jobs, audio.GRADIO_CACHE)
+    inputs = [text, voice, speed, form, prompt, transcript]
+    gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
+    add_stop_handler(gr, jobs, stop, "text")
+
+
+def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
+    """Return the handler of the button; it keeps the speech in the folder `cache`."""
 
     async def speak(
         text: str, voice: str, speed: float, form: str, prompt: str | None, transcript: str, request: Any
@@ -63,15 +72,15 @@ def lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
             utterance = await _with_prompt(speech, utterance, prompt, transcript)
             client = client_of(request.request.scope)
             with client.request():
-                client.say(utterance.text)
-                following = work.follow(
-                    request.session_hash, "text", utterance.text, lambda tell: work.speak(utterance, pieces, tell)
+                client.charge(utterance.text)
+                reports = jobs.follow(
+                    request.session_hash, "text", utterance.text, lambda report: jobs.speak(utterance, pieces, report)
                 )
-                async for said in following:
-                    yield gr.skip(), f"<p>{said}</p>"
+                async for report in reports:
+                    yield gr.skip(), f"<p>{report}</p>"
             rate = speech.engine.sample_rate
             content = await encoded(pieces, rate, form)
-            file = await asyncio.to_thread(files.keep, content, f"speech.{form}", audio.GRADIO_CACHE)
+            file = await asyncio.to_thread(files.write_file, content, f"speech.{form}", cache)
         except ServiceError as error:
             yield gr.skip(), alert(error)
             return
@@ -81,20 +90,18 @@ def lay_out(gr: Any, speech: Speech, work: TabJobs) -> None:
         yield file, f"<p>{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB.</p>"
 
     speak.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
-    inputs = [text, voice, speed, form, prompt, transcript]
-    gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
-    stopper(gr, work, stop, "text")
+    return speak
 
 
-def stopper(gr: Any, work: TabJobs, button: Any, what: str) -> None:
+def add_stop_handler(gr: Any, jobs: TabJobs, button: Any, kind: str) -> None:
     """Make the button stop its own tab's work, however many tabs are busy."""
 
     async def stop(request: Any) -> None:
-        if not work.stop(request.session_hash, what):
-            gr.Info("Nothing is being spoken.")
+        if not jobs.stop(request.session_hash, kind):
+            gr.Info("There is nothing to stop.")
 
     stop.__annotations__["request"] = gr.Request
-    button.click(stop, api_name=f"stop_{what}", concurrency_limit=None, show_progress="hidden")
+    button.click(stop, api_name=f"stop_{kind}", concurrency_limit=None, show_progress="hidden")
 
 
 async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None, transcript: str) -> Utterance:
@@ -102,6 +109,6 @@ async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None,
     if not (prompt and about.prompts):
         return utterance
     language = next(voice.language for voice in speech.voices if voice.id == utterance.voice)
-    said = check_text(transcript, language, speech.max_chars, "the transcript") if transcript.strip() else ""
-    heard = await asyncio.to_thread(read_prompt, Path(prompt), "the prompt", said)
-    return dataclasses.replace(utterance, prompt=check_imitable(heard, about, "the prompt", "the transcript"))
+    words = check_text(transcript, language, speech.max_chars, "the transcript") if transcript.strip() else ""
+    recording = await asyncio.to_thread(read_prompt, Path(prompt), "the recording", words)
+    return dataclasses.replace(utterance, prompt=check_prompt(recording, about, "the recording", "the transcript"))

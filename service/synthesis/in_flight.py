@@ -131,11 +131,11 @@ class InFlight:
         it was aborted.
         """
 
-        async def doing() -> T:
+        async def run() -> T:
             _current.set(item)  # what starts in it belongs to the tab, not to the request for which Gradio runs it
             return await work
 
-        task = asyncio.ensure_future(doing())
+        task = asyncio.ensure_future(run())
         kind = Class.BATCH if batch else self._by_size(len(text.encode()))
         item = TrackedRequest(kind, task, page=True, request=False)
         self._items.add(item)
@@ -167,13 +167,13 @@ class InFlight:
         return {
             kind.value: {
                 "in_flight": self._count(kind),
-                "idle": self.streams if kind is Class.STREAM and self._tabs_wait_for_nothing() else 0,
+                "idle": self.streams if kind is Class.STREAM and self._tabs_are_idle() else 0,
                 **{outcome.value: self._ended[kind, outcome] for outcome in Outcome},
             }
             for kind in Class
         }
 
-    def _tabs_wait_for_nothing(self) -> bool:
+    def _tabs_are_idle(self) -> bool:
         busy = any(item.page and item.kind is not Class.STREAM for item in self._items)
         return not busy and time.monotonic() - self._page_ended >= _SETTLED_S
 

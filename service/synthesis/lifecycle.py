@@ -57,7 +57,9 @@ class Lifecycle:
         """Raise UnavailableError unless the service accepts new requests."""
         if self.phase is not Phase.READY:
             self._metrics.rejected.labels(Refusal.NOT_READY).inc()
-            raise UnavailableError(f"the service is {self.phase}", retry_after=RETRY_AFTER_S.get(self.phase, 1))
+            raise UnavailableError(
+                f"the service is not ready (phase {self.phase})", retry_after=RETRY_AFTER_S.get(self.phase, 1)
+            )
 
     async def load(self, beside: Awaitable[object] | None = None) -> None:
         """Load the model, wait for `beside` (other start-up work), test a synthesis, enter READY; FAILED on error."""
@@ -130,8 +132,8 @@ class Lifecycle:
         try:
             await asyncio.to_thread(self.engine.unload)
         except Exception as error:
-            logger.exception("the engine could not give everything back")
-            raise RefusedError(f"the model is dropped, but not all of its memory came back: {error}") from None
+            logger.exception("the engine failed to release its memory")
+            raise RefusedError(f"the model is unloaded, but not all of its memory was released: {error}") from None
 
     def stop(self) -> None:
         """Accept no new requests until the process exits. Idempotent."""
@@ -146,9 +148,9 @@ class Lifecycle:
         for known in Phase:
             self._metrics.phase.labels(known).set(phase is known)
 
-    def _step(self, what: str) -> None:
+    def _step(self, step: str) -> None:
         self.progress += 1
-        logger.info("%s (step %d)", what, self.progress)
+        logger.info("%s (step %d)", step, self.progress)
 
 
 def warm_up(engine: Engine) -> None:

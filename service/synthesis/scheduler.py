@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Start = Callable[[], Iterator[Piece]]
 """Starts a synthesis; a worker thread calls it, and each step of the iterator."""
 
-OnPlace = Callable[[int], None]
+OnPosition = Callable[[int], None]
 """Receives the number of syntheses ahead of a waiting one, on acceptance and on each change."""
 
 _BATCH_SHARE = 4
@@ -48,7 +48,7 @@ class _Job:
     budget: float
     accepted: float
     priority: Priority
-    on_place: OnPlace | None = None
+    on_position: OnPosition | None = None
     pieces: Iterator[Piece] | None = None
     worked: float = 0.0
 
@@ -74,7 +74,7 @@ class Scheduler:
         self.queue_limit = queue_limit
         self.deadline_s = deadline_s
         self.jobs = 0
-        self._line: list[_Job] = []
+        self._queue: list[_Job] = []
         self.completed = 0
         self.last_success: float | None = None
         self._metrics = metrics
@@ -83,22 +83,22 @@ class Scheduler:
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
         self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
         self._job_seconds = 0.5  # average seconds per job; an initial guess that is updated
-        for each in Priority:
-            metrics.queue_depth.labels(each).set_function(functools.partial(self.waiting_of, each))
-            metrics.queue_capacity.labels(each).set(self.places_of(each))
-            metrics.queue_wait_seconds.labels(each)
+        for priority in Priority:
+            metrics.queue_depth.labels(priority).set_function(functools.partial(self.waiting_of, priority))
+            metrics.queue_capacity.labels(priority).set(self.capacity_of(priority))
+            metrics.queue_wait_seconds.labels(priority)
         metrics.jobs.set_function(lambda: self.jobs)
 
     @property
     def waiting(self) -> int:
         """Number of syntheses that have not started."""
-        return len(self._line)
+        return len(self._queue)
 
     def waiting_of(self, priority: Priority) -> int:
         """Return the number of waiting syntheses with this priority."""
-        return sum(job.priority is priority for job in self._line)
+        return sum(job.priority is priority for job in self._queue)
 
-    def places_of(self, priority: Priority) -> int:
+    def capacity_of(self, priority: Priority) -> int:
         """Return the queue limit of this priority."""
         return self.queue_limit if priority is Priority.PEOPLE else max(1, self.queue_limit // _BATCH_SHARE)
 
@@ -114,7 +114,7 @@ class Scheduler:
         return max(1, min(estimate, _RETRY_AFTER_MAX_S))
 
     @contextlib.asynccontextmanager
-    async def job(self, start: Start, on_place: OnPlace | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
+    async def job(self, start: Start, on_position: OnPosition | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
         """Accept a synthesis and yield its pieces.
 
         Raise QueueFullError if the queue is full, DeadlineExceededError after the deadline.
@@ -123,10 +123,10 @@ class Scheduler:
         QueueFullError, because a retry can succeed. Leaving the block releases everything in any case.
         """
         priority = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE
-        self._check_room(priority)
-        job = _Job(start, self.deadline_s, time.monotonic(), priority, on_place)
+        self._check_capacity(priority)
+        job = _Job(start, self.deadline_s, time.monotonic(), priority, on_position)
         self.jobs += 1
-        self._enter_line(job)
+        self._enqueue(job)
         try:
             yield self._pieces(job)
             self.completed += 1
@@ -136,35 +136,37 @@ class Scheduler:
             raise
         finally:
             self.jobs -= 1
-            self._leave_line(job)
+            self._dequeue(job)
 
-    def _check_room(self, priority: Priority) -> None:
+    def _check_capacity(self, priority: Priority) -> None:
         waiting = self.waiting_of(priority)
-        if waiting < self.places_of(priority):
+        if waiting < self.capacity_of(priority):
             return
         people = priority is Priority.PEOPLE
         self._metrics.rejected.labels(Refusal.QUEUE_FULL if people else Refusal.BATCH).inc()
-        what = "requests" if people else "batch items"
-        raise QueueFullError(f"the queue is full: {waiting} {what} are waiting", retry_after=self.retry_after(priority))
+        items = "requests" if people else "batch items"
+        raise QueueFullError(
+            f"the queue is full: {waiting} {items} are waiting", retry_after=self.retry_after(priority)
+        )
 
-    def _enter_line(self, job: _Job) -> None:
+    def _enqueue(self, job: _Job) -> None:
         """Insert a job behind the last of its priority; those behind it move back."""
-        place = self.waiting_of(Priority.PEOPLE) if job.priority is Priority.PEOPLE else len(self._line)
-        self._line.insert(place, job)
-        self._tell_places(place)
+        place = self.waiting_of(Priority.PEOPLE) if job.priority is Priority.PEOPLE else len(self._queue)
+        self._queue.insert(place, job)
+        self._report_positions(place)
 
-    def _leave_line(self, job: _Job) -> None:
+    def _dequeue(self, job: _Job) -> None:
         """Remove a job that has started or ended; those behind it move up."""
-        if job not in self._line:
+        if job not in self._queue:
             return
-        place = self._line.index(job)
-        del self._line[place]
-        self._tell_places(place)
+        place = self._queue.index(job)
+        del self._queue[place]
+        self._report_positions(place)
 
-    def _tell_places(self, first: int) -> None:
-        for ahead, job in enumerate(self._line[first:], start=first):
-            if job.on_place:
-                job.on_place(ahead)
+    def _report_positions(self, first: int) -> None:
+        for ahead, job in enumerate(self._queue[first:], start=first):
+            if job.on_position:
+                job.on_position(ahead)
 
     async def _pieces(self, job: _Job) -> AsyncIterator[Audio]:
         while True:
@@ -180,10 +182,10 @@ class Scheduler:
         """Return one piece within the remaining time of the job."""
         try:
             async with asyncio.timeout(max(job.budget, 0)):
-                await self._turns.acquire(job.priority, begun=job not in self._line)
+                await self._turns.acquire(job.priority, begun=job not in self._queue)
                 return await asyncio.wrap_future(self._submit(job))
         except TimeoutError:
-            raise self._too_late(job) from None
+            raise self._deadline_error(job) from None
         except NoMemoryError as error:
             logger.warning("%s", error)
             raise UnavailableError(
@@ -193,21 +195,23 @@ class Scheduler:
             logger.exception("the engine failed")
             raise ServiceError(f"the engine failed: {type(error).__name__}", code="engine_failed") from error
 
-    def _too_late(self, job: _Job) -> ServiceError:
-        if job.priority is Priority.BATCH and job in self._line:
+    def _deadline_error(self, job: _Job) -> ServiceError:
+        if job.priority is Priority.BATCH and job in self._queue:
             self._metrics.rejected.labels(Refusal.BATCH).inc()
-            message = f"others came first for {self.deadline_s:g} s; nothing is wrong with the request: ask again"
+            message = (
+                f"other requests came first, and the batch item did not start within {self.deadline_s:g} s; retry it"
+            )
             return QueueFullError(message, retry_after=self.retry_after(job.priority))
         self._metrics.rejected.labels(Refusal.DEADLINE).inc()
-        return DeadlineExceededError(f"the speech was not finished within {self.deadline_s:g} s")
+        return DeadlineExceededError(f"the synthesis did not finish within {self.deadline_s:g} s")
 
     def _submit(self, job: _Job) -> Future[Piece | None]:
         """Start the next step of a job in the acquired slot. The slot is released once the thread is done.
 
         An inference cannot be interrupted: it keeps its core after a disconnect or the deadline.
         """
-        if job in self._line:
-            self._leave_line(job)
+        if job in self._queue:
+            self._dequeue(job)
             in_flight.mark_started()
             self._metrics.queue_wait_seconds.labels(job.priority).observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()
@@ -216,11 +220,11 @@ class Scheduler:
         except BaseException:
             self._turns.release()
             raise
-        self._running[thread] = loop.call_later(_HUNG * self.deadline_s, self._hangs)
+        self._running[thread] = loop.call_later(_HUNG * self.deadline_s, self._report_hang)
 
         def done(_thread: Future[Piece | None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed when the last thread ends
-                loop.call_soon_threadsafe(self._give_back, thread)
+                loop.call_soon_threadsafe(self._release_slot, thread)
 
         thread.add_done_callback(done)
         return thread
@@ -238,16 +242,16 @@ class Scheduler:
             self._metrics.last_success.set_to_current_time()
         return piece
 
-    def _give_back(self, thread: Future[Piece | None]) -> None:
+    def _release_slot(self, thread: Future[Piece | None]) -> None:
         self._running.pop(thread).cancel()
         self._turns.release()
         # Report it here too: after a disconnect no other code sees the error.
         if not thread.cancelled() and isinstance(error := thread.exception(), EngineFatalError):
             self._on_broken(f"the engine is broken: {error}")
 
-    def _hangs(self) -> None:
+    def _report_hang(self) -> None:
         """Report a hung inference: its slot is lost until a new process starts."""
-        self._on_broken(f"one inference has not returned for {_HUNG * self.deadline_s:g} s")
+        self._on_broken(f"an inference has not returned for {_HUNG * self.deadline_s:g} s")
 
     def close(self) -> None:
         """Accept no more work; do not wait for threads that are still in the engine."""

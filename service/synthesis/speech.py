@@ -18,11 +18,11 @@ from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, shown
 from service.metrics.metrics import Metrics
 from service.synthesis.lifecycle import Lifecycle
-from service.synthesis.scheduler import OnPlace, Scheduler
+from service.synthesis.scheduler import OnPosition, Scheduler
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
-_NAMED = 20  # a model may have hundreds of speakers
+_MAX_LISTED = 20  # a model may have hundreds of speakers
 
 T = TypeVar("T")
 
@@ -62,11 +62,11 @@ class Speech:
         """Check a request and return its utterance; raise InvalidError with `param` for text that cannot be spoken."""
         voice = self._voice(voice_id)
         if not SPEED[0] <= speed <= SPEED[1]:
-            allowed = f"allowed are {SPEED[0]:g} to {SPEED[1]:g}"
-            raise InvalidError(f"speed is {speed:g}, {allowed}", code="out_of_range", param="speed")
+            message = f"speed must be from {SPEED[0]:g} to {SPEED[1]:g}, not {speed:g}"
+            raise InvalidError(message, code="out_of_range", param="speed")
         about = self.engine.describe()
         if speed != 1 and not about.speeds:
-            message = f"engine {about.engine} has one speed alone; leave speed out"
+            message = f"engine {about.engine} does not support speed; leave it out"
             raise InvalidError(message, code="speed_not_supported", param="speed")
         return Utterance(check_text(text, voice.language, self.max_chars, param), voice.id, speed)
 
@@ -77,27 +77,27 @@ class Speech:
             if voice.id == voice_id:
                 return voice
         known = [voice.id for voice in self.voices]
-        more = f" and {len(known) - _NAMED} more (/v1/audio/voices)" if len(known) > _NAMED else ""
-        there = f"there is {', '.join(known[:_NAMED])}{more}.{nearest(voice_id, known)}"
-        message = f"voice {shown(voice_id)} does not exist; {there}"
+        more = f" and {len(known) - _MAX_LISTED} more (/v1/audio/voices)" if len(known) > _MAX_LISTED else ""
+        voices = f"voices are {', '.join(known[:_MAX_LISTED])}{more}.{nearest(voice_id, known)}"
+        message = f"voice {shown(voice_id)} does not exist; {voices}"
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager
     async def pieces(
-        self, utterance: Utterance, spoken: Synthesis | None = None, on_place: OnPlace | None = None
+        self, utterance: Utterance, spoken: Synthesis | None = None, on_position: OnPosition | None = None
     ) -> AsyncIterator[AsyncIterator[Audio]]:
         """Accept the utterance and yield its audio during the synthesis, at least one piece.
 
-        `spoken` gets the engine's time; `on_place` receives the queue position. Raise UnavailableError if not ready,
+        `spoken` gets the engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready,
         QueueFullError if the queue is full, DeadlineExceededError after the deadline.
         """
         self._lifecycle.check_accepting()
         spoken = spoken or Synthesis(self.engine.sample_rate)
         start = functools.partial(_timed, self.engine, utterance, spoken)
-        async with self._scheduler.job(start, on_place) as pieces:
+        async with self._scheduler.job(start, on_position) as pieces:
             yield self._counted(pieces, spoken, time.monotonic())
 
-    async def say(self, utterance: Utterance) -> Synthesis:
+    async def synthesize(self, utterance: Utterance) -> Synthesis:
         """Return the complete audio of the utterance; raises the errors of `pieces`."""
         spoken = Synthesis(self.engine.sample_rate)
         async with self.pieces(utterance, spoken) as pieces:
@@ -114,7 +114,7 @@ class Speech:
             self._metrics.audio_seconds.inc(length)
             yield piece
         if not audio_s:
-            raise ServiceError("the engine gave no audio", code="engine_failed")
+            raise ServiceError("the engine returned no audio", code="engine_failed")
         self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
 
 
@@ -130,16 +130,16 @@ def _timed(engine: Engine, utterance: Utterance, spoken: Synthesis) -> Iterator[
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Run `work` for a client whose body has been read; on disconnect cancel it and raise ClientGoneError."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnect(receive))
+    disconnect = asyncio.ensure_future(_disconnect(receive))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientGoneError("the client left")
+        raise ClientGoneError("the client disconnected")
     finally:
         task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(task, disconnect, return_exceptions=True)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -42,14 +42,14 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
     Raises:
         TaskFileError: the file cannot be read twice, or is UTF-16 or UTF-32.
     """
-    remedy = "name a file of tasks, one JSON object a line"
+    remedy = "choose a task file with one JSON object per line"
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise TaskFileError(f"{path} is no file that can be read twice", remedy)
+            raise TaskFileError(f"{path} is not a regular file", remedy)
         with path.open("rb") as file:
             yield from _numbered(path, file)
     except OSError as error:
-        raise TaskFileError(f"{path} cannot be read: {error.strerror}", remedy) from None
+        raise TaskFileError(f"cannot read {path}: {error.strerror}", remedy) from None
 
 
 def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -57,8 +57,8 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if number == 1:
-            if code := _other_code(line):
-                raise TaskFileError(f"{path} is {code}", f"convert it: iconv -f {code} -t UTF-8 {path.name}")
+            if encoding := _other_encoding(line):
+                raise TaskFileError(f"{path} is {encoding}", f"convert it: iconv -f {encoding} -t UTF-8 {path.name}")
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > MAX_LINE and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
@@ -68,9 +68,9 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
-def _other_code(head: bytes) -> str:
+def _other_encoding(head: bytes) -> str:
     """Return the encoding of a file whose first bytes cannot be UTF-8, by its iconv name; "" otherwise."""
-    for mark, code in _MARKS.items():
+    for mark, encoding in _MARKS.items():
         if head.startswith(mark):
-            return code
+            return encoding
     return _ZEROS.get(tuple(int(byte != 0) for byte in head[:4]), "")

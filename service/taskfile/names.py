@@ -26,9 +26,9 @@ def file_name(name: str, form: str) -> str:
     if bad := [sign for sign in _SIGNS if sign in name]:
         raise ValueError(f"has {' '.join(bad)}: it must be a plain file name, without folders")
     if not name.isprintable():
-        raise ValueError("has characters that cannot be printed")
+        raise ValueError("has unprintable characters")
     if name.startswith(".") or name.endswith((".", " ")) or _DEVICE.match(name):
-        raise ValueError("must not begin with a dot, end with a dot or a space, or name a device")
+        raise ValueError("must not begin with a dot, end with a dot or a space, or be a device name")
     name = f"{name}.{form}"
     if len(name.encode("utf-8", "replace")) > _MAX_BYTES:
         raise ValueError(f"has more than {_MAX_BYTES} bytes")

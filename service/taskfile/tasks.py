@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from service.fields import SEED, shown
+from service.fields import SEED, nearest, shown
 from service.taskfile import names
 from service.taskfile.lines import MAX_LINE
 
@@ -42,14 +41,14 @@ class Task:
     voice: str = ""
     seed: int | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Return the fields that are given."""
+    def present_fields(self) -> dict[str, Any]:
+        """Return the fields that have a value."""
         return {name: value for name, value in asdict(self).items() if value not in ("", None)}
 
     def identity(self, prompt: str) -> str:
         """Return 32 hex digits that change with anything audible; `prompt` is the hash of the prompt's bytes."""
-        heard = self.given() | {"prompt_audio": prompt}
-        return hashlib.blake2b(json.dumps(heard, sort_keys=True).encode(), digest_size=16).hexdigest()
+        audible = self.present_fields() | {"prompt_audio": prompt}
+        return hashlib.blake2b(json.dumps(audible, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def parse(line: bytes | None, rules: Rules) -> Task:
@@ -57,7 +56,7 @@ def parse(line: bytes | None, rules: Rules) -> Task:
     if line is None:
         raise BadLineError(f"has more than {MAX_LINE} bytes")
     try:
-        fields = _renamed(json.loads(line.decode(), object_pairs_hook=_once))
+        fields = _renamed(json.loads(line.decode(), object_pairs_hook=_unique_fields))
     except UnicodeDecodeError as error:
         raise BadLineError(f"is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}") from None
     except BadLineError:
@@ -68,20 +67,20 @@ def parse(line: bytes | None, rules: Rules) -> Task:
     return _checked(fields, rules)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        twice = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
-        raise BadLineError(f"has {', '.join(map(shown, twice))} twice")
+        duplicates = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
+        raise BadLineError(f"has {', '.join(map(shown, duplicates))} twice")
     return fields
 
 
 def _renamed(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadLineError("must be a JSON object")
-    given: dict[str, Any] = value
+    pairs: dict[str, Any] = value
     fields: dict[str, Any] = {}
-    for name, content in given.items():
+    for name, content in pairs.items():
         ours = GLM_TTS.get(name, name)
         if ours in fields:
             raise BadLineError(f"has {ours} twice, once as {next(glm for glm in GLM_TTS if GLM_TTS[glm] == ours)}")
@@ -90,19 +89,19 @@ def _renamed(value: Any) -> dict[str, Any]:
 
 
 def _checked(fields: dict[str, Any], rules: Rules) -> Task:
-    problems = [_stranger(name) for name in fields if name not in FIELDS]
+    problems = [_unknown_field(name) for name in fields if name not in FIELDS]
     texts: dict[str, str] = {}
     for name in _TEXTS:
         value = fields.get(name)
         if value is not None and not isinstance(value, str):
-            problems.append(f"{name} is {shown(value)}, it must be a text")
+            problems.append(f"{name} must be a text, not {shown(value)}")
         elif value and not _encodable(value):
             problems.append(f"{name} has half of a surrogate pair")
         else:
             texts[name] = value or ""
     seed = fields.get("seed")
     if seed is not None and (type(seed) is not int or not SEED[0] <= seed <= SEED[1]):
-        problems.append(f"seed is {shown(seed)}, it must be a whole number from {SEED[0]} to {SEED[1]}")
+        problems.append(f"seed must be a whole number from {SEED[0]} to {SEED[1]}, not {shown(seed)}")
     problems += _contents(texts, rules)
     if problems:
         raise BadLineError("; ".join(problems))
@@ -129,10 +128,8 @@ def _contents(texts: dict[str, str], rules: Rules) -> list[str]:
     return problems
 
 
-def _stranger(name: str) -> str:
-    match = get_close_matches(name, [*FIELDS, *GLM_TTS], n=1)
-    hint = f", did you mean {match[0]}?" if match else ""
-    return f"unknown field {shown(name)}{hint}"
+def _unknown_field(name: str) -> str:
+    return f"unknown field {shown(name)}.{nearest(name, [*FIELDS, *GLM_TTS])}"
 
 
 def _encodable(text: str) -> bool:

@@ -27,14 +27,14 @@ class BodyLimit:
         headers = dict(scope["headers"])
         announced = headers.get(b"content-length", b"0")
         refused = announced.isdigit() and int(announced) > self.limit
-        seen, ended = 0, False
+        received, ended = 0, False
 
         async def limited() -> Message:
-            nonlocal seen, refused, ended
+            nonlocal received, refused, ended
             message = await receive()
             ended = not message.get("more_body", False)
-            seen += len(message.get("body", b""))
-            refused = refused or seen > self.limit
+            received += len(message.get("body", b""))
+            refused = refused or received > self.limit
             # The application sees a disconnect; its response is dropped.
             return {"type": "http.disconnect"} if refused else message
 
@@ -49,18 +49,19 @@ class BodyLimit:
                 if not refused:
                     raise
         if refused:
-            if (seen or b"expect" not in headers) and not ended:  # a client with Expect sends its body only on request
-                await _linger(receive, seen)
-            refusal = TooLargeError(f"the body is over {self.limit} bytes, the most that is taken")
+            # A client with Expect sends its body only on request.
+            if (received or b"expect" not in headers) and not ended:
+                await _linger(receive, received)
+            refusal = TooLargeError(f"the body has more than {self.limit} bytes")
             await respond(refusal)(scope, receive, send)
 
 
-async def _linger(receive: Receive, seen: int) -> None:
+async def _linger(receive: Receive, received: int) -> None:
     """Read and drop what a rejected client still sends, within limits."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
-            while seen < _LINGER_BYTES:
+            while received < _LINGER_BYTES:
                 message = await receive()
-                seen += len(message.get("body", b""))
+                received += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return

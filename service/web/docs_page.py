@@ -67,7 +67,7 @@ def _allowed(field: dict[str, Any], required: bool) -> str:
     """Summarize the allowed values of a field."""
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     if not kinds:
-        return "nothing: this engine cannot do it"
+        return "not supported by this engine"
     kind = kinds[0]
     values = kind.get("enum") or ([kind["const"]] if "const" in kind else None)
     text = " | ".join(map(str, values)) if values else str(kind.get("type", ""))

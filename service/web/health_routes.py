@@ -23,7 +23,7 @@ def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> API
         """Liveness: 200 while the process responds."""
         return PlainTextResponse("alive\n")
 
-    @router.get("/readyz", responses={503: {"description": "Not ready; the body says in which phase."}})
+    @router.get("/readyz", responses={503: {"description": "Not ready; the body names the phase."}})
     async def readyz() -> Response:
         """Readiness: 200 in phase `ready`, also under load; 503 in any other phase."""
         now = status()

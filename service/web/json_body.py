@@ -21,9 +21,9 @@ BATCH_HEADER = {
     "name": "X-TTS-Class",
     "in": "header",
     "schema": {"type": "string", "examples": ["batch"]},
-    "description": "batch: nobody waits for this one, so that others come first, and fewer may wait (429 with "
-    "Retry-After). While a release is replaced it may get 503 with Retry-After and the code "
-    '"draining": ask again, and the new release answers.',
+    "description": "batch marks a low-priority request: other requests come first, and its queue is smaller (429 with "
+    "Retry-After). While a release is being replaced, it may get 503 with Retry-After and the code "
+    '"draining": retry it, and the new release responds.',
 }
 
 
@@ -40,11 +40,11 @@ async def read_json(request: Request, model: type[M]) -> M:
     """Read and check the request's body; raise NotJsonError, BadJsonError, TooLargeError or InvalidError."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise NotJsonError(f"Content-Type is {shown(content_type)}, it must be application/json", param="Content-Type")
+        raise NotJsonError(f"Content-Type must be application/json, not {shown(content_type)}", param="Content-Type")
     try:
         raw = await request.body()
     except ClientDisconnect:
-        raise ClientGoneError("the client left while it was sending") from None
+        raise ClientGoneError("the client disconnected while it was sending") from None
     try:
         value = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -56,7 +56,7 @@ async def read_json(request: Request, model: type[M]) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        message = "; ".join(_told(problem, list(model.model_fields)) for problem in problems)
+        message = "; ".join(_describe(problem, list(model.model_fields)) for problem in problems)
         raise InvalidError(message, code=problems[0]["type"], param=_field(problems[0])) from None
 
 
@@ -70,11 +70,11 @@ def _field(problem: ErrorDetails) -> str:
     return str(first)[:60] + "".join(f"[{part}]" for part in rest)
 
 
-def _told(problem: ErrorDetails, fields: list[str]) -> str:
+def _describe(problem: ErrorDetails, fields: list[str]) -> str:
     """Describe one problem: the field, the value, the allowed values."""
     name = _field(problem)
     if problem["type"] == "missing":
         return f"{name} is missing"
     if problem["type"] == "extra_forbidden":
-        return f"unknown field {shown(name)}, allowed are {', '.join(fields)}.{nearest(name, fields)}"
+        return f"unknown field {shown(name)}; fields are {', '.join(fields)}.{nearest(name, fields)}"
     return f"{name} is {shown(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -37,13 +37,13 @@ _ERROR_SCHEMA = {
 }
 _REASONS = {
     400: "The body is not JSON.",
-    401: "No API key, or none that is known.",
+    401: "The API key is missing or unknown.",
     413: "The body is too large.",
-    415: "The body is not said to be JSON.",
-    422: "A field is missing, unknown or out of range; the message says which.",
-    429: "The queue is full, or this client has had what it may; Retry-After says when to come back.",
-    503: "No model is ready, or this release is being replaced; Retry-After says when to come back.",
-    504: "The speech was not finished in time.",
+    415: "The content type is not JSON.",
+    422: "A field is missing, unknown or out of range; the message names it.",
+    429: "The queue is full, or the client has reached a rate limit; Retry-After is the delay before a retry.",
+    503: "No model is ready, or this release is being replaced; Retry-After is the delay before a retry.",
+    504: "The synthesis did not finish before its deadline.",
 }
 
 AUDIO: dict[str, Any] = {
@@ -51,11 +51,11 @@ AUDIO: dict[str, Any] = {
     "content": {media: {} for media in (*sorted({form.partition(";")[0] for form in MEDIA_TYPES.values()}),
                                         "text/event-stream")},
     "headers": {
-        "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Hz."},
-        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds; of whole files."},
+        "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Sample rate in Hz."},
+        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds of audio; only of complete files."},
         "X-Realtime-Factor": {
             "schema": {"type": "string"},
-            "description": "Seconds that the engine worked for each second of speech; of whole files.",
+            "description": "Seconds of inference per second of speech; only of complete files.",
         },
     },
 }  # fmt: skip
@@ -69,9 +69,9 @@ def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 REFUSED = _refusals([401])
 
 
-def spoken(answer: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
-    """Return the responses of a synthesis route; `answer` is the success response if FastAPI cannot derive it."""
-    good: dict[int | str, dict[str, Any]] = {200: answer} if answer else {}
+def synthesis_responses(success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a synthesis route; `success` is the success response if FastAPI cannot derive it."""
+    good: dict[int | str, dict[str, Any]] = {200: success} if success else {}
     return good | _refusals(_REASONS)
 
 
@@ -111,7 +111,7 @@ def _widest(voices: Iterable[Voice]) -> Voice:
     return max(voices, key=lambda voice: voice.language == "zh")
 
 
-def only_some_are_streamed(described: dict[str, Any]) -> None:
+def restrict_streamed_formats(described: dict[str, Any]) -> None:
     """Add to a route's description that stream_format is valid only with some formats."""
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     schema["anyOf"] = [

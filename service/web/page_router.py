@@ -26,12 +26,12 @@ class PageRouter:
         """Handle one request."""
         if self.page and belongs_to_page(scope["path"]):
             scope["part"] = "page"
-            await _with_our_errors(self.page, scope, receive, send)
+            await _with_api_errors(self.page, scope, receive, send)
         else:
             await self.api(scope, receive, send)
 
 
-async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def _with_api_errors(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the page and replace its error responses by ones in the API's format."""
     refusal: Message | None = None
     body = b""
@@ -54,8 +54,8 @@ async def _with_our_errors(page: ASGIApp, scope: Scope, receive: Receive, send: 
         await respond(StorageFullError())(scope, receive, send)
     finally:
         if refusal:
-            answer = respond_status(refusal["status"], _detail(body), "page_error")
-            await answer(scope, receive, send)
+            response = respond_status(refusal["status"], _detail(body), "page_error")
+            await response(scope, receive, send)
 
 
 def _detail(body: bytes) -> str:
@@ -63,5 +63,5 @@ def _detail(body: bytes) -> str:
     try:
         detail = json.loads(body)["detail"]
     except (ValueError, LookupError, TypeError):
-        return "the page cannot answer this"
+        return "the page rejected the request"
     return detail if isinstance(detail, str) else shown(detail)

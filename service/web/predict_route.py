@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.guard import client_of
 from service.audio.encoding import encode
-from service.audio.reference import check_imitable, find_prompt, read_prompt
+from service.audio.reference import check_prompt, find_prompt, read_prompt
 from service.errors import InvalidError
 from service.synthesis.speech import Speech, while_connected
 from service.web import openapi
@@ -36,7 +36,7 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
     router = APIRouter(tags=["speech"])
     described = json_body(PredictBody, openapi.predict_fields(speech, voices))
 
-    @router.post("/api/predict", openapi_extra=described, responses=openapi.spoken())
+    @router.post("/api/predict", openapi_extra=described, responses=openapi.synthesis_responses())
     async def predict(request: Request) -> dict[str, Any]:
         """Synthesize the text; the response is {"data": [{"name", "data": <data URL>}, <message>]}."""
         prompt_audio, prompt_text, text = (await read_json(request, PredictBody)).data
@@ -47,15 +47,17 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         note = ""
         if prompt_audio:
             path = find_prompt(voices, prompt_audio, "data[0]")
-            heard = await asyncio.to_thread(read_prompt, path, "data[0]", prompt_text or "")
+            prompt = await asyncio.to_thread(read_prompt, path, "data[0]", prompt_text or "")
             about = speech.engine.describe()
             if about.prompts:
-                utterance = replace(utterance, prompt=check_imitable(heard, about, "data[0]", "data[1]"))
+                utterance = replace(utterance, prompt=check_prompt(prompt, about, "data[0]", "data[1]"))
             else:
-                seconds = f"{heard.seconds:.2f} s"
-                note = f" The prompt audio ({seconds}) was checked but not imitated: this engine's voice is fixed."
-        client_of(request.scope).say(utterance.text)
-        spoken = await while_connected(request.receive, speech.say(utterance))
+                seconds = f"{prompt.seconds:.2f} s"
+                note = (
+                    f" The prompt audio ({seconds}) was not used: engine {about.engine} does not support voice cloning."
+                )
+        client_of(request.scope).charge(utterance.text)
+        spoken = await while_connected(request.receive, speech.synthesize(utterance))
         rate = spoken.sample_rate
         content = await asyncio.to_thread(_data_url, spoken.pieces, rate)
         message = f"output: {spoken.seconds:.2f} s of speech at {rate} Hz, voice {utterance.voice}.{note}"

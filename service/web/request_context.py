@@ -51,13 +51,13 @@ class RequestContext:
             return
         exchange = _Exchange(_request_id(scope), self._enter(scope))
         scope["request_id"] = exchange.request_id
-        marked = self._marks(exchange, send)
+        recording_send = self._recording_send(exchange, send)
         try:
-            await self.app(scope, receive, marked)
+            await self.app(scope, receive, recording_send)
         except asyncio.CancelledError:
             if not (exchange.item and exchange.item.cut):
                 raise
-            await _cut(exchange, scope, receive, marked)
+            await _cut(exchange, scope, receive, recording_send)
         except Exception:
             # Once a response has begun, no error can be sent. Returning leaves it incomplete, and the server then
             # closes the connection, which tells the client.
@@ -71,11 +71,11 @@ class RequestContext:
             return None
         return self.traffic.enter(scope["method"], dict(scope["headers"]), page=belongs_to_page(path))
 
-    def _marks(self, exchange: _Exchange, send: Send) -> Send:
+    def _recording_send(self, exchange: _Exchange, send: Send) -> Send:
         """Return a `send` that adds the headers and records the kind of the response and its end."""
         own = [(b"x-release", self.release), (b"x-request-id", exchange.request_id.encode())]
 
-        async def marked(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in _OWN]
                 message["headers"] = headers + own
@@ -86,7 +86,7 @@ class RequestContext:
             exchange.status = message.get("status", exchange.status)
             exchange.ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
-        return marked
+        return recording_send
 
     def _finish(self, exchange: _Exchange, scope: Scope) -> None:
         item = exchange.item

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.guard import client_of
 from service.audio.encoding import encoded
-from service.audio.reference import check_imitable, read_reference
+from service.audio.reference import check_prompt, read_reference
 from service.engine import Utterance, VoiceReference
 from service.errors import InvalidError
 from service.fields import SEED, shown
@@ -32,31 +32,33 @@ class SpeechBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    input: str = Field(description="What to say: Latin letters, digits, usual punctuation, currency signs.")
-    model: str | None = Field(None, description="A name from /v1/models; tts-1 and tts-1-hd mean the same.")
-    voice: str | None = Field(None, description="An id from /v1/audio/voices; by default the first.")
+    input: str = Field(
+        description="Text to synthesize: letters of the voice's language, digits, usual punctuation, currency signs."
+    )
+    model: str | None = Field(None, description="A name from /v1/models; tts-1 and tts-1-hd select the same model.")
+    voice: str | None = Field(None, description="An ID from /v1/audio/voices; default: the first one.")
     response_format: Format = Field("wav", description="pcm: 16-bit little-endian mono; opus: in Ogg.")
     speed: float = Field(
         1.0,
-        description="2.0 is twice as fast. Refused where the engine has one speed alone.",
+        description="Speaking rate: 2.0 is twice as fast. Rejected if the engine has a fixed rate.",
         json_schema_extra={"minimum": SPEED[0], "maximum": SPEED[1]},
     )
     stream_format: Literal["audio", "sse"] | None = Field(
         None,
-        description="Given: wav or pcm is sent sentence by sentence as it is spoken, as audio or as server-sent events "
-        "(speech.audio.delta with the next bytes in base64, at last speech.audio.done).",
+        description="If set, wav or pcm is streamed sentence by sentence during the synthesis: as audio, or as "
+        "server-sent events (speech.audio.delta with the next bytes in base64, finally speech.audio.done).",
     )
     seed: int | None = Field(
         None,
         description="The same seed, text, voice and speed give the same audio from the same release on the same "
-        "machine. Refused where the engine cannot do that.",
+        "machine. Rejected if the engine does not support seeds.",
     )
     ref_audio: str | None = Field(
         None,
-        description="A voice to imitate, 3 to 10 s of wav, flac or mp3: in base64, or the name of a file in the voices "
-        "folder. Refused where the engine cannot imitate.",
+        description="Recording of the voice to clone, 3 to 10 s of wav, flac or mp3: in base64, or the name of a file "
+        "in the voices folder. Rejected if the engine does not support voice cloning.",
     )
-    ref_text: str | None = Field(None, description="What is said in ref_audio.")
+    ref_text: str | None = Field(None, description="Transcript of ref_audio.")
 
 
 def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
@@ -64,10 +66,13 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
     router = APIRouter(tags=["speech"])
 
     described = json_body(SpeechBody, openapi.speech_fields(speech, OPENAI_MODELS))
-    openapi.only_some_are_streamed(described)
+    openapi.restrict_streamed_formats(described)
 
     @router.post(
-        "/v1/audio/speech", response_class=Response, openapi_extra=described, responses=openapi.spoken(openapi.AUDIO)
+        "/v1/audio/speech",
+        response_class=Response,
+        openapi_extra=described,
+        responses=openapi.synthesis_responses(openapi.AUDIO),
     )
     async def speak(request: Request) -> Response:
         """Synthesize `input`, as a file or, with `stream_format`, as a stream during the synthesis."""
@@ -75,11 +80,11 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
         _check_model(body.model, speech)
         form = body.response_format
         if body.stream_format and form not in STREAMED:
-            message = f"response_format {form} cannot be streamed, {' and '.join(STREAMED)} can"
+            message = f"response_format {form} does not support streaming; use {' or '.join(STREAMED)}"
             raise InvalidError(message, code="not_streamable", param="response_format")
         utterance = speech.utterance(body.input, body.voice, body.speed)
         utterance = replace(utterance, seed=_seed(body, speech), prompt=await _prompt(body, speech, voices_folder))
-        client_of(request.scope).say(utterance.text)
+        client_of(request.scope).charge(utterance.text)
         if body.stream_format:
             return SpeechStream(speech, utterance, form, events=body.stream_format == "sse")
         return await _file(request, speech, utterance, form)
@@ -87,7 +92,7 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
     @router.get("/v1/audio/voices", responses=openapi.REFUSED)
     async def voices() -> dict[str, Any]:
         """List the voices of /v1/audio/speech."""
-        return {"voices": [{"id": v.id, "name": v.name, "language": v.language} for v in speech.voices]}
+        return {"voices": [{"id": voice.id, "name": voice.name, "language": voice.language} for voice in speech.voices]}
 
     @router.get("/v1/models", responses=openapi.REFUSED)
     async def models() -> dict[str, Any]:
@@ -102,7 +107,9 @@ def _check_model(name: str | None, speech: Speech) -> None:
     known = speech.engine.describe().model
     if name not in (None, known, *OPENAI_MODELS):
         names = ", ".join((known, *OPENAI_MODELS))
-        raise InvalidError(f"model {shown(name)} does not exist; there is {names}", code="no_such_model", param="model")
+        raise InvalidError(
+            f"model {shown(name)} does not exist; models are {names}", code="no_such_model", param="model"
+        )
 
 
 def _seed(body: SpeechBody, speech: Speech) -> int | None:
@@ -110,10 +117,10 @@ def _seed(body: SpeechBody, speech: Speech) -> int | None:
         return None
     about = speech.engine.describe()
     if not about.seeds:
-        message = f"engine {about.engine} cannot give the same speech twice; leave seed out"
+        message = f"engine {about.engine} does not support seed; leave it out"
         raise InvalidError(message, code="seed_not_supported", param="seed")
     if not SEED[0] <= body.seed <= SEED[1]:
-        message = f"seed is {shown(body.seed)}, allowed are {SEED[0]} to {SEED[1]}"
+        message = f"seed must be from {SEED[0]} to {SEED[1]}, not {shown(body.seed)}"
         raise InvalidError(message, code="out_of_range", param="seed")
     return body.seed
 
@@ -124,21 +131,19 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> VoiceRefere
     about = speech.engine.describe()
     param = "ref_text" if body.ref_audio is None else "ref_audio"
     if not about.prompts:
-        message = f"engine {about.engine} has voices of its own and cannot imitate one; leave {param} out"
+        message = f"engine {about.engine} does not support voice cloning; leave {param} out"
         raise InvalidError(message, code="prompt_not_supported", param=param)
     if body.ref_audio is None:
-        raise InvalidError(
-            "ref_text is the transcript of ref_audio, which is missing", code="missing", param="ref_audio"
-        )
+        raise InvalidError("ref_text needs ref_audio, which is missing", code="missing", param="ref_audio")
     if len(body.ref_text or "") > speech.max_chars:
         message = f"ref_text has more than {speech.max_chars} characters"
         raise InvalidError(message, code="text_too_long", param="ref_text")
-    heard = await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
-    return check_imitable(heard, about, "ref_audio", "ref_text")
+    prompt = await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+    return check_prompt(prompt, about, "ref_audio", "ref_text")
 
 
 async def _file(request: Request, speech: Speech, utterance: Utterance, form: str) -> Response:
-    spoken = await while_connected(request.receive, speech.say(utterance))
+    spoken = await while_connected(request.receive, speech.synthesize(utterance))
     content = await encoded(spoken.pieces, spoken.sample_rate, form)
     headers = audio_headers(form, spoken.sample_rate) | {"X-Audio-Duration": f"{spoken.seconds:.3f}"}
     if spoken.seconds:

@@ -1,4 +1,4 @@
-"""A batch goes on while releases come and go: every item once, none failed."""
+"""A batch during cutovers: every item once, no failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.batch.support import clips, manifest, named
 pytestmark = pytest.mark.alone
 
 ITEMS, CUTOVERS = 500, 3
-# More than two cores speak, so that some wait; no more, so that there is still a batch when the last release goes.
+# More requests than cores, so that some wait; few enough that the batch still runs at the last release.
 SETTINGS = "in_flight: 4\nin_flight_max: 4\n"
 
 
@@ -26,10 +26,10 @@ def task(number: int) -> str:
 
 
 def wait_for_more(folder: Path, batch: subprocess.Popen[str]) -> None:
-    """Until another shard is full: clips of the release that is live."""
+    """Wait until another shard is full, which then has clips of the live release."""
     before = len(clips(folder))
     wait_for("another shard", lambda: len(clips(folder)) > before or batch.poll() is not None)
-    assert batch.poll() is None, f"it ended with {len(clips(folder))} clips, before the last release went"
+    assert batch.poll() is None, f"it ended with {len(clips(folder))} clips, before the last cutover"
 
 
 def live(stack: Stack) -> str:
@@ -38,26 +38,25 @@ def live(stack: Stack) -> str:
 
 
 def cut_over(stack: Stack, batch: subprocess.Popen[str], *command: str) -> None:
-    """A cutover that has the batch in full flight from before traffic moves until the old colour is drained.
+    """Run a cutover while the batch is in flight, from before traffic moves until the old colour is drained.
 
-    It sleeps while the candidate is judged and things are written down: that says nothing of a batch, and takes as long
-    as the machine likes.
+    The batch is stopped during the gate and the end of the cutover: they take a while and do not affect a batch.
     """
     batch.send_signal(signal.SIGSTOP)
     moves = "passed" if "rollback" in command else "judged in"
-    said = [""]
+    lines = [""]
     with stack.start("build.cutover", *command) as cutover:
         assert cutover.stdout
         for line in cutover.stdout:
-            if moves in line or "draining" in said[-1]:
+            if moves in line or "draining" in lines[-1]:
                 batch.send_signal(signal.SIGCONT if moves in line else signal.SIGSTOP)
-            said.append(line)
+            lines.append(line)
     batch.send_signal(signal.SIGCONT)
-    assert cutover.returncode == 0, "".join(said)
-    assert any(moves in line for line in said), "the batch slept through it"
+    assert cutover.returncode == 0, "".join(lines)
+    assert any(moves in line for line in lines), "the batch was stopped during the whole cutover"
 
 
-def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stack: Stack, tmp_path: Path) -> None:
+def test_a_batch_of_500_loses_no_item_in_three_cutovers_and_a_rollback(stack: Stack, tmp_path: Path) -> None:
     served = [live(stack), *(stack.release(f"batch {number}") for number in range(CUTOVERS))]
     tasks, out, config = tmp_path / "tasks.jsonl", tmp_path / "clips", tmp_path / "batch.yaml"
     tasks.write_text("".join(map(task, range(ITEMS))))
@@ -75,15 +74,15 @@ def test_a_batch_of_500_loses_nothing_through_three_cutovers_and_a_rollback(stac
         batch.wait(timeout=300)
     finally:
         batch.kill()
-        said, _ = batch.communicate()
-        print(said)
+        output, _ = batch.communicate()
+        print(output)
 
-    assert batch.returncode == 0, said
+    assert batch.returncode == 0, output
     assert clips(out) == named(ITEMS)
     assert not (out / "failed.jsonl").exists()
     entries = manifest(out)
     print(Counter(entry["release"] for entry in entries), Counter(entry["tries"] for entry in entries))
     assert {entry["release"] for entry in entries} == set(served)
-    assert entries[-1]["release"] == served[-2], "what was left was spoken by the release that traffic went back to"
+    assert entries[-1]["release"] == served[-2], "the last items came from the release of the rollback"
     verified = stack.run("batch", "verify", str(tasks), str(out))
     assert verified.stdout.startswith(f"{ITEMS} clips, each once")

@@ -1,4 +1,4 @@
-"""A candidate on real traffic: judged beside the live release, given up without a loss, or left as it is."""
+"""Canary and soak under load: pass, rollback without a lost request, or pause."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.stack import Stack, wait_for
 
 pytestmark = pytest.mark.alone
 
-FEW = "8"  # so many syntheses of each
+FEW = "8"  # syntheses of each release
 RATE = 4.0
 
 
@@ -27,7 +27,7 @@ def _short_gates(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def speaking(stack: Stack) -> Iterator[Load]:
-    """Clients on the stack before, while and after the block runs."""
+    """Send requests to the stack before, during and after the block."""
     with hammering(stack.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         yield load
@@ -36,10 +36,10 @@ def speaking(stack: Stack) -> Iterator[Load]:
 
 
 def newest(stack: Stack) -> dict[str, Any]:
-    """The newest cutover's journal records by what they say."""
+    """Return the newest cutover's journal records by event and step."""
     records = stack.journal()
-    mine = [each for each in records if each.get("cutover") == records[-1]["cutover"]]
-    return {f"{each['event']} {each.get('step', '')}".strip(): each for each in mine}
+    mine = [record for record in records if record.get("cutover") == records[-1]["cutover"]]
+    return {f"{record['event']} {record.get('step', '')}".strip(): record for record in mine}
 
 
 def live_sha(stack: Stack) -> str:
@@ -47,27 +47,29 @@ def live_sha(stack: Stack) -> str:
     return str(status["colours"][status["live"]]["release"]["sha"])
 
 
-def test_a_candidate_gets_one_share_after_the_other_and_then_everything(stack: Stack) -> None:
+def test_a_good_candidate_gets_all_shares_and_then_all_traffic(stack: Stack) -> None:
     sha = stack.release("a good canary")
     with speaking(stack) as load:
         done = stack.run("build.cutover", "switch", "--canary", "25,50,100", "--soak", "5", CUTOVER_CANARY_SAMPLES=FEW)
     print(done.stderr, load.report.summary())
     assert load.report.failed == [], load.report.summary()
     assert live_sha(stack) == sha
-    shares = [each["facts"] for each in stack.journal() if each["event"] == "share"][-2:]
-    assert [each["share"] for each in shares] == [25, 50]
-    for each in shares:
-        assert each["candidate"]["sent"] >= 8
-        assert each["candidate"]["failed"] == each["live"]["failed"] == 0
-        assert each["live"]["p50_s"] > 0
-        assert 0 < each["observed"] < 1
+    shares = [record["facts"] for record in stack.journal() if record["event"] == "share"][-2:]
+    assert [share["share"] for share in shares] == [25, 50]
+    for share in shares:
+        assert share["candidate"]["sent"] >= 8
+        assert share["candidate"]["failed"] == share["live"]["failed"] == 0
+        assert share["live"]["p50_s"] > 0
+        assert 0 < share["observed"] < 1
     soaked = newest(stack)["done soak"]["facts"]["soak"]
     assert soaked["candidate"]["sent"] > 0
     assert {server["admin"] for server in stack.status()["colours"].values()} == {"ready", "maint"}
 
 
-@pytest.mark.parametrize(("name", "dockerfile", "why"), [("failing", FAILING, "failed"), ("slow", SLOW, "slow")])
-def test_what_only_clients_notice_is_given_back(stack: Stack, name: str, dockerfile: str, why: str) -> None:
+@pytest.mark.parametrize(("name", "dockerfile", "reason"), [("failing", FAILING, "failed"), ("slow", SLOW, "slow")])
+def test_a_candidate_that_fails_only_on_client_traffic_is_rolled_back(
+    stack: Stack, name: str, dockerfile: str, reason: str
+) -> None:
     before, reference = live_sha(stack), derived(stack, name, dockerfile)
     with speaking(stack) as load:
         done = stack.run(
@@ -82,20 +84,20 @@ def test_what_only_clients_notice_is_given_back(stack: Stack, name: str, dockerf
         )
     print(done.stderr, load.report.summary())
     assert done.returncode == CanaryFailedError.exit_code
-    assert why in done.stderr
+    assert reason in done.stderr
     assert newest(stack)["end"]["state"] == "rolled-back"
     assert live_sha(stack) == before
-    # Some have to fail for anybody to notice; the proxy gives half of two or three looks' requests to the candidate.
+    # Some requests must fail before the canary notices: the candidate gets half of those of two or three samples.
     assert len(load.report.failed) <= (20 if name == "failing" else 0), load.report.summary()
     assert load.report.samples[-1].release == before
 
 
 @pytest.mark.parametrize("fault", ["killed", "hung"])
-def test_a_candidate_that_dies_in_its_soak_costs_nobody_a_request(stack: Stack, fault: str) -> None:
+def test_a_candidate_that_dies_in_its_soak_costs_no_request(stack: Stack, fault: str) -> None:
     before, sha = live_sha(stack), stack.release(f"{fault} in its soak")
     with speaking(stack) as load:
         struck = soak_faults.in_soak(stack, load, sha, fault)
-    print(struck.said, load.report.summary())
+    print(struck.output, load.report.summary())
     assert struck.exit_code == CanaryFailedError.exit_code
     assert live_sha(stack) == before
     assert newest(stack)["end"]["state"] == "rolled-back"
@@ -104,7 +106,7 @@ def test_a_candidate_that_dies_in_its_soak_costs_nobody_a_request(stack: Stack, 
     assert load.report.samples[-1].release == before
 
 
-def test_with_no_client_the_shares_are_proven_by_our_own_requests(stack: Stack) -> None:
+def test_without_clients_the_canary_uses_requests_of_the_cutover(stack: Stack) -> None:
     sha = stack.release("a canary at night")
     stack.run("build.cutover", "switch", "--canary", "50", CUTOVER_CANARY_SAMPLES=FEW)
     assert live_sha(stack) == sha
@@ -112,7 +114,7 @@ def test_with_no_client_the_shares_are_proven_by_our_own_requests(stack: Stack) 
     assert newest(stack)["share"]["facts"]["observed"] == 0
 
 
-def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack) -> None:
+def test_an_inconclusive_canary_pauses_and_can_be_resumed(stack: Stack) -> None:
     before, sha = live_sha(stack), stack.release("an undecided canary")
     with speaking(stack) as load:
         done = stack.run(
@@ -126,7 +128,7 @@ def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack)
         )
         assert done.returncode == InconclusiveError.exit_code, done.stderr
         assert "no result" in done.stderr
-        wait_for("both to serve", lambda: {before, sha} <= {each.release for each in load.report.samples[-40:]})
+        wait_for("both to serve", lambda: {before, sha} <= {sample.release for sample in load.report.samples[-40:]})
         status = stack.status()
         assert status["colours"][status["live"]]["release"]["sha"] == before
         assert "resume" in " ".join(status["warnings"])
@@ -139,7 +141,7 @@ def test_a_canary_without_a_verdict_stays_and_goes_on_when_told_to(stack: Stack)
     assert live_sha(stack) == sha
 
 
-def test_a_canary_without_a_verdict_can_be_undone(stack: Stack) -> None:
+def test_an_inconclusive_canary_can_be_aborted(stack: Stack) -> None:
     before = live_sha(stack)
     stack.release("an unwanted canary")
     with speaking(stack) as load:

@@ -1,6 +1,6 @@
-"""Faults at exactly one record of the journal, under load: nothing is lost that need not be, and nothing is left over.
+"""Faults at one record of the journal, under load: no avoidable loss, and a clean state afterwards.
 
-A covering set; `python -m bench chaos` runs the whole matrix.
+This is a covering set; `python -m bench chaos` runs the whole matrix.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 
 from build.model.states import Strategy
 from harness.chaos import case
-from harness.chaos.chaos_stack import Bed, bed
+from harness.chaos.chaos_stack import ChaosStack, chaos_stack
 from harness.chaos.stepped import points, steps
 from harness.stack import Stack
 
@@ -40,21 +40,21 @@ COVERING = (
 
 
 @pytest.fixture(scope="module")
-def broken(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with bed(tmp_path_factory.mktemp("chaos"), beside=stack) as made:
+def broken(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosStack]:
+    with chaos_stack(tmp_path_factory.mktemp("chaos"), beside=stack) as made:
         yield made
 
 
 @pytest.mark.parametrize("name", COVERING)
-def test_a_fault_costs_no_more_than_it_must_and_leaves_nothing(broken: Bed, name: str) -> None:
+def test_a_fault_costs_no_more_than_it_must_and_leaves_nothing(broken: ChaosStack, name: str) -> None:
     try:
         found = case.run(broken, CASES[name])
     except BaseException:
-        broken.afresh()
+        broken.redeploy()
         raise
     print(found)
     if found.wrong:
-        broken.afresh()
+        broken.redeploy()
     assert found.wrong == ()
     assert found.proof.startswith("at record "), found.proof
 
@@ -63,7 +63,7 @@ def test_the_matrix_is_derived_from_the_tables_of_steps() -> None:
     for strategy in Strategy:
         killed = [case.point for case in CASES.values() if (case.fault.name, case.strategy) == (KILLED, strategy)]
         assert killed == points(strategy)
-        assert {each.step for each in killed} >= {step.name for step in steps(strategy)}
+        assert {point.step for point in killed} >= {step.name for step in steps(strategy)}
     assert len(case.cases()) >= 60
 
 

@@ -1,4 +1,4 @@
-"""Releases go by while clients speak: nothing is lost, whatever becomes of the candidate."""
+"""Cutovers under load: no request is lost, whether the candidate is good or bad."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ SWITCHES, LONG = 5, 3
 
 
 def cut_over_under_load(stack: Stack, rate: float, *command: str) -> tuple[Report, dict[str, float]]:
-    """Runs one cutover while short requests come, and long ones that begin just before traffic moves."""
+    """Run one cutover under load, with long requests that begin just before traffic moves."""
     with hammering(stack.url, rate) as load:
         wait_for("traffic", lambda: len(load.report.samples) > rate)
-        said = []
-        # A way back speaks once, and moves traffic at once.
+        lines = []
+        # A rollback moves traffic right after one synthesis.
         before = "passed" if "rollback" in command else "judged in"
         with stack.start("build.cutover", *command) as process:
             assert process.stdout
             for line in process.stdout:
-                said.append(line)
+                lines.append(line)
                 if before in line:
                     for number in range(LONG):
                         load.ask_long(streamed=number == 1)
-        assert process.returncode == 0, "".join(said)
+        assert process.returncode == 0, "".join(lines)
         served = len(load.report.samples)
         wait_for("traffic after the switch", lambda: len(load.report.samples) > served + rate)
     return load.report, drain_times(stack)
 
 
 def drain_times(stack: Stack) -> dict[str, float]:
-    """When the newest cutover began to move traffic and when the old colour had been taken out, as Unix times."""
+    """Return when the newest cutover began to move traffic and when it had moved (Unix times)."""
     newest = stack.journal()[-1]["cutover"]
     records = {(r["event"], r.get("step")): r for r in stack.journal() if r["cutover"] == newest}
     moved, drained = records[("intent", "switch")], records[("done", "switch")]
@@ -93,7 +93,7 @@ def assert_compose_up_changes_nothing(stack: Stack) -> None:
     assert stack.containers() == before
 
 
-def test_a_killed_proxy_comes_back_on_the_new_colour(stack: Stack) -> None:
+def test_a_killed_proxy_restarts_with_the_new_colour(stack: Stack) -> None:
     sha = stack.release("before the proxy dies")
     stack.run("build.cutover", "switch")
     crash(stack.container("proxy"))
@@ -111,32 +111,32 @@ def test_a_killed_proxy_comes_back_on_the_new_colour(stack: Stack) -> None:
 BROKEN = [
     ("silent", SILENCE, GateRefusedError, "silent"),
     ("exits", 'CMD ["sh", "-c", "echo no such voice >&2; exit 7"]', CandidateExitedError, "exit code 7"),
-    ("never-ready", 'CMD ["sleep", "infinity"]', CandidateStalledError, "never got ready"),
+    ("never-ready", 'CMD ["sleep", "infinity"]', CandidateStalledError, "did not get ready"),
 ]
 
 
-@pytest.mark.parametrize(("name", "dockerfile", "error", "why"), BROKEN, ids=[each[0] for each in BROKEN])
-def test_a_bad_candidate_is_refused_and_leaves_nothing(
-    stack: Stack, rate: float, name: str, dockerfile: str, error: Any, why: str
+@pytest.mark.parametrize(("name", "dockerfile", "error", "reason"), BROKEN, ids=[case[0] for case in BROKEN])
+def test_a_bad_candidate_is_refused_and_removed(
+    stack: Stack, rate: float, name: str, dockerfile: str, error: Any, reason: str
 ) -> None:
     reference = derived(stack, name, dockerfile)
     before = stack.status()
     with hammering(stack.url, rate) as load:
-        # Patience is for those that load something: imports alone take seconds beside live traffic.
-        patience = {"CUTOVER_STALL_TIMEOUT_S": "5"} if name == "never-ready" else {}
-        done = stack.run("build.cutover", "switch", reference, "--unverified", check=False, **patience)
+        # A short stall timeout only for the candidate that loads nothing: imports take seconds beside live traffic.
+        timeouts = {"CUTOVER_STALL_TIMEOUT_S": "5"} if name == "never-ready" else {}
+        done = stack.run("build.cutover", "switch", reference, "--unverified", check=False, **timeouts)
     print(done.stderr)
     stack.docker.images.remove(reference, force=True)
     assert done.returncode == error.exit_code
-    assert why in done.stderr
+    assert reason in done.stderr
     assert "remedy:" in done.stderr
     assert load.report.failed == [], load.report.summary()
     assert set(load.report.releases) == {before["colours"][before["live"]]["release"]["sha"]}
-    assert_only_the_live_colour_is_left(stack)
+    assert_only_the_live_colour_exists(stack)
     assert_compose_up_changes_nothing(stack)
 
 
-def assert_only_the_live_colour_is_left(stack: Stack) -> None:
+def assert_only_the_live_colour_exists(stack: Stack) -> None:
     live = stack.status()["live"]
     assert set(stack.containers()) == {f"{stack.project}-{service}-1" for service in ("proxy", "state", f"app-{live}")}
     assert stack.docker.containers.list(all=True, filters={"name": f"{stack.project}-cutover-lock"}) == []
@@ -160,13 +160,13 @@ def test_a_release_without_an_image_is_refused(stack: Stack, rate: float) -> Non
     assert "there is no image for 0123456" in done.stderr
 
 
-def test_of_two_switches_at_once_one_wins_and_the_other_says_who_holds_the_lock(stack: Stack) -> None:
+def test_of_two_concurrent_switches_one_runs_and_the_other_names_the_lock_holder(stack: Stack) -> None:
     sha = stack.release("two at once")
     first = stack.start("build.cutover", "switch")
     wait_for("the lock", lambda: stack.status()["lock"])
     second = stack.run("build.cutover", "switch", check=False)
-    said, _ = first.communicate(timeout=300)
-    assert first.returncode == 0, said
+    output, _ = first.communicate(timeout=300)
+    assert first.returncode == 0, output
     assert second.returncode == LockHeldError.exit_code
     assert f"(pid {first.pid})" in second.stderr
     status = stack.status()
@@ -174,18 +174,16 @@ def test_of_two_switches_at_once_one_wins_and_the_other_says_who_holds_the_lock(
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_cutover_that_is_told_to_stop_undoes_what_it_began_and_lets_its_lease_go(
-    stack: Stack, stop: signal.Signals
-) -> None:
+def test_an_interrupted_cutover_rolls_back_and_releases_its_lock(stack: Stack, stop: signal.Signals) -> None:
     stack.release(f"stopped by {stop.name}")
     before = stack.status()
     with stack.start("build.cutover", "switch") as process:
-        said = []
+        lines = []
         for line in process.stdout or ():
-            said.append(line)
+            lines.append(line)
             if "==> gate" in line:
                 process.send_signal(stop)
-    assert process.returncode == InterruptedByUserError.exit_code, "".join(said)
+    assert process.returncode == InterruptedByUserError.exit_code, "".join(lines)
     status = stack.status()
     assert (status["in_progress"], status["lock"]) == (None, None)
     assert status["live"] == before["live"]
@@ -196,7 +194,7 @@ def test_a_cutover_that_is_told_to_stop_undoes_what_it_began_and_lets_its_lease_
     assert f"{stack.project}-app-{idle}-1" not in stack.containers()
 
 
-def test_a_cutover_killed_while_draining_is_finished_by_the_next_one(stack: Stack, rate: float) -> None:
+def test_the_next_cutover_finishes_one_that_was_killed_while_draining(stack: Stack, rate: float) -> None:
     stack.release("its cutover is killed")
     with hammering(stack.url, rate / 2) as load:
         with stack.start("build.cutover", "switch") as killed:
@@ -207,13 +205,13 @@ def test_a_cutover_killed_while_draining_is_finished_by_the_next_one(stack: Stac
                         load.ask_long(streamed=False)
                 if "draining" in line:
                     killed.kill()
-        left = stack.status()
-        assert left["in_progress"]["state"] == "switched"
+        interrupted = stack.status()
+        assert interrupted["in_progress"]["state"] == "switched"
         newest = stack.release("after the killed one")
         done = stack.run("build.cutover", "switch")
     assert "finishing the switch to" in done.stderr
     assert load.report.failed == [], load.report.summary()
     status = stack.status()
     assert status["colours"][status["live"]]["release"]["sha"] == newest
-    assert status["last_good"]["sha"] == left["in_progress"]["release"]["sha"]
+    assert status["last_good"]["sha"] == interrupted["in_progress"]["release"]["sha"]
     assert (status["in_progress"], status["lock"]) == (None, None)

@@ -1,4 +1,4 @@
-"""Several containers of one release: all must pass, all serve, and all leave together."""
+"""Several replicas of one release: all must pass the gate, all serve, and all drain together."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from harness.stack import Stack, wait_for
 
 pytestmark = pytest.mark.alone
 
-# One of the two says nothing but silence: each container decides that when it starts, by who was first.
+# The second replica produces silence, except for the warm-up text.
 ONE_SILENT = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 
 
-def _silent(self, utterance, spoken=PiperEngine.synthesize):
+def _silent(self, utterance, synthesize=PiperEngine.synthesize):
     import os
 
-    for piece in spoken(self, utterance):
+    for piece in synthesize(self, utterance):
         mute = "-2" in os.environ["TTS_ORDERS"] and utterance.text != "Ready to speak."
         yield piece._replace(samples=piece.samples * 0) if mute else piece
 
@@ -33,15 +33,15 @@ def names(stack: Stack) -> set[str]:
 
 
 def totals(stack: Stack, colour: str) -> dict[str, int]:
-    """Requests that each server of a colour has had."""
-    code, said = stack.container("proxy").exec_run(["proxyctl", "read", "show stat app 4 -1"])
-    assert code == 0, said
-    heading, *rows = [line.split(",") for line in said.decode().splitlines() if "," in line]
+    """Return the total requests of each server of a colour."""
+    code, output = stack.container("proxy").exec_run(["proxyctl", "read", "show stat app 4 -1"])
+    assert code == 0, output
+    heading, *rows = [line.split(",") for line in output.decode().splitlines() if "," in line]
     name, total = heading.index("svname"), heading.index("stot")
     return {row[name]: int(row[total]) for row in rows if row[name].startswith(colour) and "standby" not in row[name]}
 
 
-def test_two_replicas_share_the_traffic_and_leave_without_a_loss(stack: Stack, rate: float) -> None:
+def test_two_replicas_share_the_traffic_and_drain_without_loss(stack: Stack, rate: float) -> None:
     sha = stack.release("twice")
     with hammering(stack.url, rate) as load:
         wait_for("traffic", lambda: len(load.report.samples) > rate)
@@ -53,9 +53,9 @@ def test_two_replicas_share_the_traffic_and_leave_without_a_loss(stack: Stack, r
         assert status["colours"][live]["release"]["sha"] == sha
         assert status["colours"][live]["replicas"] == 2
         assert {f"app-{live}-1", f"app-{live}-2-1"} <= names(stack)
-        had = totals(stack, live)
-        assert min(had[f"{live}-1"], had[f"{live}-2"]) > 0
-        assert (had[f"{live}-3"], had[f"{live}-4"]) == (0, 0)
+        requests = totals(stack, live)
+        assert min(requests[f"{live}-1"], requests[f"{live}-2"]) > 0
+        assert (requests[f"{live}-3"], requests[f"{live}-4"]) == (0, 0)
         before = stack.containers()
         stack.compose("up", "-d")
         assert stack.containers() == before
@@ -66,10 +66,10 @@ def test_two_replicas_share_the_traffic_and_leave_without_a_loss(stack: Stack, r
     assert load.report.failed == [], load.report.summary()
     assert stack.status()["colours"][live]["release"]["sha"] == sha
     assert stack.status()["live"] == live
-    assert stack.status()["colours"][live]["replicas"] == 2, "both stood by"
+    assert stack.status()["colours"][live]["replicas"] == 2, "both replicas were on standby"
 
 
-def test_one_bad_replica_of_two_refuses_the_release_and_both_go(stack: Stack) -> None:
+def test_one_bad_replica_of_two_refuses_the_release_and_both_are_removed(stack: Stack) -> None:
     before, reference = stack.containers(), derived(stack, "half-silent", ONE_SILENT)
     idle = "green" if stack.status()["live"] == "blue" else "blue"
     done = stack.run("build.cutover", "switch", reference, "--unverified", "--replicas", "2", check=False)

@@ -1,4 +1,4 @@
-"""A cutover while somebody's browser speaks: the tab keeps its colour until that is done, and then moves on."""
+"""A cutover during a synthesis in a web tab: the tab keeps its colour until the end and then moves."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.stack import PATIENCE_S, Stack, hooks, wait_for
 
 pytestmark = pytest.mark.alone
 
-# Minutes of sound: more than can be spoken while traffic moves, and less than a drain has time for.
+# Minutes of audio: longer than the move of the traffic, shorter than the drain.
 LONG = "It goes on with one more sentence, which is a little longer than it had to be. " * 50
 SOME, DONE = re.compile(r"Sentence \d+ is spoken"), re.compile(r"[\d.]+ seconds at 22050 Hz")
-DESK = 1280
+WIDTH = 1280
 
 
-def pressed(asked: list[tuple[str, str]]) -> list[str]:
-    return [release for path, release in asked if path == "/gradio_api/queue/join"]
+def syntheses(answers: list[tuple[str, str]]) -> list[str]:
+    return [release for path, release in answers if path == "/gradio_api/queue/join"]
 
 
 def release_shown(page: Page, wanted: str) -> None:
@@ -31,22 +31,22 @@ def release_shown(page: Page, wanted: str) -> None:
     to_tab(page, "Text")
 
 
-def test_a_tab_that_speaks_ends_on_the_old_release_and_goes_on_with_the_new(stack: Stack, tmp_path: Path) -> None:
+def test_a_busy_tab_finishes_on_the_old_release_and_then_moves_to_the_new_one(stack: Stack, tmp_path: Path) -> None:
     status = stack.status()
-    old, new = status["colours"][status["live"]]["release"]["sha"], stack.release("beside a tab that speaks")
-    asked: list[tuple[str, str]] = []  # path and release of what answered
-    proven, go = tmp_path / "proven", tmp_path / "go"
-    waits = f'["sh", "-c", "touch {proven}; until [ -e {go} ]; do sleep 0.1; done"]'
-    with chromium(tmp_path) as browser, browser.window(DESK) as window, hooks(stack, f"pre-switch = {waits}"):
+    old, new = status["colours"][status["live"]]["release"]["sha"], stack.release("beside a busy tab")
+    answers: list[tuple[str, str]] = []  # path and release of each response
+    verified, go = tmp_path / "verified", tmp_path / "go"
+    waits = f'["sh", "-c", "touch {verified}; until [ -e {go} ]; do sleep 0.1; done"]'
+    with chromium(tmp_path) as browser, browser.window(WIDTH) as window, hooks(stack, f"pre-switch = {waits}"):
         page = window.page
         page.on(
-            "response", lambda answer: asked.append((urlsplit(answer.url).path, answer.headers.get("x-release", "")))
+            "response", lambda answer: answers.append((urlsplit(answer.url).path, answer.headers.get("x-release", "")))
         )
         page.goto(stack.url)
         release_shown(page, old)
         with stack.start("build.cutover", "switch", new) as process:
             assert process.stdout
-            wait_for("the gate's end", lambda: proven.exists() or process.poll() is not None, PATIENCE_S)
+            wait_for("the gate's end", lambda: verified.exists() or process.poll() is not None, PATIENCE_S)
             assert process.poll() is None, process.stdout.read()
             speak(page, LONG)
             told(page, SOME)
@@ -54,17 +54,17 @@ def test_a_tab_that_speaks_ends_on_the_old_release_and_goes_on_with_the_new(stac
             lines = iter(process.stdout.readline, "")
             assert any("draining" in line for line in lines), "traffic has moved"
             told(page, SOME)
-            assert pressed(asked) == [old]
+            assert syntheses(answers) == [old]
             release_shown(page, old)
             told(page, DONE)
-            said = process.stdout.read()
-        assert process.returncode == 0, said
-        heard = window.hear()
-        assert heard.seconds > 60
-        assert heard.peak > 0.05
-        speak(page, "This is said by the new one.")
+            output = process.stdout.read()
+        assert process.returncode == 0, output
+        recording = window.hear()
+        assert recording.seconds > 60
+        assert recording.peak > 0.05
+        speak(page, "This is spoken by the new release.")
         told(page, DONE)
         assert window.hear().seconds > 0.5
-        assert pressed(asked) == [old, new]
+        assert syntheses(answers) == [old, new]
         release_shown(page, new)
         assert window.errors == []

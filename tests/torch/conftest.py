@@ -1,4 +1,4 @@
-"""Both engines of the embedded voice, loaded once: on torch and on onnxruntime."""
+"""Both engines of the embedded voice, on torch and on onnxruntime, loaded once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def loaded() -> VitsEngine:
 
 @pytest.fixture
 def vits(loaded: VitsEngine) -> Iterator[VitsEngine]:
-    """The engine; what a test has hooked into its network is gone afterwards."""
+    """Yield the engine; remove the hooks that a test adds to its network."""
     yield loaded
     assert loaded._loaded
     for module in loaded._loaded.runtime.network.modules():
@@ -41,5 +41,5 @@ def vits(loaded: VitsEngine) -> Iterator[VitsEngine]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Runs beside other things."""
+    """Limit torch to one thread: other tests run at the same time."""
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Faults that torch has, thrown into a network that runs."""
+"""Inject torch's errors into a network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def runtime(engine: VitsEngine) -> Runtime:
 
 
 def fail_in_decoder(engine: VitsEngine, error: Exception) -> tuple[list[Any], Any]:
-    """Have the decoder raise such an error; the inputs that it was given, and a handle whose `remove` ends it."""
-    seen: list[Any] = []
+    """Make the decoder raise an error; return weak references to its inputs, and the handle of the hook."""
+    references: list[Any] = []
 
     def hook(_module: object, inputs: tuple[Any, ...]) -> None:
-        seen.append(weakref.ref(inputs[0]))
-        raise type(error)(*error.args)  # a new one each time, as torch does: it keeps what it was thrown through
+        references.append(weakref.ref(inputs[0]))
+        raise type(error)(*error.args)  # a new instance each time, as torch: it keeps its traceback
 
-    return seen, runtime(engine).network.dec.register_forward_pre_hook(hook)
+    return references, runtime(engine).network.dec.register_forward_pre_hook(hook)

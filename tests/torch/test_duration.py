@@ -1,4 +1,4 @@
-"""The splines of the duration predictor, run backwards, beside the same splines run forwards."""
+"""The inverse splines of the duration predictor against the forward splines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.nn import functional
 from service.engines.vits.duration import BINS, BOUND, LEAST, unbend
 
 
-def bend(x: float, widths: Tensor, heights: Tensor, slopes: Tensor) -> float:
-    """A monotonic rational-quadratic spline at x, by the book: equation 4 of Durkan et al. (2019)."""
+def spline(x: float, widths: Tensor, heights: Tensor, slopes: Tensor) -> float:
+    """Evaluate a monotonic rational-quadratic spline at x: equation 4 of Durkan et al. (2019)."""
     if abs(x) > BOUND:
         return x
     edges_x, edges_y = (
@@ -26,7 +26,7 @@ def bend(x: float, widths: Tensor, heights: Tensor, slopes: Tensor) -> float:
     return float(edges_y[k] + above / below)
 
 
-def test_what_is_unbent_bends_back() -> None:
+def test_the_spline_is_the_inverse_of_its_inverse() -> None:
     drawn = torch.Generator().manual_seed(1)
     count = 400
     y = torch.linspace(-7, 7, count, dtype=torch.float64)
@@ -34,9 +34,9 @@ def test_what_is_unbent_bends_back() -> None:
         2 * torch.randn(count, bins, generator=drawn, dtype=torch.float64) for bins in (BINS, BINS, BINS - 1)
     )
     x = unbend(y, widths, heights, slopes)
-    back = [bend(float(x[i]), widths[i], heights[i], slopes[i]) for i in range(count)]
+    back = [spline(float(x[i]), widths[i], heights[i], slopes[i]) for i in range(count)]
     torch.testing.assert_close(torch.tensor(back, dtype=torch.float64), y, atol=1e-6, rtol=0)
     outside = y.abs() > BOUND
     assert outside.sum() > 50
     assert torch.equal(x[outside], y[outside])
-    assert float((x - y)[~outside].abs().max()) > 1, "they do bend"
+    assert float((x - y)[~outside].abs().max()) > 1, "the splines are not the identity"

@@ -1,4 +1,4 @@
-"""What becomes of the engine, and of the service around it, when torch fails."""
+"""The engine and the service after errors of torch."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def speak(engine: VitsEngine) -> int:
     return sum(piece.samples.size for piece in engine.synthesize(Utterance("Good morning.", "joe")))
 
 
-def test_too_little_memory_costs_one_utterance_and_is_given_back(vits: VitsEngine) -> None:
+def test_out_of_memory_fails_one_utterance_and_frees_its_memory(vits: VitsEngine) -> None:
     inputs, hook = fail_in_decoder(vits, FULL)
     with pytest.raises(NoMemoryError, match=r"sentence of \d+ phonemes"):
         speak(vits)
-    assert [each() for each in inputs] == [None], "what the failed inference had taken is free"
+    assert [reference() for reference in inputs] == [None], "the failed inference freed its memory"
     hook.remove()
     assert speak(vits) > 0
 
 
-def test_a_broken_device_breaks_the_engine(vits: VitsEngine) -> None:
+def test_a_broken_device_is_a_fatal_engine_error(vits: VitsEngine) -> None:
     fail_in_decoder(vits, ILLEGAL)
     with pytest.raises(
         EngineFatalError, match=r"AcceleratorError: CUDA error: an illegal memory access was encountered$"
@@ -49,7 +49,7 @@ def test_a_broken_device_breaks_the_engine(vits: VitsEngine) -> None:
         speak(vits)
 
 
-def test_any_other_error_stays_what_it_is(vits: VitsEngine) -> None:
+def test_any_other_error_is_raised_unchanged(vits: VitsEngine) -> None:
     fail_in_decoder(vits, RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):
         speak(vits)
@@ -68,25 +68,25 @@ def test_any_other_error_stays_what_it_is(vits: VitsEngine) -> None:
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False, False),
     ],
 )
-def test_errors_are_told_apart(error: RuntimeError, short: bool, fatal: bool) -> None:
+def test_classification_of_errors(error: RuntimeError, short: bool, fatal: bool) -> None:
     assert (is_out_of_memory(error), is_fatal(error)) == (short, fatal)
 
 
-def test_no_room_for_the_model_says_how_much_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_without_enough_memory_reports_the_size_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise FULL
 
     engine = VitsEngine(1, "cpu")
     with monkeypatch.context() as patch:
         patch.setattr(Vits, "to", full)
-        with pytest.raises(EngineError, match="no room for the model: it takes 60 MiB"):
+        with pytest.raises(EngineError, match="too little memory for the model: it needs 60 MiB"):
             engine.load(lambda _step: None)
     assert engine.describe().device == ""
     engine.load(lambda _step: None)
     assert speak(engine) > 0
 
 
-def test_without_a_gpu_the_service_ends_and_names_the_way_out(tmp_path: Path) -> None:
+def test_without_a_gpu_the_service_exits_with_a_remedy(tmp_path: Path) -> None:
     own = {"TTS_PORT": "0", "TTS_CONTROL": str(tmp_path / "c.sock"), "CUDA_VISIBLE_DEVICES": ""}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TTS_")}
     done = subprocess.run(
@@ -95,10 +95,10 @@ def test_without_a_gpu_the_service_ends_and_names_the_way_out(tmp_path: Path) ->
     )  # fmt: skip
     assert done.returncode == 3
     assert "torch cannot use a GPU (CUDA_VISIBLE_DEVICES=): " in done.stderr
-    assert "set TTS_DEVICE=cpu to have the CPU speak" in done.stderr
+    assert "set TTS_DEVICE=cpu to run on the CPU" in done.stderr
 
 
-def test_the_context_is_what_nvml_sees_beyond_torch(tmp_path: Path) -> None:
+def test_the_size_of_the_context_is_measured_by_nvml(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus", devices=2)
     measure = f"""
 import ctypes
@@ -108,7 +108,7 @@ library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]
 cuda = torch_device.choose("cuda")
 cuda._before, cuda._uuid = torch_device._used(), "GPU-fake-1"
 assert library.fake_claim(1, {GIB // 2}) == 0
-torch_device.choose("cuda")._measure()  # of a later load
+torch_device.choose("cuda")._measure()  # measure a later load
 print(cuda.context_bytes)
 cuda._uuid = "GPU-unknown"
 cuda._measure()
@@ -132,7 +132,7 @@ async def service(vits: VitsEngine, tmp_path: Path) -> AsyncIterator[Service]:
 
 
 @pytest.mark.anyio
-async def test_the_service_tells_of_too_little_memory_and_speaks_on(service: Service, vits: VitsEngine) -> None:
+async def test_the_service_reports_out_of_memory_and_continues(service: Service, vits: VitsEngine) -> None:
     _, hook = fail_in_decoder(vits, FULL)
     async with client_of(service) as client:
         short = await client.post("/v1/audio/speech", json={"input": "Good morning."})
@@ -146,7 +146,7 @@ async def test_the_service_tells_of_too_little_memory_and_speaks_on(service: Ser
 
 
 @pytest.mark.anyio
-async def test_the_service_ends_when_its_device_is_broken(service: Service, vits: VitsEngine) -> None:
+async def test_the_service_fails_when_its_device_is_broken(service: Service, vits: VitsEngine) -> None:
     fail_in_decoder(vits, ILLEGAL)
     async with client_of(service) as client:
         assert (await client.post("/v1/audio/speech", json={"input": "Good morning."})).status_code == 500

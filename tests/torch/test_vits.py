@@ -1,4 +1,4 @@
-"""The embedded voice on torch beside the same voice on onnxruntime."""
+"""The embedded voice on torch against the same voice on onnxruntime."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def spoken(engine: VitsEngine | PiperEngine, text: str, speed: float = 1.0, seed
 
 
 @pytest.mark.parametrize("text", SENTENCES)
-def test_without_noise_it_is_what_onnxruntime_says(
+def test_without_noise_the_audio_equals_onnxruntimes(
     vits: VitsEngine, piper: PiperEngine, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     differs = max(differences(vits, piper, text, length=1.0))
@@ -48,12 +48,14 @@ def test_without_noise_it_is_what_onnxruntime_says(
 
 
 @pytest.mark.parametrize("length", [0.25, 0.5, 2.0, 4.0])
-def test_it_is_so_at_any_speed(vits: VitsEngine, piper: PiperEngine, length: float) -> None:
+def test_without_noise_the_audio_equals_onnxruntimes_at_any_speed(
+    vits: VitsEngine, piper: PiperEngine, length: float
+) -> None:
     assert max(differences(vits, piper, TEXT, length)) < 1e-3
 
 
 def differences(vits: VitsEngine, piper: PiperEngine, text: str, length: float) -> list[float]:
-    """How far the samples of each piece are from onnxruntime's, both without noise."""
+    """Return the largest difference from onnxruntime's samples of each piece, without noise."""
     (model,) = piper._models.values()
     silent = SynthesisConfig(noise_scale=0, noise_w_scale=0, length_scale=length)
     found = []
@@ -66,30 +68,31 @@ def differences(vits: VitsEngine, piper: PiperEngine, text: str, length: float) 
     return found
 
 
-def test_with_its_noise_it_is_as_long_and_as_loud(vits: VitsEngine, piper: PiperEngine) -> None:
+def test_with_noise_length_and_level_equal_onnxruntimes(vits: VitsEngine, piper: PiperEngine) -> None:
     def measured(engine: VitsEngine | PiperEngine) -> tuple[float, float]:
-        said = [spoken(engine, TEXT).astype(float) for _ in range(24)]
-        return float(np.mean([len(each) for each in said])), float(np.mean([np.sqrt(np.mean(x * x)) for x in said]))
+        takes = [spoken(engine, TEXT).astype(float) for _ in range(24)]
+        levels = [np.sqrt(np.mean(np.square(samples))) for samples in takes]
+        return float(np.mean([len(samples) for samples in takes])), float(np.mean(levels))
 
     (length, level), (usual_length, usual_level) = measured(vits), measured(piper)
-    # One is now and then a fifth longer than another; the difference of two means of 24 spreads by 2.5 %.
+    # Takes differ in length by up to a fifth; the difference of two means of 24 has a spread of 2.5 %.
     assert length == pytest.approx(usual_length, rel=0.1)
     assert level == pytest.approx(usual_level, rel=0.25)
 
 
-def test_a_seed_says_it_the_same_way_again(vits: VitsEngine) -> None:
-    first, again, other = (spoken(vits, "Good morning. And now?", seed=seed) for seed in (7, 7, 8))
-    assert np.array_equal(first, again)
+def test_the_same_seed_gives_the_same_audio(vits: VitsEngine) -> None:
+    first, repeated, other = (spoken(vits, "Good morning. And now?", seed=seed) for seed in (7, 7, 8))
+    assert np.array_equal(first, repeated)
     assert not np.array_equal(first, other)
     assert not np.array_equal(spoken(vits, "Good morning."), spoken(vits, "Good morning."))
 
 
-def test_speed_shortens(vits: VitsEngine) -> None:
+def test_speed_shortens_the_audio(vits: VitsEngine) -> None:
     slow, fast = (len(spoken(vits, TEXT, speed, seed=1)) for speed in (0.5, 2.0))
-    assert 2 < slow / fast < 4, "a quarter of the time, but for what is rounded up"
+    assert 2 < slow / fast < 4, "a quarter of the length, apart from rounding"
 
 
-def test_each_sentence_is_a_piece_and_the_last_says_so(vits: VitsEngine) -> None:
+def test_each_sentence_is_a_piece_and_the_last_one_is_marked(vits: VitsEngine) -> None:
     pieces = list(vits.synthesize(Utterance("One. Two. Three.", "joe")))
     assert [piece.last for piece in pieces] == [False, False, True]
     assert {piece.samples.dtype for piece in pieces} == {np.dtype(np.int16)}
@@ -103,7 +106,7 @@ def test_a_long_sentence_is_cut_into_bounded_pieces(vits: VitsEngine) -> None:
     assert max(map(len, pieces)) < 30 * vits.sample_rate
 
 
-def test_unload_drops_the_model_and_load_brings_it_back() -> None:
+def test_unload_frees_the_model_and_load_restores_it() -> None:
     engine = VitsEngine(1, "cpu")
     steps: list[str] = []
     assert engine.describe().device == ""
@@ -111,11 +114,11 @@ def test_unload_drops_the_model_and_load_brings_it_back() -> None:
     engine.load(steps.append)
     assert len(steps) >= 4
     assert engine.describe().device == "cpu"
-    parameters = [weakref.ref(each) for each in runtime(engine).network.parameters()]
+    parameters = [weakref.ref(parameter) for parameter in runtime(engine).network.parameters()]
     engine.unload()
     gc.collect()
     assert len(parameters) == 350
-    assert not any(each() is not None for each in parameters)
+    assert not any(reference() is not None for reference in parameters)
     assert engine.describe().device == ""
     with pytest.raises(EngineError, match="not loaded"):
         spoken(engine, "Hello.")

@@ -1,4 +1,4 @@
-"""What the unit tests of the service and of the gate share: the embedded voice."""
+"""The embedded voice, shared by the unit tests of the service and of the gate."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ PAGES = sorted(command.run(["git", "ls-files", "*.md"], cwd=REPOSITORY).decode()
 
 
 def anchors(page: Path) -> set[str]:
-    """A page's sections as the usual renderers name them in links."""
+    """Return the names of a page's sections in links, as the usual renderers form them."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M)
-    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def broken(page: Path) -> list[str]:
@@ -37,7 +37,7 @@ def broken(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_its_links_lead_somewhere(page: str) -> None:
+def test_a_page_has_no_broken_link(page: str) -> None:
     assert broken(REPOSITORY / page) == []
 
 
@@ -73,7 +73,7 @@ def test_a_wrong_excerpt_and_a_missing_path_are_seen(tmp_path: Path) -> None:
     assert missing_paths(page, tmp_path) == ["build/none.py"]
 
 
-def test_a_broken_link_is_seen(tmp_path: Path) -> None:
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One thing\n[a](none.md) [b](#one-thing) [c](#other) `[d](none.md)` [e](https://example.org/x)\n")
     assert broken(page) == ["none.md", "#other"]

@@ -1,4 +1,4 @@
-"""NOTICE names every package of an image whose licence asks more than to keep a notice."""
+"""NOTICE names every package of an image whose licence requires more than to keep a notice."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ LOCKED = re.findall(r"^([\w.-]+)==", (REPOSITORY / "locks/slim.txt").read_text()
 
 
 def licence(package: str) -> str:
-    """What the installed package states: the expression, the classifiers, the first line of the licence itself."""
+    """Return the licence that the installed package states: expression, classifiers, first line of the text."""
     metadata = distribution(package).metadata
-    free_text = [each.partition("\n")[0] for each in metadata.get_all("License") or []]
+    free_text = [text.partition("\n")[0] for text in metadata.get_all("License") or []]
     return " ".join(
         [*(metadata.get_all("License-Expression") or []), *(metadata.get_all("Classifier") or []), *free_text]
     )
 
 
 @pytest.mark.parametrize("package", LOCKED)
-def test_a_package_under_copyleft_is_in_the_notice(package: str) -> None:
+def test_notice_names_a_package_under_copyleft(package: str) -> None:
     notice = (REPOSITORY / "NOTICE").read_text()
     assert not COPYLEFT.search(licence(package)) or re.search(rf"\b{re.escape(package)}\b", notice)
 
 
-def test_the_notice_is_checked_against_something() -> None:
+def test_the_check_finds_known_copyleft() -> None:
     assert {name for name in LOCKED if COPYLEFT.search(licence(name))} >= {"piper-tts", "certifi"}

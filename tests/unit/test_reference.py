@@ -114,7 +114,7 @@ def rollback() -> Target:
 def hold() -> Target:
     target = Target()
     for container in target.colours.values():
-        container.model, container.stops = 8, True
+        container.model, container.exits_on_stop = 8, True
     target.with_gpu(10)
     target.settings = target.settings.model_copy(update={"vram_margin_mb": 0.0})
     return switch(target)

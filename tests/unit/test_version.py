@@ -1,4 +1,4 @@
-"""One version: of the commands, the service and the papers."""
+"""Commands, service, project file and changelog have the same version."""
 
 from __future__ import annotations
 

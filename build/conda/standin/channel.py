@@ -61,7 +61,7 @@ def verify(channel: Path) -> None:
     """
     indexes = sorted(channel.glob("*/repodata.json"))
     if not indexes:
-        raise CondaError(f"{channel} is no channel: it has no index", remedy="make it anew")
+        raise CondaError(f"{channel} is not a channel: it has no index", remedy="build the channel again")
     for index in indexes:
         document = json.loads(index.read_text())
         for name, record in (document.get("packages", {}) | document.get("packages.conda", {})).items():
@@ -70,7 +70,7 @@ def verify(channel: Path) -> None:
             if found != record["sha256"]:
                 raise CondaError(
                     f"{path} has sha256 {found}, the channel's index says {record['sha256']}",
-                    remedy="make the channel anew",
+                    remedy="build the channel again",
                 )
 
 
@@ -102,7 +102,9 @@ def _pip(wheels: Path, channel: Path) -> None:
     # conda-forge's pip depends on setuptools and wheel. pip needs neither since PEP 517, so the image omits them.
     found = [(path, match) for path in wheels.iterdir() if (match := _PIP.fullmatch(path.name))]
     if len(found) != 1:
-        raise CondaError(f"{wheels} holds {len(found)} wheels of pip", remedy="download locks/channel.txt into it")
+        raise CondaError(
+            f"{wheels} contains {len(found)} wheels of pip, not one", remedy="download locks/channel.txt into it"
+        )
     wheel, match = found[0]
     with tempfile.TemporaryDirectory() as scratch:
         with zipfile.ZipFile(wheel) as archive:

@@ -104,7 +104,7 @@ def _restore_scheme(lib: Path) -> None:
     text, count = _SCHEME.subn(_UPSTREAM_SCHEME, sysconfig.read_text())
     if count != 1:
         raise CondaError(
-            f"Debian's patch to sysconfig.py is not the one known here ({count} places match)",
+            f"Debian's patch to sysconfig.py is not the expected one ({count} places match)",
             remedy="compare it with upstream's and correct _SCHEME in build/conda/standin/cpython.py",
         )
     sysconfig.write_text(text)
@@ -116,7 +116,7 @@ def _restore_scheme(lib: Path) -> None:
 def _add_site_packages(lib: Path) -> None:
     for name in ("site-packages", "dist-packages"):
         (lib / name).mkdir()
-    (lib / "site-packages/README.txt").write_text("Packages installed by pip and conda lie here.\n")
+    (lib / "site-packages/README.txt").write_text("Packages installed by pip and conda.\n")
     (lib / f"dist-packages/{_HOOK_NAME}.pth").write_text(f"import {_HOOK_NAME}\n")
     (lib / f"{_HOOK_NAME}.py").write_text(_HOOK)
 
@@ -154,6 +154,6 @@ def _run(argv: list[str]) -> str:
     if done.returncode:
         raise CondaError(
             f"{argv[0]} failed while Debian's Python was repacked:\n{done.stderr.strip()}",
-            remedy="this is a fault in build/conda/standin/cpython.py, or a Debian other than 12",
+            remedy="use Debian 12, or correct build/conda/standin/cpython.py",
         )
     return done.stdout

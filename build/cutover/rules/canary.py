@@ -58,17 +58,21 @@ class Window:
 class CanaryVerdict:
     """An outcome with its reason.
 
-    `late`: failed for slowness, which may be the machine's when the two windows cover different times.
+    `slow`: failed for slowness, which may be the machine's when the two windows cover different times.
     """
 
     outcome: CanaryOutcome
     reason: str
-    late: bool = False
+    slow: bool = False
 
 
 def times(requests: Iterable[Request], servers: Container[str]) -> tuple[float, ...]:
     """Return the seconds of each successful synthesis on some servers, without the time held in the proxy."""
-    return tuple(each.served_s for each in requests if each.server in servers and each.spoken and not each.failed)
+    return tuple(
+        request.served_s
+        for request in requests
+        if request.server in servers and request.synthesized and not request.failed
+    )
 
 
 def judge(candidate: Window, live: Window, least: int, slower: float) -> CanaryVerdict:
@@ -83,20 +87,20 @@ def judge(candidate: Window, live: Window, least: int, slower: float) -> CanaryV
     likely = chance(candidate, live)
     if candidate.failed >= FEW and likely < CHANCE:
         return CanaryVerdict(
-            CanaryOutcome.FAIL, f"{candidate.failed} of {candidate.sent} failed, of the live's {_rate(live)}"
+            CanaryOutcome.FAIL, f"{candidate.failed} of {candidate.sent} failed; live: {live.failed} of {live.sent}"
         )
     if min(len(candidate.took_s), len(live.took_s)) < least:
         return CanaryVerdict(
-            CanaryOutcome.WAIT, f"{len(candidate.took_s)} and {len(live.took_s)} syntheses, {least} are needed"
+            CanaryOutcome.WAIT, f"{len(candidate.took_s)} syntheses (live: {len(live.took_s)}); {least} are needed"
         )
     if candidate.failure_rate > live.failure_rate + TOLERATED:
         return CanaryVerdict(CanaryOutcome.WAIT, f"{candidate.failed} of {candidate.sent} failed, which may be chance")
-    if late := _late("usual time", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
-        return CanaryVerdict(CanaryOutcome.FAIL, late, late=True)
-    if late := _late("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
+    if slow := _slow("median", candidate.p50_s, live.p50_s, slower, USUAL_SLACK_S):
+        return CanaryVerdict(CanaryOutcome.FAIL, slow, slow=True)
+    if slow := _slow("p95", candidate.p95_s, live.p95_s, slower, SLOWEST_SLACK_S):
         # With few syntheses, p95 is only one or two requests.
         many = len(candidate.took_s) >= 2 * least
-        return CanaryVerdict(CanaryOutcome.FAIL if many else CanaryOutcome.WAIT, late, late=True)
+        return CanaryVerdict(CanaryOutcome.FAIL if many else CanaryOutcome.WAIT, slow, slow=True)
     return CanaryVerdict(CanaryOutcome.PASS, f"{candidate}; live: {live}")
 
 
@@ -112,10 +116,6 @@ def chance(candidate: Window, live: Window) -> float:
     return ways / comb(sent, failed)
 
 
-def _rate(window: Window) -> str:
-    return f"{window.sent} {window.failed}"
-
-
-def _late(what: str, value: float, live: float, slower: float, slack_s: float) -> str:
+def _slow(measure: str, value: float, live: float, slower: float, slack_s: float) -> str:
     most = slower * live + slack_s
-    return f"slow: {what} {value:.2f} s, at most {most:.2f} s (live {live:.2f} s)" if value > most else ""
+    return f"slow: {measure} {value:.2f} s, at most {most:.2f} s (live {live:.2f} s)" if value > most else ""

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from build.target.in_flight import OUTCOMES, STREAM, Count, Counts, Load
 
 UNKNOWN = "unknown"  # requests that only the proxy counts, so of no known class
-TOLD_FIRST = ("short", "long", "batch", UNKNOWN)
+SHOWN_FIRST = ("short", "long", "batch", UNKNOWN)
 
 # Number of ended requests by class and outcome: {"short": {"completed": 3, "cut": 0, "unfinished": 0}, ...}.
 Ended = dict[str, dict[str, int]]
@@ -69,28 +69,28 @@ def summed(parts: Iterable[Ended]) -> Ended:
     return total
 
 
-def with_left(outcome: Ended, left: int) -> Ended:
+def with_remaining(outcome: Ended, remaining: int) -> Ended:
     """Add the requests that only the proxy still counted when it closed their connections."""
-    return {**outcome, UNKNOWN: {"completed": 0, "cut": left, "unfinished": 0}} if left else outcome
+    return {**outcome, UNKNOWN: {"completed": 0, "cut": remaining, "unfinished": 0}} if remaining else outcome
 
 
-def told(outcome: Ended) -> str:
-    """Describe an outcome: 3 short and 1 long finished, 2 streams closed, 0 cut."""
+def describe(outcome: Ended) -> str:
+    """Describe an outcome: 3 short and 1 long finished, 2 streams closed, 0 aborted."""
     parts = [f"{_kinds(outcome, 'completed') or 0} finished"]
     if closed := sum(outcome.get(STREAM, {}).values()):
-        parts.append(f"{closed} stream{'s' * (closed > 1)} closed")
-    parts.append(f"{_kinds(outcome, 'cut') or 0} cut")
-    if left := _kinds(outcome, "unfinished"):
-        parts.append(f"{left} unfinished, their clients left or they failed")
+        parts.append("1 stream closed" if closed == 1 else f"{closed} streams closed")
+    parts.append(f"{_kinds(outcome, 'cut') or 0} aborted")
+    if unfinished := _kinds(outcome, "unfinished"):
+        parts.append(f"{unfinished} unfinished (client disconnected or request failed)")
     return ", ".join(parts)
 
 
-def cut(outcome: Ended) -> str:
+def describe_aborted(outcome: Ended) -> str:
     """Describe the aborted requests: 1 long and 2 batch; 0 for none. Streams do not count: web tabs reopen them."""
     return _kinds(outcome, "cut") or "0"
 
 
 def _kinds(outcome: Ended, name: str) -> str:
-    known = [*TOLD_FIRST, *(kind for kind in outcome if kind not in (*TOLD_FIRST, STREAM))]
-    said = [f"{outcome[kind][name]} {kind}" for kind in known if outcome.get(kind, {}).get(name)]
-    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
+    known = [*SHOWN_FIRST, *(kind for kind in outcome if kind not in (*SHOWN_FIRST, STREAM))]
+    counts = [f"{outcome[kind][name]} {kind}" for kind in known if outcome.get(kind, {}).get(name)]
+    return " and ".join(filter(None, [", ".join(counts[:-1]), *counts[-1:]]))

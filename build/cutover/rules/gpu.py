@@ -51,7 +51,7 @@ class Plan:
     forced: bool = False
 
     @classmethod
-    def told(cls, facts: Mapping[str, Any]) -> Plan:
+    def from_record(cls, facts: Mapping[str, Any]) -> Plan:
         """Rebuild a plan from a journal record; fields of other versions are ignored."""
         known = {name: facts[name] for name in cls.__dataclass_fields__ if name in facts}
         return cls(**{**known, "devices": tuple(known.get("devices", ()))})
@@ -72,8 +72,8 @@ class GpuMemoryFacts:
     replicas: int = 1
 
 
-def decide(facts: GpuMemoryFacts, asked: Strategy | None) -> Plan:
-    """Choose the strategy for a candidate beside a live release; `asked` is the operator's choice, None for auto.
+def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
+    """Choose the strategy for a candidate beside a live release; `requested` is the operator's choice, None for auto.
 
     Each replica gets its own device.
 
@@ -82,47 +82,60 @@ def decide(facts: GpuMemoryFacts, asked: Strategy | None) -> Plan:
     """
     devices = facts.view.devices
     if not devices:
-        return Plan(asked or Strategy.OVERLAP, reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
+        return Plan(requested or Strategy.OVERLAP, reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
     if facts.replicas > len(devices):
         raise InsufficientGpuMemoryError(
-            f"{facts.replicas} replicas, and {len(devices)} GPUs: each has one of its own",
-            remedy=f"--replicas {len(devices)}; nothing was touched",
+            f"{facts.replicas} replicas need {facts.replicas} GPUs, and the target has {len(devices)}",
+            remedy=f"switch with `--replicas {len(devices)}`; nothing was changed",
         )
-    need = facts.need or Need(_most(devices, facts.pids), "an estimate: what the live release holds")
-    several = len(devices) > 1
-    holders = [each for each in devices if each.held(facts.pids)]
-    roomiest = _first(facts.replicas, devices, lambda each: each.free)
+    need = facts.need or Need(_most(devices, facts.pids), "estimated from the live release")
+    holders = [device for device in devices if device.held(facts.pids)]
+    roomiest = _first(facts.replicas, devices, lambda device: device.free)
     freed = _first(
         facts.replicas,
         holders if len(holders) >= facts.replicas else devices,
-        lambda each: each.free + each.held(facts.pids),
+        lambda device: device.free + device.held(facts.pids),
     )
     wanted = need.size + facts.margin
-    sums = f"it needs {gib(need.size)} ({need.source}) and a margin of {gib(facts.margin)}"
 
-    def plan(strategy: Strategy, chosen: Sequence[Device], why: str) -> Plan:
-        has = "; ".join(
-            f"{_of(each)} has {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}"
-            for each in chosen
-        )
-        enough = min(wanted, *(each.free + each.held(facts.pids) for each in chosen))
-        uuids, held = tuple(each.uuid for each in chosen), _most(chosen, facts.pids)
-        return Plan(strategy, uuids, several, need.size, held, enough, f"{sums}; {has}: {why}")
+    def plan(strategy: Strategy, chosen: Sequence[Device], conclusion: str) -> Plan:
+        return _plan(facts, need, strategy, chosen, conclusion)
 
-    if asked is not Strategy.HOLD and all(each.free >= wanted for each in roomiest):
-        return plan(Strategy.OVERLAP, roomiest, "both fit")
-    if asked is not Strategy.OVERLAP and all(each.free + each.held(facts.pids) >= wanted for each in freed):
-        return plan(Strategy.HOLD, freed, "it fits when the live release has given its memory back")
-    if facts.need is None and asked is not None:
-        return plan(asked, freed, "it may not fit, but nothing better is known, and it was asked for")
+    if requested is not Strategy.HOLD and all(device.free >= wanted for device in roomiest):
+        return plan(Strategy.OVERLAP, roomiest, "both releases fit")
+    if requested is not Strategy.OVERLAP and all(device.free + device.held(facts.pids) >= wanted for device in freed):
+        return plan(Strategy.HOLD, freed, "the candidate fits after the live release has unloaded its model")
+    if facts.need is None and requested is not None:
+        return plan(requested, freed, "it may not fit by this estimate; --strategy requests it")
     if facts.need is None and not need.size:
-        return plan(Strategy.OVERLAP, roomiest, "nothing is known of either, so they are tried side by side")
-    raise _refusal(facts, sums, asked)
+        return plan(Strategy.OVERLAP, roomiest, "the memory of both releases is unknown, so both are loaded")
+    raise _refusal(facts, need, requested)
+
+
+def _plan(facts: GpuMemoryFacts, need: Need, strategy: Strategy, chosen: Sequence[Device], conclusion: str) -> Plan:
+    """Return the plan for the chosen devices, with the arithmetic as its reason."""
+    memory = "; ".join(
+        f"{_of(device)} has {gib(device.free)} free, the live release uses {gib(device.held(facts.pids))}"
+        for device in chosen
+    )
+    return Plan(
+        strategy,
+        devices=tuple(device.uuid for device in chosen),
+        assign=len(facts.view.devices) > 1,
+        need=need.size,
+        live=_most(chosen, facts.pids),
+        enough=min(need.size + facts.margin, *(device.free + device.held(facts.pids) for device in chosen)),
+        reason=f"{_needs(need, facts.margin)}; {memory}: {conclusion}",
+    )
+
+
+def _needs(need: Need, margin: int) -> str:
+    return f"the candidate needs {gib(need.size)} ({need.source}) and a margin of {gib(margin)}"
 
 
 def _most(devices: Sequence[Device], pids: Collection[int]) -> int:
     """Return the live release's memory on the device where it uses most."""
-    return max(each.held(pids) for each in devices)
+    return max(device.held(pids) for device in devices)
 
 
 def _first(count: int, devices: Sequence[Device], room: Callable[[Device], int]) -> tuple[Device, ...]:
@@ -133,17 +146,19 @@ def _of(device: Device) -> str:
     return f"{device.name} ({device.uuid[:12]}, {gib(device.total)})"
 
 
-def _refusal(facts: GpuMemoryFacts, sums: str, asked: Strategy | None) -> InsufficientGpuMemoryError:
+def _refusal(facts: GpuMemoryFacts, need: Need, requested: Strategy | None) -> InsufficientGpuMemoryError:
     rows = [
-        f"{_of(each)}: {gib(each.free)} free, the live release holds {gib(each.held(facts.pids))}, "
-        f"others {gib(max(0, each.total - each.free - each.held(facts.pids)))}"
-        for each in facts.view.devices
+        f"{_of(device)}: {gib(device.free)} free, the live release uses {gib(device.held(facts.pids))}, "
+        f"other processes {gib(max(0, device.total - device.free - device.held(facts.pids)))}"
+        for device in facts.view.devices
     ]
-    how = "beside the live release" if asked is Strategy.OVERLAP else "even when the live release has given its back"
-    remedy = "`--strategy hold` lets requests wait for it" if asked is Strategy.OVERLAP else "a smaller release"
+    overlap = requested is Strategy.OVERLAP
+    case = "beside the live release" if overlap else "even after the live release has unloaded its model"
+    remedy = "use `--strategy hold`" if overlap else "switch to a smaller release"
     return InsufficientGpuMemoryError(
-        f"the GPU has no room for the candidate, {how}: {sums}\n  " + "\n  ".join(rows),
-        remedy=f"{remedy}, a GPU with more memory, or end what else holds it; nothing was touched",
+        f"the GPU has too little memory for the candidate, {case}: {_needs(need, facts.margin)}\n  "
+        + "\n  ".join(rows),
+        remedy=f"{remedy}, use a GPU with more memory, or stop the other processes on it; nothing was changed",
     )
 
 
@@ -154,8 +169,8 @@ def needed(history: Iterable[Cutover], release: Release, flavour: str, label: st
     runs = [run for cutover in history for key in MEASURED for run in cutover.facts.get(key, [])]
     own = [run["bytes"] for run in runs if run["sha"] == release.sha]
     if own:
-        return Need(max(own), "the most that its earlier runs held")
+        return Need(max(own), "the maximum of its earlier runs")
     alike = [run for run in runs if run["flavour"] == flavour]
     if alike:
-        return Need(alike[-1]["bytes"], f"what {alike[-1]['sha'][:12]}, of the same flavour, held")
+        return Need(alike[-1]["bytes"], f"measured for {alike[-1]['sha'][:12]}, of the same flavour")
     return None

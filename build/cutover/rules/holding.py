@@ -45,9 +45,9 @@ def check(expected: float | None, budget_s: float, *, forced: bool) -> None:
     """Raise HoldTooLongError when requests would wait longer than the proxy's limit, unless forced."""
     if expected is not None and expected > budget_s and not forced:
         raise HoldTooLongError(
-            f"requests would have to wait {expected:.0f} s, and the proxy keeps them for {budget_s:.0f} s: "
-            "those that wait longer get 503 with Retry-After",
-            remedy="`--force-hold` if clients may be refused for a while; nothing was touched",
+            f"requests would wait {expected:.0f} s, longer than the proxy's limit of {budget_s:.0f} s: "
+            "after the limit a client gets 503 with Retry-After",
+            remedy="use `--force-hold` if that is acceptable; nothing was changed",
         )
 
 
@@ -56,11 +56,11 @@ def drain_budget_s(expected: float | None, budget_s: float, *, most_s: float) ->
 
     `most_s` is the upper bound, and the result when the load alone exceeds the proxy's limit.
     """
-    left = budget_s * UNKNOWN_SHARE if expected is None else budget_s - expected - SPARE_S
-    return min(left, most_s) if left > 0 else most_s
+    available_s = budget_s * UNKNOWN_SHARE if expected is None else budget_s - expected - SPARE_S
+    return min(available_s, most_s) if available_s > 0 else most_s
 
 
-def patience_s(
+def candidate_timeout_s(
     budget_s: float, spent_s: float, *, load_s: float | None, reload_s: float | None, loading: bool
 ) -> float:
     """Return how long a hold waits for its candidate, so that the old release can serve again before requests time out.
@@ -71,21 +71,23 @@ def patience_s(
         reload_s: expected load of the old release; None: unknown.
         loading: the candidate has yet to load; otherwise it only has to answer.
     """
-    way_back_s = budget_s * UNKNOWN_SHARE if reload_s is None else reload_s
+    rollback_s = budget_s * UNKNOWN_SHARE if reload_s is None else reload_s
     needed_s = SLOWER * (load_s or 0) if loading else 0.0
-    return max(budget_s - spent_s - way_back_s - BACK_S, needed_s, LEAST_S)
+    return max(budget_s - spent_s - rollback_s - BACK_S, needed_s, LEAST_S)
 
 
 def began_at(records: Sequence[dict[str, Any]], cutover: str) -> str | None:
     """Return the journaled time at which a cutover began to hold requests; None if it has not."""
-    of = (each for each in records if each.get("cutover") == cutover and each["event"] == Event.INTENT)
-    return next((str(each["at"]) for each in of if each.get("step") == "hold"), None)
+    intents = (record for record in records if record.get("cutover") == cutover and record["event"] == Event.INTENT)
+    return next((str(record["at"]) for record in intents if record.get("step") == "hold"), None)
 
 
 def held_s(records: Sequence[dict[str, Any]], cutover: str) -> float | None:
     """Return the seconds from closing the gate to opening it, by the target's clock; None if not journaled."""
     done = {
-        each.get("step"): each for each in records if each.get("cutover") == cutover and each["event"] == Event.DONE
+        record.get("step"): record
+        for record in records
+        if record.get("cutover") == cutover and record["event"] == Event.DONE
     }
     if "hold" not in done or "switch" not in done:
         return None

@@ -12,7 +12,7 @@ from build.model.placement import StackAddress
 from build.model.release import Release
 
 SKEW_S = 2.0
-ASK = "see `python -m build.cutover status`"
+SEE_STATUS = "see `python -m build.cutover status`"
 
 
 @dataclass(frozen=True)
@@ -66,59 +66,71 @@ def evaluate(facts: PreflightFacts) -> list[Finding]:
 
 def _image(facts: PreflightFacts) -> Iterator[Finding]:
     if not facts.image:
-        said = f"the image of {facts.release} is not on the engine any more ({facts.release.image})"
-        yield Finding("image", Level.PROBLEM, said, "pull it, or build it and name it", ImageNotFoundError)
+        message = f"the image of {facts.release} is missing on the engine ({facts.release.image})"
+        yield Finding(
+            "image", Level.PROBLEM, message, "pull it, or build it with `python -m build.images`", ImageNotFoundError
+        )
     if facts.drift:
         accepted = "; accepted for production" if facts.drift_accepted else ""
         yield Finding(
             "drift", Level.WARNING, f"packages of the image differ from its apt lock{accepted}: {facts.drift}"
         )
     if facts.minimum_driver and not facts.driver:
-        yield Finding("driver", Level.NOT_VERIFIED, f"the image needs driver {facts.minimum_driver}, and none is seen")
+        yield Finding(
+            "driver", Level.NOT_VERIFIED, f"the image needs driver {facts.minimum_driver}, and no driver was found"
+        )
     elif version(facts.driver) < version(facts.minimum_driver):
-        said = f"driver {facts.driver} is older than {facts.minimum_driver}, so the image's CUDA would find no GPU"
-        yield Finding("driver", Level.PROBLEM, said, "update the host's driver, or release an image for this one")
+        message = f"driver {facts.driver} is older than {facts.minimum_driver}, so CUDA in the image would find no GPU"
+        yield Finding(
+            "driver", Level.PROBLEM, message, "update the host's driver, or release an image for the installed one"
+        )
 
 
 def _proxy(facts: PreflightFacts) -> Iterator[Finding]:
     known = {name for colour in Colour for name in (*colour.servers, *colour.standbys)}
     if missing := sorted(known - facts.servers):
-        said = f"the proxy knows no server {', '.join(missing)}"
-        yield Finding("proxy", Level.PROBLEM, said, "`make down`, then `make up`")
+        message = f"the running proxy lacks the servers {', '.join(missing)}"
+        yield Finding("proxy", Level.PROBLEM, message, "`make down`, then `make up`")
     if not facts.published:
-        said = "the proxy's port is not published, so no client could reach what goes live"
-        yield Finding("port", Level.PROBLEM, said, "`make down`, then `make up`")
-    elif facts.published != (meant := f"{facts.place.publish}:{facts.place.port}"):
-        said = f"the proxy's port is published at {facts.published}, and the releases are told {meant}"
-        yield Finding("port", Level.WARNING, said)
+        message = "the proxy's port is not published, so no client can reach the release"
+        yield Finding("port", Level.PROBLEM, message, "`make down`, then `make up`")
+    elif facts.published != (configured := f"{facts.place.publish}:{facts.place.port}"):
+        message = f"the proxy's port is published at {facts.published}, but its configuration says {configured}"
+        yield Finding("port", Level.WARNING, message)
     if facts.hold != "none":
-        said = f"the proxy holds requests ({facts.hold}), and no cutover is under way that would let them go"
-        yield Finding("hold", Level.PROBLEM, said, "`docker exec` into the proxy: `proxyctl change 'hold none'`")
+        message = f"the proxy holds requests (mode {facts.hold}), but no cutover is in progress that would release them"
+        yield Finding(
+            "hold", Level.PROBLEM, message, "release them: `docker exec` into the proxy, `proxyctl change 'hold none'`"
+        )
 
 
 def _clients(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.keys:
-        said = f"{facts.release} cannot use the API keys in {facts.place.keys_folder}: {facts.keys}"
-        remedy = "put the file api-keys there, on the target, for all to read: `python -m service.keys new NAME` makes "
-        yield Finding("keys", Level.PROBLEM, said, remedy + "a line of it; a release from before there were keys: none")
+        message = f"{facts.release} cannot use the API keys in {facts.place.keys_folder}: {facts.keys}"
+        remedy = (
+            "create the file api-keys there, on the target, readable for all: `python -m service.keys new NAME` prints "
+            "a line for it; a release without support for API keys cannot go live with keys_folder set"
+        )
+        yield Finding("keys", Level.PROBLEM, message, remedy)
 
 
 def _colours(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.unfinished:
-        said = f"{facts.idle} still finishes {facts.unfinished} requests of an earlier cutover"
-        yield Finding("idle", Level.PROBLEM, said, f"wait until none is in flight there; {ASK}")
+        message = f"{facts.idle} still has {facts.unfinished} requests of an earlier cutover"
+        yield Finding("idle", Level.PROBLEM, message, f"wait until they have ended; {SEE_STATUS}")
     if facts.live and not facts.live_usable:
-        said = f"{facts.live} is live but the proxy's checks fail on it; the candidate is its way out"
-        yield Finding("live", Level.WARNING, said)
+        message = f"{facts.live} is live, but its health checks fail; the switch to the candidate can fix it"
+        yield Finding("live", Level.WARNING, message)
     if facts.serving and facts.serving != facts.recorded:
-        said = f"{facts.serving} serves, and the journal knows of {facts.recorded or 'none'}: it came there another way"
-        yield Finding("record", Level.WARNING, said)
+        recorded = facts.recorded or "no release"
+        message = f"{facts.serving} is live, but the journal says {recorded}: it was started without a cutover"
+        yield Finding("record", Level.WARNING, message)
 
 
 def _surroundings(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.compose_error:
-        said = f"compose.yaml with this .env is not valid: {facts.compose_error}"
-        yield Finding("compose", Level.PROBLEM, said, "`docker compose config` says where", CommandFailedError)
+        message = f"compose.yaml with this .env is invalid: {facts.compose_error}"
+        yield Finding("compose", Level.PROBLEM, message, "`docker compose config` shows where", CommandFailedError)
     if abs(facts.skew_s) > SKEW_S:
-        said = f"the target's clock is {facts.skew_s:+.0f} s from ours; the journal's times are the target's"
-        yield Finding("clock", Level.WARNING, said)
+        message = f"the target's clock is {facts.skew_s:+.0f} s from this machine's; the journal has the target's times"
+        yield Finding("clock", Level.WARNING, message)

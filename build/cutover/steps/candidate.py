@@ -29,10 +29,10 @@ def start(run: Run) -> None:
 def launch(run: Run, *, parked: bool) -> None:
     """Start the release's containers in the idle colour; `parked` ones load their model on command."""
     count = run.rollout.replicas
-    run.progress.step(f"starting {run.release} in {run.idle}" + (f", {count} times" if count > 1 else ""))
+    run.progress.step(f"starting {run.release} in {run.idle}" + (f", {count} replicas" if count > 1 else ""))
     slots = run.idle.slots[:count]
     for slot in slots:
-        run.target.orders.give(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
+        run.target.orders.write(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
     # Set maint before the container exists: after any earlier run, the candidate gets no request until it is verified.
     run.rotate((run.idle.servers, "maint"))
     run.candidate.stop(STOP_GRACE_S)
@@ -42,8 +42,8 @@ def launch(run: Run, *, parked: bool) -> None:
     started = run.candidate.release()
     if started != run.release:
         raise CommandFailedError(
-            f"Compose started {started} in {run.idle}, not {run.release}: .env was changed meanwhile",
-            remedy="let nothing else run `docker compose` or write .env during a cutover; then switch again",
+            f"Compose started {started} in {run.idle} instead of {run.release}: another process changed .env",
+            remedy="run no `docker compose` and write no .env during a cutover; then switch again",
         )
     run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
@@ -60,22 +60,22 @@ def warm(run: Run, every_s: float = 0.5) -> JournalFacts:
 def verify(run: Run) -> JournalFacts:
     """Run the gate on each of the candidate's containers, compared with the live release."""
     run.candidate.set_cpu_weight(SERVING_WEIGHT)
-    keep = run.settings.root / "out/cutovers" / run.id
+    folder = run.settings.root / "out/cutovers" / run.id
     # In a hold the old process has unloaded its model, so the calibration is the only reference.
     live = run.old if run.strategy is Strategy.OVERLAP else None
     first, *others = run.candidate.replicas
     bounded = bounded_settings(run, loading=False)
 
-    def judge(each: Replica) -> JournalFacts:
-        folder = keep if each is first else keep / each.slot.server
-        return gate.run(each, live, bounded, run.clock, run.progress, folder, run.aftermath).facts()
+    def judge(replica: Replica) -> JournalFacts:
+        recordings = folder if replica is first else folder / replica.slot.server
+        return gate.run(replica, live, bounded, run.clock, run.progress, recordings, run.aftermath).facts()
 
     if live or not others:  # one by one: the live release's speed is the reference
-        judged = [judge(each) for each in (first, *others)]
+        judged = [judge(replica) for replica in (first, *others)]
     else:  # in parallel: requests wait
         with ThreadPoolExecutor() as pool:
             judged = list(pool.map(judge, (first, *others)))
-    named = {f"gate {each.slot.server}": facts for each, facts in zip(others, judged[1:], strict=True)}
+    named = {f"gate {replica.slot.server}": facts for replica, facts in zip(others, judged[1:], strict=True)}
     return {"gate": judged[0], **named}
 
 
@@ -92,7 +92,7 @@ def bounded_settings(run: Run, *, loading: bool) -> Settings:
     began = holding.began_at(run.target.journal.read(), run.id) if run.strategy is Strategy.HOLD else None
     if began is None or run.plan.forced:
         return run.settings
-    most_s = holding.patience_s(
+    most_s = holding.candidate_timeout_s(
         run.target.hold_budget_s,
         run.target.now() - timeline.unix(began),
         load_s=run.plan.load_s,

@@ -24,10 +24,10 @@ from build.target.await_ready import not_ready
 from build.target.colour_containers import ColourContainers
 from build.target.readiness import Readiness, Warmup
 
-LOOK_S = 0.1  # requests wait, so short polls are worth their CPU time
+POLL_S = 0.1  # requests wait, so short polls are worth their CPU time
 UNLOAD_S = 30
-UNLOAD_PATIENCE_S = 5
-ASK_AGAIN_S = 5
+UNLOAD_RETRY_S = 5
+RELOAD_RETRY_S = 5
 LONG_SHARE = 0.8  # share of the drain time in which only long requests wait
 
 
@@ -37,29 +37,29 @@ def park(run: Run) -> JournalFacts:
     settings, began = run.settings, run.clock.now()
     warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
     for now in run.clock.polls():
-        look = run.candidate.look(now)
-        if look.phase == "unloaded":
-            run.progress.note(f"{now - began:5.1f} s  unloaded: all but the model is there")
+        snapshot = run.candidate.snapshot(now)
+        if snapshot.phase == "unloaded":
+            run.progress.note(f"{now - began:5.1f} s  unloaded: everything but the model is loaded")
             return {"park_s": round(now - began, 2)}
-        if look.phase in {"loading", "warming", "ready"}:
+        if snapshot.phase in {"loading", "warming", "ready"}:
             raise InsufficientGpuMemoryError(
-                f"{run.release} is from before holds: it loads its model at once, beside the live one",
-                remedy="`--strategy overlap`, where there may be room for both",
+                f"{run.release} predates holds: it loads its model at once, beside the live release",
+                remedy="use `--strategy overlap` if the GPU has memory for both releases",
             )
-        outcome = warmup.judge(look)
+        outcome = warmup.judge(snapshot)
         if outcome is not Readiness.WAIT:
-            raise not_ready(run.release, settings, outcome, look, now - began, run.aftermath)
+            raise not_ready(run.release, settings, outcome, snapshot, now - began, run.aftermath)
     raise AssertionError("a clock never ends")
 
 
 def hold(run: Run) -> JournalFacts:
     """Hold requests, long ones first, until the old colour is empty; then unload its model."""
-    live, old = _old(run)
+    live, old = _live_colour(run)
     budget_s = run.target.hold_budget_s
     expected_s = holding.expected_s(run.plan.load_s)
-    expected = f"about {expected_s:.0f} s" if expected_s is not None else "nobody knows how long"
+    expected = f"about {expected_s:.0f} s" if expected_s is not None else "an unknown time"
     run.progress.step(
-        f"holding requests: expected {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After"
+        f"holding requests, expected for {expected}; after {budget_s:.0f} s a client gets 503 with Retry-After"
     )
     facts: JournalFacts = {}
     if old.running and old.status().phase != "unloaded":
@@ -67,23 +67,23 @@ def hold(run: Run) -> JournalFacts:
         most_s = max(run.settings.drain_budgets.values())
         drain_s = holding.drain_budget_s(expected_s, budget_s, most_s=most_s)
         tally = Tally(run, live)
-        facts["long_s"], closed = _quiet(run, live, drain_s, tally)
+        facts["long_s"], closed = _empty(run, live, drain_s, tally)
         facts["drain"] = tally.ended()
         _unload(run, live, old)
     else:  # resumed: the old model is unloaded
         run.target.proxy.hold("all")
         closed = run.clock.now()
-    memory.until_free(run)
+    memory.await_free(run)
     return {**facts, "closed_s": round(run.clock.now() - closed, 2)}
 
 
-def _old(run: Run) -> tuple[Colour, ColourContainers]:
+def _live_colour(run: Run) -> tuple[Colour, ColourContainers]:
     if run.live is None:
         raise AssertionError("nothing is live, so nothing holds memory")
     return run.live, cast(ColourContainers, run.old)
 
 
-def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[float, float]:
+def _empty(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[float, float]:
     """Empty a colour and take it out of rotation.
 
     Returns how long (s) only long requests waited, and the clock's time when all began to wait. Batch items are aborted
@@ -94,28 +94,29 @@ def _quiet(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[flo
     """
     proxy, began = run.target.proxy, run.clock.now()
     proxy.hold("long")
-    tally.cut("batch")
-    _until_only_young(run, colour, budget_s * LONG_SHARE)
+    tally.abort("batch")
+    _await_young(run, colour, budget_s * LONG_SHARE)
     proxy.hold("all")
     closed = run.clock.now()
-    left = run.until_empty(colour, began + budget_s - closed, LOOK_S)
-    if not left:
+    remaining = run.await_empty(colour, began + budget_s - closed, POLL_S)
+    if not remaining:
         # Only now, and maint instead of drain: requests other than speech pass the gate, and a cookie sends them here.
         run.rotate((colour.servers, "maint"))
-        left = run.until_empty(colour, began + budget_s - run.clock.now(), LOOK_S)
-    if left:
+        remaining = run.await_empty(colour, began + budget_s - run.clock.now(), POLL_S)
+    if remaining:
         raise DrainError(
-            f"{colour} still has {left} requests after {run.clock.now() - began:.0f} s, as long as others can wait",
-            remedy="switch again when fewer long requests are under way",
+            f"{colour} still has {remaining} requests after {run.clock.now() - began:.0f} s; "
+            "held requests cannot wait longer",
+            remedy="switch again when fewer long requests are in flight",
         )
-    tally.look()
+    tally.read()
     return round(closed - began, 2), closed
 
 
-def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
+def _await_young(run: Run, colour: Colour, budget_s: float) -> None:
     """Wait until every request on the colour began after now: the gate holds long ones, so the rest is short."""
     gated, container = run.clock.now(), run.target.colours[colour]
-    for now in run.clock.polls(LOOK_S):
+    for now in run.clock.polls(POLL_S):
         # Read the clock before the service answers: the ages that it reports can only be larger.
         age_s = now - gated
         oldest_s = container.status().oldest_s
@@ -126,14 +127,14 @@ def _until_only_young(run: Run, colour: Colour, budget_s: float) -> None:
 def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
     """Make a colour's process unload its model; stop the container if it cannot."""
     run.target.orders.park(*colour.profiles)  # so that it does not load its model if it crashes and restarts
-    began, refused = run.clock.now(), ""
-    for now in run.clock.polls(LOOK_S):
-        refused = container.tell("unload", UNLOAD_S)
-        if not refused:
+    began, refusal = run.clock.now(), ""
+    for now in run.clock.polls(POLL_S):
+        refusal = container.control("unload", UNLOAD_S)
+        if not refusal:
             return
-        if now - began > UNLOAD_PATIENCE_S:
+        if now - began > UNLOAD_RETRY_S:
             break
-    run.progress.note(f"{container.name} does not unload ({refused}); stopping it")
+    run.progress.note(f"{container.name} does not unload its model ({refusal}); stopping it")
     container.stop(STOP_GRACE_S)
 
 
@@ -143,27 +144,27 @@ def load(run: Run) -> JournalFacts:
     run.target.orders.unpark(*run.idle.profiles)
     if run.candidate.status().phase == "unloaded":
         run.candidate.begin_load()
-    return {"load_s": candidate.warm(run, memory.LOOK_S)["warm_s"]}
+    return {"load_s": candidate.warm(run, memory.POLL_S)["warm_s"]}
 
 
 def switch(run: Run) -> JournalFacts:
     """Make the candidate ready and open the gate in one command; the held requests go to the candidate."""
     began = run.clock.now()  # after the intent is on disk
     traffic.require_alive(run)
-    waiting = run.target.proxy.held().held
-    run.progress.step(f"traffic: {run.live} -> {run.idle}, with {waiting} requests that waited")
-    run.target.proxy.release(*run.used(run.idle))
-    return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": waiting}
+    held = run.target.proxy.held().held
+    run.progress.step(f"traffic: {run.live} -> {run.idle}, with {held} held requests")
+    run.target.proxy.release(*run.server_names(run.idle))
+    return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": held}
 
 
 def retire(run: Run) -> JournalFacts:
     """Stop the old process, idle since the hold; its container stays and loads its model when it starts."""
     traffic.announce(run)
-    live, old = _old(run)
+    live, old = _live_colour(run)
     tally = Tally(run, live)
-    tally.cut(in_flight.STREAM)
-    tally.look()
-    ended = drain.summed([run.told.facts.get("drain", {}), tally.ended()])
+    tally.abort(in_flight.STREAM)
+    tally.read()
+    ended = drain.summed([run.journaled.facts.get("drain", {}), tally.ended()])
     run.target.proxy.shutdown_sessions(*live.servers)
     old.stop(STOP_GRACE_S)
     run.target.orders.unpark(*live.profiles)
@@ -171,7 +172,7 @@ def retire(run: Run) -> JournalFacts:
     if held_s is not None:
         run.progress.note(f"requests were held for {held_s:.1f} s")
     if ended:
-        run.progress.note(f"{live}: {drain.told(ended)}")
+        run.progress.note(f"{live}: {drain.describe(ended)}")
     return {"hold_s": held_s, "drain": ended, "vram": memory.measured(run, run.idle)}
 
 
@@ -180,72 +181,74 @@ def reload(run: Run, error: BaseException) -> JournalFacts:
 
     The gate opens in any case: without a usable server the proxy answers with an error.
     """
-    live, old = _old(run)
+    live, old = _live_colour(run)
     proxy = run.target.proxy
     facts: JournalFacts = {}
     run.progress.step(f"{live} takes over again")
     try:
         run.target.orders.unpark(*live.profiles)
-        if any(each.admin == "ready" for each in run.seen(run.idle)):
-            facts = _give_up(run)
+        if any(server.admin == "ready" for server in run.servers(run.idle)):
+            facts = _retire_candidate(run)
         if not (old.running and old.status().phase == "ready"):
             proxy.hold("all")
             candidate.discard(run, error)
-            _revive(run, old)
-        if not all(each.usable for each in run.seen(live)):
-            traffic.look_again(run, live)
-        proxy.release(*run.used(live))
+            _restore(run, old)
+        if not all(server.usable for server in run.servers(live)):
+            traffic.recheck(run, live)
+        proxy.release(*run.server_names(live))
     except OrchestratorError:
         run.demand_check(live)  # in rotation, marked down: it serves as soon as a health check passes
-        proxy.release(*run.used(live))
+        proxy.release(*run.server_names(live))
         raise
     candidate.discard(run, error)
     return facts
 
 
-def _give_up(run: Run) -> JournalFacts:
+def _retire_candidate(run: Run) -> JournalFacts:
     """Take a serving candidate out of rotation; abort its requests that do not finish in time."""
     tally = Tally(run, run.idle)
-    left = 0
+    remaining = 0
     try:
-        _quiet(run, run.idle, max(run.settings.drain_budgets.values()), tally)
+        _empty(run, run.idle, max(run.settings.drain_budgets.values()), tally)
     except DrainError as error:
         run.progress.note(error.message)
         run.rotate((run.idle.servers, "maint"))
         for kind in run.settings.drain_budgets:
-            tally.cut(kind)
-        _, left = tally.look()
+            tally.abort(kind)
+        _, remaining = tally.read()
         run.target.proxy.shutdown_sessions(*run.idle.servers)
         run.candidate.stop(STOP_GRACE_S)
-    ended = drain.with_left(tally.ended(), left)
+    ended = drain.with_remaining(tally.ended(), remaining)
     if ended:
-        run.progress.note(f"{run.idle}: {drain.told(ended)}")
+        run.progress.note(f"{run.idle}: {drain.describe(ended)}")
     return {"drain": ended}
 
 
-def _revive(run: Run, old: ColourContainers) -> None:
+def _restore(run: Run, old: ColourContainers) -> None:
     """Wait until the candidate's memory is free and the old process has loaded its model.
 
     Raises:
         CandidateStalledError: the old process is not ready within the start timeout.
     """
     if not old.replicas:
-        raise CommandFailedError(f"{old.name} is gone", remedy="switch to a release that is known to be good")
+        raise CommandFailedError(
+            f"{old.name} was removed, so no release can serve", remedy="switch to a release that is known to be good"
+        )
     if not old.running:
         old.start()
     elif run.plan.devices:
         memory.wait_for_room(run, old, run.plan.live)
-    began, asked = run.clock.now(), -float(ASK_AGAIN_S)
-    for now in run.clock.polls(memory.LOOK_S):
+    began, requested = run.clock.now(), -float(RELOAD_RETRY_S)
+    for now in run.clock.polls(memory.POLL_S):
         phase = old.status().phase
         if phase == "ready":
-            run.progress.note(f"{old.name} has its model again after {now - began:.1f} s")
+            run.progress.note(f"{old.name} reloaded its model in {now - began:.1f} s")
             return
-        if phase == "unloaded" and now - began >= asked + ASK_AGAIN_S:
+        if phase == "unloaded" and now - began >= requested + RELOAD_RETRY_S:
             old.begin_load()
-            asked = now - began
+            requested = now - began
         if now - began > run.settings.start_timeout_s:
             raise CandidateStalledError(
-                f"{old.name} did not load its model again within {run.settings.start_timeout_s:.0f} s ({phase})",
-                remedy=f"`docker logs {old.name}`; nothing serves until it does, or another release is switched to",
+                f"{old.name} did not reload its model within {run.settings.start_timeout_s:.0f} s ({phase})",
+                remedy=f"see `docker logs {old.name}`, or switch to another release; until then no release serves",
             )

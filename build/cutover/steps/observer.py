@@ -13,7 +13,7 @@ from build.proxy.types import Request, Server
 from build.target.synthesis import SynthesisResponse
 
 SIDE_BY_SIDE = 3  # texts
-QUIET_LOOKS = 2  # after so many looks without a client request to the candidate, the observer sends its own
+QUIET_SAMPLES = 2  # after so many samples without a client request to the candidate, the observer sends its own
 
 
 class Observer:
@@ -26,35 +26,37 @@ class Observer:
         self._first = run.target.proxy.servers()
         self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
         self._mute = dict.fromkeys(Colour, 0)
-        self._asked = self._quiet = 0
-        self.answers = False  # at the last look no health check of the candidate was pending
-        self._had = 0
+        self._sent = self._quiet = 0
+        self.answers = False  # at the last sample no health check of the candidate was pending
+        self._count = 0
 
-    def look(self) -> dict[Colour, Window]:
+    def sample(self) -> dict[Colour, Window]:
         """Return both colours' windows up to now."""
         now = self._run.target.now()
         # Re-read one second: a request at the edge of two reads reaches the log after its timestamp.
-        known = {(each.ended, each.server) for each in self._log}
-        fresh = [each for each in self._logged(self._read_to - 1, now) if (each.ended, each.server) not in known]
-        self._log += [each for each in fresh if each.ended >= self._began]
+        known = {(request.ended, request.server) for request in self._log}
+        fresh = [
+            request for request in self._logged(self._read_to - 1, now) if (request.ended, request.server) not in known
+        ]
+        self._log += [request for request in fresh if request.ended >= self._began]
         self._read_to = now
         servers = self._run.target.proxy.servers()
         return {colour: self._window(colour, servers) for colour in Colour}
 
     def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
         took = canary.times(self._log, colour.servers)
-        before = [each for each in self._log if each.server in colour.servers and each.ended < self._began]
+        before = [request for request in self._log if request.server in colour.servers and request.ended < self._began]
         since = [_since(self._first[name], servers[name]) for name in colour.servers]
-        sent = max(sum(each[0] for each in since) + len(before), len(took))
-        failed = sum(each[1] for each in since) + self._mute[colour] + sum(each.failed for each in before)
+        sent = max(sum(pair[0] for pair in since) + len(before), len(took))
+        failed = sum(pair[1] for pair in since) + self._mute[colour] + sum(request.failed for request in before)
         return Window(sent, min(failed, sent), took)
 
     def down(self) -> str:
         """Return why the candidate is down or failing its health checks; "" while all of it is up."""
         servers = self._run.target.proxy.servers()
-        used = self._run.used(self._run.idle)
-        self.answers = not any(servers[name].checking for name in used)
-        for name in used:
+        names = self._run.server_names(self._run.idle)
+        self.answers = not any(servers[name].checking for name in names)
+        for name in names:
             first, now = self._first[name], servers[name]
             if not now.up:
                 return f"the proxy has marked {name} down (last check: {now.check or 'none'})"
@@ -65,8 +67,10 @@ class Observer:
     @property
     def share(self) -> float:
         """The candidate's share (0 to 1) of the client requests, without the cutover's own."""
-        of = [each.server for each in self._log if each.ended >= self._began and not self._ours(each)]
-        return sum(each in self._run.idle.servers for each in of) / len(of) if of else 0.0
+        servers = [
+            request.server for request in self._log if request.ended >= self._began and not self._is_own(request)
+        ]
+        return sum(server in self._run.idle.servers for server in servers) / len(servers) if servers else 0.0
 
     def speak_if_quiet(self, *colours: Colour) -> None:
         """Send a golden text through the proxy to each colour if no client has used the candidate lately.
@@ -74,18 +78,19 @@ class Observer:
         Not while the candidate may hang: the request would block while its health check fails unnoticed.
         """
         count = len(canary.times(self._log, self._run.idle.servers))
-        self._quiet = 0 if count > self._had else self._quiet + 1
-        self._had = count
-        if self._quiet < QUIET_LOOKS or not self.answers:
+        self._quiet = 0 if count > self._count else self._quiet + 1
+        self._count = count
+        if self._quiet < QUIET_SAMPLES or not self.answers:
             return
         text = self._next()
         for colour in colours:
-            server = self._run.used(colour)[self._asked % len(self._run.used(colour))]
-            spoken = self._run.candidate.replicas[0].speak_through(
+            names = self._run.server_names(colour)
+            server = names[self._sent % len(names)]
+            response = self._run.candidate.replicas[0].speak_through(
                 self._run.target.inside, server, text.say, self._texts.voice, self._run.settings.gate_timeout_s
             )
-            self._mute[colour] += self._is_mute(text.say, spoken)
-        self._had = count + 1
+            self._mute[colour] += self._is_mute(text.say, response)
+        self._count = count + 1
 
     def slower(self, live: Colour) -> bool:
         """Return whether the candidate is slower than the old colour, compared directly, each at its best.
@@ -99,24 +104,24 @@ class Observer:
         for text in [self._next() for _ in range(SIDE_BY_SIDE)]:
             for colour in best:
                 colours = self._run.target.colours[colour]
-                spoken = colours.speak(text.say, self._texts.voice, self._run.settings.gate_timeout_s)
-                heard = signal.judge(text.say, spoken.wav, self._texts.expect.of(None)).measures
-                if heard and heard.duration_s:
-                    best[colour] = min(best[colour], spoken.took_s / heard.duration_s)
+                response = colours.speak(text.say, self._texts.voice, self._run.settings.gate_timeout_s)
+                measures = signal.judge(text.say, response.wav, self._texts.expect.of(None)).measures
+                if measures and measures.duration_s:
+                    best[colour] = min(best[colour], response.took_s / measures.duration_s)
         return best[live] < float("inf") and best[self._run.idle] > self._run.settings.canary_slower * best[live]
 
     def _next(self) -> Text:
-        text = self._texts.texts[self._asked % len(self._texts.texts)]
-        self._asked += 1
+        text = self._texts.texts[self._sent % len(self._texts.texts)]
+        self._sent += 1
         return text
 
-    def _is_mute(self, text: str, spoken: SynthesisResponse) -> bool:
-        """Return whether a successful answer has bad audio; the proxy's counters already include failed answers."""
-        if spoken.error:
+    def _is_mute(self, text: str, response: SynthesisResponse) -> bool:
+        """Return whether a successful response has bad audio; the proxy's counters already include failed responses."""
+        if response.error:
             return False
-        return bool(signal.judge(text, spoken.wav, self._texts.expect.of(None)).faults)
+        return bool(signal.judge(text, response.wav, self._texts.expect.of(None)).faults)
 
-    def _ours(self, request: Request) -> bool:
+    def _is_own(self, request: Request) -> bool:
         return request.client in self._run.target.addresses
 
     def _logged(self, since: float, until: float) -> list[Request]:
@@ -125,5 +130,5 @@ class Observer:
 
 def _since(first: Server, now: Server) -> tuple[int, int]:
     """Return the requests and failures of a server since `first`; a restarted proxy counts from zero."""
-    anew = now.total < first.total
-    return (now.total, now.errors) if anew else (now.total - first.total, now.errors - first.errors)
+    restarted = now.total < first.total
+    return (now.total, now.errors) if restarted else (now.total - first.total, now.errors - first.errors)

@@ -19,17 +19,17 @@ def check(run: Run) -> JournalFacts:
     with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
         found = preflight.evaluate(_facts(run, beside.submit(run.target.stack_error)))
     findings.refuse(found)
-    for each in found:
-        run.progress.note(f"{each.subject}: {each.message}")
-    return {"warnings": [each.message for each in found if each.level is Level.WARNING]}
+    for finding in found:
+        run.progress.note(f"{finding.subject}: {finding.message}")
+    return {"warnings": [finding.message for finding in found if finding.level is Level.WARNING]}
 
 
 def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
     target, servers, place = run.target, run.target.proxy.servers(), run.target.place
     labels = target.image_labels(run.release.image)
     idle = [servers[name] for name in run.idle.servers if name in servers]
-    sessions, queued = sum(each.sessions for each in idle), sum(each.queued for each in idle)
-    lives = [servers[name] for name in run.used(run.live) if name in servers] if run.live else []
+    sessions, queued = sum(server.sessions for server in idle), sum(server.queued for server in idle)
+    lives = [servers[name] for name in run.server_names(run.live) if name in servers] if run.live else []
     checks_keys = labels is not None and bool(place.keys_folder)
     minimum = (labels or {}).get(MINIMUM_DRIVER_LABEL, "")
     return preflight.PreflightFacts(
@@ -47,7 +47,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
         keys=target.keys_error(run.release.image, place.keys_folder) if checks_keys else "",
         hold=target.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
-        live_usable=any(each.usable for each in lives),
+        live_usable=any(server.usable for server in lives),
         serving=run.old.release() if run.old else None,
         recorded=_recorded(run),
         skew_s=target.now() - time.time(),
@@ -57,11 +57,11 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
 
 def _driver(run: Run) -> str:
     """Return the NVIDIA driver's version from the live colour (works with any engine), else from this machine."""
-    if run.old and run.old.running and (seen := run.old.gpu().driver):
-        return seen
+    if run.old and run.old.running and (driver := run.old.gpu().driver):
+        return driver
     return machine.gpu().rpartition(", ")[2] if run.target.is_here() else ""
 
 
 def _recorded(run: Run) -> Release | None:
     """Return the journal's live release: that of the newest cutover that served."""
-    return next((each.release for each in reversed(run.target.history()) if each.served), None)
+    return next((cutover.release for cutover in reversed(run.target.history()) if cutover.served), None)

@@ -12,7 +12,7 @@ from build.model.rollout import WHOLE
 from build.model.states import Strategy
 from build.notify import hooks
 
-LOOK_S = 0.05
+POLL_S = 0.05
 HANGS = "L7TOUT"  # connected but no answer; a refused connection is L4CON, or HANA if a client request hit it first
 RETRIES_S = 3.0  # a bit more than the proxy's `retries` times `timeout connect`
 
@@ -20,16 +20,16 @@ RETRIES_S = 3.0  # a bit more than the proxy's `retries` times `timeout connect`
 def admit(run: Run) -> None:
     """Wait for the proxy's health checks of the candidate and run the pre-switch hook; no request goes there yet."""
     run.demand_check(run.idle)
-    run.until_seen_healthy(run.idle)
+    run.await_health_check(run.idle)
     if run.settings.hooks.pre_switch:
-        hooks.refuse_or_go_on(run.settings, run.target.journal, run.progress, run.told)
+        hooks.run_pre_switch(run.settings, run.target.journal, run.progress, run.journaled)
 
 
 def confirm(run: Run) -> JournalFacts:
     """Run one golden text on the standby release; a failure keeps it out of rotation."""
     once = run.settings.model_copy(update={"gate_syntheses": 1})
-    speakers = [run.ahead.of(each) if run.ahead else each for each in run.candidate.replicas]
-    judged = [gate.run(each, None, once, run.clock, run.progress, None, known=True) for each in speakers]
+    speakers = [run.ahead.of(replica) if run.ahead else replica for replica in run.candidate.replicas]
+    judged = [gate.run(speaker, None, once, run.clock, run.progress, None, known=True) for speaker in speakers]
     return {"gate": judged[0].facts()}
 
 
@@ -39,19 +39,19 @@ def require_alive(run: Run) -> None:
     Raises:
         CandidateExitedError: the candidate exited, hangs or was taken out.
     """
-    seen = run.seen(run.idle)
-    if any(each.admin == "ready" for each in seen):  # resumed after traffic had moved
+    servers = run.servers(run.idle)
+    if any(server.admin == "ready" for server in servers):  # resumed after traffic had moved
         return
     if run.strategy is Strategy.WARM:
         # A standby release is in maint and has just passed a synthesis; an old restart does not count against it.
         gone = not run.candidate.running
     else:
-        gone = run.candidate.crashed or any(each.admin == "maint" or not each.up for each in seen)
+        gone = run.candidate.crashed or any(server.admin == "maint" or not server.up for server in servers)
     # The proxy checks five times a second; the probe also catches a candidate that began to hang since.
-    if gone or not run.target.proxy.probe(*seen):
+    if gone or not run.target.proxy.probe(*servers):
         raise CandidateExitedError(
-            f"{run.release} in {run.idle} has ended or hangs since it was judged, or was taken out: it gets no request",
-            remedy=f"`docker logs` of it may say why; switch again. {run.aftermath[0].upper()}{run.aftermath[1:]}",
+            f"{run.release} in {run.idle} exited, hangs or was taken out after the gate, so it gets no traffic",
+            remedy=f"read its log, then switch again; {run.aftermath}",
         )
 
 
@@ -61,7 +61,7 @@ def switch(run: Run) -> JournalFacts:
     require_alive(run)
     run.progress.step(f"traffic: {run.live or 'nothing'} -> {run.idle}")
     other = run.idle.other
-    candidates, others, standbys = run.used(run.idle), run.used(other), run.standbys(other)
+    candidates, others, standbys = run.server_names(run.idle), run.server_names(other), run.standbys(other)
     run.rotate(
         (standbys, "ready" if run.soaks else "maint"),
         (candidates, WHOLE),
@@ -76,7 +76,7 @@ def announce(run: Run) -> None:
     """Update .env and run the post-switch hook."""
     run.target.refresh_env(run.idle)
     if run.settings.hooks.post_switch:
-        hooks.tell(Point.POST_SWITCH, run.settings, run.target.journal, run.progress, run.told)
+        hooks.notify(Point.POST_SWITCH, run.settings, run.target.journal, run.progress, run.journaled)
 
 
 def retire(run: Run) -> JournalFacts:
@@ -86,11 +86,11 @@ def retire(run: Run) -> JournalFacts:
         return {}
     run.rotate((run.live.standbys, "maint"))
     drained = drain.empty(run, run.live)
-    if drained.left and not drained.ended:
+    if drained.remaining and not drained.ended:
         raise DrainError(
-            f"{run.live} still has {drained.left} requests after {drained.took_s:.0f} s, which its release cannot cut; "
-            f"{run.release} is live in {run.idle} and gets all new ones",
-            remedy=f"`docker stop` {run.old.name} once they are done, or raise drain_long_s",
+            f"{run.live} still has {drained.remaining} requests after {drained.took_s:.0f} s, "
+            f"and its release cannot abort them; {run.release} is live in {run.idle} and gets all new requests",
+            remedy=f"`docker stop {run.old.name}` when they have ended, or raise drain_long_s",
         )
     held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
     run.target.proxy.shutdown_sessions(*run.live.servers)
@@ -101,46 +101,46 @@ def retire(run: Run) -> JournalFacts:
     return {**drained.facts(), "standby": standby, **held}
 
 
-def look_again(run: Run, colour: Colour) -> None:
+def recheck(run: Run, colour: Colour) -> None:
     """Wait until the proxy sees the colour healthy; report a timeout and go on, since it gets the traffic anyway.
 
     The only colour belongs in rotation even while it is down: it serves as soon as it recovers.
     """
     run.demand_check(colour)
     try:
-        run.until_seen_healthy(colour)
+        run.await_health_check(colour)
     except ProxyError as error:
-        run.progress.note(f"{error.message}; it is in rotation, and serves as soon as it is")
+        run.progress.note(f"{error.message}; {colour} is in rotation and serves as soon as a health check passes")
 
 
-def _until_asked_elsewhere(run: Run) -> None:
+def _await_retries(run: Run) -> None:
     """Wait until the proxy retries on the old colour the requests that were on the way to a dead process.
 
     Requests on a hanging process are not waited for: they fail over only when their sessions are closed.
     """
     began = run.clock.now()
-    for now in run.clock.polls(LOOK_S):
-        others = [each for each in run.seen(run.idle) if each.check != HANGS]
-        if not any(each.sessions or each.queued for each in others) or now - began > RETRIES_S:
+    for now in run.clock.polls(POLL_S):
+        others = [server for server in run.servers(run.idle) if server.check != HANGS]
+        if not any(server.sessions or server.queued for server in others) or now - began > RETRIES_S:
             return
 
 
-def give_back(run: Run) -> JournalFacts:
+def return_traffic(run: Run) -> JournalFacts:
     """Move traffic back to the old colour once the proxy sees it healthy; the candidate finishes its requests."""
     # A candidate that fails its health checks finishes nothing; the proxy retries on the old colour.
-    finishes = all(each.healthy for each in run.seen(run.idle))
-    candidates = run.used(run.idle)
+    finishes = all(server.healthy for server in run.servers(run.idle))
+    candidates = run.server_names(run.idle)
     facts: JournalFacts = {}
     if run.live:
-        lives = run.used(run.live)
-        if any(each.admin == "maint" or not each.up for each in run.seen(run.live)):
-            look_again(run, run.live)  # in drain its health checks run, so no wait is needed
+        lives = run.server_names(run.live)
+        if any(server.admin == "maint" or not server.up for server in run.servers(run.live)):
+            recheck(run, run.live)  # in drain its health checks run, so no wait is needed
         run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
         if finishes:
             drained = drain.empty(run, run.idle, alive=True)
             facts, finishes = drained.facts(), not drained.died
     run.rotate((run.idle.other.standbys, "maint"), (candidates, "maint"), (candidates, WHOLE))
-    _until_asked_elsewhere(run)
+    _await_retries(run)
     run.target.proxy.shutdown_sessions(*candidates)
     if finishes:
         run.candidate.stop(STOP_GRACE_S)

@@ -36,9 +36,9 @@ def pip_packages(prefix: Path, records: list[dict[str, object]]) -> dict[str, st
 
 def apt_packages() -> dict[str, str]:
     """Versions of the installed Debian packages; a foreign architecture gives the key name:architecture."""
-    native = asked("dpkg", "--print-architecture").strip()
+    native = output_of("dpkg", "--print-architecture").strip()
     layout = "${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n"
-    rows = [row.split("\t") for row in asked("dpkg-query", "--show", "--showformat", layout).splitlines()]
+    rows = [row.split("\t") for row in output_of("dpkg-query", "--show", "--showformat", layout).splitlines()]
     return {
         name if architecture in (native, "all") else f"{name}:{architecture}": version
         for status, name, architecture, version in rows
@@ -60,7 +60,7 @@ def text_of(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def asked(*argv: str) -> str:
+def output_of(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
 
 

@@ -19,23 +19,23 @@ def main(text: str, voice: str, timeout_s: float, address: str = "", cookie: str
     body = {"input": text, "voice": voice, "response_format": "wav", "stream_format": "audio"}
     connection.connect()
     began = time.monotonic()
-    said = {"wav": "", "first_s": 0.0, "took_s": 0.0, "error": ""}
+    result = {"wav": "", "first_s": 0.0, "took_s": 0.0, "error": ""}
     try:
         headers = {"Content-Type": "application/json", "Cookie": cookie}
         connection.request("POST", "/v1/audio/speech", json.dumps(body), headers)
         response = connection.getresponse()
         content = response.read(1)
-        said["first_s"] = time.monotonic() - began
+        result["first_s"] = time.monotonic() - began
         content += response.read()
     except (OSError, http.client.HTTPException) as error:
-        said["error"] = f"{type(error).__name__} {error}"
+        result["error"] = f"{type(error).__name__} {error}"
     else:
-        said["took_s"] = time.monotonic() - began
+        result["took_s"] = time.monotonic() - began
         if response.status == http.client.OK:
-            said["wav"] = base64.b64encode(content).decode()
+            result["wav"] = base64.b64encode(content).decode()
         else:
-            said["error"] = f"HTTP {response.status}: {content[:200].decode(errors='replace')}"
-    print(json.dumps(said))  # noqa: T201 - the answer
+            result["error"] = f"HTTP {response.status}: {content[:200].decode(errors='replace')}"
+    print(json.dumps(result))  # noqa: T201 - the output
 
 
 main(sys.argv[1], sys.argv[2], float(sys.argv[3]), *sys.argv[4:])

@@ -28,10 +28,10 @@ def main(text: str) -> None:
     engine.load(lambda _: None)
     pieces = [piece.samples for piece in engine.synthesize(utterance)]
     wav = moved("service.audio.encoding", "service.audio").encode(pieces, engine.sample_rate, "wav")
-    said: dict[str, object] = {"wav": base64.b64encode(wav).decode()}
+    output: dict[str, object] = {"wav": base64.b64encode(wav).decode()}
     if importlib.util.find_spec("torch") and importlib.util.find_spec("service.engines.vits"):
-        said["torch_differs"] = torch_differs(text)
-    print(json.dumps(said))  # noqa: T201 - stdout is the answer
+        output["torch_differs"] = torch_differs(text)
+    print(json.dumps(output))  # noqa: T201 - stdout is the output
 
 
 def torch_differs(text: str) -> float:
@@ -44,10 +44,10 @@ def torch_differs(text: str) -> float:
     voice = piper.PiperVoice(session=session, config=embedded.read_config())
     ids = embedded.phoneme_ids(voice, text)[0]
     silent = piper.SynthesisConfig(noise_scale=0, noise_w_scale=0, length_scale=1)
-    theirs = voice.phoneme_ids_to_audio(ids, silent)
+    by_onnxruntime = voice.phoneme_ids_to_audio(ids, silent)
     network = runtime.Runtime(path, runtime.Cpu(), lambda _: None)
-    ours = network.speak(ids, model.Scales(0, 1, 0), torch.Generator())
-    return float(abs(ours - theirs).max()) if ours.shape == theirs.shape else float("inf")
+    by_torch = network.speak(ids, model.Scales(0, 1, 0), torch.Generator())
+    return float(abs(by_torch - by_onnxruntime).max()) if by_torch.shape == by_onnxruntime.shape else float("inf")
 
 
 main(sys.argv[1])

@@ -25,25 +25,25 @@ def main() -> None:
     session = runtime.InferenceSession(identity_model(), providers=["CPUExecutionProvider"])
     one = numpy.ones(1, dtype="float32")
     name = os.environ.get("CONDA_DEFAULT_ENV", "")
-    said: dict[str, Any] = {
+    output: dict[str, Any] = {
         "python": "{}.{}".format(*sys.version_info[:2]),
         "env": name if Path(sys.prefix).name == name else f"{name} at {sys.prefix}",
         "onnxruntime": runtime.__version__,
         "providers": session.get_providers(),
         "inference": bool(session.run(None, {"x": one})[0] == one),
         "wav": rate == 22050 and len(read) == len(tone) and float(abs(read - tone).max()) < 1e-3,
-        "authorities": strange_authorities(),
+        "authorities": unexpected_authorities(),
         "locks": {path.name: path.read_text() for path in Path("/opt/locks").iterdir() if path.suffix in LOCKS},
     }
     if importlib.util.find_spec("torch"):
-        said |= look_at_torch()
-    print(json.dumps(said))  # noqa: T201 - stdout is the answer
+        output |= inspect_torch()
+    print(json.dumps(output))  # noqa: T201 - stdout is the output
 
 
 LOCKS = {".txt", ".lock"}
 
 
-def look_at_torch() -> dict[str, Any]:
+def inspect_torch() -> dict[str, Any]:
     """Versions of torch, whether it has a GPU, and CUDA libraries loaded after a matrix product and a convolution."""
     torch = importlib.import_module("torch")
     gpu = torch.cuda.is_available()
@@ -61,12 +61,12 @@ def look_at_torch() -> dict[str, Any]:
 DPKG = Path("/var/lib/dpkg/info/ca-certificates.md5sums")
 DEBIAN_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 LOCAL = Path("/usr/local/share/ca-certificates")
-NAMES_A_BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 
 
-def strange_authorities() -> list[str]:
+def unexpected_authorities() -> list[str]:
     """Certificates that no package installed, with their bundle, such as the CA of a network that inspects TLS."""
-    distribution = {each for path in distribution_files() for each in certificates(path.read_bytes())}
+    distribution = {certificate for path in distribution_files() for certificate in certificates(path.read_bytes())}
     known, bundles = set(distribution), {DEBIAN_BUNDLE}
     changed: dict[Path, bytes] = {}  # pip's bundle is recorded twice, by conda and by the wheel
     for path, sha, size in recorded_bundles():
@@ -79,24 +79,26 @@ def strange_authorities() -> list[str]:
             changed[path] = data[size:] if hashlib.sha256(data[:size]).hexdigest() == sha else data
     found = []
     for path, data in changed.items():
-        found += beyond(known, data, path) or [f"{path} is not as its package brought it"]
+        found += unknown(known, data, path) or [f"{path} differs from the file of its package"]
     if DEBIAN_BUNDLE.exists():
-        found += beyond(distribution, DEBIAN_BUNDLE.read_bytes(), DEBIAN_BUNDLE)
+        found += unknown(distribution, DEBIAN_BUNDLE.read_bytes(), DEBIAN_BUNDLE)
     found += [str(path) for path in LOCAL.rglob("*") if path.is_file()]
-    named = {name: os.environ.get(name) for name in NAMES_A_BUNDLE}
-    return found + [f"{name}={path}" for name, path in named.items() if path and Path(path).resolve() not in bundles]
+    variables = {name: os.environ.get(name) for name in BUNDLE_VARIABLES}
+    return found + [
+        f"{name}={path}" for name, path in variables.items() if path and Path(path).resolve() not in bundles
+    ]
 
 
-def beyond(known: set[bytes], data: bytes, bundle: Path) -> list[str]:
-    return [f"{subject(each)} in {bundle}" for each in certificates(data) if each not in known]
+def unknown(known: set[bytes], data: bytes, bundle: Path) -> list[str]:
+    return [f"{subject(certificate)} in {bundle}" for certificate in certificates(data) if certificate not in known]
 
 
 def recorded_bundles() -> Iterator[tuple[Path, str, int]]:
     """Each bundle that a conda package or a wheel installed, with its recorded sha256 and size in bytes."""
     for record in Path(sys.prefix, "conda-meta").glob("*.json"):
-        for each in json.loads(record.read_text())["paths_data"]["paths"]:
-            if each["_path"].endswith("cacert.pem"):
-                yield Path(sys.prefix, each["_path"]), each["sha256"], each["size_in_bytes"]
+        for entry in json.loads(record.read_text())["paths_data"]["paths"]:
+            if entry["_path"].endswith("cacert.pem"):
+                yield Path(sys.prefix, entry["_path"]), entry["sha256"], entry["size_in_bytes"]
     for distribution in importlib.metadata.distributions():
         for file in distribution.files or ():
             if file.name == "cacert.pem" and file.hash:
@@ -117,7 +119,7 @@ def distribution_files() -> Iterator[Path]:
 def certificates(bundle: bytes) -> list[bytes]:
     """The certificates of a PEM file, as DER."""
     pem = r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----"
-    return [ssl.PEM_cert_to_DER_cert(each) for each in re.findall(pem, bundle.decode("latin-1"), re.DOTALL)]
+    return [ssl.PEM_cert_to_DER_cert(text) for text in re.findall(pem, bundle.decode("latin-1"), re.DOTALL)]
 
 
 def subject(certificate: bytes) -> str:
@@ -125,7 +127,7 @@ def subject(certificate: bytes) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=certificate)
     loaded: list[dict[str, Any]] = context.get_ca_certs()
-    fields = {name: text for each in loaded for part in each["subject"] for name, text in part}
+    fields = {name: text for authority in loaded for part in authority["subject"] for name, text in part}
     kinds = (fields.get(kind) for kind in ("commonName", "organizationalUnitName", "organizationName"))
     return next(filter(None, kinds), f"sha256:{hashlib.sha256(certificate).hexdigest()}")
 

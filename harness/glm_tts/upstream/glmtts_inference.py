@@ -1,7 +1,7 @@
-"""A stand-in of upstream's module (zai-org/GLM-TTS, commit c5dc7ae): its functions' signatures, and their rules.
+"""Stand-in for upstream's module (zai-org/GLM-TTS, commit c5dc7ae) with the same signatures and rules.
 
-A wrong working directory, two threads at once, a cache of another text, a recording by its path (which takes FFmpeg)
-and a second sample rate are errors here; upstream itself may just speak nonsense.
+A wrong working directory, concurrent threads, a cache of another text, a recording by its path (which needs FFmpeg) and
+a second sample rate are errors here; upstream may produce wrong audio instead.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ GIB = 1 << 30
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 VOCODERS = {24000: "ckpt/hift/hift.pt", 32000: "ckpt/vocos2d/generator_jit.ckpt"}
 RELATIVE = ("ckpt/llm/config.json", "ckpt/flow/flow.pt", "frontend/campplus.onnx", "configs/spk_prompt_dict.yaml")
-NEEDS = GIB // 4  # of GPU memory, for each inference
+NEEDS = GIB // 4  # GPU memory of an inference
 
-# What a test tells it, and what it has seen.
+# Settings by tests, and records for them.
 gate = threading.Event()
 gate.set()
-ungated = 0  # so many inferences pass without the gate
+ungated = 0  # number of inferences that do not wait for the gate
 entered = threading.Semaphore(0)
-faults: list[Exception] = []  # each is raised once, by the next inference
-said: list[SimpleNamespace] = []  # each stretch of text with what it was spoken from
-heard: list[float] = []  # seconds of each recording that was listened to
+faults: list[Exception] = []  # errors of the next inferences, one each
+said: list[SimpleNamespace] = []  # synthesized parts of texts, with their conditions
+heard: list[float] = []  # seconds of each processed recording
 _turn = threading.RLock()
 
 
@@ -41,7 +41,7 @@ def _rules() -> Iterator[None]:
         raise AssertionError("upstream was called from two threads at once")
     try:
         missing = [name for name in RELATIVE if not Path(name).exists()]
-        assert not missing, f"in the working directory {Path.cwd()} there is no {missing}"
+        assert not missing, f"the working directory {Path.cwd()} lacks {missing}"
         yield
     finally:
         _turn.release()
@@ -61,9 +61,9 @@ class TextFrontEnd:
 
     def split_by_len(self, text: str, min_text_len: int = 30, max_text_len: int = 60) -> list[str]:  # noqa: ARG002
         with _rules():
-            assert text == text.strip(), "a unit of nothing but space"
+            assert text == text.strip(), "a unit of spaces only"
             letters = sum(char.isalpha() for char in text)
-            if letters * 0.35 > max_text_len:  # where upstream's own measure may be over it, and its cut in trouble
+            if letters * 0.35 > max_text_len:  # upstream may fail when a text exceeds its limit
                 raise IndexError("list index out of range")
             return [text]
 
@@ -93,7 +93,7 @@ class TTSFrontEnd:
             assert rows == 1
             basis = audio.mel_basis.setdefault("8000_cuda:0", torch.Tensor(np.full((80, 1025), sample_rate), True))
             audio.hann_window.setdefault("cuda:0", torch.Tensor(np.ones(sample_rate // 1000 * 80), True))
-            assert basis.values[0, 0] == sample_rate, "the mel basis is of another sample rate"
+            assert basis.values[0, 0] == sample_rate, "the mel basis has another sample rate"
             return torch.Tensor(np.zeros((1, length * 50 // sample_rate, 80)), on_gpu=True)
 
     def _extract_spk_embedding(self, speech: Any) -> Any:
@@ -110,7 +110,7 @@ def load_models(use_phoneme: bool = False, sample_rate: int = 24000) -> tuple[An
         return TTSFrontEnd(sample_rate), TextFrontEnd(), object(), llm, flow
 
 
-def generate_long(  # noqa: PLR0917 - upstream's
+def generate_long(  # noqa: PLR0917 - upstream's signature
     frontend: Any,
     text_frontend: Any,
     llm: Any,
@@ -137,7 +137,7 @@ def generate_long(  # noqa: PLR0917 - upstream's
             if ungated:
                 ungated -= 1
             else:
-                assert gate.wait(10), "a test forgot to open the gate"
+                assert gate.wait(10), "the test did not open the gate"
             if faults:
                 raise faults.pop()
             working = torch.Tensor([0], on_gpu=True, size=NEEDS)
@@ -157,8 +157,8 @@ def generate_long(  # noqa: PLR0917 - upstream's
 
 
 def _claim(name: str, cache: dict[str, Any]) -> None:
-    """A cache belongs to the text that first came with it, and holds nothing then but the prompt."""
+    """Check that a new cache contains only the prompt, and that one text uses it."""
     lengths = {len(cache[part]) for part in ("cache_text", "cache_text_token", "cache_speech_token")}
     assert len(lengths) == 1
-    assert "owner" in cache or lengths == {1}, "a cache that is not fresh"
+    assert "owner" in cache or lengths == {1}, "the new cache is not fresh"
     assert cache.setdefault("owner", name) == name, "a cache of another text"

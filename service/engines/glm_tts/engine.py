@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from service.engine import Audio, Description, EngineError, Piece, Utterance, Voice
 from service.engines.glm_tts import mounts, reading, voices
 from service.engines.glm_tts.mounts import Mounts
-from service.engines.glm_tts.upstream import Upstream, settle
+from service.engines.glm_tts.upstream import Upstream, configure_imports
 from service.fields import SEED
 
 if TYPE_CHECKING:
@@ -30,59 +30,60 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Placeholder: the API description needs a voice before a load can report an invalid voices file.
-_NOBODY = (Voice("none", "no voice", "en"),)
+_NO_VOICE = (Voice("none", "no voice", "en"),)
 
 
 class GlmTtsEngine:
     """GLM-TTS: one inference at a time, one sample rate for the process."""
 
-    def __init__(self, where: Mounts, voices_file: Path, device: str, concurrency: int = 0) -> None:
+    def __init__(self, paths: Mounts, voices_file: Path, device: str, concurrency: int = 0) -> None:
         """Take `device` and `concurrency` from the settings; `load` rejects values that the engine does not support."""
-        self.sample_rate = where.sample_rate
-        self._mounts = where
-        self._device_set = device
+        self.sample_rate = paths.sample_rate
+        self._paths = paths
+        self._requested_device = device
         self._concurrency = concurrency
         recorded, self._problems = voices.read(voices_file)
-        self._voices = {each.voice.id: each for each in recorded}
-        self._upstream = Upstream(where)
+        self._voices = {voice.voice.id: voice for voice in recorded}
+        self._upstream = Upstream(paths)
         self._device: Cpu | Cuda | None = None  # open, with a model on it
 
     @classmethod
-    def of(cls, settings: Settings) -> GlmTtsEngine:
+    def from_settings(cls, settings: Settings) -> GlmTtsEngine:
         """Create the engine from the mounts that the settings name."""
-        settle(settings.glm_packages)
-        where = Mounts(settings.glm_code, settings.glm_weights, settings.glm_sample_rate)
-        return cls(where, settings.glm_voices, settings.processor or "cuda", settings.concurrency)
+        configure_imports(settings.glm_packages)
+        paths = Mounts(settings.glm_code, settings.glm_weights, settings.glm_sample_rate)
+        return cls(paths, settings.glm_voices, settings.processor or "cuda", settings.concurrency)
 
     def prepare(self) -> None:
         """Check everything that a load needs and import the code; raise EngineError with all problems."""
-        problems = mounts.problems(self._mounts, self._device_set) + self._problems
+        problems = mounts.problems(self._paths, self._requested_device) + self._problems
         if self._concurrency > 1:
             problems.append(
-                f"TTS_CONCURRENCY={self._concurrency}: upstream's code speaks one text at a time; leave it out"
+                f"TTS_CONCURRENCY={self._concurrency}: engine glm_tts runs one inference at a time; leave it unset"
             )
         if problems:
-            raise EngineError("engine glm_tts cannot start:\n" + "\n".join(f"- {each}" for each in problems))
+            raise EngineError("engine glm_tts cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
         self._upstream.prepare()
 
     def load(self, progress: Callable[[str], None]) -> None:
         """Load the models and process the voices; raise EngineError with all problems."""
-        with reading.told(progress):
+        with reading.report_reads(progress):
             self._load(progress)
 
     def _load(self, progress: Callable[[str], None]) -> None:
         self.prepare()
-        progress("found the code, the weights and the voices")
+        progress("checked the code, the weights and the voices")
         from service.engines.torch_device import choose, guarded
 
         device = choose("cuda")
         progress(device.open())
         try:
-            guarded(device, self._upstream.load, "the models, which take about 9 GiB")
+            guarded(device, self._upstream.load, "the models (about 9 GiB)")
             progress("loaded the models")
-            for each in self._voices.values():
-                guarded(device, functools.partial(self._upstream.listen, each.prompt), f"voice {each.voice.id}")
-                progress(f"heard voice {each.voice.id}")
+            for recorded in self._voices.values():
+                prepare = functools.partial(self._upstream.prepare_voice, recorded.prompt)
+                guarded(device, prepare, f"voice {recorded.voice.id}")
+                progress(f"prepared voice {recorded.voice.id}")
         except BaseException:
             self._upstream.close()
             device.empty()
@@ -103,8 +104,8 @@ class GlmTtsEngine:
         seed = secrets.randbelow(SEED[1]) if utterance.seed is None else utterance.seed
         take = guarded(device, functools.partial(self._upstream.begin, utterance.text, prompt, seed), "a recording")
         for number, stretch in enumerate(take.stretches, start=1):
-            what = f"a sentence of {len(stretch)} characters"
-            samples = guarded(device, functools.partial(self._upstream.speak, take, stretch), what)
+            label = f"a sentence of {len(stretch)} characters"
+            samples = guarded(device, functools.partial(self._upstream.speak, take, stretch), label)
             yield Piece(_to_int16(samples), last=number == len(take.stretches))
 
     def unload(self) -> None:
@@ -119,7 +120,7 @@ class GlmTtsEngine:
         """Return the engine's properties, its voices and its GPU."""
         return Description(
             "glm_tts", "GLM-TTS", self._device.name if self._device else "",
-            tuple(each.voice for each in self._voices.values()) or _NOBODY,
+            tuple(recorded.voice for recorded in self._voices.values()) or _NO_VOICE,
             concurrency=1, seeds=True, prompts=True, transcripts=True, speeds=False,
         )  # fmt: skip
 
@@ -127,5 +128,5 @@ class GlmTtsEngine:
 def _to_int16(samples: NDArray[np.float32]) -> Audio:
     """Convert to int16 without normalising: otherwise the loudness of a sentence would depend on its peak."""
     if not np.isfinite(samples).all():
-        raise EngineError("upstream's code gave samples that are no numbers")
+        raise EngineError("GLM-TTS returned samples that are not finite numbers")
     return (np.clip(samples, -1, 1) * 32767).astype(np.int16)

@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """Result of a check: a line for each file that differs from the record, and how many files were hashed."""
 
     problems: tuple[str, ...]
@@ -50,31 +50,31 @@ def write(folder: Path) -> int:
     try:
         entries = {name: _entry(folder / name) for name in _files(folder)}
         if not entries:
-            raise ManifestError(f"there is no file in {folder}, so there is nothing to record")
+            raise ManifestError(f"folder {folder} has no files to record")
         table = {name: vars(entry) for name, entry in sorted(entries.items())}
         new = folder / f".{NAME}.new"  # hidden, so that a concurrent check ignores it
         new.write_text(json.dumps({"format": _FORMAT, "files": table}, indent=1) + "\n", encoding="utf-8")
         new.replace(folder / NAME)
     except OSError as error:
-        raise ManifestError(f"the manifest cannot be written: {error.strerror}: {error.filename}") from None
+        raise ManifestError(f"cannot write the manifest: {error.strerror}: {error.filename}") from None
     return len(entries)
 
 
-def check(folder: Path, *, full: bool = False) -> Compared:
+def check(folder: Path, *, full: bool = False) -> Comparison:
     """Compare `folder` with its manifest; raise ManifestError if the manifest cannot be read."""
     known = _read(folder)
     try:
-        there = _files(folder)
+        present = _files(folder)
     except OSError as error:
-        raise ManifestError(f"the weights cannot be read: {error.strerror}: {error.filename}") from None
-    problems = [f"{name} is missing" for name in sorted(known.keys() - there)]
-    problems += [f"{name} is not in the manifest" for name in sorted(there - known.keys())]
+        raise ManifestError(f"cannot read the weights: {error.strerror}: {error.filename}") from None
+    problems = [f"{name} is missing" for name in sorted(known.keys() - present)]
+    problems += [f"{name} is not in the manifest" for name in sorted(present - known.keys())]
     hashed = 0
-    for name in sorted(known.keys() & there):
+    for name in sorted(known.keys() & present):
         problem, was_hashed = _compare(folder / name, known[name], full=full)
         hashed += was_hashed
         problems += [f"{name} {problem}"] if problem else []
-    return Compared(tuple(problems), len(known), hashed)
+    return Comparison(tuple(problems), len(known), hashed)
 
 
 def _compare(path: Path, known: Entry, *, full: bool) -> tuple[str, bool]:
@@ -82,11 +82,11 @@ def _compare(path: Path, known: Entry, *, full: bool) -> tuple[str, bool]:
     try:
         found = path.stat()
         if found.st_size != known.size:
-            return f"has {found.st_size} bytes, recorded are {known.size}", False
+            return f"has {found.st_size} bytes instead of {known.size}", False
         if found.st_mtime_ns == known.mtime_ns and not full:
             return "", False
         # A copy has another time but may have the same content.
-        return ("" if _sha256(path) == known.sha256 else "has another content than was recorded"), True
+        return ("" if _sha256(path) == known.sha256 else "differs from the manifest"), True
     except OSError as error:
         return f"cannot be read: {error.strerror}", False
 
@@ -94,7 +94,7 @@ def _compare(path: Path, known: Entry, *, full: bool) -> tuple[str, bool]:
 def _files(folder: Path) -> set[str]:
     """Return the paths of all files relative to `folder`, without the manifest and hidden files of download tools."""
     if not folder.is_dir():
-        raise NotADirectoryError(None, "there is no such folder", str(folder))
+        raise NotADirectoryError(None, "no such folder", str(folder))
     names = set()
     for root, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -118,18 +118,18 @@ def _sha256(path: Path) -> str:
 
 def _read(folder: Path) -> dict[str, Entry]:
     path = folder / NAME
-    remedy = f"once they are the ones you want, `{COMMAND} write {folder}` records them"
+    remedy = f"if the weights are correct, record them with `{COMMAND} write {folder}`"
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ManifestError(f"the weights have no {NAME}, so nothing says what they are; {remedy}") from None
+        raise ManifestError(f"the weights have no {NAME} and cannot be verified; {remedy}") from None
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+        raise ManifestError(f"cannot read {path}: {error.strerror}") from None
     except ValueError:
         raise ManifestError(f"{path} is not JSON; {remedy}") from None
     try:
         if found["format"] != _FORMAT:
-            raise ManifestError(f"{path} is of format {found['format']}, known is {_FORMAT}; {remedy}")
+            raise ManifestError(f"{path} has format {found['format']} instead of {_FORMAT}; {remedy}")
         return {name: Entry(**entry) for name, entry in found["files"].items()}
     except (LookupError, TypeError, AttributeError):
         raise ManifestError(f"{path} is not a manifest; {remedy}") from None
@@ -140,27 +140,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     writer = commands.add_parser("write", help="hash every file and record it")
-    checker = commands.add_parser("check", help="compare the files with what was recorded")
-    checker.add_argument("--full", action="store_true", help="hash every file, whatever its size and time")
-    for each in (writer, checker):
-        each.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="by default TTS_GLM_WEIGHTS")
+    checker = commands.add_parser("check", help="compare the files with the manifest")
+    checker.add_argument("--full", action="store_true", help="hash every file, even if its size and time match")
+    for command in (writer, checker):
+        command.add_argument(
+            "folder", nargs="?", type=Path, metavar="FOLDER", help="folder of the weights (default: TTS_GLM_WEIGHTS)"
+        )
     arguments = parser.parse_args()
     try:
         folder = (arguments.folder or Settings.from_env(os.environ).glm_weights).absolute()
         if arguments.command == "write":
-            sys.stdout.write(f"{write(folder)} files are recorded in {folder / NAME}\n")
+            sys.stdout.write(f"recorded {write(folder)} files in {folder / NAME}\n")
             return 0
-        compared = check(folder, full=arguments.full)
+        comparison = check(folder, full=arguments.full)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except ManifestError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    for problem in compared.problems:
+    for problem in comparison.problems:
         sys.stderr.write(f"{problem}\n")
-    sys.stdout.write(f"{compared.files} files are recorded, {compared.hashed} were hashed\n")
-    return 1 if compared.problems else 0
+    sys.stdout.write(f"checked {comparison.files} files, hashed {comparison.hashed} of them\n")
+    return 1 if comparison.problems else 0
 
 
 if __name__ == "__main__":

@@ -53,9 +53,9 @@ def problems(mounts: Mounts, device: str) -> list[str]:
 
 def _device(device: str) -> list[str]:
     if device != "cuda":
-        return [f"TTS_DEVICE={device}: upstream's code computes on a GPU alone; set it to cuda, or take another engine"]
+        return [f"TTS_DEVICE={device}: engine glm_tts runs only on a GPU; set TTS_DEVICE=cuda or choose another engine"]
     if not find_spec("torch"):
-        return ["there is no torch here: the engine is for the cuda flavour"]
+        return ["torch is not installed; engine glm_tts needs the cuda flavour"]
     from service.engines.torch_device import why_no_gpu  # noqa: PLC0415 - imports torch
 
     return [reason] if (reason := why_no_gpu()) else []
@@ -73,21 +73,21 @@ def _weights(mounts: Mounts) -> list[str]:
     if not mounts.weights.is_dir():
         return missing
     try:
-        compared = manifest.check(mounts.weights)
+        comparison = manifest.check(mounts.weights)
     except manifest.ManifestError as error:
         return [*missing, str(error)]
-    if compared.hashed:
-        logger.warning("%d weights have other times than the manifest says, and were hashed; `%s write` spares that",
-                       compared.hashed, manifest.COMMAND)  # fmt: skip
-    remedy = f"restore it, or record what is there by `{manifest.COMMAND} write {mounts.weights}`"
-    return missing + [f"weights: {problem}; {remedy}" for problem in compared.problems]
+    if comparison.hashed:
+        logger.warning("hashed %d weight files because their times differ from the manifest; `%s write` avoids this",
+                       comparison.hashed, manifest.COMMAND)  # fmt: skip
+    remedy = f"restore the file, or record the present files with `{manifest.COMMAND} write {mounts.weights}`"
+    return missing + [f"weights: {problem}; {remedy}" for problem in comparison.problems]
 
 
-def _missing(folder: Path, needed: Iterable[str], setting: str, what: str) -> list[str]:
+def _missing(folder: Path, needed: Iterable[str], setting: str, source: str) -> list[str]:
     if not folder.is_dir():
-        return [f"{setting}={folder} is not a folder; mount {what} there, read-only"]
+        return [f"{setting}={folder} is not a folder; mount {source} there, read-only"]
     absent = [name for name in needed if not (folder / name).exists()]
-    return [f"{setting}={folder} lacks {', '.join(absent)}; mount {what} there, complete"] if absent else []
+    return [f"{setting}={folder} lacks {', '.join(absent)}; mount all of {source} there"] if absent else []
 
 
 def _packages() -> list[str]:
@@ -95,6 +95,6 @@ def _packages() -> list[str]:
     if not absent:
         return []
     return [
-        f"upstream's code needs Python packages that are not there: {', '.join(absent)}; docs/engines/glm-tts.md says "
-        "how to install them, and TTS_GLM_PACKAGES where they are"
+        f"GLM-TTS needs Python packages that are not installed: {', '.join(absent)}; install them as "
+        "docs/engines/glm-tts.md describes, and set TTS_GLM_PACKAGES to their folder"
     ]

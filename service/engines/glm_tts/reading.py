@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-EVERY_S = 5.0
-LEAST = 1 << 20
-"""Bytes within EVERY_S seconds below which a load makes no progress."""
+INTERVAL_S = 5.0
+MIN_BYTES = 1 << 20
+"""Bytes within INTERVAL_S seconds below which a load makes no progress."""
 
 
 @contextlib.contextmanager
-def told(progress: Callable[[str], None]) -> Iterator[None]:
-    """Call `progress` every EVERY_S seconds from another thread while the process reads; no call while it hangs."""
+def report_reads(progress: Callable[[str], None]) -> Iterator[None]:
+    """Call `progress` every INTERVAL_S seconds from another thread while the process reads; no call while it hangs."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(progress, ended), name="reading", daemon=True)
     thread.start()
@@ -27,9 +27,9 @@ def told(progress: Callable[[str], None]) -> Iterator[None]:
 
 def _watch(progress: Callable[[str], None], ended: threading.Event) -> None:
     before = _read()
-    while not ended.wait(EVERY_S):
+    while not ended.wait(INTERVAL_S):
         now = _read()
-        if now - before >= LEAST:
+        if now - before >= MIN_BYTES:
             progress(f"read {(now - before) >> 20} MiB more")
         before = now
 

@@ -36,13 +36,13 @@ from service.engines.glm_tts.sentences import stretches
 T = TypeVar("T")
 
 _MODULE = "glmtts_inference"
-_CALLED = {
+_REQUIRED_PARAMETERS = {
     "load_models": ("use_phoneme", "sample_rate"),
     "generate_long": ("frontend", "text_frontend", "llm", "flow", "text_info", "cache", "device", "embedding", "seed",
                       "sample_method", "flow_prompt_token", "speech_feat", "use_phoneme"),
 }  # fmt: skip
 # Module-level caches of upstream that hold GPU memory after a model is dropped.
-_KEPT = (("utils.audio", "mel_basis"), ("utils.audio", "hann_window"))
+_MODULE_CACHES = (("utils.audio", "mel_basis"), ("utils.audio", "hann_window"))
 _TOKENIZER_HZ = 16000
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 # Where its libraries write compiled or copied files: the image is read-only except for the temporary folder.
@@ -50,7 +50,7 @@ _CACHES = ("HF_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 _SPEAKERS = 64
 
 
-def settle(packages: Path) -> None:
+def configure_imports(packages: Path) -> None:
     """Make upstream's libraries importable from the folder `packages`, offline, with caches in a writable folder.
 
     Call it before any of them is imported: they read the environment on import.
@@ -96,8 +96,10 @@ class Upstream:
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
-        self._turn = threading.Lock()
-        self._place = _Place({"ckpt": mounts.weights, **{name: mounts.code / name for name in ("frontend", "configs")}})
+        self._lock = threading.Lock()
+        self._directory = _WorkingDirectory(
+            {"ckpt": mounts.weights, **{name: mounts.code / name for name in ("frontend", "configs")}}
+        )
         self._models: _Models | None = None
         self._speakers: OrderedDict[bytes, _Speaker] = OrderedDict()
         self._takes = 0
@@ -109,27 +111,31 @@ class Upstream:
         try:
             module = importlib.import_module(_MODULE)
         except ImportError as error:
-            message = f"upstream's code cannot be imported: {error}; docs/engines/glm-tts.md has what it needs"
+            message = f"cannot import GLM-TTS's code: {error}; docs/engines/glm-tts.md lists what it needs"
             raise EngineError(message) from error
-        where = str(module.__file__)
-        if not Path(where).is_relative_to(self._mounts.code):
-            raise EngineError(f"{_MODULE} was imported from {where}, not from {self._mounts.code}")
-        lacks = [f"{name}({each})" for name, wanted in _CALLED.items() for each in _lacking(module, name, wanted)]
-        if lacks:
-            raise EngineError(f"upstream's code in {self._mounts.code} is of a version that this engine does not know: "
-                              f"it has no {', '.join(lacks)}")  # fmt: skip
+        source = str(module.__file__)
+        if not Path(source).is_relative_to(self._mounts.code):
+            raise EngineError(f"Python imported {_MODULE} from {source} instead of {self._mounts.code}")
+        missing = [
+            f"{function}({parameter})"
+            for function, required in _REQUIRED_PARAMETERS.items()
+            for parameter in _missing_parameters(module, function, required)
+        ]
+        if missing:
+            raise EngineError(f"this engine does not support the version of GLM-TTS in {self._mounts.code}: "
+                              f"it lacks {', '.join(missing)}")  # fmt: skip
         return module
 
     def load(self) -> None:
         """Load the models onto the GPU. Until `close` the process works in a folder that matches upstream's paths."""
         module = self.prepare()
-        with self._turn:
-            self._place.enter()
+        with self._lock:
+            self._directory.enter()
             models = module.load_models(use_phoneme=False, sample_rate=self._mounts.sample_rate)
             frontend, text_frontend, _tokenizer, llm, flow = models
             self._models = _Models(frontend, text_frontend, llm, flow)
 
-    def listen(self, prompt: VoiceReference) -> None:
+    def prepare_voice(self, prompt: VoiceReference) -> None:
         """Compute the features of a prompt in advance, so that the first text in its voice does not wait for them."""
         self._run(lambda models: self._speaker(models, prompt))
 
@@ -164,17 +170,17 @@ class Upstream:
 
     def close(self) -> None:
         """Drop the models and everything else that holds GPU memory, and leave the folder. Idempotent."""
-        with self._turn:
+        with self._lock:
             self._models = None
             self._speakers.clear()
-            for module, name in _KEPT:
+            for module, name in _MODULE_CACHES:
                 getattr(sys.modules.get(module), name, {}).clear()
-            self._place.leave()
+            self._directory.leave()
 
     def _run(self, work: Callable[[_Models], T]) -> T:
         import torch
 
-        with self._turn, torch.inference_mode():
+        with self._lock, torch.inference_mode():
             if self._models is None:
                 raise EngineError("the model is not loaded")
             return work(self._models)
@@ -182,29 +188,29 @@ class Upstream:
     def _speaker(self, models: _Models, prompt: VoiceReference) -> _Speaker:
         key = hashlib.sha256(f"{prompt.sample_rate}:{prompt.text}\n".encode() + prompt.samples.tobytes()).digest()
         if key not in self._speakers:
-            self._speakers[key] = self._imitate(models, prompt)
+            self._speakers[key] = self._extract_features(models, prompt)
         self._speakers.move_to_end(key)
         if len(self._speakers) > _SPEAKERS:
             self._speakers.popitem(last=False)
         return self._speakers[key]
 
-    def _imitate(self, models: _Models, prompt: VoiceReference) -> _Speaker:
+    def _extract_features(self, models: _Models, prompt: VoiceReference) -> _Speaker:
         import torch
 
         front, rate = models.frontend, self._mounts.sample_rate
-        heard = _tensor(prompt, _TOKENIZER_HZ)
-        said = models.text_frontend.text_normalize(prompt.text) + " "
-        tokens = front._extract_speech_token([(heard, _TOKENIZER_HZ)]).reshape(-1).tolist()
+        audio = _tensor(prompt, _TOKENIZER_HZ)
+        transcript = models.text_frontend.text_normalize(prompt.text) + " "
+        tokens = front._extract_speech_token([(audio, _TOKENIZER_HZ)]).reshape(-1).tolist()
         return _Speaker(
-            text_token=front._extract_text_token(said),
+            text_token=front._extract_text_token(transcript),
             speech_token=tuple(tokens),
             flow_token=torch.tensor([tokens], dtype=torch.int32).to(sys.modules[_MODULE].DEVICE),
             speech_feat=front._extract_speech_feat(_tensor(prompt, rate), sample_rate=rate),
-            embedding=front._extract_spk_embedding(heard),
+            embedding=front._extract_spk_embedding(audio),
         )
 
 
-class _Place:
+class _WorkingDirectory:
     """Working directory for upstream's relative paths: a folder of links to the mounts.
 
     The working directory is global to the process: nothing else in the service may depend on it, and the settings'
@@ -241,8 +247,8 @@ def _tensor(prompt: VoiceReference, rate: int) -> Any:
     return torch.from_numpy(samples.astype(np.float32)[None] / 32768)
 
 
-def _lacking(module: ModuleType, name: str, wanted: tuple[str, ...]) -> list[str]:
+def _missing_parameters(module: ModuleType, name: str, required: tuple[str, ...]) -> list[str]:
     """Return the parameters that an upstream function lacks; all of them if the function does not exist."""
     function = getattr(module, name, None)
     known = inspect.signature(function).parameters if callable(function) else {}
-    return [each for each in wanted if each not in known]
+    return [parameter for parameter in required if parameter not in known]

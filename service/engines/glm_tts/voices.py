@@ -44,8 +44,8 @@ def read(path: Path) -> tuple[list[RecordedVoice], list[str]]:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1).decode()
     except OSError as error:
-        return [], [f"the voices file {path} cannot be read: {error.strerror}; it has a line for each voice, such as "
-                    '{"name": "anna", "wav": "anna.wav", "transcript": "What she says."}']  # fmt: skip
+        return [], [f"cannot read the voices file {path}: {error.strerror}; write one line per voice, for example "
+                    '{"name": "anna", "wav": "anna.wav", "transcript": "The words of the recording."}']  # fmt: skip
     except UnicodeDecodeError:
         return [], [f"the voices file {path} is not UTF-8"]
     if len(content) > _MAX_BYTES:
@@ -60,13 +60,13 @@ def read(path: Path) -> tuple[list[RecordedVoice], list[str]]:
             fields = _fields(line)
             recorded = _recorded(path.parent, fields)
             if recorded.voice.id in found:
-                raise VoiceListError("there is a voice of this name above")
+                raise VoiceListError("a line above has the same name")
             found[recorded.voice.id] = recorded
         except VoiceListError as error:
             name = f" ({shown(fields['name'])})" if fields and "name" in fields else ""
             problems.append(f"{path.name} line {number}{name}: {error}")
     if not found and not problems:
-        problems.append(f"the voices file {path} has no voice")
+        problems.append(f"the voices file {path} has no voices")
     return list(found.values()), problems
 
 
@@ -86,16 +86,16 @@ def _recorded(folder: Path, fields: dict[str, Any]) -> RecordedVoice:
     for name in FIELDS:
         value = values.get(name)
         if not isinstance(value, str) or not value.strip():
-            problems.append(f"{name} is {shown(value)}, it must be a text" if name in values else f"{name} is missing")
+            problems.append(f"{name} must be a text, not {shown(value)}" if name in values else f"{name} is missing")
     if problems:
         raise VoiceListError("; ".join(problems))
     if not _NAME.fullmatch(values["name"]):
         raise VoiceListError("name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if values["language"] not in LANGUAGES:
-        raise VoiceListError(f"language is {shown(values['language'])}, it must be {' or '.join(LANGUAGES)}")
+        raise VoiceListError(f"language must be {' or '.join(LANGUAGES)}, not {shown(values['language'])}")
     try:
-        said = check_text(values["transcript"], values["language"], _MAX_TRANSCRIPT, "transcript")
-        prompt = read_recording(folder, values["wav"], "wav", said)
+        transcript = check_text(values["transcript"], values["language"], _MAX_TRANSCRIPT, "transcript")
+        prompt = read_recording(folder, values["wav"], "wav", transcript)
     except InvalidError as error:
         raise VoiceListError(error.message) from None
     return RecordedVoice(Voice(values["name"], values["name"], values["language"]), prompt)

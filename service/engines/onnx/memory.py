@@ -27,7 +27,7 @@ def share(options: SessionOptions) -> None:
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
 
 
-def emptying() -> RunOptions:
+def shrink_options() -> RunOptions:
     """Return run options after which the arena frees its unused memory."""
     import onnxruntime
 

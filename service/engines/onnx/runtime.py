@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine import EngineError, EngineFatalError, NoMemoryError
+from service.engines import error_messages
 from service.engines.onnx import memory
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
 }
 _INPUTS = {"input", "input_lengths", "scales"}
 _SPEAKER = "sid"
-
-_NO_MEMORY = ("out of memory", "Failed to allocate memory", "bad_alloc", "smaller than requested bytes", "ALLOC_FAILED")
-# CUDA errors: the context may be lost, and then every later call fails too.
-_BROKEN = ("CUDA failure", "CUDNN failure", "CUBLAS failure", "CUFFT failure", "CUDA error")
 
 
 _seeding = threading.Lock()
@@ -89,8 +86,8 @@ def choose(device: str, offered: Sequence[str]) -> str:
         return CPU
     if CUDA not in offered:
         raise ProviderError(
-            f"TTS_DEVICE=cuda, and the installed onnxruntime has {', '.join(offered)} alone. Install onnxruntime-gpu "
-            "instead of it, have engine vits speak (its GPU is torch's business), or leave TTS_DEVICE out for the CPU"
+            f"TTS_DEVICE=cuda, but the installed onnxruntime supports only {', '.join(offered)}. Install "
+            "onnxruntime-gpu instead, use engine vits (TTS_ENGINE=vits), or unset TTS_DEVICE to run on the CPU"
         )
     return CUDA
 
@@ -103,11 +100,11 @@ def check(session: InferenceSession, provider: str) -> None:
     remedy = ""
     if provider == CUDA:
         remedy = (
-            ". onnxruntime's lines above say why. Give the container a GPU (Docker's runtime nvidia, and a driver that "
-            "is new enough) and the CUDA and cuDNN that onnxruntime-gpu was built with, or set TTS_DEVICE=cpu to have "
-            "the CPU speak"
+            ". The lines of onnxruntime above have the reason. Give the container a GPU (Docker's runtime nvidia and a "
+            "recent driver) and the CUDA and cuDNN versions that onnxruntime-gpu needs, or set TTS_DEVICE=cpu to run "
+            "on the CPU"
         )
-    raise ProviderError(f"asked onnxruntime for {provider}, got {', '.join(active)}{remedy}")
+    raise ProviderError(f"onnxruntime uses {', '.join(active)} instead of {provider}{remedy}")
 
 
 class Model:
@@ -130,14 +127,14 @@ class Model:
         active: str = self.front.session.get_providers()[0]
         return active
 
-    def speak(self, ids: list[int], how: SynthesisConfig) -> NDArray[np.float32]:
+    def speak(self, ids: list[int], config: SynthesisConfig) -> NDArray[np.float32]:
         """Return the samples [n] of phoneme ids.
 
         Raise NoMemoryError if memory is too small for them, EngineFatalError if the engine can no longer work.
         """
-        return _run(self.front, ids, how)
+        return _run(self.front, ids, config)
 
-    def speak_seeded(self, ids: list[int], how: SynthesisConfig, seed: int, number: int) -> NDArray[np.float32]:
+    def speak_seeded(self, ids: list[int], config: SynthesisConfig, seed: int, number: int) -> NDArray[np.float32]:
         """Return the samples of piece `number`, with noise derived from `seed`; always on the CPU.
 
         onnxruntime seeds a graph's noise once, at session creation, and its CUDA kernels share one generator per
@@ -153,7 +150,7 @@ class Model:
         with _seeding:
             onnxruntime.set_seed(int.from_bytes(mixed[:4]) >> 1)
             session = self._session(options, CPU)
-        return _run(PiperVoice(session=session, config=self.front.config), ids, how)
+        return _run(PiperVoice(session=session, config=self.front.config), ids, config)
 
     def empty_arena(self) -> None:
         """Free the arena of all models, except the memory of one phoneme. No inference may be running.
@@ -165,14 +162,16 @@ class Model:
             "input_lengths": np.ones(1, np.int64),
             "scales": np.ones(3, np.float32),
         }
-        self.front.session.run(None, inputs, memory.emptying())
+        self.front.session.run(None, inputs, memory.shrink_options())
 
     def _session(self, options: SessionOptions, provider: str) -> InferenceSession:
         memory.share(options)
         try:
             session = self._onnx.session(self._path, options, provider)
         except Exception as error:  # onnxruntime's errors have no common base class
-            raise _meaning(error) or EngineError(f"it cannot be loaded: {_line(error)}") from error
+            raise _engine_error(error) or EngineError(
+                f"onnxruntime cannot load the file: {_first_line(error)}"
+            ) from error
         check(session, provider)
         return session
 
@@ -192,33 +191,33 @@ def _options() -> SessionOptions:
 
 
 def _check_inputs(session: InferenceSession, speakers: int) -> None:
-    found = {each.name for each in session.get_inputs()}
-    wanted = _INPUTS | ({_SPEAKER} if speakers > 1 else set())
-    if found != wanted:
+    actual = {node.name for node in session.get_inputs()}
+    expected = _INPUTS | {_SPEAKER} if speakers > 1 else _INPUTS
+    if actual != expected:
+        count = "1 speaker" if speakers == 1 else f"{speakers} speakers"
         raise EngineError(
-            f"it is no network of piper's for {speakers} speaker{'s' * (speakers > 1)}: it takes "
-            f"{', '.join(sorted(found))}, and should take {', '.join(sorted(wanted))}"
+            f"the file is not a Piper model for {count}: its inputs are {', '.join(sorted(actual))} instead of "
+            f"{', '.join(sorted(expected))}"
         )
 
 
-def _run(voice: PiperVoice, ids: list[int], how: SynthesisConfig) -> NDArray[np.float32]:
+def _run(voice: PiperVoice, ids: list[int], config: SynthesisConfig) -> NDArray[np.float32]:
     try:
-        return np.asarray(voice.phoneme_ids_to_audio(ids, how))
+        return np.asarray(voice.phoneme_ids_to_audio(ids, config))
     except Exception as error:
-        if known := _meaning(error, f"a sentence of {len(ids)} phonemes"):
+        if known := _engine_error(error, f"a sentence of {len(ids)} phonemes"):
             raise known from error
         raise
 
 
-def _meaning(error: Exception, what: str = "a session") -> EngineError | None:
+def _engine_error(error: Exception, task: str = "a session") -> EngineError | None:
     """Translate an onnxruntime error to an EngineError; None for an error that fails its request alone."""
-    said = str(error)
-    if isinstance(error, MemoryError) or any(mark in said for mark in _NO_MEMORY):
-        return NoMemoryError(f"too little memory for {what}")
-    if any(mark in said for mark in _BROKEN):
-        return EngineFatalError(_line(error))
+    if isinstance(error, MemoryError) or error_messages.means_out_of_memory(str(error)):
+        return NoMemoryError(f"too little memory for {task}")
+    if error_messages.means_broken_cuda(str(error)):
+        return EngineFatalError(_first_line(error))
     return None
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"

@@ -54,7 +54,7 @@ def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
     except FileNotFoundError:
         return [], []
     except OSError as error:
-        return [], [f"the voices folder {folder} cannot be read: {error.strerror}"]
+        return [], [f"cannot read the voices folder {folder}: {error.strerror}"]
     names = {name.removesuffix(CONFIG).removesuffix(MODEL) for name in files if name.endswith((MODEL, CONFIG))}
     sources, problems = [], []
     for name in sorted(names):
@@ -67,13 +67,13 @@ def read(folder: Path, sample_rate: int) -> tuple[list[Source], list[str]]:
 
 def _source(folder: Path, name: str, sample_rate: int) -> Source:
     if not _NAME.fullmatch(name):
-        raise VoiceFilesError("its name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+        raise VoiceFilesError("the name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if any(name == voice.id for voice in embedded_voice.VOICES):
         raise VoiceFilesError(f"{name} is the embedded voice's name; rename both files")
     path, beside = folder / f"{name}{MODEL}", folder / f"{name}{CONFIG}"
     for file in (path, beside):
         if not file.is_file():
-            raise VoiceFilesError(f"there is no file {file.name}; a voice is NAME{MODEL} and NAME{CONFIG}")
+            raise VoiceFilesError(f"file {file.name} is missing; a voice consists of NAME{MODEL} and NAME{CONFIG}")
     config = _config(beside)
     problems = list(_problems(config, sample_rate))
     if problems:
@@ -89,7 +89,7 @@ def _config(path: Path) -> dict[str, Any]:
             raise VoiceFilesError(f"{path.name} has more than {_MAX_BYTES} bytes")
         config = json.loads(content)
     except OSError as error:
-        raise VoiceFilesError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise VoiceFilesError(f"cannot read {path.name}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise VoiceFilesError(f"{path.name} is not JSON: {error}") from None
     if not isinstance(config, dict):
@@ -103,18 +103,17 @@ def _problems(config: dict[str, Any], sample_rate: int) -> list[str]:
     kind, language = config.get("phoneme_type", "espeak"), _language(config)
     problems = []
     if rate != sample_rate:
-        problems.append(f"audio.sample_rate is {shown(rate)}, and all voices must have {sample_rate} (Hz)")
+        problems.append(f"audio.sample_rate must be {sample_rate} (Hz) for all voices, not {shown(rate)}")
     if kind != "espeak":
-        problems.append(f"phoneme_type is {shown(kind)}, and only espeak is installed")
+        problems.append(f"phoneme_type must be espeak, not {shown(kind)}")
     if not isinstance(_within(config, "espeak", "voice"), str):
         problems.append("espeak.voice is missing")
     elif language not in ALPHABETS:
-        problems.append(f"its language is {shown(language)}, and those whose texts can be checked are "
-                        f"{', '.join(sorted(ALPHABETS))}")  # fmt: skip
+        problems.append(f"language {shown(language)} is not supported; supported: {', '.join(sorted(ALPHABETS))}")
     if not isinstance(config.get("num_symbols"), int) or not isinstance(config.get("phoneme_id_map"), dict):
         problems.append("num_symbols or phoneme_id_map is missing")
     if not isinstance(speakers, int) or speakers < 1:
-        problems.append(f"num_speakers is {shown(speakers)}, it must be a number from 1 on")
+        problems.append(f"num_speakers must be a whole number from 1, not {shown(speakers)}")
     else:
         problems += _wrong_speakers(config.get("speaker_id_map") or {}, speakers)
     return problems
@@ -124,11 +123,13 @@ def _wrong_speakers(numbers: Any, speakers: int) -> list[str]:
     if speakers == 1:
         return []
     if not isinstance(numbers, dict):
-        return ["speaker_id_map is no JSON object"]
-    odd = [name for name in numbers if not _NAME.fullmatch(name)]
-    lost = [name for name, at in numbers.items() if type(at) is not int or not 0 <= at < speakers]
-    said = [f"speaker {shown(name)} has a name of other characters than A-Z a-z 0-9 . _ -" for name in odd[:3]]
-    return said + [f"speaker {shown(name)} has no number below {speakers}" for name in lost[:3]]
+        return ["speaker_id_map is not a JSON object"]
+    bad_names = [name for name in numbers if not _NAME.fullmatch(name)]
+    bad_numbers = [name for name, number in numbers.items() if type(number) is not int or not 0 <= number < speakers]
+    problems = [
+        f"speaker name {shown(name)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -" for name in bad_names[:3]
+    ]
+    return problems + [f"speaker {shown(name)} must have a number below {speakers}" for name in bad_numbers[:3]]
 
 
 def _speakers(name: str, config: dict[str, Any]) -> dict[Voice, int | None]:
@@ -138,8 +139,8 @@ def _speakers(name: str, config: dict[str, Any]) -> dict[Voice, int | None]:
     if count == 1:
         return {Voice(name, label, language): None}
     numbers = config.get("speaker_id_map") or {str(number): number for number in range(count)}
-    ordered = sorted(numbers.items(), key=lambda each: each[1])
-    return {Voice(f"{name}#{who}", f"{label}, {who}", language): number for who, number in ordered}
+    ordered = sorted(numbers.items(), key=lambda item: item[1])
+    return {Voice(f"{name}#{speaker}", f"{label}, {speaker}", language): number for speaker, number in ordered}
 
 
 def _language(config: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ class VitsEngine:
         self._loaded: _Loaded | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> VitsEngine:
+    def from_settings(cls, settings: Settings) -> VitsEngine:
         """Create the engine from the settings; by default one inference at a time, which uses the whole device."""
         return cls(settings.concurrency or 1, settings.processor or "cuda")
 

@@ -82,11 +82,11 @@ class SplineCoupling(nn.Module):
         self.proj = nn.Conv1d(CHANNELS, 3 * BINS - 1, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        kept, other = x.chunk(2, dim=1)
-        shape = self.proj(self.convs(self.pre(kept) + condition)).mT  # [1, ids, 3 * BINS - 1]
+        unchanged, other = x.chunk(2, dim=1)
+        shape = self.proj(self.convs(self.pre(unchanged) + condition)).mT  # [1, ids, 3 * BINS - 1]
         widths, heights, slopes = shape.split((BINS, BINS, BINS - 1), dim=2)
         bent = unbend(other[:, 0], widths / CHANNELS**0.5, heights / CHANNELS**0.5, slopes)
-        return torch.cat((kept, bent[:, None]), dim=1)
+        return torch.cat((unchanged, bent[:, None]), dim=1)
 
 
 def unbend(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> Tensor:
@@ -103,18 +103,18 @@ def unbend(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> Tensor
     above = y.clamp(-BOUND, BOUND)[..., None]
     at = (above >= bottom).sum(-1, keepdim=True) - 1
 
-    def here(values: Tensor) -> Tensor:
+    def in_bin(values: Tensor) -> Tensor:
         return values.gather(-1, at)[..., 0]
 
-    rise, run = here(height), here(width)
-    start, end = here(slopes[..., :-1]), here(slopes[..., 1:])
+    rise, run = in_bin(height), in_bin(width)
+    start, end = in_bin(slopes[..., :-1]), in_bin(slopes[..., 1:])
     mean = rise / run
-    up = above[..., 0] - here(bottom)
+    up = above[..., 0] - in_bin(bottom)
     bend = up * (start + end - 2 * mean)
     # Within a bin the spline is y = P(t) / Q(t). This form of the quadratic's root in 0..1 avoids cancellation.
     a, b, c = rise * (mean - start) + bend, rise * start - bend, -mean * up
     t = 2 * c / (-b - torch.sqrt(b * b - 4 * a * c))
-    return torch.where(inside, t * run + here(left), y)
+    return torch.where(inside, t * run + in_bin(left), y)
 
 
 def _bins(raw: Tensor) -> tuple[Tensor, Tensor]:

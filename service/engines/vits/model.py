@@ -50,7 +50,7 @@ class Vits(nn.Module):
         hidden, mean, log_deviation = self.enc_p(ids)
         log_durations = self.dp(hidden, _noise((1, 2, len(ids)), generator, ids.device) * scales.noise_w)
         frames = torch.ceil(torch.exp(log_durations) * scales.length).long()
-        mean, log_deviation = (each.repeat_interleave(frames, dim=2) for each in (mean, log_deviation))
+        mean, log_deviation = (statistic.repeat_interleave(frames, dim=2) for statistic in (mean, log_deviation))
         noise = _noise(tuple(mean.shape), generator, ids.device) * scales.noise
         return self.dec(self.flow(mean + noise * torch.exp(log_deviation)))
 
@@ -106,14 +106,15 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = (self._heads(conv(x)) for conv in (self.conv_q, self.conv_k, self.conv_v))
         query = query * query.shape[-1] ** -0.5
-        here = torch.arange(x.shape[2], device=x.device)
-        apart = here[None] - here[:, None] + WINDOW  # [from, to]: row of emb_rel where the distance is at most WINDOW
+        position = torch.arange(x.shape[2], device=x.device)
+        # [from, to]: row of emb_rel where the distance is at most WINDOW
+        apart = position[None] - position[:, None] + WINDOW
         near = (apart >= 0) & (apart <= 2 * WINDOW)
         by_distance = (query @ self.emb_rel_k.mT).gather(3, apart.clamp(0, 2 * WINDOW).expand(HEADS, -1, -1)[None])
         weights = torch.softmax(query @ key.mT + by_distance * near, dim=-1)
-        to = here[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)  # [from, row of emb_rel]
-        exists = (to >= 0) & (to < len(here))
-        by_row = weights.gather(3, to.clamp(0, len(here) - 1).expand(HEADS, -1, -1)[None]) * exists
+        to = position[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)  # [from, row of emb_rel]
+        exists = (to >= 0) & (to < len(position))
+        by_row = weights.gather(3, to.clamp(0, len(position) - 1).expand(HEADS, -1, -1)[None]) * exists
         spoken = weights @ value + by_row @ self.emb_rel_v
         return self.conv_o(spoken.mT.reshape(x.shape))
 
@@ -157,8 +158,8 @@ class Coupling(nn.Module):
         self.post = nn.Conv1d(CHANNELS, HALF, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, other = x.chunk(2, dim=1)
-        return torch.cat((kept, other - self.post(self.enc(self.pre(kept)))), dim=1)
+        unchanged, other = x.chunk(2, dim=1)
+        return torch.cat((unchanged, other - self.post(self.enc(self.pre(unchanged)))), dim=1)
 
 
 class WaveNet(nn.Module):
@@ -171,7 +172,7 @@ class WaveNet(nn.Module):
             nn.Conv1d(CHANNELS, 2 * CHANNELS, WAVENET_KERNEL, padding=WAVENET_KERNEL // 2) for _ in range(last + 1)
         )
         self.res_skip_layers = nn.ModuleList(
-            nn.Conv1d(CHANNELS, CHANNELS if each == last else 2 * CHANNELS, 1) for each in range(last + 1)
+            nn.Conv1d(CHANNELS, CHANNELS if layer == last else 2 * CHANNELS, 1) for layer in range(last + 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

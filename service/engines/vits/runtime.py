@@ -25,18 +25,20 @@ class Runtime:
         torch.backends.cudnn.allow_tf32 = False
         self.network = _network(path)
         progress("read the weights")
-        size = sum(each.numel() * each.element_size() for each in self.network.parameters())
-        short = False
+        size = sum(parameter.numel() * parameter.element_size() for parameter in self.network.parameters())
+        out_of_memory = False
         try:
             self.network.to(device.where)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            short = True
-        if short:
+            out_of_memory = True
+        if out_of_memory:
             del self.network
             device.empty()
-            raise EngineError(f"there is no room for the model: it takes {size / MIB:.0f} MiB, and {device.room()}")
+            raise EngineError(
+                f"too little memory for the model: it needs {size / MIB:.0f} MiB; {device.describe_free_memory()}"
+            )
 
     def speak(self, ids: list[int], scales: Scales, generator: torch.Generator) -> NDArray[np.float32]:
         """Return the samples [n] of phoneme ids, with noise from the CPU `generator`.
@@ -54,7 +56,9 @@ class Runtime:
 def _network(path: Path) -> Vits:
     network = Vits()
     try:
-        network.load_state_dict({name: torch.tensor(each) for name, each in weights.read(path).items()}, assign=True)
+        network.load_state_dict(
+            {name: torch.tensor(values) for name, values in weights.read(path).items()}, assign=True
+        )
     except RuntimeError as error:
-        raise EngineError(f"{path.name} is not a voice of this network: {error}") from None
+        raise EngineError(f"{path.name} does not fit the network of engine vits: {error}") from None
     return network.eval().requires_grad_(False)

@@ -21,8 +21,8 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
     """Return every parameter by name. A file of another architecture gives other names, which the network rejects."""
     graph = onnx.load(path).graph
     names = RENAMED | _unnamed(graph)
-    found = {names.get(each.name, each.name): each for each in graph.initializer}
-    return {name: numpy_helper.to_array(each) for name, each in found.items() if name.startswith(PARTS)}
+    tensors = {names.get(tensor.name, tensor.name): tensor for tensor in graph.initializer}
+    return {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items() if name.startswith(PARTS)}
 
 
 def _unnamed(graph: Any) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Fixtures of the unit tests, for those that take too long to be among them."""
+"""Fixtures of the unit tests, for tests that take longer."""
 
-from tests.unit.batch.conftest import mouth, none_left
+from tests.unit.batch.conftest import no_process_survives, service
 
-__all__ = ("mouth", "none_left")
+__all__ = ("no_process_survives", "service")

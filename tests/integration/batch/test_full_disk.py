@@ -1,4 +1,4 @@
-"""A disk without room, a real one: what was done stays, what was not is said, and with room again the rest is done."""
+"""A real full disk: finished clips stay, the error is reported, and a later run completes the output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ import pytest
 from aiohttp import web
 
 from harness.disk import Disk, small_disk
-from tests.unit.batch.support import Mouth, Started, batch, clips, manifest, named, refusal, spoken, start, write_tasks
+from tests.unit.batch.support import (
+    FakeService,
+    Started,
+    batch,
+    clips,
+    manifest,
+    named,
+    refusal,
+    spoken,
+    start,
+    write_tasks,
+)
 
 MIB = 2**20
 KIB = 1024
@@ -24,82 +35,84 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def mouth(mouth: Mouth) -> Mouth:
-    """One whose clips are of 16 kB."""
+def service(service: FakeService) -> FakeService:
+    """A service whose clips have 16 kB."""
 
     async def second(_body: dict[str, Any], _before: int) -> web.StreamResponse:
         return spoken(1.0)
 
-    mouth.answer = second
-    return mouth
+    service.respond = second
+    return service
 
 
-def run(mouth: Mouth, tasks: Path, disk: Disk) -> Started:
-    running = start(tasks.parent / "log", "run", tasks, "--endpoint", mouth.url, "--out", disk.folder / "out")
+def run(service: FakeService, tasks: Path, disk: Disk) -> Started:
+    running = start(tasks.parent / "log", "run", tasks, "--endpoint", service.url, "--out", disk.folder / "out")
     running.end()
     return running
 
 
-def check_that_it_is_full(running: Started) -> None:
-    assert running.process.returncode == 6, running.told
-    assert "cannot be written: No space left on device" in running.told
-    assert "make room; what is in finished shards stays" in running.told
-    assert "Traceback" not in running.told
+def check_that_the_disk_is_full(running: Started) -> None:
+    assert running.process.returncode == 6, running.output
+    assert "cannot be written: No space left on device" in running.output
+    assert "free disk space, then run the same command again; finished shards are kept" in running.output
+    assert "Traceback" not in running.output
 
 
-def test_what_was_done_stays_and_the_rest_is_done_when_there_is_room(mouth: Mouth, disk: Disk, tmp_path: Path) -> None:
+def test_finished_clips_stay_and_a_run_with_free_space_adds_the_others(
+    service: FakeService, disk: Disk, tmp_path: Path
+) -> None:
     tasks, out = write_tasks(tmp_path / "tasks.jsonl", 60), disk.folder / "out"
     disk.leave(400 * KIB)
-    check_that_it_is_full(run(mouth, tasks, disk))
-    kept = clips(out)
-    assert 20 <= len(kept) < 25, "as many as find room, in whole shards"
+    check_that_the_disk_is_full(run(service, tasks, disk))
+    stored = clips(out)
+    assert 20 <= len(stored) < 25, "as many complete shards as fit"
     assert not list(out.glob(".*.tmp"))
     before = {path: path.read_bytes() for path in out.glob("*.zip")}
-    check_that_it_is_full(run(mouth, tasks, disk))
+    check_that_the_disk_is_full(run(service, tasks, disk))
     assert {path: path.read_bytes() for path in before} == before
-    asked = {name: mouth.asked[f"Text {int(name[5:8])}."] for name in kept}
+    requests = {name: service.requests[f"Text {int(name[5:8])}."] for name in stored}
     disk.make_room()
-    assert run(mouth, tasks, disk).process.returncode == 0
+    assert run(service, tasks, disk).process.returncode == 0
     assert clips(out) == named(60)
     assert sorted(entry["output_name"] for entry in manifest(out)) == named(60)
-    assert {name: mouth.asked[f"Text {int(name[5:8])}."] for name in kept} == asked, "nothing is made twice"
+    assert {name: service.requests[f"Text {int(name[5:8])}."] for name in stored} == requests, (
+        "no clip is synthesized twice"
+    )
     assert batch("verify", tasks, out) == 0
 
 
-def test_to_begin_or_go_on_without_a_byte_of_room_changes_nothing(mouth: Mouth, disk: Disk, tmp_path: Path) -> None:
+def test_a_run_on_a_completely_full_disk_changes_nothing(service: FakeService, disk: Disk, tmp_path: Path) -> None:
     tasks, out = write_tasks(tmp_path / "tasks.jsonl", 12), disk.folder / "out"
     disk.leave(0)
-    check_that_it_is_full(run(mouth, tasks, disk))
+    check_that_the_disk_is_full(run(service, tasks, disk))
     disk.make_room()
-    assert run(mouth, tasks, disk).process.returncode == 0
+    assert run(service, tasks, disk).process.returncode == 0
     disk.leave(0)
     before = {path: path.read_bytes() for path in out.iterdir()}
-    check_that_it_is_full(run(mouth, write_tasks(tasks, 20), disk))
+    check_that_the_disk_is_full(run(service, write_tasks(tasks, 20), disk))
     assert {path: path.read_bytes() for path in out.iterdir()} == before
-    assert mouth.asked.total() == 12
+    assert service.requests.total() == 12
 
 
-def test_a_list_of_failures_that_finds_no_room_is_whole_as_far_as_it_goes(
-    mouth: Mouth, disk: Disk, tmp_path: Path
-) -> None:
-    async def none(_body: dict[str, Any], _before: int) -> web.StreamResponse:
+def test_a_list_of_failures_on_a_full_disk_has_complete_lines(service: FakeService, disk: Disk, tmp_path: Path) -> None:
+    async def reject(_body: dict[str, Any], _before: int) -> web.StreamResponse:
         return refusal(422, "unspeakable_text", "why " * 70)
 
-    well, mouth.answer = mouth.answer, none
+    succeed, service.respond = service.respond, reject
     tasks, failed = write_tasks(tmp_path / "tasks.jsonl", 300), disk.folder / "out/failed.jsonl"
     disk.leave(64 * KIB)
-    check_that_it_is_full(run(mouth, tasks, disk))
-    told = [json.loads(line)["output_name"] for line in failed.read_text().splitlines()]
-    assert 100 < len(told) < 200
+    check_that_the_disk_is_full(run(service, tasks, disk))
+    listed = [json.loads(line)["output_name"] for line in failed.read_text().splitlines()]
+    assert 100 < len(listed) < 200
     assert failed.read_bytes().endswith(b"}\n")
-    mouth.answer = well
+    service.respond = succeed
     disk.make_room()
     assert batch("check", failed) == 0
-    assert run(mouth, failed, disk).process.returncode == 0
-    assert clips(disk.folder / "out") == sorted(told)
+    assert run(service, failed, disk).process.returncode == 0
+    assert clips(disk.folder / "out") == sorted(listed)
 
 
-def test_tasks_of_a_book_that_find_no_room_leave_the_old_ones(disk: Disk, tmp_path: Path) -> None:
+def test_generate_on_a_full_disk_keeps_the_existing_task_file(disk: Disk, tmp_path: Path) -> None:
     book, cast, tasks = tmp_path / "book.txt", tmp_path / "cast.yaml", disk.folder / "tasks.jsonl"
     book.write_text("It was late. Nobody came.\n\n" * 2000)
     cast.write_text("narrator: {voice: joe}\n")

@@ -1,4 +1,4 @@
-"""`run` against the service's own application: its queue's refusals, its drain, its errors."""
+"""`run` against the service's own application: full queue, drain and errors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.unit.batch.support import batch, clips, manifest, named, start, until
 from tests.unit.service.support import FakeEngine, Served, served
 
 
-class Slow(FakeEngine):
-    """Takes ten milliseconds for a sentence."""
+class SlowEngine(FakeEngine):
+    """Needs ten milliseconds per sentence."""
 
     def synthesize(self, utterance):  # type: ignore[no-untyped-def]  # as in FakeEngine
         time.sleep(0.01)
@@ -26,10 +26,10 @@ class Slow(FakeEngine):
 
 
 @dataclass(frozen=True)
-class Real:
-    """The service with a small queue, listening."""
+class RunningService:
+    """The service with a small queue, on a socket."""
 
-    engine: Slow
+    engine: SlowEngine
     served: Served
 
     @property
@@ -38,45 +38,49 @@ class Real:
 
 
 @pytest.fixture
-def real(tmp_path: Path) -> Iterator[Real]:
-    engine = Slow(2)
+def running_service(tmp_path: Path) -> Iterator[RunningService]:
+    engine = SlowEngine(2)
     settings = dataclasses.replace(
         Settings.from_env({}), control=tmp_path / "c.sock", release="test-1", queue=2, concurrency=2
     )
-    with served(settings, engine) as found:
-        yield Real(engine, found)
+    with served(settings, engine) as server:
+        yield RunningService(engine, server)
 
 
-def test_more_than_the_queue_holds_is_asked_again(real: Real, tmp_path: Path) -> None:
+def test_requests_beyond_the_queue_are_retried(running_service: RunningService, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 60)
     options = ("--in-flight", 8, "--in-flight-max", 8)
-    assert batch("run", tasks, "--endpoint", real.url, "--out", tmp_path / "out", *options) == 0
+    assert batch("run", tasks, "--endpoint", running_service.url, "--out", tmp_path / "out", *options) == 0
     assert clips(tmp_path / "out") == named(60)
     entries = manifest(tmp_path / "out")
     assert {(entry["release"], entry["duration_s"]) for entry in entries} == {("test-1", 0.1)}
     assert max(entry["tries"] for entry in entries) > 1, "the queue was full at times"
-    assert sorted(real.engine.spoken)[-60:] == sorted(f"Text {n}" for n in range(60))
+    assert sorted(running_service.engine.spoken)[-60:] == sorted(f"Text {n}" for n in range(60))
 
 
-def test_a_drain_in_the_middle_is_waited_out(real: Real, tmp_path: Path) -> None:
+def test_the_run_waits_for_a_drain_to_end(running_service: RunningService, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 60)
-    running = start(tmp_path / "log", "run", tasks, "--endpoint", real.url, "--out", tmp_path / "out", "--retries", 0)
-    until(lambda: len(real.engine.spoken) > 20)
-    real.served.loop.call_soon_threadsafe(real.served.service.lifecycle.drain)
-    until(lambda: real.served.service.lifecycle.phase is Phase.DRAINING)
-    refused = real.served.service.metrics.requests.labels("/v1/audio/speech", 503, real.served.service.settings.release)
-    until(lambda: refused._value.get() >= 2)
-    real.served.loop.call_soon_threadsafe(real.served.service.lifecycle.resume)
-    assert running.end() == 0, running.told
+    running = start(
+        tmp_path / "log", "run", tasks, "--endpoint", running_service.url, "--out", tmp_path / "out", "--retries", 0
+    )
+    until(lambda: len(running_service.engine.spoken) > 20)
+    running_service.served.loop.call_soon_threadsafe(running_service.served.service.lifecycle.drain)
+    until(lambda: running_service.served.service.lifecycle.phase is Phase.DRAINING)
+    rejected = running_service.served.service.metrics.requests.labels(
+        "/v1/audio/speech", 503, running_service.served.service.settings.release
+    )
+    until(lambda: rejected._value.get() >= 2)
+    running_service.served.loop.call_soon_threadsafe(running_service.served.service.lifecycle.resume)
+    assert running.end() == 0, running.output
     assert clips(tmp_path / "out") == named(60)
 
 
-def test_what_the_voice_cannot_speak_fails_alone(real: Real, tmp_path: Path) -> None:
+def test_a_rejected_item_fails_alone(running_service: RunningService, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 5)
     with tasks.open("a") as file:
         file.write(json.dumps({"output_name": "x", "input_text": "你好"}) + "\n")
-        file.write(json.dumps({"output_name": "y", "input_text": "Hello.", "voice": "nobody"}) + "\n")
-    assert batch("run", tasks, "--endpoint", real.url, "--out", tmp_path / "out") == 5
+        file.write(json.dumps({"output_name": "y", "input_text": "Hello.", "voice": "unknown"}) + "\n")
+    assert batch("run", tasks, "--endpoint", running_service.url, "--out", tmp_path / "out") == 5
     failed = [json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text().splitlines()]
     codes = {task["output_name"]: task["error"]["code"] for task in failed}
     assert codes == {"x.wav": "unspeakable_text", "y.wav": "no_such_voice"}

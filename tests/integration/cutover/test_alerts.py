@@ -1,4 +1,4 @@
-"""Who is called when a cutover fails, by a real Alertmanager's own word, and that a good one calls off."""
+"""Alerts of failed cutovers in a real Alertmanager, resolved by the next good one."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ def manager(stack: Stack) -> Iterator[Alertmanager]:
 
 
 def ours(stack: Stack, manager: Alertmanager) -> list[dict[str, Any]]:
-    """What fires of this project; the other one's alert is nobody's business here."""
+    """Return the firing alerts of this project; the other project's alert must not change."""
     found = manager.alerts()
-    assert [each["labels"]["severity"] for each in found if each["labels"]["project"] == "another"] == ["warning"]
-    return [each for each in found if each["labels"]["project"] == stack.project]
+    assert [alert["labels"]["severity"] for alert in found if alert["labels"]["project"] == "another"] == ["warning"]
+    return [alert for alert in found if alert["labels"]["project"] == stack.project]
 
 
 def newest(stack: Stack) -> dict[str, Any]:
-    """The newest record of the journal."""
+    """Return the newest record of the journal."""
     return stack.journal()[-1]
 
 
-def test_a_cutover_that_fails_alerts_and_the_next_good_one_ends_it(stack: Stack, manager: Alertmanager) -> None:
+def test_a_failed_cutover_raises_an_alert_and_the_next_good_one_resolves_it(
+    stack: Stack, manager: Alertmanager
+) -> None:
     reference = derived(stack, "gone", EXITS)
     done = stack.run(
         "build.cutover", "switch", reference, "--unverified", check=False, CUTOVER_ALERTMANAGER=manager.url
@@ -46,19 +48,19 @@ def test_a_cutover_that_fails_alerts_and_the_next_good_one_ends_it(stack: Stack,
     (alert,) = ours(stack, manager)
     labels = {"alertname": NAME, "project": stack.project, "release": "gone", "severity": "warning"}
     assert alert["labels"] == labels
-    said = alert["annotations"]
-    assert said["cutover"] == newest(stack)["cutover"]
-    assert said["summary"].startswith("switch to gone ended as failed: ")
-    assert f"code {CandidateExitedError.exit_code}" in said["runbook"]
+    annotations = alert["annotations"]
+    assert annotations["cutover"] == newest(stack)["cutover"]
+    assert annotations["summary"].startswith("switch to gone ended as failed: ")
+    assert f"code {CandidateExitedError.exit_code}" in annotations["runbook"]
     ends = datetime.fromisoformat(alert["endsAt"])
-    assert ends > datetime.now(UTC) + timedelta(days=6), "silence is not taken for recovery"
+    assert ends > datetime.now(UTC) + timedelta(days=6), "the alert does not expire by itself"
 
     stack.release("after the alert")
     stack.run("build.cutover", "switch", CUTOVER_ALERTMANAGER=manager.url)
     assert ours(stack, manager) == []
 
 
-def test_a_rollback_that_is_held_is_grave_and_over_once_it_went_well(stack: Stack, manager: Alertmanager) -> None:
+def test_a_failed_rollback_raises_a_critical_alert_until_one_succeeds(stack: Stack, manager: Alertmanager) -> None:
     before, last_good = stack.status()["live"], stack.status()["last_good"]["sha"]
     proxy = stack.container("proxy")
     command = ("build.cutover", "rollback", "--strategy", "overlap")
@@ -73,7 +75,7 @@ def test_a_rollback_that_is_held_is_grave_and_over_once_it_went_well(stack: Stac
 
     proxy.start()
     wait_for("the live colour behind the proxy", lambda: stack.status()["colours"][before]["usable"])
-    assert stack.status()["live"] == before, "traffic is where it was"
+    assert stack.status()["live"] == before, "traffic has not moved"
     stack.run(*command, CUTOVER_ALERTMANAGER=manager.url)
     assert ours(stack, manager) == []
     status = stack.status()

@@ -1,4 +1,4 @@
-"""A switch with a request of every class in flight: what clients saw is what the journal says."""
+"""A switch with requests of every class in flight: the journal counts what the clients got."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.tab import open_tab
 
 pytestmark = pytest.mark.alone
 
-# Appended to the piper engine of a clone: a text may have to wait, after its first sentence, for a file of its name.
+# Appended to the piper engine of a clone: a text that begins with Soon or Never waits for a file after each piece.
 ENGINE = """
 
 def _patient() -> None:
@@ -42,77 +42,77 @@ def _patient() -> None:
 _patient()
 """
 SLOTS = 4
-SHORT = "Soon. Then it is said."
+SHORT = "Soon. Then it is spoken."
 LONG = "this goes on. " + "And it goes on with one more sentence. " * 12
-# Beyond it a text is cut; a busy machine takes some of it to say what it must say before.
+# Drain budgets: requests are aborted after them, and a busy machine needs part of them for the other requests.
 LONG_BUDGET_S, SHORT_BUDGET_S = 40, 120
 
 
 @pytest.fixture(scope="module")
 def patient(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose releases speak SLOTS texts at a time, and wait within some of them."""
+    """A stack whose releases synthesize SLOTS texts at a time and wait within some of them."""
     with fresh_stack(tmp_path_factory.mktemp("drain"), beside=stack) as patient:
         for colour in ("blue", "green"):
-            told = f"TTS_ORDERS: /run/orders/{colour}}}"
-            # No health check once it is up: half a minute after the last sentence it would speak one, which counts.
-            told_to_wait = f'TTS_CONCURRENCY: "{SLOTS}", {told}\n    healthcheck: {{interval: 1h}}'
-            patient.edit_compose((told, told_to_wait))
+            orders = f"TTS_ORDERS: /run/orders/{colour}}}"
+            # No health check: it would synthesize a sentence, which counts as a request.
+            with_slots = f'TTS_CONCURRENCY: "{SLOTS}", {orders}\n    healthcheck: {{interval: 1h}}'
+            patient.edit_compose((orders, with_slots))
         engine = patient.root / "service/engines/piper.py"
         engine.write_text(engine.read_text() + ENGINE)
         patient.env["CUTOVER_GATE_SYNTHESES"] = "1"
-        patient.release("the first, which is patient")
+        patient.release("the first one, which waits")
         patient.run("build.cutover", "switch")
         yield patient
 
 
 class Clients:
-    """Requests in flight, each in a thread of its own."""
+    """Requests in flight, each in its own thread."""
 
     def __init__(self, stack: Stack, pool: ThreadPoolExecutor) -> None:
         self._stack = stack
         self._pool = pool
-        self.heard = threading.Event()
+        self.first_chunk = threading.Event()
 
-    def ask(self, text: str, **headers: str) -> Future[requests.Response]:
+    def send(self, text: str, **headers: str) -> Future[requests.Response]:
         return self._pool.submit(self._post, {"input": text}, headers)
 
     def _post(self, body: dict[str, Any], headers: dict[str, str]) -> requests.Response:
         return requests.post(f"{self._stack.url}/v1/audio/speech", json=body, headers=headers, timeout=120)
 
-    def listen(self, text: str) -> Future[tuple[int, bool]]:
-        """A streamed answer: its status, and whether it came to a proper end."""
+    def stream(self, text: str) -> Future[tuple[int, bool]]:
+        """Send a streamed request; return its status and whether the response ended properly."""
 
-        def listens() -> tuple[int, bool]:
+        def read() -> tuple[int, bool]:
             body = {"input": text, "stream_format": "audio", "response_format": "pcm"}
-            with requests.post(f"{self._stack.url}/v1/audio/speech", json=body, stream=True, timeout=120) as answer:
+            with requests.post(f"{self._stack.url}/v1/audio/speech", json=body, stream=True, timeout=120) as response:
                 try:
-                    for _ in answer.iter_content(1024):
-                        self.heard.set()
+                    for _ in response.iter_content(1024):
+                        self.first_chunk.set()
                 except requests.exceptions.ChunkedEncodingError:
-                    return answer.status_code, False
-                return answer.status_code, True
+                    return response.status_code, False
+                return response.status_code, True
 
-        return self._pool.submit(listens)
+        return self._pool.submit(read)
 
 
 def in_flight(colour: Any) -> dict[str, int]:
-    """By the service's word."""
+    """Return the requests in flight by class, as counted by the service."""
     container = ServiceContainer(DockerEngine(), colour.name)
     classes = wait_for("an answer", lambda: container.status().classes)
     return {kind: count.in_flight for kind, count in classes.items() if count.in_flight}
 
 
 def drained(stack: Stack) -> dict[str, dict[str, int]]:
-    """The counts of the newest cutover's journal."""
+    """Return the counts in the journal of the newest cutover."""
     found: dict[str, dict[str, int]] = stack.journal()[-2]["facts"]["drain"]
     return found
 
 
-def test_each_class_has_its_own_end_and_the_journal_counts_what_the_clients_saw(patient: Stack, tmp_path: Path) -> None:
+def test_each_request_class_drains_by_its_own_rule_and_the_journal_counts_match(patient: Stack, tmp_path: Path) -> None:
     old, new = patient.releases[0], patient.release("to be switched to")
     blue = patient.container("app-blue")
-    proven, go = tmp_path / "proven", tmp_path / "go"
-    waits = f'["sh", "-c", "touch {proven}; until [ -e {go} ]; do sleep 0.1; done"]'
+    verified, go = tmp_path / "verified", tmp_path / "go"
+    waits = f'["sh", "-c", "touch {verified}; until [ -e {go} ]; do sleep 0.1; done"]'
     budgets = {"CUTOVER_DRAIN_LONG_S": f"{LONG_BUDGET_S}", "CUTOVER_DRAIN_SHORT_S": f"{SHORT_BUDGET_S}"}
     with (
         ThreadPoolExecutor() as pool,
@@ -120,36 +120,36 @@ def test_each_class_has_its_own_end_and_the_journal_counts_what_the_clients_saw(
         hooks(patient, f"pre-switch = {waits}"),
         patient.start("build.cutover", "switch", new, **budgets) as process,
     ):
-        wait_for("the gate's end", lambda: proven.exists() or process.poll() is not None, PATIENCE_S)
+        wait_for("the gate's end", lambda: verified.exists() or process.poll() is not None, PATIENCE_S)
         assert process.poll() is None, process.communicate()[0]
         clients = Clients(patient, pool)
-        short, long = clients.ask(SHORT), clients.ask(f"Soon {LONG}")
-        broken, unheard = clients.listen(f"Never {LONG}"), clients.ask(f"Never {LONG}")
-        wait_for("them all", lambda: in_flight(blue) == {"short": 1, "long": 3, "stream": 1})
-        wait_for("a first sound", clients.heard.is_set)
-        batch = clients.ask(f"Never {LONG}", **{"X-TTS-Class": "batch"})
+        short, long = clients.send(SHORT), clients.send(f"Soon {LONG}")
+        broken, not_begun = clients.stream(f"Never {LONG}"), clients.send(f"Never {LONG}")
+        wait_for("all requests in flight", lambda: in_flight(blue) == {"short": 1, "long": 3, "stream": 1})
+        wait_for("the first audio", clients.first_chunk.is_set)
+        batch = clients.send(f"Never {LONG}", **{"X-TTS-Class": "batch"})
         wait_for("the batch item", lambda: in_flight(blue).get("batch") == 1)
         go.touch()
         retry = batch.result(60)
         assert (retry.status_code, retry.headers["X-Release"]) == (503, old)
         assert int(retry.headers["Retry-After"]) >= 1
         assert retry.json()["error"]["code"] == "draining"
-        assert {"short", "long"} <= set(in_flight(blue)), "only what had not begun was told at once"
-        asked_again = requests.post(retry.url, json={"input": "Now."}, headers={"X-TTS-Class": "batch"}, timeout=60)
-        assert (asked_again.status_code, asked_again.headers["X-Release"]) == (200, new)
+        assert {"short", "long"} <= set(in_flight(blue)), "only batch items that had not begun are aborted at once"
+        second_try = requests.post(retry.url, json={"input": "Now."}, headers={"X-TTS-Class": "batch"}, timeout=60)
+        assert (second_try.status_code, second_try.headers["X-Release"]) == (200, new)
         blue.exec_run(["touch", "/tmp/soon"])  # noqa: S108 - in its container
         for answer in (short.result(60), long.result(60)):
             assert (answer.status_code, answer.headers["X-Release"]) == (200, old)
             assert fault_in_wav(answer.content, 0.5) == ""
         wait_for("the tab on the new colour", lambda: tab.releases[-1] == new)
         assert (tab.releases, tab.broken) == ([old, new], [])
-        assert broken.result(60) == (200, False), "a broken body, not a well-formed short one"
-        assert (unheard.result(60).status_code, unheard.result().json()["error"]["code"]) == (503, "draining")
-        said, _ = process.communicate(timeout=120)
+        assert broken.result(60) == (200, False), "a broken body, not a valid short one"
+        assert (not_begun.result(60).status_code, not_begun.result().json()["error"]["code"]) == (503, "draining")
+        output, _ = process.communicate(timeout=120)
     blue.exec_run(["touch", "/tmp/end"])  # noqa: S108 - in its container
-    print(said)
+    print(output)
     assert process.returncode == 0
-    assert "blue: 1 short and 1 long finished, 1 stream closed, 2 long and 1 batch cut" in " ".join(said.split())
+    assert "blue: 1 short and 1 long finished, 1 stream closed, 2 long and 1 batch aborted" in " ".join(output.split())
     assert drained(patient) == {
         "short": {"completed": 1, "cut": 0, "unfinished": 0},
         "long": {"completed": 1, "cut": 2, "unfinished": 0},

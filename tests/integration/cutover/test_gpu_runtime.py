@@ -1,4 +1,4 @@
-"""An engine that knows NVIDIA's runtime: the stack's containers get it, and a plain Compose sees no difference."""
+"""An engine with the NVIDIA runtime: app containers use it, and plain Compose sees no change."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from harness.nested import nested_engine
 from harness.stack import Stack, clone, free_port, free_subnet
 
 
-def test_containers_of_the_cuda_flavour_run_with_nvidias_runtime(stack: Stack, tmp_path: Path) -> None:
+def test_containers_of_the_cuda_flavour_run_with_the_nvidia_runtime(stack: Stack, tmp_path: Path) -> None:
     image = f"glm-tts-slim:{stack.releases[0]}"
     proxy = stack.container("proxy").attrs["Config"]["Image"]
-    # What it stands for is runc with a hook before it; what matters here is who is told to use it.
+    # The NVIDIA runtime is runc with a hook; this test checks only which containers use it.
     with nested_engine("--add-runtime", "nvidia=/usr/sbin/runc", project=stack.project) as engine:
         engine.load(image, proxy)
         other = Stack(clone(tmp_path / "clone"), stack.project, free_port(), {**stack.env, **engine.env}, engine.client)

@@ -1,6 +1,6 @@
-"""A GPU that holds one model: releases go by while clients speak and wait, and whatever goes wrong, nothing is lost.
+"""Holds on a GPU with room for one model: requests wait, and no failure loses one.
 
-The GPU is not there (harness/gpu.py); what looks at it is the real nvidia-ml-py, in the containers.
+The GPU is a fake NVML (harness/gpu.py), read by the real nvidia-ml-py in the containers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOAD_S = 5.0
 
 @pytest.fixture(scope="module")
 def gpus(tmp_path_factory: pytest.TempPathFactory) -> FakeGpus:
-    """16 GiB; a model takes 10 of them."""
+    """A fake GPU of 16 GiB; a model uses 10 of them."""
     folder = tmp_path_factory.mktemp("gpus") / "gpus"
     folder.parent.chmod(0o755)
     return gpu.make(folder)
@@ -35,35 +35,35 @@ def gpus(tmp_path_factory: pytest.TempPathFactory) -> FakeGpus:
 
 @pytest.fixture(scope="module")
 def held(stack: Stack, tmp_path_factory: pytest.TempPathFactory, gpus: FakeGpus) -> Iterator[Stack]:
-    """A stack on those GPUs with a first release live."""
+    """A stack on the fake GPUs with a first release live."""
     with gpu.stack_on(gpus, tmp_path_factory.mktemp("hold"), stack) as held:
         held.env["CUTOVER_GATE_SYNTHESES"] = "2"
         yield held
 
 
 def live(stack: Stack) -> tuple[str, str]:
-    """Colour and release."""
+    """Return the live colour and its release."""
     status = stack.status()
     return status["live"], status["colours"][status["live"]]["release"]["sha"]
 
 
 def newest(stack: Stack) -> list[dict[str, Any]]:
-    """The journal's records of the newest cutover."""
+    """Return the records of the newest cutover."""
     records = stack.journal()
     return [record for record in records if record["cutover"] == records[-1]["cutover"]]
 
 
 def at(records: list[dict[str, Any]], event: str, step: str) -> float:
-    record = next(each for each in records if (each["event"], each.get("step")) == (event, step))
+    record = next(record for record in records if (record["event"], record.get("step")) == (event, step))
     return datetime.fromisoformat(record["at"]).timestamp()
 
 
 def fact(records: list[dict[str, Any]], name: str) -> Any:
-    return next(each["facts"][name] for each in records if name in each.get("facts", {}))
+    return next(record["facts"][name] for record in records if name in record.get("facts", {}))
 
 
-def assert_nothing_is_left(stack: Stack, gpus: FakeGpus, report: Report) -> None:
-    """No hold, lock, order or memory left over, and no request lost."""
+def assert_nothing_left_over(stack: Stack, gpus: FakeGpus, report: Report) -> None:
+    """Check that no hold, lock, start order or memory remains, and that no request was lost."""
     print(report.summary())
     assert report.failed == [], report.summary()
     status = stack.status()
@@ -71,14 +71,14 @@ def assert_nothing_is_left(stack: Stack, gpus: FakeGpus, report: Report) -> None
     code, parked = stack.container("state").exec_run(["find", "/run/orders", "-type", "f"])
     assert (code, parked) == (0, b"")
     colour = stack.container(f"app-{status['live']}")
-    said = colour.exec_run(["python", "-m", "service.probe", "gpu"]).output
-    assert b'"used": %d' % (10 * GIB) in said, said
+    output = colour.exec_run(["python", "-m", "service.probe", "gpu"]).output
+    assert b'"used": %d' % (10 * GIB) in output, output
     before = stack.containers()
     stack.compose("up", "-d")
     assert stack.containers() == before
 
 
-def test_requests_wait_while_one_model_makes_room_for_the_next_and_none_is_lost(held: Stack, gpus: FakeGpus) -> None:
+def test_a_hold_loses_no_request(held: Stack, gpus: FakeGpus) -> None:
     gpus.behave(held.releases[0], late_s=2.0)
     gpus.behave("second", load_s=LOAD_S)
     reference = renamed(held, "second")
@@ -86,22 +86,22 @@ def test_requests_wait_while_one_model_makes_room_for_the_next_and_none_is_lost(
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         with held.start("build.cutover", "switch", reference, "--unverified") as process:
             assert process.stdout
-            said = []
+            lines = []
             for line in process.stdout:
-                said.append(line)
+                lines.append(line)
                 if "unloaded" in line or "holding" in line:  # in flight when the hold begins, and held
                     load.ask_long(streamed="unloaded" in line)
-        assert process.returncode == 0, "".join(said)
+        assert process.returncode == 0, "".join(lines)
         served = len(load.report.samples)
         wait_for("traffic after the switch", lambda: len(load.report.samples) > served + RATE)
-    print("".join(said))
-    assert_nothing_is_left(held, gpus, load.report)
+    print("".join(lines))
+    assert_nothing_left_over(held, gpus, load.report)
     assert set(load.report.releases) == {held.releases[0], "second"}
     assert live(held)[1] == "second"
     records = newest(held)
     assert records[0]["strategy"] == "hold"
-    assert "16.0 GiB) has 6.0 GiB free, the live release holds 10.0 GiB" in records[0]["plan"]["reason"]
-    assert fact(records, "closed_s") >= 2.0, "memory that is free late is waited for"
+    assert "16.0 GiB) has 6.0 GiB free, the live release uses 10.0 GiB" in records[0]["plan"]["reason"]
+    assert fact(records, "closed_s") >= 2.0, "the hold waits for memory that is freed late"
     assert fact(records, "load_s") >= LOAD_S
     assert fact(records, "waited") > 0
     assert fact(records, "vram")[0]["bytes"] == fact(records, "vram_old")[0]["bytes"] == 10 * GIB
@@ -109,18 +109,20 @@ def test_requests_wait_while_one_model_makes_room_for_the_next_and_none_is_lost(
     slowest = max(sample.seconds for sample in load.report.samples if sample.kind == "short")
     print(f"held {hold_s} s, slowest short {slowest:.1f} s, {fact(records, 'waited')} waited")
     assert LOAD_S + 2 < hold_s < 60
-    assert load.report.spanning(at(records, "intent", "hold"), at(records, "intent", "hold") + 0.1), "no long one"
+    assert load.report.spanning(at(records, "intent", "hold"), at(records, "intent", "hold") + 0.1), (
+        "no long request was in flight"
+    )
 
 
 BAD = [
     ("silent", {"silent": True}, GateRefusedError, "silent"),
-    ("greedy", {"bytes": 17 * GIB}, CandidateExitedError, "stopped by itself"),
+    ("greedy", {"bytes": 17 * GIB}, CandidateExitedError, "exited"),
 ]
 
 
-@pytest.mark.parametrize(("name", "behaviour", "error", "why"), BAD, ids=[each[0] for each in BAD])
-def test_a_candidate_that_fails_in_the_hold_has_the_old_process_load_again(
-    held: Stack, gpus: FakeGpus, name: str, behaviour: dict[str, Any], error: Any, why: str
+@pytest.mark.parametrize(("name", "behaviour", "error", "reason"), BAD, ids=[case[0] for case in BAD])
+def test_the_old_process_reloads_when_the_candidate_fails_in_the_hold(
+    held: Stack, gpus: FakeGpus, name: str, behaviour: dict[str, Any], error: Any, reason: str
 ) -> None:
     gpus.behave(name, **behaviour)
     reference = renamed(held, name)
@@ -132,17 +134,19 @@ def test_a_candidate_that_fails_in_the_hold_has_the_old_process_load_again(
         wait_for("traffic afterwards", lambda: len(load.report.samples) > served + RATE)
     print(done.stderr)
     assert done.returncode == error.exit_code
-    assert why in done.stderr
+    assert reason in done.stderr
     assert live(held) == before
-    assert held.container(f"app-{before[0]}").attrs["State"]["StartedAt"] == old, "the old process stayed"
+    assert held.container(f"app-{before[0]}").attrs["State"]["StartedAt"] == old, "the old process has not restarted"
     assert set(load.report.releases) == {before[1]}
     assert newest(held)[-1]["state"] == "rolled-back"
-    assert_nothing_is_left(held, gpus, load.report)
+    assert_nothing_left_over(held, gpus, load.report)
 
 
-@pytest.mark.parametrize("then", ["resume", "abort"])
-def test_a_hold_whose_orchestrator_is_killed_is_finished_or_undone(held: Stack, gpus: FakeGpus, then: str) -> None:
-    name = f"killed-{then}"
+@pytest.mark.parametrize("command", ["resume", "abort"])
+def test_a_hold_with_a_killed_orchestrator_is_finished_or_rolled_back(
+    held: Stack, gpus: FakeGpus, command: str
+) -> None:
+    name = f"killed-{command}"
     gpus.behave(name, load_s=LOAD_S)
     reference, before = renamed(held, name), live(held)
     with hammering(held.url, RATE) as load:
@@ -154,40 +158,40 @@ def test_a_hold_whose_orchestrator_is_killed_is_finished_or_undone(held: Stack, 
                     killed.kill()
         assert newest(held)[-1]["step"] == "load"
         assert held.status()["hold"]["mode"] == "all"
-        held.run("build.cutover", then)
+        held.run("build.cutover", command)
         served = len(load.report.samples)
         wait_for("traffic afterwards", lambda: len(load.report.samples) > served + RATE)
-    assert live(held)[1] == (name if then == "resume" else before[1])
-    assert_nothing_is_left(held, gpus, load.report)
+    assert live(held)[1] == (name if command == "resume" else before[1])
+    assert_nothing_left_over(held, gpus, load.report)
 
 
-def test_a_process_that_keeps_memory_is_named_and_only_then_stopped(held: Stack, gpus: FakeGpus) -> None:
+def test_a_process_that_does_not_free_its_memory_is_named_and_stopped(held: Stack, gpus: FakeGpus) -> None:
     colour, release = live(held)
     gpus.behave(release, keeps=8 * GIB)
     old = held.container(f"app-{colour}")
-    reference = renamed(held, "after-the-keeper")
+    reference = renamed(held, "after-the-leak")
     with hammering(held.url, RATE) as load:
         wait_for("traffic", lambda: len(load.report.samples) > RATE)
         done = held.run("build.cutover", "switch", reference, "--unverified", CUTOVER_VRAM_TIMEOUT_S="2")
     print(done.stderr)
     assert f"in {old.name} (8.0 GiB)" in done.stderr
     assert f"stopping {old.name}" in done.stderr
-    assert live(held)[1] == "after-the-keeper"
-    assert_nothing_is_left(held, gpus, load.report)
+    assert live(held)[1] == "after-the-leak"
+    assert_nothing_left_over(held, gpus, load.report)
 
 
-def test_a_release_that_fits_nowhere_is_refused_with_the_sums(held: Stack) -> None:
+def test_a_release_that_fits_on_no_gpu_is_refused_with_the_memory(held: Stack) -> None:
     reference = renamed(held, "too-big", f"ai.glm-tts.vram-bytes={30 * GIB}")
     before, records = held.containers(), len(held.journal())
     done = held.run("build.cutover", "switch", reference, "--unverified", check=False)
     assert done.returncode == InsufficientGpuMemoryError.exit_code
     assert "30.0 GiB (the image's label)" in done.stderr
-    assert "the live release holds 10.0 GiB" in done.stderr
+    assert "the live release uses 10.0 GiB" in done.stderr
     assert held.containers() == before
     assert len(held.journal()) == records
 
 
-def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held: Stack, gpus: FakeGpus) -> None:
+def test_of_two_gpus_the_candidate_gets_the_free_one_and_keeps_it_after_a_crash(held: Stack, gpus: FakeGpus) -> None:
     gpus.plug(2)
     try:
         reference = renamed(held, "elsewhere")
@@ -206,7 +210,7 @@ def test_of_two_gpus_the_candidate_takes_the_one_with_room_and_stays_there(held:
         gpus.plug(1)
 
 
-def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGpus) -> None:
+def test_an_open_web_tab_moves_with_two_holds_in_a_row(held: Stack, gpus: FakeGpus) -> None:
     with open_tab(held.url) as tab, hammering(held.url, RATE) as load:
         wait_for("the tab's stream", lambda: tab.releases)
         expected = [live(held)[1], "first-move", "second-move"]
@@ -215,17 +219,17 @@ def test_two_holds_in_a_row_take_an_open_web_tab_along(held: Stack, gpus: FakeGp
             wait_for("the tab's move", lambda: tab.releases[-1] == live(held)[1])
         assert newest(held)[0]["strategy"] == "hold"
     assert (tab.releases, tab.broken) == (expected, [])
-    assert_nothing_is_left(held, gpus, load.report)
+    assert_nothing_left_over(held, gpus, load.report)
 
 
-def test_a_release_for_a_newer_driver_than_the_live_one_sees_is_refused(held: Stack) -> None:
+def test_a_release_for_a_newer_driver_is_refused(held: Stack) -> None:
     reference = renamed(held, "too-new", "ai.glm-tts.minimum-driver=575.10")
     done = held.run("build.cutover", "switch", reference, "--unverified", "--strategy", "hold", check=False)
     assert done.returncode == PreflightError.exit_code
     assert "driver 570.00 is older than 575.10" in done.stderr
 
 
-def test_two_replicas_have_a_gpu_each_and_wait_for_it_together(held: Stack, gpus: FakeGpus) -> None:
+def test_two_replicas_get_one_gpu_each_in_a_hold(held: Stack, gpus: FakeGpus) -> None:
     gpus.plug(2)
     try:
         for name in ("pair", "next-pair"):
@@ -253,5 +257,5 @@ def switch_to_two(held: Stack, name: str) -> None:
 
 
 def devices_used(colour: Any) -> list[int]:
-    said = json.loads(colour.exec_run(["python", "-m", "service.probe", "gpu"]).output)
-    return [device["used"] for device in said["devices"]]
+    gpus = json.loads(colour.exec_run(["python", "-m", "service.probe", "gpu"]).output)
+    return [device["used"] for device in gpus["devices"]]

@@ -1,4 +1,4 @@
-"""A stack that is published beyond this machine: with keys, and never without."""
+"""A stack that is published beyond loopback, with API keys."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.alone
 ANNA, ANNAS_LINE = new("anna", {"rpm": 0})
 BERT, BERTS_LINE = new("bert", {"rpm": 2})
 DORA, DORAS_LINE = new("dora", {})
-USUAL = 9  # requests a minute of a key whose line has no limit
+DEFAULT_RPM = 9  # requests per minute of a key without a limit of its own
 BODY = {"model": "tts-1", "voice": "joe", "input": "Good morning."}
 FEW = "4"
 
 
 @pytest.fixture(scope="module")
 def published(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """On an address of this machine that is not loopback, and that nobody reaches from another one."""
+    """A stack on an address that is not loopback but can only be reached from this machine."""
     scratch: Path = tmp_path_factory.mktemp("published")
     with fresh_stack(scratch, beside=stack) as published:
         bridge = published.docker.networks.get("bridge").attrs["IPAM"]["Config"][0]
@@ -40,7 +40,7 @@ def published(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         folder = scratch / "keys"
         folder.mkdir(mode=0o755)
         published.env |= {"PUBLISH": published.host, "KEYS_FOLDER": str(folder), "CUTOVER_GATE_SYNTHESES": "1"}
-        published.env["CUTOVER_CLIENT_RPM"] = str(USUAL)
+        published.env["CUTOVER_CLIENT_RPM"] = str(DEFAULT_RPM)
         replace(published, ANNAS_LINE, BERTS_LINE, DORAS_LINE)
         published.release("published")
         published.run("build.cutover", "switch")
@@ -52,7 +52,7 @@ def keys(stack: Stack) -> Path:
 
 
 def replace(stack: Stack, *lines: str) -> None:
-    """The file of keys by another one, as an editor or a deployment tool does it."""
+    """Replace the key file by a rename, as an editor or a deployment tool does."""
     fresh = keys(stack).with_suffix(".new")
     fresh.write_text("\n".join(lines) + "\n")
     fresh.chmod(0o644)
@@ -77,7 +77,7 @@ def live_sha(stack: Stack) -> str:
     return str(status["colours"][status["live"]]["release"]["sha"])
 
 
-def test_who_has_a_key_may_speak_and_nobody_else(published: Stack) -> None:
+def test_only_requests_with_a_valid_key_are_served(published: Stack) -> None:
     assert fault_in_wav(speak(published, ANNA).content, 0.3) == ""
     for key in ("", "tts_wrong", ANNA[:-1]):
         refused = speak(published, key)
@@ -88,7 +88,7 @@ def test_who_has_a_key_may_speak_and_nobody_else(published: Stack) -> None:
     assert requests.get(published.url, auth=("anna", ANNA), timeout=20).status_code == 200
 
 
-def test_nobody_can_say_that_he_is_inside(published: Stack) -> None:
+def test_a_forged_client_address_does_not_replace_a_key(published: Stack) -> None:
     prefix = published.env["SUBNET_PREFIX"]
     for inside in ("127.0.0.1", f"{prefix}.11", f"{prefix}.2"):
         assert speak(published, **{"X-Forwarded-For": inside}).status_code == 401
@@ -96,24 +96,24 @@ def test_nobody_can_say_that_he_is_inside(published: Stack) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/%6detrics", "//metrics", "/./readyz", "/v1/../metrics"])
-def test_what_is_for_inside_stays_inside(published: Stack, path: str) -> None:
+def test_internal_paths_are_not_published(published: Stack, path: str) -> None:
     with requests.Session() as session:
         for key in ("", ANNA):
-            asked = requests.Request("GET", published.url, headers=authorization(key)).prepare()
-            asked.url = published.url + path  # as it is: not tidied up
-            answer = session.send(asked, timeout=20)
+            request = requests.Request("GET", published.url, headers=authorization(key)).prepare()
+            request.url = published.url + path  # not normalized
+            answer = session.send(request, timeout=20)
             assert answer.status_code in ((404,) if key else (401, 404))
             assert "tts_" not in answer.text
             assert "release" not in answer.text
 
 
-def test_outside_nobody_learns_which_release_speaks(published: Stack) -> None:
+def test_responses_do_not_name_the_release(published: Stack) -> None:
     for answer in (speak(published, ANNA), speak(published)):
         assert "X-Release" not in answer.headers
         assert answer.headers["X-Request-Id"]
 
 
-def test_a_replaced_file_of_keys_is_in_force_at_once_and_nothing_starts_anew(published: Stack) -> None:
+def test_a_replaced_key_file_applies_at_once_without_a_restart(published: Stack) -> None:
     before = published.containers()
     carla, carlas_line = new("carla", {})
     assert speak(published, carla).status_code == 401
@@ -122,7 +122,7 @@ def test_a_replaced_file_of_keys_is_in_force_at_once_and_nothing_starts_anew(pub
         assert speak(published, carla).status_code == 200
         assert speak(published, ANNA).status_code == 401, "revoked"
         keys(published).write_text("anna")
-        assert speak(published, carla).status_code == 200, "a broken file leaves the keys from before"
+        assert speak(published, carla).status_code == 200, "a broken file does not replace the keys"
     finally:
         replace(published, ANNAS_LINE, BERTS_LINE, DORAS_LINE)
     assert speak(published, ANNA).status_code == 200
@@ -135,18 +135,18 @@ def test_a_key_has_its_own_limits(published: Stack) -> None:
     assert speak(published, ANNA).status_code == 200
 
 
-def test_a_key_without_a_limit_has_the_stacks(published: Stack) -> None:
-    assert [speak(published, DORA).status_code for _ in range(USUAL + 1)] == [200] * USUAL + [429]
-    assert {speak(published, ANNA).status_code for _ in range(USUAL + 1)} == {200}
+def test_a_key_without_a_limit_has_the_default_limit(published: Stack) -> None:
+    assert [speak(published, DORA).status_code for _ in range(DEFAULT_RPM + 1)] == [200] * DEFAULT_RPM + [429]
+    assert {speak(published, ANNA).status_code for _ in range(DEFAULT_RPM + 1)} == {200}
 
 
-def test_a_cutover_proves_a_candidate_without_a_key_and_clients_with_theirs_lose_nothing(published: Stack) -> None:
+def test_a_cutover_needs_no_key_and_clients_with_keys_lose_nothing(published: Stack) -> None:
     before, sha = live_sha(published), published.release("a canary among keys")
     published.run("build.cutover", "switch", "--canary", "50", CUTOVER_CANARY_SAMPLES=FEW)
-    share = next(each["facts"] for each in reversed(published.journal()) if each["event"] == "share")
-    for whose in ("candidate", "live"):
-        assert share[whose]["sent"] >= int(FEW)
-        assert share[whose]["failed"] == 0
+    share = next(record["facts"] for record in reversed(published.journal()) if record["event"] == "share")
+    for side in ("candidate", "live"):
+        assert share[side]["sent"] >= int(FEW)
+        assert share[side]["failed"] == 0
     assert (share["observed"], live_sha(published)) == (0, sha)
     containers = published.containers()
     published.compose("up", "-d")
@@ -158,61 +158,61 @@ def test_a_cutover_proves_a_candidate_without_a_key_and_clients_with_theirs_lose
     assert live_sha(published) == before
 
 
-def test_a_release_that_could_not_use_the_keys_is_refused_before_anything_is_touched(published: Stack) -> None:
+def test_a_release_that_cannot_read_the_keys_is_refused_before_any_change(published: Stack) -> None:
     before = published.containers()
     published.release("without keys")
     with without_keys(published):
         done = published.run("build.cutover", "switch", check=False)
     assert done.returncode == PreflightError.exit_code, done.stderr
-    said = " ".join(done.stderr.split())
-    assert f"cannot use the API keys in {published.env['KEYS_FOLDER']}" in said
-    assert "No such file" in said
-    assert "python -m service.keys new NAME" in said
+    error = " ".join(done.stderr.split())
+    assert f"cannot use the API keys in {published.env['KEYS_FOLDER']}" in error
+    assert "No such file" in error
+    assert "python -m service.keys new NAME" in error
     assert published.containers() == before
     assert speak(published, ANNA).status_code == 200
 
 
-def test_beyond_this_machine_without_keys_is_refused_by_every_command(published: Stack) -> None:
+def test_publishing_without_keys_is_refused_by_every_command(published: Stack) -> None:
     done = published.run("build.cutover", "status", check=False, KEYS_FOLDER="")
     assert done.returncode == SettingsError.exit_code
     assert "PUBLISH in the environment" in done.stderr
 
 
-def test_what_a_running_stack_was_started_with_is_not_changed_under_it(published: Stack) -> None:
+def test_the_address_and_keys_of_a_running_stack_do_not_change(published: Stack) -> None:
     done = published.run("build.cutover", "switch", check=False, PUBLISH="127.0.0.1", KEYS_FOLDER="")
     assert done.returncode == SettingsError.exit_code
-    said = " ".join(done.stderr.split())
-    assert f"the stack is at {published.host}:{published.port}" in said
-    assert "127.0.0.1" in said
-    assert "without keys" in said
+    error = " ".join(done.stderr.split())
+    assert f"the running proxy is at {published.host}:{published.port}" in error
+    assert "127.0.0.1" in error
+    assert "without API keys" in error
 
 
-def test_every_colour_is_told_where_it_is_published(published: Stack) -> None:
-    told = published.live_app().attrs["Config"]["Env"]
-    assert {f"TTS_PUBLISHED={published.host}", "TTS_API_KEYS=/run/keys/api-keys"} <= set(told)
+def test_every_colour_knows_its_published_address(published: Stack) -> None:
+    environment = published.live_app().attrs["Config"]["Env"]
+    assert {f"TTS_PUBLISHED={published.host}", "TTS_API_KEYS=/run/keys/api-keys"} <= set(environment)
 
 
-def test_a_service_that_is_started_by_hand_without_keys_does_not_start(published: Stack) -> None:
+def test_a_published_service_without_keys_does_not_start(published: Stack) -> None:
     image = f"glm-tts-slim:{published.releases[0]}"
-    with pytest.raises(Exception, match="name a file of API keys") as failed:
+    with pytest.raises(Exception, match="set TTS_API_KEYS to a key file") as failed:
         published.docker.containers.run(image, environment={"TTS_PUBLISHED": published.host}, remove=True)
     assert getattr(failed.value, "exit_status", None) == 2
 
 
-def test_hello_carries_a_key_and_says_so_where_it_has_none(published: Stack, tmp_path: Path) -> None:
+def test_hello_sends_a_key_and_fails_without_one(published: Stack, tmp_path: Path) -> None:
     done = published.run("build.hello", check=False)
     assert done.returncode == NotHealthyError.exit_code
     assert "TTS_API_KEY" in done.stderr
     assert published.run("build.hello", TTS_API_KEY=ANNA).returncode == 0
     (tmp_path / "key").write_text(f"{ANNA}\n")
-    said = published.run("build.hello", "--api-key-file", str(tmp_path / "key"))
-    assert published.url in said.stdout
-    assert ANNA not in said.stdout + said.stderr
+    done = published.run("build.hello", "--api-key-file", str(tmp_path / "key"))
+    assert published.url in done.stdout
+    assert ANNA not in done.stdout + done.stderr
 
 
 @pytest.fixture
 def limited(published: Stack) -> Iterator[Any]:
-    """A service that limits each address, in a slot of its own and alone in rotation."""
+    """A service that limits each address, in its own slot and alone in rotation."""
     proxy = HAProxy(DockerEngine(), published.container("proxy").name)
     prefix, live = published.env["SUBNET_PREFIX"], f"{published.status()['live']}-1"
     network = published.docker.networks.get(f"{published.project}_tts")
@@ -237,12 +237,14 @@ def limited(published: Stack) -> Iterator[Any]:
         container.remove(force=True)
 
 
-def test_limits_by_address_are_those_of_the_true_peer(published: Stack, limited: Any) -> None:
+def test_limits_apply_to_the_real_address(published: Stack, limited: Any) -> None:
     forged = [{"X-Forwarded-For": f"198.51.100.{number}"} for number in range(3)]
-    assert [speak(published, **each).status_code for each in forged] == [200, 200, 429]
-    ask = (
+    assert [speak(published, **headers).status_code for headers in forged] == [200, 200, 429]
+    script = (
         "import urllib.request as r;"
         f"print(r.urlopen(r.Request('http://{published.env['SUBNET_PREFIX']}.2:8080/v1/audio/speech',"
         f"{json.dumps(BODY).encode()!r}, {{'Content-Type': 'application/json'}})).status)"
     )
-    assert limited.exec_run(["python", "-c", ask]).output.decode().strip() == "200", "another peer"
+    assert limited.exec_run(["python", "-c", script]).output.decode().strip() == "200", (
+        "another address has its own limit"
+    )

@@ -1,4 +1,4 @@
-"""What a cutover tells the world: hooks with its facts, and a page of its own."""
+"""Hooks and HTML report of a cutover."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.stack import Stack, hooks, wait_for
 POINTS = ("pre-switch", "post-switch")
 WIDTHS = (390, 1280)
 STEPS, SYNTHESES = 7, 6
-# Each sound is decoded whole, past its element: a header with a duration is no recording yet.
+# Decode each recording completely: a header with a duration does not prove that there is audio.
 FACTS = """
 const text = of => document.querySelector(of)?.textContent ?? "";
 const count = of => document.querySelectorAll(of).length;
@@ -29,7 +29,7 @@ const element = audio => new Promise((good, bad) => {
     audio.load();
 });
 const peak = async audio => {
-    const bytes = Uint8Array.from(atob(audio.src.split(",")[1]), each => each.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(audio.src.split(",")[1]), character => character.charCodeAt(0));
     const sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes.buffer);
     return sound.getChannelData(0).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
 };
@@ -55,8 +55,8 @@ def live(stack: Stack) -> str:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A cutover under load with two hooks: what was live before it, its release, what the hooks wrote, its page."""
+class ReportedCutover:
+    """A cutover under load with two hooks: previous release, release, load, output of the hooks, report."""
 
     before: str
     sha: str
@@ -66,34 +66,34 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Told:
-    written = tmp_path_factory.mktemp("hooks") / "told"
-    say = f'["sh", "-c", "echo $0 $CUTOVER_RELEASE >>{written}", "{{0}}"]'
+def reported(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> ReportedCutover:
+    written = tmp_path_factory.mktemp("hooks") / "output"
+    command = f'["sh", "-c", "echo $0 $CUTOVER_RELEASE >>{written}", "{{0}}"]'
     before, sha = live(stack), stack.release("with hooks")
-    with hooks(stack, "\n".join(f"{point} = {say.format(point)}" for point in POINTS)):
+    with hooks(stack, "\n".join(f"{point} = {command.format(point)}" for point in POINTS)):
         with hammering(stack.url, 2) as load:
             wait_for("traffic", lambda: len(load.report.samples) > 4)
             stack.run("build.cutover", "switch", sha, CUTOVER_GATE_SYNTHESES=str(SYNTHESES))
         page = newest_page(stack)
-    return Told(before, sha, load.report, written.read_text().splitlines(), page)
+    return ReportedCutover(before, sha, load.report, written.read_text().splitlines(), page)
 
 
 def newest_page(stack: Stack) -> Path:
     return stack.root / stack.run("build.cutover", "report").stdout.strip().splitlines()[-1]
 
 
-def test_a_cutover_tells_its_hooks_and_leaves_a_page(told: Told) -> None:
-    assert told.load.failed == [], told.load.summary()
-    assert told.hooks == [f"{point} {told.sha}" for point in POINTS]
-    html = told.page.read_text()
-    assert told.sha in html
-    assert told.before[:12] in html
-    assert not re.findall(r"""(?:src|href)=["']https?:""", html), "the page needs nothing but itself"
+def test_a_cutover_runs_its_hooks_and_writes_a_report(reported: ReportedCutover) -> None:
+    assert reported.load.failed == [], reported.load.summary()
+    assert reported.hooks == [f"{point} {reported.sha}" for point in POINTS]
+    html = reported.page.read_text()
+    assert reported.sha in html
+    assert reported.before[:12] in html
+    assert not re.findall(r"""(?:src|href)=["']https?:""", html), "the report is self-contained"
 
 
-def test_a_browser_shows_the_page_and_plays_both_recordings(told: Told, tmp_path: Path) -> None:
-    for found in looked_at(told.page, tmp_path):
-        assert found["points"] >= len(told.load.samples) / 2, "requests around the switch are plotted"
+def test_a_browser_shows_the_report_and_plays_both_recordings(reported: ReportedCutover, tmp_path: Path) -> None:
+    for found in inspect(reported.page, tmp_path):
+        assert found["points"] >= len(reported.load.samples) / 2, "requests around the switch are plotted"
         assert found["steps"] >= STEPS
         assert found["hooks"] == len(POINTS)
         assert found["gate"] >= SYNTHESES
@@ -101,35 +101,35 @@ def test_a_browser_shows_the_page_and_plays_both_recordings(told: Told, tmp_path
         assert all(sound["seconds"] > 0 and sound["peak"] > 0.05 for sound in found["sounds"]), found["sounds"]
 
 
-def test_the_page_of_a_refused_candidate_shows_what_was_measured_and_heard(stack: Stack, tmp_path: Path) -> None:
+def test_the_report_of_a_refused_candidate_has_its_measures_and_recordings(stack: Stack, tmp_path: Path) -> None:
     reference, before = derived(stack, "refused", SILENCE), live(stack)
     whole = {"CUTOVER_GATE_SYNTHESES": str(SYNTHESES)}
     done = stack.run("build.cutover", "switch", reference, "--unverified", check=False, **whole)
     stack.docker.images.remove(reference, force=True)
     assert done.returncode == GateRefusedError.exit_code, done.stderr
     assert live(stack) == before
-    record = next(each for each in reversed(stack.journal()) if each["event"] == "failed")
+    record = next(record for record in reversed(stack.journal()) if record["event"] == "failed")
     results = record["facts"]["gate"]["results"]
-    assert all(any("silent" in fault for fault in each["faults"]) for each in results)
-    for found in looked_at(newest_page(stack), tmp_path):
+    assert all(any("silent" in fault for fault in result["faults"]) for result in results)
+    for found in inspect(newest_page(stack), tmp_path):
         assert found["gate"] == found["refused"] == len(results) == SYNTHESES
         assert "silent" in found["error"]
         assert [sound["peak"] > 0.05 for sound in found["sounds"]] == [False, True] * SYNTHESES, "candidate, then live"
         assert all(sound["seconds"] > 0 for sound in found["sounds"])
 
 
-def looked_at(page: Path, pictures: Path) -> list[dict[str, Any]]:
-    """What a browser finds on a page at the widths of a telephone and of a desk; nothing is wrong with it at either."""
+def inspect(page: Path, pictures: Path) -> list[dict[str, Any]]:
+    """Return the facts of a page in a browser at the widths of a phone and a desktop; fail on any browser error."""
     found = []
     with chromium(pictures) as browser:
-        looks = browser.look(page, FACTS, WIDTHS)
-    for seen in looks:
-        picture = pictures / f"{page.parent.name}-{seen.width}.png"
-        picture.write_bytes(seen.picture)
+        views = browser.look(page, FACTS, WIDTHS)
+    for view in views:
+        picture = pictures / f"{page.parent.name}-{view.width}.png"
+        picture.write_bytes(view.picture)
         print(picture)
-        assert seen.errors == []
-        assert seen.found["across"] <= seen.width, "it scrolls sideways"
-        found.append(seen.found)
+        assert view.errors == []
+        assert view.found["across"] <= view.width, "the page scrolls horizontally"
+        found.append(view.found)
     assert len(found) == len(WIDTHS)
     return found
 

@@ -1,4 +1,4 @@
-"""Where a base's Debian packages come from: a mirror that moves on, or a snapshot archive as locked."""
+"""Source of a base's Debian packages: a mirror with newer versions, or a snapshot archive with the locked versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.stack import REPOSITORY, free_port
 LOCKED_AT, TODAY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC)
 TIME = "20260102T030405Z"
 LOCK = f"# snapshot: {TIME}\nfixed=1.1\nquiet=1.0\ntini=1.0\n"
-# The three archives that snapshots exist of, in both formats of sources.
+# The three archives that have snapshots, in both formats of apt sources.
 OS = """FROM {{os_image}}
 RUN rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* \\
  && echo '{unsigned}' >/etc/apt/apt.conf.d/99unsigned \\
@@ -29,16 +29,16 @@ RUN rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* \\
  && apt-get update -q && apt-get install -y -q fixed quiet
 """
 PREPARED = """FROM {parent}
-RUN --mount=target=/context /context/prepare-os '{archive}' /context/lock.txt 2>/said
+RUN --mount=target=/context /context/prepare-os '{archive}' /context/lock.txt 2>/log
 """
-# What is looked at in the prepared image.
+# Prints what the tests check in the prepared image.
 SHOWN = """cat /opt/locks/apt-origin; echo ---; cat /opt/locks/apt-security; echo ---
-dpkg-query -W -f '${Package}=${Version}\\n'; echo ---; cat /said; echo ---; ls /var/lib/apt/lists /tmp"""
+dpkg-query -W -f '${Package}=${Version}\\n'; echo ---; cat /log; echo ---; ls /var/lib/apt/lists /tmp"""
 
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    """Its snapshot is as the lock says; since then every package moved, one of them by a security fix."""
+    """A mirror with newer packages, one of them a security fix, and a snapshot that matches the lock."""
     with serving(tmp_path_factory.mktemp("mirror")) as mirror:
         snapshot = f"snapshot/{{}}/{TIME}"
         for archive in ("debian", snapshot.format("debian")):
@@ -66,7 +66,7 @@ Prepare = Callable[[str, str], dict[str, str]]
 
 @pytest.fixture
 def prepare(os_image: str, tmp_path: Path) -> Iterator[Prepare]:
-    """Runs prepare-os in a build; returns the files that it left, and the packages as `name=version` lines."""
+    """Run prepare-os in a build; return what SHOWN prints: origin, security fixes, packages, log, remaining files."""
     tag = f"{os_image}-prepared"
     shutil.copy(REPOSITORY / "build/conda/image/prepare-os", tmp_path)
 
@@ -74,8 +74,8 @@ def prepare(os_image: str, tmp_path: Path) -> Iterator[Prepare]:
         (tmp_path / "lock.txt").write_text(lock)
         images.build(tag, PREPARED.format(parent=os_image, archive=archive), tmp_path)
         argv = ["docker", "run", "--rm", tag, "sh", "-c", SHOWN]
-        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split("---\n")
-        return dict(zip(("origin", "security", "packages", "said", "left"), said, strict=True))
+        parts = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split("---\n")
+        return dict(zip(("origin", "security", "packages", "log", "remaining"), parts, strict=True))
 
     yield run
     subprocess.run(["docker", "image", "rm", "--force", tag], check=False, capture_output=True)
@@ -86,19 +86,19 @@ def versions(packages: str) -> dict[str, str]:
     return {name: found[name] for name in ("fixed", "quiet", "tini")}
 
 
-def test_from_a_mirror_an_image_says_of_which_day_it_is_and_what_is_a_security_fix(prepare: Prepare) -> None:
-    seen = prepare("", "")
-    assert seen["origin"] == f"mirror {TODAY:%Y%m%dT%H%M%SZ}\n"
-    assert seen["security"] == "fixed\n"
-    assert versions(seen["packages"]) == {"fixed": "1.2", "quiet": "1.3", "tini": "1.2"}
+def test_an_image_from_a_mirror_records_the_date_and_the_security_fixes(prepare: Prepare) -> None:
+    image = prepare("", "")
+    assert image["origin"] == f"mirror {TODAY:%Y%m%dT%H%M%SZ}\n"
+    assert image["security"] == "fixed\n"
+    assert versions(image["packages"]) == {"fixed": "1.2", "quiet": "1.3", "tini": "1.2"}
 
 
-def test_from_a_snapshot_archive_an_image_has_exactly_the_locked_versions(prepare: Prepare, mirror: Mirror) -> None:
-    seen = prepare(f"{mirror.url}/snapshot/", LOCK)
-    assert seen["origin"] == f"snapshot {TIME}\n", seen["said"]
-    assert versions(seen["packages"]) == {"fixed": "1.1", "quiet": "1.0", "tini": "1.0"}
-    assert seen["security"] == "fixed\n"
-    assert [line for line in seen["left"].split() if not line.endswith(":")] == [], "nothing is left behind"
+def test_an_image_from_a_snapshot_has_exactly_the_locked_versions(prepare: Prepare, mirror: Mirror) -> None:
+    image = prepare(f"{mirror.url}/snapshot/", LOCK)
+    assert image["origin"] == f"snapshot {TIME}\n", image["log"]
+    assert versions(image["packages"]) == {"fixed": "1.1", "quiet": "1.0", "tini": "1.0"}
+    assert image["security"] == "fixed\n"
+    assert [line for line in image["remaining"].split() if not line.endswith(":")] == [], "temporary files remain"
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_from_a_snapshot_archive_an_image_has_exactly_the_locked_versions(prepar
     ],
     ids=["unreachable", "lacks a version", "lock without a time"],
 )
-def test_a_snapshot_archive_that_cannot_serve_is_named_and_the_mirror_serves(
+def test_an_unusable_snapshot_archive_is_named_and_the_mirror_is_used(
     prepare: Prepare, mirror: Mirror, archive: str, lock: str, why: str
 ) -> None:
     archive = archive.format(closed=free_port(), url=mirror.url)
-    seen = prepare(archive, lock)
-    assert seen["origin"].startswith("mirror ")
-    assert why in seen["said"]
-    assert f"{archive} cannot give the locked versions; packages come from the mirror" in seen["said"]
-    assert versions(seen["packages"]) == {"fixed": "1.2", "quiet": "1.3", "tini": "1.2"}
+    image = prepare(archive, lock)
+    assert image["origin"].startswith("mirror ")
+    assert why in image["log"]
+    assert f"{archive} cannot give the locked versions; packages come from the mirror" in image["log"]
+    assert versions(image["packages"]) == {"fixed": "1.2", "quiet": "1.3", "tini": "1.2"}

@@ -1,4 +1,4 @@
-"""Documents beside an image, in a registry without a referrers API (Debian's 2.8 has none)."""
+"""Documents attached to an image, in a registry without a referrers API (Debian's 2.8 has none)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def running() -> Iterator[Running]:
 
 
 def image(registry: Registry, marker: bytes) -> str:
-    """An image without layers, known by its digest."""
+    """Push an image without layers; return its digest."""
     config = registry.put_blob(NAME, marker)
     body = {
         "schemaVersion": 2,
@@ -46,7 +46,7 @@ def test_documents_are_found_by_the_digest_of_their_image(running: Running) -> N
         report = attach(registry, NAME, subject, VERIFICATION, b'{"report": 1}', {})
 
     found = attached(registry, NAME, subject)
-    assert [(each.digest, each.artifact_type, each.annotations) for each in found] == [
+    assert [(document.digest, document.artifact_type, document.annotations) for document in found] == [
         (bill, SBOM, {"part": "app"}),
         (report, VERIFICATION, {}),
     ]
@@ -60,6 +60,6 @@ def test_documents_are_found_by_the_digest_of_their_image(running: Running) -> N
     assert index.media_type == OCI_INDEX
 
 
-def test_an_image_that_is_not_there_gets_nothing(running: Running) -> None:
-    with pytest.raises(RegistryError, match="not there"):
+def test_attaching_to_a_missing_image_fails(running: Running) -> None:
+    with pytest.raises(RegistryError, match="nothing can be attached"):
         attach(Registry(running.address), NAME, "sha256:" + "0" * 64, SBOM, b"{}", {})

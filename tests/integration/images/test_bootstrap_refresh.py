@@ -1,4 +1,4 @@
-"""scripts/bootstrap --refresh: a newer OS image from a real registry, and the old one where there is none to be had."""
+"""scripts/bootstrap --refresh: a newer OS image from a real registry; without one the old image is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STANDIN = f"{PREFIX}standin:{os.getpid()}"
 
 @dataclass
 class Machine:
-    """Bootstrap's own functions for the OS image, under names of the test's."""
+    """Runs bootstrap's functions for the OS image with image names of the test."""
 
     scratch: Path
     client: docker.DockerClient
@@ -59,7 +59,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     client.close()
 
 
-def test_a_newer_image_of_the_registry_takes_the_old_ones_place(machine: Machine) -> None:
+def test_a_newer_image_of_the_registry_replaces_the_old_one(machine: Machine) -> None:
     with running_registry() as registry:
         name = f"{registry.address}/debian:bookworm-slim"
         try:
@@ -78,7 +78,7 @@ def test_a_newer_image_of_the_registry_takes_the_old_ones_place(machine: Machine
                 machine.client.images.remove(image, force=True)
 
 
-def test_an_image_that_cannot_be_pulled_stays(machine: Machine) -> None:
+def test_an_image_that_cannot_be_pulled_is_kept(machine: Machine) -> None:
     machine.client.images.get(images.os_image()).tag(NOWHERE)
     before = machine.image_id(NOWHERE)
     done = machine.run("refresh_os_image", NOWHERE)
@@ -87,7 +87,7 @@ def test_an_image_that_cannot_be_pulled_stays(machine: Machine) -> None:
     assert machine.image_id(NOWHERE) == before
 
 
-def test_a_stand_in_that_cannot_be_rebuilt_stays(machine: Machine) -> None:
+def test_a_stand_in_that_cannot_be_rebuilt_is_kept(machine: Machine) -> None:
     machine.client.images.get(images.os_image()).tag(STANDIN)
     before = machine.image_id(STANDIN)
     lists, apt = machine.scratch / "lists", machine.scratch / "apt.conf"
@@ -99,7 +99,7 @@ def test_a_stand_in_that_cannot_be_rebuilt_stays(machine: Machine) -> None:
     assert machine.image_id(STANDIN) == before
 
 
-def test_a_stand_in_is_replaced_when_a_file_changed_and_stays_when_none_did(machine: Machine) -> None:
+def test_a_stand_in_is_replaced_only_if_a_file_changed(machine: Machine) -> None:
     ids = []
     for content in ("12.1", "12.1", "12.2"):
         done = machine.run(f"import_os_standin {machine.tar(content)}", NOWHERE)
@@ -111,7 +111,7 @@ def test_a_stand_in_is_replaced_when_a_file_changed_and_stays_when_none_did(mach
 
 
 @pytest.mark.parametrize("options", [["--refresh", "--no-engine"], ["--refresh", "--torch"], ["--again"]])
-def test_options_that_do_not_go_together_are_refused(options: list[str]) -> None:
+def test_incompatible_options_are_refused(options: list[str]) -> None:
     argv = [f"{REPOSITORY}/scripts/bootstrap", *options]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1

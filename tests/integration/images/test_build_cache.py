@@ -1,4 +1,4 @@
-"""The janitor prunes a build cache for real, on an engine of the test's own that also serves a release."""
+"""The janitor prunes a real build cache, on a nested engine that also serves a release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.nested import Nested, nested_engine
 from harness.stack import Stack, fresh_stack
 
 LIMIT_MB, WEIGHT_MB, BUILDS = 100, 40, 4
-# Random bytes, so that each build leaves a record of its own.
+# Random bytes, so that each build adds its own cache record.
 HEAVY = "FROM {os_image}\nRUN head -c {weight}MB /dev/urandom >/weight && echo {number}\n"
 
 
@@ -32,12 +32,12 @@ def serving(stack: Stack, tmp_path: Path) -> Iterator[tuple[Stack, Nested]]:
 
 
 def cache_mb(nested: Nested) -> float:
-    """The build cache as the engine itself counts it, without what images share with it."""
-    return sum(int(each["Size"]) for each in nested.client.df()["BuildCache"] or [] if not each["Shared"]) / 1e6
+    """Size of the build cache by the engine, without records shared with images."""
+    return sum(int(record["Size"]) for record in nested.client.df()["BuildCache"] or [] if not record["Shared"]) / 1e6
 
 
 def fill(nested: Nested) -> None:
-    """Builds that leave nothing but their cache."""
+    """Run builds and remove their images, so that only the cache grows."""
     os_image = next(name for name in OS_IMAGES if nested.client.images.list(name=name))
     file = nested.folder / "Dockerfile"
     for number in range(BUILDS):
@@ -46,7 +46,7 @@ def fill(nested: Nested) -> None:
         nested.run("docker", "image", "rm", "heavy")
 
 
-def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tuple[Stack, Nested]) -> None:
+def test_the_build_cache_shrinks_to_its_limit_and_the_live_release_is_kept(serving: tuple[Stack, Nested]) -> None:
     stack, nested = serving
     nested.load(next(name for name in OS_IMAGES if stack.docker.images.list(name=name)))
     fill(nested)
@@ -57,8 +57,8 @@ def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tup
     live = nested.client.containers.get(f"{stack.project}-app-blue-1")
 
     plan = json.loads(stack.run("build.janitor", "--dry-run", "--json").stdout)["actions"]
-    (removal,) = (each for each in plan if each["where"] == "build cache")
-    assert (removal["action"], removal["why"]) == ("remove", "0.2 GB, 0.1 wanted")
+    (removal,) = (action for action in plan if action["where"] == "build cache")
+    assert (removal["action"], removal["why"]) == ("remove", "0.2 GB, more than 0.1 GB")
     assert removal["bytes"] / 1e6 == pytest.approx(before - LIMIT_MB, abs=1)
     assert cache_mb(nested) == before
 
@@ -67,10 +67,10 @@ def test_the_build_cache_shrinks_to_its_limit_and_what_serves_stays(serving: tup
     assert sorted(tag for image in nested.client.images.list() for tag in image.tags) == images
     live.reload()
     assert live.attrs["State"]["Health"]["Status"] == "healthy"
-    again = nested.client.containers.run(live.image.id, ["python", "-c", "import service.app"], remove=True)
-    assert again == b""
+    output = nested.client.containers.run(live.image.id, ["python", "-c", "import service.app"], remove=True)
+    assert output == b""
     assert stack.status()["live"] == "blue"
 
     plan = json.loads(stack.run("build.janitor", "--dry-run", "--json").stdout)["actions"]
-    (kept,) = (each for each in plan if each["where"] == "build cache")
-    assert "within 0.1 GB" in kept["why"]
+    (action,) = (action for action in plan if action["where"] == "build cache")
+    assert "within 0.1 GB" in action["why"]

@@ -1,6 +1,6 @@
 """The whole line on an engine that keeps its images in containerd's store, the default of Docker 29.
 
-The engine is nested in a container. The base is copied from this machine's engine, which may keep images otherwise.
+The engine is nested in a container. The base is copied from this machine's engine, which may use another image store.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def nested(stack: Stack, running: Running) -> Iterator[Nested]:
     A base that this machine's own engine has built, verified and pushed is in the registry.
     """
     stack.run("build.images", "--push", running.address)
-    # Not rebuilt there: a channel that is built anew is another one, and a base on it has another key.
+    # Copied, because a rebuilt channel has another digest, and a base on it has another key.
     channels = [tag for image in stack.docker.images.list(CHANNEL_REPOSITORY) for tag in image.tags]
     proxy = stack.container("proxy").attrs["Config"]["Image"]
     with nested_engine(project=stack.project, settings=STORE) as nested, also_within(nested.container, running):
@@ -69,13 +69,13 @@ def pushed(line: Stack, running: Running) -> str:
     done = line.run("build.images", "--push", running.address)
     assert "building glm-tts-base-slim" not in done.stderr, "the base's key differs between the stores"
     assert "building glm-tts-proxy" not in done.stderr, "the proxy's key differs between the stores"
-    assert "has passed these checks where it was published" in done.stderr
+    assert "passed these checks, by its report in the registry" in done.stderr
     return done.stdout.splitlines()[-1]
 
 
 @pytest.fixture
-def there(nested: Nested, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has what runs in this process use that engine."""
+def nested_host(nested: Nested, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process use the nested engine."""
     monkeypatch.setenv("DOCKER_HOST", nested.host)
 
 
@@ -112,10 +112,10 @@ def test_every_layer_is_verified(line: Stack, pushed: str) -> None:
     assert size > 500, "the size of the packed layers"
 
 
-def test_a_release_that_no_registry_has_goes_live_by_its_id(line: Stack, pushed: str) -> None:
-    sha = line.release("only here")
+def test_an_unpublished_release_goes_live_by_its_id(line: Stack, pushed: str) -> None:
+    sha = line.release("not published")
     done = line.run("build.cutover", "switch")
-    assert "registry" not in done.stderr, "a registry was asked for an image of this engine alone"
+    assert "registry" not in done.stderr, "the switch queried a registry for an image that only this engine has"
     image = line.docker.images.get(f"{APP}:{sha}")
     status = line.status()
     assert status["colours"][status["live"]]["release"] == {"sha": sha, "image": image.id}
@@ -124,8 +124,8 @@ def test_a_release_that_no_registry_has_goes_live_by_its_id(line: Stack, pushed:
     assert status["colours"][status["live"]]["release"]["image"] == pushed
 
 
-@pytest.mark.usefixtures("there")
-def test_a_tag_for_a_registry_that_was_never_pushed_is_no_publication(
+@pytest.mark.usefixtures("nested_host")
+def test_a_tag_that_was_never_pushed_is_not_a_publication(
     line: Stack, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = line.docker.images.get(f"{APP}:{line.releases[-1]}")
@@ -139,7 +139,7 @@ def test_a_tag_for_a_registry_that_was_never_pushed_is_no_publication(
 
 
 def tiny(line: Stack, name: str, base: str, *labels: str) -> str:
-    """Builds an image of labels as plain `docker buildx build` does, which adds an attestation; returns its ID."""
+    """Build an image of labels like plain `docker buildx build`, which adds an attestation; return its ID."""
     dockerfile = "\n".join([f"FROM {base}", *(f"LABEL {label}" for label in labels)])
     argv = ["docker", "buildx", "build", "--quiet", "--tag", name, "-"]
     return command.run(argv, env=line.env, stdin=dockerfile.encode()).decode().strip()
@@ -149,8 +149,8 @@ def released(sha: str) -> str:
     return f"{RELEASE_LABEL}={sha}"
 
 
-@pytest.mark.usefixtures("there")
-def test_the_last_pin_of_an_image_stays(line: Stack) -> None:
+@pytest.mark.usefixtures("nested_host")
+def test_the_last_pin_of_an_image_is_not_removed(line: Stack) -> None:
     sha, prefix = f"{7:040x}", line.project
     name = f"{prefix}/{APP}:{sha}"
     image = tiny(line, name, images.os_image(), released(sha))
@@ -163,10 +163,10 @@ def test_the_last_pin_of_an_image_stays(line: Stack) -> None:
     assert DockerEngine().image(image) is None
 
 
-@pytest.mark.usefixtures("there")
-def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
+@pytest.mark.usefixtures("nested_host")
+def test_the_janitor_frees_images_that_no_release_needs(line: Stack, running: Running, pushed: str) -> None:
     sha, engine = f"{3:040x}", DockerEngine()
-    # On the layers of the live release: one image whose tag went to the next build, and one that was never verified.
+    # On the layers of the live release: one image whose tag moved to the next build, and one that was never verified.
     untagged, unverified = (
         tiny(line, f"{APP}:{sha}", pushed, released(sha), f"build={number}") for number in ("first", "second")
     )
@@ -182,12 +182,12 @@ def test_the_janitor_frees_what_no_release_needs(line: Stack, running: Running, 
     assert Registry(running.address).digest(APP, "staging") == pushed.partition("@")[2]
 
 
-def test_the_disk_is_asked_where_the_store_is(nested: Nested) -> None:
+def test_the_disk_path_is_that_of_the_store(nested: Nested) -> None:
     (path,) = (path for path in imagestore.disk_paths(nested.client.info()) if nested.has(path))
     assert nested.has(f"{path}/io.containerd.content.v1.content")
 
 
-def test_an_image_that_others_published_as_an_index_is_used(line: Stack, running: Running) -> None:
+def test_an_image_published_as_an_index_is_used(line: Stack, running: Running) -> None:
     sha, registry = f"{5:040x}", Registry(running.address)
     name = f"{running.address}/{APP}:{sha}"
     tiny(line, name, images.os_image(), released(sha))
@@ -196,7 +196,7 @@ def test_an_image_that_others_published_as_an_index_is_used(line: Stack, running
     index = registry.manifest(APP, digest)
     assert index
     assert len(index.parsed["manifests"]) == 2, "BuildKit adds no attestation"
-    # On this machine's own engine, whose store may name the image by its configuration.
+    # On this machine's engine, whose store may identify the image by its configuration.
     engine = DockerEngine()
     image = Publisher(engine, Reporter(), running.address, git.read(line.root)).fetch(f"{APP}:{sha}")
     assert image

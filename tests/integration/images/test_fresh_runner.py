@@ -1,6 +1,6 @@
-"""A CI runner that has nothing but the clone and the upstream images: what the registry spares it.
+"""A CI runner with only a clone and the upstream images reuses what the registry has.
 
-It is an engine of its own, nested in a container, with an empty builder.
+The runner is a nested engine with an empty builder.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def another_clone(of: Stack, root: Path) -> Stack:
 
 
 def change_the_last_lock(stack: Stack) -> None:
-    """Commits a line that changes nothing of what is installed, and is nobody else's."""
+    """Commit a unique comment in the last lock, which changes no installed package."""
     lock = stack.root / "locks/slim.txt"
     lock.write_text(f"{lock.read_text()}# {uuid.uuid4()}\n")
     stack.releases.append(stack.commit("another last lock"))
@@ -45,7 +45,7 @@ def change_the_last_lock(stack: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def first(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """Another runner's clone, on a base of its own: the one that is here may be older than the build cache."""
+    """Clone of another runner with its own base, because the existing base may be older than the build cache."""
     first = another_clone(stack, tmp_path_factory.mktemp("first") / "clone")
     change_the_last_lock(first)
     return first
@@ -53,7 +53,7 @@ def first(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 @pytest.fixture(scope="module")
 def published(first: Stack, running: Running) -> Iterator[None]:
-    """That runner's release is in the registry."""
+    """The release of the first runner, published in the registry."""
     first.run("build.images", "--push", running.address)
     yield
     for tag in running.tags(BASE):
@@ -65,9 +65,9 @@ def published(first: Stack, running: Running) -> Iterator[None]:
 def runner(
     first: Stack, running: Running, published: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """A clone whose engine has the upstream images and nothing else."""
+    """A clone whose engine has only the upstream images."""
     runner = another_clone(first, tmp_path_factory.mktemp("runner") / "clone")
-    upstream = [tag for name in UPSTREAM for each in first.docker.images.list(name) for tag in each.tags]
+    upstream = [tag for name in UPSTREAM for image in first.docker.images.list(name) for tag in image.tags]
     with nested_engine(project=first.project) as nested, also_within(nested.container, running):
         nested.load(*upstream)
         yield replace(runner, env={**runner.env, **nested.env}, docker=nested.client)
@@ -76,7 +76,7 @@ def runner(
 def layers(running: Running, repository: str, tag: str) -> Layers:
     manifest = Registry(running.address).manifest(repository, tag)
     assert manifest
-    return {each["digest"]: each["size"] for each in manifest.parsed["layers"]}
+    return {layer["digest"]: layer["size"] for layer in manifest.parsed["layers"]}
 
 
 def config_size(running: Running, repository: str, tag: str) -> int:
@@ -90,7 +90,7 @@ def test_a_change_of_code_costs_one_small_layer(runner: Stack, running: Running)
     sha = runner.commit("by the fresh runner")
     done = runner.run("build.images", "--push", running.address)
     assert f"building {BASE}" not in done.stderr
-    assert "has passed these checks where it was published" in done.stderr
+    assert "passed these checks, by its report in the registry" in done.stderr
     after = layers(running, APP, sha)
     new = {digest: size for digest, size in after.items() if digest not in before}
     config = config_size(running, APP, sha)
@@ -99,7 +99,7 @@ def test_a_change_of_code_costs_one_small_layer(runner: Stack, running: Running)
     assert sum(new.values()) + config < 50 * KB
 
 
-def test_a_change_of_the_last_lock_rebuilds_what_stands_on_it_alone(runner: Stack, running: Running) -> None:
+def test_a_change_of_the_last_lock_rebuilds_only_the_layers_above_it(runner: Stack, running: Running) -> None:
     before = layers(running, BASE, CACHE_TAG)
     change_the_last_lock(runner)
     done = runner.run("build.images", "--push", running.address)

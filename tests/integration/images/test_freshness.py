@@ -1,4 +1,4 @@
-"""The age of images and their security updates, by a real engine and a real apt, from archives of the test's own."""
+"""The age of images and their security updates, with a real engine and a real apt, from archives of the test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RUN rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* && mkdir -p /archive/
         main/binary-amd64/Packages >Release
 """
 ONE_LINE = "RUN echo 'deb [trusted=yes] AT SUITE main' >/etc/apt/sources.list\n"
-# Both suites in one paragraph, as Ubuntu writes them; there is no archive of the first.
+# Two suites in one paragraph, as in Ubuntu's sources; no archive exists for the first one.
 DEB822 = (
     "RUN printf '# a comment\\nTypes: deb\\nURIs: AT\\nSuites: noble SUITE\\nComponents: main\\nTrusted: yes\\n' "
     ">/etc/apt/sources.list.d/x.sources\n"
@@ -43,25 +43,27 @@ def tags() -> Iterator[list[str]]:
     client.close()
 
 
-def asked(tags: list[str], suite: str, version: str, sources: str = ONE_LINE, uri: str = "file:/archive") -> Security:
+def security_of(
+    tags: list[str], suite: str, version: str, sources: str = ONE_LINE, uri: str = "file:/archive"
+) -> Security:
     dockerfile = (ARCHIVE + sources).replace("SUITE", suite).replace("VERSION", version).replace("AT", uri)
-    # tini's place in the base: an entrypoint of the image's own and a user without rights are no obstacle.
+    # With an entrypoint and an unprivileged user, as in the base image.
     tags.append(f"{TAG}:{len(tags)}")
     images.build(tags[-1], dockerfile + 'USER 10001:10001\nENTRYPOINT ["/bin/false"]\n')
-    return freshness_reader.security(DockerEngine(), tags[-1])
+    return freshness_reader.read_security(DockerEngine(), tags[-1])
 
 
 @pytest.mark.parametrize("sources", [ONE_LINE, DEB822])
-def test_a_newer_package_of_a_security_suite_is_named(tags: list[str], sources: str) -> None:
-    found = asked(tags, "bookworm-security", "99", sources)
+def test_a_newer_package_in_a_security_suite_is_named(tags: list[str], sources: str) -> None:
+    found = security_of(tags, "bookworm-security", "99", sources)
     assert found.failed == ""
     (update,) = found.updates
     assert update.startswith("base-files 12")
     assert update.endswith(" -> 99")
 
 
-def test_an_older_package_of_a_security_suite_is_no_update(tags: list[str]) -> None:
-    assert asked(tags, "bookworm-security", "1") == Security()
+def test_an_older_package_in_a_security_suite_is_not_an_update(tags: list[str]) -> None:
+    assert security_of(tags, "bookworm-security", "1") == Security()
 
 
 @pytest.mark.parametrize(
@@ -72,17 +74,17 @@ def test_an_older_package_of_a_security_suite_is_no_update(tags: list[str]) -> N
         ("bookworm-security", "http://127.0.0.1:9/debian", "127.0.0.1"),
     ],
 )
-def test_without_an_answer_nothing_is_claimed(tags: list[str], suite: str, uri: str, reason: str) -> None:
-    found = asked(tags, suite, "99", uri=uri)
+def test_a_failed_query_reports_no_updates_and_the_reason(tags: list[str], suite: str, uri: str, reason: str) -> None:
+    found = security_of(tags, suite, "99", uri=uri)
     assert found.updates == ()
     assert reason in found.failed
 
 
 def test_an_image_without_a_shell_is_not_verified() -> None:
-    assert freshness_reader.security(DockerEngine(), f"{TAG}:none").failed
+    assert freshness_reader.read_security(DockerEngine(), f"{TAG}:none").failed
 
 
-def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> None:
+def test_doctor_build_and_history_report_old_images(stack: Stack) -> None:
     within = stack.run("build.doctor", CUTOVER_BASE_MAX_AGE_DAYS="3650").stdout
     for subject in ("base", "proxy"):
         assert f"  age:{subject}" in within
@@ -99,13 +101,13 @@ def test_doctor_and_a_build_and_the_history_tell_of_old_images(stack: Stack) -> 
     assert "refresh" not in history
 
 
-@pytest.mark.alone  # no other process may build a newer base meanwhile
-def test_a_host_whose_archive_is_silent_does_not_pass_strict(stack: Stack) -> None:
-    # A base whose sources lead nowhere, newer than every other on the engine.
+@pytest.mark.alone  # no other process may build a newer base at the same time
+def test_a_host_with_an_unreachable_archive_does_not_pass_strict(stack: Stack) -> None:
+    # The newest base on the engine, with an unreachable package source.
     tag = f"glm-tts-base-slim:{stack.project}"
     images.build(
         tag,
-        # The project in the command: a cached layer would date the image by the run of another day.
+        # The command contains the project's name: a cached layer would have the date of an earlier run.
         f"FROM {{os_image}}\nRUN : {stack.project} && rm -rf /etc/apt/sources.list.d/* \\\n"
         " && echo 'deb [trusted=yes] http://127.0.0.1:9/debian bookworm-security main' >/etc/apt/sources.list\n",
     )

@@ -1,4 +1,4 @@
-"""Publishing to a real registry (Debian's docker-registry): by digest, once, and only what may be published."""
+"""Publishing to a real registry (Debian's docker-registry): by digest, once, and only permitted images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from docker.models.images import Image
 from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import DirtyTreeError, DriftRefusedError, RegistryError, StandinRefusedError
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.locks import inventory_reader
 from build.locks.drift import AptLock
 from build.model.labels import ACCEPTED_DRIFT_LABEL, CACHE_TAG, DRIFT_LABEL, OCI, STANDIN_LABEL
@@ -32,6 +32,8 @@ from harness.faults import faults
 from harness.registry import Running
 from harness.stack import PATIENCE_S, Stack, free_port, wait_for
 
+DOCUMENTS = {referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD}
+
 
 @pytest.fixture(scope="module")
 def registry(running: Running) -> str:
@@ -44,24 +46,24 @@ def test_a_commit_is_pushed_once_and_goes_live_by_its_digest(stack: Stack, runni
     assert pushed.startswith(f"{registry}/glm-tts-slim@sha256:")
     digest = pushed.partition("@")[2]
     assert set(running.tags("glm-tts-slim")) == {sha, "staging", referrers.fallback_tag(digest)}
-    beside = referrers.attached(Registry(registry), "glm-tts-slim", digest)
-    assert {each.artifact_type for each in beside} == {referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD}
+    attached = referrers.attached(Registry(registry), "glm-tts-slim", digest)
+    assert {document.artifact_type for document in attached} == DOCUMENTS
     (base,) = (tag for tag in running.tags("glm-tts-base-slim") if re.fullmatch("[0-9a-f]{16}", tag))
-    its = Registry(registry).digest("glm-tts-base-slim", base)
-    assert set(running.tags("glm-tts-base-slim")) == {base, CACHE_TAG, referrers.fallback_tag(its)}
-    assert Registry(registry).digest("glm-tts-base-slim", CACHE_TAG) == its
-    reports = referrers.attached(Registry(registry), "glm-tts-base-slim", its)
-    assert [each.artifact_type for each in reports] == [referrers.VERIFICATION]
+    base_digest = Registry(registry).digest("glm-tts-base-slim", base)
+    assert set(running.tags("glm-tts-base-slim")) == {base, CACHE_TAG, referrers.fallback_tag(base_digest)}
+    assert Registry(registry).digest("glm-tts-base-slim", CACHE_TAG) == base_digest
+    reports = referrers.attached(Registry(registry), "glm-tts-base-slim", base_digest)
+    assert [document.artifact_type for document in reports] == [referrers.VERIFICATION]
 
     labels = stack.docker.images.get(f"glm-tts-slim:{sha}").labels
     assert labels["org.opencontainers.image.base.name"].startswith(f"{registry}/glm-tts-base-slim@sha256:")
     assert labels["org.opencontainers.image.revision"] == sha
 
-    again = stack.run("build.images", "--push", registry)
-    assert again.stdout.splitlines()[-1] == pushed
-    assert again.stderr.count("is in the registry already") == 2
-    assert referrers.attached(Registry(registry), "glm-tts-slim", digest) == beside
-    assert referrers.attached(Registry(registry), "glm-tts-base-slim", its) == reports
+    second = stack.run("build.images", "--push", registry)
+    assert second.stdout.splitlines()[-1] == pushed
+    assert second.stderr.count("is already in the registry") == 2
+    assert referrers.attached(Registry(registry), "glm-tts-slim", digest) == attached
+    assert referrers.attached(Registry(registry), "glm-tts-base-slim", base_digest) == reports
     record = json.loads(stack.run("build.images", "history", "--json").stdout.splitlines()[-1])
     assert (record["sha"], record["pushed"], record["manifest_digest"]) == (sha, pushed, digest)
     assert {part["part"] for part in record["verification"]} == {"proxy", "base", "app"}
@@ -90,12 +92,12 @@ def test_stand_ins_are_not_pushed_for_production(stack: Stack, registry: str) ->
     finally:
         subprocess.run([*git, "-d", "v1.0.0"], check=True, capture_output=True)
     assert done.returncode == StandinRefusedError.exit_code
-    assert "stands on stand-ins for" in done.stderr
+    assert "built on stand-ins for" in done.stderr
 
 
 @dataclass(frozen=True)
 class Older:
-    """Has every base that is asked for, with the content of another one."""
+    """A remote that has every requested base, with the content of another base."""
 
     engine: DockerEngine
     base: str
@@ -115,7 +117,7 @@ class Older:
 def drifted(stack: Stack) -> Iterator[str]:
     """The SHA of a commit whose apt lock names another version of one package, while it is the clone's HEAD.
 
-    Its base is there as a build leaves it once the mirror has a newer version: with the packages of the one before.
+    Its base exists with the packages of the previous base, as after a build from a mirror with newer versions.
     """
     image = stack.docker.images.get(f"glm-tts-slim:{stack.releases[-1]}")
     locked = AptLock.from_inventory(inventory_reader.read(DockerEngine(), str(image.id)))
@@ -128,7 +130,7 @@ def drifted(stack: Stack) -> Iterator[str]:
     engine = DockerEngine()
     base = stack.docker.images.get(image.labels[f"{OCI}base.name"])
     older = Older(engine, next(tag for tag in base.tags if tag.startswith("glm-tts-base-slim:")))
-    found = BuildImages(load(stack.root, stack.env), engine, Reporter(), git.read(stack.root), elsewhere=older).base()
+    found = ImageBuilder(load(stack.root, stack.env), engine, Reporter(), git.read(stack.root), remote=older).base()
     yield stack.releases[-1]
     stack.docker.images.remove(found.reference, force=True)
     lock.write_text(before)
@@ -138,7 +140,7 @@ def drifted(stack: Stack) -> Iterator[str]:
 
 @contextlib.contextmanager
 def genuine(stack: Stack, base: str) -> Iterator[None]:
-    """A base image under its own name, without the label that says that it stands on stand-ins."""
+    """Replace a base image by a copy without the stand-in label, under the same name."""
     original = stack.docker.images.get(base)
     recipe = f"FROM {base}\nLABEL {STANDIN_LABEL}=\n".encode()
     subprocess.run(["docker", "build", "--quiet", "--tag", base, "-"], input=recipe, check=True, capture_output=True)
@@ -148,14 +150,12 @@ def genuine(stack: Stack, base: str) -> Iterator[None]:
         original.tag(*base.rsplit(":", 1))
 
 
-def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
-    stack: Stack, running: Running, drifted: str
-) -> None:
+def test_drift_stops_only_a_production_push_unless_it_is_accepted(stack: Stack, running: Running, drifted: str) -> None:
     found = stack.docker.images.get(f"glm-tts-slim:{stack.releases[0]}").labels
     done = stack.run("build.images", "--push", running.address)  # to staging
-    # Whether the mirror has it from a security suite is the day's business.
-    said = r"1 package differs from the apt lock, [01] by security fixes; a production push refuses it"
-    assert re.search(said, done.stderr), done.stderr
+    # Whether the version is a security fix depends on the mirror.
+    warning = r"1 package differs from the apt lock, [01] by security fixes; a production push refuses it"
+    assert re.search(warning, done.stderr), done.stderr
     labels = stack.docker.images.get(f"glm-tts-slim:{drifted}").labels
     assert (labels[DRIFT_LABEL].partition("=")[0], labels[ACCEPTED_DRIFT_LABEL]) == ("tini", "")
     assert found.keys() == labels.keys()
@@ -182,11 +182,11 @@ def test_drift_stops_a_production_push_alone_unless_it_is_accepted_on_record(
     assert (moved["package"], moved["locked"]) == ("tini", "0.18")
     registry, digest = Registry(production), pushed.partition("@")[2]
     (document,) = referrers.find(registry, "glm-tts-slim", digest, referrers.VERIFICATION, {})
-    report = rules.of_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
+    report = rules.parse_document(referrers.content(registry, "glm-tts-slim", document.digest))[0]
     assert (report.part, report.accepted_drift) == ("base", True)
 
 
-def test_a_registry_that_is_away_is_said(stack: Stack) -> None:
+def test_an_unreachable_registry_is_reported(stack: Stack) -> None:
     done = stack.run("build.images", "--push", f"127.0.0.1:{free_port()}", check=False)
     assert done.returncode == RegistryError.exit_code
     assert "does not answer" in done.stderr
@@ -195,80 +195,80 @@ def test_a_registry_that_is_away_is_said(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("PUT", r"/manifests/sha256:\w+$"),  # the first document, before anything of it can be found
-        ("PUT", r"/manifests/sha256-\w+$"),  # the list of documents, when the first one is there already
-        ("PUT", r"/manifests/staging$"),  # the channel, when all documents are there
+        ("PUT", r"/manifests/sha256:\w+$"),  # the first document, before it can be found
+        ("PUT", r"/manifests/sha256-\w+$"),  # the list of documents, after the first document
+        ("PUT", r"/manifests/staging$"),  # the channel, after all documents
     ],
 )
-def test_what_a_killed_push_left_undone_beside_the_image_is_done_by_the_next(
+def test_the_next_push_attaches_documents_and_tags_that_a_killed_push_did_not(
     stack: Stack, running: Running, method: str, path: str
 ) -> None:
     repository = "glm-tts-slim"
-    with faults(running.address) as seen:
-        stack.registries.append(seen.address)
+    with faults(running.address) as front:
+        stack.registries.append(front.address)
         before = running.tags(repository)
         sha = stack.commit(f"killed at {path}")
         stack.releases.append(sha)
-        seen.hold = lambda said, where: f"/{repository}/" in where and said == method and bool(re.search(path, where))
-        push = stack.start("build.images", "--push", seen.address)
+        front.hold = lambda verb, where: f"/{repository}/" in where and verb == method and bool(re.search(path, where))
+        push = stack.start("build.images", "--push", front.address)
         with push:
             try:
-                wait_for("what is held", lambda: seen.held.is_set() or push.poll() is not None, PATIENCE_S)
+                wait_for("the held request", lambda: front.held.is_set() or push.poll() is not None, PATIENCE_S)
             finally:
                 push.kill()
-            said = push.stdout.read() if push.stdout else ""
-        assert push.returncode == -signal.SIGKILL, said
+            output = push.stdout.read() if push.stdout else ""
+        assert push.returncode == -signal.SIGKILL, output
         registry = Registry(running.address)
         digest = registry.digest(repository, sha)
-        assert digest, "killed after the image was there"
+        assert digest, "killed after the image was pushed"
 
-        seen.hold = lambda _method, _path: False
-        seen.released.set()
-        runs = [stack.run("build.images", "--push", seen.address) for _ in range(2)]
-        assert {run.stdout.splitlines()[-1] for run in runs} == {f"{seen.address}/{repository}@{digest}"}
+        front.hold = lambda _method, _path: False
+        front.released.set()
+        runs = [stack.run("build.images", "--push", front.address) for _ in range(2)]
+        assert {run.stdout.splitlines()[-1] for run in runs} == {f"{front.address}/{repository}@{digest}"}
         assert registry.digest(repository, sha) == digest == registry.digest(repository, "staging")
         assert set(running.tags(repository)) - {*before, "staging"} == {sha, referrers.fallback_tag(digest)}
-        beside = [each.artifact_type for each in referrers.attached(registry, repository, digest)]
-        assert sorted(beside) == sorted((referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD))
+        types = [document.artifact_type for document in referrers.attached(registry, repository, digest)]
+        assert sorted(types) == sorted(DOCUMENTS)
 
 
-def test_inspect_shows_what_is_attached_and_the_rest_when_the_registry_is_away(stack: Stack, running: Running) -> None:
+def test_inspect_shows_attached_documents_and_works_without_the_registry(stack: Stack, running: Running) -> None:
     sha = stack.commit("inspected")
     stack.releases.append(sha)
-    with faults(running.address) as seen:
-        stack.registries.append(seen.address)
-        pushed = stack.run("build.images", "--push", seen.address).stdout.splitlines()[-1]
-        there = json.loads(stack.run("build.images", "inspect", sha).stdout)
-    beside = referrers.attached(Registry(running.address), "glm-tts-slim", pushed.partition("@")[2])
-    assert there["attached"] == {pushed: [asdict(each) for each in beside]}
-    assert {each.artifact_type for each in beside} == {referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD}
+    with faults(running.address) as front:
+        stack.registries.append(front.address)
+        pushed = stack.run("build.images", "--push", front.address).stdout.splitlines()[-1]
+        shown = json.loads(stack.run("build.images", "inspect", sha).stdout)
+    attached = referrers.attached(Registry(running.address), "glm-tts-slim", pushed.partition("@")[2])
+    assert shown["attached"] == {pushed: [asdict(document) for document in attached]}
+    assert {document.artifact_type for document in attached} == DOCUMENTS
 
-    away = stack.run("build.images", "inspect", sha)
-    assert json.loads(away.stdout) == there | {"attached": {pushed: None}}
-    assert f"what is attached to {pushed} is not known" in away.stderr
-    assert "does not answer" in away.stderr
+    offline = stack.run("build.images", "inspect", sha)
+    assert json.loads(offline.stdout) == shown | {"attached": {pushed: None}}
+    assert f"the documents attached to {pushed} are unknown" in offline.stderr
+    assert "does not answer" in offline.stderr
     assert sha[:12] in stack.run("build.images", "history").stdout
 
 
 def without_reports(stack: Stack) -> None:
-    """The clone as a fresh runner's, which has looked into nothing yet."""
+    """Remove the clone's reports, as on a fresh runner."""
     shutil.rmtree(stack.root / "out/verified", ignore_errors=True)
 
 
-def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(stack: Stack, running: Running) -> None:
-    looked, believed = "looking into every layer", "has passed these checks where it was published"
+def test_a_fresh_runner_trusts_only_a_passed_report_attached_to_a_base(stack: Stack, running: Running) -> None:
+    scanned, trusted = "scanning every layer", "passed these checks, by its report in the registry"
     stack.releases.append(stack.commit("looked into once"))
     stack.run("build.images", "--push", running.address)
     without_reports(stack)
     done = stack.run("build.images", "--push", running.address)
-    assert believed in done.stderr
-    assert looked not in done.stderr
+    assert trusted in done.stderr
+    assert scanned not in done.stderr
 
     registry, repository = Registry(running.address), "glm-tts-base-slim"
     subject = registry.digest(repository, CACHE_TAG)
     (good,) = referrers.attached(registry, repository, subject)
     content = referrers.content(registry, repository, good.digest)
-    (report,) = rules.of_document(content)
+    (report,) = rules.parse_document(content)
     assert not report.failed
     forged = (
         replace(report, checks="0" * 64),
@@ -276,12 +276,12 @@ def test_a_fresh_runner_believes_the_report_beside_a_base_if_it_is_a_good_one(st
         replace(report, lines=(*report.lines, Line("size", "failed", "too much"))),
     )
     registry.delete_manifest(repository, registry.digest(repository, referrers.fallback_tag(subject)))
-    for each in forged:
+    for forged_report in forged:
         referrers.attach(
-            registry, repository, subject, referrers.VERIFICATION, rules.document([each]), good.annotations
+            registry, repository, subject, referrers.VERIFICATION, rules.document([forged_report]), good.annotations
         )
     referrers.attach(registry, repository, subject, referrers.VERIFICATION, b"no report", good.annotations)
     without_reports(stack)
     done = stack.run("build.images", "--push", running.address)
-    assert looked in done.stderr
-    assert believed not in done.stderr
+    assert scanned in done.stderr
+    assert trusted not in done.stderr

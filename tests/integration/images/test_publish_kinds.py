@@ -1,4 +1,4 @@
-"""Whole runs of `build.images --push`: main and tag of one commit, and a registry that moves no tags."""
+"""Whole runs of `build.images --push`: main and tag of one commit, and a registry with immutable tags."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ APP = "glm-tts-slim"
 
 @pytest.fixture
 def tagged(stack: Stack) -> Iterator[list[str]]:
-    """A function's worth of git: `git tag` in the clone; the tags go in the end."""
+    """The command `git tag` in the clone; the tag v2.0.0 is removed after the test."""
     git = ["git", "-C", str(stack.root), "tag"]
     yield git
     subprocess.run([*git, "-d", "v2.0.0"], check=True, capture_output=True)
 
 
-def test_a_tag_after_main_makes_a_production_image_of_the_same_layers(
+def test_a_tag_after_main_gives_a_production_image_with_the_same_layers(
     stack: Stack, running: Running, tagged: list[str]
 ) -> None:
     sha = stack.release("main first, its tag later")
@@ -75,7 +75,7 @@ def test_a_tag_after_main_makes_a_production_image_of_the_same_layers(
     assert {item.id for item in found if item.release == sha} == {digests[sha], digests["v2.0.0"]}
 
 
-def test_a_registry_that_moves_no_tags_gets_release_after_release(stack: Stack, running: Running) -> None:
+def test_several_releases_are_published_to_a_registry_with_immutable_tags(stack: Stack, running: Running) -> None:
     with faults(running.address) as front:
         stack.registries.append(front.address)
         front.answer = immutable(running)

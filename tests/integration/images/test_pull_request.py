@@ -31,7 +31,7 @@ def hub(tmp_path: Path, clone: Path) -> Hub:
 
 
 def refresh(hub: Hub, clone: Path, lock: str, summary: str, incomplete: str = "") -> str:
-    """A run on a fresh checkout of main, in which `lock` was written."""
+    """Run the script on a fresh checkout of main with `lock` written into it; return its output."""
     hub.git(clone, "switch", "--quiet", "--force", "main")
     (clone / "locks/apt.txt").write_text(lock)
     (clone / "code").write_text("changed, and no lock\n")
@@ -69,7 +69,7 @@ def test_a_second_run_updates_the_branch_and_the_open_pull_request(hub: Hub, clo
     assert hub.git(hub.origin, "show", "refresh/locks:locks/apt.txt") == "tini=3"
     assert hub.git(hub.origin, "rev-list", "--count", "main..refresh/locks") == "1"
     refresh(hub, clone, "tini=4\n", "| tini | 1 | 4 |\n", incomplete="yes")
-    assert [each["draft"] for each in hub.pulls] == [True]
+    assert [pull["draft"] for pull in hub.pulls] == [True]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""refresh.yml, step by step as a runner would, beside a running stack that nothing of it disturbs."""
+"""refresh.yml, step by step like a runner, next to a running stack that it must not disturb."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import LocksIncompleteError
-from build.images.builder import OS_IMAGES, BuildImages
+from build.images.builder import OS_IMAGES, ImageBuilder
 from build.images.publish import Publisher
 from build.locks.index import apt_lock
 from build.model import dotenv
@@ -29,27 +29,27 @@ from harness.github import Hub
 from harness.images import os_image
 from harness.registry import running_registry
 from harness.stack import Stack
-from harness.workflow import Ran, Runner
+from harness.workflow import JobRun, Runner
 
 pytestmark = pytest.mark.alone
 
-BUILDING = re.compile(r"building (\S+:\S+)( anew)?$", re.MULTILINE)
+BUILDING = re.compile(r"building (\S+:\S+)( without cache)?$", re.MULTILINE)
 APT_LOCK = apt_lock("slim", standin=os_image().startswith("standin/"))
 
 
 @dataclass
 class Built:
-    """Names that a test's builds gave to images, `anew` or not; they are removed at its end."""
+    """Images that a test's builds tagged, with whether they were built without cache; removed after the test."""
 
     client: docker.DockerClient
     names: dict[str, bool] = field(default_factory=dict)
 
     def read(self, output: str) -> None:
-        self.names |= {name: bool(anew) for name, anew in BUILDING.findall(output)}
+        self.names |= {name: bool(uncached) for name, uncached in BUILDING.findall(output)}
 
-    def anew(self, repository: str) -> Any:
-        """The one image of a repository that was built anew."""
-        (name,) = (name for name, anew in self.names.items() if anew and name.startswith(f"{repository}:"))
+    def uncached(self, repository: str) -> Any:
+        """The only image of a repository that was built without cache."""
+        (name,) = (name for name, uncached in self.names.items() if uncached and name.startswith(f"{repository}:"))
         assert re.fullmatch(r".*:[0-9a-f]{16}-\d{8}T\d{6}Z", name)
         return self.client.images.get(name)
 
@@ -65,7 +65,7 @@ def built(stack: Stack) -> Iterator[Built]:
 
 @pytest.fixture
 def same_os(stack: Stack) -> Iterator[None]:
-    """The OS images have their names again after the test, for the tests that follow."""
+    """Restore the names of the OS images after the test."""
 
     def ids() -> dict[str, str]:
         return {name: str(image.id) for name in OS_IMAGES for image in stack.docker.images.list(name=name)}
@@ -91,7 +91,7 @@ def workspace() -> Iterator[Path]:
 
 
 def checkout(stack: Stack, folder: Path) -> Hub:
-    """A checkout of main as the hub has it, with an apt lock of an older tini, and channels that do not answer."""
+    """Check out the hub's main with an apt lock that has an older tini, and with unreachable channels."""
     clone = folder / "workspace"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(stack.root), str(clone)], check=True)
     subprocess.run(["git", "-C", str(clone), "switch", "--quiet", "--force-create", "main"], check=True)
@@ -107,10 +107,10 @@ def checkout(stack: Stack, folder: Path) -> Hub:
     return Hub.of(folder / "hub", clone)
 
 
-def run(stack: Stack, folder: Path, hub: Hub) -> Ran:
+def run(stack: Stack, folder: Path, hub: Hub) -> JobRun:
     environ = {**stack.env, "PATH": f"{hub.folder}/bin:{stack.env['PATH']}"}
     contexts = {
-        # No test depends on what the package index has today.
+        # Keep the pip locks: the test must not depend on the package index.
         "vars": {"FLAVOUR": "slim", "REFRESH_PIP": "keep"},
         "secrets": {"REFRESH_TOKEN": ""},
         "github": {"token": "of the job", "ref_name": "main"},
@@ -120,7 +120,9 @@ def run(stack: Stack, folder: Path, hub: Hub) -> Ran:
 
 
 @pytest.mark.usefixtures("same_os")
-def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, workspace: Path, built: Built) -> None:
+def test_a_refresh_opens_a_pull_request_and_does_not_touch_the_running_stack(
+    stack: Stack, workspace: Path, built: Built
+) -> None:
     hub, before = checkout(stack, workspace), stack.containers()
     proxy = dotenv.parse((stack.root / ".env").read_text())["PROXY_IMAGE"]
     live = stack.docker.images.get(proxy)
@@ -128,7 +130,7 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     ran = run(stack, workspace, hub)
     for step in ran.steps:
         built.read(step.output)
-    # The channel of conda-forge did not answer: a draft, and a red run.
+    # The conda-forge channel is unreachable: the pull request is a draft and the run fails.
     assert [(step.name, step.code) for step in ran.failed] == [
         ("All locks were written", LocksIncompleteError.exit_code)
     ], "\n".join(step.output[-3000:] for step in ran.failed)
@@ -138,11 +140,11 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     assert "- locks/conda-forge-slim-linux-64.lock: " in pull["body"]
     assert "tini=0.0.1" not in hub.git(hub.origin, "show", f"refresh/locks:{APT_LOCK}")
     changed = set(hub.git(hub.origin, "diff", "--name-only", "main", "refresh/locks").splitlines())
-    # (The index is as on main where the mirror still has what main's own lock names.)
+    # The index is unchanged if the mirror still has the versions of main's lock.
     assert APT_LOCK in changed
     assert all(path.startswith("locks/") for path in changed)
 
-    base, newer = built.anew("glm-tts-base-slim"), built.anew("glm-tts-proxy")
+    base, newer = built.uncached("glm-tts-base-slim"), built.uncached("glm-tts-proxy")
     refresh = next(step for step in ran.steps if step.name == "Newer OS images, base and proxy")
     app = re.search(r"^glm-tts-slim:\S+  (sha256:\S+)", refresh.output, re.MULTILINE)
     assert app, refresh.output
@@ -156,27 +158,28 @@ def test_a_refresh_is_proposed_and_what_runs_is_not_disturbed(stack: Stack, work
     stack.compose("up", "--detach")
     assert stack.containers() == before, "a plain `docker compose up -d` changes nothing"
     doctor = stack.run("build.doctor").stdout
-    assert "age:live-proxy" in doctor, "what runs is older than what was built"
+    assert "age:live-proxy" in doctor, "the running proxy is older than the built one"
     assert "age:live-app-" in doctor
     dry = stack.run("build.janitor", "--dry-run", "--now", "--json", CUTOVER_KEEP_RELEASES="0").stdout
-    plan = {name: each["action"] for each in json.loads(dry)["actions"] for name in each["names"]}
+    actions = json.loads(dry)["actions"]
+    plan = {name: action["action"] for action in actions for name in action["names"]}
     assert plan[proxy] == "keep"
 
 
-def images_of(stack: Stack, registry: str = "") -> BuildImages:
-    """A build of the stack's commit, which may push to a registry."""
+def images_of(stack: Stack, registry: str = "") -> ImageBuilder:
+    """Image builder for the stack's commit; with a registry it can fetch and push."""
     commit, engine, report = git.read(stack.root), DockerEngine(), Reporter()
     publisher = Publisher(engine, report, registry, commit) if registry else None
-    return BuildImages(load(stack.root, stack.env), engine, report, commit, elsewhere=publisher)
+    return ImageBuilder(load(stack.root, stack.env), engine, report, commit, remote=publisher)
 
 
 def later(reference: str) -> str:
-    """The name of a refresh that is newer than every other of the same inputs."""
+    """Name of a refresh that is newer than all others with the same inputs."""
     repository, _, tag = reference.partition(":")
     return f"{repository}:{tag[:16]}-20990101T000000Z"
 
 
-def test_the_next_build_stands_on_the_refreshed_base(stack: Stack, built: Built) -> None:
+def test_the_next_build_uses_the_refreshed_base(stack: Stack, built: Built) -> None:
     base = images_of(stack).base().reference
     built.names[later(base)] = True
     images.build(later(base), f"FROM {base}\nLABEL refreshed=yes\n")
@@ -190,19 +193,19 @@ def test_the_next_build_stands_on_the_refreshed_base(stack: Stack, built: Built)
     built.read(done.stderr)
     app = stack.docker.images.get(done.stdout.split()[0])
     assert app.labels["org.opencontainers.image.base.name"] == later(base)
-    assert app.labels["org.opencontainers.image.base.digest"] == built.anew("glm-tts-base-slim").id
+    assert app.labels["org.opencontainers.image.base.digest"] == built.uncached("glm-tts-base-slim").id
 
 
-def test_a_base_that_another_runner_refreshed_comes_from_the_registry(stack: Stack, built: Built) -> None:
+def test_a_base_refreshed_by_another_runner_comes_from_the_registry(stack: Stack, built: Built) -> None:
     newer = later(images_of(stack).base().reference)
     built.names[newer] = True
     with running_registry(project=stack.project) as registry:
         stack.registries.append(registry.address)
-        there = f"{registry.address}/team/{newer}"
-        images.build(there, "FROM {os_image}\nLABEL refreshed=elsewhere\n")
-        pushed = stack.docker.images.get(there).id
-        stack.docker.images.push(there)
-        stack.docker.images.remove(there)
+        remote_name = f"{registry.address}/team/{newer}"
+        images.build(remote_name, "FROM {os_image}\nLABEL refreshed=elsewhere\n")
+        pushed = stack.docker.images.get(remote_name).id
+        stack.docker.images.push(remote_name)
+        stack.docker.images.remove(remote_name)
         found = images_of(stack, f"{registry.address}/team").base()
     assert found.reference == newer
     assert found.image.id == pushed

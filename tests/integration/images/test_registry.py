@@ -1,4 +1,4 @@
-"""The registry driver against a real registry, directly and through a proxy that lets things go wrong."""
+"""The registry client with a real registry, directly and through a proxy that injects faults."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def waits() -> list[float]:
 
 
 def opened(address: str, waits: list[float]) -> Registry:
-    """A registry whose waits are noted and cost no time."""
+    """A registry client that records its waits in `waits` instead of sleeping."""
     return Registry(address, RetryPolicy(sleep=waits.append))
 
 
 def manifest(registry: Registry, name: str, content: bytes) -> bytes:
-    """A manifest of one layer whose blobs are in the registry."""
+    """Upload the blobs of an image with one layer; return its manifest."""
     config = registry.put_blob(name, b"{}")
     layer = registry.put_blob(name, content)
     return json.dumps(
@@ -62,7 +62,7 @@ def manifest(registry: Registry, name: str, content: bytes) -> bytes:
     ).encode()
 
 
-def test_what_is_put_is_read_back_by_tag_and_by_digest_until_it_is_deleted(running: Running) -> None:
+def test_a_manifest_is_read_by_tag_and_digest_until_it_is_deleted(running: Running) -> None:
     registry = Registry(running.address)
     body = manifest(registry, NAME, b"some layer")
     digest = registry.put_manifest(NAME, "one", body, OCI_MANIFEST)
@@ -81,36 +81,36 @@ def test_what_is_put_is_read_back_by_tag_and_by_digest_until_it_is_deleted(runni
     assert registry.manifest(NAME, digest) is None
 
 
-def test_a_namespace_comes_before_every_name(running: Running) -> None:
+def test_names_are_prefixed_with_the_namespace(running: Running) -> None:
     registry = Registry(f"{running.address}/team/")
     registry.put_manifest("inner", "one", manifest(registry, "inner", b"x"), OCI_MANIFEST)
     assert running.tags("team/inner") == ["one"]
     assert registry.full("inner") == f"{running.address}/team/inner"
 
 
-def test_what_nobody_has_put_is_not_there(running: Running) -> None:
+def test_a_missing_repository_is_empty(running: Running) -> None:
     registry = Registry(running.address)
-    assert registry.digest("nobody/here", "one") == ""
-    assert registry.manifest("nobody/here", "one") is None
-    assert registry.tags("nobody/here") == []
+    assert registry.digest("missing/name", "one") == ""
+    assert registry.manifest("missing/name", "one") is None
+    assert registry.tags("missing/name") == []
 
 
-def test_busy_answers_are_waited_out_as_long_as_the_registry_asks(proxy: Faults, waits: list[float]) -> None:
+def test_busy_responses_are_retried_after_the_requested_wait(proxy: Faults, waits: list[float]) -> None:
     proxy.refusals = [(503, {}), (429, {"Retry-After": "21"}), (502, {})]
     registry = opened(proxy.address, waits)
-    assert registry.digest("nobody/here", "one") == ""
+    assert registry.digest("missing/name", "one") == ""
     assert len(waits) == 3
     assert waits[1] == 21
 
 
-def test_a_registry_that_stays_busy_is_given_up_on(proxy: Faults, waits: list[float]) -> None:
+def test_a_registry_that_stays_busy_fails_after_the_last_attempt(proxy: Faults, waits: list[float]) -> None:
     proxy.refusals = [(503, {})] * 100
-    with pytest.raises(RegistryError, match=r"503 .*given up after 6 attempts"):
+    with pytest.raises(RegistryError, match=r"503 .*failed after 6 attempts"):
         opened(proxy.address, waits).digest(NAME, "one")
     assert len(waits) == 5
 
 
-def test_an_upload_that_is_reset_half_way_is_begun_again(proxy: Faults, running: Running, waits: list[float]) -> None:
+def test_an_upload_that_is_reset_is_restarted(proxy: Faults, running: Running, waits: list[float]) -> None:
     content = bytes(range(256)) * 4096
     proxy.cut_after = [len(content) // 2]
     digest = opened(proxy.address, waits).put_blob(NAME, content)
@@ -119,7 +119,7 @@ def test_an_upload_that_is_reset_half_way_is_begun_again(proxy: Faults, running:
     assert Registry(running.address).blob(NAME, digest) == content
 
 
-def test_a_manifest_that_was_changed_on_its_way_is_not_taken(proxy: Faults, waits: list[float]) -> None:
+def test_a_manifest_that_was_changed_in_transit_is_refused(proxy: Faults, waits: list[float]) -> None:
     registry = opened(proxy.address, waits)
     digest = registry.put_manifest(NAME, "true", manifest(registry, NAME, b"true"), OCI_MANIFEST)
     proxy.tamper = lambda content: content.replace(b'"size": 2', b'"size": 3')
@@ -129,7 +129,7 @@ def test_a_manifest_that_was_changed_on_its_way_is_not_taken(proxy: Faults, wait
     assert not waits
 
 
-def test_the_password_is_docker_s_own(guarded: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_comes_from_docker(guarded: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, guarded.address)))
     registry = Registry(guarded.address)
     registry.check_push(NAME)
@@ -138,18 +138,20 @@ def test_the_password_is_docker_s_own(guarded: Running, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("password", ["wrong", None])
-def test_denied_is_final(
+def test_a_denial_is_not_retried(
     guarded: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: list[float], password: str | None
 ) -> None:
     folder = docker_config(tmp_path, guarded.address, password=password) if password else tmp_path
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    with pytest.raises(RegistryError, match=r"denied|demands a login") as refused:
+    with pytest.raises(RegistryError, match=r"denied|requires a login") as refused:
         opened(guarded.address, waits).check_push(NAME)
     assert "docker login" in refused.value.remedy
     assert not waits
 
 
-def test_a_missing_credential_helper_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guarded: Running) -> None:
+def test_a_missing_credential_helper_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guarded: Running
+) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {guarded.address: "not-installed"}}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(RegistryError, match="not-installed") as refused:
@@ -157,7 +159,7 @@ def test_a_missing_credential_helper_is_said(tmp_path: Path, monkeypatch: pytest
     assert "helper" in refused.value.remedy
 
 
-def test_a_registry_that_is_away_is_said(waits: list[float]) -> None:
+def test_an_unreachable_registry_is_reported(waits: list[float]) -> None:
     with pytest.raises(RegistryError, match="does not answer"):
         opened(f"127.0.0.1:{free_port()}", waits).digest(NAME, "one")
     assert len(waits) == 5

@@ -1,4 +1,4 @@
-"""Publishing to registries that behave as the hosted ones do: a real registry and engine, and a front between them."""
+"""Publishing to registries that behave like hosted ones: a real registry and engine with a fault proxy between them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from build.registry import referrers
 from build.registry.client import Registry
 from harness.certificates import Authority
 from harness.faults import Faults, Reply, faults
+from harness.recorded_progress import RecordedProgress
 from harness.registry import TAG, Running, docker_config
-from tests.integration.images.test_push import Heard, Make, engine, forget, make, publisher, repository, running
+from tests.integration.images.tiny_images import Make, engine, forget, make, publisher, repository, running
 
 __all__ = ("engine", "make", "repository", "running")  # fixtures
 SHA = "f" * 40
@@ -43,12 +44,12 @@ def logged_in(front: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, front.address)))
 
 
-# ---- trusted as the engine trusts it
+# ---- trust as configured for the engine
 
 
 @contextlib.contextmanager
 def in_certs_d(address: str, content: bytes) -> Iterator[None]:
-    """A CA certificate where the engine looks for it, laid there by the engine itself: tests need not be root."""
+    """Put a CA certificate into certs.d with a container, because the tests may not run as root."""
     client = docker.from_env()
 
     def root(script: str) -> None:
@@ -66,7 +67,7 @@ def in_certs_d(address: str, content: bytes) -> Iterator[None]:
         client.close()
 
 
-def test_a_registry_that_certs_d_trusts_is_published_to(
+def test_an_image_is_published_to_a_registry_that_certs_d_trusts(
     engine: DockerEngine, running: Running, make: Make, repository: str, tmp_path: Path
 ) -> None:
     bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]  # no loopback address
@@ -92,7 +93,7 @@ def test_a_registry_that_certs_d_trusts_is_published_to(
         (401, {"WWW-Authenticate": 'Basic realm="front"'}, b""),
     ],
 )
-def test_a_first_push_passes_where_reading_is_denied_until_then(
+def test_a_first_push_succeeds_if_reads_are_denied_before_it(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str, logged_in: None, denied: Reply
 ) -> None:
     def answer(method: str, path: str) -> Reply | None:
@@ -100,16 +101,16 @@ def test_a_first_push_passes_where_reading_is_denied_until_then(
         return denied if reading and not running.tags(repository) else None
 
     front.answer = answer
-    ours = publisher(engine, front.address)
-    assert ours.fetch(f"{repository}:key") is None
-    assert ours.cache(f"{repository}:cache") == ""
-    assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == []
-    reference, _ = ours.publish(make(b"one"), f"{repository}:key")
+    client = publisher(engine, front.address)
+    assert client.fetch(f"{repository}:key") is None
+    assert client.cache(f"{repository}:cache") == ""
+    assert list(client.documents(f"{repository}:key", referrers.SBOM)) == []
+    reference, _ = client.publish(make(b"one"), f"{repository}:key")
     assert Registry(running.address).digest(repository, "key") == reference.partition("@")[2]
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
+def test_a_push_without_permission_fails_before_any_upload(
     engine: DockerEngine,
     front: Faults,
     make: Make,
@@ -123,12 +124,12 @@ def test_a_lack_of_rights_ends_a_push_before_a_byte_is_sent(
     with pytest.raises(RegistryError, match="denied by the registry: POST") as refused:
         publisher(engine, front.address).publish(make(b"one"), f"{repository}:key")
     where = f"{front.address}/{repository}"
-    expected = f"let the account runner push to {where}" if known else f"`docker login {front.address}`"
+    expected = f"allow the account runner to push to {where}" if known else f"run `docker login {front.address}`"
     assert refused.value.remedy.startswith(expected)
     assert front.uploaded == 0
 
 
-def test_a_repository_that_the_registry_does_not_create_is_asked_for(
+def test_the_remedy_names_a_repository_that_the_registry_does_not_create(
     engine: DockerEngine, front: Faults, make: Make, repository: str
 ) -> None:
     front.answer = lambda _method, _path: refusal(404, "NAME_UNKNOWN", "The repository does not exist")
@@ -138,7 +139,7 @@ def test_a_repository_that_the_registry_does_not_create_is_asked_for(
     assert front.uploaded == 0
 
 
-def test_the_janitor_takes_a_repository_that_was_never_pushed_to_for_empty(
+def test_the_janitor_treats_a_denied_unpushed_repository_as_empty(
     engine: DockerEngine, front: Faults, repository: str, logged_in: None
 ) -> None:
     denied = refusal(403, "DENIED", "requested access to the resource is denied")
@@ -164,7 +165,7 @@ IMMUTABLE = [
 
 
 def immutable(running: Running, reply: Reply = IMMUTABLE[0]) -> Callable[[str, str], Reply | None]:
-    """Answers of a registry that gives each tag once."""
+    """Responses of a registry that refuses to move an existing tag."""
 
     def answer(method: str, path: str) -> Reply | None:
         repository, _, tag = path.removeprefix(f"/v2/{running.namespace}").strip("/").partition("/manifests/")
@@ -175,48 +176,48 @@ def immutable(running: Running, reply: Reply = IMMUTABLE[0]) -> Callable[[str, s
 
 
 @pytest.mark.parametrize("reply", IMMUTABLE)
-def test_a_tag_that_the_registry_does_not_move_is_a_warning(
+def test_an_immutable_channel_tag_is_a_warning(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str, reply: Reply
 ) -> None:
     front.answer = immutable(running, reply)
-    heard = Heard()
-    ours = publisher(engine, front.address, heard=heard)
-    one = ours.publish(make(b"one", tag="a"), f"{repository}:a")[0]
-    two = ours.publish(make(b"two", tag="b"), f"{repository}:b")[0]
+    progress = RecordedProgress()
+    client = publisher(engine, front.address, progress=progress)
+    one = client.publish(make(b"one", tag="a"), f"{repository}:a")[0]
+    two = client.publish(make(b"two", tag="b"), f"{repository}:b")[0]
     for _ in range(2):
-        ours.tag(one, "staging", movable=True)
-        ours.tag(one, "v1.0.0", movable=False)
-    ours.tag(two, "staging", movable=True)
-    (warning,) = [line for line in heard.lines if line.startswith("warning")]
+        client.tag(one, "staging", movable=True)
+        client.tag(one, "v1.0.0", movable=False)
+    client.tag(two, "staging", movable=True)
+    (warning,) = [line for line in progress.lines if line.startswith("warning")]
     assert f"{repository}:staging stays at {one.partition('@')[2]}" in warning
     assert "deploy by digest, or exempt the tag staging" in warning
     assert Registry(running.address).digest(repository, "staging") == one.partition("@")[2]
-    assert ours.publish(make(b"two", tag="b"), f"{repository}:b")[0] == two
+    assert client.publish(make(b"two", tag="b"), f"{repository}:b")[0] == two
     with pytest.raises(RegistryError, match="never moved"):
-        ours.tag(two, "v1.0.0", movable=False)
+        client.tag(two, "v1.0.0", movable=False)
 
 
-def test_documents_that_cannot_be_listed_are_a_warning(
+def test_a_document_that_cannot_be_listed_is_a_warning(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
-    """Debian's registry has no referrers API, so that the list of documents is a tag that moves."""
+    """Debian's registry has no referrers API, so the list of documents is a tag that must move."""
     front.answer = immutable(running)
-    heard = Heard()
-    ours = publisher(engine, front.address, heard=heard)
-    reference = ours.publish(make(b"one"), f"{repository}:key")[0]
-    ours.attach(reference, referrers.SBOM, b"{}")
-    ours.attach(reference, referrers.VERIFICATION, b"{}")
-    (warning,) = [line for line in heard.lines if line.startswith("warning")]
-    assert warning.startswith(f"warning: {referrers.VERIFICATION} is not listed beside {reference}")
-    assert list(ours.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
+    progress = RecordedProgress()
+    client = publisher(engine, front.address, progress=progress)
+    reference = client.publish(make(b"one"), f"{repository}:key")[0]
+    client.attach(reference, referrers.SBOM, b"{}")
+    client.attach(reference, referrers.VERIFICATION, b"{}")
+    (warning,) = [line for line in progress.lines if line.startswith("warning")]
+    assert warning.startswith(f"warning: {referrers.VERIFICATION} cannot be listed as attached to {reference}")
+    assert list(client.documents(f"{repository}:key", referrers.SBOM)) == [b"{}"]
 
 
-def test_another_runner_that_was_faster_is_no_failure_where_tags_are_final(
+def test_a_faster_runner_is_not_a_failure_with_immutable_tags(
     engine: DockerEngine, running: Running, front: Faults, make: Make, repository: str
 ) -> None:
-    theirs = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:other")[0]
+    other_build = publisher(engine, running.address).publish(make(b"their build"), f"{repository}:other")[0]
     registry = Registry(running.address)
-    manifest = registry.manifest(repository, theirs.partition("@")[2])
+    manifest = registry.manifest(repository, other_build.partition("@")[2])
     assert manifest
     final = immutable(running)
 
@@ -227,11 +228,11 @@ def test_another_runner_that_was_faster_is_no_failure_where_tags_are_final(
 
     front.answer = answer
     reference, used = publisher(engine, front.address).publish(make(b"our build"), f"{repository}:key")
-    assert reference.partition("@")[2] == theirs.partition("@")[2]
+    assert reference.partition("@")[2] == other_build.partition("@")[2]
     assert used.id == manifest.config
 
 
-# ---- main first and the tag of the same commit later, or the other way round
+# ---- a build of main and a build of a tag on the same commit, in any order
 
 
 def labels(environment: str, version: str) -> str:
@@ -239,19 +240,19 @@ def labels(environment: str, version: str) -> str:
 
 
 def deliver(engine: DockerEngine, address: str, make: Make, repository: str, version: str = "") -> str:
-    """What a run for a commit does: a production image under its version, a staging image under the SHA."""
+    """Publish like a CI run: a production image under its version, a staging image under the SHA; return the digest."""
     environment = "production" if version else "staging"
     image = make(b"the same layers", tag=SHA, labels=labels(environment, version or SHA))
-    ours = publisher(engine, address, *filter(None, [version]))
-    reference, published = ours.publish(image, f"{repository}:{SHA}", version)
-    ours.tag(reference, environment, movable=True)
+    client = publisher(engine, address, *filter(None, [version]))
+    reference, published = client.publish(image, f"{repository}:{SHA}", version)
+    client.tag(reference, environment, movable=True)
     assert published.labels[ENVIRONMENT_LABEL] == environment
-    assert engine.client.images.get(f"{repository}:{SHA}").id == published.id, "the SHA names this run's image here"
+    assert engine.client.images.get(f"{repository}:{SHA}").id == published.id, "the SHA names another image"
     return reference.partition("@")[2]
 
 
 @pytest.mark.parametrize("order", [("", "v1.0.0"), ("v1.0.0", ""), ("", "v1.0.0", "v1.0.1")])
-def test_labels_agree_with_tags_in_any_order_of_main_and_tag(
+def test_labels_match_tags_in_any_order_of_main_and_tag(
     engine: DockerEngine, running: Running, make: Make, repository: str, order: tuple[str, ...]
 ) -> None:
     digests = {version: deliver(engine, running.address, make, repository, version) for version in order}
@@ -278,8 +279,8 @@ def test_a_version_of_another_commit_is_refused(
     first = deliver(engine, running.address, make, repository, "v1.0.0")
     forget(engine, repository)
     other = make(uuid.uuid4().bytes, tag="0" * 40, labels=labels("production", "v1.0.0").replace(SHA, "0" * 40))
-    with pytest.raises(RegistryError, match="another release already") as refused:
+    with pytest.raises(RegistryError, match="already names another release") as refused:
         publisher(engine, running.address, "v1.0.0").publish(other, f"{repository}:{'0' * 40}", "v1.0.0")
-    assert "a version of its own" in refused.value.remedy
+    assert "another version" in refused.value.remedy
     assert Registry(running.address).digest(repository, "v1.0.0") == first
     assert engine.client.images.get(f"{repository}:{'0' * 40}").id == other.id

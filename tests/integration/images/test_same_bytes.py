@@ -1,4 +1,4 @@
-"""One commit makes one image, on any builder and with any setup of Docker."""
+"""One commit gives one image, with any builder and any configuration of Docker."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DOCKERFILE = "FROM scratch\nCOPY service /app/service\n"
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A builder of another driver is current, another platform is the default, and the umask is strict."""
+def other_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Select a builder with another driver, another default platform and a strict umask; yield the builder's name."""
     name = f"glm-tts-test-{os.getpid()}"
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     create = ["docker", "buildx", "create", "--use", "--driver", "docker-container", "--name", name]
@@ -34,16 +34,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     before = os.umask(0o077)
     yield name
     os.umask(before)
-    # (Nothing runs for it, unless a build went there after all.)
+    # The builder has no container unless a build used it.
     subprocess.run(["docker", "buildx", "rm", "--force", name], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_umask_builder_and_platform_of_the_builder_are_not_in_the_image(
-    elsewhere: str, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+def test_the_image_is_independent_of_umask_builder_and_default_platform(
+    other_builder: str, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
     if named:
-        monkeypatch.setenv("BUILDX_BUILDER", elsewhere)
+        monkeypatch.setenv("BUILDX_BUILDER", other_builder)
     repository.write({"Dockerfile.app": DOCKERFILE, "service/web/小明.py": os.urandom(8), "service/run": "x"})
     (repository.root / "service/run").chmod(0o700)
     repository.commit()
@@ -55,15 +55,15 @@ def test_umask_builder_and_platform_of_the_builder_are_not_in_the_image(
     assert image, "the image is not on the engine"
     try:
         assert (image.attrs["Os"], image.attrs["Architecture"]) == ("linux", "amd64")
-        found = [(each.name.strip("/"), each) for _, layer in layers.opened(image) for each in layer]
+        found = [(entry.name.strip("/"), entry) for _, layer in layers.open_layers(image) for entry in layer]
     finally:
         engine.client.images.remove(tag)
         engine.client.close()
-    assert {name: (oct(stat.S_IMODE(each.mode)), each.uid, each.gid) for name, each in found} == {
+    assert {name: (oct(stat.S_IMODE(entry.mode)), entry.uid, entry.gid) for name, entry in found} == {
         "app": ("0o755", 0, 0),
         "app/service": ("0o755", 0, 0),
         "app/service/run": ("0o755", 0, 0),
         "app/service/web": ("0o755", 0, 0),
         "app/service/web/小明.py": ("0o644", 0, 0),
     }
-    assert {each.mtime for name, each in found if name != "app"} == {WRITTEN}
+    assert {entry.mtime for name, entry in found if name != "app"} == {WRITTEN}

@@ -1,4 +1,4 @@
-"""Bearer tokens: a real registry that believes a token server, asked by our own driver and by the engine."""
+"""Bearer tokens: a real registry with a token server, used by the registry client and by the engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from build.registry.retry import RetryPolicy
 from harness.registry import PASSWORD, USER, Running, docker_config, running_registry
 from harness.stack import wait_for
 from harness.tokens import LEEWAY_S, Tokens, token_server
-from tests.integration.images.test_push import Make, engine, make, publisher, repository
+from tests.integration.images.tiny_images import Make, engine, make, publisher, repository
 
 __all__ = ("engine", "make", "repository")  # fixtures
 NAME = "team/thing"
@@ -37,23 +37,23 @@ def running(server: Tokens) -> Iterator[Running]:
 
 @pytest.fixture
 def tokens(server: Tokens) -> Iterator[Tokens]:
-    """The server as it is at first, with nothing asked yet."""
+    """The token server without recorded requests; its settings are restored after the test."""
     before = server.actions, server.life_s
-    server.asked.clear()
+    server.requests.clear()
     yield server
     server.actions, server.life_s = before
 
 
 @pytest.fixture
 def address(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The registry's, with the right credentials in Docker's configuration."""
+    """Address of the registry, with valid credentials in Docker's configuration."""
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, running.address)))
     return running.address
 
 
 @pytest.fixture
-def stranger(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The same with a wrong password."""
+def wrong_login(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of the registry, with a wrong password in Docker's configuration."""
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_config(tmp_path, running.address, password=PASSWORD[::-1])))
     return running.address
 
@@ -63,8 +63,8 @@ def opened(address: str, waits: list[float]) -> Registry:
 
 
 def granted(tokens: Tokens) -> list[str]:
-    """The scopes that tokens were given out for, in order; the registry names a scope's actions in any order."""
-    return [_sorted(scope) for _, scope, status in tokens.asked if status == 200]
+    """Scopes of the granted tokens in order; the actions of each scope are sorted."""
+    return [_sorted(scope) for _, scope, status in tokens.requests if status == 200]
 
 
 def _sorted(scope: str) -> str:
@@ -72,7 +72,7 @@ def _sorted(scope: str) -> str:
     return f"{name}:{','.join(sorted(actions.split(',')))}"
 
 
-def test_one_token_serves_until_more_is_wanted(address: str, tokens: Tokens) -> None:
+def test_a_token_is_reused_until_another_scope_is_needed(address: str, tokens: Tokens) -> None:
     registry = Registry(address)
     assert registry.digest(NAME, "one") == ""
     assert registry.tags(NAME) == []
@@ -87,48 +87,50 @@ def test_an_image_is_published_with_tokens(address: str, tokens: Tokens, make: M
     reference, published = publisher(DockerEngine(), address).publish(image, f"{repository}:key")
     assert published.id == image.id
     assert Registry(address).digest(repository, "key") == reference.partition("@")[2]
-    assert {status for *_, status in tokens.asked} == {200}
+    assert {status for *_, status in tokens.requests} == {200}
 
 
-def test_a_wrong_password_is_denied_at_once(stranger: str, tokens: Tokens) -> None:
+def test_a_wrong_password_is_not_retried(wrong_login: str, tokens: Tokens) -> None:
     waits: list[float] = []
     with pytest.raises(RegistryError, match=r"denied.*incorrect username or password") as refused:
-        opened(stranger, waits).check_push(NAME)
+        opened(wrong_login, waits).check_push(NAME)
     assert "docker login" in refused.value.remedy
-    assert [status for *_, status in tokens.asked] == [401]
+    assert [status for *_, status in tokens.requests] == [401]
     assert not waits
 
 
-def test_the_engine_s_wrong_password_is_not_tried_again(
-    stranger: str, tokens: Tokens, make: Make, repository: str
+def test_a_wrong_password_of_the_engine_is_not_retried(
+    wrong_login: str, tokens: Tokens, make: Make, repository: str
 ) -> None:
     waits: list[float] = []
     with pytest.raises(RegistryError, match=r"the push of .* failed: (unauthorized|denied)"):
-        transfer.push(DockerEngine(), make(b"one"), f"{stranger}/{repository}", "key", RetryPolicy(sleep=waits.append))
-    assert {status for *_, status in tokens.asked} == {401}
+        transfer.push(
+            DockerEngine(), make(b"one"), f"{wrong_login}/{repository}", "key", RetryPolicy(sleep=waits.append)
+        )
+    assert {status for *_, status in tokens.requests} == {401}
     assert not waits
 
 
-def test_a_token_that_has_expired_is_renewed(address: str, tokens: Tokens) -> None:
+def test_an_expired_token_is_renewed(address: str, tokens: Tokens) -> None:
     waits: list[float] = []
     registry = opened(address, waits)
     tokens.life_s = 2 - LEEWAY_S
     assert registry.digest(NAME, "one") == ""
-    (held,) = registry.http.granted.values()  # the only way to know when the registry begins to refuse it
+    (authorization,) = registry.http.authorizations.values()  # needed to detect when the registry rejects the token
 
     def refused() -> bool:
         url = f"http://{address}/v2/{NAME}/tags/list"
-        return requests.get(url, headers={"Authorization": held}, timeout=5).status_code == 401
+        return requests.get(url, headers={"Authorization": authorization}, timeout=5).status_code == 401
 
     assert not refused()
-    wait_for("the token's end", refused)
+    wait_for("the token to expire", refused)
     tokens.life_s = 300
     assert registry.digest(NAME, "one") == ""
     assert granted(tokens) == [f"repository:{NAME}:pull"] * 2
     assert not waits
 
 
-def test_who_may_only_pull_cannot_push(address: str, tokens: Tokens, make: Make, repository: str) -> None:
+def test_an_account_that_may_only_pull_cannot_push(address: str, tokens: Tokens, make: Make, repository: str) -> None:
     tokens.actions = frozenset({"pull"})
     waits: list[float] = []
     registry = opened(address, waits)

@@ -1,4 +1,4 @@
-"""A verification that stays what it was: asked by the next build, by switch, gate and push, of any clone."""
+"""Stored verifications, as read by the next build, by switch, gate and push, and by other clones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from build.registry import referrers
 from build.registry.client import Registry
 from build.settings import load
 from build.system import git
-from build.verify import rules, verifier
+from build.verify import checksum, rules
 from build.verify.rules import Line, VerificationReport
 from build.verify.verdicts import FOLDER, Verdicts
 from build.verify.verifier import Verifier
@@ -27,7 +27,7 @@ from harness.stack import Stack
 
 
 def commit(stack: Stack, message: str) -> str:
-    """Commits the clone's tree as it is; returns the SHA."""
+    """Commit the clone's tree; return the SHA."""
     for argv in (["add", "--all"], ["commit", "--quiet", "-m", message]):
         subprocess.run(["git", "-C", str(stack.root), *argv], check=True)
     sha = git.read(stack.root).sha
@@ -40,7 +40,7 @@ def leaky(stack: Stack) -> Iterator[str]:
     """The SHA of a commit with a private key in it, while it is the clone's HEAD."""
     secret = stack.root / "service/web/id_rsa"
     secret.write_text("not really one\n")
-    yield commit(stack, "a key that was left lying about")
+    yield commit(stack, "a committed private key")
     secret.unlink()
     commit(stack, "without the key")
 
@@ -71,19 +71,21 @@ def test_a_failed_verification_stays_failed_for_every_command(stack: Stack, runn
     stack.run("build.images")
 
 
-def test_a_release_without_a_verification_is_refused_until_it_has_one(stack: Stack) -> None:
+def test_an_unverified_release_is_refused_until_it_is_verified(stack: Stack) -> None:
     sha = stack.release("verified, and its report lost")
     shutil.rmtree(stack.root / FOLDER)
     done = stack.run("build.cutover", "switch", check=False)
     assert done.returncode == UnverifiedError.exit_code, done.stderr
-    assert "--unverified goes on without, on record" in done.stderr
+    assert "accept the image with --unverified" in done.stderr
     stack.run("build.images", "verify", f"glm-tts-slim:{sha}")
     stack.run("build.cutover", "switch")
     assert stack.journal()[-1]["event"] == "end"
-    assert not next(each for each in reversed(stack.journal()) if each["event"] == "begin")["rollout"]["unverified"]
+    assert not next(record for record in reversed(stack.journal()) if record["event"] == "begin")["rollout"][
+        "unverified"
+    ]
 
 
-def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running: Running) -> None:
+def test_another_clone_reads_the_report_from_the_registry(stack: Stack, running: Running) -> None:
     stack.releases.append(stack.commit("published for another clone"))
     pushed = stack.run("build.images", "--push", running.address).stdout.splitlines()[-1]
     shutil.rmtree(stack.root / FOLDER)
@@ -101,7 +103,7 @@ def test_another_clone_takes_the_verdict_from_the_registry(stack: Stack, running
 
 @pytest.fixture
 def derive(stack: Stack) -> Iterator[Callable[[str], str]]:
-    """Proxy images with something changed; they are this project's by their repository."""
+    """Build changed proxy images, tagged in the project's repository."""
     made: list[str] = []
 
     def make(recipe: str) -> str:
@@ -138,7 +140,7 @@ PROXIES: dict[str, tuple[list[str], *tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", PROXIES)
-def test_a_proxy_with_something_broken_fails_by_exactly_those_lines(
+def test_a_broken_proxy_image_fails_by_exactly_the_expected_lines(
     stack: Stack, derive: Callable[[str], str], name: str
 ) -> None:
     names, *recipe = PROXIES[name]
@@ -148,20 +150,20 @@ def test_a_proxy_with_something_broken_fails_by_exactly_those_lines(
     assert (report.part, sorted(line.name for line in report.failed)) == ("proxy", sorted(names))
 
 
-def test_a_build_with_a_proxy_that_failed_ends_with_that(stack: Stack) -> None:
+def test_a_failed_proxy_image_stops_build_and_switch(stack: Stack) -> None:
     image = DockerEngine().image(stack.container("proxy").attrs["Config"]["Image"])
     assert image
     stack.run("build.images")
-    kept = Verdicts(stack.root)
-    (good,) = kept.read(str(image.id))
-    kept.write(str(image.id), replace(good, lines=(*good.lines, Line("secrets", "failed", "root/.netrc"))))
+    stored = Verdicts(stack.root)
+    (good,) = stored.read(str(image.id))
+    stored.write(str(image.id), replace(good, lines=(*good.lines, Line("secrets", "failed", "root/.netrc"))))
     try:
         for argv in (("build.images",), ("build.cutover", "switch")):
             done = stack.run(*argv, check=False)
             assert done.returncode == VerificationError.exit_code, done.stderr
             assert "proxy: secrets: root/.netrc" in done.stderr
     finally:
-        kept.write(str(image.id), good)
+        stored.write(str(image.id), good)
 
 
 def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +174,6 @@ def test_changed_checks_verify_an_app_again(stack: Stack, monkeypatch: pytest.Mo
     Verdicts(stack.root).write(str(image.id), replace(app, lines=(Line("voice", "failed", "by older checks"),)))
     bad = replace(base, lines=(Line("secrets", "failed", "by newer checks"),))
     assert checker.app(image, bad).failed
-    assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch asks for the app's report alone"
-    monkeypatch.setattr(verifier, "CHECKS", {**verifier.CHECKS, "app": verifier.CHECKS["app"][1:]})
+    assert Verdicts(stack.root).read(str(image.id))[0] == bad, "switch reads only the app's file"
+    monkeypatch.setattr(checksum, "CHECKS", {**checksum.CHECKS, "app": checksum.CHECKS["app"][1:]})
     assert not checker.app(image, base).failed

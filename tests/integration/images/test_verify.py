@@ -1,4 +1,4 @@
-"""Verification of real images: the slim one passes, and each image with one thing broken fails by exactly that line."""
+"""Verification of real images: the slim image passes, and each broken image fails by exactly the expected lines."""
 
 import datetime
 import shutil
@@ -17,7 +17,7 @@ from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import ImageNotFoundError, VerificationError
 from build.settings import load
-from build.verify import verdicts, verifier
+from build.verify import checksum, verdicts, verifier
 from build.verify.rules import VerificationReport
 from build.verify.verdicts import Verdicts
 from harness.stack import REPOSITORY, Stack
@@ -57,7 +57,7 @@ def reports(stack: Stack, reference: str, fresh: bool = False) -> list[Verificat
 
 def failed(stack: Stack, reference: str) -> list[str]:
     found = reports(stack, reference)
-    names = [line.name for each in found for line in each.failed]
+    names = [line.name for report in found for line in report.failed]
     if names:
         with pytest.raises(VerificationError, match="failed its verification"):
             verdicts.require(found)
@@ -67,39 +67,37 @@ def failed(stack: Stack, reference: str) -> list[str]:
 def test_the_slim_image_passes_in_every_line(stack: Stack, app: str) -> None:
     found = reports(stack, app)
     verdicts.require(found)
-    assert [each.part for each in found] == ["base", "app"]
-    # What the mirror has moved since the lock was written is drift, on any day.
-    outcomes = {line.name: line.outcome for each in found for line in each.lines}
+    assert [report.part for report in found] == ["base", "app"]
+    # Packages that the mirror updated since the lock was written are drift.
+    outcomes = {line.name: line.outcome for report in found for line in report.lines}
     assert outcomes.pop("apt lock") in ("passed", "drift")
     assert set(outcomes.values()) == {"passed"}
 
 
-def test_a_base_that_passed_is_not_looked_into_again(
-    stack: Stack, app: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_passed_base_is_not_verified_again(stack: Stack, app: str, capsys: pytest.CaptureFixture[str]) -> None:
     first = reports(stack, app, fresh=True)
-    assert "looking into every layer" in capsys.readouterr().err
+    assert "scanning every layer" in capsys.readouterr().err
     began = time.monotonic()
-    again = reports(stack, app)
+    second = reports(stack, app)
     print(f"the app's part took {time.monotonic() - began:.1f} s")
-    assert "looking into every layer" not in capsys.readouterr().err
-    assert again == first
-    kept = Verdicts(stack.root)
-    assert kept.read(first[0].image) == first[:1]
-    assert kept.read(first[1].image) == first
+    assert "scanning every layer" not in capsys.readouterr().err
+    assert second == first
+    stored = Verdicts(stack.root)
+    assert stored.read(first[0].image) == first[:1]
+    assert stored.read(first[1].image) == first
 
 
-def test_changed_checks_look_again(
+def test_changed_checks_verify_a_base_again(
     stack: Stack, base: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports(stack, base)
-    monkeypatch.setattr(verifier, "CHECKS", {**verifier.CHECKS, "base": verifier.CHECKS["base"][1:]})
+    monkeypatch.setattr(checksum, "CHECKS", {**checksum.CHECKS, "base": checksum.CHECKS["base"][1:]})
     capsys.readouterr()
     reports(stack, base)
-    assert "looking into every layer" in capsys.readouterr().err
+    assert "scanning every layer" in capsys.readouterr().err
 
 
-# Several faults in one image, since each look into every layer takes its time; every line passes in another one.
+# Several faults in one image, because a scan of every layer is slow; each line passes in another image.
 BASES: dict[str, tuple[list[str], *tuple[str, ...]]] = {
     "environment": (
         ["environment", "CA bundle", "ownership", "package caches", "secrets"],
@@ -121,7 +119,7 @@ BASES: dict[str, tuple[list[str], *tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", BASES)
-def test_a_base_with_something_broken_fails_by_exactly_those_lines(
+def test_a_broken_base_fails_by_exactly_the_expected_lines(
     stack: Stack, base: str, derive: Callable[[str, str], str], name: str
 ) -> None:
     names, *recipe = BASES[name]
@@ -130,7 +128,7 @@ def test_a_base_with_something_broken_fails_by_exactly_those_lines(
 
 @pytest.fixture(scope="module")
 def authority() -> str:
-    """An authority's certificate, as a network that inspects TLS would have it trusted."""
+    """Certificate of an authority, like that of a network that inspects TLS."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An Inspecting Network")])
     certificate = (
@@ -151,17 +149,17 @@ BUNDLES = [
 ]
 
 
-def test_an_authority_that_no_package_brought_is_named_with_each_bundle_that_has_it(
+def test_a_foreign_authority_is_named_with_every_bundle_that_contains_it(
     stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
 ) -> None:
-    leaks = [f"RUN mkdir -p {Path(each).parent} && cat >>{each} <<EOF\n{authority}EOF" for each in BUNDLES]
+    leaks = [f"RUN mkdir -p {Path(bundle).parent} && cat >>{bundle} <<EOF\n{authority}EOF" for bundle in BUNDLES]
     named = "ENV REQUESTS_CA_BUNDLE=/opt/own.pem"  # a bundle of unknown origin
     (report,) = reports(stack, derive(base, "\n".join(["USER 0", *leaks, "USER 10001:10001", named])))
     (line,) = report.failed
     assert line.name == "CA bundle"
     assert set(line.detail.split(", ")) == {
         "REQUESTS_CA_BUNDLE=/opt/own.pem",
-        *(f"An Inspecting Network in {each}" for each in BUNDLES),
+        *(f"An Inspecting Network in {bundle}" for bundle in BUNDLES),
     }
 
 
@@ -176,10 +174,10 @@ def test_the_distributions_own_bundle_passes_and_its_package_is_drift(
 ) -> None:
     (report,) = reports(stack, derive(base, AS_ROOT.format(INSTALL_CA)))
     assert not report.failed
-    assert {"ca-certificates", "openssl"} <= {each.package for each in report.drift if not each.locked}
+    assert {"ca-certificates", "openssl"} <= {package.package for package in report.drift if not package.locked}
 
 
-def test_one_certificate_more_in_the_distributions_bundle_does_not(
+def test_an_additional_certificate_in_the_distributions_bundle_fails(
     stack: Stack, base: str, derive: Callable[[str, str], str], authority: str
 ) -> None:
     leak = f"RUN cat >/usr/local/share/ca-certificates/x.crt <<EOF\n{authority}EOF\nRUN update-ca-certificates"
@@ -212,20 +210,20 @@ APPS: dict[str, tuple[list[str], *tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_app_with_something_broken_fails_by_what_shows_it(
+def test_a_broken_app_fails_by_exactly_the_expected_lines(
     stack: Stack, app: str, derive: Callable[[str, str], str], name: str
 ) -> None:
     names, *recipe = APPS[name]
     assert sorted(failed(stack, derive(app, "\n".join(recipe)))) == sorted(names)
 
 
-def test_an_image_that_is_not_here_is_no_verdict(stack: Stack) -> None:
+def test_verifying_a_missing_image_raises(stack: Stack) -> None:
     with pytest.raises(ImageNotFoundError):
         reports(stack, "glm-tts-slim:never-built")
 
 
-def test_the_images_structure(app: str) -> None:
-    """Google's container-structure-test, for what its YAML says more simply: metadata, and files by mode and owner.
+def test_the_app_has_the_structure_of_image_structure_yaml(app: str) -> None:
+    """Run Google's container-structure-test, whose YAML is simpler for metadata and for files by mode and owner.
 
     It cannot judge layers, sound or history, and its command tests would run in containers with a network.
     """

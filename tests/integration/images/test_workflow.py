@@ -1,4 +1,4 @@
-"""publish.yml, step by step as a runner would, against a registry with a password and a target behind a real sshd."""
+"""publish.yml, step by step like a runner, with a registry with a password and a target behind a real sshd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from build.errors import StandinRefusedError
 from harness.registry import PASSWORD, USER, Running, running_registry
 from harness.ssh import SshTarget, ssh_target
 from harness.stack import Stack
-from harness.workflow import Ran, Runner, resolve
+from harness.workflow import JobRun, Runner, resolve
 
 REPLACED = ("actions/checkout", "actions/upload-artifact")
 
@@ -37,13 +37,13 @@ def target(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder with a path as short as a runner's: ssh's socket must fit into it."""
+    """A folder with a short path, because the path of ssh's socket is limited."""
     with tempfile.TemporaryDirectory(prefix="ci-") as folder:
         yield Path(folder)
 
 
 def runner(stack: Stack, scratch: Path, sha: str, tag: str = "") -> Runner:
-    """A fresh machine with a checkout of the stack's clone, which knows nothing of the stack itself."""
+    """A fresh machine with a checkout of the stack's clone and without the stack's own settings."""
     workspace = scratch / "workspace"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(stack.root), str(workspace)], check=True)
     subprocess.run(["git", "-C", str(workspace), "checkout", "--quiet", "--detach", sha], check=True)
@@ -89,7 +89,7 @@ def live(stack: Stack) -> dict[str, str]:
 
 
 def speaking(stack: Stack) -> str:
-    """The release that answers at the stack's one port."""
+    """Synthesise one sentence; return the release that served it."""
     body = {"model": "tts-1", "voice": "joe", "input": "Good.", "response_format": "wav"}
     answer = requests.post(f"{stack.url}/v1/audio/speech", json=body, timeout=60)
     assert answer.ok, answer.text
@@ -110,7 +110,7 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
     release = published.outputs["release"]
     assert release.startswith(f"{registry.address}/staging/glm-tts-slim@sha256:")
     assert {sha, "staging"} < set(registry.tags("staging/glm-tts-slim"))
-    assert published.kept["build-records"]
+    assert published.artifacts["build-records"]
     assert live(stack)["sha"] != sha, "only the deploy job touches the target"
 
     deploy = runner(stack, scratch / "deploy", sha)
@@ -120,11 +120,11 @@ def test_a_push_to_main_is_published_and_goes_live_through_ssh(
     assert live(stack) == {"sha": sha, "image": release}
     assert speaking(stack) == sha
     for job in (publish, deploy):
-        left = {path.name for path in job.temp.iterdir()}
-        assert left.isdisjoint({"ssh", "docker"}), "keys and passwords are forgotten"
+        remaining = {path.name for path in job.temp.iterdir()}
+        assert remaining.isdisjoint({"ssh", "docker"}), "the job removes keys and passwords"
 
 
-def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
+def test_the_batch_job_uses_the_live_release_and_stores_clips_and_failures(
     stack: Stack, registry: Running, target: SshTarget, scratch: Path
 ) -> None:
     sha = live(stack)["sha"]
@@ -141,7 +141,7 @@ def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
     ran = job.run(stack.root / ".github/workflows/publish.yml", "batch", {**known, "needs": needs})
     assert ran.environment == "staging"
     assert [(step.name, step.code) for step in ran.failed] == [("Batch", FailedItemsError.exit_code)], ran.failed
-    assert ran.kept == {
+    assert ran.artifacts == {
         "batch-manifest": ["out/batch/failed.jsonl", "out/batch/manifest.jsonl"],
         "batch-clips": ["out/batch/shard-00001.zip", "out/batch/shard-00002.zip"],
     }
@@ -151,16 +151,18 @@ def test_a_batch_is_spoken_by_what_is_live_and_kept_with_what_failed(
         (f"clip-{number}.wav", sha) for number in range(3)
     ]
     assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "cyrillic.wav"
-    assert not (job.temp / "ssh").exists(), "the key is forgotten"
+    assert not (job.temp / "ssh").exists(), "the job removes the key"
 
 
-def test_without_a_batch_nothing_is_run(stack: Stack, registry: Running, target: SshTarget, scratch: Path) -> None:
+def test_without_a_batch_the_job_runs_no_step(
+    stack: Stack, registry: Running, target: SshTarget, scratch: Path
+) -> None:
     job = runner(stack, scratch, live(stack)["sha"])
     known = contexts(stack, registry, target) | {"needs": {"deploy": {"outputs": {"batch": ""}}}}
-    assert job.run(stack.root / ".github/workflows/publish.yml", "batch", known) == Ran()
+    assert job.run(stack.root / ".github/workflows/publish.yml", "batch", known) == JobRun()
 
 
-def test_a_host_with_another_key_gets_nothing(
+def test_a_host_with_another_key_is_not_deployed_to(
     stack: Stack, registry: Running, target: SshTarget, scratch: Path
 ) -> None:
     known = contexts(stack, registry, target)
@@ -176,7 +178,7 @@ def test_a_host_with_another_key_gets_nothing(
     assert live(stack) == before
 
 
-def test_a_tag_is_production_and_stand_ins_are_refused_before_anything_is_pushed(
+def test_a_tag_is_production_and_stand_ins_are_refused_before_any_push(
     stack: Stack, registry: Running, target: SshTarget, scratch: Path
 ) -> None:
     sha, tag = live(stack)["sha"], "v2.0.0"
@@ -192,7 +194,7 @@ def test_a_tag_is_production_and_stand_ins_are_refused_before_anything_is_pushed
     assert [(step.name, step.code) for step in ran.failed] == [
         ("Build, verify and push", StandinRefusedError.exit_code)
     ]
-    assert "stands on stand-ins for" in ran.failed[0].output
+    assert "built on stand-ins for" in ran.failed[0].output
     assert not [name for name in registry.get("_catalog")["repositories"] if name.startswith("production/")]
     assert not (job.temp / "docker").exists()
 
@@ -201,6 +203,6 @@ def test_a_tag_is_production_and_stand_ins_are_refused_before_anything_is_pushed
     "text",
     ["${{ vars.NONE }}", "${{ toJSON(github) }}", "${{ github.ref_type != 'tag' }}", "${{ vars.X || }}", "${{ }}"],
 )
-def test_the_runner_refuses_what_it_does_not_know(text: str) -> None:
+def test_the_runner_refuses_unknown_expressions(text: str) -> None:
     with pytest.raises(ValueError, match=r"known|know|missing"):
         resolve(text, {"vars": {"X": ""}, "github": {"ref_type": "tag"}})

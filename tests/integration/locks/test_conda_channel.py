@@ -1,4 +1,4 @@
-"""The project's own conda channel as a real one: out of its image, served over HTTP, solved and installed from."""
+"""The stand-in conda channel: copied out of its image, served over HTTP, solved and installed from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,32 +25,20 @@ from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import CommandFailedError
 from build.images import build_secrets
-from build.images.builder import OS_IMAGES, BuildImages
+from build.images.builder import OS_IMAGES, ImageBuilder
 from build.locks import conda_locks
 from build.locks.index import conda_lock
 from build.settings import load
 from build.system import git
 from build.system.sources import Sources
+from harness.recorded_progress import RecordedProgress
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FLAVOURS = ("slim", "cuda")
 
 
-@dataclass
-class Said:
-    """A report that remembers."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def step(self, text: str) -> None:
-        self.lines.append(text)
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
-
-
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and writes no log."""
+    """Serves a folder without a log."""
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: ARG002 - as it is called
         return
@@ -64,7 +52,7 @@ def engine() -> DockerEngine:
 @pytest.fixture(scope="module")
 def image(engine: DockerEngine) -> TaggedImage:
     settings = load(REPOSITORY, {**os.environ, "CUTOVER_FLAVOUR": "slim"})
-    return BuildImages(settings, engine, Reporter(), git.read(REPOSITORY)).channel()
+    return ImageBuilder(settings, engine, Reporter(), git.read(REPOSITORY)).channel()
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +64,13 @@ def unpacked(engine: DockerEngine, image: TaggedImage, tmp_path_factory: pytest.
 
 @pytest.fixture
 def folder(unpacked: Path, tmp_path: Path) -> Path:
-    """A copy of the channel that a test may spoil."""
+    """A copy of the channel that a test may change."""
     return Path(shutil.copytree(unpacked, tmp_path / "channel"))
 
 
 @pytest.fixture
 def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where the channel answers over HTTP."""
+    """URL of the channel over HTTP."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
@@ -95,7 +83,7 @@ def url(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project that asks for what environment.yml does, of a channel that does not answer."""
+    """A clone with the project's environment.yml and an unreachable channel."""
     clone = tmp_path / "clone"
     (clone / "locks").mkdir(parents=True)
     text = (REPOSITORY / "environment.yml").read_text().replace("- conda-forge\n", "- file:///nowhere\n")
@@ -114,14 +102,14 @@ def own_lock(folder: Path) -> ExplicitLock:
 
 def solved(root: Path, flavour: str, source: str, folder: Path) -> ExplicitLock:
     glibc = virtual.glibc_of(own_lock(folder).virtual_packages)
-    name, changed = conda_locks.write(root, flavour, Said(), not_needed, [source], glibc)
+    name, changed = conda_locks.write(root, flavour, RecordedProgress(), not_needed, [source], glibc)
     assert name == f"locks/conda-standin-{flavour}-linux-64.lock"
-    assert {one.name for one in changed} == {"python", "pip", "ca-certificates"}
+    assert {change.name for change in changed} == {"python", "pip", "ca-certificates"}
     return explicit.parse((root / name).read_text(), name)
 
 
 def spoil(folder: Path) -> str:
-    """Appends a byte to the package of pip, which its readers do not mind; returns its file name."""
+    """Append a byte to the package of pip, which readers of the archive ignore; return its file name."""
     package = next((folder / "noarch").glob("pip-*.conda"))
     package.write_bytes(package.read_bytes() + b"!")
     return package.name
@@ -132,7 +120,7 @@ def test_the_channel_over_http_gives_a_lock_and_an_environment_that_works(
     root: Path, folder: Path, url: str, tmp_path: Path, flavour: str
 ) -> None:
     lock = solved(root, flavour, url, folder)
-    assert {one.channel for one in lock.packages} == {url}
+    assert {package.channel for package in lock.packages} == {url}
     assert ("__cuda=12.0=0" in lock.virtual_packages) == (flavour == "cuda")
     prefix = tmp_path / "env"
     asyncio.run(client.install(lock, prefix))
@@ -145,11 +133,11 @@ def test_the_channel_over_http_gives_a_lock_and_an_environment_that_works(
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_package_that_was_tampered_with_is_refused_and_nothing_is_installed(
+def test_a_tampered_package_is_refused_and_nothing_is_installed(
     root: Path, folder: Path, url: str, tmp_path: Path, flavour: str, scheme: str
 ) -> None:
     lock = solved(root, flavour, url if scheme == "http" else folder.as_uri(), folder)
-    assert {one.url.partition(":")[0] for one in lock.packages} == {scheme}
+    assert {package.url.partition(":")[0] for package in lock.packages} == {scheme}
     spoiled = spoil(folder)
     with pytest.raises(CondaError, match=r"has sha256 [0-9a-f]{64}, the lock says") as refused:
         asyncio.run(client.install(lock, tmp_path / "env"))
@@ -158,18 +146,18 @@ def test_a_package_that_was_tampered_with_is_refused_and_nothing_is_installed(
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_where_no_channel_answers_our_own_stands_in_and_says_so(
+def test_the_stand_in_channel_is_used_and_named_if_no_channel_answers(
     engine: DockerEngine, image: TaggedImage, root: Path, unpacked: Path, flavour: str
 ) -> None:
-    said = Said()
-    name, _ = conda_locks.write(root, flavour, said, lambda: (engine, image))
+    progress = RecordedProgress()
+    name, _ = conda_locks.write(root, flavour, progress, lambda: (engine, image))
     assert [path.name for path in (root / "locks").iterdir()] == [f"conda-standin-{flavour}-linux-64.lock"]
     assert explicit.parse((root / name).read_text(), name).packages == own_lock(unpacked).packages
-    assert any("cannot be reached; the project's own channel stands in" in line for line in said.lines)
-    assert any("this is no conda-forge lock" in line for line in said.lines)
+    assert "cannot be reached; using the stand-in channel" in progress
+    assert "this is not a conda-forge lock" in progress
 
 
-def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
+def test_a_tampered_stand_in_channel_is_refused(
     engine: DockerEngine, image: TaggedImage, root: Path, folder: Path
 ) -> None:
     spoiled, tag = spoil(folder), f"glm-tts-test-channel:{os.getpid()}"
@@ -179,7 +167,7 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
         tampered = engine.image(tag)
         assert tampered
         with pytest.raises(CommandFailedError, match=r"has sha256 [0-9a-f]{64}, the channel's index says") as refused:
-            conda_locks.write(root, "slim", Said(), lambda: (engine, TaggedImage(tag, tampered)))
+            conda_locks.write(root, "slim", RecordedProgress(), lambda: (engine, TaggedImage(tag, tampered)))
     finally:
         engine.client.images.remove(tag)
     assert spoiled in refused.value.message
@@ -187,13 +175,13 @@ def test_our_own_channel_is_refused_when_its_image_was_tampered_with(
     assert list((root / "locks").iterdir()) == []
 
 
-def test_a_base_is_made_from_its_own_flavours_lock_where_there_is_one(
+def test_a_base_is_built_from_the_lock_of_its_flavour_if_it_exists(
     engine: DockerEngine, unpacked: Path, tmp_path: Path
 ) -> None:
     tree, tag = tmp_path / "tree", f"glm-tts-test-conda:{os.getpid()}"
     tree.mkdir()
     Sources(REPOSITORY, git.read(REPOSITORY)).export(("Dockerfile.base", "build/conda", "locks"), tree)
-    # Packages without a lock of their own are as good as a genuine channel that answers.
+    # Without its lock the folder is like a reachable genuine channel.
     shutil.copytree(unpacked, tmp_path / "packages", ignore=shutil.ignore_patterns(channel.LOCK_NAME))
     shutil.copy(unpacked / channel.LOCK_NAME, tree / conda_lock("slim"))
     contexts = {"channel": str(tmp_path / "packages")}

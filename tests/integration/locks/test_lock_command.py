@@ -1,4 +1,4 @@
-"""build.lock: what it refuses, without a network."""
+"""`python -m build.lock` without a network: written locks and refusals."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from build.locks.index import conda_lock
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_the_clone_the_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingFileError, match=r"environment\.yml"):
         lock.conda()
@@ -30,7 +30,7 @@ def test_outside_the_clone_it_says_where_to_run_it(tmp_path: Path, monkeypatch: 
 
 @pytest.fixture
 def unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose channel does not answer, where there is no engine either."""
+    """A project with an unreachable channel and without an engine."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     (tmp_path / "locks").mkdir()
@@ -49,17 +49,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--channel", "file:///nowhere"]])
-def test_without_a_channels_answer_no_lock_is_written(unreachable: Path, arguments: list[str]) -> None:
+def test_without_a_reachable_channel_no_lock_is_written(unreachable: Path, arguments: list[str]) -> None:
     done = run("conda", *arguments)
     assert done.returncode == CommandFailedError.exit_code
     assert "No lock was written" in done.stderr
-    assert ("own channel is not to be had: the Docker daemon" in done.stderr) == (not arguments)
+    assert ("the stand-in channel is not available: the Docker daemon" in done.stderr) == (not arguments)
     assert list((unreachable / "locks").iterdir()) == []
 
 
 @pytest.fixture
 def channel(unreachable: Path) -> str:
-    """The project's channel answers after all: `gpu` needs a driver, `plain` does not."""
+    """Make the project's channel reachable, with two packages: `gpu` needs a driver, `plain` does not."""
     folder = unreachable / "nowhere"
     for name, depends in (("plain", ()), ("gpu", ("__cuda >=12",))):
         (unreachable / name).mkdir()
@@ -69,13 +69,13 @@ def channel(unreachable: Path) -> str:
     return folder.as_uri()
 
 
-def ask(spec: str) -> None:
+def require(spec: str) -> None:
     text = lock.ENVIRONMENT.read_text()
     lock.ENVIRONMENT.write_text(text.partition("dependencies:")[0] + f"dependencies: [{spec}]\n")
 
 
-def test_a_driver_is_there_for_the_cuda_flavour_alone(channel: str, capsys: pytest.CaptureFixture[str]) -> None:
-    ask("gpu")
+def test_only_the_cuda_flavour_is_solved_with_a_driver(channel: str, capsys: pytest.CaptureFixture[str]) -> None:
+    require("gpu")
     assert console.run(lock.app, ["conda", "--flavour", "cuda"]) == 0
     assert "__cuda=12.0=0" in Path(conda_lock("cuda")).read_text()
     assert console.run(lock.app, ["conda", "--flavour", "slim"]) == CommandFailedError.exit_code
@@ -83,10 +83,10 @@ def test_a_driver_is_there_for_the_cuda_flavour_alone(channel: str, capsys: pyte
     assert not Path(conda_lock("slim")).exists()
 
 
-def test_a_lock_per_flavour_is_written_with_what_changed_and_what_it_came_from(
+def test_a_lock_for_each_flavour_is_written_with_its_changes_and_inputs(
     channel: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask("plain")
+    require("plain")
     assert console.run(lock.app, ["conda"]) == 0
     assert re.search(r"plain\W+1\.0=test_0", capsys.readouterr().out)
     entries = index.parse(Path(index.INDEX).read_text())
@@ -98,19 +98,19 @@ def test_a_lock_per_flavour_is_written_with_what_changed_and_what_it_came_from(
     assert captured.out == ""
 
 
-def test_another_channels_lock_says_so_and_never_takes_the_genuine_ones_place(
+def test_a_lock_from_another_channel_never_replaces_the_genuine_one(
     channel: str, unreachable: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask("plain")
+    require("plain")
     (unreachable / "nowhere").rename(unreachable / "other")
     other = (unreachable / "other").as_uri()
     assert console.run(lock.app, ["conda", "--flavour", "slim", "--channel", other]) == 0
     assert [path.name for path in (unreachable / "locks").iterdir()] == ["conda-standin-slim-linux-64.lock"]
-    assert "no conda-forge lock" in capsys.readouterr().err
+    assert "not a conda-forge lock" in capsys.readouterr().err
 
 
-def test_the_c_library_is_chosen_for_another_channel_alone(channel: str) -> None:
-    ask("plain")
+def test_glibc_can_be_chosen_only_for_another_channel(channel: str) -> None:
+    require("plain")
     for arguments in ([], ["--channel", channel]):
         assert console.run(lock.app, ["conda", *arguments, "--glibc", "2.36"]) == UsageError.exit_code
     assert list(Path("locks").iterdir()) == []
@@ -124,16 +124,16 @@ def inputs(unreachable: Path) -> None:
 
 
 @pytest.mark.usefixtures("inputs", "channel")
-def test_bare_it_writes_what_it_can_and_its_exit_code_says_that_it_was_not_all() -> None:
-    ask("plain")
+def test_without_a_subcommand_all_possible_locks_are_written_and_the_exit_code_shows_missing_ones() -> None:
+    require("plain")
     done = run()
     assert done.returncode == LocksIncompleteError.exit_code == 32
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()]
     assert [conda_lock("slim"), "plain", "", "1.0=test_0"] in rows
     assert [conda_lock("cuda"), "plain", "", "1.0=test_0"] in rows
-    told = [line for line in done.stderr.splitlines() if line.startswith("  | ")]
-    assert [line[4:21] for line in told] == ["apt lock of slim:", "apt lock of cuda:"], (
-        "the engine is away, nothing else"
+    reasons = [line for line in done.stderr.splitlines() if line.startswith("  | ")]
+    assert [line[4:21] for line in reasons] == ["apt lock of slim:", "apt lock of cuda:"], (
+        "only the locks that need the engine are missing"
     )
     assert f"{len(index.PIP_LOCKS) + 2} locks were written" in done.stderr
     assert {path.name for path in Path("locks").glob("*.*") if path.suffix != ".in"} == {
@@ -145,11 +145,11 @@ def test_bare_it_writes_what_it_can_and_its_exit_code_says_that_it_was_not_all()
 
 
 @pytest.mark.usefixtures("inputs", "unreachable")
-def test_bare_without_any_channel_the_pip_locks_are_written_and_no_conda_lock() -> None:
+def test_without_a_reachable_channel_only_the_pip_locks_are_written() -> None:
     done = run("--flavour", "slim")
     assert done.returncode == LocksIncompleteError.exit_code
     assert f"{conda_lock('slim')}: " in done.stderr
     assert conda_lock("cuda") not in done.stderr
-    assert "own channel is not to be had" in done.stderr
+    assert "the stand-in channel is not available" in done.stderr
     assert list(Path("locks").glob("conda-*")) == []
     assert Path("locks/dev.txt").exists()

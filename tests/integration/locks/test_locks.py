@@ -1,4 +1,4 @@
-"""Locks against real images: what an image holds is what its locks say."""
+"""Locks compared with real images: an image contains exactly the locked packages."""
 
 from __future__ import annotations
 
@@ -33,47 +33,51 @@ def base(engine: DockerEngine) -> str:
 
 
 @pytest.fixture(scope="module")
-def held(engine: DockerEngine, base: str) -> Inventory:
+def inventory(engine: DockerEngine, base: str) -> Inventory:
     before = len(engine.client.containers.list(all=True, filters={"ancestor": base}))
     found = inventory_reader.read(engine, base)
     assert len(engine.client.containers.list(all=True, filters={"ancestor": base})) == before
     return found
 
 
-def test_an_image_says_what_it_holds(held: Inventory) -> None:
+def test_the_inventory_of_an_image_matches_its_locks(inventory: Inventory) -> None:
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (REPOSITORY / "locks/slim.txt").read_text(), re.MULTILINE))
-    assert held.pip == locked
-    assert (held.name, held.prefix) == ("tts", "/opt/conda/envs/tts")
-    assert held.conda["python"][0] == held.python
-    assert {"python", "pip", "ca-certificates"} <= held.conda.keys()
-    assert "tini" in held.apt
+    assert inventory.pip == locked
+    assert (inventory.name, inventory.prefix) == ("tts", "/opt/conda/envs/tts")
+    assert inventory.conda["python"][0] == inventory.python
+    assert {"python", "pip", "ca-certificates"} <= inventory.conda.keys()
+    assert "tini" in inventory.apt
 
 
-def test_an_export_names_every_package_of_the_image(held: Inventory, base: str) -> None:
+def test_an_export_names_every_package_of_the_image(inventory: Inventory, base: str) -> None:
     argv = [sys.executable, "-m", "build.lock", "export", base]
     text = subprocess.run(argv, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=120).stdout
     document = yaml.safe_load(text)
-    assert f"python={held.python}=debian_0" in document["dependencies"]
-    assert document["dependencies"][-1]["pip"] == [f"{name}=={version}" for name, version in sorted(held.pip.items())]
-    assert f"#   tini={held.apt['tini']}\n" in text
+    assert f"python={inventory.python}=debian_0" in document["dependencies"]
+    assert document["dependencies"][-1]["pip"] == [
+        f"{name}=={version}" for name, version in sorted(inventory.pip.items())
+    ]
+    assert f"#   tini={inventory.apt['tini']}\n" in text
 
 
-def test_a_fresh_base_has_not_drifted_from_its_pip_lock_and_another_pin_shows(held: Inventory) -> None:
+def test_a_fresh_base_matches_its_pip_lock_and_another_pin_is_drift(inventory: Inventory) -> None:
     lock = (REPOSITORY / "locks/slim.txt").read_text()
-    assert diff.drift(held, LockTexts(pip=(lock,))) == []
-    moved = lock.replace(f"fastapi=={held.pip['fastapi']}", "fastapi==0.1")
-    found = diff.drift(held, LockTexts(pip=(moved,)))
-    assert found == [Difference("pip", "fastapi", "0.1", held.pip["fastapi"])]
+    assert diff.drift(inventory, LockTexts(pip=(lock,))) == []
+    moved = lock.replace(f"fastapi=={inventory.pip['fastapi']}", "fastapi==0.1")
+    found = diff.drift(inventory, LockTexts(pip=(moved,)))
+    assert found == [Difference("pip", "fastapi", "0.1", inventory.pip["fastapi"])]
 
 
-def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: DockerEngine, base: str, tmp_path: Path) -> None:
+def test_writing_the_apt_lock_of_a_base_twice_reports_only_edits(
+    engine: DockerEngine, base: str, tmp_path: Path
+) -> None:
     (tmp_path / "locks").mkdir()
-    for path in ("Dockerfile.base", "build/conda/image/prepare-os"):  # the lock's inputs, which the index names
+    for path in ("Dockerfile.base", "build/conda/image/prepare-os"):  # the lock's inputs, which the index records
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / path, tmp_path / path)
     named = TaggedImage("base", engine.client.images.get(base))
     name, first = apt_locks.write_apt(engine, tmp_path, "slim", named)
-    assert "tini" in {one.name for one in first}
+    assert "tini" in {change.name for change in first}
     (tmp_path / name).write_text((tmp_path / name).read_text() + "zzz=1\n")
     assert apt_locks.write_apt(engine, tmp_path, "slim", named) == (name, [Difference("apt", "zzz", "1", "")])
     names = [line.partition("=")[0] for line in (tmp_path / name).read_text().splitlines()]
@@ -82,5 +86,5 @@ def test_the_apt_lock_of_this_base_leaves_nothing_changed(engine: DockerEngine, 
 
 def test_an_image_without_python_is_refused(engine: DockerEngine) -> None:
     os_image = engine.images("standin/debian") or engine.images("debian")
-    with pytest.raises(CommandFailedError, match=r"python|could not say"):
+    with pytest.raises(CommandFailedError, match=r"python|cannot be read"):
         inventory_reader.read(engine, str(os_image[0].id))

@@ -1,4 +1,4 @@
-"""The page over real HTTP: progress, stopping, prompts, and how the service is."""
+"""The page over real HTTP: progress, stop, recordings and status."""
 
 from __future__ import annotations
 
@@ -40,22 +40,23 @@ def wav(seconds: float) -> bytes:
     return file.getvalue()
 
 
-def refusal(told: Iterator[tuple[str, Any]]) -> str:
-    """What is told of a text that is not spoken: in the note, where it stays."""
-    *_, (kind, (_, note)) = told
+def refusal(events: Iterator[tuple[str, Any]]) -> str:
+    """Return the error note of a text that is rejected."""
+    *_, (kind, (_, note)) = events
     assert kind == "complete"
     assert 'role="alert"' in note
     return str(note)
 
 
-def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visit: Visit) -> None:
+def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(visit: Visit) -> None:
     visit.engine.gate.clear()
     visit.engine.ungated = 1
-    told = visit.speak("One. Two. Three.", form="flac")
-    first = next(values[1] for _, values in told if "Next in the queue." not in values[1])  # which may be over at once
-    assert first == "<p>Sentence 1 is spoken: 0.1 s so far.</p>"
+    events = visit.speak("One. Two. Three.", form="flac")
+    # "Next in the queue." may be skipped if the slot is free at once.
+    first = next(values[1] for _, values in events if "Next in the queue." not in values[1])
+    assert first == "<p>Sentence 1 is ready: 0.1 s so far.</p>"
     visit.engine.gate.set()
-    *_, (kind, (audio, note)) = told
+    *_, (kind, (audio, note)) = events
     assert kind == "complete"
     assert note.startswith("<p>0.3 seconds at 8000 Hz")
     content = visit.file(audio)
@@ -63,22 +64,22 @@ def test_it_tells_sentence_by_sentence_and_gives_the_format_that_was_chosen(visi
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
 
 
-def test_it_tells_the_place_in_the_queue(visit: Visit) -> None:
+def test_the_queue_position_is_shown(visit: Visit) -> None:
     visit.engine.gate.clear()
     threads = [threading.Thread(target=list, args=(visit.speak(f"Number {n}."),)) for n in range(2)]
     for number, thread in enumerate(threads):
         thread.start()
         visit.until_busy_with(number + 1)
-    told = visit.speak("Last.")
-    assert next(told)[1][1] == "<p>Waiting in the queue, with 1 ahead.</p>"
+    events = visit.speak("Last.")
+    assert next(events)[1][1] == "<p>Waiting in the queue with 1 ahead.</p>"
     visit.engine.gate.set()
-    notes = [values[1] for _, values in told]
+    notes = [values[1] for _, values in events]
     assert any("seconds at 8000 Hz" in str(note) for note in notes)
     for thread in threads:
         thread.join()
 
 
-def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
+def test_stop_ends_only_the_work_of_its_own_tab(visit: Visit) -> None:
     visit.engine.gate.clear()
     visit.post("speak", "One. Two.", "joe", 1.0, "wav", None, "", session="a-tab")
     visit.until_busy_with(1)
@@ -88,7 +89,7 @@ def test_stop_ends_the_work_of_its_own_tab_alone(visit: Visit) -> None:
     visit.until_busy_with(0)
 
 
-def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None:
+def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(visit: Visit) -> None:
     visit.engine.gate.clear()
     with visit.opened("speak", "A. " * 1000, "joe", 1.0, "wav", None, ""):
         visit.until_busy_with(1)
@@ -101,51 +102,51 @@ def test_a_tab_that_is_closed_is_left_at_the_next_sentence(visit: Visit) -> None
     ("text", "wanted"),
     [
         ("x" * 5000, "The text has 5000 characters, at most 4096 are allowed. Shorten it"),
-        (" ", "The text is empty. Type something"),
+        (" ", "The text is empty. Type at least"),
         ("Привет", "CYRILLIC"),
-        ("<b>🙂", "SMILING FACE. Take these characters out"),
+        ("<b>🙂", "SMILING FACE. Remove these characters"),
     ],
 )
-def test_bad_input_is_told_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
+def test_invalid_input_shows_an_error_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
     assert wanted in refusal(visit.speak(text))
 
 
-def test_a_service_that_is_not_ready_or_is_full_says_when_to_try_again(visit: Visit) -> None:
+def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(visit: Visit) -> None:
     visit.service.lifecycle.phase = Phase.WARMING
     try:
-        told = refusal(visit.speak("Hello."))
+        note = refusal(visit.speak("Hello."))
     finally:
         visit.service.lifecycle.phase = Phase.READY
-    assert told == '<div role="alert"><p>The service is warming. Try again in 2 s.</p></div>'
+    assert note == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
     visit.service.scheduler.queue_limit = 0
     try:
-        told = refusal(visit.speak("Hello."))
+        note = refusal(visit.speak("Hello."))
     finally:
         visit.service.scheduler.queue_limit = 128
-    assert "The queue is full" in told
-    assert "Try again in" in told
+    assert "The queue is full" in note
+    assert "Try again in" in note
 
 
-def test_a_prompt_reaches_an_engine_that_can_use_it(visit: Visit) -> None:
-    prompt = visit.upload("prompt.wav", wav(4.0))
-    list(visit.speak("Hello.", prompt=prompt, transcript="What was said."))
+def test_a_recording_reaches_an_engine_that_supports_voice_cloning(visit: Visit) -> None:
+    recording = visit.upload("prompt.wav", wav(4.0))
+    list(visit.speak("Hello.", prompt=recording, transcript="What the recording says."))
     assert visit.engine.last
-    heard = visit.engine.last.prompt
-    assert heard
-    assert (heard.samples.size, heard.sample_rate, heard.text) == (32000, 8000, "What was said.")
-    told = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
-    assert "is not audio that can be read. Choose a wav" in told
+    prompt = visit.engine.last.prompt
+    assert prompt
+    assert (prompt.samples.size, prompt.sample_rate, prompt.text) == (32000, 8000, "What the recording says.")
+    note = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
+    assert "The recording is not readable audio. Choose a wav" in note
 
 
-def test_prompts_are_asked_for_with_such_an_engine(visit: Visit) -> None:
+def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(visit: Visit) -> None:
     parts = visit.client.get("/config").json()["components"]
-    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [True]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [True]
 
 
-def test_the_status_is_told_and_is_nothing_that_a_tab_waits_for(visit: Visit) -> None:
+def test_the_status_tab_does_not_count_as_work_of_a_tab(visit: Visit) -> None:
     before = visit.service.traffic._page_ended
     rows = dict(visit.client.get("/status.json").json()["rows"])
     assert (rows["Release"], rows["Engine"], rows["Device"], rows["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert (rows["Waiting"], rows["Waiting in batches"]) == ("0 of at most 128", "0 of at most 32")
+    assert (rows["Waiting"], rows["Waiting batch lines"]) == ("0 (at most 128)", "0 (at most 32)")
     assert visit.service.traffic._page_ended == before
     assert not [part for part in visit.client.get("/config").json()["components"] if part["type"] == "timer"]

@@ -1,4 +1,4 @@
-"""The page's batches over real HTTP."""
+"""Batches of the page over real HTTP."""
 
 from __future__ import annotations
 
@@ -28,65 +28,65 @@ def task(name: str, text: str = "Good morning.", **more: Any) -> str:
     return json.dumps({"input_text": text, "output_name": name} | more) + "\n"
 
 
-def zip_of(visit: Visit, told: list[tuple[str, Any]]) -> zipfile.ZipFile:
-    values = [values[0] for _, values in told if values and isinstance(values[0], dict)]
-    value = next(each["value"] for each in reversed(values) if each.get("value"))
+def zip_of(visit: Visit, events: list[tuple[str, Any]]) -> zipfile.ZipFile:
+    values = [values[0] for _, values in events if values and isinstance(values[0], dict)]
+    value = next(button["value"] for button in reversed(values) if button.get("value"))
     return zipfile.ZipFile(io.BytesIO(visit.file(value)))
 
 
-def test_a_batch_gives_a_zip_of_all_its_lines_one_at_a_time(visit: Visit) -> None:
+def test_a_batch_speaks_one_line_at_a_time_and_returns_a_zip(visit: Visit) -> None:
     tasks = visit.upload("tasks.jsonl", "".join(task(f"line-{n}") for n in range(5)).encode())
-    told, at_once = [], []
-    for each in visit.ask("batch", tasks, "flac"):
-        told.append(each)
-        at_once.append(visit.service.scheduler.jobs)
-    assert max(at_once) <= 1
-    with zip_of(visit, told) as file:
+    events, jobs = [], []
+    for event in visit.ask("batch", tasks, "flac"):
+        events.append(event)
+        jobs.append(visit.service.scheduler.jobs)
+    assert max(jobs) <= 1
+    with zip_of(visit, events) as file:
         assert file.namelist() == [f"line-{n}.flac" for n in range(5)]
         assert file.read("line-0.flac").startswith(b"fLaC")
-    assert told[-1][0] == "complete"
-    assert "All is spoken" in told[-1][1][1]
+    assert events[-1][0] == "complete"
+    assert "Done." in events[-1][1][1]
 
 
-def test_a_bad_batch_is_told_by_line_and_nothing_is_spoken(visit: Visit) -> None:
+def test_an_invalid_batch_lists_every_bad_line_and_does_not_start(visit: Visit) -> None:
     lines = (
         task("a") + "{]\n" + task("a") + task("b", "🙂") + task("c", speed="2") + task("../d") + task("e", voice="x")
     )
-    told = str(list(visit.ask("batch", visit.upload("tasks.jsonl", lines.encode()), "wav")))
+    events = str(list(visit.ask("batch", visit.upload("tasks.jsonl", lines.encode()), "wav")))
     assert not visit.engine.spoken
-    assert [f"Line {n}:" in told for n in range(1, 8)] == [False, *[True] * 6]
-    assert "Choose a" not in told
-    assert "no task file" in str(list(visit.ask("batch", None, "wav")))
+    assert [f"Line {n}:" in events for n in range(1, 8)] == [False, *[True] * 6]
+    assert "Choose a voice" not in events
+    assert "Choose a task file first" in str(list(visit.ask("batch", None, "wav")))
 
 
-def test_a_file_that_is_too_large_is_refused(visit: Visit) -> None:
+def test_a_file_above_the_size_limit_is_rejected(visit: Visit) -> None:
     file = visit.upload("tasks.jsonl", b" " * (MAX_FILE + 1))
-    assert f"over {MAX_FILE // 1024} KiB, the most that is taken" in str(list(visit.ask("batch", file, "wav")))
-    answer = visit.client.post("/gradio_api/upload", files={"files": ("tasks.jsonl", b" " * MAX_BODY)})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert f"larger than {MAX_FILE // 1024} KiB" in str(list(visit.ask("batch", file, "wav")))
+    response = visit.client.post("/gradio_api/upload", files={"files": ("tasks.jsonl", b" " * MAX_BODY)})
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
     assert not visit.engine.spoken
 
 
-def test_a_batch_that_a_drain_cuts_keeps_what_is_spoken_and_says_what_is_left(visit: Visit) -> None:
+def test_a_batch_aborted_by_a_drain_keeps_its_clips_and_lists_the_remaining_lines(visit: Visit) -> None:
     tasks = visit.upload("tasks.jsonl", "".join(task(f"line-{n}", f"Text {n}.") for n in range(3)).encode())
-    told = visit.ask("batch", tasks, "wav")
+    events = visit.ask("batch", tasks, "wav")
     visit.engine.gate.clear()
-    collected = [next(told)]
+    collected = [next(events)]
     visit.until_busy_with(1)
     assert visit.service.traffic.by_class()["batch"]["in_flight"] == 1
     visit.run(visit.service.traffic.cut(Class.BATCH))
-    collected += told
+    collected += events
     with zip_of(visit, collected) as file:
-        left = file.read("rest.jsonl").decode().splitlines()
-    assert [json.loads(line)["output_name"] for line in left] == ["line-0", "line-1", "line-2"]
-    assert "being replaced" in str(collected)
+        remaining = file.read("rest.jsonl").decode().splitlines()
+    assert [json.loads(line)["output_name"] for line in remaining] == ["line-0", "line-1", "line-2"]
+    assert "being updated" in str(collected)
 
 
 def zips() -> set[Path]:
     return set(Path(get_upload_folder()).glob("*/speech.zip"))
 
 
-def test_who_leaves_ends_a_batch_and_leaves_no_file(visit: Visit) -> None:
+def test_a_disconnect_ends_a_batch_and_deletes_its_files(visit: Visit) -> None:
     lines = "".join(task(f"line-{n}", f"Text {n}.") for n in range(MAX_LINES))
     tasks, before = visit.upload("tasks.jsonl", lines.encode()), zips()
     visit.engine.gate.clear()
@@ -99,32 +99,32 @@ def test_who_leaves_ends_a_batch_and_leaves_no_file(visit: Visit) -> None:
     wait_for("its zip's end", lambda: zips() == before, 20)
 
 
-def test_a_batch_waits_until_nobody_else_does(visit: Visit) -> None:
+def test_a_batch_waits_for_all_single_texts(visit: Visit) -> None:
     visit.engine.gate.clear()
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(3)]
     others[0].start()
     visit.until_busy_with(1)
-    told = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Batch.").encode()), "wav")
-    assert "0 of 1" in str(next(told))
+    events = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Batch.").encode()), "wav")
+    assert "0 of 1" in str(next(events))
     visit.until_busy_with(2)
     for number, thread in enumerate(others[1:], start=3):
         thread.start()
         visit.until_busy_with(number)
     visit.engine.gate.set()
-    list(told)
+    list(events)
     for thread in others:
         thread.join()
     assert visit.engine.spoken[-1] == "Batch"
 
 
-def test_a_drain_spares_a_batch_that_has_begun_where_it_cuts_what_has_not(visit: Visit) -> None:
+def test_aborting_waiting_batch_items_spares_a_batch_in_progress(visit: Visit) -> None:
     visit.engine.gate.clear()
-    told = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Begun.").encode()), "wav")
-    collected = [next(told)]
+    events = visit.ask("batch", visit.upload("tasks.jsonl", task("a", "Begun.").encode()), "wav")
+    collected = [next(events)]
     assert visit.engine.entered.acquire(timeout=20)
     visit.run(visit.service.traffic.cut(Class.BATCH, waiting=True))
     visit.engine.gate.set()
-    collected += told
+    collected += events
     with zip_of(visit, collected) as file:
         assert file.namelist() == ["a.wav"]
 
@@ -137,11 +137,11 @@ def test_a_drain_spares_a_batch_that_has_begun_where_it_cuts_what_has_not(visit:
         (task("a").encode() + b"\xff\n", "Line 2: is not UTF-8"),
         (b"\n", "0 tasks"),
         (task("a").encode("utf-16"), "convert it"),
-        (task("a", seed=7).encode(), "Line 1: has seed, which a batch of this page cannot use"),
+        (task("a", seed=7).encode(), "Line 1: has seed, which this page does not support"),
         (task("a.flac").encode(), "ends in .flac, but the clips are wav"),
     ],
 )
-def test_a_batch_is_bounded_and_checked_as_the_command_s_is(
+def test_a_batch_has_limits_and_the_checks_of_the_batch_command(
     visit: Visit, tmp_path: Path, content: bytes, why: str
 ) -> None:
     file = tmp_path / "tasks.jsonl"

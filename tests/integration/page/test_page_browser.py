@@ -1,4 +1,4 @@
-"""The page in a browser: what a visitor types, presses, sees and hears, at the widths of a telephone and of a desk."""
+"""The page in a browser, at the widths of a phone and of a desktop."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gr
 
 WIDTHS = (390, 1280)
 TABS = ("Text", "Batch", "Status")
-FOUR = "One. Two. Three. Four."  # the engine speaks a tenth of a second for each
+FOUR = "One. Two. Three. Four."  # the engine returns 0.1 s of audio for each
 
-# Controls that a key or a finger is to reach: of a group of tabs or a list's options only one has a place of its own.
+# Controls that keyboard and touch must reach. Of the tabs and of the options of a list only one has a tab stop.
 CONTROLS = """() => [...document.querySelectorAll("button, a[href], input, textarea, select, [role=combobox]")]
     .filter(each => each.checkVisibility({visibilityProperty: true, opacityProperty: true}) && !each.disabled
         && each.getClientRects().length && each.type !== "file" && each.tabIndex >= 0)"""
@@ -51,13 +51,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 @contextmanager
 def opened(browser: Chromium, visit: Visit, width: int = WIDTHS[1], colours: Colours = "light") -> Iterator[Window]:
-    """The page in a window, in which nothing goes wrong and which asks no other host."""
+    """Open the page in a window; fail if its console has errors or it sends requests to another host."""
     with browser.window(width, colours) as window:
         window.page.goto(str(visit.client.base_url))
         expect(button(window.page, "Speak")).to_be_visible()
         yield window
         assert window.errors == []
-        assert window.asked == {visit.client.base_url.netloc.decode()}
+        assert window.addresses == {visit.client.base_url.netloc.decode()}
 
 
 @pytest.fixture
@@ -72,18 +72,18 @@ def page(window: Window) -> Page:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_what_is_typed_is_heard_when_the_button_is_pressed(browser: Chromium, visit: Visit, width: int) -> None:
+def test_pressing_the_button_plays_the_typed_text(browser: Chromium, visit: Visit, width: int) -> None:
     with opened(browser, visit, width) as window:
         speak(window.page, FOUR)
         told(window.page, "0.4 seconds at 8000 Hz")
-        heard = window.hear()
+        playback = window.hear()
     assert visit.engine.spoken == ["One", "Two", "Three", "Four"]
-    assert heard.seconds == pytest.approx(0.4, abs=0.01)
-    assert heard.element == pytest.approx(0.4, abs=0.01)
-    assert heard.peak > 0.2
+    assert playback.seconds == pytest.approx(0.4, abs=0.01)
+    assert playback.element == pytest.approx(0.4, abs=0.01)
+    assert playback.peak > 0.2
 
 
-def test_the_next_text_is_heard_after_it_in_the_other_format_and_both_can_be_loaded_down(window: Window) -> None:
+def test_texts_play_and_download_in_both_formats(window: Window) -> None:
     for form in ("WAV", "FLAC"):
         choose(window.page, form)
         speak(window.page, FOUR)
@@ -94,7 +94,7 @@ def test_the_next_text_is_heard_after_it_in_the_other_format_and_both_can_be_loa
         assert (name, found.format, found.duration) == (f"speech.{form.lower()}", form, pytest.approx(0.4))
 
 
-def test_speed_and_return_key_are_heeded(page: Page, visit: Visit) -> None:
+def test_speed_and_the_return_key_take_effect(page: Page, visit: Visit) -> None:
     page.get_by_role("spinbutton", name="Speed").fill("2")
     page.get_by_role("textbox", name="Text").fill("Quick.")
     page.get_by_role("textbox", name="Text").press("Shift+Enter")
@@ -103,14 +103,14 @@ def test_speed_and_return_key_are_heeded(page: Page, visit: Visit) -> None:
     assert visit.engine.last.speed == 2
 
 
-def test_it_shows_the_place_in_the_queue_how_far_it_is_and_stops(page: Page, visit: Visit) -> None:
+def test_queue_position_and_progress_are_shown_and_stop_works(page: Page, visit: Visit) -> None:
     visit.engine.gate.clear()
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
     for number, other in enumerate(others):
         other.start()
         visit.until_busy_with(number + 1)
     speak(page, FOUR)
-    told(page, "Waiting in the queue, with 1 ahead.")
+    told(page, "Waiting in the queue with 1 ahead.")
     button(page, "Stop").click()
     told(page, "Stopped.")
     visit.until_busy_with(2)
@@ -120,51 +120,52 @@ def test_it_shows_the_place_in_the_queue_how_far_it_is_and_stops(page: Page, vis
     visit.engine.gate.clear()
     visit.engine.ungated = 1
     speak(page, FOUR)
-    told(page, "Sentence 1 is spoken: 0.1 s so far.")
+    told(page, "Sentence 1 is ready: 0.1 s so far.")
     visit.engine.gate.set()
     told(page, "0.4 seconds")
 
 
-def test_what_cannot_be_spoken_is_said_and_stays_until_what_can(window: Window, visit: Visit) -> None:
+def test_an_error_stays_visible_until_the_next_valid_text(window: Window, visit: Visit) -> None:
     page = window.page
     alert = page.get_by_role("alert").filter(visible=True)
     for text, why in ((" ", "The text is empty. Type"), ("x" * 5000, "at most 4096"), ("Привет", "CYRILLIC")):
         speak(page, text)
         expect(alert).to_contain_text(why)
     assert visit.engine.spoken == []
-    page.get_by_role("button", name="Voice to imitate").click()
+    page.get_by_role("button", name="Clone a voice").click()
     give(page, {"name": "prompt.wav", "mimeType": "audio/wav", "buffer": b"no audio"}, "Drop an audio file")
     speak(page, FOUR)
-    expect(alert).to_contain_text("is not audio that can be read. Choose a wav")
+    expect(alert).to_contain_text("The recording is not readable audio. Choose a wav")
     button(page, "Clear").click()
     speak(page, FOUR)
     told(page, "0.4 seconds")
     expect(alert).to_have_count(0)
-    window.complaints[:] = [said for said in window.complaints if "MediaError" not in said]  # of what is no audio
+    # The browser reports the invalid recording, too.
+    window.complaints[:] = [message for message in window.complaints if "MediaError" not in message]
 
 
-def test_what_is_recorded_is_imitated(page: Page, visit: Visit) -> None:
-    page.get_by_role("button", name="Voice to imitate").click()
+def test_a_microphone_recording_is_used_as_the_voice(page: Page, visit: Visit) -> None:
+    page.get_by_role("button", name="Clone a voice").click()
     page.get_by_role("button", name="Record audio").click()
     button(page, "Record").click()
-    expect(page.locator("#prompt")).to_contain_text("0:04")  # of 3 s at least it must be
+    expect(page.locator("#prompt")).to_contain_text("0:04")  # the minimum is 3 s
     button(page, "Stop").first.click()
-    page.get_by_role("textbox", name="Transcript").fill("What is heard.")
+    page.get_by_role("textbox", name="Transcript").fill("What the recording says.")
     speak(page, FOUR)
     told(page, "0.4 seconds")
     assert visit.engine.last
-    heard = visit.engine.last.prompt
-    assert heard
-    assert heard.text == "What is heard."
-    assert 3 <= heard.seconds <= 10
-    assert abs(heard.samples).max() > 300
+    prompt = visit.engine.last.prompt
+    assert prompt
+    assert prompt.text == "What the recording says."
+    assert 3 <= prompt.seconds <= 10
+    assert abs(prompt.samples).max() > 300
 
 
-def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: Page, visit: Visit) -> None:
+def test_an_invalid_task_file_is_rejected_and_a_valid_one_becomes_a_zip(page: Page, visit: Visit) -> None:
     to_tab(page, "Batch")
     button(page, "Speak all").click()
     alert = page.get_by_role("alert").filter(visible=True)
-    expect(alert).to_contain_text("There is no task file")
+    expect(alert).to_contain_text("Choose a task file first")
     good = jsonl(FOUR, "Two.", "Three.")
     give(page, {**good, "buffer": good["buffer"] + b"\n{]"}, "Click to upload")
     button(page, "Speak all").click()
@@ -179,16 +180,16 @@ def test_a_bad_task_file_is_refused_by_line_and_a_good_one_becomes_a_zip(page: P
     progress = page.get_by_role("progressbar", name="Progress")
     expect(progress).to_have_js_property("value", 0)
     visit.engine.gate.set()
-    told(page, "All is spoken.")
+    told(page, "Done.")
     expect(progress).to_have_js_property("value", 3)
     name, content = loaded_down(page, "button", "Download the zip")
     assert name == "speech.zip"
     with zipfile.ZipFile(io.BytesIO(content)) as file:
-        lengths = {each: soundfile.info(io.BytesIO(file.read(each))).duration for each in file.namelist()}
+        lengths = {name: soundfile.info(io.BytesIO(file.read(name))).duration for name in file.namelist()}
     assert lengths == pytest.approx({"line-0.wav": 0.4, "line-1.wav": 0.1, "line-2.wav": 0.1})
 
 
-def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, visit: Visit) -> None:
+def test_a_stopped_batch_returns_its_clips_and_the_remaining_lines(page: Page, visit: Visit) -> None:
     to_tab(page, "Batch")
     visit.engine.gate.clear()
     visit.engine.ungated = 1
@@ -196,7 +197,7 @@ def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, 
     button(page, "Speak all").click()
     told(page, "1 of 3 lines")
     button(page, "Stop").filter(visible=True).click()
-    told(page, "Stopped. The zip has what was spoken, and the rest")
+    told(page, "Stopped. The zip has the finished clips, and a task file")
     with zipfile.ZipFile(io.BytesIO(loaded_down(page, "button", "Download the zip")[1])) as file:
         assert file.namelist() == ["line-0.wav", "rest.jsonl"]
         assert [json.loads(line)["output_name"] for line in file.read("rest.jsonl").splitlines()] == [
@@ -205,7 +206,7 @@ def test_a_batch_that_is_stopped_leaves_what_is_spoken_and_the_rest(page: Page, 
         ]
 
 
-def test_the_status_is_shown_and_follows(page: Page, visit: Visit) -> None:
+def test_the_status_tab_updates(page: Page, visit: Visit) -> None:
     to_tab(page, "Status")
 
     def row(name: str) -> Any:
@@ -214,49 +215,49 @@ def test_the_status_is_shown_and_follows(page: Page, visit: Visit) -> None:
     expect(row("Release")).to_have_text("test-1")
     expect(row("Engine")).to_have_text("fake")
     expect(row("Phase")).to_have_text("ready")
-    expect(row("Waiting")).to_have_text("0 of at most 128")
+    expect(row("Waiting")).to_have_text("0 (at most 128)")
     visit.engine.gate.clear()
     others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
     for other in others:
         other.start()
     visit.until_busy_with(2)
-    expect(row("Waiting")).to_have_text("1 of at most 128")
-    expect(row("Being spoken")).to_have_text("1, 1 at a time")
+    expect(row("Waiting")).to_have_text("1 (at most 128)")
+    expect(row("In progress")).to_have_text("1 (at most 1)")
     visit.engine.gate.set()
-    expect(row("Waiting")).to_have_text("0 of at most 128")
+    expect(row("Waiting")).to_have_text("0 (at most 128)")
     for other in others:
         other.join()
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_and_every_control_is_within_reach(
+def test_the_page_fits_and_every_control_is_reachable(
     browser: Chromium, visit: Visit, tmp_path: Path, width: int, colours: Colours
 ) -> None:
     with opened(browser, visit, width, colours) as window:
         page = window.page
         speak(page, "A sentence.")
         window.hear()
-        page.get_by_role("button", name="Voice to imitate").click()
+        page.get_by_role("button", name="Clone a voice").click()
         for tab in TABS:
             to_tab(page, tab)
             if tab == "Batch":
                 give(page, jsonl("One."), "Click to upload")
                 button(page, "Speak all").click()
-                told(page, "All is spoken.")
+                told(page, "Done.")
                 expect(button(page, "Download the zip")).to_be_visible()
             if tab == "Status":
                 expect(page.get_by_role("definition").first).to_have_text("test-1")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
             assert page.evaluate(OUTSIDE) == []
-            by_keys(page)
+            check_tab_order(page)
             picture = tmp_path / f"{tab}-{width}-{colours}.png"
             page.screenshot(path=picture, full_page=True)
             print(picture)
 
 
-def by_keys(page: Page) -> None:
-    """Every control of the tab that is shown gets the focus in turn."""
+def check_tab_order(page: Page) -> None:
+    """Check that the Tab key reaches every control of the visible tab."""
     page.evaluate("document.activeElement.blur()")
     for _ in range(page.evaluate(f"({CONTROLS})().length") + 5):
         page.keyboard.press("Tab")

@@ -1,4 +1,4 @@
-"""The page where its files find no room: that is said, what was kept is whole, and with room again it goes on."""
+"""The page on a full disk: errors are shown, finished files stay complete, and it recovers when space is free."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness.disk import Disk, small_disk
 from harness.page import Tab
 
 KIB, MIB = 1024, 2**20
-NO_ROOM = "There is no room for another file now. Try again in 60 s."
+NO_ROOM = "There is no space for another file. Try again in 60 s."
 
 
 @dataclass
 class Full(Tab):
-    """A page whose files lie on a small disk."""
+    """A page whose files are on a small disk."""
 
     disk: Disk
 
@@ -51,7 +51,7 @@ def page(serving: Full) -> Iterator[Full]:
 
 
 def sentences(count: int) -> str:
-    """A text of so many, of 1600 bytes of sound each."""
+    """Return a text of `count` sentences, each of 1600 bytes of audio."""
     return "One. " * count
 
 
@@ -60,7 +60,7 @@ def spoken(page: Full, count: int) -> tuple[Any, str]:
     return values[0], values[1]
 
 
-def test_a_text_that_finds_no_room_is_told_and_takes_none(page: Full) -> None:
+def test_a_text_on_a_full_disk_shows_an_error_and_leaves_no_file(page: Full) -> None:
     page.disk.leave(100 * KIB)
     assert spoken(page, 5)[1].startswith("<p>0.5 seconds")
     before = page.disk.free
@@ -72,36 +72,36 @@ def test_a_text_that_finds_no_room_is_told_and_takes_none(page: Full) -> None:
 
 
 def batch(page: Full, lines: int) -> tuple[str, zipfile.ZipFile | None]:
-    """What is said at the end, and the zip."""
+    """Run a batch; return its final note and the zip, if there is one."""
     tasks = "".join(json.dumps({"output_name": f"n{n}", "input_text": sentences(20)}) + "\n" for n in range(lines))
     *_, (_, values) = page.ask("batch", page.upload("tasks.jsonl", tasks.encode()), "wav")
     button, note = values
     return note, zipfile.ZipFile(io.BytesIO(page.file(button["value"]))) if button["visible"] else None
 
 
-def test_a_batch_that_finds_no_room_keeps_what_was_spoken_and_says_what_is_left(page: Full) -> None:
+def test_a_batch_on_a_full_disk_keeps_its_clips_and_lists_the_remaining_lines(page: Full) -> None:
     page.disk.leave(200 * KIB)
     note, file = batch(page, 9)
-    assert f"{NO_ROOM} The zip has what was spoken, and the rest as a task file." in note
+    assert f"{NO_ROOM} The zip has the finished clips, and a task file with the remaining lines." in note
     assert file
     assert file.testzip() is None
     *clips, rest = file.namelist()
     assert len(clips) >= 4
     assert clips == [f"n{n}.wav" for n in range(len(clips))]
-    left = [json.loads(line)["output_name"] for line in file.read(rest).splitlines()]
-    assert left == [f"n{n}" for n in range(len(clips), 9)]
+    remaining = [json.loads(line)["output_name"] for line in file.read(rest).splitlines()]
+    assert remaining == [f"n{n}" for n in range(len(clips), 9)]
     assert all(soundfile.info(io.BytesIO(file.read(clip))).duration == pytest.approx(2) for clip in clips)
     page.disk.make_room()
     page.disk.leave(2 * MIB)
     note, file = batch(page, 9)
-    assert note.endswith("<p>All is spoken.</p>")
+    assert note.endswith("<p>Done.</p>")
     assert file
     assert len(file.namelist()) == 9
 
 
-def test_an_upload_that_finds_no_room_is_told(page: Full) -> None:
+def test_an_upload_to_a_full_disk_gets_503(page: Full) -> None:
     page.disk.leave(0)
-    answer = page.client.post("/gradio_api/upload", files={"files": ("prompt.wav", bytes(MIB))})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_room")
-    assert answer.headers["retry-after"] == "60"
+    response = page.client.post("/gradio_api/upload", files={"files": ("prompt.wav", bytes(MIB))})
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "no_room")
+    assert response.headers["retry-after"] == "60"
     assert page.client.get("/readyz").status_code == 200

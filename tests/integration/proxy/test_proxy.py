@@ -1,4 +1,4 @@
-"""The real HAProxy: what it remembers, what it holds, whom it sends where, what it keeps to itself."""
+"""The real HAProxy: saved state, hold, balancing and stickiness, internal paths."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _begin_on_blue(door: Door) -> None:
     door.rotate("blue")
 
 
-def test_without_a_saved_state_blue_is_in_rotation_and_green_is_not(door: Door) -> None:
+def test_without_a_saved_state_only_blue_is_in_rotation(door: Door) -> None:
     assert {name for name, admin in door.at_first.items() if admin != "maint"} == {"blue-1"}
     assert {"green-1", "green-4", "blue-2", "blue-1-standby"} < set(door.at_first)
 
 
 @pytest.mark.parametrize("colour", ["green", "blue"])
-def test_a_killed_proxy_comes_back_with_the_rotation_it_had(door: Door, colour: str) -> None:
+def test_a_killed_proxy_restarts_with_the_same_rotation(door: Door, colour: str) -> None:
     door.rotate(colour)
     door.crash()
     assert {door.get().text for _ in range(8)} == {colour}
@@ -43,7 +43,7 @@ def test_a_killed_proxy_comes_back_with_the_rotation_it_had(door: Door, colour: 
     assert {name for name, server in servers.items() if server.admin != "maint"} == {f"{colour}-1"}
 
 
-def test_weights_and_what_stands_by_outlive_a_killed_proxy_too(door: Door) -> None:
+def test_weights_and_backups_survive_a_killed_proxy(door: Door) -> None:
     door.proxy.set_admins(("blue-1", 75), ("green-1", 25), ("green-1", "ready"), ("blue-1-standby", "ready"))
     door.crash()
     servers = door.proxy.servers()
@@ -57,12 +57,12 @@ def test_weights_and_what_stands_by_outlive_a_killed_proxy_too(door: Door) -> No
     door.proxy.set_admins(("blue-1", 100), ("green-1", 100), ("blue-1-standby", "maint"))
 
 
-def share_of_green(door: Door, asked: int = 200) -> float:
-    """Of requests one after the other. By chance it is hardly ever 0.15 from what the weights say."""
-    return sum(door.post().text == "green" for _ in range(asked)) / asked
+def share_of_green(door: Door, count: int = 200) -> float:
+    """Return green's share of consecutive requests; by chance it hardly ever differs by 0.15 from the weights."""
+    return sum(door.post().text == "green" for _ in range(count)) / count
 
 
-def test_a_newcomers_share_is_that_of_its_weight_whatever_happened_before(door: Door) -> None:
+def test_the_share_of_a_new_server_follows_from_its_weight(door: Door) -> None:
     for _ in range(4):
         door.proxy.demand_check("green-1")
         wait_for("green", lambda: door.proxy.servers()["green-1"].up)
@@ -74,10 +74,10 @@ def test_a_newcomers_share_is_that_of_its_weight_whatever_happened_before(door: 
         assert share_of_green(door, 100) == 0
 
 
-def test_the_old_colour_takes_over_when_the_one_in_rotation_dies(door: Door) -> None:
+def test_the_backup_takes_over_when_the_colour_in_rotation_dies(door: Door) -> None:
     door.rotate("green")
     door.proxy.set_admins(("blue-1", "drain"), ("blue-1-standby", "ready"))
-    wait_for("what stands by", lambda: door.proxy.servers()["blue-1-standby"].usable)
+    wait_for("the backup", lambda: door.proxy.servers()["blue-1-standby"].usable)
     assert door.get().text == "green"
     door.containers["green"].kill()
     try:
@@ -87,10 +87,10 @@ def test_the_old_colour_takes_over_when_the_one_in_rotation_dies(door: Door) -> 
         door.proxy.set_admins(("blue-1-standby", "maint"))
 
 
-@pytest.mark.parametrize("way", [contextlib.nullcontext, HAProxy.opened], ids=["by exec", "by an open stream"])
-def test_who_is_probed_must_answer_now(door: Door, way: Callable[[HAProxy], Any]) -> None:
+@pytest.mark.parametrize("opened", [contextlib.nullcontext, HAProxy.opened], ids=["by exec", "by an open stream"])
+def test_a_probe_fails_for_a_hanging_or_dead_server(door: Door, opened: Callable[[HAProxy], Any]) -> None:
     servers, green = door.proxy.servers(), door.containers["green"]
-    with way(door.proxy):
+    with opened(door.proxy):
         assert door.proxy.probe(servers["blue-1"], servers["green-1"])
         green.pause()
         try:
@@ -106,17 +106,17 @@ def test_who_is_probed_must_answer_now(door: Door, way: Callable[[HAProxy], Any]
         wait_for("green", lambda: door.proxy.probe(servers["green-1"]))
 
 
-def test_only_the_colours_themselves_may_name_a_server_of_the_api(door: Door) -> None:
+def test_only_requests_from_inside_a_colour_can_select_a_server_by_cookie(door: Door) -> None:
     door.proxy.set_admin("green-1", "ready")
     wait_for("both to serve", lambda: door.proxy.servers()["green-1"].usable)
     cookie = {"Cookie": "COLOUR=green-1"}
     assert {door.post(headers=cookie).text for _ in range(40)} == {"blue", "green"}
-    ask = (
+    script = (
         "import urllib.request as r;"
         f"print(r.urlopen(r.Request('http://{door.inside}/v1/audio/speech', b'x', {cookie!r})).read().decode())"
     )
-    said = [door.containers["blue"].exec_run(["python", "-c", ask]).output.decode().strip() for _ in range(4)]
-    assert said == ["green"] * 4
+    answers = [door.containers["blue"].exec_run(["python", "-c", script]).output.decode().strip() for _ in range(4)]
+    assert answers == ["green"] * 4
 
 
 def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
@@ -126,7 +126,7 @@ def in_background(call: Any) -> tuple[threading.Thread, list[Any]]:
     return thread, answers
 
 
-def test_held_requests_wait_and_are_answered_on_release(door: Door) -> None:
+def test_held_requests_wait_until_the_release(door: Door) -> None:
     door.proxy.hold("all")
     thread, answers = in_background(lambda: door.post(body=b"x" * 2_000_000))
     wait_for("the request at the gate", lambda: door.proxy.held().held == 1)
@@ -155,13 +155,13 @@ def test_a_hold_ends_with_503_and_retry_after(door: Door) -> None:
     assert answer.json()["error"]["code"] == "held_too_long"
 
 
-def test_the_hold_outlives_a_killed_proxy(door: Door) -> None:
+def test_the_hold_survives_a_killed_proxy(door: Door) -> None:
     door.proxy.hold("all")
     door.crash()
     assert door.proxy.held().mode == "all"
 
 
-def test_with_no_colour_usable_requests_wait_for_one(door: Door) -> None:
+def test_requests_wait_while_no_colour_is_usable(door: Door) -> None:
     door.proxy.set_admin("blue-1", "maint")
     thread, answers = in_background(door.post)
     wait_for("the request at the gate", lambda: door.proxy.held().held == 1)
@@ -177,7 +177,7 @@ def test_an_unknown_hold_and_an_unknown_server_are_refused(door: Door) -> None:
         door.proxy.set_admin("red-1", "ready")
 
 
-def test_the_page_sticks_to_its_colour_until_that_is_in_maint_and_the_api_never_sticks(door: Door) -> None:
+def test_the_page_sticks_to_its_colour_until_maint_and_the_api_never_sticks(door: Door) -> None:
     page = requests.Session()
     assert page.get(door.url, timeout=10).text == "blue"
     assert page.cookies.get("COLOUR") == "blue-1"
@@ -190,7 +190,7 @@ def test_the_page_sticks_to_its_colour_until_that_is_in_maint_and_the_api_never_
     assert page.get(door.url, timeout=10).text == "green"
 
 
-def test_what_is_in_flight_on_a_draining_colour_ends_well_and_is_counted(door: Door) -> None:
+def test_a_request_in_flight_on_a_draining_colour_finishes_and_is_counted(door: Door) -> None:
     thread, answers = in_background(lambda: door.post(headers={"X-Wait": "yes"}))
     wait_for("the request in flight", lambda: door.proxy.servers()["blue-1"].sessions == 1)
     door.proxy.set_admin("green-1", "ready")

@@ -1,4 +1,4 @@
-"""What the proxy believes of what clients say, and what it lets them know: on this machine alone, and beyond it."""
+"""Headers that the proxy overwrites or removes, on loopback and published beyond it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ FORGED = [("X-Forwarded-For", "198.51.100.1"), ("x-forwarded-FOR", "127.0.0.1, 1
 
 @pytest.fixture(scope="module")
 def door(stack: Stack) -> Iterator[Door]:
-    """Told what is so: published on this machine alone."""
+    """A proxy that is published on loopback."""
     with opened(stack) as door:
         yield door
 
 
 @pytest.fixture(scope="module")
 def beyond(stack: Stack) -> Iterator[Door]:
-    """Told that it is published everywhere."""
-    with opened(stack, "0.0.0.0") as door:  # noqa: S104 - it is told so
+    """A proxy whose environment says that it is published on all addresses."""
+    with opened(stack, "0.0.0.0") as door:  # noqa: S104 - only its environment says so
         yield door
 
 
 def arrived(door: Door) -> list[tuple[str, str]]:
-    """What a backend gets of a client that forges."""
+    """Return the headers that a backend gets from a client with forged headers."""
     connection = http.client.HTTPConnection(door.url.removeprefix("http://"), timeout=10)
     connection.putrequest("GET", "/v1/headers")
     for name, value in FORGED:
@@ -40,13 +40,13 @@ def arrived(door: Door) -> list[tuple[str, str]]:
     return [(name.lower(), value) for name, value in found]
 
 
-def test_for_whom_it_asks_is_the_proxys_word_alone(door: Door, beyond: Door) -> None:
-    for each in (door, beyond):
-        gateway = f"{each.inside.rpartition('.')[0]}.1"  # whom the engine has ask for a client on this machine
-        assert [value for name, value in arrived(each) if name == "x-forwarded-for"] == [gateway]
+def test_the_proxy_overwrites_a_forged_client_address(door: Door, beyond: Door) -> None:
+    for proxy in (door, beyond):
+        gateway = f"{proxy.inside.rpartition('.')[0]}.1"  # source address of a client on this machine
+        assert [value for name, value in arrived(proxy) if name == "x-forwarded-for"] == [gateway]
 
 
-def test_beyond_this_machine_no_release_is_named_in_either_direction(door: Door, beyond: Door) -> None:
+def test_a_published_proxy_removes_the_release_header_in_both_directions(door: Door, beyond: Door) -> None:
     assert "x-release" not in dict(arrived(beyond))
     for path in ("/", "/v1/models", "/metrics"):
         assert "X-Release" not in beyond.get(path).headers
@@ -54,6 +54,6 @@ def test_beyond_this_machine_no_release_is_named_in_either_direction(door: Door,
     assert door.get().headers["X-Release"] == "of-the-backend"
 
 
-def test_a_colour_learns_of_releases_there_too(beyond: Door) -> None:
-    ask = f"import urllib.request as r; print(r.urlopen('http://{beyond.inside}/').headers['X-Release'])"
-    assert beyond.containers["blue"].exec_run(["python", "-c", ask]).output.decode().strip() == "of-the-backend"
+def test_requests_from_inside_a_colour_get_the_release_header(beyond: Door) -> None:
+    script = f"import urllib.request as r; print(r.urlopen('http://{beyond.inside}/').headers['X-Release'])"
+    assert beyond.containers["blue"].exec_run(["python", "-c", script]).output.decode().strip() == "of-the-backend"

@@ -1,4 +1,4 @@
-"""Fixtures of the unit tests, for those that take too long to be among them."""
+"""Fixtures of the unit tests, for tests of the service that are too slow for them."""
 
 from tests.unit.conftest import piper
 from tests.unit.service.conftest import engine, settings

@@ -1,4 +1,4 @@
-"""What a program thinks of to send: to every route of the description, as JSON, and as audio. Nothing gets stuck."""
+"""Generated requests to every documented route, as JSON and as audio: no 5xx, no leak, nothing stuck."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 @pytest.fixture
 def client(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[httpx.Client]:
-    """A client with a key; when it is done, nothing of what it sent is left, and the service still speaks."""
+    """A client with a key. Afterwards the service must be idle, without leaked files, and still speak."""
     engine.seeds = True
     (tmp_path / "keys").write_text(LINE)
     with (
@@ -48,23 +48,23 @@ def client(settings: Settings, engine: FakeEngine, tmp_path: Path) -> Iterator[h
         yield client
         deadline = time.monotonic() + 5
         while not at_rest(found.service):
-            assert time.monotonic() < deadline, "something is stuck"
+            assert time.monotonic() < deadline, "a request or synthesis is stuck"
             time.sleep(0.01)
         still_speaks(client, engine)
-        assert open_files() <= files + 2, "what was sent has left files open"
+        assert open_files() <= files + 2, "requests leaked open files"
 
 
 def still_speaks(client: httpx.Client, engine: FakeEngine) -> None:
-    answer = client.post(SPEECH, json={"input": "Still here."})
-    assert (answer.status_code, engine.spoken[-1]) == (200, "Still here")
+    response = client.post(SPEECH, json={"input": "Still here."})
+    assert (response.status_code, engine.spoken[-1]) == (200, "Still here")
 
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_the_service_is_as_it_describes_itself(client: httpx.Client, tmp_path: Path) -> None:
-    """schemathesis, with every check that it has: what is described is accepted, what is not is refused."""
+def test_the_service_matches_its_openapi_description(client: httpx.Client, tmp_path: Path) -> None:
+    """Run all checks of schemathesis: the service accepts what it documents, and rejects everything else."""
     argv = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{client.base_url}/openapi.json"),
         *("--header", f"Authorization: Bearer {KEY}", "--max-examples", "15", "--generation-deterministic"),
@@ -76,14 +76,14 @@ def test_the_service_is_as_it_describes_itself(client: httpx.Client, tmp_path: P
 
 
 def answered(client: httpx.Client, path: str, content: bytes) -> int:
-    """Send a body; the status, of which none is a fault of the service, and each refusal has the one shape."""
-    answer = client.post(path, content=content, headers=JSON)
-    assert answer.status_code in (200, 400, 422), answer.text
-    if answer.status_code != 200:
-        assert set(answer.json()["error"]) == {"message", "type", "code", "param"}
-        assert "Traceback" not in answer.text
-        assert "/service/" not in answer.text
-    return answer.status_code
+    """Send a body, check that an error has the common format, and return the status."""
+    response = client.post(path, content=content, headers=JSON)
+    assert response.status_code in (200, 400, 422), response.text
+    if response.status_code != 200:
+        assert set(response.json()["error"]) == {"message", "type", "code", "param"}
+        assert "Traceback" not in response.text
+        assert "/service/" not in response.text
+    return response.status_code
 
 
 ANYTHING = st.recursive(
@@ -142,7 +142,7 @@ CUTS = st.sampled_from([None, None, None, 60, 3000])
 
 
 def broken(form: str, changes: list[tuple[int, int, int]], cut: int | None) -> bytes:
-    """A good file with bytes changed, most of all in its head, or cut off."""
+    """Return a valid file with changed bytes, mostly in its header, or truncated."""
     content = bytearray(WHOLE[form])
     for end, at, byte in changes:
         content[at % min(end, len(content))] = byte
@@ -168,24 +168,24 @@ def test_any_audio(client: httpx.Client, engine: FakeEngine) -> None:
         statuses.add(status)
 
     fuzz()
-    assert statuses == {200, 422}, "some were broken enough, and some were not"
+    assert statuses == {200, 422}, "the files must include valid and invalid ones"
 
 
 @pytest.mark.parametrize("form", sorted(WHOLE))
-def test_a_little_file_of_much_sound_is_not_decoded(client: httpx.Client, engine: FakeEngine, form: str) -> None:
+def test_a_small_file_with_long_audio_is_not_decoded(client: httpx.Client, engine: FakeEngine, form: str) -> None:
     engine.prompts = True
     file = io.BytesIO()
     rate = 44100 if form == "MP3" else 192_000
     soundfile.write(file, np.zeros((60 * rate // 4, 2), np.int16), rate, format=form)
-    answer = client.post(SPEECH, json={"input": "x", "ref_audio": base64.b64encode(file.getvalue()).decode()})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_prompt_length")
+    response = client.post(SPEECH, json={"input": "x", "ref_audio": base64.b64encode(file.getvalue()).decode()})
+    assert (response.status_code, response.json()["error"]["code"]) == (422, "bad_prompt_length")
 
 
 MB = 1 << 20
-MOST_KEPT_MB = 20  # of 60 that are sent; an allocator may keep a page or two
+MAX_GROWTH_MB = 20  # of 60 that are sent; the allocator may keep some pages
 
 
-def test_nothing_of_what_was_sent_is_kept(client: httpx.Client, engine: FakeEngine) -> None:
+def test_request_bodies_are_not_kept_in_memory(client: httpx.Client, engine: FakeEngine) -> None:
     engine.prompts = True
     noise = np.random.default_rng(1).bytes(MB * 3 // 4)
     audio = {"input": "x", "ref_audio": base64.b64encode(noise).decode(), "ref_text": "y"}
@@ -199,4 +199,4 @@ def test_nothing_of_what_was_sent_is_kept(client: httpx.Client, engine: FakeEngi
     process = psutil.Process()
     before = process.memory_info().rss
     send(20)
-    assert (process.memory_info().rss - before) / MB < MOST_KEPT_MB
+    assert (process.memory_info().rss - before) / MB < MAX_GROWTH_MB

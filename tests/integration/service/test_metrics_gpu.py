@@ -1,4 +1,4 @@
-"""All that /metrics can say, on GPUs that are not there (harness/gpu.py): their values, the names, the table."""
+"""All metrics, on fake GPUs (harness/gpu.py): values, names, and the table in the documentation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from harness.gpu import GIB, FakeGpus
 from tests.unit.service.serving import Scrape, parsed
 
 UNITS = ("seconds", "bytes", "ratio", "celsius", "watts")
-# What promtool's linter takes for another unit than the base one, or for the short name of one.
+# Words that promtool's linter treats as a unit other than the base unit, or as an abbreviated unit.
 NOT_BASE = re.compile(
     r"(pico|nano|micro|milli|centi|kilo|kibi|mega|giga|gibi|tera)\w+|minutes|hours|days|weeks|kelvins?|fahrenheit|bits"
     r"|s|ms|us|ns|sec|b|kb|mb|gb|tb|pb|m|h|d|percent"
 )
 TYPES = {"gauge", "counter", "histogram", "summary", "metric", "metrics"}
-# Names without a unit: counts, states, and what exists for its labels.
+# Names without a unit: counts, states, and metrics that only have labels.
 BARE = re.compile(
     r"tts_(build_info|device_info|gpu_info|ready|phase|jobs|queue_depth|queue_capacity|class_in_flight|process_threads"
     r"|gpu_read_success)|process_(open|max)_fds"
@@ -39,20 +39,20 @@ PATIENCE_S = 30.0
 
 @dataclass
 class Served:
-    """A service in a process of its own that has spoken once."""
+    """A service in a separate process that has spoken once."""
 
     gpus: FakeGpus
     url: str
 
     def scrape(self) -> Scrape:
-        answer = httpx.get(f"{self.url}/metrics", timeout=PATIENCE_S)
-        assert answer.status_code == 200
-        return parsed(answer.text)
+        response = httpx.get(f"{self.url}/metrics", timeout=PATIENCE_S)
+        assert response.status_code == 200
+        return parsed(response.text)
 
-    def until(self, seen: Callable[[Scrape], Any]) -> Scrape:
-        """Scrape until it says so."""
+    def until(self, condition: Callable[[Scrape], Any]) -> Scrape:
+        """Scrape until the condition holds."""
         deadline = time.monotonic() + PATIENCE_S
-        while not seen(now := self.scrape()):
+        while not condition(now := self.scrape()):
             assert time.monotonic() < deadline, now.series
         return now
 
@@ -82,34 +82,36 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-def test_each_gpu_tells_what_it_can(running: Served) -> None:
+def test_each_gpu_reports_the_values_that_it_supports(running: Served) -> None:
     running.gpus.sense(0, percent=87, celsius=66, watts=312.5)
     running.gpus.sense(1, percent=None, celsius=31, watts=None)
     now = running.scrape()
     assert now("tts_gpu_read_success") == 1
     assert now("tts_gpu_info", uuid="GPU-fake-1", name="Fake GPU") == 1
-    told = {
+    expected = {
         "tts_gpu_utilization_ratio": (0.87, None),
         "tts_gpu_memory_used_bytes": (0, 0),
         "tts_gpu_memory_size_bytes": (16 * GIB, 16 * GIB),
         "tts_gpu_temperature_celsius": (66, 31),
         "tts_gpu_power_watts": (312.5, None),
     }
-    for name, values in told.items():
+    for name, values in expected.items():
         assert tuple(now(name, uuid=f"GPU-fake-{index}") for index in range(2)) == values, name
     running.gpus.sense(0, percent=0, celsius=0, watts=0)
     now = running.scrape()
-    assert [now(name, uuid="GPU-fake-0") for name in told] == [0, 0, 16 * GIB, 0, 0], "nothing is not unknown"
+    assert [now(name, uuid="GPU-fake-0") for name in expected] == [0, 0, 16 * GIB, 0, 0], (
+        "zero must not be reported as unknown"
+    )
 
 
-def test_scrapes_at_the_same_time_all_see_the_gpus(running: Served) -> None:
+def test_concurrent_scrapes_all_report_the_gpus(running: Served) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as scrapers:
         for now in scrapers.map(lambda _: running.scrape(), range(200)):
             assert now("tts_gpu_read_success") == 1
             assert now("tts_gpu_memory_size_bytes", uuid="GPU-fake-1") == 16 * GIB
 
 
-def test_memory_is_told_by_whomever_it_is_held(running: Served) -> None:
+def test_gpu_memory_of_other_processes_is_reported(running: Served) -> None:
     claim = f"import ctypes; ctypes.CDLL('libnvidia-ml.so.1').fake_claim(1, ctypes.c_uint64({10 * GIB})); input()"
     environment = {**os.environ, **running.gpus.environment}
     with subprocess.Popen([sys.executable, "-c", claim], env=environment, stdin=subprocess.PIPE) as holder:
@@ -118,7 +120,7 @@ def test_memory_is_told_by_whomever_it_is_held(running: Served) -> None:
     assert running.scrape()("tts_gpu_memory_used_bytes", uuid="GPU-fake-1") == 0
 
 
-def test_a_gpu_that_falls_off_the_bus_takes_no_other_with_it(running: Served) -> None:
+def test_a_lost_gpu_does_not_hide_the_others(running: Served) -> None:
     running.gpus.sense(0, code=gpu.LOST)
     now = running.scrape()
     assert now("tts_gpu_read_success") == 0
@@ -128,7 +130,7 @@ def test_a_gpu_that_falls_off_the_bus_takes_no_other_with_it(running: Served) ->
     assert running.scrape()("tts_gpu_read_success") == 1
 
 
-def test_a_driver_that_hangs_holds_up_neither_scrapes_nor_speech(running: Served) -> None:
+def test_a_hanging_driver_delays_neither_scrapes_nor_speech(running: Served) -> None:
     threads = running.scrape()("tts_process_threads") or 0
     with running.gpus.hanging(), concurrent.futures.ThreadPoolExecutor(1) as aside:
         began = time.monotonic()
@@ -137,24 +139,24 @@ def test_a_driver_that_hangs_holds_up_neither_scrapes_nor_speech(running: Served
         while not first.done():
             httpx.get(f"{running.url}/livez", timeout=PATIENCE_S).raise_for_status()
             answers += 1
-        assert answers >= 3, "the service answers while a scrape waits for the driver"
-        assert time.monotonic() - began > 0.4, "it did wait for it"
+        assert answers >= 3, "the service must respond while a scrape waits for the driver"
+        assert time.monotonic() - began > 0.4, "the scrape must wait for the driver"
         for now in (first.result(), running.scrape(), running.scrape()):
             assert now("tts_gpu_read_success") == 0
             assert not [name for name, _ in now.series if re.match("tts_gpu_(memory|power|info)", name)]
             assert now("tts_ready") == 1
-            assert (now("tts_process_threads") or 0) <= threads + 1, "no second one goes after the first"
+            assert (now("tts_process_threads") or 0) <= threads + 1, "no second thread may start"
         assert httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x."}, timeout=PATIENCE_S).status_code == 200
     running.until(lambda now: now("tts_gpu_read_success") == 1 and now("tts_gpu_power_watts", uuid="GPU-fake-0") == 0)
 
 
-def test_a_service_whose_driver_hangs_still_ends(tmp_path: Path) -> None:
+def test_a_service_with_a_hanging_driver_still_exits(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus")
     with gpus.hanging(), started(tmp_path / "service", gpus) as running:
         assert running.scrape()("tts_gpu_read_success") == 0
 
 
-def test_without_nvml_there_is_no_word_of_gpus(tmp_path: Path) -> None:
+def test_without_nvml_there_are_no_gpu_metrics(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus")
     with started(tmp_path / "service", gpus, FAKE_NVML="") as running:  # a library without a driver
         now = running.scrape()
@@ -162,7 +164,7 @@ def test_without_nvml_there_is_no_word_of_gpus(tmp_path: Path) -> None:
     assert now("tts_ready") == 1
 
 
-def test_names_are_as_prometheus_wants_them(running: Served) -> None:
+def test_metric_names_follow_the_conventions_of_prometheus(running: Served) -> None:
     families = running.scrape().families
     for name, family in families.items():
         words = name.split("_")
@@ -170,7 +172,9 @@ def test_names_are_as_prometheus_wants_them(running: Served) -> None:
         assert family.documentation, f"{name} has no HELP"
         assert not [word for word in words if NOT_BASE.fullmatch(word)], name
         assert not TYPES & set(words), name
-        assert words[-1] not in ("total", "count", "sum", "bucket", "created"), f"{name} ends as others do"
+        assert words[-1] not in ("total", "count", "sum", "bucket", "created"), (
+            f"{name} ends with a suffix of Prometheus"
+        )
         if family.type == "counter":
             assert all(sample.name == f"{name}_total" for sample in family.samples), name
         else:
@@ -182,18 +186,18 @@ def test_names_are_as_prometheus_wants_them(running: Served) -> None:
         assert all(re.fullmatch("[a-z]+", label) and label != "quantile" for label in labels), name
 
 
-def test_the_table_is_what_the_service_exposes(running: Served) -> None:
-    """Name, type, labels, meaning: a new metric's row is in this test's message."""
+def test_the_documented_table_matches_the_exposed_metrics(running: Served) -> None:
+    """Compare name, type, labels and meaning; the message has the row of a new metric."""
     exposed = set()
     for family in running.scrape().families.values():
         name = family.name + ("_total" if family.type == "counter" else "")
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
-        assert family.samples, f"nothing has set {name}, so its labels are not known"
+        assert family.samples, f"{name} has no samples, so its labels are unknown"
         exposed.add((name, family.type, ", ".join(f"`{label}`" for label in labels), family.documentation))
     written = {row.groups() for row in ROW.finditer(Path("docs/reference/metrics.md").read_text())}
     lacking = "\n".join(
         "| `{}` | {} | {} | {} |".format(*row).replace("|  |", "| |") for row in sorted(exposed - written)
     )
     assert written == exposed, (
-        f"docs/reference/metrics.md lacks\n{lacking}\nand has too much of {sorted(written - exposed)}"
+        f"docs/reference/metrics.md lacks\n{lacking}\nand has superfluous rows {sorted(written - exposed)}"
     )

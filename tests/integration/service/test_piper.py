@@ -16,7 +16,7 @@ def spoken(engine: Engine, text: str, speed: float = 1.0) -> list[np.ndarray]:
     return [piece.samples for piece in engine.synthesize(Utterance(text, "joe", speed))]
 
 
-def test_a_sentence_sounds(piper: Engine) -> None:
+def test_a_sentence_is_audible(piper: Engine) -> None:
     (samples,) = spoken(piper, "Good morning.")
     assert samples.dtype == np.int16
     assert 0.4 < samples.size / piper.sample_rate < 2.0
@@ -24,29 +24,29 @@ def test_a_sentence_sounds(piper: Engine) -> None:
     assert piper.describe().device == "CPUExecutionProvider"
 
 
-def test_each_sentence_is_a_piece_and_the_last_says_so(piper: Engine) -> None:
+def test_each_sentence_is_a_piece_and_the_final_one_is_marked(piper: Engine) -> None:
     pieces = list(piper.synthesize(Utterance("One. Two. Three.", "joe")))
     assert [piece.last for piece in pieces] == [False, False, True]
 
 
-def test_speed_shortens(piper: Engine) -> None:
+def test_a_higher_speed_shortens_the_speech(piper: Engine) -> None:
     text = "This sentence takes a while."
     slow, fast = (sum(map(len, spoken(piper, text, speed))) for speed in (0.5, 2.0))
     assert 2.5 < slow / fast < 6
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.25])
-def test_a_long_sentence_is_cut_into_bounded_pieces(piper: Engine, speed: float) -> None:
+def test_a_long_sentence_is_split_into_bounded_pieces(piper: Engine, speed: float) -> None:
     pieces = spoken(piper, "and so on " * 35, speed)
     assert len(pieces) > 1
     assert max(map(len, pieces)) < 30 * piper.sample_rate
 
 
-def test_brackets_are_not_phonemes(piper: Engine) -> None:
+def test_brackets_are_not_read_as_raw_phonemes(piper: Engine) -> None:
     assert sum(map(len, spoken(piper, "[[ab]] word"))) > 0
 
 
-def test_a_seed_gives_the_same_speech_whoever_else_speaks(piper: Engine) -> None:
+def test_a_seed_repeats_the_speech_beside_other_syntheses(piper: Engine) -> None:
     def seeded(seed: int) -> bytes:
         pieces = piper.synthesize(Utterance("One is this. Two is that.", "joe", seed=seed))
         return b"".join(piece.samples.tobytes() for piece in pieces)
@@ -54,18 +54,18 @@ def test_a_seed_gives_the_same_speech_whoever_else_speaks(piper: Engine) -> None
     first, other = seeded(7), seeded(8)
     assert first != other
     with ThreadPoolExecutor(4) as pool:
-        again = list(pool.map(seeded, [7, 8, 7, 8]))
-    assert again == [first, other, first, other]
+        repeated = list(pool.map(seeded, [7, 8, 7, 8]))
+    assert repeated == [first, other, first, other]
     assert spoken(piper, "One is this.")[0].tobytes() != spoken(piper, "One is this.")[0].tobytes(), "without a seed"
 
 
-def test_cuts_come_after_the_strongest_break() -> None:
+def test_sentences_are_split_after_the_strongest_break() -> None:
     assert ["".join(piece) for piece in split_phonemes(list("aa bb, cc dd ee"), limit=9)] == ["aa bb,", " cc dd ee"]
     assert ["".join(piece) for piece in split_phonemes(list("abcdefgh"), limit=3)] == ["abc", "def", "gh"]
     assert list(split_phonemes([])) == []
 
 
-def test_unload_drops_the_model_and_load_brings_it_back() -> None:
+def test_unload_drops_the_model_and_load_restores_it() -> None:
     engine = PiperEngine(2)
     engine.load(lambda _step: None)
     (session,) = [weakref.ref(model.front.session) for model in engine._models.values()]

@@ -1,4 +1,4 @@
-"""What an engine's memory does, from before it is loaded until it is unloaded."""
+"""Resident memory of engine piper from before the load until after the unload."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from harness.voices import add
 
-# In a process of its own, whose memory nothing else has grown. Threads and lengths are what lets it grow.
+# In a separate process, without the memory of other tests. Threads and text lengths make memory grow.
 STAGES = """
 import json, random, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -63,18 +63,18 @@ def resident(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return stages
 
 
-# Of two on a machine with two processors; in brackets what it was without the line that the test is about.
-def test_what_most_sentences_take_is_there_from_the_start(resident: dict[str, float]) -> None:
+# Measured with two threads on two processors; in parentheses the value without the code under test.
+def test_memory_for_most_sentences_is_allocated_at_load(resident: dict[str, float]) -> None:
     assert resident["usual"] - resident["loaded"] < 25  # 6 (55)
 
 
-def test_memory_does_not_follow_the_number_of_lengths_that_were_spoken(resident: dict[str, float]) -> None:
-    assert resident["long"] - resident["loaded"] < 250  # 100 (380 to 430, with a plan of memory for each)
+def test_memory_does_not_grow_with_the_number_of_text_lengths(resident: dict[str, float]) -> None:
+    assert resident["long"] - resident["loaded"] < 250  # 100 (380 to 430, with a memory plan for each length)
 
 
-def test_voices_share_the_memory_that_they_work_in(resident: dict[str, float]) -> None:
+def test_voices_share_one_memory_arena(resident: dict[str, float]) -> None:
     assert resident["voices"] - resident["long"] < 200  # up to 50 (500)
 
 
-def test_unload_gives_memory_back(resident: dict[str, float]) -> None:
+def test_unload_releases_memory(resident: dict[str, float]) -> None:
     assert resident["unloaded"] - resident["before"] < 120  # 34 (340)

@@ -10,10 +10,10 @@ from harness.stack import Stack, wait_for
 from harness.voices import add
 
 
-def test_a_voice_of_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> None:
+def test_a_voice_from_the_models_folder_speaks(stack: Stack, tmp_path: Path) -> None:
     voices = tmp_path / "models/piper"
     voices.mkdir(parents=True)
-    tmp_path.chmod(0o755)  # the container's user is another
+    tmp_path.chmod(0o755)  # the container runs as another user
     add(voices, "bert")
     speech = {"TTS_ENGINE": "piper", "TTS_DEVICE": "", "MODELS": str(voices.parent), "GLM_CODE": ""}
     with throwaway.service(DockerEngine(), stack.project, stack.newest_image(), speech) as container:

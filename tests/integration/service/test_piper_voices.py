@@ -1,4 +1,4 @@
-"""Voices from files: real pairs, made of the embedded voice's, and what is no network of piper's."""
+"""Voices from files: valid pairs derived from the embedded voice, and invalid model files."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) ->
         assert '"joe", "slow"' in json.dumps(enum)
 
         def say(voice: str | None) -> float:
-            answer = client.post("/v1/audio/speech", json={"input": TEXT} | ({"voice": voice} if voice else {}))
-            assert answer.status_code == 200, answer.text
-            samples, rate = soundfile.read(io.BytesIO(answer.content))
+            response = client.post("/v1/audio/speech", json={"input": TEXT} | ({"voice": voice} if voice else {}))
+            assert response.status_code == 200, response.text
+            samples, rate = soundfile.read(io.BytesIO(response.content))
             assert rate == 22050
             return float(len(samples) / rate)
 
         with ThreadPoolExecutor(3) as pool:
             joe, slow, usual = pool.map(say, ["joe", "slow", None])
         assert slow > 1.5 * joe
-        assert slow > 1.5 * usual, "the embedded voice stays the usual one"
+        assert slow > 1.5 * usual, "the embedded voice must stay the default"
         refused = client.post("/v1/audio/speech", json={"input": TEXT, "voice": "slov"})
-        assert "there is joe, slow. Did you mean 'slow'?" in refused.json()["error"]["message"]
+        assert "voices are joe, slow. Did you mean 'slow'?" in refused.json()["error"]["message"]
         now = client.get("/metrics").text
         assert 'tts_device_info{device="CPUExecutionProvider"} 1.0' in now
         assert client.get("/readyz").json()["device"] == "CPUExecutionProvider"
 
 
-def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> None:
+def test_every_invalid_model_file_is_reported_by_name(tmp_path: Path) -> None:
     add(tmp_path, "fine")
     add(tmp_path, "duo", num_speakers=2, speaker_id_map={"a": 0, "b": 1})
     add(
@@ -77,19 +77,19 @@ def test_a_strange_network_is_refused_by_name_and_no_other(tmp_path: Path) -> No
     assert [line.partition(".onnx: ")[0] for line in lines[1:]] == [
         f"- {tmp_path}/{name}" for name in ("babel", "duo", "empty", "few", "text")
     ]
-    told = dict(zip(("babel", "duo", "empty", "few", "text"), lines[1:], strict=True))
-    assert "it is no network of piper's for 2 speakers: it takes input, input_lengths, scales, and" in told["duo"]
-    assert "it cannot be loaded: " in told["text"]
+    problems = dict(zip(("babel", "duo", "empty", "few", "text"), lines[1:], strict=True))
+    assert "not a Piper model for 2 speakers: its inputs are input, input_lengths, scales instead of" in problems["duo"]
+    assert "onnxruntime cannot load the file: " in problems["text"]
     assert engine.describe().device == ""
 
 
-def test_unload_drops_all_voices_and_load_brings_them_back(tmp_path: Path) -> None:
+def test_unload_drops_all_voices_and_load_restores_them(tmp_path: Path) -> None:
     add(tmp_path, "bert")
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
-    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "took memory", "took memory"], (
-        "a load that goes on shows it"
+    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "allocated memory", "allocated memory"], (
+        "each step must be reported as progress"
     )
     sessions = [weakref.ref(model.front.session) for model in engine._models.values()]
     engine.unload()

@@ -1,4 +1,4 @@
-"""The whole process: one real start serves the page, the probes and a stop under load; others fail at once."""
+"""The whole process: one start for the page, the probes and a stop under load; then failing starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.control.protocol import ask
+from service.control.protocol import send_command
 from service.keys import new
 
 LONG = "This is a sentence of a long text. " * 8
@@ -34,12 +34,12 @@ class Running:
     url: str = ""
 
     def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """One of the service's own command lines."""
+        """Run a command line of the service."""
         argv = [sys.executable, "-m", module, *arguments]
         return subprocess.run(argv, env=self.environment, capture_output=True, timeout=30, check=False)
 
     def wait_for(self, pattern: str, within_s: float = 60) -> str:
-        """Wait for a line in the log."""
+        """Wait for a line in the log; return the first group of the pattern."""
         deadline = time.monotonic() + within_s
         while not (match := re.search(pattern, self.log.read_text())):
             assert self.process.poll() is None, self.log.read_text()
@@ -57,7 +57,7 @@ def started(folder: Path, **environment: str) -> Iterator[Running]:
         "TTS_HOST": "127.0.0.1",
         "TTS_CONTROL": str(folder / "c.sock"),
         "RELEASE": "test-1",
-        # With bytecode, as in an image: without it the imports alone take eight seconds.
+        # With bytecode, as in an image: without it the imports take eight seconds.
         "PYTHONPYCACHEPREFIX": str(Path(".cache/bytecode").resolve()),
     }
     full = inherited | own | environment
@@ -79,7 +79,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_it_answers_while_it_loads(running: Running) -> None:
+def test_the_service_responds_while_it_loads(running: Running) -> None:
     ready = httpx.get(f"{running.url}/readyz")
     assert ready.status_code == 503
     speech = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"})
@@ -88,7 +88,7 @@ def test_it_answers_while_it_loads(running: Running) -> None:
     assert (health.returncode, health.stderr.decode()) == (1, f"phase {ready.json()['phase']}\n")
 
 
-def test_it_becomes_ready_and_the_probes_hear_it(running: Running) -> None:
+def test_the_service_becomes_ready_and_the_probes_pass(running: Running) -> None:
     running.wait_for("(lifecycle: ready)")
     assert httpx.get(f"{running.url}/readyz").status_code == 200
     health = running.run("service.probe", "health")
@@ -98,7 +98,7 @@ def test_it_becomes_ready_and_the_probes_hear_it(running: Running) -> None:
     assert spoken.stdout.startswith(b"RIFF")
     refused = running.run("service.probe", "speak", "--text", "...")
     assert (refused.returncode, refused.stdout) == (1, b"")
-    assert b"nothing to say" in refused.stderr
+    assert b"no letter or digit" in refused.stderr
     status = running.run("service.control", "status")
     assert json.loads(status.stdout)["phase"] == "ready"
 
@@ -109,12 +109,12 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert page.headers["x-release"] == "test-1"
     assert "fonts.googleapis" not in page.text
     parts = httpx.get(f"{running.url}/config").json()["components"]
-    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Voice to imitate"] == [False]
+    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [False]
     call = f"{running.url}/gradio_api/call/speak"
     event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
-    answer = httpx.get(f"{call}/{event}", timeout=20)
-    assert "event: complete" in answer.text
-    path = json.loads(answer.text.rsplit("data: ", 1)[1])[0]["path"]
+    response = httpx.get(f"{call}/{event}", timeout=20)
+    assert "event: complete" in response.text
+    path = json.loads(response.text.rsplit("data: ", 1)[1])[0]["path"]
     assert httpx.get(f"{running.url}/gradio_api/file={path}").content.startswith(b"RIFF")
     event = httpx.post(call, json={"data": ["😀", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     assert "GRINNING FACE" in httpx.get(f"{call}/{event}", timeout=20).text
@@ -129,7 +129,7 @@ def test_the_pages_errors_have_the_same_shape(running: Running, path: str) -> No
     assert response.headers["x-request-id"]
 
 
-def test_the_page_is_one_route(running: Running) -> None:
+def test_all_page_requests_have_one_route_label(running: Running) -> None:
     for path in ("/", "/config", "/assets/x", "/static/y", "/gradio_api/x", "/gradio_api/file=x"):
         httpx.get(f"{running.url}{path}")
     metrics = httpx.get(f"{running.url}/metrics").text
@@ -137,7 +137,7 @@ def test_the_page_is_one_route(running: Running) -> None:
     assert routes == {"page", "unmatched", "/v1/audio/speech"}
 
 
-def test_a_client_that_leaves_is_noticed(running: Running) -> None:
+def test_a_disconnect_ends_the_synthesis(running: Running) -> None:
     host, port = running.url.removeprefix("http://").split(":")
     for stream in (b"", b', "stream_format": "audio"'):
         body = b'{"input": "' + LONG.encode() + b'"' + stream + b"}"
@@ -151,7 +151,7 @@ def test_a_client_that_leaves_is_noticed(running: Running) -> None:
     assert 'tts_requests_total{release="test-1",route="/v1/audio/speech",status="499"} 2.0' in metrics
 
 
-def test_a_stop_finishes_what_was_accepted_and_closes_idle_tabs(running: Running) -> None:
+def test_a_stop_finishes_accepted_requests_and_closes_idle_tabs(running: Running) -> None:
     """Last in this module: it ends the process."""
     with contextlib.ExitStack() as open_tabs:
         client = open_tabs.enter_context(httpx.Client(base_url=running.url, timeout=30))
@@ -165,13 +165,13 @@ def test_a_stop_finishes_what_was_accepted_and_closes_idle_tabs(running: Running
         running.process.send_signal(signal.SIGTERM)
         running.wait_for("(lifecycle: draining)")
         total = len(first) + sum(map(len, chunks))
-        assert total > 8 * 22050, "every sentence came"
+        assert total > 8 * 22050, "every sentence must arrive"
         assert running.process.wait(timeout=20) == 0
     assert "Traceback" not in running.log.read_text()
     assert not Path(running.environment["TTS_CONTROL"]).exists()
 
 
-def test_wrong_settings_are_all_told_and_exit_2(tmp_path: Path) -> None:
+def test_invalid_settings_are_all_reported_and_exit_2(tmp_path: Path) -> None:
     with started(tmp_path, TTS_QUEUE="many", TTS_ENGINE="pipr") as running:
         assert running.process.wait(timeout=10) == 2
         assert "TTS_QUEUE=many" in running.log.read_text()
@@ -184,10 +184,10 @@ def test_published_without_keys_or_with_a_broken_file_exits_2(tmp_path: Path) ->
         assert "TTS_API_KEYS" in running.log.read_text()
     with started(tmp_path, TTS_PUBLISHED="0.0.0.0", TTS_API_KEYS=str(tmp_path / "none")) as running:  # noqa: S104
         assert running.process.wait(timeout=30) == 2
-        assert "the file of API keys cannot be read" in running.log.read_text()
+        assert "cannot read the API key file" in running.log.read_text()
 
 
-def test_with_keys_the_page_asks_for_a_password_and_the_probe_needs_none(tmp_path: Path) -> None:
+def test_with_keys_the_page_requires_a_password_and_the_probe_does_not(tmp_path: Path) -> None:
     key, line = new("anna", {"rpm": 1})
     (tmp_path / "keys").write_text(line)
     own = {"TTS_HOST": "127.0.0.1", "TTS_API_KEYS": str(tmp_path / "keys"), "TTS_INSIDE": "127.0.0.1"}
@@ -233,25 +233,25 @@ def test_a_model_that_cannot_be_loaded_exits_3(tmp_path: Path) -> None:
         assert running.process.wait(timeout=20) == 3
 
 
-def test_an_engine_that_has_nothing_mounted_exits_3_with_all_the_reasons(tmp_path: Path) -> None:
+def test_an_engine_without_its_mounts_exits_3_and_lists_all_reasons(tmp_path: Path) -> None:
     with started(tmp_path, TTS_ENGINE="glm_tts", TTS_GLM_CODE=str(tmp_path / "none")) as running:
         assert running.process.wait(timeout=60) == 3
-        told = running.log.read_text()
+        log = running.log.read_text()
     for reason in (
         "engine glm_tts cannot start:",
         "- TTS_GLM_CODE=",
         "- TTS_GLM_WEIGHTS=/models/GLM-TTS is not a folder",
-        "- the voices file /models/voices/voices.jsonl cannot be read",
+        "- cannot read the voices file /models/voices/voices.jsonl",
     ):
-        assert reason in told
+        assert reason in log
 
 
 def _status(running: Running) -> dict[str, object]:
-    return ask(Path(running.environment["TTS_CONTROL"]), "status", 5.0)
+    return send_command(Path(running.environment["TTS_CONTROL"]), "status", 5.0)
 
 
 def _until(condition: object, within_s: float = 20.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What clients get wrong, sent through the proxy: a 4xx with a reason, never a 500, never a stuck queue."""
+"""Bad input through the proxy: a 4xx with a reason, never a 500, never a stuck queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.stack import Stack, wait_for
 JSON = {"Content-Type": "application/json"}
 
 
-def said(text: Any, **more: Any) -> bytes:
+def speech(text: Any, **more: Any) -> bytes:
     return json.dumps({"model": "tts-1", "voice": "joe", "input": text, **more}).encode()
 
 
@@ -26,18 +26,18 @@ def predict(*data: Any) -> bytes:
 SPEECH, PREDICT = "/v1/audio/speech", "/api/predict"
 
 WRONG: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
-    "empty text": (SPEECH, said(""), JSON, 422, "input"),
-    "only spaces": (SPEECH, said("  \n "), JSON, 422, "input"),
-    "100,000 characters": (SPEECH, said("a " * 50_000), JSON, 422, "4096"),
-    "control characters": (SPEECH, said("bell \x07 here"), JSON, 422, "U+0007"),
-    "emoji": (SPEECH, said("well done 😀"), JSON, 422, "U+1F600"),
-    "another language": (SPEECH, said("你好"), JSON, 422, "U+4F60"),
+    "empty text": (SPEECH, speech(""), JSON, 422, "input"),
+    "only spaces": (SPEECH, speech("  \n "), JSON, 422, "input"),
+    "100,000 characters": (SPEECH, speech("a " * 50_000), JSON, 422, "4096"),
+    "control characters": (SPEECH, speech("bell \x07 here"), JSON, 422, "U+0007"),
+    "emoji": (SPEECH, speech("well done 😀"), JSON, 422, "U+1F600"),
+    "another language": (SPEECH, speech("你好"), JSON, 422, "U+4F60"),
     "no text at all": (SPEECH, b"{}", JSON, 422, "missing"),
-    "unknown field": (SPEECH, said("Hi.", spead=2), JSON, 422, "speed"),
-    "speed out of range": (SPEECH, said("Hi.", speed=9), JSON, 422, "4"),
-    "unknown format": (SPEECH, said("Hi.", response_format="ogg"), JSON, 422, "wav"),
-    "wrong type": (SPEECH, said(7), JSON, 422, "input"),
-    "wrong content type": (SPEECH, said("Hi."), {"Content-Type": "text/plain"}, 415, "application/json"),
+    "unknown field": (SPEECH, speech("Hi.", spead=2), JSON, 422, "speed"),
+    "speed out of range": (SPEECH, speech("Hi.", speed=9), JSON, 422, "4"),
+    "unknown format": (SPEECH, speech("Hi.", response_format="ogg"), JSON, 422, "wav"),
+    "wrong type": (SPEECH, speech(7), JSON, 422, "input"),
+    "wrong content type": (SPEECH, speech("Hi."), {"Content-Type": "text/plain"}, 415, "application/json"),
     "broken JSON": (SPEECH, b'{"input": "Hi', JSON, 400, "JSON"),
     "not an object": (SPEECH, b"[]", JSON, 422, "object"),
     "prompt that is no audio": (
@@ -45,14 +45,14 @@ WRONG: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
         predict("README.md", "", "test"),
         JSON,
         422,
-        "not audio",
+        "not readable audio",
     ),
     "prompt outside the folder": (PREDICT, predict("../../etc/passwd", "", "test"), JSON, 422, "data[0]"),
     "prompt by URL": (PREDICT, predict("http://127.0.0.1/x.wav", "", "test"), JSON, 422, "data[0]"),
     "too few fields": (PREDICT, predict("", ""), JSON, 422, "data"),
     "body too large": (SPEECH, b"x" * 26_300_000, JSON, 413, "26214400"),
-    "unknown path": ("/v1/audio/sing", said("Hi."), JSON, 404, "nothing"),
-    "internal path": ("/metrics", b"", JSON, 404, "nothing"),
+    "unknown path": ("/v1/audio/sing", speech("Hi."), JSON, 404, "does not exist"),
+    "internal path": ("/metrics", b"", JSON, 404, "does not exist"),
 }
 
 
@@ -69,37 +69,37 @@ def test_bad_input_gets_a_reason(
 
 
 def control(stack: Stack) -> dict[str, Any]:
-    """What the live colour says of itself."""
+    """Return the status of the live colour."""
     app = stack.live_app()
-    said: dict[str, Any] = json.loads(app.exec_run(["python", "-m", "service.control", "status"]).output)
-    return said
+    status: dict[str, Any] = json.loads(app.exec_run(["python", "-m", "service.control", "status"]).output)
+    return status
 
 
 @pytest.mark.parametrize("stream", [{}, {"stream_format": "audio"}], ids=["file", "stream"])
-def test_who_leaves_is_not_spoken_to_behind_the_proxy_either(stack: Stack, stream: dict[str, str]) -> None:
-    wait_for("rest", lambda: control(stack)["jobs"] == 0)
+def test_a_synthesis_stops_when_its_client_disconnects_from_the_proxy(stack: Stack, stream: dict[str, str]) -> None:
+    wait_for("an idle service", lambda: control(stack)["jobs"] == 0)
     before = control(stack)["completed"]
-    body = said("This is a sentence of a long text. " * 110, **stream)
+    body = speech("This is a sentence of a long text. " * 110, **stream)
     with socket.create_connection((stack.host, stack.port)) as client:
         headers = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         client.sendall(f"POST {SPEECH} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body)
         wait_for("the text to be spoken", lambda: control(stack)["jobs"] == 1)
-    wait_for("rest", lambda: (control(stack)["jobs"], control(stack)["requests"]) == (0, 0), 10)
+    wait_for("an idle service", lambda: (control(stack)["jobs"], control(stack)["requests"]) == (0, 0), 10)
     assert control(stack)["completed"] == before
 
 
-def test_after_all_of_that_the_service_is_at_rest_and_speaks(stack: Stack) -> None:
+def test_after_bad_input_the_service_is_idle_and_serves(stack: Stack) -> None:
     def at_rest() -> bool:
         status = control(stack)
         return bool(status["phase"] == "ready" and status["requests"] == status["jobs"] == 0)
 
-    wait_for("rest", at_rest)
-    answer = requests.post(stack.url + SPEECH, data=said("Still here."), headers=JSON, timeout=60)
+    wait_for("an idle service", at_rest)
+    answer = requests.post(stack.url + SPEECH, data=speech("Still here."), headers=JSON, timeout=60)
     assert fault_in_wav(answer.content, 0.4) == ""
     assert len(answer.headers["X-Release"]) == 40
 
 
-def test_existing_clients_of_predict_find_the_word_they_look_for(stack: Stack) -> None:
+def test_the_response_of_predict_contains_the_word_output(stack: Stack) -> None:
     answer = requests.post(
         stack.url + PREDICT, data=predict("examples/sample.wav", "", "test"), headers=JSON, timeout=60
     )

@@ -1,4 +1,4 @@
-"""The engine that tests and benches bring along: empty, apart from the host's, and it can crash."""
+"""The nested engine of tests and benchmarks: empty, separate from the host's, and crashable."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def test_a_nested_engine_runs_builds_and_survives_a_crash() -> None:
         assert nested.client.containers.run("built", ["tini", "--version"], remove=True).startswith(b"tini version")
         mounts = host.containers.get(nested.container).attrs["Mounts"]
     volume = next(mount["Name"] for mount in mounts if mount["Type"] == "volume")
-    assert volume not in {each.name for each in host.volumes.list()}
+    assert volume not in {volume.name for volume in host.volumes.list()}
     host.close()

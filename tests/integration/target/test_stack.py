@@ -1,4 +1,4 @@
-"""What a stack is made of: images without ballast, containers without privileges, and plain Compose on top."""
+"""Images without build tools, containers without privileges, and plain Compose."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def app(stack: Stack) -> Any:
 
 
 def run(container: Any, *argv: str) -> tuple[int, str]:
-    code, said = container.exec_run(list(argv))
-    return code, said.decode()
+    code, output = container.exec_run(list(argv))
+    return code, output.decode()
 
 
-def test_the_environment_is_active_in_the_service(app: Any) -> None:
+def test_the_conda_environment_is_active_in_the_service(app: Any) -> None:
     environment = dict(line.split("=", 1) for line in run(app, "env")[1].splitlines())
     assert environment["CONDA_DEFAULT_ENV"] == "tts"
     assert environment["PATH"].startswith(f"{environment['CONDA_PREFIX']}/bin:")
-    code, said = run(app, "python", "-c", "import sys; print(sys.prefix)")
-    assert (code, said.strip()) == (0, environment["CONDA_PREFIX"])
+    code, output = run(app, "python", "-c", "import sys; print(sys.prefix)")
+    assert (code, output.strip()) == (0, environment["CONDA_PREFIX"])
 
 
-def test_activation_scripts_are_honoured(app: Any) -> None:
+def test_activation_scripts_are_applied(app: Any) -> None:
     hooks = run(app, "sh", "-c", "cat $CONDA_PREFIX/etc/conda/activate.d/*.sh")[1]
     exported = re.findall(r"export (\w+)=", hooks)
     assert exported
-    # tini's child is what with-env became.
+    # The child of tini is the service that with-env executed.
     service = run(app, "sh", "-c", "tr '\\0' '\\n' </proc/$(cat /proc/1/task/1/children | cut -d' ' -f1)/environ")[1]
     assert {line.split("=")[0] for line in service.splitlines()} >= set(exported)
 
@@ -58,13 +58,13 @@ def test_the_image_has_no_build_tools(app: Any, tool: str) -> None:
 def test_the_image_has_no_package_cache_and_no_secret(app: Any) -> None:
     places = "/var/lib/apt/lists /var/cache/apt/archives /root /cache /run/secrets /channel /wheels /src"
     script = f"for place in {places}; do [ ! -e $place ] || find $place -type f -size +0; done"
-    code, said = app.exec_run(["sh", "-c", script], user="0")
+    code, output = app.exec_run(["sh", "-c", script], user="0")
     assert code == 0
-    kept = {line for line in said.decode().split() if not line.startswith(("/root/.bashrc", "/root/.profile"))}
-    assert kept == set()
+    remaining = {line for line in output.decode().split() if not line.startswith(("/root/.bashrc", "/root/.profile"))}
+    assert remaining == set()
 
 
-def test_the_image_says_what_it_is_made_of(stack: Stack, app: Any) -> None:
+def test_the_image_has_labels_of_its_inputs(stack: Stack, app: Any) -> None:
     labels, status = app.image.labels, stack.status()
     assert labels["org.opencontainers.image.revision"] == status["colours"][status["live"]]["release"]["sha"]
     assert labels["org.opencontainers.image.base.digest"].startswith("sha256:")
@@ -79,10 +79,10 @@ def layers(stack: Stack, sha: str) -> list[str]:
     return found
 
 
-def test_building_a_commit_again_gives_the_same_image(stack: Stack) -> None:
+def test_two_builds_of_a_commit_give_the_same_image(stack: Stack) -> None:
     stack.release("built twice")
-    again = [stack.run("build.images").stdout.split()[1] for _ in range(2)]
-    assert again[0] == again[1]
+    images = [stack.run("build.images").stdout.split()[1] for _ in range(2)]
+    assert images[0] == images[1]
 
 
 def test_a_change_in_code_is_one_small_layer(stack: Stack) -> None:
@@ -105,14 +105,14 @@ def test_containers_have_no_privileges_and_only_the_proxy_a_port(stack: Stack) -
         assert not any("docker.sock" in mount["Source"] for mount in attrs["Mounts"]), name
         published = [binding for bindings in (host["PortBindings"] or {}).values() for binding in bindings]
         expected = [("127.0.0.1", str(stack.port))] if "-proxy-" in name else []
-        assert [(each["HostIp"], each["HostPort"]) for each in published] == expected, name
+        assert [(binding["HostIp"], binding["HostPort"]) for binding in published] == expected, name
 
 
-def test_the_health_check_rests_on_an_inference(app: Any) -> None:
-    code, said = run(app, "python", "-m", "service.probe", "health")
+def test_the_health_check_runs_an_inference(app: Any) -> None:
+    code, output = run(app, "python", "-m", "service.probe", "health")
     assert code == 0
-    assert "inference" in said or "spoke" in said
-    wait_for("Docker's own verdict", lambda: _health(app) == "healthy")
+    assert "inference" in output or "spoke" in output
+    wait_for("Docker's health status", lambda: _health(app) == "healthy")
 
 
 def _health(container: Any) -> str:
@@ -122,31 +122,31 @@ def _health(container: Any) -> str:
 
 @pytest.fixture(scope="module")
 def bare(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A clone with nothing built and nothing deployed."""
+    """A clone without images and containers."""
     scratch: Path = tmp_path_factory.mktemp("bare")
     with fresh_stack(scratch, beside=stack) as bare:
         yield bare
 
 
-def test_a_container_that_somebody_has_paused_is_heard_to_say_nothing(app: Any) -> None:
+def test_a_synthesis_on_a_paused_container_is_an_error(app: Any) -> None:
     replica = ServiceContainer(DockerEngine(), app.name)
     assert replica.speak("Good evening.", "joe", timeout_s=30).wav
     app.pause()
     try:
-        spoken = replica.speak("Good evening.", "joe", timeout_s=30)
+        response = replica.speak("Good evening.", "joe", timeout_s=30)
     finally:
         app.unpause()
-    assert not spoken.wav
-    assert "is paused" in spoken.error
+    assert not response.wav
+    assert "is paused" in response.error
 
 
-def test_before_there_is_an_image_compose_says_to_run_make_up(bare: Stack) -> None:
+def test_without_an_image_compose_refers_to_make_up(bare: Stack) -> None:
     with pytest.raises(CommandFailedError) as refused:
         bare.compose("up", "-d")
     assert "run `make up`" in refused.value.detail
 
 
-def test_once_images_exist_compose_alone_starts_the_stack_and_a_switch_goes_on_from_there(bare: Stack) -> None:
+def test_compose_alone_starts_the_stack_and_a_switch_replaces_the_release(bare: Stack) -> None:
     first = bare.release("compose alone")
     bare.compose("up", "-d")
     body = {"model": "tts-1", "voice": "joe", "input": "Up by Compose alone."}
@@ -165,7 +165,7 @@ def test_once_images_exist_compose_alone_starts_the_stack_and_a_switch_goes_on_f
     bare.run("build.cutover", "switch")
     status = bare.status()
     assert (status["live"], status["last_good"]["sha"]) == ("green", first)
-    assert speaks().headers["X-Release"] == second  # type: ignore[union-attr]  # it has spoken before
+    assert speaks().headers["X-Release"] == second  # type: ignore[union-attr]  # it has answered before
     before = bare.containers()
     bare.compose("up", "-d")
     assert bare.containers() == before

@@ -1,4 +1,4 @@
-"""Fixtures: a speech service that does as it is told."""
+"""Fixtures: a scripted speech service."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterator
 import pytest
 
 from batch.run import responses
-from tests.unit.batch.support import STARTED, Mouth, looping
+from tests.unit.batch.support import STARTED, FakeService, serving
 
 
 @pytest.fixture
-def mouth() -> Iterator[Mouth]:
-    mouth = Mouth()
-    with looping(mouth.serve):
-        yield mouth
+def service() -> Iterator[FakeService]:
+    service = FakeService()
+    with serving(service.serve):
+        yield service
 
 
 @pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked again is asked soon: how the pauses grow is test_responses' business."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry soon; test_responses covers the growth of the pauses."""
     monkeypatch.setattr(responses, "_FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(autouse=True)
-def none_left() -> Iterator[None]:
-    """No process outlives its test."""
+def no_process_survives() -> Iterator[None]:
+    """End the processes that a test started."""
     yield
     while STARTED:
         process = STARTED.pop()

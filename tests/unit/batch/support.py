@@ -1,4 +1,4 @@
-"""A speech service that does as it is told, on a real socket, and what its clips look like."""
+"""A scripted speech service on a real socket, and helpers to run the client and read its output."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from batch.__main__ import command
 
 RATE = 8000
 STARTED: list[subprocess.Popen[bytes]] = []
-"""Processes of the test that runs; none is left at its end."""
+"""Processes of the current test; the fixture `no_process_survives` ends them."""
 
 
 def wav(seconds: float = 0.1) -> bytes:
-    """A clip that is this long."""
+    """Return a clip of this length."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
@@ -41,23 +41,23 @@ def wav(seconds: float = 0.1) -> bytes:
 
 
 def spoken(seconds: float = 0.1, **headers: str) -> web.Response:
-    """A good answer."""
+    """Return a complete response."""
     own = {"X-Release": "r1", "X-Request-Id": "id", "X-Audio-Duration": f"{seconds:.3f}", "X-Sample-Rate": str(RATE)}
     return web.Response(body=wav(seconds), content_type="audio/wav", headers=own | headers)
 
 
 def refusal(status: int, code: str = "", message: str = "no", after: str = "") -> web.Response:
-    """An error as the service tells it."""
+    """Return an error response in the service's format."""
     headers = {"Retry-After": after} if after else {}
     return web.json_response({"error": {"message": message, "code": code}}, status=status, headers=headers)
 
 
-Answering = Callable[[dict[str, Any], int], Awaitable[web.StreamResponse]]
-"""Takes the body of a request and how often its text was asked for before."""
+Responder = Callable[[dict[str, Any], int], Awaitable[web.StreamResponse]]
+"""Receives the body of a request and the number of earlier requests with the same text."""
 
 
 class CutError(Exception):
-    """Raised by an `answer` that is to end with the connection: before the answer, or half way through it."""
+    """Raised by `respond` to close the connection, before the response or in the middle of it."""
 
     def __init__(self, half: bool) -> None:
         super().__init__()
@@ -76,44 +76,44 @@ async def _cut(request: web.Request, half: bool) -> web.StreamResponse:
     return response
 
 
-class Mouth:
-    """The service. `answer` decides what a request gets, `asked` counts requests by text."""
+class FakeService:
+    """The service. `respond` returns the response to a request; `requests` and `successes` count by text."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
-        self.given: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
+        self.successes: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.in_flight = 0
-        self.most = 0
+        self.peak_in_flight = 0
         self.models = 200
-        self.answer: Answering = self.well
+        self.respond: Responder = self.succeed
         self.url = ""
 
-    async def well(self, _body: dict[str, Any], _before: int) -> web.StreamResponse:
-        """Speak at once."""
+    async def succeed(self, _body: dict[str, Any], _before: int) -> web.StreamResponse:
+        """Return a complete response at once."""
         return spoken()
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/audio/speech."""
         body = json.loads(await request.read())
         text = body["input"]
-        before = self.asked[text]
-        self.asked[text] += 1
+        before = self.requests[text]
+        self.requests[text] += 1
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
         self.in_flight += 1
-        self.most = max(self.most, self.in_flight)
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
-            response = await self.answer(body, before)
+            response = await self.respond(body, before)
         except CutError as cut:
             return await _cut(request, cut.half)
         finally:
             self.in_flight -= 1
-        self.given[text] += response.status == 200
+        self.successes[text] += response.status == 200
         return response
 
-    async def known(self, _request: web.Request) -> web.StreamResponse:
+    async def list_models(self, _request: web.Request) -> web.StreamResponse:
         """GET /v1/models."""
         return web.json_response({"data": []}, status=self.models)
 
@@ -121,7 +121,7 @@ class Mouth:
         """Listen until `ended`."""
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/audio/speech", self.speech)
-        app.router.add_get("/v1/models", self.known)
+        app.router.add_get("/v1/models", self.list_models)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -133,8 +133,8 @@ class Mouth:
 
 
 @contextmanager
-def looping(make: Callable[[threading.Event, asyncio.Event], Awaitable[None]]) -> Iterator[None]:
-    """Run a server in a thread with a loop of its own."""
+def serving(make: Callable[[threading.Event, asyncio.Event], Awaitable[None]]) -> Iterator[None]:
+    """Run a server in a thread with a separate event loop."""
     started = threading.Event()
     stop: list[Callable[[], object]] = []
 
@@ -155,14 +155,14 @@ def looping(make: Callable[[threading.Event, asyncio.Event], Awaitable[None]]) -
 
 
 def write_tasks(path: Path, count: int, **fields: Any) -> Path:
-    """A task file with `count` tasks: clip-000, clip-001, ..."""
+    """Write a task file with `count` tasks: clip-000, clip-001, ..."""
     tasks = ({"output_name": f"clip-{n:03}", "input_text": f"Text {n}."} | fields for n in range(count))
     path.write_text("".join(json.dumps(task) + "\n" for task in tasks))
     return path
 
 
 def clips(folder: Path) -> list[str]:
-    """The names of all clips in all shards, as often as they are there; each shard is whole."""
+    """Return the names of all clips in all shards, with repetitions; check that each shard is complete."""
     found: list[str] = []
     for path in sorted(folder.glob("*.zip")):
         with zipfile.ZipFile(path) as shard:
@@ -172,50 +172,50 @@ def clips(folder: Path) -> list[str]:
 
 
 def named(count: int) -> list[str]:
-    """The names of the clips of `write_tasks`."""
+    """Return the names of the clips of `write_tasks`."""
     return [f"clip-{n:03}.wav" for n in range(count)]
 
 
 def manifest(folder: Path) -> list[dict[str, Any]]:
-    """The manifest's lines."""
+    """Return the entries of the manifest."""
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 def batch(*args: object) -> int:
-    """A command line in this process; its exit code."""
+    """Run a command line in this process; return its exit code."""
     return command([str(arg) for arg in args])
 
 
-def run(mouth: Mouth, tasks: Path, *options: object) -> int:
-    """The exit code of `run` with its clips beside the task file."""
-    return batch("run", tasks, "--endpoint", mouth.url, "--out", tasks.parent / "out", *options)
+def run(service: FakeService, tasks: Path, *options: object) -> int:
+    """Run `run` with the output beside the task file; return its exit code."""
+    return batch("run", tasks, "--endpoint", service.url, "--out", tasks.parent / "out", *options)
 
 
 @dataclass
 class Started:
-    """A command line in a process of its own, and what it says."""
+    """A command line in a separate process, and its output."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
-    def told(self) -> str:
-        """What it has said so far."""
+    def output(self) -> str:
+        """The output so far."""
         return plain(self.log.read_text())
 
     def end(self, within_s: float = 60) -> int:
-        """Wait for its end; its exit code."""
+        """Wait for the end; return the exit code."""
         return self.process.wait(within_s)
 
 
 def environment() -> dict[str, str]:
-    """For processes: with bytecode, as in an image. Without it the imports alone take a second."""
+    """Return the environment of client processes, with bytecode: without it the imports alone take a second."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TTS_", "PYTHONDONT"))}
     return inherited | {"PYTHONPYCACHEPREFIX": str(Path(".cache/bytecode").resolve())}
 
 
 def start(log: Path, *args: object, **options: Any) -> Started:
-    """Start a command line."""
+    """Start a command line in a separate process."""
     argv = [sys.executable, "-m", "batch", *map(str, args)]
     with log.open("w") as out:
         process = subprocess.Popen(argv, stderr=out, stdout=out, env=environment(), **options)
@@ -224,13 +224,13 @@ def start(log: Path, *args: object, **options: Any) -> Started:
 
 
 def until(condition: Callable[[], Any], within_s: float = 30.0) -> None:
-    """Wait for a condition; fail when it does not come true."""
+    """Wait for a condition; fail when it stays false."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition stayed false"
         time.sleep(0.005)
 
 
 def plain(text: str) -> str:
-    """Text without the breaks and colours of a terminal."""
+    """Return text without the line breaks and colours of a terminal."""
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())

@@ -1,4 +1,4 @@
-"""Drivers that live in memory: they remember what they were told, and how a colour is to behave."""
+"""In-memory drivers: they record their calls, and attributes set their behaviour."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Clock:
 
 @dataclass
 class Proxy:
-    said: list[str]
+    calls: list[str]
     reachable: bool = True
     hung: str = ""
     broken: OrchestratorError | None = None
@@ -68,14 +68,14 @@ class Proxy:
         self.set_admins((server, admin))
 
     def set_admins(self, *changes: tuple[str, Any]) -> None:
-        """Says weights, and what happens to servers that are not in use, only where they change."""
+        """Record changes; a weight, or a state of a server that is not in use, only if it differs."""
         if self.broken:
             raise self.broken
         for server, to in changes:
             now = self.servers_now[server]
             then = replace(now, weight=to) if isinstance(to, int) else replace(now, admin=to, up=to != "maint")
             if then != now or (server in self.in_use and not isinstance(to, int)):
-                self.said.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
+                self.calls.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
 
     @contextmanager
@@ -83,20 +83,20 @@ class Proxy:
         yield
 
     def demand_check(self, *servers: str) -> None:
-        self.said += [f"{server} check" for server in servers]
+        self.calls += [f"{server} check" for server in servers]
         for server in servers:
             self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
 
     def probe(self, *servers: Server) -> bool:
-        self.said += [f"{each.address} probed" for each in servers]
-        return self.hung not in {each.address for each in servers}
+        self.calls += [f"{server.address} probed" for server in servers]
+        return self.hung not in {server.address for server in servers}
 
     def shutdown_sessions(self, *servers: str) -> None:
-        """Says it of those that are in use."""
-        self.said += [f"{server} shutdown" for server in servers if server in self.in_use]
+        """Record the servers that are in use."""
+        self.calls += [f"{server} shutdown" for server in servers if server in self.in_use]
 
     def hold(self, mode: Any) -> Hold:
-        self.said.append(f"gate {mode}")
+        self.calls.append(f"gate {mode}")
         self.mode = mode
         return self.held()
 
@@ -110,25 +110,25 @@ class Proxy:
 
 @dataclass
 class Gpu:
-    """One device: what each colour claims, and what somebody else does."""
+    """One device with the memory of each colour and of a foreign process."""
 
     total: int
     claims: dict[str, int] = field(default_factory=dict)
     foreign: int = 0
 
-    def view(self, asked: str) -> View:
+    def view(self, observer: str) -> View:
         used = {**self.claims, "": self.foreign}
         processes = tuple(
-            Process(PIDS[name], size, mine=bool(name) and name == asked) for name, size in used.items() if size
+            Process(PIDS[name], size, mine=bool(name) and name == observer) for name, size in used.items() if size
         )
         return View((Device("GPU-1", "Fake", self.total, self.total - sum(used.values()), processes),))
 
 
 @dataclass
 class Orders:
-    """What the next start of each colour will find."""
+    """Start orders of each colour."""
 
-    said: list[str]
+    calls: list[str]
     parked: set[str] = field(default_factory=set)
     devices: dict[str, str] = field(default_factory=dict)
 
@@ -141,30 +141,30 @@ class Orders:
     def unpark(self, *names: str) -> None:
         self.parked -= set(names)
 
-    def give(self, name: str, *, parked: bool, device: str) -> None:
+    def write(self, name: str, *, parked: bool, device: str) -> None:
         self.parked = self.parked | {name} if parked else self.parked - {name}
         self.devices[name] = device
 
 
 @dataclass
 class ColourContainer:
-    """One colour; what it holds, and how it behaves once it is a candidate."""
+    """The container of one colour: its release and its behaviour."""
 
-    said: list[str]
+    calls: list[str]
     name: str
     holds: Release | None = None
     phase: str = "ready"
     running: bool = True
-    sound: bool = True
+    audible: bool = True
     work: int = 0
-    classes: dict[str, Count] = field(default_factory=dict)  # none: a release from before there were classes
-    deaf: bool = False  # whether it cuts nothing
+    classes: dict[str, Count] = field(default_factory=dict)  # empty: a release that predates request classes
+    ignores_abort: bool = False
     model: int = 8
-    keeps: int = 0  # what it does not give back when it unloads
-    loads: bool = True
+    retained: int = 0  # GPU memory that an unload does not free
+    can_load: bool = True
     life: str = "first"
-    texts: list[str] = field(default_factory=list)  # what it was asked to say
-    stops: bool = False  # whether a stop ends it, for those who look at that
+    texts: list[str] = field(default_factory=list)  # synthesized texts
+    exits_on_stop: bool = False
     device: Gpu | None = None
 
     @property
@@ -192,39 +192,39 @@ class ColourContainer:
         if self.device:
             self.device.claims[self.name] = size
 
-    def tell(self, command: str, timeout_s: float) -> str:  # noqa: ARG002 - as the driver's
-        self.said.append(f"{self.name} {command}")
+    def control(self, command: str, timeout_s: float) -> str:  # noqa: ARG002 - as the driver's
+        self.calls.append(f"{self.name} {command}")
         if command.startswith("cut "):
-            self._cut(*command.split()[1:])
+            self._abort(*command.split()[1:])
             return ""
         self.phase = "unloaded"
-        self.claim(self.keeps)
+        self.claim(self.retained)
         return ""
 
-    def _cut(self, kind: str, only: str = "") -> None:
+    def _abort(self, kind: str, only: str = "") -> None:
         count = self.classes.get(kind)
-        if count and not only and not self.deaf:
+        if count and not only and not self.ignores_abort:
             ended, self.work = count.cut + count.in_flight, self.work - count.in_flight * (kind != "stream")
             self.classes[kind] = replace(count, in_flight=0, idle=0, cut=ended)
 
     def begin_load(self) -> None:
-        self.said.append(f"{self.name} load")
+        self.calls.append(f"{self.name} load")
         free = self.device.total - sum(self.device.claims.values()) if self.device else self.model
-        if not self.loads or free < self.model:
+        if not self.can_load or free < self.model:
             self.phase = "failed"
             return
         self.phase = "ready"
         self.claim(self.model)
 
     def start(self) -> None:
-        self.said.append(f"{self.name} started")
+        self.calls.append(f"{self.name} started")
         self.running, self.phase = True, "ready"
         self.claim(self.model)
 
     def release(self) -> Release | None:
         return self.holds
 
-    def look(self, at: float) -> ContainerSnapshot:
+    def snapshot(self, at: float) -> ContainerSnapshot:
         return ContainerSnapshot(at, running=self.running, exit_code=None if self.running else 7, phase=self.phase)
 
     def status(self) -> ServiceStatus:
@@ -239,22 +239,22 @@ class ColourContainer:
     def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:  # noqa: ARG002 - as the driver's
         self.texts.append(text)
         wav = speech(text)
-        return SynthesisResponse(wav if self.sound else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
+        return SynthesisResponse(wav if self.audible else wav[:44] + bytes(len(wav) - 44), 0.1, 0.1)
 
     def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
-        self.said.append(f"asked {server} by {proxy}")
+        self.calls.append(f"synthesis on {server} through {proxy}")
         return self.speak(text, voice, timeout_s)
 
     def set_cpu_weight(self, weight: int) -> None:
-        self.said.append(f"{self.name} weight {weight}")
+        self.calls.append(f"{self.name} weight {weight}")
 
     def stop(self, grace_s: int) -> None:  # noqa: ARG002 - as the driver's
-        self.said.append(f"{self.name} stopped")
+        self.calls.append(f"{self.name} stopped")
         self.claim(0)
-        self.running = self.running and not self.stops
+        self.running = self.running and not self.exits_on_stop
 
     def remove(self) -> str:
-        self.said.append(f"{self.name} removed")
+        self.calls.append(f"{self.name} removed")
         self.claim(0)
         self.holds = None
-        return "its last words"
+        return "last log lines"

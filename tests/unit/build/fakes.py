@@ -1,4 +1,4 @@
-"""A target that lives in memory, with drivers that remember what they were told."""
+"""A target in memory whose drivers record their calls."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from build.state import history
 from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
-# What is said to colours that do not really speak: nothing of it is calibrated.
+# The fake colours produce noise, so the golden set has no calibration.
 GOLDEN = """
 voice: joe
 expect: {quality: null, speaker: false}
 texts:
-  - {name: short, say: Somebody says something.}
+  - {name: short, say: This is a short sentence.}
 """
 
 
 class Target:
-    """OLD is live in blue; green is free. `said` is everything that was done, in order."""
+    """OLD is live in blue; green is free. `calls` records every action in order."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.calls: list[str] = []
         self.records: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.place = StackAddress(7860, "172.29.118")
@@ -48,19 +48,19 @@ class Target:
         (root / "golden/joe.yaml").write_text(GOLDEN)
         self.settings = Settings(root=root, drain_short_s=10, drain_long_s=10, drain_stream_s=10, drain_batch_s=10)
         self.clock = Clock()
-        self.proxy = Proxy(self.said)
-        names = (name for each in Colour for name in (*each.servers, *each.standbys))
+        self.proxy = Proxy(self.calls)
+        names = (name for colour in Colour for name in (*colour.servers, *colour.standbys))
         self.proxy.servers_now = {name: replace(SERVER, address=name) for name in names}
         self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True, address="blue-1")
-        self.colours = {colour: ColourContainer(self.said, colour.value) for colour in Colour}
+        self.colours = {colour: ColourContainer(self.calls, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
-        self.proxy.requests = lambda *_between: haproxy_log.read(self.log)
+        self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
         self.start: Callable[[Slot], None] = self._start
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
-        self.orders = Orders(self.said)
+        self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
         self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
-        self.lost: OrchestratorError | None = None
+        self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
@@ -78,10 +78,10 @@ class Target:
         return {PIDS[colour.value]: f"app-{colour}" for colour in Colour}
 
     def _start(self, slot: Slot) -> None:
-        self.said.append(f"{slot.service} up")
+        self.calls.append(f"{slot.service} up")
         colour = self.colours[Colour(slot.service.removeprefix("app-"))]
         colour.holds = NEW
-        colour.running = colour.running or colour.stops
+        colour.running = colour.running or colour.exits_on_stop
         if colour.name in self.orders.parked:
             colour.phase = "unloaded"
         elif colour.running:
@@ -92,19 +92,19 @@ class Target:
         self.records.append({"seq": len(self.records), "at": at, **record})
 
     @contextmanager
-    def _held(self, _image: str, what: str, **_patience: Any) -> Iterator[Any]:
-        self.said.append(f"lock for {what}")
+    def _held(self, _image: str, command: str, **_options: Any) -> Iterator[Any]:
+        self.calls.append(f"lock for {command}")
         try:
             yield SimpleNamespace(check=self._check)
         finally:
-            self.said.append("released")
+            self.calls.append("released")
 
     def _check(self) -> None:
-        if self.lost:
-            raise self.lost
+        if self.lock_error:
+            raise self.lock_error
 
     def with_gpu(self, total: int) -> Gpu:
-        """A device on which OLD holds its model."""
+        """Add a device on which OLD has loaded its model."""
         device = Gpu(total)
         for container in self.colours.values():
             container.device = device
@@ -115,7 +115,7 @@ class Target:
         self.env.append((live, planned))
 
     @property
-    def noted(self) -> Colour | None:
+    def live_from_env(self) -> Colour | None:
         return self.env[-1][0] if self.env else None
 
     def published(self) -> str:
@@ -140,7 +140,7 @@ class Target:
 
     @property
     def ended(self) -> str:
-        """How the newest cutover ended, by the journal."""
+        """The state of the newest cutover in the journal."""
         return str(self.history()[-1].state)
 
 

@@ -1,4 +1,4 @@
-"""What commands say, and exit with, when they cannot do what was asked. No daemon is needed for any of it."""
+"""Messages and exit codes of failing commands. No test needs a daemon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from build import console, errors
 from build.errors import OrchestratorError
-from build.settings import STOPS, bearable_s, load
+from build.settings import STOP_LIMITS, load, stop_limit_s
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = {
@@ -36,7 +36,7 @@ class Run(Protocol):
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command line in this process, without a daemon to talk to."""
+    """Run a command line in this process, without a daemon."""
     for key in list(os.environ):
         if key.startswith(("CUTOVER_", "COMPOSE_")) or key in {"PORT", "PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX"}:
             monkeypatch.delenv(key)
@@ -84,7 +84,7 @@ def test_a_value_out_of_range_is_a_usage_error_that_names_the_choices(run: Run) 
 @pytest.mark.parametrize(
     "command", [["images"], ["cutover", "switch", "abc1234"], ["cutover", "status"], ["doctor"], ["janitor"]]
 )
-def test_without_a_daemon_the_remedy_is_given(run: Run, command: list[str]) -> None:
+def test_without_a_daemon_the_error_has_a_remedy(run: Run, command: list[str]) -> None:
     done = run(*command)
     assert done.returncode == errors.EngineUnreachableError.exit_code
     assert "remedy: " in done.stderr
@@ -104,7 +104,7 @@ def test_without_a_repository_nothing_is_built(run: Run, tmp_path: Path) -> None
     assert done.returncode == errors.NoRepositoryError.exit_code
 
 
-def test_all_wrong_settings_are_said_together_with_the_nearest_name(run: Run, tmp_path: Path) -> None:
+def test_one_error_lists_every_invalid_setting_with_the_nearest_name(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.cutover]\nprot = 1\nsubnet_prefix = "8.8.8"\n')
     done = run("doctor", cwd=tmp_path, PORT="70000", CUTOVER_FLAVOR="slim", CUTOVER_MODELS="models")
     assert done.returncode == errors.SettingsError.exit_code
@@ -126,20 +126,20 @@ def test_a_broken_env_file_is_named(run: Run, tmp_path: Path) -> None:
     assert "line 1" in done.stderr
 
 
-def test_the_environment_wins_over_env_file_and_that_over_pyproject(run: Run, tmp_path: Path) -> None:
+def test_the_environment_overrides_env_file_and_env_file_overrides_pyproject(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.cutover]\nport = 1001\ndrain_long_s = 7\n")
     (tmp_path / ".env").write_text("PORT=1002\nCOMPOSE_PROJECT_NAME=stored\n")
-    shown = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
+    output = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
     for expected in ("1003", "stored", "7.0"):
-        assert expected in shown
+        assert expected in output
 
 
-def test_beyond_loopback_there_must_be_keys(run: Run, tmp_path: Path) -> None:
+def test_publishing_beyond_loopback_requires_keys(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.cutover]\nkeys_folder = "/etc/keys"\n')
     assert run("doctor", "settings", cwd=tmp_path, PUBLISH="0.0.0.0").returncode == 0  # noqa: S104
     (tmp_path / ".env").write_text("KEYS_FOLDER=/etc/keys\n")
     done = run("doctor", "settings", cwd=tmp_path, PUBLISH="192.0.2.1", KEYS_FOLDER="")
-    assert done.returncode == errors.SettingsError.exit_code, "an empty variable undoes what is kept"
+    assert done.returncode == errors.SettingsError.exit_code, "an empty variable overrides .env"
     for words in ("PUBLISH in the environment: ", "192.0.2.1", "KEYS_FOLDER", "or publish on 127.0.0.1"):
         assert words in " ".join(done.stderr.split())
     assert run("doctor", "settings", cwd=tmp_path, PUBLISH="127.0.0.2", KEYS_FOLDER="").returncode == 0
@@ -154,7 +154,7 @@ def test_beyond_loopback_there_must_be_keys(run: Run, tmp_path: Path) -> None:
         ("KEYS_FOLDER", "/etc/keys:rw", "KEYS_FOLDER in the environment: "),
     ],
 )
-def test_an_address_or_a_folder_that_compose_would_not_take_is_refused(
+def test_an_address_or_a_folder_that_compose_rejects_is_rejected(
     run: Run, tmp_path: Path, name: str, value: str, why: str
 ) -> None:
     (tmp_path / "pyproject.toml").write_text("")
@@ -164,9 +164,7 @@ def test_an_address_or_a_folder_that_compose_would_not_take_is_refused(
 
 
 @pytest.mark.parametrize(("content", "code"), [("", 2), ("two words", 2), (None, 5)])
-def test_hello_says_what_is_wrong_with_a_file_that_holds_no_key(
-    run: Run, tmp_path: Path, content: str | None, code: int
-) -> None:
+def test_hello_names_the_fault_of_an_invalid_key_file(run: Run, tmp_path: Path, content: str | None, code: int) -> None:
     file = tmp_path / "key"
     if content is not None:
         file.write_text(content)
@@ -187,9 +185,7 @@ def test_hello_says_what_is_wrong_with_a_file_that_holds_no_key(
         ("proxy/haproxy.cfg", "global\n    hard-stop-after 90s\n", "90 s (hard-stop-after in proxy/haproxy.cfg)"),
     ],
 )
-def test_a_drain_that_no_stop_would_wait_for_is_refused(
-    run: Run, tmp_path: Path, file: str, text: str, why: str
-) -> None:
+def test_a_drain_limit_longer_than_a_stop_is_rejected(run: Run, tmp_path: Path, file: str, text: str, why: str) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.cutover]\ndrain_batch_s = 101\n")
     (tmp_path / "proxy").mkdir()
     (tmp_path / file).write_text(text)
@@ -201,17 +197,17 @@ def test_a_drain_that_no_stop_would_wait_for_is_refused(
     assert why in " ".join(done.stderr.split())
 
 
-def test_the_budgets_as_they_are_fit_the_stack_as_it_is() -> None:
+def test_the_default_drain_limits_fit_the_stop_limits_of_the_stack() -> None:
     settings = load(REPOSITORY, {})
-    for file, name in STOPS.items():
-        most_s = bearable_s((REPOSITORY / file).read_text(), name)
+    for file, name in STOP_LIMITS.items():
+        most_s = stop_limit_s((REPOSITORY / file).read_text(), name)
         assert most_s
         assert max(settings.drain_budgets.values()) <= most_s
 
 
-@pytest.mark.parametrize("command", ["build.images", "build.cutover"])
-def test_a_command_in_a_hurry_is_spared_the_libraries_that_others_need(command: str) -> None:
+@pytest.mark.parametrize("command", ["build.images.__main__", "build.cutover.__main__"])
+def test_a_command_starts_without_slow_libraries_that_it_does_not_need(command: str) -> None:
     heavy = ("numpy", "python_on_whales", "cyclonedx", "onnxruntime", "paramiko")
-    ask = f"import sys, {command}; print([name for name in {heavy} if sys.modules.get(name)])"
-    done = subprocess.run([sys.executable, "-c", ask], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    script = f"import sys, {command}; print([name for name in {heavy} if sys.modules.get(name)])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

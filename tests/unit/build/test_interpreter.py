@@ -1,4 +1,4 @@
-"""Commands run by a Python that cannot run them: each is a real process of a Python without site-packages."""
+"""Commands run by an unsuitable Python: real processes of a Python without site-packages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from build import interpreter
 from build.errors import InterpreterError
 
 ROOT = Path(__file__).resolve().parents[3]
-BARE = [sys.executable, "-S"]  # without site, and so without site-packages
+BARE = [sys.executable, "-S"]  # without site-packages
 
 
 def commands() -> list[str]:
-    """Every module that `python -m` runs, by its dotted name; those of in_image and in_container are run there only."""
+    """Return every module that `python -m` runs, by its dotted name, except those that run only in a container."""
     found = []
     for package in ("batch", "bench", "build", "service"):
         for file in sorted((ROOT / package).rglob("*.py")):
@@ -36,16 +36,16 @@ def run(*argv: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_front_doors_are_found() -> None:
-    doors = {"cutover", "doctor", "golden", "hello", "images", "janitor", "lock"}
-    assert set(commands()) >= {"bench", "service", "batch", "build.conda"} | {f"build.{door}" for door in doors}
+def test_the_documented_commands_are_found() -> None:
+    names = {"cutover", "doctor", "golden", "hello", "images", "janitor", "lock"}
+    assert set(commands()) >= {"bench", "service", "batch", "build.conda"} | {f"build.{name}" for name in names}
 
 
 @pytest.mark.parametrize("module", commands())
 def test_without_packages_a_command_names_the_remedy_in_one_line(module: str) -> None:
     done = run(*BARE, "-m", module, "--help")
     assert "Traceback" not in done.stderr
-    if done.returncode == 0 or module == "service.probe":  # a command that needs Python's library alone
+    if done.returncode == 0 or module == "service.probe":  # a command that needs only the standard library
         return
     assert done.returncode == InterpreterError.exit_code, done.stderr
     assert re.fullmatch(
@@ -56,7 +56,7 @@ def test_without_packages_a_command_names_the_remedy_in_one_line(module: str) ->
 
 
 @pytest.mark.parametrize("package", ["batch", "build", "service"])
-def test_a_python_that_is_too_old_is_named(package: str) -> None:
+def test_a_python_that_is_too_old_is_rejected(package: str) -> None:
     as_runpy = f"import sys; sys.version_info = (3, 10, 2); sys.argv = ['-m']; import {package}"
     done = run(*BARE, "-c", as_runpy)
     assert done.returncode == InterpreterError.exit_code
@@ -64,7 +64,7 @@ def test_a_python_that_is_too_old_is_named(package: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_an_old_python_can_parse_what_it_runs_first() -> None:
+def test_an_old_python_can_parse_the_first_modules() -> None:
     for path in (
         "batch/__init__.py",
         "build/__init__.py",
@@ -77,20 +77,20 @@ def test_an_old_python_can_parse_what_it_runs_first() -> None:
         assert "from __future__" not in (ROOT / path).read_text()
 
 
-def test_the_minimum_is_the_projects_own() -> None:
+def test_every_file_states_the_same_minimum() -> None:
     minimum = ".".join(map(str, interpreter.MINIMUM))
     assert f'requires-python = ">={minimum}"' in (ROOT / "pyproject.toml").read_text()
     assert f"PYTHON_MINIMUM={minimum}\n" in (ROOT / "scripts/lib/python.sh").read_text()
     assert InterpreterError.exit_code == interpreter.EXIT_CODE
 
 
-def test_both_packages_have_the_same_check() -> None:
+def test_build_and_service_have_the_same_check() -> None:
     assert (ROOT / "build/interpreter.py").read_bytes() == (ROOT / "service/interpreter.py").read_bytes()
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone with a .venv of its own, which has no package and was synced from its locks."""
+    """A clone with its own empty .venv, marked as synced from its locks."""
     for name in (
         "build/__init__.py",
         "build/interpreter.py",
@@ -108,7 +108,7 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_venv_that_its_locks_have_left_behind_is_said_and_runs_on(clone: Path) -> None:
+def test_an_outdated_venv_causes_a_warning_only(clone: Path) -> None:
     python = str(clone / ".venv" / "bin" / "python")
     assert (done := run(python, "-m", "build.fine", cwd=clone)).stderr == "", done.stderr
     with (clone / "locks" / "dev.txt").open("a") as lock:
@@ -118,17 +118,17 @@ def test_a_venv_that_its_locks_have_left_behind_is_said_and_runs_on(clone: Path)
     assert done.stderr == (
         "warning: .venv differs from locks/dev.txt and locks/weights.txt; remedy: scripts/bootstrap\n"
     )
-    assert run(sys.executable, "-m", "build.fine", cwd=clone).stderr == ""  # another venv than the clone's
+    assert run(sys.executable, "-m", "build.fine", cwd=clone).stderr == ""  # not the clone's venv
 
 
-def test_a_fault_of_the_clones_own_code_keeps_its_traceback(clone: Path) -> None:
+def test_an_error_in_the_clones_code_keeps_its_traceback(clone: Path) -> None:
     done = run(*BARE, "-m", "build.own", cwd=clone)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "build.missing" in done.stderr
 
 
-def test_in_an_image_nothing_is_checked(clone: Path) -> None:
+def test_an_image_skips_the_check(clone: Path) -> None:
     (clone / "scripts" / "bootstrap").unlink()
     (clone / "build" / "own.py").write_text("import typer\n")
     done = run(*BARE, "-m", "build.own", cwd=clone)

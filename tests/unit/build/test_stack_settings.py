@@ -1,4 +1,4 @@
-"""What a stack's settings tell its services: by names that compose.yaml passes on and the service knows."""
+"""Settings reach the service by variables that compose.yaml passes on and the service knows."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def speech(tmp_path: Path, **environ: str) -> dict[str, str]:
     return settings.load(tmp_path, environ).speech
 
 
-def test_every_variable_reaches_the_services(tmp_path: Path) -> None:
+def test_every_variable_reaches_the_service(tmp_path: Path) -> None:
     compose = (REPOSITORY / "compose.yaml").read_text()
     for name in speech(tmp_path):
-        assert re.search(rf"\$\{{{name}:-", compose), f"compose.yaml has no use for {name}"
+        assert re.search(rf"\$\{{{name}:-", compose), f"compose.yaml does not use {name}"
         if name.startswith("TTS_"):
             assert f"  {name}: ${{{name}:-}}\n" in compose
             assert unknown({name: ""}) == []
 
 
-def test_a_clients_limits_are_the_services(tmp_path: Path) -> None:
-    given = {"CUTOVER_CLIENT_RPM": "30", "CUTOVER_CLIENT_CPM": "9000", "CUTOVER_CLIENT_CONCURRENT": "2"}
-    assert ServiceSettings.from_env(speech(tmp_path, **given)).client_limits == Limits(30, 9000, 2)
+def test_the_limits_of_a_client_reach_the_service(tmp_path: Path) -> None:
+    environ = {"CUTOVER_CLIENT_RPM": "30", "CUTOVER_CLIENT_CPM": "9000", "CUTOVER_CLIENT_CONCURRENT": "2"}
+    assert ServiceSettings.from_env(speech(tmp_path, **environ)).client_limits == Limits(30, 9000, 2)
     assert ServiceSettings.from_env(speech(tmp_path)).client_limits == Limits()
 
 
-def test_a_plain_docker_compose_takes_no_override() -> None:
+def test_env_names_only_compose_yaml() -> None:
     values = dotenv.derive(
         project="p",
         place=settings.load(REPOSITORY, {}).place,

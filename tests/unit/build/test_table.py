@@ -1,4 +1,4 @@
-"""Records fit the terminal: as a table where it is wide enough, else as a block each, with nothing cut off."""
+"""Records fit the terminal: as a table if it is wide enough, else as one block each, never truncated."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ROWS = [("62166590", "switch", "13", "preflight: [x] " + "reason " * 12), ("1a58
 COLUMNS = ("id", "kind", Column("seconds", right=True), "error")
 
 
-def shown(width: int, rows: Sequence[tuple[str, ...]] = ROWS) -> list[str]:
+def rendered(width: int, rows: Sequence[tuple[str, ...]] = ROWS) -> list[str]:
     console = Console(file=io.StringIO(), width=width, highlight=False, soft_wrap=True)
     console.print(Records(COLUMNS, rows))
-    written = console.file
-    assert isinstance(written, io.StringIO)
-    return [line.rstrip() for line in written.getvalue().splitlines()]
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return [line.rstrip() for line in output.getvalue().splitlines()]
 
 
 def test_a_wide_terminal_shows_a_row_for_each_record() -> None:
-    lines = shown(140)
+    lines = rendered(140)
     assert len(lines) == 1 + len(ROWS)
     assert lines[0].split() == ["id", "kind", "seconds", "error"]
     assert lines[1].startswith("62166590  switch         13  preflight: [x] reason")
@@ -33,30 +33,30 @@ def test_a_wide_terminal_shows_a_row_for_each_record() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_narrow_terminal_shows_a_block_for_each_record(width: int) -> None:
-    lines = shown(width)
+    lines = rendered(width)
     assert max(map(len, lines)) <= width
     assert lines[:3] == ["id       62166590", "kind     switch", "seconds  13"]
-    assert " ".join(" ".join(lines).split()).count("reason") == 12, "nothing is cut off"
-    assert lines[-4:] == ["", "id       1a58d9a5", "kind     rollback", "seconds  1"], "a block omits what is empty"
+    assert " ".join(" ".join(lines).split()).count("reason") == 12, "nothing is truncated"
+    assert lines[-4:] == ["", "id       1a58d9a5", "kind     rollback", "seconds  1"], "a block omits empty cells"
 
 
 def test_the_widest_table_that_fits_is_a_table() -> None:
     exact = len("62166590  rollback       13  short")
     rows = [("62166590", "rollback", "13", "short")]
-    assert len(shown(exact, rows)) == 2
-    assert len(shown(exact - 1, rows)) == 4
+    assert len(rendered(exact, rows)) == 2
+    assert len(rendered(exact - 1, rows)) == 4
 
 
-def test_no_record_is_the_headings_alone() -> None:
-    assert shown(80, []) == ["id  kind  seconds  error"]
+def test_without_records_only_the_headings_are_shown() -> None:
+    assert rendered(80, []) == ["id  kind  seconds  error"]
 
 
 def test_a_styled_cell_is_as_wide_as_its_text() -> None:
     console = Console(file=io.StringIO(), width=11)
     console.print(Records(["a", "b"], [(Text("1234", style="yellow"), "12345")]))
-    written = console.file
-    assert isinstance(written, io.StringIO)
-    assert len(written.getvalue().splitlines()) == 2
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    assert len(output.getvalue().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,7 @@ def test_a_duration_is_in_minutes_and_seconds(ended: str, expected: str) -> None
     assert duration("2026-11-29T23:52:17.534Z", ended) == expected
 
 
-def test_a_time_is_by_the_readers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-
+def test_a_time_is_in_the_local_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:

@@ -1,4 +1,4 @@
-"""Fixtures: the service around an engine of our own making."""
+"""Fixtures: the service with a fake engine."""
 
 from __future__ import annotations
 

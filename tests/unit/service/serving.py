@@ -1,4 +1,4 @@
-"""The service on real HTTP, in this process or (as a module) in one of its own, and its metrics as they are scraped."""
+"""The service over real HTTP, in this process or (as a module) in a separate one, and its scraped metrics."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.unit.service.support import FakeEngine, Hurried
 
 
 class HurriedUvicorn(Hurried, uvicorn.Server):
-    """uvicorn's own server."""
+    """uvicorn's server."""
 
 
 @contextlib.asynccontextmanager
 async def served(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """The service on a port of its own, and a client for it."""
+    """Serve on a free port and yield a client."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # Connections inherit it: asyncio itself sets it only on a socket that names its protocol, as this one does not.
+        # Connections inherit it. asyncio sets it only for sockets that name their protocol; this one does not.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = HurriedUvicorn(uvicorn.Config(service.asgi, lifespan="off", log_config=None, access_log=False))
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -46,18 +46,18 @@ async def served(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 @dataclass
 class Scrape:
-    """One answer of /metrics."""
+    """One response of /metrics."""
 
     families: dict[str, Metric]
     series: dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
     def __call__(self, name: str, /, **labels: str) -> float | None:
-        """The value of one series, None where there is none."""
+        """Return the value of a series, or None if it does not exist."""
         return self.series.get((name, tuple(sorted(labels.items()))))
 
 
 def parsed(text: str) -> Scrape:
-    """The exposition text, by Prometheus' own rules for it."""
+    """Parse the exposition text with the parser of Prometheus."""
     families = list(text_string_to_metric_families(text))
     samples = [sample for family in families for sample in family.samples]
     series = {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
@@ -66,7 +66,7 @@ def parsed(text: str) -> Scrape:
 
 
 async def scraped(client: httpx.AsyncClient) -> Scrape:
-    """What /metrics says."""
+    """Scrape /metrics."""
     response = await client.get("/metrics")
     assert response.status_code == 200
     return parsed(response.text)

@@ -1,4 +1,4 @@
-"""What the tests of the service share: an engine of our own making, and ways to wait."""
+"""Support for tests of the service: a fake engine, a served service, and waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from service.app import Service
 from service.engine import Description, Engine, Piece, Utterance, Voice
-from service.server import Server, configured
+from service.server import Server, uvicorn_config
 from service.settings import Settings
 
 SAMPLE_RATE = 8000
@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class FakeEngine:
-    """Speaks a tenth of a second for each sentence; can be made to wait, to fail, or to be silent."""
+    """Engine that returns 0.1 s of audio per sentence; it can be made to wait, to fail, or to be silent."""
 
     sample_rate = SAMPLE_RATE
 
@@ -34,7 +34,7 @@ class FakeEngine:
         self.spoken: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.ungated = 0  # so many sentences of a text pass without the gate
+        self.ungated = 0  # number of sentences of a text that pass a closed gate
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
         self.load_error: Exception | None = None
@@ -78,10 +78,10 @@ class FakeEngine:
 
 
 class Hurried:
-    """uvicorn's server looks ten times a second whether it is to end; as a mixin this has it look more often."""
+    """Mixin that makes uvicorn check for its end a hundred times per second instead of ten."""
 
     async def main_loop(self: Any) -> None:
-        """Tick until it is to end."""
+        """Tick until the end."""
         ended = await self.on_tick(0)
         while not ended:
             await asyncio.sleep(0.01)
@@ -89,17 +89,17 @@ class Hurried:
 
 
 class HurriedServer(Hurried, Server):
-    """The service's own server."""
+    """The service's server."""
 
 
 def client_of(service: Service) -> httpx.AsyncClient:
-    """A client that calls the service in process."""
+    """Return a client that calls the service in this process."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(service.asgi), base_url="http://service")
 
 
 @dataclass(frozen=True)
 class Served:
-    """A ready service over real HTTP: its address, itself, and the loop that it runs in."""
+    """A ready service over real HTTP, with its address and its event loop."""
 
     url: str
     service: Service
@@ -109,7 +109,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(settings: Settings, engine: Engine, *, page: bool = False) -> Iterator[Served]:
-    """One in a thread of its own, with the web page where that is asked for."""
+    """Serve in a separate thread, with the web page if `page`."""
     started: Future[Served] = Future()
     thread = threading.Thread(target=lambda: asyncio.run(_serve(settings, engine, started, page)))
     thread.start()
@@ -129,7 +129,7 @@ async def _serve(settings: Settings, engine: Engine, started: Future[Served], pa
         service = Service(settings, engine)
         await (service.start() if page else service.lifecycle.load())
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            server = HurriedServer(configured(service), service)
+            server = HurriedServer(uvicorn_config(service), service)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             started.set_result(Served(url, service, asyncio.get_running_loop(), server))
             await server.serve(sockets=[listener])
@@ -141,20 +141,20 @@ async def _serve(settings: Settings, engine: Engine, started: Future[Served], pa
 
 
 async def until(condition: Callable[[], Any], within_s: float = 5.0) -> None:
-    """Wait for a condition; fail when it does not come true."""
+    """Wait for a condition; fail if it does not become true in time."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         await asyncio.sleep(0.005)
 
 
 async def entered(engine: FakeEngine) -> None:
-    """Wait until one more inference has begun."""
+    """Wait until one more inference has started."""
     await asyncio.to_thread(lambda: engine.entered.acquire(timeout=5))
 
 
 def at_rest(service: Service) -> bool:
-    """Has everything been given back?"""
+    """Return whether the service has no work, and all slots are free."""
     scheduler = service.scheduler
     counts = (scheduler.jobs, scheduler.waiting, len(scheduler._running), service.traffic.requests)
     return counts == (0, 0, 0, 0) and scheduler._turns.free == scheduler.slots

@@ -1,4 +1,4 @@
-"""The app image holds all of the service, although its Dockerfile names each package."""
+"""Dockerfile.app names every package of the service."""
 
 from pathlib import Path
 

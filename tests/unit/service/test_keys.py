@@ -1,4 +1,4 @@
-"""API keys: who is let in, and how the file of keys behaves."""
+"""API keys: authentication and the key file."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ BERT, BERTS_LINE = new("bert", {"rpm": 2})
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "api-keys"
-    file.write_text(f"# who may speak\n{ANNAS_LINE}\n\n  {BERTS_LINE}  # on trial\n")
+    file.write_text(f"# clients\n{ANNAS_LINE}\n\n  {BERTS_LINE}  # on trial\n")
     return file
 
 
 @pytest.fixture
 def settings(settings: Settings, file: Path) -> Settings:
-    """Published beyond this machine, with keys."""
+    """Settings of a service that is published beyond this machine, with keys."""
     proxy, inside = "10.0.0.2", frozenset({"127.0.0.1", "10.0.0.11"})
     return dataclasses.replace(settings, published="0.0.0.0", api_keys=file, proxy=proxy, inside=inside)  # noqa: S104
 
 
-Ask = Callable[..., Awaitable[httpx.Response]]
+Send = Callable[..., Awaitable[httpx.Response]]
 
 
 @pytest.fixture
-def ask(service: Service) -> Ask:
-    """One request, by default for speech; `peer` is the address that it comes from."""
+def send(service: Service) -> Send:
+    """Send a request, by default for speech; `peer` is the address of its sender."""
 
-    async def ask(path: str = SPEECH, *, peer: str = "10.0.0.2", **headers: str) -> httpx.Response:
+    async def send(path: str = SPEECH, *, peer: str = "10.0.0.2", **headers: str) -> httpx.Response:
         transport = httpx.ASGITransport(service.asgi, client=(peer, 1))
         named = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
         async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=named) as client:
             return await (client.post(path, json=BODY) if path in (SPEECH, "/api/predict") else client.get(path))
 
-    return ask
+    return send
 
 
 def bearer(key: str) -> str:
@@ -66,10 +66,10 @@ def bearer(key: str) -> str:
 
 @pytest.mark.parametrize("path", [SPEECH, "/api/predict", "/v1/models", "/", "/docs", "/openapi.json", "/nope"])
 @pytest.mark.parametrize("sent", [None, "Bearer tts_wrong", "Bearer ", "Basic !", "Digest x", "Bearer \xff"])
-async def test_without_a_known_key_nothing_is_answered(
-    ask: Ask, engine: FakeEngine, path: str, sent: str | None
+async def test_requests_without_a_known_key_get_401(
+    send: Send, engine: FakeEngine, path: str, sent: str | None
 ) -> None:
-    response = await ask(path, **({"authorization": sent} if sent else {}))
+    response = await send(path, **({"authorization": sent} if sent else {}))
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
     assert response.headers["www-authenticate"].startswith("Basic" if path == "/" else "Bearer")
@@ -78,62 +78,64 @@ async def test_without_a_known_key_nothing_is_answered(
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-async def test_health_needs_no_key(ask: Ask, path: str) -> None:
-    assert (await ask(path)).status_code == 200
+async def test_health_needs_no_key(send: Send, path: str) -> None:
+    assert (await send(path)).status_code == 200
 
 
-async def test_a_key_is_taken_as_a_token_and_as_a_password(ask: Ask) -> None:
-    assert (await ask(authorization=bearer(ANNA))).status_code == 200
+async def test_a_key_is_accepted_as_a_token_and_as_a_password(send: Send) -> None:
+    assert (await send(authorization=bearer(ANNA))).status_code == 200
     password = base64.b64encode(f"anyone:{ANNA}".encode()).decode()
-    assert (await ask(authorization=f"Basic {password}")).status_code == 200
-    assert (await ask(authorization=bearer(ANNA[:-1]))).status_code == 401
+    assert (await send(authorization=f"Basic {password}")).status_code == 200
+    assert (await send(authorization=bearer(ANNA[:-1]))).status_code == 401
     digest = hashlib.sha256(ANNA.encode()).hexdigest()
-    assert (await ask(authorization=bearer(digest))).status_code == 401, "what is in the file is no key"
+    assert (await send(authorization=bearer(digest))).status_code == 401, "the hash in the file must not work as a key"
 
 
-async def test_inside_needs_no_key_and_nobody_can_say_that_it_is_there(ask: Ask) -> None:
-    assert (await ask(peer="127.0.0.1")).status_code == 200
-    assert (await ask(x_forwarded_for="10.0.0.11")).status_code == 200, "the proxy says so"
-    assert (await ask(peer="10.0.0.9", x_forwarded_for="10.0.0.11")).status_code == 401
-    assert (await ask(x_forwarded_for="10.0.0.11, 203.0.113.5")).status_code == 401, "the proxy's word is the last"
+async def test_internal_addresses_need_no_key_and_cannot_be_forged(send: Send) -> None:
+    assert (await send(peer="127.0.0.1")).status_code == 200
+    assert (await send(x_forwarded_for="10.0.0.11")).status_code == 200, "the header of the proxy is trusted"
+    assert (await send(peer="10.0.0.9", x_forwarded_for="10.0.0.11")).status_code == 401
+    assert (await send(x_forwarded_for="10.0.0.11, 203.0.113.5")).status_code == 401, (
+        "only the last address is from the proxy"
+    )
 
 
-async def test_a_revoked_key_is_refused_from_then_on(ask: Ask, file: Path) -> None:
-    assert (await ask(authorization=bearer(BERT))).status_code == 200
+async def test_a_revoked_key_is_rejected(send: Send, file: Path) -> None:
+    assert (await send(authorization=bearer(BERT))).status_code == 200
     file.write_text(f"{ANNAS_LINE}\n")
-    assert (await ask(authorization=bearer(BERT))).status_code == 401
-    assert (await ask(authorization=bearer(ANNA))).status_code == 200
+    assert (await send(authorization=bearer(BERT))).status_code == 401
+    assert (await send(authorization=bearer(ANNA))).status_code == 200
 
 
 @pytest.mark.parametrize("broken", ["", "anna", None, f"{ANNAS_LINE}\n{ANNAS_LINE}", "\x00", "x sha256:12"])
-async def test_a_broken_file_leaves_the_keys_as_they_were(
-    ask: Ask, file: Path, broken: str | None, caplog: pytest.LogCaptureFixture
+async def test_a_broken_file_keeps_the_previous_keys(
+    send: Send, file: Path, broken: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     if broken is None:
         file.unlink()
     else:
         file.write_text(broken)
     for _ in range(2):
-        assert (await ask(authorization=bearer(ANNA))).status_code == 200
-        assert (await ask(authorization=bearer(BERT))).status_code == 200
-    assert caplog.text.count("the keys from before stay") == 1
+        assert (await send(authorization=bearer(ANNA))).status_code == 200
+        assert (await send(authorization=bearer(BERT))).status_code == 200
+    assert caplog.text.count("the previous keys stay valid") == 1
     file.write_text(f"{BERTS_LINE}\n")
-    assert (await ask(authorization=bearer(ANNA))).status_code == 401, "and a mended one is read"
+    assert (await send(authorization=bearer(ANNA))).status_code == 401, "a corrected file must be read"
 
 
-async def test_a_key_is_never_in_the_log(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_is_never_in_the_log(send: Send, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    await ask(authorization=bearer(ANNA))
-    await ask(authorization=bearer(f"{ANNA}x"))
+    await send(authorization=bearer(ANNA))
+    await send(authorization=bearer(f"{ANNA}x"))
     assert "POST /v1/audio/speech 401" in caplog.text
     assert ANNA not in caplog.text
     assert ANNAS_LINE.split(":")[1] not in caplog.text
 
 
-async def test_a_keys_own_limit(ask: Ask) -> None:
-    statuses = [(await ask(authorization=bearer(BERT))).status_code for _ in range(3)]
+async def test_a_key_can_have_its_own_limit(send: Send) -> None:
+    statuses = [(await send(authorization=bearer(BERT))).status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
-    assert (await ask(authorization=bearer(ANNA))).status_code == 200, "another's limit is another's"
+    assert (await send(authorization=bearer(ANNA))).status_code == 200, "each key has its own limit"
 
 
 def test_every_key_is_compared_in_constant_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,27 +149,33 @@ def test_every_key_is_compared_in_constant_time(file: Path, monkeypatch: pytest.
     known = Keys(file, Limits())
     for token in (ANNA, BERT, "wrong"):
         known.find(token)
-    assert len(compared) == 6, "the first match ends nothing"
+    assert len(compared) == 6, "a match must not end the comparison"
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("", "has no key"), ("# none", "has no key"), (f"{ANNAS_LINE} rpm=many", "line 1"), (f"{ANNAS_LINE}\nb", "line 2"),
-     (f"{ANNAS_LINE} speed=2", "sets speed; there is rpm, cpm, concurrent"), (f"{ANNAS_LINE}\n{ANNAS_LINE}", "twice")],
-    ids=["empty", "comment", "word for a number", "second line", "unknown limit", "twice"],  # a key differs in each run
-)  # fmt: skip
-def test_what_is_wrong_with_a_file_is_told_without_its_inside(text: str, named: str) -> None:
+    [
+        ("", "has no key"),
+        ("# none", "has no key"),
+        (f"{ANNAS_LINE} rpm=many", "line 1"),
+        (f"{ANNAS_LINE}\nb", "line 2"),
+        (f"{ANNAS_LINE} speed=2", "the unknown limit speed; limits are rpm, cpm, concurrent"),
+        (f"{ANNAS_LINE}\n{ANNAS_LINE}", "two keys named anna"),
+    ],
+    ids=["empty", "comment", "word for a number", "second line", "unknown limit", "twice"],  # keys differ in each run
+)
+def test_errors_of_a_key_file_do_not_show_its_content(text: str, named: str) -> None:
     with pytest.raises(KeysError, match=named) as error:
         parse(text, Limits())
     assert ANNAS_LINE.split(":")[1] not in str(error.value)
 
 
-def test_a_line_says_only_what_differs() -> None:
+def test_a_line_overrides_only_the_limits_that_it_sets() -> None:
     (key,) = parse(f"{ANNAS_LINE} cpm=5 concurrent=0", Limits(7, 8, 9))
     assert key.limits == Limits(7, 5, 0)
 
 
-def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
+def test_the_command_creates_a_working_key(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "service.keys", "new", "carla", "--rpm", "30"]
     printed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
     key, line = printed[1], printed[4]
@@ -180,6 +188,6 @@ def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [("a b",), ("a", "--rpm", "-1"), ()])
-def test_the_command_refuses_what_the_file_would(wrong: tuple[str, ...]) -> None:
+def test_the_command_rejects_invalid_arguments(wrong: tuple[str, ...]) -> None:
     argv = [sys.executable, "-m", "service.keys", "new", *wrong]
     assert subprocess.run(argv, capture_output=True, check=False, timeout=30, env=dict(os.environ)).returncode == 2

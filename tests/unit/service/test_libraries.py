@@ -1,4 +1,4 @@
-"""Every library that service/ and batch/ import is named in the locks' inputs: none is there by another's grace."""
+"""Every library that service/ and batch/ import is in the inputs of the locks, not only a dependency of another."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ENGINES = SERVICE / "engines"
 ON_TORCH = sorted(
     [ENGINES / "torch_device.py", *(ENGINES / "vits").rglob("*.py"), *(ENGINES / "glm_tts").rglob("*.py")]
 )
-"""What torch is for: the cuda flavour alone has its libraries."""
+"""Modules that need torch; only the cuda flavour has their libraries."""
 
 
 def imported(files: list[Path]) -> set[str]:
-    """The top-level packages that files import, wherever in them, but Python's and the project's own."""
+    """Return the top-level packages that files import, without the standard library and the project."""
     return {name for file in files for name in _imports(file)} - sys.stdlib_module_names - {"batch", "service"}
 
 
@@ -33,7 +33,7 @@ def _imports(file: Path) -> Iterator[str]:
 
 
 def named(*inputs: str) -> set[str]:
-    """The distributions that inputs of locks name themselves."""
+    """Return the distributions that inputs of locks name."""
     lines = "\n".join(Path("locks", name).read_text() for name in inputs)
     return {
         found.lower() for found in re.findall(r"^[A-Za-z0-9._-]+", lines, re.MULTILINE) if not found.startswith("-")
@@ -41,7 +41,7 @@ def named(*inputs: str) -> set[str]:
 
 
 def distributions(packages: set[str]) -> set[str]:
-    """What is installed for them; torch is not, where no test needs it, and is called as its package."""
+    """Return the distributions of packages; a package that is not installed (torch) has its own name."""
     known = packages_distributions()
     return {re.sub(r"[-_.]+", "-", known.get(package, [package])[0]).lower() for package in packages}
 
@@ -55,7 +55,9 @@ def distributions(packages: set[str]) -> set[str]:
     ],
     ids=["batch", "all that needs no torch", "on torch"],
 )
-def test_what_is_imported_is_named(part: list[Path], inputs: tuple[str, ...], one: str) -> None:
+def test_every_imported_library_is_in_the_inputs_of_the_locks(
+    part: list[Path], inputs: tuple[str, ...], one: str
+) -> None:
     found = distributions(imported(part))
     assert one in found
     assert found - named(*inputs) == set()

@@ -21,50 +21,54 @@ def wav(seconds: float, level: int = 9000) -> bytes:
     return encode([np.full(int(seconds * RATE), level, np.int16)], RATE, "wav")
 
 
-def test_plausible_speech() -> None:
+def test_plausible_speech_is_accepted() -> None:
     assert check_wav(wav(0.6)) == pytest.approx(0.6, abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "no WAV"), (b"x" * 100, "no WAV"), (wav(0), "0.00 s"), (wav(0.1), "0.10 s"), (wav(9), "9.00 s"),
+    [(b"", "not a WAV"), (b"x" * 100, "not a WAV"), (wav(0), "0.00 s"), (wav(0.1), "0.10 s"), (wav(9), "9.00 s"),
      (wav(0.6, level=20), "silent")],
 )  # fmt: skip
-def test_what_is_no_speech(content: bytes, why: str) -> None:
+def test_implausible_speech_is_rejected(content: bytes, why: str) -> None:
     with pytest.raises(ProbeError, match=why):
         check_wav(content)
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
-    monkeypatch.setattr(probe, "ask", lambda *_: {"error": None, "last_inference_age_s": None} | status)
+def set_status(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
+    monkeypatch.setattr(probe, "send_command", lambda *_: {"error": None, "last_inference_age_s": None} | status)
 
 
 def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    asked(monkeypatch, phase="ready", last_inference_age_s=12.0)
+    set_status(monkeypatch, phase="ready", last_inference_age_s=12.0)
     assert "12.0 s ago" in health(settings)
 
 
 @pytest.mark.parametrize("age", [None, 31.0])
-def test_without_evidence_it_speaks(monkeypatch: pytest.MonkeyPatch, settings: Settings, age: float | None) -> None:
-    asked(monkeypatch, phase="ready", last_inference_age_s=age)
+def test_without_evidence_the_probe_synthesizes(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, age: float | None
+) -> None:
+    set_status(monkeypatch, phase="ready", last_inference_age_s=age)
     monkeypatch.setattr(probe, "fetch_speech", lambda *_: wav(0.5))
     assert health(settings) == "ready, spoke 0.50 s"
 
 
 @pytest.mark.parametrize("phase", ["starting", "loading", "warming", "failed"])
-def test_what_cannot_speak_yet_or_any_more(monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str) -> None:
-    asked(monkeypatch, phase=phase, error="no model")
+def test_starting_and_failed_phases_are_unhealthy(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str
+) -> None:
+    set_status(monkeypatch, phase=phase, error="no model")
     with pytest.raises(ProbeError, match=f"phase {phase}: no model"):
         health(settings)
 
 
 @pytest.mark.parametrize("phase", ["draining", "unloaded"])
-def test_what_was_asked_for_is_not_ill(monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str) -> None:
-    asked(monkeypatch, phase=phase)
+def test_requested_phases_are_healthy(monkeypatch: pytest.MonkeyPatch, settings: Settings, phase: str) -> None:
+    set_status(monkeypatch, phase=phase)
     assert phase in health(settings)
 
 
-def test_nobody_there(settings: Settings) -> None:
+def test_a_missing_service_is_unhealthy(settings: Settings) -> None:
     with pytest.raises(ProbeError, match="control socket does not answer"):
         health(settings)
     with pytest.raises(ProbeError, match="no speech from port 1"):
@@ -78,5 +82,5 @@ def test_only_the_standard_library_is_imported() -> None:
             subprocess.check_output([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.')\n{code}"])
         )
     )
-    # A system's Python may bring a sitecustomize of its own.
+    # The Python of a system may have a sitecustomize.
     assert loaded <= set(sys.stdlib_module_names) | {"service", "__main__", "sitecustomize"}

@@ -9,7 +9,7 @@ from service.server import listener_of
 from service.settings import Settings
 
 
-def test_a_connection_sends_each_answer_at_once(settings: Settings) -> None:
+def test_connections_have_nodelay(settings: Settings) -> None:
     anywhere = dataclasses.replace(settings, host="127.0.0.1", port=0)
     with listener_of(anywhere) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()

@@ -37,22 +37,22 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         assert name in str(error.value)
 
 
-def test_a_strange_name_is_a_warning_with_the_nearest_one() -> None:
+def test_an_unknown_variable_is_a_warning_with_the_nearest_name() -> None:
     assert unknown({"TTS_QUEU": "3", "PATH": "x"}) == [
         "TTS_QUEU is not a setting and is ignored. Did you mean 'TTS_QUEUE'?"
     ]
 
 
-def test_the_engine_is_torchs_where_torch_is(tmp_path: Path) -> None:
+def test_the_default_engine_is_vits_if_torch_is_installed(tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()
-    ask = "from service.settings import Settings; print(Settings.from_env({}).engine, 'torch' in sys.modules)"
+    code = "from service.settings import Settings; print(Settings.from_env({}).engine, 'torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:."}
-    argv = [sys.executable, "-c", f"import sys; {ask}"]
+    argv = [sys.executable, "-c", f"import sys; {code}"]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "vits False\n"
 
 
-def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
+def test_start_orders_are_optional_files(tmp_path: Path) -> None:
     settings = Settings.from_env({"TTS_ORDERS": str(tmp_path / "blue")})
     assert (settings.parked, settings.device) == (False, "")
     (tmp_path / "blue").mkdir()
@@ -62,13 +62,13 @@ def test_orders_are_files_that_need_not_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::", "203.0.113.5"])  # noqa: S104
-def test_beyond_this_machine_there_must_be_keys(address: str) -> None:
-    with pytest.raises(SettingsError, match="name a file of API keys in TTS_API_KEYS"):
+def test_publishing_beyond_loopback_requires_keys(address: str) -> None:
+    with pytest.raises(SettingsError, match="set TTS_API_KEYS to a key file"):
         Settings.from_env({"TTS_PUBLISHED": address})
     settings = Settings.from_env({"TTS_PUBLISHED": address, "TTS_API_KEYS": "/run/secrets/api-keys"})
     assert settings.api_keys == Path("/run/secrets/api-keys")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
-def test_on_this_machine_alone_there_need_be_none(address: str) -> None:
+def test_publishing_on_loopback_requires_no_keys(address: str) -> None:
     assert Settings.from_env({"TTS_PUBLISHED": address}).api_keys is None

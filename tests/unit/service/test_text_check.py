@@ -16,7 +16,7 @@ from service.text_check import check_text
         "e\u0301",  # composed to é
     ],
 )
-def test_ordinary_text_is_spoken(text: str) -> None:
+def test_ordinary_text_is_accepted(text: str) -> None:
     assert check_text(f"  {text} ", "en", 100, "input")
 
 
@@ -38,7 +38,7 @@ def test_ordinary_text_is_spoken(text: str) -> None:
         ("αβγδεζη", "unspeakable_text", "and 2 more"),
     ],
 )
-def test_other_text_is_refused_and_says_why(text: str, code: str, named: str) -> None:
+def test_other_text_is_rejected_with_the_reason(text: str, code: str, named: str) -> None:
     with pytest.raises(InvalidError) as refusal:
         check_text(text, "en", 100, "input")
     assert (refusal.value.code, refusal.value.param) == (code, "input")
@@ -53,6 +53,6 @@ def test_a_chinese_voice_reads_chinese_and_english(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["ひらがな", "한국어", "привет", "smile 😀", "𠀀", "。！"])
-def test_and_nothing_else(text: str) -> None:
+def test_a_chinese_voice_rejects_other_scripts(text: str) -> None:
     with pytest.raises(InvalidError):
         check_text(text, "zh", 100, "input")

@@ -1,4 +1,4 @@
-"""Caches that outlive a model and forget for which sample rate they were made, as upstream's do."""
+"""Caches that outlive a model and do not record their sample rate, as upstream's."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`generate`: who says what in English and Chinese, and what is left for a person to look at."""
+"""`generate`: attribution of speech in English and Chinese, and the list of uncertain speakers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.book.attribution import Attribution, Sure
+from batch.book.attribution import Attribution, Certainty
 from batch.book.characters import Character
 from batch.book.mentions import Finder
 from batch.book.paragraphs import paragraphs
@@ -25,26 +25,26 @@ CAST = (
 )
 
 
-def heard(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
-    """Who says what: a name, ?name for a guess, ? for nobody known, and nothing for the narrator."""
+def attributed(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
+    """Return (speaker, text) pairs: a name, ?name for a guess, ? for an unknown speaker, "" for the narrator."""
     attribution = Attribution(cast, marks(text))
     found = []
     for paragraph in paragraphs(text):
         for part in attribution.paragraph(paragraph.text):
             speaker = part.speaker
             name = "" if not speaker or speaker.character is None else cast[speaker.character].name
-            doubt = "" if not speaker or speaker.sure is Sure.SAID else "?"
+            doubt = "" if not speaker or speaker.certainty is Certainty.STATED else "?"
             if any(map(str.isalnum, part.text)):
                 found.append((doubt + name, part.text))
     return found
 
 
 def speech(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
-    return [(who, said) for who, said in heard(text, cast=cast) if who]
+    return [(speaker, text) for speaker, text in attributed(text, cast=cast) if speaker]
 
 
 @pytest.mark.parametrize(
-    ("text", "who"),
+    ("text", "speaker_name"),
     [
         ('"Come in," said Anna.', "Anna"),
         ("“Come in,” said Anna.", "Anna"),
@@ -74,15 +74,15 @@ def speech(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, 
         ('Bob left.\n\nCarl opened one eye. "Come in," he growled.', "Carl"),
     ],
 )
-def test_the_one_who_is_said_to_speak(text: str, who: str) -> None:
+def test_a_stated_speaker_is_attributed(text: str, speaker_name: str) -> None:
     found = speech(text)
     assert found
-    assert {name for name, _ in found} == {who}
+    assert {name for name, _ in found} == {speaker_name}
     assert found[0][1].strip("。.!?,，") in ("Come in", "进来", "進來")
 
 
 @pytest.mark.parametrize(
-    ("text", "who"),
+    ("text", "speaker_name"),
     [
         ('"Come in," said Dora.', "Dora"),
         ('"Come in," said the old man with a smile.', "the old man"),
@@ -90,28 +90,28 @@ def test_the_one_who_is_said_to_speak(text: str, who: str) -> None:
         ('"Come in," said Anna\'s brother.', "brother"),
         ('"Come in," I said.', "I"),
         ('Bob and Carl sat down. "Come in," he said.', "he may be Bob or Carl"),
-        ('"Come in," she said.', "she may be nobody"),
+        ('"Come in," she said.', "she fits no character nearby"),
         ("“进来。”王五说道。", "王五"),
         ('Bob came.\n\n"Good," said Carl.\n\n"Come in," he said.', "he may be Bob or Carl"),
         ("张三的妹妹说：“进来。”", "妹妹"),
     ],
 )
-def test_whoever_is_not_known_is_left_for_review(text: str, who: str) -> None:
+def test_an_unknown_speaker_needs_review(text: str, speaker_name: str) -> None:
     attribution = Attribution(CAST, marks(text))
-    parts = [part for one in paragraphs(text) for part in attribution.paragraph(one.text)]
+    parts = [part for paragraph in paragraphs(text) for part in attribution.paragraph(paragraph.text)]
     speaker = [part.speaker for part in parts if part.speaker][-1]
-    assert speaker.sure is Sure.UNKNOWN
+    assert speaker.certainty is Certainty.UNKNOWN
     assert speaker.character is None
-    assert who in f"{speaker.who} {speaker.why}"
+    assert speaker_name in f"{speaker.label} {speaker.reason}"
 
 
-def test_whoever_has_no_gender_may_be_meant_by_any_pronoun() -> None:
+def test_a_character_without_gender_fits_any_pronoun() -> None:
     assert speech('The innkeeper and Bob came. "Come in," he said.') == [("?", "Come in,")]
 
 
 def test_narration_and_speech_in_reading_order() -> None:
     text = 'It was late. "Who," asked Bob, "is there?" Nobody answered.\n\nThe "expert" left.'
-    assert heard(text) == [
+    assert attributed(text) == [
         ("", "It was late."),
         ("Bob", "Who,"),
         ("", "asked Bob,"),
@@ -131,10 +131,10 @@ def test_two_speakers_in_a_paragraph() -> None:
 
 def test_turns_without_names_are_guesses() -> None:
     text = '"One?" asked Anna.\n\n"Two," said Bob.\n\n"Three?"\n\n"Four."\n\nThe sun set.\n\n"Five."'
-    assert [who for who, _ in speech(text)] == ["Anna", "Bob", "?Anna", "?Bob", "?"]
+    assert [speaker for speaker, _ in speech(text)] == ["Anna", "Bob", "?Anna", "?Bob", "?"]
 
 
-def test_what_is_done_beside_a_quotation_is_a_guess() -> None:
+def test_a_character_who_acts_beside_a_quotation_is_a_guess() -> None:
     assert speech('Anna put down her cup. "Come in."') == [("?Anna", "Come in.")]
     assert speech('"Come in." Anna said it to herself.') == [("?Anna", "Come in.")]
     assert speech('"Come in." Anna said nothing more.') == [("?Anna", "Come in.")]
@@ -145,30 +145,30 @@ def test_what_is_done_beside_a_quotation_is_a_guess() -> None:
 
 def test_a_quotation_over_paragraphs_keeps_its_speaker() -> None:
     text = "Anna said, “It began.\n\n“It went on.\n\n“It ended.”\n\nBob said:\n\n“Good.”"
-    assert [who for who, _ in speech(text)] == ["Anna", "Anna", "Anna", "Bob"]
+    assert [speaker for speaker, _ in speech(text)] == ["Anna", "Anna", "Anna", "Bob"]
 
 
 @pytest.mark.parametrize(
     "text", ["他在街道上看“小说”和“报纸”。", 'The sign read "closed" all day.', "Bob's 'new' car, an' all."]
 )
-def test_words_in_quotes_are_told(text: str) -> None:
-    assert heard(text) == [("", text)]
+def test_scare_quotes_belong_to_the_narrator(text: str) -> None:
+    assert attributed(text) == [("", text)]
 
 
 @pytest.mark.parametrize("name", ["Will", "May"])
-def test_a_name_that_is_also_a_word(name: str) -> None:
+def test_a_lower_case_word_is_not_a_name(name: str) -> None:
     assert not Finder([Character(name=name)]).known(f"He {name.lower()} come.")[1:]
 
 
-def test_wrapped_lines_are_one_paragraph_and_others_are_not() -> None:
+def test_wrapped_lines_are_joined_into_paragraphs() -> None:
     wrapped = "It was a dark\nand stormy night, and\nnobody came.\n\nThen Bob\ncame.\n"
-    assert [(one.text, one.line(0)) for one in paragraphs(wrapped)] == [
+    assert [(paragraph.text, paragraph.line(0)) for paragraph in paragraphs(wrapped)] == [
         ("It was a dark and stormy night, and nobody came.", 1),
         ("Then Bob came.", 5),
     ]
-    assert [one.line(20) for one in paragraphs(wrapped)] == [2, 6]
+    assert [paragraph.line(20) for paragraph in paragraphs(wrapped)] == [2, 6]
     chinese = "　　天黑了。\n　　张三来了。\n“谁？”\n"
-    assert [one.text for one in paragraphs(chinese)] == ["天黑了。", "张三来了。", "“谁？”"]
+    assert [paragraph.text for paragraph in paragraphs(chinese)] == ["天黑了。", "张三来了。", "“谁？”"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_wrapped_lines_are_one_paragraph_and_others_are_not() -> None:
         ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
     ],
 )
-def test_long_text_is_split_where_a_reader_breathes(text: str, parts: list[str]) -> None:
+def test_long_text_is_split_at_natural_pauses(text: str, parts: list[str]) -> None:
     assert list(split(text, 10)) == parts
 
 
@@ -211,7 +211,7 @@ def book(tmp_path: Path) -> Path:
     return tmp_path / "book.txt"
 
 
-def test_a_book_becomes_tasks_that_are_good(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tasks_of_a_book_are_valid(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = book.parent / "new/tasks.jsonl"
     assert batch("generate", book, "--characters", book.parent / "cast.yaml", "--out", out) == 0
     tasks = [json.loads(line) for line in out.read_text().splitlines()]
@@ -230,46 +230,48 @@ def test_a_book_becomes_tasks_that_are_good(book: Path, capsys: pytest.CaptureFi
         "unknown speaker 'the stranger': 1",
         "line 5: 000004-unknown: unknown 'the stranger' (not in the characters file): Hello,",
     ]
-    assert "1 to be looked at" in plain(capsys.readouterr().err)
+    assert "1 uncertain speakers: review" in plain(capsys.readouterr().err)
     assert batch("check", out) == 0
 
 
-def test_corrections_are_not_written_over(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_task_file_is_not_overwritten(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = book.parent / "tasks.jsonl"
     out.write_text("corrected")
     options = ("generate", book, "--characters", book.parent / "cast.yaml", "--out", out)
     assert batch(*options) == 9
-    assert "is there already" in plain(capsys.readouterr().err)
+    assert "exists already" in plain(capsys.readouterr().err)
     assert out.read_text() == "corrected"
     assert batch(*options, "--force") == 0
     assert batch("check", out) == 0
 
 
-def test_a_book_in_another_encoding(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_encoding_of_the_book(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     book.write_text(BOOK, encoding="gb18030")
     options = ("generate", book, "--characters", book.parent / "cast.yaml", "--out", book.parent / "t.jsonl")
     assert batch(*options) == 9
-    assert "is not utf-8" in (told := plain(capsys.readouterr().err))
-    assert "--encoding, for example gb18030" in told
+    assert "is not utf-8" in (error := plain(capsys.readouterr().err))
+    assert "--encoding, for example gb18030" in error
     assert batch(*options, "--encoding", "gb18030") == 0
     assert "张三说。" in (book.parent / "t.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
-    ("yaml", "told"),
+    ("yaml", "problem"),
     [
         ("characters: [{name: A, aliases: [B]}, {name: b}]", "more than one character is called b"),
         ("characters: [{name: A, voic: x}]", "characters.0.voic"),
         ("characters: [{name: A, gender: cat}, {nam: B}]", "characters.0.gender"),
         ("narrator: {prompt_text: x}", "prompt_text is given without prompt_audio"),
-        ("narrator: {voice: a, voice: b}", "'voice' is given twice"),
+        ("narrator: {voice: a, voice: b}", "'voice' is repeated"),
         ("a: [", "is not YAML"),
         ("- a", "dictionary"),
     ],
 )
-def test_a_bad_characters_file(book: Path, yaml: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_characters_file_is_an_error(
+    book: Path, yaml: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (book.parent / "cast.yaml").write_text(yaml)
     out = book.parent / "t.jsonl"
     assert batch("generate", book, "--characters", book.parent / "cast.yaml", "--out", out) == 9
-    assert told in plain(capsys.readouterr().err)
+    assert problem in plain(capsys.readouterr().err)
     assert not out.exists()

@@ -1,4 +1,4 @@
-"""Whether audio is whole."""
+"""Incomplete audio is an error."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def encoded(form: str) -> bytes:
     return file.getvalue()
 
 
-def test_the_length_of_whole_audio() -> None:
+def test_duration_of_complete_audio() -> None:
     assert audio.duration_s(encoded("wav"), "wav", "", "1.500") == 1.5
     assert audio.duration_s(encoded("flac"), "flac", "", "1.500") == 1.5
     assert audio.duration_s(b"\0\1" * 12_000, "pcm", "8000", "") == 1.5
 
 
 @pytest.mark.parametrize(
-    ("content", "form", "told"),
+    ("content", "form", "declared_s"),
     [
         (encoded("wav")[:-2000], "wav", "1.500"),
         (encoded("wav"), "wav", "1.6"),
@@ -38,6 +38,6 @@ def test_the_length_of_whole_audio() -> None:
         (b"{}", "wav", ""),
     ],
 )
-def test_audio_that_is_not_whole(content: bytes, form: str, told: str) -> None:
-    with pytest.raises(ValueError, match="the answer"):
-        audio.duration_s(content, form, "8000", told)
+def test_incomplete_audio_is_an_error(content: bytes, form: str, declared_s: str) -> None:
+    with pytest.raises(ValueError, match="the response"):
+        audio.duration_s(content, form, "8000", declared_s)

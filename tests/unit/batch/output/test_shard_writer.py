@@ -1,4 +1,4 @@
-"""Shards are written one after the other, whatever is cancelled meanwhile."""
+"""Shards are written one after the other, even after a cancellation."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.unit.batch.support import clips, wav
 
 
 class Gated(Output):
-    """Writes when it is let."""
+    """Writes once `opened` is set."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, {})
         self.opened = threading.Event()
         self.writing = 0
-        self.most = 0
+        self.peak_writing = 0
 
     def add(self, clips: Sequence[Clip]) -> None:
-        """Write, and count who writes at once."""
+        """Write, and count concurrent writers."""
         self.writing += 1
-        self.most = max(self.most, self.writing)
+        self.peak_writing = max(self.peak_writing, self.writing)
         assert self.opened.wait(10)
         super().add(clips)
         self.writing -= 1
@@ -36,8 +36,8 @@ def clip(name: str) -> Clip:
     return Clip(wav(), facts | {"output_name": name})
 
 
-def test_a_cancelled_writer_has_written_before_the_next_begins(tmp_path: Path) -> None:
-    async def go(output: Gated) -> None:
+def test_the_next_shard_waits_for_a_cancelled_writer(tmp_path: Path) -> None:
+    async def write(output: Gated) -> None:
         packer = Packer(output, 2)
         await packer.add(clip("a.wav"))
         adding = asyncio.create_task(packer.add(clip("b.wav")))
@@ -53,6 +53,6 @@ def test_a_cancelled_writer_has_written_before_the_next_begins(tmp_path: Path) -
         assert flushing.exception() is None
 
     with Gated(tmp_path) as output:
-        asyncio.run(go(output))
-    assert output.most == 1
+        asyncio.run(write(output))
+    assert output.peak_writing == 1
     assert clips(tmp_path) == ["a.wav", "b.wav", "c.wav"]

@@ -1,11 +1,11 @@
-"""How many requests at a time: more by one in a round, half after a refusal."""
+"""Limit of requests in flight: one more per round, half after a rejection."""
 
 from __future__ import annotations
 
 from batch.run.aimd import Limit
 
 
-def test_the_limit_grows_by_one_in_a_round_and_only_when_used() -> None:
+def test_the_limit_grows_by_one_per_round_and_only_when_it_is_reached() -> None:
     limit = Limit(1, 16, 4)
     for _ in range(5):
         limit.accepted(4)
@@ -18,7 +18,7 @@ def test_the_limit_grows_by_one_in_a_round_and_only_when_used() -> None:
     assert limit.value == 16
 
 
-def test_a_refusal_halves_it_once_for_all_that_was_in_flight() -> None:
+def test_rejections_of_one_round_halve_the_limit_once() -> None:
     limit = Limit(3, 16, 16)
     for now in (10.0, 10.1, 10.2):
         limit.refused(sent=9.0, now=now)

@@ -1,4 +1,4 @@
-"""What an answer means, and how long to wait before the next try."""
+"""The action after a response, and the delay before the next try."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batch.run.responses import BROKEN, Response, ResponseAction, judge, pause_s
 
 
 @pytest.mark.parametrize(
-    ("verdict", "answers"),
+    ("action", "responses"),
     [
         (ResponseAction.DONE, [Response(200)]),
         (
@@ -16,7 +16,7 @@ from batch.run.responses import BROKEN, Response, ResponseAction, judge, pause_s
             [Response(429), Response(503, code="draining"), Response(503), Response(425), Response(0, sent=False)],
         ),
         (
-            ResponseAction.AGAIN,
+            ResponseAction.RETRY,
             [Response(0), Response(500), Response(502), Response(504), Response(408), Response(200, code=BROKEN)],
         ),
         (ResponseAction.FAILED, [Response(400), Response(413), Response(415), Response(422), Response(501)]),
@@ -26,11 +26,11 @@ from batch.run.responses import BROKEN, Response, ResponseAction, judge, pause_s
         ),
     ],
 )
-def test_what_an_answer_means(verdict: ResponseAction, answers: list[Response]) -> None:
-    assert {judge(answer) for answer in answers} == {verdict}
+def test_action_after_a_response(action: ResponseAction, responses: list[Response]) -> None:
+    assert {judge(response) for response in responses} == {action}
 
 
-def test_pauses_grow_up_to_a_bound_and_follow_what_the_service_asks() -> None:
+def test_pauses_grow_up_to_a_bound_and_follow_retry_after() -> None:
     assert [pause_s(tries, None, 1.0) for tries in (1, 2, 3, 20, 2000)] == [0.5, 1.0, 2.0, 30.0, 30.0]
     assert pause_s(1, None, 0.0) == 0.25
     assert (pause_s(9, 7.0, 0.0), pause_s(9, 8.0, 1.0), pause_s(1, 1e9, 0.0)) == (7.0, 10.0, 300.0)

@@ -1,4 +1,4 @@
-"""`run` against a real server that answers well, badly, half or not at all."""
+"""`run` against a real server with complete, wrong, incomplete or no responses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiohttp import web
 
 from batch.run.aimd import Limit
 from tests.unit.batch.support import (
-    Mouth,
+    FakeService,
     batch,
     clips,
     manifest,
@@ -30,12 +30,12 @@ from tests.unit.batch.support import (
     write_tasks,
 )
 
-pytestmark = pytest.mark.usefixtures("soon")
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 
-def test_every_clip_is_there_once_with_its_facts(mouth: Mouth, tmp_path: Path) -> None:
+def test_every_clip_exists_once_and_the_manifest_describes_it(service: FakeService, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 25)
-    assert run(mouth, tasks) == 0
+    assert run(service, tasks) == 0
     out = tmp_path / "out"
     assert clips(out) == named(25)
     assert sorted(path.name for path in out.glob("*.zip")) == [f"shard-0000{n}.zip" for n in (1, 2, 3)]
@@ -50,25 +50,27 @@ def test_every_clip_is_there_once_with_its_facts(mouth: Mouth, tmp_path: Path) -
     assert batch("verify", tasks, out) == 0
 
 
-def test_a_shard_has_its_own_part_of_the_manifest(mouth: Mouth, tmp_path: Path) -> None:
-    run(mouth, write_tasks(tmp_path / "tasks.jsonl", 7), "--shard-size", 3)
+def test_the_manifest_is_the_sum_of_those_of_the_shards(service: FakeService, tmp_path: Path) -> None:
+    run(service, write_tasks(tmp_path / "tasks.jsonl", 7), "--shard-size", 3)
     whole = (tmp_path / "out/manifest.jsonl").read_bytes()
     parts = [zipfile.ZipFile(path).read("manifest.jsonl") for path in sorted((tmp_path / "out").glob("*.zip"))]
     assert [part.count(b"\n") for part in parts] == [3, 3, 1]
     assert b"".join(parts) == whole
 
 
-def test_what_is_done_is_not_asked_for_again(mouth: Mouth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_clips_are_not_requested_again(
+    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 12)
-    run(mouth, tasks)
+    run(service, tasks)
     write_tasks(tasks, 15)
-    assert run(mouth, tasks) == 0
-    assert set(mouth.asked.values()) == {1}
+    assert run(service, tasks) == 0
+    assert set(service.requests.values()) == {1}
     assert clips(tmp_path / "out") == named(15)
-    assert "12 of 15 are done already" in plain(capsys.readouterr().err)
+    assert "12 of 15 clips exist already" in plain(capsys.readouterr().err)
 
 
-def test_what_is_sent(mouth: Mouth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_bodies_and_headers(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/a.wav").write_bytes(wav())
     fields = {"prompt_speech": "prompts/a.wav", "prompt_text": "Hi.", "seed": 0}
@@ -77,30 +79,30 @@ def test_what_is_sent(mouth: Mouth, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     tasks.write_text("\n".join(map(json.dumps, lines)))
     monkeypatch.setenv("TTS_API_KEY", "from-the-environment")
     (tmp_path / "key").write_text("from-a-file\n")
-    assert run(mouth, tasks, "--in-flight-max", 4, "--voice", "a", "--api-key-file", tmp_path / "key") == 0
-    sent = {body["input"]: body for body in mouth.bodies}
+    assert run(service, tasks, "--in-flight-max", 4, "--voice", "a", "--api-key-file", tmp_path / "key") == 0
+    sent = {body["input"]: body for body in service.bodies}
     prompt = base64.b64encode(wav()).decode()
     common = {"response_format": "wav", "voice": "a"}
     assert sent["One."] == {"input": "One.", "ref_audio": prompt, "ref_text": "Hi.", "seed": 0} | common
     assert sent["Two."] == {"input": "Two.", "response_format": "wav", "voice": "b"}
-    assert {head["X-TTS-Class"] for head in mouth.headers} == {"batch"}
-    assert {head["Authorization"] for head in mouth.headers} == {"Bearer from-a-file"}
-    assert run(mouth, write_tasks(tasks, 1), "--voice", "a") == 0
-    assert mouth.headers[-1]["Authorization"] == "Bearer from-the-environment"
+    assert {head["X-TTS-Class"] for head in service.headers} == {"batch"}
+    assert {head["Authorization"] for head in service.headers} == {"Bearer from-a-file"}
+    assert run(service, write_tasks(tasks, 1), "--voice", "a") == 0
+    assert service.headers[-1]["Authorization"] == "Bearer from-the-environment"
 
 
-def test_a_failure_stops_nothing_and_can_be_run_again(
-    mouth: Mouth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_failed_items_stop_no_others_and_can_be_run_again(
+    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def picky(body: dict[str, Any], _before: int) -> web.StreamResponse:
         if body["input"] in ("Text 3.", "Text 7."):
             return refusal(422, "unspeakable_text", "input has [characters]")
         return refusal(500, "engine_failed") if body["input"] == "Text 5." else spoken()
 
-    mouth.answer = picky
+    service.respond = picky
     (tmp_path / "a.wav").write_bytes(wav())
     tasks = write_tasks(tmp_path / "tasks.jsonl", 12, prompt_audio="a.wav")
-    assert run(mouth, tasks, "--retries", 1) == 5
+    assert run(service, tasks, "--retries", 1) == 5
     assert "failed: clip-003.wav: 422 unspeakable_text: input has [characters]" in plain(capsys.readouterr().err)
     failed = tmp_path / "out/failed.jsonl"
     errors = {task["output_name"]: task["error"] for task in map(json.loads, failed.read_text().splitlines())}
@@ -111,75 +113,75 @@ def test_a_failure_stops_nothing_and_can_be_run_again(
     }
     assert clips(tmp_path / "out") == [name for name in named(12) if name not in errors]
     assert batch("verify", tasks, tmp_path / "out") == 8
-    mouth.answer = mouth.well
-    assert batch("run", failed, "--endpoint", mouth.url, "--out", tmp_path / "out") == 0
+    service.respond = service.succeed
+    assert batch("run", failed, "--endpoint", service.url, "--out", tmp_path / "out") == 0
     assert not failed.exists()
     assert clips(tmp_path / "out") == named(12)
     assert batch("verify", tasks, tmp_path / "out") == 0
-    assert run(mouth, tasks) == 0
-    assert {mouth.given[f"Text {n}."] for n in range(12)} == {1}
+    assert run(service, tasks) == 0
+    assert {service.successes[f"Text {n}."] for n in range(12)} == {1}
 
 
-def test_in_flight_follows_what_the_service_takes(mouth: Mouth, tmp_path: Path) -> None:
-    """A service that takes three: found from below and from above, and the surplus of refusals stays small."""
-    refused = asyncio.Event()
+def test_requests_in_flight_follow_the_capacity_of_the_service(service: FakeService, tmp_path: Path) -> None:
+    """The service accepts three; the client finds that limit from above, with few rejections."""
+    rejected = asyncio.Event()
 
     async def three(_body: dict[str, Any], _before: int) -> web.StreamResponse:
-        if mouth.in_flight > 3:
-            refused.set()
+        if service.in_flight > 3:
+            rejected.set()
             return refusal(429, "queue_full", after="0")
-        await refused.wait()  # the first three: twelve are on their way, and on a busy machine they come far apart
+        await rejected.wait()  # the first three wait: the twelve requests may arrive far apart on a busy machine
         await asyncio.sleep(0.01)
         return spoken()
 
-    mouth.answer = three
+    service.respond = three
     tasks = write_tasks(tmp_path / "tasks.jsonl", 200)
-    assert run(mouth, tasks, "--in-flight", 12) == 0
+    assert run(service, tasks, "--in-flight", 12) == 0
     assert clips(tmp_path / "out") == named(200)
-    assert mouth.most > 3
-    assert mouth.asked.total() < 300
+    assert service.peak_in_flight > 3
+    assert service.requests.total() < 300
 
 
-def test_in_flight_grows_where_nothing_is_refused(mouth: Mouth, tmp_path: Path) -> None:
-    """The service answers a request once as many as may be are there: nothing depends on how fast either side is."""
-    expected, tasks, held = Limit(1, 8, 1), 150, 0
-    came, end = asyncio.Condition(), time.monotonic() + 20
+def test_requests_in_flight_grow_without_rejections(service: FakeService, tmp_path: Path) -> None:
+    """The service responds once all allowed requests are in flight, so the speed of either side does not matter."""
+    expected, tasks, waiting = Limit(1, 8, 1), 150, 0
+    arrived, end = asyncio.Condition(), time.monotonic() + 20
 
     async def full(_body: dict[str, Any], _before: int) -> web.StreamResponse:
-        nonlocal held
-        async with asyncio.timeout(end - time.monotonic()), came:
-            held += 1
-            came.notify_all()
-            await came.wait_for(lambda: held >= expected.allowed or mouth.asked.total() == tasks)
-            expected.accepted(held)
-            held -= 1
+        nonlocal waiting
+        async with asyncio.timeout(end - time.monotonic()), arrived:
+            waiting += 1
+            arrived.notify_all()
+            await arrived.wait_for(lambda: waiting >= expected.allowed or service.requests.total() == tasks)
+            expected.accepted(waiting)
+            waiting -= 1
         return spoken()
 
-    mouth.answer = full
-    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", tasks), "--in-flight", 1, "--in-flight-max", 8) == 0
-    assert mouth.most == expected.allowed == 8
+    service.respond = full
+    assert run(service, write_tasks(tmp_path / "tasks.jsonl", tasks), "--in-flight", 1, "--in-flight-max", 8) == 0
+    assert service.peak_in_flight == expected.allowed == 8
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_refusal_of_everything_ends_the_run(
-    mouth: Mouth, tmp_path: Path, status: int, capsys: pytest.CaptureFixture[str]
+def test_a_rejection_of_every_request_ends_the_run(
+    service: FakeService, tmp_path: Path, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def later(body: dict[str, Any], _before: int) -> web.StreamResponse:
-        return refusal(status, "no_key", "this key is not known") if mouth.given.total() >= 12 else spoken()
+        return refusal(status, "no_key", "this key is not known") if service.successes.total() >= 12 else spoken()
 
-    mouth.answer = later
+    service.respond = later
     tasks = write_tasks(tmp_path / "tasks.jsonl", 100)
-    assert run(mouth, tasks) == 7
+    assert run(service, tasks) == 7
     assert "this key is not known" in plain(capsys.readouterr().err)
     assert len(clips(tmp_path / "out")) >= 12
-    mouth.answer = mouth.well
-    assert run(mouth, tasks) == 0
-    assert set(mouth.given.values()) == {1}
-    mouth.models = status
-    assert run(mouth, write_tasks(tasks, 101)) == 7
+    service.respond = service.succeed
+    assert run(service, tasks) == 0
+    assert set(service.successes.values()) == {1}
+    service.models = status
+    assert run(service, write_tasks(tasks, 101)) == 7
 
 
-def test_nobody_there_is_told_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_service_is_reported_soon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -188,49 +190,51 @@ def test_nobody_there_is_told_soon(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "no connection" in plain(capsys.readouterr().err)
 
 
-def test_patience_with_a_service_that_takes_nothing_ends(mouth: Mouth, tmp_path: Path) -> None:
+def test_the_run_ends_after_patience_s_without_an_accepted_request(service: FakeService, tmp_path: Path) -> None:
     async def never(body: dict[str, Any], _before: int) -> web.StreamResponse:
-        return refusal(503, "not_ready", after="0") if mouth.given.total() >= 5 else spoken()
+        return refusal(503, "not_ready", after="0") if service.successes.total() >= 5 else spoken()
 
-    mouth.answer = never
-    assert run(mouth, write_tasks(tmp_path / "tasks.jsonl", 20), "--patience-s", 0.2) == 7
+    service.respond = never
+    assert run(service, write_tasks(tmp_path / "tasks.jsonl", 20), "--patience-s", 0.2) == 7
     assert len(clips(tmp_path / "out")) >= 5
 
 
-def test_a_task_file_that_changes_meanwhile_is_noticed(mouth: Mouth, tmp_path: Path) -> None:
+def test_a_change_of_the_task_file_during_a_run_is_an_error(service: FakeService, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 1000, voice="x" * 200)
 
     async def meddling(_body: dict[str, Any], _before: int) -> web.StreamResponse:
-        if mouth.given.total() == 1:
+        if service.successes.total() == 1:
             with tasks.open("r+") as file:
                 file.truncate(60_000)
         return spoken()
 
-    mouth.answer = meddling
-    assert run(mouth, tasks, "--shard-size", 200) == 4
+    service.respond = meddling
+    assert run(service, tasks, "--shard-size", 200) == 4
     assert len(clips(tmp_path / "out")) > 100
 
 
-def test_one_folder_has_clips_of_one_kind(mouth: Mouth, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_clips_of_a_folder_share_their_settings(
+    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", 2)
-    assert run(mouth, tasks) == 0
-    assert run(mouth, tasks, "--voice", "other") == 6
+    assert run(service, tasks) == 0
+    assert run(service, tasks, "--voice", "other") == 6
     assert "were made with voice ''" in plain(capsys.readouterr().err)
     tasks.write_text('{"output_name": "clip-000", "input_text": "Another text."}\n')
-    assert run(mouth, tasks) == 4
-    assert "is in the output already, made otherwise" in plain(capsys.readouterr().err)
+    assert run(service, tasks) == 4
+    assert "exists in the output already, made from another task" in plain(capsys.readouterr().err)
 
 
-def test_a_folder_without_clips_may_be_begun_otherwise(mouth: Mouth, tmp_path: Path) -> None:
+def test_a_folder_without_clips_accepts_other_settings(service: FakeService, tmp_path: Path) -> None:
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text("not a task")
-    assert run(mouth, tasks) == 4
-    assert run(mouth, write_tasks(tasks, 2), "--voice", "other") == 0
+    assert run(service, tasks) == 4
+    assert run(service, write_tasks(tasks, 2), "--voice", "other") == 0
 
 
-def test_where_all_is_done_no_service_is_needed(mouth: Mouth, tmp_path: Path) -> None:
+def test_a_finished_run_needs_no_service(service: FakeService, tmp_path: Path) -> None:
     tasks, out = write_tasks(tmp_path / "tasks.jsonl", 2), tmp_path / "out"
-    assert run(mouth, tasks) == 0
+    assert run(service, tasks) == 0
     (out / "failed.jsonl").write_text("of an earlier run\n")
     assert batch("run", tasks, "--endpoint", "http://127.0.0.1:1", "--out", out) == 0
     assert not (out / "failed.jsonl").exists()

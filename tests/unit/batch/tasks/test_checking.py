@@ -1,4 +1,4 @@
-"""Task files: every bad line is reported with its number, and no file is ever held in memory as a whole."""
+"""Task files: every bad line is reported with its number, and no file is read into memory completely."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def checked(path: Path) -> tuple[CheckedTasks | None, dict[int, str]]:
         return None, problems
 
 
-def test_every_bad_line_is_told_with_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bad_line_is_reported_with_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "secret.txt").write_text("root:x:0:0")
     (tmp_path / "folder").mkdir()
     lines = [
@@ -45,16 +45,16 @@ def test_every_bad_line_is_told_with_its_number(tmp_path: Path, capsys: pytest.C
     path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
     _, problems = checked(path)
     assert sorted(problems) == [3, 4, 5, 6, 7, 8, 10]
-    assert "is that of line 1 already" in problems[3]
+    assert "repeats that of line 1" in problems[3]
     assert "cannot be read: No such file" in problems[5]
     assert "is not a WAV" in problems[6]
     assert batch("run", path, "--endpoint", "http://127.0.0.1:9", "--out", tmp_path / "out") == 4
-    told = plain(capsys.readouterr().err)
-    assert "line 10: is not UTF-8" in told
-    assert "has 7 bad lines, so nothing was begun" in told
+    errors = plain(capsys.readouterr().err)
+    assert "line 10: is not UTF-8" in errors
+    assert "has 7 bad lines; no request was sent" in errors
 
 
-def test_lines_of_a_good_file_are_gone_through_once(tmp_path: Path) -> None:
+def test_the_tasks_of_a_valid_file_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "p.wav").write_bytes(wav())
     path = write_tasks(tmp_path / "tasks.jsonl", 3, prompt_audio="p.wav")
     good, _ = checked(path)
@@ -64,7 +64,7 @@ def test_lines_of_a_good_file_are_gone_through_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["gb18030", "latin-1"])
-def test_lines_in_another_encoding_are_named(tmp_path: Path, codec: str) -> None:
+def test_lines_in_another_encoding_are_reported(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "tasks.jsonl"
     path.write_bytes(FRENCH.encode(codec))
     good, problems = checked(path)
@@ -75,12 +75,12 @@ def test_lines_in_another_encoding_are_named(tmp_path: Path, codec: str) -> None
 
 @pytest.mark.parametrize("codec", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32", "UTF-32LE", "UTF-32BE"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_a_file_in_another_unicode_encoding_is_told_how_to_convert(tmp_path: Path, codec: str, mark: str) -> None:
+def test_a_file_in_another_unicode_encoding_gets_a_conversion_command(tmp_path: Path, codec: str, mark: str) -> None:
     path = tmp_path / "tasks.jsonl"
     path.write_bytes((mark + FRENCH).encode(codec))
-    with pytest.raises(TasksError) as told:
+    with pytest.raises(TasksError) as caught:
         check(path, Rules(), {}, lambda _number, _problem: None)
-    argv = shlex.split(told.value.remedy.removeprefix("convert it: "))
+    argv = shlex.split(caught.value.remedy.removeprefix("convert it: "))
     converted = subprocess.run(argv, cwd=tmp_path, capture_output=True, check=True).stdout
     path.write_bytes(converted)
     good, _ = checked(path)
@@ -89,19 +89,19 @@ def test_a_file_in_another_unicode_encoding_is_told_how_to_convert(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
-def test_a_file_without_tasks(tmp_path: Path, content: str) -> None:
+def test_a_file_without_tasks_is_an_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tasks.jsonl"
     path.write_text(content)
     with pytest.raises(TasksError, match="has no tasks"):
         check(path, Rules(), {}, lambda _number, _problem: None)
-    with pytest.raises(TasksError, match="cannot be read: No such file"):
+    with pytest.raises(TasksError, match=r"cannot read .*: No such file"):
         check(tmp_path / "none", Rules(), {}, lambda _number, _problem: None)
 
 
 @pytest.mark.parametrize("strange", [Path("/dev/zero"), Path("/dev/null"), Path("/"), "pipe"], ids=str)
-def test_what_is_no_file_is_refused_before_it_is_read(tmp_path: Path, strange: Path | str) -> None:
+def test_special_files_are_refused_unread(tmp_path: Path, strange: Path | str) -> None:
     path = tmp_path / strange
     if strange == "pipe":
         os.mkfifo(path)
-    with pytest.raises(TasksError, match="is no file that can be read twice"):
+    with pytest.raises(TasksError, match="is not a regular file"):
         check(path, Rules(), {}, lambda _number, _problem: None)

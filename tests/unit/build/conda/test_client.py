@@ -39,14 +39,14 @@ def solved(channel: Path, *specs: str) -> ExplicitLock:
     return asyncio.run(client.solve(environment_of(channel, *specs)))
 
 
-def test_a_solve_brings_dependencies_first_with_their_hashes(channel: Path) -> None:
+def test_a_solve_lists_dependencies_first_with_their_hashes(channel: Path) -> None:
     lock = solved(channel, "tool=2.*")
     assert [locked.file_name for locked in lock.packages] == ["base-1.0-test_0.conda", "tool-2.0-test_0.conda"]
     assert lock.channels == (channel.as_uri(),)
     assert "__glibc=2.35=0" in lock.virtual_packages
 
 
-def test_a_spec_that_cannot_be_met_is_named(channel: Path) -> None:
+def test_an_unsolvable_spec_is_named(channel: Path) -> None:
     with pytest.raises(CondaError, match=r"cannot be solved.*tool") as refused:
         solved(channel, "tool=3.*")
     assert "environment.yml" in refused.value.remedy
@@ -57,7 +57,7 @@ def test_a_package_for_a_newer_glibc_is_refused(channel: Path) -> None:
         asyncio.run(client.solve(environment_of(channel, "tool"), glibc="2.28"))
 
 
-def test_a_channel_that_does_not_answer_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_channel_is_named(tmp_path: Path) -> None:
     missing = (tmp_path / "nowhere").as_uri()
     with pytest.raises(CondaError) as refused:
         asyncio.run(client.solve(CondaEnvironment("test", (missing,), ("tool",), ())))
@@ -65,7 +65,7 @@ def test_a_channel_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert "--channel" in refused.value.remedy
 
 
-def test_an_install_leaves_a_complete_environment(channel: Path, tmp_path: Path) -> None:
+def test_an_install_creates_a_complete_environment(channel: Path, tmp_path: Path) -> None:
     lock, prefix = solved(channel, "tool"), tmp_path / "env"
     asyncio.run(client.install(lock, prefix))
     assert (prefix / "share/prefix").read_text() == str(prefix)
@@ -75,7 +75,7 @@ def test_an_install_leaves_a_complete_environment(channel: Path, tmp_path: Path)
     assert record["channel"] == channel.as_uri()
 
 
-def test_two_installs_differ_in_nothing(channel: Path, tmp_path: Path) -> None:
+def test_two_installs_are_identical(channel: Path, tmp_path: Path) -> None:
     lock, prefix = solved(channel, "tool"), tmp_path / "env"
     asyncio.run(client.install(lock, prefix))
     first = snapshot(prefix)
@@ -89,7 +89,7 @@ def snapshot(prefix: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path.relative_to(prefix)): (path.stat().st_mode, path.read_bytes()) for path in files}
 
 
-def test_activation_runs_the_packages_hooks_and_leaves_path_alone(channel: Path, tmp_path: Path) -> None:
+def test_activation_runs_the_packages_hooks_and_does_not_set_path(channel: Path, tmp_path: Path) -> None:
     prefix = tmp_path / "env"
     asyncio.run(client.install(solved(channel, "tool"), prefix))
     script = client.activation_script(prefix)
@@ -107,13 +107,13 @@ def test_a_package_with_another_hash_is_refused_and_nothing_is_installed(channel
     assert not prefix.exists()
 
 
-def test_a_package_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
     gone = LockedPackage((tmp_path / "linux-64/gone-1-0.conda").as_uri(), "0" * 64)
     with pytest.raises(CondaError, match=r"gone-1-0\.conda cannot be fetched"):
         client.fetch(gone, tmp_path)
 
 
-def test_a_channel_on_disk_is_checked_package_by_package(channel: Path) -> None:
+def test_every_package_of_a_channel_on_disk_is_checked(channel: Path) -> None:
     verify(channel)
     tampered = channel / "linux-64/base-1.0-test_0.conda"
     tampered.write_bytes(tampered.read_bytes() + b"!")
@@ -124,6 +124,6 @@ def test_a_channel_on_disk_is_checked_package_by_package(channel: Path) -> None:
         verify(channel)
 
 
-def test_a_folder_without_an_index_is_no_channel(tmp_path: Path) -> None:
+def test_a_folder_without_an_index_is_not_a_channel(tmp_path: Path) -> None:
     with pytest.raises(CondaError, match="no index"):
         verify(tmp_path)

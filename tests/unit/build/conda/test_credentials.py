@@ -1,4 +1,4 @@
-"""Credentials of a conda channel: used where they are needed, never stored and never shown."""
+"""Credentials of a conda channel: used for requests, never stored and never shown."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 class Guarded(SimpleHTTPRequestHandler):
-    """A folder for clients that have the password or the token."""
+    """Serves a folder to clients with the password or the token."""
 
-    given: list[str]
+    authorizations: list[str]
 
     def do_GET(self) -> None:
-        self.given.append(self.headers.get("Authorization", ""))
+        self.authorizations.append(self.headers.get("Authorization", ""))
         if self.path.startswith(f"/t/{TOKEN}/"):
             self.path = self.path.removeprefix(f"/t/{TOKEN}")
-        elif self.given[-1] != BASIC:
+        elif self.authorizations[-1] != BASIC:
             self.send_response(401)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -45,7 +45,7 @@ class Guarded(SimpleHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Write no log."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def url(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RATTLER_CACHE_DIR", str(tmp_path / "cache"))
-    handler = type("Handler", (Guarded,), {"given": []})
+    handler = type("Handler", (Guarded,), {"authorizations": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
@@ -99,18 +99,18 @@ def by_file(entry: dict[str, Any]) -> Any:
         by_file({"BasicHTTP": {"username": USER, "password": PASSWORD}}),
     ],
 )
-def test_a_guarded_channel_is_solved_and_installed_from_without_a_trace_of_its_credentials(
+def test_a_channel_with_a_login_works_and_its_credentials_are_stored_nowhere(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any
 ) -> None:
     with pytest.raises(CondaError, match="401"):
         asyncio.run(client.solve(environment(url)))
     place(tmp_path, monkeypatch)
     lock = asyncio.run(client.solve(environment(url)))
-    assert [one.url for one in lock.packages] == [f"{url}/linux-64/base-1.0-test_0.conda"]
+    assert [package.url for package in lock.packages] == [f"{url}/linux-64/base-1.0-test_0.conda"]
     asyncio.run(client.install(explicit.parse(lock.text(), "lock"), tmp_path / "prefix"))
     assert (tmp_path / "prefix" / "file").read_text() == "x"
-    kept = lock.text() + "".join(path.read_text() for path in (tmp_path / "prefix/conda-meta").glob("*.json"))
-    assert not [secret for secret in (PASSWORD, TOKEN, USER) if secret in kept]
+    stored = lock.text() + "".join(path.read_text() for path in (tmp_path / "prefix/conda-meta").glob("*.json"))
+    assert not [secret for secret in (PASSWORD, TOKEN, USER) if secret in stored]
 
 
 @pytest.mark.parametrize(
@@ -121,34 +121,32 @@ def test_a_guarded_channel_is_solved_and_installed_from_without_a_trace_of_its_c
         "https://conda.example/t/s3cret/main",
     ],
 )
-def test_a_channel_whose_url_holds_credentials_is_refused_without_showing_them(channel: str) -> None:
-    asked = environment(channel)
+def test_a_channel_url_with_credentials_is_refused_without_showing_them(channel: str) -> None:
+    requested = environment(channel)
     attempts: list[Callable[[], Coroutine[Any, Any, ExplicitLock]]] = [
-        lambda: client.solve(asked),
+        lambda: client.solve(requested),
         lambda: client.solve(environment("conda-forge"), [channel]),
         lambda: client.solve(CondaEnvironment("test", ("conda-forge",), (f"{channel}::base",), ())),
     ]
-    for refused in attempts:
+    for attempt in attempts:
         with pytest.raises(CondaError, match="credentials in https://") as error:
-            asyncio.run(refused())
+            asyncio.run(attempt())
         assert "s3cret" not in str(error.value)
         assert "~/.netrc" in error.value.remedy
     lock = f"@EXPLICIT\n{channel}/linux-64/base-1.0-test_0.conda#sha256:{'0' * 64}\n"
-    with pytest.raises(CondaError, match=r"old\.lock holds credentials") as error:
+    with pytest.raises(CondaError, match=r"old\.lock contains credentials") as error:
         explicit.parse(lock, "old.lock")
     assert "s3cret" not in str(error.value)
 
 
-def test_what_a_file_of_credentials_holds_is_not_shown_when_it_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_credential_file_is_not_quoted_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 s3cret\n")
     with pytest.raises(CondaError, match="NetrcParseError") as error:
         access.request("https://127.0.0.1/x", {"NETRC": str(tmp_path / "netrc")})
     assert "s3cret" not in str(error.value)
 
 
-def test_a_host_s_own_entry_comes_before_that_of_its_domain(tmp_path: Path) -> None:
+def test_the_entry_of_a_host_takes_precedence_over_that_of_its_domain(tmp_path: Path) -> None:
     entries = {"*.example": {"BearerToken": "domain"}, "conda.example": {"BearerToken": "host"}}
     (tmp_path / "auth.json").write_text(json.dumps(entries))
     known = {"RATTLER_AUTH_FILE": str(tmp_path / "auth.json"), "NETRC": "/nowhere"}
@@ -157,11 +155,11 @@ def test_a_host_s_own_entry_comes_before_that_of_its_domain(tmp_path: Path) -> N
         for host in ("conda.example", "other.example", "example")
     ]
     assert found == ["Bearer host", "Bearer domain", None]
-    # A header of this kind stays behind on a redirect, which may lead to another host.
+    # Unredirected headers are not sent to the host of a redirect.
     assert "Authorization" not in access.request("https://conda.example/x", known).headers
 
 
-def test_an_image_build_gets_the_files_as_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_build_gets_the_credential_files_as_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("NETRC", "RATTLER_AUTH_FILE"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""environment.yml: what is read from it, and that it and its extension stay readable."""
+"""Parsing of environment.yml and of its extension."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_the_projects_own_environment_is_torch29_on_python_311() -> None:
     assert own.pip == ("--requirement locks/cuda.txt",)
 
 
-def test_the_dev_environment_adds_to_it_and_takes_nothing_away() -> None:
+def test_the_dev_environment_only_adds_to_the_environment() -> None:
     own = environment.load([ROOT / "environment.yml"])
     dev = environment.load([ROOT / "environment.yml", ROOT / "environment-dev.yml"])
     assert dev.name == own.name
@@ -35,7 +35,7 @@ def test_the_dev_environment_adds_to_it_and_takes_nothing_away() -> None:
         ("dependencies: [python]", "has no name"),
     ],
 )
-def test_what_is_no_environment_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+def test_an_invalid_environment_file_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "environment.yml"
     path.write_text(text)
     with pytest.raises(CondaError, match=reason):

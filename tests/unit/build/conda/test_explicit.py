@@ -1,4 +1,4 @@
-"""The explicit lock as text."""
+"""Rendering and parsing of explicit conda locks."""
 
 import pytest
 
@@ -10,17 +10,17 @@ PIP = LockedPackage("file:///channel/noarch/pip-24.0-pyhd8ed1ab_0.tar.bz2", "b" 
 LOCK = ExplicitLock("torch29", ("conda-forge",), ("__glibc=2.35=0", "__unix=0=0"), (PYTHON, PIP))
 
 
-def test_a_lock_reads_back_as_it_was_written() -> None:
+def test_a_lock_survives_writing_and_parsing() -> None:
     assert explicit.parse(LOCK.text(), "lock") == LOCK
 
 
-def test_condas_own_form_is_read() -> None:
+def test_the_format_of_conda_itself_is_parsed() -> None:
     lock = explicit.parse(f"# made by conda\n@EXPLICIT\n\n{PYTHON.url}#{PYTHON.sha256}\n", "lock")
     assert lock.packages == (PYTHON,)
     assert lock.environment == ""
 
 
-def test_a_package_knows_its_file_and_its_channel() -> None:
+def test_a_package_has_a_file_name_and_a_channel() -> None:
     assert PYTHON.file_name == "python-3.11.9-hb806964_0_cpython.conda"
     assert PYTHON.channel == "https://channel.test/conda-forge"
     assert PIP.channel == "file:///channel"

@@ -1,4 +1,4 @@
-"""The committed pip locks: complete, hashed, and free of the machine that wrote them."""
+"""The committed pip locks: complete, with hashes, and independent of the machine that wrote them."""
 
 import re
 from pathlib import Path
@@ -34,11 +34,11 @@ def test_no_lock_names_an_index_or_a_folder(name: str) -> None:
     assert not re.search(r"://|--find-links|--(extra-)?index|^ *#.*via /", text, re.MULTILINE)
 
 
-def test_torch_is_the_one_build_that_is_meant() -> None:
+def test_torch_is_locked_to_the_expected_build() -> None:
     assert pins("torch")["torch"] == "2.9.1"
     assert pins("cuda").items() >= pins("torch").items()
 
 
-def test_what_is_tested_is_what_ships() -> None:
+def test_the_dev_lock_contains_the_versions_of_the_slim_lock() -> None:
     shipped, tested = pins("slim"), pins("dev")
     assert {name: tested.get(name) for name in shipped} == shipped

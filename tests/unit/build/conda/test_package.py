@@ -1,4 +1,4 @@
-"""A .conda package: deterministic bytes, and what an installer needs to know."""
+"""A .conda package: reproducible bytes and the metadata for an installer."""
 
 import io
 import json
@@ -56,13 +56,13 @@ def test_other_content_gives_other_bytes(tree: Path, tmp_path: Path) -> None:
     assert package.write(tree, METADATA, tmp_path / "two").read_bytes() != first
 
 
-def test_it_lies_where_a_channel_has_it(tree: Path, tmp_path: Path) -> None:
+def test_a_package_goes_into_the_channel_folder_of_its_platform(tree: Path, tmp_path: Path) -> None:
     noarch = Metadata("tool", "1.0", "test_0", "MIT", noarch="generic")
     assert package.write(tree, METADATA, tmp_path) == tmp_path / "linux-64/tool-1.0-test_0.conda"
     assert package.write(tree, noarch, tmp_path) == tmp_path / "noarch/tool-1.0-test_0.conda"
 
 
-def test_files_keep_what_they_may_do_and_lose_whose_they_were(tree: Path, tmp_path: Path) -> None:
+def test_files_keep_the_executable_bit_and_lose_their_owner(tree: Path, tmp_path: Path) -> None:
     packed = members(package.write(tree, METADATA, tmp_path), "pkg")
     assert set(packed) == {"bin/tool", "bin/alias", "lib/paths.py"}
     assert packed["bin/tool"][0].mode == 0o755
@@ -71,20 +71,20 @@ def test_files_keep_what_they_may_do_and_lose_whose_they_were(tree: Path, tmp_pa
     assert {(member.uid, member.uname) for member, _ in packed.values()} == {(0, "")}
 
 
-def test_only_files_that_hold_the_prefix_are_marked_for_it(tree: Path, tmp_path: Path) -> None:
+def test_only_files_that_contain_the_placeholder_are_marked(tree: Path, tmp_path: Path) -> None:
     paths = document(package.write(tree, METADATA, tmp_path), "info/paths.json")["paths"]
     assert [entry["_path"] for entry in paths if "prefix_placeholder" in entry] == ["lib/paths.py"]
     assert {entry["_path"]: entry["path_type"] for entry in paths}["bin/alias"] == "softlink"
 
 
-def test_the_index_says_what_a_solver_asks(tree: Path, tmp_path: Path) -> None:
+def test_the_index_contains_the_fields_that_a_solver_reads(tree: Path, tmp_path: Path) -> None:
     index = document(package.write(tree, METADATA, tmp_path), "info/index.json")
     assert index["depends"] == ["python >=3.9"]
     assert (index["subdir"], index["platform"]) == ("linux-64", "linux")
     assert "noarch" not in index
 
 
-def test_a_python_package_brings_its_commands(tree: Path, tmp_path: Path) -> None:
+def test_a_python_package_lists_its_entry_points(tree: Path, tmp_path: Path) -> None:
     metadata = Metadata("tool", "1.0", "test_0", "MIT", noarch="python", entry_points=("tool = tool:main",))
     link = document(package.write(tree, metadata, tmp_path), "info/link.json")
     assert link["noarch"] == {"type": "python", "entry_points": ["tool = tool:main"]}

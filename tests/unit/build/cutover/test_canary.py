@@ -1,4 +1,4 @@
-"""A canary's verdict, and the shares that may be asked for."""
+"""Verdict and shares of a canary."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ LEAST, SLOWER = 10, 1.5
 
 
 def window(sent: int, failed: int = 0, usual_s: float = 0.2, tail_s: float = 0.2) -> Window:
-    spoken = sent - failed
-    return Window(sent, failed, tuple([usual_s] * (spoken - spoken // 8) + [tail_s] * (spoken // 8)))
+    passed = sent - failed
+    return Window(sent, failed, tuple([usual_s] * (passed - passed // 8) + [tail_s] * (passed // 8)))
 
 
 @pytest.mark.parametrize(
-    ("candidate", "live", "outcome", "why"),
+    ("candidate", "live", "outcome", "reason"),
     [
         (window(20), window(60), CanaryOutcome.PASS, "20 sent, 0 failed"),
-        (window(9), window(60), CanaryOutcome.WAIT, "9 and 60 syntheses, 10 are needed"),
-        (window(20), window(5), CanaryOutcome.WAIT, "20 and 5 syntheses"),
+        (window(9), window(60), CanaryOutcome.WAIT, "9 syntheses (live: 60); 10 are needed"),
+        (window(20), window(5), CanaryOutcome.WAIT, "20 syntheses (live: 5)"),
         (window(5, 2), window(95), CanaryOutcome.FAIL, "2 of 5 failed"),
         (window(20, 1), window(400), CanaryOutcome.WAIT, "may be chance"),
         (window(20, 1), window(60), CanaryOutcome.WAIT, "may be chance"),
         (window(14, 3), window(20), CanaryOutcome.WAIT, "may be chance"),
         (window(60, 1), window(60), CanaryOutcome.PASS, "1 failed"),
         (window(60, 6), window(60, 5), CanaryOutcome.PASS, "6 failed"),
-        (window(20, usual_s=0.5), window(60), CanaryOutcome.FAIL, "usual time 0.50 s, at most 0.40 s"),
+        (window(20, usual_s=0.5), window(60), CanaryOutcome.FAIL, "median 0.50 s, at most 0.40 s"),
         (window(20, usual_s=0.39), window(60), CanaryOutcome.PASS, ""),
         (Window(20, 0, (0.2,) * 19 + (2,)), window(60), CanaryOutcome.PASS, ""),
         (window(16, tail_s=2), window(60), CanaryOutcome.WAIT, "p95"),
@@ -38,16 +38,16 @@ def window(sent: int, failed: int = 0, usual_s: float = 0.2, tail_s: float = 0.2
         (window(64, tail_s=2), window(60, tail_s=2), CanaryOutcome.PASS, ""),
     ],
 )
-def test_a_candidate_is_judged_beside_the_live_release(
-    candidate: Window, live: Window, outcome: CanaryOutcome, why: str
+def test_a_candidate_is_compared_with_the_live_release(
+    candidate: Window, live: Window, outcome: CanaryOutcome, reason: str
 ) -> None:
     verdict = judge(candidate, live, LEAST, SLOWER)
     assert verdict.outcome is outcome, verdict.reason
-    assert why in verdict.reason
+    assert reason in verdict.reason
 
 
-def test_the_chance_of_failures_is_that_of_fishers_exact_test() -> None:
-    # Fisher's own tea: all of 4 by chance is 1 in 70.
+def test_the_chance_of_failures_follows_fishers_exact_test() -> None:
+    # Fisher's tea tasting: all of 4 by chance is 1 in 70.
     assert chance(Window(4, 4), Window(4, 0)) == pytest.approx(1 / 70)
     assert chance(Window(4, 3), Window(4, 1)) == pytest.approx(17 / 70)
     assert chance(Window(4, 0), Window(4, 4)) == 1
@@ -60,7 +60,7 @@ LINE = (
 )
 
 
-def test_the_proxys_log_tells_how_long_a_servers_syntheses_took_and_who_asked() -> None:
+def test_the_log_has_the_duration_and_the_client_of_each_synthesis() -> None:
     base: dict[str, object] = {
         "second": 1,
         "host": 1,
@@ -80,35 +80,36 @@ def test_the_proxys_log_tells_how_long_a_servers_syntheses_took_and_who_asked() 
     ]
     found = read(LINE.format(**{**base, **change}) for change in changes)
     assert times(found, ["green-1", "green-2"]) == (0.25, 0.5)
-    assert [each.client for each in found][-1] == "172.29.118.11"
+    assert [request.client for request in found][-1] == "172.29.118.11"
     assert isinstance(found[0], Request)
 
 
 @pytest.mark.parametrize(("text", "shares"), [("5,25,100", (5, 25)), ("5%, 50%", (5, 50)), ("100", ()), ("none", ())])
-def test_the_shares_of_a_canary_end_before_the_switch(text: str, shares: tuple[int, ...]) -> None:
+def test_a_canary_has_no_share_of_100_percent(text: str, shares: tuple[int, ...]) -> None:
     assert rollout.parse(text) == shares
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("25,5", "rise"), ("5,5", "rise"), ("0,5", "1 to 100"), ("5,101", "1 to 100"), ("a", "no list")]
+    ("text", "reason"),
+    [("25,5", "rise"), ("5,5", "rise"), ("0,5", "1 to 100"), ("5,101", "1 to 100"), ("a", "neither a list")],
 )
-def test_shares_that_are_none_are_refused(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
+def test_invalid_shares_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         rollout.parse(text)
 
 
-def test_a_rollout_comes_back_from_the_journal_as_it_was() -> None:
-    assert Rollout.told({"canary": [5, 25], "soak_s": 30}) == Rollout((5, 25), 30.0)
-    assert Rollout.told({}) == Rollout()
+def test_a_rollout_is_rebuilt_from_its_record() -> None:
+    assert Rollout.from_record({"canary": [5, 25], "soak_s": 30}) == Rollout((5, 25), 30.0)
+    assert Rollout.from_record({}) == Rollout()
 
 
 @pytest.mark.parametrize(
     ("share", "candidates", "lives", "weights"),
     [(25, 1, 1, (25, 75)), (25, 2, 2, (50, 150)), (50, 1, 3, (150, 50)), (1, 1, 1, (1, 99)), (1, 4, 4, (3, 256))],
 )
-def test_weights_make_the_share_whatever_the_number_of_servers(
+def test_weights_give_the_share_for_any_number_of_servers(
     share: int, candidates: int, lives: int, weights: tuple[int, int]
 ) -> None:
     assert rollout.weights(share, candidates, lives) == weights
-    mine, its = weights[0] * candidates, weights[1] * lives
-    assert mine / (mine + its) == pytest.approx(share / 100, abs=0.002)
+    candidate, live = weights[0] * candidates, weights[1] * lives
+    assert candidate / (candidate + live) == pytest.approx(share / 100, abs=0.002)

@@ -1,4 +1,4 @@
-"""Canary and soak on a target in memory: what is done at each verdict, and what is left when there is none."""
+"""Canary and soak on a target in memory: the actions at each verdict, and a pause without one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOAK = Rollout(soak_s=5)
 
 
 def lines(server: str, count: int, took_ms: int = 200) -> list[str]:
-    """So many syntheses by a server, logged a moment from now."""
+    """Log lines of `count` syntheses on a server, one minute from now."""
     at = datetime.now(UTC).timestamp() + 60
     stamps = [datetime.fromtimestamp(at + number / 1000, UTC).isoformat() for number in range(count)]
     return [
@@ -48,34 +48,34 @@ def in_rotation(target: Target) -> dict[str, int]:
 
 
 def at_intent(target: Target, step: str, act: Callable[[], None]) -> None:
-    """Does something when a step is begun."""
+    """Call `act` when the intent of a step is journaled."""
     append = target.journal.append
 
-    def appends(**record: Any) -> None:
+    def journal(**record: Any) -> None:
         append(**record)
         if record.get("event") == "intent" and record.get("step") == step:
             act()
 
-    target.journal.append = appends
+    target.journal.append = journal
 
 
-def test_shares_rise_when_each_has_passed_and_end_in_the_switch() -> None:
+def test_a_passed_share_leads_to_the_next_and_the_last_to_the_switch() -> None:
     target, report = busy(), Report()
     assert switch(target, SHARES, report) == NEW
-    said = [each for each in target.said if "%" in each or each.endswith((" ready", " drain"))]
-    assert said == [
+    moved = [call for call in target.calls if "%" in call or call.endswith((" ready", " drain"))]
+    assert moved == [
         "blue-1 75%", "green-1 25%", "green-1 ready", "blue-1 50%", "green-1 50%", "green-1 ready",
         "green-1 100%", "green-1 ready", "blue-1 drain", "blue-1 100%",
     ]  # fmt: skip
-    assert [each["share"] for each in target.history()[-1].facts["canary"]] == [25, 50]
+    assert [share["share"] for share in target.history()[-1].facts["canary"]] == [25, 50]
     assert target.history()[-1].facts["canary"][0]["observed"] == 0.5
     assert target.ended == "retired"
     assert in_rotation(target) == {"green-1": 100}
 
 
-def test_a_candidate_that_is_worse_gives_everything_back() -> None:
+def test_a_worse_candidate_loses_all_traffic() -> None:
     target = busy(green_ms=900)
-    with pytest.raises(CanaryFailedError, match=r"at 25 % of the traffic .* slow"):
+    with pytest.raises(CanaryFailedError, match="at 25 % of the traffic: slow"):
         switch(target, SHARES)
     assert target.ended == "rolled-back"
     assert in_rotation(target) == {"blue-1": 100}
@@ -83,7 +83,7 @@ def test_a_candidate_that_is_worse_gives_everything_back() -> None:
     assert target.env[-1] == (BLUE, {})
 
 
-def test_a_candidate_that_the_proxy_sees_down_is_not_waited_for() -> None:
+def test_a_candidate_that_goes_down_fails_the_canary_at_once() -> None:
     target = Target()
 
     def dies() -> None:
@@ -96,118 +96,119 @@ def test_a_candidate_that_the_proxy_sees_down_is_not_waited_for() -> None:
         switch(target, SHARES)
 
 
-def test_without_a_verdict_it_stays_and_resume_goes_on_with_the_share_it_had() -> None:
+def test_an_inconclusive_canary_pauses_and_resume_continues_with_its_share() -> None:
     target = busy()
     passed = list(target.log)
-    at_share = target.journal.append
+    append = target.journal.append
 
-    def appends(**record: Any) -> None:
-        at_share(**record)
+    def lose_log_after_share(**record: Any) -> None:
+        append(**record)
         if record["event"] == "share":
             target.log.clear()
 
-    target.journal.append = appends
+    target.journal.append = lose_log_after_share
     target.settings = target.settings.model_copy(update={"canary_timeout_s": 3})
     with pytest.raises(InconclusiveError, match=r"at 50 % has no result after 4 s"):
         switch(target, SHARES)
-    left = target.history()[-1]
-    assert (left.ended, left.step, left.state) == ("", "canary", "admitted")
-    assert "no result" in left.paused
+    paused = target.history()[-1]
+    assert (paused.ended, paused.step, paused.state) == ("", "canary", "admitted")
+    assert "no result" in paused.paused
     assert in_rotation(target) == {"blue-1": 50, "green-1": 50}
 
-    target.said.clear()
+    target.calls.clear()
     target.log = passed
-    target.journal.append = at_share
+    target.journal.append = append
     assert cutover.resume(cast(Any, target), Report()) == NEW
-    assert "green-1 25%" not in target.said
-    assert [each["share"] for each in target.history()[-1].facts["canary"]] == [25, 50]
+    assert "green-1 25%" not in target.calls
+    assert [share["share"] for share in target.history()[-1].facts["canary"]] == [25, 50]
     assert target.history()[-1].paused == ""
     assert target.ended == "retired"
 
 
-def test_a_canary_that_cannot_be_measured_is_no_verdict() -> None:
+def test_a_failed_measurement_is_inconclusive() -> None:
     target = Target()
 
-    def blind(*_of: Any) -> list[Request]:
+    def unreadable(*_range: Any) -> list[Request]:
         raise CommandFailedError("the log is gone")
 
-    target.proxy.requests = blind
-    with pytest.raises(InconclusiveError, match="cannot be measured: the log is gone"):
+    target.proxy.requests = unreadable
+    with pytest.raises(InconclusiveError, match="the measurement failed: the log is gone"):
         switch(target, SHARES)
     assert cutover.abort(cast(Any, target), Report()) == OLD
     assert in_rotation(target) == {"blue-1": 100}
 
 
-def test_where_clients_are_silent_both_are_asked_and_silence_is_no_answer() -> None:
+def test_without_client_traffic_both_colours_get_golden_texts_and_silence_fails() -> None:
     target = Target()
-    asked, candidate = target.said, target.colours[GREEN]
+    calls, candidate = target.calls, target.colours[GREEN]
     speak = candidate.speak_through
 
-    def logged(proxy: str, server: str, *what: Any) -> SynthesisResponse:
+    def logged(proxy: str, server: str, *request: Any) -> SynthesisResponse:
         target.log += lines(server, 1)
-        candidate.sound = server == "blue-1"
-        return speak(proxy, server, *what)
+        candidate.audible = server == "blue-1"
+        return speak(proxy, server, *request)
 
     candidate.speak_through = logged  # type: ignore[method-assign,assignment]
     with pytest.raises(CanaryFailedError, match="failed"):
         switch(target, Rollout(canary=(50,)))
-    assert asked.count("asked blue-1 by proxy:8080") == asked.count("asked green-1 by proxy:8080") > 1
+    blue, green = (calls.count(f"synthesis on {server} through proxy:8080") for server in ("blue-1", "green-1"))
+    assert blue == green > 1
 
 
-def test_a_soak_keeps_the_old_colour_at_hand_and_ends_in_retiring_it() -> None:
+def test_the_old_colour_is_a_backup_during_the_soak_and_then_retires() -> None:
     target = busy()
     assert switch(target, SOAK) == NEW
-    assert "blue-1-standby ready" in target.said
-    assert target.said.index("blue-1-standby maint") > target.said.index("blue-1 drain")
+    assert "blue-1-standby ready" in target.calls
+    assert target.calls.index("blue-1-standby maint") > target.calls.index("blue-1 drain")
     assert target.history()[-1].facts["soak"]["candidate"]["sent"] == 30
     assert in_rotation(target) == {"green-1": 100}
 
 
 @pytest.mark.parametrize(
-    ("seen", "why"),
+    ("state", "reason"),
     [
         ({"up": False, "check": "L4CON"}, "marked green-1 down"),
         ({"check": "L7TOUT", "failed_checks": 1}, "health check of green-1 failed: L7TOUT"),
     ],
 )
-def test_a_candidate_that_fails_in_its_soak_gives_everything_back_at_once(seen: dict[str, Any], why: str) -> None:
+def test_a_candidate_that_fails_in_its_soak_loses_all_traffic_at_once(state: dict[str, Any], reason: str) -> None:
     target = busy()
-    looks = target.proxy.servers
+    read = target.proxy.servers
     down = iter([False, False])
 
     def servers() -> Any:
-        found = looks()
+        found = read()
         soaking = found["blue-1-standby"].admin == "ready"
-        # The observer's first look is what it compares with.
+        # The observer compares with its first read.
         if soaking and next(down, True):
-            found["green-1"] = replace(found["green-1"], **seen)
+            found["green-1"] = replace(found["green-1"], **state)
         return found
 
     target.proxy.servers = servers  # type: ignore[method-assign]
-    with pytest.raises(CanaryFailedError, match=why):
+    with pytest.raises(CanaryFailedError, match=reason):
         switch(target, SOAK)
-    after = target.said[target.said.index("blue-1-standby ready") + 1 :]
-    assert [each for each in after if "blue-1" in each or "shutdown" in each] == [
+    after = target.calls[target.calls.index("blue-1-standby ready") + 1 :]
+    assert [call for call in after if "blue-1" in call or "shutdown" in call] == [
         "blue-1 drain", "blue-1 ready", "blue-1-standby maint", "green-1 shutdown",
     ]  # fmt: skip
     assert "green stopped" not in after
     assert target.ended == "rolled-back"
 
 
-def test_what_was_on_its_way_to_a_dead_candidate_is_not_closed_before_the_proxy_asks_elsewhere() -> None:
+def test_sessions_of_a_dead_candidate_close_after_the_proxy_has_retried() -> None:
     target = busy()
-    looks, tries = target.proxy.servers, iter([False, False])
-    gone_at: list[float] = []
+    read, tries = target.proxy.servers, iter([False, False])
+    down_at: list[float] = []
     shutdown_at: list[float] = []
     close = target.proxy.shutdown_sessions
 
     def servers() -> Any:
-        found = looks()
-        soaking = found["blue-1-standby"].admin == "ready" or bool(gone_at)
+        found = read()
+        soaking = found["blue-1-standby"].admin == "ready" or bool(down_at)
         if soaking and next(tries, True):
-            gone_at.append(target.clock.time)
-            on_its_way = int(target.clock.time < gone_at[0] + 1)
-            found["green-1"] = replace(found["green-1"], up=False, check="HANA", sessions=on_its_way)
+            down_at.append(target.clock.time)
+            pending = int(target.clock.time < down_at[0] + 1)
+            found["green-1"] = replace(found["green-1"], up=False, check="HANA", sessions=pending)
         return found
 
     def shutdown(*names: str) -> None:
@@ -218,16 +219,16 @@ def test_what_was_on_its_way_to_a_dead_candidate_is_not_closed_before_the_proxy_
     target.proxy.shutdown_sessions = shutdown  # type: ignore[method-assign]
     with pytest.raises(CanaryFailedError):
         switch(target, SOAK)
-    assert shutdown_at[0] >= gone_at[0] + 1
+    assert shutdown_at[0] >= down_at[0] + 1
     assert target.ended == "rolled-back"
 
 
-def test_a_soak_does_not_end_while_a_health_check_is_waited_for() -> None:
+def test_a_soak_does_not_end_while_a_health_check_is_pending() -> None:
     target = busy()
-    looks, ends_at = target.proxy.servers, 2 * SOAK.soak_s
+    read, ends_at = target.proxy.servers, 2 * SOAK.soak_s
 
     def servers() -> Any:
-        found = looks()
+        found = read()
         if found["blue-1-standby"].admin == "ready":
             hung = {"checking": True} if target.clock.time < ends_at else {"check": "L7TOUT", "failed_checks": 1}
             found["green-1"] = replace(found["green-1"], **hung)
@@ -240,37 +241,35 @@ def test_a_soak_does_not_end_while_a_health_check_is_waited_for() -> None:
     assert target.ended == "rolled-back"
 
 
-def test_what_looks_slow_in_a_soak_is_heard_side_by_side_before_it_is_given_up() -> None:
-    assert switch(busy(green_ms=900), SOAK) == NEW  # both speak as fast as ever: the machine was busy
+def test_a_slow_soak_fails_only_if_the_candidate_is_slower_side_by_side() -> None:
+    assert switch(busy(green_ms=900), SOAK) == NEW  # both are equally fast side by side: the machine was busy
 
     target = busy(green_ms=900)
     candidate = target.colours[GREEN]
     speak = candidate.speak
 
     def slows_down() -> None:
-        candidate.speak = lambda *what: replace(speak(*what), took_s=0.9)  # type: ignore[method-assign]
+        candidate.speak = lambda *request: replace(speak(*request), took_s=0.9)  # type: ignore[method-assign]
 
     at_intent(target, "soak", slows_down)
-    with pytest.raises(CanaryFailedError, match=r"with all the traffic .* slow"):
+    with pytest.raises(CanaryFailedError, match="with all the traffic: slow"):
         switch(target, SOAK)
     assert target.ended == "rolled-back"
 
 
-def test_what_may_hang_is_not_asked_to_speak_side_by_side() -> None:
+def test_a_candidate_that_may_hang_gets_no_side_by_side_synthesis() -> None:
     target = busy(green_ms=900)
-    looks, candidate = target.proxy.servers, target.colours[GREEN]
-    patience_s = 2 * SOAK.soak_s
+    read, candidate = target.proxy.servers, target.colours[GREEN]
+    timeout_s = 2 * SOAK.soak_s
 
     def hangs() -> None:
         began = target.clock.time
 
         def servers() -> Any:
             hung = (
-                {"checking": True}
-                if target.clock.time < began + patience_s
-                else {"check": "L7TOUT", "failed_checks": 1}
+                {"checking": True} if target.clock.time < began + timeout_s else {"check": "L7TOUT", "failed_checks": 1}
             )
-            found = looks()
+            found = read()
             return {**found, "green-1": replace(found["green-1"], **hung)}
 
         target.proxy.servers = servers  # type: ignore[method-assign]
@@ -282,11 +281,11 @@ def test_what_may_hang_is_not_asked_to_speak_side_by_side() -> None:
     assert candidate.texts == []
 
 
-def test_a_way_back_and_a_first_release_have_neither() -> None:
+def test_a_first_release_has_no_canary_and_no_soak() -> None:
     target = Target()
     target.colours[BLUE].holds = None
     target.proxy.set_admin("blue-1", "maint")
     switch(target, replace(SHARES, soak_s=5))
-    assert [each["step"] for each in target.records if each["event"] == "done"] == [
+    assert [record["step"] for record in target.records if record["event"] == "done"] == [
         "preflight", "start", "warm", "verify", "admit", "switch", "retire",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Classes of requests while a colour drains: each has its own time, what is left of one is cut, and all are counted."""
+"""Request classes in a drain: each has its own budget, is aborted after it, and is counted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NONE = {kind: Count() for kind in BUDGETS}
 
 
 def in_flight(target: Target, colour: Colour = BLUE, **classes: Count) -> None:
-    """What the colour's service has in flight when it is asked first; of earlier days it has counts, too."""
+    """Set the requests in flight of a colour's service, which has counts from before the drain, too."""
     container = target.colours[colour]
     container.classes = {kind: replace(classes.get(kind, Count()), completed=100, cut=7) for kind in BUDGETS}
     container.work = sum(count.in_flight for kind, count in classes.items() if kind != "stream")
@@ -38,31 +38,31 @@ def in_flight(target: Target, colour: Colour = BLUE, **classes: Count) -> None:
 
 
 def finishing(target: Target, kind: str, at_s: float) -> None:
-    """A class whose requests are all answered at that time of the clock, unless they were cut before."""
-    blue, look = target.colours[BLUE], target.colours[BLUE].status
+    """Finish all requests of a class at that time of the clock, unless they are aborted before."""
+    blue, read = target.colours[BLUE], target.colours[BLUE].status
 
     def status() -> Any:
         count = blue.classes[kind]
         if target.clock.time >= at_s and count.in_flight:
             blue.work -= count.in_flight
             blue.classes[kind] = replace(count, in_flight=0, completed=count.completed + count.in_flight)
-        return look()
+        return read()
 
     blue.status = status  # type: ignore[method-assign]
 
 
-def cuts(target: Target) -> list[str]:
-    return [said for said in moves(target) if "cut" in said or said in {"blue-1 maint", "blue-1 shutdown"}]
+def aborts(target: Target) -> list[str]:
+    return [call for call in moves(target) if "cut" in call or call in {"blue-1 maint", "blue-1 shutdown"}]
 
 
-def test_classes_that_finish_are_waited_for_and_counted_and_nothing_is_cut() -> None:
+def test_a_drain_waits_for_each_class_and_aborts_nothing_that_finishes() -> None:
     target, report = Target(), Report()
     in_flight(target, short=Count(3), long=Count(1), stream=Count(2, idle=2))
     finishing(target, "short", 4)
     finishing(target, "long", 50)
     switch(target, report)
-    assert cuts(target)[:2] == ["blue cut batch --waiting", "blue-1 maint"]
-    assert set(cuts(target)[2:]) == {"blue cut stream", "blue-1 shutdown"}
+    assert aborts(target)[:2] == ["blue cut batch --waiting", "blue-1 maint"]
+    assert set(aborts(target)[2:]) == {"blue cut stream", "blue-1 shutdown"}
     assert target.history()[-1].facts["drain"] == {
         "short": {"completed": 3, "cut": 0, "unfinished": 0},
         "long": {"completed": 1, "cut": 0, "unfinished": 0},
@@ -70,40 +70,41 @@ def test_classes_that_finish_are_waited_for_and_counted_and_nothing_is_cut() -> 
         "batch": {"completed": 0, "cut": 0, "unfinished": 0},
     }
     assert target.history()[-1].facts["drain_s"] == pytest.approx(50)
-    assert "blue: 3 short and 1 long finished, 2 streams closed, 0 cut" in report.lines
+    assert "blue: 3 short and 1 long finished, 2 streams closed, 0 aborted" in report.lines
 
 
-def test_no_class_waits_for_anothers_budget() -> None:
+def test_each_class_is_aborted_after_its_own_budget() -> None:
     target, report = Target(), Report()
     in_flight(target, short=Count(1), long=Count(2), batch=Count(1))
-    told: dict[str, float] = {}
-    tell = target.colours[BLUE].tell
+    called_at: dict[str, float] = {}
+    control = target.colours[BLUE].control
 
-    def noted(command: str, timeout_s: float) -> str:
-        told.setdefault(command, target.clock.time)
-        return tell(command, timeout_s)
+    def record(command: str, timeout_s: float) -> str:
+        called_at.setdefault(command, target.clock.time)
+        return control(command, timeout_s)
 
-    target.colours[BLUE].tell = noted  # type: ignore[method-assign]
+    target.colours[BLUE].control = record  # type: ignore[method-assign]
     began = target.clock.time
     switch(target, report)
-    assert {command.removeprefix("cut "): at - began for command, at in told.items()} == {
+    assert {command.removeprefix("cut "): at - began for command, at in called_at.items()} == {
         "batch --waiting": 0, "short": 10.5, "batch": 30.5, "long": 60.5,
     }  # fmt: skip
     assert (target.ended, moves(target)[-1]) == ("retired", "blue-1 shutdown")
-    assert any("0 finished, 1 short, 2 long and 1 batch cut" in line for line in report.lines)
+    assert any("0 finished, 1 short, 2 long and 1 batch aborted" in line for line in report.lines)
 
 
-def test_tabs_that_wait_for_something_have_half_their_time_before_they_are_moved_and_then_are_closed() -> None:
+def test_busy_tabs_move_after_half_their_budget_and_close_after_all_of_it() -> None:
     target = Target()
     in_flight(target, stream=Count(1, idle=0))
     moved: list[float] = []
     change = target.proxy.set_admins
 
-    def noted(*changes: tuple[str, Any]) -> None:
-        moved.extend([target.clock.time] * (("blue-1", "maint") in changes))
+    def record(*changes: tuple[str, Any]) -> None:
+        if ("blue-1", "maint") in changes:
+            moved.append(target.clock.time)
         change(*changes)
 
-    target.proxy.set_admins = noted  # type: ignore[method-assign]
+    target.proxy.set_admins = record  # type: ignore[method-assign]
     began = target.clock.time
     switch(target)
     assert moved == [began + 10.5]
@@ -111,38 +112,38 @@ def test_tabs_that_wait_for_something_have_half_their_time_before_they_are_moved
     assert target.history()[-1].facts["drain"]["stream"]["cut"] == 1
 
 
-def test_what_cannot_be_cut_ends_with_its_connection_and_is_counted() -> None:
+def test_requests_that_cannot_be_aborted_end_with_their_connection_and_are_counted() -> None:
     target, report = Target(), Report()
     in_flight(target, short=Count(2))
-    target.colours[BLUE].deaf = True
+    target.colours[BLUE].ignores_abort = True
     switch(target, report)
     assert moves(target)[-2:] == ["blue cut short", "blue-1 shutdown"]
     assert target.history()[-1].facts["drain"]["unknown"] == {"completed": 0, "cut": 2, "unfinished": 0}
-    assert any("0 finished, 2 unknown cut" in line for line in report.lines)
+    assert any("0 finished, 2 unknown aborted" in line for line in report.lines)
     assert target.ended == "retired"
 
 
-def silent_at(target: Target, *looks: int) -> None:
-    """The service does not answer when it is asked for the n-th time."""
-    blue, look, asked = target.colours[BLUE], target.colours[BLUE].status, itertools.count()
+def silent_at(target: Target, *reads: int) -> None:
+    """Make the n-th status reads of the service fail."""
+    blue, read, number = target.colours[BLUE], target.colours[BLUE].status, itertools.count()
 
     def status() -> Any:
-        return ServiceStatus(error="no answer") if next(asked) in looks else look()
+        return ServiceStatus(error="no answer") if next(number) in reads else read()
 
     blue.status = status  # type: ignore[method-assign]
 
 
-def test_a_service_that_is_too_busy_to_answer_is_asked_again() -> None:
+def test_a_busy_service_is_queried_again() -> None:
     target = Target()
     in_flight(target, short=Count(1))
     finishing(target, "short", 0.25)
-    target.colours[BLUE].work = 0  # the proxy counts nothing any more
+    target.colours[BLUE].work = 0  # the proxy counts no session
     silent_at(target, 0, 1, 4, 5)
     switch(target)
     assert target.history()[-1].facts["drain"]["short"] == {"completed": 1, "cut": 0, "unfinished": 0}
 
 
-def test_a_service_that_has_gone_meanwhile_is_not_waited_for() -> None:
+def test_a_service_that_stopped_answering_ends_the_drain() -> None:
     target = Target()
     in_flight(target, short=Count(1))
     silent_at(target, *range(2, 100))
@@ -162,20 +163,20 @@ def fails_after_the_switch(target: Target) -> None:
     target.journal.append = fails
 
 
-@pytest.mark.parametrize("tells", [True, False], ids=["by class", "older release"])
-def test_what_a_candidate_does_not_finish_when_traffic_goes_back_is_cut_and_counted(tells: bool) -> None:
+@pytest.mark.parametrize("has_classes", [True, False], ids=["by class", "older release"])
+def test_a_rollback_aborts_and_counts_unfinished_requests_of_the_candidate(has_classes: bool) -> None:
     target, report = Target(), Report()
     in_flight(target, GREEN, long=Count(2))
-    if not tells:
+    if not has_classes:
         target.colours[GREEN].classes = {}
     fails_after_the_switch(target)
     with pytest.raises(ProxyError):
         switch(target, report)
     newest = target.history()[-1]
     assert newest.state == "rolled-back"
-    assert newest.facts["drain"]["long" if tells else "unknown"]["cut"] == 2
+    assert newest.facts["drain"]["long" if has_classes else "unknown"]["cut"] == 2
     assert "green-1 shutdown" in moves(target)
-    assert any(f"0 finished, 2 {'long' if tells else 'unknown'} cut" in line for line in report.lines)
+    assert any(f"0 finished, 2 {'long' if has_classes else 'unknown'} aborted" in line for line in report.lines)
 
 
 def hold(target: Target, report: Report) -> None:
@@ -184,30 +185,30 @@ def hold(target: Target, report: Report) -> None:
         report,
         "switch",
         lambda _history, _live: NEW,
-        asked=StrategyRequest(Strategy.HOLD, forced=True),
+        request=StrategyRequest(Strategy.HOLD, forced=True),
     )
 
 
 def a_gpu(target: Target) -> None:
     for container in target.colours.values():
-        container.model, container.stops = 8, True
+        container.model, container.exits_on_stop = 8, True
     target.with_gpu(10)
 
 
-def test_a_hold_has_batch_items_ask_again_and_closes_the_streams() -> None:
+def test_a_hold_aborts_batch_items_and_closes_streams() -> None:
     target, report = Target(), Report()
     a_gpu(target)
     in_flight(target, batch=Count(2), stream=Count(1, idle=1))
     hold(target, report)
-    assert [said for said in moves(target) if "cut" in said or "gate" in said] == [
+    assert [call for call in moves(target) if "cut" in call or "gate" in call] == [
         "gate long", "blue cut batch", "gate all", "gate none", "blue cut stream",
     ]  # fmt: skip
     found = target.history()[-1].facts["drain"]
     assert (found["batch"]["cut"], found["stream"]["cut"]) == (2, 1)
-    assert "blue: 0 finished, 1 stream closed, 2 batch cut" in report.lines
+    assert "blue: 0 finished, 1 stream closed, 2 batch aborted" in report.lines
 
 
-def test_a_hold_taken_back_cuts_and_counts_what_its_candidate_does_not_finish() -> None:
+def test_a_rolled_back_hold_aborts_and_counts_unfinished_requests_of_the_candidate() -> None:
     target, report = Target(), Report()
     a_gpu(target)
     in_flight(target, GREEN, short=Count(1), long=Count(2))
@@ -216,7 +217,7 @@ def test_a_hold_taken_back_cuts_and_counts_what_its_candidate_does_not_finish() 
         hold(target, report)
     found = target.history()[-1].facts["drain"]
     assert (found["short"]["cut"], found["long"]["cut"]) == (1, 2)
-    assert "green: 0 finished, 1 short and 2 long cut" in report.lines
+    assert "green: 0 finished, 1 short and 2 long aborted" in report.lines
 
 
 @pytest.mark.parametrize(
@@ -230,16 +231,16 @@ def test_a_hold_taken_back_cuts_and_counts_what_its_candidate_does_not_finish() 
         (61, {"invented later": Count(1)}, ["invented later"]),
     ],
 )
-def test_a_class_is_late_when_it_works_beyond_its_budget(waited_s: float, counts: Counts, late: list[str]) -> None:
+def test_a_class_is_overdue_after_its_budget(waited_s: float, counts: Counts, late: list[str]) -> None:
     assert drain.overdue(counts, waited_s, BUDGETS) == late
 
 
-def test_a_service_that_was_started_anew_counts_from_nothing() -> None:
+def test_a_restarted_service_counts_from_zero() -> None:
     before = {"short": Count(2, completed=50, cut=1)}
     assert drain.ended(before, {"short": Count(completed=3)})["short"] == {"completed": 3, "cut": 0, "unfinished": 0}
 
 
-def test_several_services_are_counted_as_one() -> None:
+def test_counts_of_several_services_are_summed() -> None:
     assert together([{"short": Count(1, completed=2)}, {"short": Count(3), "long": Count(1)}]) == {
         "short": Count(4, completed=2), "long": Count(1),
     }  # fmt: skip
@@ -250,9 +251,9 @@ def test_several_services_are_counted_as_one() -> None:
 
 
 def shown_in_history(target: Target) -> str:
-    with out.capture() as said:
+    with out.capture() as output:
         out.print(views.history(target.history(), []))
-    return " ".join(said.get().split())
+    return " ".join(output.get().split())
 
 
 def shown_on_the_page(target: Target) -> str:
@@ -268,7 +269,9 @@ def shown_on_the_page(target: Target) -> str:
         (shown_on_the_page, '<td>stream</td><td>0</td><td class="">1 closed</td>'),
     ],
 )
-def test_the_counts_are_shown(shown: Callable[[Target], str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_and_report_show_the_counts(
+    shown: Callable[[Target], str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(out, "width", 250)
     target = Target()
     in_flight(target, long=Count(2), batch=Count(1), stream=Count(1, idle=1))

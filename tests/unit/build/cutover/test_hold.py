@@ -1,4 +1,4 @@
-"""The hold on a target in memory: the order of its acts, and how the old colour comes back from each failure."""
+"""The hold on a target in memory: the order of its actions, and the rollback after each failure."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ GIB = 2**30
 
 @pytest.fixture
 def target() -> Target:
-    """10 GiB of GPU memory, 8 of them OLD's; NEW needs as much."""
+    """10 GiB of GPU memory, of which OLD uses 8; NEW needs as much."""
     target = Target()
     for container in target.colours.values():
-        container.model, container.stops = 8 * GIB, True
+        container.model, container.exits_on_stop = 8 * GIB, True
     target.with_gpu(10 * GIB)
     return target
 
 
-def switch(target: Target, report: Report | None = None, **how: Any) -> Release:
-    return cutover.run(cast(Any, target), report or Report(), "switch", lambda _history, _live: NEW, **how)
+def switch(target: Target, report: Report | None = None, **options: Any) -> Release:
+    return cutover.run(cast(Any, target), report or Report(), "switch", lambda _history, _live: NEW, **options)
 
 
 BEFORE_THE_LOAD = [
@@ -53,7 +53,7 @@ BEFORE_THE_LOAD = [
 UP_TO_THE_LOAD = [*BEFORE_THE_LOAD, "green load"]
 
 
-def test_requests_wait_from_the_old_models_end_until_the_new_one_has_spoken_and_been_seen(target: Target) -> None:
+def test_a_hold_lasts_from_the_unload_to_the_gate_and_health_check_of_the_candidate(target: Target) -> None:
     report = Report()
     assert switch(target, report) == NEW
     assert moves(target) == [
@@ -67,52 +67,50 @@ def test_requests_wait_from_the_old_models_end_until_the_new_one_has_spoken_and_
     assert newest.facts["vram"] == [{"sha": NEW.sha, "flavour": "", "bytes": 8 * GIB}]
     assert "load_s" in newest.facts
     assert newest.facts["hold_s"] is not None
-    assert any("an estimate: what the live release holds" in line for line in report.lines)
-    assert any("nobody knows how long" in line for line in report.lines)
+    assert any("estimated from the live release" in line for line in report.lines)
+    assert any("expected for an unknown time" in line for line in report.lines)
 
 
-def test_the_next_hold_knows_what_to_expect_and_what_the_release_needs(target: Target) -> None:
+def test_the_next_hold_knows_its_expected_duration_and_memory(target: Target) -> None:
     switch(target)
     target.clock.time += 100
     report, third = Report(), Release("c" * 40, "sha256:" + "c" * 64)
     target.colours[GREEN].phase = "ready"
     target.colours[BLUE].running = True
-    target.start = lambda _slot: _revived(target, third)
+    target.start = lambda _slot: _deploy(target, third)
     cutover.run(
-        cast(Any, target), report, "switch", lambda _history, _live: third, asked=StrategyRequest(Strategy.HOLD)
+        cast(Any, target), report, "switch", lambda _history, _live: third, request=StrategyRequest(Strategy.HOLD)
     )
-    assert any("expected about 6 s" in line for line in report.lines)
+    assert any("expected for about 6 s" in line for line in report.lines)
     assert any("of the same flavour" in line for line in report.lines)
 
 
-def _revived(target: Target, release: Release) -> None:
+def _deploy(target: Target, release: Release) -> None:
     blue = target.colours[BLUE]
     blue.holds, blue.phase, blue.running = release, "unloaded", True
 
 
-def test_both_fit_so_nobody_waits(target: Target) -> None:
+def test_no_request_waits_when_both_releases_fit(target: Target) -> None:
     target.with_gpu(20 * GIB)
     switch(target)
-    assert "gate all" not in target.said
+    assert "gate all" not in target.calls
     assert target.history()[-1].strategy is Strategy.OVERLAP
     assert target.history()[-1].facts["vram"][0]["bytes"] == 8 * GIB
 
 
 def silent(target: Target) -> None:
-    target.colours[GREEN].sound = False
+    target.colours[GREEN].audible = False
 
 
 def out_of_memory(target: Target) -> None:
-    target.colours[GREEN].loads = False
+    target.colours[GREEN].can_load = False
 
 
 def unreachable(target: Target) -> None:
     demand = target.proxy.demand_check
-    asked: list[str] = []
 
     def check(*servers: str) -> None:
         target.proxy.reachable = servers == ("blue-1",)
-        asked.extend(servers)
         demand(*servers)
 
     target.proxy.demand_check = check  # type: ignore[method-assign]
@@ -134,37 +132,37 @@ FAULTS: list[tuple[Callable[[Target], None], type[OrchestratorError]]] = [
 
 
 @pytest.mark.parametrize(("spoil", "error"), FAULTS, ids=[spoil.__name__ for spoil, _ in FAULTS])
-def test_a_candidate_that_fails_gives_its_memory_back_before_the_old_process_loads_again(
+def test_a_failed_candidate_is_removed_before_the_old_process_reloads(
     target: Target, spoil: Callable[[Target], None], error: type[OrchestratorError]
 ) -> None:
     spoil(target)
     with pytest.raises(error) as raised:
         switch(target)
-    back = moves(target)[moves(target).index("gate all", moves(target).index("green load")) :]
-    assert back == [
+    rollback = moves(target)[moves(target).index("gate all", moves(target).index("green load")) :]
+    assert rollback == [
         "gate all", "green-1 maint", "green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none",
         "green-1 maint", "green removed",
     ]  # fmt: skip
-    assert any(words in raised.value.detail for words in ("its last words", "REFUSED"))
+    assert any(words in raised.value.detail for words in ("last log lines", "REFUSED"))
     assert (target.ended, target.proxy.mode, target.orders.parked) == ("rolled-back", "none", set())
     assert target.live(target.survey()) is BLUE
 
 
-def test_an_old_process_that_cannot_load_again_is_left_in_rotation_and_nobody_waits_for_it(target: Target) -> None:
+def test_an_old_process_that_cannot_reload_stays_in_rotation_and_the_gate_opens(target: Target) -> None:
     silent(target)
-    target.colours[BLUE].loads = False
+    target.colours[BLUE].can_load = False
     report = Report()
     with pytest.raises(GateRefusedError):
         switch(target, report)
-    back = moves(target)[moves(target).index("green removed", moves(target).index("green load")) :]
-    assert back == ["green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none"]
+    rollback = moves(target)[moves(target).index("green removed", moves(target).index("green load")) :]
+    assert rollback == ["green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none"]
     assert target.proxy.mode == "none"
     assert target.proxy.servers_now["blue-1"].admin == "ready"
-    assert any("did not load its model again" in line for line in report.lines)
+    assert any("did not reload its model" in line for line in report.lines)
     assert target.ended == "rolled-back"
 
 
-def test_a_colour_that_does_not_get_empty_keeps_its_model_and_the_gate_opens(target: Target) -> None:
+def test_a_colour_that_does_not_drain_keeps_its_model_and_the_gate_opens(target: Target) -> None:
     target.colours[BLUE].work = 2
     with pytest.raises(DrainError, match="still has 2 requests after 10 s"):
         switch(target)
@@ -174,55 +172,55 @@ def test_a_colour_that_does_not_get_empty_keeps_its_model_and_the_gate_opens(tar
     assert target.proxy.mode == "none"
 
 
-def test_long_requests_are_waited_for_while_short_ones_still_pass(target: Target) -> None:
+def test_long_requests_drain_while_short_ones_still_pass(target: Target) -> None:
     blue = target.colours[BLUE]
-    look, ages = blue.status, iter([9.0, 9.1, 9.2])
+    read, ages = blue.status, iter([9.0, 9.1, 9.2])
 
     def status() -> Any:
-        seen = look()
+        current = read()
         age = next(ages, 0.05)
-        return type(seen)(phase=seen.phase, sample_rate=22050, oldest_s=age)
+        return type(current)(phase=current.phase, sample_rate=22050, oldest_s=age)
 
     blue.status = status  # type: ignore[method-assign]
     switch(target)
     assert target.history()[-1].facts["long_s"] == pytest.approx(0.2, abs=0.11)
 
 
-def test_memory_that_the_old_process_keeps_ends_with_it_and_it_is_named(target: Target) -> None:
+def test_an_old_process_that_does_not_free_its_memory_is_named_and_stopped(target: Target) -> None:
     report = Report()
-    target.colours[BLUE].keeps = 3 * GIB
+    target.colours[BLUE].retained = 3 * GIB
     switch(target, report)
     assert moves(target)[: len(BEFORE_THE_LOAD) + 2] == [*BEFORE_THE_LOAD, "blue stopped", "green load"]
     assert any("pid 11 in app-blue (3.0 GiB)" in line for line in report.lines)
 
 
-def test_memory_that_somebody_else_took_meanwhile_is_named_and_the_old_process_loads_again(target: Target) -> None:
+def test_a_foreign_process_that_takes_the_memory_is_named_and_the_old_process_reloads(target: Target) -> None:
     blue = target.colours[BLUE]
-    tell = blue.tell
+    control = blue.control
 
-    def and_another_takes_it(command: str, timeout_s: float) -> str:
+    def another_process_takes_it(command: str, timeout_s: float) -> str:
         assert blue.device
-        said = tell(command, timeout_s)
+        error = control(command, timeout_s)
         blue.device.foreign = 2 * GIB
-        return said
+        return error
 
-    blue.tell = and_another_takes_it  # type: ignore[method-assign]
-    with pytest.raises(InsufficientGpuMemoryError, match=r"held by pid 666 \(2.0 GiB\)"):
+    blue.control = another_process_takes_it  # type: ignore[method-assign]
+    with pytest.raises(InsufficientGpuMemoryError, match=r"used by pid 666 \(2.0 GiB\)"):
         switch(target)
-    assert "blue stopped" not in target.said
+    assert "blue stopped" not in target.calls
     assert moves(target)[-6:-2] == ["blue load", "blue-1 check", "blue-1 ready", "gate none"]
 
 
-def test_an_old_container_that_had_to_be_stopped_is_started_again(target: Target) -> None:
-    target.colours[BLUE].keeps = 3 * GIB
+def test_a_stopped_old_container_is_started_again(target: Target) -> None:
+    target.colours[BLUE].retained = 3 * GIB
     silent(target)
     with pytest.raises(GateRefusedError):
         switch(target)
-    assert "blue started" in target.said
+    assert "blue started" in target.calls
     assert target.live(target.survey()) is BLUE
 
 
-def test_a_release_that_cannot_wait_without_its_model_is_refused_before_anybody_waits(target: Target) -> None:
+def test_a_release_that_cannot_start_without_its_model_is_refused_before_the_hold(target: Target) -> None:
     up = target.start
 
     def loads_at_once(slot: Slot) -> None:
@@ -230,13 +228,13 @@ def test_a_release_that_cannot_wait_without_its_model_is_refused_before_anybody_
         target.colours[GREEN].phase = "loading"
 
     target.start = loads_at_once
-    with pytest.raises(InsufficientGpuMemoryError, match="from before holds"):
+    with pytest.raises(InsufficientGpuMemoryError, match="predates holds"):
         switch(target)
-    assert not [said for said in target.said if said.startswith("gate")]
+    assert not [call for call in target.calls if call.startswith("gate")]
     assert moves(target)[-1] == "green removed"
 
 
-def test_no_room_at_all_is_refused_with_the_sums_and_nothing_is_touched(target: Target) -> None:
+def test_a_candidate_that_never_fits_is_refused_before_any_change(target: Target) -> None:
     target.image_labels = lambda _image: {"ai.glm-tts.vram-bytes": str(12 * GIB)}
     with pytest.raises(InsufficientGpuMemoryError, match=r"12.0 GiB \(the image's label\)"):
         switch(target)
@@ -244,26 +242,26 @@ def test_no_room_at_all_is_refused_with_the_sums_and_nothing_is_touched(target: 
     assert target.records == []
 
 
-def test_a_hold_that_outlasts_the_proxys_patience_needs_consent(target: Target) -> None:
+def test_a_hold_longer_than_the_proxys_limit_must_be_forced(target: Target) -> None:
     target._append(
         cutover="w", event="begin", kind="switch", strategy="hold", colour="blue", previous=None,
         release={"sha": NEW.sha, "image": NEW.image},
     )  # fmt: skip
     target._append(cutover="w", event="done", state="loaded", facts={"load_s": 70})
     target._append(cutover="w", event="end", state="failed")
-    with pytest.raises(HoldTooLongError, match="76 s, and the proxy keeps them for 60 s"):
+    with pytest.raises(HoldTooLongError, match="wait 76 s, longer than the proxy's limit of 60 s"):
         switch(target)
     assert moves(target) == []
-    assert switch(target, asked=StrategyRequest(forced=True)) == NEW
+    assert switch(target, request=StrategyRequest(forced=True)) == NEW
 
 
-def test_waiting_for_room_ends_where_nobody_can_tell(target: Target) -> None:
+def test_without_a_visible_device_there_is_no_wait_for_memory(target: Target) -> None:
     target.colours[GREEN].device = None
     plan = Plan(Strategy.HOLD, devices=("GPU-1",), enough=9 * GIB)
-    memory.until_free(Run(cast(Any, target), Report(), "x", "switch", NEW, GREEN, BLUE, plan))
+    memory.await_free(Run(cast(Any, target), Report(), "x", "switch", NEW, GREEN, BLUE, plan))
 
 
-def test_a_candidate_that_serves_already_finishes_what_it_has_begun_before_it_is_taken_back(target: Target) -> None:
+def test_a_serving_candidate_finishes_its_requests_before_the_rollback(target: Target) -> None:
     append = target.journal.append
 
     def fails(**record: Any) -> None:

@@ -1,4 +1,4 @@
-"""How long a hold waits for its candidate."""
+"""Timeouts of a candidate in a hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.build.fakes import Target
 __all__ = ("target",)  # a fixture
 
 
-def test_a_candidate_that_hangs_is_given_up_in_time_for_the_old_process_to_serve_before_anybody_is_refused(
+def test_a_hanging_candidate_fails_before_held_requests_time_out(
     target: Target,
 ) -> None:
     target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
@@ -27,24 +27,24 @@ def test_a_candidate_that_hangs_is_given_up_in_time_for_the_old_process_to_serve
     assert target.live(target.survey()) is BLUE
 
 
-def test_a_hold_that_was_forced_waits_as_long_as_any_start(target: Target) -> None:
+def test_a_forced_hold_has_the_usual_start_timeouts(target: Target) -> None:
     target.settings = target.settings.model_copy(update={"stall_timeout_s": 300})
     target.colours[GREEN].begin_load = lambda: None  # type: ignore[method-assign]
     with pytest.raises(CandidateStalledError, match="no progress for 300 s"):
-        switch(target, asked=StrategyRequest(Strategy.HOLD, forced=True))
+        switch(target, request=StrategyRequest(Strategy.HOLD, forced=True))
 
 
 @pytest.mark.parametrize(
-    ("spent_s", "load_s", "reload_s", "loading", "left_s"),
+    ("spent_s", "load_s", "reload_s", "loading", "timeout_s"),
     [
-        (5, 10, 20, True, 25),  # 60 - 5 - 20, and 10 for the way back itself
-        (5, None, None, True, 15),  # nobody knows how long the way back takes: half is kept for it
-        (5, 30, 30, True, 45),  # what it is expected to take it may take, whatever becomes of the rest
-        (40, 30, 20, False, 10),  # loaded; it only has to answer
+        (5, 10, 20, True, 25),  # 60 - 5 - 20 - 10 for the rollback beside the reload
+        (5, None, None, True, 15),  # unknown reload time: half of the limit is reserved for it
+        (5, 30, 30, True, 45),  # the expected load time is always granted
+        (40, 30, 20, False, 10),  # loaded; it only has to respond
         (5, 30, 20, False, 25),
     ],
 )
-def test_what_a_hold_leaves_a_candidate(
-    spent_s: float, load_s: float | None, reload_s: float | None, loading: bool, left_s: float
+def test_the_candidates_timeout_in_a_hold(
+    spent_s: float, load_s: float | None, reload_s: float | None, loading: bool, timeout_s: float
 ) -> None:
-    assert holding.patience_s(60, spent_s, load_s=load_s, reload_s=reload_s, loading=loading) == left_s
+    assert holding.candidate_timeout_s(60, spent_s, load_s=load_s, reload_s=reload_s, loading=loading) == timeout_s

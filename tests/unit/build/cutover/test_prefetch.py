@@ -1,4 +1,4 @@
-"""What a way back has heard before it has the lock, and when it counts no more."""
+"""Prefetched answers of the standby release, and when they are ignored."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 @pytest.fixture
 def target() -> Target:
-    """OLD stands by in blue, and has not been asked for anything since."""
+    """OLD is on standby in blue and has synthesized nothing since the switch."""
     target = Target()
     cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: NEW)
-    for each in target.colours.values():
-        each.texts.clear()
+    for colour in target.colours.values():
+        colour.texts.clear()
     return target
 
 
-def back(target: Target, ahead: StandbyPrefetch) -> Release:
+def rollback(target: Target, ahead: StandbyPrefetch) -> Release:
     return cutover.run(cast(Any, target), Report(), "rollback", lambda _history, _live: OLD, ahead=ahead)
 
 
-def heard(target: Target) -> tuple[StandbyPrefetch, ColourContainer]:
-    """What stands by, heard."""
+def prefetched(target: Target) -> tuple[StandbyPrefetch, ColourContainer]:
+    """Wait for the prefetched synthesis of the standby release."""
     ahead, blue = StandbyPrefetch(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
-    assert ahead.heard(cast(Any, blue))
+    assert ahead.synthesis(cast(Any, blue))
     assert len(blue.texts) == 1
     return ahead, blue
 
 
-def test_what_stands_by_speaks_once_before_the_lease_and_who_serves_is_not_asked(target: Target) -> None:
-    ahead, blue = heard(target)
-    assert back(target, ahead) == OLD
+def test_the_standby_release_is_queried_once_before_the_lock_and_the_live_one_never(target: Target) -> None:
+    ahead, blue = prefetched(target)
+    assert rollback(target, ahead) == OLD
     assert len(blue.texts) == 1
     assert target.colours[Colour.GREEN].texts == []
-    assert target.history()[-1].facts["gate"]["results"], "what was heard is judged and journaled"
+    assert target.history()[-1].facts["gate"]["results"], "the prefetched synthesis is judged and journaled"
 
 
-def started_anew(_target: Target, blue: ColourContainer) -> None:
+def restarted(_target: Target, blue: ColourContainer) -> None:
     blue.life = "second"
 
 
@@ -54,52 +54,50 @@ def waited(target: Target, _blue: ColourContainer) -> None:
     target.clock.time += FRESH_S + 1
 
 
-@pytest.mark.parametrize("what", [started_anew, waited])
-def test_what_was_said_in_another_life_or_long_ago_counts_for_nothing(
-    target: Target, what: Callable[[Target, ColourContainer], None]
+@pytest.mark.parametrize("change", [restarted, waited])
+def test_an_old_answer_or_one_from_before_a_restart_is_ignored(
+    target: Target, change: Callable[[Target, ColourContainer], None]
 ) -> None:
-    ahead, blue = heard(target)
-    what(target, blue)
-    assert back(target, ahead) == OLD
+    ahead, blue = prefetched(target)
+    change(target, blue)
+    assert rollback(target, ahead) == OLD
     assert len(blue.texts) == 2
 
 
-def test_silence_that_was_heard_moves_no_traffic(target: Target) -> None:
-    target.colours[Colour.BLUE].sound = False
-    ahead, _ = heard(target)
+def test_a_silent_prefetched_synthesis_moves_no_traffic(target: Target) -> None:
+    target.colours[Colour.BLUE].audible = False
+    ahead, _ = prefetched(target)
     with pytest.raises(GateRefusedError):
-        back(target, ahead)
+        rollback(target, ahead)
     assert target.live(target.survey()) is Colour.GREEN
 
 
-def test_what_could_not_be_asked_is_asked_in_its_turn(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_text: object) -> None:
+def test_a_failed_prefetch_is_repeated_under_the_lock(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_request: object) -> None:
         raise CommandFailedError("no engine")
 
     blue = target.colours[Colour.BLUE]
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(blue, "speak", away)
-        meanwhile.setattr(blue, "status", away)
+        meanwhile.setattr(blue, "speak", fail)
+        meanwhile.setattr(blue, "status", fail)
         ahead = StandbyPrefetch(cast(Any, target), cast(Any, target))
-        assert ahead.heard(cast(Any, blue)) is None
+        assert ahead.synthesis(cast(Any, blue)) is None
         assert ahead.status(cast(Any, blue)) is None
-    assert back(target, ahead) == OLD
+    assert rollback(target, ahead) == OLD
     assert len(blue.texts) == 1
 
 
-@pytest.mark.parametrize("noted", [None, Colour.BLUE])
-def test_an_env_file_that_is_not_there_or_out_of_date_costs_time_and_nothing_else(
-    target: Target, noted: Colour | None
-) -> None:
-    target.refresh_env(noted)
+@pytest.mark.parametrize("recorded", [None, Colour.BLUE])
+def test_a_missing_or_outdated_env_file_only_costs_time(target: Target, recorded: Colour | None) -> None:
+    target.refresh_env(recorded)
     ahead, blue = StandbyPrefetch(cast(Any, target), cast(Any, target)), target.colours[Colour.BLUE]
-    assert ahead.heard(cast(Any, blue)) is None
-    assert back(target, ahead) == OLD
+    assert ahead.synthesis(cast(Any, blue)) is None
+    assert rollback(target, ahead) == OLD
     assert len(blue.texts) == 1
 
 
-def test_a_state_that_was_told_is_not_asked_for_again_in_the_same_life(target: Target) -> None:
-    ahead, blue = heard(target)
+def test_a_prefetched_status_is_used_until_the_container_restarts(target: Target) -> None:
+    ahead, blue = prefetched(target)
     blue.phase = "failed"
     assert ahead.of(cast(Any, blue)).status().phase == "ready"
     blue.life = "second"

@@ -1,4 +1,4 @@
-"""What a cutover refuses before it touches anything, all of it at once."""
+"""Checks of a cutover before any change, all reported at once."""
 
 from dataclasses import replace
 
@@ -43,28 +43,30 @@ def test_a_sound_target_gives_no_finding() -> None:
 
 
 PROBLEMS: list[tuple[dict[str, object], str, type[OrchestratorError]]] = [
-    ({"image": False}, "not on the engine any more", ImageNotFoundError),
+    ({"image": False}, "is missing on the engine", ImageNotFoundError),
     ({"driver": "470.82.01"}, "driver 470.82.01 is older than 525", PreflightError),
-    ({"servers": ALL - {"green-1", "blue-2-standby"}}, "knows no server blue-2-standby, green-1", PreflightError),
+    ({"servers": ALL - {"green-1", "blue-2-standby"}}, "lacks the servers blue-2-standby, green-1", PreflightError),
     ({"published": ""}, "not published", PreflightError),
     ({"keys": "none there"}, "cannot use the API keys in .*: none there", PreflightError),
-    ({"hold": "all"}, r"holds requests \(all\)", PreflightError),
-    ({"unfinished": 2}, "still finishes 2 requests", PreflightError),
-    ({"compose_error": "bad indent"}, "not valid: bad indent", CommandFailedError),
+    ({"hold": "all"}, r"holds requests \(mode all\)", PreflightError),
+    ({"unfinished": 2}, "still has 2 requests", PreflightError),
+    ({"compose_error": "bad indent"}, "invalid: bad indent", CommandFailedError),
 ]
 
 
-@pytest.mark.parametrize(("changes", "said", "error"), PROBLEMS, ids=[next(iter(each)) for each, _, _ in PROBLEMS])
-def test_each_problem_refuses_with_what_it_is_and_what_to_do(
-    changes: dict[str, object], said: str, error: type[OrchestratorError]
+@pytest.mark.parametrize(
+    ("changes", "message", "error"), PROBLEMS, ids=[next(iter(changes)) for changes, _, _ in PROBLEMS]
+)
+def test_each_problem_refuses_with_a_reason_and_a_remedy(
+    changes: dict[str, object], message: str, error: type[OrchestratorError]
 ) -> None:
-    found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of Facts
-    with pytest.raises(error, match=said) as raised:
+    found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of PreflightFacts
+    with pytest.raises(error, match=message) as raised:
         findings.refuse(found)
     assert raised.value.remedy
 
 
-def test_all_problems_are_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ImageNotFoundError) as raised:
         findings.refuse(evaluate(replace(GOOD, image=False, hold="long", unfinished=1)))
     assert all(word in raised.value.message for word in ("image:", "hold:", "idle:"))
@@ -81,7 +83,7 @@ def test_all_problems_are_said_at_once() -> None:
         ({"skew_s": -90.0}, "clock", Level.WARNING),
     ],
 )
-def test_what_does_not_refuse_is_said(changes: dict[str, object], subject: str, level: Level) -> None:
-    found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of Facts
-    assert [(each.subject, each.level) for each in found] == [(subject, level)]
+def test_a_warning_is_reported_and_does_not_refuse(changes: dict[str, object], subject: str, level: Level) -> None:
+    found = evaluate(replace(GOOD, **changes))  # type: ignore[arg-type]  # the fields of PreflightFacts
+    assert [(finding.subject, finding.level) for finding in found] == [(subject, level)]
     findings.refuse(found)

@@ -1,4 +1,4 @@
-"""The cutover's tables: each leads to an end, and a failure is answered by where traffic is."""
+"""The tables of steps: each reaches an end, and the action after a failure depends on the traffic."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_a_table_leads_from_pulled_to_retired_and_visits_no_state_twice(strategy
 
 
 @TABLE
-def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undoes_it(strategy: Strategy) -> None:
+def test_the_action_after_a_failure_depends_on_whether_traffic_has_moved(strategy: Strategy) -> None:
     moved = False
     for step in TABLES[strategy]:
         if step.name == "switch":
@@ -37,16 +37,16 @@ def test_before_traffic_moves_a_failure_never_touches_it_and_after_it_never_undo
 
 
 @TABLE
-def test_a_way_back_is_never_undone(strategy: Strategy) -> None:
-    steps = table(strategy, back=True)
-    assert [each.name for each in steps] == [each.name for each in TABLES[strategy] if each.name not in {CANARY, SOAK}]
-    assert FailureAction.RETURN not in {each.on_failure for each in steps}
-    stays = {each.name for each in steps if each.on_failure is FailureAction.STAY}
+def test_a_rollback_is_never_rolled_back(strategy: Strategy) -> None:
+    steps = table(strategy, rollback=True)
+    assert [step.name for step in steps] == [step.name for step in TABLES[strategy] if step.name not in {CANARY, SOAK}]
+    assert FailureAction.RETURN not in {step.on_failure for step in steps}
+    stays = {step.name for step in steps if step.on_failure is FailureAction.STAY}
     assert stays == (set() if strategy is Strategy.HOLD else {"switch"})
-    assert table(strategy, back=False, canary=True, soak=True) == TABLES[strategy]
-    assert table(strategy, back=True, canary=True, soak=True) == steps
+    assert table(strategy, rollback=False, canary=True, soak=True) == TABLES[strategy]
+    assert table(strategy, rollback=True, canary=True, soak=True) == steps
 
 
-def test_every_failure_has_an_end_and_final_states_have_no_next_step() -> None:
+def test_each_action_has_a_final_state_and_final_states_have_no_next_step() -> None:
     assert set(FINAL_STATE) == set(FailureAction)
     assert [state for state in FINAL for table in TABLES.values() if next_step(state, table)] == []

@@ -1,4 +1,4 @@
-"""The switch on a target in memory: the order of its acts, and what every failure leaves behind."""
+"""The switch on a target in memory: the order of its actions, and the state after each failure."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ def switch(target: Target, report: Report | None = None) -> Release:
 
 
 def moves(target: Target) -> list[str]:
-    """What was done to the proxy and to containers, without the lock and the weights."""
-    return [said for said in target.said if not said.startswith("lock") and said != "released" and "weight" not in said]
+    """The calls to the proxy and to containers, without the lock and the weights."""
+    return [
+        call for call in target.calls if not call.startswith("lock") and call != "released" and "weight" not in call
+    ]
 
 
-def test_traffic_moves_only_after_the_candidate_was_seen_healthy_and_the_old_colour_is_stopped_last() -> None:
+def test_traffic_moves_after_the_health_check_and_the_old_colour_drains_last() -> None:
     target = Target()
     assert switch(target) == NEW
     assert moves(target) == [
@@ -56,70 +58,70 @@ def test_without_standby_the_old_colour_is_stopped() -> None:
     assert target.history()[-1].facts["standby"] is False
 
 
-def back(target: Target, report: Report | None = None) -> Release:
+def rollback(target: Target, report: Report | None = None) -> Release:
     return cutover.run(cast(Any, target), report or Report(), "rollback", lambda _history, _live: OLD)
 
 
-def test_a_way_back_to_what_stands_by_speaks_once_and_moves() -> None:
+def test_a_rollback_to_a_standby_release_takes_one_synthesis_and_one_health_check() -> None:
     target, report = Target(), Report()
     switch(target)
-    target.said.clear()
-    assert back(target, report) == OLD
+    target.calls.clear()
+    assert rollback(target, report) == OLD
     assert moves(target) == [
         "blue-1 probed", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
     ]  # fmt: skip
-    assert any("stands by in blue" in line for line in report.lines)
+    assert any("on standby in blue" in line for line in report.lines)
     assert target.ended == "retired"
 
 
-def test_what_stands_by_and_is_silent_gets_no_traffic() -> None:
+def test_a_silent_standby_release_gets_no_traffic() -> None:
     target = Target()
     switch(target)
-    target.colours[Colour.BLUE].sound = False
-    target.said.clear()
+    target.colours[Colour.BLUE].audible = False
+    target.calls.clear()
     with pytest.raises(GateRefusedError):
-        back(target)
+        rollback(target)
     assert moves(target) == []
     assert target.ended == "failed"
-    assert target.history()[-1].facts["gate"]["results"][0]["faults"], "what was measured is journaled"
+    assert target.history()[-1].facts["gate"]["results"][0]["faults"], "the measurements are journaled"
     assert target.live(target.survey()) is GREEN
 
 
-def test_a_way_back_to_what_has_stopped_goes_through_all_of_it_and_says_so_first() -> None:
+def test_a_rollback_to_a_stopped_release_runs_all_steps_and_reports_it_first() -> None:
     target, report = Target(), Report()
     switch(target)
     blue = target.colours[Colour.BLUE]
-    blue.phase = ""  # it does not answer
+    blue.phase = ""  # no response
 
     def up(_slot: Slot) -> None:
         blue.holds, blue.phase = OLD, "ready"
 
     target.start = up
-    target.said.clear()
-    assert back(target, report) == OLD
+    target.calls.clear()
+    assert rollback(target, report) == OLD
     assert "blue removed" in moves(target)
-    assert any("must be started first" in line for line in report.lines)
+    assert any("must start first" in line for line in report.lines)
 
 
-def test_a_way_back_is_never_rolled_back_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rollback_is_not_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target()
     switch(target)
     change = target.proxy.set_admins
 
-    def refuses(*changes: tuple[str, Any]) -> None:
+    def refuse(*changes: tuple[str, Any]) -> None:
         if ("blue-1", "ready") in changes:
             raise ProxyError("the socket is gone")
         change(*changes)
 
-    monkeypatch.setattr(target.proxy, "set_admins", refuses)
-    target.said.clear()
+    monkeypatch.setattr(target.proxy, "set_admins", refuse)
+    target.calls.clear()
     with pytest.raises(ProxyError):
-        back(target)
+        rollback(target)
     assert moves(target) == ["blue-1 probed"]
     assert target.ended == "held"
 
 
-def test_what_is_live_already_is_left_alone() -> None:
+def test_a_switch_to_the_live_release_changes_nothing() -> None:
     target = Target()
     assert cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: OLD) == OLD
     assert moves(target) == []
@@ -131,7 +133,7 @@ def test_the_first_release_goes_to_blue_and_nothing_is_drained() -> None:
     target.colours[Colour.BLUE].holds = None
     switch(target)
     assert "blue-1 ready" in moves(target)
-    assert not [said for said in moves(target) if "drain" in said or "shutdown" in said]
+    assert not [call for call in moves(target) if "drain" in call or "shutdown" in call]
     assert "green-1 maint" in moves(target)
 
 
@@ -151,7 +153,7 @@ def never_ready(target: Target) -> None:
 
 
 def silent(target: Target) -> None:
-    target.colours[GREEN].sound = False
+    target.colours[GREEN].audible = False
 
 
 BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[OrchestratorError]]] = [
@@ -163,33 +165,33 @@ BEFORE_THE_SWITCH: list[tuple[Callable[[Target], None], type[OrchestratorError]]
 
 
 @pytest.mark.parametrize(("spoil", "error"), BEFORE_THE_SWITCH, ids=[spoil.__name__ for spoil, _ in BEFORE_THE_SWITCH])
-def test_a_failure_before_the_switch_never_touches_live_traffic(
+def test_a_failure_before_the_switch_does_not_affect_live_traffic(
     spoil: Callable[[Target], None], error: type[OrchestratorError]
 ) -> None:
     target = Target()
     spoil(target)
     with pytest.raises(error) as raised:
         switch(target)
-    assert not [said for said in moves(target) if said.startswith("blue")]
+    assert not [call for call in moves(target) if call.startswith("blue")]
     assert moves(target)[-1] == "green removed"
-    assert raised.value.detail == "its last words" or (error is GateRefusedError and "bounds" in raised.value.detail)
+    assert raised.value.detail == "last log lines" or (error is GateRefusedError and "bounds" in raised.value.detail)
     assert target.ended == "failed"
     assert target.env[-1] == (Colour.BLUE, {})
-    assert target.said[-1] == "released"
+    assert target.calls[-1] == "released"
 
 
-def test_a_candidate_that_the_proxy_cannot_reach_gets_no_traffic_and_goes() -> None:
+def test_a_candidate_that_the_proxy_cannot_reach_is_removed() -> None:
     target = Target()
     target.proxy.reachable = False
-    with pytest.raises(ProxyError, match="does not see green-1 healthy"):
+    with pytest.raises(ProxyError, match="health check of green-1 fails"):
         switch(target)
     assert "green-1 ready" not in moves(target)
-    assert not [said for said in moves(target) if said.startswith("blue")]
+    assert not [call for call in moves(target) if call.startswith("blue")]
     assert moves(target)[-3:] == ["green-1 check", "green-1 maint", "green removed"]
     assert target.ended == "failed"
 
 
-def test_a_drain_over_its_budget_keeps_the_new_release_and_kills_nothing() -> None:
+def test_a_drain_over_its_budget_keeps_the_new_release_and_stops_no_container() -> None:
     target = Target()
     target.colours[Colour.BLUE].work = 2
     with pytest.raises(DrainError, match="still has 2 requests"):
@@ -198,10 +200,10 @@ def test_a_drain_over_its_budget_keeps_the_new_release_and_kills_nothing() -> No
     assert target.ended == "switched"
 
 
-def test_an_interruption_is_undone_and_journaled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_switch_is_rolled_back_and_journaled(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target()
 
-    def interrupted(*_given: object) -> Any:
+    def interrupted(*_request: object) -> Any:
         raise InterruptedByUserError("interrupted by SIGINT")
 
     monkeypatch.setattr(target.colours[GREEN], "speak", interrupted)
@@ -211,7 +213,7 @@ def test_an_interruption_is_undone_and_journaled(monkeypatch: pytest.MonkeyPatch
     assert (target.ended, target.history()[-1].error) == ("failed", "interrupted by SIGINT")
 
 
-def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_during_the_rollback_does_not_replace_the_first_error(monkeypatch: pytest.MonkeyPatch) -> None:
     target, report = Target(), Report()
     exit_early(target)
     remove = target.colours[GREEN].remove
@@ -223,50 +225,50 @@ def test_when_undoing_fails_too_the_first_error_is_the_one_told(monkeypatch: pyt
     monkeypatch.setattr(target.colours[GREEN], "remove", proxy_dies)
     with pytest.raises(CandidateExitedError):
         switch(target, report)
-    assert "and while undoing it: the socket is gone" in report.lines
+    assert "another error during the rollback: the socket is gone" in report.lines
     assert target.ended == "failed"
 
 
 def at_the_switch(target: Target, act: Callable[[], None]) -> None:
-    """Does something once the intent to move traffic is journaled."""
+    """Call `act` when the intent of the switch is journaled."""
     append = target.journal.append
 
-    def and_then(**record: Any) -> None:
+    def journal(**record: Any) -> None:
         append(**record)
         if (record["event"], record.get("step")) == ("intent", "switch"):
             act()
 
-    target.journal.append = and_then
+    target.journal.append = journal
 
 
 def test_no_traffic_goes_to_a_candidate_that_hangs_after_the_gate() -> None:
     target = Target()
     at_the_switch(target, lambda: setattr(target.proxy, "hung", "green-1"))
-    with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
+    with pytest.raises(CandidateExitedError, match="hangs or was taken out after the gate"):
         switch(target)
     assert "green-1 ready" not in moves(target)
     assert target.ended == "rolled-back"
 
 
-def test_what_stands_by_and_hangs_gets_no_traffic_and_goes_on_standing_by() -> None:
+def test_a_hanging_standby_release_gets_no_traffic_and_is_not_removed() -> None:
     target = Target()
     switch(target)
-    target.said.clear()
+    target.calls.clear()
     at_the_switch(target, lambda: setattr(target.proxy, "hung", "blue-1"))
-    with pytest.raises(CandidateExitedError, match="hangs since it was judged"):
-        back(target)
+    with pytest.raises(CandidateExitedError, match="hangs or was taken out after the gate"):
+        rollback(target)
     assert moves(target) == ["blue-1 probed"]
     assert target.ended == "held"
 
 
-def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
+def test_a_different_image_than_the_requested_one_never_goes_live() -> None:
     target = Target()
 
     def up(_slot: Slot) -> None:
         target.colours[GREEN].holds = OLD
 
     target.start = up
-    with pytest.raises(CommandFailedError, match="not bbbb"):
+    with pytest.raises(CommandFailedError, match="instead of bbbb"):
         switch(target)
     assert target.ended == "failed"
 
@@ -274,19 +276,19 @@ def test_another_image_than_the_one_asked_for_never_goes_live() -> None:
 def test_no_traffic_goes_to_a_candidate_that_died_after_the_gate() -> None:
     target = Target()
     at_the_switch(target, lambda: setattr(target.colours[GREEN], "running", False))
-    with pytest.raises(CandidateExitedError, match="has ended or hangs since it was judged"):
+    with pytest.raises(CandidateExitedError, match="exited, hangs or was taken out after the gate"):
         switch(target)
-    assert not [said for said in moves(target) if said in {"green-1 ready", "blue-1 drain"}]
+    assert not [call for call in moves(target) if call in {"green-1 ready", "blue-1 drain"}]
     assert target.ended == "rolled-back"
 
 
-def test_who_has_lost_the_lease_changes_nothing_more() -> None:
+def test_a_cutover_that_lost_its_lock_changes_nothing() -> None:
     target = Target()
     start = target.start
 
     def up(slot: Slot) -> None:
         start(slot)
-        target.lost = LockLostError("it was broken")
+        target.lock_error = LockLostError("it was broken")
 
     target.start = up
     with pytest.raises(LockLostError):

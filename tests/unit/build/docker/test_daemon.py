@@ -1,4 +1,4 @@
-"""Which engine: docker-py, the command line and every check of the host go by one answer."""
+"""Selection of the engine, the same for docker-py, the command line and every check of the host."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from requests.exceptions import RequestException
 
 from build import console
 from build.docker import daemon
 from build.docker.compose import Compose
-from build.docker.engine import DockerEngine
+from build.docker.engine import DockerEngine, explained
 from build.errors import EngineUnreachableError
 
 OTHER = "tcp://192.0.2.1:2376"
 
 
 class Contexts:
-    """A Docker configuration folder as `docker context create` and `docker context use` leave it."""
+    """A Docker configuration folder as written by `docker context create` and `docker context use`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,7 +64,7 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Contexts:
         ({}, "gone", ""),
     ],
 )
-def test_the_engine_is_where_the_command_line_looks_for_it(
+def test_the_engine_is_the_one_of_the_docker_command_line(
     contexts: Contexts, environ: dict[str, str], current: str, expected: str
 ) -> None:
     contexts.create("other", OTHER)
@@ -77,7 +78,18 @@ def test_the_engine_is_where_the_command_line_looks_for_it(
     assert expected in ("", daemon.DEFAULT) or environ["DOCKER_HOST"] == expected
 
 
-def test_a_context_brings_its_certificates_and_takes_the_environments_away(contexts: Contexts) -> None:
+@pytest.mark.parametrize(
+    ("host", "local", "ssh"), [("unix:///x.sock", True, False), (OTHER, False, False), ("ssh://third", False, True)]
+)
+def test_the_address_shows_whether_the_engine_is_local_or_behind_ssh(
+    contexts: Contexts, monkeypatch: pytest.MonkeyPatch, host: str, local: bool, ssh: bool
+) -> None:
+    assert daemon.is_local({"DOCKER_HOST": host}) is local
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert (daemon.is_local(), daemon.is_behind_ssh()) == (local, ssh)
+
+
+def test_the_certificates_of_a_context_replace_those_of_the_environment(contexts: Contexts) -> None:
     contexts.use("other")
     certificates = contexts.create("other", OTHER, tls=True)
     environ = {"DOCKER_CONFIG": str(contexts.folder), "DOCKER_CERT_PATH": "/another", "DOCKER_TLS_VERIFY": ""}
@@ -89,7 +101,7 @@ def test_a_context_brings_its_certificates_and_takes_the_environments_away(conte
     assert "DOCKER_TLS_VERIFY" not in lax
 
 
-def test_a_command_keeps_to_its_engine_when_the_context_changes(contexts: Contexts) -> None:
+def test_a_command_keeps_its_engine_when_the_context_changes(contexts: Contexts) -> None:
     contexts.create("other", OTHER)
     contexts.create("third", "ssh://third")
     contexts.use("other")
@@ -101,15 +113,15 @@ def test_a_command_keeps_to_its_engine_when_the_context_changes(contexts: Contex
 
 def test_every_command_settles_its_environment(contexts: Contexts, monkeypatch: pytest.MonkeyPatch) -> None:
     contexts.create("other", OTHER)
-    environ = {**os.environ, "DOCKER_CONTEXT": "other", **dict.fromkeys(daemon.UNSETTLING, "linux/arm64")}
+    environ = {**os.environ, "DOCKER_CONTEXT": "other", **dict.fromkeys(daemon.BUILD_OVERRIDES, "linux/arm64")}
     monkeypatch.setattr(os, "environ", environ)
     app = console.app("A command.")
 
     @app.command()
     def command() -> None:
-        """Say where the engine is."""
+        """Check the environment."""
         assert os.environ["DOCKER_HOST"] == OTHER
-        assert not set(daemon.UNSETTLING) & os.environ.keys()
+        assert not set(daemon.BUILD_OVERRIDES) & os.environ.keys()
 
     monkeypatch.setattr("sys.argv", ["command"])
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -119,7 +131,7 @@ def test_every_command_settles_its_environment(contexts: Contexts, monkeypatch: 
 
 
 class Api(BaseHTTPRequestHandler):
-    """As much of an engine as docker-py asks at its start."""
+    """The part of the engine's API that docker-py uses when it connects."""
 
     def do_GET(self) -> None:
         body = json.dumps({"ApiVersion": "1.45", "ServerVersion": "the other"}).encode()
@@ -129,7 +141,7 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -140,13 +152,26 @@ def other() -> Iterator[str]:
         server.shutdown()
 
 
-def test_docker_py_goes_by_the_current_context(contexts: Contexts, other: str) -> None:
+def test_docker_py_uses_the_current_context(contexts: Contexts, other: str) -> None:
     contexts.create("other", other)
     contexts.use("other")
     engine = DockerEngine()
     assert engine.info()["ServerVersion"] == "the other"
     engine.client.close()
     assert not daemon.is_local()
+
+
+@pytest.mark.parametrize(
+    ("host", "remedy"),
+    [("unix:///nowhere/docker.sock", "scripts/bootstrap"), ("tcp://127.0.0.1:9", "check tcp://127.0.0.1:9 with")],
+)
+def test_an_engine_that_does_not_answer_has_a_remedy_for_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, host: str, remedy: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(EngineUnreachableError) as raised, explained():
+        raise RequestException("connection refused")
+    assert remedy in raised.value.remedy
 
 
 def test_an_unknown_context_is_named(contexts: Contexts) -> None:
@@ -156,24 +181,24 @@ def test_an_unknown_context_is_named(contexts: Contexts) -> None:
     assert not daemon.is_local()
 
 
-DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$SEEN/argv"\nenv >"$SEEN/env"\n'
+DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$CALLS/argv"\nenv >"$CALLS/env"\n'
 
 
-def test_compose_reads_compose_yaml_and_env_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_reads_only_compose_yaml_and_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "compose.yaml").write_text("services: {proxy: {image: '${PROXY_IMAGE:?}', ports: ['${PORT:-1}:1']}}")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("SEEN", str(tmp_path))
+    monkeypatch.setenv("CALLS", str(tmp_path))
     for name in ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_REMOVE_ORPHANS", "PROXY_IMAGE", "PORT"):
-        monkeypatch.setenv(name, "strange")
+        monkeypatch.setenv(name, "unwanted")
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
     Compose(tmp_path).up("proxy")
     argv = (tmp_path / "argv").read_text().splitlines()
     files = [argv[at + 1] for at, word in enumerate(argv) if word == "--file"]
     assert (files, argv[-1]) == ([str(tmp_path / "compose.yaml")], "proxy")
     environ = (tmp_path / "env").read_text()
-    assert "strange" not in environ
+    assert "unwanted" not in environ
     assert "arm64" not in environ
 
 

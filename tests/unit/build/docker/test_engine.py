@@ -1,4 +1,4 @@
-"""An engine whose streams break: what a command answered is then not known, and is not made up."""
+"""Incomplete output streams of an engine: the command counts as failed."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from build.errors import EngineUnreachableError
 
 STDOUT = 1
 SSH = """#!{python} -S
-# `docker system dial-stdio` on the engine's host: there and back, until the engine hangs up.
+# `docker system dial-stdio` on the engine's host: copy both ways until the engine closes the connection.
 import os, socket, threading
 engine = socket.create_connection(("127.0.0.1", {port}))
-def there():
+def forward():
     while block := os.read(0, 65536):
         engine.sendall(block)
-threading.Thread(target=there, daemon=True).start()
+threading.Thread(target=forward, daemon=True).start()
 while block := engine.recv(65536):
     os.write(1, block)
 """
 
 
 def frame(stream: int, data: bytes, length: int | None = None) -> bytes:
-    """As the engine sends it: the stream, three bytes of nothing, the length, the data."""
+    """A frame of the engine: stream number, three zero bytes, length, data."""
     return struct.pack(">BxxxL", stream, len(data) if length is None else length) + data
 
 
 class Api(BaseHTTPRequestHandler):
-    """As much of the engine's API as an exec takes."""
+    """The part of the engine's API that an exec uses."""
 
     stream: bytes = b""
     exit_code: int | None = 0
 
     def do_GET(self) -> None:
-        told = {"/version": {"ApiVersion": "1.45"}, "/containers/state/json": {"Id": "state"}}
+        documents = {"/version": {"ApiVersion": "1.45"}, "/containers/state/json": {"Id": "state"}}
         path = self.path if self.path == "/version" else self.path.removeprefix("/v1.45")
-        self._say(told.get(path, {"ExitCode": self.exit_code}))
+        self._send(documents.get(path, {"ExitCode": self.exit_code}))
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if not self.path.endswith("/start"):
-            self._say({"Id": "exec"})
+            self._send({"Id": "exec"})
             return
-        # In one piece, as on a busy machine: a client that reads headers alone off the socket would lose the rest.
+        # In one write, as on a busy machine: a client that reads only the headers from the socket would lose the rest.
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n" + self.stream)
         self.close_connection = True
 
-    def _say(self, document: object) -> None:
+    def _send(self, document: object) -> None:
         body = json.dumps(document).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -64,7 +64,7 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture(params=["tcp", "ssh"])
@@ -96,14 +96,14 @@ def engine_with(
     [
         (frame(STDOUT, b"whole"), 0, (0, b"whole")),
         (frame(STDOUT, b"whole"), 3, (3, b"whole")),
-        (frame(STDOUT, b"cut", length=100), None, (1, b"")),  # the container ended under it
+        (frame(STDOUT, b"cut", length=100), None, (1, b"")),  # the container exited meanwhile
         (frame(STDOUT, b"first") + frame(13, b"\r\nno frame"), 0, (1, b"")),
         (frame(STDOUT, b"first") + b"\1\0", 0, (1, b"")),
         (frame(STDOUT, b"one ") + frame(2, b"not this") + frame(STDOUT, b"two"), 0, (0, b"one two")),
         (b"", 0, (0, b"")),
     ],
 )
-def test_a_stream_that_breaks_is_no_answer(
+def test_an_incomplete_stream_is_a_failed_command(
     engine_with: Callable[[bytes, int | None], DockerEngine],
     stream: bytes,
     exit_code: int | None,

@@ -1,4 +1,4 @@
-"""The gate hears what is wrong with a recording."""
+"""The gate names the fault of a recording."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ TEXT = "Seven clear voices read the morning news aloud."  # 47 characters
 
 
 def speech(seconds: float = 3.0, rate: int = RATE) -> np.ndarray:
-    """Something with the level, pauses and crest of speech: noise bursts of 0.25 s with gaps of 0.08 s."""
+    """A signal with the level, pauses and crest of speech: noise bursts of 0.25 s with gaps of 0.08 s."""
     time = np.arange(int(seconds * rate)) / rate
     syllables = (time % 0.33) < 0.25
     noise = np.random.default_rng(1).normal(size=len(time))
@@ -34,9 +34,9 @@ def test_plausible_speech_passes() -> None:
         (np.zeros(3 * RATE), "silent"),
         (speech() * 0.001, "silent"),
         ((speech() * 40).clip(-1, 1), "clipped"),
-        (speech(0.5), "plausible is"),
-        (speech(15.0), "plausible is"),
-        (np.concatenate([speech(1.5), np.zeros(int(1.2 * RATE)), speech(1.5)]), "a gap of"),
+        (speech(0.5), "plausible are"),
+        (speech(15.0), "plausible are"),
+        (np.concatenate([speech(1.5), np.zeros(int(1.2 * RATE)), speech(1.5)]), "a pause of"),
         (np.concatenate([speech(1.2), np.zeros(3 * RATE)]), "% silence"),
         (np.zeros(0), "silent"),
     ],
@@ -45,22 +45,22 @@ def test_each_fault_is_named(samples: np.ndarray, fault: str) -> None:
     assert fault in " ".join(judge(TEXT, wav(samples), Expectation()).faults)
 
 
-def test_another_rate_than_the_declared_one_is_named() -> None:
+def test_a_sample_rate_other_than_the_declared_one_is_named() -> None:
     assert "sample rate 16000" in judge(TEXT, wav(speech(rate=16000), 16000), Expectation(sample_rate=RATE)).faults[0]
 
 
-def test_a_recording_whose_end_is_missing_does_not_decode() -> None:
+def test_a_truncated_recording_is_rejected() -> None:
     assert "truncated" in judge(TEXT, wav(speech())[:-1000], Expectation()).faults[0]
-    assert "no WAV" in judge(TEXT, b"<html>busy</html>", Expectation()).faults[0]
+    assert "not a WAV" in judge(TEXT, b"<html>busy</html>", Expectation()).faults[0]
 
 
-def test_what_is_not_a_number_is_named() -> None:
+def test_samples_that_are_not_numbers_are_named() -> None:
     samples = speech().astype(np.float32)
     samples[100:200] = np.nan
     assert "NaN" in judge_samples(TEXT, samples, RATE, Expectation()).faults[0]
 
 
-def test_a_refused_synthesis_is_a_fault_with_the_reason_given() -> None:
+def test_a_failed_synthesis_is_a_fault_with_its_reason() -> None:
     result = verdict.judge(
         Text(name="a", say=TEXT), SynthesisResponse(b"", error="503 loading"), None, Expectation(), {}, FLOORS
     )

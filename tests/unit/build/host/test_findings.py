@@ -1,4 +1,4 @@
-"""Doctor's judgement of a host, and the error that a command raises for it."""
+"""Findings of doctor about a host, and the errors that commands raise for them."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def levels(facts: HostFacts) -> dict[str, Level]:
     return {finding.subject: finding.level for finding in evaluate(facts, needed_bytes=4 * GB)}
 
 
-def test_a_fit_host_has_nothing_but_ok() -> None:
+def test_every_finding_of_a_fit_host_is_ok() -> None:
     assert set(levels(FIT).values()) == {Level.OK}
 
 
@@ -37,19 +37,19 @@ def test_a_fit_host_has_nothing_but_ok() -> None:
         ({"free_bytes": 3 * GB}, "disk", Level.PROBLEM),
         ({"free_bytes": None}, "disk", Level.NOT_VERIFIED),
         ({"port_owner": "another process"}, "port", Level.PROBLEM),
-        ({"address": "192.0.2.1", "address_missing": True, "port_owner": "nobody"}, "publish", Level.PROBLEM),
+        ({"address": "192.0.2.1", "address_missing": True, "port_owner": "x"}, "publish", Level.PROBLEM),
         ({"subnet_overlaps": "the Docker network x"}, "subnet", Level.PROBLEM),
         ({"gpu": ""}, "gpu", Level.NOT_VERIFIED),
         ({"standins": ("os",)}, "standin:os", Level.NOT_VERIFIED),
     ],
 )
-def test_each_shortcoming_is_found_alone(change: dict[str, object], subject: str, level: Level) -> None:
+def test_each_shortcoming_changes_one_finding(change: dict[str, object], subject: str, level: Level) -> None:
     found = levels(replace(FIT, **change))  # type: ignore[arg-type]  # names and types as in HostFacts
     assert found[subject] is level
-    assert {each for name, each in found.items() if name != subject} == {Level.OK}
+    assert {found_level for name, found_level in found.items() if name != subject} == {Level.OK}
 
 
-def test_without_an_engine_nothing_else_is_claimed() -> None:
+def test_without_an_engine_there_is_no_other_finding() -> None:
     assert levels(HostFacts(engine_error="refused")) == {"engine": Level.PROBLEM}
 
 
@@ -64,21 +64,21 @@ def test_without_an_engine_nothing_else_is_claimed() -> None:
 def test_a_problem_is_raised_as_its_own_error_with_the_remedy(facts: HostFacts, error: type[Exception]) -> None:
     with pytest.raises(error) as raised:
         refuse(evaluate(facts, needed_bytes=GB))
-    assert raised.value.remedy  # type: ignore[attr-defined]  # each is a OrchestratorError
+    assert raised.value.remedy  # type: ignore[attr-defined]  # every one is an OrchestratorError
 
 
-def test_several_problems_are_said_together() -> None:
+def test_several_problems_are_reported_together() -> None:
     facts = replace(FIT, port_owner="nginx", subnet_overlaps="a VPN")
     with pytest.raises(PortTakenError, match=r"nginx.*a VPN"):
         refuse(evaluate(facts, needed_bytes=GB))
 
 
-def test_warnings_and_gaps_refuse_nothing() -> None:
+def test_warnings_and_unverified_findings_do_not_raise() -> None:
     refuse(evaluate(replace(FIT, rootless=True, gpu=""), needed_bytes=GB))
     refuse(disk(FIT, 50 * GB))
 
 
-def test_what_is_not_verified_must_be_listed() -> None:
+def test_unverified_findings_must_be_listed() -> None:
     found = evaluate(replace(FIT, gpu="", standins=("os", "conda")), needed_bytes=GB)
     known = "# why\ngpu  none here\nstandin:os  Debian\n"
     assert unlisted(found, known) == ["standin:conda"]
@@ -89,5 +89,5 @@ def test_what_is_not_verified_must_be_listed() -> None:
 @pytest.mark.parametrize(
     ("text", "numbers"), [("26.1.5+dfsg1", (26, 1, 5)), ("v2.26.1-desktop.1", (2, 26, 1)), ("dev", ())]
 )
-def test_versions_of_all_kinds_are_read(text: str, numbers: tuple[int, ...]) -> None:
+def test_versions_of_all_formats_are_parsed(text: str, numbers: tuple[int, ...]) -> None:
     assert version(text) == numbers

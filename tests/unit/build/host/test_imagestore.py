@@ -1,4 +1,4 @@
-"""The two image stores, by what engine 26.1.5 said of the same images in each (figures and digests as recorded)."""
+"""The two image stores, with recorded output of engine 26.1.5 about the same images in both."""
 
 from __future__ import annotations
 
@@ -54,11 +54,13 @@ REGISTRY = "127.0.0.1:57205/glm-tts-slim"
         ),
     ],
 )
-def test_the_disk_is_where_the_store_keeps_images(info: dict[str, Any], configured: str, expected: list[str]) -> None:
+def test_the_disk_path_is_where_the_store_keeps_images(
+    info: dict[str, Any], configured: str, expected: list[str]
+) -> None:
     assert list(imagestore.disk_paths(info, configured)) == expected
 
 
-def test_a_local_tag_in_containerds_store_is_no_publication() -> None:
+def test_a_local_tag_in_containerds_store_is_not_a_publication() -> None:
     assert imagestore.claims(PUSHED, [f"glm-tts-slim@{PUSHED}"]) == []
 
 
@@ -67,7 +69,7 @@ def test_only_the_registry_knows_whether_a_tag_for_it_was_pushed() -> None:
     assert imagestore.claims(PUSHED, digests) == [RepoDigest(f"{REGISTRY}@{PUSHED}", certain=False)]
 
 
-def test_the_classic_store_learned_its_digests_from_a_registry() -> None:
+def test_digests_of_the_classic_store_come_from_a_registry() -> None:
     found = imagestore.claims(OS_IMAGE["Id"], [f"{REGISTRY}@{PUSHED}", f"b.example/x@{PUSHED}"], "b.example/x")
     assert found == [
         RepoDigest(f"b.example/x@{PUSHED}", certain=True),
@@ -79,20 +81,20 @@ def test_the_classic_store_learned_its_digests_from_a_registry() -> None:
     ("tags", "digests", "survives"),
     [
         (["glm-tts-slim:pinned-1"], [], False),
-        # containerd's store derives the digest from the tag: it goes with it.
+        # containerd's store derives the digest from the tag, so it disappears with the tag.
         (["glm-tts-slim:pinned-1"], [f"glm-tts-slim@{PUSHED}"], False),
         (["glm-tts-slim:pinned-1", "glm-tts-slim:1"], [f"glm-tts-slim@{PUSHED}"], True),
         (["glm-tts-slim:pinned-1"], [f"{REGISTRY}@{PUSHED}"], True),
         (["glm-tts-slim:pinned-1", f"glm-tts-slim@{PUSHED}"], [f"glm-tts-slim@{PUSHED}"], False),
     ],
 )
-def test_an_image_survives_without_a_tag(tags: list[str], digests: list[str], *, survives: bool) -> None:
+def test_an_image_survives_if_it_has_another_name(tags: list[str], digests: list[str], *, survives: bool) -> None:
     assert imagestore.survives_untagging("glm-tts-slim:pinned-1", tags, digests) is survives
 
 
-def test_both_stores_know_one_content() -> None:
+def test_both_stores_give_the_same_content_digest() -> None:
     assert imagestore.content(OS_IMAGE) == imagestore.content(OS_IMAGE_IN_CONTAINERD)
-    # Engines differ in which empty fields of a configuration they give.
+    # Engines differ in the empty fields of a configuration.
     padded = {**OS_IMAGE, "Config": {**OS_IMAGE["Config"], "Entrypoint": None, "User": "", "Volumes": None}}
     assert imagestore.content(padded) == imagestore.content(OS_IMAGE)
 
@@ -105,7 +107,7 @@ def test_both_stores_know_one_content() -> None:
         {"Config": {**OS_IMAGE["Config"], "Labels": {}}},
     ],
 )
-def test_another_layer_or_configuration_is_another_content(change: dict[str, Any]) -> None:
+def test_another_layer_or_configuration_gives_another_content_digest(change: dict[str, Any]) -> None:
     assert imagestore.content({**OS_IMAGE, **change}) != imagestore.content(OS_IMAGE)
 
 
@@ -113,13 +115,13 @@ def test_another_layer_or_configuration_is_another_content(change: dict[str, Any
     ("packed", "size", "shared", "freed"),
     [
         (624525969, 624525969, 623995979, 529990),  # classic: an app above its base
-        (73469127, 73469127, -1, 73469127),  # classic, where the engine did not compute what is shared
+        (73469127, 73469127, -1, 73469127),  # classic, the engine did not compute the shared size
         (321292511, 997709209, 676192256, 224442),  # containerd: the packed layers may all be the base's
         (321080628, 997497308, 676417536, 0),
         (20756382, 20756382, 0, 20756382),  # containerd: never unpacked
     ],
 )
-def test_a_removal_frees_what_no_other_image_shares(packed: int, size: int, shared: int, freed: int) -> None:
+def test_a_removal_frees_the_bytes_that_no_other_image_shares(packed: int, size: int, shared: int, freed: int) -> None:
     assert imagestore.freed_bytes({"Size": packed}, {"Size": size, "SharedSize": shared}) == freed
 
 

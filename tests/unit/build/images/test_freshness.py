@@ -1,4 +1,4 @@
-"""The age of an image's OS packages, the security suites' answer, and what commands make of both."""
+"""Age and security updates of an image's OS packages, and their findings."""
 
 import pytest
 
@@ -18,15 +18,15 @@ def base(days_old: float, security: Security | None = None) -> ImageAge:
     return ImageAge("base", "glm-tts-base-slim:0", NOW - days_old * DAY_S, security)
 
 
-def test_a_base_built_today_is_as_old_as_its_os_image() -> None:
+def test_a_base_is_as_old_as_its_os_image() -> None:
     assert freshness.taken([layer(0, 0), layer(0), layer(90)]) == NOW - 90 * DAY_S
 
 
-def test_an_os_layer_without_files_says_nothing() -> None:
+def test_an_os_layer_without_files_is_ignored() -> None:
     assert freshness.taken([layer(0), layer(90), layer(200, 0)]) == NOW - 90 * DAY_S
 
 
-def test_packages_of_a_snapshot_archive_are_as_old_as_its_moment() -> None:
+def test_packages_of_a_snapshot_are_as_old_as_the_snapshot() -> None:
     assert freshness.taken([layer(0), layer(0)], "20261001T000000Z") == 1790812800
 
 
@@ -52,19 +52,19 @@ POLICY = (
     + package("apt", "2.6.2", ("2.6.2", f"{SECURITY}\n        {STATUS}"))
     + package("bsdutils", "1:2.38-5", ("1:2.38-5", STATUS), ("1:2.38-3", SECURITY))
     + package("tini", "0.19", ("0.20", SECURITY.replace("-security/", "/")), ("0.19", STATUS))
-    # The fix of jammy-security counts, also where jammy-updates has a later version.
+    # The fix in jammy-security counts even if jammy-updates has a later version.
     + package("openssl", "3.0.1", ("3.0.3", SECURITY.replace("-security/", "-updates/")), ("3.0.2", SECURITY))
 )
 
 
-def test_a_newer_version_of_a_security_suite_is_an_update_and_nothing_else_is() -> None:
+def test_only_a_newer_version_of_a_security_suite_is_an_update() -> None:
     assert freshness.security_updates(POLICY) == (
         "libc6:amd64 2.36-9 -> 2.36-9+deb12u7",
         "openssl 3.0.1 -> 3.0.2",
     )
 
 
-def test_an_answer_without_a_package_is_none() -> None:
+def test_an_output_without_a_package_raises() -> None:
     with pytest.raises(ValueError, match="no installed package"):
         freshness.security_updates("")
 
@@ -81,21 +81,22 @@ def test_an_answer_without_a_package_is_none() -> None:
         (base(31, Security(failed="no route")), {"age:base": Level.WARNING, "fixes:base": Level.NOT_VERIFIED}),
     ],
 )
-def test_age_and_fixes_are_judged_each_by_itself(image: ImageAge, levels: dict[str, Level]) -> None:
+def test_age_and_updates_are_judged_separately(image: ImageAge, levels: dict[str, Level]) -> None:
     found = freshness.judge([image], NOW, LIMIT)
-    assert {each.subject: each.level for each in found} == levels
-    assert all(each.remedy for each in found if each.level is Level.WARNING)
+    assert {finding.subject: finding.level for finding in found} == levels
+    assert all(finding.remedy for finding in found if finding.level is Level.WARNING)
 
 
-def test_a_silent_archive_is_never_no_updates_and_strict_refuses_it() -> None:
+def test_an_unreachable_archive_is_not_verified_and_strict_refuses_it() -> None:
     found = freshness.judge([base(1, Security(failed="no route"))], NOW, LIMIT)
-    assert "no security updates" not in " ".join(each.message for each in found)
+    assert "no security updates" not in " ".join(finding.message for finding in found)
     assert unlisted(found, "gpu  no GPU\n") == ["fixes:base"]
 
 
 def test_a_message_names_a_few_packages_and_counts_the_rest() -> None:
     updates = Security(tuple(f"p{number} 1 -> 2" for number in range(8)))
-    (message,) = [each.message for each in freshness.judge([base(1, updates)], NOW, LIMIT) if "lacks" in each.message]
+    messages = [finding.message for finding in freshness.judge([base(1, updates)], NOW, LIMIT)]
+    (message,) = [message for message in messages if "lacks" in message]
     assert "lacks 8 security updates" in message
     assert "p4 1 -> 2 and 3 more" in message
 
@@ -108,7 +109,7 @@ def test_an_age_is_a_date_and_days(days: float, words: str) -> None:
 @pytest.mark.parametrize(
     ("subject", "then"), [("proxy", ""), ("live-proxy", "make up"), ("live-app-blue", "build.cutover switch")]
 )
-def test_what_runs_takes_a_second_step(subject: str, then: str) -> None:
+def test_the_remedy_for_a_running_image_has_a_second_step(subject: str, then: str) -> None:
     (found,) = freshness.judge([ImageAge(subject, "x", NOW - 31 * DAY_S)], NOW, LIMIT)
     assert freshness.REFRESH in found.remedy
     assert then in found.remedy

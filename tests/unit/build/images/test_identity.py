@@ -1,4 +1,4 @@
-"""Which environment a build may go to, and CI's claim held against the clone."""
+"""Environment of a build, and the check of CI's claim against the clone."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ def test_an_exact_tag_means_production_and_names_the_version() -> None:
     assert (found.environment, found.version) == (BuildEnvironment.PRODUCTION, "v1.10.0")
 
 
-def test_anything_else_is_staging_and_a_dirty_tree_stays_local_even_on_a_tag() -> None:
+def test_other_commits_are_staging_and_a_dirty_tree_is_local_even_on_a_tag() -> None:
     assert identify(COMMIT, CiClaim()).environment is BuildEnvironment.STAGING
     dirty = identify(replace(COMMIT, tags=("v1",), dirty=("x",)), CiClaim())
     assert (dirty.environment, dirty.version) == (BuildEnvironment.LOCAL, "")
 
 
-def test_a_detached_head_is_said() -> None:
+def test_a_detached_head_is_the_ref() -> None:
     assert identify(COMMIT, CiClaim()).ref == "refs/heads/main"
     assert identify(replace(COMMIT, branch=""), CiClaim()).ref == "detached"
 
 
-def test_ci_is_believed_only_where_the_clone_agrees() -> None:
-    said = claim(
+def test_the_claim_of_ci_must_agree_with_the_clone() -> None:
+    ci = claim(
         {
             "GITHUB_ACTIONS": "true",
             "GITHUB_SHA": SHA,
             "GITHUB_REF": "refs/tags/v2",
             "GITHUB_REF_TYPE": "tag",
             "GITHUB_REF_NAME": "v2",
-            "GITHUB_ACTOR": "someone",
+            "GITHUB_ACTOR": "joe",
             "GITHUB_RUN_ID": "7",
             "GITHUB_RUN_ATTEMPT": "2",
         }
     )
-    found = identify(replace(COMMIT, tags=("v2", "v3")), said)
-    assert (found.version, found.ref, found.triggered_by, found.run_id) == ("v2", "refs/tags/v2", "someone", "7-2")
+    found = identify(replace(COMMIT, tags=("v2", "v3")), ci)
+    assert (found.version, found.ref, found.triggered_by, found.run_id) == ("v2", "refs/tags/v2", "joe", "7-2")
     with pytest.raises(IdentityError, match=f"builds {SHA}, but HEAD is {'c' * 40}"):
-        identify(replace(COMMIT, sha="c" * 40), said)
+        identify(replace(COMMIT, sha="c" * 40), ci)
     with pytest.raises(IdentityError, match="shallow and may lack it"):
-        identify(replace(COMMIT, shallow=True), said)
+        identify(replace(COMMIT, shallow=True), ci)
 
 
-def test_outside_ci_its_variables_say_nothing() -> None:
-    assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "someone"}) == CiClaim()
+def test_outside_ci_the_variables_are_ignored() -> None:
+    assert claim({"GITHUB_SHA": SHA, "GITHUB_ACTOR": "joe"}) == CiClaim()
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,19 @@ UNFIT = ["release/1.0", "backup/x", "staging", "cache", "pinned-x", "sha256-x", 
 
 
 @pytest.mark.parametrize("tag", [*UNFIT, "v1.2.4+cu128"])
-def test_a_tag_that_cannot_name_an_image_is_ignored_beside_one_that_can(tag: str) -> None:
+def test_a_tag_that_cannot_name_an_image_is_ignored_if_another_tag_can(tag: str) -> None:
     found = identify(replace(COMMIT, tags=(tag, "v1.2.3")), CiClaim())
     assert (found.environment, found.version, found.ignored_tags) == (BuildEnvironment.PRODUCTION, "v1.2.3", (tag,))
 
 
 @pytest.mark.parametrize("tag", UNFIT)
-def test_a_commit_whose_tags_are_no_versions_is_staging(tag: str) -> None:
+def test_a_commit_without_a_version_tag_is_staging(tag: str) -> None:
     found = identify(replace(COMMIT, tags=(tag,)), CiClaim())
     assert (found.environment, found.version, found.ignored_tags) == (BuildEnvironment.STAGING, "", (tag,))
     assert replace(COMMIT, tags=(tag,)).version == ""
 
 
-def test_a_version_that_cannot_name_an_image_is_no_silent_staging() -> None:
+def test_a_version_that_cannot_name_an_image_is_an_error() -> None:
     commit = replace(COMMIT, tags=("v1.2.3+cu128", "backup/x"))
     with pytest.raises(IdentityError, match=r"v1\.2\.3\+cu128 cannot be an image's tag"):
         identify(commit, CiClaim())
@@ -114,12 +114,12 @@ def test_a_tag_that_ci_builds_must_be_able_to_name_an_image(tag: str) -> None:
         identify(replace(COMMIT, tags=(tag, "v1.0.0")), CiClaim(tag=tag))
 
 
-def test_a_shallow_clone_with_a_detached_head_is_read_as_what_it_is(tmp_path: Path) -> None:
+def test_a_shallow_clone_with_a_detached_head_is_recognised(tmp_path: Path) -> None:
     origin, copy = tmp_path / "origin", tmp_path / "copy"
-    as_someone = ["-c", "user.name=T", "-c", "user.email=t@example.invalid"]
+    as_user = ["-c", "user.name=T", "-c", "user.email=t@example.invalid"]
     command.run(["git", "init", "--quiet", "--initial-branch", "main", str(origin)])
     for message in ("one", "two"):
-        command.run(["git", *as_someone, "commit", "--quiet", "--allow-empty", "-m", message], cwd=origin)
+        command.run(["git", *as_user, "commit", "--quiet", "--allow-empty", "-m", message], cwd=origin)
     for tag in ("v1.10", "v1.9"):
         command.run(["git", "tag", tag], cwd=origin)
     whole = git.read(origin)

@@ -1,4 +1,4 @@
-"""What goes into a build besides the commit: the CA bundle as a secret, and nothing by accident."""
+"""Inputs of image builds: files, the CA bundle as a secret, and the key of an image."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import PlatformError
 from build.images import build_secrets, builder
-from build.images.builder import BuildImages
+from build.images.builder import ImageBuilder
 from build.locks.index import conda_lock
 from build.settings import load
 from build.system import git, sources
@@ -22,13 +22,13 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("flavour", ["slim", "cuda"])
-def test_every_input_of_the_base_exists_but_the_lock_that_nobody_could_write_yet(flavour: str) -> None:
+def test_every_input_of_the_base_exists_except_the_conda_lock(flavour: str) -> None:
     missing = [path for path in builder.base_inputs(flavour) if not (REPOSITORY / path).exists()]
     assert missing in ([], [conda_lock(flavour)])
     assert all((REPOSITORY / path).exists() for path in builder.CHANNEL_INPUTS)
 
 
-def test_a_dockerfile_copies_nothing_that_is_not_an_input() -> None:
+def test_a_dockerfile_copies_only_inputs() -> None:
     for name, inputs in (
         ("Dockerfile.base", (*builder.base_inputs("slim"), *builder.base_inputs("cuda"))),
         ("Dockerfile.standin", builder.CHANNEL_INPUTS),
@@ -39,16 +39,14 @@ def test_a_dockerfile_copies_nothing_that_is_not_an_input() -> None:
             for line in (REPOSITORY / name).read_text().splitlines()
             if line.startswith("COPY ") and "--from" not in line
             for word in line.split()[1:-1]
-            if not word.startswith(("--", "${APT_LOCK}"))  # an input where packages come from a snapshot
+            if not word.startswith(("--", "${APT_LOCK}"))  # an input only with a snapshot archive
         ]
         assert copied
         for path in copied:
             assert path.replace(".loc[k]", ".lock").startswith(inputs), f"{name} copies {path}, which is no input"
 
 
-def test_the_ca_bundle_of_the_environment_comes_before_the_system_s(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_ca_bundle_of_the_environment_takes_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own, system = tmp_path / "own.pem", tmp_path / "system.pem"
     monkeypatch.setattr(build_secrets, "SYSTEM_BUNDLE", str(system))
     monkeypatch.setenv("SSL_CERT_FILE", str(own))
@@ -60,7 +58,7 @@ def test_the_ca_bundle_of_the_environment_comes_before_the_system_s(
 
 
 class Pulled:
-    """An engine with one image, of a platform."""
+    """An engine with one image of a given platform."""
 
     def __init__(self, architecture: str) -> None:
         self._image = SimpleNamespace(id="sha256:1", labels={}, attrs={"Os": "linux", "Architecture": architecture})
@@ -69,12 +67,12 @@ class Pulled:
         return self._image
 
 
-def test_an_image_of_another_platform_is_nothing_to_build_on(repository: Repository) -> None:
+def test_an_os_image_for_another_platform_is_refused(repository: Repository) -> None:
     settings = load(REPOSITORY, {})
 
     def upstream(architecture: str) -> object:
         engine = cast(DockerEngine, Pulled(architecture))
-        return BuildImages(settings, engine, Reporter(), git.read(repository.root)).upstream
+        return ImageBuilder(settings, engine, Reporter(), git.read(repository.root)).upstream
 
     assert upstream("amd64")
     with pytest.raises(PlatformError, match="is for linux/arm64") as refused:
@@ -88,7 +86,7 @@ def test_the_key_covers_content_modes_and_the_version_of_the_export(
     def key(inputs: tuple[str, ...] = ("proxy",)) -> str:
         settings = load(REPOSITORY, {}).model_copy(update={"root": repository.root})
         engine = cast(DockerEngine, Pulled("amd64"))
-        return BuildImages(settings, engine, Reporter(), git.read(repository.root))._key(inputs, [], {})
+        return ImageBuilder(settings, engine, Reporter(), git.read(repository.root))._key(inputs, [], {})
 
     repository.write({"proxy/小明": "1"})
     repository.commit()

@@ -1,4 +1,4 @@
-"""Build records: their schema, what is refused, and what `history` makes of them."""
+"""Build records: schema, refusals, and the table of `history`."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def record(**changes: object) -> Record:
     return Record.model_validate(values)
 
 
-def test_the_schema_in_the_repository_is_the_model_s() -> None:
+def test_the_schema_in_the_repository_matches_the_model() -> None:
     assert json.loads(SCHEMA.read_text()) == schema()
 
 
-def test_what_is_written_fits_the_schema_and_reads_back(tmp_path: Path) -> None:
+def test_a_written_record_matches_the_schema_and_is_read_back(tmp_path: Path) -> None:
     path = record_store.write(tmp_path, record())
     jsonschema.validate(json.loads(path.read_text()), json.loads(SCHEMA.read_text()))
     assert record_store.read(tmp_path) == [record()]
@@ -62,12 +62,12 @@ def test_what_is_written_fits_the_schema_and_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"sha": "abc"}, {"built_at": "yesterday"}, {"environment": "prod"}, {"seconds": {"app": -1}}, {"x": 1}]
 )
-def test_a_record_that_does_not_fit_is_not_made(wrong: dict[str, object]) -> None:
+def test_an_invalid_record_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         record(**wrong)
 
 
-def test_a_damaged_record_is_named_and_never_passed_over(tmp_path: Path) -> None:
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     record_store.write(tmp_path, record())
     (tmp_path / record_store.FOLDER / "half.json").write_text('{"sha": "')
     with pytest.raises(RecordError) as caught:
@@ -75,13 +75,13 @@ def test_a_damaged_record_is_named_and_never_passed_over(tmp_path: Path) -> None
     assert "half.json" in caught.value.detail
 
 
-def test_records_come_in_the_order_of_their_time(tmp_path: Path) -> None:
+def test_records_are_sorted_by_time(tmp_path: Path) -> None:
     for second in ("09", "10", "05"):
         built_at = f"2026-01-02T03:04:{second}Z"
         record_store.write(
             tmp_path, record(id=identifier(built_at, f"{'a' * 40}-dirty"), built_at=built_at, dirty=True)
         )
-    assert [each.built_at[-3:-1] for each in record_store.read(tmp_path)] == ["05", "09", "10"]
+    assert [record.built_at[-3:-1] for record in record_store.read(tmp_path)] == ["05", "09", "10"]
 
 
 def test_history_shows_each_build_and_what_failed_in_it(

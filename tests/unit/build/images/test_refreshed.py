@@ -1,4 +1,4 @@
-"""Which image of the same inputs a build takes: the last refresh, here or in a registry."""
+"""Choice of the newest image with the same inputs."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_the_last_refresh_is_the_newest(tags: list[str], newest: str) -> None:
     assert refreshed.newest(KEY, tags) == newest
 
 
-def test_a_refresh_has_a_tag_of_its_own_that_the_janitor_knows() -> None:
+def test_a_refresh_has_its_own_tag_that_the_janitor_recognises() -> None:
     assert len({KEY, FIRST, SECOND}) == 3
     assert all(retention.KEY.fullmatch(tag) for tag in (KEY, FIRST, SECOND))
     assert f"{KEY}-20270115T080000Z" == FIRST

@@ -1,4 +1,4 @@
-"""Stand-ins and the way past them: the refusal names it for each kind, and the guide names what is there."""
+"""Refusal of stand-ins with the replacement for each kind, and the guide's commands, files and settings."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_refusal_names_the_replacement_of_each_kind_and_the_guide(flavour: str
     assert standins.GUIDE in refused.value.remedy
 
 
-def test_one_kind_is_told_alone_and_staging_takes_all() -> None:
+def test_a_refusal_names_only_the_kinds_in_use_and_staging_accepts_all() -> None:
     with pytest.raises(StandinRefusedError) as refused:
         push("os", "slim", "v1.0.0")
     assert refused.value.detail.startswith("os: ")
@@ -71,16 +71,16 @@ def test_one_kind_is_told_alone_and_staging_takes_all() -> None:
     push("conda,cuda,os", "slim")
 
 
-def test_every_kind_that_is_made_has_its_replacement() -> None:
-    made = {"conda"}  # BuildImages.channel
+def test_every_kind_of_standin_has_a_replacement() -> None:
+    kinds = {"conda"}  # ImageBuilder.channel
     for file in ("Dockerfile.standin", "scripts/lib/images.sh"):
         for value in re.findall(r"ai\.glm-tts\.standin=\"?([a-z,]+)", (ROOT / file).read_text()):
-            made |= set(value.split(","))
-    assert set(standins.KINDS) == made == set(REPLACEMENTS)
+            kinds |= set(value.split(","))
+    assert set(standins.KINDS) == kinds == set(REPLACEMENTS)
 
 
 def bootstrap(present: str, tmp_path: Path) -> str:
-    """What ensure_os_image says where the engine has one image; a pull fails the test."""
+    """Output of ensure_os_image for an engine that has only the image `present`; a pull fails the test."""
     (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "image inspect {present}" ]\n')
     (tmp_path / "docker").chmod(0o755)
     script = f"""set -e; PATH={tmp_path}:$PATH; ROOT=.
@@ -91,23 +91,23 @@ def bootstrap(present: str, tmp_path: Path) -> str:
     return done.stderr
 
 
-def test_bootstrap_names_a_stand_in_that_it_keeps(tmp_path: Path) -> None:
+def test_bootstrap_names_an_existing_stand_in(tmp_path: Path) -> None:
     genuine, standin = builder.OS_IMAGES
     assert bootstrap(genuine, tmp_path) == ""
-    said = bootstrap(standin, tmp_path)
-    assert f"{standin} stands in for {genuine}" in said
-    assert f"docker pull {genuine}" in said
-    assert standins.GUIDE in said
+    output = bootstrap(standin, tmp_path)
+    assert f"using {standin} instead of {genuine}" in output
+    assert f"docker pull {genuine}" in output
+    assert standins.GUIDE in output
 
 
 def spans(text: str) -> list[str]:
-    """Commands and code spans: the lines of code blocks, and what stands between backticks."""
+    """Commands and code spans: lines of code blocks and text between backticks."""
     blocks = [line.split("  #")[0].strip() for line in text.splitlines() if line.startswith("    ")]
     return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"^    .*$", "", text, flags=re.MULTILINE))
 
 
 def commands(text: str) -> list[list[str]]:
-    """The argument lists of this project's own commands, such as ["build.lock", "conda", "--flavour", "slim"]."""
+    """Argument lists of the project's commands in a text, such as ["build.lock", "conda", "--flavour", "slim"]."""
     found = []
     for span in spans(text):
         argv = shlex.split(span.replace("...", "x"))
@@ -119,7 +119,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def parse(argv: list[str]) -> None:
-    """Fails on a command line that its typer app does not take; runs nothing."""
+    """Parse a command line with its typer app without running it; raise if the app refuses it."""
     module, *arguments = argv
     found = find_spec(module)
     is_package = found is not None and found.submodule_search_locations is not None
@@ -132,7 +132,7 @@ def parse(argv: list[str]) -> None:
         command, context = subcommand, subcommand.make_context(name, arguments, parent=context)
 
 
-def test_the_guides_commands_are_taken_by_the_commands_themselves() -> None:
+def test_the_commands_accept_the_guides_command_lines() -> None:
     found = commands(GUIDE.read_text())
     assert {argv[0] for argv in found} >= {"build.lock", "build.images", "build.cutover", "build.doctor"}
     for argv in found:
@@ -143,7 +143,9 @@ def test_the_guides_commands_are_taken_by_the_commands_themselves() -> None:
             parse(wrong.split())
 
 
-def test_the_guides_keys_command_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_keys_command_accepts_the_guides_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     keys = [argv for argv in commands(GUIDE.read_text()) if argv[0] == "service.keys"]
     assert keys
     for argv in keys:
@@ -152,7 +154,7 @@ def test_the_guides_keys_command_is_taken(monkeypatch: pytest.MonkeyPatch, capsy
         assert f"{argv[2]} sha256:" in capsys.readouterr().out
 
 
-def test_the_guides_files_are_there_or_are_what_its_commands_write() -> None:
+def test_the_guides_files_exist_or_are_written_by_its_commands() -> None:
     written = {apt_lock("slim", standin=False), conda_lock("slim"), conda_lock("slim", standin=True)}
     for span in spans(GUIDE.read_text()):
         for path in re.findall(r"(?:^|\s)((?:scripts|locks|docs|\.github|build|service)/[\w./-]*)", span):
@@ -161,7 +163,7 @@ def test_the_guides_files_are_there_or_are_what_its_commands_write() -> None:
         assert (GUIDE.parent / target).exists(), target
 
 
-def test_the_guides_settings_are_the_workflows() -> None:
+def test_the_guide_lists_the_settings_of_the_workflow() -> None:
     named = set(re.findall(r"`([A-Z][A-Z_]+)`", GUIDE.read_text()))
     workflow = (ROOT / ".github/workflows/publish.yml").read_text()
     used = set(re.findall(r"\b(?:vars|secrets)\.([A-Z_]+)", workflow))

@@ -1,4 +1,4 @@
-"""Under which name an apt lock is written: one read from a stand-in system never takes the genuine one's place."""
+"""Name of an apt lock: the lock of a stand-in OS never replaces the genuine one."""
 
 from types import SimpleNamespace
 from typing import cast
@@ -19,6 +19,6 @@ from build.model.labels import STANDIN_LABEL
         ("os,cuda", "locks/apt-slim.standin.txt"),
     ],
 )
-def test_a_standin_system_is_in_the_name(standins: str, name: str) -> None:
+def test_the_name_shows_a_stand_in_os(standins: str, name: str) -> None:
     image = cast(Image, SimpleNamespace(labels={STANDIN_LABEL: standins}))
     assert apt_lock_name(image, "slim") == name

@@ -1,4 +1,4 @@
-"""Versions that exclude each other are refused by name; the table agrees with what the repository says elsewhere."""
+"""Compatibility check of versions, and agreement of its table with the locks and Dockerfiles."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ RELEASES = "https://example.org/releases/download/v2"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A copy of what the check reads, to be changed."""
+    """A copy of the files that the check reads."""
     shutil.copytree(REPOSITORY / "locks", tmp_path / "locks")
     for name in ("environment.yml", "Dockerfile.base"):
         shutil.copy(REPOSITORY / name, tmp_path)
@@ -33,11 +33,11 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["slim", "cuda"])
-def test_the_repository_contradicts_itself_nowhere(flavour: str) -> None:
+def test_the_versions_of_the_repository_are_compatible(flavour: str) -> None:
     compatibility_check.require(REPOSITORY, flavour)
 
 
-def test_each_contradiction_is_named_with_its_remedy_and_all_come_at_once(root: Path) -> None:
+def test_all_contradictions_are_reported_together_with_their_remedies(root: Path) -> None:
     edit(root / "locks/torch.in", "torch==2.9.1", "--index-url https://download.pytorch.org/whl/cu118\ntorch==2.9.1")
     edit(root / "environment.yml", "python=3.11", "python=3.9")
     with pytest.raises(IncompatibleError) as refused:
@@ -60,7 +60,7 @@ def test_each_contradiction_is_named_with_its_remedy_and_all_come_at_once(root: 
         ("onnxruntime-gpu==1.18.1", "onnxruntime-gpu and CUDA"),
     ],
 )
-def test_a_line_that_cannot_work_is_refused(root: Path, line: str, name: str) -> None:
+def test_an_incompatible_requirement_is_refused(root: Path, line: str, name: str) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{line}\n")
     with pytest.raises(IncompatibleError, match=name):
@@ -81,7 +81,7 @@ def test_a_line_that_cannot_work_is_refused(root: Path, line: str, name: str) ->
         f"{RELEASES}/cu128/torch2.9/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl",
     ],
 )
-def test_a_line_that_can_work_is_not(root: Path, line: str) -> None:
+def test_a_compatible_requirement_passes(root: Path, line: str) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text(f"{lock.read_text()}{line}\n")
     compatibility_check.require(root, "cuda")
@@ -90,11 +90,11 @@ def test_a_line_that_can_work_is_not(root: Path, line: str) -> None:
 @pytest.mark.parametrize(
     ("tag", "why"),
     [
-        ("cu11torch2.9cxx11abiTRUE", "flash-attn comes as a wheel for CUDA 11, and torch is of CUDA 12.8"),
-        ("cu130torch2.9", "flash-attn comes as a wheel for CUDA 13.0, and torch is of CUDA 12.8"),
-        ("cu126torch2.9", "flash-attn comes as a wheel for CUDA 12.6, and torch is of CUDA 12.8"),
-        ("cu12torch2.8cxx11abiTRUE", "flash-attn comes as a wheel for torch 2.8, and torch is 2.9"),
-        ("pt210cu128", "flash-attn comes as a wheel for torch 2.10, and torch is 2.9"),
+        ("cu11torch2.9cxx11abiTRUE", "flash-attn is a wheel for CUDA 11, but torch uses CUDA 12.8"),
+        ("cu130torch2.9", "flash-attn is a wheel for CUDA 13.0, but torch uses CUDA 12.8"),
+        ("cu126torch2.9", "flash-attn is a wheel for CUDA 12.6, but torch uses CUDA 12.8"),
+        ("cu12torch2.8cxx11abiTRUE", "flash-attn is a wheel for torch 2.8, but torch is 2.9"),
+        ("pt210cu128", "flash-attn is a wheel for torch 2.10, but torch is 2.9"),
     ],
 )
 @pytest.mark.parametrize("form", ["flash-attn==2.8.3+{}", "{}"])
@@ -106,7 +106,7 @@ def test_a_wheel_for_another_cuda_or_torch_is_refused_by_both(root: Path, tag: s
         compatibility_check.require(root, "cuda")
     assert refused.value.exit_code == 25
     assert f"{why}: it would not load" in refused.value.detail
-    assert refused.value.remedy == "leave flash-attn out, or take a wheel of it that names cu12 or cu128, and torch2.9"
+    assert refused.value.remedy == "remove flash-attn, or use a wheel that names cu12 or cu128, and torch2.9"
 
 
 def test_an_extension_with_the_toolkit_of_torchs_cuda_may_compile(root: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_extension_with_the_toolkit_of_torchs_cuda_may_compile(root: Path) ->
     compatibility_check.require(root, "cuda")
 
 
-def test_another_torch_changes_what_fits(root: Path) -> None:
+def test_another_torch_changes_the_compatible_versions(root: Path) -> None:
     for path in (root / "locks/torch.in", root / "locks/torch.txt", root / "locks/cuda.txt"):
         edit(path, "torch==2.9.1", "torch==2.8.0")
     lock = root / "locks/cuda.in"
@@ -129,14 +129,14 @@ def test_another_torch_changes_what_fits(root: Path) -> None:
 
 
 @pytest.mark.parametrize("image", ["nvidia/cuda:11.7.1-base-ubuntu22.04", "ubuntu:22.04"])
-def test_a_base_image_that_nobody_looked_at_is_refused_by_name(root: Path, image: str) -> None:
+def test_an_unknown_base_image_is_refused_by_name(root: Path, image: str) -> None:
     edit(root / "Dockerfile.base", f"ARG CUDA_IMAGE={OWN_IMAGE}", f"ARG CUDA_IMAGE={image}")
     with pytest.raises(IncompatibleError, match="base image unknown") as refused:
         compatibility_check.require(root, "cuda")
     assert refused.value.exit_code == 25
     assert f"CUDA_IMAGE in Dockerfile.base is {image}, which is not in the compatibility table" in refused.value.detail
     assert OWN_IMAGE in refused.value.detail
-    assert refused.value.remedy.startswith("take one of those, or add it to build/data/compatibility.toml")
+    assert refused.value.remedy.startswith("use one of those, or add it to build/data/compatibility.toml")
     compatibility_check.require(root, "slim")
 
 
@@ -153,7 +153,7 @@ def test_an_image_that_starts_on_a_driver_too_old_for_torch_is_refused(root: Pat
     assert refused.value.remedy == 'set NVIDIA_REQUIRE_CUDA="cuda>=12.0" in Dockerfile.base'
 
 
-def test_an_older_onnxruntime_gpu_is_served_by_a_base_that_carries_its_cudnn(root: Path) -> None:
+def test_an_older_onnxruntime_gpu_passes_on_a_base_with_its_cudnn(root: Path) -> None:
     lock = root / "locks/cuda.in"
     lock.write_text("onnxruntime-gpu==1.18.1\n")
     with pytest.raises(IncompatibleError) as refused:
@@ -170,10 +170,10 @@ def test_python_s_range_is_compared_as_numbers(python: str, refused: bool) -> No
 
 def test_onnxruntime_gpu_without_any_cuda_would_fall_back_to_the_cpu() -> None:
     facts = DeclaredVersions(python="3.11", packages={"onnxruntime-gpu": Package("1.22.0")})
-    assert [each.name for each in check(facts, TABLE)] == ["onnxruntime-gpu and CUDA"]
+    assert [contradiction.name for contradiction in check(facts, TABLE)] == ["onnxruntime-gpu and CUDA"]
 
 
-def test_what_requirements_name() -> None:
+def test_requirements_are_parsed_into_packages_and_index() -> None:
     packages, index = requirements.parse(
         "--extra-index-url https://download.example/whl/cu126\n-r other.in\nA_b.c[x,y] >= 1  # cu118\n"
         "torch==2.9.1+cu126 ; python_version > '3'\nd==1.0 \\\n    --hash=sha256:0\ne\ne==2\ne<3\n"
@@ -187,7 +187,7 @@ def test_what_requirements_name() -> None:
     }
 
 
-def test_labels_say_what_the_image_needs() -> None:
+def test_labels_contain_the_versions_that_the_image_needs() -> None:
     assert compatibility_check.facts_for_labels(REPOSITORY, "slim") == {}
     assert compatibility_check.facts_for_labels(REPOSITORY, "cuda") == {
         "ai.glm-tts.torch": "2.9.1",
@@ -212,15 +212,15 @@ def test_the_table_knows_the_base_image_that_each_file_names_and_its_stand_in() 
     assert f"ARG CUDA_IMAGE={genuine}\n" in (REPOSITORY / "Dockerfile.base").read_text()
     assert f"CUDA_IMAGE={genuine}\nCUDA_STANDIN={standin}\n" in (REPOSITORY / "scripts/lib/images.sh").read_text()
     assert TABLE["base"][standin]["cuda"] == TABLE["base"][genuine]["cuda"]
-    said = (REPOSITORY / "Dockerfile.standin").read_text()
-    assert f"CUDA_VERSION={TABLE['base'][standin]['cuda']}." in said
-    assert f'NVIDIA_REQUIRE_CUDA="cuda>={TABLE["base"][standin]["cuda"]}"' in said
+    dockerfile = (REPOSITORY / "Dockerfile.standin").read_text()
+    assert f"CUDA_VERSION={TABLE['base'][standin]['cuda']}." in dockerfile
+    assert f'NVIDIA_REQUIRE_CUDA="cuda>={TABLE["base"][standin]["cuda"]}"' in dockerfile
 
 
 def test_the_table_agrees_with_itself() -> None:
     for release in TABLE["torch"].values():
         assert release["pypi"] in release["cuda"]
-        assert all(each["cudnn"] for each in release["cuda"].values())
+        assert all(cuda["cudnn"] for cuda in release["cuda"].values())
     for name, row in TABLE["base"].items():
         assert f":{row['cuda']}." in name, "the tag names the CUDA"
         assert ("-cudnn" in name) == ("cudnn" in row)

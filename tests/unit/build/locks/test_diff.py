@@ -5,7 +5,7 @@ from dataclasses import replace
 from build.locks.diff import Difference, LockTexts, drift
 from build.locks.inventory import Inventory
 
-HELD = Inventory(
+INVENTORY = Inventory(
     python="3.11.2",
     name="tts",
     prefix="/env",
@@ -24,13 +24,15 @@ LOCKS = LockTexts(
 )
 
 
-def test_an_image_as_locked_has_no_drift() -> None:
-    assert drift(HELD, LOCKS) == []
+def test_an_image_that_matches_its_locks_has_no_drift() -> None:
+    assert drift(INVENTORY, LOCKS) == []
 
 
-def test_added_removed_and_changed_are_each_named() -> None:
+def test_added_removed_and_changed_packages_are_named() -> None:
     moved = replace(
-        HELD, pip={"numpy": "2.3.6", "typing-extensions": "4.15.0"}, conda={**HELD.conda, "pip": ("25", "x_0")}
+        INVENTORY,
+        pip={"numpy": "2.3.6", "typing-extensions": "4.15.0"},
+        conda={**INVENTORY.conda, "pip": ("25", "x_0")},
     )
     assert drift(moved, LOCKS) == [
         Difference("conda", "pip", "", "25=x_0"),
@@ -39,9 +41,9 @@ def test_added_removed_and_changed_are_each_named() -> None:
 
 
 def test_another_build_of_the_same_version_is_drift() -> None:
-    rebuilt = replace(HELD, conda={**HELD.conda, "python": ("3.11.2", "debian_1")})
+    rebuilt = replace(INVENTORY, conda={**INVENTORY.conda, "python": ("3.11.2", "debian_1")})
     assert drift(rebuilt, LOCKS) == [Difference("conda", "python", "3.11.2=debian_0", "3.11.2=debian_1")]
 
 
 def test_a_kind_without_a_lock_is_not_compared() -> None:
-    assert drift(HELD, LockTexts()) == []
+    assert drift(INVENTORY, LockTexts()) == []

@@ -1,10 +1,10 @@
-"""Debian packages against the apt lock: what moved, how it is shown, and what a lock holds."""
+"""Drift of Debian packages from the apt lock: comparison, formats, and the lock's text."""
 
 from build.locks import drift
 from build.locks.drift import AptLock, Drift
 from build.locks.inventory import Inventory
 
-HELD = Inventory(
+INVENTORY = Inventory(
     python="3.11.2",
     name="tts",
     prefix="/env",
@@ -24,22 +24,22 @@ MOVED = (
 )
 
 
-def test_a_lock_is_a_time_and_versions_and_survives_its_text() -> None:
+def test_a_lock_survives_rendering_and_parsing() -> None:
     assert AptLock.parse(LOCK.render()) == LOCK
     assert LOCK.render().splitlines()[0] == "# snapshot: 20261121T000000Z"
-    assert AptLock.from_inventory(HELD) == AptLock(HELD.apt_time, dict(HELD.apt))
+    assert AptLock.from_inventory(INVENTORY) == AptLock(INVENTORY.apt_time, dict(INVENTORY.apt))
 
 
-def test_a_lock_from_before_locks_had_a_time_is_read() -> None:
+def test_a_lock_without_a_time_is_parsed() -> None:
     assert AptLock.parse("tini=0.19.0-1+b3\n") == AptLock("", {"tini": "0.19.0-1+b3"})
 
 
-def test_moved_added_and_missing_packages_are_drift_and_security_fixes_are_told_apart() -> None:
-    assert drift.drift(HELD, LOCK) == MOVED
-    assert drift.drift(HELD, AptLock.from_inventory(HELD)) == ()
+def test_changed_added_and_missing_packages_are_drift_and_security_fixes_are_marked() -> None:
+    assert drift.drift(INVENTORY, LOCK) == MOVED
+    assert drift.drift(INVENTORY, AptLock.from_inventory(INVENTORY)) == ()
 
 
-def test_drift_in_one_line_in_a_label_and_as_text() -> None:
+def test_drift_is_formatted_as_summary_label_and_text() -> None:
     assert drift.summary(MOVED) == "3 packages differ from the apt lock, 1 by security fixes"
     assert drift.summary(MOVED[:1]) == "1 package differs from the apt lock, 1 by security fixes"
     assert drift.label(MOVED) == "libpam0g=1.5.2-6+deb12u3 tzdata=2026a zlib1g="
@@ -51,6 +51,6 @@ def test_drift_in_one_line_in_a_label_and_as_text() -> None:
     ]
 
 
-def test_a_label_of_a_whole_distribution_is_cut() -> None:
+def test_a_long_label_is_cut() -> None:
     many = [Drift(f"p{number}", "1", "2", security=False) for number in range(drift.LABELLED + 7)]
     assert drift.label(many).endswith(f"p{drift.LABELLED - 1}=2 and 7 more")

@@ -1,4 +1,4 @@
-"""build.lock check: a lock that is not what its inputs gave is named with its reason and the command that mends it."""
+"""`python -m build.lock check` names each lock that does not match its inputs, with reason and command."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-def test_the_locks_of_this_tree_belong_to_their_inputs() -> None:
+def test_the_locks_of_this_tree_match_their_inputs() -> None:
     assert index_file.check(REPOSITORY) >= len(pure.PIP_LOCKS)
 
 
-def test_another_input_makes_every_lock_stale_that_includes_it(clone: Path) -> None:
+def test_a_changed_input_makes_every_lock_that_includes_it_stale(clone: Path) -> None:
     append(clone / "locks/torch.in", "torchaudio\n")
     refused = refusal(clone)
     assert refused.detail.splitlines() == [
@@ -51,7 +51,7 @@ def test_another_input_makes_every_lock_stale_that_includes_it(clone: Path) -> N
     assert refused.remedy == "python -m build.lock pip"
 
 
-def test_a_constraint_counts_as_much_as_an_inclusion(clone: Path) -> None:
+def test_a_constraint_is_an_input_like_an_inclusion(clone: Path) -> None:
     append(clone / "locks/slim.txt", "zzz==1\n")
     lines = refusal(clone).detail.splitlines()
     assert [line.partition(" (")[0] for line in lines] == [
@@ -68,40 +68,40 @@ def test_a_comment_in_an_input_changes_nothing(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (lambda locks: (locks / "uv.txt").unlink(), "locks/uv.txt: it is not there"),
+        (lambda locks: (locks / "uv.txt").unlink(), "locks/uv.txt: the file does not exist"),
         (lambda locks: (locks / "extra.txt").write_text("a==1\n"), "locks/extra.txt: no lock command wrote it"),
         (lambda locks: append(locks / "apt-slim.standin.txt", "zzz=1\n"), "apt-slim.standin.txt: it was edited by"),
     ],
 )
-def test_a_lock_that_is_gone_or_of_unknown_origin_is_named(
-    clone: Path, spoil: Callable[[Path], object], why: str
-) -> None:
+def test_a_missing_or_unknown_lock_is_named(clone: Path, spoil: Callable[[Path], object], why: str) -> None:
     spoil(clone / "locks")
     assert why in refusal(clone).detail
 
 
-def test_without_its_index_every_lock_is_of_unknown_origin(clone: Path) -> None:
+def test_without_the_index_every_lock_is_unknown(clone: Path) -> None:
     (clone / pure.INDEX).unlink()
     assert all("no lock command wrote it" in line for line in refusal(clone).detail.splitlines())
     (clone / pure.INDEX).write_text("[]")
     assert "cannot be read" in refusal(clone).message
 
 
-def test_an_input_that_is_gone_is_no_stale_lock(clone: Path) -> None:
+def test_a_missing_input_is_an_error(clone: Path) -> None:
     (clone / "locks/service.in").unlink()
     with pytest.raises(MissingFileError, match=r"locks/service\.in"):
         index_file.check(clone)
 
 
-def test_a_conda_lock_depends_on_the_conda_specs_of_its_flavour_alone(clone: Path) -> None:
+def test_a_conda_lock_depends_only_on_the_conda_specs_of_its_flavour(clone: Path) -> None:
     name = pure.conda_lock("cuda")
     (clone / name).write_text("@EXPLICIT\n")
     assert f"{name}: no lock command wrote it" in refusal(clone).detail
     index_file.record(clone, name, index_file.conda_command("cuda"), "py-rattler 1")
-    asked = clone / "environment.yml"
-    asked.write_text(asked.read_text().replace("--requirement locks/cuda.txt", "--requirement locks/torch.txt"))
+    environment = clone / "environment.yml"
+    environment.write_text(
+        environment.read_text().replace("--requirement locks/cuda.txt", "--requirement locks/torch.txt")
+    )
     index_file.check(clone)
-    asked.write_text(asked.read_text().replace("python=3.11.*", "python=3.12.*"))
+    environment.write_text(environment.read_text().replace("python=3.11.*", "python=3.12.*"))
     assert refusal(clone).detail == (
         f"{name}: environment.yml changed since it was written (python -m build.lock conda --flavour cuda)"
     )
@@ -116,14 +116,14 @@ def test_the_option_and_the_command_are_the_same(clone: Path, capsys: pytest.Cap
         assert "locks/uv.in changed since" in capsys.readouterr().err
 
 
-def test_the_hashes_of_a_flavour_are_those_of_what_its_base_is_made_from(clone: Path) -> None:
+def test_the_hashes_of_a_flavour_are_those_of_the_locks_of_its_base(clone: Path) -> None:
     found = index_file.lock_hashes("cuda", clone)
     assert found.keys() == {"cuda.txt", "torch.txt", "apt-cuda.standin.txt"}
     assert found["torch.txt"] == hashlib.sha256((clone / "locks/torch.txt").read_bytes()).hexdigest()
     assert index_file.lock_hashes("slim", clone).keys() == {"slim.txt", "apt-slim.standin.txt"}
 
 
-def test_inclusions_are_followed_from_the_folder_of_the_file_that_names_them_and_once() -> None:
+def test_inclusions_are_resolved_from_the_folder_of_their_file_and_only_once() -> None:
     texts = {"a/x.in": "-r y.in\n-c ../z.txt  # why\nname==1\n", "a/y.in": "-r x.in\n", "z.txt": "# nothing\n"}
     assert pure.requirements("a/x.in", texts.__getitem__) == {
         "a/x.in": "-r y.in\n-c ../z.txt\nname==1",

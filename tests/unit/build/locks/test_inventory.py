@@ -1,4 +1,4 @@
-"""What an image said it holds, and the file that conda users know."""
+"""Parsing of an image's inventory, and its export as an environment file."""
 
 import json
 
@@ -8,7 +8,7 @@ import yaml
 from build.locks import inventory
 from build.locks.inventory import Inventory
 
-HELD = Inventory(
+INVENTORY = Inventory(
     python="3.11.2",
     name="tts",
     prefix="/opt/conda/envs/tts",
@@ -22,18 +22,18 @@ HELD = Inventory(
 )
 
 
-def test_what_was_printed_is_read_back() -> None:
-    assert inventory.parse(json.dumps(vars(HELD), default=list)) == HELD
+def test_a_printed_inventory_is_parsed() -> None:
+    assert inventory.parse(json.dumps(vars(INVENTORY), default=list)) == INVENTORY
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"python": "3.11"}'])
-def test_anything_else_is_no_inventory(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no inventory|Expecting value"):
+def test_an_invalid_inventory_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not an inventory|Expecting value"):
         inventory.parse(text)
 
 
 def test_an_export_is_an_environment_file() -> None:
-    text = inventory.exported(HELD)
+    text = inventory.exported(INVENTORY)
     assert yaml.safe_load(text) == {
         "name": "tts",
         "channels": ["file:///channel"],

@@ -12,7 +12,7 @@ CHANGES = {
 OWN = {"locks/conda-standin-slim-linux-64.lock": [Difference("conda", "python", "", "3.11")]}
 
 
-def test_the_table_has_a_row_a_package() -> None:
+def test_the_table_has_one_row_for_each_package() -> None:
     assert table.markdown(CHANGES | OWN, []) == (
         "| lock | package | before | now |\n"
         "| --- | --- | --- | --- |\n"

@@ -1,4 +1,4 @@
-"""Which colour is live, what share each has, and the .env that follows from it."""
+"""The live colour, the shares of the traffic, and .env."""
 
 import pytest
 
@@ -22,21 +22,21 @@ def test_live_is_the_colour_in_rotation_with_a_running_container() -> None:
     assert live(stack(facts("ready", container="absent"), facts("maint"))) is None
 
 
-def test_a_live_colour_that_crashes_is_still_the_live_one() -> None:
+def test_a_crashing_live_colour_is_still_live() -> None:
     assert live(stack(facts("ready", container="restarting"), facts("maint"))) is Colour.BLUE
 
 
-def test_two_colours_in_rotation_are_not_guessed_at() -> None:
+def test_two_colours_in_rotation_are_an_error() -> None:
     with pytest.raises(ProxyError, match="both"):
         live(stack(facts("ready"), facts("ready")))
 
 
-def test_shares_are_what_was_observed() -> None:
+def test_shares_follow_from_the_request_rates() -> None:
     assert shares(stack(facts(rate=3), facts(rate=1))) == {Colour.BLUE: 0.75, Colour.GREEN: 0.25}
     assert shares(stack(facts(), facts())) == {Colour.BLUE: None, Colour.GREEN: None}
 
 
-def test_env_has_the_live_profile_alone_and_reads_back() -> None:
+def test_env_has_only_the_live_profile_and_parses() -> None:
     values = dotenv.derive(
         project="p",
         place=StackAddress(1, "10.0.0"),
@@ -56,12 +56,13 @@ def test_env_has_the_live_profile_alone_and_reads_back() -> None:
     assert "BLUE_IMAGE" not in dotenv.parse(text)
 
 
-def test_a_place_is_read_off_a_proxys_container_and_is_closed_where_that_says_nothing() -> None:
+def test_the_address_of_an_old_proxy_without_labels_is_loopback_without_keys() -> None:
     old = StackAddress.of(7860, {"SUBNET_PREFIX": "10.0.0"}, {})
     assert old == StackAddress(7860, "10.0.0")
-    assert str(old) == "at 127.0.0.1:7860, in 10.0.0.0/24, without keys"
-    told = {"SUBNET_PREFIX": "10.0.0", "PUBLISHED": "0.0.0.0"}  # noqa: S104
-    assert StackAddress.of(1, told, {KEYS_LABEL: "/etc/keys"}) == StackAddress(1, "10.0.0", "0.0.0.0", "/etc/keys")  # noqa: S104
+    assert str(old) == "at 127.0.0.1:7860, in 10.0.0.0/24, without API keys"
+    environment = {"SUBNET_PREFIX": "10.0.0", "PUBLISHED": "192.0.2.1"}
+    expected = StackAddress(1, "10.0.0", "192.0.2.1", "/etc/keys")
+    assert StackAddress.of(1, environment, {KEYS_LABEL: "/etc/keys"}) == expected
 
 
 def test_a_broken_env_is_refused_with_its_line() -> None:

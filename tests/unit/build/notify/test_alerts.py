@@ -1,4 +1,4 @@
-"""Alerts: who is called for what, over a real HTTP server that fails as it is told to."""
+"""Alerts: which errors raise one, and delivery to an HTTP server with chosen statuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALERT = Alert("p", "warning", "it failed", "look")
 
 class Webhook(HTTPServer):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answering)
+        super().__init__(("127.0.0.1", 0), WebhookHandler)
         self.statuses: list[int] = []
         self.bodies: list[Any] = []
 
@@ -28,7 +28,7 @@ class Webhook(HTTPServer):
         return f"http://127.0.0.1:{self.server_port}/a-secret"
 
 
-class Answering(BaseHTTPRequestHandler):
+class WebhookHandler(BaseHTTPRequestHandler):
     server: Webhook
 
     def do_POST(self) -> None:
@@ -54,7 +54,7 @@ def test_a_webhook_gets_the_alert_once(webhook: Webhook) -> None:
     assert [(body["alertname"], body["summary"]) for body in webhook.bodies] == [(alert.NAME, "it failed")]
 
 
-def test_one_that_is_busy_is_asked_again_and_one_that_refuses_is_not(webhook: Webhook) -> None:
+def test_an_alert_is_retried_unless_the_receiver_rejects_it(webhook: Webhook) -> None:
     webhook.statuses = [503, 429, 200]
     alert_client.webhook(webhook.url, ALERT)
     assert len(webhook.bodies) == 3
@@ -65,14 +65,14 @@ def test_one_that_is_busy_is_asked_again_and_one_that_refuses_is_not(webhook: We
     assert "secret" not in raised.value.message
 
 
-def test_it_gives_up_in_the_end(webhook: Webhook) -> None:
+def test_retries_are_limited(webhook: Webhook) -> None:
     webhook.statuses = [500] * 10
     with pytest.raises(CommandFailedError, match="HTTP 500"):
         alert_client.webhook(webhook.url, ALERT)
     assert len(webhook.bodies) == alert_client.ATTEMPTS
 
 
-def test_who_only_came_second_calls_nobody_and_a_lost_lease_is_grave() -> None:
+def test_a_held_lock_raises_no_alert_and_a_lost_lock_is_critical() -> None:
     assert alert.evaluate("p", LockHeldError("taken"), None) is None
     lost = alert.evaluate("p", LockLostError("lost", remedy="resume"), None)
     assert lost

@@ -1,4 +1,4 @@
-"""What is worth another attempt at a registry, and what is not."""
+"""Classification of registry errors as transient or permanent."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from build.registry.transient_errors import asked_wait_s, status_passes, words_pass
+from build.registry.transient_errors import is_transient_message, is_transient_status, retry_after_s
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_a_status_that_can_pass_is_worth_another_attempt(status: int) -> None:
-    assert status_passes(status)
+def test_transient_statuses_are_retried(status: int) -> None:
+    assert is_transient_status(status)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 416, 501, 505])
-def test_a_status_that_lasts_is_not(status: int) -> None:
-    assert not status_passes(status)
+def test_permanent_statuses_are_not_retried(status: int) -> None:
+    assert not is_transient_status(status)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_a_status_that_lasts_is_not(status: int) -> None:
         'Get "http://127.0.0.1:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused',
     ],
 )
-def test_words_for_what_can_pass(words: str) -> None:
-    assert words_pass(words)
+def test_transient_messages_are_retried(words: str) -> None:
+    assert is_transient_message(words)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_words_for_what_can_pass(words: str) -> None:
         "name unknown: repository name not known to registry",
         "manifest invalid: manifest invalid",
         "denied: too many requests of this kind",
-        "something nobody has seen",
+        "an unknown message",
     ],
 )
-def test_words_for_what_lasts(words: str) -> None:
-    assert not words_pass(words)
+def test_permanent_and_unknown_messages_are_not_retried(words: str) -> None:
+    assert not is_transient_message(words)
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_words_for_what_lasts(words: str) -> None:
         ("", None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, seconds: float | None) -> None:
-    assert asked_wait_s(header, NOON) == seconds
+def test_retry_after_is_parsed_as_seconds_or_date(header: str, seconds: float | None) -> None:
+    assert retry_after_s(header, NOON) == seconds

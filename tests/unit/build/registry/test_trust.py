@@ -1,4 +1,4 @@
-"""A registry is reached as the engine reaches it: against TLS and HTTP servers on this machine."""
+"""Trust in a registry by the engine's rules, with TLS and HTTP servers on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def engine(address: str, *, secure: bool = True, rootless: bool = False) -> dict[str, Any]:
-    """`docker info` of a daemon that is configured for this address."""
+    """`docker info` of a daemon with a configuration entry for this address."""
     return {
         "RegistryConfig": {"IndexConfigs": {address: {"Secure": secure}}, "InsecureRegistryCIDRs": ["127.0.0.0/8"]},
         "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if rootless else [])],
@@ -29,13 +29,13 @@ def engine(address: str, *, secure: bool = True, rootless: bool = False) -> dict
 
 
 def empty(front: Faults) -> Faults:
-    """A registry without anything in it."""
+    """An empty registry."""
     front.answer = lambda _method, _path: MISSING
     return front
 
 
-def opened(address: str, how: Trust) -> Registry:
-    return Registry(address, ONCE, how)
+def opened(address: str, trust: Trust) -> Registry:
+    return Registry(address, ONCE, trust)
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def place(folder: Path, **files: bytes) -> None:
         ("registry.example", {"IndexConfigs": {"registry.example": {"Secure": False}}}, True),
     ],
 )
-def test_a_registry_is_insecure_by_the_daemon_s_own_rule(address: str, config: dict[str, Any], found: bool) -> None:
+def test_a_registry_is_insecure_by_the_rule_of_the_daemon(address: str, config: dict[str, Any], found: bool) -> None:
     addresses = [address.strip("[").partition("]")[0] if "[" in address else address.partition(":")[0]]
     assert is_insecure(address, config, addresses) is found
 
 
-def test_a_host_name_counts_by_its_addresses() -> None:
+def test_a_host_name_is_judged_by_its_addresses() -> None:
     networks = {"RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"]}}
     assert trust_reader.of("localhost:5000", networks).insecure
     assert not trust_reader.of("no-such-host.invalid:5000", networks).insecure
@@ -95,12 +95,12 @@ def test_a_ca_certificate_in_certs_d_is_trusted(
 
         place(folder, ca_crt=authority.certificate)
         assert opened(address, trust_reader.of(address, info, home)).digest("thing", "one") == ""
-        # It is believed for the registry whose folder it lies in, and for no other one.
+        # The CA is trusted only for the registry of its folder.
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
         assert opened(address, trust_reader.of(address, info, home)).digest("thing", "one") == ""
 
 
-def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_d: Path) -> None:
+def test_a_client_certificate_in_certs_d_is_used(authority: Authority, certs_d: Path) -> None:
     with faults("", tls=authority.server(clients=True)) as front:
         address, info = empty(front).address, engine(front.address)
         place(certs_d / address, ca_crt=authority.certificate)
@@ -108,34 +108,36 @@ def test_a_client_s_certificate_in_certs_d_is_shown(authority: Authority, certs_
             opened(address, trust_reader.of(address, info)).digest("thing", "one")
         certificate, key = authority.pair("client")
         place(certs_d / address, client_cert=certificate.read_bytes())
-        with pytest.raises(RegistryError, match=r"client\.cert has no client\.key") as refused:
+        with pytest.raises(
+            RegistryError, match=r"client\.cert is a client certificate without its key client\.key"
+        ) as refused:
             trust_reader.of(address, info)
         assert "client.key" in refused.value.remedy
         place(certs_d / address, client_key=key.read_bytes())
         assert opened(address, trust_reader.of(address, info)).digest("thing", "one") == ""
 
 
-def test_a_certificate_that_is_none_is_named(authority: Authority, certs_d: Path) -> None:
+def test_an_invalid_certificate_is_named(authority: Authority, certs_d: Path) -> None:
     place(certs_d / "registry.example", ca_crt=b"no PEM")
     with pytest.raises(RegistryError, match=r"cannot be used: .*ca\.crt"):
         Registry("registry.example", trust=trust_reader.of("registry.example", {}))
 
 
-def test_a_remote_engine_s_certificates_are_asked_for_on_this_machine(authority: Authority, certs_d: Path) -> None:
+def test_for_a_remote_engine_the_remedy_names_this_machine_too(authority: Authority, certs_d: Path) -> None:
     with faults("", tls=authority.server()) as front:
-        how = trust_reader.of(front.address, engine(front.address), {"DOCKER_HOST": "ssh://deploy@far.example"})
+        trust = trust_reader.of(front.address, engine(front.address), {"DOCKER_HOST": "ssh://deploy@far.example"})
         with pytest.raises(RegistryError, match="TLS with") as refused:
-            opened(front.address, how).digest("thing", "one")
+            opened(front.address, trust).digest("thing", "one")
     assert f"{certs_d}/{front.address}/ca.crt on this machine too" in refused.value.remedy
     assert "ssh://deploy@far.example" in refused.value.remedy
 
 
-@pytest.mark.parametrize("spoken", ["https", "http"])
-def test_an_insecure_registry_is_spoken_to_in_what_it_speaks(authority: Authority, spoken: str) -> None:
-    tls: ssl.SSLContext | None = authority.server("192.0.2.1") if spoken == "https" else None
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_the_scheme_of_an_insecure_registry_is_detected(authority: Authority, scheme: str) -> None:
+    tls: ssl.SSLContext | None = authority.server("192.0.2.1") if scheme == "https" else None
     with faults("", tls=tls) as front:
         registry = opened(empty(front).address, trust_reader.of(front.address, engine(front.address, secure=False)))
         assert registry.digest("thing", "one") == ""
         assert registry.tags("thing") == []
-        probes = [path for _, path in front.seen if path == "/v2/"]
-        assert len(probes) == (1 if spoken == "https" else 0), "the scheme is found once"
+        probes = [path for _, path in front.requests if path == "/v2/"]
+        assert len(probes) == (1 if scheme == "https" else 0), "the scheme is detected more than once"

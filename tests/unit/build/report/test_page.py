@@ -1,4 +1,4 @@
-"""The page of a cutover: what comes from outside is inert, and what is missing is left out."""
+"""The report of a cutover: values are escaped, and missing parts are named."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LOG = """\
 """
 
 
-def cutover(**given: object) -> Cutover:
+def cutover(**fields: object) -> Cutover:
     begun = Cutover("x1", "switch", NEW, "green", OLD, "2026-01-02T03:04:00.000Z", state=State.RETIRED)
-    for name, value in given.items():
+    for name, value in fields.items():
         setattr(begun, name, value)
     return begun
 
 
-def render(given: Page) -> str:
-    return page.render(given, TEMPLATE.read_text())
+def render(content: Page) -> str:
+    return page.render(content, TEMPLATE.read_text())
 
 
-def test_nothing_from_outside_becomes_markup() -> None:
+def test_values_are_escaped() -> None:
     plan = {"reason": EVIL}
     made = cutover(error=EVIL, plan=plan, facts={"warnings": [EVIL], "vram_free": EVIL, EVIL: EVIL})
     spans = [timeline.Span(EVIL, 0, 1, EVIL, failed=True, output=EVIL)]
@@ -43,21 +43,21 @@ def test_nothing_from_outside_becomes_markup() -> None:
     assert html.count("&lt;script&gt;") > 10
 
 
-def test_a_page_of_next_to_nothing_says_what_is_missing() -> None:
+def test_an_almost_empty_report_names_the_missing_parts() -> None:
     html = render(Page("p", cutover(previous=None, state=State.PULLED)))
     for words in (
-        "nothing was live",
-        "it has not ended",
-        "tells of no step",
+        "<dd>none</dd>",
+        "in progress",
+        "has no step",
         "No request ended",
-        "did not come that far",
+        "No results of the gate",
     ):
         assert words in html
     assert "<svg" not in html
     assert "<audio" not in html
 
 
-def test_a_canary_and_a_soak_have_their_table() -> None:
+def test_the_report_has_a_table_for_canary_and_soak() -> None:
     window = {"sent": 30, "failed": 2, "p50_s": 0.21, "p95_s": 0.4}
     pair = {"candidate": window, "live": {**window, "failed": 0}}
     facts = {"canary": [{"share": 25, "took_s": 4, "observed": 0.262, **pair}], "soak": {"took_s": 10, **pair}}
@@ -67,10 +67,10 @@ def test_a_canary_and_a_soak_have_their_table() -> None:
     assert html.count("0.21 s") == 4
     assert html.count('class="bad">2<') == 2
     assert "observed" not in html
-    assert "What clients got" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
+    assert "Client requests by release" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
 
 
-def test_the_page_needs_nothing_from_elsewhere() -> None:
+def test_the_report_is_self_contained() -> None:
     drawn = plot.draw(haproxy_log.read(LOG.splitlines()), 1767323040.0, [(1.0, "switch")])
     html = render(Page("p", cutover(), plot=drawn))
     assert "http://" not in html
@@ -78,14 +78,14 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert html.count("<circle") == 3
 
 
-def test_the_log_is_read_with_what_failed() -> None:
+def test_the_log_has_failed_requests_too() -> None:
     found = haproxy_log.read(LOG.splitlines())
-    assert [(each.server, each.took_s, each.status, each.failed) for each in found] == [
+    assert [(request.server, request.took_s, request.status, request.failed) for request in found] == [
         ("blue-1", 0.13, 200, False), ("green-1", 0.09, 200, False), ("", 0.005, 503, True),
     ]  # fmt: skip
 
 
-def test_failed_requests_are_all_drawn_however_many_there_are() -> None:
+def test_every_failed_request_is_drawn() -> None:
     many = [Request(float(n), "blue-1", 0.1, 200, failed=n % 1000 == 0) for n in range(10_000)]
     drawn = plot.draw(many, 0.0, [])
     assert drawn
@@ -94,7 +94,7 @@ def test_failed_requests_are_all_drawn_however_many_there_are() -> None:
     assert all(plot.LEFT <= dot.x <= plot.WIDTH and 0 <= dot.y <= plot.HEIGHT for dot in drawn.dots)
 
 
-def test_a_step_that_has_no_end_is_said_to_have_none() -> None:
+def test_a_step_without_an_end_is_marked() -> None:
     at = "2026-01-02T03:04:0{}.000Z".format
     records = [
         {"event": "begin", "at": at(0)},
@@ -102,6 +102,6 @@ def test_a_step_that_has_no_end_is_said_to_have_none() -> None:
         {"event": "done", "state": "starting", "at": at(3)},
         {"event": "intent", "step": "warm", "at": at(4)},
     ]
-    assert [(each.name, each.began_s, each.took_s, each.outcome) for each in timeline.read(records)] == [
+    assert [(span.name, span.began_s, span.took_s, span.outcome) for span in timeline.read(records)] == [
         ("start", 1.0, 2.0, "starting"), ("warm", 4.0, None, "no end"),
     ]  # fmt: skip

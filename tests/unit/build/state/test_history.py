@@ -1,4 +1,4 @@
-"""The journal folded: what is in progress, and where a rollback goes."""
+"""History from the journal: the cutover in progress, and the last good release."""
 
 from typing import Any
 
@@ -34,29 +34,29 @@ def test_last_good_is_the_release_that_served_before_the_live_one() -> None:
     assert last_good(past, C) == B
 
 
-def test_a_failed_cutover_leaves_nothing_to_go_back_to() -> None:
+def test_a_failed_cutover_is_not_a_last_good_release() -> None:
     past = history(cutover(1, A, None), cutover(2, B, A, end="failed"))
     assert last_good(past, A) is None
 
 
-def test_a_release_that_was_rolled_back_from_is_not_a_destination() -> None:
+def test_a_release_that_was_rolled_back_from_is_not_good() -> None:
     past = history(cutover(1, A, None), cutover(2, B, A), cutover(3, A, B, kind="rollback"))
     assert last_good(past, A) is None
-    again = history(cutover(1, A, None), cutover(2, B, A), cutover(3, C, B), cutover(4, B, C, kind="rollback"))
-    assert last_good(again, B) == A
+    twice = history(cutover(1, A, None), cutover(2, B, A), cutover(3, C, B), cutover(4, B, C, kind="rollback"))
+    assert last_good(twice, B) == A
 
 
-def test_what_was_live_before_the_first_journaled_cutover_counts() -> None:
+def test_the_release_before_the_first_journaled_cutover_is_good() -> None:
     assert last_good(history(cutover(1, B, A)), B) == A
 
 
 def test_a_cutover_without_an_end_is_in_progress_with_its_step() -> None:
-    doing = in_progress(history(cutover(1, A, None), cutover(2, B, A, end="")))
-    assert doing is not None
-    assert (doing.release, doing.step) == (B, "start")
+    current = in_progress(history(cutover(1, A, None), cutover(2, B, A, end="")))
+    assert current is not None
+    assert (current.release, current.step) == (B, "start")
     assert in_progress(history(cutover(1, A, None))) is None
 
 
 def test_a_record_of_a_cutover_that_never_began_is_refused() -> None:
-    with pytest.raises(ValueError, match="never begun"):
+    with pytest.raises(ValueError, match="has no begin record"):
         read([{"cutover": "9", "seq": 4, "event": "done", "step": "start", "state": "starting"}])

@@ -1,4 +1,4 @@
-"""What the repository says about itself, whatever the user's git settings and the environment of a hook."""
+"""Reading of the repository, independent of the user's git settings and of a hook's environment."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from harness.repository import Repository, repository
 
 __all__ = ["repository"]
 
-STRANGE = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/tab\t.wav")
+UNUSUAL = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/tab\t.wav")
 
 
-def test_names_of_any_script_are_read_whatever_core_quotepath_is(repository: Repository) -> None:
-    repository.write(dict.fromkeys(STRANGE, "sound"))
+def test_names_in_any_script_are_read_regardless_of_core_quotepath(repository: Repository) -> None:
+    repository.write(dict.fromkeys(UNUSUAL, "sound"))
     repository.commit()
     for value in ("true", "false"):
         repository.git("config", "core.quotePath", value)
-        assert git.tree_files(repository.root, "HEAD", ("voices",)).keys() == set(STRANGE)
+        assert git.tree_files(repository.root, "HEAD", ("voices",)).keys() == set(UNUSUAL)
 
 
-def test_a_changed_path_is_named_as_it_is(repository: Repository) -> None:
-    repository.write({**dict.fromkeys(STRANGE, "sound"), "old": "moved"})
+def test_changed_paths_are_listed_unquoted(repository: Repository) -> None:
+    repository.write({**dict.fromkeys(UNUSUAL, "sound"), "old": "moved"})
     repository.commit()
-    repository.write({**dict.fromkeys(STRANGE, "other sound"), "new -> er": "untracked"})
+    repository.write({**dict.fromkeys(UNUSUAL, "other sound"), "new -> er": "untracked"})
     repository.git("mv", "old", "new")
-    assert set(git.read(repository.root).dirty) == {*STRANGE, "new -> er", "old", "new"}
+    assert set(git.read(repository.root).dirty) == {*UNUSUAL, "new -> er", "old", "new"}
 
 
-# Each is a line that people have in ~/.gitconfig.
+# Settings that are common in ~/.gitconfig.
 USERS_SETTINGS = {
     "log.showSignature": "true",
     "log.date": "relative",
@@ -54,7 +54,9 @@ USERS_SETTINGS = {
 }
 
 
-def test_a_users_settings_change_nothing_that_is_read(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_of_the_user_do_not_change_the_result(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repository.write({"service/a.py": "1"})
     repository.sign_and_commit()
     repository.git("remote", "add", "origin", "https://user:secret@example.org/team/line.git")
@@ -71,21 +73,21 @@ def test_a_users_settings_change_nothing_that_is_read(repository: Repository, mo
     assert git.read(repository.root) == plain
 
 
-def test_a_hooks_environment_does_not_mislead(repository: Repository, tmp_path: Path) -> None:
-    """A hook of another repository, which a commit runs with paths into that repository."""
+def test_the_environment_of_a_hook_does_not_redirect_git(repository: Repository, tmp_path: Path) -> None:
+    """A commit in another repository runs its hook with variables that point to that repository."""
     other = tmp_path / "other"
     command.run(["git", "clone", "--quiet", str(repository.root), str(other)])
     repository.write({"service/a.py": "2"})
     sha = repository.commit()
     hook = other / ".git/hooks/post-commit"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text('#!/bin/sh\nenv | grep ^GIT_ >"$SEEN"\n')
+    hook.write_text('#!/bin/sh\nenv | grep ^GIT_ >"$EXPORTED"\n')
     hook.chmod(0o755)
-    seen = tmp_path / "seen"
-    env = {**os.environ, "SEEN": str(seen), "GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
+    exported_file = tmp_path / "exported"
+    env = {**os.environ, "EXPORTED": str(exported_file), "GIT_DIR": str(other / ".git"), "GIT_WORK_TREE": str(other)}
     author = ("-c", "user.name=T", "-c", "user.email=t@example.invalid")
-    command.run(["git", *author, "commit", "--quiet", "--allow-empty", "-m", "there"], cwd=tmp_path, env=env)
-    exported = dict(line.partition("=")[::2] for line in seen.read_text().splitlines())
+    command.run(["git", *author, "commit", "--quiet", "--allow-empty", "-m", "elsewhere"], cwd=tmp_path, env=env)
+    exported = dict(line.partition("=")[::2] for line in exported_file.read_text().splitlines())
     assert {"GIT_DIR", "GIT_INDEX_FILE"} <= exported.keys()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in exported.items():
@@ -95,7 +97,7 @@ def test_a_hooks_environment_does_not_mislead(repository: Repository, tmp_path: 
     assert (found.sha, found.dirty) == (sha, ())
 
 
-def test_reading_runs_no_hook_and_writes_nothing(repository: Repository, tmp_path: Path) -> None:
+def test_reading_runs_no_hook_and_does_not_write(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     repository.commit()
     ran = tmp_path / "ran"
@@ -114,7 +116,7 @@ def test_reading_runs_no_hook_and_writes_nothing(repository: Repository, tmp_pat
 
 def test_a_clone_of_another_owner_is_read(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     sha = repository.commit()
-    # Git's own switch for its tests of this: chown would need root.
+    # A switch of git's own tests; chown would need root.
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with pytest.raises(CommandFailedError) as refused:
         command.run(["git", "rev-parse", "HEAD"], cwd=repository.root)
@@ -122,19 +124,17 @@ def test_a_clone_of_another_owner_is_read(repository: Repository, monkeypatch: p
     assert git.read(repository.root).sha == sha
 
 
-def test_a_git_that_refuses_the_owner_says_how_to_trust_it(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_owner_gives_a_remedy(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     repository.commit()
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    # As a git before 2.38, which heeds no safe.directory of the command line.
+    # Like git before 2.38, which ignores safe.directory on the command line.
     monkeypatch.setattr(git, "_NEUTRAL", git._NEUTRAL[:-2])
     with pytest.raises(NoRepositoryError, match="belongs to another user") as refused:
         git.read(repository.root)
     assert refused.value.remedy == f"git config --global --add safe.directory {repository.root}"
 
 
-def test_a_replaced_commit_is_read_as_it_was_made(repository: Repository) -> None:
+def test_replace_refs_are_ignored(repository: Repository) -> None:
     repository.write({"service/a.py": "1"})
     first = repository.commit()
     files = git.tree_files(repository.root, first, ("service",))

@@ -1,4 +1,4 @@
-"""Credentials in what other programs and people write: never shown."""
+"""Redaction of credentials in texts of other programs and of users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build.conda.redaction import holds_credentials, redact
+from build.conda.redaction import contains_credentials, redact
 from build.console import Reporter
 from build.errors import CommandFailedError, UsageError
 from build.locks import pip_locks
@@ -31,9 +31,9 @@ REPOSITORY = Path(__file__).parents[4]
         ("--index-url=https://joe:s3cret@pypi.example/simple", "--index-url=https://***@pypi.example/simple"),
     ],
 )
-def test_credentials_are_taken_out(text: str, shown: str) -> None:
+def test_credentials_are_redacted(text: str, shown: str) -> None:
     assert redact(text) == shown
-    assert holds_credentials(text)
+    assert contains_credentials(text)
     assert redact(shown) == shown
 
 
@@ -48,7 +48,7 @@ def test_credentials_are_taken_out(text: str, shown: str) -> None:
         "file:///t/channel/linux-64",
     ],
 )
-def test_everything_else_stays(text: str) -> None:
+def test_other_texts_are_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -76,7 +76,7 @@ def test_an_index_with_credentials_is_refused_before_a_lock_is_written(tmp_path:
     for path in (REPOSITORY / "locks").glob("*.in"):
         text = path.read_text()
         (tmp_path / "locks" / path.name).write_text("--extra-index-url https://joe:s3cret@pypi.example/simple\n" + text)
-    with pytest.raises(UsageError, match=r"holds credentials.*https://\*\*\*@pypi\.example") as refused:
+    with pytest.raises(UsageError, match=r"contains credentials.*https://\*\*\*@pypi\.example") as refused:
         pip_locks.write(tmp_path, Reporter())
     assert "s3cret" not in str(refused.value)
     assert not list((tmp_path / "locks").glob("*.txt"))

@@ -1,4 +1,4 @@
-"""The files that images are made of: git's bytes and modes, for any builder and any setup of git."""
+"""Input files of images: git's bytes and modes, independent of the user's git settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["repository"]
 
 INPUTS = ("service", "voices", "Dockerfile.app")
 REPOSITORY = Path(__file__).resolve().parents[4]
-STRANGE = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/-x")
+UNUSUAL = ("voices/小明.wav", 'voices/"quoted".wav', "voices/a b.wav", "voices/two\nlines.wav", "voices/-x")
 
 
 def sources(repository: Repository) -> Sources:
@@ -36,29 +36,29 @@ def exported(repository: Repository, into: Path) -> dict[str, bytes]:
 
 
 def states(repository: Repository, change: Callable[[], object]) -> list[Commit]:
-    """The change as a dirty tree, then committed."""
+    """Apply a change; return the commit of the dirty tree and the commit after it is committed."""
     change()
     dirty = git.read(repository.root)
     repository.commit()
     return [dirty, git.read(repository.root)]
 
 
-def test_files_with_names_of_any_script_reach_the_image(repository: Repository, tmp_path: Path) -> None:
-    wanted = {name: name.encode() for name in STRANGE}
-    for number, _ in enumerate(states(repository, lambda: repository.write(wanted))):
+def test_files_with_names_in_any_script_are_exported(repository: Repository, tmp_path: Path) -> None:
+    expected = {name: name.encode() for name in UNUSUAL}
+    for number, _ in enumerate(states(repository, lambda: repository.write(expected))):
         repository.git("config", "core.quotePath", ("true", "false")[number])
-        assert exported(repository, tmp_path / str(number)) == wanted
+        assert exported(repository, tmp_path / str(number)) == expected
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
-def test_modes_and_times_are_gits_whatever_the_umask(repository: Repository, tmp_path: Path, umask: int) -> None:
+def test_modes_and_times_are_independent_of_the_umask(repository: Repository, tmp_path: Path, umask: int) -> None:
     repository.write({"service/web/a.py": "1", "voices/run": "2", "Dockerfile.app": "FROM x"})
     (repository.root / "voices/run").chmod(0o700)
     repository.commit()
     repository.git("config", "tar.umask", "0")
     into = tmp_path / "context"
     into.mkdir()
-    # A process of its own, as a umask holds for all of it.
+    # In another process, because a umask applies to the whole process.
     code = (
         "import os, sys; from pathlib import Path; from build.system import git; from build.system.sources import *\n"
         f"os.umask({umask}); root = Path(sys.argv[1])\n"
@@ -66,7 +66,7 @@ def test_modes_and_times_are_gits_whatever_the_umask(repository: Repository, tmp
     )
     subprocess.run([sys.executable, "-c", code, repository.root, into], check=True, cwd=REPOSITORY)
     found = {str(path.relative_to(into)): path.stat() for path in into.rglob("*")}
-    assert {name: oct(stat.S_IMODE(one.st_mode)) for name, one in found.items()} == {
+    assert {name: oct(stat.S_IMODE(status.st_mode)) for name, status in found.items()} == {
         "Dockerfile.app": "0o644",
         "service": "0o755",
         "service/web": "0o755",
@@ -74,10 +74,10 @@ def test_modes_and_times_are_gits_whatever_the_umask(repository: Repository, tmp
         "voices": "0o755",
         "voices/run": "0o755",
     }
-    assert {one.st_mtime for one in found.values()} == {WRITTEN}
+    assert {status.st_mtime for status in found.values()} == {WRITTEN}
 
 
-# Every attribute by which git changes a file on its way out of the store.
+# Every attribute with which git changes a file at checkout.
 ATTRIBUTES = """\
 *.sh text eol=crlf
 *.txt text
@@ -88,12 +88,12 @@ ATTRIBUTES = """\
 
 
 @pytest.mark.parametrize(("place", "conversion"), [("tree", "autocrlf"), ("clone", "eol"), ("user", "autocrlf")])
-def test_the_image_holds_the_blobs_of_the_tree(
+def test_the_export_contains_the_blobs_of_the_tree(
     repository: Repository, tmp_path: Path, place: str, conversion: str
 ) -> None:
     text = b"one = '$Id$ $Format:%H$'\ntwo\n"
-    wanted = {f"service/a.{suffix}": text for suffix in ("py", "sh", "txt", "md", "in", "xml")}
-    repository.write(wanted)
+    expected = {f"service/a.{suffix}": text for suffix in ("py", "sh", "txt", "md", "in", "xml")}
+    repository.write(expected)
     repository.commit()
     key = sources(repository).files(INPUTS)
     repository.git("config", f"core.{conversion}", {"autocrlf": "true", "eol": "crlf"}[conversion])
@@ -114,34 +114,34 @@ def test_the_image_holds_the_blobs_of_the_tree(
     repository.git("reset", "--quiet", "--hard")
     assert (repository.root / "service/a.txt").read_bytes() != text
     assert sources(repository).files(INPUTS) == key
-    assert exported(repository, tmp_path / "clean") == wanted
+    assert exported(repository, tmp_path / "clean") == expected
     repository.write({"service/a.txt": b"new\r\nand old\n"})
     assert git.read(repository.root).dirty
-    assert exported(repository, tmp_path / "dirty") == wanted | {"service/a.txt": b"new\nand old\n"}
+    assert exported(repository, tmp_path / "dirty") == expected | {"service/a.txt": b"new\nand old\n"}
 
 
-def test_a_dirty_tree_is_built_as_git_add_would_store_it(repository: Repository, tmp_path: Path) -> None:
-    repository.write(dict.fromkeys(("service/kept.py", "service/gone.py", "service/folder/x", "voices/file"), "old"))
+def test_a_dirty_tree_is_exported_as_git_add_would_store_it(repository: Repository, tmp_path: Path) -> None:
+    repository.write(dict.fromkeys(("service/kept.py", "service/removed.py", "service/folder/x", "voices/file"), "old"))
     repository.write({".gitignore": "*.pyc"})
     repository.commit()
-    for gone in ("service/gone.py", "service/folder/x", "voices/file"):
-        (repository.root / gone).unlink()
+    for removed in ("service/removed.py", "service/folder/x", "voices/file"):
+        (repository.root / removed).unlink()
     (repository.root / "service/folder").rmdir()
-    wanted = {"service/kept.py": b"new", "service/folder": b"now a file", "voices/file/x": b"now a folder"}
-    repository.write({**wanted, "service/ignored.pyc": "x", "outside.txt": "x"})
+    expected = {"service/kept.py": b"new", "service/folder": b"now a file", "voices/file/x": b"now a folder"}
+    repository.write({**expected, "service/ignored.pyc": "x", "outside.txt": "x"})
     assert sources(repository).present(("service", "voices", "voi", "Dockerfile.app")) == ("service", "voices")
-    # What is staged does not matter where the working tree says otherwise.
+    # The working tree takes precedence over the index.
     repository.write({"service/staged.py": "staged"})
     repository.git("add", "service/staged.py")
     (repository.root / "service/staged.py").unlink()
-    assert exported(repository, tmp_path / "dirty") == wanted
+    assert exported(repository, tmp_path / "dirty") == expected
     key = sources(repository).files(INPUTS)
     repository.commit()
     assert sources(repository).files(INPUTS) == key
 
 
-def test_a_change_within_one_tick_of_the_clock_is_seen(repository: Repository, tmp_path: Path) -> None:
-    """Same size and same times as in the index: git reads such a file, for as long as the index keeps its own time."""
+def test_a_change_within_one_clock_tick_is_detected(repository: Repository, tmp_path: Path) -> None:
+    """The file has the size and times of the index entry; git reads its content if the index keeps its timestamp."""
     repository.git("config", "core.trustctime", "false")
     file, index = repository.root / "service/a.py", repository.root / ".git/index"
     repository.write({"service/a.py": "1"})
@@ -180,7 +180,7 @@ def stored(repository: Repository) -> dict[str, int]:
     return {str(path): path.stat().st_size for path in objects.rglob("*") if path.is_file()}
 
 
-def test_what_lies_beside_the_code_is_neither_stored_nor_read(repository: Repository, tmp_path: Path) -> None:
+def test_files_outside_the_inputs_are_neither_stored_nor_read(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     repository.commit()
     before, index = stored(repository), (repository.root / ".git/index").read_bytes()
@@ -188,7 +188,7 @@ def test_what_lies_beside_the_code_is_neither_stored_nor_read(repository: Reposi
     weights.parent.mkdir()
     with weights.open("wb") as file:
         file.truncate(1 << 30)
-    # Reading it would fail, or (as root) take seconds; a nested clone without a commit ends `git add`.
+    # Reading the file would fail, or take seconds as root; `git add` fails on a nested clone without a commit.
     weights.chmod(0)
     Repository(repository.root / "nested").write({"README": "x"})
     repository.write({"service/a.py": "2"})
@@ -210,9 +210,7 @@ def test_an_lfs_pointer_is_named(repository: Repository, tmp_path: Path) -> None
         assert refusal(repository, tmp_path) == "voices/joe.wav: a Git LFS pointer"
 
 
-def test_a_file_behind_a_filter_is_named_and_one_outside_the_inputs_is_not(
-    repository: Repository, tmp_path: Path
-) -> None:
+def test_a_filtered_file_is_named_only_among_the_inputs(repository: Repository, tmp_path: Path) -> None:
     files = {".gitattributes": "*.key filter=crypt\n*.wav filter=lfs\n", "voices/a.wav": "sound", "notes/b.key": "x"}
     repository.write(files)
     repository.commit()
@@ -222,13 +220,13 @@ def test_a_file_behind_a_filter_is_named_and_one_outside_the_inputs_is_not(
         assert refusal(repository, tmp_path) == "service/a.key: stored through the git filter crypt"
 
 
-def test_a_link_is_named(repository: Repository, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_named(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     for _ in states(repository, lambda: (repository.root / "service/b.py").symlink_to("a.py")):
         assert refusal(repository, tmp_path) == "service/b.py: a symbolic link"
 
 
-def test_another_repository_among_the_inputs_is_named(repository: Repository, tmp_path: Path) -> None:
+def test_a_nested_repository_is_named(repository: Repository, tmp_path: Path) -> None:
     repository.write({"service/a.py": "1"})
     repository.commit()
     nested = Repository(repository.root / "voices/others")

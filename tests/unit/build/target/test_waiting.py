@@ -1,4 +1,4 @@
-"""Starting and draining: when to wait on, when it is over, when it never will be."""
+"""Readiness of a starting service, and emptiness of a draining one."""
 
 import pytest
 
@@ -8,32 +8,32 @@ from build.target.in_flight import Load
 from build.target.readiness import ContainerSnapshot, Readiness, Warmup
 
 
-def outcomes(*looks: ContainerSnapshot, stall_s: float = 10, budget_s: float = 100) -> list[Readiness]:
+def outcomes(*snapshots: ContainerSnapshot, stall_s: float = 10, budget_s: float = 100) -> list[Readiness]:
     warmup = Warmup(stall_s, budget_s, began=0)
-    return [warmup.judge(look) for look in looks]
+    return [warmup.judge(snapshot) for snapshot in snapshots]
 
 
-def test_ready_is_ready_at_once() -> None:
+def test_a_ready_service_ends_the_wait() -> None:
     assert outcomes(ContainerSnapshot(0, running=True, phase="ready")) == [Readiness.READY]
 
 
-def test_an_exited_container_and_a_failed_load_end_the_wait_at_once() -> None:
+def test_an_exited_container_or_a_failed_load_ends_the_wait() -> None:
     assert outcomes(ContainerSnapshot(0, running=False, exit_code=3)) == [Readiness.EXITED]
     assert outcomes(ContainerSnapshot(0, running=True, phase="failed", error="no model")) == [Readiness.EXITED]
 
 
-def test_progress_renews_patience_and_its_absence_ends_it() -> None:
-    looks = [ContainerSnapshot(at, running=True, phase="loading", progress=at // 9) for at in range(0, 36, 9)]
+def test_progress_extends_the_stall_timeout() -> None:
+    snapshots = [ContainerSnapshot(at, running=True, phase="loading", progress=at // 9) for at in range(0, 36, 9)]
     still = ContainerSnapshot(46, running=True, phase="loading", progress=3)
-    assert outcomes(*looks, still) == [Readiness.WAIT] * 4 + [Readiness.STALLED]
+    assert outcomes(*snapshots, still) == [Readiness.WAIT] * 4 + [Readiness.STALLED]
 
 
-def test_progress_without_end_runs_into_the_budget() -> None:
-    looks = [ContainerSnapshot(at, running=True, phase="loading", progress=at) for at in (0, 9, 18, 27)]
-    assert outcomes(*looks, budget_s=20)[-1] is Readiness.TOO_LATE
+def test_the_start_timeout_limits_endless_progress() -> None:
+    snapshots = [ContainerSnapshot(at, running=True, phase="loading", progress=at) for at in (0, 9, 18, 27)]
+    assert outcomes(*snapshots, budget_s=20)[-1] is Readiness.TOO_LATE
 
 
-def test_silence_from_the_start_is_a_stall() -> None:
+def test_a_service_that_never_answers_is_stalled() -> None:
     assert outcomes(ContainerSnapshot(0, running=True), ContainerSnapshot(11, running=True)) == [
         Readiness.WAIT,
         Readiness.STALLED,
@@ -53,10 +53,10 @@ def test_silence_from_the_start_is_a_stall() -> None:
         (Load(1, 0, None), DrainProgress.BUSY),
     ],
 )
-def test_a_colour_is_empty_when_neither_side_knows_of_work(load: Load, verdict: DrainProgress) -> None:
+def test_a_colour_is_empty_when_neither_proxy_nor_service_counts_work(load: Load, verdict: DrainProgress) -> None:
     assert judge_drain(load, waited_s=1, budget_s=10) is verdict
 
 
-def test_work_that_outlasts_the_budget_is_said() -> None:
+def test_work_beyond_the_budget_is_reported() -> None:
     assert judge_drain(Load(1, 0, 1), waited_s=11, budget_s=10) is DrainProgress.OVER_BUDGET
     assert judge_drain(Load(0, 0, 0), waited_s=11, budget_s=10) is DrainProgress.EMPTY

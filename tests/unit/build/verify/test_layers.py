@@ -1,4 +1,4 @@
-"""Layers as an engine saves them: plain or compressed, among JSON that is none, and with files deleted later."""
+"""Scan of saved layers: plain or compressed, next to JSON files, and with files that later layers delete."""
 
 import io
 import json
@@ -25,13 +25,13 @@ def tar(files: dict[str, bytes], compression: str = "", **attributes: Any) -> by
 
 
 class Saved:
-    """What scan() asks of an image."""
+    """The part of an image that scan() uses."""
 
     def __init__(self, blobs: list[bytes]) -> None:
         self._whole = tar({f"blobs/sha256/{number}": blob for number, blob in enumerate(blobs)})
 
     def save(self) -> Iterator[bytes]:
-        """In pieces that end anywhere."""
+        """Yield the archive in pieces of 700 bytes."""
         return (self._whole[at : at + 700] for at in range(0, len(self._whole), 700))
 
 
@@ -44,10 +44,10 @@ def test_a_file_that_a_later_layer_deletes_is_found(compression: str) -> None:
     ]
     found = layers.scan(cast(Image, Saved(blobs)))
     assert (found.layers, found.secrets, found.caches) == (2, ["root/.netrc"], ["root/.cache/pip/x"])
-    assert found.size == len(b"secret") + len(b"wheel"), "the size depends on how the store packs layers"
+    assert found.size == len(b"secret") + len(b"wheel"), "the size must not depend on the compression"
 
 
-def test_owners_and_modes_are_those_of_the_layer() -> None:
+def test_owners_and_modes_of_a_layer_are_checked() -> None:
     blobs = [
         tar({"opt/mine": b"", "run/service/own": b"", "tmp/own": b""}, uid=10001),
         tar({"opt/all": b""}, mode=0o666),

@@ -1,4 +1,4 @@
-"""What one client may ask for."""
+"""Rate limits of a client."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ def clock() -> Clock:
     return Clock()
 
 
-def ask(client: Client) -> None:
+def send(client: Client) -> None:
     with client.request():
         pass
 
 
-def test_a_minutes_worth_at_once_and_then_as_it_comes_back(clock: Clock) -> None:
+def test_a_burst_may_use_one_minute_of_tokens_which_then_refill(clock: Clock) -> None:
     client = Client("a", Limits(requests=6), clock)
     for _ in range(6):
-        ask(client)
+        send(client)
     with pytest.raises(RateLimitedError) as error:
-        ask(client)
+        send(client)
     assert error.value.retry_after == 10
     clock.now += 9.9
     with pytest.raises(RateLimitedError):
-        ask(client)
+        send(client)
     clock.now += 0.1
-    ask(client)
+    send(client)
     clock.now += 3600
     for _ in range(6):
-        ask(client)
+        send(client)
     with pytest.raises(RateLimitedError):
-        ask(client)
+        send(client)
 
 
-def test_a_text_longer_than_a_minutes_worth_is_owed(clock: Clock) -> None:
+def test_a_text_above_the_limit_passes_and_is_charged_in_full(clock: Clock) -> None:
     client = Client("a", Limits(characters=60), clock)
-    client.say("x" * 120)
+    client.charge("x" * 120)
     with pytest.raises(RateLimitedError) as error:
-        client.say("x")
+        client.charge("x")
     assert error.value.retry_after == 61
     clock.now += 61
-    client.say("x")
+    client.charge("x")
 
 
-def test_who_has_been_away_longest_is_forgotten_but_nobody_in_flight(clock: Clock) -> None:
-    clients = Clients(most=2, clock=clock)
+def test_the_least_recent_client_without_requests_in_flight_is_evicted(clock: Clock) -> None:
+    clients = Clients(max_clients=2, clock=clock)
     busy = clients.get("busy", Limits(requests=1))
     with busy.request():
-        gone = clients.get("gone", Limits(requests=1))
-        ask(gone)
+        idle = clients.get("gone", Limits(requests=1))
+        send(idle)
         clients.get("new", Limits())
         assert clients.get("busy", Limits()) is busy
-    assert clients.get("gone", Limits(requests=1)) is not gone
+    assert clients.get("gone", Limits(requests=1)) is not idle
 
 
 @pytest.fixture
@@ -89,17 +89,17 @@ def client_from(service: Service, peer: str, forwarded: str | None) -> httpx.Asy
     return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
 
 
-async def test_each_client_has_its_own_minute(service: Service) -> None:
+async def test_each_client_has_its_own_limit(service: Service) -> None:
     async with client_from(service, PROXY, "203.0.113.5") as one, client_from(service, PROXY, "203.0.113.6") as other:
-        answers = [await one.post(SPEECH, json={"input": "x."}) for _ in range(5)]
-        assert [answer.status_code for answer in answers] == [200] * 4 + [429]
-        assert answers[-1].headers["retry-after"] == "15"
-        assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
+        responses = [await one.post(SPEECH, json={"input": "x."}) for _ in range(5)]
+        assert [response.status_code for response in responses] == [200] * 4 + [429]
+        assert responses[-1].headers["retry-after"] == "15"
+        assert responses[-1].json()["error"]["code"] == "rate_limit_exceeded"
         assert (await other.post(SPEECH, json={"input": "x."})).status_code == 200
-        assert (await one.get("/v1/models")).status_code == 200, "only speech is counted"
+        assert (await one.get("/v1/models")).status_code == 200, "only speech requests are limited"
 
 
-async def test_a_clients_own_word_for_its_address_counts_for_nothing(service: Service) -> None:
+async def test_x_forwarded_for_from_a_client_is_ignored(service: Service) -> None:
     statuses = []
     for number in range(5):
         async with client_from(service, "203.0.113.7", f"198.51.100.{number}") as client:
@@ -107,7 +107,7 @@ async def test_a_clients_own_word_for_its_address_counts_for_nothing(service: Se
     assert statuses[-1] == 429
 
 
-async def test_one_home_of_ipv6_is_one_client(service: Service) -> None:
+async def test_one_ipv6_network_is_one_client(service: Service) -> None:
     statuses = []
     for number in range(5):
         async with client_from(service, PROXY, f"2001:db8::{number}") as client:
@@ -115,7 +115,7 @@ async def test_one_home_of_ipv6_is_one_client(service: Service) -> None:
     assert statuses[-1] == 429
 
 
-async def test_characters_are_counted_when_the_text_is_good(service: Service, engine: FakeEngine) -> None:
+async def test_only_valid_texts_are_charged(service: Service, engine: FakeEngine) -> None:
     async with client_from(service, PROXY, "203.0.113.5") as client:
         assert (await client.post(SPEECH, json={"input": "\x07" * 20})).status_code == 422
         assert (await client.post(SPEECH, json={"input": "x" * 20})).status_code == 200
@@ -125,7 +125,7 @@ async def test_characters_are_counted_when_the_text_is_good(service: Service, en
     assert len(engine.spoken) == 1
 
 
-async def test_so_many_at_a_time(service: Service, engine: FakeEngine) -> None:
+async def test_concurrent_requests_are_limited(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     async with client_from(service, PROXY, "203.0.113.5") as client:
         running = [asyncio.create_task(client.post(SPEECH, json={"input": "x."})) for _ in range(2)]

@@ -28,14 +28,14 @@ def test_every_format_has_a_media_type() -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "flac"])
-def test_what_is_encoded_decodes_to_the_same_samples(form: str) -> None:
+def test_lossless_formats_decode_to_the_same_samples(form: str) -> None:
     samples, rate = soundfile.read(io.BytesIO(encode(PIECES, RATE, form)), dtype="int16")
     assert rate == RATE
     assert np.array_equal(samples, np.concatenate(PIECES))
 
 
 @pytest.mark.parametrize(("form", "spoken_s", "elsewhere"), [("wav", 1, False), ("wav", 60, True), ("flac", 1, True)])
-def test_what_takes_its_time_is_encoded_in_a_thread(
+def test_slow_encodings_run_in_a_thread(
     monkeypatch: pytest.MonkeyPatch, form: str, spoken_s: int, elsewhere: bool
 ) -> None:
     threads = []
@@ -54,37 +54,41 @@ def test_what_takes_its_time_is_encoded_in_a_thread(
 def test_every_format_decodes_to_the_same_length_and_sound(form: str, rate: int) -> None:
     tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
     samples = (8000 * tone * np.linspace(0, 1, tone.size)).astype(np.int16)
-    heard, decoded_rate = soundfile.read(io.BytesIO(encode([samples[:999], samples[999:]], rate, form)), dtype="int16")
+    decoded, decoded_rate = soundfile.read(
+        io.BytesIO(encode([samples[:999], samples[999:]], rate, form)), dtype="int16"
+    )
     assert decoded_rate == encoded_rate(rate, form)
-    assert len(heard) == 2 * decoded_rate
+    assert len(decoded) == 2 * decoded_rate
     expected = resample(samples, rate, decoded_rate).astype(float)
     middle = slice(decoded_rate // 2, -decoded_rate // 20)
-    assert np.corrcoef(heard.astype(float)[middle], expected[middle])[0, 1] > 0.99, "no shift in time, no other sound"
-    assert np.std(heard[middle]) == pytest.approx(np.std(expected[middle]), rel=0.05)
+    assert np.corrcoef(decoded.astype(float)[middle], expected[middle])[0, 1] > 0.99, (
+        "the audio is shifted or distorted"
+    )
+    assert np.std(decoded[middle]) == pytest.approx(np.std(expected[middle]), rel=0.05)
 
 
 @pytest.mark.parametrize(("rate", "target"), [(22050, 24000), (44100, 48000), (96000, 48000), (24000, 8000)])
-def test_resampling_keeps_a_tone_and_adds_nothing(rate: int, target: int) -> None:
+def test_resampling_keeps_a_tone_and_adds_no_noise(rate: int, target: int) -> None:
     tone = 0.4 * min(rate, target)
     samples = (20000 * np.sin(2 * np.pi * tone * np.arange(rate) / rate)).astype(np.int16)
     ideal = 20000 * np.sin(2 * np.pi * tone * np.arange(target) / target)
     got = resample(samples, rate, target)
     assert got.size == target
     error = (got - ideal)[target // 10 : -target // 10]
-    assert np.sqrt(np.mean(error**2)) < 2, "80 dB below the tone, which is int16's own noise"
+    assert np.sqrt(np.mean(error**2)) < 3, "more than 73 dB below the tone"
 
 
-def test_resampling_takes_away_what_the_lower_rate_cannot_carry() -> None:
+def test_resampling_removes_frequencies_above_the_lower_rate() -> None:
     samples = (20000 * np.sin(2 * np.pi * 15000 * np.arange(48000) / 48000)).astype(np.int16)
     assert np.abs(resample(samples, 48000, 24000)[1000:-1000]).max() < 20
 
 
-def test_resampling_the_shortest() -> None:
-    assert resample(np.array([1000], np.int16), 22050, 24000).size == 2
+def test_resampling_of_one_sample_and_of_none() -> None:
+    assert resample(np.array([1000], np.int16), 22050, 24000).size == 1
     assert resample(np.array([], np.int16), 22050, 24000).size == 0
 
 
-def test_pcm_is_the_bare_samples() -> None:
+def test_pcm_has_no_header() -> None:
     assert encode(PIECES, RATE, "pcm") == np.concatenate(PIECES).tobytes()
     assert seconds(PIECES, RATE) == pytest.approx(1300 / RATE)
 
@@ -97,7 +101,7 @@ def test_a_streamed_wav_is_read_to_its_end() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A voices folder with a file, and a link that leads out of it."""
+    """A voices folder with valid and invalid files, and a link that points out of it."""
     voices = tmp_path / "voices"
     voices.mkdir()
     (tmp_path / "secret.wav").write_bytes(b"secret")
@@ -114,34 +118,36 @@ def folder(tmp_path: Path) -> Path:
     ["../secret.wav", "link.wav", "loop", "/etc/passwd", "http://host/a.wav", "file:///etc/passwd", "none.wav", ".",
      "nul\0", "x" * 5000, "sub/../good.wav", "..", "\udcff"],
 )  # fmt: skip
-def test_no_name_leads_out_of_the_voices_folder(folder: Path, name: str) -> None:
-    with pytest.raises(InvalidError, match="no file in the voices folder"):
+def test_prompt_names_cannot_leave_the_voices_folder(folder: Path, name: str) -> None:
+    with pytest.raises(InvalidError, match="not the name of a file in the voices folder"):
         find_prompt(folder, name, "data[0]")
 
 
-def test_an_absolute_name_is_refused_even_inside(folder: Path) -> None:
+def test_an_absolute_path_is_rejected_even_inside_the_folder(folder: Path) -> None:
     assert find_prompt(folder, "good.wav", "p") == folder / "good.wav"
     with pytest.raises(InvalidError):
         find_prompt(folder, str(folder / "good.wav"), "p")
 
 
-def test_a_prompt_must_be_audio_of_some_length(folder: Path) -> None:
+def test_a_prompt_must_be_audio_of_a_minimum_length(folder: Path) -> None:
     assert read_prompt(folder / "good.wav", "p").seconds == pytest.approx(1.0)
-    with pytest.raises(InvalidError, match="not audio"):
+    with pytest.raises(InvalidError, match="not readable audio"):
         read_prompt(folder / "text.wav", "p")
     with pytest.raises(InvalidError, match="lasts"):
         read_prompt(folder / "short.wav", "p")
 
 
 @pytest.mark.parametrize(("form", "channels", "rate"), [("OGG", 1, 16000), ("WAV", 3, 16000), ("WAV", 1, 384_000)])
-def test_a_reference_is_wav_flac_or_mp3_of_sane_shape(folder: Path, form: str, channels: int, rate: int) -> None:
+def test_a_reference_must_be_wav_flac_or_mp3_with_limited_channels_and_rate(
+    folder: Path, form: str, channels: int, rate: int
+) -> None:
     file = io.BytesIO()
     soundfile.write(file, np.zeros((4 * rate, channels), np.int16), rate, format=form)
     with pytest.raises(InvalidError, match="is not wav, flac or mp3 with at most two channels"):
         read_reference(folder, base64.b64encode(file.getvalue()).decode(), "")
 
 
-def test_a_header_that_promises_less_than_there_is_gets_no_more(folder: Path) -> None:
+def test_a_header_with_a_shorter_length_limits_the_decoded_audio(folder: Path) -> None:
     data = encode([np.zeros(40 * RATE, np.int16)], RATE, "wav")
     with pytest.raises(InvalidError, match="lasts"):
         read_reference(folder, base64.b64encode(data).decode(), "")

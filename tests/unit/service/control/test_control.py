@@ -1,4 +1,4 @@
-"""The control socket, through its own client."""
+"""The control socket, through its client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from service.app import Service
 from service.control.__main__ import main
-from service.control.protocol import CLASSES, ask
+from service.control.protocol import CLASSES, send_command
 from service.control.server import listen
 from service.engine import EngineError, Utterance
 from service.synthesis.in_flight import Class
@@ -23,7 +23,7 @@ from tests.unit.service.support import FakeEngine, entered, until
 
 pytestmark = pytest.mark.anyio
 
-Tell = Callable[..., Awaitable[dict[str, Any]]]
+Send = Callable[..., Awaitable[dict[str, Any]]]
 
 STATUS = {
     "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
@@ -32,103 +32,105 @@ STATUS = {
 
 
 @pytest.fixture
-async def tell(service: Service) -> AsyncIterator[Tell]:
+async def send(service: Service) -> AsyncIterator[Send]:
     path = service.settings.control
-    path.touch()  # a stale socket in the way
+    path.touch()  # a stale socket file
     server = await listen(path, service)
 
-    async def asked(command: str, **details: Any) -> dict[str, Any]:
-        return await asyncio.to_thread(lambda: ask(path, command, 5.0, **details))
+    async def send_to_service(command: str, **details: Any) -> dict[str, Any]:
+        return await asyncio.to_thread(lambda: send_command(path, command, 5.0, **details))
 
-    yield asked
+    yield send_to_service
     server.close()
 
 
-async def test_status_has_the_promised_fields(tell: Tell, service: Service) -> None:
-    status = await tell("status")
+async def test_status_has_all_fields(send: Send, service: Service) -> None:
+    status = await send("status")
     assert set(status) == STATUS
     assert (status["phase"], status["release"], status["engine"]) == ("ready", "test-1", "fake")
     assert (status["requests"], status["streams"], status["jobs"], status["error"]) == (0, 0, 0, None)
     assert stat.S_IMODE(service.settings.control.stat().st_mode) == 0o600
 
 
-async def test_drain_and_resume(tell: Tell) -> None:
-    assert (await tell("drain"))["phase"] == "draining"
-    assert (await tell("drain"))["phase"] == "draining"
-    assert (await tell("resume"))["phase"] == "ready"
+async def test_drain_and_resume(send: Send) -> None:
+    assert (await send("drain"))["phase"] == "draining"
+    assert (await send("drain"))["phase"] == "draining"
+    assert (await send("resume"))["phase"] == "ready"
 
 
-async def test_unload_waits_for_nothing_in_flight_and_load_warms_up(
-    tell: Tell, service: Service, engine: FakeEngine
+async def test_unload_is_refused_while_a_synthesis_runs_and_load_warms_up(
+    send: Send, service: Service, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
-    job = asyncio.create_task(service.speech.say(Utterance("x.", "joe")))
+    job = asyncio.create_task(service.speech.synthesize(Utterance("x.", "joe")))
     await entered(engine)
-    refused = await tell("unload")
-    assert "1 jobs" in refused["refused"]
+    refused = await send("unload")
+    assert "1 syntheses in flight" in refused["refused"]
     assert refused["jobs"] == 1
     engine.gate.set()
     await job
     await until(lambda: not service.scheduler.stuck)
-    unloaded = await tell("unload")
+    unloaded = await send("unload")
     assert (unloaded["phase"], unloaded["last_inference_age_s"]) == ("unloaded", None)
     assert not engine.loaded
-    assert "unloaded" in (await tell("resume"))["refused"]
+    assert "unloaded" in (await send("resume"))["refused"]
     engine.spoken.clear()
-    assert (await tell("load"))["phase"] == "ready"
-    assert engine.spoken, "it has spoken once before it says that it is ready"
+    assert (await send("load"))["phase"] == "ready"
+    assert engine.spoken, "a load must test a synthesis before it is ready"
 
 
-async def test_an_unload_that_leaves_something_says_so_and_the_end_is_clean(
-    tell: Tell, service: Service, engine: FakeEngine
+async def test_an_unload_that_leaks_memory_is_refused_with_the_reason(
+    send: Send, service: Service, engine: FakeEngine
 ) -> None:
-    engine.unload_error = EngineError("20 MiB of GPU memory are still held")
-    reply = await tell("unload")
-    assert "not all of its memory came back: 20 MiB" in reply["refused"]
+    engine.unload_error = EngineError("20 MiB of GPU memory are still allocated")
+    reply = await send("unload")
+    assert "not all of its memory was released: 20 MiB" in reply["refused"]
     assert (reply["phase"], reply["last_inference_age_s"]) == ("unloaded", None)
     await service.close()
 
 
-async def test_a_load_that_fails_is_refused_with_the_reason(tell: Tell, engine: FakeEngine) -> None:
-    await tell("unload")
+async def test_a_failed_load_is_refused_with_the_reason(send: Send, engine: FakeEngine) -> None:
+    await send("unload")
     engine.load_error = OSError("no memory")
-    reply = await tell("load")
+    reply = await send("load")
     assert "no memory" in reply["refused"]
     assert reply["phase"] == "failed"
 
 
-async def test_a_class_is_cut(tell: Tell, service: Service, client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_cut_aborts_the_requests_of_a_class(
+    send: Send, service: Service, client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
     engine.gate.clear()
-    asked = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
+    request = asyncio.create_task(client.post("/v1/audio/speech", json={"input": "x."}))
     await entered(engine)
-    assert (await tell("cut", **{"class": "long"}))["classes"]["short"]["in_flight"] == 1
-    short = (await tell("cut", **{"class": "short"}))["classes"]["short"]
+    assert (await send("cut", **{"class": "long"}))["classes"]["short"]["in_flight"] == 1
+    short = (await send("cut", **{"class": "short"}))["classes"]["short"]
     assert (short["in_flight"], short["cut"], short["completed"]) == (0, 1, 0)
-    assert (await asked).status_code == 503
-    assert "no such class" in (await tell("cut", **{"class": "medium"}))["refused"]
+    assert (await request).status_code == 503
+    assert "unknown class" in (await send("cut", **{"class": "medium"}))["refused"]
 
 
 @pytest.mark.parametrize("words", [["cut"], ["status", "long"], ["drain", "--waiting"], ["cut", "medium"]])
-def test_only_a_cut_takes_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_cut_accepts_a_class(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["control", *words])
     with pytest.raises(SystemExit) as refused:
         main()
     assert refused.value.code == 2
 
 
-def test_the_client_knows_the_classes_there_are() -> None:
+def test_the_client_knows_every_class() -> None:
     assert tuple(Class) == CLASSES
 
 
 @pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"command": "dance"}\n', b'{"command": ["x"]}\n'])
-async def test_nonsense_is_refused(tell: Tell, service: Service, line: bytes) -> None:
+async def test_an_invalid_command_is_refused(send: Send, service: Service, line: bytes) -> None:
     assert "refused" in json.loads(await asyncio.to_thread(_raw, service.settings.control, line))
-    assert (await tell("status"))["phase"] == "ready"
+    assert (await send("status"))["phase"] == "ready"
 
 
-async def test_an_endless_line_gets_nothing(tell: Tell, service: Service) -> None:
+async def test_an_overlong_line_gets_no_reply(send: Send, service: Service) -> None:
     assert await asyncio.to_thread(_raw, service.settings.control, b"x" * 10_000 + b"\n") == b""
-    assert (await tell("status"))["phase"] == "ready"
+    assert (await send("status"))["phase"] == "ready"
 
 
 def _raw(path: Path, line: bytes) -> bytes:
@@ -142,16 +144,16 @@ def _raw(path: Path, line: bytes) -> bytes:
             return b""
 
 
-def test_the_client_says_when_nobody_is_there(
+def test_the_client_reports_a_missing_socket(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TTS_CONTROL", str(tmp_path / "none.sock"))
     monkeypatch.setattr("sys.argv", ["control", "status"])
     assert main() == 1
-    assert "no answer" in json.loads(capsys.readouterr().out)["refused"]
+    assert "no reply" in json.loads(capsys.readouterr().out)["refused"]
 
 
-async def test_status_tells_how_long_the_oldest_request_has_been_in_flight(
+async def test_status_reports_the_age_of_the_oldest_request(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
     assert service.status()["oldest_s"] is None

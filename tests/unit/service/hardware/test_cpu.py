@@ -11,13 +11,11 @@ from service.hardware.cpu import available, count, quotas
     ("affinity", "limits", "expected"),
     [(8, [], 8), (8, [2.0], 2), (8, [1.5], 2), (8, [0.25], 1), (2, [16.0], 2), (8, [4.0, 2.0], 2)],
 )
-def test_the_tightest_limit_counts_and_a_part_of_a_processor_as_one(
-    affinity: int, limits: list[float], expected: int
-) -> None:
+def test_the_tightest_limit_applies_rounded_up(affinity: int, limits: list[float], expected: int) -> None:
     assert count(affinity, limits) == expected
 
 
-def test_this_process_has_some() -> None:
+def test_this_process_has_at_least_one_processor() -> None:
     assert available() >= 1
 
 
@@ -41,9 +39,7 @@ def make(folder: Path, files: dict[str, str]) -> Path:
         ({}, "0::/\n", []),
     ],
 )  # fmt: skip
-def test_quotas_of_both_kinds_of_cgroups(
-    tmp_path: Path, files: dict[str, str], own: str, expected: list[float]
-) -> None:
+def test_quotas_of_both_cgroup_versions(tmp_path: Path, files: dict[str, str], own: str, expected: list[float]) -> None:
     (tmp_path / "own").write_text(own)
     assert list(quotas(make(tmp_path / "cgroup", files), tmp_path / "own")) == expected
 

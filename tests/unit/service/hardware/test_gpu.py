@@ -1,4 +1,4 @@
-"""The GPU probe through the real nvidia-ml-py, on GPUs that are not there (harness/gpu.py)."""
+"""The GPU probe through the real nvidia-ml-py, on fake GPUs (harness/gpu.py)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from service.hardware.gpu import is_mine
 def probe(environment: dict[str, str]) -> dict[str, Any]:
     argv = [sys.executable, "-m", "service.probe", "gpu"]
     done = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, check=True)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    state: dict[str, Any] = json.loads(done.stdout)
+    return state
 
 
 def test_without_nvml_there_are_no_devices_and_a_reason(tmp_path: Path) -> None:
-    said = probe({"LD_LIBRARY_PATH": str(tmp_path)})
-    if said["devices"]:  # a machine with a GPU
-        assert said["why"] == ""
+    state = probe({"LD_LIBRARY_PATH": str(tmp_path)})
+    if state["devices"]:  # a machine with a GPU
+        assert state["why"] == ""
     else:
-        assert "NVML" in said["why"] or "river" in said["why"]
+        assert "NVML" in state["why"] or "river" in state["why"]
 
 
-def test_devices_and_who_holds_their_memory(tmp_path: Path) -> None:
+def test_devices_and_the_processes_on_them(tmp_path: Path) -> None:
     gpus = gpu.make(tmp_path / "gpus", devices=2)
     claim = (
         "import ctypes, sys; library = ctypes.CDLL('libnvidia-ml.so.1');"
@@ -48,19 +48,21 @@ def test_devices_and_who_holds_their_memory(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdin
         assert holder.stdout
-        assert holder.stdout.readline() == "0 1\n", "the second claim is more than there is"
-        said = probe(gpus.environment)
-        assert said["driver"] == "570.00"
-        first, second = said["devices"]
+        assert holder.stdout.readline() == "0 1\n", "the second claim must exceed the memory"
+        state = probe(gpus.environment)
+        assert state["driver"] == "570.00"
+        first, second = state["devices"]
         assert (first["uuid"], first["free"], first["processes"]) == ("GPU-fake-0", 16 * GIB, [])
         assert (second["index"], second["total"], second["used"], second["free"]) == (1, 16 * GIB, 10 * GIB, 6 * GIB)
-        assert [(each["pid"], each["used"]) for each in second["processes"]] == [(holder.pid, 10 * GIB)]
+        assert [(process["pid"], process["used"]) for process in second["processes"]] == [(holder.pid, 10 * GIB)]
         holder.stdin.write("\n")
         holder.stdin.flush()
         holder.stdout.readline()
-        assert probe(gpus.environment)["devices"][1]["used"] == 10 * GIB, "given back, and not free yet"
+        assert probe(gpus.environment)["devices"][1]["used"] == 10 * GIB, (
+            "memory with a delayed release still counts as used"
+        )
         holder.kill()
-    assert probe(gpus.environment)["devices"][1]["used"] == 0, "a process that ends holds nothing"
+    assert probe(gpus.environment)["devices"][1]["used"] == 0, "the memory of an ended process must be free"
 
 
 def test_a_process_is_mine_by_its_cgroup(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What /metrics says of requests, speech, the engine and the process, over real HTTP."""
+"""Metrics of requests, speech, the engine and the process, over real HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from service import VERSION
 from service.app import Service
 from service.engine import NoMemoryError, Piece, Utterance
-from service.engines.embedded_voice import give_back
+from service.engines.embedded_voice import trim_memory
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
 from tests.unit.service.serving import Scrape, scraped, served
@@ -53,10 +53,10 @@ async def test_requests_are_counted_by_route_status_and_release(client: httpx.As
     assert now("tts_requests_total", route=SPEECH, status="422", release="test-1") == 1
     assert now("tts_request_duration_seconds_count", route=SPEECH, release="test-1") == 2
     assert now("tts_build_info", release="test-1", engine="fake", version=VERSION) == 1
-    assert not [labels for name, labels in now.series if "livez" in str(labels)], "a probe is nobody's request"
+    assert not [labels for name, labels in now.series if "livez" in str(labels)], "health checks must not be counted"
 
 
-async def test_paths_that_nobody_foresaw_make_no_series(service: Service, client: httpx.AsyncClient) -> None:
+async def test_unknown_paths_create_no_series(service: Service, client: httpx.AsyncClient) -> None:
     page = FastAPI(openapi_url=None)
     page.get("/assets/{path:path}")(lambda path: path)
     service.front.page = page
@@ -74,13 +74,13 @@ async def test_paths_that_nobody_foresaw_make_no_series(service: Service, client
         for path in ("/x", "/assets/x", SPEECH, "/v1/models", "/gradio_api/x"):
             await client.request(method, path)
     known = await scraped(client)
-    again = await strange(prefixes)
-    assert set(again.series) == set(known.series)
-    routes = {labels["route"] for labels in (dict(labels) for _, labels in again.series) if "route" in labels}
+    repeated = await strange(prefixes)
+    assert set(repeated.series) == set(known.series)
+    routes = {labels["route"] for labels in (dict(labels) for _, labels in repeated.series) if "route" in labels}
     assert routes == {"page", "unmatched", SPEECH, "/v1/models"}
 
 
-async def test_waiting_first_audio_and_work_are_timed(
+async def test_queue_wait_first_audio_and_inference_are_timed(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine, say: Say
 ) -> None:
     engine.gate.clear()
@@ -95,7 +95,7 @@ async def test_waiting_first_audio_and_work_are_timed(
     assert (busy("tts_jobs"), busy("tts_class_in_flight", **{"class": "short"})) == (2, 2)
     assert busy("tts_queue_capacity", priority="people") == service.settings.queue
     assert busy("tts_queue_capacity", priority="batch") == service.settings.queue // 4
-    await asyncio.sleep(0.3)  # the time that passes is what is tested
+    await asyncio.sleep(0.3)  # the test measures this time
     opened = time.monotonic()
     engine.gate.set()
     await asyncio.gather(first, second)
@@ -108,21 +108,21 @@ async def test_waiting_first_audio_and_work_are_timed(
     assert now("tts_audio_seconds_total") == pytest.approx(0.3)
     waited, worked = opened - queued, opened - begun
     assert waited < (now("tts_queue_wait_seconds_sum", priority="people") or 0) < 2 * took, (
-        "the second waited, the first did not"
+        "only the second request waited"
     )
     assert waited + worked < (now("tts_time_to_first_audio_seconds_sum") or 0) < 2 * took
     factor = now("tts_real_time_factor_ratio_sum") or 0
-    assert worked < 0.2 * factor < 2 * took, "the first, which worked all the time, gave 0.2 s of audio"
+    assert worked < 0.2 * factor < 2 * took, "the first request has 0.2 s of audio"
 
 
 async def until_scraped(client: httpx.AsyncClient, name: str, value: float, **labels: str) -> None:
-    """Wait until a series has a value."""
+    """Wait until a series has this value."""
     deadline = time.monotonic() + 30
     while (now := await scraped(client))(name, **labels) != value:
         assert time.monotonic() < deadline, f"{name} is {now(name, **labels)}"
 
 
-async def test_first_audio_is_noticed_before_the_last(
+async def test_first_audio_is_recorded_before_the_end(
     client: httpx.AsyncClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on = threading.Event()
@@ -148,33 +148,33 @@ async def test_first_audio_is_noticed_before_the_last(
     assert (whole("tts_audio_seconds_total"), whole("tts_real_time_factor_ratio_count")) == (2, 1)
 
 
-async def test_what_is_rejected_is_counted_by_its_reason(settings: Settings, engine: FakeEngine) -> None:
+async def test_rejections_are_counted_by_reason(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, queue=1), engine)
     async with served(service) as client:
 
-        def ask() -> asyncio.Task[httpx.Response]:
+        def send() -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
 
         assert await rejected(client) == {"queue_full": 0, "deadline": 0, "rate_limit": 0, "not_ready": 0, "batch": 0}
-        assert (await ask()).status_code == 503
+        assert (await send()).status_code == 503
         await service.lifecycle.load()
         engine.gate.clear()
-        taken = [ask(), ask()]
+        taken = [send(), send()]
         await until(lambda: (service.scheduler.jobs, service.scheduler.waiting) == (2, 1))
-        assert (await ask()).status_code == 429
+        assert (await send()).status_code == 429
         engine.gate.set()
-        assert [answer.status_code for answer in await asyncio.gather(*taken)] == [200, 200]
+        assert [response.status_code for response in await asyncio.gather(*taken)] == [200, 200]
         assert await rejected(client) == {"queue_full": 1, "deadline": 0, "rate_limit": 0, "not_ready": 1, "batch": 0}
     await service.close()
 
 
-async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEngine) -> None:
+async def test_missed_deadlines_are_counted(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.1), engine)
     await service.lifecycle.load()
     engine.gate.clear()
     async with served(service) as client:
         late = [client.post(SPEECH, json={"input": "x."}) for _ in range(2)]
-        assert [answer.status_code for answer in await asyncio.gather(*late)] == [504, 504]
+        assert [response.status_code for response in await asyncio.gather(*late)] == [504, 504]
         assert await rejected(client) == {"queue_full": 0, "deadline": 2, "rate_limit": 0, "not_ready": 0, "batch": 0}
     engine.gate.set()
     await until(lambda: at_rest(service))
@@ -182,7 +182,7 @@ async def test_what_comes_too_late_is_counted(settings: Settings, engine: FakeEn
 
 
 @pytest.mark.parametrize("limits", [{"client_rpm": 1}, {"client_cpm": 2}, {"client_concurrent": 1}], ids=str)
-async def test_a_client_that_asks_for_too_much_is_counted(
+async def test_rate_limited_requests_are_counted(
     settings: Settings, engine: FakeEngine, limits: dict[str, int]
 ) -> None:
     service = Service(dataclasses.replace(settings, **limits), engine)  # type: ignore[arg-type]
@@ -199,11 +199,11 @@ async def test_a_client_that_asks_for_too_much_is_counted(
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch names its own."""
+    """Has the name of torch's error."""
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("CUDA out of memory"), OSError("no file")])
-async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEngine, error: Exception) -> None:
+async def test_loads_are_counted_by_outcome(settings: Settings, engine: FakeEngine, error: Exception) -> None:
     engine.load_error = error
     began = time.time()
     failed, loaded = Service(settings, engine), Service(settings, FakeEngine())
@@ -211,7 +211,9 @@ async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEng
     await loaded.lifecycle.load()
     async with served(failed) as one, served(loaded) as other:
         bad, good = await scraped(one), await scraped(other)
-    outcomes = [[now("tts_engine_loads_total", outcome=it) for it in ("success", "failure")] for now in (good, bad)]
+    outcomes = [
+        [now("tts_engine_loads_total", outcome=outcome) for outcome in ("success", "failure")] for now in (good, bad)
+    ]
     assert outcomes == [[1, 0], [0, 1]]
     assert 0 < (good("tts_engine_load_duration_seconds") or 0) <= time.time() - began
     assert bad("tts_engine_out_of_memory_total") == (0 if isinstance(error, OSError) else 1)
@@ -221,7 +223,7 @@ async def test_loads_and_what_became_of_them(settings: Settings, engine: FakeEng
     await loaded.close()
 
 
-async def test_an_inference_without_memory_is_counted(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+async def test_inferences_out_of_memory_are_counted(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
     errors = (RuntimeError("a fault"), OutOfMemoryError("of 80 GiB"), MemoryError(), NoMemoryError("for a sentence"))
     for so_far, error in enumerate(errors):
         engine.error = error
@@ -229,7 +231,7 @@ async def test_an_inference_without_memory_is_counted(client: httpx.AsyncClient,
         assert (await scraped(client))("tts_engine_out_of_memory_total") == so_far
 
 
-async def test_the_last_success_is_one_that_was_heard(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+async def test_only_audible_speech_counts_as_success(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
     name = "tts_last_success_timestamp_seconds"
     ready = (await scraped(client))(name)
     engine.level = 0
@@ -241,22 +243,22 @@ async def test_the_last_success_is_one_that_was_heard(client: httpx.AsyncClient,
     assert before <= ((await scraped(client))(name) or 0) <= time.time()
 
 
-async def test_memory_that_grows_is_seen_to_grow(client: httpx.AsyncClient, service: Service) -> None:
-    name, kept = "tts_process_resident_memory_growth_bytes", []
-    give_back()  # else the heap may shrink in between, by what other tests have freed
+async def test_growth_of_memory_is_measured(client: httpx.AsyncClient, service: Service) -> None:
+    name, arrays = "tts_process_resident_memory_growth_bytes", []
+    trim_memory()  # otherwise the heap may shrink by memory that other tests have freed
     at_first = await scraped(client)
-    kept.append(np.ones(64 * MIB, np.uint8))
+    arrays.append(np.ones(64 * MIB, np.uint8))
     now = await scraped(client)
     assert 60 * MIB < (now(name) or 0) - (at_first(name) or 0) < 80 * MIB
     more = (now("process_resident_memory_bytes") or 0) - (at_first("process_resident_memory_bytes") or 0)
     assert 60 * MIB < more < 80 * MIB
     assert (now("process_open_fds") or 0) > 3
     await service.lifecycle.unload()
-    assert (await scraped(client))(name) is None, "there is no model that it could have grown since"
+    assert (await scraped(client))(name) is None, "without a model there is no baseline"
     await service.lifecycle.load()
     assert service.lifecycle.phase is Phase.READY
-    assert abs((await scraped(client))(name) or 0) < 30 * MIB, "counted anew"
-    del kept
+    assert abs((await scraped(client))(name) or 0) < 30 * MIB, "a load must reset the baseline"
+    del arrays
 
 
 async def test_threads_are_counted(client: httpx.AsyncClient) -> None:
@@ -267,10 +269,10 @@ async def test_threads_are_counted(client: httpx.AsyncClient) -> None:
         thread.start()
     more = ((await scraped(client))("tts_process_threads") or 0) - (before("tts_process_threads") or 0)
     over.set()
-    assert 19 <= more <= 21, "and the one or other that a scrape itself needs"
+    assert 19 <= more <= 21, "a scrape may need one more thread"
 
 
-async def test_a_process_that_cannot_be_looked_at_costs_no_scrape(client: httpx.AsyncClient, service: Service) -> None:
+async def test_an_unreadable_process_does_not_fail_a_scrape(client: httpx.AsyncClient, service: Service) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         service.metrics.memory._process = psutil.Process(other.pid)
         other.kill()
@@ -279,7 +281,7 @@ async def test_a_process_that_cannot_be_looked_at_costs_no_scrape(client: httpx.
     assert now("tts_ready") == 1
 
 
-async def test_the_device_is_that_of_the_loaded_engine(service: Service, client: httpx.AsyncClient) -> None:
+async def test_the_device_is_reported_while_an_engine_is_loaded(service: Service, client: httpx.AsyncClient) -> None:
     assert (await scraped(client))("tts_device_info", device="CPU") == 1
     await service.lifecycle.unload()
     assert (await scraped(client))("tts_device_info", device="CPU") is None

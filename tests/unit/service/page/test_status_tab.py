@@ -1,4 +1,4 @@
-"""What the page's tab of status is told."""
+"""The rows of the status tab."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ async def rows(client: httpx.AsyncClient) -> dict[str, str]:
     return dict((await client.get("/status.json")).json()["rows"])
 
 
-async def test_what_has_been_spoken_is_counted(client: httpx.AsyncClient, say: Say, engine: FakeEngine) -> None:
+async def test_completed_texts_are_counted(client: httpx.AsyncClient, say: Say, engine: FakeEngine) -> None:
     await say("One. Two.")
-    told = await rows(client)
-    assert (told["Release"], told["Engine"], told["Device"], told["Phase"]) == ("test-1", "fake", "CPU", "ready")
-    assert told["Spoken since the start"] == "1 texts, 0.2 s of audio"
-    assert told["Last inference"] == "0 s ago"
+    shown = await rows(client)
+    assert (shown["Release"], shown["Engine"], shown["Device"], shown["Phase"]) == ("test-1", "fake", "CPU", "ready")
+    assert shown["Completed since the start"] == "1 text, 0.2 s of audio"
+    assert shown["Last inference"] == "0 s ago"
 
 
-async def test_why_it_has_failed_is_told(service: Service, client: httpx.AsyncClient) -> None:
+async def test_the_reason_of_a_failure_is_shown(service: Service, client: httpx.AsyncClient) -> None:
     service.lifecycle.fail("the engine is broken: an illegal memory access")
     assert (await rows(client))["Phase"] == "failed: the engine is broken: an illegal memory access"
 
@@ -35,26 +35,26 @@ def gpu(name: str, used: int | None) -> Device:
 
 
 @pytest.mark.parametrize(
-    ("seen", "told"),
+    ("readings", "expected"),
     [
         (None, {"GPU": "none"}),
         (
             GpuReadings([gpu("One", 9 * GIB // 2), gpu("Two", None)], whole=True),
-            {"GPU 0": "One, 4.5 of 16.0 GiB used", "GPU 1": "Two, which does not say how much memory it has"},
+            {"GPU 0": "One, 4.5 of 16.0 GiB used", "GPU 1": "Two, memory unknown"},
         ),
-        (GpuReadings([], whole=False), {"GPU": "one does not answer, or its driver takes its time"}),
+        (GpuReadings([], whole=False), {"GPU": "a GPU or its driver does not respond"}),
     ],
     ids=["none", "two", "hangs"],
 )
-async def test_the_gpus_are_told(
+async def test_the_gpus_are_shown(
     service: Service,
     client: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
-    seen: GpuReadings | None,
-    told: dict[str, str],
+    readings: GpuReadings | None,
+    expected: dict[str, str],
 ) -> None:
     async def refresh() -> GpuReadings | None:
-        return seen
+        return readings
 
     monkeypatch.setattr(service.metrics.gpus, "refresh", refresh)
-    assert {name: text for name, text in (await rows(client)).items() if name.startswith("GPU")} == told
+    assert {name: text for name, text in (await rows(client)).items() if name.startswith("GPU")} == expected

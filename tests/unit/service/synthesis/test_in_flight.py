@@ -1,4 +1,4 @@
-"""What is in flight by class, what a cut does to it, and that everything that ended is counted once."""
+"""Requests in flight by class, the effect of a cut, and the counts of ended requests."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def ended(service: Service, kind: Class) -> tuple[int, int, int]:
 
 
 class Client:
-    """One request as a server passes it on, and the messages of its answer; after `reads` of them it reads no more.
+    """One ASGI request and the messages of its response; after `reads` messages the client stops reading.
 
-    One that is `sending` has more of its body to come.
+    With `sending` the client has not sent its whole body.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Client:
         self._sending = sending
         self.messages: list[Message] = []
         self._body = json.dumps(body or {}).encode()
-        self._given = False
+        self._body_sent = False
         self.leaves = asyncio.Event()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self._body))]
         scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
         self.task = asyncio.ensure_future(service.asgi(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
-        if self._given:
+        if self._body_sent:
             await self.leaves.wait()
             return {"type": "http.disconnect"}
-        self._given = True
+        self._body_sent = True
         return {"type": "http.request", "body": self._body, "more_body": self._sending}
 
     async def _send(self, message: Message) -> None:
@@ -74,13 +74,13 @@ class Client:
         self.messages.append(message)
 
     @property
-    def whole(self) -> bool:
-        """Has the answer come to its end?"""
+    def complete(self) -> bool:
+        """Whether the response is complete."""
         return bool(self.messages) and not self.messages[-1].get("more_body", False)
 
 
 async def page(scope: Scope, receive: Receive, send: Send) -> None:
-    """An event stream that has said something and stays open."""
+    """Page with an event stream that sends one event and stays open."""
     headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"data: alive\n\n", "more_body": True})
@@ -88,13 +88,13 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def gradios_page(scope: Scope, receive: Receive, send: Send) -> None:
-    """The same, but it takes being cut for the end of what it had to say."""
+    """The same, but an abort ends the stream normally, as in Gradio."""
     with contextlib.suppress(asyncio.CancelledError):
         await page(scope, receive, send)
     await send({"type": "http.response.body", "body": b""})
 
 
-def test_short_ends_where_the_proxys_gate_has_it_end() -> None:
+def test_service_and_proxy_agree_on_the_length_of_a_short_request() -> None:
     gate = re.search(r'HOLD_LONG_BYTES"\) or "(\d+)"', Path("proxy/hold.lua").read_text())
     assert gate
     assert Settings.from_env({}).long_bytes == int(gate.group(1))
@@ -115,21 +115,21 @@ async def body_of_unknown_length() -> Any:
     ],
     ids=["short", "long", "unknown", "batch", "other"],
 )
-async def test_a_request_is_of_the_class_that_its_length_or_its_own_word_makes_it(
+async def test_length_or_header_determines_the_class_of_a_request(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine, how: dict[str, Any], kind: Class
 ) -> None:
     engine.gate.clear()
-    given = {name: value() if callable(value) else value for name, value in how.items()}
-    asked = asyncio.create_task(client.post(SPEECH, **given))
+    arguments = {name: value() if callable(value) else value for name, value in how.items()}
+    request = asyncio.create_task(client.post(SPEECH, **arguments))
     await entered(engine)
     assert in_flight(service) == {kind: 1}
     engine.gate.set()
-    assert (await asked).status_code == 200
+    assert (await request).status_code == 200
     assert in_flight(service) == {}
     assert ended(service, kind) == (1, 0, 0)
 
 
-async def test_who_has_heard_nothing_yet_is_told_to_ask_again(
+async def test_a_cut_request_without_a_response_gets_503_with_a_retry(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
@@ -139,10 +139,10 @@ async def test_who_has_heard_nothing_yet_is_told_to_ask_again(
     short = asyncio.create_task(client.post(SPEECH, json={"input": "x."}))
     await until(lambda: service.scheduler.waiting == 2)
     await service.traffic.cut(Class.LONG)
-    for answer in await asyncio.gather(spoken, queued):
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert answer.json()["error"]["code"] == "draining"
-        assert answer.headers["x-release"] == "test-1"
+    for response in await asyncio.gather(spoken, queued):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert response.json()["error"]["code"] == "draining"
+        assert response.headers["x-release"] == "test-1"
     assert ended(service, Class.LONG) == (0, 2, 0)
     assert in_flight(service) == {"short": 1}
     engine.gate.set()
@@ -150,19 +150,19 @@ async def test_who_has_heard_nothing_yet_is_told_to_ask_again(
     await until(lambda: at_rest(service))
 
 
-async def test_an_answer_half_way_out_never_ends(service: Service) -> None:
+async def test_a_cut_response_in_progress_is_incomplete(service: Service) -> None:
     half = Client(service, body={"input": "one. two. three." + LONG, "stream_format": "audio"}, reads=2)
     await until(lambda: len(half.messages) == 2)
     await service.traffic.cut(Class.LONG)
     await half.task
     assert half.messages[0]["status"] == 200
-    assert not half.whole
+    assert not half.complete
     assert ended(service, Class.LONG) == (0, 1, 0)
     await until(lambda: at_rest(service))
 
 
 @pytest.mark.parametrize("made", [page, gradios_page])
-async def test_a_stream_is_closed_so_that_it_ends_well(service: Service, made: ASGIApp) -> None:
+async def test_a_cut_event_stream_is_closed_properly(service: Service, made: ASGIApp) -> None:
     service.front.page = made
     tab = Client(service, "/gradio_api/heartbeat/x")
     await until(lambda: len(tab.messages) == 2)
@@ -170,12 +170,12 @@ async def test_a_stream_is_closed_so_that_it_ends_well(service: Service, made: A
     assert (service.traffic.requests, service.traffic.streams) == (0, 1)
     await service.traffic.cut(Class.STREAM)
     await tab.task
-    assert tab.whole
+    assert tab.complete
     assert ended(service, Class.STREAM) == (0, 1, 0)
-    assert ended(service, Class.SHORT) == (0, 0, 0), "it has become a stream, and is counted as that alone"
+    assert ended(service, Class.SHORT) == (0, 0, 0), "the request must count only as a stream"
 
 
-async def test_batch_items_that_wait_are_told_to_ask_again_and_the_one_under_way_is_not(
+async def test_cutting_waiting_batch_items_spares_one_in_progress(
     service: Service, client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
@@ -190,20 +190,20 @@ async def test_batch_items_that_wait_are_told_to_ask_again_and_the_one_under_way
     assert ended(service, Class.BATCH) == (1, 1, 0)
 
 
-async def test_what_a_tab_waits_for_is_cut_with_a_word_for_it(service: Service, engine: FakeEngine) -> None:
+async def test_cut_work_of_a_tab_raises_draining_error(service: Service, engine: FakeEngine) -> None:
     service.front.page = page
     tab = Client(service, "/gradio_api/heartbeat/x")
     await until(lambda: service.traffic.streams == 1)
     await until(lambda: service.traffic.by_class()["stream"]["idle"] == 1)
     engine.gate.clear()
-    work = service.speech.say(Utterance(LONG, "joe"))
-    asked = asyncio.create_task(service.traffic.for_a_tab(LONG, work))
+    work = service.speech.synthesize(Utterance(LONG, "joe"))
+    task = asyncio.create_task(service.traffic.for_a_tab(LONG, work))
     await entered(engine)
     assert in_flight(service) == {"stream": 1, "long": 1}
-    assert service.traffic.by_class()["stream"]["idle"] == 0, "a tab waits for what is being spoken"
+    assert service.traffic.by_class()["stream"]["idle"] == 0, "the tab waits for a synthesis"
     await service.traffic.cut(Class.LONG)
     with pytest.raises(DrainingError):
-        await asked
+        await task
     assert ended(service, Class.LONG) == (0, 1, 0)
     tab.task.cancel()
     engine.gate.set()
@@ -219,14 +219,14 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), ASKED, ids=["file", "audio", "sse", "predict"])
-async def test_who_leaves_is_neither_completed_nor_cut_and_not_spoken_to(
+async def test_a_disconnected_request_counts_as_unfinished_and_stops(
     service: Service, engine: FakeEngine, path: str, body: dict[str, Any]
 ) -> None:
     engine.gate.clear()
-    gone, waiting = Client(service, path, body), Client(service, path, body)
+    running, waiting = Client(service, path, body), Client(service, path, body)
     await entered(engine)
     await until(lambda: service.scheduler.waiting == 1)
-    for client in (waiting, gone):
+    for client in (waiting, running):
         client.leaves.set()
         await client.task
     engine.gate.set()
@@ -237,10 +237,10 @@ async def test_who_leaves_is_neither_completed_nor_cut_and_not_spoken_to(
 
 
 @pytest.mark.parametrize("path", [SPEECH, "/api/predict"])
-async def test_who_leaves_while_sending_is_not_answered_for(service: Service, path: str) -> None:
-    gone = Client(service, path, {"input": "One."}, sending=True)
-    gone.leaves.set()
-    await gone.task
+async def test_a_disconnect_while_sending_counts_as_499(service: Service, path: str) -> None:
+    client = Client(service, path, {"input": "One."}, sending=True)
+    client.leaves.set()
+    await client.task
     assert ended(service, Class.SHORT) == (0, 0, 1)
     assert at_rest(service)
     assert service.metrics.registry.get_sample_value(
@@ -248,17 +248,17 @@ async def test_who_leaves_while_sending_is_not_answered_for(service: Service, pa
     )
 
 
-async def test_speech_as_events_is_no_tab(service: Service, engine: FakeEngine) -> None:
+async def test_speech_as_events_is_not_a_tab_stream(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     engine.ungated = 1
     client = Client(service, body={"input": "One. Two.", "stream_format": "sse"})
     await until(lambda: len(client.messages) == 2)
     assert in_flight(service) == {"short": 1}
-    assert service.traffic.requests == 1, "a drain waits for it"
+    assert service.traffic.requests == 1, "a drain must wait for it"
     await service.traffic.cut(Class.STREAM)
     engine.gate.set()
     await client.task
-    assert client.whole
+    assert client.complete
     assert b"speech.audio.done" in client.messages[-1]["body"]
     assert ended(service, Class.SHORT) == (1, 0, 0)
 
@@ -270,7 +270,7 @@ async def test_classes_are_measured(service: Service, client: httpx.AsyncClient)
     assert 'tts_class_in_flight{class="long"} 0.0' in text
 
 
-async def test_the_documentation_says_how_to_be_a_batch(client: httpx.AsyncClient) -> None:
+async def test_the_documentation_describes_the_batch_header(client: httpx.AsyncClient) -> None:
     text = (await client.get("/docs")).text
     assert text.count("X-TTS-Class") == 2
     assert "draining" in text

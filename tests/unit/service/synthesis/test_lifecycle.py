@@ -15,9 +15,9 @@ from tests.unit.service.support import FakeEngine, client_of
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_phases_of_a_start_and_what_readyz_says(settings: Settings, engine: FakeEngine) -> None:
+async def test_readyz_reports_the_phases_of_a_start(settings: Settings, engine: FakeEngine) -> None:
     service = Service(settings, engine)
-    seen = []
+    progress = []
     gate = threading.Event()
 
     def load(progress: object) -> None:
@@ -26,27 +26,27 @@ async def test_the_phases_of_a_start_and_what_readyz_says(settings: Settings, en
     engine.load = load  # type: ignore[method-assign]
     async with client_of(service) as client:
 
-        async def look() -> tuple[int, str]:
+        async def readyz() -> tuple[int, str]:
             response = await client.get("/readyz")
-            seen.append(service.status()["progress"])
+            progress.append(service.status()["progress"])
             return response.status_code, response.json()["phase"]
 
-        assert await look() == (503, "starting")
+        assert await readyz() == (503, "starting")
         loading = asyncio.create_task(service.lifecycle.load())
         await asyncio.sleep(0)
-        assert await look() == (503, "loading")
+        assert await readyz() == (503, "loading")
         refused = await client.post("/v1/audio/speech", json={"input": "x"})
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
         assert "loading" in refused.json()["error"]["message"]
         gate.set()
         await loading
-        assert await look() == (200, "ready")
-    assert seen == sorted(set(seen)), "progress grows with each step"
+        assert await readyz() == (200, "ready")
+    assert progress == sorted(set(progress)), "progress must grow with each step"
 
 
 @pytest.mark.parametrize("fault", ["raises", "silent", "page"])
-async def test_a_start_that_fails_says_why(settings: Settings, engine: FakeEngine, fault: str) -> None:
+async def test_a_failed_start_reports_the_reason(settings: Settings, engine: FakeEngine, fault: str) -> None:
     async def page() -> None:
         if fault == "page":
             raise ImportError("no page")
@@ -61,7 +61,7 @@ async def test_a_start_that_fails_says_why(settings: Settings, engine: FakeEngin
     assert wanted[fault] in str(service.status()["error"])
 
 
-async def test_draining_refuses_new_speech_and_resume_takes_it(service: Service, client: httpx.AsyncClient) -> None:
+async def test_drain_rejects_new_requests_and_resume_accepts_them(service: Service, client: httpx.AsyncClient) -> None:
     service.lifecycle.drain()
     assert (await client.get("/readyz")).status_code == 503
     refused = await client.post("/v1/audio/speech", json={"input": "x"})
@@ -70,14 +70,14 @@ async def test_draining_refuses_new_speech_and_resume_takes_it(service: Service,
     assert (await client.post("/v1/audio/speech", json={"input": "x"})).status_code == 200
 
 
-async def test_stopping_is_for_good(service: Service) -> None:
+async def test_a_stop_cannot_be_resumed(service: Service) -> None:
     service.lifecycle.stop()
     assert service.lifecycle.phase is Phase.DRAINING
     with pytest.raises(RefusedError, match="stopping"):
         service.lifecycle.resume()
 
 
-async def test_a_stop_while_loading_does_not_become_ready(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_stop_during_a_load_prevents_readiness(settings: Settings, engine: FakeEngine) -> None:
     service = Service(settings, engine)
     loading = asyncio.create_task(service.lifecycle.load())
     await asyncio.sleep(0)
@@ -87,7 +87,7 @@ async def test_a_stop_while_loading_does_not_become_ready(settings: Settings, en
 
 
 @pytest.mark.parametrize("parked", [True, False])
-async def test_a_parked_process_starts_without_its_model_and_loads_when_told(
+async def test_a_parked_process_loads_its_model_on_command(
     settings: Settings, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, parked: bool
 ) -> None:
     settings = dataclasses.replace(settings, orders=settings.control.parent)
@@ -102,14 +102,14 @@ async def test_a_parked_process_starts_without_its_model_and_loads_when_told(
     monkeypatch.setattr(service, "_open_page", page)
     await service.start()
     assert (service.lifecycle.phase, engine.loaded) == ((Phase.UNLOADED, False) if parked else (Phase.READY, True))
-    assert opened, "the page is there either way"
+    assert opened, "the page must be built in both cases"
     if parked:
         assert engine.prepared
         await service.lifecycle.load()
         assert (service.lifecycle.phase, engine.loaded) == (Phase.READY, True)
 
 
-async def test_a_parked_process_that_cannot_even_import_says_why(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_parked_process_reports_a_failed_import(settings: Settings, engine: FakeEngine) -> None:
     async def page() -> None:
         pass
 

@@ -1,4 +1,4 @@
-"""Who speaks when, and that everything is given back whatever happens."""
+"""Order of the syntheses, and release of all slots after any error."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.anyio
 
 
 def speech(service: Service, text: str) -> asyncio.Task[Any]:
-    return asyncio.create_task(service.speech.say(Utterance(text, "joe")))
+    return asyncio.create_task(service.speech.synthesize(Utterance(text, "joe")))
 
 
-async def test_a_long_text_gives_way_between_its_sentences(service: Service, engine: FakeEngine) -> None:
+async def test_a_long_text_yields_between_its_sentences(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     long = speech(service, "long1. long2. long3.")
     await entered(engine)
@@ -37,7 +37,7 @@ async def test_a_long_text_gives_way_between_its_sentences(service: Service, eng
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_as_many_at_a_time_as_the_engine_has(settings: Settings, concurrency: int) -> None:
+async def test_parallel_inferences_match_the_concurrency_of_the_engine(settings: Settings, concurrency: int) -> None:
     engine = FakeEngine(concurrency)
     service = Service(settings, engine)
     await service.lifecycle.load()
@@ -53,7 +53,7 @@ async def test_as_many_at_a_time_as_the_engine_has(settings: Settings, concurren
     await service.close()
 
 
-async def test_a_full_queue_says_when_to_come_back(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_full_queue_gives_a_retry_delay(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, queue=2), engine)
     await service.lifecycle.load()
     engine.gate.clear()
@@ -70,7 +70,7 @@ async def test_a_full_queue_says_when_to_come_back(settings: Settings, engine: F
     await service.close()
 
 
-async def test_an_engine_that_raises_costs_one_request(service: Service, engine: FakeEngine, say: Say) -> None:
+async def test_an_engine_error_fails_only_one_request(service: Service, engine: FakeEngine, say: Say) -> None:
     engine.error = RuntimeError("output device on fire")
     response = await say("x")
     assert (response.status_code, response.json()["error"]["code"]) == (500, "engine_failed")
@@ -80,9 +80,7 @@ async def test_an_engine_that_raises_costs_one_request(service: Service, engine:
     assert (await say("x")).status_code == 200
 
 
-async def test_too_little_memory_is_told_as_such_and_costs_one_request(
-    service: Service, engine: FakeEngine, say: Say
-) -> None:
+async def test_too_little_memory_fails_only_one_request(service: Service, engine: FakeEngine, say: Say) -> None:
     engine.error = NoMemoryError("too little memory for this sentence")
     response = await say("x")
     assert (response.status_code, response.json()["error"]["code"]) == (503, "out_of_memory")
@@ -94,9 +92,7 @@ async def test_too_little_memory_is_told_as_such_and_costs_one_request(
 
 
 @pytest.mark.parametrize("stays", [True, False])
-async def test_a_broken_engine_ends_the_service_whoever_still_listens(
-    service: Service, engine: FakeEngine, stays: bool
-) -> None:
+async def test_a_fatal_engine_error_ends_the_service(service: Service, engine: FakeEngine, stays: bool) -> None:
     engine.error = EngineFatalError("illegal memory access")
     engine.gate.clear()
     task = speech(service, "x.")
@@ -120,7 +116,7 @@ async def test_an_engine_without_audio_is_an_error(service: Service, say: Say, m
     assert at_rest(service)
 
 
-async def test_past_the_deadline_the_client_is_told_and_the_slot_comes_back(
+async def test_after_the_deadline_the_client_gets_504_and_the_slot_is_released(
     settings: Settings, engine: FakeEngine
 ) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.5), engine)
@@ -134,11 +130,11 @@ async def test_past_the_deadline_the_client_is_told_and_the_slot_comes_back(
     assert service.scheduler.stuck  # an inference cannot be interrupted: its slot is still taken
     engine.gate.set()
     await until(lambda: at_rest(service))
-    assert await service.speech.say(Utterance("y.", "joe"))
+    assert await service.speech.synthesize(Utterance("y.", "joe"))
     await service.close()
 
 
-async def test_an_inference_that_never_returns_ends_the_service(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_hanging_inference_ends_the_service(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.05), engine)
     await service.lifecycle.load()
     engine.gate.clear()
@@ -151,7 +147,7 @@ async def test_an_inference_that_never_returns_ends_the_service(settings: Settin
     await service.close()
 
 
-async def test_silence_is_no_evidence(service: Service, engine: FakeEngine, say: Say) -> None:
+async def test_silence_does_not_count_as_success(service: Service, engine: FakeEngine, say: Say) -> None:
     service.scheduler.last_success = None
     engine.level = 0
     await say("x")
@@ -161,13 +157,13 @@ async def test_silence_is_no_evidence(service: Service, engine: FakeEngine, say:
     assert service.status()["last_inference_age_s"] is not None
 
 
-async def test_who_has_left_before_the_start_is_not_spoken_to(service: Service, engine: FakeEngine) -> None:
+async def test_a_request_cancelled_in_the_queue_does_not_start(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     first = speech(service, "first.")
     await entered(engine)
-    gone = speech(service, "gone.")
+    cancelled = speech(service, "gone.")
     await until(lambda: service.scheduler.waiting == 1)
-    gone.cancel()
+    cancelled.cancel()
     await until(lambda: service.scheduler.waiting == 0)
     engine.gate.set()
     await first
@@ -176,30 +172,30 @@ async def test_who_has_left_before_the_start_is_not_spoken_to(service: Service, 
     assert service.metrics.registry.get_sample_value("tts_abandoned_total") == 1
 
 
-async def test_who_leaves_halfway_is_left_at_the_next_sentence(service: Service, engine: FakeEngine) -> None:
+async def test_a_cancelled_request_stops_at_the_next_sentence(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
-    gone = speech(service, "one. two. three.")
+    cancelled = speech(service, "one. two. three.")
     await entered(engine)
-    gone.cancel()
+    cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        await cancelled
     engine.gate.set()
     await until(lambda: at_rest(service))
     assert engine.spoken == ["one"]
 
 
-async def test_a_client_that_reads_slowly_does_not_run_out_of_time(settings: Settings, engine: FakeEngine) -> None:
+async def test_a_slow_reader_does_not_exceed_the_deadline(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.2), engine)
     await service.lifecycle.load()
     async with service.speech.pieces(Utterance("a. b.", "joe")) as pieces:
         await anext(pieces)
-        await asyncio.sleep(0.3)  # the time that passes is what is tested
+        await asyncio.sleep(0.3)  # the test needs this time to pass
         assert (await anext(pieces)).size
     await until(lambda: at_rest(service))
     await service.close()
 
 
-async def test_no_thread_to_be_had_gives_the_slot_back(
+async def test_a_failed_thread_start_releases_the_slot(
     service: Service, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(*_: object) -> None:
@@ -212,7 +208,7 @@ async def test_no_thread_to_be_had_gives_the_slot_back(
     assert (await say("x")).status_code == 200
 
 
-async def test_what_is_measured(service: Service, client: httpx.AsyncClient, say: Say) -> None:
+async def test_the_metrics_of_two_requests(service: Service, client: httpx.AsyncClient, say: Say) -> None:
     await say("one. two.")
     await say("")
     text = (await client.get("/metrics")).text

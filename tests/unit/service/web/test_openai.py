@@ -1,4 +1,4 @@
-"""OpenAI's own client, unchanged, against the service over real HTTP."""
+"""OpenAI's client, unchanged, with the service over real HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, 
 
 @pytest.fixture
 def engine(serving: tuple[Served, FakeEngine]) -> Iterator[FakeEngine]:
-    """The engine of the one service, as it is after a start."""
+    """The engine of the shared service, reset after each test."""
     found, engine = serving
     engine.spoken.clear()
     yield engine
@@ -57,15 +57,15 @@ def running(serving: tuple[Served, FakeEngine], engine: FakeEngine) -> Served:
     return serving[0]
 
 
-def asker(running: Served, key: str) -> openai.OpenAI:
-    """OpenAI's own client, which tries once."""
+def client_with_key(running: Served, key: str) -> openai.OpenAI:
+    """Return OpenAI's client, without retries."""
     http = openai.DefaultHttpxClient(verify=PLAIN)
     return openai.OpenAI(base_url=f"{running.url}/v1", api_key=key, max_retries=0, http_client=http)
 
 
 @pytest.fixture
 def client(running: Served) -> Iterator[openai.OpenAI]:
-    with asker(running, KEY) as client:
+    with client_with_key(running, KEY) as client:
         yield client
 
 
@@ -73,17 +73,17 @@ def client(running: Served) -> Iterator[openai.OpenAI]:
 def test_speech_in_every_format(
     client: openai.OpenAI, form: Literal["wav", "pcm", "flac", "mp3", "opus"], tmp_path: Path
 ) -> None:
-    answer = client.audio.speech.create(model="tts-1", voice="joe", input=THREE, response_format=form)
-    answer.write_to_file(tmp_path / "speech")
+    response = client.audio.speech.create(model="tts-1", voice="joe", input=THREE, response_format=form)
+    response.write_to_file(tmp_path / "speech")
     content = (tmp_path / "speech").read_bytes()
     if form == "pcm":
         assert len(content) == 3 * SAMPLE_RATE // 10 * 2
     else:
         samples, rate = soundfile.read(io.BytesIO(content))
         assert len(samples) / rate == pytest.approx(0.3)
-    assert answer.response.headers["x-release"] == "test-1"
-    assert answer.response.headers["x-audio-duration"] == "0.300"
-    assert float(answer.response.headers["x-realtime-factor"]) < 5
+    assert response.response.headers["x-release"] == "test-1"
+    assert response.response.headers["x-audio-duration"] == "0.300"
+    assert float(response.response.headers["x-realtime-factor"]) < 5
 
 
 def test_models(client: openai.OpenAI) -> None:
@@ -91,12 +91,12 @@ def test_models(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm"])
-def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Literal["wav", "pcm"]) -> None:
+def test_each_event_has_the_speech_of_one_sentence(client: openai.OpenAI, form: Literal["wav", "pcm"]) -> None:
     with client.audio.speech.with_streaming_response.create(
         model="tts-1", voice="joe", input=THREE, response_format=form, stream_format="sse"
-    ) as answer:
-        assert answer.headers["content-type"] == "text/event-stream"
-        events = [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line]
+    ) as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        events = [json.loads(line.removeprefix("data: ")) for line in response.iter_lines() if line]
     assert [event["type"] for event in events] == ["speech.audio.delta"] * 3 + ["speech.audio.done"]
     content = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
     if form == "wav":
@@ -105,7 +105,7 @@ def test_events_carry_the_speech_a_sentence_each(client: openai.OpenAI, form: Li
 
 
 @pytest.mark.parametrize("stream", ["sse", "audio"])
-def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
+def test_the_first_sentence_comes_early_and_a_disconnect_stops_the_rest(
     client: openai.OpenAI, running: Served, engine: FakeEngine, stream: Literal["sse", "audio"]
 ) -> None:
     service, abandoned = running.service, running.service.metrics.abandoned._value.get()
@@ -113,8 +113,8 @@ def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
     engine.gate.clear()
     with client.audio.speech.with_streaming_response.create(
         model="tts-1", voice="joe", input=THREE, stream_format=stream
-    ) as answer:
-        assert next(answer.iter_bytes(100)), "while the second sentence is still being spoken"
+    ) as response:
+        assert next(response.iter_bytes(100)), "the first bytes must arrive before the second sentence"
         assert engine.spoken == ["One"]
     eventually(lambda: service.traffic.requests == 0)
     engine.gate.set()
@@ -123,27 +123,27 @@ def test_the_first_sentence_comes_early_and_who_leaves_stops_the_rest(
     assert service.metrics.abandoned._value.get() == abandoned + 1
 
 
-def test_refusals_are_the_clients_own_errors(client: openai.OpenAI, running: Served) -> None:
+def test_errors_map_to_the_exceptions_of_the_client(client: openai.OpenAI, running: Served) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as refused:
         client.audio.speech.create(model="tts-1", voice="alloy", input="x")
     assert refused.value.param == "voice"
     with (
-        asker(running, "tts_wrong") as stranger,
+        client_with_key(running, "tts_wrong") as stranger,
         pytest.raises(openai.AuthenticationError) as unknown,
     ):
         stranger.models.list()
     assert unknown.value.code == "invalid_api_key"
 
 
-def test_who_says_that_it_asks_from_inside_is_not_believed(running: Served) -> None:
+def test_forged_address_headers_are_ignored(running: Served) -> None:
     for header in ("X-Forwarded-For", "X-Real-IP", "Forwarded"):
-        answer = httpx.get(f"{running.url}/v1/models", headers={header: "127.0.0.9"}, verify=PLAIN)
-        assert answer.status_code == 401
+        response = httpx.get(f"{running.url}/v1/models", headers={header: "127.0.0.9"}, verify=PLAIN)
+        assert response.status_code == 401
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.9", verify=PLAIN)) as inside:
         assert inside.get(f"{running.url}/v1/models").status_code == 200
 
 
-def test_what_an_engine_cannot_do_is_refused(client: openai.OpenAI, engine: FakeEngine) -> None:
+def test_unsupported_features_are_rejected(client: openai.OpenAI, engine: FakeEngine) -> None:
     for extra, code in (({"seed": 3}, "seed_not_supported"), ({"ref_audio": "a.wav"}, "prompt_not_supported")):
         with pytest.raises(openai.UnprocessableEntityError) as refused:
             client.audio.speech.create(model="tts-1", voice="joe", input="x", extra_body=extra)
@@ -151,18 +151,18 @@ def test_what_an_engine_cannot_do_is_refused(client: openai.OpenAI, engine: Fake
     assert "x" not in engine.spoken
 
 
-def test_a_seed_and_a_voice_to_imitate_reach_the_engine(client: openai.OpenAI, engine: FakeEngine) -> None:
+def test_a_seed_and_a_prompt_reach_the_engine(client: openai.OpenAI, engine: FakeEngine) -> None:
     engine.seeds = engine.prompts = True
     file = io.BytesIO()
     stereo = np.stack([np.full(4 * SAMPLE_RATE, 1000), np.full(4 * SAMPLE_RATE, 3000)], axis=1).astype(np.int16)
     soundfile.write(file, stereo, SAMPLE_RATE, format="FLAC")
     for ref in (base64.b64encode(file.getvalue()).decode(), "examples/sample.wav"):
-        extra = {"seed": 3, "ref_audio": ref, "ref_text": "What is heard."}
+        extra = {"seed": 3, "ref_audio": ref, "ref_text": "These are the words."}
         client.audio.speech.create(model="tts-1", voice="joe", input="x", extra_body=extra)
         assert engine.last
         assert engine.last.seed == 3
         assert engine.last.prompt
-        assert engine.last.prompt.text == "What is heard."
+        assert engine.last.prompt.text == "These are the words."
         assert 3 < engine.last.prompt.seconds < 5
         if "." not in ref:
             assert engine.last.prompt.samples.tolist() == [2000] * 4 * SAMPLE_RATE
@@ -171,25 +171,25 @@ def test_a_seed_and_a_voice_to_imitate_reach_the_engine(client: openai.OpenAI, e
 BAD_PROMPTS = [
     ({"ref_text": "x"}, "ref_audio"),
     ({"ref_audio": "no base64!"}, "neither base64"),
-    ({"ref_audio": ""}, "not audio"),
-    ({"ref_audio": "AAAA"}, "not audio"),
-    ({"ref_audio": "../service/app.wav"}, "no file in the voices folder"),
-    ({"ref_audio": "http://host/a.wav"}, "no file in the voices folder"),
+    ({"ref_audio": ""}, "not readable audio"),
+    ({"ref_audio": "AAAA"}, "not readable audio"),
+    ({"ref_audio": "../service/app.wav"}, "not the name of a file in the voices folder"),
+    ({"ref_audio": "http://host/a.wav"}, "not the name of a file in the voices folder"),
     ({"ref_audio": "examples/sample.wav", "ref_text": "x" * 5000}, "more than 4096"),
 ]
 
 
 @pytest.mark.parametrize(("extra", "named"), BAD_PROMPTS, ids=[str(number) for number in range(len(BAD_PROMPTS))])
-def test_a_bad_prompt_is_told(running: Served, engine: FakeEngine, extra: dict[str, str], named: str) -> None:
+def test_an_invalid_prompt_is_rejected(running: Served, engine: FakeEngine, extra: dict[str, str], named: str) -> None:
     engine.prompts = True
     headers = {"Authorization": f"Bearer {KEY}"}
-    answer = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"} | extra, headers=headers, verify=PLAIN)
-    assert answer.status_code == 422
-    assert named in answer.json()["error"]["message"]
+    response = httpx.post(f"{running.url}/v1/audio/speech", json={"input": "x"} | extra, headers=headers, verify=PLAIN)
+    assert response.status_code == 422
+    assert named in response.json()["error"]["message"]
 
 
 def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.005)

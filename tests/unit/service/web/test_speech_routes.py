@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def real(settings: Settings, piper: Engine) -> AsyncIterator[Service]:
-    """A ready service with the embedded voice (loaded once; not closed, which would unload it)."""
+    """A ready service with the shared embedded voice; it is not closed, because that would unload the voice."""
     service = Service(settings, piper)
     await service.lifecycle.load()
     yield service
@@ -40,8 +40,8 @@ async def client(real: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(autouse=True)
 def quick_load(piper: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has been loaded and has spoken: once is enough for all tests here."""
-    monkeypatch.setattr(piper, "load", lambda progress: progress("was loaded"))
+    """Skip the load and the warm-up: the shared voice is loaded."""
+    monkeypatch.setattr(piper, "load", lambda progress: progress("loaded"))
     monkeypatch.setattr("service.synthesis.lifecycle.warm_up", lambda _engine: None)
 
 
@@ -54,7 +54,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("form", "media", "rate"), FILES)
-async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str, media: str, rate: int) -> None:
+async def test_speech_is_an_audible_file(client: httpx.AsyncClient, form: str, media: str, rate: int) -> None:
     response = await client.post("/v1/audio/speech", json={"input": "Good morning.", "response_format": form})
     assert (response.status_code, response.headers["content-type"]) == (200, media)
     samples, found = soundfile.read(io.BytesIO(response.content), dtype="int16")
@@ -65,7 +65,7 @@ async def test_speech_is_a_file_that_sounds(client: httpx.AsyncClient, form: str
     assert np.abs(samples).max() > 3000
 
 
-async def test_all_of_openais_fields(client: httpx.AsyncClient) -> None:
+async def test_all_fields_of_openai_are_accepted(client: httpx.AsyncClient) -> None:
     body = {"model": "tts-1", "input": "Yes.", "voice": "joe", "response_format": "pcm", "speed": 4}
     response = await client.post("/v1/audio/speech", json=body)
     assert (response.headers["content-type"], response.headers["x-sample-rate"]) == ("audio/pcm", "22050")
@@ -73,7 +73,7 @@ async def test_all_of_openais_fields(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("form", ["wav", "pcm"])
-async def test_a_stream_carries_every_sentence(client: httpx.AsyncClient, form: str) -> None:
+async def test_a_stream_has_every_sentence(client: httpx.AsyncClient, form: str) -> None:
     body = {"input": "One. Two. Three.", "response_format": form, "stream_format": "audio"}
     async with client.stream("POST", "/v1/audio/speech", json=body) as response:
         assert response.status_code == 200
@@ -84,7 +84,7 @@ async def test_a_stream_carries_every_sentence(client: httpx.AsyncClient, form: 
     assert 1.0 < len(samples) / 2 / 22050 < 4
 
 
-async def test_voices_and_models(client: httpx.AsyncClient) -> None:
+async def test_voices_and_models_are_listed(client: httpx.AsyncClient) -> None:
     voices = (await client.get("/v1/audio/voices")).json()["voices"]
     assert voices == [{"id": "joe", "name": "Joe (US English)", "language": "en"}]
     models = (await client.get("/v1/models")).json()
@@ -92,7 +92,7 @@ async def test_voices_and_models(client: httpx.AsyncClient) -> None:
     assert models["data"][0]["id"] == "en_US-joe-medium"
 
 
-async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient) -> None:
+async def test_predict_returns_audio_and_a_message_with_output(client: httpx.AsyncClient) -> None:
     response = await client.post("/api/predict", json={"data": ["examples/sample.wav", "", "test"]})
     audio, message = response.json()["data"]
     head, _, content = audio["data"].partition(",")
@@ -100,7 +100,7 @@ async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
     assert len(samples) / rate > 0.3
     assert "output" in message
-    assert "not imitated" in message
+    assert "was not used" in message
     assert "22050 Hz" in message
 
 
@@ -108,7 +108,7 @@ async def test_predict_answers_with_audio_and_the_word(client: httpx.AsyncClient
 async def test_predict_without_a_prompt(client: httpx.AsyncClient, nothing: str | None) -> None:
     response = await client.post("/api/predict", json={"data": [nothing, nothing, "test"], "fn_index": 0})
     assert response.status_code == 200
-    assert "imitated" not in response.json()["data"][1]
+    assert "prompt audio" not in response.json()["data"][1]
 
 
 def speech(**fields: Any) -> tuple[str, str, bytes]:
@@ -119,31 +119,31 @@ def predict(*data: Any) -> tuple[str, str, bytes]:
     return "POST", "/api/predict", json.dumps({"data": data}).encode()
 
 
-# What is sent, the status it gets, and what the message must name.
+# Request, status, and a part of the message.
 BAD = [
     (speech(input=""), 422, "input is empty"),
-    (speech(input="..."), 422, "nothing to say"),
+    (speech(input="..."), 422, "no letter or digit"),
     (speech(input="x" * 100_000), 422, "100000 characters, at most 4096"),
     (speech(input="\x07 output"), 422, "U+0007"),
     (speech(input="😀"), 422, "U+1F600 GRINNING FACE"),
     (speech(input="你好"), 422, "U+4F60"),
     (speech(input=5), 422, "input is 5"),
     (speech(input=None), 422, "input is null"),
-    (speech(speed=0.2), 422, "speed is 0.2, allowed are 0.25 to 4"),
-    (speech(speed=5), 422, "speed is 5, allowed are 0.25 to 4"),
+    (speech(speed=0.2), 422, "speed must be from 0.25 to 4, not 0.2"),
+    (speech(speed=5), 422, "speed must be from 0.25 to 4, not 5"),
     (speech(speed="fast"), 422, 'speed is "fast"'),
     (speech(speed=True), 422, "speed is true"),
-    (speech(voice="output"), 422, "there is joe"),
-    (speech(model="gpt"), 422, "there is en_US-joe-medium, tts-1"),
+    (speech(voice="output"), 422, "voices are joe"),
+    (speech(model="gpt"), 422, "models are en_US-joe-medium, tts-1"),
     (speech(response_format="aac"), 422, "'wav', 'pcm', 'flac', 'mp3' or 'opus'"),
     (speech(stream_format="chunks"), 422, "'audio' or 'sse'"),
-    (speech(stream_format="sse", response_format="mp3"), 422, "wav and pcm can"),
-    (speech(seed=-1), 422, "seed is -1, allowed are 0 to 2147483647"),
-    (speech(seed=2**31), 422, "allowed are"),
+    (speech(stream_format="sse", response_format="mp3"), 422, "use wav or pcm"),
+    (speech(seed=-1), 422, "seed must be from 0 to 2147483647, not -1"),
+    (speech(seed=2**31), 422, "seed must be from"),
     (speech(seed=1.5), 422, "seed is 1.5"),
-    (speech(ref_audio="examples/sample.wav"), 422, "cannot imitate one; leave ref_audio out"),
+    (speech(ref_audio="examples/sample.wav"), 422, "does not support voice cloning; leave ref_audio out"),
     (speech(ref_text="Yes."), 422, "leave ref_text out"),
-    (speech(stream_format="audio", response_format="flac"), 422, "wav and pcm can"),
+    (speech(stream_format="audio", response_format="flac"), 422, "use wav or pcm"),
     (speech(output_format="wav"), 422, "unknown field"),
     (speech(response_fromat="wav"), 422, "Did you mean 'response_format'?"),
     (("POST", "/v1/audio/speech", b"{}"), 422, "input is missing"),
@@ -158,19 +158,19 @@ BAD = [
     (predict(None, None), 422, "data"),
     (predict(None, None, None), 422, "data[2] is empty"),
     (predict({"name": "x"}, "", "x"), 422, "data[0]"),
-    (predict("../__init__.py", "", "x"), 422, "data[0] names no file"),
-    (predict("http://output/a.wav", "", "x"), 422, "data[0] names no file"),
+    (predict("../__init__.py", "", "x"), 422, "data[0] is not the name of a file"),
+    (predict("http://output/a.wav", "", "x"), 422, "data[0] is not the name of a file"),
     (predict("", "x" * 5000, "x"), 422, "data[1] has more than 4096"),
     (("GET", "/nope/output", b""), 404, "/nope/out-put"),
     (("GET", "/v1/models/", b""), 404, "/v1/models/"),
     (("GET", "/v1/audio/speech", b""), 405, "GET is not allowed"),
-    (("DELETE", "/output", b""), 404, "nothing at"),
+    (("DELETE", "/output", b""), 404, "does not exist"),
     (("PUT", "/livez", b""), 405, "PUT is not allowed"),
 ]
 
 
 @pytest.mark.parametrize(("sent", "status", "named"), BAD, ids=[f"{n}-{case[1]}" for n, case in enumerate(BAD)])
-async def test_bad_input_is_told_in_one_shape(
+async def test_invalid_input_gets_an_error_in_the_common_format(
     client: httpx.AsyncClient, sent: tuple[str, str, bytes], status: int, named: str
 ) -> None:
     method, path, content = sent
@@ -179,7 +179,7 @@ async def test_bad_input_is_told_in_one_shape(
 
 
 def check_error(response: httpx.Response, status: int, named: str) -> None:
-    """OpenAI's shape, the reason, the headers; and never the word that means success."""
+    """Check the error format of OpenAI, the message and the headers; "output" would mean success to older clients."""
     assert response.status_code == status, response.text
     error = response.json()["error"]
     assert set(error) == {"message", "type", "code", "param"}
@@ -191,7 +191,7 @@ def check_error(response: httpx.Response, status: int, named: str) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data; boundary=x", "", "application/output"])
-async def test_another_content_type_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_another_content_type_is_rejected(client: httpx.AsyncClient, content_type: str) -> None:
     headers = {"Content-Type": content_type}
     response = await client.post("/v1/audio/speech", content=b'{"input": "x"}', headers=headers)
     check_error(response, 415, "application/json")
@@ -205,7 +205,7 @@ async def test_a_body_without_a_length_is_limited_too(client: httpx.AsyncClient)
     check_error(await client.post("/v1/audio/speech", content=endless(), headers=JSON), 413, "26214400")
 
 
-async def test_the_unexpected_is_told_without_its_inside(
+async def test_an_unexpected_error_does_not_show_its_details(
     client: httpx.AsyncClient, real: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -222,11 +222,11 @@ async def test_the_unexpected_is_told_without_its_inside(
     assert "secret output" in caplog.text
 
 
-@pytest.mark.parametrize(("offered", "kept"), [("a.B-9_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
-async def test_a_sane_request_id_is_kept(client: httpx.AsyncClient, offered: str, kept: bool) -> None:
+@pytest.mark.parametrize(("offered", "valid"), [("a.B-9_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
+async def test_a_valid_request_id_is_kept(client: httpx.AsyncClient, offered: str, valid: bool) -> None:
     headers = [(b"x-request-id", offered.encode("latin-1"))]
     response = await client.get("/livez", headers=headers)
-    assert (response.headers["x-request-id"] == offered) == kept
+    assert (response.headers["x-request-id"] == offered) == valid
     assert response.headers["x-request-id"]
 
 
@@ -238,8 +238,8 @@ async def test_the_documentation_needs_no_network(client: httpx.AsyncClient) -> 
     assert (await client.get("/openapi.json")).json()["paths"]["/api/predict"]
 
 
-async def test_short_texts_side_by_side(client: httpx.AsyncClient, real: Service) -> None:
-    answers = await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "Yes."}) for _ in range(10)))
-    assert [answer.status_code for answer in answers] == [200] * 10
+async def test_concurrent_short_texts_are_all_synthesized(client: httpx.AsyncClient, real: Service) -> None:
+    responses = await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "Yes."}) for _ in range(10)))
+    assert [response.status_code for response in responses] == [200] * 10
     assert real.scheduler.completed == 10
     assert at_rest(real)

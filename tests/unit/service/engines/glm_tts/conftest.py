@@ -1,4 +1,4 @@
-"""Fixtures: what is mounted for the engine, and the engine with its model loaded."""
+"""Fixtures: the mounts of the engine, and the engine with a loaded model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True, scope="package")
-def others_set_aside() -> Iterator[None]:
-    """What other tests have left in memory is not gone through anew for each model that is dropped."""
+def objects_of_other_tests_frozen() -> Iterator[None]:
+    """Exclude objects of other tests from the garbage collection after each unload, which would be slow."""
     gc.collect()
     gc.freeze()
     yield

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.engines.glm_tts import manifest
-from service.engines.glm_tts.manifest import Compared, ManifestError
+from service.engines.glm_tts.manifest import Comparison, ManifestError
 
 
 @pytest.fixture
@@ -23,65 +23,65 @@ def folder(tmp_path: Path) -> Path:
 
 
 def alter(path: Path) -> None:
-    """Another content of the same size and time, which a full check alone can see."""
+    """Change the content but keep size and time, which only a full check detects."""
     before = path.stat()
     path.write_bytes(bytes(reversed(path.read_bytes())))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_what_was_written_is_as_recorded_and_costs_no_hash(folder: Path) -> None:
-    assert manifest.check(folder) == Compared((), 2, 0)
-    assert manifest.check(folder, full=True) == Compared((), 2, 2)
+def test_unchanged_files_match_without_hashing(folder: Path) -> None:
+    assert manifest.check(folder) == Comparison((), 2, 0)
+    assert manifest.check(folder, full=True) == Comparison((), 2, 2)
 
 
-def test_another_time_is_looked_into_and_the_content_decides(folder: Path) -> None:
+def test_a_file_with_a_changed_time_is_hashed(folder: Path) -> None:
     os.utime(folder / "flow/flow.pt", (1, 1))
-    assert manifest.check(folder) == Compared((), 2, 1)
+    assert manifest.check(folder) == Comparison((), 2, 1)
     (folder / "flow/flow.pt").write_text("tp.wolf/wolf")
-    assert manifest.check(folder) == Compared(("flow/flow.pt has another content than was recorded",), 2, 1)
+    assert manifest.check(folder) == Comparison(("flow/flow.pt differs from the manifest",), 2, 1)
 
 
-def test_only_a_full_check_sees_what_kept_its_size_and_time(folder: Path) -> None:
+def test_only_a_full_check_detects_a_change_with_equal_size_and_time(folder: Path) -> None:
     alter(folder / "flow/flow.pt")
     assert manifest.check(folder).problems == ()
-    assert manifest.check(folder, full=True).problems == ("flow/flow.pt has another content than was recorded",)
+    assert manifest.check(folder, full=True).problems == ("flow/flow.pt differs from the manifest",)
 
 
-def test_every_difference_is_told(folder: Path) -> None:
+def test_every_difference_is_reported(folder: Path) -> None:
     (folder / "flow/flow.pt").unlink()
     (folder / "llm/model.safetensors").write_text("cut")
     (folder / "llm/model-2.safetensors").touch()
     assert manifest.check(folder).problems == (
         "flow/flow.pt is missing",
         "llm/model-2.safetensors is not in the manifest",
-        "llm/model.safetensors has 3 bytes, recorded are 21",
+        "llm/model.safetensors has 3 bytes instead of 21",
     )
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        (None, "have no manifest.json, so nothing says what they are; once they are the ones you want, `python -m"),
+        (None, "have no manifest.json and cannot be verified; if the weights are correct, record them with `python -m"),
         ("{", "is not JSON"),
         ("[]", "is not a manifest"),
         ('{"format": 1}', "is not a manifest"),
         ('{"format": 1, "files": {"a": {"size": 1}}}', "is not a manifest"),
-        ('{"format": 2, "files": {}}', "is of format 2, known is 1"),
+        ('{"format": 2, "files": {}}', "has format 2 instead of 1"),
     ],
 )
-def test_a_manifest_that_says_nothing_is_refused(folder: Path, content: str | None, said: str) -> None:
+def test_an_unreadable_manifest_is_rejected(folder: Path, content: str | None, message: str) -> None:
     (folder / "manifest.json").unlink()
     if content is not None:
         (folder / "manifest.json").write_text(content)
     with pytest.raises(ManifestError) as error:
         manifest.check(folder)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_it_says_what_stands_in_the_way_of_writing(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"there is no such folder: .*none"):
+def test_write_reports_a_missing_or_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"no such folder: .*none"):
         manifest.write(tmp_path / "none")
-    with pytest.raises(ManifestError, match="there is no file in"):
+    with pytest.raises(ManifestError, match="has no files to record"):
         manifest.write(tmp_path)
 
 
@@ -95,11 +95,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_the_command_line(folder: Path) -> None:
     done = run("write", str(folder))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"2 files are recorded in {folder}/manifest.json\n"
+    assert done.stdout == f"recorded 2 files in {folder}/manifest.json\n"
     assert set(json.loads((folder / "manifest.json").read_text())["files"]) == {"flow/flow.pt", "llm/model.safetensors"}
     alter(folder / "flow/flow.pt")
     assert run("check", TTS_GLM_WEIGHTS=str(folder)).returncode == 0
     done = run("check", "--full", TTS_GLM_WEIGHTS=str(folder))
-    assert (done.returncode, done.stdout) == (1, "2 files are recorded, 2 were hashed\n")
-    assert done.stderr == "flow/flow.pt has another content than was recorded\n"
+    assert (done.returncode, done.stdout) == (1, "checked 2 files, hashed 2 of them\n")
+    assert done.stderr == "flow/flow.pt differs from the manifest\n"
     assert run("check", str(folder / "none")).returncode == 1

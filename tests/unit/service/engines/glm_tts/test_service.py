@@ -1,4 +1,4 @@
-"""The engine in the real service, over HTTP."""
+"""Engine glm_tts in the service, over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.synthesis.lifecycle import Phase, RefusedError
 from tests.unit.service.support import Served, at_rest, served, until
 
 LONG = "This is the first sentence of it. Here the second one follows. And this one is the last of all."
-TRANSCRIPT = "What is said in the recording."
+TRANSCRIPT = "These are the words."
 
 
 @pytest.fixture
@@ -57,68 +57,74 @@ def recording(seconds: float = 4) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def test_it_is_ready_and_speaks_in_its_voices(client: httpx.Client, mount: Mounted) -> None:
+def test_the_service_is_ready_and_speaks_in_every_voice(client: httpx.Client, mount: Mounted) -> None:
     ready = client.get("/readyz").json()
     assert (ready["engine"], ready["device"]) == ("glm_tts", "cuda (stand-in GPU)")
     voices = client.get("/v1/audio/voices").json()["voices"]
     assert [(voice["id"], voice["language"]) for voice in voices] == [("anna", "zh"), ("bert", "zh")]
     for voice in (None, "bert"):
-        answer = say(client, LONG, voice=voice)
-        assert answer.status_code == 200
-        samples, rate = soundfile.read(io.BytesIO(answer.content))
+        response = say(client, LONG, voice=voice)
+        assert response.status_code == 200
+        samples, rate = soundfile.read(io.BytesIO(response.content))
         assert rate == 24000
-        assert len(samples) == 24000 // 50 * sum(len(each.text) for each in mount.module.said[-3:])
-    assert len({each.voice for each in mount.module.said}) == 2
+        assert len(samples) == 24000 // 50 * sum(len(sentence.text) for sentence in mount.module.said[-3:])
+    assert len({sentence.voice for sentence in mount.module.said}) == 2
 
 
-def test_it_speaks_chinese_and_english(client: httpx.Client, mount: Mounted) -> None:
+def test_the_service_speaks_chinese_and_english(client: httpx.Client, mount: Mounted) -> None:
     assert say(client, "今天天气很好，我们去公园散步吧！OK，我马上就来。").status_code == 200
-    assert [each.text for each in mount.module.said] == ["今天天气很好，我们去公园散步吧！", "ok，我马上就来。"]
+    assert [sentence.text for sentence in mount.module.said] == ["今天天气很好，我们去公园散步吧！", "ok，我马上就来。"]
     assert refused(say(client, "привет"))[:2] == (422, "unspeakable_text")
 
 
-def test_it_imitates_what_a_request_brings(client: httpx.Client, mount: Mounted) -> None:
+def test_a_request_can_bring_a_voice_to_clone(client: httpx.Client, mount: Mounted) -> None:
     mount.record("clara.wav", level=0.05)
-    answers = [
+    responses = [
         say(client, ref_audio=recording(), ref_text=TRANSCRIPT),
         say(client, ref_audio="clara.wav", ref_text=TRANSCRIPT),
         client.post("/api/predict", json={"data": ["clara.wav", TRANSCRIPT, "A sentence."]}),
         say(client),
     ]
-    assert [answer.status_code for answer in answers] == [200] * 4
-    first, second, third, usual = (each.voice for each in mount.module.said)
+    assert [response.status_code for response in responses] == [200] * 4
+    first, second, third, usual = (sentence.voice for sentence in mount.module.said)
     assert len({first, second, usual}) == 3
     assert second == third
 
 
 @pytest.mark.parametrize(
-    ("fields", "code", "said"),
+    ("fields", "code", "message"),
     [
-        ({"ref_audio": recording(2), "ref_text": TRANSCRIPT}, "bad_prompt_length", "2.00 s, allowed are 3 to 10 s"),
-        ({"ref_audio": recording(11), "ref_text": TRANSCRIPT}, "bad_prompt_length", "11.00 s, allowed are 3 to 10 s"),
-        ({"ref_audio": recording()}, "missing", "ref_text is missing: engine glm_tts needs to know what is said"),
+        ({"ref_audio": recording(2), "ref_text": TRANSCRIPT}, "bad_prompt_length", "2.00 s; it must last 3 to 10 s"),
+        ({"ref_audio": recording(11), "ref_text": TRANSCRIPT}, "bad_prompt_length", "11.00 s; it must last 3 to 10 s"),
+        (
+            {"ref_audio": recording()},
+            "missing",
+            "ref_text is missing: engine glm_tts needs the transcript of ref_audio",
+        ),
         ({"ref_audio": recording(), "ref_text": " ... "}, "missing", "ref_text is missing"),
-        ({"speed": 1.5}, "speed_not_supported", "engine glm_tts has one speed alone; leave speed out"),
-        ({"voice": "joe"}, "no_such_voice", "there is anna, bert"),
+        ({"speed": 1.5}, "speed_not_supported", "engine glm_tts does not support speed; leave it out"),
+        ({"voice": "joe"}, "no_such_voice", "voices are anna, bert"),
     ],
 )
-def test_what_it_cannot_do_is_refused(client: httpx.Client, fields: dict[str, Any], code: str, said: str) -> None:
-    status, given, message = refused(say(client, **fields))
-    assert (status, given) == (422, code)
-    assert said in message
+def test_unsupported_requests_are_rejected(
+    client: httpx.Client, fields: dict[str, Any], code: str, message: str
+) -> None:
+    status, actual, text = refused(say(client, **fields))
+    assert (status, actual) == (422, code)
+    assert message in text
 
 
-def test_older_clients_get_the_same_refusals(client: httpx.Client, mount: Mounted) -> None:
+def test_the_predict_route_rejects_the_same_prompts(client: httpx.Client, mount: Mounted) -> None:
     mount.record("short.wav", seconds=1)
-    for data, said in (
-        (["short.wav", TRANSCRIPT, "Now."], "data[0] lasts 1.00 s; to be imitated it must last 3 to 10 s"),
-        (["anna.wav", "", "Now."], "data[1] is missing: engine glm_tts needs to know what is said in data[0]"),
+    for data, message in (
+        (["short.wav", TRANSCRIPT, "Now."], "data[0] lasts 1.00 s; voice cloning needs 3 to 10 s"),
+        (["anna.wav", "", "Now."], "data[1] is missing: engine glm_tts needs the transcript of data[0]"),
     ):
-        status, _, message = refused(client.post("/api/predict", json={"data": data}))
-        assert (status, message) == (422, said)
+        status, _, text = refused(client.post("/api/predict", json={"data": data}))
+        assert (status, text) == (422, message)
 
 
-def test_the_description_says_what_it_can_do(client: httpx.Client) -> None:
+def test_the_description_has_the_features_of_the_engine(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     fields = paths["/v1/audio/speech"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert (fields["speed"]["minimum"], fields["speed"]["maximum"]) == (1, 1)
@@ -126,21 +132,21 @@ def test_the_description_says_what_it_can_do(client: httpx.Client) -> None:
     assert fields["voice"]["anyOf"][0]["enum"] == ["anna", "bert"]
 
 
-def test_the_first_sentence_is_heard_while_the_second_is_spoken(client: httpx.Client, mount: Mounted) -> None:
+def test_a_stream_starts_with_the_first_sentence(client: httpx.Client, mount: Mounted) -> None:
     body = {"input": LONG, "stream_format": "audio", "response_format": "pcm"}
     mount.module.gate.clear()
     mount.module.ungated = 1
-    with client.stream("POST", "/v1/audio/speech", json=body) as answer:
-        chunks = answer.iter_bytes()
+    with client.stream("POST", "/v1/audio/speech", json=body) as response:
+        chunks = response.iter_bytes()
         first = next(chunks)
-        assert [each.text for each in mount.module.said] == ["this is the first sentence of it."]
+        assert [sentence.text for sentence in mount.module.said] == ["this is the first sentence of it."]
         mount.module.gate.set()
         total = len(first) + sum(map(len, chunks))
-    assert total == 2 * 24000 // 50 * sum(len(each.text) for each in mount.module.said)
+    assert total == 2 * 24000 // 50 * sum(len(sentence.text) for sentence in mount.module.said)
     assert len(mount.module.said) == 3
 
 
-def test_past_the_deadline_the_slot_comes_back_and_the_next_text_is_whole(mount: Mounted) -> None:
+def test_after_a_deadline_the_slot_is_free_and_the_next_text_is_complete(mount: Mounted) -> None:
     settings = dataclasses.replace(mount.settings(), deadline_s=0.3)
     with (
         served(settings, engines.create(settings)) as found,
@@ -151,27 +157,27 @@ def test_past_the_deadline_the_slot_comes_back_and_the_next_text_is_whole(mount:
         assert refused(say(client, LONG))[:2] == (504, "deadline_exceeded")
         mount.module.gate.set()
         asyncio.run(until(lambda: at_rest(found.service)))
-        assert len(mount.module.said) <= 1, "what was left of the text is not spoken"
+        assert len(mount.module.said) <= 1, "the rest of the text must not be spoken"
         mount.module.said.clear()
         found.service.scheduler.deadline_s = 60
         assert say(client, LONG).status_code == 200
-        assert [each.before for each in mount.module.said] == [1, 2, 3]
+        assert [sentence.before for sentence in mount.module.said] == [1, 2, 3]
 
 
-def test_many_at_once_take_turns(client: httpx.Client, service: Served) -> None:
+def test_many_concurrent_requests_share_the_one_slot(client: httpx.Client, service: Served) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: say(client, LONG, voice=("anna", "bert")[number % 2]), range(16)))
-    assert [answer.status_code for answer in answers] == [200] * 16
+        responses = list(pool.map(lambda number: say(client, LONG, voice=("anna", "bert")[number % 2]), range(16)))
+    assert [response.status_code for response in responses] == [200] * 16
     assert service.service.scheduler.slots == 1
 
 
-def test_too_little_memory_costs_one_request(client: httpx.Client, mount: Mounted) -> None:
+def test_too_little_memory_fails_only_one_request(client: httpx.Client, mount: Mounted) -> None:
     cuda = mount.torch.cuda
     whole, cuda.total = cuda.total, cuda.live
-    status, code, message = refused(answer := say(client))
+    status, code, message = refused(response := say(client))
     assert (status, code) == (503, "out_of_memory")
     assert "too little memory for a sentence" in message
-    assert int(answer.headers["retry-after"]) >= 1
+    assert int(response.headers["retry-after"]) >= 1
     cuda.total = whole
     assert client.get("/readyz").status_code == 200
     assert say(client).status_code == 200
@@ -185,26 +191,26 @@ def test_a_cuda_error_ends_readiness(client: httpx.Client, mount: Mounted, servi
     assert "illegal memory access" in str(service.service.status()["error"])
 
 
-def test_another_error_costs_one_request(client: httpx.Client, mount: Mounted) -> None:
+def test_another_error_fails_only_one_request(client: httpx.Client, mount: Mounted) -> None:
     mount.module.faults.append(ValueError("something of upstream's"))
     assert refused(say(client))[:2] == (500, "engine_failed")
     assert client.get("/readyz").status_code == 200
     assert say(client).status_code == 200
 
 
-def test_told_to_unload_it_gives_its_memory_back_and_loads_again(
+def test_unload_releases_the_memory_and_load_restores_the_service(
     client: httpx.Client, mount: Mounted, service: Served
 ) -> None:
-    def tell(command: Any) -> None:
+    def run(command: Any) -> None:
         asyncio.run_coroutine_threadsafe(command, service.loop).result(timeout=20)
 
     assert say(client, ref_audio=recording(), ref_text=TRANSCRIPT).status_code == 200
     lifecycle, cuda = service.service.lifecycle, mount.torch.cuda
-    tell(lifecycle.unload())
+    run(lifecycle.unload())
     assert (cuda.live, cuda.kept) == (0, 0)
     assert say(client).status_code == 503
-    tell(lifecycle.load())
+    run(lifecycle.load())
     assert say(client).status_code == 200
     mount.module.leaked = mount.torch.Tensor([0], on_gpu=True, size=1 << 30)
-    with pytest.raises(RefusedError, match="1024 MiB of GPU memory are still held"):
-        tell(lifecycle.unload())
+    with pytest.raises(RefusedError, match="1024 MiB of GPU memory are still allocated"):
+        run(lifecycle.unload())

@@ -1,4 +1,4 @@
-"""What is refused at start: by name, with its remedy, all at once."""
+"""Starts that fail: all problems are reported together, by name and with a remedy."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def refusal(mount: Mounted, **more: str) -> str:
         engine.load(lambda _step: None)
     with pytest.raises(EngineError) as prepare:
         engine.prepare()
-    assert str(prepare.value) == str(load.value), "a parked start says it, too"
-    assert engine.describe().voices, "the API can be described meanwhile"
+    assert str(prepare.value) == str(load.value), "a parked start must report the same"
+    assert engine.describe().voices, "the API description needs a voice"
     return str(load.value)
 
 
@@ -41,81 +41,81 @@ def no_package(mount: Mounted) -> None:
 
 BROKEN: list[tuple[Callable[[Mounted], object], str]] = [
     (no_gpu, "torch cannot use a GPU"),
-    (no_torch, "there is no torch here: the engine is for the cuda flavour"),
+    (no_torch, "torch is not installed; engine glm_tts needs the cuda flavour"),
     (lambda m: shutil.rmtree(m.code), "TTS_GLM_CODE={code} is not a folder; mount a clone of"),
     (lambda m: (m.code / "frontend/campplus.onnx").unlink(), "TTS_GLM_CODE={code} lacks frontend/campplus.onnx"),
     (lambda m: shutil.rmtree(m.weights), "TTS_GLM_WEIGHTS={weights} is not a folder; mount the files of"),
     (lambda m: (m.weights / "flow/flow.pt").unlink(), "TTS_GLM_WEIGHTS={weights} lacks flow/flow.pt"),
-    (lambda m: (m.weights / "flow/flow.pt").unlink(), "weights: flow/flow.pt is missing; restore it, or record"),
-    (lambda m: (m.weights / "flow/flow.pt").write_text("x"), "weights: flow/flow.pt has 1 bytes, recorded are 12"),
+    (lambda m: (m.weights / "flow/flow.pt").unlink(), "weights: flow/flow.pt is missing; restore the file, or record"),
+    (lambda m: (m.weights / "flow/flow.pt").write_text("x"), "weights: flow/flow.pt has 1 bytes instead of 12"),
     (lambda m: (m.weights / "llm/model-2.safetensors").touch(), "llm/model-2.safetensors is not in the manifest"),
     (lambda m: (m.weights / "manifest.json").unlink(), "the weights have no manifest.json"),
-    (lambda m: m.voices.unlink(), "the voices file {voices} cannot be read: No such file"),
-    (lambda m: m.voices.write_text("\n"), "the voices file {voices} has no voice"),
-    (lambda m: m.add_voice("anna"), 'voices.jsonl line 3 ("anna"): there is a voice of this name above'),
-    (no_package, "packages that are not there: x-transformers, WeTextProcessing"),
+    (lambda m: m.voices.unlink(), "cannot read the voices file {voices}: No such file"),
+    (lambda m: m.voices.write_text("\n"), "the voices file {voices} has no voices"),
+    (lambda m: m.add_voice("anna"), 'voices.jsonl line 3 ("anna"): a line above has the same name'),
+    (no_package, "packages that are not installed: x-transformers, WeTextProcessing"),
 ]
 
 
-@pytest.mark.parametrize(("break_it", "said"), BROKEN, ids=[said[:40] for _, said in BROKEN])
-def test_what_is_missing_is_said(mount: Mounted, break_it: Callable[[Mounted], object], said: str) -> None:
+@pytest.mark.parametrize(("break_it", "message"), BROKEN, ids=[message[:40] for _, message in BROKEN])
+def test_a_missing_item_is_reported(mount: Mounted, break_it: Callable[[Mounted], object], message: str) -> None:
     break_it(mount)
     lines = refusal(mount).splitlines()
     assert lines[0] == "engine glm_tts cannot start:"
-    wanted = said.format(code=mount.code, weights=mount.weights, voices=mount.voices)
-    assert any(wanted in line for line in lines[1:]), lines
+    expected = message.format(code=mount.code, weights=mount.weights, voices=mount.voices)
+    assert any(expected in line for line in lines[1:]), lines
 
 
-def test_everything_is_said_at_once(mount: Mounted) -> None:
+def test_all_problems_are_reported_together(mount: Mounted) -> None:
     no_gpu(mount)
     shutil.rmtree(mount.code)
     shutil.rmtree(mount.weights)
     mount.voices.write_text("{}\n[]\n")
     no_package(mount)
     lines = refusal(mount, TTS_CONCURRENCY="2").splitlines()[1:]
-    subjects = ("- torch", "- TTS_GLM_CODE", "- upstream's code needs", "- TTS_GLM_WEIGHTS", "- voices.jsonl line 1",
+    subjects = ("- torch", "- TTS_GLM_CODE", "- GLM-TTS needs", "- TTS_GLM_WEIGHTS", "- voices.jsonl line 1",
                 "- voices.jsonl line 2", "- TTS_CONCURRENCY=2")  # fmt: skip
     assert [line.startswith(subject) for line, subject in zip(lines, subjects, strict=True)] == [True] * 7
 
 
-def test_it_does_not_speak_on_the_cpu(mount: Mounted) -> None:
-    assert "TTS_DEVICE=cpu: upstream's code computes on a GPU alone" in refusal(mount, TTS_DEVICE="cpu")
+def test_the_engine_does_not_run_on_the_cpu(mount: Mounted) -> None:
+    assert "TTS_DEVICE=cpu: engine glm_tts runs only on a GPU" in refusal(mount, TTS_DEVICE="cpu")
 
 
-def test_a_copy_of_the_weights_is_known_by_its_content(mount: Mounted, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_copy_of_the_weights_is_verified_by_its_content(mount: Mounted, caplog: pytest.LogCaptureFixture) -> None:
     moved = mount.weights.rename(mount.weights.with_name("old"))
     shutil.copytree(moved, mount.weights, copy_function=shutil.copyfile)
     engines.create(mount.settings()).load(lambda _step: None)
-    assert "8 weights have other times than the manifest says, and were hashed" in caplog.text
+    assert "hashed 8 weight files because their times differ from the manifest" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "said"),
+    ("was", "now", "message"),
     [
-        ("embedding: Any,", "speaker: Any,", "this engine does not know: it has no generate_long(embedding)"),
-        ("def load_models(", "def load_all(", "it has no load_models(use_phoneme), load_models(sample_rate)"),
-        ("import torch\n", "import torch\nimport unheard_of\n", "cannot be imported: No module named 'unheard_of'"),
+        ("embedding: Any,", "speaker: Any,", "it lacks generate_long(embedding)"),
+        ("def load_models(", "def load_all(", "it lacks load_models(use_phoneme), load_models(sample_rate)"),
+        ("import torch\n", "import torch\nimport unheard_of\n", "GLM-TTS's code: No module named 'unheard_of'"),
     ],
 )  # fmt: skip
-def test_another_version_of_upstreams_code_is_refused(mount: Mounted, was: str, now: str, said: str) -> None:
+def test_an_unsupported_version_of_upstream_is_rejected(mount: Mounted, was: str, now: str, message: str) -> None:
     file = mount.code / "glmtts_inference.py"
     file.write_text(file.read_text().replace(was, now, 1))
     with pytest.raises(EngineError) as error:
         engines.create(mount.settings()).prepare()
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_code_of_the_same_name_from_elsewhere_is_refused(mount: Mounted, tmp_path: Path) -> None:
+def test_a_module_of_the_same_name_from_another_folder_is_rejected(mount: Mounted, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "glmtts_inference.py").touch()
     sys.path.insert(0, str(mount.code))
     sys.path.insert(0, str(other))
-    with pytest.raises(EngineError, match=r"was imported from .*other.*, not from"):
+    with pytest.raises(EngineError, match=r"imported glmtts_inference from .*other.* instead of"):
         engines.create(mount.settings()).prepare()
 
 
-def test_settings_say_where_things_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_have_the_paths_of_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.from_env({})
     assert (str(settings.glm_code), str(settings.glm_weights)) == ("/opt/GLM-TTS", "/models/GLM-TTS")
     assert (str(settings.glm_voices), settings.glm_sample_rate) == ("/models/voices/voices.jsonl", 24000)

@@ -26,51 +26,51 @@ def test_each_line_is_a_voice_in_the_files_order(file: Path) -> None:
     file.write_text("\n".join((line(name="b"), "", line(name="a", language="en", transcript="  Yes. "))))
     found, problems = voices.read(file)
     assert problems == []
-    assert [(each.voice.id, each.voice.language) for each in found] == [("b", "zh"), ("a", "en")]
+    assert [(recorded.voice.id, recorded.voice.language) for recorded in found] == [("b", "zh"), ("a", "en")]
     assert (found[1].prompt.seconds, found[1].prompt.sample_rate, found[1].prompt.text) == (4, 8000, "Yes.")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "line 1: it is not JSON"),
         ("[]", "line 1: it is not a JSON object"),
         ("[" * 100_000, "line 1: it is not JSON"),
         ("{}", "line 1: name is missing; wav is missing; transcript is missing"),
         (line(transcrpt="x"), 'line 1 ("anna"): unknown field "transcrpt". Did you mean \'transcript\'?'),
-        (line(name=3), "line 1 (3): name is 3, it must be a text"),
-        (line(transcript=" "), 'line 1 ("anna"): transcript is " ", it must be a text'),
+        (line(name=3), "line 1 (3): name must be a text, not 3"),
+        (line(transcript=" "), 'line 1 ("anna"): transcript must be a text, not " "'),
         (line(name="Anna Bell"), 'line 1 ("Anna Bell"): name must be 1 to 64 of the characters'),
-        (line(language="fr"), 'line 1 ("anna"): language is "fr", it must be zh or en'),
+        (line(language="fr"), 'line 1 ("anna"): language must be zh or en, not "fr"'),
         (
             line(language="en", transcript="你好"),
             "has characters that a voice of language 'en' cannot speak",
         ),
-        (line(wav="none.wav"), 'line 1 ("anna"): wav names no file'),
-        (line(wav="../anna.wav"), 'line 1 ("anna"): wav names no file'),
-        (line(wav="text.wav"), 'line 1 ("anna"): wav is not audio'),
-        (line(wav="short.wav"), 'line 1 ("anna"): wav lasts 2.00 s, allowed are 3 to 10 s'),
-        (line(wav="long.flac"), 'line 1 ("anna"): wav lasts 12.00 s, allowed are 3 to 10 s'),
-        (f"{line()}\n{line()}", 'line 2 ("anna"): there is a voice of this name above'),
-        ("", "has no voice"),
+        (line(wav="none.wav"), 'line 1 ("anna"): wav is not the name of a file'),
+        (line(wav="../anna.wav"), 'line 1 ("anna"): wav is not the name of a file'),
+        (line(wav="text.wav"), 'line 1 ("anna"): wav is not readable audio'),
+        (line(wav="short.wav"), 'line 1 ("anna"): wav lasts 2.00 s; it must last 3 to 10 s'),
+        (line(wav="long.flac"), 'line 1 ("anna"): wav lasts 12.00 s; it must last 3 to 10 s'),
+        (f"{line()}\n{line()}", 'line 2 ("anna"): a line above has the same name'),
+        ("", "has no voices"),
         ("x" * 1_000_001, "has more than 1000000 bytes"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number_and_name(file: Path, text: str, said: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number_and_name(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     _, problems = voices.read(file)
     assert len(problems) == 1
-    assert said in problems[0]
+    assert message in problems[0]
 
 
-def test_all_wrong_lines_are_told(file: Path) -> None:
+def test_all_invalid_lines_are_reported(file: Path) -> None:
     file.write_text(f"{{}}\n{line()}\n[]\n")
     found, problems = voices.read(file)
-    assert [each.voice.id for each in found] == ["anna"]
+    assert [recorded.voice.id for recorded in found] == ["anna"]
     assert [problem.split(":")[0] for problem in problems] == ["voices.jsonl line 1", "voices.jsonl line 3"]
 
 
-def test_no_file_and_no_text_are_told(file: Path) -> None:
-    assert "cannot be read: No such file or directory; it has a line for each voice" in voices.read(file)[1][0]
+def test_a_missing_file_and_a_binary_file_are_reported(file: Path) -> None:
+    assert "No such file or directory; write one line per voice" in voices.read(file)[1][0]
     file.write_bytes(b"\xff\xfe")
     assert "is not UTF-8" in voices.read(file)[1][0]

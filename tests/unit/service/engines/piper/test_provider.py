@@ -1,4 +1,4 @@
-"""Which provider computes: the one that is asked for, or nothing. onnxruntime's side is played by its CPU build."""
+"""Choice of the provider, without a silent fallback. The CPU build of onnxruntime simulates the GPU build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU_BUILD = ("AzureExecutionProvider", CPU)
 
 
 class Session:
-    """A real session on the CPU, that is said to be another provider's, and can be made to fail."""
+    """A CPU session that reports another provider and can be made to fail."""
 
     def __init__(self, real: Any, provider: str) -> None:
         self.real = real
@@ -37,13 +37,13 @@ class Session:
 
 
 class Gpu(Onnxruntime):
-    """An onnxruntime for GPUs; without a GPU it takes the CPU and says nothing, as the real one does."""
+    """A GPU build of onnxruntime; without a GPU it falls back to the CPU silently, like the real one."""
 
     real: ClassVar[dict[Path, Any]] = {}
-    """One for each model on the GPU: making it costs half a second. (A session with a seed is like no other.)"""
+    """One cached session per model: creating one takes half a second. Seeded sessions are never shared."""
 
-    def __init__(self, *, there: bool = True) -> None:
-        self.there = there
+    def __init__(self, *, available: bool = True) -> None:
+        self.available = available
         self.made: list[Session] = []
 
     def offered(self) -> Sequence[str]:
@@ -54,7 +54,7 @@ class Gpu(Onnxruntime):
             real = super().session(model, options, CPU)
         else:
             real = self.real[model] = self.real.get(model) or super().session(model, options, CPU)
-        session = Session(real, provider if self.there else CPU)
+        session = Session(real, provider if self.available else CPU)
         self.made.append(session)
         return session
 
@@ -73,17 +73,19 @@ def test_the_provider_of_a_device(device: str, offered: Sequence[str], provider:
     assert choose(device, offered) == provider
 
 
-def test_a_gpu_is_refused_where_onnxruntime_has_none() -> None:
-    engine = PiperEngine(1, device="cuda")  # with the real one, as slim has it
-    with pytest.raises(ProviderError, match=r"TTS_DEVICE=cuda, and the installed onnxruntime has .* alone. Install"):
+def test_a_cpu_build_of_onnxruntime_rejects_cuda() -> None:
+    engine = PiperEngine(1, device="cuda")  # with the real CPU build, as in flavour slim
+    with pytest.raises(
+        ProviderError, match=r"TTS_DEVICE=cuda, but the installed onnxruntime supports only .*\. Install"
+    ):
         engine.load(lambda _step: None)
     assert engine.describe().device == ""
 
 
 @pytest.mark.parametrize("device", ["", "cuda"])
-def test_a_silent_fallback_is_refused(device: str) -> None:
-    engine = PiperEngine(device=device, onnx=Gpu(there=False))
-    with pytest.raises(ProviderError, match=rf"asked onnxruntime for {CUDA}, got {CPU}.*set TTS_DEVICE=cpu"):
+def test_a_silent_fallback_is_an_error(device: str) -> None:
+    engine = PiperEngine(device=device, onnx=Gpu(available=False))
+    with pytest.raises(ProviderError, match=rf"onnxruntime uses {CPU} instead of {CUDA}.*set TTS_DEVICE=cpu"):
         engine.load(lambda _step: None)
     assert engine.describe().device == ""
 
@@ -96,24 +98,24 @@ def loaded() -> tuple[Gpu, PiperEngine]:
     return gpu, engine
 
 
-def test_the_gpu_speaks_one_at_a_time_and_is_reported(loaded: tuple[Gpu, PiperEngine]) -> None:
+def test_a_gpu_runs_one_inference_at_a_time_and_is_reported(loaded: tuple[Gpu, PiperEngine]) -> None:
     _, engine = loaded
     assert engine.describe().concurrency == 1
     assert engine.describe().device == CUDA
     assert sum(piece.samples.size for piece in engine.synthesize(Utterance("Yes.", "joe")))
 
 
-def test_what_has_a_seed_is_the_cpus(loaded: tuple[Gpu, PiperEngine]) -> None:
+def test_seeded_syntheses_run_on_the_cpu(loaded: tuple[Gpu, PiperEngine]) -> None:
     gpu, engine = loaded
     before = len(gpu.made)
     spoken = [b"".join(p.samples.tobytes() for p in engine.synthesize(Utterance("Yes.", "joe", seed=3))) for _ in "ab"]
     assert spoken[0] == spoken[1] != b""
-    assert [each.provider for each in gpu.made[before:]] == [CPU, CPU]
-    assert [each.provider for each in gpu.made].count(CUDA) == 1
+    assert [session.provider for session in gpu.made[before:]] == [CPU, CPU]
+    assert [session.provider for session in gpu.made].count(CUDA) == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("message", "kind"),
     [
         ("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size);", NoMemoryError),
         ("BFCArena::AllocateRawInternal Available memory of 12 is smaller than requested bytes of 900", NoMemoryError),
@@ -123,18 +125,18 @@ def test_what_has_a_seed_is_the_cpus(loaded: tuple[Gpu, PiperEngine]) -> None:
         ("Non-zero status code returned while running Gather node: indices element out of data bounds", RuntimeError),
     ],
 )
-def test_what_errors_mean(
-    loaded: tuple[Gpu, PiperEngine], monkeypatch: pytest.MonkeyPatch, said: str, kind: type[Exception]
+def test_onnxruntime_errors_are_classified(
+    loaded: tuple[Gpu, PiperEngine], monkeypatch: pytest.MonkeyPatch, message: str, kind: type[Exception]
 ) -> None:
     gpu, engine = loaded
-    monkeypatch.setattr(gpu.made[0], "error", said)
+    monkeypatch.setattr(gpu.made[0], "error", message)
     with pytest.raises(kind) as error:
         list(engine.synthesize(Utterance("Yes.", "joe")))
     assert type(error.value) is kind
-    assert kind is not RuntimeError or not isinstance(error.value, EngineError), "it costs this request alone"
+    assert kind is not RuntimeError or not isinstance(error.value, EngineError), "the error must fail only this request"
 
 
-def test_a_broken_device_does_not_keep_an_unload_from_dropping_all_models() -> None:
+def test_unload_drops_all_models_of_a_broken_device() -> None:
     gpu = Gpu()
     engine = PiperEngine(1, device="cuda", onnx=gpu)
     engine.load(lambda _step: None)

@@ -1,4 +1,4 @@
-"""Which files are voices: what is read of them, and why others are refused, by name and all at once."""
+"""Voices from files: valid pairs, and errors that name every invalid file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.engines.piper import PiperEngine
 
 RATE = embedded_voice.SAMPLE_RATE
 
-add = functools.partial(voice_files.add, network=b"network")  # a stub, since nobody loads it here
+add = functools.partial(voice_files.add, network=b"network")  # a stub: no test here loads it
 
 
 def known(folder: Path) -> list[Voice]:
@@ -25,14 +25,14 @@ def known(folder: Path) -> list[Voice]:
     return [voice for source in sources for voice in source.speakers]
 
 
-def test_the_embedded_voice_has_the_rate_that_is_promised() -> None:
+def test_the_embedded_voice_has_the_expected_sample_rate() -> None:
     assert voices.embedded_source().config["audio"]["sample_rate"] == RATE
 
 
-def test_pairs_are_voices_by_name_and_other_files_may_lie_there(tmp_path: Path) -> None:
+def test_file_pairs_are_voices_and_other_files_are_ignored(tmp_path: Path) -> None:
     add(tmp_path, "bert")
     add(tmp_path, "de_DE-anna", language={"family": "de", "name_english": "German"})
-    (tmp_path / "MODEL_CARD").write_text("who spoke")
+    (tmp_path / "MODEL_CARD").write_text("license and speaker")
     (tmp_path / "more").mkdir()
     assert known(tmp_path) == [
         Voice("bert", "bert (English)", "en"),
@@ -40,7 +40,7 @@ def test_pairs_are_voices_by_name_and_other_files_may_lie_there(tmp_path: Path) 
     ]
 
 
-def test_a_folder_that_is_not_there_has_none(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_voices(tmp_path: Path) -> None:
     assert voices.read(tmp_path / "none", RATE) == ([], [])
 
 
@@ -60,7 +60,7 @@ def test_each_speaker_of_a_model_is_a_voice(tmp_path: Path) -> None:
         ({"language": {"family": "fr"}}, "fr"),
     ],
 )
-def test_the_language_is_what_the_file_says_or_what_espeak_calls_it(
+def test_the_language_comes_from_the_file_or_from_the_espeak_voice(
     tmp_path: Path, changes: dict[str, Any], language: str
 ) -> None:
     add(tmp_path, "a", **changes)
@@ -68,29 +68,32 @@ def test_the_language_is_what_the_file_says_or_what_espeak_calls_it(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"audio": {"sample_rate": 16000}}, "audio.sample_rate is 16000, and all voices must have 22050 (Hz)"),
-        ({"audio": []}, "audio.sample_rate is null"),
-        ({"phoneme_type": "pinyin"}, 'phoneme_type is "pinyin", and only espeak is installed'),
+        ({"audio": {"sample_rate": 16000}}, "audio.sample_rate must be 22050 (Hz) for all voices, not 16000"),
+        ({"audio": []}, "audio.sample_rate must be 22050 (Hz) for all voices, not null"),
+        ({"phoneme_type": "pinyin"}, 'phoneme_type must be espeak, not "pinyin"'),
         ({"espeak": {}}, "espeak.voice is missing"),
-        ({"language": {"family": "ru"}}, 'its language is "ru", and those whose texts can be checked are ca,'),
+        ({"language": {"family": "ru"}}, 'language "ru" is not supported; supported: ca,'),
         ({"num_symbols": None}, "num_symbols or phoneme_id_map is missing"),
-        ({"num_speakers": 0}, "num_speakers is 0, it must be a number from 1 on"),
-        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b": 2}}, 'speaker "b" has no number below 2'),
-        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b/": 1}}, 'speaker "b/" has a name of other characters'),
-        ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is no JSON object"),
+        ({"num_speakers": 0}, "num_speakers must be a whole number from 1, not 0"),
+        ({"num_speakers": 2, "speaker_id_map": {"a": 0, "b": 2}}, 'speaker "b" must have a number below 2'),
+        (
+            {"num_speakers": 2, "speaker_id_map": {"a": 0, "b/": 1}},
+            'speaker name "b/" must be 1 to 64 of the characters',
+        ),
+        ({"num_speakers": 2, "speaker_id_map": [1]}, "speaker_id_map is not a JSON object"),
     ],
 )
-def test_a_configuration_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_an_unsupported_configuration_is_rejected(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     add(tmp_path, "bad", **changes)
     sources, (problem,) = voices.read(tmp_path, RATE)
     assert sources == []
     assert problem.startswith(f"{tmp_path}/bad.onnx: bad.onnx.json: ")
-    assert said in problem
+    assert message in problem
 
 
-def test_bad_files_are_all_named_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_all_bad_files_are_reported_before_a_load(tmp_path: Path) -> None:
     add(tmp_path, "fine")
     for name in ("alone", "lost", "broken", "list", "joe", "a name"):
         add(tmp_path, name)
@@ -104,15 +107,15 @@ def test_bad_files_are_all_named_before_anything_is_loaded(tmp_path: Path) -> No
     with pytest.raises(EngineError) as loaded:
         engine.load(lambda _step: None)
     assert str(loaded.value) == str(parked.value)
-    for said in (
+    for message in (
         "engine piper cannot start:",
-        f"- {tmp_path}/a name.onnx: its name must be 1 to 64",
-        f"- {tmp_path}/alone.onnx: there is no file alone.onnx.json; a voice is NAME.onnx and NAME.onnx.json",
+        f"- {tmp_path}/a name.onnx: the name must be 1 to 64",
+        f"- {tmp_path}/alone.onnx: file alone.onnx.json is missing; a voice consists of NAME.onnx and NAME.onnx.json",
         f"- {tmp_path}/broken.onnx: broken.onnx.json is not JSON: ",
         f"- {tmp_path}/joe.onnx: joe is the embedded voice's name; rename both files",
         f"- {tmp_path}/list.onnx: list.onnx.json is not a JSON object",
-        f"- {tmp_path}/lost.onnx: there is no file lost.onnx; ",
+        f"- {tmp_path}/lost.onnx: file lost.onnx is missing; ",
     ):
-        assert said in str(loaded.value)
+        assert message in str(loaded.value)
     assert "fine" not in str(loaded.value)
-    assert [voice.id for voice in engine.describe().voices] == ["joe", "fine"], "the API can be described meanwhile"
+    assert [voice.id for voice in engine.describe().voices] == ["joe", "fine"], "the API description needs the voices"

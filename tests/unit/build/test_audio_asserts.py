@@ -1,4 +1,4 @@
-"""The load test's own ears: they must hear what is missing, or "0 failed" means nothing."""
+"""The audio checks of the load tests detect missing audio; without them "0 failed" would mean nothing."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def pcm(seconds: float, silent_s: float = 0.0) -> bytes:
     return (np.concatenate([sound, np.zeros(int(silent_s * PCM_RATE))]) * 32767).astype("<i2").tobytes()
 
 
-def test_whole_recordings_have_no_fault() -> None:
+def test_a_complete_recording_has_no_fault() -> None:
     assert fault_in_wav(WAV, 3.0) == ""
     assert fault_in_pcm(pcm(10), 9.5) == ""
     assert fault_in_pcm(pcm(10, silent_s=0.3), 9.5) == ""
@@ -25,21 +25,21 @@ def test_whole_recordings_have_no_fault() -> None:
     [
         (WAV[:-2000], "truncated"),
         (WAV[:44], "truncated"),
-        (b"", "no WAV"),
-        (speech("Too short."), "its end is missing"),
+        (b"", "not a WAV"),
+        (speech("Too short."), "the end is missing"),
     ],
 )
-def test_what_is_missing_from_a_wav_is_heard(body: bytes, fault: str) -> None:
+def test_missing_audio_in_a_wav_is_detected(body: bytes, fault: str) -> None:
     assert fault in fault_in_wav(body, 3.0)
 
 
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        (pcm(8), "its end is missing"),
-        (pcm(8, silent_s=2), "its end is silent"),
-        (pcm(10)[:-1], "no whole samples"),
+        (pcm(8), "the end is missing"),
+        (pcm(8, silent_s=2), "the end is silent"),
+        (pcm(10)[:-1], "the last sample is incomplete"),
     ],
 )
-def test_what_is_missing_from_a_stream_is_heard(body: bytes, fault: str) -> None:
+def test_missing_audio_in_a_stream_is_detected(body: bytes, fault: str) -> None:
     assert fault in fault_in_pcm(body, 9.5)
