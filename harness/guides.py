@@ -67,7 +67,7 @@ ELSEWHERE = {
     "docker pull debian:bookworm-slim": "needs Docker Hub",
     "uv run python -m build.lock conda --flavour slim": "needs conda-forge; test_lock_command.py has a channel",
     "uv run python -m build.lock apt --flavour slim": "builds a base on conda-forge's lock; test_refresh.py has one",
-    'git add locks && git commit -m "locks: write the locks of conda-forge and Debian" && git push': "no new locks here",
+    'git add locks && git commit -m "locks: write the locks of conda-forge and Debian" && git push': "no new locks",
     "ssh -M -f -N -L 7860:127.0.0.1:7860 gpu-box": "the test's target is this machine, whose port is in use",
     "docker login registry.example.com": "asks for a password; test_publish.py pushes with one",
     "uv run python -m build.images --refresh": "builds every image anew, for minutes; test_refresh.py does",

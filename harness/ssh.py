@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import docker
 
 from harness import images
 from harness.stack import Stack, free_port, wait_for
@@ -63,4 +65,5 @@ def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
         yield SshTarget(f"root@127.0.0.1:{port}", (scratch / "user-key").read_text().rstrip("\n"), known)
     finally:
         container.remove(force=True, v=True)
-        stack.docker.images.remove(TAG)
+        with suppress(docker.errors.APIError):  # another target may run on it; the last one removes it
+            stack.docker.images.remove(TAG)
