@@ -97,7 +97,7 @@ class DockerEngine:
         if daemon.is_behind_ssh():
             from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
-            ssh.close_like_sockets()
+            ssh.fix_transport()
         with explained():
             variables = daemon.environment(os.environ)
             return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True, use_context=False, environment=variables)

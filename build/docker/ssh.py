@@ -7,6 +7,8 @@ differ from a socket:
   ends the ssh process at once and loses the rest of the answer.
 - After an exec, the engine may already have closed the connection. docker-py then writes to it, and the broken pipe
   error replaces the answer.
+
+docker-py also passes port 22 to ssh for an address without a port, which overrides the port of ssh's configuration.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ import socket
 
 from docker.transport.sshconn import SSHSocket
 
+DEFAULT_PORT = "22"
+_connect = SSHSocket.connect
 
-def close_like_sockets() -> None:
-    """Patch docker-py to close a connection only after its answer is read, and without an error."""
+
+def fix_transport() -> None:
+    """Patch docker-py: close a connection only after its answer is read, and without an error; keep ssh's port."""
     SSHSocket.makefile = _makefile
     SSHSocket.close = _close
+    SSHSocket.connect = _connect_to_configured_port
 
 
 class _Output(io.BufferedReader):
@@ -35,6 +41,12 @@ class _Output(io.BufferedReader):
         if not self.closed:
             super().close()
             _end(self.channel)
+
+
+def _connect_to_configured_port(connection: SSHSocket, **options: object) -> None:
+    if connection.port == DEFAULT_PORT:
+        connection.port = None  # ssh's own default, or the port of its configuration
+    _connect(connection, **options)
 
 
 def _makefile(connection: SSHSocket, _mode: str) -> _Output:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from build.docker.engine import DockerEngine
+from build.errors import EngineUnreachableError
 
 STDOUT = 1
 SSH = """#!{python} -S
@@ -110,3 +111,19 @@ def test_an_incomplete_stream_is_a_failed_command(
 ) -> None:
     answer = engine_with(stream, exit_code).execute("state", ["cat", "journal"])
     assert (answer.exit_code, answer.stdout) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "arguments"), [("ssh://gpu-box", "-- gpu-box"), ("ssh://op@gpu-box:2222", "-l op -p 2222 -- gpu-box")]
+)
+def test_the_port_of_sshs_configuration_is_kept_unless_the_address_names_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, arguments: str
+) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/called\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with pytest.raises(EngineUnreachableError):
+        DockerEngine().info()
+    assert set((tmp_path / "called").read_text().splitlines()) == {f"{arguments} docker system dial-stdio"}

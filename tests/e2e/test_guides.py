@@ -1,0 +1,109 @@
+"""README, guides, operations and engines: a reader runs every command of theirs, on a stack of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from build.system import git
+from harness import guides
+from harness.documents import Command, same_shape
+from harness.github import Hub
+from harness.load import hammering
+from harness.registry import Running
+from harness.shell import Shell
+from harness.ssh import SshTarget, ssh_target
+from harness.stack import Stack, fresh_stack
+
+RATE = 4.0
+# Other tests measure gate and canary; here they only need to run.
+SHORT = {
+    "CUTOVER_GATE_SYNTHESES": "1",
+    "CUTOVER_CANARY_SAMPLES": "2",
+    "CUTOVER_CANARY_SLOWER": "100",
+    "CUTOVER_SOAK_S": "1",
+    "COLUMNS": "100",
+}
+# All calls share one connection, as in the workflow: a connection costs half a second.
+SSH_CONFIG = """Host gpu-box
+    HostName 127.0.0.1
+    Port {port}
+    User root
+    IdentityFile {folder}/user-key
+    UserKnownHostsFile {folder}/known_hosts
+    ControlPath {folder}/master
+"""
+CONNECT = "ssh -M -f -N ssh://operator@gpu-box >/dev/null 2>&1"
+
+
+@dataclass
+class Reader:
+    """A reader of the documents: a shell in a clone, and the pages read so far."""
+
+    stack: Stack
+    shell: Shell
+    values: dict[str, str]
+    pages: list[str] = field(default_factory=list)
+
+    def run(self, command: Command) -> tuple[int, str]:
+        if command.page not in self.pages:
+            self.pages.append(command.page)
+            self.shell.restart()
+            prepared = guides.PREPARED.get(command.page, ":")
+            code, output = self.shell.run(f"git clean -fdq\n{prepared}")
+            assert code == 0, output
+        under_load = hammering(self.stack.url, RATE) if guides.UNDER_LOAD in command.text else nullcontext()
+        with under_load:
+            done = self.shell.run(guides.filled(command.text, self.values, self.shell.output))
+        self.stack.releases.append(git.read(self.stack.root).sha)  # its images are removed at the end
+        return done
+
+
+def programs(folder: Path, target: SshTarget) -> Path:
+    """A folder of programs that precede the machine's: `ssh` with the target's keys, `sudo` without a password."""
+    # ssh does not read its configuration from HOME.
+    (folder / "known_hosts").write_text(f"{target.known_hosts}\n")
+    (folder / "ssh-config").write_text(SSH_CONFIG.format(port=target.address.rpartition(":")[2], folder=folder))
+    found = folder / "bin"
+    found.mkdir()
+    for name, does in (("ssh", f'{shutil.which("ssh")} -F {folder}/ssh-config "$@"'), ("sudo", '"$@"')):
+        (found / name).write_text(f"#!/bin/sh\nexec {does}\n")
+        (found / name).chmod(0o755)
+    return found
+
+
+@pytest.fixture(scope="module")
+def reader(stack: Stack, registry_of_all: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    folder = tmp_path_factory.mktemp("guides")
+    with fresh_stack(folder, beside=stack) as own, ssh_target(own, folder) as target:
+        own.registries.append(registry_of_all.host)
+        Hub.of(folder / "hub", own.root)
+        path = f"{programs(folder, target)}:{own.env['PATH']}"
+        shell = Shell(
+            folder,
+            own.root,
+            own.env | SHORT | {"PATH": path, "SCRATCH": str(folder), "DOCKER_CONFIG": f"{folder}/docker"},
+        )
+        values = {
+            "registry": registry_of_all.within("guides").address,
+            "port": str(own.port),
+            "scratch": str(folder),
+        }
+        for begin in ("git checkout -q -B main && git push -q -u origin main", CONNECT):
+            code, output = shell.run(guides.filled(begin, values))
+            assert code == 0, output
+        yield Reader(own, shell, values)
+
+
+@pytest.mark.parametrize("command", [each for each in guides.scenario() if each.text not in guides.ELSEWHERE], ids=str)
+def test_a_command_does_what_its_document_shows(reader: Reader, command: Command) -> None:
+    code, output = reader.run(command)
+    print(f"$ {command.text}\n{output}")
+    assert code == guides.EXIT_CODES.get(command.text, 0)
+    if command.output:
+        assert same_shape(command.output, output), f"the document shows:\n{command.output}"
