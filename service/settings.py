@@ -191,7 +191,7 @@ class Settings:
     piper_voices: Path | None = _option(
         "TTS_PIPER_VOICES",
         "",
-        "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: /models/piper. Without files, the embedded voice",
+        "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: /models/piper. No files: the embedded voice",
         _folder_or_none,
     )
     glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", "folder of GLM-TTS's code", _path)
