@@ -29,7 +29,7 @@ def host_facts(settings: Settings, engine: DockerEngine) -> HostFacts:
     try:
         info = engine.info()
     except EngineUnreachableError as error:
-        return HostFacts(engine_error=error.message)
+        return HostFacts(engine_error=error.message, engine_remedy=error.remedy)
     with ThreadPoolExecutor() as pool:
         compose, buildx = pool.map(_plugin, ("compose", "buildx"))
     local = daemon.is_local()

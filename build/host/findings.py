@@ -43,10 +43,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Facts about the host and its engine; only `engine_error` is set if the engine does not answer. Sizes in bytes."""
+    """Facts about the host and its engine; if the engine does not answer, only that error. Sizes in bytes."""
 
     engine_version: str = ""
     engine_error: str = ""
+    engine_remedy: str = ""
     rootless: bool = False
     compose_version: str = ""
     buildx_version: str = ""
@@ -79,8 +80,8 @@ def engine(facts: HostFacts) -> list[Finding]:
             Finding(
                 "engine",
                 Level.PROBLEM,
-                f"the Docker daemon does not answer: {facts.engine_error}",
-                "run `scripts/bootstrap` as root, or add yourself to the group that owns the Docker socket",
+                facts.engine_error,
+                facts.engine_remedy,
                 EngineUnreachableError,
             )
         ]

@@ -69,7 +69,7 @@ def test_an_older_package_in_a_security_suite_is_not_an_update(tags: list[str]) 
 @pytest.mark.parametrize(
     ("suite", "uri", "reason"),
     [
-        ("bookworm-updates", "file:/archive", "names no security suite"),
+        ("bookworm-updates", "file:/archive", "name no security suite"),
         ("bookworm-security", "file:/nothing", "file:/nothing"),
         ("bookworm-security", "http://127.0.0.1:9/debian", "127.0.0.1"),
     ],

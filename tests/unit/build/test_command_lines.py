@@ -88,7 +88,7 @@ def test_without_a_daemon_the_error_has_a_remedy(run: Run, command: list[str]) -
     done = run(*command)
     assert done.returncode == errors.EngineUnreachableError.exit_code
     assert "remedy: " in done.stderr
-    assert "bootstrap" in done.stderr
+    assert "`docker info`" in done.stderr
     assert "Traceback" not in done.stderr
 
 

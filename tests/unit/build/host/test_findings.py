@@ -56,7 +56,7 @@ def test_without_an_engine_there_is_no_other_finding() -> None:
 @pytest.mark.parametrize(
     ("facts", "error"),
     [
-        (replace(FIT, engine_error="refused"), EngineUnreachableError),
+        (replace(FIT, engine_error="refused", engine_remedy="start it"), EngineUnreachableError),
         (replace(FIT, free_bytes=1), DiskFullError),
         (replace(FIT, port_owner="x"), PortTakenError),
     ],

@@ -101,9 +101,10 @@ def test_bootstrap_names_an_existing_stand_in(tmp_path: Path) -> None:
 
 
 def spans(text: str) -> list[str]:
-    """Commands and code spans: lines of code blocks and text between backticks."""
-    blocks = [line.split("  #")[0].strip() for line in text.splitlines() if line.startswith("    ")]
-    return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"^    .*$", "", text, flags=re.MULTILINE))
+    """Commands and code spans: lines of `sh` blocks and text between backticks."""
+    block = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0] for found in block.findall(text) for line in found.replace("\\\n", " ").splitlines()]
+    return lines + re.findall(r"`([^`\n]+)`", block.sub("", text))
 
 
 def commands(text: str) -> list[list[str]]:
