@@ -212,15 +212,20 @@ class Stack:
         """Remove containers, network, volumes, the images of its commits, and the clone."""
         sweep(self.docker, only=self.project)
         for sha in self.releases:
-            for image in self.docker.images.list(filters={"label": f"org.opencontainers.image.revision={sha}"}):
+            for listed in self._listed_images(label=f"org.opencontainers.image.revision={sha}"):
                 with contextlib.suppress(docker.errors.APIError):
-                    self.docker.images.remove(image.id, force=True)
-        for image in self.docker.images.list():
-            for name in [*image.tags, *(image.attrs.get("RepoDigests") or [])]:
+                    self.docker.images.remove(listed["Id"], force=True)
+        for listed in self._listed_images():
+            for name in [*(listed["RepoTags"] or []), *(listed["RepoDigests"] or [])]:
                 if name.startswith(tuple(f"{registry}/" for registry in self.registries)):
                     with contextlib.suppress(docker.errors.APIError):
                         self.docker.images.remove(name)
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _listed_images(self, **filters: str) -> list[dict[str, Any]]:
+        """List images in one call: `images.list` asks for each, and fails if another test has removed it meanwhile."""
+        found: list[dict[str, Any]] = self.docker.api.images(filters=filters)
+        return found
 
 
 def _without_settings() -> dict[str, str]:

@@ -138,9 +138,10 @@ class DockerEngine:
                 raise
 
     def images(self, repository: str) -> list[Image]:
-        """List the images tagged in a repository, newest first."""
+        """List the images tagged in a repository, newest first; without those that are removed meanwhile."""
         with explained():
-            found: list[Image] = self.client.images.list(name=repository)
+            ids = [str(listed["Id"]) for listed in self.client.api.images(name=repository)]
+        found = [image for image in map(self.image, ids) if image]
         return sorted(found, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
 
     def history(self, image: Image) -> list[dict[str, Any]]:

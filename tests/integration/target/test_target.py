@@ -257,7 +257,7 @@ def test_a_subnet_that_is_in_use_is_refused(stack: Stack) -> None:
 def test_a_nearly_full_disk_is_refused_before_a_build(stack: Stack) -> None:
     done = stack.run("build.images", check=False, CUTOVER_FREE_GB="1000000")
     assert done.returncode == DiskFullError.exit_code
-    assert "1000000.0 GB needed" in done.stderr
+    assert "1000000.0 GB are needed" in done.stderr
 
 
 def test_doctor_passes_on_this_host_and_names_unverified_checks(stack: Stack) -> None:

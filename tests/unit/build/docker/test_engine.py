@@ -10,8 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import ImageNotFound
 
 from build.docker.engine import DockerEngine
 from build.errors import EngineUnreachableError
@@ -127,3 +129,15 @@ def test_the_port_of_sshs_configuration_is_kept_unless_the_address_names_one(
     with pytest.raises(EngineUnreachableError):
         DockerEngine().info()
     assert set((tmp_path / "called").read_text().splitlines()) == {f"{arguments} docker system dial-stdio"}
+
+
+def test_an_image_that_is_removed_while_images_are_listed_is_left_out() -> None:
+    def get(identity: str) -> SimpleNamespace:
+        if identity == "gone":
+            raise ImageNotFound("No such image")
+        return SimpleNamespace(id=identity, attrs={"Created": identity})
+
+    engine = DockerEngine()
+    api = SimpleNamespace(images=lambda **_filter: [{"Id": identity} for identity in ("1", "gone", "2")])
+    engine.__dict__["client"] = SimpleNamespace(api=api, images=SimpleNamespace(get=get))
+    assert [image.id for image in engine.images("glm-tts-slim")] == ["2", "1"]
