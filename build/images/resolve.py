@@ -61,12 +61,15 @@ def _local(settings: Settings, engine: DockerEngine, requested: str) -> Image | 
     if not SHA.fullmatch(resolved):
         return engine.image(requested)
     sha, dirty, _ = resolved.partition("-dirty")
-    found = {
-        image.id: image
+    images = [
+        (tag, image)
         for image in engine.images(repository)
         for tag in imagestore.tags(image.tags)
         if (name := tag.rpartition(":")[2]).startswith(sha) and name.endswith("-dirty") == bool(dirty)
-    }
+    ]
+    # The newest build has the repository's own tag. An earlier build of the commit may keep the tag of a push.
+    own = {image.id: image for tag, image in images if tag.startswith(f"{repository}:")}
+    found = own or {image.id: image for _, image in images}
     if len(found) > 1:
         raise ImageNotFoundError(f"{requested} matches {len(found)} images", remedy="give more digits of the commit")
     return next(iter(found.values()), None) or engine.image(requested)
