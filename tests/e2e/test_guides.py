@@ -20,6 +20,8 @@ from harness.shell import Shell
 from harness.ssh import SshTarget, ssh_target
 from harness.stack import Stack, fresh_stack
 
+pytestmark = pytest.mark.alone  # the gates hear one text, so that a busy machine looks like a slow candidate
+
 RATE = 4.0
 # Other tests measure gate and canary; here they only need to run.
 SHORT = {
