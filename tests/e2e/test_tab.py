@@ -17,7 +17,7 @@ pytestmark = pytest.mark.alone
 
 # Minutes of audio: longer than the move of the traffic, shorter than the drain.
 LONG = "It goes on with one more sentence, which is a little longer than it had to be. " * 50
-SOME, DONE = re.compile(r"Sentence \d+ is spoken"), re.compile(r"[\d.]+ seconds at 22050 Hz")
+SOME, DONE = re.compile(r"Sentence \d+ is ready"), re.compile(r"[\d.]+ seconds at 22050 Hz")
 WIDTH = 1280
 
 
