@@ -12,19 +12,11 @@ from build.gate import gate
 from build.settings import Settings
 from build.target.types import Clock
 from harness.faulty_voices import FAULTS, Mouth
+from harness.recorded_progress import RecordedProgress
 from harness.stack import REPOSITORY, Stack
 from service.engines.piper import PiperEngine
 
 FEWER = 25  # runs of the good engine per run of a fault
-
-
-class SilentReporter:
-    """A report without output."""
-
-    def step(self, text: str) -> None:
-        """Do nothing."""
-
-    note = step
 
 
 def measure(_stack: Stack, runs: int) -> None:
@@ -47,7 +39,7 @@ def _gates(candidate: Mouth, live: Mouth, runs: int) -> list[tuple[str, float]]:
     for _ in range(runs):
         began, refusal = clock.now(), ""
         try:
-            gate.run(candidate, live, settings, clock, SilentReporter(), None)
+            gate.run(candidate, live, settings, clock, RecordedProgress(), None)
         except GateRefusedError as error:
             refusal = error.message
         done.append((refusal, clock.now() - began))

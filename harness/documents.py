@@ -6,6 +6,7 @@ output stands for any number of lines.
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ def pages() -> list[str]:
     return sorted(command.run(["git", "ls-files", "*.md"], cwd=REPOSITORY).decode().split())
 
 
+@functools.cache  # it asks a shell whether each line is complete
 def commands(page: str, root: Path = REPOSITORY) -> list[Command]:
     """The commands of a document's `sh` and `console` blocks."""
     found: list[Command] = []

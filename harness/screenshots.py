@@ -19,7 +19,6 @@ IMAGES = REPOSITORY / "docs/images"
 WIDTH = 1280
 MARGIN = 14  # less than the space between two sections of a report
 MOST_BYTES = 150_000
-FADE_MS = 500
 RATE = 2.0
 TEXT = "Good morning. This sentence was spoken by the release that went live a minute ago."
 
@@ -51,7 +50,9 @@ def until(page: Page, last: str) -> bytes:
     box = page.locator(last).first.bounding_box()
     assert box
     height = box["y"] + box["height"] + MARGIN
-    return page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
+    return page.screenshot(
+        full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": height}, animations="disabled"
+    )
 
 
 def report_picture(browser: Chromium, report: Path) -> None:
@@ -70,7 +71,6 @@ def page_picture(browser: Chromium, url: str) -> None:
         window.hear()
         expect(button(window.page, "Play")).to_be_visible()  # it has played to its end
         window.page.mouse.move(0, 0)
-        window.page.wait_for_timeout(FADE_MS)
         save(until(window.page, ".about"), "page.png")
 
 

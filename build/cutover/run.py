@@ -75,7 +75,7 @@ class Run:
         return self.plan.strategy
 
     @property
-    def aftermath(self) -> str:
+    def client_impact(self) -> str:
         """Describe the effect of a bad candidate on clients, for its error."""
         if self.strategy is Strategy.HOLD:
             return "requests that the hold delayed go to the old release"

@@ -49,7 +49,7 @@ def run(
     clock: MonotonicClock,
     progress: Progress,
     folder: Path | None,
-    aftermath: str = UNTOUCHED,
+    client_impact: str = UNTOUCHED,
     *,
     known: bool = False,
 ) -> Judgement:
@@ -77,7 +77,7 @@ def run(
     progress.note(f"judged in {clock.now() - began:.1f} s")
     if faults:
         listen = f"listen to the recordings in {folder}; " if folder else ""
-        raise attempt.error(results, faults, f"{listen}{aftermath}. If the new sound is intended, {RECALIBRATE}")
+        raise attempt.error(results, faults, f"{listen}{client_impact}. If the new sound is intended, {RECALIBRATE}")
     return attempt.judgement([result for result in results if not result.faults])
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from build.model import timestamps
 from build.state.history import Event
 
 
@@ -25,7 +25,7 @@ class Span:
 def unix(at: str) -> float:
     """Convert a journal time to Unix time; 0 if invalid."""
     try:
-        return datetime.fromisoformat(at).timestamp()
+        return timestamps.unix(at)
     except ValueError:
         return 0.0
 

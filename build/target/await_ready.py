@@ -30,9 +30,9 @@ def await_ready(
     progress: Progress,
     *,
     every_s: float = 0.5,
-    aftermath: str = UNTOUCHED,
+    client_impact: str = UNTOUCHED,
 ) -> float:
-    """Wait until the service is ready; return the seconds. `aftermath`: a failure's effect on clients, for the error.
+    """Wait until the service is ready; return the seconds. `client_impact`: what a failure means for clients.
 
     Raises:
         CandidateExitedError: the container exited.
@@ -50,7 +50,7 @@ def await_ready(
         if outcome is Readiness.READY:
             return now - began
         if outcome is not Readiness.WAIT:
-            raise not_ready(release, settings, outcome, snapshot, now - began, aftermath)
+            raise not_ready(release, settings, outcome, snapshot, now - began, client_impact)
     raise AssertionError("a clock never ends")
 
 
@@ -60,7 +60,7 @@ def not_ready(
     outcome: Readiness,
     snapshot: ContainerSnapshot,
     after_s: float,
-    aftermath: str,
+    client_impact: str,
 ) -> OrchestratorError:
     """Return the error for a service that did not get ready."""
     if outcome is Readiness.EXITED:
@@ -69,7 +69,7 @@ def not_ready(
         )
         return CandidateExitedError(
             f"the candidate {release} exited {after_s:.1f} s after its start: {reason}",
-            remedy=f"read its log above, then switch again; {aftermath}",
+            remedy=f"read its log above, then switch again; {client_impact}",
         )
     error = f" ({snapshot.error})" if snapshot.error else ""
     phase = f"its phase is {snapshot.phase}{error}" if snapshot.phase else f"its control socket does not answer{error}"

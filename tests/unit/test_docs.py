@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build.system import command
+from harness import documents
 from harness.stack import REPOSITORY
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -15,7 +15,7 @@ FENCED = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 EXCERPT = re.compile(r"Excerpt of\s+`([^`]+)`[^`]*:\n\n```\w+\n(.*?)```", re.DOTALL)
 PATH = re.compile(r"`((?:batch|bench|build|docs|golden|harness|locks|proxy|scripts|service|tests)/[\w./-]+)`")
 NEW = "New file `"  # the page adds it
-PAGES = sorted(command.run(["git", "ls-files", "*.md"], cwd=REPOSITORY).decode().split())
+PAGES = documents.pages()
 
 
 def anchors(page: Path) -> set[str]:

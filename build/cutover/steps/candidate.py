@@ -52,7 +52,7 @@ def warm(run: Run, every_s: float = 0.5) -> JournalFacts:
     """Wait until all containers of the candidate are ready."""
     bounded = bounded_settings(run, loading=True)
     took_s = await_ready(
-        run.candidate, run.release, bounded, run.clock, run.progress, every_s=every_s, aftermath=run.aftermath
+        run.candidate, run.release, bounded, run.clock, run.progress, every_s=every_s, client_impact=run.client_impact
     )
     return {"warm_s": round(took_s, 2)}
 
@@ -68,7 +68,7 @@ def verify(run: Run) -> JournalFacts:
 
     def judge(replica: Replica) -> JournalFacts:
         recordings = folder if replica is first else folder / replica.slot.server
-        return gate.run(replica, live, bounded, run.clock, run.progress, recordings, run.aftermath).facts()
+        return gate.run(replica, live, bounded, run.clock, run.progress, recordings, run.client_impact).facts()
 
     if live or not others:  # one by one: the live release's speed is the reference
         judged = [judge(replica) for replica in (first, *others)]

@@ -48,7 +48,7 @@ def park(run: Run) -> JournalFacts:
             )
         outcome = warmup.judge(snapshot)
         if outcome is not Readiness.WAIT:
-            raise not_ready(run.release, settings, outcome, snapshot, now - began, run.aftermath)
+            raise not_ready(run.release, settings, outcome, snapshot, now - began, run.client_impact)
     raise AssertionError("a clock never ends")
 
 

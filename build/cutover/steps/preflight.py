@@ -26,20 +26,21 @@ def check(run: Run) -> JournalFacts:
 
 def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
     target, servers, place = run.target, run.target.proxy.servers(), run.target.place
-    labels = target.image_labels(run.release.image)
+    found = target.image_labels(run.release.image)
+    labels = found or {}
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(server.sessions for server in idle), sum(server.queued for server in idle)
     lives = [servers[name] for name in run.server_names(run.live) if name in servers] if run.live else []
-    checks_keys = labels is not None and bool(place.keys_folder)
-    minimum = (labels or {}).get(MINIMUM_DRIVER_LABEL, "")
+    checks_keys = found is not None and bool(place.keys_folder)
+    minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
     return preflight.PreflightFacts(
         release=run.release,
         idle=run.idle,
         live=run.live,
-        image=labels is not None,
+        image=found is not None,
         minimum_driver=minimum,
-        drift=(labels or {}).get(DRIFT_LABEL, ""),
-        drift_accepted=bool((labels or {}).get(ACCEPTED_DRIFT_LABEL)),
+        drift=labels.get(DRIFT_LABEL, ""),
+        drift_accepted=bool(labels.get(ACCEPTED_DRIFT_LABEL)),
         driver=_driver(run) if minimum else "",
         servers=frozenset(servers),
         place=place,

@@ -51,7 +51,7 @@ def require_alive(run: Run) -> None:
     if gone or not run.target.proxy.probe(*servers):
         raise CandidateExitedError(
             f"{run.release} in {run.idle} exited, hangs or was taken out after the gate, so it gets no traffic",
-            remedy=f"read its log, then switch again; {run.aftermath}",
+            remedy=f"read its log, then switch again; {run.client_impact}",
         )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from bench import provenance
 from build.system import git
 from harness.repository import Repository, repository
@@ -57,8 +55,7 @@ def test_a_lost_commit_is_marked_and_found_again_once_the_history_has_it(reposit
 
 
 def test_every_row_of_this_repository_is_up_to_date() -> None:
-    if git.read(REPOSITORY).shallow:
-        pytest.skip("a shallow clone lacks the commits of the rows: git fetch --unshallow")
+    assert not git.read(REPOSITORY).shallow, "a shallow clone lacks the commits of the rows: git fetch --unshallow"
     trees = provenance.history(REPOSITORY)
     for path in provenance.RESULTS.glob("*.json"):
         rows = provenance.read(path)

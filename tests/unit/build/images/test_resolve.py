@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -11,8 +11,8 @@ from build.docker.engine import DockerEngine
 from build.errors import ImageNotFoundError
 from build.images.resolve import resolve
 from build.settings import Settings
+from harness.recorded_progress import RecordedProgress
 from harness.stack import REPOSITORY
-from tests.unit.build.images.test_standins import Silent
 
 SHA = "1234567" + "a" * 33
 
@@ -24,7 +24,7 @@ def found(reference: str, *images: tuple[str, ...]) -> str:
         for number, tags in enumerate(images, 1)
     ]
     engine = SimpleNamespace(images=lambda _repository: listed, image=lambda _reference: None)
-    return resolve(Settings(root=REPOSITORY), cast(DockerEngine, engine), cast(Any, Silent()), reference).image
+    return resolve(Settings(root=REPOSITORY), cast(DockerEngine, engine), RecordedProgress(), reference).image
 
 
 @pytest.mark.parametrize("reference", [SHA, SHA[:7]])

@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import typer.main
-from typer.core import TyperGroup
 
 import service.keys
 from build.docker.engine import DockerEngine
@@ -22,7 +18,9 @@ from build.images import builder, standins
 from build.images.publish import Publisher
 from build.locks.index import apt_lock, conda_lock
 from build.model.commit import Commit
-from build.progress import Progress
+from harness import documents
+from harness.command_lines import complaint
+from harness.recorded_progress import RecordedProgress
 
 ROOT = Path(__file__).resolve().parents[4]
 GUIDE = ROOT / standins.GUIDE
@@ -33,11 +31,6 @@ REPLACEMENTS = {
 }
 
 
-class Silent:
-    def step(self, text: str) -> None: ...
-    def note(self, text: str) -> None: ...
-
-
 def commit(*tags: str) -> Commit:
     fields = dict.fromkeys(Commit.__dataclass_fields__, "") | {"tags": tags, "dirty": ()}
     return Commit(**cast(Any, fields))
@@ -45,7 +38,7 @@ def commit(*tags: str) -> Commit:
 
 def push(kinds: str, flavour: str, *tags: str) -> None:
     publisher = Publisher(
-        cast(DockerEngine, SimpleNamespace(info=dict)), cast(Progress, Silent()), "127.0.0.1:1", commit(*tags)
+        cast(DockerEngine, SimpleNamespace(info=dict)), RecordedProgress(), "127.0.0.1:1", commit(*tags)
     )
     labels = {"ai.glm-tts.standin": kinds, "ai.glm-tts.flavour": flavour}
     publisher.refuse_standins(cast(Any, SimpleNamespace(labels=labels)), "glm-tts")
@@ -100,54 +93,31 @@ def test_bootstrap_names_an_existing_stand_in(tmp_path: Path) -> None:
     assert standins.GUIDE in output
 
 
-def spans(text: str) -> list[str]:
-    """Commands and code spans: lines of `sh` blocks and text between backticks."""
-    block = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    lines = [line.split("  #")[0] for found in block.findall(text) for line in found.replace("\\\n", " ").splitlines()]
-    return lines + re.findall(r"`([^`\n]+)`", block.sub("", text))
+def spans() -> list[str]:
+    """The guide's commands, and its text between backticks."""
+    shown = [command.text for command in documents.commands(standins.GUIDE)]
+    prose = re.sub(r"^```.*?^```$", "", GUIDE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return shown + re.findall(r"`([^`\n]+)`", prose)
 
 
-def commands(text: str) -> list[list[str]]:
-    """Argument lists of the project's commands in a text, such as ["build.lock", "conda", "--flavour", "slim"]."""
-    found = []
-    for span in spans(text):
-        argv = shlex.split(span.replace("...", "x"))
-        if "-m" in argv and argv[argv.index("-m") - 1] == "python":
-            found.append(argv[argv.index("-m") + 1 :])
-        elif argv and re.fullmatch(r"(build|service)\.[a-z]+", argv[0]):
-            found.append(argv)
-    return found
-
-
-def parse(argv: list[str]) -> None:
-    """Parse a command line with its typer app without running it; raise if the app refuses it."""
-    module, *arguments = argv
-    found = find_spec(module)
-    is_package = found is not None and found.submodule_search_locations is not None
-    command = typer.main.get_command(import_module(f"{module}.__main__" if is_package else module).app)
-    context = command.make_context(module, arguments)
-    while isinstance(command, TyperGroup) and (rest := [*context._protected_args, *context.args]):
-        name, subcommand, arguments = command.resolve_command(context, rest)
-        assert name, rest
-        assert subcommand, rest
-        command, context = subcommand, subcommand.make_context(name, arguments, parent=context)
+def commands() -> list[str]:
+    """The project's own commands among them; running text may leave `python -m` out."""
+    texts = [re.sub(r"^((build|service)\.[a-z]+)\b", r"python -m \1", span.replace("...", "x")) for span in spans()]
+    return [text for text in texts if re.search(r"\bpython -m ", text)]
 
 
 def test_the_commands_accept_the_guides_command_lines() -> None:
-    found = commands(GUIDE.read_text())
-    assert {argv[0] for argv in found} >= {"build.lock", "build.images", "build.cutover", "build.doctor"}
-    for argv in found:
-        if argv[0].startswith("build."):
-            parse(argv)
+    text = "\n".join(commands())
+    assert set(re.findall(r"-m (\S+)", text)) >= {"build.lock", "build.images", "build.cutover", "build.doctor"}
+    assert [why for command in commands() if (why := complaint(command))] == []
     for wrong in ("build.lock conda --flavor slim", "build.cutover rolback", "build.lock conda --flavour tpu"):
-        with pytest.raises(Exception, match=r"--flavor|rolback|tpu"):
-            parse(wrong.split())
+        assert re.search(r"--flavor|rolback|tpu", complaint(f"python -m {wrong}"))
 
 
 def test_the_keys_command_accepts_the_guides_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = [argv for argv in commands(GUIDE.read_text()) if argv[0] == "service.keys"]
+    keys = [shlex.split(text.partition(" -m ")[2]) for text in commands() if " -m service.keys " in text]
     assert keys
     for argv in keys:
         monkeypatch.setattr("sys.argv", argv)
@@ -157,7 +127,7 @@ def test_the_keys_command_accepts_the_guides_command_line(
 
 def test_the_guides_files_exist_or_are_written_by_its_commands() -> None:
     written = {apt_lock("slim", standin=False), conda_lock("slim"), conda_lock("slim", standin=True)}
-    for span in spans(GUIDE.read_text()):
+    for span in spans():
         for path in re.findall(r"(?:^|\s)((?:scripts|locks|docs|\.github|build|service)/[\w./-]*)", span):
             assert path in written or (ROOT / path).exists(), path
     for target in re.findall(r"\]\(([^)#]+)\)", GUIDE.read_text()):
