@@ -1,4 +1,4 @@
-"""`python3 -m agent`: serve the protocol on a Unix socket until SIGTERM."""
+"""`python3 -m agent`: serve the protocol on a Unix socket and guard the target until SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import os
 import signal
 import socketserver
 import sys
+import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, cast
 
+from agent import servers
+from agent.alerts import Alerts, note
+from agent.guardian import Guardian
 from agent.haproxy import HAProxy
+from agent.orders import Orders
 from agent.protocol import SOCKET, Refusal, RefusedError
+from agent.rescue import Clock
 from agent.start_flags import StartFlags
-from agent.target import Target
+from agent.target import Target, boot_time
 
 LINE_BYTES = 2**20  # of one request: a record with all of its facts is a few kilobytes
 
@@ -55,10 +62,17 @@ def main() -> None:
         Path(os.environ.get("AGENT_PROXY_SOCKET", "/run/haproxy/admin.sock")),
         Path(os.environ.get("AGENT_PROXY_STATE", "/var/lib/haproxy")),
     )
-    flags = StartFlags(Path(os.environ.get("AGENT_FLAGS", "/run/orders")))
+    orders = Path(os.environ.get("AGENT_FLAGS", "/run/orders"))
+    target = Target(state, proxy, StartFlags(orders), Orders(orders))
     signal.signal(signal.SIGTERM, _stop)
-    with Sessions(os.environ.get("AGENT_SOCKET", SOCKET), Target(state, proxy, flags)) as sessions:
+    with Sessions(os.environ.get("AGENT_SOCKET", SOCKET), target) as sessions:
+        threading.Thread(target=_guardian(target).run, args=(threading.Event(),), daemon=True).start()
         sessions.serve_forever()
+
+
+def _guardian(target: Target) -> Guardian:
+    alerts = Alerts(os.environ.get("AGENT_PROJECT", "glm-tts"), os.environ.get("AGENT_ALERTMANAGER", ""))
+    return Guardian(target.answer, servers.readyz, Clock(boot_time, time.sleep), alerts, note)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

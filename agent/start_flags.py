@@ -17,6 +17,11 @@ _SLOT = re.compile(r"[a-z]+(-\d+)?")
 _DEVICE = re.compile(r"[\w.:-]{0,80}")  # a GPU's UUID or index; the live release reports it
 
 
+def is_slot(name: str) -> bool:
+    """Return whether a name is a slot's, and so safe as a folder's."""
+    return bool(_SLOT.fullmatch(name))
+
+
 class StartFlags:
     """The flags of all slots, one folder for each."""
 
@@ -25,7 +30,7 @@ class StartFlags:
 
     def set(self, slot: str, *, parked: bool, device: str = "") -> None:
         """Replace a slot's flags; raise RefusedError for a name that is no slot's or no device's."""
-        if not _SLOT.fullmatch(slot) or not _DEVICE.fullmatch(device):
+        if not is_slot(slot) or not _DEVICE.fullmatch(device):
             raise RefusedError(Refusal.INVALID, f"no slot or no device: {slot!r}, {device!r}")
         shutil.rmtree(self._folder / slot, ignore_errors=True)
         wanted = ({"park": ""} if parked else {}) | ({"device": device} if device else {})

@@ -17,6 +17,7 @@ from agent import files, haproxy
 from agent.haproxy import HAProxy
 from agent.journal import Journal, utc_now
 from agent.lock import Lock
+from agent.orders import Orders
 from agent.protocol import PROTOCOL, Owner, Refusal, RefusedError
 from agent.start_flags import StartFlags
 
@@ -30,14 +31,16 @@ def boot_time() -> float:
 
 
 class Target:
-    """Lock, journal, proxy and start flags of one target."""
+    """Lock, journal, proxy, start flags and orders of one target."""
 
-    def __init__(self, state: Path, proxy: HAProxy, flags: StartFlags, now: Callable[[], float] = boot_time) -> None:
+    def __init__(
+        self, state: Path, proxy: HAProxy, flags: StartFlags, orders: Orders, now: Callable[[], float] = boot_time
+    ) -> None:
         self._now = now
         self._mutex = threading.RLock()
         self._lock_file = state / "lock.json"
         self._journal = Journal(state / "journal.jsonl")
-        self._proxy, self._flags = proxy, flags
+        self._proxy, self._flags, self._orders = proxy, flags, orders
         self._lock = _stored(self._lock_file).restored(now())
         self._reads: dict[str, Callable[[Request], Answer]] = {
             "hello": lambda _request: {"protocol": PROTOCOL, "at": utc_now()},
@@ -56,6 +59,7 @@ class Target:
             "journal append": lambda request: {"record": self._journal.append(request["record"])},
             "proxy change": lambda request: {"output": self._proxy.change(request["commands"])},
             "flags set": self._set_flags,
+            "orders give": self._give_orders,
             "confirm": lambda _request: {},
         }
 
@@ -127,6 +131,11 @@ class Target:
                 self._flags.set(slot, parked=bool(flags["parked"]), device=str(flags["device"]))
             else:
                 self._flags.park(slot, parked=bool(flags["parked"]))
+        return {}
+
+    def _give_orders(self, request: Request) -> Answer:
+        for slot, do in request["slots"].items():
+            self._orders.give(slot, int(request["epoch"]), str(do))
         return {}
 
     def _store(self, lock: Lock) -> None:

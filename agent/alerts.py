@@ -1,0 +1,56 @@
+"""Alerts of the agent: a line in its log, and Alertmanager's API v2 where an address is set.
+
+Labels and names are those of the orchestrator's alerts (build.notify.alert), so that one route serves both, and the next
+successful cutover resolves them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+NAME = "CutoverNeedsAttention"
+RUNBOOK = "python -m build.cutover status (docs/operations/runbook.md)"
+LASTS = timedelta(days=7)  # Alertmanager resolves an alert without an end after five minutes
+TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """Where alerts go; `manager` is "" for the log alone."""
+
+    project: str
+    manager: str = ""
+
+    def send(self, summary: str, *, severity: str = "critical", release: str = "", cutover: str = "") -> None:
+        """Log and post an alert. A receiver that fails is logged: nothing that the agent does depends on it."""
+        note(f"alert ({severity}): {summary}")
+        if not self.manager:
+            return
+        now = datetime.now(UTC)
+        labels = {"alertname": NAME, "project": self.project, "release": release or "none", "severity": severity}
+        annotations = {"summary": summary, "runbook": RUNBOOK, "cutover": cutover}
+        ends = (now + LASTS).isoformat()
+        body = [{"labels": labels, "annotations": annotations, "startsAt": now.isoformat(), "endsAt": ends}]
+        try:
+            self._post(json.dumps(body).encode())
+        except (OSError, ValueError) as error:
+            # Without the address, which may contain a secret.
+            note(f"Alertmanager did not accept the alert: {type(error).__name__}")
+
+    def _post(self, body: bytes) -> None:
+        url = f"{self.manager.rstrip('/')}/api/v2/alerts"
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("no address of HTTP")
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+            pass
+
+
+def note(line: str) -> None:
+    """Write a line to the agent's log."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,150 @@
+"""The guardian: looks at the lock, and outside cutovers at the live release, and acts where no one else does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent import cutovers, watch
+from agent.alerts import Alerts
+from agent.cutovers import Cutover
+from agent.dead_man import Decision, Did
+from agent.lock import EXPIRY_S
+from agent.orders import Do
+from agent.protocol import Refusal, RefusedError
+from agent.rescue import ME, Ask, Clock, Observer, Rescue, Tenure, View, answered
+from agent.servers import Answer
+from agent.watch import Verdict, Watch
+
+LOCK_S = 1.0
+LOOK_S = 5.0
+# Someone else has the lock, or took it meanwhile: it is theirs to act.
+NOT_OURS = (Refusal.HELD, Refusal.FENCED)
+
+
+@dataclass
+class Guardian:
+    """Dead man's switch and watch. `tick` decides from the clock what is due."""
+
+    ask: Ask
+    readyz: Callable[[str], Answer]
+    clock: Clock
+    alerts: Alerts
+    note: Callable[[str], None]
+    _watch: Watch = field(default_factory=Watch)
+    _looked: float = float("-inf")
+    _alone_since: float | None = None
+    _failed: str = ""
+    _again: bool = False
+
+    def __post_init__(self) -> None:
+        self._observer = Observer(self.ask, self.readyz)
+        self._rescue = Rescue(self.ask, self._observer, self.clock, self.note)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until stopped."""
+        while not stop.wait(LOCK_S):
+            self.tick()
+
+    def tick(self) -> None:
+        """Look and act once; an act that fails is tried again at the next tick."""
+        try:
+            self._tick()
+            self._failed = ""
+        except RefusedError as refused:
+            self._again = self._again and refused.refusal not in NOT_OURS
+            if refused.refusal not in NOT_OURS and refused.message != self._failed:
+                self._failed = refused.message
+                self.alerts.send(f"the agent cannot see or act: {refused.message}")
+
+    def _tick(self) -> None:
+        lock = answered(self.ask({"do": "lock show"}))
+        owner = lock["owner"]
+        if owner and owner["what"] == ME.what:  # this agent before it was restarted
+            self._act(int(lock["epoch"]))
+        elif owner and lock["expired"]:
+            self._act()
+        elif owner:
+            self._alone_since, self._watch, self._again = None, Watch(), False
+        elif self._again:
+            self._act()
+        elif self.clock.now() - self._looked >= LOOK_S:
+            self._looked = self.clock.now()
+            self._look(self._observer.look())
+
+    def _act(self, takeover: int | None = None) -> None:
+        """Run the dead man's switch; an expired owner whose cutover has ended only loses its lock."""
+        self._again = True
+        done = self._rescue.run(takeover)
+        self._again, self._alone_since = False, None
+        if done:
+            self._report(*done)
+
+    def _report(self, cutover: Cutover | None, decision: Decision) -> None:
+        about = f"{cutover.kind} to {cutover.release[:12]} was left alone at {cutover.step or cutover.state}: " if cutover else ""
+        good = decision.did is Did.PASS
+        self.alerts.send(
+            f"{about}{decision.did}: {decision.reason}",
+            severity="warning" if good else "critical",
+            release=cutover.release if cutover else "",
+            cutover=cutover.id if cutover else "",
+        )
+
+    def _look(self, view: View) -> None:
+        """Look at the target while the lock is free."""
+        current = view.current
+        orphaned = current is not None and not current.paused and not current.settled
+        if orphaned or view.hold != "none":
+            # Its orchestrator may be about to take the lock: `resume`, or a step of an operator.
+            self._alone_since = self.clock.now() if self._alone_since is None else self._alone_since
+            if self.clock.now() - self._alone_since >= EXPIRY_S:
+                self._act()
+            return
+        self._alone_since = None
+        if current:
+            self._watch = Watch()
+        else:
+            self._look_at_live(view)
+
+    def _look_at_live(self, view: View) -> None:
+        colour = watch.live(view.proxied)
+        if not colour:
+            return
+        asked = self._observer.asked(view.proxied, watch.in_rotation(view.proxied, colour))
+        self._watch, verdict = self._watch.after(healthy=watch.healthy(asked, colour))
+        if not self._watch.sick:
+            return
+        move = self._move(view)
+        if move:
+            self._watch = Watch()
+            self.alerts.send(f"{colour} was sick, and its standby has the traffic", release=move.previous, cutover=move.id)
+        elif verdict is Verdict.ALERT:
+            self.alerts.send(f"{colour} is live and sick, and no standby can serve", release=_release(view, colour))
+
+    def _move(self, view: View) -> Cutover | None:
+        """Give the traffic to the standby if there is one; return the cutover that is taken back by it."""
+        if not self._to_standby(view):
+            return None
+        with Tenure(self.ask) as tenure:
+            view = self._observer.look()
+            found = None if view.current else self._to_standby(view)
+            if not found:
+                return None
+            served, decision = found
+            tenure.order((*view.names("blue"), *view.names("green")), Do.KEEP)
+            tenure.change(decision.commands)
+            tenure.journal(served, decision)
+            return served
+
+    def _to_standby(self, view: View) -> tuple[Cutover, Decision] | None:
+        served = next((cutover for cutover in reversed(view.past) if cutover.served), None)
+        standbys = view.names(cutovers.other(watch.live(view.proxied)))
+        asked = self._observer.asked(view.proxied, standbys)
+        moved = cutovers.moved_by_watch(view.records)
+        decision = watch.to_standby(served, asked, standbys, moved=moved)
+        return (served, decision) if served and decision else None
+
+
+def _release(view: View, colour: str) -> str:
+    return next((cutover.release for cutover in reversed(view.past) if cutover.served and cutover.colour == colour), "")

@@ -1,0 +1,87 @@
+"""The watch: what to do when the live release is sick outside cutovers. Pure.
+
+The watch moves traffic once. After that an operator must act: a release that also fails where the standby served says that the
+cause lies elsewhere, and a second move would only hide it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from agent import servers as proxy
+from agent.cutovers import Cutover, other
+from agent.dead_man import Decision, Did, serve_commands
+from agent.servers import Servers
+
+MOST_FAILURES = 3  # in a row
+
+
+class Verdict(Enum):
+    """Result of one look."""
+
+    WELL = auto()
+    WAIT = auto()  # not yet, or an operator was alerted
+    ALERT = auto()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What earlier looks found: how often in a row the live release was sick."""
+
+    failures: int = 0
+
+    def after(self, *, healthy: bool) -> tuple[Watch, Verdict]:
+        """Return the watch after one more look, and what that look says."""
+        if healthy:
+            return Watch(), Verdict.WELL
+        failures = self.failures + 1
+        return Watch(failures), Verdict.ALERT if failures == MOST_FAILURES else Verdict.WAIT
+
+    @property
+    def sick(self) -> bool:
+        return self.failures >= MOST_FAILURES
+
+
+def live(servers: Servers) -> str:
+    """Return the colour in rotation; "" if there is none or both are."""
+    colours = {name.partition("-")[0] for name, server in servers.items() if server.admin == "ready" and _own(name)}
+    return colours.pop() if len(colours) == 1 else ""
+
+
+def in_rotation(servers: Servers, colour: str) -> tuple[str, ...]:
+    """Return the servers of a colour that get traffic."""
+    return tuple(
+        name
+        for name, server in servers.items()
+        if server.admin == "ready" and _own(name) and name.startswith(f"{colour}-")
+    )
+
+
+def _own(name: str) -> bool:
+    return not name.endswith("-standby")
+
+
+def healthy(servers: Servers, colour: str) -> bool:
+    """Return whether the colour serves; one healthy container is enough, since the proxy passes the sick ones over."""
+    return any(servers[name].healthy for name in in_rotation(servers, colour))
+
+
+def to_standby(served: Cutover | None, servers: Servers, standbys: tuple[str, ...], *, moved: bool) -> Decision | None:
+    """Return the move to the standby; None if there is none that is known to be good and loaded, or it was made before.
+
+    Args:
+        served: the cutover that made the live release live; its predecessor is what may stand by.
+        standbys: servers of the other colour, with their services' answers.
+        moved: whether the watch has moved traffic since the newest cutover began.
+    """
+    colour = live(servers)
+    if moved or served is None or not served.previous or served.colour != colour:
+        return None
+    loaded = [servers[name] for name in standbys if name in servers and name.startswith(other(colour))]
+    if not loaded or any(
+        server.admin != "maint" or not server.ready or server.answer.release != served.previous for server in loaded
+    ):
+        return None
+    out = proxy.state(in_rotation(servers, colour), "maint")
+    return Decision(Did.STANDBY, (*serve_commands(standbys), *out), "", "rolled-back", "the live release was sick")
