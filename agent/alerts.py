@@ -1,6 +1,6 @@
 """Alerts of the agent: a line in its log, and Alertmanager's API v2 where an address is set.
 
-Labels and names are those of the orchestrator's alerts (build.notify.alert), so that one route serves both, and the next
+Labels and names are those of the orchestrator's alerts (build.notify.alert). So one route serves both, and the next
 successful cutover resolves them.
 """
 

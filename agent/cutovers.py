@@ -1,7 +1,7 @@
 """Cutovers as the agent needs them, from the journal's records: which one is in progress, and how far it is.
 
-The orchestrator has its own reader (build.state.history). This one knows steps, states and strategies by name and ignores
-events that it does not know, since an older agent may read the journal of a newer orchestrator.
+The orchestrator has its own reader (build.state.history). This one knows steps, states and strategies by name. It ignores
+unknown events, since an older agent may read the journal of a newer orchestrator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ class Phase(Enum):
     SERVES = auto()  # the candidate has it
 
 
-_BY_STEP = {"hold": Phase.HELD, "canary": Phase.SPLIT, "switch": Phase.SPLIT, "soak": Phase.SOAK, "retire": Phase.SERVES}
+_BY_STEP = {
+    "hold": Phase.HELD,
+    "canary": Phase.SPLIT,
+    "switch": Phase.SPLIT,
+    "soak": Phase.SOAK,
+    "retire": Phase.SERVES,
+}
 _BY_STATE = {
     "holding": Phase.HELD,
     "loaded": Phase.HELD,

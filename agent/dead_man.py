@@ -25,7 +25,7 @@ class Did(StrEnum):
     RETURN = "return"  # gave the old colour all the traffic
     RELOAD = "reload"  # made the old colour load its model again and serve what waited
     SERVE = "serve"  # gave the verified candidate all the traffic, since the old colour did not come back
-    PASS = "pass"  # let a healthy candidate pass its soak unwatched
+    SOAK = "soak"  # counted the soak of a healthy candidate as passed, unwatched
     STANDBY = "standby"  # gave the standby all the traffic
 
 
@@ -61,17 +61,15 @@ def decide(cutover: Cutover | None, servers: Servers, hold: str, *, old_replicas
             return None
         return Decision(Did.OPEN, OPEN_GATE, "", "", "the gate held requests although no cutover is in progress")
     side = _Sides(cutover, servers, hold, old_replicas)
-    match cutover.phase:
-        case Phase.BEFORE:
-            return side.before()
-        case Phase.SPLIT:
-            return side.split()
-        case Phase.HELD:
-            return side.held()
-        case Phase.SOAK:
-            return side.soak()
-        case Phase.SERVES:
-            return side.stay("the candidate serves; only the clean-up is missing")
+    if cutover.phase is Phase.SERVES:
+        return side.stay("the candidate serves; only the clean-up is missing")
+    by_phase = {
+        Phase.BEFORE: side.before,
+        Phase.SPLIT: side.split,
+        Phase.HELD: side.held,
+        Phase.SOAK: side.soak,
+    }
+    return by_phase[cutover.phase]()
 
 
 class _Sides:
@@ -118,7 +116,7 @@ class _Sides:
     def soak(self) -> Decision:
         if self._serving() and self._hold == "none":
             facts = {"soak": {"unwatched": True}}
-            return Decision(Did.PASS, (), "soak", "soaking", "the candidate is healthy; its soak was unwatched", facts)
+            return Decision(Did.SOAK, (), "soak", "soaking", "the candidate is healthy; its soak was unwatched", facts)
         if self._cutover.strategy == HOLD:
             return self._reload("the candidate is not healthy")
         if not self._old_usable():

@@ -82,8 +82,12 @@ class Guardian:
             self._report(*done)
 
     def _report(self, cutover: Cutover | None, decision: Decision) -> None:
-        about = f"{cutover.kind} to {cutover.release[:12]} was left alone at {cutover.step or cutover.state}: " if cutover else ""
-        good = decision.did is Did.PASS
+        about = (
+            f"{cutover.kind} to {cutover.release[:12]} was left alone at {cutover.step or cutover.state}: "
+            if cutover
+            else ""
+        )
+        good = decision.did is Did.SOAK
         self.alerts.send(
             f"{about}{decision.did}: {decision.reason}",
             severity="warning" if good else "critical",
@@ -118,7 +122,9 @@ class Guardian:
         move = self._move(view)
         if move:
             self._watch = Watch()
-            self.alerts.send(f"{colour} was sick, and its standby has the traffic", release=move.previous, cutover=move.id)
+            self.alerts.send(
+                f"{colour} was sick, and its standby has the traffic", release=move.previous, cutover=move.id
+            )
         elif verdict is Verdict.ALERT:
             self.alerts.send(f"{colour} is live and sick, and no standby can serve", release=_release(view, colour))
 

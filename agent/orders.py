@@ -1,7 +1,7 @@
 """Orders to a slot's service, as a file that it polls: the agent has no other way into a container.
 
-An order carries the epoch of the lock. The service obeys a new order once and refuses control commands of older epochs from
-then on; a KEEP does only the latter.
+An order carries the epoch of the lock. The service obeys a new order once and from then on refuses control commands of
+older epochs; a KEEP does only the latter.
 """
 
 from __future__ import annotations

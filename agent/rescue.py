@@ -1,7 +1,7 @@
 """Acts of the agent as the owner of the lock: the dead man's switch, and the move to the standby.
 
-The agent uses its own protocol: like an orchestrator it acquires the lock, and an epoch that is over stops it. It acts before
-it journals, so an agent that dies in between begins anew; every act may be repeated.
+The agent uses its own protocol: like an orchestrator it acquires the lock, and an epoch that is over stops it. It acts
+before it journals, so an agent that dies in between begins anew; every act may be repeated.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class Observer:
     def look(self) -> View:
         """Return the target as it is now; raise RefusedError if the proxy or the journal does not answer."""
         records = answered(self._ask({"do": "journal read"}))["records"]
-        proxied, hold = servers.parse(answered(self._ask({"do": "proxy show", "commands": list(servers.SHOW)}))["output"])
+        proxied, hold = servers.parse(
+            answered(self._ask({"do": "proxy show", "commands": list(servers.SHOW)}))["output"]
+        )
         return View(records, proxied, hold)
 
     def asked(self, proxied: Servers, names: Iterable[str]) -> dict[str, servers.Server]:
@@ -149,9 +151,7 @@ class Rescue:
     def _fence(self, tenure: Tenure, names: tuple[str, ...]) -> None:
         """Make the services refuse what the silent owner may still send, before anything depends on them."""
         tenure.order(names, Do.KEEP)
-        self._until(
-            tenure, names, SEEN_S, lambda answer: answer.epoch is None or answer.epoch >= tenure.epoch
-        )
+        self._until(tenure, names, SEEN_S, lambda answer: answer.epoch is None or answer.epoch >= tenure.epoch)
 
     def _sides(self, view: View, cutover: Cutover | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if cutover is None:

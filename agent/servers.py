@@ -56,7 +56,7 @@ class Server:
 
     @property
     def usable(self) -> bool:
-        """Whether it would serve in rotation. The proxy checks often; only in maint does the service's answer decide."""
+        """Whether it would serve in rotation: by the proxy's checks, in maint by the service's answer."""
         return self.ready if self.admin == "maint" else self.up
 
     @property

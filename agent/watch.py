@@ -1,7 +1,7 @@
 """The watch: what to do when the live release is sick outside cutovers. Pure.
 
-The watch moves traffic once. After that an operator must act: a release that also fails where the standby served says that the
-cause lies elsewhere, and a second move would only hide it.
+The watch moves traffic once. After that an operator must act: if the standby fails too, the cause lies elsewhere, and a
+second move would only hide it.
 """
 
 from __future__ import annotations

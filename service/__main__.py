@@ -14,7 +14,7 @@ from service.settings import Settings, SettingsError, unknown
 def main() -> int:
     """Run the service and return the exit code.
 
-    0: clean stop. 2: invalid settings. 3: the model failed. 4: the address is taken.
+    0: clean stop. 2: invalid settings. 3: the model failed. 4: the address is taken. 5: the engine hangs or is broken.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

@@ -53,13 +53,14 @@ class Service:
         self.metrics.build.labels(settings.release, about.engine, VERSION).set(1)
         self.lifecycle = Lifecycle(self.engine, self.metrics)
         self.scheduler = Scheduler(
-            about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.fail
+            about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.report_broken
         )
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
         self.front = PageRouter(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
         guarded = Guard(BodyLimit(self.front), settings, keys, self.metrics)
         self.asgi: ASGIApp = RequestContext(guarded, settings.release, self.traffic, self.metrics)
+        self.epoch = 0  # the newest of the control commands and orders
         self._page_life = contextlib.AsyncExitStack()
 
     def _api(self) -> FastAPI:
@@ -131,4 +132,5 @@ class Service:
             "completed": self.scheduler.completed,
             "last_inference_age_s": None if last is None else round(time.monotonic() - last, 3),
             "error": self.lifecycle.error,
+            "epoch": self.epoch,
         }

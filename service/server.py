@@ -11,10 +11,13 @@ from types import FrameType
 
 import uvicorn
 
+from service import watchdog
 from service.app import Service
+from service.control.orders import Orders
 from service.control.server import listen
 from service.settings import Settings
 from service.synthesis.in_flight import Class
+from service.synthesis.scheduler import HUNG
 
 logger = logging.getLogger(__name__)
 
@@ -87,21 +90,40 @@ async def run(settings: Settings) -> int:
     except OSError as error:
         raise CannotListenError(f"cannot create the control socket {settings.control}: {error}") from None
     logger.info("listening on %s:%s, release %s", *listener.getsockname()[:2], settings.release)
-    tasks = [asyncio.create_task(service.start()), asyncio.create_task(_end_on_failure(service, server))]
+    work = (
+        _end_on_failure(service, server),
+        Orders(service).follow(),  # before the start reads its flags
+        watchdog.watch_gpu(service),
+        watchdog.watch_loop(HUNG * settings.deadline_s),
+    )
+    start, *background = (asyncio.create_task(task) for task in (service.start(), *work))
     try:
         await server.serve(sockets=[listener])
     finally:
         control.close()
         with contextlib.suppress(OSError):
             settings.control.unlink()
-        tasks[1].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await service.close()
+        for task in background:
+            task.cancel()
+        if not service.lifecycle.broken:  # a broken engine may never end its load
+            await asyncio.gather(start, *background, return_exceptions=True)
+            await service.close()
+    return exit_code(service)
+
+
+def exit_code(service: Service) -> int:
+    """Return why the process ends."""
+    if service.lifecycle.broken:
+        return watchdog.EXIT_BROKEN
     return EXIT_FAILED if service.lifecycle.failed.is_set() else EXIT_OK
 
 
 async def _end_on_failure(service: Service, server: Server) -> None:
     await service.lifecycle.failed.wait()
+    if service.lifecycle.broken:
+        watchdog.end_soon(watchdog.EXIT_BROKEN)
+        # Unanswered requests get a closed connection, which the proxy retries on another server.
+        server.force_exit = True
     await asyncio.sleep(_FAILURE_SHOWN_S)
     server.should_exit = True
 

@@ -23,6 +23,7 @@ class Event(StrEnum):
     PAUSED = "paused"
     HOOK = "hook"
     LOCK_BROKEN = "lock-broken"
+    AGENT = "agent"
 
     @classmethod
     def _missing_(cls, value: object) -> Event | None:
@@ -37,7 +38,7 @@ class RecordKind:
     fields: tuple[str, ...]
 
 
-# Every record has these; all but LOCK_BROKEN also have `cutover`, the ID of their cutover.
+# Every record has these; all but LOCK_BROKEN also have `cutover`, the ID of their cutover, and AGENT may have it.
 FIELDS = ("seq", "at", "event", "hash")
 KINDS = {
     Event.BEGIN: RecordKind(
@@ -60,6 +61,10 @@ KINDS = {
     Event.LOCK_BROKEN: RecordKind(
         "an operator broke the cutover lock; it belongs to no cutover", ("owner", "by", "reason")
     ),
+    Event.AGENT: RecordKind(
+        "the agent acted for a silent orchestrator or a sick live release; without `cutover` it only opened the gate",
+        ("cutover", "did", "step", "state", "facts", "reason"),
+    ),
 }
 
 
@@ -75,6 +80,7 @@ class Cutover:
         rollout: its canary and soak (build.model.rollout.Rollout).
         step: the step begun last; "" after the end.
         paused: why it waits for `resume` or `abort`; "" if it does not.
+        agent: what the agent did last for it; "" if nothing.
     """
 
     id: str
@@ -90,6 +96,7 @@ class Cutover:
     step: str = ""
     ended: str = ""
     paused: str = ""
+    agent: str = ""
     error: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -108,7 +115,7 @@ def read(records: Iterable[dict[str, Any]]) -> list[Cutover]:
     cutovers: dict[str, Cutover] = {}
     for record in records:
         event, identity = Event(record["event"]), str(record.get("cutover"))
-        if event is Event.LOCK_BROKEN:
+        if event is Event.LOCK_BROKEN or (event is Event.AGENT and "cutover" not in record):
             continue
         if event is Event.BEGIN:
             cutovers[identity] = _begun(record)
@@ -141,14 +148,24 @@ def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:
         cutover.paused = record["error"]
     if event is Event.SHARE:
         cutover.facts.setdefault("canary", []).append(record["facts"])
-    if event in {Event.DONE, Event.FAILED, Event.END}:
+    if event is Event.AGENT:
+        _apply_agent(cutover, record)
+    if event in {Event.DONE, Event.FAILED, Event.END, Event.AGENT}:
         cutover.facts.update(record.get("facts", {}))
-    if event in {Event.DONE, Event.END}:
+    if event in {Event.DONE, Event.END, Event.AGENT}:
         cutover.state = State(record["state"])
     if event is Event.FAILED:
         cutover.error = record["error"]
     if event is Event.END:
         cutover.ended, cutover.step, cutover.paused = record["at"], "", ""
+
+
+def _apply_agent(cutover: Cutover, record: dict[str, Any]) -> None:
+    cutover.agent, cutover.step, cutover.paused = record["did"], record["step"], ""
+    if record["state"] == State.ADMITTED:
+        cutover.facts.pop("canary", None)  # unwatched meanwhile, so it begins anew
+    if cutover.ended:
+        cutover.error = record["reason"]
 
 
 def broken_locks(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -162,6 +179,16 @@ def in_progress(history: list[Cutover]) -> Cutover | None:
     return newest if newest and not newest.ended and newest.state not in FINAL else None
 
 
+def recorded(history: list[Cutover]) -> Release | None:
+    """Return the release that serves according to the journal; None before the first one."""
+    known = (
+        cutover.release if cutover.served else cutover.previous
+        for cutover in reversed(history)
+        if cutover.served or cutover.state is State.ROLLED_BACK
+    )
+    return next(known, None)
+
+
 def last_good(history: list[Cutover], live: Release | None) -> Release | None:
     """Return the default release of a rollback: the newest one that served before `live` and is not in doubt.
 
@@ -169,6 +196,8 @@ def last_good(history: list[Cutover], live: Release | None) -> Release | None:
     """
     good: list[Release] = []
     for cutover in history:
+        if cutover.agent == "standby" and cutover.state is State.ROLLED_BACK:
+            good = [release for release in good if release.sha != cutover.release.sha]  # it was sick
         if not cutover.served:
             continue
         if cutover.kind == "rollback" and cutover.previous:

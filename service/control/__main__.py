@@ -1,6 +1,7 @@
 """Client of the control socket: status, drain, resume, load, unload, cut CLASS.
 
-It prints the reply and exits with 1 if the service refused the command. Standard library only, to start fast.
+It prints the reply and exits with 1 if the service refused the command. The variable CONTROL_EPOCH is the epoch of the
+sender's lock; the service refuses an older one than it has seen. Standard library only, to start fast.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from typing import Any
 
 from service.control.protocol import CLASSES, COMMANDS, send_command
 from service.settings import Settings, SettingsError
@@ -31,8 +33,10 @@ def main() -> int:
     cut = arguments.command == "cut"
     if cut != bool(arguments.kind) or (arguments.waiting and not cut):
         parser.error("cut requires CLASS; no other command accepts CLASS or --waiting")
-    details = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
+    details: dict[str, Any] = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
     try:
+        if epoch := os.environ.get("CONTROL_EPOCH"):
+            details["epoch"] = int(epoch)
         path = Settings.from_env(os.environ).control
         reply = send_command(path, arguments.command, arguments.timeout, **details)
     except (SettingsError, OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.app import Service
+from service.control.epochs import accept
 from service.control.protocol import CLASSES, COMMANDS
 from service.synthesis.in_flight import Class
 from service.synthesis.lifecycle import Phase, RefusedError
@@ -45,7 +46,7 @@ async def execute(service: Service, line: bytes) -> dict[str, Any]:
     """Run one command line, {"command": ...} and its arguments, and return the resulting status."""
     try:
         request = json.loads(line)
-        await _run_command(service, request if isinstance(request, dict) else {})
+        await run_command(service, request if isinstance(request, dict) else {})
     except RefusedError as refusal:
         return service.status() | {"refused": str(refusal)}
     except ValueError:
@@ -53,11 +54,16 @@ async def execute(service: Service, line: bytes) -> dict[str, Any]:
     return service.status()
 
 
-async def _run_command(service: Service, request: dict[str, Any]) -> None:
+async def run_command(service: Service, request: dict[str, Any]) -> None:
+    """Run one command; raise RefusedError if its epoch is over or the phase does not allow it."""
+    if request.get("command") != "status":
+        accept(service, request.get("epoch"))
+        await _change(service, request)
+
+
+async def _change(service: Service, request: dict[str, Any]) -> None:
     lifecycle = service.lifecycle
     match request.get("command"):
-        case "status":
-            pass
         case "drain":
             lifecycle.drain()
         case "resume":

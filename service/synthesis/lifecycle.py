@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from service.engine import Engine, EngineError, Utterance, is_out_of_memory
+from service.engine import Engine, EngineError, EngineFatalError, Utterance, is_out_of_memory
 from service.errors import UnavailableError
 from service.metrics.metrics import Metrics, Refusal
 
@@ -50,6 +50,7 @@ class Lifecycle:
         self.error: str | None = None
         self.failed = asyncio.Event()
         self.stopping = False
+        self.broken = False  # the engine or its device; only a new process helps
         self._metrics = metrics
         self._enter(Phase.STARTING)
 
@@ -81,6 +82,7 @@ class Lifecycle:
         except Exception as error:  # noqa: BLE001 - after any error the service cannot work and must report why
             self._metrics.load_ended(succeeded=False, took_s=time.monotonic() - began)
             self._metrics.out_of_memory.inc(is_out_of_memory(error))
+            self.broken = isinstance(error, EngineFatalError)
             self.fail(f"{type(error).__name__}: {error}", error)
         else:
             if not self.stopping:
@@ -106,6 +108,11 @@ class Lifecycle:
         logger.error("failed while %s: %s", self.phase, reason, exc_info=error)
         self._enter(Phase.FAILED)
         self.failed.set()
+
+    def report_broken(self, reason: str) -> None:
+        """Enter FAILED because the engine hangs or its device is broken."""
+        self.broken = True
+        self.fail(reason)
 
     def drain(self) -> None:
         """Accept no new requests; finish the accepted ones."""

@@ -36,7 +36,7 @@ _BATCH_SHARE = 4
 
 _RETRY_AFTER_MAX_S = 60
 _LEARNING_RATE = 0.1
-_HUNG = 2
+HUNG = 2
 """Multiple of the request deadline after which an inference counts as hung."""
 
 
@@ -220,7 +220,7 @@ class Scheduler:
         except BaseException:
             self._turns.release()
             raise
-        self._running[thread] = loop.call_later(_HUNG * self.deadline_s, self._report_hang)
+        self._running[thread] = loop.call_later(HUNG * self.deadline_s, self._report_hang)
 
         def done(_thread: Future[Piece | None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed when the last thread ends
@@ -251,7 +251,7 @@ class Scheduler:
 
     def _report_hang(self) -> None:
         """Report a hung inference: its slot is lost until a new process starts."""
-        self._on_broken(f"an inference has not returned for {_HUNG * self.deadline_s:g} s")
+        self._on_broken(f"an inference has not returned for {HUNG * self.deadline_s:g} s")
 
     def close(self) -> None:
         """Accept no more work; do not wait for threads that are still in the engine."""

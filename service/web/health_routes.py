@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.metrics.metrics import Metrics
 
-READY_KEYS = ("phase", "release", "engine", "device", "last_inference_age_s")
+READY_KEYS = ("phase", "release", "engine", "device", "last_inference_age_s", "epoch")
 
 
 def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> APIRouter:

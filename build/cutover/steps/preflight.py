@@ -10,7 +10,7 @@ from build.cutover.run import JournalFacts, Run
 from build.host import findings, machine
 from build.host.findings import Level
 from build.model.labels import ACCEPTED_DRIFT_LABEL, DRIFT_LABEL, MINIMUM_DRIVER_LABEL
-from build.model.release import Release
+from build.state import history
 
 
 def check(run: Run) -> JournalFacts:
@@ -50,7 +50,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
         live_usable=any(server.usable for server in lives),
         serving=run.old.release() if run.old else None,
-        recorded=_recorded(run),
+        recorded=history.recorded(target.history()),
         skew_s=target.now() - time.time(),
         compose_error=compose_error.result(),
     )
@@ -61,8 +61,3 @@ def _driver(run: Run) -> str:
     if run.old and run.old.running and (driver := run.old.gpu().driver):
         return driver
     return machine.gpu().rpartition(", ")[2] if run.target.is_here() else ""
-
-
-def _recorded(run: Run) -> Release | None:
-    """Return the journal's live release: that of the newest cutover that served."""
-    return next((cutover.release for cutover in reversed(run.target.history()) if cutover.served), None)

@@ -23,7 +23,7 @@ class Runtime:
     silent: bool = False
 
     def run(self, command: str) -> str:
-        if command == "show servers state":
+        if command.startswith("show servers state"):
             return f"{STATES}\n"
         if command.startswith("hold"):
             self.mode = command.removeprefix("hold").strip() or self.mode

@@ -12,11 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.haproxy import HAProxy
 from agent.lock import EXPIRY_S
+from agent.orders import Orders
 from agent.protocol import Owner, Refusal
 from agent.start_flags import StartFlags
 from agent.target import Target
 
 OWNERS = st.sampled_from(["a", "b", "c"])
+OPERATIONS = ["proxy change", "journal append", "flags set", "orders give", "confirm"]
 
 
 class Proxy(HAProxy):
@@ -57,7 +59,7 @@ class Owners(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         path = Path(self.folder.name)
-        self.target = Target(path, self.proxy, StartFlags(path), lambda: self.time)
+        self.target = Target(path, self.proxy, StartFlags(path), Orders(path), lambda: self.time)
         self.heard = self.time  # a restarted agent hears from everybody anew
 
     @rule(seconds=st.floats(0.1, 2 * EXPIRY_S))
@@ -89,10 +91,11 @@ class Owners(RuleBasedStateMachine):
             self.heard = self.time
 
     @precondition(lambda self: self.epochs)
-    @rule(data=st.data(), operation=st.sampled_from(["proxy change", "journal append", "flags set", "confirm"]))
+    @rule(data=st.data(), operation=st.sampled_from(OPERATIONS))
     def act(self, data: st.DataObject, operation: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.epochs)))
-        fields = {"commands": [name], "record": {"by": name}, "slots": {"blue": {"parked": False, "device": name}}}
+        slot = "load" if operation == "orders give" else {"parked": False, "device": name}
+        fields = {"commands": [name], "record": {"by": name}, "slots": {"blue": slot}}
         expected, changes = self._has_effect(name), len(self.proxy.changes)
         records = len(self.ask("journal read")["records"])
         answer = self.ask(operation, epoch=self.epochs[name], **fields)
