@@ -1,7 +1,7 @@
 """Cutovers as the agent needs them, from the journal's records: which one is in progress, and how far it is.
 
-The orchestrator has its own reader (build.state.history). This one knows steps, states and strategies by name. It ignores
-unknown events, since an older agent may read the journal of a newer orchestrator.
+The orchestrator has its own reader (build.state.history). This one knows steps, states and strategies by name. It
+ignores unknown events, since an older agent may read the journal of a newer orchestrator.
 """
 
 from __future__ import annotations

@@ -50,15 +50,23 @@ class Guardian:
     def tick(self) -> None:
         """Look and act once; an act that fails is tried again at the next tick."""
         try:
-            self._tick()
-            self._failed = ""
+            if self._tick():
+                self._failed = ""
         except RefusedError as refused:
-            self._again = self._again and refused.refusal not in NOT_OURS
-            if refused.refusal not in NOT_OURS and refused.message != self._failed:
-                self._failed = refused.message
-                self.alerts.send(f"the agent cannot see or act: {refused.message}")
+            if refused.refusal in NOT_OURS:
+                self._again = False
+            else:
+                self._cannot(refused.message)
+        except Exception as error:  # noqa: BLE001 - a guardian that ends at a surprise guards nothing
+            self._cannot(repr(error))
 
-    def _tick(self) -> None:
+    def _cannot(self, why: str) -> None:
+        if why != self._failed:
+            self.alerts.send(f"the agent cannot see or act: {why}")
+        self._failed = why
+
+    def _tick(self) -> bool:
+        """Return whether the target was looked at."""
         lock = answered(self.ask({"do": "lock show"}))
         owner = lock["owner"]
         if owner and owner["what"] == ME.what:  # this agent before it was restarted
@@ -67,11 +75,15 @@ class Guardian:
             self._act()
         elif owner:
             self._alone_since, self._watch, self._again = None, Watch(), False
+            return False
         elif self._again:
             self._act()
         elif self.clock.now() - self._looked >= LOOK_S:
             self._looked = self.clock.now()
             self._look(self._observer.look())
+        else:
+            return False
+        return True
 
     def _act(self, takeover: int | None = None) -> None:
         """Run the dead man's switch; an expired owner whose cutover has ended only loses its lock."""

@@ -1,7 +1,7 @@
 """The watchdog: a process that can no longer serve ends, so that Docker starts a new one.
 
-The scheduler reports a hung inference and a broken engine. This module sees what the scheduler cannot: a GPU that is gone
-while no request uses it, and an event loop that a hung library blocks.
+The scheduler reports a hung inference and a broken engine. This module sees what the scheduler cannot: a GPU that is
+gone while no request uses it, and an event loop that a hung library blocks.
 """
 
 from __future__ import annotations

@@ -40,8 +40,7 @@ MEANINGS = {
     State.SWITCHED: "new requests go to the candidate; also the end of a cutover whose clean-up failed",
     State.SOAKING: "the candidate passed the soak",
     State.RETIRED: "the old colour has drained; the cutover succeeded",
-    State.ROLLED_BACK: "the candidate failed during canary, switch, soak or hold, or later as the live release; the old release "
-    "has all traffic",
+    State.ROLLED_BACK: "the release failed in canary, switch, soak or hold, or while live; the old release serves",
     State.FAILED: "the cutover failed before any traffic moved; the candidate is removed",
     State.HELD: "a rollback failed while traffic moved; traffic stays where it is, and an operator must act",
 }

@@ -1,0 +1,156 @@
+"""Outside cutovers: a sick live release is replaced by its standby, once, and the journal says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agent.watch import MOST_FAILURES
+from build.model.release import Release
+from build.state import history
+from tests.unit.agent.test_dead_man import OWNER
+from tests.unit.agent.world import Container, World
+
+LOOKS_S = 5 * (MOST_FAILURES + 1)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A cutover from blue to green has ended; blue stands by, loaded."""
+    world = World()
+    world.containers["green"] = Container("new", proven=True)
+    world.proxy.admin = {"blue-1": "maint", "green-1": "ready"}
+    ended(world, "first", "old", None, "blue")
+    ended(world, "second", "new", "old", "green")
+    yield world
+    world.close()
+
+
+def ended(world: World, identity: str, release: str, previous: str | None, colour: str, state: str = "retired") -> None:
+    epoch = world.ask("lock acquire", owner=OWNER)["epoch"]
+
+    def write(event: str, **fields: Any) -> None:
+        world.ask("journal append", epoch=epoch, record={"event": event, "cutover": identity, **fields})
+
+    write(
+        "begin", kind="switch", strategy="overlap", colour=colour, release={"sha": release, "image": release},
+        previous={"sha": previous, "image": previous} if previous else None,
+    )  # fmt: skip
+    write("end", state=state)
+    world.ask("lock release", epoch=epoch)
+
+
+def live(world: World) -> Container:
+    (colour,) = world.proxy.serving()
+    container = world.containers[colour]
+    assert container
+    return container
+
+
+def test_a_healthy_release_is_left_alone(world: World) -> None:
+    world.guard(100)
+    assert (live(world).release, world.alerts) == ("new", [])
+
+
+def test_a_short_illness_is_left_alone(world: World) -> None:
+    for _ in range(5):
+        live(world).hangs = True
+        world.guard(5 * (MOST_FAILURES - 1))
+        live(world).hangs = False
+        world.guard(10)
+    assert (live(world).release, world.alerts) == ("new", [])
+
+
+def test_the_standby_replaces_a_sick_release(world: World) -> None:
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    assert world.proxy.admin == {"blue-1": "ready", "green-1": "maint"}
+    (alert,) = world.alerts
+    assert "green was sick" in alert
+    past = history.read(world.records())
+    old, new = Release("old", "old"), Release("new", "new")
+    assert history.recorded(past) == old
+    assert history.in_progress(past) is None
+    assert history.last_good(past, old) is None, "a release that was sick is in doubt"
+    assert past[-1].release == new
+    assert not past[-1].served
+    assert "sick" in past[-1].error
+
+
+def test_the_standby_is_used_once_until_an_operator_acts(world: World) -> None:
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    other = world.containers["green"]
+    assert other
+    other.hangs, live(world).hangs = False, True
+    world.guard(10 * LOOKS_S)
+    assert live(world).release == "old"
+    assert len(world.alerts) == 2, "the second illness alerts and moves nothing"
+    ended(world, "third", "new", "old", "green")
+    world.proxy.admin = {"blue-1": "maint", "green-1": "ready"}
+    world.containers["blue"] = Container("old", proven=True)
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    assert live(world).release == "old"
+
+
+@pytest.mark.parametrize("why", ["unloaded", "another release", "gone"])
+def test_without_a_proven_loaded_standby_the_watch_only_alerts(world: World, why: str) -> None:
+    world.containers["blue"] = {
+        "unloaded": Container("old", "unloaded", proven=True), "another release": Container("tried"), "gone": None,
+    }[why]  # fmt: skip
+    live(world).hangs = True
+    world.guard(10 * LOOKS_S)
+    assert live(world).release == "new"
+    (alert,) = world.alerts
+    assert "no standby" in alert
+
+
+def test_a_standby_that_loads_late_still_helps(world: World) -> None:
+    standby = world.containers["blue"]
+    assert standby
+    standby.phase = "unloaded"
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    standby.phase = "ready"
+    world.guard(10)
+    assert live(world).release == "old"
+
+
+def test_a_failed_cutover_leaves_the_standby_usable(world: World) -> None:
+    ended(world, "third", "next", "new", "blue", state="failed")
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    assert live(world).release == "old"
+    assert history.recorded(history.read(world.records())) == Release("old", "old")
+
+
+def test_a_cutover_is_never_fought(world: World) -> None:
+    live(world).hangs = True
+    epoch = world.ask("lock acquire", owner=OWNER)["epoch"]
+    for _ in range(10):
+        world.guard(10)
+        assert world.ask("lock beat", epoch=epoch)["ok"]
+    assert live(world).release == "new"
+    world.ask("lock release", epoch=epoch)
+    world.guard(5 * (MOST_FAILURES - 1))
+    assert live(world).release == "new", "the count begins anew after a cutover"
+
+
+def test_the_move_voids_what_an_older_owner_still_sends(world: World) -> None:
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    world.sleep(1)
+    assert not live(world).control("unload", 2)
+
+
+def test_a_proxy_that_is_away_is_one_alert_and_no_end(world: World) -> None:
+    world.proxy.away = True
+    world.guard(60)
+    assert len(world.alerts) == 1
+    world.proxy.away = False
+    live(world).hangs = True
+    world.guard(LOOKS_S)
+    assert live(world).release == "old"
