@@ -17,6 +17,7 @@ ROLLBACK, HOLD = "rollback", "hold"  # a kind and a strategy
 FINAL = frozenset({"retired", "rolled-back", "failed", "held"})
 SERVING = frozenset({"switched", "soaking", "retired"})
 VERIFIED = frozenset({"verified", "admitted"})
+PROVEN = VERIFIED | SERVING | {"canary"}
 
 
 class Phase(Enum):
@@ -85,6 +86,11 @@ class Cutover:
     @property
     def in_progress(self) -> bool:
         return not self.ended and self.state not in FINAL
+
+    @property
+    def proven(self) -> bool:
+        """Whether the candidate has passed the gate."""
+        return self.state in PROVEN
 
     @property
     def served(self) -> bool:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent import servers as proxy
-from agent.cutovers import HOLD, ROLLBACK, VERIFIED, Cutover, Phase
+from agent.cutovers import HOLD, ROLLBACK, Cutover, Phase
 from agent.servers import Servers
 
 OPEN_GATE = ("hold none",)
@@ -61,13 +61,12 @@ def decide(cutover: Cutover | None, servers: Servers, hold: str, *, old_replicas
             return None
         return Decision(Did.OPEN, OPEN_GATE, "", "", "the gate held requests although no cutover is in progress")
     side = _Sides(cutover, servers, hold, old_replicas)
-    if cutover.phase is Phase.SERVES:
-        return side.stay("the candidate serves; only the clean-up is missing")
     by_phase = {
         Phase.BEFORE: side.before,
         Phase.SPLIT: side.split,
         Phase.HELD: side.held,
         Phase.SOAK: side.soak,
+        Phase.SERVES: side.serves,
     }
     return by_phase[cutover.phase]()
 
@@ -87,6 +86,10 @@ class _Sides:
         return bool(self._olds) and all(self._servers[name].usable for name in self._olds)
 
     def stay(self, reason: str, *commands: str) -> Decision:
+        """Move nothing, unless no colour is in rotation: an undo may have been under way."""
+        if not any(self._servers[name].admin == "ready" for name in (*self._candidates, *self._olds)):
+            proven = self._candidates if self._cutover.proven and self._candidates_ready() else ()
+            commands = (*commands, *serve_commands(self._olds if self._old_usable() else proven, gate=()))
         gate = () if self._hold == "none" else OPEN_GATE
         return Decision(Did.NOTHING, (*commands, *gate), self._cutover.step, self._cutover.state, reason)
 
@@ -106,7 +109,7 @@ class _Sides:
         gone = not any(self._servers[name].answer.phase for name in self._olds)
         if self._serving() and self._hold == "none":
             return self.serve("the candidate has the traffic, and the old colour has no model")
-        if gone and self._cutover.state in VERIFIED and self._candidates_ready():
+        if gone and self._cutover.proven and self._candidates_ready():
             return self.serve("the old colour does not answer, and the candidate has passed the gate")
         return self._reload("requests waited at the gate")
 
@@ -122,6 +125,16 @@ class _Sides:
         if not self._old_usable():
             return self.stay("neither the candidate nor the old colour is healthy")
         return self._returned(Did.STANDBY, "maint", "the candidate is not healthy")
+
+    def serves(self) -> Decision:
+        if all(self._servers[name].admin == "ready" for name in self._candidates):
+            return self.stay("the candidate serves; only the clean-up is missing")
+        # An undo was under way: `retire` must not be next.
+        if self._cutover.strategy == HOLD:
+            return self._reload("the candidate was being taken out of rotation")
+        if not self._old_usable():
+            return self.stay("the candidate was being taken out of rotation, and the old colour is not healthy")
+        return self._returned(Did.RETURN, "maint", "the candidate was being taken out of rotation")
 
     def serve(self, reason: str) -> Decision:
         return Decision(Did.SERVE, serve_commands(self._candidates), "switch", "switched", reason)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent import cutovers, dead_man, servers
-from agent.cutovers import VERIFIED, Cutover
+from agent.cutovers import Cutover
 from agent.dead_man import Decision, Did
 from agent.orders import Do
 from agent.protocol import Owner, Refusal, RefusedError
@@ -167,7 +167,7 @@ class Rescue:
         if self._exchange(tenure, candidates, olds):
             tenure.change(dead_man.serve_commands(olds))
             return decision
-        if cutover.state in VERIFIED:
+        if cutover.proven:
             self._note(f"cutover {cutover.id}: {cutover.old} did not come back; the verified candidate serves")
             if self._exchange(tenure, olds, candidates):
                 commands, reason = dead_man.serve_commands(candidates), f"{cutover.old} did not load its model"
