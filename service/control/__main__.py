@@ -33,10 +33,13 @@ def main() -> int:
     cut = arguments.command == "cut"
     if cut != bool(arguments.kind) or (arguments.waiting and not cut):
         parser.error("cut requires CLASS; no other command accepts CLASS or --waiting")
+    epoch = os.environ.get("CONTROL_EPOCH", "")
+    if epoch and not epoch.isdecimal():
+        parser.error(f"CONTROL_EPOCH must be a whole number, not {epoch!r}")
     details: dict[str, Any] = {"class": arguments.kind, "waiting": arguments.waiting} if cut else {}
+    if epoch:
+        details["epoch"] = int(epoch)
     try:
-        if epoch := os.environ.get("CONTROL_EPOCH"):
-            details["epoch"] = int(epoch)
         path = Settings.from_env(os.environ).control
         reply = send_command(path, arguments.command, arguments.timeout, **details)
     except (SettingsError, OSError, ValueError) as error:

@@ -27,7 +27,7 @@ Send = Callable[..., Awaitable[dict[str, Any]]]
 
 STATUS = {
     "phase", "progress", "release", "engine", "device", "requests", "streams", "jobs", "completed",
-    "last_inference_age_s", "error", "sample_rate", "oldest_s", "classes",
+    "last_inference_age_s", "error", "sample_rate", "oldest_s", "classes", "epoch",
 }  # fmt: skip
 
 
