@@ -181,7 +181,7 @@ class Rescue:
     def _exchange(self, tenure: Tenure, unload: tuple[str, ...], load: tuple[str, ...]) -> bool:
         """Move the GPU from some servers to others; return whether the latter are ready in time."""
         tenure.park(unload, parked=True)
-        tenure.park(load, parked=False)
+        tenure.park(servers.slots(load), parked=False)  # the orchestrator parks the whole colour
         tenure.order(unload, Do.UNLOAD)
         self._until(tenure, unload, UNLOAD_S, lambda answer: answer.phase in {"", "unloaded"})
         tenure.order(load, Do.LOAD)

@@ -14,6 +14,7 @@ from agent.protocol import Refusal, RefusedError
 
 BACKEND = "app"
 SHOW = (f"show servers state {BACKEND}", "hold")
+MOST_REPLICAS = 4  # slots of a colour in compose.yaml and haproxy.cfg
 WHOLE = 100  # weight of a server with its full share
 
 _RUNNING = 2  # srv_op_state, see HAProxy's management guide, "show servers state"
@@ -129,6 +130,12 @@ def _answer(status: int, body: bytes) -> Answer:
 def names(colour: str, replicas: int) -> tuple[str, ...]:
     """Return the servers of a colour's first slots."""
     return tuple(f"{colour}-{number}" for number in range(1, replicas + 1)) if colour else ()
+
+
+def slots(names: Iterable[str]) -> tuple[str, ...]:
+    """Return all slots' servers of the colours of some servers."""
+    colours = dict.fromkeys(name.partition("-")[0] for name in names)
+    return tuple(f"{colour}-{number}" for colour in colours for number in range(1, MOST_REPLICAS + 1))
 
 
 def profile(server: str) -> str:

@@ -189,6 +189,16 @@ def recorded(history: list[Cutover]) -> Release | None:
     return next(known, None)
 
 
+def left_by_agent(history: list[Cutover]) -> Cutover | None:
+    """Return the cutover whose live release the agent has replaced by its standby; None after a newer one."""
+    newest = next((cutover for cutover in reversed(history) if cutover.served or _replaced(cutover)), None)
+    return newest if newest and _replaced(newest) else None
+
+
+def _replaced(cutover: Cutover) -> bool:
+    return cutover.agent == "standby" and cutover.state is State.ROLLED_BACK
+
+
 def last_good(history: list[Cutover], live: Release | None) -> Release | None:
     """Return the default release of a rollback: the newest one that served before `live` and is not in doubt.
 
@@ -196,7 +206,7 @@ def last_good(history: list[Cutover], live: Release | None) -> Release | None:
     """
     good: list[Release] = []
     for cutover in history:
-        if cutover.agent == "standby" and cutover.state is State.ROLLED_BACK:
+        if _replaced(cutover):
             good = [release for release in good if release.sha != cutover.release.sha]  # it was sick
         if not cutover.served:
             continue

@@ -54,6 +54,10 @@ def read(target: ComposeTarget) -> TargetStatus:
     current = history.in_progress(past)
     if current and current.paused:
         warnings.append(f"{current.paused}; continue with `python -m build.cutover resume` or roll back with `abort`")
+    if moved := history.left_by_agent(past):
+        warnings.append(
+            f"{moved.release} was sick, so the agent gave the traffic to {moved.previous}; switch to a good release"
+        )
     in_rotation = sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values())
     if in_rotation > 1 and not (current and current.step == CANARY):
         warnings.append(

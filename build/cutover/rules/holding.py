@@ -77,9 +77,19 @@ def candidate_timeout_s(
 
 
 def began_at(records: Sequence[dict[str, Any]], cutover: str) -> str | None:
-    """Return the journaled time at which a cutover began to hold requests; None if it has not."""
-    intents = (record for record in records if record.get("cutover") == cutover and record["event"] == Event.INTENT)
-    return next((str(record["at"]) for record in intents if record.get("step") == "hold"), None)
+    """Return the journaled time at which a cutover began to hold requests; None if it has not.
+
+    Where the agent has ended the hold, only what came after it counts.
+    """
+    began: str | None = None
+    for record in records:
+        if record.get("cutover") != cutover:
+            continue
+        if record["event"] == Event.AGENT:
+            began = None
+        elif record["event"] == Event.INTENT and record.get("step") == "hold":
+            began = began or str(record["at"])
+    return began
 
 
 def held_s(records: Sequence[dict[str, Any]], cutover: str) -> float | None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from build.model.release import Release
-from build.state.history import Cutover, in_progress, last_good, read
+from build.state.history import Cutover, in_progress, last_good, left_by_agent, read, recorded
 
 Records = list[dict[str, Any]]
 A, B, C = (Release(name * 40, f"sha256:{name * 64}") for name in "abc")
@@ -60,3 +60,46 @@ def test_a_cutover_without_an_end_is_in_progress_with_its_step() -> None:
 def test_a_record_of_a_cutover_that_never_began_is_refused() -> None:
     with pytest.raises(ValueError, match="has no begin record"):
         read([{"cutover": "9", "seq": 4, "event": "done", "step": "start", "state": "starting"}])
+
+
+def acted(number: int, did: str, step: str, state: str) -> dict[str, Any]:
+    return {
+        "event": "agent", "cutover": str(number), "did": did, "step": step, "state": state, "facts": {"by": "agent"},
+        "reason": "it was sick", "seq": 0, "at": "t",
+    }  # fmt: skip
+
+
+def test_the_agent_may_set_an_interrupted_cutover_back() -> None:
+    share = {"event": "share", "cutover": "2", "seq": 0, "facts": {"share": 5}}
+    past = history(cutover(1, A, None), [*cutover(2, B, A, end=""), share, acted(2, "return", "admit", "admitted")])
+    current = in_progress(past)
+    assert current is not None
+    assert (current.step, current.state, current.agent) == ("admit", "admitted", "return")
+    assert current.facts == {"by": "agent"}, "shares that passed before count no more"
+    assert recorded(past) == A
+
+
+def test_a_live_release_that_the_agent_replaced_is_in_doubt() -> None:
+    past = history(
+        cutover(1, A, None), cutover(2, B, A), cutover(3, C, B), [acted(3, "standby", "", "rolled-back")],
+        cutover(4, A, B, end="failed"),
+    )  # fmt: skip
+    assert recorded(past) == B
+    assert last_good(past, B) == A
+    replaced = left_by_agent(past)
+    assert replaced is not None
+    assert (replaced.release, replaced.error) == (C, "it was sick")
+    later = history(cutover(1, A, None), cutover(2, B, A), [acted(2, "standby", "", "rolled-back")], cutover(3, C, A))
+    assert left_by_agent(later) is None
+    assert (recorded(later), last_good(later, C)) == (C, A)
+
+
+def test_a_gate_that_the_agent_opened_belongs_to_no_cutover() -> None:
+    opened = acted(0, "open", "", "")
+    del opened["cutover"]
+    assert [found.release for found in history([opened], cutover(1, A, None))] == [A]
+
+
+def test_a_rolled_back_cutover_leaves_the_old_release_on_record() -> None:
+    assert recorded(history(cutover(2, B, A, end="rolled-back"))) == A
+    assert recorded([]) is None
