@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, cast
 
-from agent import servers
+from agent import readiness
 from agent.alerts import Alerts, note
 from agent.guardian import Guardian
 from agent.haproxy import HAProxy
@@ -72,7 +72,7 @@ def main() -> None:
 
 def _guardian(target: Target) -> Guardian:
     alerts = Alerts(os.environ.get("AGENT_PROJECT", "glm-tts"), os.environ.get("AGENT_ALERTMANAGER", ""))
-    return Guardian(target.answer, servers.readyz, Clock(boot_time, time.sleep), alerts, note)
+    return Guardian(target.answer, readiness.readyz, Clock(boot_time, time.sleep), alerts, note)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent import cutovers, dead_man, servers
+from agent import cutovers, dead_man, readiness, servers
 from agent.cutovers import Cutover
 from agent.dead_man import Decision, Did
 from agent.orders import Do
@@ -77,7 +77,7 @@ class Observer:
 
     def asked(self, proxied: Servers, names: Iterable[str]) -> dict[str, servers.Server]:
         """Return the servers, those of `names` with their services' answers."""
-        return servers.asked(proxied, names, self._readyz)
+        return readiness.asked(proxied, names, self._readyz)
 
 
 class Tenure:

@@ -164,7 +164,12 @@ class Settings:
     grace_s: float = _option(
         "TTS_GRACE_S", "110", "longest time (seconds) that a stop waits for requests in flight", _seconds(0.1, 3600)
     )
-    orders: Path = _option("TTS_ORDERS", _ORDERS, "folder with start orders of the orchestrator: park, device", _path)
+    orders: Path = _option(
+        "TTS_ORDERS",
+        _ORDERS,
+        "folder of the slot's start flags (park, device) and of the agent's orders (command)",
+        _path,
+    )
     published: str = _option(
         "TTS_PUBLISHED",
         "127.0.0.1",

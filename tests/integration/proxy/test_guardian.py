@@ -19,6 +19,7 @@ from agent.haproxy import HAProxy
 from agent.lock import EXPIRY_S
 from agent.orders import Orders
 from agent.protocol import Owner
+from agent.readiness import readyz
 from agent.rescue import Clock
 from agent.servers import Answer
 from agent.start_flags import StartFlags
@@ -62,7 +63,7 @@ class Agent:
         do = json.loads(order.read_text())["do"] if order.exists() else "keep"
         if do != "keep":
             (self.unloaded.add if do == "unload" else self.unloaded.discard)(colour)
-        return Answer("unloaded") if colour in self.unloaded else servers.readyz(address)
+        return Answer("unloaded") if colour in self.unloaded else readyz(address)
 
     def ask(self, operation: str, **fields: Any) -> dict[str, Any]:
         answer = self.target.answer({"do": operation, "epoch": self.epoch, **fields})

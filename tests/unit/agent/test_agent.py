@@ -184,3 +184,19 @@ def test_flags_are_files_of_a_slot_and_nothing_else(agent: Agent) -> None:
     for slot, device in (("../state", ""), ("blue", "$(reboot)"), ("blue", "a\nb")):
         answer = session.ask("flags set", epoch=epoch, slots={slot: {"parked": True, "device": device}})
         assert answer["refusal"] == "invalid"
+
+
+def test_an_agent_that_died_while_it_acted_goes_on_after_its_restart(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    owner = {**OWNER, "what": "agent", "since": "t"}
+    del owner["a_newer_field"]
+    (tmp_path / "state/lock.json").write_text(json.dumps({"epoch": 3, "owner": owner}))
+    with runtime(tmp_path) as proxy:
+        proxy.mode = "all"
+        agent = Agent(tmp_path, proxy)
+        with agent.running():
+            wait_for("the gate to open", lambda: proxy.mode == "none", 20)
+            session = agent.session()
+            wait_for("the release of the lock", lambda: session.ask("lock show")["owner"] is None, 20)
+            (record,) = session.ask("journal read")["records"]
+            assert (record["event"], record["did"]) == ("agent", "open")
