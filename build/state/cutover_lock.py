@@ -150,6 +150,17 @@ class CutoverLock:
                 self._agent.change("lock release")
             self._agent.epoch = 0
 
+    def confirm(self) -> int:
+        """Confirm just before an effect that this process holds the lock; return its epoch.
+
+        The lock then lasts for a full expiry from now.
+
+        Raises:
+            LockLostError: this process does not hold the lock.
+        """
+        self._agent.change("confirm")
+        return self._agent.epoch
+
     def break_(self, by: str, reason: str) -> Owner | None:
         """Take the lock from its owner and journal who did it and why; return the owner, None if the lock was free."""
         owner = self._agent.ask("lock break", by=by, reason=reason)["owner"]

@@ -66,6 +66,9 @@ class Lock(Protocol):
     def holder(self) -> object | None:
         """Describe the current holder; None if the lock is free."""
 
+    def confirm(self) -> int:
+        """Raise LockLostError unless this process holds the lock now; return the lock's epoch."""
+
     def break_(self, by: str, reason: str) -> object | None:
         """Take the lock from its owner and journal it; return the owner, None if the lock was free."""
 

@@ -167,6 +167,9 @@ class ColourContainer:
     def replicas(self) -> list[ColourContainer]:
         return [self] if self.holds else []
 
+    def owned(self, _confirm: Callable[[], int]) -> ColourContainer:
+        return self
+
     def find(self) -> object | None:
         return self.holds
 

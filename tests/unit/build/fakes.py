@@ -61,7 +61,7 @@ class Target:
         self.hold_budget_s = 60.0
         self.journal = SimpleNamespace(append=self._append, read=lambda: self.records)
         self.lock_error: OrchestratorError | None = None
-        self.lock = SimpleNamespace(held=self._held)
+        self.lock = SimpleNamespace(held=self._held, confirm=self._confirm)
         self.proxy_image = "proxy"
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
@@ -98,6 +98,10 @@ class Target:
             yield SimpleNamespace(check=self._check)
         finally:
             self.calls.append("released")
+
+    def _confirm(self) -> int:
+        self._check()
+        return 1
 
     def _check(self) -> None:
         if self.lock_error:
