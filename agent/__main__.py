@@ -17,6 +17,7 @@ from agent import readiness
 from agent.alerts import Alerts, note
 from agent.guardian import Guardian
 from agent.haproxy import HAProxy
+from agent.lock import EXPIRY_S
 from agent.orders import Orders
 from agent.protocol import SOCKET, Refusal, RefusedError
 from agent.rescue import Clock
@@ -63,16 +64,17 @@ def main() -> None:
         Path(os.environ.get("AGENT_PROXY_STATE", "/var/lib/haproxy")),
     )
     orders = Path(os.environ.get("AGENT_FLAGS", "/run/orders"))
-    target = Target(state, proxy, StartFlags(orders), Orders(orders))
     signal.signal(signal.SIGTERM, _stop)
+    expiry_s = float(os.environ.get("AGENT_EXPIRY_S", EXPIRY_S))
+    target = Target(state, proxy, StartFlags(orders), Orders(orders), expiry_s=expiry_s)
     with Sessions(os.environ.get("AGENT_SOCKET", SOCKET), target) as sessions:
-        threading.Thread(target=_guardian(target).run, args=(threading.Event(),), daemon=True).start()
+        threading.Thread(target=_guardian(target, expiry_s).run, args=(threading.Event(),), daemon=True).start()
         sessions.serve_forever()
 
 
-def _guardian(target: Target) -> Guardian:
+def _guardian(target: Target, expiry_s: float) -> Guardian:
     alerts = Alerts(os.environ.get("AGENT_PROJECT", "glm-tts"), os.environ.get("AGENT_ALERTMANAGER", ""))
-    return Guardian(target.answer, readiness.readyz, Clock(boot_time, time.sleep), alerts, note)
+    return Guardian(target.answer, readiness.readyz, Clock(boot_time, time.sleep), alerts, note, expiry_s)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

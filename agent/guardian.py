@@ -32,6 +32,7 @@ class Guardian:
     clock: Clock
     alerts: Alerts
     note: Callable[[str], None]
+    expiry_s: float = EXPIRY_S
     _watch: Watch = field(default_factory=Watch)
     _looked: float = float("-inf")
     _alone_since: float | None = None
@@ -114,7 +115,7 @@ class Guardian:
         if orphaned or view.hold != "none":
             # Its orchestrator may be about to take the lock: `resume`, or a step of an operator.
             self._alone_since = self.clock.now() if self._alone_since is None else self._alone_since
-            if self.clock.now() - self._alone_since >= EXPIRY_S:
+            if self.clock.now() - self._alone_since >= self.expiry_s:
                 self._act()
             return
         self._alone_since = None
