@@ -21,7 +21,7 @@ POLL_S = 0.5
 SEEN_S = 5.0  # for a service to see an order; it polls every second
 UNLOAD_S = 30.0
 LOAD_S = 300.0  # for a model to load; the gate answers 503 long before
-ME = Owner(user="agent", host="", pid="", started="", what="agent")
+ME = Owner(user="agent", host="target", pid="", started="", what="agent")
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -114,6 +114,9 @@ def test_a_split_returns_to_the_old_colour(world: World, step: str, pending: boo
     assert resumes_with(world) == "canary"
     assert "canary" not in journaled(world).facts, "the canary begins anew"
     assert journaled(world).step == "admit", "`abort` discards the candidate"
+    old = world.containers["blue"]
+    assert old
+    assert not old.control("unload", owner.epoch), "what the silent owner may still send is void"
 
 
 def test_a_split_stays_while_the_old_colour_is_sick(world: World) -> None:
