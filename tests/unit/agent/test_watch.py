@@ -22,7 +22,7 @@ def world() -> Iterator[World]:
     world = World()
     world.containers["green"] = Container("new", proven=True)
     world.proxy.admin = {"blue-1": "maint", "green-1": "ready"}
-    ended(world, "first", "old", None, "blue")
+    ended(world, "first", "old", "new", "blue")  # the two releases take turns
     ended(world, "second", "new", "old", "green")
     yield world
     world.close()

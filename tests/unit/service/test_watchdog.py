@@ -8,8 +8,11 @@ import subprocess
 import sys
 from queue import Queue
 
+import httpx
 import pytest
 
+from harness.plain_http import PLAIN
+from harness.stack import free_port
 from service import engines, server, watchdog
 from service.app import Service
 from service.engine import EngineFatalError
@@ -17,7 +20,7 @@ from service.hardware.gpu import GpuReadings
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
 from service.watchdog import EXIT_BROKEN, GpuWatch, end_soon, watch_gpu
-from tests.unit.service.support import FakeEngine, client_of, until
+from tests.unit.service.support import FakeEngine, client_of, entered, until
 
 pytestmark = pytest.mark.anyio
 
@@ -30,10 +33,10 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return codes
 
 
-async def run_until_it_ends(
-    settings: Settings, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, requests: int
-) -> int:
-    """Run the whole service over an engine, send requests, and return the exit code."""
+async def begin(
+    settings: Settings, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Service, asyncio.Task[int]]:
+    """Run the whole service over an engine; return it once its load has ended, and the task of its run."""
     started: list[Service] = []
 
     async def start(service: Service) -> None:
@@ -42,10 +45,18 @@ async def run_until_it_ends(
 
     monkeypatch.setattr(engines, "create", lambda _settings: engine)
     monkeypatch.setattr(Service, "start", start)
-    running = asyncio.create_task(server.run(dataclasses.replace(settings, host="127.0.0.1", port=0)))
+    running = asyncio.create_task(server.run(dataclasses.replace(settings, host="127.0.0.1")))
     await until(lambda: started and started[0].lifecycle.phase in (Phase.READY, Phase.FAILED))
+    return started[0], running
+
+
+async def run_until_it_ends(
+    settings: Settings, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, requests: int
+) -> int:
+    """Run the whole service over an engine, send requests, and return the exit code."""
+    service, running = await begin(dataclasses.replace(settings, port=0), engine, monkeypatch)
     if requests:
-        async with client_of(started[0]) as client:
+        async with client_of(service) as client:
             await asyncio.gather(*(client.post("/v1/audio/speech", json={"input": "x."}) for _ in range(requests)))
     code = await asyncio.wait_for(running, 30)
     engine.gate.set()
@@ -71,6 +82,25 @@ async def test_a_broken_device_ends_the_process(
         monkeypatch.setattr("service.synthesis.lifecycle.warm_up", lambda _engine: None)
     engine.error = EngineFatalError("CUDA error: an illegal memory access")
     assert await run_until_it_ends(settings, engine, monkeypatch, requests) == EXIT_BROKEN
+    assert ended == [EXIT_BROKEN]
+
+
+async def test_a_broken_engine_ends_the_process_although_a_request_waits(
+    settings: Settings, engine: FakeEngine, ended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection closes with the process, and the proxy sends the request to another server."""
+    port = free_port()
+    service, running = await begin(dataclasses.replace(settings, port=port), engine, monkeypatch)
+    await entered(engine)  # the warm-up
+    engine.gate.clear()
+    async with httpx.AsyncClient(verify=PLAIN) as client:
+        request = asyncio.create_task(client.post(f"http://127.0.0.1:{port}/v1/audio/speech", json={"input": "x."}))
+        await entered(engine)
+        service.lifecycle.report_broken("the GPU is lost")
+        assert await asyncio.wait_for(running, 30) == EXIT_BROKEN
+        assert not request.done()
+        engine.gate.set()
+        request.cancel()
     assert ended == [EXIT_BROKEN]
 
 

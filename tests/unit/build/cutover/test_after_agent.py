@@ -11,6 +11,7 @@ from agent import cutovers, dead_man
 from agent.dead_man import Did
 from agent.servers import Answer, Server
 from build.cutover import cutover
+from build.cutover.rules import holding
 from build.model.colours import Colour
 from build.model.rollout import Rollout
 from build.state import history
@@ -100,6 +101,7 @@ def test_a_hold_begins_anew(target: Target, step: str, command: str, monkeypatch
     kill(target, step, monkeypatch)
     assert act(target) is Did.RELOAD
     assert (target.live(target.survey()), target.colours[BLUE].phase) == (BLUE, "ready")
+    assert holding.began_at(target.records, target.history()[-1].id) is None, "the next hold has its full budget"
     target.clock.time += 3600
     go_on(target, command)
 
