@@ -11,8 +11,9 @@ from build.gate import gate
 from build.gate.verdict import Judgement
 from build.model.release import Release
 from build.progress import Progress
-from build.target.await_ready import await_ready
-from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, ServiceContainer
+from build.target.await_ready import Start
+from build.target.container import ServiceContainer
+from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT
 from build.target.types import Target
 
 
@@ -48,7 +49,8 @@ def running(target: Target, progress: Progress, release: Release) -> Iterator[Se
     with target.standalone(release.image) as container:
         container.set_cpu_weight(CANDIDATE_WEIGHT)
         try:
-            await_ready(container, release, settings, target.clock, progress)
+            start = Start(container, release, settings, target.clock, progress, CANDIDATE_WEIGHT)
+            start.await_phases("ready")
         except OrchestratorError as error:
             error.detail = container.remove()
             raise

@@ -16,6 +16,7 @@ from build.model.colours import Slot
 from build.model.release import Release
 from build.proxy.types import Hold, Request, Server
 from build.target.container import ServiceStatus
+from build.target.cpu import HostCpu
 from build.target.gpu import Device, Process, View
 from build.target.in_flight import Count, Load
 from build.target.readiness import ContainerSnapshot
@@ -244,6 +245,9 @@ class ColourContainer:
     def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         self.calls.append(f"synthesis on {server} through {proxy}")
         return self.speak(text, voice, timeout_s)
+
+    def host_cpu(self) -> HostCpu:
+        return HostCpu()
 
     def set_cpu_weight(self, weight: int) -> None:
         self.calls.append(f"{self.name} weight {weight}")
