@@ -45,7 +45,9 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     names: Annotated[list[str] | None, typer.Argument(help=f"benchmarks to run, of {', '.join(NAMES)}")] = None,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, idle, cold and twice: 1)"),
+        typer.Option(
+            min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, idle, cold and twice: 1)"
+        ),
     ] = None,
     rate: Annotated[
         float,

@@ -1,7 +1,7 @@
 """The container's HEALTHCHECK: recent success is evidence, otherwise it synthesizes a short text.
 
-It runs every few seconds for the life of a container, so it imports as little as possible: no argparse, no settings, and no
-site packages (`python -S`). Importing those took three quarters of its CPU time.
+It runs every few seconds for the life of a container, so it imports as little as possible: no argparse, no settings,
+and no site packages (`python -S`). Importing those took half of its CPU time.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ class Start:
             yield now - began, snapshot
             if ladder.starved(now, warmup.cpu) and (host := self.container.host_cpu()).contended:
                 self.container.set_cpu_weight(ladder.climb())
-                self.progress.note(f"{now - began:5.1f} s  the host is busy: {_figures(warmup, ladder, host, now - began)}")
+                figures = _figures(warmup, ladder, host, now - began)
+                self.progress.note(f"{now - began:5.1f} s  the host is busy: {figures}")
 
     def await_phases(self, *phases: str, every_s: float = 0.5) -> tuple[str, float]:
         """Wait until the service is in one of the phases; return the phase and the seconds. Raise as `polls` does."""

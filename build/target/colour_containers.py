@@ -8,8 +8,8 @@ from build.docker.engine import DockerEngine
 from build.model.colours import Colour
 from build.model.release import Release
 from build.target import in_flight
-from build.target.cpu import HostCpu
 from build.target.container import Replica, ServiceStatus
+from build.target.cpu import HostCpu
 from build.target.gpu import View
 from build.target.in_flight import Load
 from build.target.readiness import ContainerSnapshot
@@ -77,9 +77,7 @@ class ColourContainers:
         # A ready replica uses CPU time too, but does not bring the others on.
         times_s = [snapshot.cpu_s for snapshot in snapshots if snapshot.phase != "ready" and snapshot.cpu_s is not None]
         cpu_s = sum(times_s) if times_s else None
-        return ContainerSnapshot(
-            at, running=True, phase=worst.phase, progress=progress, error=worst.error, cpu_s=cpu_s
-        )
+        return ContainerSnapshot(at, running=True, phase=worst.phase, progress=progress, error=worst.error, cpu_s=cpu_s)
 
     def host_cpu(self) -> HostCpu:
         """Return how busy the host's CPUs are, as the first container sees it."""

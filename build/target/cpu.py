@@ -29,7 +29,7 @@ class HostCpu:
 
     @property
     def contended(self) -> bool:
-        """Whether the container's processes wait for a CPU. A container that starves may not answer: true if unknown."""
+        """Whether the container's processes wait for a CPU; true if unknown, since a starving one may not answer."""
         if self.waiting is None:
             return self.load is None or self.saturated
         return self.waiting >= CONTENDED

@@ -9,6 +9,7 @@ from build.target.cpu import CpuMeter
 
 CPU_PROGRESS = 0.02  # of one core; a hung service uses less to answer probes
 
+
 @dataclass(frozen=True)
 class ContainerSnapshot:
     """The candidate at one moment.

@@ -47,7 +47,7 @@ def build(speech: Speech, traffic: InFlight) -> FastAPI:
     # By default Gradio summarizes all past calls with pandas after each one, for a page that is not served here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     blocks.queue(max_size=_MAX_QUEUED_EVENTS, default_concurrency_limit=_CONCURRENT_EVENTS)
-    queue = blocks._queue  # noqa: SLF001 - Gradio has no option for its intervals
+    queue = blocks._queue
     queue.sleep_when_free = queue.progress_update_sleep_when_free = _POLL_S
     app = FastAPI(openapi_url=None)
     gr.mount_gradio_app(

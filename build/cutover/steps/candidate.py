@@ -52,6 +52,8 @@ def launch(run: Run, *, parked: bool) -> None:
 def warm(run: Run, every_s: float = 0.5, weight: int = CANDIDATE_WEIGHT) -> JournalFacts:
     """Wait until all containers of the candidate are ready; `weight` is their CPU weight."""
     _, took_s = starting(run, bounded_settings(run, loading=True), weight).await_phases("ready", every_s=every_s)
+    if run.plan.devices:  # its memory is in use now, so that other projects measure it
+        run.target.reservations.release(run.settings.project)
     return {"warm_s": round(took_s, 2)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -145,6 +145,24 @@ class Orders:
     def write(self, name: str, *, parked: bool, device: str) -> None:
         self.parked = self.parked | {name} if parked else self.parked - {name}
         self.devices[name] = device
+
+
+@dataclass
+class Reservations:
+    """Owners by device, and all requests."""
+
+    owners: dict[str, str] = field(default_factory=dict)
+    requests: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+    def acquire(self, owner: str, devices: Sequence[str], image: str, expiry_s: float) -> str:  # noqa: ARG002 - as the driver's
+        self.requests.append((owner, tuple(devices)))
+        holder = next((self.owners[device] for device in devices if self.owners.get(device, owner) != owner), "")
+        if not holder:
+            self.owners |= dict.fromkeys(devices, owner)
+        return holder
+
+    def release(self, owner: str) -> None:
+        self.owners = {device: holder for device, holder in self.owners.items() if holder != owner}
 
 
 @dataclass

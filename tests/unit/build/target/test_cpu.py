@@ -13,8 +13,8 @@ from build.settings import Settings
 from build.target.await_ready import Start
 from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT, CpuMeter, HostCpu, WeightLadder, service_time
 from build.target.readiness import ContainerSnapshot
-from tests.unit.build.fakes import Report
 from tests.unit.build.fake_drivers import Clock
+from tests.unit.build.fakes import Report
 
 RELEASE = Release("a" * 40, "sha256:" + "a" * 64)
 PROC = """some avg10=93.27 avg60=80.01 avg300=22.50 total=1234
@@ -109,7 +109,13 @@ def test_a_hung_candidate_on_a_saturated_host_is_refused_with_the_figures() -> N
     with pytest.raises(CandidateStalledError) as raised:
         waited(container, Report())
     assert container.clock.time == pytest.approx(60, abs=1)
-    for figure in ("no progress for 60 s", "saturated", "0.0 s of CPU time in 60.5 s", "weight is 1024", "9.8 on 2 cores"):
+    for figure in (
+        "no progress for 60 s",
+        "saturated",
+        "0.0 s of CPU time",
+        "weight is 1024",
+        "9.8 on 2 cores",
+    ):
         assert figure in raised.value.message
     assert "load of the host" in str(raised.value.remedy)
 
