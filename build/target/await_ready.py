@@ -56,16 +56,18 @@ class Start:
         """
         began = self.clock.now()
         warmup = Warmup(self.settings.stall_timeout_s, self.settings.start_timeout_s, began)
-        ladder = WeightLadder(self.weight)
+        ladder = WeightLadder(self.weight, began)
         for now in self.clock.polls(every_s):
             snapshot = self.container.snapshot(now)
             outcome = warmup.judge(snapshot)
             if outcome not in {Readiness.WAIT, Readiness.READY}:
                 raise self._failure(outcome, snapshot, warmup, ladder, now - began)
             yield now - began, snapshot
-            if ladder.starved(now, warmup.cpu) and (host := self.container.host_cpu()).contended:
+            polled = self.clock.now()
+            if ladder.starved(polled, polled - now, warmup.cpu):
+                warmup.restart(polled)
                 self.container.set_cpu_weight(ladder.climb())
-                figures = _figures(warmup, ladder, host, now - began)
+                figures = _figures(warmup, ladder, self.container.host_cpu(), now - began)
                 self.progress.note(f"{now - began:5.1f} s  the host is busy: {figures}")
 
     def await_phases(self, *phases: str, every_s: float = 0.5) -> tuple[str, float]:
@@ -112,4 +114,4 @@ class Start:
 
 def _figures(warmup: Warmup, ladder: WeightLadder, host: HostCpu, after_s: float) -> str:
     received = f"received {warmup.cpu.received_s:.1f} s of CPU time" if warmup.cpu.known else "has an unknown CPU time"
-    return f"it {received} in {after_s:.1f} s, its CPU weight is {ladder.weight}, and {host}"
+    return f"it {received} in {after_s:.1f} s, its CPU weight is {ladder.weight}, {host}"

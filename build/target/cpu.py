@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 # A candidate loads beside live traffic, so it gets only spare CPU time while the host has some (decision 4).
 CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024
-RAISE = 2
+RAISE = 4
 WINDOW_S = 5.0
 STARVED = 0.25  # of one core
+SLOW_POLL_S = 1.0  # a poll of a container that gets its CPU time takes 0.1 s
 CONTENDED = 25.0  # percent of the time in which a process of the container waited for a CPU
 
 
@@ -28,20 +29,16 @@ class HostCpu:
     cores: int = 0
 
     @property
-    def contended(self) -> bool:
-        """Whether the container's processes wait for a CPU; true if unknown, since a starving one may not answer."""
-        if self.waiting is None:
-            return self.load is None or self.saturated
-        return self.waiting >= CONTENDED
-
-    @property
     def saturated(self) -> bool:
-        """Whether more processes of the host want a CPU than there are."""
+        """Whether the container's processes wait for a CPU; without the kernel's figure, whether more run than fit."""
+        if self.waiting is not None:
+            return self.waiting >= CONTENDED
         return self.load is not None and 0 < self.cores < self.load
 
     def __str__(self) -> str:
         load = "unknown" if self.load is None else f"{self.load:.1f}"
-        return f"the host's load is {load} on {self.cores} cores"
+        waiting = "" if self.waiting is None else f"it waited for a CPU {self.waiting:.0f} % of the time, and "
+        return f"{waiting}the host's load is {load} on {self.cores} cores"
 
     @classmethod
     def from_proc(cls, text: str, cores: int) -> HostCpu:
@@ -94,16 +91,22 @@ class WeightLadder:
     """Decide when a starting container gets a higher CPU weight: step by step up to that of a live release."""
 
     weight: int
-    _window: tuple[float, float] | None = None  # its begin, and the CPU time received until then
+    began: float
+    _before_s: float = 0.0  # CPU time received before the window that `began`
 
-    def starved(self, at: float, meter: CpuMeter) -> bool:
-        """Return whether a window has ended in which the container received little CPU time; begin the next one."""
+    def starved(self, at: float, poll_s: float, meter: CpuMeter) -> bool:
+        """Return whether a window has ended in which the container received little CPU time; begin the next one.
+
+        A slow poll shows that it wanted more: a probe runs in the container, with its weight. Beside a disk or a
+        network that is slow, polls are fast.
+        """
         if self.weight >= SERVING_WEIGHT or not meter.known:
             return False
-        began, before_s = self._window or (at, meter.received_s)
-        ended = at - began >= WINDOW_S
-        self._window = (at, meter.received_s) if ended else (began, before_s)
-        return ended and meter.received_s - before_s < STARVED * (at - began)
+        took_s, received_s = at - self.began, meter.received_s - self._before_s
+        if took_s < WINDOW_S:
+            return False
+        self.began, self._before_s = at, meter.received_s
+        return poll_s >= SLOW_POLL_S and received_s < STARVED * took_s
 
     def climb(self) -> int:
         """Return the next weight."""

@@ -69,6 +69,10 @@ class Warmup:
             return Readiness.TOO_LATE
         return Readiness.STALLED if snapshot.at - self._moved > self.stall_s else Readiness.WAIT
 
+    def restart(self, at: float) -> None:
+        """Restart the stall timeout: the service has got a higher CPU weight."""
+        self._moved = at
+
     def _progressed(self, snapshot: ContainerSnapshot) -> bool:
         state = (snapshot.phase, snapshot.progress)
         # A service that does not answer a probe in time has not progressed, nor has it when it answers again.

@@ -24,7 +24,8 @@ SPIN = ["timeout", str(LIMIT_S), "sh", "-c", "while :; do :; done"]
 @contextlib.contextmanager
 def saturated(stack: Stack) -> Iterator[None]:
     """Occupy every core several times over by containers with Docker's default weight."""
-    image, options = stack.newest_image(), {"network_mode": "none", "auto_remove": True, "detach": True}
+    image = stack.newest_image()
+    options = {"network_mode": "none", "auto_remove": True, "detach": True, "healthcheck": {"test": ["NONE"]}}
     count = PER_CORE * (os.cpu_count() or 1)
     with contextlib.ExitStack() as spinning:
         for _ in range(count):

@@ -82,7 +82,7 @@ def test_a_project_waits_while_another_one_loads_and_measures_again(first: Targe
 
     first.clock.polls = polls  # type: ignore[method-assign,assignment]
     report = Report()
-    with pytest.raises(InsufficientGpuMemoryError, match="other processes 10.0 GiB"):
+    with pytest.raises(InsufficientGpuMemoryError, match=r"other processes 10.0 GiB"):
         planned(first, report=report)
     assert report.lines == ["waiting for a GPU: another project is loading a model"]
 
@@ -125,6 +125,11 @@ def test_a_failed_switch_leaves_no_reservation() -> None:
     assert target.reservations.owners == {}
 
 
+def enter_alone(target: Target) -> None:
+    with gpu_room.alone(cast(Any, target), Report(), NEW):
+        pass
+
+
 def test_a_gate_beside_the_live_release_asks_for_room() -> None:
     target = needing(on_gpu(20), 9)
     with gpu_room.alone(cast(Any, target), Report(), NEW) as gpu:
@@ -133,13 +138,11 @@ def test_a_gate_beside_the_live_release_asks_for_room() -> None:
     assert target.reservations.owners == {}
     needing(target, 11)
     with pytest.raises(InsufficientGpuMemoryError, match=r"needs 11.0 GiB .*\n.*11.0 GiB free, .* uses 9.0 GiB"):
-        with gpu_room.alone(cast(Any, target), Report(), NEW):
-            pass
+        enter_alone(target)
     assert target.reservations.owners == {}
 
 
 def test_an_unknown_release_is_taken_to_need_as_much_as_the_live_one() -> None:
     target = on_gpu(16)
     with pytest.raises(InsufficientGpuMemoryError, match="estimated from the live release"):
-        with gpu_room.alone(cast(Any, target), Report(), NEW):
-            pass
+        enter_alone(target)
