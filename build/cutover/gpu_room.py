@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from build.cutover.rules import gpu
 from build.cutover.rules.gpu import GpuMemoryFacts, Need, Plan
-from build.errors import InsufficientGpuMemoryError, OrchestratorError
+from build.errors import InsufficientGpuMemoryError, LockLostError, OrchestratorError
 from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL
 from build.model.release import Release
 from build.progress import Progress
@@ -66,12 +66,17 @@ def _acquire(target: Target, progress: Progress, owner: str, image: str, devices
 
 @contextmanager
 def releasing(target: Target) -> Iterator[None]:
-    """Release this project's reservations at the end of the block, however it ends."""
+    """Release this project's reservations at the end of the block, except after the loss of the cutover lock."""
+    owns = True
     try:
         yield
+    except LockLostError:
+        owns = False  # they may be those of the next owner of the lock
+        raise
     finally:
-        with suppress(OrchestratorError):
-            target.reservations.release(target.settings.project)
+        if owns:
+            with suppress(OrchestratorError):
+                target.reservations.release(target.settings.project)
 
 
 @contextmanager

@@ -65,8 +65,8 @@ class Compose:
             files.replace(self.env_file, text)
 
     def up(self, *services: str) -> None:
-        """Create and start exactly these services; a service that already runs as described is not touched."""
-        self._run("up", "--detach", "--no-build", "--quiet-pull", *services)
+        """Create and start exactly these services; a container that exists is never replaced."""
+        self._run("up", "--detach", "--no-build", "--no-recreate", "--quiet-pull", *services)
 
     def run(self, service: str, *argv: str, **variables: str) -> bytes:
         """Run a command in a new container of a service and return its output; `variables` override .env."""
