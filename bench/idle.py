@@ -9,7 +9,7 @@ from typing import Any
 from build.console import out
 from harness.stack import Stack, wait_for
 
-SERVICES = ("proxy", "state")
+SERVICES = ("proxy", "agent")
 SETTLING_S = 20  # until the health checks run at their normal interval
 
 

@@ -11,10 +11,11 @@ from build.cutover import cutover, gpu_room, plan
 from build.cutover.rules.gpu import Plan
 from build.cutover.state_machine import StrategyRequest
 from build.errors import CandidateStalledError, InsufficientGpuMemoryError
-from build.model.colours import Colour
+from build.model.colours import Colour, Slot
 from build.model.labels import VRAM_LABEL
 from build.model.states import Strategy
 from build.target.gpu import GIB, View
+from build.target.synthesis import SynthesisResponse
 from tests.unit.build.cutover.test_gpu import device
 from tests.unit.build.fakes import NEW, Report, Target
 
@@ -105,14 +106,21 @@ def test_the_wait_for_a_reserved_gpu_is_bounded(first: Target) -> None:
 @pytest.mark.parametrize("total", [40, 12], ids=["overlap", "hold"])
 def test_a_switch_reserves_its_gpu_until_the_model_is_loaded(total: int) -> None:
     target = on_gpu(total)
-    held: list[dict[str, str]] = []
-    speak = target.colours[Colour.GREEN].speak
-    target.colours[Colour.GREEN].speak = lambda *args: (held.append(dict(target.reservations.owners)), speak(*args))[1]  # type: ignore[method-assign]
-    start = target.start
-    target.start = lambda slot: (held.append(dict(target.reservations.owners)), start(slot))[1]
+    held: dict[str, dict[str, str]] = {}
+    start, candidate = target.start, target.colours[Colour.GREEN]
+    speak = candidate.speak
+
+    def started(slot: Slot) -> None:
+        held["start"] = dict(target.reservations.owners)
+        start(slot)
+
+    def spoken(text: str, voice: str, timeout_s: float) -> SynthesisResponse:
+        held["gate"] = dict(target.reservations.owners)
+        return speak(text, voice, timeout_s)
+
+    target.start, candidate.speak = started, spoken  # type: ignore[method-assign]
     cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: NEW)
-    assert held[0] == {"GPU-1": target.settings.project}
-    assert held[1] == {}
+    assert held == {"start": {"GPU-1": target.settings.project}, "gate": {}}
     assert target.history()[-1].strategy == (Strategy.OVERLAP if total == 40 else Strategy.HOLD)
 
 
