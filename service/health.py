@@ -16,7 +16,7 @@ from typing import Any
 from service.control.protocol import send_command
 
 CONTROL, PORT = "/run/service/control.sock", 7860  # defaults of service.settings
-EVIDENCE_S = 30.0
+EVIDENCE_S = 60.0
 """A successful inference within this time is enough evidence: the probe must not compete with users."""
 
 _TEXT = "Ready."

@@ -47,7 +47,7 @@ def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings:
     assert "12.0 s ago" in health(settings)
 
 
-@pytest.mark.parametrize("age", [None, 31.0])
+@pytest.mark.parametrize("age", [None, 61.0])
 def test_without_evidence_the_probe_synthesizes(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, age: float | None
 ) -> None:
