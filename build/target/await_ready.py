@@ -67,8 +67,8 @@ class Start:
             if ladder.starved(polled, polled - now, warmup.cpu):
                 warmup.restart(polled)
                 self.container.set_cpu_weight(ladder.climb())
-                figures = _figures(warmup, ladder, self.container.host_cpu(), now - began)
-                self.progress.note(f"{now - began:5.1f} s  the host is busy: {figures}")
+                figures = _figures(warmup, ladder, self.container.host_cpu(), polled - began)
+                self.progress.note(f"{polled - began:5.1f} s  the host is busy: {figures}")
 
     def await_phases(self, *phases: str, every_s: float = 0.5) -> tuple[str, float]:
         """Wait until the service is in one of the phases; return the phase and the seconds. Raise as `polls` does."""
