@@ -21,7 +21,7 @@ from pathlib import Path
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.docker.exec_session import ExecSession, inside
 from build.errors import CommandFailedError, LockHeldError, LockLostError, OrchestratorError
 from build.system import command
@@ -200,7 +200,7 @@ class CutoverLock:
         me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), purpose)
         labels = {LABEL + key: str(value) for key, value in asdict(me).items() if key != "expired"}
         for _ in range(ATTEMPTS):
-            with explained():
+            with convert_errors():
                 try:
                     container = self._engine.client.containers.create(
                         image,

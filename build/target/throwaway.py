@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.model.labels import FLAVOUR_LABEL
 from build.target.container import ServiceContainer
 
@@ -28,7 +28,7 @@ def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str,
     found = engine.image(image)
     cuda = found is not None and found.labels.get(FLAVOUR_LABEL) == "cuda"
     runtime = engine.gpu_runtime if cuda else ""
-    with explained():
+    with convert_errors():
         container = engine.client.containers.create(
             image,
             name=name,
@@ -51,7 +51,7 @@ def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str,
             volumes={speech[name]: {"bind": at, "mode": "ro"} for name, at in MOUNTS.items() if speech[name]},
         )
     try:
-        with explained():
+        with convert_errors():
             container.start()
         yield ServiceContainer(engine, name)
     finally:
@@ -60,7 +60,7 @@ def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str,
 
 def sweep(engine: DockerEngine, project: str) -> None:
     """Remove containers that killed runs of this project left, by the engine's clock."""
-    with explained():
+    with convert_errors():
         containers = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
     for container in containers:
         if engine.age_s(container) > LIFE_S:

@@ -7,7 +7,7 @@ from build.proxy import haproxy_log
 from build.proxy.types import Request
 from build.report import page, plot, timeline
 from build.report.gather import TEMPLATE
-from build.report.page import Page, Take
+from build.report.page import GateRecordings, Page
 from build.state.history import Cutover
 from tests.unit.build.fakes import NEW, OLD
 
@@ -35,9 +35,9 @@ def test_values_are_escaped() -> None:
     plan = {"reason": EVIL}
     made = cutover(error=EVIL, plan=plan, facts={"warnings": [EVIL], "vram_free": EVIL, EVIL: EVIL})
     spans = [timeline.Span(EVIL, 0, 1, EVIL, failed=True, output=EVIL)]
-    take = Take(EVIL, EVIL, f'data:"{EVIL}', "")
+    recording = GateRecordings(EVIL, EVIL, f'data:"{EVIL}', "")
     html = render(
-        Page(EVIL, made, spans, EVIL, EVIL, EVIL, 3 * [[EVIL, EVIL]], EVIL, [take], traffic=EVIL, facts=made.facts)
+        Page(EVIL, made, spans, EVIL, EVIL, EVIL, 3 * [[EVIL, EVIL]], EVIL, [recording], traffic=EVIL, facts=made.facts)
     )
     assert "<script" not in html
     assert html.count("&lt;script&gt;") > 10
