@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from build import console
-from build.conda import virtual
+from build.conda import shutdown, virtual
 from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import MissingFileError, UsageError
@@ -145,4 +145,4 @@ def _require(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.main(app)
+    console.main(app, shutdown.exit_process)
