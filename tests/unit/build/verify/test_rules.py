@@ -57,8 +57,9 @@ def test_only_a_passed_report_on_the_same_base_by_the_same_checks_is_trusted() -
     assert rules.trusted(others, "sha256:1", "abc") is None
 
 
-def test_the_table_shows_every_line() -> None:
-    console = Console(width=100, record=True, file=io.StringIO())
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_the_table_shows_every_line(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(rules.table([REPORT]))
     shown = console.export_text()
     assert all(word in shown for word in ("base", "size", "failed", "[9] MB", "not verified"))
