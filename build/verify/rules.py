@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from rich.text import Text
@@ -122,6 +122,15 @@ def known(reports: Iterable[VerificationReport], image: str, part: Part, checks:
 def trusted(reports: Iterable[VerificationReport], image: str, checks: str) -> VerificationReport | None:
     """The newest report on a base by the same checks from another machine, if nothing failed in it."""
     return known((report for report in reports if not report.failed), image, "base", checks)
+
+
+def with_local_id(report: VerificationReport, local_id: str, ids: Collection[str]) -> VerificationReport:
+    """Replace the image ID in a report with the ID on this engine, which depends on the image store.
+
+    Args:
+        ids: IDs that engines with either store use for the published image; a report on another image stays as it is.
+    """
+    return replace(report, image=local_id) if {report.image, local_id} <= set(ids) else report
 
 
 def line(name: str, good: bool, detail: str = "") -> Line:
