@@ -23,7 +23,7 @@ NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
-class Take:
+class GateRecordings:
     """One text of the gate: both releases' recordings as data URIs ("" if missing)."""
 
     name: str
@@ -50,7 +50,7 @@ class Page:
     remedy: str = ""
     gate: Sequence[Sequence[str]] = ()
     result: str = ""
-    takes: Sequence[Take] = ()
+    recordings: Sequence[GateRecordings] = ()
     plot: Plot | None = None
     traffic: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
