@@ -56,8 +56,8 @@ class Hold:
 class Request:
     """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
 
-    `served_s`: the seconds without the wait in the proxy. `synthesized`: a successful synthesis. `client`: the client's
-    address.
+    `served_s`: the seconds without the wait in the proxy. `api`: an API request, which the proxy gives to any server.
+    `synthesized`: a successful synthesis. `client`: the client's address.
     """
 
     ended: float
@@ -66,6 +66,7 @@ class Request:
     status: int
     failed: bool
     served_s: float = 0.0
+    api: bool = False
     synthesized: bool = False
     client: str = ""
 

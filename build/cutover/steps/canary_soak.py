@@ -32,7 +32,7 @@ def _run_share(run: Run, share: int) -> JournalFacts:
     candidates, lives = run.server_names(run.idle), run.server_names(live)
     weight, live_weight = weights(share, len(candidates), len(lives))
     run.rotate((lives, live_weight), (candidates, weight), (candidates, "ready"))
-    observer = Observer(run)
+    observer, compared = Observer(run), rules.comparable(busier=weight > live_weight)
     began, failed_samples, reason = run.clock.now(), 0, ""
     for now in run.clock.polls(SAMPLE_S):
         _refuse_if_down(run, observer)
@@ -44,7 +44,7 @@ def _run_share(run: Run, share: int) -> JournalFacts:
             failed_samples, reason = failed_samples + 1, f"the measurement failed: {error.message}"
         else:
             verdict = rules.judge(
-                windows[run.idle], windows[live], run.settings.canary_samples, run.settings.canary_slower
+                windows[run.idle], windows[live], run.settings.canary_samples, run.settings.canary_slower, compared
             )
             reason = verdict.reason
             if verdict.outcome is CanaryOutcome.FAIL:
@@ -102,7 +102,9 @@ def soak(run: Run) -> JournalFacts:
         except OrchestratorError as error:
             run.progress.note(f"a measurement failed: {error.message}")
         else:
-            verdict = rules.judge(windows[run.idle], windows[live], settings.canary_samples, settings.canary_slower)
+            verdict = rules.judge_soak(
+                windows[run.idle], windows[live], settings.canary_samples, settings.canary_slower
+            )
             # The two windows cover different times, so the machine itself may have become slower.
             if verdict.outcome is CanaryOutcome.FAIL and (not verdict.slow or observer.slower(live)):
                 raise CanaryFailedError(f"{run.release} is worse with all the traffic: {verdict.reason}", remedy=REMEDY)

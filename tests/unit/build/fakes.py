@@ -41,7 +41,7 @@ class Target:
         self.records: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.place = StackAddress(7860, "172.29.118")
-        self.inside, self.addresses = "proxy:8080", frozenset[str]()
+        self.inside, self.addresses = "proxy:8080", frozenset({"10.0.0.11"})
         root = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, root)
         (root / "golden").mkdir()
