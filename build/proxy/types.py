@@ -89,6 +89,9 @@ class Proxy(Protocol):
     def probe(self, *servers: Server) -> bool:
         """Return whether each server passes a health check now."""
 
+    def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:
+        """Request a synthesis from a server as a client without an API key; return the status, 0 without an answer."""
+
     def demand_check(self, *servers: str) -> None:
         """Mark servers down until a health check passes; they get no new requests meanwhile."""
 

@@ -56,6 +56,7 @@ class Target:
         self.colours[Colour.BLUE].holds = OLD
         self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
         self.start: Callable[[Slot], None] = self._start
+        self.keys_error: Callable[[str, str], str] = lambda _image, _folder: ""
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
