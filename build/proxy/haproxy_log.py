@@ -17,7 +17,7 @@ _LINE = re.compile(
 # Paths that the proxy gives to any server (`acl api` of proxy/haproxy.cfg), and those of a synthesis among them.
 API = ("/v1/", "/api/")
 SPEECH = ("/v1/audio/speech", "/api/predict")
-OK, FAILED_FROM = 200, 500
+FAILED_FROM = 500
 # HAProxy's first letter of a session's termination state: "-" is a normal end, "C" the client left; others are
 # failures.
 GOOD_ENDS = frozenset("-C")
@@ -38,7 +38,7 @@ def read(lines: Iterable[str]) -> list[Request]:
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
                     served_s=(int(took_ms) - max(int(request_ms), 0) - max(int(queued_ms), 0)) / 1000,
                     api=(path or "").startswith(API),
-                    synthesized=method == "POST" and path in SPEECH and int(status) == OK,
+                    speech=method == "POST" and path in SPEECH,
                     client=client,
                 )
             )

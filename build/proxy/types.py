@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal, Protocol
 
 Admin = Literal["ready", "drain", "maint"]
@@ -57,7 +58,7 @@ class Request:
     """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
 
     `served_s`: the seconds without the wait in the proxy. `api`: an API request, which the proxy gives to any server.
-    `synthesized`: a successful synthesis. `client`: the client's address.
+    `speech`: a request for a synthesis. `client`: the client's address.
     """
 
     ended: float
@@ -67,8 +68,12 @@ class Request:
     failed: bool
     served_s: float = 0.0
     api: bool = False
-    synthesized: bool = False
+    speech: bool = False
     client: str = ""
+
+    @property
+    def synthesized(self) -> bool:
+        return self.speech and self.status == HTTPStatus.OK and not self.failed
 
 
 class Proxy(Protocol):

@@ -81,7 +81,7 @@ class Count:
 def sample(requests: Iterable[Request]) -> Sample:
     """Count requests by class, and take the seconds of each successful synthesis without the proxy's queue."""
     requests = tuple(requests)
-    took = (request.served_s for request in requests if request.synthesized and not request.failed)
+    took = (request.served_s for request in requests if request.synthesized)
     return Sample(Counter(map(class_of, requests)), tuple(took))
 
 

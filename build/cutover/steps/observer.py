@@ -13,7 +13,7 @@ from build.proxy.types import Request, Server
 from build.target.synthesis import SynthesisResponse
 
 SIDE_BY_SIDE = 3  # texts
-QUIET_SAMPLES = 2  # after so many samples without a client's API request to the candidate, the observer sends its own
+QUIET_SAMPLES = 2  # after so many samples without a client's text for the candidate, the observer sends its own
 
 
 class Observer:
@@ -84,7 +84,8 @@ class Observer:
 
         Not while the candidate may hang: the request would block while its health check fails unnoticed.
         """
-        count = sum(map(self._is_clients, self._requests(self._run.idle)))
+        texts = [request for request in self._requests(self._run.idle) if request.speech and self._is_clients(request)]
+        count = len(texts)
         self._quiet = 0 if count > self._count else self._quiet + 1
         self._count = count
         if self._quiet < QUIET_SAMPLES or not self.answers:

@@ -46,7 +46,7 @@ def target() -> Target:
 
 
 def observer(target: Target, before_s: float = 0.0) -> Observer:
-    plan = Plan(Strategy.OVERLAP, "")
+    plan = Plan(Strategy.OVERLAP)
     run = Run(cast(Any, target), cast(Progress, Report()), "id", "switch", NEW, GREEN, BLUE, plan)
     return Observer(run, before_s)
 
@@ -116,6 +116,9 @@ def test_refused_clients_are_not_silent(target: Target) -> None:
         watching.sample()
         watching.speak_if_quiet(BLUE, GREEN)
     assert spoken == []
-    for _ in range(QUIET_SAMPLES):
+    for second in range(QUIET_SAMPLES):  # a monitor that sends no texts does not make clients speak
+        target.log.append(line(10 + second, "green-1", first="GET /v1/models HTTP/1.1"))
+        target.clock.time = BEGAN + 11 + second
+        watching.sample()
         watching.speak_if_quiet(BLUE, GREEN)
     assert spoken == ["blue-1", "green-1"]
