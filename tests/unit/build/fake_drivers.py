@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,10 +79,6 @@ class Proxy:
                 self.calls.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        yield
-
     def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:  # noqa: ARG002
         self.asked.append(server.address)
         return self.status
@@ -138,9 +133,6 @@ class Orders:
     parked: set[str] = field(default_factory=set)
     devices: dict[str, str] = field(default_factory=dict)
 
-    def usable(self) -> bool:
-        return True
-
     def park(self, *names: str) -> None:
         self.parked |= set(names)
 
@@ -180,6 +172,9 @@ class ColourContainer:
     @property
     def replicas(self) -> list[ColourContainer]:
         return [self] if self.holds else []
+
+    def owned(self, _confirm: Callable[[], int]) -> ColourContainer:
+        return self
 
     def find(self) -> object | None:
         return self.holds
