@@ -48,7 +48,8 @@ def _run_share(run: Run, share: int) -> JournalFacts:
             )
             reason = verdict.reason
             if verdict.outcome is CanaryOutcome.FAIL:
-                raise CanaryFailedError(f"{run.release} is worse at {share} % of the traffic: {reason}", remedy=REMEDY)
+                measured = {"share": share, **_facts(run, windows, live)}
+                raise _worse(f"at {share} % of the", "failed_share", measured, run, reason)
             if verdict.outcome is CanaryOutcome.PASS:
                 run.progress.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
                 return {
@@ -75,6 +76,11 @@ def _live(run: Run) -> Colour:
 
 def _facts(run: Run, windows: dict[Colour, Window], live: Colour) -> JournalFacts:
     return {"candidate": windows[run.idle].facts(), "live": windows[live].facts()}
+
+
+def _worse(at: str, fact: str, measured: JournalFacts, run: Run, reason: str) -> CanaryFailedError:
+    """Return the error of a worse candidate; the journal keeps what was measured under the name `fact`."""
+    return CanaryFailedError(f"{run.release} is worse {at} traffic: {reason}", remedy=REMEDY, facts={fact: measured})
 
 
 def _refuse_if_down(run: Run, observer: Observer) -> None:
@@ -107,7 +113,8 @@ def soak(run: Run) -> JournalFacts:
             )
             # The two windows cover different times, so the machine itself may have become slower.
             if verdict.outcome is CanaryOutcome.FAIL and (not verdict.slow or observer.slower(live)):
-                raise CanaryFailedError(f"{run.release} is worse with all the traffic: {verdict.reason}", remedy=REMEDY)
+                facts = {"took_s": round(now - began, 2), **_facts(run, windows, live)}
+                raise _worse("with all the", "soak", facts, run, verdict.reason)
         # A candidate that has just begun to hang has not failed yet: wait for the result of its pending health check.
         if now - began >= run.rollout.soak_s and observer.answers:
             break

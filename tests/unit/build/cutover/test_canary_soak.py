@@ -171,6 +171,9 @@ def test_a_release_that_refuses_every_client_does_not_pass(status: int, rollout:
         switch(target, rollout)
     assert target.ended == "rolled-back"
     assert in_rotation(target) == {"blue-1": 100}
+    measured = target.history()[-1].facts["failed_share" if rollout is SHARES else "soak"]
+    assert measured["candidate"]["answers"] == {_class(status): 30}
+    assert measured["live"]["answers"] == {"2xx": 30}
 
 
 def _class(status: int) -> str:

@@ -70,6 +70,8 @@ def test_the_report_has_a_table_for_canary_and_soak() -> None:
     assert html.count("<td>7</td>") == 2
     assert html.count('<span class="word ">18 × 2xx</span>, <span class="word bad">3 × 422</span>') == 2
     assert "observed" not in html
+    failed = {"failed_share": {"share": 50, **pair}}
+    assert "canary 50 %, failed" in render(Page("p", cutover(facts=failed), facts=failed))
     assert "Requests by release" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
 
 
