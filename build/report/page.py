@@ -16,7 +16,7 @@ from build.state.history import Cutover
 from build.target.gpu import gib
 
 # Facts with a section of their own.
-SHOWN = frozenset({"gate", "warnings", "drain", "canary", "soak"})
+SHOWN = frozenset({"gate", "warnings", "drain", "canary", "failed_share", "soak"})
 MEMORY = ("vram", "gpu", "memory")
 UNITS = ("s", "ms")
 NOTHING: tuple[object, ...] = (None, "", [], {})
@@ -74,6 +74,8 @@ class Page:
     def proven(self) -> list[tuple[str, dict[str, Any]]]:
         """Both releases' results at each share of the canary, and in the soak."""
         shares = [(f"canary {share['share']} %", share) for share in self.facts.get("canary", [])]
+        if failed := self.facts.get("failed_share"):
+            shares.append((f"canary {failed['share']} %, failed", failed))
         soak = self.facts.get("soak", {})
         return shares + ([("soak", soak)] if "candidate" in soak else [])
 

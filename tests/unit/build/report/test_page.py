@@ -63,16 +63,21 @@ def test_an_almost_empty_report_names_the_missing_parts() -> None:
 
 
 def test_the_report_has_a_table_for_canary_and_soak() -> None:
-    window = {"sent": 30, "failed": 2, "p50_s": 0.21, "p95_s": 0.4}
-    pair = {"candidate": window, "live": {**window, "failed": 0}}
+    window = {"sent": 30, "failed": 2, "own": 7, "answers": {"2xx": 18, "422": 3}, "p50_s": 0.21, "p95_s": 0.4}
+    older = {"sent": 30, "failed": 0, "p50_s": 0.21, "p95_s": 0.4}  # of a journal without the clients' answers
+    pair = {"candidate": window, "live": older}
     facts = {"canary": [{"share": 25, "took_s": 4, "observed": 0.262, **pair}], "soak": {"took_s": 10, **pair}}
     html = render(Page("p", cutover(facts=facts), facts=facts))
     assert "canary 25 %" in html
     assert "26 %" in html
     assert html.count("0.21 s") == 4
     assert html.count('class="bad">2<') == 2
+    assert html.count("<td>7</td>") == 2
+    assert html.count('<span class="word ">18 × 2xx</span>, <span class="word bad">3 × 422</span>') == 2
     assert "observed" not in html
-    assert "Client requests by release" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
+    failed = {"failed_share": {"share": 50, **pair}}
+    assert "canary 50 %, failed" in render(Page("p", cutover(facts=failed), facts=failed))
+    assert "Requests by release" not in render(Page("p", cutover(facts={"soak": {"took_s": 10}}), facts={}))
 
 
 def test_the_report_is_self_contained() -> None:
