@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from build.conda.redaction import redact
 
 
-class OrchestratorError(Exception):
-    """Base of all expected failures; prints message, optional detail (logs, a table) and remedy.
+class ReportedError(BaseException):
+    """Base of all expected ends of a command; prints message, optional detail (logs, a table) and remedy.
 
     Output of other programs may contain URLs with credentials, so all texts are redacted.
     `facts` holds measurements for the journal.
@@ -30,6 +30,10 @@ class OrchestratorError(Exception):
         self.detail = redact(detail)
         super().__init__(self.message)
         self.facts = dict(facts or {})
+
+
+class OrchestratorError(ReportedError, Exception):
+    """Base of all expected failures."""
 
 
 class UsageError(OrchestratorError):
@@ -291,13 +295,22 @@ class AgentUnreachableError(OrchestratorError):
     exit_code = 46
 
 
+class RollbackIncompleteError(OrchestratorError):
+    """A rollback could not be completed; the message says which release serves, the remedy how to complete it."""
+
+    exit_code = 49
+
+
 class InterpreterError(OrchestratorError):
     """The Python interpreter is too old or lacks locked packages: run `scripts/bootstrap`."""
 
     exit_code = 54
 
 
-class InterruptedByUserError(OrchestratorError):
-    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message states the remaining steps."""
+class InterruptedByUserError(ReportedError):
+    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message states the remaining steps.
+
+    It is no Exception: no handler of failures may swallow it.
+    """
 
     exit_code = 130
