@@ -41,6 +41,10 @@ class PatientProxy:
         """Return whether each server passes a health check now."""
         return self._retry(lambda: self.proxy.probe(*servers))
 
+    def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:
+        """Request a synthesis from a server as a client without an API key; return the status, 0 without an answer."""
+        return self._retry(lambda: self.proxy.status_for_client(server, text, voice, timeout_s))
+
     def demand_check(self, *servers: str) -> None:
         """Mark servers down until a health check passes; they get no new requests meanwhile."""
         self._retry(lambda: self.proxy.demand_check(*servers))

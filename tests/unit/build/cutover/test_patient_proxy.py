@@ -20,6 +20,7 @@ CALLS: list[Callable[[Proxy], object]] = [
     lambda proxy: proxy.set_admin("green-1", "ready"),
     lambda proxy: proxy.set_admins(("green-1", "drain"), ("green-1", 50)),
     lambda proxy: proxy.probe(proxy.servers()["blue-1"]),
+    lambda proxy: proxy.status_for_client(proxy.servers()["blue-1"], "Hello.", "joe", 5),
     lambda proxy: proxy.demand_check("green-1"),
     lambda proxy: proxy.shutdown_sessions("green-1"),
     lambda proxy: proxy.hold("all"),
