@@ -5,28 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from build.reported import InterruptedByUserError, ReportedError
 
-from build.conda.redaction import redact
+__all__ = ("InterruptedByUserError", "ReportedError")
 
 
-class OrchestratorError(Exception):
-    """Base of all expected failures; prints message, optional detail (logs, a table) and remedy.
-
-    Texts are redacted: other programs print URLs with credentials. `facts` holds measurements for the journal.
-    """
-
-    exit_code: ClassVar[int] = 1
-
-    def __init__(
-        self, message: str, *, remedy: str = "", detail: str = "", facts: Mapping[str, Any] | None = None
-    ) -> None:
-        self.message = redact(message)
-        self.remedy = redact(remedy)
-        self.detail = redact(detail)
-        super().__init__(self.message)
-        self.facts = dict(facts or {})
+class OrchestratorError(ReportedError, Exception):
+    """Base of all expected failures."""
 
 
 class UsageError(OrchestratorError):
@@ -288,13 +273,13 @@ class AgentUnreachableError(OrchestratorError):
     exit_code = 46
 
 
+class RollbackIncompleteError(OrchestratorError):
+    """A rollback could not be completed; the message says which release serves, the remedy how to complete it."""
+
+    exit_code = 49
+
+
 class InterpreterError(OrchestratorError):
     """The Python interpreter is too old or lacks locked packages: run `scripts/bootstrap`."""
 
     exit_code = 54
-
-
-class InterruptedByUserError(OrchestratorError):
-    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message states the remaining steps."""
-
-    exit_code = 130

@@ -49,15 +49,9 @@ def read(target: ComposeTarget) -> TargetStatus:
     """Query everything once; works on a stack that is down or partly up."""
     stack = target.survey(ask_service=True)
     past = target.history()
-    warnings = []
+    warnings = _of_history(past)
     live = target.live_or_none(stack)
     current = history.in_progress(past)
-    if current and current.paused:
-        warnings.append(f"{current.paused}; continue with `python -m build.cutover resume` or roll back with `abort`")
-    if moved := history.left_by_agent(past):
-        warnings.append(
-            f"{moved.release} was sick, so the agent gave the traffic to {moved.previous}; switch to a good release"
-        )
     in_rotation = sum(facts.admin == "ready" and facts.container != "absent" for facts in stack.values())
     if in_rotation > 1 and not (current and current.step == CANARY):
         warnings.append(
@@ -67,7 +61,9 @@ def read(target: ComposeTarget) -> TargetStatus:
     agent_running = target.running("agent")
     if proxy_running and not agent_running:
         warnings.append("the agent does not run, so history and traffic are unavailable: run `docker compose up -d`")
-    if proxy_running and live and not stack[live].usable:
+    if live and live is colours.serving_as_backup(stack):
+        warnings.append(f"{live} serves only as a backup: no regular server is up; the next switch makes it regular")
+    elif proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but its health checks fail")
     release = stack[live].release if live else None
     hold, lock = target.proxy.held() if proxy_running and agent_running else None, target.lock_holder()
@@ -86,3 +82,16 @@ def read(target: ComposeTarget) -> TargetStatus:
         proxy_running=proxy_running,
         warnings=tuple(warnings),
     )
+
+
+def _of_history(past: list[Cutover]) -> list[str]:
+    """Return the warnings that follow from the journal alone."""
+    warnings = []
+    current = history.in_progress(past)
+    if current and current.paused:
+        warnings.append(f"{current.paused}; continue with `python -m build.cutover resume` or roll back with `abort`")
+    if moved := history.left_by_agent(past):
+        warnings.append(
+            f"{moved.release} was sick, so the agent gave the traffic to {moved.previous}; switch to a good release"
+        )
+    return warnings
