@@ -151,7 +151,7 @@ def _applied(cutover: Cutover, record: dict[str, Any]) -> Cutover:
         case "done":
             return replace(cutover, state=record["state"], pending=False)
         case "agent":
-            return replace(cutover, state=record["state"], step=record["step"], pending=False)
+            return replace(cutover, state=record["state"], step=record["step"], pending=False, paused=False)
         case "paused":
             return replace(cutover, paused=True)
         case "end":
