@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.rules import drain
 from build.cutover.rules.drain import DrainProgress
 from build.cutover.rules.gpu import Plan
+from build.cutover.rules.holding import Stopwatch
 from build.cutover.state_machine import Table, step_named, table
 from build.errors import ProxyError
 from build.model.colours import Colour, Stack
@@ -40,6 +41,7 @@ class Run:
         idle: the colour that gets the release.
         live: the colour that serves until the switch; None before the first release.
         ahead: prefetched answers of a standby release, for a rollback with strategy auto.
+        stopwatch: how long requests have waited in a hold.
     """
 
     target: Target
@@ -52,6 +54,7 @@ class Run:
     plan: Plan
     rollout: Rollout = AT_ONCE
     ahead: StandbyPrefetch | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     @classmethod
     def from_cutover(cls, target: Target, progress: Progress, cutover: Cutover) -> Run:
