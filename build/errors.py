@@ -285,6 +285,12 @@ class PlatformError(OrchestratorError):
     exit_code = 45
 
 
+class AgentUnreachableError(OrchestratorError):
+    """The agent on the target does not answer, or is of another version; a cutover in progress stays as it is."""
+
+    exit_code = 46
+
+
 class InterpreterError(OrchestratorError):
     """The Python interpreter is too old or lacks locked packages: run `scripts/bootstrap`."""
 

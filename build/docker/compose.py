@@ -64,8 +64,8 @@ class Compose:
             files.replace(self.env_file, text)
 
     def up(self, *services: str) -> None:
-        """Create and start exactly these services; a service that already runs as described is not touched."""
-        self._run("up", "--detach", "--no-build", "--quiet-pull", *services)
+        """Create and start exactly these services; a container that exists is never replaced."""
+        self._run("up", "--detach", "--no-build", "--no-recreate", "--quiet-pull", *services)
 
     def check(self) -> None:
         """Raise CommandFailedError if compose.yaml with this .env is invalid."""

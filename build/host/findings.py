@@ -186,9 +186,7 @@ def network(facts: HostFacts) -> list[Finding]:
             )
         )
     elif facts.routes_unknown:
-        message = (
-            f"no Docker network overlaps {facts.subnet}; the routes of the engine's machine are unknown here"
-        )
+        message = f"no Docker network overlaps {facts.subnet}; the routes of the engine's machine are unknown here"
         found.append(Finding("subnet", Level.NOT_VERIFIED, message))
     else:
         found.append(Finding("subnet", Level.OK, f"{facts.subnet} is free or used by this stack"))

@@ -154,13 +154,12 @@ class Janitor:
         """Refuse during a cutover and after a failed one; hold the cutover lock against new cutovers."""
         if refused := self._refusal():
             raise refused
-        image = self._target.proxy_image
-        if not image:
+        if not self._target.running("agent"):
             yield
             return
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self._target.lock.held(image, "janitor"))
+                stack.enter_context(self._target.lock.held("janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
             # Check again: a cutover may have failed just before we acquired the lock.
@@ -169,7 +168,7 @@ class Janitor:
             yield
 
     def _refusal(self, *, locked: bool = False) -> RetentionRefusedError | None:
-        if not locked and (holder := self._target.lock.holder()):
+        if not locked and (holder := self._target.lock_holder()):
             return _refused(f"{holder} holds the cutover lock")
         reason = retention.refusal(self._target.history())
         return _refused(reason) if reason else None

@@ -1,4 +1,4 @@
-"""The parts of the stack that run through every cutover: proxy and state container."""
+"""The parts of the stack that run through every cutover: proxy and agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.target.target import ComposeTarget
 
 
 def ensure_up(target: ComposeTarget, progress: Progress) -> None:
-    """Start the proxy and the state container if they do not run; leave running ones alone.
+    """Start the proxy and the agent if they do not run; leave running ones alone.
 
     Raises:
         ImageNotFoundError: no proxy image exists.
@@ -33,7 +33,7 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
             f"the running proxy holds requests for {held_s:g} s; hold_budget_s = {set_s:g} applies after "
             "`make down` and `make up`"
         )
-    missing = [service for service in ("proxy", "state") if not target.running(service)]
+    missing = [service for service in ("proxy", "agent") if not target.running(service)]
     if not missing:
         return
     if not target.proxy_image:

@@ -151,23 +151,23 @@ def _restore_memory(scene: Scene) -> str:
 
 
 def _fill(scene: Scene) -> str:
-    usage = scene.chaos.run_in_state("head -c 1G /dev/zero >filler 2>/dev/null; df -k . | tail -1")
+    usage = scene.chaos.run_in_agent("head -c 1G /dev/zero >filler 2>/dev/null; df -k . | tail -1")
     assert usage.split()[3] == "0", usage
     return f"0 kB free of {usage.split()[1]}"
 
 
 def _empty(scene: Scene) -> str:
-    return scene.chaos.run_in_state("rm -f filler")
+    return scene.chaos.run_in_agent("rm -f filler")
 
 
 def _damage(scene: Scene) -> str:
     """Change the hash of the newest record; keep a copy as a backup."""
-    scene.chaos.run_in_state("cp journal.jsonl kept && sed -i '$s/..\"}$/zz\"}/' journal.jsonl")
-    return "its last line ends " + scene.chaos.run_in_state("tail -c 12 journal.jsonl").strip()
+    scene.chaos.run_in_agent("cp journal.jsonl kept && sed -i '$s/..\"}$/zz\"}/' journal.jsonl")
+    return "its last line ends " + scene.chaos.run_in_agent("tail -c 12 journal.jsonl").strip()
 
 
 def _restore(scene: Scene) -> str:
-    return scene.chaos.run_in_state("mv kept journal.jsonl")
+    return scene.chaos.run_in_agent("mv kept journal.jsonl")
 
 
 def _jump(clock: str, seconds: int) -> Injection:
