@@ -11,7 +11,7 @@ from build.errors import EngineUnreachableError
 from harness.ssh import Link, SshTarget, program, ssh_target
 from harness.stack import Stack, fresh_stack, wait_for
 
-# Keepalives end a dead connection after 20 s. Without them the command would wait for its engine without end.
+# The command gives up after 20 s, on a busy machine later. Without keepalives it would wait without end.
 BOUND_S = 60
 
 

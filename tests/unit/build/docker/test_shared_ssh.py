@@ -57,8 +57,8 @@ def test_each_connection_to_the_engine_is_shared_and_ends_soon_after_the_network
     options, own = sent.split(" -o ConnectTimeout=30 ")
     assert own == "-T -l op -p 2222 -- gpu-box docker system dial-stdio"
     assert "ConnectTimeout=10" in options
-    assert "ServerAliveInterval=5" in options
-    assert "ServerAliveCountMax=3" in options
+    assert "ServerAliveInterval=3" in options
+    assert "ServerAliveCountMax=2" in options
     assert "ControlMaster=auto" in options
     (_close, _program, folder) = closed[0]
     assert f"ControlPath={folder}/%C" in options
@@ -77,7 +77,7 @@ def test_a_connection_that_the_operator_shares_is_used(ssh: Ssh, closed: list[tu
     assert (ssh.folder / "called").read_text() == f"-O check -- {ADDRESS}\n"
     sent = ssh.called(*DIAL, "docker system dial-stdio")
     assert "Control" not in sent
-    assert "ServerAliveInterval=5" in sent
+    assert "ServerAliveInterval=3" in sent
     assert not closed
 
 
