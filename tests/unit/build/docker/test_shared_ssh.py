@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,11 +43,13 @@ def ssh(tmp_path: Path) -> Ssh:
 
 
 @pytest.fixture
-def closed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[object, ...]]]:
     """What the end of the process would close."""
     registered: list[tuple[object, ...]] = []
     monkeypatch.setattr(atexit, "register", lambda *call: registered.append(call))
-    return registered
+    yield registered
+    for *_, folder in registered:
+        shutil.rmtree(str(folder), ignore_errors=True)
 
 
 def test_each_connection_to_the_engine_is_shared_and_ends_soon_after_the_network_fails(
