@@ -123,7 +123,9 @@ class Target:
         return {}
 
     def _release(self, request: Request) -> Answer:
-        self._store(self._lock.release(int(request["epoch"])))
+        released = self._lock.release(int(request["epoch"]))
+        self._lock = released  # even if the disk is full: after a restart of the agent the lock would expire
+        self._store(released)
         return {}
 
     def _break(self, request: Request) -> Answer:

@@ -79,7 +79,7 @@ def undo(run: Run, action: FailureAction, error: BaseException, step: str) -> No
     if action is FailureAction.STAY:
         run.progress.note("a failed rollback is not rolled back: see `python -m build.cutover status` and act")
     if action not in {FailureAction.KEEP, FailureAction.STAY}:
-        acts.append(lambda: run.target.refresh_env(run.live))
+        acts.append(lambda: run.refresh_env(run.live))
     message = str(error) or type(error).__name__
     measured = error.facts if isinstance(error, OrchestratorError) else {}
     acts += [

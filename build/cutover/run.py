@@ -136,6 +136,11 @@ class Run:
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
+    def refresh_env(self, live: Colour | None, **planned: str) -> None:
+        """Store what runs, unless this process lost the lock: a successor may use the same clone."""
+        self.target.lock.confirm()
+        self.target.refresh_env(live, **planned)
+
     def server_names(self, colour: Colour) -> tuple[str, ...]:
         """Return the proxy's servers of the colour's containers; the first server if there are none."""
         return tuple(replica.slot.server for replica in self.colours[colour].replicas) or colour.servers[:1]

@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.protocol import Owner
 from build.agent_client import AgentClient
-from build.errors import AgentUnreachableError, LockHeldError, LockLostError, OrchestratorError
+from build.errors import LockHeldError, LockLostError, OrchestratorError
 
 BEAT_S = 5.0
 WAIT_S = 1.0
@@ -152,7 +152,7 @@ class CutoverLock:
             yield heartbeat
         finally:
             heartbeat.end()
-            with suppress(AgentUnreachableError):  # then the lock expires
+            with suppress(OrchestratorError):  # then the lock expires
                 self._agent.change("lock release")
             self._agent.epoch = 0
 

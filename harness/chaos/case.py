@@ -13,7 +13,8 @@ from build.proxy.types import Hold
 from build.state.history import Event
 from harness.chaos.chaos_stack import PATIENCE, ChaosStack
 from harness.chaos.fault_points import BEFORE, command, is_held, shares_traffic, takes_all_traffic
-from harness.chaos.faults import FAULTS, Fault, Scene
+from harness.chaos.faults import FAULTS, Fault
+from harness.chaos.scene import Scene
 from harness.chaos.stepped import Point, Stepped, steps
 from harness.load import Load, hammering
 from harness.stack import wait_for

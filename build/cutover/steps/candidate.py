@@ -38,7 +38,7 @@ def launch(run: Run, *, parked: bool) -> None:
     run.own(run.idle)
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
-    run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
+    run.refresh_env(run.live, **{run.idle.value: run.release.image})
     run.target.lock.confirm()
     run.target.start(*slots)
     run.own(run.idle)

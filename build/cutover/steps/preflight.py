@@ -15,7 +15,7 @@ from build.model.release import Release
 
 def check(run: Run) -> JournalFacts:
     """Raise the first problem's error, which lists all problems; report and journal warnings."""
-    run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
+    run.refresh_env(run.live, **{run.idle.value: run.release.image})
     with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
         found = preflight.evaluate(_facts(run, beside.submit(run.target.stack_error)))
     findings.refuse(found)

@@ -87,7 +87,7 @@ def test_the_backup_takes_over_when_the_colour_in_rotation_dies(door: Door) -> N
 
 def test_a_probe_fails_for_a_hanging_or_dead_server(door: Door) -> None:
     servers, green = door.proxy.servers(), door.containers["green"]
-    assert door.proxy.probe(servers["blue-1"], servers["green-1"])
+    wait_for("both", lambda: door.proxy.probe(servers["blue-1"], servers["green-1"]))
     green.pause()
     try:
         assert not door.proxy.probe(servers["blue-1"], servers["green-1"])
