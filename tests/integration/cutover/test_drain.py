@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from build.docker.engine import DockerEngine
+from build.errors import LockLostError
 from build.target.container import ServiceContainer
 from harness.audio_asserts import fault_in_wav
 from harness.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
@@ -159,3 +160,25 @@ def test_each_request_class_drains_by_its_own_rule_and_the_journal_counts_match(
     page = (patient.root / patient.run("build.cutover", "report").stdout.strip().splitlines()[-1]).read_text()
     assert '<td>long</td><td>1</td><td class="bad">2</td>' in page
     assert "2 long and 1 batch" in patient.run("build.cutover", "history", COLUMNS="300").stdout
+
+
+def test_a_rollback_takes_over_while_the_old_colour_drains(patient: Stack) -> None:
+    old, new = patient.releases[-1], patient.release("to be left at once")
+    app = patient.live_app()
+    with (
+        ThreadPoolExecutor() as pool,
+        patient.start("build.cutover", "switch", new, CUTOVER_DRAIN_LONG_S=f"{SHORT_BUDGET_S}") as process,
+    ):
+        request = Clients(patient, pool).send(f"Never {LONG}")
+        wait_for("the drain", lambda: patient.journal()[-1].get("step") == "retire", PATIENCE_S)
+        assert process.poll() is None, process.communicate()[0]
+        patient.run("build.cutover", "rollback")
+        assert in_flight(app) == {"long": 1}, "its request is still in flight, so the drain had not ended"
+        app.exec_run(["touch", "/tmp/end"])  # noqa: S108 - in its container
+        answer = request.result(60)
+        output, _ = process.communicate(timeout=60)
+    assert (answer.status_code, answer.headers["X-Release"]) == (200, old)
+    assert process.returncode == LockLostError.exit_code, output
+    status = patient.status()
+    assert status["colours"][status["live"]]["release"]["sha"] == old
+    assert [record["state"] for record in patient.journal() if record["event"] == "end"][-2:] == ["switched", "retired"]
