@@ -162,18 +162,23 @@ def test_each_request_class_drains_by_its_own_rule_and_the_journal_counts_match(
     assert "2 long and 1 batch" in patient.run("build.cutover", "history", COLUMNS="300").stdout
 
 
-def test_a_rollback_takes_over_while_the_old_colour_drains(patient: Stack) -> None:
+def test_a_rollback_takes_over_while_the_old_colour_drains(patient: Stack, tmp_path: Path) -> None:
     old, new = patient.releases[-1], patient.release("to be left at once")
-    app = patient.live_app()
+    app, verified, go = patient.live_app(), tmp_path / "verified", tmp_path / "go"
+    waits = f'["sh", "-c", "touch {verified}; until [ -e {go} ]; do sleep 0.1; done"]'
     with (
         ThreadPoolExecutor() as pool,
+        hooks(patient, f"pre-switch = {waits}"),
         patient.start("build.cutover", "switch", new, CUTOVER_DRAIN_LONG_S=f"{SHORT_BUDGET_S}") as process,
     ):
-        request = Clients(patient, pool).send(f"Never {LONG}")
-        wait_for("the drain", lambda: patient.journal()[-1].get("step") == "retire", PATIENCE_S)
+        wait_for("the gate's end", lambda: verified.exists() or process.poll() is not None, PATIENCE_S)
         assert process.poll() is None, process.communicate()[0]
+        request = Clients(patient, pool).send(f"Never {LONG}")
+        wait_for("the request", lambda: in_flight(app) == {"long": 1})
+        go.touch()
+        wait_for("the drain", lambda: patient.journal()[-1].get("step") == "retire")
         patient.run("build.cutover", "rollback")
-        assert in_flight(app) == {"long": 1}, "its request is still in flight, so the drain had not ended"
+        assert in_flight(app) == {"long": 1}, "the drain had not ended"
         app.exec_run(["touch", "/tmp/end"])  # noqa: S108 - in its container
         answer = request.result(60)
         output, _ = process.communicate(timeout=60)
