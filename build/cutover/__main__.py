@@ -15,7 +15,7 @@ from rich.live import Live
 
 from build import console
 from build.console import Reporter, out
-from build.cutover import cutover, views
+from build.cutover import cutover, gpu_room, views
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.state_machine import StrategyRequest
 from build.errors import NoLastGoodError
@@ -193,7 +193,7 @@ def gate(
     target = ComposeTarget(settings)
     wanted = _resolve(target, progress, ref)
     verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
-    judgement, folder = standalone_gate.run(target, progress, wanted)
+    judgement, folder = standalone_gate.run(target, progress, wanted, gpu_room.alone)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judgement.facts()}))
         return

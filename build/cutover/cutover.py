@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from build.cutover import plan
+from build.cutover import gpu_room, plan
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.reporting import Reporting
 from build.cutover.rules.gpu import Plan
@@ -124,6 +124,7 @@ def _locked(target: Target, progress: Progress, command: str, wait_s: float) -> 
             may_take_over=lambda: command == ROLLBACK and _only_drains(in_progress(target.history())),
         ) as heartbeat,
         reporting.alerts(),
+        gpu_room.releasing(target),
     ):
         yield heartbeat.check
 

@@ -30,7 +30,7 @@ class Compose:
         self.root = root
         self.env_file = root / ".env"
 
-    def _run(self, *args: str) -> None:
+    def _run(self, *args: str, **variables: str) -> bytes:
         options = (
             "--file",
             str(self.root / FILE),
@@ -41,7 +41,8 @@ class Compose:
         )
         argv = ["docker", "compose", *options, *args]
         try:
-            command.run(argv, cwd=self.root, env=self._environment(os.environ), timeout_s=TIMEOUT_S)
+            environment = {**self._environment(os.environ), **variables}
+            return command.run(argv, cwd=self.root, env=environment, timeout_s=TIMEOUT_S)
         except CommandFailedError as error:
             raise CommandFailedError(f"docker compose {args[0]} failed: {error.message}", detail=error.detail) from None
 
@@ -66,6 +67,11 @@ class Compose:
     def up(self, *services: str) -> None:
         """Create and start exactly these services; a container that exists is never replaced."""
         self._run("up", "--detach", "--no-build", "--no-recreate", "--quiet-pull", *services)
+
+    def run(self, service: str, *argv: str, **variables: str) -> bytes:
+        """Run a command in a new container of a service and return its output; `variables` override .env."""
+        options = ("--rm", "--no-deps", "--no-TTY", "--quiet-pull")
+        return self._run("run", *options, service, *argv, **variables)
 
     def check(self) -> None:
         """Raise CommandFailedError if compose.yaml with this .env is invalid."""

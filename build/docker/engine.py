@@ -197,11 +197,21 @@ class DockerEngine:
             started = api.exec_create(target.id, list(argv), environment=dict(environment or {}))["Id"]
             api.exec_start(started, detach=True)
 
+    @cached_property
+    def cores(self) -> int:
+        """CPU cores of the engine's machine; 0 if it does not say."""
+        return int(cast(Any, self.info().get("NCPU") or 0))
+
+    def processes(self, container: Container, *columns: str) -> list[list[str]]:
+        """Columns of ps(1) of a running container's processes; pids are the host's. The first must be pid."""
+        with explained():
+            table = container.top(ps_args=f"-eo {','.join(columns)}")
+        found: list[list[str]] = table["Processes"]
+        return found
+
     def pids(self, container: Container) -> frozenset[int]:
         """Host process IDs of a running container."""
-        with explained():
-            table = container.top(ps_args="-eo pid")
-        return frozenset(int(row[0]) for row in table["Processes"])
+        return frozenset(int(row[0]) for row in self.processes(container, "pid"))
 
     def containers(self) -> list[Container]:
         """List the running containers."""

@@ -18,10 +18,12 @@ MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
 
 
 @contextmanager
-def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
+def service(
+    engine: DockerEngine, project: str, image: str, speech: Mapping[str, str], device: str = ""
+) -> Iterator[ServiceContainer]:
     """Start the service of an image, hardened like the stack's, without a network: all access is through exec.
 
-    `speech` holds the variables that compose.yaml would pass.
+    `speech` holds the variables that compose.yaml would pass, `device` is a GPU's UUID, "" for any.
     """
     sweep(engine, project)
     name = f"{project}-throwaway-{secrets.token_hex(4)}"
@@ -46,6 +48,7 @@ def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str,
             environment={
                 "NVIDIA_VISIBLE_DEVICES": "all",
                 "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+                **({"CUDA_VISIBLE_DEVICES": device} if device else {}),
                 **{name: speech[name] for name in ("TTS_DEVICE", "TTS_ENGINE")},
             },
             volumes={speech[name]: {"bind": at, "mode": "ro"} for name, at in MOUNTS.items() if speech[name]},

@@ -14,8 +14,9 @@ from build.gate import gate
 from build.model.states import Strategy
 from build.report import timeline
 from build.settings import Settings
-from build.target.await_ready import await_ready
-from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, Replica
+from build.target.await_ready import Start
+from build.target.container import Replica
+from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT
 
 # Timeouts that a hold shortens.
 BOUNDED = ("start_timeout_s", "stall_timeout_s", "gate_timeout_s", "hook_timeout_s")
@@ -51,13 +52,17 @@ def launch(run: Run, *, parked: bool) -> None:
     run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
 
-def warm(run: Run, every_s: float = 0.5) -> JournalFacts:
-    """Wait until all containers of the candidate are ready."""
-    bounded = bounded_settings(run, loading=True)
-    took_s = await_ready(
-        run.candidate, run.release, bounded, run.clock, run.progress, every_s=every_s, client_impact=run.client_impact
-    )
+def warm(run: Run, every_s: float = 0.5, weight: int = CANDIDATE_WEIGHT) -> JournalFacts:
+    """Wait until all containers of the candidate are ready; `weight` is their CPU weight."""
+    _, took_s = starting(run, bounded_settings(run, loading=True), weight).await_phases("ready", every_s=every_s)
+    if run.plan.devices:  # its memory is in use now, so that other projects measure it
+        run.target.reservations.release(run.settings.project)
     return {"warm_s": round(took_s, 2)}
+
+
+def starting(run: Run, settings: Settings, weight: int) -> Start:
+    """Return the start of the candidate's containers, to wait for."""
+    return Start(run.candidate, run.release, settings, run.clock, run.progress, weight, run.client_impact)
 
 
 def verify(run: Run) -> JournalFacts:

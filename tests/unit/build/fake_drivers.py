@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from build.model.colours import Slot
 from build.model.release import Release
 from build.proxy.types import Hold, Request, Server
 from build.target.container import ServiceStatus
+from build.target.cpu import HostCpu
 from build.target.gpu import Device, Process, View
 from build.target.in_flight import Count, Load
 from build.target.readiness import ContainerSnapshot
@@ -139,6 +140,24 @@ class Orders:
 
 
 @dataclass
+class Reservations:
+    """Owners by device, and all requests."""
+
+    owners: dict[str, str] = field(default_factory=dict)
+    requests: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+    def acquire(self, owner: str, devices: Sequence[str], image: str, expiry_s: float) -> str:  # noqa: ARG002 - as the driver's
+        self.requests.append((owner, tuple(devices)))
+        holder = next((self.owners[device] for device in devices if self.owners.get(device, owner) != owner), "")
+        if not holder:
+            self.owners |= dict.fromkeys(devices, owner)
+        return holder
+
+    def release(self, owner: str) -> None:
+        self.owners = {device: holder for device, holder in self.owners.items() if holder != owner}
+
+
+@dataclass
 class ColourContainer:
     """The container of one colour: its release and its behaviour."""
 
@@ -239,6 +258,9 @@ class ColourContainer:
     def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         self.calls.append(f"synthesis on {server} through {proxy}")
         return self.speak(text, voice, timeout_s)
+
+    def host_cpu(self) -> HostCpu:
+        return HostCpu()
 
     def set_cpu_weight(self, weight: int) -> None:
         self.calls.append(f"{self.name} weight {weight}")

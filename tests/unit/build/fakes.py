@@ -21,7 +21,8 @@ from build.model.release import Release
 from build.proxy import haproxy_log
 from build.settings import Settings
 from build.state import history
-from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
+from build.target.gpu import View
+from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy, Reservations
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
 # The fake colours produce noise, so the golden set has no calibration.
@@ -59,6 +60,8 @@ class Target:
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
+        self.reservations = Reservations()
+        self.gpu_view: Callable[[str], View] = lambda _image: View(why="no NVML")
         self.journal = SimpleNamespace(append=self._append, read=lambda: self.records)
         self.took_over = False  # whether the newest command could take the lock from its owner
         self.lock_error: OrchestratorError | None = None
@@ -140,6 +143,8 @@ class Target:
 
     def live(self, stack: Stack) -> Colour | None:
         return pure.live(stack)
+
+    live_or_none = live
 
     def history(self) -> list[history.Cutover]:
         return history.read(self.records)
