@@ -12,7 +12,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from build.docker.engine import DockerEngine, ExecResult, explained
+from build.docker.engine import DockerEngine, ExecResult, convert_errors
 from build.errors import CommandFailedError
 from build.model.colours import Slot
 from build.model.labels import RELEASE_LABEL
@@ -202,7 +202,7 @@ class ServiceContainer:
         """Start the stopped container."""
         container = self._own()
         if container is not None:
-            with explained():
+            with convert_errors():
                 container.start()
 
     def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
@@ -234,14 +234,14 @@ class ServiceContainer:
         """
         container = self._own()
         if container is not None:
-            with contextlib.suppress(CommandFailedError), explained():
+            with contextlib.suppress(CommandFailedError), convert_errors():
                 container.update(cpu_shares=weight)
 
     def stop(self, grace_s: int) -> None:
         """Send SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a fast rollback."""
         container = self._own()
         if container is not None:
-            with explained():
+            with convert_errors():
                 container.stop(timeout=grace_s)
 
     def remove(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 
 PREFIX = "glm-tts-gpu-"
 OWNER = "ai.glm-tts.gpu.owner"
@@ -38,7 +38,7 @@ class GpuReservations:
 
     def release(self, owner: str) -> None:
         """Remove the owner's reservations."""
-        with explained():
+        with convert_errors():
             filters = {"label": f"{OWNER}={owner}"}
             found = self._engine.client.containers.list(all=True, filters=filters, ignore_removed=True)
         for container in found:
@@ -51,7 +51,7 @@ class GpuReservations:
             if error.status_code != CONFLICT:
                 raise
             return self._holder(owner, called, image, expiry_s)
-        with explained():
+        with convert_errors():
             container.start()
         return ""
 

@@ -58,6 +58,8 @@ class Proxy:
     broken: OrchestratorError | None = None
     servers_now: dict[str, Server] = field(default_factory=dict)
     mode: str = "none"
+    status: int = 200  # for a client without a key
+    asked: list[str] = field(default_factory=list)
     in_use: tuple[str, ...] = ("blue-1", "green-1")
     requests: Callable[[float, float], list[Request]] = lambda *_between: []
 
@@ -77,6 +79,10 @@ class Proxy:
             if then != now or (server in self.in_use and not isinstance(to, int)):
                 self.calls.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
+
+    def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:  # noqa: ARG002
+        self.asked.append(server.address)
+        return self.status
 
     def demand_check(self, *servers: str) -> None:
         self.calls += [f"{server} check" for server in servers]

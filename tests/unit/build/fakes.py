@@ -42,7 +42,7 @@ class Target:
         self.records: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.place = StackAddress(7860, "172.29.118")
-        self.inside, self.addresses = "proxy:8080", frozenset[str]()
+        self.inside, self.addresses = "proxy:8080", frozenset({"10.0.0.11"})
         root = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, root)
         (root / "golden").mkdir()
@@ -57,6 +57,7 @@ class Target:
         self.colours[Colour.BLUE].holds = OLD
         self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
         self.start: Callable[[Slot], None] = self._start
+        self.keys_error: Callable[[str, str], str] = lambda _image, _folder: ""
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
