@@ -175,8 +175,12 @@ def network(facts: HostFacts) -> list[Finding]:
     else:
         state = f"used by {OWN_PROXY}" if facts.port_owner else "free"
         found.append(Finding("port", Level.OK, f"{facts.port} is {state}"))
+    return found + _subnet(facts)
+
+
+def _subnet(facts: HostFacts) -> list[Finding]:
     if facts.subnet_overlaps:
-        found.append(
+        return [
             Finding(
                 "subnet",
                 Level.PROBLEM,
@@ -184,13 +188,11 @@ def network(facts: HostFacts) -> list[Finding]:
                 "choose the first three octets of a free subnet: `SUBNET_PREFIX=10.201.7 make up`",
                 PortTakenError,
             )
-        )
-    elif facts.routes_unknown:
+        ]
+    if facts.routes_unknown:
         message = f"no Docker network overlaps {facts.subnet}; the routes of the engine's machine are unknown here"
-        found.append(Finding("subnet", Level.NOT_VERIFIED, message))
-    else:
-        found.append(Finding("subnet", Level.OK, f"{facts.subnet} is free or used by this stack"))
-    return found
+        return [Finding("subnet", Level.NOT_VERIFIED, message)]
+    return [Finding("subnet", Level.OK, f"{facts.subnet} is free or used by this stack")]
 
 
 def gpu(facts: HostFacts) -> list[Finding]:
