@@ -1,5 +1,6 @@
 """History from the journal: the cutover in progress, and the last good release."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -60,3 +61,10 @@ def test_a_cutover_without_an_end_is_in_progress_with_its_step() -> None:
 def test_a_record_of_a_cutover_that_never_began_is_refused() -> None:
     with pytest.raises(ValueError, match="has no begin record"):
         read([{"cutover": "9", "seq": 4, "event": "done", "step": "start", "state": "starting"}])
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    begin = {"event": "begin", "seq": 0, "at": "t", "cutover": "9", "kind": "switch", "strategy": "overlap"}
+    known = {**begin, "colour": "green", "release": asdict(A), "previous": asdict(B), "plan": {}, "rollout": {}}
+    newer = {**known, "newer": 1, "release": {**asdict(A), "newer": 1}, "previous": {**asdict(B), "newer": 1}}
+    assert read([newer]) == read([known])
