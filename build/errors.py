@@ -178,7 +178,7 @@ class VerificationError(OrchestratorError):
 
 
 class RetentionRefusedError(OrchestratorError):
-    """The janitor must not remove anything: a cutover is in progress, or the last one failed."""
+    """The janitor must not remove anything: a cutover is in progress, the last one failed, or no journal tells."""
 
     exit_code = 28
 

@@ -87,6 +87,9 @@ class Settings(BaseModel):
         le=3600,
         description="drain time limit for started batch items; queued ones get 503 with Retry-After at once",
     )
+    hold_budget_s: float = Field(
+        60, gt=0, le=120, description="longest time that the proxy holds a request; a running proxy keeps its value"
+    )
     vram_timeout_s: float = Field(15, gt=0, le=600, description="time limit until released GPU memory is free")
     vram_margin_mb: float = Field(512, ge=0, description="GPU memory (MiB) that must stay free beside the release")
     gate_golden: str = Field(

@@ -1,13 +1,16 @@
-"""A target behind ssh: a real sshd in a container, with this host's engine."""
+"""A target behind ssh: a real sshd in a container, with this host's engine, and a link to it that can fail."""
 
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -30,6 +33,15 @@ class SshTarget:
     address: str
     key: str
     known_hosts: str
+    container: Any
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def logged(self, text: str) -> int:
+        """Return how often sshd has logged a text."""
+        return str(self.container.logs(), "utf-8").count(text)
 
 
 def _key(path: Path) -> str:
@@ -62,8 +74,63 @@ def ssh_target(stack: Stack, scratch: Path) -> Iterator[SshTarget]:
     try:
         wait_for("sshd", lambda: b"Server listening" in container.logs())
         known = f"[127.0.0.1]:{port} {host_key.strip()}"
-        yield SshTarget(f"root@127.0.0.1:{port}", (scratch / "user-key").read_text().rstrip("\n"), known)
+        yield SshTarget(f"root@127.0.0.1:{port}", (scratch / "user-key").read_text().rstrip("\n"), known, container)
     finally:
         container.remove(force=True, v=True)
         with suppress(docker.errors.APIError):  # another target may run on it; the last one removes it
             stack.docker.images.remove(TAG)
+
+
+def program(folder: Path, target: SshTarget, *options: str) -> Path:
+    """Write a program `ssh` that knows the target's keys, with further lines of ssh's configuration.
+
+    Returns its folder, for PATH; ssh does not read its configuration from HOME.
+    """
+    lines = [f"IdentityFile {folder / 'user-key'}", f"UserKnownHostsFile {folder / 'known_hosts'}", *options]
+    (folder / "known_hosts").write_text(f"{target.known_hosts}\n")
+    (folder / "ssh-config").write_text("Host *\n" + "".join(f"    {line}\n" for line in lines))
+    found = folder / "bin"
+    found.mkdir()
+    (found / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh-config "$@"\n')
+    (found / "ssh").chmod(0o755)
+    return found
+
+
+class Link:
+    """A TCP port that forwards to another port of this machine until it fails; then it is silent, without a close."""
+
+    def __init__(self, to: int) -> None:
+        self._to = to
+        self._failed = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets = [self._listener]
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fail(self) -> None:
+        """Forward nothing from now on."""
+        self._failed.set()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.fail()
+        for end in self._sockets:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._to))
+                self._sockets += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while (block := source.recv(65536)) and not self._failed.is_set():
+                sink.sendall(block)
+            if not self._failed.is_set():
+                sink.shutdown(socket.SHUT_WR)

@@ -21,7 +21,7 @@ from build.errors import NothingToResumeError, OrchestratorError
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
-from build.model.states import SERVING, State, Strategy
+from build.model.states import RETIRE, SERVING, State, Strategy
 from build.progress import Progress
 from build.state.history import Cutover, in_progress
 from build.target.types import Target
@@ -57,7 +57,7 @@ def run(
         ahead: prefetched answers of the standby release.
     """
     with _locked(target, progress, kind, wait_s) as check:
-        past = _settle(target, progress, check)
+        past = _settle(target, progress, check, kind)
         stack = target.survey()
         live = target.live(stack)
         release = stack[live].release if live else None
@@ -117,7 +117,12 @@ def _locked(target: Target, progress: Progress, command: str, wait_s: float) -> 
     threading.Thread(target=_preload, args=modules, daemon=True).start()
     with (
         reporting.pages(),
-        target.lock.held(command, wait_s=wait_s, note=progress.note) as heartbeat,
+        target.lock.held(
+            command,
+            wait_s=wait_s,
+            note=progress.note,
+            may_take_over=lambda: command == ROLLBACK and _only_drains(in_progress(target.history())),
+        ) as heartbeat,
         reporting.alerts(),
         gpu_room.releasing(target),
     ):
@@ -168,8 +173,15 @@ def _expected(cutover: Run) -> str:
     return f"it must start first{last}"
 
 
-def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
+def _only_drains(current: Cutover | None) -> bool:
+    """Whether the release of a cutover serves, and only its old colour is not empty yet."""
+    return current is not None and current.step == RETIRE
+
+
+def _settle(target: Target, progress: Progress, check: Check, kind: str) -> list[Cutover]:
     """Finish an interrupted cutover whose traffic had begun to move; roll back any other one.
+
+    A rollback does not wait until the old colour is empty, which can take minutes: it gets the traffic again.
 
     Returns the history: reading it costs an exec, which a rollback cannot afford twice.
     """
@@ -177,7 +189,15 @@ def _settle(target: Target, progress: Progress, check: Check) -> list[Cutover]:
     interrupted = in_progress(past)
     if interrupted is None:
         return past
-    if interrupted.state in SERVING or interrupted.step == "switch":
+    if kind == ROLLBACK and _only_drains(interrupted):
+        progress.note(f"ending the {_describe(interrupted)}")
+        _undo(
+            Run.from_cutover(target, progress, interrupted),
+            FailureAction.KEEP,
+            OrchestratorError("a rollback began before the old colour was empty"),
+            interrupted.step,
+        )
+    elif interrupted.state in SERVING or interrupted.step == "switch":
         progress.step(f"finishing the {_describe(interrupted)}")
         _execute(Run.from_cutover(target, progress, interrupted), interrupted.state, check)
     else:
@@ -197,6 +217,10 @@ def _roll_back(target: Target, progress: Progress, interrupted: Cutover, reason:
                 f"{interrupted.release} is live and the old colour has stopped: it is too late to abort",
                 remedy="finish with `python -m build.cutover resume`; `rollback` then returns to the last good release",
             )
+    _undo(cutover, action, reason, interrupted.step)
+
+
+def _undo(cutover: Run, action: FailureAction, reason: OrchestratorError, step: str) -> None:
     from build.cutover.undo import undo  # noqa: PLC0415 - see EXECUTOR
 
-    undo(cutover, action, reason, interrupted.step)
+    undo(cutover, action, reason, step)

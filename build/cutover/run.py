@@ -11,6 +11,7 @@ from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.rules import drain
 from build.cutover.rules.drain import DrainProgress
 from build.cutover.rules.gpu import Plan
+from build.cutover.rules.holding import Stopwatch
 from build.cutover.state_machine import Table, step_named, table
 from build.errors import ProxyError
 from build.model.colours import Colour, Stack
@@ -42,6 +43,7 @@ class Run:
         idle: the colour that gets the release.
         live: the colour that serves until the switch; None before the first release.
         ahead: prefetched answers of a standby release, for a rollback with strategy auto.
+        stopwatch: how long requests have waited in a hold.
         colours: the containers that this cutover may change, by their IDs: those that existed when it began under the
             lock, and those that it created since. If it loses the lock, a successor's containers have other IDs.
     """
@@ -56,6 +58,7 @@ class Run:
     plan: Plan
     rollout: Rollout = AT_ONCE
     ahead: StandbyPrefetch | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     colours: dict[Colour, ColourContainers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

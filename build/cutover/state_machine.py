@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from build.model.states import CANARY, FINAL, SOAK, State, Strategy
+from build.model.states import CANARY, FINAL, RETIRE, SOAK, State, Strategy
 
 
 class FailureAction(StrEnum):
@@ -56,12 +56,12 @@ TABLES: dict[Strategy, Table] = {
         Step(CANARY, State.CANARY, FailureAction.RETURN),
         Step("switch", State.SWITCHED, FailureAction.RETURN),
         Step(SOAK, State.SOAKING, FailureAction.RETURN),
-        Step("retire", State.RETIRED, FailureAction.KEEP),
+        Step(RETIRE, State.RETIRED, FailureAction.KEEP),
     ),
     Strategy.WARM: (
         Step("confirm", State.ADMITTED, FailureAction.STOP),
         Step("switch", State.SWITCHED, FailureAction.STAY),
-        Step("retire", State.RETIRED, FailureAction.KEEP),
+        Step(RETIRE, State.RETIRED, FailureAction.KEEP),
     ),
     Strategy.HOLD: (
         Step("preflight", State.PREFLIGHTED, FailureAction.STOP),
@@ -72,7 +72,7 @@ TABLES: dict[Strategy, Table] = {
         Step("admit", State.ADMITTED, FailureAction.RELOAD),
         Step("switch", State.SWITCHED, FailureAction.RELOAD),
         Step(SOAK, State.SOAKING, FailureAction.RELOAD),
-        Step("retire", State.RETIRED, FailureAction.KEEP),
+        Step(RETIRE, State.RETIRED, FailureAction.KEEP),
     ),
 }
 

@@ -12,9 +12,10 @@ import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from build.docker import shared_ssh
 from build.errors import EngineUnreachableError
 
-DEFAULT = "unix:///var/run/docker.sock"
+DEFAULT, SSH = "unix:///var/run/docker.sock", "ssh://"
 # These variables change the result of a build or of Compose for the same commit.
 BUILD_OVERRIDES = ("DOCKER_DEFAULT_PLATFORM", "BUILDX_BUILDER", "SOURCE_DATE_EPOCH")
 _ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -38,7 +39,8 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 def settle(environ: MutableMapping[str, str]) -> None:
     """Apply `environment` to this process, so that `docker context use` during a command has no effect.
 
-    A context that does not exist is not reported here: the first use of the engine raises the error.
+    All sessions with an engine behind ssh then share one connection (build.docker.shared_ssh). A context that does not
+    exist is not reported here: the first use of the engine raises the error.
     """
     try:
         settled = environment(environ)
@@ -47,6 +49,8 @@ def settle(environ: MutableMapping[str, str]) -> None:
     for name in set(environ) - set(settled):
         del environ[name]
     environ.update(settled)
+    if address(environ).startswith(SSH):
+        shared_ssh.settle(environ, address(environ))
 
 
 def address(environ: Mapping[str, str] | None = None) -> str:
@@ -64,7 +68,7 @@ def is_local(environ: Mapping[str, str] | None = None) -> bool:
 
 def is_behind_ssh() -> bool:
     """Whether this process reaches the engine through ssh."""
-    return address().startswith("ssh://")
+    return address().startswith(SSH)
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -26,6 +26,7 @@ from build.docker import daemon
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.model import timestamps
 
+# Between two bytes of an answer: the engine of a busy machine is silent while it removes an image or runs a command.
 API_TIMEOUT_S = 300
 NVIDIA = "nvidia"  # the name under which NVIDIA's toolkit registers its runtime
 STDOUT, STDERR = 1, 2
@@ -58,12 +59,16 @@ def convert_errors() -> Iterator[None]:
     except APIError as error:  # first, because it is also a RequestException
         raise CommandFailedError(f"the Docker engine refused the request: {error.explanation or error}") from None
     except (RequestException, OSError) as error:
-        raise EngineUnreachableError(f"the Docker daemon does not answer: {error}", remedy=_remedy()) from None
+        raise EngineUnreachableError(f"{_peer()} does not answer: {error}", remedy=_remedy()) from None
     except DockerException as error:
         raise EngineUnreachableError(
-            f"the Docker daemon cannot be reached: {error}",
+            f"{_peer()} cannot be reached: {error}",
             remedy=_remedy(),
         ) from None
+
+
+def _peer() -> str:
+    return f"the Docker daemon behind {daemon.address()}" if daemon.is_behind_ssh() else "the Docker daemon"
 
 
 def _remedy() -> str:

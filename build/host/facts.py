@@ -9,7 +9,7 @@ from build.docker import daemon
 from build.docker.engine import DockerEngine, convert_errors
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.host import imagestore, machine
-from build.host.findings import HostFacts
+from build.host.findings import OWN_PROXY, HostFacts
 from build.model.labels import STANDIN_LABEL
 from build.settings import Settings
 from build.system import command
@@ -33,6 +33,7 @@ def host_facts(settings: Settings, engine: DockerEngine) -> HostFacts:
     with ThreadPoolExecutor() as pool:
         compose, buildx = pool.map(_plugin, ("compose", "buildx"))
     local = daemon.is_local()
+    owner = _port_owner(settings, engine, local=local)
     return HostFacts(
         engine_version=str(info.get("ServerVersion", "")),
         rootless=any("rootless" in str(option) for option in _list(info, "SecurityOptions")),
@@ -43,9 +44,11 @@ def host_facts(settings: Settings, engine: DockerEngine) -> HostFacts:
         port=settings.port,
         address=settings.publish,
         address_missing=local and not machine.can_bind(settings.publish),
-        port_owner=_port_owner(settings, engine) if local else "",
+        port_owner=owner,
+        port_unknown=not local and not owner,
         subnet=settings.subnet,
-        subnet_overlaps=_overlap(settings, engine),
+        subnet_overlaps=_overlap(settings, engine, local=local),
+        routes_unknown=not local,
         gpu=machine.gpu() if local else "",
         standins=_standins(engine),
     )
@@ -63,19 +66,25 @@ def _plugin(name: str) -> str:
         return ""
 
 
-def _port_owner(settings: Settings, engine: DockerEngine) -> str:
-    if machine.can_bind(settings.publish, settings.port):
+def _port_owner(settings: Settings, engine: DockerEngine, *, local: bool) -> str:
+    """Describe what uses the port; empty if nothing does, and on another machine also if no container does."""
+    if local and machine.can_bind(settings.publish, settings.port):
         return ""
     with convert_errors():
         publishers = engine.client.containers.list(filters={"publish": str(settings.port)})
     names = [container.name for container in publishers]
     if settings.container("proxy") in names:
-        return ""
-    return f"the container {names[0]}" if names else "another process"
+        return OWN_PROXY
+    if names:
+        return f"the container {names[0]}"
+    return "another process" if local else ""
 
 
-def _overlap(settings: Settings, engine: DockerEngine) -> str:
-    """Describe the first other network, of Docker or of the host, that overlaps the stack's subnet; empty if none."""
+def _overlap(settings: Settings, engine: DockerEngine, *, local: bool) -> str:
+    """Describe the first other network, of Docker or of this machine, that overlaps the stack's subnet; empty if none.
+
+    The routes of this machine say nothing about an engine on another one.
+    """
     ours, own_name = ipaddress.IPv4Network(settings.subnet), f"{settings.project}_tts"
     own_interface = ""
     with convert_errors():
@@ -88,7 +97,7 @@ def _overlap(settings: Settings, engine: DockerEngine) -> str:
             subnet = config.get("Subnet", "")
             if "." in subnet and ipaddress.IPv4Network(subnet).overlaps(ours):
                 return f"the Docker network {network.name} ({subnet})"
-    for interface, route in machine.routes():
+    for interface, route in machine.routes() if local else ():
         if interface != own_interface and route.overlaps(ours):
             return f"the host's route {route} on {interface}"
     return ""

@@ -15,6 +15,7 @@ from build.errors import (
 )
 
 MINIMUM_ENGINE = (26, 0)
+OWN_PROXY = "this stack"
 GB = 10**9
 
 
@@ -43,7 +44,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """Facts about the host and its engine; if the engine does not answer, only that error. Sizes in bytes."""
+    """Facts about the host and its engine; if the engine does not answer, only that error. Sizes in bytes.
+
+    Attributes:
+        port_owner: what uses the proxy's port: OWN_PROXY or a description; empty if nothing is known to use it.
+        port_unknown: the engine is on another machine, whose processes are unknown.
+        routes_unknown: the same of its routes.
+    """
 
     engine_version: str = ""
     engine_error: str = ""
@@ -57,8 +64,10 @@ class HostFacts:
     address: str = "127.0.0.1"
     address_missing: bool = False
     port_owner: str = ""
+    port_unknown: bool = False
     subnet: str = ""
     subnet_overlaps: str = ""
+    routes_unknown: bool = False
     gpu: str = ""
     standins: tuple[str, ...] = ()
 
@@ -150,7 +159,7 @@ def network(facts: HostFacts) -> list[Finding]:
                 SettingsError,
             )
         )
-    elif facts.port_owner:
+    elif facts.port_owner not in {"", OWN_PROXY}:
         found.append(
             Finding(
                 "port",
@@ -160,10 +169,18 @@ def network(facts: HostFacts) -> list[Finding]:
                 PortTakenError,
             )
         )
+    elif facts.port_unknown:
+        message = f"no container uses {facts.port}; the processes of the engine's machine are unknown here"
+        found.append(Finding("port", Level.NOT_VERIFIED, message))
     else:
-        found.append(Finding("port", Level.OK, f"{facts.port} is free or used by this stack"))
+        state = f"used by {OWN_PROXY}" if facts.port_owner else "free"
+        found.append(Finding("port", Level.OK, f"{facts.port} is {state}"))
+    return found + _subnet(facts)
+
+
+def _subnet(facts: HostFacts) -> list[Finding]:
     if facts.subnet_overlaps:
-        found.append(
+        return [
             Finding(
                 "subnet",
                 Level.PROBLEM,
@@ -171,10 +188,11 @@ def network(facts: HostFacts) -> list[Finding]:
                 "choose the first three octets of a free subnet: `SUBNET_PREFIX=10.201.7 make up`",
                 PortTakenError,
             )
-        )
-    else:
-        found.append(Finding("subnet", Level.OK, f"{facts.subnet} is free or used by this stack"))
-    return found
+        ]
+    if facts.routes_unknown:
+        message = f"no Docker network overlaps {facts.subnet}; the routes of the engine's machine are unknown here"
+        return [Finding("subnet", Level.NOT_VERIFIED, message)]
+    return [Finding("subnet", Level.OK, f"{facts.subnet} is free or used by this stack")]
 
 
 def gpu(facts: HostFacts) -> list[Finding]:

@@ -31,7 +31,7 @@ def resolve(settings: Settings, engine: DockerEngine, progress: Progress, refere
     """Resolve a reference to a release; None means the clone's HEAD or dirty tree.
 
     A reference is a git commit (SHA, tag, HEAD~1), an image name with tag or digest, or an image ID. An image that is
-    not on the engine is pulled here, before the cutover acquires its lock.
+    not on the engine is pulled here, before the cutover acquires its lock; so is a tag that moved in its registry.
 
     Raises:
         ImageNotFoundError: there is no such image, or it does not belong to this project.
@@ -39,7 +39,7 @@ def resolve(settings: Settings, engine: DockerEngine, progress: Progress, refere
     """
     requested = reference or git.read(settings.root).release
     image, pulled = _local(settings, engine, requested), False
-    if image is None:
+    if image is None or _has_moved(settings, engine, progress, image, requested):
         image, pulled = _pulled(engine, progress, requested), True
     if image is None:
         raise ImageNotFoundError(
@@ -73,6 +73,30 @@ def _local(settings: Settings, engine: DockerEngine, requested: str) -> Image | 
     if len(found) > 1:
         raise ImageNotFoundError(f"{requested} matches {len(found)} images", remedy="give more digits of the commit")
     return next(iter(found.values()), None) or engine.image(requested)
+
+
+def pull(engine: DockerEngine, progress: Progress, release: Release) -> None:
+    """Pull the image of a journaled release; do nothing if it was never in a registry.
+
+    Raises:
+        ImageNotFoundError: the registry does not have it either, or does not answer.
+        DiskFullError: the engine has no room for it.
+    """
+    _pulled(engine, progress, release.image)
+
+
+def _has_moved(settings: Settings, engine: DockerEngine, progress: Progress, image: Image, requested: str) -> bool:
+    """Whether a registry has another image under a tag than the engine; if it does not answer, the engine's counts."""
+    if "/" not in requested or "@" in requested or git.commit_of(settings.root, requested):
+        return False
+    try:
+        registry, name, tag = at_registry(engine, requested)
+        digest = registry.digest(name, tag)
+    except RegistryError as error:
+        progress.note(f"warning: {error.message}; using the image on the engine")
+        return False
+    repository = parse_repository_tag(requested)[0]
+    return bool(digest) and f"{repository}@{digest}" not in (image.attrs.get("RepoDigests") or [])
 
 
 def _pulled(engine: DockerEngine, progress: Progress, requested: str) -> Image | None:

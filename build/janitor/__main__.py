@@ -32,6 +32,9 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan with reasons and remove nothing")] = False,
     now: Annotated[bool, typer.Option("--now", help="remove even if more than min_free_gb is free")] = False,
     registry: Annotated[str, REGISTRY] = "",
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="REF", help="keep this commit, image or digest; repeat for several")
+    ] = None,
     collect_garbage: Annotated[
         str, typer.Option(metavar="CONTAINER", help="collect the registry's garbage; concurrent pushes can be lost")
     ] = "",
@@ -43,7 +46,7 @@ def clean(
     settings, progress = console.settings(), Reporter()
     target = ComposeTarget(settings)
     survey = RegistrySurvey(registries.connect(target.engine, registry)) if registry else None
-    janitor = Janitor(target, progress, registry=survey)
+    janitor = Janitor(target, progress, registry=survey, keep=keep or ())
     outcome = janitor.run(dry_run=dry_run, now=now, collect_garbage=collect_garbage)
     if as_json:
         out.print_json(data=document(outcome))
@@ -118,6 +121,7 @@ def document(outcome: CleaningResult) -> dict[str, Any]:
     return {
         "actions": actions,
         "removed": outcome.acted,
+        "refused": outcome.refused,
         "failed": list(outcome.failed),
         "free_bytes_before": outcome.free_before,
         "free_bytes_after": outcome.free_after,
@@ -136,6 +140,8 @@ def _summary(outcome: CleaningResult, min_free_gb: float, *, dry_run: bool) -> N
     if outcome.acted:
         after = "unknown" if outcome.free_after is None else f"{outcome.free_after / GB:.1f} GB"
         out.print(f"removed {what}; free disk before: {free}, after: {after}")
+    elif outcome.refused:
+        out.print(f"would remove {what}, but not now: {outcome.refused}", markup=False)
     elif dry_run:
         out.print(f"would remove {what}, if less than {min_free_gb:g} GB is free (now {free}) or with --now")
     else:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from docker.errors import ImageNotFound
 
 from build.docker.engine import convert_errors
-from build.errors import CommandFailedError, LockHeldError, RegistryError, RetentionRefusedError
+from build.errors import CommandFailedError, LockHeldError, RegistryError, RetentionRefusedError, UsageError
 from build.host import imagestore
 from build.host.findings import GB
 from build.janitor import files, retention
-from build.janitor.host import HostSurvey, Scope
+from build.janitor.host import HostSurvey, Needs, Scope
 from build.janitor.registry import RegistrySurvey
 from build.janitor.retention import HOUR_S, Action, Location, Policy, StorageFacts, StoredItem
 from build.progress import Progress
@@ -29,13 +29,17 @@ DAY_S = 86400.0
 
 @dataclass(frozen=True)
 class CleaningResult:
-    """Plan and result. Free disk is in bytes; None if the engine's disk is on another machine."""
+    """Plan and result. Free disk is in bytes; None if the engine's disk is on another machine.
+
+    `refused`: why the janitor would remove nothing now, after a dry run; "" if it would.
+    """
 
     actions: tuple[Action, ...]
     acted: bool
     free_before: int | None
     free_after: int | None
     failed: tuple[str, ...] = ()
+    refused: str = ""
 
 
 class Janitor:
@@ -48,10 +52,12 @@ class Janitor:
         *,
         scope: Scope | None = None,
         registry: RegistrySurvey | None = None,
+        keep: Sequence[str] = (),
         young_s: float = HOUR_S,
     ) -> None:
         """
         Args:
+            keep: names of releases to keep, beside those that the survey finds in use.
             young_s: age in seconds; a younger image may belong to a build in progress and is kept.
         """
         self._target = target
@@ -59,6 +65,7 @@ class Janitor:
         self._progress = progress
         self._scope = scope or Scope()
         self._registry = registry
+        self._keep = keep
         self._young_s = young_s
         self._host = HostSurvey(target.engine, target.settings, self._scope)
         self._verified = Verdicts(target.settings.root).passed()
@@ -67,28 +74,46 @@ class Janitor:
         """Remove what the plan does not keep, if disk is short or `now` is set; a dry run only plans.
 
         Raises:
-            RetentionRefusedError: a cutover is in progress or the last one failed; nothing was removed.
+            RetentionRefusedError: a cutover is in progress, the last one failed, or no journal tells what the targets
+                of the registry run; nothing was removed.
         """
-        with self._no_cutover(lock=not dry_run):
-            actions = tuple(self.plan())
+        if dry_run:
+            return self._dry_run()
+        with self._no_cutover():
+            needs = self._host.needs()
+            if refused := self._without_journal(needs):
+                raise refused
+            actions = tuple(self._plan(needs))
             free = self.free()
             minimum = int(self._target.settings.min_free_gb * GB)
-            if dry_run or not (now or (free is not None and free < minimum)):
+            if not (now or (free is not None and free < minimum)):
                 return CleaningResult(actions, acted=False, free_before=free, free_after=free)
             failed = [error for action in actions if not action.keep and (error := self._remove(action))]
             if collect_garbage:
                 self._collect_garbage(collect_garbage)
             return CleaningResult(actions, acted=True, free_before=free, free_after=self.free(), failed=tuple(failed))
 
-    def plan(self) -> list[Action]:
+    def _dry_run(self) -> CleaningResult:
+        needs = self._host.needs()
+        refused = self._refusal() or self._without_journal(needs)
+        free = self.free()
+        return CleaningResult(
+            tuple(self._plan(needs)),
+            acted=False,
+            free_before=free,
+            free_after=free,
+            refused=refused.message if refused else "",
+        )
+
+    def _plan(self, needs: Needs) -> list[Action]:
         """Plan what to remove and what to keep."""
         settings = self._target.settings
-        needs = self._host.needs()
         verified = self._verified | needs.served
         items = self._host.images(verified)
         if self._registry:
             items += self._registry.items()
         items += files.records(settings.root)
+        needed = self._chosen(items) | needs.needed
         cache = self._host.cache_bytes() if self._scope.build_cache else 0
         policy = Policy(
             keep_releases=settings.keep_releases,
@@ -96,17 +121,40 @@ class Janitor:
             keep_logs_s=settings.keep_logs_days * DAY_S,
             young_s=self._young_s,
         )
-        return retention.plan(StorageFacts(tuple(items), needs.needed, time.time(), cache), policy)
+        return retention.plan(StorageFacts(tuple(items), needed, time.time(), cache), policy)
+
+    def _chosen(self, items: list[StoredItem]) -> dict[str, str]:
+        """Mark the items that the operator named as needed."""
+        found = retention.chosen(items, self._keep)
+        if unknown := [name for name, named in found.items() if not named]:
+            raise UsageError(
+                f"--keep names no image here: {', '.join(unknown)}",
+                remedy="name a commit, an image or a digest that `--dry-run` lists",
+            )
+        return {item.id: f"--keep {name}" for name, named in found.items() for item in named}
+
+    def _without_journal(self, needs: Needs) -> RetentionRefusedError | None:
+        """Refuse if nothing on this engine tells which images of the registry a target runs."""
+        registry = self._registry
+        if registry is None or self._keep or any(registry.has_repository(name) for name in needs.served):
+            return None
+        return RetentionRefusedError(
+            f"the janitor removes nothing: no journal on this engine names a release of {registry.address}, so it is "
+            "unknown which images its targets run",
+            remedy="run it with the target's engine (DOCKER_HOST), or name each release that a target runs or may "
+            "roll back to: `--keep REF --keep REF`",
+        )
 
     def free(self) -> int | None:
         """Free disk (bytes) where the engine keeps its images; None if the engine is on another machine."""
         return imagestore.free_bytes(self._engine)
 
     @contextlib.contextmanager
-    def _no_cutover(self, *, lock: bool) -> Iterator[None]:
-        """Refuse during a cutover and after a failed one; with `lock`, hold the cutover lock against new cutovers."""
-        self._refuse()
-        if not (lock and self._target.running("agent")):
+    def _no_cutover(self) -> Iterator[None]:
+        """Refuse during a cutover and after a failed one; hold the cutover lock against new cutovers."""
+        if refused := self._refusal():
+            raise refused
+        if not self._target.running("agent"):
             yield
             return
         with contextlib.ExitStack() as stack:
@@ -114,14 +162,16 @@ class Janitor:
                 stack.enter_context(self._target.lock.held("janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
-            self._refuse(locked=True)  # check again: a cutover may have failed just before we acquired the lock
+            # Check again: a cutover may have failed just before we acquired the lock.
+            if refused := self._refusal(locked=True):
+                raise refused
             yield
 
-    def _refuse(self, *, locked: bool = False) -> None:
+    def _refusal(self, *, locked: bool = False) -> RetentionRefusedError | None:
         if not locked and (holder := self._target.lock_holder()):
-            raise _refused(f"{holder} holds the cutover lock")
-        if reason := retention.refusal(self._target.history()):
-            raise _refused(reason)
+            return _refused(f"{holder} holds the cutover lock")
+        reason = retention.refusal(self._target.history())
+        return _refused(reason) if reason else None
 
     def _remove(self, action: Action) -> str:
         """Remove one item; return an error text if it fails, so that the other removals continue."""
@@ -176,6 +226,6 @@ class Janitor:
 
 def _refused(why: str) -> RetentionRefusedError:
     return RetentionRefusedError(
-        f"removed nothing: {why}, so it is unknown which images a retry or a rollback needs",
+        f"the janitor removes nothing: {why}, so it is unknown which images a retry or a rollback needs",
         remedy="run `python -m build.cutover status`, then complete a switch or a rollback",
     )

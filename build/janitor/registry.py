@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from build.errors import RegistryError
-from build.janitor.host import OCI, ROLES
+from build.janitor.host import OCI, ROLES, repository
 from build.janitor.retention import ARTIFACT, Location, Role, StoredItem
 from build.model.labels import RELEASE_LABEL
 from build.model.timestamps import unix
@@ -18,6 +18,14 @@ class RegistrySurvey:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._names = {registry.full(name): name for name in ROLES}
+
+    @property
+    def address(self) -> str:
+        return self._registry.full("").rstrip("/")
+
+    def has_repository(self, reference: str) -> bool:
+        """Whether an image reference names one of these repositories."""
+        return repository(reference) in self._names
 
     def items(self) -> list[StoredItem]:
         """List every tagged manifest: images first, then documents attached to them."""

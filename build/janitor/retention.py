@@ -17,6 +17,7 @@ PIN = "pinned-"
 STAGING = re.compile(r"[0-9a-f]{40}(-dirty)?")
 KEY = refreshed.TAG  # bases, proxies and channels are tagged by their inputs
 ARTIFACT = re.compile(r"sha256-([0-9a-f]{64})(\.[a-z]+)?")  # the fallback tag for attached documents in a registry
+SHORTEST_SHA = 7
 HOUR_S = 3600.0
 
 
@@ -126,6 +127,19 @@ def plan(facts: StorageFacts, policy: Policy) -> list[Action]:
     actions.append(_cache(facts, policy))
     files = (item for item in facts.items if item.place is Location.FILES)
     return actions + [_file(file, facts, policy, kept) for file in files]
+
+
+def chosen(items: Iterable[StoredItem], names: Iterable[str]) -> dict[str, list[StoredItem]]:
+    """Map each of an operator's names to its items: a commit of at least 7 digits, an image, a digest or an ID."""
+    items = list(items)
+    return {
+        name: [
+            item
+            for item in items
+            if name in item.identifiers or (len(name) >= SHORTEST_SHA and item.release.startswith(name))
+        ]
+        for name in names
+    }
 
 
 def refusal(history: list[Cutover]) -> str:

@@ -40,6 +40,7 @@ def derive(
     images: dict[Colour, str],
     profiles: Iterable[str],
     runtime: str,
+    hold_budget_s: float,
     speech: Mapping[str, str],
 ) -> dict[str, str]:
     """Derive the variables of compose.yaml.
@@ -58,6 +59,7 @@ def derive(
         "KEYS_FOLDER": place.keys_folder,
         "SUBNET_PREFIX": place.subnet_prefix,
         "PROXY_IMAGE": proxy_image,
+        "HOLD_BUDGET_S": f"{hold_budget_s:g}",
         "BLUE_IMAGE": images.get(Colour.BLUE, ""),
         "GREEN_IMAGE": images.get(Colour.GREEN, ""),
         "APP_RUNTIME": runtime,

@@ -59,3 +59,5 @@ class Strategy(StrEnum):
 
 # Optional steps, run only on request and never in a rollback.
 CANARY, SOAK = "canary", "soak"
+# The last step of every cutover: the release serves, and the old colour only drains.
+RETIRE = "retire"

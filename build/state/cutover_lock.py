@@ -127,20 +127,26 @@ class CutoverLock:
 
     @contextmanager
     def held(
-        self, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self,
+        purpose: str,
+        *,
+        wait_s: float = 0,
+        note: Callable[[str], None] | None = None,
+        may_take_over: Callable[[], bool] = lambda: False,
     ) -> Iterator[Heartbeat]:
         """Hold the lock in the block; the agent's client carries its epoch meanwhile.
 
         Args:
             wait_s: how long to wait for another owner.
             note: called once with a message that names the other owner.
+            may_take_over: whether the work of another owner may end now; its later changes are then refused.
 
         Raises:
             LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
         pid = str(os.getpid())
         me = Owner(_user(), _host(), pid, _started(pid), purpose, id=secrets.token_hex(8))
-        self._agent.epoch = self._wait(me, wait_s, note)
+        self._agent.epoch = self._wait(me, wait_s, note, may_take_over)
         heartbeat = Heartbeat(self._agent)
         try:
             yield heartbeat
@@ -166,11 +172,13 @@ class CutoverLock:
         owner = self._agent.ask("lock break", by=by, reason=reason)["owner"]
         return Owner.from_json(owner) if owner else None
 
-    def _wait(self, me: Owner, wait_s: float, note: Callable[[str], None] | None) -> int:
+    def _wait(
+        self, me: Owner, wait_s: float, note: Callable[[str], None] | None, may_take_over: Callable[[], bool]
+    ) -> int:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                return self._acquire(me)
+                return self._acquire(me, may_take_over)
             except LockHeldError as error:
                 if time.monotonic() >= deadline:
                     raise
@@ -179,16 +187,17 @@ class CutoverLock:
                     note = None
                 time.sleep(WAIT_S)
 
-    def _acquire(self, me: Owner) -> int:
+    def _acquire(self, me: Owner, may_take_over: Callable[[], bool]) -> int:
         request = {"owner": me.to_json()}
         try:
             return int(self._agent.ask("lock acquire", **request)["epoch"])
         except LockHeldError:
             holder = self.holder()
-        if holder and not holder.gone:
+        # The holder is read before its work is judged: if another owner follows meanwhile, the agent refuses.
+        if holder and not holder.gone and not may_take_over():
             raise LockHeldError(
                 f"another command holds the cutover lock: {holder}",
                 remedy="wait with `--wait SECONDS`; if it is dead: `python -m build.cutover lock break --reason ...`",
             )
-        # Its process has ended, or it released the lock just now.
+        # Its process has ended, or it may be taken over, or it released the lock just now.
         return int(self._agent.ask("lock acquire", takeover=holder.epoch if holder else None, **request)["epoch"])

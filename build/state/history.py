@@ -132,14 +132,19 @@ def _begun(record: dict[str, Any]) -> Cutover:
     return Cutover(
         id=record["cutover"],
         kind=record["kind"],
-        release=Release(**record["release"]),
+        release=_release(record["release"]),
         colour=record["colour"],
-        previous=Release(**previous) if previous else None,
+        previous=_release(previous) if previous else None,
         began=record["at"],
         strategy=Strategy(record["strategy"]),
         plan=record.get("plan", {}),
         rollout=record.get("rollout", {}),
     )
+
+
+def _release(fields: dict[str, Any]) -> Release:
+    """Read the known fields; a newer version may have written others."""
+    return Release(sha=fields["sha"], image=fields["image"])
 
 
 def _apply(cutover: Cutover, event: Event, record: dict[str, Any]) -> None:

@@ -27,6 +27,12 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
             remedy="restore port, publish, keys_folder and subnet_prefix; or apply the new values by `make down`, then "
             "`make up`",
         )
+    held_s, set_s = target.hold_budget_s, target.settings.hold_budget_s
+    if held_s != set_s:
+        progress.note(
+            f"the running proxy holds requests for {held_s:g} s; hold_budget_s = {set_s:g} applies after "
+            "`make down` and `make up`"
+        )
     missing = [service for service in ("proxy", "agent") if not target.running(service)]
     if not missing:
         return

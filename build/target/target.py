@@ -34,7 +34,7 @@ from build.target.gpu_reservations import GpuReservations
 from build.target.start_flags import StartFlags
 from build.target.types import Clock
 
-HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua
+HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua, for a proxy that was created without a value
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
@@ -98,9 +98,11 @@ class ComposeTarget:
 
     @property
     def hold_budget_s(self) -> float:
-        """How long (s) the proxy's gate holds a request (HOLD_BUDGET_S of proxy/hold.lua)."""
+        """How long (s) the existing proxy holds a request; the setting if there is none."""
         container = self.engine.container(self.settings.container("proxy"))
-        environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"]) if container else {}
+        if container is None:
+            return self.settings.hold_budget_s
+        environment = dict(item.partition("=")[::2] for item in container.attrs["Config"]["Env"])
         return float(environment.get("HOLD_BUDGET_S", HOLD_BUDGET_S))
 
     def running(self, service: str) -> bool:
@@ -218,6 +220,7 @@ class ComposeTarget:
                     place=self.place,
                     proxy_image=self.proxy_image,
                     images=images,
+                    hold_budget_s=self.hold_budget_s,
                     runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
                     speech=self.settings.speech,
                     profiles=self._profiles(live) if live else [profile for profile in stored_profiles if profile],

@@ -66,9 +66,17 @@ class Lock(Protocol):
     """The lock that allows one cutover at a time on a target."""
 
     def held(
-        self, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self,
+        purpose: str,
+        *,
+        wait_s: float = 0,
+        note: Callable[[str], None] | None = None,
+        may_take_over: Callable[[], bool] = lambda: False,
     ) -> AbstractContextManager[LockHolder]:
-        """Hold the lock for the block; wait up to `wait_s` for another holder, then raise LockHeldError."""
+        """Hold the lock for the block; wait up to `wait_s` for another holder, then raise LockHeldError.
+
+        If `may_take_over`, the lock passes on at once, and later changes of the other holder are refused.
+        """
 
     def holder(self) -> object | None:
         """Describe the current holder; None if the lock is free."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from harness.github import Hub
 from harness.load import hammering
 from harness.registry import Running
 from harness.shell import Shell
-from harness.ssh import SshTarget, ssh_target
+from harness.ssh import SshTarget, program, ssh_target
 from harness.stack import Stack, fresh_stack
 
 pytestmark = pytest.mark.alone  # the gates hear one text, so that a busy machine looks like a slow candidate
@@ -32,14 +31,7 @@ SHORT = {
     "COLUMNS": "100",
 }
 # All calls share one connection, as in the workflow: a connection costs half a second.
-SSH_CONFIG = """Host gpu-box
-    HostName 127.0.0.1
-    Port {port}
-    User root
-    IdentityFile {folder}/user-key
-    UserKnownHostsFile {folder}/known_hosts
-    ControlPath {folder}/master
-"""
+SSH = ("HostName 127.0.0.1", "User root")
 CONNECT = "ssh -M -f -N ssh://operator@gpu-box >/dev/null 2>&1"
 
 
@@ -68,14 +60,9 @@ class Reader:
 
 def programs(folder: Path, target: SshTarget) -> Path:
     """A folder of programs that precede the machine's: `ssh` with the target's keys, `sudo` without a password."""
-    # ssh does not read its configuration from HOME.
-    (folder / "known_hosts").write_text(f"{target.known_hosts}\n")
-    (folder / "ssh-config").write_text(SSH_CONFIG.format(port=target.address.rpartition(":")[2], folder=folder))
-    found = folder / "bin"
-    found.mkdir()
-    for name, does in (("ssh", f'{shutil.which("ssh")} -F {folder}/ssh-config "$@"'), ("sudo", '"$@"')):
-        (found / name).write_text(f"#!/bin/sh\nexec {does}\n")
-        (found / name).chmod(0o755)
+    found = program(folder, target, *SSH, f"Port {target.port}", f"ControlPath {folder}/master")
+    (found / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (found / "sudo").chmod(0o755)
     return found
 
 

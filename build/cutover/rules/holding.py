@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -74,6 +75,27 @@ def candidate_timeout_s(
     rollback_s = budget_s * UNKNOWN_SHARE if reload_s is None else reload_s
     needed_s = SLOWER * (load_s or 0) if loading else 0.0
     return max(budget_s - spent_s - rollback_s - BACK_S, needed_s, LEAST_S)
+
+
+@dataclass
+class Stopwatch:
+    """How long requests have waited, by this process's monotonic clock: the target's clock may be set meanwhile.
+
+    Only after a resume the target's clock is needed, and its result is between 0 and the hold budget.
+    """
+
+    _began: float | None = None
+
+    def spent_s(self, now: float, by_target_s: float, budget_s: float) -> float:
+        """Return the seconds since the hold began.
+
+        Args:
+            now: seconds of this process's monotonic clock.
+            by_target_s: the seconds since the hold began, by the target's clock; only the first call uses it.
+        """
+        if self._began is None:
+            self._began = now - min(max(by_target_s, 0.0), budget_s)
+        return now - self._began
 
 
 def began_at(records: Sequence[dict[str, Any]], cutover: str) -> str | None:

@@ -17,7 +17,7 @@ from build.target.container import Replica
 from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT
 
 # Timeouts that a hold shortens.
-BOUNDED = ("start_timeout_s", "stall_timeout_s", "gate_timeout_s")
+BOUNDED = ("start_timeout_s", "stall_timeout_s", "gate_timeout_s", "hook_timeout_s")
 
 
 def start(run: Run) -> None:
@@ -140,14 +140,23 @@ def discard(run: Run, error: BaseException | None = None) -> None:
 
 def bounded_settings(run: Run, *, loading: bool) -> Settings:
     """Return the run's settings; in an unforced hold the timeouts end before held requests time out."""
-    began = holding.began_at(run.target.journal.read(), run.id) if run.strategy is Strategy.HOLD else None
-    if began is None or run.plan.forced:
+    spent_s = None if run.plan.forced else waited_s(run)
+    if spent_s is None:
         return run.settings
     most_s = holding.candidate_timeout_s(
         run.target.hold_budget_s,
-        run.target.now() - timeline.unix(began),
+        spent_s,
         load_s=run.plan.load_s,
         reload_s=run.plan.reload_s,
         loading=loading,
     )
     return run.settings.model_copy(update={name: min(getattr(run.settings, name), most_s) for name in BOUNDED})
+
+
+def waited_s(run: Run) -> float | None:
+    """Return how long requests have waited in this run's hold; None before it began. The first call starts a clock."""
+    began = holding.began_at(run.target.journal.read(), run.id) if run.strategy is Strategy.HOLD else None
+    if began is None:
+        return None
+    by_target_s = run.target.now() - timeline.unix(began)
+    return run.stopwatch.spent_s(run.clock.now(), by_target_s, run.target.hold_budget_s)

@@ -46,6 +46,7 @@ def hold(run: Run) -> JournalFacts:
     """Hold requests, long ones first, until the old colour is empty; then unload its model."""
     live, old = _live_colour(run)
     budget_s = run.target.hold_budget_s
+    candidate.waited_s(run)  # starts the clock
     expected_s = holding.expected_s(run.plan.load_s)
     expected = f"about {expected_s:.0f} s" if expected_s is not None else "an unknown time"
     run.progress.step(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from build.cutover.run import ROLLBACK, STOP_GRACE_S, JournalFacts, Run
-from build.cutover.steps import drain, memory
+from build.cutover.steps import candidate, drain, memory
 from build.errors import CandidateExitedError, CommandFailedError, DrainError, EngineUnreachableError, ProxyError
 from build.gate import gate
 from build.model.colours import Colour
@@ -22,7 +22,8 @@ def admit(run: Run) -> None:
     run.demand_check(run.idle)
     run.await_health_check(run.idle)
     if run.settings.hooks.pre_switch:
-        hooks.run_pre_switch(run.settings, run.target.journal, run.progress, run.journaled)
+        bounded = candidate.bounded_settings(run, loading=False)  # in a hold, clients wait for the hook
+        hooks.run_pre_switch(bounded, run.target.journal, run.progress, run.journaled)
 
 
 def confirm(run: Run) -> JournalFacts:

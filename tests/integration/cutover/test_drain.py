@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from build.docker.engine import DockerEngine
-from build.errors import InterruptedByUserError
+from build.errors import InterruptedByUserError, LockLostError
 from build.system.interrupts import AGAIN
 from build.target.container import ServiceContainer
 from harness.audio_asserts import fault_in_wav
@@ -211,3 +211,30 @@ def test_a_second_interrupt_aborts_the_requests_that_a_rollback_waits_for(patien
     assert patient.journal()[-1]["facts"]["drain_s"] < budget_s
     status = patient.status()
     assert (status["live"], status["in_progress"], status["lock"]) == (before["live"], None, None)
+
+
+def test_a_rollback_takes_over_while_the_old_colour_drains(patient: Stack, tmp_path: Path) -> None:
+    old, new = patient.releases[-1], patient.release("to be left at once")
+    app, verified, go = patient.live_app(), tmp_path / "verified", tmp_path / "go"
+    waits = f'["sh", "-c", "touch {verified}; until [ -e {go} ]; do sleep 0.1; done"]'
+    with (
+        ThreadPoolExecutor() as pool,
+        hooks(patient, f"pre-switch = {waits}"),
+        patient.start("build.cutover", "switch", new, CUTOVER_DRAIN_LONG_S=f"{SHORT_BUDGET_S}") as process,
+    ):
+        wait_for("the gate's end", lambda: verified.exists() or process.poll() is not None, PATIENCE_S)
+        assert process.poll() is None, process.communicate()[0]
+        request = Clients(patient, pool).send(f"Never {LONG}")
+        wait_for("the request", lambda: in_flight(app) == {"long": 1})
+        go.touch()
+        wait_for("the drain", lambda: patient.journal()[-1].get("step") == "retire")
+        patient.run("build.cutover", "rollback")
+        assert in_flight(app) == {"long": 1}, "the drain had not ended"
+        app.exec_run(["touch", "/tmp/end"])  # noqa: S108 - in its container
+        answer = request.result(60)
+        output, _ = process.communicate(timeout=60)
+    assert (answer.status_code, answer.headers["X-Release"]) == (200, old)
+    assert process.returncode == LockLostError.exit_code, output
+    status = patient.status()
+    assert status["colours"][status["live"]]["release"]["sha"] == old
+    assert [record["state"] for record in patient.journal() if record["event"] == "end"][-2:] == ["switched", "retired"]

@@ -179,9 +179,12 @@ def check_journal_refusals(stack: Stack, janitor: Callable[[], Janitor], idle: s
                 Journal(agent).append(cutover="x", **record)
             with pytest.raises(RetentionRefusedError, match=reason):
                 janitor().run(dry_run=False, now=True)
-            done = stack.run("build.janitor", "--dry-run", check=False)
-            assert done.returncode == RetentionRefusedError.exit_code
-            assert "remedy: " in done.stderr
+            refused = stack.run("build.janitor", "--now", check=False)
+            assert refused.returncode == RetentionRefusedError.exit_code
+            assert "remedy: " in refused.stderr
+            shown = stack.run("build.janitor", "--dry-run")
+            assert "release of a colour" in shown.stdout, "a dry run shows its plan"
+            assert reason in shown.stdout, "and why a removal is refused"
     finally:
         shell(f"mv {FILE}.kept {FILE}")
 

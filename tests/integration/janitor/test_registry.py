@@ -7,9 +7,11 @@ import json
 import random
 from typing import Any
 
+import pytest
 import requests
 
 from build.docker.engine import DockerEngine
+from build.errors import RetentionRefusedError, UsageError
 from build.janitor.host import Scope
 from build.janitor.pins import Pins
 from build.janitor.registry import RegistrySurvey
@@ -86,14 +88,22 @@ def test_a_registry_keeps_needed_images_and_its_disk_shrinks(images: TinyImages)
         apps[1].tag(copy, "1")
         before = disk(running, images.client)
 
-        janitor = images.janitor(RegistrySurvey(registry), keep_releases=0)
+        with pytest.raises(RetentionRefusedError, match="no journal on this engine"):
+            images.janitor(RegistrySurvey(registry), keep_releases=0).run(dry_run=False, now=True)
+        shown = images.janitor(RegistrySurvey(registry), keep_releases=0).run(dry_run=True, now=True)
+        assert "no journal on this engine" in shown.refused
+        with pytest.raises(UsageError, match=sha(9)):
+            images.janitor(RegistrySurvey(registry), keep=[sha(9)]).run(dry_run=True, now=True)
+        assert {sha(number) for number in (1, 2, 3, 4, 5)} <= set(running.tags(f"team/{APP}"))
+
+        janitor = images.janitor(RegistrySurvey(registry), keep=[sha(3)], keep_releases=0)
         done = janitor.run(dry_run=False, now=True, collect_garbage=running.container)
         assert not done.failed
         wait_for("the restarted registry", lambda: answers(running))
-        assert set(running.tags(f"team/{APP}")) == {sha(4), f"pinned-{sha(4)[:12]}", attached, sha(5), "v1.0.0"}
-        assert set(running.tags(f"team/{BASE}")) == {KEYS[1], NEWEST_BASE}
-        # Removed: three apps, two bases and two documents of random bytes, which do not compress.
-        assert before - disk(running, images.client) >= 5 * WEIGHT + 2 * ATTACHED
+        assert set(running.tags(f"team/{APP}")) == {sha(3), sha(4), f"pinned-{sha(4)[:12]}", attached, sha(5), "v1.0.0"}
+        assert set(running.tags(f"team/{BASE}")) == {KEYS[0], KEYS[1], NEWEST_BASE}
+        # Removed: two apps, one base and two documents of random bytes, which do not compress.
+        assert before - disk(running, images.client) >= 3 * WEIGHT + 2 * ATTACHED
         pulled = images.client.images.pull(f"{images.prefix}/{APP}", tag="v1.0.0")
         assert pulled.labels["ai.glm-tts.release"] == sha(5)
 
@@ -120,10 +130,11 @@ def answers(running: Running) -> bool:
 def test_a_registry_that_forbids_deletion_is_reported_and_unchanged(images: TinyImages) -> None:
     with running_registry(project=images.project) as running:
         images.prefix = f"{running.address}/team"
-        images.app(1)
-        push(images, f"glm-tts-slim:{sha(1)}")
+        for number in (1, 2):
+            images.app(number)
+            push(images, f"glm-tts-slim:{sha(number)}")
         survey = RegistrySurvey(Registry(images.prefix))
-        done = images.janitor(survey, keep_releases=0).run(dry_run=False, now=True)
+        done = images.janitor(survey, keep=[sha(2)], keep_releases=0).run(dry_run=False, now=True)
         assert len(done.failed) == 1
         assert "does not delete images" in done.failed[0]
-        assert running.tags("team/glm-tts-slim") == [sha(1)]
+        assert running.tags("team/glm-tts-slim") == [sha(1), sha(2)]

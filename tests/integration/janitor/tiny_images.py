@@ -6,6 +6,7 @@ import contextlib
 import io
 import random
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,12 @@ class TinyImages:
     def report(self, image: Any, outcome: Outcome) -> None:
         Verdicts(self.root).write(image.id, VerificationReport(image.id, "app", (Line("voice", outcome),)))
 
-    def janitor(self, registry: RegistrySurvey | None = None, **settings: Any) -> Janitor:
+    def janitor(self, registry: RegistrySurvey | None = None, keep: Sequence[str] = (), **settings: Any) -> Janitor:
         """A janitor that handles only these images, and removes young images too."""
         scope = Scope(prefix=self.prefix, project=lambda name: name == self.project, build_cache=False)
         chosen = Settings(root=self.root, project=self.project, **settings)
-        return Janitor(ComposeTarget(chosen, DockerEngine()), Reporter(), scope=scope, registry=registry, young_s=0)
+        target = ComposeTarget(chosen, DockerEngine())
+        return Janitor(target, Reporter(), scope=scope, registry=registry, keep=keep, young_s=0)
 
     def names(self) -> set[str]:
         tags = [tag for image in self.client.api.images() for tag in image.get("RepoTags") or []]

@@ -65,6 +65,7 @@ class Target:
         self.reservations = Reservations()
         self.gpu_view: Callable[[str], View] = lambda _image: View(why="no NVML")
         self.journal = SimpleNamespace(append=self._append, read=lambda: self.records)
+        self.took_over = False  # whether the newest command could take the lock from its owner
         self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held, confirm=self._confirm)
         self.proxy_image = "proxy"
@@ -101,7 +102,8 @@ class Target:
         self.records.append({"seq": len(self.records), "at": at, **record})
 
     @contextmanager
-    def _held(self, command: str, **_options: Any) -> Iterator[Any]:
+    def _held(self, command: str, *, may_take_over: Callable[[], bool], **_options: Any) -> Iterator[Any]:
+        self.took_over = may_take_over()
         self.calls.append(f"lock for {command}")
         try:
             yield SimpleNamespace(check=self._check)

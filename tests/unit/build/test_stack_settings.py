@@ -41,6 +41,8 @@ def test_env_names_only_compose_yaml() -> None:
         images={},
         profiles=(),
         runtime="",
+        hold_budget_s=7.5,
         speech={},
     )
     assert values["COMPOSE_FILE"] == "compose.yaml"
+    assert values["HOLD_BUDGET_S"] == "7.5"

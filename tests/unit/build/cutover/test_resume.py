@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 
 from build.cutover import cutover
-from build.errors import CandidateExitedError, NothingToResumeError, RollbackIncompleteError
+from build.errors import CandidateExitedError, NothingToResumeError, OrchestratorError, RollbackIncompleteError
 from build.model.colours import Colour
 from build.model.release import Release
 from tests.unit.build.cutover import test_hold
@@ -81,6 +82,39 @@ def test_the_next_cutover_rolls_back_a_switch_killed_before_traffic_moved() -> N
     assert switch(target) == NEW
     assert moves(target)[:2] == ["green-1 maint", "green removed"]
     assert [cutover.state for cutover in target.history()] == ["failed", "retired"]
+
+
+def roll_back(target: Target) -> None:
+    cutover.run(cast(Any, target), Report(), "rollback", lambda _history, _live: OLD)
+
+
+def test_a_rollback_does_not_wait_until_the_old_colour_is_empty() -> None:
+    target = Target()
+    interrupt(target, *RETIRING)
+    target.proxy.set_admins(("green-1", "ready"), ("blue-1", "drain"))
+    target.colours[Colour.BLUE].work = 2
+    roll_back(target)
+    assert target.took_over
+    assert target.clock.time < target.settings.drain_short_s
+    assert target.proxy.servers_now["blue-1"].admin == "ready"
+    assert [cutover.state for cutover in target.history()] == ["switched", "retired"]
+
+
+@pytest.mark.parametrize("records", [(), WARMING, SWITCHING])
+def test_a_rollback_takes_the_lock_from_no_cutover_that_may_still_fail(records: tuple[dict[str, Any], ...]) -> None:
+    target = Target()
+    interrupt(target, *records)
+    with suppress(OrchestratorError):
+        roll_back(target)
+    assert not target.took_over
+
+
+def test_only_a_rollback_takes_the_lock_from_a_cutover_that_drains() -> None:
+    target = Target()
+    interrupt(target, *RETIRING)
+    target.proxy.set_admins(("green-1", "ready"), ("blue-1", "drain"))
+    assert switch(target) == NEW
+    assert not target.took_over
 
 
 def test_resume_continues_from_the_journaled_state() -> None:

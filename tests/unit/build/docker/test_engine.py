@@ -115,6 +115,21 @@ def test_an_incomplete_stream_is_a_failed_command(
     assert (answer.exit_code, answer.stdout) == expected
 
 
+def test_a_silent_engine_ends_a_read(
+    engine_with: Callable[[bytes, int | None], DockerEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    engine = engine_with(b"", 0)
+    engine.info()
+    monkeypatch.setattr(Api, "do_GET", lambda _request: answered.wait(5))
+    engine.client.api.timeout = 0.1
+    try:
+        with pytest.raises(EngineUnreachableError, match="timed out"):
+            engine.info()
+    finally:
+        answered.set()
+
+
 @pytest.mark.parametrize(
     ("address", "arguments"), [("ssh://gpu-box", "-- gpu-box"), ("ssh://op@gpu-box:2222", "-l op -p 2222 -- gpu-box")]
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from build.errors import DiskFullError, EngineUnreachableError, PortTakenError
-from build.host.findings import GB, HostFacts, Level, disk, evaluate, refuse, unlisted, version
+from build.host.findings import GB, OWN_PROXY, HostFacts, Level, disk, evaluate, refuse, unlisted, version
 
 FIT = HostFacts(
     engine_version="26.1.5+dfsg1",
@@ -38,6 +38,11 @@ def test_every_finding_of_a_fit_host_is_ok() -> None:
         ({"free_bytes": None}, "disk", Level.NOT_VERIFIED),
         ({"port_owner": "another process"}, "port", Level.PROBLEM),
         ({"address": "192.0.2.1", "address_missing": True, "port_owner": "x"}, "publish", Level.PROBLEM),
+        ({"port_owner": OWN_PROXY, "port_unknown": False}, "port", Level.OK),
+        ({"port_unknown": True}, "port", Level.NOT_VERIFIED),
+        ({"port_owner": "the container x", "port_unknown": True}, "port", Level.PROBLEM),
+        ({"routes_unknown": True}, "subnet", Level.NOT_VERIFIED),
+        ({"routes_unknown": True, "subnet_overlaps": "the Docker network x"}, "subnet", Level.PROBLEM),
         ({"subnet_overlaps": "the Docker network x"}, "subnet", Level.PROBLEM),
         ({"gpu": ""}, "gpu", Level.NOT_VERIFIED),
         ({"standins": ("os",)}, "standin:os", Level.NOT_VERIFIED),

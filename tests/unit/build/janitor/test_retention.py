@@ -247,3 +247,12 @@ def test_names_of_the_project_are_distinguished_from_others() -> None:
     assert everything.role("glm-tts-test-registry") is None
     assert ours.role("mine/glm-tts-proxy") is Role.PROXY
     assert ours.role("glm-tts-proxy") is None
+
+
+def test_an_operator_names_images_to_keep_by_commit_name_or_digest() -> None:
+    one = int("ab" * 20, 16)
+    items = [app(one), app(one, place=Location.REGISTRY), app(2)]
+    for name in (sha(one), sha(one)[:7], digest(one), items[0].name):
+        found = retention.chosen(items, [name])
+        assert [item.release for item in found[name]] == [sha(one), sha(one)], name
+    assert retention.chosen(items, [sha(9), sha(one)[:6]]) == {sha(9): [], sha(one)[:6]: []}

@@ -56,6 +56,7 @@ def test_env_has_only_the_live_profile_and_parses() -> None:
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
         runtime="",
+        hold_budget_s=60,
         speech={"TTS_DEVICE": "cpu", "MODELS": ""},
     )
     text = dotenv.render(values)

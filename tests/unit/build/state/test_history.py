@@ -1,5 +1,6 @@
 """History from the journal: the cutover in progress, and the last good release."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -103,3 +104,10 @@ def test_a_gate_that_the_agent_opened_belongs_to_no_cutover() -> None:
 def test_a_rolled_back_cutover_leaves_the_old_release_on_record() -> None:
     assert recorded(history(cutover(2, B, A, end="rolled-back"))) == A
     assert recorded([]) is None
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    begin = {"event": "begin", "seq": 0, "at": "t", "cutover": "9", "kind": "switch", "strategy": "overlap"}
+    known = {**begin, "colour": "green", "release": asdict(A), "previous": asdict(B), "plan": {}, "rollout": {}}
+    newer = {**known, "newer": 1, "release": {**asdict(A), "newer": 1}, "previous": {**asdict(B), "newer": 1}}
+    assert read([newer]) == read([known])

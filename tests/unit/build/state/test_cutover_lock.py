@@ -1,0 +1,70 @@
+"""Which process gets the cutover lock, with the agent's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from agent.lock import Lock
+from agent.protocol import Owner, RefusedError
+from build.agent_client import AgentClient
+from build.errors import LockHeldError
+from build.state.cutover_lock import CutoverLock
+
+
+class Agent:
+    """The lock of an agent, held by a process of another machine."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.lock = Lock().acquire(Owner("ci", "runner", "1", "1", "switch", id="first"), 0)
+
+    def ask(self, operation: str, **fields: Any) -> dict[str, Any]:
+        if operation == "lock show":
+            owner = self.lock.owner
+            return {"owner": owner and owner.to_json(), "epoch": self.lock.epoch, "expired": False}
+        assert operation == "lock acquire"
+        try:
+            self.lock = self.lock.acquire(Owner.from_json(fields["owner"]), 0, takeover=fields.get("takeover"))
+        except RefusedError as refused:
+            raise LockHeldError(str(refused)) from None
+        return {"epoch": self.lock.epoch}
+
+    def change(self, operation: str) -> None:
+        assert operation == "lock release"
+        self.lock = self.lock.release(self.epoch)
+
+
+@pytest.fixture
+def agent() -> Agent:
+    return Agent()
+
+
+def held(agent: Agent, may_take_over: Callable[[], bool]) -> Any:
+    return CutoverLock(cast(AgentClient, agent)).held("rollback", may_take_over=may_take_over)
+
+
+def test_a_lock_whose_owner_may_be_taken_over_passes_on_at_once(agent: Agent) -> None:
+    with held(agent, lambda: True):
+        assert agent.lock.owner
+        assert agent.lock.owner.what == "rollback"
+        with pytest.raises(RefusedError, match="epoch 1 is over"):
+            agent.lock.check(1, 0)
+
+
+def test_any_other_owner_keeps_the_lock(agent: Agent) -> None:
+    with pytest.raises(LockHeldError, match="ci@runner"), held(agent, lambda: False):
+        pass
+    agent.lock.check(1, 0)
+
+
+def test_an_owner_that_follows_meanwhile_keeps_the_lock(agent: Agent) -> None:
+    def judge() -> bool:
+        agent.lock = agent.lock.release(1).acquire(Owner("op", "laptop", "2", "2", "switch", id="second"), 0)
+        return True
+
+    with pytest.raises(LockHeldError), held(agent, judge):
+        pass
+    agent.lock.check(2, 0)
