@@ -126,7 +126,8 @@ class Guardian:
 
     def _look_at_live(self, view: View) -> None:
         colour = watch.live(view.proxied)
-        if not colour:
+        # A new stack has blue in rotation before its first release.
+        if not colour or not any(cutover.served for cutover in view.past):
             return
         asked = self._observer.asked(view.proxied, watch.in_rotation(view.proxied, colour))
         self._watch, verdict = self._watch.after(healthy=watch.healthy(asked, colour))

@@ -154,3 +154,11 @@ def test_a_proxy_that_is_away_is_one_alert_and_no_end(world: World) -> None:
     live(world).hangs = True
     world.guard(LOOKS_S)
     assert live(world).release == "old"
+
+
+def test_a_stack_before_its_first_release_is_not_sick() -> None:
+    world = World()
+    world.containers["blue"] = None
+    world.guard(10 * LOOKS_S)
+    assert world.alerts == []
+    world.close()
