@@ -9,10 +9,11 @@ from build.cutover.rules.gpu import GpuMemoryFacts, Plan
 from build.cutover.state_machine import StrategyRequest
 from build.errors import PreflightError
 from build.model.colours import Colour
-from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL
+from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL, Flavour
 from build.model.release import Release
 from build.model.states import Strategy
 from build.progress import Progress
+from build.target.colour_containers import ColourContainers
 from build.target.gpu import View
 from build.target.types import Target
 
@@ -44,11 +45,18 @@ def plan(
     pids = old.pids() if view.devices else frozenset[int]()
     # A cutover stops the standby release in the idle colour, so its memory counts as free.
     standby_pids = target.colours[live.other].pids() if view.devices else frozenset[int]()
-    chosen = gpu.decide(GpuMemoryFacts(view.without(standby_pids), pids, need, margin, replicas), request.strategy)
+    facts = GpuMemoryFacts(view.without(standby_pids), pids, need, margin, replicas, _runs_on_gpu(target, old))
+    chosen = gpu.decide(facts, request.strategy)
     progress.note(f"strategy {chosen.strategy}: {chosen.reason}")
     if chosen.strategy is not Strategy.HOLD:
         return chosen
     return _hold(target, release, old.release(), replace(chosen, forced=request.forced))
+
+
+def _runs_on_gpu(target: Target, colour: ColourContainers) -> bool:
+    release = colour.release() if colour.running else None
+    labels = target.image_labels(release.image) if release else None
+    return (labels or {}).get(FLAVOUR_LABEL) == Flavour.CUDA and target.settings.device != "cpu"
 
 
 def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -> Plan:

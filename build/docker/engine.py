@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,9 +107,14 @@ class DockerEngine:
             return dict(self.client.info())
 
     @property
+    def runtimes(self) -> frozenset[str]:
+        """Names of the container runtimes that the engine knows."""
+        return frozenset(cast(Any, self.info().get("Runtimes") or {}))
+
+    @property
     def gpu_runtime(self) -> str:
         """The container runtime with GPU support; empty if the engine has none."""
-        return NVIDIA if NVIDIA in dict(cast(Any, self.info().get("Runtimes") or {})) else ""
+        return NVIDIA if NVIDIA in self.runtimes else ""
 
     def container(self, name: str) -> Container | None:
         """Get a container by name with its current state; None if there is none."""
@@ -124,6 +129,12 @@ class DockerEngine:
         with explained():
             found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
         return frozenset(name.removeprefix("/") for container in found for name in container["Names"])
+
+    def container_labels(self, filtered: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return the labels of each container, running or not, that has all of the given labels."""
+        filters = {"label": [f"{name}={value}" for name, value in filtered.items()]}
+        with explained():
+            return [dict(found["Labels"]) for found in self.client.api.containers(all=True, filters=filters)]
 
     def image(self, reference: str) -> Image | None:
         """Get an image by name, tag, digest or ID; None if it is not on the engine."""

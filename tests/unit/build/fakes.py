@@ -63,6 +63,7 @@ class Target:
         self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
+        self.changed: list[str] = []
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
     def now(self) -> float:
@@ -71,7 +72,13 @@ class Target:
     def is_here(self) -> bool:
         return True
 
-    def stack_error(self) -> str:
+    def stack_error(self, **_planned: str) -> str:
+        return ""
+
+    def changed_settings(self, _colour: Colour) -> list[str]:
+        return self.changed
+
+    def lost_runtime(self, _colour: Colour) -> str:
         return ""
 
     def processes(self) -> dict[int, str]:
