@@ -12,6 +12,7 @@ from build.errors import (
     LockLostError,
     NoLastGoodError,
     NothingToResumeError,
+    OlderReleaseError,
     OrchestratorError,
     StateCorruptError,
 )
@@ -20,7 +21,7 @@ from build.state.history import Cutover
 
 NAME = "CutoverNeedsAttention"
 # No alert: nothing was begun, and the operator who ran the command sees the error.
-QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError)
+QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError, OlderReleaseError)
 GRAVE = (LockLostError, StateCorruptError)
 # Alertmanager resolves an alert without an end after five minutes of silence; this alert is sent only once.
 LASTS = timedelta(days=7)

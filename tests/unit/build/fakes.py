@@ -55,7 +55,7 @@ class Target:
         self.colours = {colour: ColourContainer(self.calls, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
         self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
-        self.start: Callable[[Slot], None] = self._start
+        self.start: Callable[..., None] = self._start
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
@@ -63,6 +63,8 @@ class Target:
         self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held)
         self.proxy_image = "proxy"
+        self.starts = NEW
+        self.failing: set[str] = set()  # colours whose health checks fail, as the proxy sees them
         self.changed: list[str] = []
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
@@ -84,10 +86,10 @@ class Target:
     def processes(self) -> dict[int, str]:
         return {PIDS[colour.value]: f"app-{colour}" for colour in Colour}
 
-    def _start(self, slot: Slot) -> None:
+    def _start(self, slot: Slot, *_others: Slot) -> None:
         self.calls.append(f"{slot.service} up")
         colour = self.colours[Colour(slot.service.removeprefix("app-"))]
-        colour.holds = NEW
+        colour.holds = self.starts
         colour.running = colour.running or colour.exits_on_stop
         if colour.name in self.orders.parked:
             colour.phase = "unloaded"
@@ -132,9 +134,9 @@ class Target:
         return {
             colour: ColourFacts(
                 release=container.holds,
-                container="running" if container.holds else "absent",
+                container=("running" if container.running else "exited") if container.holds else "absent",
                 admin=self.proxy.servers_now[colour.servers[0]].admin,
-                usable=True,
+                usable=colour.value not in self.failing,
             )
             for colour, container in self.colours.items()
         }

@@ -124,7 +124,7 @@ def test_a_failed_rollback_is_not_rolled_back(monkeypatch: pytest.MonkeyPatch) -
 def test_a_switch_to_the_live_release_changes_nothing() -> None:
     target = Target()
     assert cutover.run(cast(Any, target), Report(), "switch", lambda _history, _live: OLD) == OLD
-    assert moves(target) == []
+    assert moves(target) == ["blue-1 probed"]
     assert target.records == []
 
 
