@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NoReturn, cast
 
 from agent.haproxy import HAProxy
+from agent.lock import EXPIRY_S
 from agent.protocol import SOCKET, Refusal, RefusedError
 from agent.start_flags import StartFlags
 from agent.target import Target
@@ -57,7 +58,9 @@ def main() -> None:
     )
     flags = StartFlags(Path(os.environ.get("AGENT_FLAGS", "/run/orders")))
     signal.signal(signal.SIGTERM, _stop)
-    with Sessions(os.environ.get("AGENT_SOCKET", SOCKET), Target(state, proxy, flags)) as sessions:
+    expiry_s = float(os.environ.get("AGENT_EXPIRY_S", EXPIRY_S))
+    target = Target(state, proxy, flags, expiry_s=expiry_s)
+    with Sessions(os.environ.get("AGENT_SOCKET", SOCKET), target) as sessions:
         sessions.serve_forever()
 
 

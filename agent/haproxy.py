@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent import files
@@ -59,8 +60,13 @@ class HAProxy:
         files.replace(self._state / "hold", f"{hold.partition(' ')[0]}\n")
 
 
-def probe(address: str) -> str:
-    """Send the health check's request to HOST:PORT; return the first line of the answer, "" if there is none."""
+def probe(addresses: Sequence[str]) -> list[str]:
+    """Send the health check's request to each HOST:PORT; return the first lines of the answers, "" for none."""
+    with ThreadPoolExecutor(max(len(addresses), 1)) as pool:
+        return list(pool.map(_probe, addresses))
+
+
+def _probe(address: str) -> str:
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=PROBE_S) as connection:

@@ -34,12 +34,13 @@ class Journal:
 
     def __init__(self, path: Path, now: Callable[[], str] = utc_now) -> None:
         self._path, self._now = path, now
-        self.records: list[Record] = []
-        self.damage = ""
-        self._newest = ""  # hash of the last record
         self._load()
 
     def _load(self) -> None:
+        self.records: list[Record] = []
+        self.damage = ""
+        self._newest = ""  # hash of the last record
+        self._read = _version(self._path)
         content = self._path.read_bytes() if self._path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.decode(errors="replace").split("\n")[:-1]):
@@ -53,26 +54,42 @@ class Journal:
             with self._path.open("r+b") as file:
                 file.truncate(len(whole))
                 os.fsync(file.fileno())
+            self._read = _version(self._path)
 
     def check(self) -> None:
-        """Raise RefusedError if the journal is damaged."""
+        """Read the file again if an operator replaced it; raise RefusedError if it is damaged."""
+        if self._read != _version(self._path):
+            self._load()
         if self.damage:
             raise RefusedError(Refusal.DAMAGED, self.damage)
 
-    def append(self, fields: Record) -> Record:
+    def append(self, fields: Record, seq: int | None = None) -> Record:
         """Append a record and return it with its number, its time and its schema's version.
 
+        Args:
+            seq: the record's number. A record that is there already is returned: its writer lost the answer.
+
         Raises:
-            RefusedError: the journal is damaged or cannot be written; the file is as before.
+            RefusedError: the journal is damaged or cannot be written, or `seq` is not the next number; the file is as
+                before.
         """
         self.check()
+        if seq is not None and seq != len(self.records):
+            return self._same(fields, seq)
         record = {"at": self._now(), "v": VERSION, **fields, "seq": len(self.records)}
         body = json.dumps(record, separators=(",", ":"))[:-1]
         seal = hashlib.sha256((self._newest + body).encode()).hexdigest()
         self._write(f'{body},"hash":"{seal}"}}\n'.encode())
+        self._read = _version(self._path)
         self.records.append(record)
         self._newest = seal
         return record
+
+    def _same(self, fields: Record, seq: int) -> Record:
+        written = self.records[seq] if seq < len(self.records) else {}
+        if written | fields != written:
+            raise RefusedError(Refusal.FENCED, f"the journal has {len(self.records)} records, not {seq}")
+        return written
 
     def _write(self, line: bytes) -> None:
         created = not self._path.exists()
@@ -91,6 +108,14 @@ class Journal:
             os.close(descriptor)
         if created:
             files.sync_folder(self._path.parent)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Return what changes with the file's content."""
+    if not path.exists():
+        return ()
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _opened(line: str, newest: str) -> tuple[Record | None, str]:

@@ -1,6 +1,6 @@
 """The cutover lock as a pure state machine: one owner at a time, and an epoch that only grows.
 
-Times are seconds of the target's clock since boot, which no one can set. An owner that is silent for EXPIRY_S loses the
+Times are seconds of the target's clock since boot, which no one can set. An owner that is silent for too long loses the
 lock. The epoch of a request proves that its sender still owns the lock at the moment of the effect.
 """
 
@@ -21,18 +21,20 @@ class Lock:
         epoch: number of the newest acquisition; 0 before the first.
         owner: None if the lock is free.
         heard: time of the owner's last heartbeat.
+        expiry_s: how long an owner may be silent.
     """
 
     epoch: int = 0
     owner: Owner | None = None
     heard: float = 0.0
+    expiry_s: float = EXPIRY_S
 
     def expired(self, now: float) -> bool:
         """Return whether the owner has been silent for too long."""
-        return self.owner is not None and now - self.heard > EXPIRY_S
+        return self.owner is not None and now - self.heard > self.expiry_s
 
     def acquire(self, owner: Owner, now: float, *, takeover: int | None = None) -> Lock:
-        """Grant the lock with the next epoch.
+        """Grant the lock with the next epoch. An owner whose answer was lost may ask again.
 
         Args:
             takeover: the epoch of an owner that the caller knows to have ended, such as a process of its own machine.
@@ -40,11 +42,12 @@ class Lock:
         Raises:
             RefusedError: the lock has an owner that is neither expired nor the one to take over from.
         """
-        if self.owner and not self.expired(now) and takeover != self.epoch:
+        asks_again = self.owner is not None and owner.id != "" and owner.id == self.owner.id
+        if self.owner and not (asks_again or takeover == self.epoch or self.expired(now)):
             raise RefusedError(
                 Refusal.HELD, "another cutover holds the lock", owner=self.owner.to_json(), held_epoch=self.epoch
             )
-        return Lock(self.epoch + 1, owner, now)
+        return replace(self, epoch=self.epoch + 1, owner=owner, heard=now)
 
     def check(self, epoch: int, now: float) -> None:
         """Raise RefusedError unless `epoch` is that of the current owner, who has not expired."""
@@ -70,5 +73,5 @@ class Lock:
         return replace(self, owner=None)
 
     def restored(self, now: float) -> Lock:
-        """Return the stored lock after a restart of the agent: the owner gets a full EXPIRY_S to be heard again."""
+        """Return the stored lock after a restart of the agent: the owner gets the full time to be heard again."""
         return replace(self, heard=now)

@@ -46,6 +46,7 @@ class Owner:
         started: start time of the process in clock ticks since boot.
         since: time (UTC, ISO 8601) of the acquisition by the agent's clock; the agent fills it in.
         what: the command, such as `switch`.
+        id: distinguishes the acquisitions of one process.
     """
 
     user: str
@@ -54,6 +55,10 @@ class Owner:
     started: str
     what: str
     since: str = ""
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}"
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)

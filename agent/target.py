@@ -10,13 +10,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from agent import files, haproxy
 from agent.haproxy import HAProxy
 from agent.journal import Journal, utc_now
-from agent.lock import Lock
+from agent.lock import EXPIRY_S, Lock
 from agent.protocol import PROTOCOL, Owner, Refusal, RefusedError
 from agent.start_flags import StartFlags
 
@@ -32,19 +33,26 @@ def boot_time() -> float:
 class Target:
     """Lock, journal, proxy and start flags of one target."""
 
-    def __init__(self, state: Path, proxy: HAProxy, flags: StartFlags, now: Callable[[], float] = boot_time) -> None:
+    def __init__(
+        self,
+        state: Path,
+        proxy: HAProxy,
+        flags: StartFlags,
+        now: Callable[[], float] = boot_time,
+        expiry_s: float = EXPIRY_S,
+    ) -> None:
         self._now = now
         self._mutex = threading.RLock()
         self._lock_file = state / "lock.json"
         self._journal = Journal(state / "journal.jsonl")
         self._proxy, self._flags = proxy, flags
-        self._lock = _stored(self._lock_file).restored(now())
+        self._lock = replace(_stored(self._lock_file), expiry_s=expiry_s).restored(now())
         self._reads: dict[str, Callable[[Request], Answer]] = {
             "hello": lambda _request: {"protocol": PROTOCOL, "at": utc_now()},
             "journal read": self._read_journal,
             "lock show": self._show_lock,
             "proxy show": self._show_proxy,
-            "proxy probe": lambda request: {"lines": [haproxy.probe(address) for address in request["addresses"]]},
+            "proxy probe": lambda request: {"lines": haproxy.probe(request["addresses"])},
         }
         self._locking: dict[str, Callable[[Request], Answer]] = {
             "lock acquire": self._acquire,
@@ -53,7 +61,7 @@ class Target:
             "lock break": self._break,
         }
         self._fenced: dict[str, Callable[[Request], Answer]] = {
-            "journal append": lambda request: {"record": self._journal.append(request["record"])},
+            "journal append": self._append,
             "proxy change": lambda request: {"output": self._proxy.change(request["commands"])},
             "flags set": self._set_flags,
             "confirm": lambda _request: {},
@@ -69,7 +77,8 @@ class Target:
                 if operation in self._locking:
                     return {"ok": True, **self._locking[operation](request)}
                 if operation in self._fenced:
-                    self._lock.check(int(request["epoch"]), self._now())
+                    # An effect counts as a heartbeat, so that its owner keeps the lock for a full expiry after it.
+                    self._beat(request)
                     return {"ok": True, **self._fenced[operation](request)}
             raise RefusedError(Refusal.INVALID, f"unknown operation {operation!r}", protocol=PROTOCOL)
         except RefusedError as refused:
@@ -78,8 +87,13 @@ class Target:
             return RefusedError(Refusal.INVALID, f"the request makes no sense: {error!r}").answer()
 
     def _read_journal(self, request: Request) -> Answer:
-        self._journal.check()
-        return {"records": self._journal.records[int(request.get("from", 0)) :]}
+        with self._mutex:
+            self._journal.check()
+            records = self._journal.records
+        return {"records": records[int(request.get("from", 0)) :], "count": len(records)}
+
+    def _append(self, request: Request) -> Answer:
+        return {"record": self._journal.append(request["record"], request.get("seq"))}
 
     def _show_lock(self, _request: Request) -> Answer:
         lock, now = self._lock, self._now()
@@ -109,14 +123,16 @@ class Target:
         return {}
 
     def _release(self, request: Request) -> Answer:
-        self._store(self._lock.release(int(request["epoch"])))
+        released = self._lock.release(int(request["epoch"]))
+        self._lock = released  # even if the disk is full: after a restart of the agent the lock would expire
+        self._store(released)
         return {}
 
     def _break(self, request: Request) -> Answer:
         owner = self._lock.owner
         if owner is None:
             return {"owner": None}
-        fields = {"event": "lock-broken", "owner": owner.to_json(), "by": str(request["by"])}
+        fields = {"event": "lock-broken", "owner": str(owner), "by": str(request["by"])}
         self._journal.append({**fields, "reason": str(request["reason"])})
         self._store(self._lock.broken())
         return {"owner": owner.to_json()}

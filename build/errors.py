@@ -285,6 +285,12 @@ class PlatformError(OrchestratorError):
     exit_code = 45
 
 
+class AgentUnreachableError(OrchestratorError):
+    """The agent on the target does not answer, or is of another version; a cutover in progress stays as it is."""
+
+    exit_code = 46
+
+
 class OlderReleaseError(OrchestratorError):
     """The commit is an ancestor of the live release's commit, and the switch has no --older; nothing was changed."""
 

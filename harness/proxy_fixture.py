@@ -10,9 +10,11 @@ from typing import Any
 
 import requests
 
+from build.agent_client import AgentClient
 from build.docker.engine import DockerEngine
 from build.errors import ProxyError
 from build.proxy.haproxy import HAProxy
+from build.state.cutover_lock import CutoverLock
 from harness.stack import Stack, crash, free_port, free_subnet, wait_for
 
 BACKEND = Path(__file__).with_name("backend.py").read_text()
@@ -76,6 +78,10 @@ def opened(stack: Stack, published: str = "127.0.0.1") -> Iterator[Door]:
         name: run(name, f"{prefix}.{host}", app, command=["python", "-c", BACKEND], environment={"NAME": name})
         for name, host in (("blue", 11), ("green", 21))
     }
+    volumes = {
+        client.volumes.create(f"{stack.project}-door-{port}-{name}", labels=labels).name: {"bind": folder}
+        for name, folder in (("socket", "/run/haproxy"), ("state", "/var/lib/haproxy"))
+    }
     containers["proxy"] = run(
         "proxy",
         f"{prefix}.2",
@@ -83,13 +89,20 @@ def opened(stack: Stack, published: str = "127.0.0.1") -> Iterator[Door]:
         environment={"SUBNET_PREFIX": prefix, "HOLD_BUDGET_S": str(HOLD_BUDGET_S), "PUBLISHED": published},
         ports={"8080/tcp": ("127.0.0.1", port)},
         restart_policy={"Name": "always"},
-        tmpfs={"/run/haproxy": "size=1m,mode=0700,uid=10002,gid=10002"},
+        volumes=volumes,
     )
-    proxy = HAProxy(DockerEngine(), containers["proxy"].name)
+    containers["agent"] = run(
+        "agent", f"{prefix}.3", proxy_image, entrypoint=["tini", "--", "python3", "-m", "agent"], volumes=volumes
+    )
+    agent = AgentClient(containers["agent"].name)
+    proxy = HAProxy(DockerEngine(), containers["proxy"].name, agent)
     door = Door(proxy, f"http://127.0.0.1:{port}", containers, f"{prefix}.2:8080")
     wait_for("the proxy", door.answers)
     door.at_first = {name: server.admin for name, server in proxy.servers().items()}
-    yield door
+    with CutoverLock(agent).held("door"):
+        yield door
     for container in containers.values():
         container.remove(force=True, v=True)
+    for name in volumes:
+        client.volumes.get(name).remove()
     network.remove()

@@ -21,8 +21,10 @@ from typing import Any
 
 import docker
 
+from build.agent_client import AgentClient
 from build.errors import LiveUnhealthyError
 from build.host import machine
+from build.state.cutover_lock import CutoverLock
 from build.system import command, git
 from build.verify.verdicts import FOLDER
 
@@ -66,7 +68,7 @@ def sweep(client: docker.DockerClient, only: str = "") -> None:
 
     for container in client.containers.list(all=True, ignore_removed=True):  # other processes remove containers too
         name = container.name or ""
-        project = container.labels.get("com.docker.compose.project") or name.removesuffix("-cutover-lock")
+        project = container.labels.get("com.docker.compose.project") or name
         if dead(project):
             container.remove(force=True, v=True)
     for kind in (client.networks, client.volumes):
@@ -197,6 +199,17 @@ class Stack:
     def container(self, service: str) -> Any:
         return self.docker.containers.get(f"{self.project}-{service}-1")
 
+    def agent(self) -> AgentClient:
+        """Return a new client of the stack's agent."""
+        return AgentClient(self.container("agent").name)
+
+    @contextlib.contextmanager
+    def locked(self, purpose: str) -> Iterator[AgentClient]:
+        """Hold the stack's cutover lock for the block; yield the client that carries its epoch."""
+        agent = self.agent()
+        with CutoverLock(agent).held(purpose):
+            yield agent
+
     def live_app(self) -> Any:
         """Return the first container of the live colour."""
         return self.container(f"app-{self.status()['live']}")
@@ -208,7 +221,7 @@ class Stack:
         return {str(app.name): (str(app.id), app.attrs["State"]["StartedAt"]) for app in found}
 
     def journal(self) -> list[dict[str, Any]]:
-        code, output = self.container("state").exec_run(["cat", "/var/lib/cutover/journal.jsonl"])
+        code, output = self.container("agent").exec_run(["cat", "/var/lib/cutover/journal.jsonl"])
         assert code == 0, output
         return [json.loads(line) for line in output.splitlines()]
 

@@ -2,7 +2,7 @@
 --   hold none   pass (but wait while no server is usable)
 --   hold long   hold requests with long bodies, so that the short ones can drain
 --   hold all    hold all requests
--- The runtime socket sets the mode and proxyctl saves it, so a crashed proxy restarts in the same mode.
+-- The runtime socket sets the mode and the agent saves it, so a crashed proxy restarts in the same mode.
 
 local MODES = { none = true, long = true, all = true }
 local POLL_MS = 25            -- a waiting request notices a change within this time

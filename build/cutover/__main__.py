@@ -152,7 +152,7 @@ def _last_good(past: list[Cutover], live: Release | None) -> Release:
 
 
 def _up() -> tuple[ComposeTarget, Reporter]:
-    """Start the proxy and the state container if needed; return the target and a reporter."""
+    """Start the proxy and the agent if needed; return the target and a reporter."""
     target, progress = ComposeTarget(console.settings()), Reporter()
     ensure_up(target, progress)
     return target, progress
@@ -264,7 +264,7 @@ def report(
 @lock.command(name="show")
 def show_lock() -> None:
     """Show which process holds the cutover lock."""
-    out.print(str(ComposeTarget(console.settings()).lock.holder() or "the lock is free"), markup=False)
+    out.print(str(ComposeTarget(console.settings()).lock_holder() or "the lock is free"), markup=False)
 
 
 @lock.command(name="break")

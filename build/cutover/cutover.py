@@ -23,7 +23,7 @@ from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SERVING, State, Strategy
 from build.progress import Progress
-from build.state.history import Cutover, Event, in_progress
+from build.state.history import Cutover, in_progress
 from build.target.types import Target
 
 # The executor imports numpy (0.2 s), which overlaps with acquiring the lock. The report page takes as long to import
@@ -107,25 +107,21 @@ def break_lock(target: Target, progress: Progress, operator: str, reason: str) -
     Raises:
         NothingToResumeError: no process holds the lock.
     """
-    owner = target.lock.holder()
+    owner = target.lock.break_(operator, reason)
     if owner is None:
         raise NothingToResumeError("the cutover lock is free: there is no lock to break")
-    target.journal.append(event=Event.LOCK_BROKEN, owner=str(owner), by=operator, reason=reason)
-    target.lock.remove()
     progress.note(f"broke the lock of {owner}")
 
 
 @contextmanager
 def _locked(target: Target, progress: Progress, command: str, wait_s: float) -> Iterator[Check]:
-    """Hold the cutover lock, with open streams to journal and proxy so that each command saves an exec."""
+    """Hold the cutover lock."""
     reporting = Reporting(target, progress)
     modules = (EXECUTOR,) if command == ROLLBACK else (EXECUTOR, PAGE)  # a rollback is in a hurry: no extra import
     threading.Thread(target=_preload, args=modules, daemon=True).start()
     with (
         reporting.pages(),
-        target.lock.held(target.proxy_image, command, wait_s=wait_s, note=progress.note) as heartbeat,
-        target.journal.opened(),
-        target.proxy.opened(),
+        target.lock.held(command, wait_s=wait_s, note=progress.note) as heartbeat,
         reporting.alerts(),
     ):
         yield heartbeat.check

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from build.cutover.run import ROLLBACK, Act, JournalFacts, Run
 from build.cutover.state_machine import FINAL_STATE, FailureAction, next_step
 from build.cutover.steps import canary_soak, candidate, hold, preflight, traffic
-from build.errors import InconclusiveError, LockLostError, OrchestratorError
+from build.errors import AgentUnreachableError, InconclusiveError, LockLostError, OrchestratorError
 from build.model.hook_points import Point
 from build.model.states import State, Strategy
 from build.notify import hooks
@@ -50,8 +50,8 @@ def execute(run: Run, state: State, check: Callable[[], None] = lambda: None) ->
             run.journal(Event.INTENT, step=step.name)
             facts = STEPS[run.strategy][step.name](run)
             run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
-        except LockLostError:
-            raise  # the new lock holder rolls back
+        except (LockLostError, AgentUnreachableError):
+            raise  # the next owner of the lock, or the target's agent, decides what becomes of the traffic
         except InconclusiveError as error:
             run.journal(Event.PAUSED, step=step.name, error=str(error))
             raise
@@ -79,7 +79,7 @@ def undo(run: Run, action: FailureAction, error: BaseException, step: str) -> No
     if action is FailureAction.STAY:
         run.progress.note("a failed rollback is not rolled back: see `python -m build.cutover status` and act")
     if action not in {FailureAction.KEEP, FailureAction.STAY}:
-        acts.append(lambda: run.target.refresh_env(run.live))
+        acts.append(lambda: run.refresh_env(run.live))
     message = str(error) or type(error).__name__
     measured = error.facts if isinstance(error, OrchestratorError) else {}
     acts += [

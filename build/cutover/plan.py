@@ -7,7 +7,6 @@ from dataclasses import replace
 from build.cutover.rules import gpu, holding
 from build.cutover.rules.gpu import GpuMemoryFacts, Plan
 from build.cutover.state_machine import StrategyRequest
-from build.errors import PreflightError
 from build.model.colours import Colour
 from build.model.labels import FLAVOUR_LABEL, VRAM_LABEL, Flavour
 from build.model.release import Release
@@ -60,11 +59,6 @@ def _runs_on_gpu(target: Target, colour: ColourContainers) -> bool:
 
 
 def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -> Plan:
-    if not target.orders.usable():
-        raise PreflightError(
-            "the running state container predates holds: it cannot start a candidate without its model",
-            remedy="`make down`, then `make up`, in a maintenance window; nothing was changed",
-        )
     history = target.history()
     load_s, reload_s = (holding.last_load_s(history, wanted) if wanted else None for wanted in (release, old))
     holding.check(holding.expected_s(load_s), target.hold_budget_s, forced=chosen.forced)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from build.cutover.prefetch import StandbyPrefetch
@@ -40,6 +40,8 @@ class Run:
         idle: the colour that gets the release.
         live: the colour that serves until the switch; None before the first release.
         ahead: prefetched answers of a standby release, for a rollback with strategy auto.
+        colours: the containers that this cutover may change, by their IDs: those that existed when it began under the
+            lock, and those that it created since. If it loses the lock, a successor's containers have other IDs.
     """
 
     target: Target
@@ -52,6 +54,16 @@ class Run:
     plan: Plan
     rollout: Rollout = AT_ONCE
     ahead: StandbyPrefetch | None = None
+    colours: dict[Colour, ColourContainers] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for colour in Colour:
+            self.own(colour)
+
+    def own(self, colour: Colour) -> None:
+        """Own the containers that exist in a colour now; raise LockLostError if this process lost the lock."""
+        self.colours[colour] = self.target.colours[colour].owned(self.target.lock.confirm)
+        self.target.lock.confirm()  # after the look: a successor's containers do not become ours
 
     @classmethod
     def from_cutover(cls, target: Target, progress: Progress, cutover: Cutover) -> Run:
@@ -64,11 +76,11 @@ class Run:
 
     @property
     def candidate(self) -> ColourContainers:
-        return self.target.colours[self.idle]
+        return self.colours[self.idle]
 
     @property
     def old(self) -> ColourContainers | None:
-        return self.target.colours[self.live] if self.live else None
+        return self.colours[self.live] if self.live else None
 
     @property
     def strategy(self) -> Strategy:
@@ -121,9 +133,14 @@ class Run:
     def journal(self, event: Event, **facts: Any) -> None:
         self.target.journal.append(cutover=self.id, event=event, **facts)
 
+    def refresh_env(self, live: Colour | None, **planned: str) -> None:
+        """Store what runs, unless this process lost the lock: a successor may use the same clone."""
+        self.target.lock.confirm()
+        self.target.refresh_env(live, **planned)
+
     def server_names(self, colour: Colour) -> tuple[str, ...]:
         """Return the proxy's servers of the colour's containers; the first server if there are none."""
-        return tuple(replica.slot.server for replica in self.target.colours[colour].replicas) or colour.servers[:1]
+        return tuple(replica.slot.server for replica in self.colours[colour].replicas) or colour.servers[:1]
 
     def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
         """Set states or weights of servers in this order, as one batch."""
@@ -136,7 +153,7 @@ class Run:
 
     def standbys(self, colour: Colour) -> tuple[str, ...]:
         """Return the same servers as backup entries of the proxy."""
-        return tuple(replica.slot.standby for replica in self.target.colours[colour].replicas) or colour.standbys[:1]
+        return tuple(replica.slot.standby for replica in self.colours[colour].replicas) or colour.standbys[:1]
 
     def demand_check(self, colour: Colour) -> None:
         """Mark a colour down until its health checks pass; it gets no new requests meanwhile."""
@@ -171,7 +188,7 @@ class Run:
         for now in self.clock.polls(every_s):
             servers = self.target.proxy.servers()
             own = [servers[name] for name in (*colour.servers, *colour.standbys)]
-            load = self.target.colours[colour].load(
+            load = self.colours[colour].load(
                 sum(server.sessions for server in own), sum(server.queued for server in own)
             )
             dead = alive and not all(servers[name].healthy for name in used)

@@ -28,7 +28,6 @@ class Recipe:
     Attributes:
         file: Dockerfile, relative to the exported tree.
         contexts: named build contexts, such as `{"channel": "docker-image://name:tag"}`.
-        own_folder: use the Dockerfile's folder as the context instead of the whole tree.
     """
 
     file: str
@@ -36,7 +35,6 @@ class Recipe:
     args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
-    own_folder: bool = False
 
 
 def build(
@@ -60,7 +58,7 @@ def build(
     dockerfile = tree / recipe.file
     try:
         DockerClient().buildx.build(
-            dockerfile.parent if recipe.own_folder else tree,
+            tree,
             file=dockerfile,
             tags=[tag],
             builder=BUILDER,

@@ -84,8 +84,8 @@ class Compose:
         _replace(self.env_file, env)
 
     def up(self, *services: str) -> None:
-        """Create and start exactly these services; a service that already runs as described is not touched."""
-        options = ("--detach", "--no-build", "--quiet-pull")
+        """Create and start exactly these services; a container that exists is never replaced."""
+        options = ("--detach", "--no-build", "--no-recreate", "--quiet-pull")
         self._run(self.running_file, str(self.env_file), self._environment(os.environ), "up", *options, *services)
 
 

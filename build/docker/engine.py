@@ -117,18 +117,18 @@ class DockerEngine:
         return NVIDIA if NVIDIA in self.runtimes else ""
 
     def container(self, name: str) -> Container | None:
-        """Get a container by name with its current state; None if there is none."""
+        """Get a container by name or ID with its current state; None if there is none."""
         with explained():
             try:
                 return self.client.containers.get(name)
             except NotFound:
                 return None
 
-    def names(self, prefix: str) -> frozenset[str]:
-        """Names of all containers, running or not, that start with `prefix`."""
+    def ids(self, prefix: str) -> dict[str, str]:
+        """IDs of all containers, running or not, whose names start with `prefix`, by name."""
         with explained():
             found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
-        return frozenset(name.removeprefix("/") for container in found for name in container["Names"])
+        return {name.removeprefix("/"): container["Id"] for container in found for name in container["Names"]}
 
     def container_labels(self, filtered: Mapping[str, str]) -> list[dict[str, str]]:
         """Return the labels of each container, running or not, that has all of the given labels."""
@@ -172,15 +172,15 @@ class DockerEngine:
             if found_repository == repository
         ]
 
-    def execute(self, container: str, argv: Sequence[str]) -> ExecResult:
-        """Run a command in a running container and wait for it to exit.
+    def execute(self, container: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> ExecResult:
+        """Run a command in a running container (a name or an ID) and wait for it to exit.
 
         Raises:
             CommandFailedError: the container does not exist or is not running.
         """
         with explained():
             api, target = self.client.api, self.client.containers.get(container)
-            started = api.exec_create(target.id, list(argv))["Id"]
+            started = api.exec_create(target.id, list(argv), environment=dict(environment or {}))["Id"]
             # Do not use docker-py's exec_start: it reads the raw socket and loses bytes that arrive with the headers.
             url = f"{api.base_url}/v{api.api_version}/exec/{started}/start"
             response = api.post(url, json={"Detach": False, "Tty": False}, timeout=api.timeout)
@@ -196,11 +196,12 @@ class DockerEngine:
         # There is no exit code if the container stopped while the command ran.
         return ExecResult(1 if code is None else code, stdout, stderr)
 
-    def begin(self, container: str, argv: Sequence[str]) -> None:
-        """Start a command in a running container without waiting for it."""
+    def begin(self, container: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start a command in a running container (a name or an ID) without waiting for it."""
         with explained():
             api, target = self.client.api, self.client.containers.get(container)
-            api.exec_start(api.exec_create(target.id, list(argv))["Id"], detach=True)
+            started = api.exec_create(target.id, list(argv), environment=dict(environment or {}))["Id"]
+            api.exec_start(started, detach=True)
 
     def pids(self, container: Container) -> frozenset[int]:
         """Host process IDs of a running container."""

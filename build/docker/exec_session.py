@@ -6,18 +6,18 @@ import os
 import select
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import IO, cast
 
 from build.errors import CommandFailedError
 
-MARK = "== "  # prefix of the line that ends an answer
 BLOCK = 65536
 
 
 class ExecSession:
-    """A running process that answers requests.
+    """A running process that answers each line with one line.
 
     Every method raises CommandFailedError if the process has exited or does not answer; discard the object then.
     """
@@ -25,49 +25,53 @@ class ExecSession:
     def __init__(self, argv: Sequence[str]) -> None:
         self._shown = shlex.join(argv)[:200]
         self._buffer = b""
+        # Apart from the answers: docker writes warnings there. In a file, since a full pipe would block it.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         try:
             # In its own session, so that Ctrl-C reaches only the orchestrator, which may have to roll back.
             self._process = subprocess.Popen(
                 list(argv),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=self._errors,
                 bufsize=0,
                 start_new_session=True,
             )
         except FileNotFoundError:
+            self._errors.close()
             raise CommandFailedError(f"{argv[0]} is not installed", remedy="run `scripts/bootstrap`") from None
         self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
 
-    def ask(self, *lines: str, timeout_s: float = 30.0) -> tuple[list[str], str]:
-        """Send lines; return the answer's lines and the text after `== ` on its last line."""
-        try:
-            self._input.write("".join(f"{line}\n" for line in lines).encode())
-        except OSError:
-            raise self._failure("has exited") from None
-        answer: list[str] = []
+    def ask(self, line: str, timeout_s: float) -> str:
+        """Send a line and return the answer's line."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            line = self._line(deadline, answer)
-            if line.startswith(MARK):
-                return answer, line.removeprefix(MARK)
-            answer.append(line)
+        self._send(f"{line}\n".encode(), deadline)
+        blocks: list[bytes] = []
+        while not (blocks and b"\n" in blocks[-1]):
+            self._await(self._output, deadline, reads=True)
+            blocks.append(os.read(self._output.fileno(), BLOCK))
+            if not blocks[-1]:
+                raise self._failure("has exited")
+        return b"".join(blocks).decode(errors="replace").rstrip("\n")
 
-    def _line(self, deadline: float, lines: list[str]) -> str:
-        while b"\n" not in self._buffer:
-            remaining_s = deadline - time.monotonic()
-            if remaining_s <= 0 or not select.select([self._output], [], [], remaining_s)[0]:
-                raise self._failure("does not answer", lines)
-            block = os.read(self._output.fileno(), BLOCK)
-            if not block:
-                raise self._failure("has exited", lines)
-            self._buffer += block
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode(errors="replace")
+    def _send(self, data: bytes, deadline: float) -> None:
+        while data:
+            self._await(self._input, deadline, reads=False)
+            try:
+                data = data[os.write(self._input.fileno(), data[: select.PIPE_BUF]) :]
+            except OSError:
+                raise self._failure("has exited") from None
 
-    def _failure(self, what: str, lines: Sequence[str] = ()) -> CommandFailedError:
-        rest = self._buffer.decode(errors="replace")
-        return CommandFailedError(f"`{self._shown}` {what}", detail="\n".join([*lines, rest]).strip())
+    def _await(self, pipe: IO[bytes], deadline: float, *, reads: bool) -> None:
+        left_s = max(deadline - time.monotonic(), 0)
+        if not any(select.select([pipe] if reads else [], [] if reads else [pipe], [], left_s)):
+            raise self._failure("does not answer")
+
+    def _failure(self, what: str) -> CommandFailedError:
+        self._errors.seek(0)
+        return CommandFailedError(
+            f"`{self._shown}` {what}", detail=self._errors.read().decode(errors="replace").strip()
+        )
 
     def close(self) -> None:
         """End the process; its command in the container exits when its input closes."""
@@ -78,6 +82,7 @@ class ExecSession:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._errors.close()
 
 
 def inside(container: str, *argv: str) -> ExecSession:

@@ -50,6 +50,7 @@ from build.model.labels import (
 from build.progress import Progress
 from build.settings import Settings
 from build.system import sources
+from build.verify.verifier import PROXY_INPUTS
 
 # The genuine upstream image, and the stand-in that bootstrap makes if it cannot be pulled.
 OS_IMAGES = ("debian:bookworm-slim", "standin/debian:bookworm-slim")
@@ -57,7 +58,6 @@ CUDA_IMAGES = ("nvidia/cuda:11.8.0-base-ubuntu22.04", "standin/nvidia-cuda:11.8.
 
 CHANNEL_INPUTS = ("Dockerfile.standin", "build/conda", "environment.yml", "locks/tools.txt", "locks/channel.txt")
 
-PROXY_INPUTS = ("proxy",)
 APP_INPUTS = ("Dockerfile.app", "batch", "service", "voices")
 
 
@@ -117,7 +117,7 @@ class ImageBuilder:
     def proxy(self) -> TaggedImage:
         """Return the proxy image; build it if its inputs changed."""
         os_image = self.upstream["OS_IMAGE"]
-        recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference}, own_folder=True)
+        recipe = Recipe("proxy/Dockerfile", args={"OS_IMAGE": os_image.reference})
         return self._build_once(PROXY_REPOSITORY, PROXY_INPUTS, [os_image], recipe)
 
     def base(self) -> TaggedImage:

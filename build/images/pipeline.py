@@ -16,7 +16,7 @@ from build.docker.image import TaggedImage, standins_of
 from build.errors import DriftRefusedError
 from build.host.imagestore import unpacked_bytes
 from build.images import record_store
-from build.images.builder import PROXY_INPUTS, ImageBuilder
+from build.images.builder import ImageBuilder
 from build.images.identity import BuildEnvironment, Identity
 from build.images.publish import Publisher
 from build.images.record import Base, Record, Verification, identifier
@@ -92,7 +92,7 @@ class ReleasePipeline:
         with self._phase("proxy"):
             proxy = self._images.proxy()
         with self._phase("verify proxy"):
-            reports = {"proxy": self._verifier.proxy(proxy.image, self._images.sources.files(PROXY_INPUTS))}
+            reports = {"proxy": self._verifier.proxy(proxy.image, self._images.sources.files(verifier.PROXY_INPUTS))}
         with self._phase("base"):
             base = self._images.base()
         with self._phase("verify base"):

@@ -106,20 +106,19 @@ class Janitor:
     def _no_cutover(self, *, lock: bool) -> Iterator[None]:
         """Refuse during a cutover and after a failed one; with `lock`, hold the cutover lock against new cutovers."""
         self._refuse()
-        image = self._target.proxy_image if lock else ""
-        if not image:
+        if not (lock and self._target.running("agent")):
             yield
             return
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self._target.lock.held(image, "janitor"))
+                stack.enter_context(self._target.lock.held("janitor"))
             except LockHeldError as error:
                 raise _refused(error.message) from None
             self._refuse(locked=True)  # check again: a cutover may have failed just before we acquired the lock
             yield
 
     def _refuse(self, *, locked: bool = False) -> None:
-        if not locked and (holder := self._target.lock.holder()):
+        if not locked and (holder := self._target.lock_holder()):
             raise _refused(f"{holder} holds the cutover lock")
         if reason := retention.refusal(self._target.history()):
             raise _refused(reason)

@@ -8,9 +8,10 @@ from typing import Any
 
 from docker.models.images import Image
 
+from build.agent_client import AgentClient
 from build.docker import imagestore
 from build.docker.engine import DockerEngine, explained
-from build.errors import CommandFailedError, RetentionRefusedError, StateCorruptError
+from build.errors import RetentionRefusedError, StateCorruptError
 from build.janitor import retention
 from build.janitor.retention import Location, Role, StoredItem
 from build.model import dotenv
@@ -152,16 +153,16 @@ class HostSurvey:
         return sorted(name for name in names if name and self._scope.project(name))
 
     def _history(self, project: str) -> list[Cutover]:
-        container = self._engine.container(f"{project}-state-1")
+        container = self._engine.container(f"{project}-agent-1")
         if container is None or container.status != "running":
             raise RetentionRefusedError(
-                f"removed nothing: the container that reads the journal of {project} (volume {project}_cutover-state) "
+                f"removed nothing: the agent that keeps the journal of {project} (volume {project}_cutover-state) "
                 f"does not run, so it is unknown which images {project} needs",
                 remedy=f"run `make up` in its clone; if the stack is gone, `docker volume rm {project}_cutover-state`",
             )
         try:
-            return history.read(Journal(self._engine, f"{project}-state-1").read())
-        except (ValueError, KeyError, CommandFailedError) as error:
+            return history.read(Journal(AgentClient(f"{project}-agent-1")).read())
+        except (ValueError, KeyError) as error:
             raise StateCorruptError(f"the journal of {project} is invalid: {error}") from None
 
     def _names(self, summary: dict[str, Any]) -> tuple[str, ...]:

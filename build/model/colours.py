@@ -113,8 +113,8 @@ def live(stack: Stack) -> Colour | None:
     if len(in_rotation) > 1:
         raise ProxyError(
             "both colours are in rotation, and no cutover is in progress, so the live release is unknown",
-            remedy="take one out of rotation: `docker exec` into the proxy, "
-            "`proxyctl change 'set server app/green-1 state maint'`",
+            remedy="take one out of rotation: `docker compose exec agent "
+            "proxyctl change 'set server app/green-1 state maint'`",
         )
     return in_rotation[0] if in_rotation else None
 

@@ -1,23 +1,18 @@
-"""HAProxy's runtime socket, through exec into its container; proxyctl saves each change in the same exec."""
+"""HAProxy's runtime commands, through the target's agent, which saves the proxy's state after each change."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import IntFlag
-from typing import Literal
 
+from build.agent_client import AgentClient
 from build.docker.engine import DockerEngine
-from build.docker.exec_session import ExecSession, inside
-from build.errors import CommandFailedError, ProxyError
+from build.errors import ProxyError
 from build.proxy import haproxy_log
 from build.proxy.types import Admin, Hold, HoldMode, Request, Server
 
 BACKEND = "app"
-
-END = "== end"  # proxyctl's last line
-ATTEMPTS = 3
 
 RUNNING = 2  # srv_op_state of a server that may get traffic (HAProxy management guide, "show servers state")
 
@@ -41,55 +36,22 @@ class _AdminFlag(IntFlag):
 class HAProxy:
     """HAProxy as a build.proxy.types.Proxy."""
 
-    def __init__(self, engine: DockerEngine, container: str) -> None:
+    def __init__(self, engine: DockerEngine, container: str, agent: AgentClient) -> None:
+        """`container` is the proxy's, for its log."""
         self._engine = engine
         self._container = container
-        self._session: ExecSession | None = None
+        self._agent = agent
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Keep a stream to the socket open, so that commands in the block need no exec."""
-        self._session = inside(self._container, "proxyctl", "session")
-        try:
-            yield
-        finally:
-            session, self._session = self._session, None
-            session.close()
+    def _read(self, *commands: str) -> str:
+        return str(self._agent.ask("proxy show", commands=commands)["output"])
 
-    def _ask(self, kind: Literal["read", "change", "probe"], *commands: str) -> str:
-        """Run repeatable commands until the answer is complete; fail after ATTEMPTS."""
-        for _ in range(ATTEMPTS):
-            complete, answer, error = self._once(kind, *commands)
-            if complete and all(answer.strip() or not command.startswith("show") for command in commands):
-                return answer
-        raise ProxyError(
-            f"the proxy's runtime socket does not answer ({'; '.join(commands)})",
-            remedy=f"see `docker logs {self._container}`",
-            detail=error,
-        )
-
-    def _once(self, kind: str, *commands: str) -> tuple[bool, str, str]:
-        """Return whether the answer is complete, the answer, and the error."""
-        if self._session:
-            try:
-                lines, end = self._session.ask("\t".join([kind, *commands]))
-                return end == "end", "\n".join(lines) + "\n", ""
-            except CommandFailedError as error:
-                # The stream ends when the proxy restarts.
-                self._session.close()
-                self._session = inside(self._container, "proxyctl", "session")
-                return False, "", error.message
-        answer = self._engine.execute(self._container, ["proxyctl", kind, *commands])
-        text, end, _ = answer.text.rpartition(END)
-        return bool(end) and not answer.exit_code, text, answer.error
+    def _run(self, *commands: str) -> str:
+        """Run repeatable commands, in one line and so without a request between them, and save the state."""
+        return str(self._agent.change("proxy change", commands=commands)["output"])
 
     def servers(self) -> dict[str, Server]:
         """Return all servers of the backend by name."""
-        lines: list[str] = []
-        for _ in range(ATTEMPTS):
-            lines = self._ask("read", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
-            if all(any(line.startswith(head) for line in lines) for head in ("# be_id", "# pxname")):
-                break
+        lines = self._read(f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1").splitlines()
         states = {row["srv_name"]: row for row in _table(lines, "# be_id", " ")}
         return {
             row["svname"]: _server(states[row["svname"]], row)
@@ -111,8 +73,8 @@ class HAProxy:
         )
 
     def probe(self, *servers: Server) -> bool:
-        """Send a health check's request to each server from the proxy, now; a hanging server times out after 5 s."""
-        lines = self._ask("probe", *(server.address for server in servers)).split("\n")
+        """Send a health check's request to each server from the agent, now; a hanging server times out after 5 s."""
+        lines: list[str] = self._agent.ask("proxy probe", addresses=[server.address for server in servers])["lines"]
         return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in lines) == len(servers)
 
     def demand_check(self, *servers: str) -> None:
@@ -129,11 +91,11 @@ class HAProxy:
 
     def hold(self, mode: HoldMode) -> Hold:
         """Set the mode of the gate."""
-        return _hold(self._ask("change", f"hold {mode}"))
+        return _hold(self._run(f"hold {mode}"))
 
     def release(self, *servers: str) -> Hold:
         """Make servers ready and open the gate in one command; the held requests go to these servers."""
-        answer = self._ask("change", *(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
+        answer = self._run(*(f"set server {BACKEND}/{server} state ready" for server in servers), "hold none")
         refusal = answer.strip().rpartition("\n")[0].strip()
         if refusal:
             raise ProxyError(
@@ -144,7 +106,7 @@ class HAProxy:
 
     def held(self) -> Hold:
         """Return the gate's mode and the number of held requests."""
-        return _hold(self._ask("read", "hold"))
+        return _hold(self._read("hold"))
 
     def requests(self, since: float, until: float) -> list[Request]:
         """Return the requests that ended between two times (seconds since 1970), from the proxy's log."""
@@ -155,7 +117,7 @@ class HAProxy:
 
     def _change(self, *commands: str) -> None:
         # HAProxy answers a state change with an empty line; any text is an error.
-        answer = self._ask("change", *commands).strip()
+        answer = self._run(*commands).strip()
         if answer:
             raise ProxyError(f"the proxy refused `{'; '.join(commands)}`: {answer}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -72,9 +71,6 @@ class Request:
 
 class Proxy(Protocol):
     """A cutover's operations on a proxy. Every call that gets no answer raises ProxyError."""
-
-    def opened(self) -> AbstractContextManager[None]:
-        """Make commands in the block as cheap as the proxy allows."""
 
     def servers(self) -> dict[str, Server]:
         """Return all servers by name."""

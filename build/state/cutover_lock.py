@@ -1,69 +1,51 @@
-"""The cutover lock: one cutover at a time on a target, held by a container's name and kept by a heartbeat.
-
-Creating a name is atomic for all clients of an engine. The container's labels name the owner. The lock expires when
-the heartbeat stops for EXPIRY_S by the target's clock since boot, which cannot be set. The next process removes an
-expired lock by the container's ID, so that it never removes a new owner's lock.
-"""
+"""The cutover lock: one cutover at a time on a target. The agent grants it with an epoch (agent.lock)."""
 
 from __future__ import annotations
 
 import getpass
 import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from docker.errors import APIError
-from docker.models.containers import Container
+from agent.protocol import Owner
+from build.agent_client import AgentClient
+from build.errors import LockHeldError, LockLostError, OrchestratorError
 
-from build.docker.engine import DockerEngine, explained
-from build.docker.exec_session import ExecSession, inside
-from build.errors import CommandFailedError, LockHeldError, LockLostError, OrchestratorError
-from build.system import command
-
-LABEL = "ai.glm-tts.lock."
-CONFLICT = 409
-ATTEMPTS, RETRY_S, WAIT_S = 50, 0.1, 1.0
-EXPIRY_S = 30
-BEATS = 6  # beats per EXPIRY_S
-QUIET_S = 1.0  # delay of the container's start, which takes 0.3 s of CPU time that a rollback needs
-_BEAT = "read -r now _ </proc/uptime && echo ${now%.*} >/tmp/beat"
-# A beat leaves the file empty while it writes, which on a busy machine is long enough to be read.
-_WATCH = f"""{_BEAT}
-last=${{now%.*}}
-while [ $((${{now%.*}} - last)) -lt "$1" ]; do
-    sleep 1
-    read -r now _ </proc/uptime
-    read -r beat </tmp/beat && last=$beat
-done"""
-_BEATER = f"while read -r _; do {_BEAT} && echo '== ok'; done"
+BEAT_S = 5.0
+WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Owner:
-    """The owner of the lock. `started` distinguishes its process from a later one with the same pid."""
+class Holder:
+    """The current owner of the lock.
 
-    user: str
-    host: str
-    pid: str
-    started: str
-    since: str
-    what: str
-    expired: bool = False
+    Attributes:
+        epoch: of its acquisition.
+        expired: it has been silent for too long, so the next process gets the lock.
+    """
+
+    owner: Owner
+    epoch: int
+    expired: bool
 
     def __str__(self) -> str:
-        ended = " (expired)" if self.expired else " (its process has ended)" if self.gone else ""
-        return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}{ended}"
+        return f"{self.owner}{' (expired)' if self.expired else ' (its process has ended)' if self.gone else ''}"
 
     @property
     def gone(self) -> bool:
         """True when the lock has expired, or its owner was a process of this machine and has ended."""
-        return self.expired or (self.host == _host() and _started(self.pid) != self.started)
+        return self.expired or (self.owner.host == _host() and _has_ended(self.owner))
+
+    def facts(self) -> dict[str, Any]:
+        """Return the owner's fields and `expired`, for programs."""
+        return {**asdict(self.owner), "expired": self.expired}
 
 
 def _host() -> str:
@@ -76,85 +58,78 @@ def _host() -> str:
 
 
 def _started(pid: str) -> str:
-    """Return a process's start time in clock ticks since boot (proc(5), field 22); "" if it does not exist."""
+    """Return a process's start time in clock ticks since boot (proc(5), field 22); "" if it cannot be read."""
     try:
         return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 
 
+def _has_ended(owner: Owner) -> bool:
+    try:
+        os.kill(int(owner.pid), 0)
+    except (ProcessLookupError, ValueError):
+        return True
+    except PermissionError:
+        pass  # another user's process; with hidepid, /proc does not show it
+    return _started(owner.pid) not in {owner.started, ""}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user ID without an entry in passwd, as in many containers
+        return str(os.getuid())
+
+
 class Heartbeat:
-    """Keep a lock alive from a thread; `check` raises when the lock is lost.
+    """Keep a lock alive from a thread; `check` raises when the lock is lost."""
 
-    The thread also starts the lock's container, after QUIET_S: until then the container's name alone is the lock.
-    """
-
-    def __init__(self, container: str, expiry_s: float) -> None:
-        self._container = container
-        self._expiry_s, self._every_s = expiry_s, expiry_s / BEATS
+    def __init__(self, agent: AgentClient) -> None:
+        self._agent = agent
         self._stop = threading.Event()
-        self._lost = ""
+        self._lost: OrchestratorError | None = None
         self._thread = threading.Thread(target=self._beat, name="lock", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Raise LockLostError if the lock is lost."""
         if self._lost:
-            raise LockLostError(
-                f"this cutover lost the cutover lock and stopped: {self._lost}",
-                remedy="`python -m build.cutover status`; then `resume` or `abort`",
-            )
+            raise self._lost
 
     def end(self) -> None:
         self._stop.set()
         self._thread.join()
 
     def _beat(self) -> None:
-        session: ExecSession | None = None
-        answered = time.monotonic()
-        if self._stop.wait(QUIET_S):
-            return
-        try:
-            command.run(["docker", "start", self._container], timeout_s=self._expiry_s)
-        except CommandFailedError as error:
-            self._lost = error.message
-            return
-        while not self._stop.is_set():
+        while not self._stop.wait(BEAT_S):
             try:
-                session = session or inside(self._container, "sh", "-c", _BEATER)
-                # A busy machine answers late, and opening a new stream is the slowest: allow a long timeout.
-                session.ask("beat", timeout_s=self._expiry_s / 2)
-                answered = time.monotonic()
-            except CommandFailedError as error:
-                # The stream can break while the container lives on, so retry until the lock expires.
-                if session:
-                    session.close()
-                session = None
-                if time.monotonic() - answered > self._expiry_s:
-                    self._lost = error.message
-                    return
-            self._stop.wait(self._every_s if session else RETRY_S)
-        if session:
-            session.close()
+                self._agent.change("lock beat")
+            except LockLostError as error:
+                self._lost = error
+                return
+            except OrchestratorError:
+                continue  # the agent may come back in time; if not, the next beat tells
 
 
 class CutoverLock:
-    def __init__(self, engine: DockerEngine, project: str, expiry_s: int = EXPIRY_S) -> None:
-        """`expiry_s`: how long an owner may be silent."""
-        self._engine = engine
-        self._expiry_s = expiry_s
-        self.name = f"{project}-cutover-lock"
+    """The lock of one target."""
 
-    def holder(self) -> Owner | None:
+    def __init__(self, agent: AgentClient) -> None:
+        self._agent = agent
+
+    def holder(self) -> Holder | None:
         """Return the current owner, or None."""
-        container = self._engine.container(self.name)
-        return self._owner(container) if container else None
+        answer = self._agent.ask("lock show")
+        if answer["owner"] is None:
+            return None
+        return Holder(Owner.from_json(answer["owner"]), answer["epoch"], answer["expired"])
 
     @contextmanager
     def held(
-        self, image: str, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
     ) -> Iterator[Heartbeat]:
-        """Hold the lock in the block. `image` is the proxy's, which exists and which no prune removes.
+        """Hold the lock in the block; the agent's client carries its epoch meanwhile.
 
         Args:
             wait_s: how long to wait for another owner.
@@ -163,30 +138,39 @@ class CutoverLock:
         Raises:
             LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
-        container = self._wait(image, purpose, wait_s, note)
+        pid = str(os.getpid())
+        me = Owner(_user(), _host(), pid, _started(pid), purpose, id=secrets.token_hex(8))
+        self._agent.epoch = self._wait(me, wait_s, note)
+        heartbeat = Heartbeat(self._agent)
         try:
-            heartbeat = Heartbeat(str(container.id), self._expiry_s)
-            try:
-                yield heartbeat
-            finally:
-                heartbeat.end()
+            yield heartbeat
         finally:
-            self._engine.remove(container)
+            heartbeat.end()
+            with suppress(OrchestratorError):  # then the lock expires
+                self._agent.change("lock release")
+            self._agent.epoch = 0
 
-    def remove(self) -> Owner | None:
-        """Remove the lock by its container's ID; return its owner, or None if the lock was free."""
-        container = self._engine.container(self.name)
-        if container is None:
-            return None
-        owner = self._owner(container)
-        self._engine.remove(container)
-        return owner
+    def confirm(self) -> int:
+        """Confirm just before an effect that this process holds the lock; return its epoch.
 
-    def _wait(self, image: str, purpose: str, wait_s: float, note: Callable[[str], None] | None) -> Container:
+        The lock then lasts for a full expiry from now.
+
+        Raises:
+            LockLostError: this process does not hold the lock.
+        """
+        self._agent.change("confirm")
+        return self._agent.epoch
+
+    def break_(self, by: str, reason: str) -> Owner | None:
+        """Take the lock from its owner and journal who did it and why; return the owner, None if the lock was free."""
+        owner = self._agent.ask("lock break", by=by, reason=reason)["owner"]
+        return Owner.from_json(owner) if owner else None
+
+    def _wait(self, me: Owner, wait_s: float, note: Callable[[str], None] | None) -> int:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                return self._take(image, purpose)
+                return self._acquire(me)
             except LockHeldError as error:
                 if time.monotonic() >= deadline:
                     raise
@@ -195,53 +179,16 @@ class CutoverLock:
                     note = None
                 time.sleep(WAIT_S)
 
-    def _take(self, image: str, purpose: str) -> Container:
-        pid = str(os.getpid())
-        me = Owner(getpass.getuser(), _host(), pid, _started(pid), datetime.now(UTC).isoformat("T", "seconds"), purpose)
-        labels = {LABEL + key: str(value) for key, value in asdict(me).items() if key != "expired"}
-        for _ in range(ATTEMPTS):
-            with explained():
-                try:
-                    container = self._engine.client.containers.create(
-                        image,
-                        entrypoint=["tini", "--", "sh", "-c", _WATCH, "watch", str(self._expiry_s)],
-                        name=self.name,
-                        labels=labels,
-                        network_mode="none",
-                        healthcheck={"test": ["NONE"]},  # the image's health check is for a proxy
-                    )
-                except APIError as error:
-                    if error.status_code != CONFLICT:
-                        raise
-                else:
-                    return container
-            self._refuse_or_clear()
-        raise self._held()
-
-    def _refuse_or_clear(self) -> None:
-        """Raise if the owner lives; remove an expired lock by ID, so that a new owner's lock is never hit."""
-        container = self._engine.container(self.name)
-        if container is None:
-            # The engine reserves the name before it shows the container: another process acquires or releases the lock
-            # now.
-            time.sleep(RETRY_S)
-        elif self._owner(container).gone:
-            self._engine.remove(container)
-        else:
-            raise self._held()
-
-    def _owner(self, container: Container) -> Owner:
-        labels = {key.removeprefix(LABEL): value for key, value in container.labels.items() if key.startswith(LABEL)}
-        named = {name: labels.get(name, "?") for name in Owner.__dataclass_fields__ if name != "expired"}
-        status = container.status
-        # A container created but not started: its process died in between, or is about to start it.
-        expired = status in {"exited", "dead"} or (
-            status == "created" and self._engine.age_s(container) > self._expiry_s
-        )
-        return Owner(**named, expired=expired)
-
-    def _held(self) -> OrchestratorError:
-        return LockHeldError(
-            f"another command holds the cutover lock: {self.holder() or 'its owner has just released it'}",
-            remedy="wait with `--wait SECONDS`; if it is dead: `python -m build.cutover lock break --reason ...`",
-        )
+    def _acquire(self, me: Owner) -> int:
+        request = {"owner": me.to_json()}
+        try:
+            return int(self._agent.ask("lock acquire", **request)["epoch"])
+        except LockHeldError:
+            holder = self.holder()
+        if holder and not holder.gone:
+            raise LockHeldError(
+                f"another command holds the cutover lock: {holder}",
+                remedy="wait with `--wait SECONDS`; if it is dead: `python -m build.cutover lock break --reason ...`",
+            )
+        # Its process has ended, or it released the lock just now.
+        return int(self._agent.ask("lock acquire", takeover=holder.epoch if holder else None, **request)["epoch"])

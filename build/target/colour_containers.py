@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 
 from build.docker.engine import DockerEngine
 from build.model.colours import Colour
 from build.model.release import Release
 from build.target import in_flight
-from build.target.container import Replica, ServiceStatus
+from build.target.container import ABSENT, Owned, Replica, ServiceStatus
 from build.target.gpu import View
 from build.target.in_flight import Load
 from build.target.readiness import ContainerSnapshot
@@ -23,14 +24,32 @@ class ColourContainers:
 
     def __init__(self, engine: DockerEngine, project: str, colour: Colour) -> None:
         self._engine = engine
+        self._project = project
         self._prefix = f"{project}-{colour.slots[0].service}-"
         self.colour = colour
         self.slots = tuple(Replica(engine, project, slot) for slot in colour.slots)
+        self._owned: frozenset[str] | None = None  # names of the owned containers
+
+    def owned(self, confirm: Callable[[], int]) -> ColourContainers:
+        """Return the containers that exist now, by their IDs; each change asks `confirm` first (see Owned)."""
+        found = self._ids()
+        colour = ColourContainers(self._engine, self._project, self.colour)
+        colour.slots = tuple(
+            Replica(self._engine, self._project, replica.slot, Owned(found.get(replica.name, ABSENT), confirm))
+            for replica in self.slots
+        )
+        colour._owned = frozenset(found)
+        return colour
+
+    def _ids(self) -> dict[str, str]:
+        return self._engine.ids(self._prefix)
 
     @property
     def replicas(self) -> list[Replica]:
         """The existing containers, running or not."""
-        names = self._engine.names(self._prefix)
+        if self._owned is not None:
+            return [replica for replica in self.slots if replica.name in self._owned and replica.find()]
+        names = self._ids()
         return [replica for replica in self.slots if replica.name in names]
 
     @property

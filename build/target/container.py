@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,26 @@ from build.target.synthesis import SynthesisResponse
 SPEAK = Path(__file__).parent / "in_container/speak.py"
 STATUS_TIMEOUT_S = 5
 GPU_TIMEOUT_S = 10
+EPOCH = "CONTROL_EPOCH"  # variable of service.control
 TIMED_OUT = 124  # exit code of timeout(1)
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A container that belongs to a cutover: a later one in the same slot has another ID and is never touched.
+
+    Attributes:
+        id: its ID; "" to find it by name.
+        confirm: raises LockLostError unless this process holds the cutover lock; returns the lock's epoch, 0 if no
+            lock is needed.
+    """
+
+    id: str = ""
+    confirm: Callable[[], int] = lambda: 0
+
+
+FOUND = Owned()
+ABSENT = "0" * 64  # the ID of no container
 
 
 @dataclass(frozen=True)
@@ -55,12 +75,14 @@ class ServiceStatus:
 class ServiceContainer:
     """A container that runs the service, found by name."""
 
-    def __init__(self, engine: DockerEngine, name: str) -> None:
+    def __init__(self, engine: DockerEngine, name: str, owned: Owned = FOUND) -> None:
         self._engine = engine
         self.name = name
+        self._owned = owned
+        self._reference = owned.id or name
 
     def find(self) -> Container | None:
-        return self._engine.container(self.name)
+        return self._engine.container(self._reference)
 
     @property
     def running(self) -> bool:
@@ -116,7 +138,7 @@ class ServiceContainer:
     def control(self, command: str, timeout_s: float) -> str:
         """Send a command to service.control; return "" on success, else the reason."""
         try:
-            answer = self._exec(timeout_s, "service.control", *command.split())
+            answer = self._exec(timeout_s, "service.control", *command.split(), environment=self._confirmed())
             response = json.loads(answer.stdout) if answer.stdout else {}
         except (CommandFailedError, ValueError) as error:
             return str(error)
@@ -126,7 +148,7 @@ class ServiceContainer:
 
     def begin_load(self) -> None:
         """Start loading the model and return: only the service's progress shows how long it takes."""
-        self._engine.begin(self.name, ["python", "-m", "service.control", "load"])
+        self._engine.begin(self._reference, ["python", "-m", "service.control", "load"], self._confirmed())
 
     def gpu(self) -> View:
         """Return the GPUs that this container sees."""
@@ -152,7 +174,7 @@ class ServiceContainer:
 
     def start(self) -> None:
         """Start the stopped container."""
-        container = self.find()
+        container = self._own()
         if container is not None:
             with explained():
                 container.start()
@@ -168,7 +190,7 @@ class ServiceContainer:
     def _speak(self, timeout_s: float, text: str, voice: str, *route: str) -> SynthesisResponse:
         argv = ["timeout", str(timeout_s), "python", "-c", SPEAK.read_text(), text, voice, str(timeout_s), *route]
         try:
-            answer = self._engine.execute(self.name, argv)
+            answer = self._engine.execute(self._reference, argv)
         except CommandFailedError as error:  # the container exited or is paused
             return SynthesisResponse(b"", error=error.message)
         if answer.exit_code == TIMED_OUT:
@@ -184,37 +206,48 @@ class ServiceContainer:
 
         Errors are ignored: the weight only protects live traffic, and a container that exited is noticed elsewhere.
         """
-        container = self.find()
+        container = self._own()
         if container is not None:
             with contextlib.suppress(CommandFailedError), explained():
                 container.update(cpu_shares=weight)
 
     def stop(self, grace_s: int) -> None:
         """Send SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a fast rollback."""
-        container = self.find()
+        container = self._own()
         if container is not None:
             with explained():
                 container.stop(timeout=grace_s)
 
     def remove(self) -> str:
         """Remove the container; return the last lines of its log."""
-        container = self.find()
+        container = self._own()
         if container is None:
             return ""
         logs = self._engine.logs(container)
         self._engine.remove(container)
         return logs
 
-    def _exec(self, timeout_s: float, module: str, *args: str) -> ExecResult:
+    def _own(self) -> Container | None:
+        """Return the container for a change, after a confirmation that this process may still make one."""
+        self._owned.confirm()
+        return self.find()
+
+    def _confirmed(self) -> dict[str, str]:
+        """Return the epoch for the service, which refuses an older one than it has seen."""
+        epoch = self._owned.confirm()
+        return {EPOCH: str(epoch)} if epoch else {}
+
+    def _exec(self, timeout_s: float, module: str, *args: str, environment: dict[str, str] | None = None) -> ExecResult:
         # The engine has no timeout for an exec, so timeout(1) sets one inside.
-        return self._engine.execute(self.name, ["timeout", str(timeout_s), "python", "-m", module, *args])
+        argv = ["timeout", str(timeout_s), "python", "-m", module, *args]
+        return self._engine.execute(self._reference, argv, environment)
 
 
 class Replica(ServiceContainer):
     """The container of a slot."""
 
-    def __init__(self, engine: DockerEngine, project: str, slot: Slot) -> None:
-        super().__init__(engine, f"{project}-{slot.service}-1")
+    def __init__(self, engine: DockerEngine, project: str, slot: Slot, owned: Owned = FOUND) -> None:
+        super().__init__(engine, f"{project}-{slot.service}-1", owned)
         self.slot = slot
 
 

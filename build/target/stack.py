@@ -1,4 +1,4 @@
-"""The parts of the stack that run through every cutover: proxy and state container."""
+"""The parts of the stack that run through every cutover: proxy and agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.target.target import ComposeTarget
 
 
 def ensure_up(target: ComposeTarget, progress: Progress) -> None:
-    """Start the proxy and the state container if they do not run; leave running ones alone.
+    """Start the proxy and the agent if they do not run; leave running ones alone.
 
     Raises:
         ImageNotFoundError: no proxy image exists.
@@ -27,7 +27,7 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
             remedy="restore port, publish, keys_folder and subnet_prefix; or apply the new values by `make down`, then "
             "`make up`",
         )
-    missing = [service for service in ("proxy", "state") if not target.running(service)]
+    missing = [service for service in ("proxy", "agent") if not target.running(service)]
     if not missing:
         return
     if not target.proxy_image:

@@ -11,7 +11,7 @@ from build.model.release import Release
 from build.model.states import CANARY
 from build.proxy.types import Hold
 from build.state import history
-from build.state.cutover_lock import Owner
+from build.state.cutover_lock import Holder
 from build.state.history import Cutover
 from build.target.target import ComposeTarget
 
@@ -28,7 +28,7 @@ class TargetStatus:
     shares: dict[Colour, float | None]
     last_good: Release | None
     in_progress: Cutover | None
-    lock: Owner | None
+    lock: Holder | None
     hold: Hold | None
     proxy_running: bool
     warnings: tuple[str, ...]
@@ -59,7 +59,7 @@ class TargetStatus:
             "last_good": asdict(self.last_good) if self.last_good else None,
             "in_progress": asdict(self.in_progress) if self.in_progress else None,
             "unhealthy": self.unhealthy,
-            "lock": asdict(self.lock) if self.lock else None,
+            "lock": self.lock.facts() if self.lock else None,
             "hold": asdict(self.hold) if self.hold else None,
             "warnings": list(self.warnings),
         }
@@ -80,12 +80,13 @@ def read(target: ComposeTarget) -> TargetStatus:
             "both colours are in rotation: a cutover was interrupted; the next one finishes it or rolls it back"
         )
     proxy_running = target.running("proxy")
-    if proxy_running and not target.running("state"):
-        warnings.append("the state container does not run, so the history is unavailable: run `docker compose up -d`")
+    agent_running = target.running("agent")
+    if proxy_running and not agent_running:
+        warnings.append("the agent does not run, so history and traffic are unavailable: run `docker compose up -d`")
     if proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but its health checks fail")
     release = stack[live].release if live else None
-    hold, lock = target.proxy.held() if proxy_running else None, target.lock.holder()
+    hold, lock = target.proxy.held() if proxy_running and agent_running else None, target.lock_holder()
     if hold and hold.mode != "none" and lock is None:
         warnings.append(
             "the proxy holds requests, but no cutover is running: run `python -m build.cutover resume` or `abort`"

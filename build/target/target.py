@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from build.agent_client import AgentClient
 from build.docker import daemon
 from build.docker.compose import RUNNING, Compose
 from build.docker.engine import DockerEngine
@@ -21,7 +22,7 @@ from build.proxy.haproxy import HAProxy
 from build.proxy.types import Proxy, Server
 from build.settings import Settings
 from build.state import history
-from build.state.cutover_lock import CutoverLock
+from build.state.cutover_lock import CutoverLock, Holder
 from build.state.history import Cutover
 from build.state.journal import Journal
 from build.target import api_keys, throwaway
@@ -43,10 +44,11 @@ class ComposeTarget:
         self.clock = Clock()
         self.engine = engine or DockerEngine()
         self.compose = Compose(settings.root)
-        self.proxy: Proxy = HAProxy(self.engine, settings.container("proxy"))
-        self.journal = Journal(self.engine, settings.container("state"))
-        self.orders = StartFlags(self.engine, settings.container("state"))
-        self.lock = CutoverLock(self.engine, settings.project)
+        agent = AgentClient(settings.container("agent"))
+        self.proxy: Proxy = HAProxy(self.engine, settings.container("proxy"), agent)
+        self.journal = Journal(agent)
+        self.orders = StartFlags(agent)
+        self.lock = CutoverLock(agent)
         self.colours = {colour: ColourContainers(self.engine, settings.project, colour) for colour in Colour}
 
     @cached_property
@@ -149,7 +151,7 @@ class ComposeTarget:
 
     def survey(self, *, ask_service: bool = False) -> Stack:
         """Return both colours as Docker and the proxy see them; `ask_service` also asks each service for its phase."""
-        servers = self.proxy.servers() if self.running("proxy") else {}
+        servers = self.proxy.servers() if self.running("proxy") and self.running("agent") else {}
         return {colour: self._facts(container, servers, ask_service) for colour, container in self.colours.items()}
 
     def _facts(self, colour: ColourContainers, servers: dict[str, Server], ask_service: bool) -> ColourFacts:
@@ -169,8 +171,12 @@ class ComposeTarget:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the journal's records; [] while the state container does not run."""
-        return self.journal.read() if self.running("state") else []
+        """Return the journal's records; [] while the agent does not run."""
+        return self.journal.read() if self.running("agent") else []
+
+    def lock_holder(self) -> Holder | None:
+        """Return the owner of the cutover lock; None if it is free or the agent does not run."""
+        return self.lock.holder() if self.running("agent") else None
 
     def history(self, records: list[dict[str, Any]] | None = None) -> list[Cutover]:
         """Return the cutovers in the journal; `records` avoids reading it again."""
@@ -238,7 +244,7 @@ class ComposeTarget:
 
         Does nothing during a cutover, which writes .env itself.
         """
-        if self.lock.holder():
+        if self.lock_holder():
             return
         if self.engine.container(self.settings.container("proxy")) is None:
             self.proxy_image = proxy_image

@@ -39,16 +39,13 @@ class Clock:
 
 
 class Journal(Protocol):
-    """The journal on the target. Every call that gets no answer raises StateCorruptError or CommandFailedError."""
+    """The journal on the target. A call that gets no answer raises AgentUnreachableError."""
 
     def read(self) -> list[dict[str, Any]]:
         """Return all records, oldest first."""
 
     def append(self, **record: Any) -> None:
-        """Append a record durably; raise if another process has appended since the last read."""
-
-    def opened(self) -> AbstractContextManager[None]:
-        """Make calls in the block as cheap as the target allows."""
+        """Append a record durably; raise LockLostError if this process does not hold the lock."""
 
 
 class LockHolder(Protocol):
@@ -62,22 +59,22 @@ class Lock(Protocol):
     """The lock that allows one cutover at a time on a target."""
 
     def held(
-        self, image: str, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
+        self, purpose: str, *, wait_s: float = 0, note: Callable[[str], None] | None = None
     ) -> AbstractContextManager[LockHolder]:
         """Hold the lock for the block; wait up to `wait_s` for another holder, then raise LockHeldError."""
 
     def holder(self) -> object | None:
         """Describe the current holder; None if the lock is free."""
 
-    def remove(self) -> object | None:
-        """Remove the lock of its holder; return the holder, None if the lock was free."""
+    def confirm(self) -> int:
+        """Raise LockLostError unless this process holds the lock now; return the lock's epoch."""
+
+    def break_(self, by: str, reason: str) -> object | None:
+        """Take the lock from its owner and journal it; return the owner, None if the lock was free."""
 
 
 class StartFlags(Protocol):
     """Flags for the next start of a slot's container; they outlive the container."""
-
-    def usable(self) -> bool:
-        """Return whether the target can store flags."""
 
     def park(self, *names: str) -> None:
         """Make each container start without its model."""

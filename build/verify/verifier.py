@@ -31,8 +31,9 @@ from build.verify.verdicts import Verdicts
 LABELS = ("revision", "version", "created", "base.name", "base.digest")
 SENTENCE = "Every sentence that you hear was made a moment ago."
 CODE = ("batch", "service", "voices")
-# Folders of the proxy image with the project's own files.
-PROXY_FOLDERS = ("/etc/haproxy", "/usr/local/bin")
+# Sources of the proxy image, and its folders with them.
+PROXY_INPUTS = ("agent", "proxy")
+PROXY_FOLDERS = ("/etc/haproxy", "/opt/cutover", "/usr/local/bin")
 LIMIT_S = 300
 # Returns the reports attached to an image in a registry, by the hash of the checks.
 Published = Callable[[str], Iterable[VerificationReport]]
@@ -119,7 +120,7 @@ class Verifier:
         """Verify layers, size, files and configuration of a proxy image.
 
         Args:
-            sources: files of `proxy/` that the image was built from, by path.
+            sources: files of `agent/` and `proxy/` that the image was built from, by path.
         """
         checks = checksum.of("proxy")
         if known := self._known(image, "proxy", checks):
@@ -127,7 +128,7 @@ class Verifier:
         self._progress.step(f"verifying the proxy image {image.id}")
         folders = [layers.read_folder(self._engine, image, path) for path in PROXY_FOLDERS]
         found = {path: blob for folder in folders for path, blob in folder.blobs.items()}
-        names = {path.rpartition("/")[2]: entry.blob for path, entry in sources.items()}
+        names = {path.removeprefix("proxy/"): entry.blob for path, entry in sources.items()}
         copied = {name: blob for name, blob in names.items() if name != "Dockerfile"}
         lines = (
             none_of("files of the commit", sorted(name for name in copied if found.get(name) != copied[name])),
@@ -279,5 +280,5 @@ def verify_reference(
         raise ImageNotFoundError(f"{reference} is not on the engine", remedy="build or pull it first")
     verifier = Verifier(settings, engine, progress, fresh)
     if any(tag.partition(":")[0] == PROXY_REPOSITORY for tag in image.tags):
-        return [verifier.proxy(image, Sources(settings.root, git.read(settings.root)).files(("proxy",)))]
+        return [verifier.proxy(image, Sources(settings.root, git.read(settings.root)).files(PROXY_INPUTS))]
     return verifier.run(image) if image.labels.get(RELEASE_LABEL) else [verifier.base(image)]

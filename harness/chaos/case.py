@@ -13,7 +13,8 @@ from build.proxy.types import Hold
 from build.state.history import Event
 from harness.chaos.chaos_stack import PATIENCE, ChaosStack
 from harness.chaos.fault_points import BEFORE, command, is_held, shares_traffic, takes_all_traffic
-from harness.chaos.faults import FAULTS, Fault, Scene
+from harness.chaos.faults import FAULTS, Fault
+from harness.chaos.scene import Scene
 from harness.chaos.stepped import Point, Stepped, steps
 from harness.load import Load, hammering
 from harness.stack import wait_for
@@ -201,7 +202,7 @@ def leftovers(scene: Scene, fault: Fault, before: dict[str, tuple[str, str]]) ->
     release = found.stack[colour].release
     if found.live != colour or (release is not None and release.sha == scene.release) is not served:
         wrong.append(f"{found.live} is live, {colour} has {release}, after {state}")
-    if orders := chaos.run_in_state("find /run/orders -type f"):
+    if orders := chaos.run_in_agent("find /run/orders -type f"):
         wrong.append(f"orders: {orders}")
     return [*wrong, *_containers(scene, served=served, before=before)]
 
@@ -209,7 +210,7 @@ def leftovers(scene: Scene, fault: Fault, before: dict[str, tuple[str, str]]) ->
 def _containers(scene: Scene, *, served: bool, before: dict[str, tuple[str, str]]) -> list[str]:
     stack, wrong = scene.chaos.stack, []
     found = stack.containers()
-    known = {f"{stack.project}-{service}-1" for service in ("proxy", "state", "app-blue", "app-green")}
+    known = {f"{stack.project}-{service}-1" for service in ("proxy", "agent", "app-blue", "app-green")}
     if unexpected := sorted(set(found) - known):
         wrong.append(f"unexpected containers: {unexpected}")
     idle = f"{stack.project}-{scene.live.other.slots[0].service}-1"

@@ -59,10 +59,10 @@ class Clocks:
         return {"LD_PRELOAD": str(self.folder / LIBRARY), "JUMPED_CLOCK": str(self.folder / "operator")}
 
     def install(self, stack: Stack) -> None:
-        """Make the stack's state container, which writes the journal's timestamps, use the target's clock."""
-        volumes = '    volumes: ["cutover-state:/var/lib/cutover", "orders:/run/orders"'
+        """Make the stack's agent, which writes the journal's timestamps, use the target's clock."""
+        volumes = "    volumes:\n      - cutover-state:/var/lib/cutover\n"
         environment = f"    environment: {{LD_PRELOAD: {INSIDE}/{LIBRARY}, JUMPED_CLOCK: {INSIDE}/target}}\n"
-        stack.edit_compose((volumes, f'{environment}{volumes}, "{self.folder}:{INSIDE}:ro"'))
+        stack.edit_compose((volumes, f"{environment}{volumes}      - {self.folder}:{INSIDE}:ro\n"))
 
 
 def clocks(folder: Path) -> Clocks:
@@ -127,9 +127,9 @@ class ChaosStack:
     def container(self, colour: Colour) -> Any:
         return self.stack.container(colour.slots[0].service)
 
-    def run_in_state(self, script: str) -> str:
-        """Run a shell script in the state container, in the journal's folder; return its output."""
-        code, output = self.stack.container("state").exec_run(["sh", "-c", script], workdir=FOLDER)
+    def run_in_agent(self, script: str) -> str:
+        """Run a shell script in the agent's container, in the journal's folder; return its output."""
+        code, output = self.stack.container("agent").exec_run(["sh", "-c", script], workdir=FOLDER)
         assert code == 0, output
         return str(output.decode())
 

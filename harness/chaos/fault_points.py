@@ -38,6 +38,11 @@ def unfinished(strategy: Strategy) -> list[Point]:
     return points(strategy)[:-1]
 
 
+def intents(strategy: Strategy) -> list[Point]:
+    """Return the records at which a step begins."""
+    return [Point(Event.INTENT, step.name) for step in steps(strategy)]
+
+
 def with_candidate(strategy: Strategy) -> list[Point]:
     """Return the records with a candidate in an unfinished cutover: from its start to the last intent."""
     return [point for point in unfinished(strategy)[:-1] if started(strategy, point)]

@@ -15,20 +15,21 @@ from typing import Any
 from docker.errors import APIError
 
 from build.errors import LockHeldError
-from build.model.colours import Colour
 from build.model.states import Strategy
 from build.state.history import Event
+from harness.chaos import still
 from harness.chaos.chaos_stack import ChaosStack
 from harness.chaos.fault_points import (
     before_it_loads,
     before_it_serves,
-    command,
     every,
+    intents,
     pulling,
     unfinished,
     with_candidate,
 )
-from harness.chaos.stepped import Point, Stepped
+from harness.chaos.scene import Scene
+from harness.chaos.stepped import Point
 from harness.gpu import GIB
 from harness.stack import crash, wait_for
 
@@ -37,27 +38,6 @@ JUMP_S = 3600
 MEMORY_MB = (24, 48, 72, 96)  # too little for a process with a model
 TOO_MUCH = 17 * GIB
 KILLED = 137
-
-
-@dataclass
-class Scene:
-    """A cutover that pauses at a record; `release` is the candidate's, `process` the orchestrator."""
-
-    chaos: ChaosStack
-    strategy: Strategy
-    point: Point
-    live: Colour
-    release: str
-    process: Stepped
-
-    @property
-    def candidate(self) -> Any:
-        return self.chaos.container(self.live.other)
-
-    @property
-    def switch(self) -> list[str]:
-        """The command of the cutover."""
-        return command(self.chaos.references[self.release], self.strategy, self.point)
 
 
 Injection = Callable[[Scene], str]
@@ -151,23 +131,23 @@ def _restore_memory(scene: Scene) -> str:
 
 
 def _fill(scene: Scene) -> str:
-    usage = scene.chaos.run_in_state("head -c 1G /dev/zero >filler 2>/dev/null; df -k . | tail -1")
+    usage = scene.chaos.run_in_agent("head -c 1G /dev/zero >filler 2>/dev/null; df -k . | tail -1")
     assert usage.split()[3] == "0", usage
     return f"0 kB free of {usage.split()[1]}"
 
 
 def _empty(scene: Scene) -> str:
-    return scene.chaos.run_in_state("rm -f filler")
+    return scene.chaos.run_in_agent("rm -f filler")
 
 
 def _damage(scene: Scene) -> str:
     """Change the hash of the newest record; keep a copy as a backup."""
-    scene.chaos.run_in_state("cp journal.jsonl kept && sed -i '$s/..\"}$/zz\"}/' journal.jsonl")
-    return "its last line ends " + scene.chaos.run_in_state("tail -c 12 journal.jsonl").strip()
+    scene.chaos.run_in_agent("cp journal.jsonl kept && sed -i '$s/..\"}$/zz\"}/' journal.jsonl")
+    return "its last line ends " + scene.chaos.run_in_agent("tail -c 12 journal.jsonl").strip()
 
 
 def _restore(scene: Scene) -> str:
-    return scene.chaos.run_in_state("mv kept journal.jsonl")
+    return scene.chaos.run_in_agent("mv kept journal.jsonl")
 
 
 def _jump(clock: str, seconds: int) -> Injection:
@@ -254,4 +234,6 @@ FAULTS = (
     Fault("dockerd killed", _kill_dockerd, unfinished, engine=("--live-restore",)),
     Fault("dockerd restarted", _restart_dockerd, unfinished, engine=()),
     Fault("lock broken", _break_lock, unfinished, finish=(), ends=True),
+    Fault("orchestrator stands still", still.at_a_record, unfinished, heal=still.changed_nothing, ends=True),
+    Fault("orchestrator stands still in a step", still.inside_a_step, intents, heal=still.changed_nothing, ends=True),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import tempfile
 from dataclasses import dataclass
@@ -67,6 +68,18 @@ class Stepped:
                 return True
         return False
 
+    def proceed(self) -> None:
+        """Continue from the record, without waiting for the next one."""
+        assert self._link
+        assert self._paused
+        self._link.write("go\n")
+        self._link.flush()
+        self._paused = False
+
+    def at_next_record(self) -> bool:
+        """Return whether the process has written the next record, or has ended."""
+        return bool(self._link and select.select([self._link], [], [], 0)[0])
+
     def end(self) -> tuple[int, str]:
         """Continue to the end; return exit code and output."""
         while self._next() is not None:
@@ -87,8 +100,7 @@ class Stepped:
                 self._link = connection.makefile("rw")
         try:
             if self._paused:
-                self._link.write("go\n")
-                self._link.flush()
+                self.proceed()
             line = self._link.readline()
         except OSError:
             line = ""  # it was killed

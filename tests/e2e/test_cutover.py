@@ -138,8 +138,7 @@ def test_a_bad_candidate_is_refused_and_removed(
 
 def assert_only_the_live_colour_exists(stack: Stack) -> None:
     live = stack.status()["live"]
-    assert set(stack.containers()) == {f"{stack.project}-{service}-1" for service in ("proxy", "state", f"app-{live}")}
-    assert stack.docker.containers.list(all=True, filters={"name": f"{stack.project}-cutover-lock"}) == []
+    assert set(stack.containers()) == {f"{stack.project}-{service}-1" for service in ("proxy", "agent", f"app-{live}")}
 
 
 def test_the_log_of_a_candidate_that_exits_is_shown(stack: Stack) -> None:

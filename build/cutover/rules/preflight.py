@@ -102,7 +102,7 @@ def _proxy(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.hold != "none":
         message = f"the proxy holds requests (mode {facts.hold}), but no cutover is in progress that would release them"
         yield Finding(
-            "hold", Level.PROBLEM, message, "release them: `docker exec` into the proxy, `proxyctl change 'hold none'`"
+            "hold", Level.PROBLEM, message, "release them: `docker compose exec agent proxyctl change 'hold none'`"
         )
 
 

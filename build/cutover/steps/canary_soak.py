@@ -87,7 +87,7 @@ def soak(run: Run) -> JournalFacts:
     """Watch the candidate with all the traffic, compared with the old colour's requests before the switch."""
     live, settings = _live(run), run.settings
     run.progress.step(f"soaking for {run.rollout.soak_s:.0f} s: {live} takes over if {run.idle} fails")
-    run.target.refresh_env(run.idle)
+    run.refresh_env(run.idle)
     observer = Observer(run, before_s=max(run.rollout.soak_s, 60))
     began = sampled = run.clock.now()
     windows: dict[Colour, Window] = {}

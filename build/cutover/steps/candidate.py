@@ -35,10 +35,13 @@ def launch(run: Run, *, parked: bool) -> None:
         run.target.orders.write(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
     # Set maint before the container exists: after any earlier run, the candidate gets no request until it is verified.
     run.rotate((run.idle.servers, "maint"))
+    run.own(run.idle)
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
-    run.target.refresh_env(run.live, **{run.idle.value: run.release.image})
+    run.refresh_env(run.live, **{run.idle.value: run.release.image})
+    run.target.lock.confirm()
     run.target.start(*slots)
+    run.own(run.idle)
     started = run.candidate.release()
     if started != run.release:
         raise CommandFailedError(

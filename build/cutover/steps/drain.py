@@ -23,7 +23,7 @@ class Tally:
     def __init__(self, run: Run, colour: Colour) -> None:
         self._run = run
         self._servers = (*colour.servers, *colour.standbys)
-        self._replicas = [replica for replica in run.target.colours[colour].replicas if replica.running]
+        self._replicas = [replica for replica in run.colours[colour].replicas if replica.running]
         self._before = [_classes(replica) for replica in self._replicas]
         self._now = list(self._before)
 

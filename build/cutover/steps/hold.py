@@ -115,7 +115,7 @@ def _empty(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[flo
 
 def _await_young(run: Run, colour: Colour, budget_s: float) -> None:
     """Wait until every request on the colour began after now: the gate holds long ones, so the rest is short."""
-    gated, container = run.clock.now(), run.target.colours[colour]
+    gated, container = run.clock.now(), run.colours[colour]
     for now in run.clock.polls(POLL_S):
         # Read the clock before the service answers: the ages that it reports can only be larger.
         age_s = now - gated

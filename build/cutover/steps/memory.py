@@ -16,7 +16,7 @@ POLL_S = 0.2
 
 def measured(run: Run, colour: Colour) -> list[dict[str, Any]]:
     """Return the memory that the release in `colour` uses, for later decisions; [] without a GPU."""
-    container = run.target.colours[colour]
+    container = run.colours[colour]
     release = container.release() if run.plan.devices else None
     if release is None:
         return []

@@ -103,7 +103,7 @@ class Observer:
         best = dict.fromkeys((live, self._run.idle), float("inf"))
         for text in [self._next() for _ in range(SIDE_BY_SIDE)]:
             for colour in best:
-                colours = self._run.target.colours[colour]
+                colours = self._run.colours[colour]
                 response = colours.speak(text.say, self._texts.voice, self._run.settings.gate_timeout_s)
                 measures = signal.judge(text.say, response.wav, self._texts.expect.of(None)).measures
                 if measures and measures.duration_s:

@@ -74,7 +74,7 @@ def switch(run: Run) -> JournalFacts:
 
 def announce(run: Run) -> None:
     """Update .env and run the post-switch hook."""
-    run.target.refresh_env(run.idle)
+    run.refresh_env(run.idle)
     if run.settings.hooks.post_switch:
         hooks.notify(Point.POST_SWITCH, run.settings, run.target.journal, run.progress, run.journaled)
 

@@ -68,7 +68,7 @@ def assert_nothing_left_over(stack: Stack, gpus: FakeGpus, report: Report) -> No
     assert report.failed == [], report.summary()
     status = stack.status()
     assert (status["hold"], status["lock"], status["in_progress"]) == ({"mode": "none", "held": 0}, None, None)
-    code, parked = stack.container("state").exec_run(["find", "/run/orders", "-type", "f"])
+    code, parked = stack.container("agent").exec_run(["find", "/run/orders", "-type", "f"])
     assert (code, parked) == (0, b"")
     colour = stack.container(f"app-{status['live']}")
     output = colour.exec_run(["python", "-m", "service.probe", "gpu"]).output

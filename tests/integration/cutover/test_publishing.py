@@ -213,7 +213,6 @@ def test_hello_sends_a_key_and_fails_without_one(published: Stack, tmp_path: Pat
 @pytest.fixture
 def limited(published: Stack) -> Iterator[Any]:
     """A service that limits each address, in its own slot and alone in rotation."""
-    proxy = HAProxy(DockerEngine(), published.container("proxy").name)
     prefix, live = published.env["SUBNET_PREFIX"], f"{published.status()['live']}-1"
     network = published.docker.networks.get(f"{published.project}_tts")
     container = published.docker.containers.create(
@@ -226,13 +225,15 @@ def limited(published: Stack) -> Iterator[Any]:
     network.connect(container, ipv4_address=f"{prefix}.12")
     published.docker.networks.get("bridge").disconnect(container)
     container.start()
-    proxy.demand_check("blue-2")  # a server out of maintenance counts as up until a check has failed
-    wait_for("the limited service", lambda: proxy.servers()["blue-2"].up)
-    proxy.set_admins(("blue-2", "ready"), (live, "maint"))
-    try:
-        yield container
-    finally:
-        proxy.set_admins((live, "ready"), ("blue-2", "maint"))
+    with published.locked("limits") as agent:
+        proxy = HAProxy(DockerEngine(), published.container("proxy").name, agent)
+        proxy.demand_check("blue-2")  # a server out of maintenance counts as up until a check has failed
+        wait_for("the limited service", lambda: proxy.servers()["blue-2"].up)
+        proxy.set_admins(("blue-2", "ready"), (live, "maint"))
+        try:
+            yield container
+        finally:
+            proxy.set_admins((live, "ready"), ("blue-2", "maint"))
         wait_for("the live release", lambda: proxy.servers()[live].usable)
         container.remove(force=True)
 

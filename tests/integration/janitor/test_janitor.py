@@ -160,7 +160,7 @@ def check_journal_refusals(stack: Stack, janitor: Callable[[], Janitor], idle: s
     """The janitor refuses during a cutover and after a failed one, as recorded in the journal."""
 
     def shell(script: str) -> None:
-        code, output = stack.container("state").exec_run(["sh", "-c", script])
+        code, output = stack.container("agent").exec_run(["sh", "-c", script])
         assert code == 0, output
 
     begin: dict[str, Any] = {
@@ -174,9 +174,9 @@ def check_journal_refusals(stack: Stack, janitor: Callable[[], Janitor], idle: s
     end = {"event": "end", "state": "failed"}
     shell(f"cp {FILE} {FILE}.kept")
     try:
-        journal = Journal(DockerEngine(), stack.container("state").name)
         for record, reason in ((begin, "in progress"), (end, "failed")):
-            journal.append(cutover="x", **record)
+            with stack.locked("a cutover") as agent:
+                Journal(agent).append(cutover="x", **record)
             with pytest.raises(RetentionRefusedError, match=reason):
                 janitor().run(dry_run=False, now=True)
             done = stack.run("build.janitor", "--dry-run", check=False)
@@ -212,14 +212,14 @@ def test_live_and_last_good_are_kept_and_a_failed_cutover_stops_the_janitor(
 
     check_journal_refusals(stack, janitor, idle)
     target = ComposeTarget(settings, DockerEngine())
-    with target.lock.held(target.proxy_image, "a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
+    with target.lock.held("a switch"), pytest.raises(RetentionRefusedError, match="a switch"):
         janitor().run(dry_run=False, now=True)
-    stack.container("state").stop()
+    stack.container("agent").stop()
     try:
         with pytest.raises(RetentionRefusedError, match="does not run"):
             janitor().run(dry_run=False, now=True)
     finally:
-        stack.container("state").start()
+        stack.container("agent").start()
     assert images.names() == everything
 
     outcome = janitor().run(dry_run=False, now=True)

@@ -13,7 +13,6 @@ import pytest
 from build.errors import LiveUnhealthyError, OlderReleaseError
 from harness.stack import Stack, fresh_stack, wait_for
 
-SETTINGS = {"CUTOVER_CLIENT_RPM": "60", "CUTOVER_MODELS": "/srv"}
 EXPORTED = {"MODELS": "/srv", "TTS_ENGINE": "vits", "PORT": "9"}
 OVERRIDE = "services: {app-blue: {environment: {ADDED: '1'}}, proxy: {environment: {ADDED: '1'}}}\n"
 PULLED = (
@@ -69,8 +68,8 @@ def environment(container: Any) -> dict[str, str]:
 
 
 def test_changed_settings_change_nothing_that_runs(own: Stack) -> None:
-    own.run("build.cutover", "status", **SETTINGS)
-    own.run("build.images", **SETTINGS)
+    own.run("build.cutover", "status", CUTOVER_CLIENT_RPM="60", CUTOVER_MODELS="/srv")
+    own.run("build.images", CUTOVER_CLIENT_RPM="60", CUTOVER_MODELS="/srv")
     unchanged(own)
     # As if NVIDIA's runtime had vanished or appeared: the runtime is that of the container.
     own.run("build.cutover", "status", CUTOVER_FLAVOUR="cuda")

@@ -8,13 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from agent.lock import EXPIRY_S
+from agent.protocol import Owner
 from build.console import Reporter
 from build.docker.engine import DockerEngine
 from build.errors import (
+    AgentUnreachableError,
     DiskFullError,
     ImageNotFoundError,
     LockHeldError,
@@ -24,94 +28,98 @@ from build.errors import (
     StateCorruptError,
 )
 from build.images.resolve import resolve
+from build.proxy.haproxy import HAProxy
 from build.settings import load
-from build.state.cutover_lock import CutoverLock, Heartbeat
+from build.state.cutover_lock import CutoverLock
 from build.state.journal import FILE, Journal
-from harness.stack import Stack, free_port, wait_for
+from build.target.start_flags import StartFlags
+from harness.stack import Stack, crash, free_port, wait_for
 
 
 def shell(stack: Stack, script: str) -> None:
-    code, output = stack.container("state").exec_run(["sh", "-c", script])
+    code, output = stack.container("agent").exec_run(["sh", "-c", script])
     assert code == 0, output
 
 
-def end_stream(container: Any, pattern: str) -> None:
-    """Kill the exec whose command line contains `pattern`, which must not match itself."""
-    kill = (
-        f'for process in /proc/[0-9]*; do ! grep -qs "{pattern}" "$process/cmdline" || kill "${{process#/proc/}}"; done'
-    )
-    code, output = container.exec_run(["sh", "-c", kill])
-    assert code == 0, output
-
-
-def test_the_journal_has_order_and_time_and_detects_damage(stack: Stack) -> None:
-    journal = Journal(DockerEngine(), stack.container("state").name)
-    before = journal.read()
+@pytest.fixture
+def restored(stack: Stack) -> Iterator[Stack]:
+    """The stack, whose journal is afterwards as it was before."""
     shell(stack, f"cp {FILE} {FILE}.saved")
     try:
+        yield stack
+    finally:
+        shell(stack, f"mv {FILE}.saved {FILE}")
+
+
+def test_the_journal_has_order_and_time_and_detects_damage(restored: Stack) -> None:
+    with restored.locked("writes") as agent:
+        journal = Journal(agent)
+        before = journal.read()
         journal.append(event="intent", cutover="x", text='quotes " and \\ and %s and $HOME')
         newest = journal.read()[-1]
         assert newest["seq"] == len(before)
         assert newest["text"] == 'quotes " and \\ and %s and $HOME'
         assert newest["at"] >= before[-1]["at"]
-        shell(stack, f"cp {FILE} {FILE}.whole")
-        damages = (
-            "echo '{{' >>{0}",
-            "sed -i 2d {0}",
-            "truncate -s -3 {0}",
-            "sed -i '$s/quotes/quotas/' {0}",
-        )
-        for damage in damages:
-            shell(stack, f"cp {FILE}.whole {FILE} && {damage.format(FILE)}")
-            with pytest.raises(StateCorruptError):
-                journal.read()
-    finally:
-        shell(stack, f"mv {FILE}.saved {FILE} && rm -f {FILE}.whole")
+    shell(restored, f"cp {FILE} {FILE}.whole")
+    for damage in ("echo '{{' >>{0}", "sed -i 2d {0}", "sed -i '$s/quotes/quotas/' {0}"):
+        shell(restored, f"cp {FILE}.whole {FILE} && {damage.format(FILE)}")
+        with pytest.raises(StateCorruptError):
+            Journal(restored.agent()).read()
+    shell(restored, f"rm {FILE}.whole")
 
 
-def test_a_writer_that_does_not_know_the_newest_record_fails(stack: Stack) -> None:
-    mine, other = (Journal(DockerEngine(), stack.container("state").name) for _ in range(2))
-    shell(stack, f"cp {FILE} {FILE}.saved")
-    try:
-        with mine.opened(), other.opened():
-            mine.append(event="lock-broken", owner="a", by="b", reason="first")
-            other.append(event="lock-broken", owner="a", by="b", reason="second")
-            with pytest.raises(LockLostError, match="another process wrote to the journal"):
-                mine.append(event="lock-broken", owner="a", by="b", reason="third")
-        assert [record["reason"] for record in mine.read()[-2:]] == ["first", "second"]
-    finally:
-        shell(stack, f"mv {FILE}.saved {FILE}")
+def test_a_record_needs_the_lock_and_a_lost_answer_writes_it_once(restored: Stack) -> None:
+    record = {"event": "lock-broken", "owner": "a", "by": "b", "reason": "first"}
+    with pytest.raises(LockLostError):
+        Journal(restored.agent()).append(**record)
+    with restored.locked("writes") as agent:
+        journal = Journal(agent)
+        count = len(journal.read())
+        journal.append(**record)
+        assert agent.change("journal append", record=record, seq=count)["record"]["seq"] == count
+        with pytest.raises(LockLostError, match="the journal has"):
+            agent.change("journal append", record={**record, "reason": "second"}, seq=count)
+        assert len(Journal(restored.agent()).read()) == count + 1
 
 
-def test_a_journal_with_a_broken_stream_opens_a_new_one_and_writes_each_record_once(stack: Stack) -> None:
-    journal = Journal(DockerEngine(), stack.container("state").name)
-    shell(stack, f"cp {FILE} {FILE}.saved")
-    try:
-        with journal.opened():
-            journal.append(event="lock-broken", owner="a", by="b", reason="first")
-            end_stream(stack.container("state"), "read -r [e]xpected")
-            journal.append(event="lock-broken", owner="a", by="b", reason="second")
+def test_a_session_outlives_a_restart_of_the_agent_and_a_warning_of_the_docker_client(
+    restored: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("no JSON")  # the docker client warns of it on stderr
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with restored.locked("writes") as agent:
+        journal = Journal(agent)
+        journal.append(event="lock-broken", owner="a", by="b", reason="first")
+        crash(restored.container("agent"))
+        journal.append(event="lock-broken", owner="a", by="b", reason="second")
         assert [record["reason"] for record in journal.read()[-2:]] == ["first", "second"]
-    finally:
-        shell(stack, f"mv {FILE}.saved {FILE}")
 
 
-def test_status_fails_on_a_damaged_journal(stack: Stack) -> None:
-    shell(stack, f"cp {FILE} {FILE}.saved && echo nonsense >>{FILE}")
+def test_a_target_that_does_not_answer_ends_a_command_in_a_clear_error(stack: Stack) -> None:
+    agent, container = stack.agent(), stack.container("agent")
+    agent.ask("hello")
+    container.pause()
     try:
-        done = stack.run("build.cutover", "status", check=False)
+        began = time.monotonic()
+        with pytest.raises(AgentUnreachableError, match="does not answer"):
+            agent.ask("hello")
+        assert time.monotonic() - began < EXPIRY_S  # an owner gives up before it loses the lock
     finally:
-        shell(stack, f"mv {FILE}.saved {FILE}")
-    assert done.returncode == StateCorruptError.exit_code
+        container.unpause()
+    assert agent.ask("hello")["ok"]
+
+
+def test_status_fails_on_a_damaged_journal(restored: Stack) -> None:
+    shell(restored, f"echo nonsense >>{FILE}")
+    assert restored.run("build.cutover", "status", check=False).returncode == StateCorruptError.exit_code
 
 
 def test_one_of_many_processes_acquires_the_lock(stack: Stack) -> None:
-    image = str(stack.container("proxy").image.id)
     acquired, refused, hold = [], [], threading.Event()
 
     def acquire(number: int) -> None:
         try:
-            with CutoverLock(DockerEngine(), stack.project).held(image, f"attempt {number}"):
+            with stack.locked(f"attempt {number}"):
                 acquired.append(number)
                 hold.wait(30)
         except LockHeldError as error:
@@ -126,106 +134,66 @@ def test_one_of_many_processes_acquires_the_lock(stack: Stack) -> None:
         thread.join(60)
     assert len(acquired) == 1
     assert all(f"attempt {acquired[0]}" in message for message in refused)
-    assert CutoverLock(DockerEngine(), stack.project).holder() is None
+    assert CutoverLock(stack.agent()).holder() is None
 
 
 def test_the_lock_of_a_dead_process_can_be_acquired(stack: Stack) -> None:
-    image = str(stack.container("proxy").image.id)
     die = (
-        "import os; from build.docker.engine import DockerEngine\n"
-        "from build.state.cutover_lock import CutoverLock, Heartbeat\n"
-        f"with CutoverLock(DockerEngine(), {stack.project!r}).held({image!r}, 'dies'): os.kill(os.getpid(), 9)"
+        "import os; from build.agent_client import AgentClient\n"
+        "from build.state.cutover_lock import CutoverLock\n"
+        f"with CutoverLock(AgentClient({stack.agent().container!r})).held('dies'): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", die], check=False, cwd=stack.root)
-    lock = CutoverLock(DockerEngine(), stack.project)
+    lock = CutoverLock(stack.agent())
     dead = lock.holder()
     assert dead
     assert dead.gone
-    with lock.held(image, "lives"):
+    with stack.locked("lives"):
         holder = lock.holder()
         assert holder
-        assert (holder.what, holder.gone) == ("lives", False)
+        assert (holder.owner.what, holder.gone) == ("lives", False)
 
 
-def test_a_lock_without_a_heartbeat_expires_and_its_owner_notices(stack: Stack) -> None:
-    image = str(stack.container("proxy").image.id)
-    lock = CutoverLock(DockerEngine(), stack.project, expiry_s=2)
-    with lock.held(image, "keeps its heartbeat") as heartbeat:
-        container = stack.docker.containers.get(lock.name)
-        began = time.monotonic()
-        wait_for("twice the expiry", lambda: time.monotonic() - began > 4)
-        container.reload()
-        assert container.status == "running"
-        heartbeat.check()
-        end_stream(container, "while read -r [_];")  # a broken stream is reopened
-        began = time.monotonic()
-        wait_for("twice the expiry", lambda: time.monotonic() - began > 4)
-        heartbeat.check()
-        container.pause()  # like an unreachable target
-        wait_for("the owner to notice", lambda: lost(heartbeat))
-        container.unpause()
-        wait_for("the end of the lock", lambda: (owner := lock.holder()) and owner.expired)
-        with CutoverLock(DockerEngine(), stack.project).held(image, "comes next"):
-            assert (owner := lock.holder())
-            assert owner.what == "comes next"
-    assert lock.holder() is None
+def test_an_owner_that_stood_still_changes_nothing_after_its_successor_began(restored: Stack) -> None:
+    agent = restored.agent()
+    late = Owner("late", "elsewhere", "1", "1", "stands still")
+    agent.epoch = agent.ask("lock acquire", owner=late.to_json())["epoch"]
+    proxy = HAProxy(DockerEngine(), restored.container("proxy").name, agent)
+    wait_for("its expiry", lambda: agent.ask("lock show")["expired"], 2 * EXPIRY_S)
+    with restored.locked("comes next"):
+        before, records = proxy.servers(), len(restored.journal())
+        with pytest.raises(LockLostError, match="the lock has moved on"):
+            proxy.set_admins(("blue-1", "maint"), ("green-1", "maint"))
+        with pytest.raises(LockLostError):
+            proxy.hold("all")
+        with pytest.raises(LockLostError):
+            StartFlags(agent).park("blue", "green")
+        with pytest.raises(LockLostError):
+            Journal(agent).append(event="end", cutover="x", state="failed")
+        assert {name: server.admin for name, server in proxy.servers().items()} == {
+            name: server.admin for name, server in before.items()
+        }
+        assert (proxy.held().mode, len(restored.journal())) == ("none", records)
 
 
-def lost(heartbeat: Heartbeat) -> bool:
-    try:
-        heartbeat.check()
-    except LockLostError:
-        return True
-    return False
-
-
-def test_a_half_written_heartbeat_does_not_end_the_lock(stack: Stack) -> None:
-    lock = CutoverLock(DockerEngine(), stack.project, expiry_s=300)  # the next beat is far away
-    with lock.held(str(stack.container("proxy").image.id), "writes"):
-        container = stack.docker.containers.get(lock.name)
-        wait_for("the lock to run", lambda: container.reload() or container.status == "running")
-
-        def read_empty() -> bool:
-            """Return whether the watch has read an empty file; False if the first beat came in between."""
-            assert container.exec_run(["sh", "-c", ": >/tmp/beat"]).exit_code == 0
-            await_next_read(container)
-            return not container.exec_run(["sh", "-c", "test ! -s /tmp/beat"]).exit_code
-
-        wait_for("a read of a half-written beat", read_empty)
-        await_next_read(container)
-
-
-def await_next_read(container: Any) -> None:
-    before = pause(container)
-    wait_for("the next read of the lock's watch", lambda: pause(container) not in {before, ""})
-
-
-def pause(container: Any) -> str:
-    """Return the pid of the sleep between two reads of the lock's watch; "" if it has ended."""
-    return next((row[1] for row in container.top()["Processes"] if row[-1].startswith("sleep")), "")
-
-
-def test_a_command_waits_for_the_lock_and_breaking_it_is_journaled(stack: Stack) -> None:
-    image = str(stack.container("proxy").image.id)
-    assert stack.run("build.cutover", "lock", "show").stdout == "the lock is free\n"
-    assert stack.run("build.cutover", "lock", "break", "--reason", "x", check=False).returncode == 31
-    shell(stack, f"cp {FILE} {FILE}.saved")
-    try:
-        with CutoverLock(DockerEngine(), stack.project).held(image, "another cutover"):
-            waiting = stack.start("build.cutover", "resume", "--wait", "60")
-            assert waiting.stdout
-            line = waiting.stdout.readline()
-            assert "waiting: another command holds the cutover lock" in line
-            assert stack.run("build.cutover", "resume", "--wait", "0.1", check=False).returncode == 13
-            broken = stack.run("build.cutover", "lock", "break", "--reason", "the laptop drowned")
-            assert "another cutover" in broken.stderr
-            waiting.communicate(timeout=60)
-            assert waiting.returncode == NothingToResumeError.exit_code
-        newest = stack.journal()[-1]
-        assert (newest["event"], newest["reason"]) == ("lock-broken", "the laptop drowned")
-        assert "the laptop drowned" in stack.run("build.cutover", "history").stdout
-    finally:
-        shell(stack, f"mv {FILE}.saved {FILE}")
+def test_a_command_waits_for_the_lock_and_breaking_it_is_journaled(restored: Stack) -> None:
+    assert restored.run("build.cutover", "lock", "show").stdout == "the lock is free\n"
+    assert restored.run("build.cutover", "lock", "break", "--reason", "x", check=False).returncode == 31
+    with restored.locked("another cutover") as agent:
+        waiting = restored.start("build.cutover", "resume", "--wait", "60")
+        assert waiting.stdout
+        line = waiting.stdout.readline()
+        assert "waiting: another command holds the cutover lock" in line
+        assert restored.run("build.cutover", "resume", "--wait", "0.1", check=False).returncode == 13
+        broken = restored.run("build.cutover", "lock", "break", "--reason", "the laptop drowned")
+        assert "another cutover" in broken.stderr
+        waiting.communicate(timeout=60)
+        assert waiting.returncode == NothingToResumeError.exit_code
+        with pytest.raises(LockLostError):
+            agent.change("confirm")
+    newest = restored.journal()[-1]
+    assert (newest["event"], newest["reason"]) == ("lock-broken", "the laptop drowned")
+    assert "the laptop drowned" in restored.run("build.cutover", "history").stdout
 
 
 def refused_elsewhere(stack: Stack, port: int, subnet_prefix: str) -> str:

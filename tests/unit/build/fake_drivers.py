@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,10 +77,6 @@ class Proxy:
                 self.calls.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        yield
-
     def demand_check(self, *servers: str) -> None:
         self.calls += [f"{server} check" for server in servers]
         for server in servers:
@@ -132,9 +127,6 @@ class Orders:
     parked: set[str] = field(default_factory=set)
     devices: dict[str, str] = field(default_factory=dict)
 
-    def usable(self) -> bool:
-        return True
-
     def park(self, *names: str) -> None:
         self.parked |= set(names)
 
@@ -174,6 +166,9 @@ class ColourContainer:
     @property
     def replicas(self) -> list[ColourContainer]:
         return [self] if self.holds else []
+
+    def owned(self, _confirm: Callable[[], int]) -> ColourContainer:
+        return self
 
     def find(self) -> object | None:
         return self.holds

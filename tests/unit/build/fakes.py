@@ -59,9 +59,9 @@ class Target:
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
-        self.journal = SimpleNamespace(append=self._append, opened=self.proxy.opened, read=lambda: self.records)
+        self.journal = SimpleNamespace(append=self._append, read=lambda: self.records)
         self.lock_error: OrchestratorError | None = None
-        self.lock = SimpleNamespace(held=self._held)
+        self.lock = SimpleNamespace(held=self._held, confirm=self._confirm)
         self.proxy_image = "proxy"
         self.starts = NEW
         self.failing: set[str] = set()  # colours whose health checks fail, as the proxy sees them
@@ -101,12 +101,16 @@ class Target:
         self.records.append({"seq": len(self.records), "at": at, **record})
 
     @contextmanager
-    def _held(self, _image: str, command: str, **_options: Any) -> Iterator[Any]:
+    def _held(self, command: str, **_options: Any) -> Iterator[Any]:
         self.calls.append(f"lock for {command}")
         try:
             yield SimpleNamespace(check=self._check)
         finally:
             self.calls.append("released")
+
+    def _confirm(self) -> int:
+        self._check()
+        return 1
 
     def _check(self) -> None:
         if self.lock_error:

@@ -294,4 +294,4 @@ def test_a_cutover_that_lost_its_lock_changes_nothing() -> None:
     with pytest.raises(LockLostError):
         switch(target)
     assert moves(target)[-1] == "app-green up"
-    assert target.history()[-1].state == "starting"
+    assert target.history()[-1].state == "preflighted"

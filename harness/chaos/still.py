@@ -1,0 +1,73 @@
+"""An orchestrator that stands still while a successor takes its lock, acts and ends; then it wakes.
+
+Ctrl-Z, a closed laptop, a paused machine and a dead network look like this from the target.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from build.errors import LockLostError
+from harness.chaos.chaos_stack import PATIENCE, ChaosStack
+from harness.chaos.scene import Scene
+from harness.stack import wait_for
+
+EXPIRES_S = 60
+WORKED_TICKS = 20  # of processor time, after which a process is inside its step
+
+
+def at_a_record(scene: Scene) -> str:
+    """Stop the orchestrator where it pauses; return the proof."""
+    return _stand_still(scene)
+
+
+def inside_a_step(scene: Scene) -> str:
+    """Let the orchestrator begin the step, and stop it inside; return the proof."""
+    pid = scene.process.process.pid
+    before = _ticks(pid)
+    scene.process.proceed()
+    wait_for("the step to work", lambda: _ticks(pid) > before + WORKED_TICKS or scene.process.at_next_record())
+    return _stand_still(scene)
+
+
+def _stand_still(scene: Scene) -> str:
+    chaos, pid = scene.chaos, scene.process.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("its lock to expire", lambda: _expired(chaos), EXPIRES_S)
+    done = chaos.stack.run("build.cutover", *scene.switch, check=False, **PATIENCE)
+    scene.seen = state(chaos)
+    os.kill(pid, signal.SIGCONT)
+    return f"pid {pid} stopped; its successor exited with {done.returncode}; then it woke"
+
+
+def changed_nothing(scene: Scene) -> str:
+    """Assert that the late owner ended with the code of a lost lock, and that nothing is new since its successor."""
+    assert scene.process.process.returncode == LockLostError.exit_code, scene.process.process.returncode
+    assert state(scene.chaos) == scene.seen
+    return ""
+
+
+def state(chaos: ChaosStack) -> dict[str, Any]:
+    """Return what a late owner could change: containers, traffic, hold, journal and .env."""
+    proxy = chaos.target.proxy
+    return {
+        "containers": chaos.stack.containers(),
+        "servers": {name: (server.admin, server.weight) for name, server in proxy.servers().items()},
+        "hold": proxy.held().mode,
+        "journal": chaos.stack.journal(),
+        "env": (chaos.stack.root / ".env").read_text(),
+    }
+
+
+def _expired(chaos: ChaosStack) -> bool:
+    holder = chaos.target.lock.holder()
+    return holder is not None and holder.expired
+
+
+def _ticks(pid: int) -> int:
+    """Return a process's processor time in clock ticks (proc(5), fields 14 and 15)."""
+    fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
