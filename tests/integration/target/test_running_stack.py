@@ -92,7 +92,7 @@ def test_a_changed_compose_file_applies_to_the_next_candidate_only(own: Stack) -
         own.run("build.cutover", "status")
         unchanged(own)
         live = own.status()["live"]
-        own.run("build.cutover", "switch", "--again")
+        own.run("build.cutover", "switch", "HEAD", "--again")  # the tree is dirty by now
         assert own.status()["live"] != live
         assert own.live_app().attrs["HostConfig"]["PidsLimit"] == 513
         unchanged(own)
