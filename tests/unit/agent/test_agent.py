@@ -64,13 +64,17 @@ class Agent:
             [sys.executable, "-m", "agent"], cwd=REPOSITORY, env={**os.environ, **environment}
         ) as self.process:
             try:
-                wait_for("the agent's socket", self.socket.exists, 20)
+                wait_for("the agent", self._listens, 20)
                 with self.connections:
                     yield
             finally:
                 self.process.kill()
                 self.process.wait()
                 self.socket.unlink(missing_ok=True)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
 
     @property
     def socket(self) -> Path:
