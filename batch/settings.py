@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from batch import yamlfile
 from batch.errors import SettingsError
-from service.fields import nearest, shown
+from service.fields import nearest, quote
 from service.formats import ClipFormat
 from service.taskfile.tasks import FIELDS, GLM_TTS, Rules
 
@@ -100,9 +100,9 @@ def _describe(where: tuple[int | str, ...], problem: Any, from_file: set[str], c
     if problem["type"] == "missing":
         return f"{name} is missing: set it on the command line or in --config"
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting {shown(name)}{source}.{nearest(name, list(Settings.model_fields))}"
+        return f"unknown setting {quote(name)}{source}.{nearest(name, list(Settings.model_fields))}"
     # An invalid URL may contain a password: do not print it.
-    value = "" if name == "endpoint" else f" is {shown(str(problem['input']))}:"
+    value = "" if name == "endpoint" else f" is {quote(str(problem['input']))}:"
     return f"{name}{value} {problem['msg'].removeprefix('Value error, ').lower()}{source}"
 
 

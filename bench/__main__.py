@@ -1,6 +1,6 @@
 """`python -m bench [NAME...]`.
 
-By default all but four run: full takes minutes, chaos injects faults, cold and twice build images.
+By default all but five run: full and idle take minutes, chaos injects faults, cold and twice build images.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bench import (
     full_queue,
     gate,
     hold,
+    idle,
     latency,
     rebuild,
     reproducibility,
@@ -35,8 +36,8 @@ from harness.stack import Stack, fresh_stack
 
 app = console.app("Measure the figures of docs/benchmarks.md on this machine.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
-NAMES = (*QUICK, "full", "chaos", "cold", "twice")
-DEFAULT_RUNS = {"hold": 1, "full": 1, "cold": 1, "twice": 1}
+NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice")
+DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1}
 
 
 @app.command()
@@ -44,7 +45,9 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     names: Annotated[list[str] | None, typer.Argument(help=f"benchmarks to run, of {', '.join(NAMES)}")] = None,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, cold and twice: 1)"),
+        typer.Option(
+            min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, idle, cold and twice: 1)"
+        ),
     ] = None,
     rate: Annotated[
         float,
@@ -62,6 +65,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     ] = None,
     every: Annotated[bool, typer.Option("--every", help="chaos: each fault at each possible record")] = False,
     minutes: Annotated[float, typer.Option(min=0.5, help="full: minutes with a full queue")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=10, help="idle: seconds of one measurement")] = 60.0,
     missing: Annotated[bool, typer.Option("--missing", help="chaos: only combinations without results")] = False,
 ) -> None:
     """Run benchmarks on a separate stack, next to a live one."""
@@ -77,6 +81,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
         "first": first_audio.measure,
         "batch": batch.measure,
         "full": partial(full_queue.measure, minutes=minutes),
+        "idle": partial(idle.measure, seconds=seconds),
         "chaos": partial(chaos.measure, only=only or (), every=every, missing=missing),
         "cold": partial(cold.measure, flavour=flavour.value),
         "twice": partial(reproducibility.measure, flavour=flavour.value),

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -57,8 +58,12 @@ def settings() -> Settings:
     return load(Path.cwd(), os.environ)
 
 
-def main(command: typer.Typer) -> NoReturn:
-    """Run a command line and exit with 0 or the error's code; print message, detail and remedy to stderr."""
+def main(command: typer.Typer, leave: Callable[[int], NoReturn] = sys.exit) -> NoReturn:
+    """Run a command line and exit with 0 or the error's code; print message, detail and remedy to stderr.
+
+    Args:
+        leave: exits the process with a code.
+    """
     level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch OrchestratorError, so it reaches `run`.
@@ -67,7 +72,7 @@ def main(command: typer.Typer) -> NoReturn:
     # Audio checks run beside live traffic. Their matrices are so small that more BLAS threads only contend.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     daemon.settle(os.environ)
-    sys.exit(run(command))
+    leave(run(command))
 
 
 def run(command: typer.Typer, args: list[str] | None = None) -> int:

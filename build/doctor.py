@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from build import console
 from build.console import escape, out
@@ -18,6 +16,7 @@ from build.host.facts import host_facts, peak_bytes
 from build.host.findings import Finding, Level
 from build.images import freshness_reader
 from build.settings import Settings, environment_name
+from build.table import Column, Records
 
 app = console.app("List the problems of this host, each with its remedy.")
 
@@ -66,16 +65,13 @@ def _refuse_unlisted(found: list[Finding]) -> None:
 def settings() -> None:
     """List every setting with its environment variable, current value and meaning."""
     current = console.settings()
-    table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "environment", "value", "meaning"):
-        table.add_column(heading)
-    for name, field in Settings.model_fields.items():
-        if name != "root":
-            value, meaning = str(getattr(current, name)), field.description or ""
-            table.add_row(name, environment_name(name), escape(value), escape(meaning))
-    out.print(table)
+    rows = [
+        (name, environment_name(name), str(getattr(current, name)), field.description or "")
+        for name, field in Settings.model_fields.items()
+        if name != "root"
+    ]
+    out.print(Records(("setting", "environment", "value", Column("meaning", wraps=True)), rows))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("COLUMNS", "160")
     console.main(app)

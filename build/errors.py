@@ -1,8 +1,6 @@
-"""Every expected failure of a command.
+"""Every expected failure of a command: one class tree, a stable exit code per class (docs/reference/exit-codes.md).
 
-One class tree, one exit code per class, one place that exits (build.console.main). `message` says what failed and why
-it matters; `remedy` says what to do. Scripts may rely on the codes: they are stable.
-docs/reference/exit-codes.md lists them.
+`message` says what failed and why it matters; `remedy` says what to do. Only build.console.main exits.
 """
 
 from __future__ import annotations
@@ -16,8 +14,7 @@ from build.conda.redaction import redact
 class OrchestratorError(Exception):
     """Base of all expected failures; prints message, optional detail (logs, a table) and remedy.
 
-    Output of other programs may contain URLs with credentials, so all texts are redacted.
-    `facts` holds measurements for the journal.
+    Texts are redacted: other programs print URLs with credentials. `facts` holds measurements for the journal.
     """
 
     exit_code: ClassVar[int] = 1

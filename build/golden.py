@@ -9,6 +9,7 @@ import typer
 
 from build import console
 from build.console import Reporter, err, out
+from build.cutover import gpu_room
 from build.errors import PreflightError
 from build.gate import golden_files, standalone_gate
 from build.images.resolve import resolve
@@ -35,7 +36,7 @@ def calibrate(
     target = ComposeTarget(settings)
     if ref:
         wanted = resolve(settings, target.engine, progress, ref)
-        with standalone_gate.running(target, progress, wanted) as container:
+        with standalone_gate.running(target, progress, wanted, gpu_room.alone) as container:
             before, after = golden_files.calibrate(settings, wanted.sha, container, runs, progress)
     else:
         live = standalone_gate.live_service(target)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from build import console
-from build.conda import virtual
+from build.conda import shutdown, virtual
 from build.docker.engine import DockerEngine
 from build.docker.image import TaggedImage
 from build.errors import MissingFileError, UsageError
@@ -19,6 +18,7 @@ from build.locks import inventory as inventories
 from build.locks.diff import Difference
 from build.locks.index import FLAVOURS
 from build.system import files, git
+from build.table import Records
 
 ENVIRONMENT = Path("environment.yml")
 
@@ -132,11 +132,12 @@ def _show(progress: console.Reporter, changed: dict[str, list[Difference]]) -> N
     """Print the changes of a lock command; an empty cell means that the package is absent on that side."""
     progress.note(f"{sum(map(len, changed.values()))} packages changed")
     if any(changed.values()):
-        table = Table("lock", "name", "before", "now")
-        for lock, differences in changed.items():
-            for difference in differences:
-                table.add_row(lock, difference.name, difference.before, difference.now)
-        console.out.print(table)
+        rows = [
+            (lock, difference.name, difference.before, difference.now)
+            for lock, differences in changed.items()
+            for difference in differences
+        ]
+        console.out.print(Records(("lock", "name", "before", "now"), rows))
 
 
 def _require(path: Path) -> None:
@@ -145,4 +146,4 @@ def _require(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.main(app)
+    console.main(app, shutdown.exit_process)

@@ -32,7 +32,9 @@ ENVIRONMENT_NAMES = {
     "subnet_prefix": "SUBNET_PREFIX",
 }
 
-_PER_CLIENT = "per API key without its own limit or, without keys, per address; 0: unlimited"
+_PER_CLIENT = (
+    "per API key without its own limit or, without keys, per address; each container counts by itself; 0: unlimited"
+)
 
 
 class Settings(BaseModel):

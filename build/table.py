@@ -5,24 +5,28 @@ Times are in the local time zone; `--json` of every command prints UTC.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 _GAP = 2  # terminal columns between two columns of a table
+_WRAPPED = 30  # minimum width of a column that wraps
 _NOTHING = ("", "-")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One field of a record; `right` right-aligns numbers."""
+    """One field of a record; `right` right-aligns numbers, `wraps` lets a long text take several lines."""
 
     heading: str
     right: bool = False
+    wraps: bool = False
 
 
 class Records:
@@ -49,10 +53,13 @@ class Records:
             yield self._block(row)
 
     def _width(self) -> int:
-        """Return the table's width in terminal columns."""
+        """Return the table's minimum width in terminal columns."""
         cells = zip(*self.rows, strict=True) if self.rows else ([] for _ in self.columns)
         widest: list[int] = [
-            max([len(column.heading), *(cell.cell_len for cell in below)])
+            min(
+                max([len(column.heading), *(cell.cell_len for cell in below)]),
+                _WRAPPED if column.wraps else sys.maxsize,
+            )
             for column, below in zip(self.columns, cells, strict=True)
         ]
         return sum(widest) + _GAP * (len(widest) - 1)
@@ -60,7 +67,8 @@ class Records:
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
         for column in self.columns:
-            table.add_column(column.heading, no_wrap=True, justify="right" if column.right else "left")
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.heading, no_wrap=not column.wraps, overflow="fold", justify=justify)
         for row in self.rows:
             table.add_row(*row)
         return table

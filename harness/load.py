@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from build.model.percentile import nearest_rank
 from harness.audio_asserts import fault_in_pcm, fault_in_wav
 
 # Short: at most 0.8 s of audio each. The values are lower bounds of the duration, in seconds.
@@ -73,9 +74,8 @@ class Report:
         return [sample for sample in self.samples if sample.kind.startswith("long")]
 
     def summary(self) -> str:
-        short = sorted(sample.seconds for sample in self.samples if sample.kind == "short")
-        at = {share: short[int(share * (len(short) - 1))] for share in (0.5, 0.95, 1.0)} if short else {}
-        times = ", ".join(f"p{share * 100:.0f} {value:.2f} s" for share, value in at.items())
+        short = [sample.seconds for sample in self.samples if sample.kind == "short"]
+        times = ", ".join(f"p{percent} {nearest_rank(short, percent):.2f} s" for percent in (50, 95, 100) if short)
         failures = Counter(sample.failure for sample in self.failed)
         reasons = "; ".join(f"{count} x {text}" for text, count in failures.items())
         failed = f"{len(self.failed)} failed" + (f" ({reasons})" if reasons else "")

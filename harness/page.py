@@ -24,7 +24,7 @@ from tests.unit.service.support import FakeEngine, served
 
 
 @dataclass
-class Tab:
+class PageClient:
     """Client that calls the page's functions as a browser tab does."""
 
     client: httpx.Client
@@ -73,7 +73,7 @@ class Tab:
 
 
 @dataclass
-class Visit(Tab):
+class ServedPage(PageClient):
     """A served page with its service and engine."""
 
     service: Service
@@ -88,14 +88,14 @@ class Visit(Tab):
 
 
 @contextmanager
-def served_page(folder: Path) -> Iterator[Visit]:
+def served_page(folder: Path) -> Iterator[ServedPage]:
     """Serve a page whose engine supports prompts."""
     settings = dataclasses.replace(Settings.from_env({}), control=folder / "c.sock", release="test-1")
     engine = FakeEngine()
     engine.prompts = True
     try:
         with served(settings, engine, page=True) as found, httpx.Client(base_url=found.url, timeout=30) as client:
-            yield Visit(client, found.service, engine, found.loop)
+            yield ServedPage(client, found.service, engine, found.loop)
     finally:
         # Gradio's import leaves event loops open: close them before the next test.
         with warnings.catch_warnings():
@@ -104,7 +104,7 @@ def served_page(folder: Path) -> Iterator[Visit]:
 
 
 if __name__ == "__main__":
-    with served_page(Path(sys.argv[1])) as visit:
-        sys.stdout.write(f"{visit.client.base_url}\n")
+    with served_page(Path(sys.argv[1])) as page:
+        sys.stdout.write(f"{page.client.base_url}\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -22,16 +22,16 @@ def speak(page: Page, text: str) -> None:
     button(page, "Speak").click()
 
 
-def to_tab(page: Page, name: str) -> None:
+def select_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
-def choose(page: Page, name: str) -> None:
+def choose_format(page: Page, name: str) -> None:
     page.get_by_role("combobox", name="Format").click()
     page.get_by_role("option", name=name).click()
 
 
-def told(page: Page, what: str | re.Pattern[str]) -> None:
+def expect_note(page: Page, what: str | re.Pattern[str]) -> None:
     expect(page.locator(".note").filter(visible=True).first).to_contain_text(what)
 
 
@@ -40,7 +40,7 @@ def jsonl(*texts: str) -> FilePayload:
     return {"name": "tasks.jsonl", "mimeType": "application/jsonl", "buffer": "\n".join(lines).encode()}
 
 
-def give(page: Page, file: FilePayload, into: str) -> None:
+def upload_file(page: Page, file: FilePayload, into: str) -> None:
     """Choose a file for an upload field."""
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name=into).filter(visible=True).click()
@@ -48,7 +48,7 @@ def give(page: Page, file: FilePayload, into: str) -> None:
     expect(page.get_by_role("button", name=into).filter(visible=True)).to_have_count(0)
 
 
-def loaded_down(page: Page, role: Any, name: str) -> tuple[str, bytes]:
+def download(page: Page, role: Any, name: str) -> tuple[str, bytes]:
     with page.expect_download() as download:
         page.get_by_role(role, name=name).first.click()
     return download.value.suggested_filename, download.value.path().read_bytes()

@@ -51,3 +51,25 @@ END
 USER 10001:10001"""
 FAILING = _ONLY.format(what='raise RuntimeError("no such word")')
 SLOW = _ONLY.format(what='__import__("time").sleep(1)')
+
+# The golden set passes, and so do requests from inside; every text of the load is refused.
+REFUSING = """USER root
+RUN cat >>/app/service/access/rate_limits.py <<'END'
+
+
+def _refuse(self, text, charge=Client.charge):
+    from service.errors import InvalidError
+
+    if text in ("Yes.", "No.", "Good.", "Maybe."):
+        raise InvalidError("the text has no such word")
+    charge(self, text)
+
+
+Client.charge = _refuse
+END
+USER 10001:10001"""
+
+# It accepts requests without an API key; the gate speaks from inside, where none is needed.
+OPEN = """USER root
+RUN echo 'Guard._client = lambda *_: Client("open", Limits())' >>/app/service/access/guard.py
+USER 10001:10001"""

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from service.fields import shown
+from service.fields import quote
 
 
 class ServiceError(Exception):
@@ -155,7 +155,7 @@ async def on_service_error(_request: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """FastAPI's handler of Starlette's own errors: unknown path, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    path = shown(request.url.path)
+    path = quote(request.url.path)
     match error.status_code:
         case 404:
             code, message = "not_found", f"path {path} does not exist"

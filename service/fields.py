@@ -9,8 +9,8 @@ SEED = (0, 2**31 - 1)
 """Smallest and largest seed."""
 
 
-def shown(value: object, limit: int = 60) -> str:
-    """Format a value for a message: JSON, ASCII, cut to `limit` characters."""
+def quote(value: object, limit: int = 60) -> str:
+    """Quote a value in a message: JSON, ASCII, cut to `limit` characters."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):

@@ -179,7 +179,7 @@ class Settings:
     client_rpm: int = _option(
         "TTS_CLIENT_RPM",
         "0",
-        "requests per minute of a client whose key sets no limit; 0: no limit",
+        "requests per minute to this container of a client whose key sets no limit; 0: no limit",
         _integer(0, 999_999_999),
     )
     client_cpm: int = _option(

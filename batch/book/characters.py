@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from batch import yamlfile
 from batch.errors import BookError
-from service.fields import shown
+from service.fields import quote
 
 Gender = Literal["female", "male"]
 
@@ -77,5 +77,5 @@ def read(path: Path) -> Characters:
 def _describe(problem: Any) -> str:
     where = ".".join(map(str, problem["loc"]))
     what = problem["msg"].removeprefix("Value error, ")
-    value = f" is {shown(problem['input'])}:" if isinstance(problem["input"], str | int) else ":" if where else ""
+    value = f" is {quote(problem['input'])}:" if isinstance(problem["input"], str | int) else ":" if where else ""
     return f"{where}{value} {what[0].lower()}{what[1:]}".strip()

@@ -8,7 +8,7 @@ import hashlib
 import stat
 from pathlib import Path
 
-from service.fields import shown
+from service.fields import quote
 from service.taskfile.tasks import BadLineError
 
 MAX_BYTES = 18 * 1024 * 1024
@@ -39,7 +39,7 @@ class Prompts:
         return base64.b64encode(self._read(name)).decode()
 
     def _read(self, name: str) -> bytes:
-        label = f"prompt_audio {shown(name)}"
+        label = f"prompt_audio {quote(name)}"
         try:
             status = self.path(name).stat()
             if not stat.S_ISREG(status.st_mode):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch.errors import TasksError
 from batch.tasks.prompts import Prompts
-from service.fields import shown
+from service.fields import quote
 from service.taskfile import lines, names
 from service.taskfile.tasks import BadLineError, Rules, Task, parse
 
@@ -75,7 +75,7 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
                 checked.pending[key] = number
             elif done[key] != identity:
                 raise BadLineError(
-                    f"output_name {shown(task.output_name)} exists in the output already, made from another task"
+                    f"output_name {quote(task.output_name)} exists in the output already, made from another task"
                 )
         except BadLineError as error:
             bad += 1
@@ -92,7 +92,7 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
 def _unique(task: Task, number: int, first_lines: dict[int, int], key: int) -> None:
     first = first_lines.setdefault(key, number)
     if first != number:
-        raise BadLineError(f"output_name {shown(task.output_name)} repeats that of line {first}")
+        raise BadLineError(f"output_name {quote(task.output_name)} repeats that of line {first}")
 
 
 def _changed(path: Path, what: str) -> TasksError:

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from build.conda import CondaError, client, explicit
+from build.conda import CondaError, client, explicit, shutdown
 from build.conda.standin import channel
 
 
@@ -77,4 +77,4 @@ async def _channel(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shutdown.exit_process(main())

@@ -7,8 +7,9 @@ import json
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import rattler
@@ -44,7 +45,7 @@ async def solve(
     sources = tuple(channels) or environment.channels
     _refuse_credentials(sources + environment.specs)
     virtual_packages = virtual.packages(flavour, glibc)
-    try:
+    with _convert_errors(environment.name, sources):
         records = await rattler.solve(
             list(sources),
             gateway=rattler.Gateway(client=Client([AuthenticationMiddleware()])),
@@ -52,9 +53,21 @@ async def solve(
             platforms=[PLATFORM, rattler.Subdir("noarch")],
             virtual_packages=[_virtual_package(text) for text in virtual_packages],
         )
+    return ExplicitLock(
+        environment=environment.name,
+        channels=sources,
+        virtual_packages=virtual_packages,
+        packages=tuple(_locked(record) for record in _in_install_order(records)),
+    )
+
+
+@contextmanager
+def _convert_errors(name: str, sources: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
     except SolverError as error:
         raise CondaError(
-            f"{environment.name} cannot be solved from {', '.join(sources)}: {error}",
+            f"{name} cannot be solved from {', '.join(sources)}: {error}",
             remedy="change the specs in environment.yml",
         ) from None
     except (GatewayError, FetchRepoDataError) as error:
@@ -62,12 +75,6 @@ async def solve(
             f"no answer from {', '.join(sources)}: {error}",
             remedy="give a channel that this machine can reach (--channel URL), or write the lock where it can be",
         ) from None
-    return ExplicitLock(
-        environment=environment.name,
-        channels=sources,
-        virtual_packages=virtual_packages,
-        packages=tuple(_locked(record) for record in _in_install_order(records)),
-    )
 
 
 def _refuse_credentials(texts: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from rich.live import Live
 
 from build import console
 from build.console import Reporter, out
-from build.cutover import age, cutover, views
+from build.cutover import age, cutover, gpu_room, views
 from build.cutover.options import (
     Again,
     Canary,
@@ -187,7 +187,7 @@ def gate(
     target = ComposeTarget(settings)
     wanted = _resolve(target, progress, ref)
     verdicts.require_verified(settings.root, target.engine, progress, wanted.image, unverified=True)
-    judgement, folder = standalone_gate.run(target, progress, wanted)
+    judgement, folder = standalone_gate.run(target, progress, wanted, gpu_room.alone)
     if as_json:
         out.print_json(json.dumps({"release": wanted.sha, "gate": judgement.facts()}))
         return

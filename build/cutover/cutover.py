@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from build.cutover import plan, renewal
+from build.cutover import gpu_room, plan, renewal
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.reporting import Reporting
 from build.cutover.rules.gpu import Plan
@@ -123,6 +123,7 @@ def _locked(target: Target, progress: Progress, command: str, wait_s: float) -> 
         reporting.pages(),
         target.lock.held(command, wait_s=wait_s, note=progress.note) as heartbeat,
         reporting.alerts(),
+        gpu_room.releasing(target),
     ):
         yield heartbeat.check
 

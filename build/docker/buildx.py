@@ -9,7 +9,8 @@ takes a third of a second.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,10 +54,9 @@ def build(
         CommandFailedError: the build failed; its output is already on the terminal.
     """
     from python_on_whales import DockerClient
-    from python_on_whales.exceptions import DockerException, NoSuchImage
 
     dockerfile = tree / recipe.file
-    try:
+    with _convert_errors(tag):
         DockerClient().buildx.build(
             tree,
             file=dockerfile,
@@ -77,6 +77,14 @@ def build(
             provenance=False,
             progress="auto" if sys.stderr.isatty() else "plain",
         )
+
+
+@contextmanager
+def _convert_errors(tag: str) -> Iterator[None]:
+    from python_on_whales.exceptions import DockerException, NoSuchImage
+
+    try:
+        yield
     except NoSuchImage:
         # python-on-whales looks up the new image by its configuration's digest, which containerd's store does not know.
         # The build itself succeeded: a failed build raises a plain DockerException.

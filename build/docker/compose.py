@@ -88,6 +88,12 @@ class Compose:
         options = ("--detach", "--no-build", "--no-recreate", "--quiet-pull")
         self._run(self.running_file, str(self.env_file), self._environment(os.environ), "up", *options, *services)
 
+    def run(self, variables: Mapping[str, str], service: str, *argv: str) -> bytes:
+        """Run a command in a new container of a service, as compose.yaml with `variables` says; return its output."""
+        environment = {**self._environment(os.environ), **variables}
+        options = ("--rm", "--no-deps", "--no-TTY", "--quiet-pull")
+        return self._run(self.template, os.devnull, environment, "run", *options, service, *argv)
+
 
 def _replace(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:

@@ -51,7 +51,7 @@ class ExecResult:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def convert_errors() -> Iterator[None]:
     """Convert docker-py's exceptions: EngineUnreachableError if the daemon does not answer, else CommandFailedError."""
     try:
         yield
@@ -98,12 +98,12 @@ class DockerEngine:
             from build.docker import ssh  # noqa: PLC0415 - needs paramiko, blocked for other engines
 
             ssh.fix_transport()
-        with explained():
+        with convert_errors():
             variables = daemon.environment(os.environ)
             return docker.from_env(timeout=API_TIMEOUT_S, use_ssh_client=True, use_context=False, environment=variables)
 
     def info(self) -> dict[str, object]:
-        with explained():
+        with convert_errors():
             return dict(self.client.info())
 
     @property
@@ -118,7 +118,7 @@ class DockerEngine:
 
     def container(self, name: str) -> Container | None:
         """Get a container by name or ID with its current state; None if there is none."""
-        with explained():
+        with convert_errors():
             try:
                 return self.client.containers.get(name)
             except NotFound:
@@ -126,19 +126,19 @@ class DockerEngine:
 
     def ids(self, prefix: str) -> dict[str, str]:
         """IDs of all containers, running or not, whose names start with `prefix`, by name."""
-        with explained():
+        with convert_errors():
             found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
         return {name.removeprefix("/"): container["Id"] for container in found for name in container["Names"]}
 
     def container_labels(self, filtered: Mapping[str, str]) -> list[dict[str, str]]:
         """Return the labels of each container, running or not, that has all of the given labels."""
         filters = {"label": [f"{name}={value}" for name, value in filtered.items()]}
-        with explained():
+        with convert_errors():
             return [dict(found["Labels"]) for found in self.client.api.containers(all=True, filters=filters)]
 
     def image(self, reference: str) -> Image | None:
         """Get an image by name, tag, digest or ID; None if it is not on the engine."""
-        with explained():
+        with convert_errors():
             try:
                 return self.client.images.get(reference)
             except ImageNotFound:
@@ -150,20 +150,20 @@ class DockerEngine:
 
     def images(self, repository: str) -> list[Image]:
         """List the images tagged in a repository, newest first; without those that are removed meanwhile."""
-        with explained():
+        with convert_errors():
             ids = [str(listed["Id"]) for listed in self.client.api.images(name=repository)]
         found = [image for image in map(self.image, ids) if image]
         return sorted(found, key=lambda image: str(image.attrs.get("Created", "")), reverse=True)
 
     def history(self, image: Image) -> list[dict[str, Any]]:
         """List an image's layers, newest first, with `Created` (seconds since 1970) and `Size` (bytes)."""
-        with explained():
+        with convert_errors():
             found: list[dict[str, Any]] = image.history()
         return found
 
     def tags(self, repository: str) -> list[str]:
         """List the tags of a repository's images on the engine."""
-        with explained():
+        with convert_errors():
             found = self.client.api.images(name=repository)
         names = [name for image in found for name in image.get("RepoTags") or []]
         return [
@@ -178,7 +178,7 @@ class DockerEngine:
         Raises:
             CommandFailedError: the container does not exist or is not running.
         """
-        with explained():
+        with convert_errors():
             api, target = self.client.api, self.client.containers.get(container)
             started = api.exec_create(target.id, list(argv), environment=dict(environment or {}))["Id"]
             # Do not use docker-py's exec_start: it reads the raw socket and loses bytes that arrive with the headers.
@@ -198,32 +198,42 @@ class DockerEngine:
 
     def begin(self, container: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start a command in a running container (a name or an ID) without waiting for it."""
-        with explained():
+        with convert_errors():
             api, target = self.client.api, self.client.containers.get(container)
             started = api.exec_create(target.id, list(argv), environment=dict(environment or {}))["Id"]
             api.exec_start(started, detach=True)
 
+    @cached_property
+    def cores(self) -> int:
+        """CPU cores of the engine's machine; 0 if it does not say."""
+        return int(cast(Any, self.info().get("NCPU") or 0))
+
+    def processes(self, container: Container, *columns: str) -> list[list[str]]:
+        """Columns of ps(1) of a running container's processes; pids are the host's. The first must be pid."""
+        with convert_errors():
+            table = container.top(ps_args=f"-eo {','.join(columns)}")
+        found: list[list[str]] = table["Processes"]
+        return found
+
     def pids(self, container: Container) -> frozenset[int]:
         """Host process IDs of a running container."""
-        with explained():
-            table = container.top(ps_args="-eo pid")
-        return frozenset(int(row[0]) for row in table["Processes"])
+        return frozenset(int(row[0]) for row in self.processes(container, "pid"))
 
     def containers(self) -> list[Container]:
         """List the running containers."""
-        with explained():
+        with convert_errors():
             found: list[Container] = self.client.containers.list(ignore_removed=True)
         return found
 
     def logs(self, container: Container, lines: int = 30) -> str:
         """Return the newest lines of a container's log."""
-        with explained():
+        with convert_errors():
             text: bytes = container.logs(tail=lines)
         return text.decode(errors="replace").strip()
 
     def log_between(self, container: Container, since: float, until: float) -> list[str]:
         """Return a container's log lines between two times (seconds since 1970), with the engine's timestamps."""
-        with explained():
+        with convert_errors():
             text: bytes = container.logs(since=since, until=until, timestamps=True)
         return text.decode(errors="replace").splitlines()
 
@@ -233,7 +243,7 @@ class DockerEngine:
         It is read from the engine's events, because the container's state loses it when the restart policy starts the
         process again. Times are the engine's.
         """
-        with explained():
+        with convert_errors():
             events = self.client.events(
                 since=timestamps.unix(container.attrs["Created"]),
                 until=timestamps.unix(self.client.info()["SystemTime"]),
@@ -253,7 +263,7 @@ class DockerEngine:
 
     def remove(self, container: Container) -> None:
         """Remove a container by ID, running or not; do nothing if it no longer exists."""
-        with explained():
+        with convert_errors():
             try:
                 container.remove(force=True)
             except NotFound:

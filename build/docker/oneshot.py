@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from docker.models.containers import Container
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 
-from build.docker.engine import DockerEngine, ExecResult, explained
+from build.docker.engine import DockerEngine, ExecResult, convert_errors
 from build.errors import CommandFailedError
 
 
@@ -39,7 +40,7 @@ def run(
     Raises:
         CommandFailedError: the image does not exist, the container cannot start, or it exceeds `limit_s`.
     """
-    with explained():
+    with convert_errors():
         container = engine.client.containers.create(
             image,
             list(argv),
@@ -51,20 +52,24 @@ def run(
             **options,
         )
     try:
-        with explained():
+        with convert_errors():
             container.start()
-            try:
-                code = int(container.wait(timeout=limit_s)["StatusCode"])
-            except (ReadTimeout, RequestsConnectionError) as error:
-                if not isinstance(error, ReadTimeout) and "timed out" not in str(error):
-                    raise
-                raise CommandFailedError(
-                    f"a command in {image} did not finish within {limit_s:.0f} s",
-                    remedy="run it again when the machine is idle",
-                ) from None
+            code = _exit_code(container, image, limit_s)
             return ExecResult(code, container.logs(stderr=False), container.logs(stdout=False))
     finally:
         engine.remove(container)
+
+
+def _exit_code(container: Container, image: str, limit_s: float) -> int:
+    try:
+        return int(container.wait(timeout=limit_s)["StatusCode"])
+    except (ReadTimeout, RequestsConnectionError) as error:
+        if not isinstance(error, ReadTimeout) and "timed out" not in str(error):
+            raise
+        raise CommandFailedError(
+            f"a command in {image} did not finish within {limit_s:.0f} s",
+            remedy="run it again when the machine is idle",
+        ) from None
 
 
 def copy_out(engine: DockerEngine, image: str, paths: Sequence[str], into: Path) -> None:
@@ -73,13 +78,13 @@ def copy_out(engine: DockerEngine, image: str, paths: Sequence[str], into: Path)
     Raises:
         CommandFailedError: the image or a path in it does not exist.
     """
-    with explained():
+    with convert_errors():
         # The container never starts. The engine requires a command if the image has none.
         container = engine.client.containers.create(image, ["none"], network_mode="none")
     try:
         for path in paths:
             with tempfile.TemporaryFile() as copy:
-                with explained():
+                with convert_errors():
                     for piece in container.get_archive(path)[0]:
                         copy.write(piece)
                 copy.seek(0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from build.errors import OrchestratorError
@@ -11,12 +11,16 @@ from build.gate import gate
 from build.gate.verdict import Judgement
 from build.model.release import Release
 from build.progress import Progress
-from build.target.await_ready import await_ready
-from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, ServiceContainer
+from build.target.await_ready import Start
+from build.target.container import ServiceContainer
+from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT
 from build.target.types import Target
 
+# Reserves room for a release's model and yields the UUID of its GPU (build.cutover.gpu_room.alone).
+Room = Callable[[Target, Progress, Release], AbstractContextManager[str]]
 
-def run(target: Target, progress: Progress, release: Release) -> tuple[Judgement, Path]:
+
+def run(target: Target, progress: Progress, release: Release, room: Room) -> tuple[Judgement, Path]:
     """Run the gate alone; return its judgement and the folder with the recordings.
 
     Raises:
@@ -24,7 +28,7 @@ def run(target: Target, progress: Progress, release: Release) -> tuple[Judgement
     """
     folder = target.settings.root / "out/gates" / release.sha
     live = live_service(target)
-    with running(target, progress, release) as candidate:
+    with running(target, progress, release, room) as candidate:
         return gate.run(candidate, live, target.settings, target.clock, progress, folder), folder
 
 
@@ -36,21 +40,28 @@ def live_service(target: Target) -> ServiceContainer | None:
 
 
 @contextmanager
-def running(target: Target, progress: Progress, release: Release) -> Iterator[ServiceContainer]:
+def running(target: Target, progress: Progress, release: Release, room: Room) -> Iterator[ServiceContainer]:
     """Run the release in a temporary container that is ready to speak.
 
     Raises:
+        InsufficientGpuMemoryError: its model does not fit beside the live release.
         CandidateExitedError: the container exited.
         CandidateStalledError: the service did not get ready.
     """
     progress.step(f"starting {release} in a temporary container")
-    settings = target.settings
-    with target.standalone(release.image) as container:
-        container.set_cpu_weight(CANDIDATE_WEIGHT)
-        try:
-            await_ready(container, release, settings, target.clock, progress)
-        except OrchestratorError as error:
-            error.detail = container.remove()
-            raise
+    with ExitStack() as until_end:
+        with room(target, progress, release) as device:
+            container = until_end.enter_context(target.standalone(release.image, device))
+            _await_ready(container, target, progress, release)
         container.set_cpu_weight(SERVING_WEIGHT)
         yield container
+
+
+def _await_ready(container: ServiceContainer, target: Target, progress: Progress, release: Release) -> None:
+    container.set_cpu_weight(CANDIDATE_WEIGHT)
+    try:
+        start = Start(container, release, target.settings, target.clock, progress, CANDIDATE_WEIGHT)
+        start.await_phases("ready")
+    except OrchestratorError as error:
+        error.detail = container.remove()
+        raise

@@ -6,7 +6,7 @@ import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
 from build.docker import daemon
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.errors import CommandFailedError, EngineUnreachableError
 from build.host import imagestore, machine
 from build.host.findings import HostFacts
@@ -66,7 +66,7 @@ def _plugin(name: str) -> str:
 def _port_owner(settings: Settings, engine: DockerEngine) -> str:
     if machine.can_bind(settings.publish, settings.port):
         return ""
-    with explained():
+    with convert_errors():
         publishers = engine.client.containers.list(filters={"publish": str(settings.port)})
     names = [container.name for container in publishers]
     if settings.container("proxy") in names:
@@ -78,7 +78,7 @@ def _overlap(settings: Settings, engine: DockerEngine) -> str:
     """Describe the first other network, of Docker or of the host, that overlaps the stack's subnet; empty if none."""
     ours, own_name = ipaddress.IPv4Network(settings.subnet), f"{settings.project}_tts"
     own_interface = ""
-    with explained():
+    with convert_errors():
         networks = engine.client.networks.list()
     for network in networks:
         if network.name == own_name:
@@ -95,7 +95,7 @@ def _overlap(settings: Settings, engine: DockerEngine) -> str:
 
 
 def _standins(engine: DockerEngine) -> tuple[str, ...]:
-    with explained():
+    with convert_errors():
         images = engine.client.api.images(filters={"label": STANDIN_LABEL})
     names = {name for image in images for name in image["Labels"][STANDIN_LABEL].split(",") if name}
     return tuple(sorted(names))

@@ -8,7 +8,7 @@ from pathlib import Path
 from docker.models.images import Image
 
 from build.docker import daemon, imagestore
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.host import machine
 
 CONTAINERD_CONFIG = Path("/etc/containerd/config.toml")
@@ -28,7 +28,7 @@ def free_bytes(engine: DockerEngine) -> int | None:
 
 def unpacked_bytes(image: Image) -> int:
     """Size (bytes) of an image's unpacked layers; in containerd's store, `Size` is the packed size."""
-    with explained():
+    with convert_errors():
         return sum(int(step["Size"]) for step in image.history())
 
 

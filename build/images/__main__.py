@@ -21,6 +21,7 @@ from build.images.record import Record
 from build.locks import compatibility_check, drift
 from build.model.commit import Commit
 from build.model.labels import Flavour
+from build.settings import Settings
 from build.system import git
 from build.table import Column, Records, local_time
 from build.target.target import ComposeTarget
@@ -66,10 +67,7 @@ def build(
     if result.standins:
         progress.note(f"built on stand-ins for {', '.join(result.standins)}: a production push refuses these images")
     _warn_of_drift(result)
-    for line in freshness_reader.notes_of_build(
-        settings, engine, base=result.base.image, proxy=result.proxy.image, check_security=result.record is not None
-    ):
-        progress.note(line)
+    _note_freshness(progress, settings, engine, result)
     _show(result)
 
 
@@ -80,6 +78,13 @@ def _note_commit(progress: Reporter, commit: Commit, identity: Identity) -> None
         progress.note(f"ignored git tags, because they cannot be image tags: {', '.join(identity.ignored_tags)}")
     if commit.shallow and not commit.tags:
         progress.note("the clone is shallow and may lack a tag, so this is a staging build")
+
+
+def _note_freshness(progress: Reporter, settings: Settings, engine: DockerEngine, result: ReleaseResult) -> None:
+    for line in freshness_reader.notes_of_build(
+        settings, engine, base=result.base.image, proxy=result.proxy.image, check_security=result.record is not None
+    ):
+        progress.note(line)
 
 
 def _warn_of_drift(result: ReleaseResult) -> None:

@@ -143,10 +143,8 @@ class ReleasePipeline:
         return read
 
     def _with_local_id(self, report: VerificationReport, image: TaggedImage) -> VerificationReport:
-        """Replace the image ID in a report with the ID on this engine, which depends on the image store."""
-        local_id = str(image.image.id)
         ids = self._publisher.ids(image.reference) if self._publisher else frozenset()
-        return replace(report, image=local_id) if {report.image, local_id} <= ids else report
+        return rules.with_local_id(report, str(image.image.id), ids)
 
     def _publish_base(
         self, base: TaggedImage, report: VerificationReport, publisher: Publisher

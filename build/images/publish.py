@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from docker.models.images import Image
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.errors import DirtyTreeError, RegistryError, StandinRefusedError
 from build.images import standins
 from build.model.commit import Commit
@@ -212,7 +212,7 @@ class Publisher:
             self._check(repository, digest, found, f"{full}@{digest}")
         self.refuse_standins(found, name)
         if name not in found.tags:
-            with explained():
+            with convert_errors():
                 found.tag(*name.rsplit(":", 1))
         return found
 

@@ -8,7 +8,7 @@ from docker.models.images import Image
 from docker.utils import parse_repository_tag
 
 from build.docker import imagestore
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.docker.imagestore import RepoDigest
 from build.errors import CommandFailedError, ImageNotFoundError, RegistryError
 from build.host import findings
@@ -82,7 +82,7 @@ def _pulled(engine: DockerEngine, progress: Progress, requested: str) -> Image |
     _require_room(engine, requested)
     progress.step(f"pulling {requested}")
     try:
-        with explained():
+        with convert_errors():
             pulled = engine.client.images.pull(requested)
     except CommandFailedError as error:
         raise ImageNotFoundError(

@@ -88,7 +88,7 @@ def _pins(engine: DockerEngine, registry: str) -> Pins:
 
 def table(actions: tuple[Action, ...]) -> Records:
     """Format the plan as a table: removals first, then kept items."""
-    columns = ("action", "where", "what", Column("size", right=True), "why")
+    columns = ("action", "where", "what", Column("size", right=True), Column("why", wraps=True))
     rows = [
         (
             "keep" if action.keep else "remove",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from docker.errors import ImageNotFound
 
-from build.docker.engine import explained
+from build.docker.engine import convert_errors
 from build.errors import CommandFailedError, LockHeldError, RegistryError, RetentionRefusedError
 from build.host import imagestore
 from build.host.findings import GB
@@ -146,7 +146,7 @@ class Janitor:
         """Remove the project's own names; the engine deletes the image with its last name. Never use force."""
         tags = [name for name in item.names if "@" not in name]
         for name in [*tags, *(name for name in item.names if "@" in name)] or [item.id]:
-            with explained():
+            with convert_errors():
                 try:
                     self._engine.client.images.remove(name)
                 except ImageNotFound:
@@ -170,7 +170,7 @@ class Janitor:
         found = self._engine.container(container)
         if found is not None:
             # The registry caches blobs in memory; without a restart it would skip a push of blobs that are deleted now.
-            with explained():
+            with convert_errors():
                 found.restart()
 
 

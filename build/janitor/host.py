@@ -10,7 +10,7 @@ from docker.models.images import Image
 
 from build.agent_client import AgentClient
 from build.docker import imagestore
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.errors import RetentionRefusedError, StateCorruptError
 from build.janitor import retention
 from build.janitor.retention import Location, Role, StoredItem
@@ -89,7 +89,7 @@ class HostSurvey:
 
     def images(self, verified: set[str]) -> list[StoredItem]:
         """List the project's images with the bytes that their removal frees."""
-        with explained():
+        with convert_errors():
             listed = self._engine.client.api.df()["Images"] or []
         items = []
         for summary in listed:
@@ -103,13 +103,13 @@ class HostSurvey:
 
     def cache_bytes(self) -> int:
         """Size (bytes) of the build cache without records shared with images."""
-        with explained():
+        with convert_errors():
             records: list[dict[str, Any]] = self._engine.client.api.df().get("BuildCache") or []
         return sum(int(record["Size"]) for record in records if not record["Shared"])
 
     def prune_cache(self, keep_bytes: int) -> int:
         """Remove the least used build cache records until `keep_bytes` remain; return the bytes freed."""
-        with explained():
+        with convert_errors():
             return int(self._engine.client.api.prune_builds(keep_storage=keep_bytes, all=True)["SpaceReclaimed"] or 0)
 
     def needs(self) -> Needs:
@@ -120,7 +120,7 @@ class HostSurvey:
             StateCorruptError: a journal is not valid.
         """
         found = Needs()
-        with explained():
+        with convert_errors():
             containers = self._engine.client.api.containers(all=True)
         for container in containers:
             name = (container.get("Names") or [container["Id"][:12]])[0].lstrip("/")
@@ -147,7 +147,7 @@ class HostSurvey:
 
     def _projects(self) -> list[str]:
         """List the Compose projects with a journal on this engine."""
-        with explained():
+        with convert_errors():
             volumes = self._engine.client.volumes.list(filters={"label": VOLUME})
         names = {str((volume.attrs.get("Labels") or {}).get(PROJECT, "")) for volume in volumes}
         return sorted(name for name in names if name and self._scope.project(name))

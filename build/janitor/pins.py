@@ -6,7 +6,7 @@ import json
 
 from docker.models.images import Image
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.docker.imagestore import survives_untagging
 from build.errors import ImageNotFoundError, RetentionRefusedError
 from build.janitor.host import Scope, repository
@@ -34,7 +34,7 @@ class Pins:
         pins = [self._local(release, image)]
         if self._registry:
             pins.append(self._pin_remotely(self._registry, release, image))
-        with explained():
+        with convert_errors():
             image.tag(repository(pins[0]), pins[0].rpartition(":")[2])
         return pins
 
@@ -54,7 +54,7 @@ class Pins:
             )
         removed = [self._unpin_remotely(self._registry, release, image)] if self._registry else []
         if local in image.tags:
-            with explained():
+            with convert_errors():
                 self._engine.client.images.remove(local)
             removed.append(local)
         if not any(removed):
@@ -63,7 +63,7 @@ class Pins:
 
     def all(self) -> list[str]:
         """List all pins by name: the engine's, then the registry's."""
-        with explained():
+        with convert_errors():
             images = self._engine.client.api.images()
         names = [name for image in images for name in image.get("RepoTags") or []]
         local = [name for name in names if self._scope.role(repository(name)) and PIN in name.rpartition(":")[2]]

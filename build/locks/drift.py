@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
-
 from build.locks.diff import differences, packages
 from build.locks.inventory import Inventory
+from build.table import Records
 
 _SNAPSHOT = re.compile(r"^# snapshot: (\d{8}T\d{6}Z)$", re.MULTILINE)
 # Maximum number of packages in the label, which people read in a terminal; it only counts the rest.
@@ -92,9 +91,10 @@ def text(found: Iterable[Drift]) -> str:
     return "\n".join(lines)
 
 
-def table(found: Iterable[Drift]) -> Table:
+def table(found: Iterable[Drift]) -> Records:
     """Format the drift as a table for the terminal."""
-    shown = Table("package", "locked", "found", "security", box=None, pad_edge=False)
-    for change in found:
-        shown.add_row(change.package, change.locked or "-", change.found or "-", "yes" if change.security else "no")
-    return shown
+    rows = [
+        (change.package, change.locked or "none", change.found or "none", "yes" if change.security else "no")
+        for change in found
+    ]
+    return Records(("package", "locked", "found", "security"), rows)

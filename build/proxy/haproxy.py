@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from enum import IntFlag
 
@@ -13,6 +14,7 @@ from build.proxy import haproxy_log
 from build.proxy.types import Admin, Hold, HoldMode, Request, Server
 
 BACKEND = "app"
+CLIENT = "192.0.2.1"  # an address of no machine (RFC 5737)
 
 RUNNING = 2  # srv_op_state of a server that may get traffic (HAProxy management guide, "show servers state")
 
@@ -37,7 +39,7 @@ class HAProxy:
     """HAProxy as a build.proxy.types.Proxy."""
 
     def __init__(self, engine: DockerEngine, container: str, agent: AgentClient) -> None:
-        """`container` is the proxy's, for its log."""
+        """`container` is the proxy's, for its log and for requests from its address."""
         self._engine = engine
         self._container = container
         self._agent = agent
@@ -76,6 +78,22 @@ class HAProxy:
         """Send a health check's request to each server from the agent, now; a hanging server times out after 5 s."""
         lines: list[str] = self._agent.ask("proxy probe", addresses=[server.address for server in servers])["lines"]
         return sum(line.startswith("HTTP/") and line.split()[1:2] == ["200"] for line in lines) == len(servers)
+
+    def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:
+        """Request a synthesis from a server as a client without an API key; return the status, 0 without an answer.
+
+        The request comes from the proxy's address, so keys and limits apply to the client that it forwards.
+        """
+        body = json.dumps({"model": "tts-1", "input": text, "voice": voice})
+        request = (
+            f"POST /v1/audio/speech HTTP/1.1\r\nHost: {server.address}\r\nConnection: close\r\n"
+            f"X-Forwarded-For: {CLIENT}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        )
+        # Keep the sending half open: the service drops a request whose client has left.
+        script = 'printf %s "$1" | socat -t "$3" - "TCP:$2,connect-timeout=5,shut-none" | sed -n 1p'
+        argv = ["timeout", str(timeout_s), "sh", "-c", script, "sh", request, server.address, str(timeout_s)]
+        words = self._engine.execute(self._container, argv).text.split()
+        return int(words[1]) if words[:1] == ["HTTP/1.1"] and words[1:2] and words[1].isdigit() else 0
 
     def demand_check(self, *servers: str) -> None:
         """Mark servers down until a health check passes; they get no new requests meanwhile.

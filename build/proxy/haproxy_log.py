@@ -10,9 +10,14 @@ from build.proxy.types import Request
 
 # Docker's timestamp, then the log-format of proxy/haproxy.cfg. A + before a time: logged before the request ended.
 _LINE = re.compile(
-    r"(\S+Z) (\S+) (\S+) (-?\d+)/(-?\d+)/-?\d+/-?\d+/\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)(?: \S+ \S+ \S+ \"(\S+))?"
+    r"(\S+Z) (\S+) (\S+) (-?\d+)/(-?\d+)/-?\d+/-?\d+/\+?(-?\d+) (-?\d+) \+?\d+ (\S\S)"
+    # The path may follow the authority, in absolute form or HTTP/2.
+    r"(?: \S+ \S+ \S+ \"(\S+) (?:https?://[^/\s]*)?([^?\s]*))?"
 )
-OK, FAILED_FROM = 200, 500
+# Paths that the proxy gives to any server (`acl api` of proxy/haproxy.cfg), and those of a synthesis among them.
+API = ("/v1/", "/api/")
+SPEECH = ("/v1/audio/speech", "/api/predict")
+FAILED_FROM = 500
 # HAProxy's first letter of a session's termination state: "-" is a normal end, "C" the client left; others are
 # failures.
 GOOD_ENDS = frozenset("-C")
@@ -23,7 +28,7 @@ def read(lines: Iterable[str]) -> list[Request]:
     found = []
     for line in lines:
         if match := _LINE.match(line):
-            at, client, server, request_ms, queued_ms, took_ms, status, end, method = match.groups()
+            at, client, server, request_ms, queued_ms, took_ms, status, end, method, path = match.groups()
             found.append(
                 Request(
                     ended=timestamps.unix(at),
@@ -32,7 +37,8 @@ def read(lines: Iterable[str]) -> list[Request]:
                     status=int(status),
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
                     served_s=(int(took_ms) - max(int(request_ms), 0) - max(int(queued_ms), 0)) / 1000,
-                    synthesized=method == "POST" and int(status) == OK,
+                    api=(path or "").startswith(API),
+                    speech=method == "POST" and path in SPEECH,
                     client=client,
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal, Protocol
 
 Admin = Literal["ready", "drain", "maint"]
@@ -55,8 +56,8 @@ class Hold:
 class Request:
     """One request: end (Unix time), server ("" for none), total seconds, HTTP status.
 
-    `served_s`: the seconds without the wait in the proxy. `synthesized`: a successful synthesis. `client`: the client's
-    address.
+    `served_s`: the seconds without the wait in the proxy. `api`: an API request, which the proxy gives to any server.
+    `speech`: a request for a synthesis. `client`: the client's address.
     """
 
     ended: float
@@ -65,8 +66,13 @@ class Request:
     status: int
     failed: bool
     served_s: float = 0.0
-    synthesized: bool = False
+    api: bool = False
+    speech: bool = False
     client: str = ""
+
+    @property
+    def synthesized(self) -> bool:
+        return self.speech and self.status == HTTPStatus.OK and not self.failed
 
 
 class Proxy(Protocol):
@@ -83,6 +89,9 @@ class Proxy(Protocol):
 
     def probe(self, *servers: Server) -> bool:
         """Return whether each server passes a health check now."""
+
+    def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:
+        """Request a synthesis from a server as a client without an API key; return the status, 0 without an answer."""
 
     def demand_check(self, *servers: str) -> None:
         """Mark servers down until a health check passes; they get no new requests meanwhile."""

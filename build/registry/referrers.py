@@ -50,25 +50,21 @@ def attach(
         raise RegistryError(
             f"nothing can be attached to {registry.full(repository)}@{subject_digest}: the registry does not have it"
         )
-    manifest = {
-        "schemaVersion": 2,
+    described = {
         "mediaType": OCI_MANIFEST,
         "artifactType": artifact_type,
+        "annotations": dict(sorted(annotations.items())),
+    }
+    manifest = described | {
+        "schemaVersion": 2,
         "config": _blob(registry, repository, EMPTY, b"{}"),
         "layers": [_blob(registry, repository, artifact_type, content)],
         "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": len(subject.body)},
-        "annotations": dict(sorted(annotations.items())),
     }
     body = json.dumps(manifest, sort_keys=True).encode()
     digest = registry.put_manifest(repository, sha256(body), body, OCI_MANIFEST)
-    entry = {
-        "mediaType": OCI_MANIFEST,
-        "digest": digest,
-        "size": len(body),
-        "artifactType": artifact_type,
-        "annotations": manifest["annotations"],
-    }
     if registry.referrers(repository, subject_digest) is None:
+        entry = described | {"digest": digest, "size": len(body)}
         _list(registry, repository, fallback_tag(subject_digest), entry)
     return digest
 

@@ -10,7 +10,7 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.images import Image
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.errors import RegistryError
 from build.registry.http import IMMUTABLE
 from build.registry.retry import RetryPolicy, TransientError
@@ -28,7 +28,7 @@ def push(engine: DockerEngine, image: Image, repository: str, tag: str, retry: R
     Raises:
         RegistryError: the registry refused the push, or all attempts failed.
     """
-    with explained():
+    with convert_errors():
         image.tag(repository, tag)
     api = engine.client.api
     what = f"the push of {repository}:{tag}"
@@ -60,7 +60,7 @@ def _without_time_limit(retry: RetryPolicy) -> RetryPolicy:
 def _follow(what: str, start: Any) -> None:
     """Read an engine's progress stream to its end; raise the error that it contains."""
     message, exhausted = "", False
-    with explained():
+    with convert_errors():
         try:
             events: Iterable[dict[str, Any]] = start()
             for event in events:

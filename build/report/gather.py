@@ -17,7 +17,7 @@ from build.gate import verdict as rules
 from build.gate.verdict import Judgement, Result
 from build.notify.hook import redact
 from build.report import page, plot, timeline
-from build.report.page import Page, Take
+from build.report.page import GateRecordings, Page
 from build.report.plot import Plot
 from build.settings import Settings
 from build.state.history import Cutover
@@ -81,7 +81,7 @@ def gather(target: Target, identity: str, error: BaseException | None = None) ->
         remedy=redact(known.remedy if known else "", os.environ),
         gate=_table(target.settings, judged.results) if judged else [],
         result=str(judged or ""),
-        takes=_takes(target.settings, path=place(target.settings, identity).parent),
+        recordings=_recordings(target.settings, path=place(target.settings, identity).parent),
         plot=drawn,
         traffic=no_plot,
         facts=cutover.facts,
@@ -128,7 +128,7 @@ def _result(facts: Mapping[str, Any]) -> Result:
     )
 
 
-def _takes(settings: Settings, path: Path) -> list[Take]:
+def _recordings(settings: Settings, path: Path) -> list[GateRecordings]:
     """Read the gate's recordings: NUMBER-TEXT-SIDE.wav, where SIDE is candidate or live."""
     try:
         texts = {text.name: text.say for text in golden_files.load(settings).texts.texts}
@@ -136,7 +136,7 @@ def _takes(settings: Settings, path: Path) -> list[Take]:
         texts = {}
     names = sorted({wav.stem.rpartition("-")[0] for wav in path.glob("*.wav")})
     return [
-        Take(
+        GateRecordings(
             name=name,
             text=texts.get(name.partition("-")[2], ""),
             candidate=_audio(path / f"{name}-candidate.wav"),

@@ -16,14 +16,14 @@ from build.state.history import Cutover
 from build.target.gpu import gib
 
 # Facts with a section of their own.
-SHOWN = frozenset({"gate", "warnings", "drain", "canary", "soak"})
+SHOWN = frozenset({"gate", "warnings", "drain", "canary", "failed_share", "soak"})
 MEMORY = ("vram", "gpu", "memory")
 UNITS = ("s", "ms")
 NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
-class Take:
+class GateRecordings:
     """One text of the gate: both releases' recordings as data URIs ("" if missing)."""
 
     name: str
@@ -50,7 +50,7 @@ class Page:
     remedy: str = ""
     gate: Sequence[Sequence[str]] = ()
     result: str = ""
-    takes: Sequence[Take] = ()
+    recordings: Sequence[GateRecordings] = ()
     plot: Plot | None = None
     traffic: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +74,8 @@ class Page:
     def proven(self) -> list[tuple[str, dict[str, Any]]]:
         """Both releases' results at each share of the canary, and in the soak."""
         shares = [(f"canary {share['share']} %", share) for share in self.facts.get("canary", [])]
+        if failed := self.facts.get("failed_share"):
+            shares.append((f"canary {failed['share']} %, failed", failed))
         soak = self.facts.get("soak", {})
         return shares + ([("soak", soak)] if "candidate" in soak else [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,11 +12,14 @@ from build.proxy.types import Request
 
 WIDTH, HEIGHT, SHARE_HEIGHT = 800, 220, 60
 LEFT, RIGHT = 74, 792  # margins for the labels and for half a dot
-MOST_DOTS, MOST_SLICES, IN_A_SLICE = 1500, 80, 3
+MOST_DOTS, MOST_BARS, IN_A_BAR = 1500, 80, 3
+PAUSE = 8  # mean intervals without a request that leave a gap in the share
+ROW = 22  # height of a row of labels; the text is larger on a small screen
 NEAR = 90  # minimum distance of two labels in a row
-FLOOR_S = 0.01  # lower end of the logarithmic latency axis
+FLOOR_S, LOWEST_TOP_S = 0.01, 0.1  # lower end of the logarithmic latency axis; its upper end is at least the second
 COLOURS = {"blue": "blue", "green": "green"}
 T = TypeVar("T")
+Ended = tuple[float, str]  # seconds since the cutover began, and the kind of the server
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Plot:
     sent: int
     failed: int
 
+    @property
+    def head(self) -> int:
+        """Height of the labels above the plot."""
+        return ROW * (1 + max((mark.row for mark in self.steps), default=0))
+
 
 def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, str]]) -> Plot | None:
     """Return the plot of `requests`; None without requests.
@@ -68,7 +76,7 @@ def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, 
     times = [request.ended - zero for request in requests]
     first, last = min(0.0, *times), max(*times, *(at for at, _ in steps), 0.0)
     across = (RIGHT - LEFT) / max(last - first, 1.0)
-    top = max(1.0, *(request.took_s for request in requests))
+    top = _round_up(max(LOWEST_TOP_S, *(request.took_s for request in requests)))
     decades = math.log10(top / FLOOR_S)
 
     def x(seconds: float) -> float:
@@ -85,10 +93,12 @@ def draw(requests: Sequence[Request], zero: float, steps: Sequence[tuple[float, 
         dots=tuple(_dot(request, x(request.ended - zero), y(request.took_s), zero) for request in shown),
         seconds=tuple(Mark(x(tick), f"{tick:g} s") for tick in _ticks(first, last)),
         latencies=tuple(
-            Mark(y(latency), f"{latency:g} s") for latency in (0.01, 0.1, 1.0, 10.0, 100.0) if latency <= top
+            Mark(y(latency), f"{latency:g} s")
+            for latency in sorted({0.01, 0.1, 1.0, 10.0, 100.0, top})
+            if latency == top or y(latency) >= ROW
         ),
         steps=_marks([(x(at), text) for at, text in steps]),
-        bars=_bars(requests, times, first, last),
+        bars=_bars(requests, zero, first, last),
         sent=len(requests),
         failed=sum(request.failed for request in requests),
     )
@@ -119,27 +129,58 @@ def _thinned(items: list[T]) -> list[T]:
 
 
 def _ticks(first: float, last: float) -> list[float]:
-    rough = max(last - first, 1.0) / 8
-    decade = 10 ** math.floor(math.log10(rough))
-    step = next(factor * decade for factor in (1, 2, 5, 10) if factor * decade >= rough)
+    step = _round_up(max(last - first, 1.0) / 8)
     return [number * step for number in range(math.ceil(first / step), math.floor(last / step) + 1)]
 
 
-def _bars(requests: Sequence[Request], times: Sequence[float], first: float, last: float) -> tuple[Bar, ...]:
-    """Return each server's share of the requests that ended in each time slice; an empty slice has no bars."""
-    count = min(max(len(requests) // IN_A_SLICE, 1), MOST_SLICES)
-    width = max(last - first, 1.0) / count
-    slices: dict[int, Counter[str]] = {}
-    for request, at in zip(requests, times, strict=True):
-        slices.setdefault(min(int((at - first) / width), count - 1), Counter())[_kind(request.server)] += 1
-    pixels = (RIGHT - LEFT) / count
+def _round_up(value: float) -> float:
+    """The next of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... from `value` on."""
+    decade = 10.0 ** math.floor(math.log10(value))
+    return next(factor * decade for factor in (1, 2, 5, 10) if factor * decade >= value)
+
+
+def _bars(requests: Sequence[Request], zero: float, first: float, last: float) -> tuple[Bar, ...]:
+    """Return each server's share of consecutive requests; only a long time without a request leaves a gap."""
+    across = (RIGHT - LEFT) / max(last - first, 1.0)
     bars = []
-    for number, counted in sorted(slices.items()):
+    ended = sorted((request.ended - zero, _kind(request.server)) for request in requests)
+    for begin, end, counted in _slices(ended, first, last):
+        left, right = round(LEFT + (begin - first) * across, 2), round(LEFT + (end - first) * across, 2)
         below = 0.0
         for kind in ("blue", "green", "none"):
             height = SHARE_HEIGHT * counted[kind] / counted.total()
             if height:
-                left, top = LEFT + number * pixels, SHARE_HEIGHT - below - height
-                bars.append(Bar(round(left, 2), round(top, 2), round(pixels, 2), round(height, 2), kind))
+                top = SHARE_HEIGHT - below - height
+                bars.append(Bar(left, round(top, 2), round(right - left, 2), round(height, 2), kind))
             below += height
     return tuple(bars)
+
+
+def _slices(ended: Sequence[Ended], first: float, last: float) -> Iterator[tuple[float, float, Counter[str]]]:
+    """Yield begin, end and the requests by server of each slice between `first` and `last`.
+
+    Slices have equal numbers of requests, not equal lengths: a short slice without a request would look like an outage.
+    """
+    interval = max(last - first, 1.0) / len(ended)
+    size = max(IN_A_BAR, math.ceil(len(ended) / MOST_BARS))
+    for run in _runs(ended, PAUSE * interval):
+        begin = first if run[0][0] - first <= PAUSE * interval else run[0][0] - interval
+        count = max(len(run) // size, 1)
+        for number in range(count):
+            part = run[number * len(run) // count : (number + 1) * len(run) // count]
+            end = part[-1][0]
+            if number == count - 1 and last - end <= PAUSE * interval:
+                end = last
+            yield begin, end, Counter(kind for _, kind in part)
+            begin = end
+
+
+def _runs(ended: Sequence[Ended], pause: float) -> Iterator[list[Ended]]:
+    """Split requests at every pause longer than `pause` seconds."""
+    run: list[Ended] = []
+    for request in ended:
+        if run and request[0] - run[-1][0] > pause:
+            yield run
+            run = []
+        run.append(request)
+    yield run

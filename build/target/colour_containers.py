@@ -10,6 +10,7 @@ from build.model.colours import Colour
 from build.model.release import Release
 from build.target import in_flight
 from build.target.container import ABSENT, Owned, Replica, ServiceStatus
+from build.target.cpu import HostCpu
 from build.target.gpu import View
 from build.target.in_flight import Load
 from build.target.readiness import ContainerSnapshot
@@ -92,7 +93,14 @@ class ColourContainers:
         if gone or not snapshots:
             return gone or ContainerSnapshot(at, running=False)
         worst = min(snapshots, key=lambda snapshot: _rank(snapshot.phase))
-        return ContainerSnapshot(at, running=True, phase=worst.phase, progress=progress, error=worst.error)
+        # A ready replica uses CPU time too, but does not bring the others on.
+        times_s = [snapshot.cpu_s for snapshot in snapshots if snapshot.phase != "ready" and snapshot.cpu_s is not None]
+        cpu_s = sum(times_s) if times_s else None
+        return ContainerSnapshot(at, running=True, phase=worst.phase, progress=progress, error=worst.error, cpu_s=cpu_s)
+
+    def host_cpu(self) -> HostCpu:
+        """Return how busy the host's CPUs are, as the first container sees it."""
+        return self.slots[0].host_cpu()
 
     def load(self, sessions: int, queued: int) -> Load:
         """Return the requests in flight by the given counts of the proxy and the services' own counts."""

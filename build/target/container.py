@@ -12,18 +12,20 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from build.docker.engine import DockerEngine, ExecResult, explained
+from build.docker.engine import DockerEngine, ExecResult, convert_errors
 from build.errors import CommandFailedError
 from build.model.colours import Slot
 from build.model.labels import RELEASE_LABEL
 from build.model.release import Release
-from build.target import in_flight
+from build.target import cpu, in_flight
+from build.target.cpu import HostCpu
 from build.target.gpu import View, view
 from build.target.in_flight import Counts, Load
 from build.target.readiness import ContainerSnapshot
 from build.target.synthesis import SynthesisResponse
 
 SPEAK = Path(__file__).parent / "in_container/speak.py"
+STATUS = Path(__file__).parent / "in_container/status.py"
 STATUS_TIMEOUT_S = 5
 GPU_TIMEOUT_S = 10
 EPOCH = "CONTROL_EPOCH"  # variable of service.control
@@ -112,7 +114,8 @@ class ServiceContainer:
     def status(self) -> ServiceStatus:
         """Return the service's status; an empty one with `error` if it does not answer (yet)."""
         try:
-            answer = self._exec(STATUS_TIMEOUT_S, "service.control", "status")
+            argv = ["python", "-I", "-S", "-c", STATUS.read_text(), str(STATUS_TIMEOUT_S)]
+            answer = self._engine.execute(self.name, ["timeout", str(STATUS_TIMEOUT_S), *argv])
             status: dict[str, Any] = json.loads(answer.stdout) if answer.exit_code == 0 else {"error": answer.error}
             status["classes"] = in_flight.read(status.get("classes", {}))
             return ServiceStatus(
@@ -129,7 +132,30 @@ class ServiceContainer:
         if _crashed(container):
             return ContainerSnapshot(at, running=False, exit_code=self._engine.exit_code(container))
         status = self.status()
-        return ContainerSnapshot(at, running=True, phase=status.phase, progress=status.progress, error=status.error)
+        return ContainerSnapshot(
+            at,
+            running=True,
+            phase=status.phase,
+            progress=status.progress,
+            error=status.error,
+            cpu_s=None if status.phase == "ready" else self._cpu_s(container),
+        )
+
+    def _cpu_s(self, container: Container) -> float | None:
+        try:
+            rows = self._engine.processes(container, "pid", "ppid", "cputimes")
+            return cpu.service_time(rows, container.attrs["State"]["Pid"])
+        except (CommandFailedError, ValueError):
+            return None
+
+    def host_cpu(self) -> HostCpu:
+        """Return how busy the host's CPUs are, as the container sees it; unknown if it does not answer."""
+        argv = ["timeout", str(STATUS_TIMEOUT_S), "cat", "/sys/fs/cgroup/cpu.pressure", "/proc/loadavg"]
+        try:
+            text = self._engine.execute(self.name, argv).text
+            return HostCpu.from_proc(text, self._engine.cores)
+        except (CommandFailedError, ValueError, LookupError):
+            return HostCpu()
 
     def load(self, sessions: int, queued: int) -> Load:
         """Return the requests in flight by the given counts of the proxy and the service's current status."""
@@ -176,7 +202,7 @@ class ServiceContainer:
         """Start the stopped container."""
         container = self._own()
         if container is not None:
-            with explained():
+            with convert_errors():
                 container.start()
 
     def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
@@ -208,14 +234,14 @@ class ServiceContainer:
         """
         container = self._own()
         if container is not None:
-            with contextlib.suppress(CommandFailedError), explained():
+            with contextlib.suppress(CommandFailedError), convert_errors():
                 container.update(cpu_shares=weight)
 
     def stop(self, grace_s: int) -> None:
         """Send SIGTERM, then SIGKILL after `grace_s` seconds; the container stays for a fast rollback."""
         container = self._own()
         if container is not None:
-            with explained():
+            with convert_errors():
                 container.stop(timeout=grace_s)
 
     def remove(self) -> str:
@@ -258,7 +284,3 @@ def _crashed(container: Container) -> bool:
 def _reference(container: Container) -> str:
     configured: str = container.attrs["Config"]["Image"]
     return configured if "sha256:" in configured else str(container.attrs["Image"])
-
-
-# A candidate loads beside live traffic, so it gets only spare CPU time until the gate.
-CANDIDATE_WEIGHT, SERVING_WEIGHT = 64, 1024

@@ -16,6 +16,7 @@ from build.settings import Settings
 
 Images = Mapping[Colour, str]
 PROJECT_LABEL, SERVICE_LABEL = "com.docker.compose.project", "com.docker.compose.service"
+ONE_OFF_LABEL = "com.docker.compose.oneoff"  # "True" for a container of `docker compose run`
 SOURCE = "x-source"  # hash of what compose.running.yaml was rendered from
 CHANGING = {"COMPOSE_FILE", "COMPOSE_PROFILES", *(f"{colour.name}_IMAGE" for colour in Colour)}
 ADDRESS = ("PUBLISH", "KEYS_FOLDER", "SUBNET_PREFIX")
@@ -66,12 +67,16 @@ class StackDescription:
 
     def render(self, values: Mapping[str, str], images: Images) -> Document:
         """Return compose.yaml with the current settings; raise CommandFailedError if it is invalid."""
+        return self._compose.render(self.variables(values, images))
+
+    def variables(self, values: Mapping[str, str], images: Images) -> dict[str, str]:
+        """Return the variables of compose.yaml with the current settings."""
         runtime = self._engine.gpu_runtime if self._settings.flavour == "cuda" else ""
-        return self._compose.render(dotenv.template_variables(values, images, runtime, self._settings.speech))
+        return dotenv.template_variables(values, images, runtime, self._settings.speech)
 
     def definitions(self) -> dict[str, str]:
         """Return the definition's label by service of each existing container; "" without one."""
-        labels = self._engine.container_labels({PROJECT_LABEL: self._settings.project})
+        labels = self._engine.container_labels({PROJECT_LABEL: self._settings.project, ONE_OFF_LABEL: "False"})
         return {label[SERVICE_LABEL]: label.get(DEFINITION_LABEL, "") for label in labels if SERVICE_LABEL in label}
 
     def changes(self, service: str, values: Mapping[str, str], images: Images) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -29,6 +30,8 @@ from build.target import api_keys, throwaway
 from build.target.colour_containers import ColourContainers
 from build.target.container import ServiceContainer
 from build.target.description import StackDescription
+from build.target.gpu import View, view
+from build.target.gpu_reservations import GpuReservations
 from build.target.start_flags import StartFlags
 from build.target.types import Clock
 
@@ -49,6 +52,7 @@ class ComposeTarget:
         self.journal = Journal(agent)
         self.orders = StartFlags(agent)
         self.lock = CutoverLock(agent)
+        self.reservations = GpuReservations(self.engine)
         self.colours = {colour: ColourContainers(self.engine, settings.project, colour) for colour in Colour}
 
     @cached_property
@@ -133,10 +137,20 @@ class ComposeTarget:
         """Create and start the containers of slots; raise CommandFailedError."""
         self.compose.up(*(slot.service for slot in slots))
 
+    def gpu_view(self, image: str) -> View:
+        """Return the GPUs as a container of the first slot would see them with this image."""
+        slot = Colour.BLUE.slots[0]
+        try:
+            variables = self.description.variables(*self._described({"blue": image}))
+            answer = self.compose.run(variables, slot.service, "python", "-m", "service.probe", "gpu")
+            return view(json.loads(answer))
+        except (CommandFailedError, ValueError, KeyError, TypeError) as error:
+            return View(why=f"the release does not report GPUs: {error}")
+
     @contextmanager
-    def standalone(self, image: str) -> Iterator[ServiceContainer]:
-        """Run the service of an image in a temporary container for the block."""
-        with throwaway.service(self.engine, self.settings.project, image, self.settings.speech) as container:
+    def standalone(self, image: str, device: str = "") -> Iterator[ServiceContainer]:
+        """Run the service of an image in a temporary container for the block; `device` is a GPU's UUID, "" for any."""
+        with throwaway.service(self.engine, self.settings.project, image, self.settings.speech, device) as container:
             yield container
 
     def processes(self) -> dict[int, str]:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.model.labels import FLAVOUR_LABEL
 from build.target.container import ServiceContainer
 
@@ -18,17 +18,16 @@ MOUNTS = {"MODELS": "/models", "GLM_CODE": "/opt/GLM-TTS"}
 
 
 @contextmanager
-def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str, str]) -> Iterator[ServiceContainer]:
+def service(
+    engine: DockerEngine, project: str, image: str, speech: Mapping[str, str], device: str = ""
+) -> Iterator[ServiceContainer]:
     """Start the service of an image, hardened like the stack's, without a network: all access is through exec.
 
-    `speech` holds the variables that compose.yaml would pass.
+    `speech` holds the variables that compose.yaml would pass, `device` is a GPU's UUID, "" for any.
     """
     sweep(engine, project)
     name = f"{project}-throwaway-{secrets.token_hex(4)}"
-    found = engine.image(image)
-    cuda = found is not None and found.labels.get(FLAVOUR_LABEL) == "cuda"
-    runtime = engine.gpu_runtime if cuda else ""
-    with explained():
+    with convert_errors():
         container = engine.client.containers.create(
             image,
             name=name,
@@ -42,25 +41,31 @@ def service(engine: DockerEngine, project: str, image: str, speech: Mapping[str,
                 "/run/service": "size=1m,mode=0700,uid=10001,gid=10001",
             },
             pids_limit=512,
-            runtime=runtime or None,
+            runtime=_runtime(engine, image) or None,
             environment={
                 "NVIDIA_VISIBLE_DEVICES": "all",
                 "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+                **({"CUDA_VISIBLE_DEVICES": device} if device else {}),
                 **{name: speech[name] for name in ("TTS_DEVICE", "TTS_ENGINE")},
             },
             volumes={speech[name]: {"bind": at, "mode": "ro"} for name, at in MOUNTS.items() if speech[name]},
         )
     try:
-        with explained():
+        with convert_errors():
             container.start()
         yield ServiceContainer(engine, name)
     finally:
         engine.remove(container)
 
 
+def _runtime(engine: DockerEngine, image: str) -> str:
+    found = engine.image(image)
+    return engine.gpu_runtime if found is not None and found.labels.get(FLAVOUR_LABEL) == "cuda" else ""
+
+
 def sweep(engine: DockerEngine, project: str) -> None:
     """Remove containers that killed runs of this project left, by the engine's clock."""
-    with explained():
+    with convert_errors():
         containers = engine.client.containers.list(all=True, filters={"label": f"{LABEL}={project}"})
     for container in containers:
         if engine.age_s(container) > LIFE_S:

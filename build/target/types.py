@@ -6,7 +6,7 @@ Docker Compose on one machine is behind it (build.target.target). An import cont
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from build.settings import Settings
 from build.state.history import Cutover
 from build.target.colour_containers import ColourContainers
 from build.target.container import ServiceContainer
+from build.target.gpu import View
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,16 @@ class StartFlags(Protocol):
         """Replace a container's flags; `device` is a GPU's UUID, "" for any."""
 
 
+class GpuReservations(Protocol):
+    """Reservations of GPUs, seen by all projects of a machine. Each ends by itself some time after its owner died."""
+
+    def acquire(self, owner: str, devices: Sequence[str], image: str, expiry_s: float) -> str:
+        """Reserve all devices (UUIDs) or none; return "", or the owner that has one. `image` is on the target."""
+
+    def release(self, owner: str) -> None:
+        """End the owner's reservations."""
+
+
 class Target(Protocol):
     """Operations of a cutover, its gate, alerts and report on the target."""
 
@@ -102,6 +113,8 @@ class Target(Protocol):
     def lock(self) -> Lock: ...
     @property
     def orders(self) -> StartFlags: ...
+    @property
+    def reservations(self) -> GpuReservations: ...
     @property
     def colours(self) -> Mapping[Colour, ColourContainers]: ...
 
@@ -171,8 +184,11 @@ class Target(Protocol):
     def start(self, *slots: Slot) -> None:
         """Create and start the containers of slots as `refresh_env` described them."""
 
-    def standalone(self, image: str) -> AbstractContextManager[ServiceContainer]:
-        """Run the service of an image apart from the stack for the block."""
+    def gpu_view(self, image: str) -> View:
+        """Return the GPUs as a container of the image would see them, while none runs."""
+
+    def standalone(self, image: str, device: str = "") -> AbstractContextManager[ServiceContainer]:
+        """Run the service of an image apart from the stack for the block; `device` is a GPU's UUID, "" for any."""
 
     def processes(self) -> dict[int, str]:
         """Return the container of each process on the target, by pid."""

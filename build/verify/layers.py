@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.models.images import Image
 
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.verify.rules import is_owned_by_app, is_package_cache, is_secret, is_unexpected_setuid
 
 HEAD_BYTES = 4096
@@ -82,7 +82,7 @@ def scan(image: Image) -> LayerScan:
 
 def open_layers(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
     """Yield every layer with its name in the engine's stream; read it completely before taking the next one."""
-    with explained(), _open_tar(image.save()) as outer:
+    with convert_errors(), _open_tar(image.save()) as outer:
         for part in outer:
             file = outer.extractfile(part) if part.isfile() else None
             if file is None or part.name.endswith(".json"):
@@ -98,7 +98,7 @@ def open_layers(image: Image) -> Iterator[tuple[str, tarfile.TarFile]]:
 def read_folder(engine: DockerEngine, image: Image, path: str) -> Folder:
     """Read a folder of an image through a container that never starts."""
     folder = Folder()
-    with explained():
+    with convert_errors():
         container = engine.client.containers.create(image.id, ["none"])
         try:
             with _open_tar(container.get_archive(path)[0]) as archive:

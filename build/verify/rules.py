@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from rich.table import Table
 from rich.text import Text
 
 from build.locks import drift as drifts
 from build.locks.diff import Difference
 from build.locks.drift import Drift
+from build.table import Column, Records
 
 Outcome = Literal["passed", "failed", "drift", "not verified"]
 Part = Literal["base", "app", "proxy"]
@@ -124,6 +124,15 @@ def trusted(reports: Iterable[VerificationReport], image: str, checks: str) -> V
     return known((report for report in reports if not report.failed), image, "base", checks)
 
 
+def with_local_id(report: VerificationReport, local_id: str, ids: Collection[str]) -> VerificationReport:
+    """Replace the image ID in a report with the ID on this engine, which depends on the image store.
+
+    Args:
+        ids: IDs that engines with either store use for the published image; a report on another image stays as it is.
+    """
+    return replace(report, image=local_id) if {report.image, local_id} <= set(ids) else report
+
+
 def line(name: str, good: bool, detail: str = "") -> Line:
     return Line(name, "passed" if good else "failed", detail)
 
@@ -206,14 +215,14 @@ def changed_configuration(base: Mapping[str, Any], app: Mapping[str, Any]) -> li
     return names + sorted(variable.partition("=")[0] for variable in added if not variable.startswith("RELEASE="))
 
 
-def table(reports: Sequence[VerificationReport]) -> Table:
+def table(reports: Sequence[VerificationReport]) -> Records:
     """Format the lines of all reports as a table for the terminal."""
-    shown = Table("part", "what", "outcome", "detail")
-    for report in reports:
-        for line in report.lines:
-            cells = (report.part, line.name, Text(line.outcome, style=COLOURS[line.outcome]), line.detail)
-            shown.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
-    return shown
+    rows = [
+        (report.part, line.name, Text(line.outcome, style=COLOURS[line.outcome]), line.detail)
+        for report in reports
+        for line in report.lines
+    ]
+    return Records(("part", "what", "outcome", Column("detail", wraps=True)), rows)
 
 
 def verdict(reports: Iterable[VerificationReport]) -> tuple[str, ...]:

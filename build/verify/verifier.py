@@ -12,7 +12,7 @@ from docker.models.images import Image
 from docker.types import DeviceRequest
 
 from build.docker import oneshot
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.errors import CommandFailedError, ImageNotFoundError
 from build.locks import apt_locks, compatibility, diff, drift, inventory_reader
 from build.locks import compatibility_check as versions
@@ -229,7 +229,7 @@ class Verifier:
         base = self.base_of(image)
         if base is None:
             return [Line(name, "not verified", "its base is not on the engine") for name in names]
-        with explained():
+        with convert_errors():
             steps, below = (
                 [str(step["CreatedBy"] or "") for step in reversed(layered.history())] for layered in (image, base)
             )

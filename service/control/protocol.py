@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 COMMANDS = ("status", "drain", "resume", "load", "unload", "cut")
 CLASSES = ("short", "long", "stream", "batch")
 
 
-def send_command(path: Path, command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
+def send_command(path: str | PathLike[str], command: str, timeout_s: float, **details: Any) -> dict[str, Any]:
     """Send one command to the socket at `path`; raise OSError or ValueError if there is no valid reply."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(timeout_s)

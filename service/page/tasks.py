@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.engine import Utterance
 from service.errors import InvalidError
-from service.fields import shown
+from service.fields import quote
 from service.synthesis.speech import Speech
 from service.taskfile import lines, names
 from service.taskfile.tasks import BadLineError, Rules, parse
@@ -53,7 +53,7 @@ def read_tasks(path: Path, form: str, speech: Speech) -> list[PageTask]:
             task = _read(line, rules, speech)
             first = first_lines.setdefault(names.key(task.file), number)
             if first != number:
-                raise BadLineError(f"output_name {shown(task.file)} is already used in line {first}")
+                raise BadLineError(f"output_name {quote(task.file)} is already used in line {first}")
             tasks.append(task)
         except (BadLineError, InvalidError) as error:
             problems.append(f"Line {number}: {error}")

@@ -15,7 +15,7 @@ from starlette.types import Receive
 from service.audio.encoding import seconds
 from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
-from service.fields import nearest, shown
+from service.fields import nearest, quote
 from service.metrics.metrics import Metrics
 from service.synthesis.lifecycle import Lifecycle
 from service.synthesis.scheduler import OnPosition, Scheduler
@@ -79,7 +79,7 @@ class Speech:
         known = [voice.id for voice in self.voices]
         more = f" and {len(known) - _MAX_LISTED} more (/v1/audio/voices)" if len(known) > _MAX_LISTED else ""
         voices = f"voices are {', '.join(known[:_MAX_LISTED])}{more}.{nearest(voice_id, known)}"
-        message = f"voice {shown(voice_id)} does not exist; {voices}"
+        message = f"voice {quote(voice_id)} does not exist; {voices}"
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from service.fields import SEED, nearest, shown
+from service.fields import SEED, nearest, quote
 from service.taskfile import names
 from service.taskfile.lines import MAX_LINE
 
@@ -71,7 +71,7 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         duplicates = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
-        raise BadLineError(f"has {', '.join(map(shown, duplicates))} twice")
+        raise BadLineError(f"has {', '.join(map(quote, duplicates))} twice")
     return fields
 
 
@@ -94,14 +94,14 @@ def _checked(fields: dict[str, Any], rules: Rules) -> Task:
     for name in _TEXTS:
         value = fields.get(name)
         if value is not None and not isinstance(value, str):
-            problems.append(f"{name} must be a text, not {shown(value)}")
+            problems.append(f"{name} must be a text, not {quote(value)}")
         elif value and not _encodable(value):
             problems.append(f"{name} has half of a surrogate pair")
         else:
             texts[name] = value or ""
     seed = fields.get("seed")
     if seed is not None and (type(seed) is not int or not SEED[0] <= seed <= SEED[1]):
-        problems.append(f"seed must be a whole number from {SEED[0]} to {SEED[1]}, not {shown(seed)}")
+        problems.append(f"seed must be a whole number from {SEED[0]} to {SEED[1]}, not {quote(seed)}")
     problems += _contents(texts, rules)
     if problems:
         raise BadLineError("; ".join(problems))
@@ -124,12 +124,12 @@ def _contents(texts: dict[str, str], rules: Rules) -> list[str]:
         try:
             texts["output_name"] = names.file_name(name, rules.form)
         except ValueError as error:
-            problems.append(f"output_name {shown(name)} {error}")
+            problems.append(f"output_name {quote(name)} {error}")
     return problems
 
 
 def _unknown_field(name: str) -> str:
-    return f"unknown field {shown(name)}.{nearest(name, [*FIELDS, *GLM_TTS])}"
+    return f"unknown field {quote(name)}.{nearest(name, [*FIELDS, *GLM_TTS])}"
 
 
 def _encodable(text: str) -> bool:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
 from service.errors import BadJsonError, ClientGoneError, InvalidError, NotJsonError
-from service.fields import nearest, shown
+from service.fields import nearest, quote
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,7 +40,7 @@ async def read_json(request: Request, model: type[M]) -> M:
     """Read and check the request's body; raise NotJsonError, BadJsonError, TooLargeError or InvalidError."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise NotJsonError(f"Content-Type must be application/json, not {shown(content_type)}", param="Content-Type")
+        raise NotJsonError(f"Content-Type must be application/json, not {quote(content_type)}", param="Content-Type")
     try:
         raw = await request.body()
     except ClientDisconnect:
@@ -76,5 +76,5 @@ def _describe(problem: ErrorDetails, fields: list[str]) -> str:
     if problem["type"] == "missing":
         return f"{name} is missing"
     if problem["type"] == "extra_forbidden":
-        return f"unknown field {shown(name)}; fields are {', '.join(fields)}.{nearest(name, fields)}"
-    return f"{name} is {shown(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        return f"unknown field {quote(name)}; fields are {', '.join(fields)}.{nearest(name, fields)}"
+    return f"{name} is {quote(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.disk import is_full
 from service.errors import StorageFullError, respond, respond_status
-from service.fields import shown
+from service.fields import quote
 from service.paths import belongs_to_page
 
 
@@ -64,4 +64,4 @@ def _detail(body: bytes) -> str:
         detail = json.loads(body)["detail"]
     except (ValueError, LookupError, TypeError):
         return "the page rejected the request"
-    return detail if isinstance(detail, str) else shown(detail)
+    return detail if isinstance(detail, str) else quote(detail)

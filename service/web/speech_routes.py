@@ -16,7 +16,7 @@ from service.audio.encoding import encoded
 from service.audio.reference import check_prompt, read_reference
 from service.engine import Utterance, VoiceReference
 from service.errors import InvalidError
-from service.fields import SEED, shown
+from service.fields import SEED, quote
 from service.formats import STREAMED, Format
 from service.synthesis.speech import SPEED, Speech, while_connected
 from service.web import openapi
@@ -108,7 +108,7 @@ def _check_model(name: str | None, speech: Speech) -> None:
     if name not in (None, known, *OPENAI_MODELS):
         names = ", ".join((known, *OPENAI_MODELS))
         raise InvalidError(
-            f"model {shown(name)} does not exist; models are {names}", code="no_such_model", param="model"
+            f"model {quote(name)} does not exist; models are {names}", code="no_such_model", param="model"
         )
 
 
@@ -120,7 +120,7 @@ def _seed(body: SpeechBody, speech: Speech) -> int | None:
         message = f"engine {about.engine} does not support seed; leave it out"
         raise InvalidError(message, code="seed_not_supported", param="seed")
     if not SEED[0] <= body.seed <= SEED[1]:
-        message = f"seed must be from {SEED[0]} to {SEED[1]}, not {shown(body.seed)}"
+        message = f"seed must be from {SEED[0]} to {SEED[1]}, not {quote(body.seed)}"
         raise InvalidError(message, code="out_of_range", param="seed")
     return body.seed
 

@@ -11,7 +11,7 @@ import pytest
 from build.errors import CanaryFailedError, InconclusiveError
 from harness import soak_faults
 from harness.load import Load, hammering
-from harness.releases import FAILING, SLOW, derived
+from harness.releases import FAILING, REFUSING, SLOW, derived
 from harness.stack import Stack, wait_for
 
 pytestmark = pytest.mark.alone
@@ -59,6 +59,7 @@ def test_a_good_candidate_gets_all_shares_and_then_all_traffic(stack: Stack) -> 
     for share in shares:
         assert share["candidate"]["sent"] >= 8
         assert share["candidate"]["failed"] == share["live"]["failed"] == 0
+        assert set(share["candidate"]["answers"]) == set(share["live"]["answers"]) == {"2xx"}
         assert share["live"]["p50_s"] > 0
         assert 0 < share["observed"] < 1
     soaked = newest(stack)["done soak"]["facts"]["soak"]
@@ -66,9 +67,12 @@ def test_a_good_candidate_gets_all_shares_and_then_all_traffic(stack: Stack) -> 
     assert {server["admin"] for server in stack.status()["colours"].values()} == {"ready", "maint"}
 
 
-@pytest.mark.parametrize(("name", "dockerfile", "reason"), [("failing", FAILING, "failed"), ("slow", SLOW, "slow")])
+@pytest.mark.parametrize(
+    ("name", "dockerfile", "reason", "most_failed"),
+    [("failing", FAILING, "failed", 20), ("slow", SLOW, "slow", 0), ("refusing", REFUSING, "clients got 422", 40)],
+)
 def test_a_candidate_that_fails_only_on_client_traffic_is_rolled_back(
-    stack: Stack, name: str, dockerfile: str, reason: str
+    stack: Stack, name: str, dockerfile: str, reason: str, most_failed: int
 ) -> None:
     before, reference = live_sha(stack), derived(stack, name, dockerfile)
     with speaking(stack) as load:
@@ -88,7 +92,19 @@ def test_a_candidate_that_fails_only_on_client_traffic_is_rolled_back(
     assert newest(stack)["end"]["state"] == "rolled-back"
     assert live_sha(stack) == before
     # Some requests must fail before the canary notices: the candidate gets half of those of two or three samples.
-    assert len(load.report.failed) <= (20 if name == "failing" else 0), load.report.summary()
+    assert len(load.report.failed) <= most_failed, load.report.summary()
+    assert load.report.samples[-1].release == before
+
+
+def test_a_candidate_that_refuses_every_client_does_not_pass_its_soak(stack: Stack) -> None:
+    before, reference = live_sha(stack), derived(stack, "refusing", REFUSING)
+    with speaking(stack) as load:
+        done = stack.run("build.cutover", "switch", reference, "--unverified", "--soak", "30", check=False)
+    print(done.stderr, load.report.summary())
+    assert done.returncode == CanaryFailedError.exit_code
+    assert "clients got 422" in done.stderr
+    assert newest(stack)["end"]["state"] == "rolled-back"
+    assert live_sha(stack) == before
     assert load.report.samples[-1].release == before
 
 
@@ -110,7 +126,9 @@ def test_without_clients_the_canary_uses_requests_of_the_cutover(stack: Stack) -
     sha = stack.release("a canary at night")
     stack.run("build.cutover", "switch", "--canary", "50", CUTOVER_CANARY_SAMPLES=FEW)
     assert live_sha(stack) == sha
-    assert newest(stack)["share"]["facts"]["candidate"]["sent"] >= 8
+    candidate = newest(stack)["share"]["facts"]["candidate"]
+    assert candidate["own"] >= 8
+    assert candidate["answers"] == {}
     assert newest(stack)["share"]["facts"]["observed"] == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from harness.browser import chromium
-from harness.page_actions import speak, to_tab, told
+from harness.page_actions import expect_note, select_tab, speak
 from harness.stack import PATIENCE_S, Stack, hooks, wait_for
 
 pytestmark = pytest.mark.alone
@@ -26,9 +26,9 @@ def syntheses(answers: list[tuple[str, str]]) -> list[str]:
 
 
 def release_shown(page: Page, wanted: str) -> None:
-    to_tab(page, "Status")
+    select_tab(page, "Status")
     expect(page.get_by_role("definition").first).to_have_text(wanted)
-    to_tab(page, "Text")
+    select_tab(page, "Text")
 
 
 def test_a_busy_tab_finishes_on_the_old_release_and_then_moves_to_the_new_one(stack: Stack, tmp_path: Path) -> None:
@@ -49,21 +49,21 @@ def test_a_busy_tab_finishes_on_the_old_release_and_then_moves_to_the_new_one(st
             wait_for("the gate's end", lambda: verified.exists() or process.poll() is not None, PATIENCE_S)
             assert process.poll() is None, process.stdout.read()
             speak(page, LONG)
-            told(page, SOME)
+            expect_note(page, SOME)
             go.touch()
             lines = iter(process.stdout.readline, "")
             assert any("draining" in line for line in lines), "traffic has moved"
-            told(page, SOME)
+            expect_note(page, SOME)
             assert syntheses(answers) == [old]
             release_shown(page, old)
-            told(page, DONE)
+            expect_note(page, DONE)
             output = process.stdout.read()
         assert process.returncode == 0, output
         recording = window.hear()
         assert recording.seconds > 60
         assert recording.peak > 0.05
         speak(page, "This is spoken by the new release.")
-        told(page, DONE)
+        expect_note(page, DONE)
         assert window.hear().seconds > 0.5
         assert syntheses(answers) == [old, new]
         release_shown(page, new)

@@ -89,11 +89,7 @@ def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
     devices = facts.view.devices
     if not devices:
         return _blind(facts, requested)
-    if facts.replicas > len(devices):
-        raise InsufficientGpuMemoryError(
-            f"{facts.replicas} replicas need {facts.replicas} GPUs, and the target has {len(devices)}",
-            remedy=f"switch with `--replicas {len(devices)}`; nothing was changed",
-        )
+    _require_devices(facts)
     need = facts.need or Need(_most(devices, facts.pids), "estimated from the live release")
     holders = [device for device in devices if device.held(facts.pids)]
     roomiest = _first(facts.replicas, devices, lambda device: device.free)
@@ -115,7 +111,35 @@ def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
         return plan(requested, freed, "it may not fit by this estimate; --strategy requests it")
     if facts.need is None and not need.size:
         return plan(Strategy.OVERLAP, roomiest, "the memory of both releases is unknown, so both are loaded")
-    raise _refusal(facts, need, requested)
+    overlap = requested is Strategy.OVERLAP
+    case = "beside the live release" if overlap else "even after the live release has unloaded its model"
+    raise _refusal(facts, need, case, "use `--strategy hold`" if overlap else "switch to a smaller release")
+
+
+def decide_in_free(facts: GpuMemoryFacts, remedy: str) -> Plan:
+    """Choose devices whose free memory is enough: no live release will unload its model for this candidate.
+
+    Raises:
+        InsufficientGpuMemoryError: the candidate exceeds the free memory, or has more replicas than there are devices.
+    """
+    devices = facts.view.devices
+    if not devices:
+        return Plan(reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
+    _require_devices(facts)
+    need = facts.need or Need(_most(devices, facts.pids), "estimated from the live release")
+    roomiest = _first(facts.replicas, devices, lambda device: device.free)
+    if need.size and any(device.free < need.size + facts.margin for device in roomiest):
+        raise _refusal(facts, need, "beside the other processes", remedy)
+    return _plan(facts, need, Strategy.OVERLAP, roomiest, "it fits" if need.size else "its memory is unknown")
+
+
+def _require_devices(facts: GpuMemoryFacts) -> None:
+    count = len(facts.view.devices)
+    if facts.replicas > count:
+        raise InsufficientGpuMemoryError(
+            f"{facts.replicas} replicas need {facts.replicas} GPUs, and the target has {count}",
+            remedy=f"switch with `--replicas {count}`; nothing was changed",
+        )
 
 
 def _blind(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
@@ -162,15 +186,12 @@ def _of(device: Device) -> str:
     return f"{device.name} ({device.uuid[:12]}, {gib(device.total)})"
 
 
-def _refusal(facts: GpuMemoryFacts, need: Need, requested: Strategy | None) -> InsufficientGpuMemoryError:
+def _refusal(facts: GpuMemoryFacts, need: Need, case: str, remedy: str) -> InsufficientGpuMemoryError:
     rows = [
         f"{_of(device)}: {gib(device.free)} free, the live release uses {gib(device.held(facts.pids))}, "
         f"other processes {gib(max(0, device.total - device.free - device.held(facts.pids)))}"
         for device in facts.view.devices
     ]
-    overlap = requested is Strategy.OVERLAP
-    case = "beside the live release" if overlap else "even after the live release has unloaded its model"
-    remedy = "use `--strategy hold`" if overlap else "switch to a smaller release"
     return InsufficientGpuMemoryError(
         f"the GPU has too little memory for the candidate, {case}: {_needs(need, facts.margin)}\n  "
         + "\n  ".join(rows),

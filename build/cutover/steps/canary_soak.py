@@ -32,7 +32,7 @@ def _run_share(run: Run, share: int) -> JournalFacts:
     candidates, lives = run.server_names(run.idle), run.server_names(live)
     weight, live_weight = weights(share, len(candidates), len(lives))
     run.rotate((lives, live_weight), (candidates, weight), (candidates, "ready"))
-    observer = Observer(run)
+    observer, compared = Observer(run), rules.comparable(busier=weight > live_weight)
     began, failed_samples, reason = run.clock.now(), 0, ""
     for now in run.clock.polls(SAMPLE_S):
         _refuse_if_down(run, observer)
@@ -44,11 +44,12 @@ def _run_share(run: Run, share: int) -> JournalFacts:
             failed_samples, reason = failed_samples + 1, f"the measurement failed: {error.message}"
         else:
             verdict = rules.judge(
-                windows[run.idle], windows[live], run.settings.canary_samples, run.settings.canary_slower
+                windows[run.idle], windows[live], run.settings.canary_samples, run.settings.canary_slower, compared
             )
             reason = verdict.reason
             if verdict.outcome is CanaryOutcome.FAIL:
-                raise CanaryFailedError(f"{run.release} is worse at {share} % of the traffic: {reason}", remedy=REMEDY)
+                measured = {"share": share, **_facts(run, windows, live)}
+                raise _worse(f"at {share} % of the", "failed_share", measured, run, reason)
             if verdict.outcome is CanaryOutcome.PASS:
                 run.progress.note(f"passed at {observer.share:.0%} of the clients' traffic: {reason}")
                 return {
@@ -77,6 +78,11 @@ def _facts(run: Run, windows: dict[Colour, Window], live: Colour) -> JournalFact
     return {"candidate": windows[run.idle].facts(), "live": windows[live].facts()}
 
 
+def _worse(at: str, fact: str, measured: JournalFacts, run: Run, reason: str) -> CanaryFailedError:
+    """Return the error of a worse candidate; the journal keeps what was measured under the name `fact`."""
+    return CanaryFailedError(f"{run.release} is worse {at} traffic: {reason}", remedy=REMEDY, facts={fact: measured})
+
+
 def _refuse_if_down(run: Run, observer: Observer) -> None:
     """Fail on the first failed health check: the live release can serve, so there is no reason to wait."""
     if reason := observer.down():
@@ -102,10 +108,13 @@ def soak(run: Run) -> JournalFacts:
         except OrchestratorError as error:
             run.progress.note(f"a measurement failed: {error.message}")
         else:
-            verdict = rules.judge(windows[run.idle], windows[live], settings.canary_samples, settings.canary_slower)
+            verdict = rules.judge_soak(
+                windows[run.idle], windows[live], settings.canary_samples, settings.canary_slower
+            )
             # The two windows cover different times, so the machine itself may have become slower.
             if verdict.outcome is CanaryOutcome.FAIL and (not verdict.slow or observer.slower(live)):
-                raise CanaryFailedError(f"{run.release} is worse with all the traffic: {verdict.reason}", remedy=REMEDY)
+                facts = {"took_s": round(now - began, 2), **_facts(run, windows, live)}
+                raise _worse("with all the", "soak", facts, run, verdict.reason)
         # A candidate that has just begun to hang has not failed yet: wait for the result of its pending health check.
         if now - began >= run.rollout.soak_s and observer.answers:
             break

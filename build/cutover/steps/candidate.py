@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 
 from build.cutover.rules import holding
 from build.cutover.run import STOP_GRACE_S, JournalFacts, Run
 from build.errors import (
     CommandFailedError,
+    GateRefusedError,
     OrchestratorError,
 )
-from build.gate import gate
+from build.gate import gate, golden_files
 from build.model.states import Strategy
 from build.report import timeline
 from build.settings import Settings
-from build.target.await_ready import await_ready
-from build.target.container import CANDIDATE_WEIGHT, SERVING_WEIGHT, Replica
+from build.target.await_ready import Start
+from build.target.container import Replica
+from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT
 
 # Timeouts that a hold shortens.
 BOUNDED = ("start_timeout_s", "stall_timeout_s", "gate_timeout_s")
@@ -51,13 +54,17 @@ def launch(run: Run, *, parked: bool) -> None:
     run.candidate.set_cpu_weight(CANDIDATE_WEIGHT)
 
 
-def warm(run: Run, every_s: float = 0.5) -> JournalFacts:
-    """Wait until all containers of the candidate are ready."""
-    bounded = bounded_settings(run, loading=True)
-    took_s = await_ready(
-        run.candidate, run.release, bounded, run.clock, run.progress, every_s=every_s, client_impact=run.client_impact
-    )
+def warm(run: Run, every_s: float = 0.5, weight: int = CANDIDATE_WEIGHT) -> JournalFacts:
+    """Wait until all containers of the candidate are ready; `weight` is their CPU weight."""
+    _, took_s = starting(run, bounded_settings(run, loading=True), weight).await_phases("ready", every_s=every_s)
+    if run.plan.devices:  # its memory is in use now, so that other projects measure it
+        run.target.reservations.release(run.settings.project)
     return {"warm_s": round(took_s, 2)}
+
+
+def starting(run: Run, settings: Settings, weight: int) -> Start:
+    """Return the start of the candidate's containers, to wait for."""
+    return Start(run.candidate, run.release, settings, run.clock, run.progress, weight, run.client_impact)
 
 
 def verify(run: Run) -> JournalFacts:
@@ -79,7 +86,31 @@ def verify(run: Run) -> JournalFacts:
         with ThreadPoolExecutor() as pool:
             judged = list(pool.map(judge, (first, *others)))
     named = {f"gate {replica.slot.server}": facts for replica, facts in zip(others, judged[1:], strict=True)}
-    return {"gate": judged[0], **named}
+    return {"gate": judged[0], **named, "client_status": _require_access(run, bounded.gate_timeout_s)}
+
+
+def _require_access(run: Run, timeout_s: float) -> int:
+    """Request one text from each container as a client without a key; return the expected status that all answered.
+
+    The gate speaks from inside, where neither keys nor limits apply.
+
+    Raises:
+        GateRefusedError: a container serves a client without a key, or refuses one where none is needed.
+    """
+    keys = bool(run.target.place.keys_folder)
+    expected = HTTPStatus.UNAUTHORIZED if keys else HTTPStatus.OK
+    golden = golden_files.load(run.settings).texts
+    shortest = min(golden.texts, key=lambda text: len(text.say))
+    servers = run.target.proxy.servers()
+    for name in run.server_names(run.idle):
+        status = run.target.proxy.status_for_client(servers[name], shortest.say, golden.voice, timeout_s)
+        if status != expected:
+            raise GateRefusedError(
+                f"{name} answers {status or 'nothing'} instead of {expected.value} to a client without an API key, "
+                f"and this stack has {'' if keys else 'no '}API keys: clients would notice",
+                remedy=f"correct the release's access control or its API, then switch again; {run.client_impact}",
+            )
+    return expected.value
 
 
 def discard(run: Run, error: BaseException | None = None) -> None:

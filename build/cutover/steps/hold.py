@@ -19,10 +19,9 @@ from build.errors import (
     OrchestratorError,
 )
 from build.model.colours import Colour
-from build.target import container, in_flight
-from build.target.await_ready import not_ready
+from build.target import in_flight
 from build.target.colour_containers import ColourContainers
-from build.target.readiness import Readiness, Warmup
+from build.target.cpu import CANDIDATE_WEIGHT, SERVING_WEIGHT
 
 POLL_S = 0.1  # requests wait, so short polls are worth their CPU time
 UNLOAD_S = 30
@@ -34,22 +33,14 @@ LONG_SHARE = 0.8  # share of the drain time in which only long requests wait
 def park(run: Run) -> JournalFacts:
     """Start the candidate's process without its model, beside live traffic, and wait for its imports."""
     candidate.launch(run, parked=True)
-    settings, began = run.settings, run.clock.now()
-    warmup = Warmup(settings.stall_timeout_s, settings.start_timeout_s, began)
-    for now in run.clock.polls():
-        snapshot = run.candidate.snapshot(now)
-        if snapshot.phase == "unloaded":
-            run.progress.note(f"{now - began:5.1f} s  unloaded: everything but the model is loaded")
-            return {"park_s": round(now - began, 2)}
-        if snapshot.phase in {"loading", "warming", "ready"}:
-            raise InsufficientGpuMemoryError(
-                f"{run.release} predates holds: it loads its model at once, beside the live release",
-                remedy="use `--strategy overlap` if the GPU has memory for both releases",
-            )
-        outcome = warmup.judge(snapshot)
-        if outcome is not Readiness.WAIT:
-            raise not_ready(run.release, settings, outcome, snapshot, now - began, run.client_impact)
-    raise AssertionError("a clock never ends")
+    start = candidate.starting(run, run.settings, CANDIDATE_WEIGHT)
+    phase, took_s = start.await_phases("unloaded", "loading", "warming", "ready")
+    if phase != "unloaded":
+        raise InsufficientGpuMemoryError(
+            f"{run.release} predates holds: it loads its model at once, beside the live release",
+            remedy="use `--strategy overlap` if the GPU has memory for both releases",
+        )
+    return {"park_s": round(took_s, 2)}
 
 
 def hold(run: Run) -> JournalFacts:
@@ -140,11 +131,11 @@ def _unload(run: Run, colour: Colour, container: ColourContainers) -> None:
 
 def load(run: Run) -> JournalFacts:
     """Make the candidate load its model into the freed memory."""
-    run.candidate.set_cpu_weight(container.SERVING_WEIGHT)
+    run.candidate.set_cpu_weight(SERVING_WEIGHT)
     run.target.orders.unpark(*run.idle.profiles)
     if run.candidate.status().phase == "unloaded":
         run.candidate.begin_load()
-    return {"load_s": candidate.warm(run, memory.POLL_S)["warm_s"]}
+    return {"load_s": candidate.warm(run, memory.POLL_S, SERVING_WEIGHT)["warm_s"]}
 
 
 def switch(run: Run) -> JournalFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from build.audio import signal
-from build.cutover.rules import canary
+from build.cutover.rules import answers
 from build.cutover.rules.canary import Window
 from build.cutover.run import Run
 from build.gate import golden_files
@@ -13,11 +13,11 @@ from build.proxy.types import Request, Server
 from build.target.synthesis import SynthesisResponse
 
 SIDE_BY_SIDE = 3  # texts
-QUIET_SAMPLES = 2  # after so many samples without a client request to the candidate, the observer sends its own
+QUIET_SAMPLES = 2  # after so many samples without a client's text for the candidate, the observer sends its own
 
 
 class Observer:
-    """One observation window from now on; it includes the log of the `before_s` seconds before."""
+    """One observation window from now on; for the old colour it includes the log of the `before_s` seconds before."""
 
     def __init__(self, run: Run, before_s: float = 0.0) -> None:
         self._run = run
@@ -44,12 +44,19 @@ class Observer:
         return {colour: self._window(colour, servers) for colour in Colour}
 
     def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
-        took = canary.times(self._log, colour.servers)
-        before = [request for request in self._log if request.server in colour.servers and request.ended < self._began]
+        log = self._requests(colour)
+        before = [request for request in log if request.ended < self._began]
+        own = answers.sample(request for request in log if self._is_own(request))
+        clients = answers.sample(request for request in log if self._is_clients(request))
         since = [_since(self._first[name], servers[name]) for name in colour.servers]
-        sent = max(sum(pair[0] for pair in since) + len(before), len(took))
-        failed = sum(pair[1] for pair in since) + self._mute[colour] + sum(request.failed for request in before)
-        return Window(sent, min(failed, sent), took)
+        sent = max(sum(pair[0] for pair in since) + len(before), clients.sent + own.sent)
+        failed = sum(pair[1] for pair in since) + sum(request.failed for request in before)
+        return Window(sent, min(failed + self._mute[colour] + own.refused, sent), clients, own)
+
+    def _requests(self, colour: Colour) -> list[Request]:
+        """Return a colour's logged requests; those of the idle one before the window were of the canary or older."""
+        own = [request for request in self._log if request.server in colour.servers]
+        return own if colour is not self._run.idle else [request for request in own if request.ended >= self._began]
 
     def down(self) -> str:
         """Return why the candidate is down or failing its health checks; "" while all of it is up."""
@@ -77,7 +84,8 @@ class Observer:
 
         Not while the candidate may hang: the request would block while its health check fails unnoticed.
         """
-        count = len(canary.times(self._log, self._run.idle.servers))
+        texts = [request for request in self._requests(self._run.idle) if request.speech and self._is_clients(request)]
+        count = len(texts)
         self._quiet = 0 if count > self._count else self._quiet + 1
         self._count = count
         if self._quiet < QUIET_SAMPLES or not self.answers:
@@ -90,7 +98,6 @@ class Observer:
                 self._run.target.inside, server, text.say, self._texts.voice, self._run.settings.gate_timeout_s
             )
             self._mute[colour] += self._is_mute(text.say, response)
-        self._count = count + 1
 
     def slower(self, live: Colour) -> bool:
         """Return whether the candidate is slower than the old colour, compared directly, each at its best.
@@ -123,6 +130,10 @@ class Observer:
 
     def _is_own(self, request: Request) -> bool:
         return request.client in self._run.target.addresses
+
+    def _is_clients(self, request: Request) -> bool:
+        """Return whether a client sent it to the API; the web page's requests stick to a colour."""
+        return request.api and not self._is_own(request)
 
     def _logged(self, since: float, until: float) -> list[Request]:
         return self._run.target.proxy.requests(since, until)

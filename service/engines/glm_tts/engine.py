@@ -102,11 +102,11 @@ class GlmTtsEngine:
             raise EngineError("the model is not loaded")
         prompt = utterance.prompt or self._voices[utterance.voice].prompt
         seed = secrets.randbelow(SEED[1]) if utterance.seed is None else utterance.seed
-        take = guarded(device, functools.partial(self._upstream.begin, utterance.text, prompt, seed), "a recording")
-        for number, stretch in enumerate(take.stretches, start=1):
+        state = guarded(device, functools.partial(self._upstream.begin, utterance.text, prompt, seed), "a recording")
+        for number, stretch in enumerate(state.stretches, start=1):
             label = f"a sentence of {len(stretch)} characters"
-            samples = guarded(device, functools.partial(self._upstream.speak, take, stretch), label)
-            yield Piece(_to_int16(samples), last=number == len(take.stretches))
+            samples = guarded(device, functools.partial(self._upstream.speak, state, stretch), label)
+            yield Piece(_to_int16(samples), last=number == len(state.stretches))
 
     def unload(self) -> None:
         """Drop the models and free their memory except the CUDA context; raise EngineError if some stays allocated."""

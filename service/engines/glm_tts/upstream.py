@@ -81,7 +81,7 @@ class _Speaker(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Take:
+class SynthesisState:
     """One text in progress: its pieces in order, and the state that upstream keeps between them."""
 
     stretches: list[str]
@@ -102,7 +102,7 @@ class Upstream:
         )
         self._models: _Models | None = None
         self._speakers: OrderedDict[bytes, _Speaker] = OrderedDict()
-        self._takes = 0
+        self._texts_begun = 0
 
     def prepare(self) -> ModuleType:
         """Import the code without allocating GPU memory; raise EngineError for an unknown version of it."""
@@ -139,30 +139,30 @@ class Upstream:
         """Compute the features of a prompt in advance, so that the first text in its voice does not wait for them."""
         self._run(lambda models: self._speaker(models, prompt))
 
-    def begin(self, text: str, prompt: VoiceReference, seed: int) -> Take:
+    def begin(self, text: str, prompt: VoiceReference, seed: int) -> SynthesisState:
         """Split a text for a voice; the same `seed` gives the same speech."""
 
-        def work(models: _Models) -> Take:
+        def work(models: _Models) -> SynthesisState:
             speaker = self._speaker(models, prompt)
-            self._takes += 1
+            self._texts_begun += 1
             # Upstream appends each piece to the cache as a prompt for the next: another text must never share it.
             cache = {"cache_text": [prompt.text], "cache_text_token": [speaker.text_token],
                      "cache_speech_token": [list(speaker.speech_token)], "use_cache": True}  # fmt: skip
             parts = stretches(models.text_frontend.text_normalize(text))
-            return Take(parts, seed, f"take-{self._takes}", speaker, cache)
+            return SynthesisState(parts, seed, f"text-{self._texts_begun}", speaker, cache)
 
         return self._run(work)
 
-    def speak(self, take: Take, stretch: str) -> NDArray[np.float32]:
-        """Return the samples [n] of the take's next piece, within about -1..1."""
+    def speak(self, state: SynthesisState, stretch: str) -> NDArray[np.float32]:
+        """Return the samples [n] of the text's next piece, within about -1..1."""
 
         def work(models: _Models) -> NDArray[np.float32]:
             module = sys.modules[_MODULE]
             wav, *_ = module.generate_long(
                 frontend=models.frontend, text_frontend=models.text_frontend, llm=models.llm, flow=models.flow,
-                text_info=[take.name, stretch], cache=take.cache, device=module.DEVICE,
-                embedding=take.speaker.embedding, seed=take.seed, sample_method="ras",
-                flow_prompt_token=take.speaker.flow_token, speech_feat=take.speaker.speech_feat, use_phoneme=False,
+                text_info=[state.name, stretch], cache=state.cache, device=module.DEVICE,
+                embedding=state.speaker.embedding, seed=state.seed, sample_method="ras",
+                flow_prompt_token=state.speaker.flow_token, speech_feat=state.speaker.speech_feat, use_phoneme=False,
             )  # fmt: skip
             return np.asarray(wav.cpu().numpy(), np.float32).reshape(-1)
 

@@ -14,7 +14,7 @@ from typing import Any
 from service.audio.reference import read_recording
 from service.engine import Voice, VoiceReference
 from service.errors import InvalidError
-from service.fields import nearest, shown
+from service.fields import nearest, quote
 from service.text_check import check_text
 
 FIELDS = ("name", "wav", "transcript", "language")
@@ -63,7 +63,7 @@ def read(path: Path) -> tuple[list[RecordedVoice], list[str]]:
                 raise VoiceListError("a line above has the same name")
             found[recorded.voice.id] = recorded
         except VoiceListError as error:
-            name = f" ({shown(fields['name'])})" if fields and "name" in fields else ""
+            name = f" ({quote(fields['name'])})" if fields and "name" in fields else ""
             problems.append(f"{path.name} line {number}{name}: {error}")
     if not found and not problems:
         problems.append(f"the voices file {path} has no voices")
@@ -81,18 +81,18 @@ def _fields(line: str) -> dict[str, Any]:
 
 
 def _recorded(folder: Path, fields: dict[str, Any]) -> RecordedVoice:
-    problems = [f"unknown field {shown(name)}.{nearest(name, list(FIELDS))}" for name in fields if name not in FIELDS]
+    problems = [f"unknown field {quote(name)}.{nearest(name, list(FIELDS))}" for name in fields if name not in FIELDS]
     values = {"language": LANGUAGES[0], **fields}
     for name in FIELDS:
         value = values.get(name)
         if not isinstance(value, str) or not value.strip():
-            problems.append(f"{name} must be a text, not {shown(value)}" if name in values else f"{name} is missing")
+            problems.append(f"{name} must be a text, not {quote(value)}" if name in values else f"{name} is missing")
     if problems:
         raise VoiceListError("; ".join(problems))
     if not _NAME.fullmatch(values["name"]):
         raise VoiceListError("name must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if values["language"] not in LANGUAGES:
-        raise VoiceListError(f"language must be {' or '.join(LANGUAGES)}, not {shown(values['language'])}")
+        raise VoiceListError(f"language must be {' or '.join(LANGUAGES)}, not {quote(values['language'])}")
     try:
         transcript = check_text(values["transcript"], values["language"], _MAX_TRANSCRIPT, "transcript")
         prompt = read_recording(folder, values["wav"], "wav", transcript)

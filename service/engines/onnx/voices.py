@@ -13,7 +13,7 @@ from typing import Any
 
 from service.engine import Voice
 from service.engines import embedded_voice
-from service.fields import shown
+from service.fields import quote
 from service.text_check import ALPHABETS
 
 MODEL, CONFIG = ".onnx", ".onnx.json"
@@ -103,17 +103,17 @@ def _problems(config: dict[str, Any], sample_rate: int) -> list[str]:
     kind, language = config.get("phoneme_type", "espeak"), _language(config)
     problems = []
     if rate != sample_rate:
-        problems.append(f"audio.sample_rate must be {sample_rate} (Hz) for all voices, not {shown(rate)}")
+        problems.append(f"audio.sample_rate must be {sample_rate} (Hz) for all voices, not {quote(rate)}")
     if kind != "espeak":
-        problems.append(f"phoneme_type must be espeak, not {shown(kind)}")
+        problems.append(f"phoneme_type must be espeak, not {quote(kind)}")
     if not isinstance(_within(config, "espeak", "voice"), str):
         problems.append("espeak.voice is missing")
     elif language not in ALPHABETS:
-        problems.append(f"language {shown(language)} is not supported; supported: {', '.join(sorted(ALPHABETS))}")
+        problems.append(f"language {quote(language)} is not supported; supported: {', '.join(sorted(ALPHABETS))}")
     if not isinstance(config.get("num_symbols"), int) or not isinstance(config.get("phoneme_id_map"), dict):
         problems.append("num_symbols or phoneme_id_map is missing")
     if not isinstance(speakers, int) or speakers < 1:
-        problems.append(f"num_speakers must be a whole number from 1, not {shown(speakers)}")
+        problems.append(f"num_speakers must be a whole number from 1, not {quote(speakers)}")
     else:
         problems += _wrong_speakers(config.get("speaker_id_map") or {}, speakers)
     return problems
@@ -127,9 +127,9 @@ def _wrong_speakers(numbers: Any, speakers: int) -> list[str]:
     bad_names = [name for name in numbers if not _NAME.fullmatch(name)]
     bad_numbers = [name for name, number in numbers.items() if type(number) is not int or not 0 <= number < speakers]
     problems = [
-        f"speaker name {shown(name)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -" for name in bad_names[:3]
+        f"speaker name {quote(name)} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -" for name in bad_names[:3]
     ]
-    return problems + [f"speaker {shown(name)} must have a number below {speakers}" for name in bad_numbers[:3]]
+    return problems + [f"speaker {quote(name)} must have a number below {speakers}" for name in bad_numbers[:3]]
 
 
 def _speakers(name: str, config: dict[str, Any]) -> dict[Voice, int | None]:

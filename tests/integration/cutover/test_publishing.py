@@ -13,10 +13,11 @@ import pytest
 import requests
 
 from build.docker.engine import DockerEngine
-from build.errors import NotHealthyError, PreflightError, SettingsError
+from build.errors import GateRefusedError, NotHealthyError, PreflightError, SettingsError
 from build.proxy.haproxy import HAProxy
 from harness.audio_asserts import fault_in_wav
 from harness.load import authorization, hammering
+from harness.releases import OPEN, derived
 from harness.stack import Stack, fresh_stack, wait_for
 from service.keys import new
 
@@ -148,6 +149,10 @@ def test_a_cutover_needs_no_key_and_clients_with_keys_lose_nothing(published: St
         assert share[side]["sent"] >= int(FEW)
         assert share[side]["failed"] == 0
     assert (share["observed"], live_sha(published)) == (0, sha)
+    verified = [
+        record for record in published.journal() if record.get("step") == "verify" and record["event"] == "done"
+    ]
+    assert verified[-1]["facts"]["client_status"] == 401
     containers = published.containers()
     published.compose("up", "-d")
     assert published.containers() == containers
@@ -156,6 +161,15 @@ def test_a_cutover_needs_no_key_and_clients_with_keys_lose_nothing(published: St
         published.run("build.cutover", "rollback")
     assert load.report.failed == [], load.report.summary()
     assert live_sha(published) == before
+
+
+def test_a_release_that_serves_clients_without_a_key_is_refused(published: Stack) -> None:
+    before = live_sha(published)
+    done = published.run("build.cutover", "switch", derived(published, "open", OPEN), "--unverified", check=False)
+    assert done.returncode == GateRefusedError.exit_code, done.stderr
+    assert "answers 200 instead of 401 to a client without an API key" in " ".join(done.stderr.split())
+    assert live_sha(published) == before
+    assert speak(published).status_code == 401
 
 
 def test_a_release_that_cannot_read_the_keys_is_refused_before_any_change(published: Stack) -> None:

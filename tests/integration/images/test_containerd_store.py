@@ -168,8 +168,11 @@ def test_the_janitor_frees_images_that_no_release_needs(line: Stack, running: Ru
     sha, engine = f"{3:040x}", DockerEngine()
     # On the layers of the live release: one image whose tag moved to the next build, and one that was never verified.
     untagged, unverified = (
-        tiny(line, f"{APP}:{sha}", pushed, released(sha), f"build={number}") for number in ("first", "second")
+        tiny(line, f"{APP}:{tag}", pushed, released(sha), f"build={tag}") for tag in (sha, f"{sha}-next")
     )
+    # A build that moves a tag deletes the older image in this store; `docker tag` and a pull keep it without a name.
+    line.docker.images.get(unverified).tag(APP, sha)
+    assert line.docker.images.get(untagged).tags == []
     settings = load(line.root, {**line.env, "CUTOVER_KEEP_RELEASES": "0"})
     survey = RegistrySurvey(Registry(running.address))
     done = Janitor(ComposeTarget(settings, engine), Reporter(), registry=survey, young_s=0).run(dry_run=False, now=True)

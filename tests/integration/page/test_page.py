@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from harness.page import Visit, served_page
+from harness.page import ServedPage, served_page
 from harness.stack import wait_for
 from service.synthesis.lifecycle import Phase
 from tests.unit.service.support import at_rest
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    with served_page(tmp_path_factory.mktemp("page")) as visit:
-        yield visit
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
+    with served_page(tmp_path_factory.mktemp("page")) as served:
+        yield served
 
 
 @pytest.fixture
-def visit(serving: Visit) -> Iterator[Visit]:
+def served(serving: ServedPage) -> Iterator[ServedPage]:
     serving.engine.spoken.clear()
     yield serving
     serving.engine.gate.set()
@@ -48,54 +48,54 @@ def refusal(events: Iterator[tuple[str, Any]]) -> str:
     return str(note)
 
 
-def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(visit: Visit) -> None:
-    visit.engine.gate.clear()
-    visit.engine.ungated = 1
-    events = visit.speak("One. Two. Three.", form="flac")
+def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    served.engine.ungated = 1
+    events = served.speak("One. Two. Three.", form="flac")
     # "Next in the queue." may be skipped if the slot is free at once.
     first = next(values[1] for _, values in events if "Next in the queue." not in values[1])
     assert first == "<p>Sentence 1 is ready: 0.1 s so far.</p>"
-    visit.engine.gate.set()
+    served.engine.gate.set()
     *_, (kind, (audio, note)) = events
     assert kind == "complete"
     assert note.startswith("<p>0.3 seconds at 8000 Hz")
-    content = visit.file(audio)
+    content = served.file(audio)
     assert content.startswith(b"fLaC")
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
 
 
-def test_the_queue_position_is_shown(visit: Visit) -> None:
-    visit.engine.gate.clear()
-    threads = [threading.Thread(target=list, args=(visit.speak(f"Number {n}."),)) for n in range(2)]
+def test_the_queue_position_is_shown(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    threads = [threading.Thread(target=list, args=(served.speak(f"Number {n}."),)) for n in range(2)]
     for number, thread in enumerate(threads):
         thread.start()
-        visit.until_busy_with(number + 1)
-    events = visit.speak("Last.")
+        served.until_busy_with(number + 1)
+    events = served.speak("Last.")
     assert next(events)[1][1] == "<p>Waiting in the queue with 1 ahead.</p>"
-    visit.engine.gate.set()
+    served.engine.gate.set()
     notes = [values[1] for _, values in events]
     assert any("seconds at 8000 Hz" in str(note) for note in notes)
     for thread in threads:
         thread.join()
 
 
-def test_stop_ends_only_the_work_of_its_own_tab(visit: Visit) -> None:
-    visit.engine.gate.clear()
-    visit.post("speak", "One. Two.", "joe", 1.0, "wav", None, "", session="a-tab")
-    visit.until_busy_with(1)
-    list(visit.ask("stop_text", session="another"))
-    assert visit.service.scheduler.jobs == 1
-    visit.post("stop_text", session="a-tab")
-    visit.until_busy_with(0)
+def test_stop_ends_only_the_work_of_its_own_tab(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    served.post("speak", "One. Two.", "joe", 1.0, "wav", None, "", session="a-tab")
+    served.until_busy_with(1)
+    list(served.ask("stop_text", session="another"))
+    assert served.service.scheduler.jobs == 1
+    served.post("stop_text", session="a-tab")
+    served.until_busy_with(0)
 
 
-def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(visit: Visit) -> None:
-    visit.engine.gate.clear()
-    with visit.opened("speak", "A. " * 1000, "joe", 1.0, "wav", None, ""):
-        visit.until_busy_with(1)
-    visit.engine.gate.set()
-    visit.until_busy_with(0)
-    assert len(visit.engine.spoken) < 1000
+def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    with served.opened("speak", "A. " * 1000, "joe", 1.0, "wav", None, ""):
+        served.until_busy_with(1)
+    served.engine.gate.set()
+    served.until_busy_with(0)
+    assert len(served.engine.spoken) < 1000
 
 
 @pytest.mark.parametrize(
@@ -107,46 +107,46 @@ def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(visit: Visit) ->
         ("<b>🙂", "SMILING FACE. Remove these characters"),
     ],
 )
-def test_invalid_input_shows_an_error_with_a_remedy(visit: Visit, text: str, wanted: str) -> None:
-    assert wanted in refusal(visit.speak(text))
+def test_invalid_input_shows_an_error_with_a_remedy(served: ServedPage, text: str, wanted: str) -> None:
+    assert wanted in refusal(served.speak(text))
 
 
-def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(visit: Visit) -> None:
-    visit.service.lifecycle.phase = Phase.WARMING
+def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(served: ServedPage) -> None:
+    served.service.lifecycle.phase = Phase.WARMING
     try:
-        note = refusal(visit.speak("Hello."))
+        note = refusal(served.speak("Hello."))
     finally:
-        visit.service.lifecycle.phase = Phase.READY
+        served.service.lifecycle.phase = Phase.READY
     assert note == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
-    visit.service.scheduler.queue_limit = 0
+    served.service.scheduler.queue_limit = 0
     try:
-        note = refusal(visit.speak("Hello."))
+        note = refusal(served.speak("Hello."))
     finally:
-        visit.service.scheduler.queue_limit = 128
+        served.service.scheduler.queue_limit = 128
     assert "The queue is full" in note
     assert "Try again in" in note
 
 
-def test_a_recording_reaches_an_engine_that_supports_voice_cloning(visit: Visit) -> None:
-    recording = visit.upload("prompt.wav", wav(4.0))
-    list(visit.speak("Hello.", prompt=recording, transcript="What the recording says."))
-    assert visit.engine.last
-    prompt = visit.engine.last.prompt
+def test_a_recording_reaches_an_engine_that_supports_voice_cloning(served: ServedPage) -> None:
+    recording = served.upload("prompt.wav", wav(4.0))
+    list(served.speak("Hello.", prompt=recording, transcript="What the recording says."))
+    assert served.engine.last
+    prompt = served.engine.last.prompt
     assert prompt
     assert (prompt.samples.size, prompt.sample_rate, prompt.text) == (32000, 8000, "What the recording says.")
-    note = refusal(visit.speak("Hello.", prompt=visit.upload("prompt.wav", b"no audio")))
+    note = refusal(served.speak("Hello.", prompt=served.upload("prompt.wav", b"no audio")))
     assert "The recording is not readable audio. Choose a wav" in note
 
 
-def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(visit: Visit) -> None:
-    parts = visit.client.get("/config").json()["components"]
+def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(served: ServedPage) -> None:
+    parts = served.client.get("/config").json()["components"]
     assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [True]
 
 
-def test_the_status_tab_does_not_count_as_work_of_a_tab(visit: Visit) -> None:
-    before = visit.service.traffic._page_ended
-    rows = dict(visit.client.get("/status.json").json()["rows"])
+def test_the_status_tab_does_not_count_as_work_of_a_tab(served: ServedPage) -> None:
+    before = served.service.traffic._page_ended
+    rows = dict(served.client.get("/status.json").json()["rows"])
     assert (rows["Release"], rows["Engine"], rows["Device"], rows["Phase"]) == ("test-1", "fake", "CPU", "ready")
     assert (rows["Waiting"], rows["Waiting batch lines"]) == ("0 (at most 128)", "0 (at most 32)")
-    assert visit.service.traffic._page_ended == before
-    assert not [part for part in visit.client.get("/config").json()["components"] if part["type"] == "timer"]
+    assert served.service.traffic._page_ended == before
+    assert not [part for part in served.client.get("/config").json()["components"] if part["type"] == "timer"]

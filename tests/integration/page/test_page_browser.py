@@ -17,11 +17,11 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from harness.browser import Chromium, Colours, Window, chromium
-from harness.page import Visit
-from harness.page_actions import button, choose, give, jsonl, loaded_down, speak, to_tab, told
-from tests.integration.page.test_page import serving, visit
+from harness.page import ServedPage
+from harness.page_actions import button, choose_format, download, expect_note, jsonl, select_tab, speak, upload_file
+from tests.integration.page.test_page import served, serving
 
-__all__ = ("serving", "visit")  # fixtures
+__all__ = ("served", "serving")  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open
 
 WIDTHS = (390, 1280)
@@ -50,19 +50,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 
 @contextmanager
-def opened(browser: Chromium, visit: Visit, width: int = WIDTHS[1], colours: Colours = "light") -> Iterator[Window]:
+def opened(
+    browser: Chromium, served: ServedPage, width: int = WIDTHS[1], colours: Colours = "light"
+) -> Iterator[Window]:
     """Open the page in a window; fail if its console has errors or it sends requests to another host."""
     with browser.window(width, colours) as window:
-        window.page.goto(str(visit.client.base_url))
+        window.page.goto(str(served.client.base_url))
         expect(button(window.page, "Speak")).to_be_visible()
         yield window
         assert window.errors == []
-        assert window.addresses == {visit.client.base_url.netloc.decode()}
+        assert window.addresses == {served.client.base_url.netloc.decode()}
 
 
 @pytest.fixture
-def window(browser: Chromium, visit: Visit) -> Iterator[Window]:
-    with opened(browser, visit) as window:
+def window(browser: Chromium, served: ServedPage) -> Iterator[Window]:
+    with opened(browser, served) as window:
         yield window
 
 
@@ -72,12 +74,12 @@ def page(window: Window) -> Page:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_pressing_the_button_plays_the_typed_text(browser: Chromium, visit: Visit, width: int) -> None:
-    with opened(browser, visit, width) as window:
+def test_pressing_the_button_plays_the_typed_text(browser: Chromium, served: ServedPage, width: int) -> None:
+    with opened(browser, served, width) as window:
         speak(window.page, FOUR)
-        told(window.page, "0.4 seconds at 8000 Hz")
+        expect_note(window.page, "0.4 seconds at 8000 Hz")
         playback = window.hear()
-    assert visit.engine.spoken == ["One", "Two", "Three", "Four"]
+    assert served.engine.spoken == ["One", "Two", "Three", "Four"]
     assert playback.seconds == pytest.approx(0.4, abs=0.01)
     assert playback.element == pytest.approx(0.4, abs=0.01)
     assert playback.peak > 0.2
@@ -85,66 +87,66 @@ def test_pressing_the_button_plays_the_typed_text(browser: Chromium, visit: Visi
 
 def test_texts_play_and_download_in_both_formats(window: Window) -> None:
     for form in ("WAV", "FLAC"):
-        choose(window.page, form)
+        choose_format(window.page, form)
         speak(window.page, FOUR)
         assert window.hear().peak > 0.2
-        told(window.page, "0.4 seconds")
-        name, content = loaded_down(window.page, "link", "Download")
+        expect_note(window.page, "0.4 seconds")
+        name, content = download(window.page, "link", "Download")
         found = soundfile.info(io.BytesIO(content))
         assert (name, found.format, found.duration) == (f"speech.{form.lower()}", form, pytest.approx(0.4))
 
 
-def test_speed_and_the_return_key_take_effect(page: Page, visit: Visit) -> None:
+def test_speed_and_the_return_key_take_effect(page: Page, served: ServedPage) -> None:
     page.get_by_role("spinbutton", name="Speed").fill("2")
     page.get_by_role("textbox", name="Text").fill("Quick.")
     page.get_by_role("textbox", name="Text").press("Shift+Enter")
-    told(page, "seconds at")
-    assert visit.engine.last
-    assert visit.engine.last.speed == 2
+    expect_note(page, "seconds at")
+    assert served.engine.last
+    assert served.engine.last.speed == 2
 
 
-def test_queue_position_and_progress_are_shown_and_stop_works(page: Page, visit: Visit) -> None:
-    visit.engine.gate.clear()
-    others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
+def test_queue_position_and_progress_are_shown_and_stop_works(page: Page, served: ServedPage) -> None:
+    served.engine.gate.clear()
+    others = [threading.Thread(target=list, args=(served.speak(f"Other {n}."),)) for n in range(2)]
     for number, other in enumerate(others):
         other.start()
-        visit.until_busy_with(number + 1)
+        served.until_busy_with(number + 1)
     speak(page, FOUR)
-    told(page, "Waiting in the queue with 1 ahead.")
+    expect_note(page, "Waiting in the queue with 1 ahead.")
     button(page, "Stop").click()
-    told(page, "Stopped.")
-    visit.until_busy_with(2)
-    visit.engine.gate.set()
+    expect_note(page, "Stopped.")
+    served.until_busy_with(2)
+    served.engine.gate.set()
     for other in others:
         other.join()
-    visit.engine.gate.clear()
-    visit.engine.ungated = 1
+    served.engine.gate.clear()
+    served.engine.ungated = 1
     speak(page, FOUR)
-    told(page, "Sentence 1 is ready: 0.1 s so far.")
-    visit.engine.gate.set()
-    told(page, "0.4 seconds")
+    expect_note(page, "Sentence 1 is ready: 0.1 s so far.")
+    served.engine.gate.set()
+    expect_note(page, "0.4 seconds")
 
 
-def test_an_error_stays_visible_until_the_next_valid_text(window: Window, visit: Visit) -> None:
+def test_an_error_stays_visible_until_the_next_valid_text(window: Window, served: ServedPage) -> None:
     page = window.page
     alert = page.get_by_role("alert").filter(visible=True)
     for text, why in ((" ", "The text is empty. Type"), ("x" * 5000, "at most 4096"), ("Привет", "CYRILLIC")):
         speak(page, text)
         expect(alert).to_contain_text(why)
-    assert visit.engine.spoken == []
+    assert served.engine.spoken == []
     page.get_by_role("button", name="Clone a voice").click()
-    give(page, {"name": "prompt.wav", "mimeType": "audio/wav", "buffer": b"no audio"}, "Drop an audio file")
+    upload_file(page, {"name": "prompt.wav", "mimeType": "audio/wav", "buffer": b"no audio"}, "Drop an audio file")
     speak(page, FOUR)
     expect(alert).to_contain_text("The recording is not readable audio. Choose a wav")
     button(page, "Clear").click()
     speak(page, FOUR)
-    told(page, "0.4 seconds")
+    expect_note(page, "0.4 seconds")
     expect(alert).to_have_count(0)
     # The browser reports the invalid recording, too.
     window.complaints[:] = [message for message in window.complaints if "MediaError" not in message]
 
 
-def test_a_microphone_recording_is_used_as_the_voice(page: Page, visit: Visit) -> None:
+def test_a_microphone_recording_is_used_as_the_voice(page: Page, served: ServedPage) -> None:
     page.get_by_role("button", name="Clone a voice").click()
     page.get_by_role("button", name="Record audio").click()
     button(page, "Record").click()
@@ -152,53 +154,53 @@ def test_a_microphone_recording_is_used_as_the_voice(page: Page, visit: Visit) -
     button(page, "Stop").first.click()
     page.get_by_role("textbox", name="Transcript").fill("What the recording says.")
     speak(page, FOUR)
-    told(page, "0.4 seconds")
-    assert visit.engine.last
-    prompt = visit.engine.last.prompt
+    expect_note(page, "0.4 seconds")
+    assert served.engine.last
+    prompt = served.engine.last.prompt
     assert prompt
     assert prompt.text == "What the recording says."
     assert 3 <= prompt.seconds <= 10
     assert abs(prompt.samples).max() > 300
 
 
-def test_an_invalid_task_file_is_rejected_and_a_valid_one_becomes_a_zip(page: Page, visit: Visit) -> None:
-    to_tab(page, "Batch")
+def test_an_invalid_task_file_is_rejected_and_a_valid_one_becomes_a_zip(page: Page, served: ServedPage) -> None:
+    select_tab(page, "Batch")
     button(page, "Speak all").click()
     alert = page.get_by_role("alert").filter(visible=True)
     expect(alert).to_contain_text("Choose a task file first")
     good = jsonl(FOUR, "Two.", "Three.")
-    give(page, {**good, "buffer": good["buffer"] + b"\n{]"}, "Click to upload")
+    upload_file(page, {**good, "buffer": good["buffer"] + b"\n{]"}, "Click to upload")
     button(page, "Speak all").click()
     expect(alert).to_contain_text("Line 4: is not JSON")
-    assert visit.engine.spoken == []
+    assert served.engine.spoken == []
     button(page, "Clear").click()
-    visit.engine.gate.clear()
-    visit.engine.ungated = 1
-    give(page, good, "Click to upload")
+    served.engine.gate.clear()
+    served.engine.ungated = 1
+    upload_file(page, good, "Click to upload")
     button(page, "Speak all").click()
-    told(page, "0 of 3 lines")
+    expect_note(page, "0 of 3 lines")
     progress = page.get_by_role("progressbar", name="Progress")
     expect(progress).to_have_js_property("value", 0)
-    visit.engine.gate.set()
-    told(page, "Done.")
+    served.engine.gate.set()
+    expect_note(page, "Done.")
     expect(progress).to_have_js_property("value", 3)
-    name, content = loaded_down(page, "button", "Download the zip")
+    name, content = download(page, "button", "Download the zip")
     assert name == "speech.zip"
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         lengths = {name: soundfile.info(io.BytesIO(file.read(name))).duration for name in file.namelist()}
     assert lengths == pytest.approx({"line-0.wav": 0.4, "line-1.wav": 0.1, "line-2.wav": 0.1})
 
 
-def test_a_stopped_batch_returns_its_clips_and_the_remaining_lines(page: Page, visit: Visit) -> None:
-    to_tab(page, "Batch")
-    visit.engine.gate.clear()
-    visit.engine.ungated = 1
-    give(page, jsonl("One.", "Two. Not three.", "Four."), "Click to upload")
+def test_a_stopped_batch_returns_its_clips_and_the_remaining_lines(page: Page, served: ServedPage) -> None:
+    select_tab(page, "Batch")
+    served.engine.gate.clear()
+    served.engine.ungated = 1
+    upload_file(page, jsonl("One.", "Two. Not three.", "Four."), "Click to upload")
     button(page, "Speak all").click()
-    told(page, "1 of 3 lines")
+    expect_note(page, "1 of 3 lines")
     button(page, "Stop").filter(visible=True).click()
-    told(page, "Stopped. The zip has the finished clips, and a task file")
-    with zipfile.ZipFile(io.BytesIO(loaded_down(page, "button", "Download the zip")[1])) as file:
+    expect_note(page, "Stopped. The zip has the finished clips, and a task file")
+    with zipfile.ZipFile(io.BytesIO(download(page, "button", "Download the zip")[1])) as file:
         assert file.namelist() == ["line-0.wav", "rest.jsonl"]
         assert [json.loads(line)["output_name"] for line in file.read("rest.jsonl").splitlines()] == [
             "line-1",
@@ -206,8 +208,8 @@ def test_a_stopped_batch_returns_its_clips_and_the_remaining_lines(page: Page, v
         ]
 
 
-def test_the_status_tab_updates(page: Page, visit: Visit) -> None:
-    to_tab(page, "Status")
+def test_the_status_tab_updates(page: Page, served: ServedPage) -> None:
+    select_tab(page, "Status")
 
     def row(name: str) -> Any:
         return page.get_by_role("term").filter(has_text=re.compile(f"^{name}$")).locator("+ dd")
@@ -216,14 +218,14 @@ def test_the_status_tab_updates(page: Page, visit: Visit) -> None:
     expect(row("Engine")).to_have_text("fake")
     expect(row("Phase")).to_have_text("ready")
     expect(row("Waiting")).to_have_text("0 (at most 128)")
-    visit.engine.gate.clear()
-    others = [threading.Thread(target=list, args=(visit.speak(f"Other {n}."),)) for n in range(2)]
+    served.engine.gate.clear()
+    others = [threading.Thread(target=list, args=(served.speak(f"Other {n}."),)) for n in range(2)]
     for other in others:
         other.start()
-    visit.until_busy_with(2)
+    served.until_busy_with(2)
     expect(row("Waiting")).to_have_text("1 (at most 128)")
     expect(row("In progress")).to_have_text("1 (at most 1)")
-    visit.engine.gate.set()
+    served.engine.gate.set()
     expect(row("Waiting")).to_have_text("0 (at most 128)")
     for other in others:
         other.join()
@@ -232,19 +234,19 @@ def test_the_status_tab_updates(page: Page, visit: Visit) -> None:
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_and_every_control_is_reachable(
-    browser: Chromium, visit: Visit, tmp_path: Path, width: int, colours: Colours
+    browser: Chromium, served: ServedPage, tmp_path: Path, width: int, colours: Colours
 ) -> None:
-    with opened(browser, visit, width, colours) as window:
+    with opened(browser, served, width, colours) as window:
         page = window.page
         speak(page, "A sentence.")
         window.hear()
         page.get_by_role("button", name="Clone a voice").click()
         for tab in TABS:
-            to_tab(page, tab)
+            select_tab(page, tab)
             if tab == "Batch":
-                give(page, jsonl("One."), "Click to upload")
+                upload_file(page, jsonl("One."), "Click to upload")
                 button(page, "Speak all").click()
-                told(page, "Done.")
+                expect_note(page, "Done.")
                 expect(button(page, "Download the zip")).to_be_visible()
             if tab == "Status":
                 expect(page.get_by_role("definition").first).to_have_text("test-1")

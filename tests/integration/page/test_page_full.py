@@ -17,14 +17,14 @@ import pytest
 import soundfile
 
 from harness.disk import Disk, small_disk
-from harness.page import Tab
+from harness.page import PageClient
 
 KIB, MIB = 1024, 2**20
 NO_ROOM = "There is no space for another file. Try again in 60 s."
 
 
 @dataclass
-class Full(Tab):
+class Full(PageClient):
     """A page whose files are on a small disk."""
 
     disk: Disk

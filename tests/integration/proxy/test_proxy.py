@@ -102,6 +102,17 @@ def test_a_probe_fails_for_a_hanging_or_dead_server(door: Door) -> None:
     wait_for("green", lambda: door.proxy.probe(servers["green-1"]))
 
 
+def test_a_server_can_be_asked_as_a_client(door: Door) -> None:
+    servers, green = door.proxy.servers(), door.containers["green"]
+    assert door.proxy.status_for_client(servers["green-1"], "It's 100 %: 早安.", "joe", 10) == 200
+    green.kill()
+    try:
+        assert door.proxy.status_for_client(servers["green-1"], "Good morning.", "joe", 10) == 0
+    finally:
+        green.start()
+    wait_for("green", lambda: door.proxy.probe(servers["green-1"]))
+
+
 def test_only_requests_from_inside_a_colour_can_select_a_server_by_cookie(door: Door) -> None:
     door.proxy.set_admin("green-1", "ready")
     wait_for("both to serve", lambda: door.proxy.servers()["green-1"].usable)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from build.model.colours import Slot
 from build.model.release import Release
 from build.proxy.types import Hold, Request, Server
 from build.target.container import ServiceStatus
+from build.target.cpu import HostCpu
 from build.target.gpu import Device, Process, View
 from build.target.in_flight import Count, Load
 from build.target.readiness import ContainerSnapshot
@@ -57,6 +58,8 @@ class Proxy:
     broken: OrchestratorError | None = None
     servers_now: dict[str, Server] = field(default_factory=dict)
     mode: str = "none"
+    status: int = 200  # for a client without a key
+    asked: list[str] = field(default_factory=list)
     in_use: tuple[str, ...] = ("blue-1", "green-1")
     requests: Callable[[float, float], list[Request]] = lambda *_between: []
 
@@ -76,6 +79,10 @@ class Proxy:
             if then != now or (server in self.in_use and not isinstance(to, int)):
                 self.calls.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
+
+    def status_for_client(self, server: Server, text: str, voice: str, timeout_s: float) -> int:  # noqa: ARG002
+        self.asked.append(server.address)
+        return self.status
 
     def demand_check(self, *servers: str) -> None:
         self.calls += [f"{server} check" for server in servers]
@@ -136,6 +143,24 @@ class Orders:
     def write(self, name: str, *, parked: bool, device: str) -> None:
         self.parked = self.parked | {name} if parked else self.parked - {name}
         self.devices[name] = device
+
+
+@dataclass
+class Reservations:
+    """Owners by device, and all requests."""
+
+    owners: dict[str, str] = field(default_factory=dict)
+    requests: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+    def acquire(self, owner: str, devices: Sequence[str], image: str, expiry_s: float) -> str:  # noqa: ARG002 - as the driver's
+        self.requests.append((owner, tuple(devices)))
+        holder = next((self.owners[device] for device in devices if self.owners.get(device, owner) != owner), "")
+        if not holder:
+            self.owners |= dict.fromkeys(devices, owner)
+        return holder
+
+    def release(self, owner: str) -> None:
+        self.owners = {device: holder for device, holder in self.owners.items() if holder != owner}
 
 
 @dataclass
@@ -239,6 +264,9 @@ class ColourContainer:
     def speak_through(self, proxy: str, server: str, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         self.calls.append(f"synthesis on {server} through {proxy}")
         return self.speak(text, voice, timeout_s)
+
+    def host_cpu(self) -> HostCpu:
+        return HostCpu()
 
     def set_cpu_weight(self, weight: int) -> None:
         self.calls.append(f"{self.name} weight {weight}")

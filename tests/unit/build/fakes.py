@@ -21,7 +21,8 @@ from build.model.release import Release
 from build.proxy import haproxy_log
 from build.settings import Settings
 from build.state import history
-from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy
+from build.target.gpu import View
+from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy, Reservations
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
 # The fake colours produce noise, so the golden set has no calibration.
@@ -41,7 +42,7 @@ class Target:
         self.records: list[dict[str, Any]] = []
         self.log: list[str] = []
         self.place = StackAddress(7860, "172.29.118")
-        self.inside, self.addresses = "proxy:8080", frozenset[str]()
+        self.inside, self.addresses = "proxy:8080", frozenset({"10.0.0.11"})
         root = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, root)
         (root / "golden").mkdir()
@@ -56,9 +57,12 @@ class Target:
         self.colours[Colour.BLUE].holds = OLD
         self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
         self.start: Callable[..., None] = self._start
+        self.keys_error: Callable[[str, str], str] = lambda _image, _folder: ""
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
         self.hold_budget_s = 60.0
+        self.reservations = Reservations()
+        self.gpu_view: Callable[[str], View] = lambda _image: View(why="no NVML")
         self.journal = SimpleNamespace(append=self._append, read=lambda: self.records)
         self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held, confirm=self._confirm)
@@ -147,6 +151,8 @@ class Target:
 
     def live(self, stack: Stack) -> Colour | None:
         return pure.live(stack)
+
+    live_or_none = live
 
     def history(self) -> list[history.Cutover]:
         return history.read(self.records)

@@ -14,7 +14,7 @@ import pytest
 
 from build import console, errors
 from build.errors import OrchestratorError
-from build.settings import STOP_LIMITS, load, stop_limit_s
+from build.settings import STOP_LIMITS, Settings, environment_name, load, stop_limit_s
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = {
@@ -132,6 +132,17 @@ def test_the_environment_overrides_env_file_and_env_file_overrides_pyproject(run
     output = run("doctor", "settings", cwd=tmp_path, PORT="1003").stdout
     for expected in ("1003", "stored", "7.0"):
         assert expected in output
+
+
+def test_the_settings_are_complete_on_a_narrow_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(console.out, "width", 80)
+    lines = [line.rstrip() for line in run("doctor", "settings", cwd=tmp_path).stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    words = " ".join(lines).split()
+    assert {environment_name(name) for name in Settings.model_fields if name != "root"} <= set(words)
 
 
 def test_publishing_beyond_loopback_requires_keys(run: Run, tmp_path: Path) -> None:

@@ -47,6 +47,21 @@ def test_the_widest_table_that_fits_is_a_table() -> None:
     assert len(rendered(exact - 1, rows)) == 4
 
 
+@pytest.mark.parametrize("width", [48, 80])
+def test_a_column_that_wraps_keeps_the_table(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, highlight=False, soft_wrap=True)
+    columns = ("setting", Column("meaning", wraps=True))
+    console.print(Records(columns, [("client_rpm", "word " * 40), ("port", "x" * 100)]))
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    assert lines[0] == "setting     meaning"
+    assert lines[1].startswith("client_rpm  word word")
+    text = " ".join(lines)
+    assert (text.count("word"), text.count("x")) == (40, 100), "nothing is truncated"
+
+
 def test_without_records_only_the_headings_are_shown() -> None:
     assert rendered(80, []) == ["id  kind  seconds  error"]
 

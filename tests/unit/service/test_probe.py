@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -9,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import probe
+from service import health as health_check
 from service.audio.encoding import encode
-from service.probe import ProbeError, check_wav, health
+from service.health import ProbeError, check_wav, fetch_speech
 from service.settings import Settings
 
 RATE = 22050
+
+
+def health(settings: Settings) -> str:
+    return health_check.health(str(settings.control), settings.port)
 
 
 def wav(seconds: float, level: int = 9000) -> bytes:
@@ -36,7 +39,7 @@ def test_implausible_speech_is_rejected(content: bytes, why: str) -> None:
 
 
 def set_status(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
-    monkeypatch.setattr(probe, "send_command", lambda *_: {"error": None, "last_inference_age_s": None} | status)
+    monkeypatch.setattr(health_check, "send_command", lambda *_: {"error": None, "last_inference_age_s": None} | status)
 
 
 def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -44,12 +47,12 @@ def test_a_recent_success_is_evidence(monkeypatch: pytest.MonkeyPatch, settings:
     assert "12.0 s ago" in health(settings)
 
 
-@pytest.mark.parametrize("age", [None, 31.0])
+@pytest.mark.parametrize("age", [None, 61.0])
 def test_without_evidence_the_probe_synthesizes(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, age: float | None
 ) -> None:
     set_status(monkeypatch, phase="ready", last_inference_age_s=age)
-    monkeypatch.setattr(probe, "fetch_speech", lambda *_: wav(0.5))
+    monkeypatch.setattr(health_check, "fetch_speech", lambda *_: wav(0.5))
     assert health(settings) == "ready, spoke 0.50 s"
 
 
@@ -72,7 +75,7 @@ def test_a_missing_service_is_unhealthy(settings: Settings) -> None:
     with pytest.raises(ProbeError, match="control socket does not answer"):
         health(settings)
     with pytest.raises(ProbeError, match="no speech from port 1"):
-        probe.fetch_speech(dataclasses.replace(settings, port=1), "x", None, 1.0)
+        fetch_speech(1, "x", None, 1.0)
 
 
 def test_only_the_standard_library_is_imported() -> None:
@@ -84,3 +87,17 @@ def test_only_the_standard_library_is_imported() -> None:
     )
     # The Python of a system may have a sitecustomize.
     assert loaded <= set(sys.stdlib_module_names) | {"service", "__main__", "sitecustomize"}
+
+
+def test_the_health_check_imports_neither_packages_nor_settings() -> None:
+    code = "import sys; before = set(sys.modules); from service import health; print(*sys.modules.keys() - before)"
+    loaded = subprocess.check_output([sys.executable, "-S", "-c", code], text=True).split()
+    assert {name for name in loaded if name.startswith("service")} == {
+        "service", "service.health", "service.control", "service.control.protocol",
+    }  # fmt: skip
+    assert not {"argparse", "asyncio", "dataclasses", "http.client", "pathlib"} & set(loaded)
+
+
+def test_the_health_check_uses_the_defaults_of_the_settings() -> None:
+    settings = Settings.from_env({})
+    assert (str(settings.control), settings.port) == (health_check.CONTROL, health_check.PORT)

@@ -23,12 +23,18 @@ SHARES = Rollout(canary=(25, 50))
 SOAK = Rollout(soak_s=5)
 
 
-def lines(server: str, count: int, took_ms: int = 200) -> list[str]:
-    """Log lines of `count` syntheses on a server, one minute from now."""
+CLIENT, OWN = "10.0.0.1", "10.0.0.11"
+
+
+def lines(
+    server: str, count: int, took_ms: int = 200, status: int = 200, client: str = CLIENT, path: str = "/v1/audio/speech"
+) -> list[str]:
+    """Log lines of `count` requests for a synthesis on a server, one minute from now."""
     at = datetime.now(UTC).timestamp() + 60
     stamps = [datetime.fromtimestamp(at + number / 1000, UTC).isoformat() for number in range(count)]
     return [
-        f'{stamp.removesuffix("+00:00")}Z 10.0.0.1 {server} 0/0/0/5/{took_ms} 200 9 -- 1/1 0/0 id "POST /v1/audio"'
+        f"{stamp.removesuffix('+00:00')}Z {client} {server} 0/0/0/5/{took_ms} {status} 9 -- 1/1 0/0 id "
+        f'"POST {path} HTTP/1.1"'
         for stamp in stamps
     ]
 
@@ -144,7 +150,7 @@ def test_without_client_traffic_both_colours_get_golden_texts_and_silence_fails(
     speak = candidate.speak_through
 
     def logged(proxy: str, server: str, *request: Any) -> SynthesisResponse:
-        target.log += lines(server, 1)
+        target.log += lines(server, 1, client=OWN)
         candidate.audible = server == "blue-1"
         return speak(proxy, server, *request)
 
@@ -153,6 +159,46 @@ def test_without_client_traffic_both_colours_get_golden_texts_and_silence_fails(
         switch(target, Rollout(canary=(50,)))
     blue, green = (calls.count(f"synthesis on {server} through proxy:8080") for server in ("blue-1", "green-1"))
     assert blue == green > 1
+
+
+@pytest.mark.parametrize("status", [401, 404, 413, 422, 429, 400, 307])
+@pytest.mark.parametrize("rollout", [SHARES, SOAK])
+def test_a_release_that_refuses_every_client_does_not_pass(status: int, rollout: Rollout) -> None:
+    target = Target()
+    own = [line for server in ("blue-1", "green-1") for line in lines(server, 30, client=OWN)]
+    target.log = lines("blue-1", 30) + lines("green-1", 30, status=status) + own
+    with pytest.raises(CanaryFailedError, match=f"30 of 30 requests of clients got {_class(status)}; live: 0 of 30"):
+        switch(target, rollout)
+    assert target.ended == "rolled-back"
+    assert in_rotation(target) == {"blue-1": 100}
+    measured = target.history()[-1].facts["failed_share" if rollout is SHARES else "soak"]
+    assert measured["candidate"]["answers"] == {_class(status): 30}
+    assert measured["live"]["answers"] == {"2xx": 30}
+
+
+def _class(status: int) -> str:
+    return {400: "4xx", 307: "3xx"}.get(status, str(status))
+
+
+def test_a_soak_without_history_fails_if_most_clients_are_refused() -> None:
+    target = Target()
+    target.log = lines("green-1", 5, status=422)
+    with pytest.raises(CanaryFailedError, match="5 of 5 requests of clients got 422; live: 0 of 0"):
+        switch(target, SOAK)
+    target = Target()
+    target.log = lines("green-1", 4, status=422)
+    assert switch(target, SOAK) == NEW
+
+
+def test_limits_are_not_compared_while_the_candidate_gets_more_requests() -> None:
+    target = Target()
+    limited = lines("green-1", 30) + lines("green-1", 30, status=429)
+    target.log = lines("blue-1", 30) + limited
+    with pytest.raises(CanaryFailedError, match="got 429"):
+        switch(target, Rollout(canary=(50,)))
+    target = Target()
+    target.log = lines("blue-1", 30) + limited
+    assert switch(target, Rollout(canary=(75,))) == NEW
 
 
 def test_the_old_colour_is_a_backup_during_the_soak_and_then_retires() -> None:

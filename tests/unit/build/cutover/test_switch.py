@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -119,6 +120,28 @@ def test_a_failed_rollback_is_not_rolled_back(monkeypatch: pytest.MonkeyPatch) -
         rollback(target)
     assert moves(target) == ["blue-1 probed"]
     assert target.ended == "held"
+
+
+@pytest.mark.parametrize(("keys", "status"), [("", 401), ("", 422), ("", 0), ("/keys", 200), ("/keys", 404)])
+def test_a_candidate_that_answers_a_client_without_a_key_wrongly_gets_no_traffic(keys: str, status: int) -> None:
+    target = Target()
+    target.place = replace(target.place, keys_folder=keys)
+    target.proxy.status = status
+    with pytest.raises(
+        GateRefusedError, match=rf"green-1 answers {status or 'nothing'} instead of {401 if keys else 200}"
+    ):
+        switch(target)
+    assert target.proxy.asked == ["green-1"]
+    assert target.ended == "failed"
+    assert target.live(target.survey()) is Colour.BLUE
+
+
+def test_a_candidate_must_ask_clients_for_a_key_where_keys_are_set() -> None:
+    target = Target()
+    target.place = replace(target.place, keys_folder="/keys")
+    target.proxy.status = 401
+    assert switch(target) == NEW
+    assert target.history()[-1].facts["client_status"] == 401
 
 
 def test_a_switch_to_the_live_release_changes_nothing() -> None:

@@ -16,7 +16,7 @@ from requests.exceptions import RequestException
 from build import console
 from build.docker import daemon
 from build.docker.compose import Compose
-from build.docker.engine import DockerEngine, explained
+from build.docker.engine import DockerEngine, convert_errors
 from build.errors import EngineUnreachableError
 
 OTHER = "tcp://192.0.2.1:2376"
@@ -169,7 +169,7 @@ def test_an_engine_that_does_not_answer_has_a_remedy_for_where_it_is(
     monkeypatch: pytest.MonkeyPatch, host: str, remedy: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(EngineUnreachableError) as raised, explained():
+    with pytest.raises(EngineUnreachableError) as raised, convert_errors():
         raise RequestException("connection refused")
     assert remedy in raised.value.remedy
 

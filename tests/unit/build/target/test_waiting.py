@@ -40,6 +40,37 @@ def test_a_service_that_never_answers_is_stalled() -> None:
     ]
 
 
+def busy(*times_s: float | None, every_s: float = 9, phase: str = "loading") -> list[ContainerSnapshot]:
+    """Snapshots without any step done, of a service that has received these CPU times."""
+    return [
+        ContainerSnapshot(number * every_s, running=True, phase=phase, cpu_s=cpu_s)
+        for number, cpu_s in enumerate(times_s)
+    ]
+
+
+def test_received_cpu_time_is_progress() -> None:
+    assert outcomes(*busy(0, 0.3, 0.6, 0.9, 1.2)) == [Readiness.WAIT] * 5
+    assert outcomes(*busy(0, 0.3, 0.6, 0.9, 1.2, phase="")) == [Readiness.WAIT] * 5
+
+
+def test_a_service_without_cpu_time_is_stalled() -> None:
+    assert outcomes(*busy(2, 2.01, 2.02)) == [Readiness.WAIT, Readiness.WAIT, Readiness.STALLED]
+    assert outcomes(*busy(None, None, None))[-1] is Readiness.STALLED
+
+
+def test_a_service_that_answers_only_sometimes_has_not_progressed() -> None:
+    snapshots = [ContainerSnapshot(at, running=True, phase="" if at % 2 else "loading") for at in range(15)]
+    assert outcomes(*snapshots)[-1] is Readiness.STALLED
+
+
+def test_an_exited_process_does_not_hide_cpu_time() -> None:
+    assert outcomes(*busy(5, 5.3, 0.2, 0.5, 0.8)) == [Readiness.WAIT] * 5
+
+
+def test_the_start_timeout_limits_a_service_that_only_spins() -> None:
+    assert outcomes(*busy(0, 9, 18, 27), budget_s=20)[-1] is Readiness.TOO_LATE
+
+
 @pytest.mark.parametrize(
     ("load", "verdict"),
     [

@@ -57,8 +57,25 @@ def test_only_a_passed_report_on_the_same_base_by_the_same_checks_is_trusted() -
     assert rules.trusted(others, "sha256:1", "abc") is None
 
 
-def test_the_table_shows_every_line() -> None:
-    console = Console(width=100, record=True, file=io.StringIO())
+@pytest.mark.parametrize(
+    ("local_id", "ids", "expected"),
+    [
+        ("sha256:2", {"sha256:1", "sha256:2"}, "sha256:2"),
+        ("sha256:1", {"sha256:1", "sha256:2"}, "sha256:1"),
+        ("sha256:3", {"sha256:1", "sha256:2"}, "sha256:1"),
+        ("sha256:2", {"sha256:2", "sha256:3"}, "sha256:1"),
+        ("sha256:2", set(), "sha256:1"),
+    ],
+)
+def test_a_report_from_another_image_store_has_the_local_id_if_both_name_one_image(
+    local_id: str, ids: set[str], expected: str
+) -> None:
+    assert rules.with_local_id(REPORT, local_id, ids) == replace(REPORT, image=expected)
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_the_table_shows_every_line(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(rules.table([REPORT]))
     shown = console.export_text()
     assert all(word in shown for word in ("base", "size", "failed", "[9] MB", "not verified"))
