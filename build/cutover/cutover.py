@@ -50,8 +50,7 @@ def run(
 ) -> Release:
     """Make the chosen release live, or roll back and raise; return the live release.
 
-    A release that is already live goes through the same steps if it is sick, or if the settings have changed.
-    Every decision that depends on the target's state is made while holding the cutover lock.
+    A live release goes through all steps too if it is sick or its settings differ. The lock covers every decision.
 
     Args:
         request: how the releases share the machine, and whether a healthy live release is renewed.
