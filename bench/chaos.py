@@ -14,7 +14,6 @@ from rich.table import Table
 
 from bench import provenance
 from build.console import out
-from build.errors import InterruptedByUserError
 from harness.chaos.case import Case, run
 from harness.chaos.case import cases as cases_of
 from harness.chaos.chaos_stack import ChaosStack, chaos_stack, nested_chaos_stack
@@ -69,8 +68,6 @@ def _run(chaos: ChaosStack, case: Case) -> dict[str, Any]:
     with tempfile.TemporaryFile("w+") as output, contextlib.redirect_stdout(output):
         try:
             row = run(chaos, case).json()
-        except InterruptedByUserError:
-            raise
         except Exception as error:  # noqa: BLE001 - any error belongs into the table
             row |= dict.fromkeys(COLUMNS[3:]) | {"wrong": [f"{type(error).__name__}: {error}"]}
         output.seek(0)

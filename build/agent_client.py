@@ -19,6 +19,7 @@ from build.errors import (
     ProxyError,
     StateCorruptError,
 )
+from build.system.interrupts import INTERRUPTS
 
 # A busy machine answers late, and a new session is the slowest. The agent waits 10 s for the proxy.
 ATTEMPT_S = 12.0
@@ -63,7 +64,8 @@ class AgentClient:
             LockLostError: the request needs the cutover lock, which this process does not hold.
             LockHeldError, StateCorruptError, ProxyError: as refused.
         """
-        answer = self._answer(json.dumps({"do": operation, **fields}, separators=(",", ":")))
+        with INTERRUPTS.deferred():  # an unread answer would be taken for that of the next request
+            answer = self._answer(json.dumps({"do": operation, **fields}, separators=(",", ":")))
         if answer.get("ok"):
             return answer
         error, remedy = _ERRORS.get(answer["refusal"], _ERRORS[Refusal.INVALID])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -17,8 +16,9 @@ from rich.console import Console
 from build import VERSION
 from build.conda.redaction import redact
 from build.docker import daemon
-from build.errors import InterruptedByUserError, OrchestratorError
+from build.errors import ReportedError
 from build.settings import Settings, load
+from build.system.interrupts import INTERRUPTS
 
 # Results go to stdout, progress and errors to stderr.
 # A pipe reports no width; 160 columns fit most tables. rich reads COLUMNS itself.
@@ -27,19 +27,16 @@ out = Console(highlight=False, soft_wrap=True, width=WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 class Reporter:
     """Print the progress of a procedure to stderr."""
 
     def step(self, text: str) -> None:
         """Print the start of a step."""
-        err.print(f"[bold]==>[/bold] {redact(text)}")
+        _print(f"[bold]==>[/bold] {redact(text)}")
 
     def note(self, text: str) -> None:
         """Print a detail of the current step."""
-        err.print(f"    {redact(text)}", markup=False)
+        _print(f"    {redact(text)}", markup=False)
 
 
 def app(help_text: str) -> typer.Typer:
@@ -66,9 +63,8 @@ def main(command: typer.Typer, leave: Callable[[int], NoReturn] = sys.exit) -> N
     """
     level = logging.getLevelNamesMapping().get(os.environ.get("LOG_LEVEL", "").upper(), logging.WARNING)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch OrchestratorError, so it reaches `run`.
-    for number in STOP_SIGNALS:
-        signal.signal(number, _interrupt)
+    # SIGTERM and SIGHUP roll back as Ctrl-C does. typer does not catch the error, so it reaches `run`.
+    INTERRUPTS.install()
     # Audio checks run beside live traffic. Their matrices are so small that more BLAS threads only contend.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     daemon.settle(os.environ)
@@ -82,26 +78,25 @@ def run(command: typer.Typer, args: list[str] | None = None) -> int:
         return 0
     try:
         command(args)
-    except OrchestratorError as error:
+    except ReportedError as error:
         return _explain(error)
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else 0
     return 0
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # Ignore further signals: a second one must not interrupt the rollback.
-    for stop in STOP_SIGNALS:
-        signal.signal(stop, signal.SIG_IGN)
-    raise InterruptedByUserError(f"interrupted by {signal.Signals(number).name}")
+def _print(text: str, *, markup: bool = True) -> None:
+    """Print to stderr; a closed terminal or pipe must not end a rollback, or change the exit code."""
+    with contextlib.suppress(OSError):
+        err.print(text, markup=markup)
 
 
-def _explain(error: OrchestratorError) -> int:
-    err.print(f"[bold red]error:[/bold red] {escape(error.message)}")
+def _explain(error: ReportedError) -> int:
+    _print(f"[bold red]error:[/bold red] {escape(error.message)}")
     if error.detail:
-        err.print("\n".join(f"  | {line}" for line in error.detail.splitlines()), markup=False)
+        _print("\n".join(f"  | {line}" for line in error.detail.splitlines()), markup=False)
     if error.remedy:
-        err.print(f"[bold]remedy:[/bold] {escape(error.remedy)}")
+        _print(f"[bold]remedy:[/bold] {escape(error.remedy)}")
     return error.exit_code
 
 

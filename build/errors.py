@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-from build.base_error import OrchestratorError
+from build.reported import InterruptedByUserError, ReportedError
 
-__all__ = ["OrchestratorError"]
+__all__ = ("InterruptedByUserError", "ReportedError")
+
+
+class OrchestratorError(ReportedError, Exception):
+    """Base of all expected failures."""
 
 
 class UsageError(OrchestratorError):
@@ -269,6 +273,12 @@ class AgentUnreachableError(OrchestratorError):
     exit_code = 46
 
 
+class RollbackIncompleteError(OrchestratorError):
+    """A rollback could not be completed; the message says which release serves, the remedy how to complete it."""
+
+    exit_code = 49
+
+
 class OlderReleaseError(OrchestratorError):
     """The commit is an ancestor of the live release's commit, and the switch has no --older; nothing was changed."""
 
@@ -285,9 +295,3 @@ class InterpreterError(OrchestratorError):
     """The Python interpreter is too old or lacks locked packages: run `scripts/bootstrap`."""
 
     exit_code = 54
-
-
-class InterruptedByUserError(OrchestratorError):
-    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message states the remaining steps."""
-
-    exit_code = 130

@@ -67,8 +67,7 @@ def switch(  # noqa: PLR0913, PLR0917 - one parameter per option
 ) -> None:
     """Make a release live: start it in the idle colour, pass the gate, move the traffic, drain the old colour.
 
-    A release that is already live does the same if it is unhealthy, or if the settings have changed.
-    """
+    A live release does the same if it is unhealthy or its settings have changed."""
     from build.verify import verdicts  # noqa: PLC0415 - saves a rollback 0.1 s
 
     settings, progress = console.settings(), Reporter()

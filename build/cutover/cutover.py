@@ -17,7 +17,7 @@ from build.cutover.reporting import Reporting
 from build.cutover.rules.gpu import Plan
 from build.cutover.run import ROLLBACK, Run
 from build.cutover.state_machine import ROLLBACK_ACTION, FailureAction, StrategyRequest, step_named
-from build.errors import InterruptedByUserError, NothingToResumeError, OrchestratorError
+from build.errors import NothingToResumeError, OrchestratorError
 from build.model.colours import Colour
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
@@ -96,7 +96,7 @@ def abort(target: Target, progress: Progress, *, wait_s: float = 0) -> Release |
     """
     with _locked(target, progress, "abort", wait_s):
         interrupted = _in_progress(target)
-        _roll_back(target, progress, interrupted, InterruptedByUserError("aborted by the operator"))
+        _roll_back(target, progress, interrupted, OrchestratorError("aborted by the operator"))
         return interrupted.previous
 
 
@@ -200,6 +200,6 @@ def _roll_back(target: Target, progress: Progress, interrupted: Cutover, reason:
                 f"{interrupted.release} is live and the old colour has stopped: it is too late to abort",
                 remedy="finish with `python -m build.cutover resume`; `rollback` then returns to the last good release",
             )
-    from build.cutover.executor import undo  # noqa: PLC0415 - see EXECUTOR
+    from build.cutover.undo import undo  # noqa: PLC0415 - see EXECUTOR
 
     undo(cutover, action, reason, interrupted.step)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from build.cutover.run import ROLLBACK, Act, JournalFacts, Run
-from build.cutover.state_machine import FINAL_STATE, FailureAction, next_step
+from build.cutover.run import ROLLBACK, Act, Run
+from build.cutover.state_machine import Step, next_step
 from build.cutover.steps import canary_soak, candidate, hold, preflight, traffic
-from build.errors import AgentUnreachableError, InconclusiveError, LockLostError, OrchestratorError
-from build.model.hook_points import Point
+from build.cutover.undo import notify_rolled_back, undo
+from build.errors import AgentUnreachableError, InconclusiveError, LockLostError
 from build.model.states import State, Strategy
-from build.notify import hooks
 from build.state.history import Event
+from build.system.interrupts import INTERRUPTS
 
 _ANY: dict[str, Act] = {"preflight": preflight.check, "verify": candidate.verify, "admit": traffic.admit}
 
@@ -41,61 +41,33 @@ STEPS: dict[Strategy, dict[str, Act]] = {
 def execute(run: Run, state: State, check: Callable[[], None] = lambda: None) -> None:
     """Execute the steps from `state` to the end; journal the intent before each and the outcome after.
 
+    An interrupt takes effect within steps only, so that each has its rollback.
+
     Args:
         check: raises when this process no longer holds the cutover lock.
     """
-    while step := next_step(state, run.table):
-        check()
-        try:
-            run.journal(Event.INTENT, step=step.name)
-            facts = STEPS[run.strategy][step.name](run)
-            run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
-        except (LockLostError, AgentUnreachableError):
-            raise  # the next owner of the lock, or the target's agent, decides what becomes of the traffic
-        except InconclusiveError as error:
-            run.journal(Event.PAUSED, step=step.name, error=str(error))
-            raise
-        except BaseException as error:
-            undo(run, step.on_failure, error, step.name)
-            raise
-        state = step.ends
-    run.journal(Event.END, state=state)
+    with INTERRUPTS.shielded():
+        while step := next_step(state, run.table):
+            _perform(run, step, check)
+            state = step.ends
+        run.journal(Event.END, state=state)
     if run.kind == ROLLBACK:
         notify_rolled_back(run)
 
 
-def undo(run: Run, action: FailureAction, error: BaseException, step: str) -> None:
-    """Roll back by `action` and journal the end; an error in one part does not stop the others."""
-    acts: list[Callable[[], object]] = []
-    facts: JournalFacts = {}
-    if action is FailureAction.RETURN:
-        acts.append(lambda: facts.update(traffic.return_traffic(run)))
-    if action in {FailureAction.RETURN, FailureAction.DISCARD}:
-        acts.append(lambda: candidate.discard(run, error))
-    if action is FailureAction.RELOAD:
-        acts.append(lambda: facts.update(hold.reload(run, error)))
-    if run.strategy is Strategy.HOLD and action in {FailureAction.DISCARD, FailureAction.RELOAD}:
-        acts.append(lambda: run.target.orders.unpark(*run.idle.profiles))
-    if action is FailureAction.STAY:
-        run.progress.note("a failed rollback is not rolled back: see `python -m build.cutover status` and act")
-    if action not in {FailureAction.KEEP, FailureAction.STAY}:
-        acts.append(lambda: run.refresh_env(run.live))
-    message = str(error) or type(error).__name__
-    measured = error.facts if isinstance(error, OrchestratorError) else {}
-    acts += [
-        lambda: run.journal(Event.FAILED, step=step, error=message, facts=measured),
-        lambda: run.journal(Event.END, state=FINAL_STATE[action], facts=facts),
-    ]
-    for act in acts:
-        try:
-            act()
-        except OrchestratorError as also:
-            run.progress.note(f"another error during the rollback: {also.message}")
-    if action in {FailureAction.RETURN, FailureAction.RELOAD}:
-        notify_rolled_back(run, message)
-
-
-def notify_rolled_back(run: Run, error: str = "") -> None:
-    """Run the operator's on-rollback hook."""
-    if run.settings.hooks.on_rollback:
-        hooks.notify(Point.ON_ROLLBACK, run.settings, run.target.journal, run.progress, run.journaled, error)
+def _perform(run: Run, step: Step, check: Callable[[], None]) -> None:
+    check()
+    try:
+        run.journal(Event.INTENT, step=step.name)
+        with INTERRUPTS.allowed():
+            facts = STEPS[run.strategy][step.name](run)
+        run.journal(Event.DONE, step=step.name, state=step.ends, facts=facts or {})
+    except (LockLostError, AgentUnreachableError):
+        raise  # the next owner of the lock, or the target's agent, decides what becomes of the traffic
+    except InconclusiveError as error:
+        run.journal(Event.PAUSED, step=step.name, error=str(error))
+        raise
+    except BaseException as error:
+        check()
+        undo(run, step.on_failure, error, step.name)
+        raise

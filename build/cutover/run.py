@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from build.cutover.patient_proxy import PatientProxy
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.rules import drain
 from build.cutover.rules.drain import DrainProgress
@@ -17,7 +18,7 @@ from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import SOAK, Strategy
 from build.progress import Progress
-from build.proxy.types import Admin, Server
+from build.proxy.types import Admin, Proxy, Server
 from build.settings import Settings
 from build.state.history import Cutover, Event
 from build.target.colour_containers import ColourContainers
@@ -25,6 +26,7 @@ from build.target.types import Clock, Target
 
 PROXY_NOTICES_S = 15
 STOP_GRACE_S = 150
+HURRIED_GRACE_S = 5  # its connections are closed by then
 
 ROLLBACK = "rollback"  # kind of a cutover back to an earlier release
 
@@ -111,6 +113,22 @@ class Run:
     def clock(self) -> Clock:
         return self.target.clock
 
+    @property
+    def proxy(self) -> Proxy:
+        """The target's proxy; short failures are retried."""
+        return PatientProxy(self.target.proxy, self.clock)
+
+    @property
+    def drain_budgets(self) -> dict[str, float]:
+        """Seconds that each request class may take to finish; 0 after a second interrupt."""
+        budgets = self.settings.drain_budgets
+        return dict.fromkeys(budgets, 0.0) if self.clock.hurried else budgets
+
+    @property
+    def stop_grace_s(self) -> int:
+        """Seconds that a stopped container may take to exit."""
+        return HURRIED_GRACE_S if self.clock.hurried else STOP_GRACE_S
+
     def begin(self, stack: Stack) -> None:
         """Journal the begin of this cutover."""
         previous = stack[self.live].release if self.live else None
@@ -144,11 +162,11 @@ class Run:
 
     def rotate(self, *changes: tuple[Iterable[str], Admin | int]) -> None:
         """Set states or weights of servers in this order, as one batch."""
-        self.target.proxy.set_admins(*((server, to) for servers, to in changes for server in servers))
+        self.proxy.set_admins(*((server, to) for servers, to in changes for server in servers))
 
     def servers(self, colour: Colour) -> list[Server]:
         """Return the proxy's view of a colour's servers."""
-        servers = self.target.proxy.servers()
+        servers = self.proxy.servers()
         return [servers[name] for name in self.server_names(colour)]
 
     def standbys(self, colour: Colour) -> tuple[str, ...]:
@@ -157,7 +175,7 @@ class Run:
 
     def demand_check(self, colour: Colour) -> None:
         """Mark a colour down until its health checks pass; it gets no new requests meanwhile."""
-        self.target.proxy.demand_check(*self.server_names(colour))
+        self.proxy.demand_check(*self.server_names(colour))
 
     def await_health_check(self, colour: Colour) -> None:
         """Wait until the demanded health checks pass; unlike the gate they go through the proxy's network.
@@ -167,7 +185,7 @@ class Run:
         """
         began, used = self.clock.now(), self.server_names(colour)
         for now in self.clock.polls(0.05):
-            servers = self.target.proxy.servers()
+            servers = self.proxy.servers()
             down = [name for name in used if not servers[name].up]
             if not down:
                 return
@@ -186,13 +204,14 @@ class Run:
         """
         began, used = self.clock.now(), self.server_names(colour)
         for now in self.clock.polls(every_s):
-            servers = self.target.proxy.servers()
+            servers = self.proxy.servers()
             own = [servers[name] for name in (*colour.servers, *colour.standbys)]
             load = self.colours[colour].load(
                 sum(server.sessions for server in own), sum(server.queued for server in own)
             )
             dead = alive and not all(servers[name].healthy for name in used)
-            if dead or drain.judge(load, now - began, budget_s) is not DrainProgress.BUSY:
+            allowed_s = 0.0 if self.clock.hurried else budget_s
+            if dead or drain.judge(load, now - began, allowed_s) is not DrainProgress.BUSY:
                 return load.work
         raise AssertionError("a clock never ends")
 

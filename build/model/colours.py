@@ -82,6 +82,7 @@ class ColourFacts:
         container: Docker's state of the containers (the worst one), or "absent".
         admin: administrative state of its servers in the proxy: ready, drain or maint.
         usable: the proxy can send requests to at least one of its servers.
+        standby: at least one of its backup servers is ready and up: it serves while no colour is usable.
         replicas: number of containers.
         rate: requests per second that the proxy sent to it in the last second.
         sessions: current number of streams.
@@ -96,6 +97,7 @@ class ColourFacts:
     sessions: int = 0
     phase: str = ""
     replicas: int = 1
+    standby: bool = False
 
 
 Stack = dict[Colour, ColourFacts]
@@ -104,7 +106,8 @@ Stack = dict[Colour, ColourFacts]
 def live(stack: Stack) -> Colour | None:
     """The live colour: ready in the proxy and with a container, even if that is crashing.
 
-    None before the first release.
+    A colour whose backup servers get all requests is live before one whose servers are down. None before the first
+    release.
 
     Raises:
         ProxyError: both colours are in rotation, which happens if a cutover is killed between two proxy commands.
@@ -116,7 +119,16 @@ def live(stack: Stack) -> Colour | None:
             remedy="take one out of rotation: `docker compose exec agent "
             "proxyctl change 'set server app/green-1 state maint'`",
         )
-    return in_rotation[0] if in_rotation else None
+    backup = serving_as_backup(stack)
+    return backup or (in_rotation[0] if in_rotation else None)
+
+
+def serving_as_backup(stack: Stack) -> Colour | None:
+    """Return the colour whose backup servers get all requests, since no regular server is up; None if there is none."""
+    if any(facts.usable for facts in stack.values()):
+        return None
+    backups = [colour for colour, facts in stack.items() if facts.standby and facts.container != "absent"]
+    return backups[0] if len(backups) == 1 else None
 
 
 def shares(stack: Stack) -> dict[Colour, float | None]:

@@ -41,8 +41,8 @@ MEANINGS = {
     State.SOAKING: "the candidate passed the soak",
     State.RETIRED: "the old colour has drained; the cutover succeeded",
     State.ROLLED_BACK: "the candidate failed during canary, switch, soak or hold; the old release has all traffic",
-    State.FAILED: "the cutover failed before any traffic moved; the candidate is removed",
-    State.HELD: "a rollback failed while traffic moved; traffic stays where it is, and an operator must act",
+    State.FAILED: "the cutover failed before traffic left the old release; the candidate is removed",
+    State.HELD: "a rollback failed and cannot go on; traffic stays where it is, and an operator must act",
 }
 
 FINAL = frozenset({State.RETIRED, State.ROLLED_BACK, State.FAILED, State.HELD})

@@ -8,21 +8,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from build.errors import (
+    InterruptedByUserError,
     LockHeldError,
     LockLostError,
     NoLastGoodError,
     NothingToResumeError,
     OlderReleaseError,
-    OrchestratorError,
+    ReportedError,
+    RollbackIncompleteError,
     StateCorruptError,
 )
 from build.model.states import State
 from build.state.history import Cutover
 
 NAME = "CutoverNeedsAttention"
-# No alert: nothing was begun, and the operator who ran the command sees the error.
-QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError, OlderReleaseError)
-GRAVE = (LockLostError, StateCorruptError)
+# No alert: nothing was begun, or the operator stopped the command and sees the error. If the rollback after that fails,
+# the error is a RollbackIncompleteError.
+QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError, OlderReleaseError, InterruptedByUserError)
+GRAVE = (LockLostError, RollbackIncompleteError, StateCorruptError)
 # Alertmanager resolves an alert without an end after five minutes of silence; this alert is sent only once.
 LASTS = timedelta(days=7)
 
@@ -62,9 +65,9 @@ def evaluate(project: str, error: BaseException, cutover: Cutover | None) -> Ale
     """Return the alert for an error, or None; `cutover` is the one that the error ended, if it had begun."""
     if isinstance(error, QUIET):
         return None
-    message = (error.message if isinstance(error, OrchestratorError) else str(error)) or type(error).__name__
-    code = error.exit_code if isinstance(error, OrchestratorError) else 1
-    remedy = error.remedy if isinstance(error, OrchestratorError) else ""
+    message = (error.message if isinstance(error, ReportedError) else str(error)) or type(error).__name__
+    code = error.exit_code if isinstance(error, ReportedError) else 1
+    remedy = error.remedy if isinstance(error, ReportedError) else ""
     rolled_back = cutover is not None and cutover.state in {State.ROLLED_BACK, State.HELD}
     return Alert(
         project=project,
@@ -83,7 +86,8 @@ def _summary(cutover: Cutover | None, message: str) -> str:
     first = message.partition("\n")[0]
     if cutover is None:
         return first
-    return f"{cutover.kind} to {cutover.release} ended as {cutover.state}: {first}"
+    outcome = f"ended as {cutover.state}" if cutover.ended else f"is not finished ({cutover.state})"
+    return f"{cutover.kind} to {cutover.release} {outcome}: {first}"
 
 
 def resolved(firing: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:

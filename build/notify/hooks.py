@@ -46,7 +46,7 @@ def notify(
         ended = run(point, settings, journal, progress, cutover, error)
     except OrchestratorError as failed:
         if point is Point.POST_SWITCH:
-            raise  # an interruption or a lost lock: the step handles it
+            raise  # a lost lock: the step handles it
         progress.note(f"the {point} hook: {failed.message}")
         return
     if ended and ended.error:

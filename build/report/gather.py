@@ -11,7 +11,7 @@ from typing import Any
 
 from build.audio.features import Deviations
 from build.audio.signal import Measures
-from build.errors import MissingFileError, OrchestratorError
+from build.errors import MissingFileError, OrchestratorError, ReportedError
 from build.gate import golden_files
 from build.gate import verdict as rules
 from build.gate.verdict import Judgement, Result
@@ -69,7 +69,7 @@ def gather(target: Target, identity: str, error: BaseException | None = None) ->
     records = [record for record in journal if record.get("cutover") == identity]
     spans = timeline.read(records)
     drawn, no_plot = _plot(target, cutover, [(span.began_s, span.name) for span in spans if span.name in MARKED])
-    known = error if isinstance(error, OrchestratorError) else None
+    known = error if isinstance(error, ReportedError) else None
     judged = _judgement(cutover.facts["gate"]) if cutover.facts.get("gate") else None
     return Page(
         project=target.settings.project,

@@ -50,7 +50,8 @@ KINDS = {
     ),
     Event.SHARE: RecordKind("a canary passed at a share of the traffic", ("cutover", "facts")),
     Event.PAUSED: RecordKind(
-        "a step has no verdict; the cutover waits for `resume` or `abort`", ("cutover", "step", "error")
+        "a step has no verdict, or its rollback is incomplete; the cutover waits for `resume` or `abort`",
+        ("cutover", "step", "error"),
     ),
     Event.HOOK: RecordKind(
         "an operator's hook ran; it changes no state", ("cutover", "point", "took_s", "error", "output")

@@ -83,7 +83,9 @@ def read(target: ComposeTarget) -> TargetStatus:
     agent_running = target.running("agent")
     if proxy_running and not agent_running:
         warnings.append("the agent does not run, so history and traffic are unavailable: run `docker compose up -d`")
-    if proxy_running and live and not stack[live].usable:
+    if live and live is colours.serving_as_backup(stack):
+        warnings.append(f"{live} serves only as a backup: no regular server is up; the next switch makes it regular")
+    elif proxy_running and live and not stack[live].usable:
         warnings.append(f"{live} is live, but its health checks fail")
     release = stack[live].release if live else None
     hold, lock = target.proxy.held() if proxy_running and agent_running else None, target.lock_holder()

@@ -172,16 +172,18 @@ class ComposeTarget:
         replicas = colour.replicas
         names = [replica.slot.server for replica in replicas] or list(colour.colour.servers[:1])
         own = [servers.get(name, ABSENT) for name in names]
+        backups = [servers.get(replica.slot.standby, ABSENT) for replica in replicas]
         return ColourFacts(
             release=colour.release(),
             container=colour.state,
             # One server in maint, taken out by an operator, does not make the colour idle.
             admin=next((server.admin for server in own if server.admin != "maint"), "maint"),
             usable=any(server.usable for server in own),
-            rate=sum(server.rate for server in own),
-            sessions=sum(server.sessions for server in own),
+            rate=sum(server.rate for server in (*own, *backups)),
+            sessions=sum(server.sessions for server in (*own, *backups)),
             phase=colour.status().phase if ask_service and colour.state == "running" else "",
             replicas=len(replicas),
+            standby=any(server.usable for server in backups),
         )
 
     def records(self) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from build.model.placement import StackAddress
 from build.proxy.types import Proxy
 from build.settings import Settings
 from build.state.history import Cutover
+from build.system.interrupts import INTERRUPTS
 from build.target.colour_containers import ColourContainers
 from build.target.container import ServiceContainer
 from build.target.gpu import View
@@ -28,6 +29,11 @@ class Clock:
     def now(self) -> float:
         """Return seconds of a monotonic clock."""
         return time.monotonic()
+
+    @property
+    def hurried(self) -> bool:
+        """Whether a second interrupt asked to stop waiting for requests in flight."""
+        return INTERRUPTS.hurried
 
     def polls(self, every_s: float = 0.5) -> Iterator[float]:
         """Yield the time every `every_s` seconds without end, the first at once.

@@ -10,6 +10,7 @@ from build import errors
 from scripts.reference.markdown import code, fill, first_paragraph, table
 from service import __main__ as service_main
 
+_Kind = type[errors.ReportedError] | type[batch_errors.BatchError]
 _CODE = re.compile(r"(\d+): ([^.]+)\.")
 
 
@@ -17,21 +18,19 @@ def page() -> str:
     """Return the page."""
     return fill(
         "exit-codes.md.in",
-        orchestrator=_errors(errors.OrchestratorError),
-        batch=_errors(batch_errors.BatchError),
+        orchestrator=_errors(*_tree(errors.OrchestratorError), errors.InterruptedByUserError),
+        batch=_errors(*_tree(batch_errors.BatchError)),
         service=table(("code", "meaning"), _CODE.findall(service_main.main.__doc__ or "")),
     )
 
 
-def _errors(root: type[errors.OrchestratorError] | type[batch_errors.BatchError]) -> str:
-    known = sorted(_tree(root), key=lambda kind: kind.exit_code)
+def _errors(*kinds: _Kind) -> str:
+    known = sorted(kinds, key=lambda kind: kind.exit_code)
     rows = ((str(kind.exit_code), code(kind.__name__), first_paragraph(kind)) for kind in known)
     return table(("code", "error", "meaning"), rows)
 
 
-def _tree(
-    kind: type[errors.OrchestratorError] | type[batch_errors.BatchError],
-) -> Iterator[type[errors.OrchestratorError] | type[batch_errors.BatchError]]:
+def _tree(kind: _Kind) -> Iterator[_Kind]:
     for below in kind.__subclasses__():
         yield below
         yield from _tree(below)

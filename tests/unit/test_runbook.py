@@ -12,7 +12,7 @@ import pytest
 
 from batch import errors as batch_errors
 from build import errors
-from build.errors import InterruptedByUserError, OrchestratorError
+from build.errors import OrchestratorError, PreflightError
 from build.notify.alert import NAME, QUIET, Alert, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,12 +53,12 @@ def imports(module: str) -> Iterator[str]:
 
 
 def errors_of_a_cutover() -> set[type[OrchestratorError]]:
-    """Every error that a module of a cutover names; an interruption comes from a signal."""
+    """Every error that a module of a cutover names, and the default one of its preflight."""
     known = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
     modules = modules_of_a_cutover() - BEFORE_THE_LOCK
     names = {node.id for module in modules for node in ast.walk(tree(module)) if isinstance(node, ast.Name)}
     found = {kind for name, kind in known.items() if name in names and issubclass(kind, OrchestratorError)}
-    return (found | {InterruptedByUserError}) - {OrchestratorError, *QUIET}
+    return (found | {PreflightError}) - {OrchestratorError, *QUIET}
 
 
 def sections_by_code() -> dict[int, str]:

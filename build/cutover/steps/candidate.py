@@ -7,11 +7,7 @@ from http import HTTPStatus
 
 from build.cutover.rules import holding
 from build.cutover.run import STOP_GRACE_S, JournalFacts, Run
-from build.errors import (
-    CommandFailedError,
-    GateRefusedError,
-    OrchestratorError,
-)
+from build.errors import CommandFailedError, GateRefusedError, ReportedError
 from build.gate import gate, golden_files
 from build.model.states import Strategy
 from build.report import timeline
@@ -37,7 +33,8 @@ def launch(run: Run, *, parked: bool) -> None:
     for slot in slots:
         run.target.orders.write(slot.profile, parked=parked, device=run.plan.assigned(slot.number))
     # Set maint before the container exists: after any earlier run, the candidate gets no request until it is verified.
-    run.rotate((run.idle.servers, "maint"))
+    take_out(run)
+    promote_standby(run)
     run.own(run.idle)
     run.candidate.stop(STOP_GRACE_S)
     run.candidate.remove()
@@ -83,8 +80,11 @@ def verify(run: Run) -> JournalFacts:
     if live or not others:  # one by one: the live release's speed is the reference
         judged = [judge(replica) for replica in (first, *others)]
     else:  # in parallel: requests wait
-        with ThreadPoolExecutor() as pool:
+        pool = ThreadPoolExecutor()
+        try:
             judged = list(pool.map(judge, (first, *others)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt waits for no synthesis
     named = {f"gate {replica.slot.server}": facts for replica, facts in zip(others, judged[1:], strict=True)}
     return {"gate": judged[0], **named, "client_status": _require_access(run, bounded.gate_timeout_s)}
 
@@ -101,9 +101,9 @@ def _require_access(run: Run, timeout_s: float) -> int:
     expected = HTTPStatus.UNAUTHORIZED if keys else HTTPStatus.OK
     golden = golden_files.load(run.settings).texts
     shortest = min(golden.texts, key=lambda text: len(text.say))
-    servers = run.target.proxy.servers()
+    servers = run.proxy.servers()
     for name in run.server_names(run.idle):
-        status = run.target.proxy.status_for_client(servers[name], shortest.say, golden.voice, timeout_s)
+        status = run.proxy.status_for_client(servers[name], shortest.say, golden.voice, timeout_s)
         if status != expected:
             raise GateRefusedError(
                 f"{name} answers {status or 'nothing'} instead of {expected.value} to a client without an API key, "
@@ -113,11 +113,28 @@ def _require_access(run: Run, timeout_s: float) -> int:
     return expected.value
 
 
+def take_out(run: Run) -> None:
+    """Take the idle colour out of rotation, also as a backup."""
+    run.rotate(((*run.idle.servers, *run.idle.standbys), "maint"))
+
+
+def promote_standby(run: Run) -> None:
+    """Make a live colour that serves only as a backup a regular one, since the steps move its regular servers."""
+    if run.live and not any(server.admin == "ready" for server in run.servers(run.live)):
+        proxy = run.proxy.servers()
+        if any(proxy[name].usable for name in run.standbys(run.live)):
+            run.rotate((run.server_names(run.live), "ready"), (run.live.standbys, "maint"))
+
+
 def discard(run: Run, error: BaseException | None = None) -> None:
-    """Take the candidate out of rotation and remove it; its last log lines become the detail of `error`."""
-    run.rotate((run.idle.servers, "maint"))
+    """Take the candidate out of rotation, then remove it; its last log lines become the detail of `error`.
+
+    Raises:
+        ProxyError: it may still get requests, so it was not removed.
+    """
+    take_out(run)
     logs = run.candidate.remove()
-    if isinstance(error, OrchestratorError) and logs and not error.detail:
+    if isinstance(error, ReportedError) and logs and not error.detail:
         error.detail = logs
 
 

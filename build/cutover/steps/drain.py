@@ -40,7 +40,7 @@ class Tally:
 
     def read(self) -> tuple[Counts, int]:
         """Return requests in flight by class (if every service answers) and the number that a stop would lose."""
-        proxy = self._run.target.proxy.servers()
+        proxy = self._run.proxy.servers()
         servers = [proxy[name] for name in self._servers]
         statuses = [replica.status() for replica in self._replicas]
         self._now = [status.classes or known for status, known in zip(statuses, self._now, strict=True)]
@@ -110,10 +110,10 @@ def _died(run: Run, colour: Colour) -> bool:
 
 def _by_class(run: Run, colour: Colour, tally: Tally, alive: bool) -> int:
     """Drain by request class; return the number of requests that could not be aborted."""
-    budgets, began, moved, unanswered = run.settings.drain_budgets, run.clock.now(), False, 0
+    began, moved, unanswered = run.clock.now(), False, 0
     tally.abort("batch --waiting")
     for now in run.clock.polls():
-        waited_s = now - began
+        budgets, waited_s = run.drain_budgets, now - began
         counts, work = tally.read()
         if alive and _died(run, colour):
             return work

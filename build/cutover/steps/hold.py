@@ -16,7 +16,6 @@ from build.errors import (
     CommandFailedError,
     DrainError,
     InsufficientGpuMemoryError,
-    OrchestratorError,
 )
 from build.model.colours import Colour
 from build.target import in_flight
@@ -62,7 +61,7 @@ def hold(run: Run) -> JournalFacts:
         facts["drain"] = tally.ended()
         _unload(run, live, old)
     else:  # resumed: the old model is unloaded
-        run.target.proxy.hold("all")
+        run.proxy.hold("all")
         closed = run.clock.now()
     memory.await_free(run)
     return {**facts, "closed_s": round(run.clock.now() - closed, 2)}
@@ -83,7 +82,7 @@ def _empty(run: Run, colour: Colour, budget_s: float, tally: Tally) -> tuple[flo
     Raises:
         DrainError: the colour still has requests after the budget.
     """
-    proxy, began = run.target.proxy, run.clock.now()
+    proxy, began = run.proxy, run.clock.now()
     proxy.hold("long")
     tally.abort("batch")
     _await_young(run, colour, budget_s * LONG_SHARE)
@@ -110,6 +109,8 @@ def _await_young(run: Run, colour: Colour, budget_s: float) -> None:
     for now in run.clock.polls(POLL_S):
         # Read the clock before the service answers: the ages that it reports can only be larger.
         age_s = now - gated
+        if run.clock.hurried:
+            return
         oldest_s = container.status().oldest_s
         if oldest_s is None or oldest_s < age_s or age_s > budget_s:
             return
@@ -142,9 +143,9 @@ def switch(run: Run) -> JournalFacts:
     """Make the candidate ready and open the gate in one command; the held requests go to the candidate."""
     began = run.clock.now()  # after the intent is on disk
     traffic.require_alive(run)
-    held = run.target.proxy.held().held
+    held = run.proxy.held().held
     run.progress.step(f"traffic: {run.live} -> {run.idle}, with {held} held requests")
-    run.target.proxy.release(*run.server_names(run.idle))
+    run.proxy.release(*run.server_names(run.idle))
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1), "waited": held}
 
 
@@ -156,7 +157,7 @@ def retire(run: Run) -> JournalFacts:
     tally.abort(in_flight.STREAM)
     tally.read()
     ended = drain.summed([run.journaled.facts.get("drain", {}), tally.ended()])
-    run.target.proxy.shutdown_sessions(*live.servers)
+    run.proxy.shutdown_sessions(*live.servers)
     old.stop(STOP_GRACE_S)
     run.target.orders.unpark(*live.profiles)
     held_s = holding.held_s(run.target.journal.read(), run.id)
@@ -170,29 +171,45 @@ def retire(run: Run) -> JournalFacts:
 def reload(run: Run, error: BaseException) -> JournalFacts:
     """Make the old colour serve again, with its model and the held requests; remove the candidate.
 
-    The gate opens in any case: without a usable server the proxy answers with an error.
+    The candidate is removed earlier only if the old process needs its memory; by then all requests are held.
+
+    Raises:
+        OrchestratorError: the old colour does not serve. The gate is open; a candidate that served and still can, does.
     """
     live, old = _live_colour(run)
-    proxy = run.target.proxy
-    facts: JournalFacts = {}
     run.progress.step(f"{live} takes over again")
+    served = any(server.admin == "ready" for server in run.servers(run.idle))
+    facts: JournalFacts = {}
     try:
         run.target.orders.unpark(*live.profiles)
-        if any(server.admin == "ready" for server in run.servers(run.idle)):
+        if served:
             facts = _retire_candidate(run)
         if not (old.running and old.status().phase == "ready"):
-            proxy.hold("all")
+            run.proxy.hold("all")
             candidate.discard(run, error)
             _restore(run, old)
         if not all(server.usable for server in run.servers(live)):
             traffic.recheck(run, live)
-        proxy.release(*run.server_names(live))
-    except OrchestratorError:
-        run.demand_check(live)  # in rotation, marked down: it serves as soon as a health check passes
-        proxy.release(*run.server_names(live))
+        traffic.require_answer(run, live)
+        run.proxy.release(*run.server_names(live))
+        traffic.require_rotation(run, live)
+    except Exception:
+        _open_gate(run, live, served=served)
         raise
     candidate.discard(run, error)
     return facts
+
+
+def _open_gate(run: Run, live: Colour, *, served: bool) -> None:
+    """Open the gate for the candidate if it served and still can, else for the old colour.
+
+    Without a usable server the proxy answers with an error.
+    """
+    if served and run.candidate.replicas and run.candidate.status().phase == "ready":
+        run.proxy.release(*run.server_names(run.idle))
+        return
+    run.demand_check(live)  # in rotation, marked down: it serves as soon as a health check passes
+    run.proxy.release(*run.server_names(live))
 
 
 def _retire_candidate(run: Run) -> JournalFacts:
@@ -200,15 +217,15 @@ def _retire_candidate(run: Run) -> JournalFacts:
     tally = Tally(run, run.idle)
     remaining = 0
     try:
-        _empty(run, run.idle, max(run.settings.drain_budgets.values()), tally)
+        _empty(run, run.idle, max(run.drain_budgets.values()), tally)
     except DrainError as error:
         run.progress.note(error.message)
         run.rotate((run.idle.servers, "maint"))
         for kind in run.settings.drain_budgets:
             tally.abort(kind)
         _, remaining = tally.read()
-        run.target.proxy.shutdown_sessions(*run.idle.servers)
-        run.candidate.stop(STOP_GRACE_S)
+        run.proxy.shutdown_sessions(*run.idle.servers)
+        traffic.stop_gently(run)
     ended = drain.with_remaining(tally.ended(), remaining)
     if ended:
         run.progress.note(f"{run.idle}: {drain.describe(ended)}")

@@ -23,7 +23,7 @@ class Observer:
         self._run = run
         self._texts = golden_files.load(run.settings).texts
         self._began = self._read_to = run.target.now()
-        self._first = run.target.proxy.servers()
+        self._first = run.proxy.servers()
         self._log: list[Request] = self._logged(self._began - before_s, self._began) if before_s else []
         self._mute = dict.fromkeys(Colour, 0)
         self._sent = self._quiet = 0
@@ -40,7 +40,7 @@ class Observer:
         ]
         self._log += [request for request in fresh if request.ended >= self._began]
         self._read_to = now
-        servers = self._run.target.proxy.servers()
+        servers = self._run.proxy.servers()
         return {colour: self._window(colour, servers) for colour in Colour}
 
     def _window(self, colour: Colour, servers: dict[str, Server]) -> Window:
@@ -60,7 +60,7 @@ class Observer:
 
     def down(self) -> str:
         """Return why the candidate is down or failing its health checks; "" while all of it is up."""
-        servers = self._run.target.proxy.servers()
+        servers = self._run.proxy.servers()
         names = self._run.server_names(self._run.idle)
         self.answers = not any(servers[name].checking for name in names)
         for name in names:
@@ -136,7 +136,7 @@ class Observer:
         return request.api and not self._is_own(request)
 
     def _logged(self, since: float, until: float) -> list[Request]:
-        return self._run.target.proxy.requests(since, until)
+        return self._run.proxy.requests(since, until)
 
 
 def _since(first: Server, now: Server) -> tuple[int, int]:

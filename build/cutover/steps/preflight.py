@@ -25,12 +25,13 @@ def check(run: Run) -> JournalFacts:
 
 
 def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
-    target, servers, place = run.target, run.target.proxy.servers(), run.target.place
+    target, servers, place = run.target, run.proxy.servers(), run.target.place
     found = target.image_labels(run.release.image)
     labels = found or {}
     idle = [servers[name] for name in run.idle.servers if name in servers]
     sessions, queued = sum(server.sessions for server in idle), sum(server.queued for server in idle)
-    lives = [servers[name] for name in run.server_names(run.live) if name in servers] if run.live else []
+    names = (*run.server_names(run.live), *run.standbys(run.live)) if run.live else ()
+    lives = [servers[name] for name in names if name in servers]
     checks_keys = found is not None and bool(place.keys_folder)
     minimum = labels.get(MINIMUM_DRIVER_LABEL, "")
     return preflight.PreflightFacts(
@@ -46,7 +47,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
         place=place,
         published=target.published(),
         keys=target.keys_error(run.release.image, place.keys_folder) if checks_keys else "",
-        hold=target.proxy.held().mode,
+        hold=run.proxy.held().mode,
         unfinished=run.candidate.load(sessions, queued).work if sessions else 0,
         live_usable=any(server.usable for server in lives),
         serving=run.old.release() if run.old else None,

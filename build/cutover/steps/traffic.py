@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from build.cutover.run import ROLLBACK, STOP_GRACE_S, JournalFacts, Run
 from build.cutover.steps import drain, memory
-from build.errors import CandidateExitedError, DrainError, ProxyError
+from build.errors import CandidateExitedError, CommandFailedError, DrainError, EngineUnreachableError, ProxyError
 from build.gate import gate
 from build.model.colours import Colour
 from build.model.hook_points import Point
@@ -48,7 +48,7 @@ def require_alive(run: Run) -> None:
     else:
         gone = run.candidate.crashed or any(server.admin == "maint" or not server.up for server in servers)
     # The proxy checks five times a second; the probe also catches a candidate that began to hang since.
-    if gone or not run.target.proxy.probe(*servers):
+    if gone or not run.proxy.probe(*servers):
         raise CandidateExitedError(
             f"{run.release} in {run.idle} exited, hangs or was taken out after the gate, so it gets no traffic",
             remedy=f"read its log, then switch again; {run.client_impact}",
@@ -93,7 +93,7 @@ def retire(run: Run) -> JournalFacts:
             remedy=f"`docker stop {run.old.name}` when they have ended, or raise drain_long_s",
         )
     held = {"vram": memory.measured(run, run.idle), "vram_old": memory.measured(run, run.live)}
-    run.target.proxy.shutdown_sessions(*run.live.servers)
+    run.proxy.shutdown_sessions(*run.live.servers)
     # A release we rolled back from is not kept on standby.
     standby = run.settings.standby and run.kind != ROLLBACK
     if not standby:
@@ -125,23 +125,79 @@ def _await_retries(run: Run) -> None:
             return
 
 
+def require_answer(run: Run, colour: Colour) -> None:
+    """Check that the colour can serve: the proxy takes it for up, and it answers a health check now.
+
+    Raises:
+        ProxyError: none of its containers answers.
+    """
+    servers = run.servers(colour)
+    answering = [server for server in servers if server.up and run.proxy.probe(server)]
+    if not answering:
+        raise ProxyError(
+            f"{colour} fails the proxy's health checks",
+            remedy=f"see `docker logs {run.colours[colour].name}`; start it if it has exited",
+        )
+    if len(answering) < len(servers):
+        run.progress.note(f"only {len(answering)} of {len(servers)} containers of {colour} answer")
+
+
+def require_rotation(run: Run, colour: Colour) -> None:
+    """Check that the proxy sends requests to the colour; raise ProxyError if not."""
+    if not any(server.usable for server in run.servers(colour)):
+        raise ProxyError(f"{colour} is not in rotation although the proxy accepted it")
+
+
+def _give_back(run: Run, live: Colour) -> None:
+    """Move new requests to the old colour; until it provably serves, the candidate keeps them.
+
+    Raises:
+        ProxyError: the old colour does not serve. It stays in rotation, and serves as soon as a health check passes.
+    """
+    lives, candidates = run.server_names(live), run.server_names(run.idle)
+    served = any(server.admin == "ready" for server in run.servers(run.idle))
+    if any(server.admin == "maint" or not server.up for server in run.servers(live)):
+        recheck(run, live)  # in drain its health checks run, so no wait is needed
+    try:
+        require_answer(run, live)
+    except ProxyError:
+        run.rotate((lives, WHOLE), (lives, "ready"))
+        raise
+    run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
+    try:
+        require_rotation(run, live)
+    except ProxyError:
+        if served:
+            run.rotate((candidates, "ready"))
+        raise
+
+
 def return_traffic(run: Run) -> JournalFacts:
-    """Move traffic back to the old colour once the proxy sees it healthy; the candidate finishes its requests."""
+    """Move traffic back to the old colour once it provably serves; the candidate finishes its requests.
+
+    Raises:
+        ProxyError: the old colour does not serve, or the candidate may still get requests.
+    """
     # A candidate that fails its health checks finishes nothing; the proxy retries on the old colour.
     finishes = all(server.healthy for server in run.servers(run.idle))
     candidates = run.server_names(run.idle)
     facts: JournalFacts = {}
     if run.live:
-        lives = run.server_names(run.live)
-        if any(server.admin == "maint" or not server.up for server in run.servers(run.live)):
-            recheck(run, run.live)  # in drain its health checks run, so no wait is needed
-        run.rotate((lives, WHOLE), (lives, "ready"), (candidates, "drain"))
+        _give_back(run, run.live)
         if finishes:
             drained = drain.empty(run, run.idle, alive=True)
             facts, finishes = drained.facts(), not drained.died
     run.rotate((run.idle.other.standbys, "maint"), (candidates, "maint"), (candidates, WHOLE))
     _await_retries(run)
-    run.target.proxy.shutdown_sessions(*candidates)
+    run.proxy.shutdown_sessions(*candidates)
     if finishes:
-        run.candidate.stop(STOP_GRACE_S)
+        stop_gently(run)
     return facts
+
+
+def stop_gently(run: Run) -> None:
+    """Let the candidate exit by itself before it is removed; its removal does not depend on it."""
+    try:
+        run.candidate.stop(run.stop_grace_s)
+    except (CommandFailedError, EngineUnreachableError) as error:
+        run.progress.note(f"{run.candidate.name} did not stop: {error.message}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import requests
 
 from build.docker.engine import DockerEngine
+from build.errors import InterruptedByUserError
+from build.system.interrupts import AGAIN
 from build.target.container import ServiceContainer
 from harness.audio_asserts import fault_in_wav
 from harness.stack import PATIENCE_S, Stack, fresh_stack, hooks, wait_for
@@ -104,7 +107,8 @@ def in_flight(colour: Any) -> dict[str, int]:
 
 def drained(stack: Stack) -> dict[str, dict[str, int]]:
     """Return the counts in the journal of the newest cutover."""
-    found: dict[str, dict[str, int]] = stack.journal()[-2]["facts"]["drain"]
+    facts = [record["facts"] for record in stack.journal()[-2:] if "drain" in record.get("facts", {})]
+    found: dict[str, dict[str, int]] = facts[-1]["drain"]
     return found
 
 
@@ -159,3 +163,51 @@ def test_each_request_class_drains_by_its_own_rule_and_the_journal_counts_match(
     page = (patient.root / patient.run("build.cutover", "report").stdout.strip().splitlines()[-1]).read_text()
     assert '<td>long</td><td>1</td><td class="bad">2</td>' in page
     assert "2 long and 1 batch" in patient.run("build.cutover", "history", COLUMNS="300").stdout
+
+
+def test_a_second_interrupt_aborts_the_requests_that_a_rollback_waits_for(patient: Stack) -> None:
+    before = patient.status()
+    idle = "green" if before["live"] == "blue" else "blue"
+    new = patient.release("to be interrupted in its soak")
+    budget_s = 140  # without the second interrupt the rollback waits for so long
+    lines: list[str] = []
+
+    def read(output: IO[str]) -> None:
+        lines.extend(iter(output.readline, ""))
+
+    with (
+        ThreadPoolExecutor() as pool,
+        patient.start("build.cutover", "switch", new, "--soak", "3600", CUTOVER_DRAIN_LONG_S=f"{budget_s}") as process,
+    ):
+        assert process.stdout
+        pool.submit(read, process.stdout)
+
+        def shown(text: str) -> bool:
+            found = any(text in line for line in lines)
+            assert found or process.poll() is None, "".join(lines)
+            return found
+
+        wait_for("the soak", lambda: shown("soaking for"), PATIENCE_S)
+        request = Clients(patient, pool).send(f"Never {LONG}")
+        wait_for("the request on the candidate", lambda: in_flight(patient.container(f"app-{idle}")).get("long") == 1)
+        assert patient.status()["colours"][before["live"]]["standby"], "the old colour is the backup of the soak"
+        process.send_signal(signal.SIGINT)
+        wait_for("the drain of the candidate", lambda: shown(f"draining {idle}"))
+        assert shown("interrupt again to stop waiting")
+
+        def interrupt() -> bool:
+            process.send_signal(signal.SIGINT)
+            return shown(AGAIN)
+
+        wait_for("the second interrupt", interrupt)
+        answer = request.result(60)
+        process.wait(120)
+    output = "".join(lines)
+    print(output)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+    assert process.returncode == InterruptedByUserError.exit_code
+    assert patient.journal()[-1]["state"] == "rolled-back"
+    assert drained(patient)["long"]["cut"] == 1
+    assert patient.journal()[-1]["facts"]["drain_s"] < budget_s
+    status = patient.status()
+    assert (status["live"], status["in_progress"], status["lock"]) == (before["live"], None, None)

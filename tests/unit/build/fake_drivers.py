@@ -40,6 +40,11 @@ def speech(text: str) -> bytes:
 class Clock:
     def __init__(self) -> None:
         self.time = 0.0
+        self.hurried_at = float("inf")  # when a second interrupt arrives
+
+    @property
+    def hurried(self) -> bool:
+        return self.time >= self.hurried_at
 
     def now(self) -> float:
         return self.time
@@ -62,6 +67,7 @@ class Proxy:
     asked: list[str] = field(default_factory=list)
     in_use: tuple[str, ...] = ("blue-1", "green-1")
     requests: Callable[[float, float], list[Request]] = lambda *_between: []
+    healthy: Callable[[str], bool] = lambda _server: True
 
     def servers(self) -> dict[str, Server]:
         return dict(self.servers_now)
@@ -75,7 +81,9 @@ class Proxy:
             raise self.broken
         for server, to in changes:
             now = self.servers_now[server]
-            then = replace(now, weight=to) if isinstance(to, int) else replace(now, admin=to, up=to != "maint")
+            # As in HAProxy: no checks run in maint, and a server that leaves it counts as up.
+            up = to != "maint" and (now.up or now.admin == "maint")
+            then = replace(now, weight=to) if isinstance(to, int) else replace(now, admin=to, up=up)
             if then != now or (server in self.in_use and not isinstance(to, int)):
                 self.calls.append(f"{server} {to}{'%' if isinstance(to, int) else ''}")
             self.servers_now[server] = then
@@ -87,11 +95,13 @@ class Proxy:
     def demand_check(self, *servers: str) -> None:
         self.calls += [f"{server} check" for server in servers]
         for server in servers:
-            self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=self.reachable)
+            up = self.reachable and self.healthy(server)
+            self.servers_now[server] = replace(self.servers_now[server], admin="drain", up=up)
 
     def probe(self, *servers: Server) -> bool:
         self.calls += [f"{server.address} probed" for server in servers]
-        return self.hung not in {server.address for server in servers}
+        addresses = {server.address for server in servers}
+        return self.hung not in addresses and all(map(self.healthy, addresses))
 
     def shutdown_sessions(self, *servers: str) -> None:
         """Record the servers that are in use."""
@@ -108,6 +118,25 @@ class Proxy:
     def release(self, *servers: str) -> Hold:
         self.set_admins(*((server, "ready") for server in servers))
         return self.hold("none")
+
+
+class PatchedProxy:
+    """A proxy in memory that calls `before` with the name of each call; the call fails if that raises."""
+
+    def __init__(self, proxy: Proxy | PatchedProxy, before: Callable[[str], None]) -> None:
+        self._proxy = proxy
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._proxy, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any) -> Any:
+            self._before(name)
+            return found(*args)
+
+        return call
 
 
 @dataclass

@@ -55,6 +55,7 @@ class Target:
         self.proxy.servers_now["blue-1"] = replace(SERVER, admin="ready", up=True, address="blue-1")
         self.colours = {colour: ColourContainer(self.calls, colour.value) for colour in Colour}
         self.colours[Colour.BLUE].holds = OLD
+        self.proxy.healthy = self._healthy
         self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
         self.start: Callable[..., None] = self._start
         self.keys_error: Callable[[str, str], str] = lambda _image, _folder: ""
@@ -71,6 +72,10 @@ class Target:
         self.failing: set[str] = set()  # colours whose health checks fail, as the proxy sees them
         self.changed: list[str] = []
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
+
+    def _healthy(self, server: str) -> bool:
+        container = self.colours[Colour(server.partition("-")[0])]
+        return container.holds is not None and container.running and container.phase == "ready"
 
     def now(self) -> float:
         return self.clock.time
@@ -144,7 +149,8 @@ class Target:
                 release=container.holds,
                 container=("running" if container.running else "exited") if container.holds else "absent",
                 admin=self.proxy.servers_now[colour.servers[0]].admin,
-                usable=colour.value not in self.failing,
+                usable=self.proxy.servers_now[colour.servers[0]].usable and colour.value not in self.failing,
+                standby=self.proxy.servers_now[colour.standbys[0]].usable,
             )
             for colour, container in self.colours.items()
         }

@@ -235,7 +235,7 @@ def test_a_candidate_that_fails_in_its_soak_loses_all_traffic_at_once(state: dic
         switch(target, SOAK)
     after = target.calls[target.calls.index("blue-1-standby ready") + 1 :]
     assert [call for call in after if "blue-1" in call or "shutdown" in call] == [
-        "blue-1 drain", "blue-1 ready", "blue-1-standby maint", "green-1 shutdown",
+        "blue-1 drain", "blue-1 probed", "blue-1 ready", "blue-1-standby maint", "green-1 shutdown",
     ]  # fmt: skip
     assert "green stopped" not in after
     assert target.ended == "rolled-back"

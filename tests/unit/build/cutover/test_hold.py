@@ -19,8 +19,9 @@ from build.errors import (
     HoldTooLongError,
     InsufficientGpuMemoryError,
     InterruptedByUserError,
-    OrchestratorError,
     ProxyError,
+    ReportedError,
+    RollbackIncompleteError,
 )
 from build.model.colours import Colour, Slot
 from build.model.release import Release
@@ -123,7 +124,7 @@ def stopped_by_the_operator(target: Target) -> None:
     target.colours[GREEN].speak = speak  # type: ignore[method-assign]
 
 
-FAULTS: list[tuple[Callable[[Target], None], type[OrchestratorError]]] = [
+FAULTS: list[tuple[Callable[[Target], None], type[ReportedError]]] = [
     (silent, GateRefusedError),
     (out_of_memory, CandidateExitedError),
     (unreachable, ProxyError),
@@ -133,15 +134,15 @@ FAULTS: list[tuple[Callable[[Target], None], type[OrchestratorError]]] = [
 
 @pytest.mark.parametrize(("spoil", "error"), FAULTS, ids=[spoil.__name__ for spoil, _ in FAULTS])
 def test_a_failed_candidate_is_removed_before_the_old_process_reloads(
-    target: Target, spoil: Callable[[Target], None], error: type[OrchestratorError]
+    target: Target, spoil: Callable[[Target], None], error: type[ReportedError]
 ) -> None:
     spoil(target)
     with pytest.raises(error) as raised:
         switch(target)
     rollback = moves(target)[moves(target).index("gate all", moves(target).index("green load")) :]
     assert rollback == [
-        "gate all", "green-1 maint", "green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none",
-        "green-1 maint", "green removed",
+        "gate all", "green-1 maint", "green removed",
+        "blue load", "blue-1 check", "blue-1 probed", "blue-1 ready", "gate none", "green-1 maint", "green removed",
     ]  # fmt: skip
     assert any(words in raised.value.detail for words in ("last log lines", "REFUSED"))
     assert (target.ended, target.proxy.mode, target.orders.parked) == ("rolled-back", "none", set())
@@ -151,15 +152,15 @@ def test_a_failed_candidate_is_removed_before_the_old_process_reloads(
 def test_an_old_process_that_cannot_reload_stays_in_rotation_and_the_gate_opens(target: Target) -> None:
     silent(target)
     target.colours[BLUE].can_load = False
-    report = Report()
-    with pytest.raises(GateRefusedError):
-        switch(target, report)
+    with pytest.raises(RollbackIncompleteError, match=r"did not reload its model .* now no release serves") as raised:
+        switch(target)
+    assert "the candidate's audio failed the gate" in raised.value.detail
     rollback = moves(target)[moves(target).index("green removed", moves(target).index("green load")) :]
     assert rollback == ["green removed", "blue load", "blue-1 check", "blue-1 ready", "gate none"]
     assert target.proxy.mode == "none"
     assert target.proxy.servers_now["blue-1"].admin == "ready"
-    assert any("did not reload its model" in line for line in report.lines)
-    assert target.ended == "rolled-back"
+    assert target.ended == "held", "nothing is left for `resume` or `abort`, and the next switch may replace it"
+    assert "did not reload its model" in target.history()[-1].error
 
 
 def test_a_colour_that_does_not_drain_keeps_its_model_and_the_gate_opens(target: Target) -> None:
@@ -167,7 +168,7 @@ def test_a_colour_that_does_not_drain_keeps_its_model_and_the_gate_opens(target:
     with pytest.raises(DrainError, match="still has 2 requests after 10 s"):
         switch(target)
     assert moves(target)[4:] == [
-        "gate long", "gate all", "blue-1 ready", "gate none", "green-1 maint", "green removed",
+        "gate long", "gate all", "blue-1 probed", "blue-1 ready", "gate none", "green-1 maint", "green removed",
     ]  # fmt: skip
     assert target.proxy.mode == "none"
 
@@ -208,7 +209,7 @@ def test_a_foreign_process_that_takes_the_memory_is_named_and_the_old_process_re
     with pytest.raises(InsufficientGpuMemoryError, match=r"used by pid 666 \(2.0 GiB\)"):
         switch(target)
     assert "blue stopped" not in target.calls
-    assert moves(target)[-6:-2] == ["blue load", "blue-1 check", "blue-1 ready", "gate none"]
+    assert moves(target)[-7:-2] == ["blue load", "blue-1 check", "blue-1 probed", "blue-1 ready", "gate none"]
 
 
 def test_a_stopped_old_container_is_started_again(target: Target) -> None:
@@ -275,5 +276,5 @@ def test_a_serving_candidate_finishes_its_requests_before_the_rollback(target: T
     assert moves(target)[len(UP_TO_THE_LOAD) :] == [
         "green-1 check", "green-1 probed", "green-1 ready", "gate none",
         "gate long", "gate all", "green-1 maint", "gate all", "green-1 maint", "green removed",
-        "blue load", "blue-1 check", "blue-1 ready", "gate none", "green-1 maint", "green removed",
+        "blue load", "blue-1 check", "blue-1 probed", "blue-1 ready", "gate none", "green-1 maint", "green removed",
     ]  # fmt: skip

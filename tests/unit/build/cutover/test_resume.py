@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from build.cutover import cutover
-from build.errors import CandidateExitedError, NothingToResumeError
+from build.errors import CandidateExitedError, NothingToResumeError, RollbackIncompleteError
 from build.model.colours import Colour
 from build.model.release import Release
 from tests.unit.build.cutover import test_hold
@@ -55,15 +55,25 @@ def test_a_resumed_switch_moves_no_traffic_to_a_discarded_candidate() -> None:
     assert target.ended == "rolled-back"
 
 
-def test_abort_puts_an_old_colour_that_is_down_into_rotation() -> None:
+def test_abort_puts_an_old_colour_that_is_down_into_rotation_and_keeps_the_candidate_until_it_serves() -> None:
     target, report = Target(), Report()
     interrupt(target, *SWITCHING)
     target.proxy.set_admins(("green-1", "ready"), ("blue-1", "maint"))
     target.proxy.reachable = False
-    assert cutover.abort(cast(Any, target), report) == OLD
-    assert target.proxy.servers_now["blue-1"].admin == "ready"
-    assert target.ended == "rolled-back"
+    with pytest.raises(
+        RollbackIncompleteError, match=r"blue fails .* now serving: bbbbbbbbbbbb in green; the cutover is"
+    ):
+        cutover.abort(cast(Any, target), report)
+    assert [target.proxy.servers_now[name].admin for name in ("blue-1", "green-1")] == ["ready", "ready"]
+    assert "green removed" not in target.calls
     assert any("serves as soon as a health check passes" in line for line in report.lines)
+    (stuck,) = target.history()
+    assert (stuck.ended, stuck.step) == ("", "switch")
+    assert "blue fails the proxy's health checks" in stuck.paused
+
+    target.proxy.reachable = True
+    assert cutover.abort(cast(Any, target), report) == OLD
+    assert (target.ended, target.colours[GREEN].holds) == ("rolled-back", None)
 
 
 def test_the_next_cutover_rolls_back_a_switch_killed_before_traffic_moved() -> None:
@@ -87,9 +97,9 @@ def test_resume_continues_from_the_journaled_state() -> None:
 @pytest.mark.parametrize(("records", "calls", "ended"), [
     ((), [], "failed"),
     (WARMING, ["green-1 maint", "green removed"], "failed"),
-    (SWITCHING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
+    (SWITCHING, ["blue-1 probed", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
                  "green-1 maint", "green removed"], "rolled-back"),
-    (RETIRING, ["blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
+    (RETIRING, ["blue-1 probed", "blue-1 ready", "green-1 drain", "green-1 maint", "green-1 shutdown", "green stopped",
                 "green-1 maint", "green removed"], "rolled-back"),
 ], ids=["begun", "warming", "switching", "retiring"])  # fmt: skip
 def test_abort_rolls_back_from_any_state(records: Any, calls: list[str], ended: str) -> None:

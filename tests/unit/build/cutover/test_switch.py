@@ -236,22 +236,6 @@ def test_an_interrupted_switch_is_rolled_back_and_journaled(monkeypatch: pytest.
     assert (target.ended, target.history()[-1].error) == ("failed", "interrupted by SIGINT")
 
 
-def test_an_error_during_the_rollback_does_not_replace_the_first_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    target, report = Target(), Report()
-    exit_early(target)
-    remove = target.colours[GREEN].remove
-
-    def proxy_dies() -> str:
-        target.proxy.broken = ProxyError("the socket is gone")
-        return remove()
-
-    monkeypatch.setattr(target.colours[GREEN], "remove", proxy_dies)
-    with pytest.raises(CandidateExitedError):
-        switch(target, report)
-    assert "another error during the rollback: the socket is gone" in report.lines
-    assert target.ended == "failed"
-
-
 def at_the_switch(target: Target, act: Callable[[], None]) -> None:
     """Call `act` when the intent of the switch is journaled."""
     append = target.journal.append

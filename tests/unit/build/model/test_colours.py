@@ -8,8 +8,11 @@ from build.model.colours import Colour, ColourFacts, live, shares
 from build.model.placement import KEYS_LABEL, StackAddress
 
 
-def facts(admin: str = "maint", container: str = "running", rate: int = 0) -> ColourFacts:
-    return ColourFacts(release=None, container=container, admin=admin, usable=admin == "ready", rate=rate)
+def facts(
+    admin: str = "maint", container: str = "running", rate: int = 0, *, up: bool = True, standby: bool = False
+) -> ColourFacts:
+    usable = admin == "ready" and up
+    return ColourFacts(release=None, container=container, admin=admin, usable=usable, rate=rate, standby=standby)
 
 
 def stack(blue: ColourFacts, green: ColourFacts) -> dict[Colour, ColourFacts]:
@@ -24,6 +27,15 @@ def test_live_is_the_colour_in_rotation_with_a_running_container() -> None:
 
 def test_a_crashing_live_colour_is_still_live() -> None:
     assert live(stack(facts("ready", container="restarting"), facts("maint"))) is Colour.BLUE
+
+
+def test_a_colour_that_serves_as_a_backup_is_live() -> None:
+    backup = facts(standby=True)
+    assert live(stack(backup, facts(container="absent"))) is Colour.BLUE, "no regular server exists"
+    assert live(stack(backup, facts("ready", up=False))) is Colour.BLUE, "the regular server is down"
+    assert live(stack(backup, facts("ready"))) is Colour.GREEN, "backups get requests only without a regular server"
+    assert live(stack(facts(), facts("ready", up=False))) is Colour.GREEN
+    assert live(stack(facts(standby=True, container="absent"), facts())) is None
 
 
 def test_two_colours_in_rotation_are_an_error() -> None:

@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
-from build.errors import CommandFailedError, LockHeldError, LockLostError
+from build.errors import (
+    CommandFailedError,
+    InterruptedByUserError,
+    LockHeldError,
+    LockLostError,
+    RollbackIncompleteError,
+)
 from build.notify import alert, alert_client
 from build.notify.alert import Alert
+from build.state import history
 
 ALERT = Alert("p", "warning", "it failed", "look")
 
@@ -77,3 +84,20 @@ def test_a_held_lock_raises_no_alert_and_a_lost_lock_is_critical() -> None:
     lost = alert.evaluate("p", LockLostError("lost", remedy="resume"), None)
     assert lost
     assert (lost.severity, lost.runbook) == ("critical", "resume (docs/operations/runbook.md, code 30)")
+
+
+def test_an_interrupt_raises_no_alert_unless_its_rollback_fails() -> None:
+    assert alert.evaluate("p", InterruptedByUserError("interrupted by SIGINT"), None) is None
+    (cutover,) = history.read(
+        [
+            {
+                "seq": 0, "at": "2026-11-30T00:00:00.000Z", "event": "begin", "cutover": "x", "kind": "switch",
+                "strategy": "overlap", "colour": "green", "release": {"sha": "b" * 40, "image": "b"}, "previous": None,
+            },
+            {"seq": 1, "at": "", "event": "done", "cutover": "x", "state": "admitted"},
+        ]
+    )  # fmt: skip
+    stuck = alert.evaluate("p", RollbackIncompleteError("blue does not serve"), cutover)
+    assert stuck
+    assert stuck.severity == "critical"
+    assert stuck.summary == "switch to bbbbbbbbbbbb is not finished (admitted): blue does not serve"

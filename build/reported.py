@@ -1,4 +1,4 @@
-"""The base of all expected failures (build.errors)."""
+"""Base of every expected end of a command, and the interrupt, which is no failure; build.errors has all failures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from build.conda.redaction import redact
 
 
-class OrchestratorError(Exception):
-    """Base of all expected failures; prints message, optional detail (logs, a table) and remedy.
+class ReportedError(BaseException):
+    """Base of all expected ends of a command; prints message, optional detail (logs, a table) and remedy.
 
     Texts are redacted: other programs print URLs with credentials. `facts` holds measurements for the journal.
     """
@@ -24,3 +24,12 @@ class OrchestratorError(Exception):
         self.detail = redact(detail)
         super().__init__(self.message)
         self.facts = dict(facts or {})
+
+
+class InterruptedByUserError(ReportedError):
+    """Ctrl-C, SIGTERM or SIGHUP; the command rolled back, or the message states the remaining steps.
+
+    It is no Exception: no handler of failures may swallow it.
+    """
+
+    exit_code = 130
