@@ -279,6 +279,18 @@ class RollbackIncompleteError(OrchestratorError):
     exit_code = 49
 
 
+class OlderReleaseError(OrchestratorError):
+    """The commit is an ancestor of the live release's commit, and the switch has no --older; nothing was changed."""
+
+    exit_code = 47
+
+
+class LiveUnhealthyError(OrchestratorError):
+    """status: the live release does not serve clients, or no release is live although one should be."""
+
+    exit_code = 48
+
+
 class InterpreterError(OrchestratorError):
     """The Python interpreter is too old or lacks locked packages: run `scripts/bootstrap`."""
 

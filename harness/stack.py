@@ -22,6 +22,7 @@ from typing import Any
 import docker
 
 from build.agent_client import AgentClient
+from build.errors import LiveUnhealthyError
 from build.host import machine
 from build.state.cutover_lock import CutoverLock
 from build.system import command, git
@@ -183,7 +184,10 @@ class Stack:
         path.write_text(text)
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("build.cutover", "status", "--json").stdout)
+        """Return the status, also while the live release is unhealthy."""
+        done = self.run("build.cutover", "status", "--json", check=False)
+        assert done.returncode in {0, LiveUnhealthyError.exit_code}, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def compose(self, *args: str) -> str:

@@ -8,19 +8,30 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.live import Live
 
 from build import console
 from build.console import Reporter, out
-from build.cutover import cutover, gpu_room, views
+from build.cutover import age, cutover, gpu_room, views
+from build.cutover.options import (
+    Again,
+    Canary,
+    ForceHold,
+    Older,
+    Replicas,
+    Soak,
+    StrategyName,
+    StrategyOption,
+    Unverified,
+    Wait,
+)
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.state_machine import StrategyRequest
-from build.errors import NoLastGoodError
+from build.errors import LiveUnhealthyError, NoLastGoodError
 from build.model import rollout
-from build.model.colours import MOST_REPLICAS
 from build.model.release import Release
 from build.model.rollout import Rollout
 from build.model.states import Strategy
@@ -31,40 +42,18 @@ from build.target.stack import ensure_up
 from build.target.status import TargetStatus, read
 from build.target.target import ComposeTarget
 
+REPLACE = (
+    "`python -m build.cutover switch` with the same commit replaces a sick release; "
+    "`rollback` returns to the last good one"
+)
+
 app = console.app("Replace the live release without losing a request.")
 lock = console.app("The cutover lock: one cutover at a time on a target.")
 app.add_typer(lock, name="lock")
 
-StrategyName = Literal["auto", "overlap", "hold"]
-StrategyOption = Annotated[
-    StrategyName,
-    typer.Option(
-        "--strategy", help="overlap: both releases loaded; hold: one at a time while requests wait; auto: by GPU memory"
-    ),
-]
-ForceHold = Annotated[
-    bool, typer.Option("--force-hold", help="hold even if some clients will get 503 with Retry-After")
-]
-Canary = Annotated[
-    str | None,
-    typer.Option(metavar="SHARES", help="canary shares in percent of the traffic, such as 5,25,100; or `none`"),
-]
-Soak = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", min=0, help="how long the old colour stays ready to take over after the switch"),
-]
-Replicas = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, max=MOST_REPLICAS, help="number of containers, one GPU per container"),
-]
-Unverified = Annotated[
-    bool, typer.Option("--unverified", help="release without a verification; the journal records it")
-]
-Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="how long to wait for the cutover lock")]
-
 
 @app.command()
-def switch(
+def switch(  # noqa: PLR0913, PLR0917 - one parameter per option
     ref: Annotated[str | None, typer.Argument(help="commit, image or digest; default: the clone's HEAD")] = None,
     strategy: StrategyOption = "auto",
     canary: Canary = None,
@@ -72,9 +61,13 @@ def switch(
     replicas: Replicas = None,
     force_hold: ForceHold = False,
     unverified: Unverified = False,
+    again: Again = False,
+    older: Older = False,
     wait: Wait = 0,
 ) -> None:
-    """Make a release live: start it in the idle colour, pass the gate, move the traffic, drain the old colour."""
+    """Make a release live: start it in the idle colour, pass the gate, move the traffic, drain the old colour.
+
+    A live release does the same if it is unhealthy or its settings have changed."""
     from build.verify import verdicts  # noqa: PLC0415 - saves a rollback 0.1 s
 
     settings, progress = console.settings(), Reporter()
@@ -85,12 +78,17 @@ def switch(
         requested = replace(requested, unverified=True)
     verdicts.require_proxy(settings.root, target.engine, target.proxy_image)
     ensure_up(target, progress)
+
+    def choose(_history: list[Cutover], live: Release | None) -> Release:
+        age.check(target, progress, wanted, live, accepted=older)
+        return wanted
+
     release = cutover.run(
         target,
         progress,
         "switch",
-        lambda _history, _live: wanted,
-        request=_strategy_request(strategy, force_hold),
+        choose,
+        request=replace(_strategy_request(strategy, force_hold), again=again),
         rollout=requested,
         wait_s=wait,
     )
@@ -207,11 +205,16 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="refresh until interrupted")] = False,
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, help="interval of --watch")] = 1,
 ) -> None:
-    """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress."""
+    """Show both colours (release, health, traffic, requests in flight), last good release, cutover in progress.
+
+    Exits with 48 if the live release does not serve clients.
+    """
     target = ComposeTarget(console.settings())
     if not watch:
         found = _read_status(target)
         out.print_json(json.dumps(found.json())) if as_json else out.print(views.status(found))
+        if found.unhealthy:
+            raise LiveUnhealthyError(found.unhealthy, remedy=REPLACE)
     elif as_json:
         for found in _statuses(target, every):
             out.print(json.dumps(found.json()), markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from build.cutover import gpu_room, plan
+from build.cutover import gpu_room, plan, renewal
 from build.cutover.prefetch import StandbyPrefetch
 from build.cutover.reporting import Reporting
 from build.cutover.rules.gpu import Plan
@@ -33,6 +33,7 @@ EXECUTOR, PAGE = "build.cutover.executor", "build.report.gather"
 Choice = Callable[[list[Cutover], Release | None], Release]
 Check = Callable[[], None]
 AUTO = StrategyRequest()
+NOTHING = "nothing to do"
 STANDBY = Plan(Strategy.WARM, reason="it is on standby")
 
 
@@ -49,10 +50,10 @@ def run(
 ) -> Release:
     """Make the chosen release live, or roll back and raise; return the live release.
 
-    Every decision that depends on the target's state is made while holding the cutover lock.
+    A live release goes through all steps too if it is sick or its settings differ. The lock covers every decision.
 
     Args:
-        request: how the releases share the machine.
+        request: how the releases share the machine, and whether a healthy live release is renewed.
         rollout: canary, soak and replicas; a rollback has no canary and no soak.
         ahead: prefetched answers of the standby release.
     """
@@ -62,9 +63,11 @@ def run(
         live = target.live(stack)
         release = stack[live].release if live else None
         wanted = choose(past, release)
-        if wanted == release:
-            progress.note(f"{wanted} is already live")
-            return wanted
+        if live and wanted == release:
+            why = renewal.reason(target, stack, live, kind, request, rollout.replicas)
+            progress.step(f"{wanted} is already live; {f'it starts again in {live.other}: {why}' if why else NOTHING}")
+            if not why:
+                return wanted
         idle = live.other if live else Colour.BLUE
         standby = kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead)
         chosen = STANDBY if standby else plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)

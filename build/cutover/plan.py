@@ -9,9 +9,11 @@ from build.cutover.rules import gpu, holding
 from build.cutover.rules.gpu import GpuMemoryFacts, Plan
 from build.cutover.state_machine import StrategyRequest
 from build.model.colours import Colour
+from build.model.labels import FLAVOUR_LABEL, Flavour
 from build.model.release import Release
 from build.model.states import Strategy
 from build.progress import Progress
+from build.target.colour_containers import ColourContainers
 from build.target.gpu import View
 from build.target.types import Target
 
@@ -53,7 +55,14 @@ def _decide(target: Target, release: Release, live: Colour | None, request: Stra
     pids = old.pids() if view.devices else frozenset[int]()
     # A cutover stops the standby release in the idle colour, so its memory counts as free.
     standby_pids = target.colours[live.other].pids() if view.devices else frozenset[int]()
-    return gpu.decide(GpuMemoryFacts(view.without(standby_pids), pids, need, margin, replicas), request.strategy)
+    facts = GpuMemoryFacts(view.without(standby_pids), pids, need, margin, replicas, _runs_on_gpu(target, old))
+    return gpu.decide(facts, request.strategy)
+
+
+def _runs_on_gpu(target: Target, colour: ColourContainers) -> bool:
+    release = colour.release() if colour.running else None
+    labels = target.image_labels(release.image) if release else None
+    return (labels or {}).get(FLAVOUR_LABEL) == Flavour.CUDA and target.settings.device != "cpu"
 
 
 def _hold(target: Target, release: Release, old: Release | None, chosen: Plan) -> Plan:

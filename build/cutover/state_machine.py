@@ -27,11 +27,14 @@ class FailureAction(StrEnum):
 class StrategyRequest:
     """The operator's choice of a strategy; None leaves it to the planner.
 
-    `forced`: hold even if requests are expected to wait longer than the proxy's limit.
+    Attributes:
+        forced: hold even if requests are expected to wait longer than the proxy's limit.
+        again: renew a live release that is healthy and has the current settings.
     """
 
     strategy: Strategy | None = None
     forced: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)

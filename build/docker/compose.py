@@ -1,7 +1,12 @@
-"""Docker Compose with this project's compose.yaml and .env only, ignoring other files and variables it would read."""
+"""Docker Compose with this project's files only, ignoring other files and variables it would read.
+
+compose.yaml is a template that the orchestrator renders. compose.running.yaml describes the stack that runs; .env names
+it, so that a plain `docker compose` uses it too.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -9,9 +14,11 @@ from pathlib import Path
 
 from build.docker import daemon
 from build.errors import CommandFailedError
+from build.model.compose_document import Document
 from build.system import command, files
 
-FILE = "compose.yaml"
+TEMPLATE = "compose.yaml"
+RUNNING = "compose.running.yaml"
 # Files that a plain `docker compose` merges into compose.yaml.
 OVERRIDES = (
     "compose.override.yaml",
@@ -24,31 +31,26 @@ _VARIABLE = re.compile(r"\$\{(\w+)")
 
 
 class Compose:
-    """The Compose stack of one clone; only the .env next to compose.yaml varies."""
+    """The Compose stack of one clone."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.env_file = root / ".env"
+        self.template = root / TEMPLATE
+        self.running_file = root / RUNNING
 
-    def _run(self, *args: str, **variables: str) -> bytes:
-        options = (
-            "--file",
-            str(self.root / FILE),
-            "--env-file",
-            str(self.env_file),
-            "--project-directory",
-            str(self.root),
-        )
+    def _run(self, file: Path, env_file: str, environment: Mapping[str, str], *args: str) -> bytes:
+        options = ("--file", str(file), "--env-file", env_file, "--project-directory", str(self.root))
         argv = ["docker", "compose", *options, *args]
         try:
-            environment = {**self._environment(os.environ), **variables}
             return command.run(argv, cwd=self.root, env=environment, timeout_s=TIMEOUT_S)
         except CommandFailedError as error:
-            raise CommandFailedError(f"docker compose {args[0]} failed: {error.message}", detail=error.detail) from None
+            action = next(word for word in args if not word.startswith(("-", "*")))
+            raise CommandFailedError(f"docker compose {action} failed: {error.message}", detail=error.detail) from None
 
     def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The environment without variables that override .env: Compose's own and those used in compose.yaml."""
-        used = set(_VARIABLE.findall((self.root / FILE).read_text()))
+        """The environment without variables that Compose reads: its own and those used in compose.yaml."""
+        used = set(_VARIABLE.findall(self.template.read_text()))
         variables = daemon.environment(environ)
         return {
             name: value for name, value in variables.items() if name not in used and not name.startswith("COMPOSE_")
@@ -57,22 +59,42 @@ class Compose:
     def ignored(self, environ: Mapping[str, str]) -> list[str]:
         """List Compose files and variables that a plain `docker compose` would use but the stack ignores."""
         found = [name for name in OVERRIDES if (self.root / name).exists()]
-        return [*found, *(["COMPOSE_FILE"] if environ.get("COMPOSE_FILE", FILE) != FILE else [])]
+        return [*found, *(["COMPOSE_FILE"] if environ.get("COMPOSE_FILE", RUNNING) != RUNNING else [])]
 
-    def write_env(self, text: str) -> None:
-        """Replace .env atomically: a reader sees the old file or the new one."""
-        if not self.env_file.exists() or self.env_file.read_text() != text:
-            files.replace(self.env_file, text)
+    def render(self, variables: Mapping[str, str]) -> Document:
+        """Return compose.yaml with its variables replaced; raise CommandFailedError if it is invalid."""
+        environment = {**self._environment(os.environ), **variables}
+        text = self._run(self.template, os.devnull, environment, "--profile", "*", "config", "--format", "json")
+        document: Document = json.loads(text)
+        return document
+
+    def stored(self) -> Document | None:
+        """Return the stored description of the running stack; None if there is none, or it does not parse."""
+        try:
+            found = json.loads(self.running_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) and isinstance(found.get("services"), dict) else None
+
+    def store(self, env: str, document: Document | None) -> None:
+        """Replace the description of the stack and .env, each atomically: a reader sees the old file or the new one."""
+        if document is not None:
+            # JSON is YAML.
+            _replace(self.running_file, json.dumps(document, indent=1) + "\n")
+        _replace(self.env_file, env)
 
     def up(self, *services: str) -> None:
         """Create and start exactly these services; a container that exists is never replaced."""
-        self._run("up", "--detach", "--no-build", "--no-recreate", "--quiet-pull", *services)
+        options = ("--detach", "--no-build", "--no-recreate", "--quiet-pull")
+        self._run(self.running_file, str(self.env_file), self._environment(os.environ), "up", *options, *services)
 
-    def run(self, service: str, *argv: str, **variables: str) -> bytes:
-        """Run a command in a new container of a service and return its output; `variables` override .env."""
+    def run(self, variables: Mapping[str, str], service: str, *argv: str) -> bytes:
+        """Run a command in a new container of a service, as compose.yaml with `variables` says; return its output."""
+        environment = {**self._environment(os.environ), **variables}
         options = ("--rm", "--no-deps", "--no-TTY", "--quiet-pull")
-        return self._run("run", *options, service, *argv, **variables)
+        return self._run(self.template, os.devnull, environment, "run", *options, service, *argv)
 
-    def check(self) -> None:
-        """Raise CommandFailedError if compose.yaml with this .env is invalid."""
-        self._run("config", "--quiet")
+
+def _replace(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        files.replace(path, text)

@@ -112,9 +112,14 @@ class DockerEngine:
             return dict(self.client.info())
 
     @property
+    def runtimes(self) -> frozenset[str]:
+        """Names of the container runtimes that the engine knows."""
+        return frozenset(cast(Any, self.info().get("Runtimes") or {}))
+
+    @property
     def gpu_runtime(self) -> str:
         """The container runtime with GPU support; empty if the engine has none."""
-        return NVIDIA if NVIDIA in dict(cast(Any, self.info().get("Runtimes") or {})) else ""
+        return NVIDIA if NVIDIA in self.runtimes else ""
 
     def container(self, name: str) -> Container | None:
         """Get a container by name or ID with its current state; None if there is none."""
@@ -129,6 +134,12 @@ class DockerEngine:
         with convert_errors():
             found = self.client.api.containers(all=True, filters={"name": [f"^/{prefix}"]})
         return {name.removeprefix("/"): container["Id"] for container in found for name in container["Names"]}
+
+    def container_labels(self, filtered: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return the labels of each container, running or not, that has all of the given labels."""
+        filters = {"label": [f"{name}={value}" for name, value in filtered.items()]}
+        with convert_errors():
+            return [dict(found["Labels"]) for found in self.client.api.containers(all=True, filters=filters)]
 
     def image(self, reference: str) -> Image | None:
         """Get an image by name, tag, digest or ID; None if it is not on the engine."""

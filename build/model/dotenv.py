@@ -8,6 +8,7 @@ from build.model.colours import Colour
 from build.model.placement import StackAddress
 
 HEADER = "# Derived by the orchestrator from the running stack; every command rewrites it. Do not edit.\n"
+NO_RELEASE = "no-release-in-{colour}"  # image of a colour without a release
 
 
 def parse(text: str) -> dict[str, str]:
@@ -27,41 +28,61 @@ def parse(text: str) -> dict[str, str]:
     return values
 
 
-def render(values: dict[str, str]) -> str:
+def render(values: Mapping[str, str]) -> str:
     """Render the file's text with the keys in the given order; omit empty values."""
     return HEADER + "".join(f"{key}={value}\n" for key, value in values.items() if value)
 
 
-def derive(
-    *,
-    project: str,
-    place: StackAddress,
-    proxy_image: str,
-    images: dict[Colour, str],
-    profiles: Iterable[str],
-    runtime: str,
-    hold_budget_s: float,
-    speech: Mapping[str, str],
-) -> dict[str, str]:
-    """Derive the variables of compose.yaml.
-
-    Args:
-        profiles: profiles to enable, the live colour's. With only these, `up` does not touch the other colour.
-        speech: variables by name that select and configure the service's engine, and what a client may request.
-    """
+def address(place: StackAddress) -> dict[str, str]:
+    """Return the variables of the proxy's address."""
     return {
-        # Without override files, a plain `docker compose up` in the clone cannot change the live release.
-        "COMPOSE_FILE": "compose.yaml",
-        "COMPOSE_PROJECT_NAME": project,
-        "COMPOSE_PROFILES": ",".join(profiles),
         "PORT": str(place.port),
         "PUBLISH": place.publish,
         "KEYS_FOLDER": place.keys_folder,
         "SUBNET_PREFIX": place.subnet_prefix,
+    }
+
+
+def derive(
+    *,
+    file: str,
+    project: str,
+    place: StackAddress,
+    proxy_image: str,
+    images: Mapping[Colour, str],
+    profiles: Iterable[str],
+    hold_budget_s: float,
+) -> dict[str, str]:
+    """Derive the variables of .env.
+
+    Args:
+        file: the Compose file that a plain `docker compose` uses. With one named here, override files have no effect.
+        profiles: profiles to enable, the live colour's. With only these, `up` does not touch the other colour.
+    """
+    return {
+        "COMPOSE_FILE": file,
+        "COMPOSE_PROJECT_NAME": project,
+        "COMPOSE_PROFILES": ",".join(profiles),
+        **address(place),
         "PROXY_IMAGE": proxy_image,
         "HOLD_BUDGET_S": f"{hold_budget_s:g}",
         "BLUE_IMAGE": images.get(Colour.BLUE, ""),
         "GREEN_IMAGE": images.get(Colour.GREEN, ""),
-        "APP_RUNTIME": runtime,
-        **speech,
     }
+
+
+def template_variables(
+    values: Mapping[str, str], images: Mapping[Colour, str], runtime: str, speech: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the variables of compose.yaml, which only the orchestrator renders.
+
+    Args:
+        values: the variables of .env.
+        runtime: the container runtime of a release that starts now; "" for Docker's default.
+        speech: variables by name that select and configure the service's engine, and what a client may request.
+    """
+    releases = {
+        f"LINE_{colour.name}_IMAGE": images.get(colour) or NO_RELEASE.format(colour=colour) for colour in Colour
+    }
+    stack = {name: value for name, value in values.items() if name not in {"COMPOSE_FILE", "COMPOSE_PROFILES"}}
+    return {**stack, **releases, "APP_RUNTIME": runtime, **speech}

@@ -13,6 +13,7 @@ from build.errors import (
     LockLostError,
     NoLastGoodError,
     NothingToResumeError,
+    OlderReleaseError,
     ReportedError,
     RollbackIncompleteError,
     StateCorruptError,
@@ -23,7 +24,7 @@ from build.state.history import Cutover
 NAME = "CutoverNeedsAttention"
 # No alert: nothing was begun, or the operator stopped the command and sees the error. If the rollback after that fails,
 # the error is a RollbackIncompleteError.
-QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError, InterruptedByUserError)
+QUIET = (LockHeldError, NoLastGoodError, NothingToResumeError, OlderReleaseError, InterruptedByUserError)
 GRAVE = (LockLostError, RollbackIncompleteError, StateCorruptError)
 # Alertmanager resolves an alert without an end after five minutes of silence; this alert is sent only once.
 LASTS = timedelta(days=7)

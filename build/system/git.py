@@ -156,6 +156,17 @@ def commit_of(root: Path, name: str) -> str:
     return _maybe(root, "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
 
 
+def is_ancestor(root: Path, older: str, newer: str) -> bool | None:
+    """Return whether a commit is a proper ancestor of another; None if this clone does not know both."""
+    first, second = commit_of(root, older), commit_of(root, newer)
+    if not first or not second:
+        return None
+    if first != second and _maybe(root, "merge-base", first, second) == first:
+        return True
+    # A shallow clone lacks the commits in between.
+    return None if _line(root, "rev-parse", "--is-shallow-repository") == "true" else False
+
+
 def tree_files(root: Path, tree: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
     """List the files of a tree or commit under some paths, by path."""
     found = {}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
-from build.errors import ImageNotFoundError, SettingsError
+from build.errors import CommandFailedError, ImageNotFoundError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
 from build.progress import Progress
 from build.target.target import ComposeTarget
+
+HEALTHY_S = 60
 
 
 def ensure_up(target: ComposeTarget, progress: Progress) -> None:
@@ -17,6 +19,7 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     Raises:
         ImageNotFoundError: no proxy image exists.
         SettingsError: the proxy's address or keys differ from the settings.
+        CommandFailedError: a container is not healthy in time; the detail has the last lines of its log.
     """
     if ignored := target.compose.ignored(os.environ):
         progress.note(f"ignoring {', '.join(ignored)}: only compose.yaml and .env define the stack")
@@ -44,4 +47,18 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     progress.step(f"starting {' and '.join(missing)}")
     target.refresh_env(None)
     target.compose.up(*missing)
-    target.await_healthy(missing)
+    _await_healthy(target, missing)
+
+
+def _await_healthy(target: ComposeTarget, services: list[str]) -> None:
+    for service in services:
+        name = target.settings.container(service)
+        began = target.clock.now()
+        for now in target.clock.polls():
+            container = target.engine.container(name)
+            health = container.attrs["State"].get("Health", {}).get("Status") if container else None
+            if container and container.status == "running" and health in (None, "healthy"):
+                break
+            if now - began > HEALTHY_S:
+                logs = target.engine.logs(container) if container else ""
+                raise CommandFailedError(f"{name} is not healthy after {HEALTHY_S} s", detail=logs)

@@ -18,7 +18,10 @@ from build.target.target import ComposeTarget
 
 @dataclass(frozen=True)
 class TargetStatus:
-    """The status of a target at one moment."""
+    """The status of a target at one moment.
+
+    `served`: a release was live at some time, by the journal.
+    """
 
     stack: Stack
     live: Colour | None
@@ -29,6 +32,22 @@ class TargetStatus:
     hold: Hold | None
     proxy_running: bool
     warnings: tuple[str, ...]
+    served: bool = False
+
+    @property
+    def unhealthy(self) -> str:
+        """Why the live release does not serve; "" if it does, during a hold, and for a stack that is down."""
+        if self.lock and self.hold and self.hold.mode != "none":
+            return ""
+        if self.live:
+            facts = self.stack[self.live]
+            if facts.container != "running":
+                return f"{self.live} is live, but its container is {facts.container}"
+            return "" if facts.usable else f"{self.live} is live, but its health checks fail"
+        exist = any(facts.container != "absent" for facts in self.stack.values())
+        if exist and not self.proxy_running:
+            return "the proxy does not run, so no client reaches a release"
+        return "no release is live, although one was" if self.served and self.proxy_running and not self.lock else ""
 
     def json(self) -> dict[str, Any]:
         """Return the status for programs; the keys are stable."""
@@ -39,6 +58,7 @@ class TargetStatus:
             },
             "last_good": asdict(self.last_good) if self.last_good else None,
             "in_progress": asdict(self.in_progress) if self.in_progress else None,
+            "unhealthy": self.unhealthy,
             "lock": self.lock.facts() if self.lock else None,
             "hold": asdict(self.hold) if self.hold else None,
             "warnings": list(self.warnings),
@@ -81,6 +101,7 @@ def read(target: ComposeTarget) -> TargetStatus:
         hold=hold,
         proxy_running=proxy_running,
         warnings=tuple(warnings),
+        served=any(cutover.served for cutover in past),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from build.agent_client import AgentClient
 from build.docker import daemon
-from build.docker.compose import Compose
+from build.docker.compose import RUNNING, Compose
 from build.docker.engine import DockerEngine
 from build.errors import CommandFailedError, ProxyError, StateCorruptError
 from build.model import colours as pure
@@ -29,6 +29,7 @@ from build.state.journal import Journal
 from build.target import api_keys, throwaway
 from build.target.colour_containers import ColourContainers
 from build.target.container import ServiceContainer
+from build.target.description import StackDescription
 from build.target.gpu import View, view
 from build.target.gpu_reservations import GpuReservations
 from build.target.start_flags import StartFlags
@@ -61,7 +62,7 @@ class ComposeTarget:
         if container is not None:
             image: str = container.attrs["Config"]["Image"]
             return image
-        stored = self._stored().get("PROXY_IMAGE", "")
+        stored = self.description.env.get("PROXY_IMAGE", "")
         if stored and self.engine.image(stored):
             return stored
         built = self.engine.images(PROXY_REPOSITORY)
@@ -126,10 +127,10 @@ class ComposeTarget:
         """Return why a release cannot use the API keys in a folder of the target; "" if it can."""
         return api_keys.problem(self.engine, image, folder)
 
-    def stack_error(self) -> str:
-        """Return why compose.yaml with this .env is invalid; "" if it is valid."""
+    def stack_error(self, **planned: str) -> str:
+        """Return why compose.yaml is invalid with the current settings; "" if it is valid."""
         try:
-            self.compose.check()
+            self.description.render(*self._described(planned))
         except CommandFailedError as error:
             return (error.detail or error.message).strip().splitlines()[-1]
         return ""
@@ -142,7 +143,8 @@ class ComposeTarget:
         """Return the GPUs as a container of the first slot would see them with this image."""
         slot = Colour.BLUE.slots[0]
         try:
-            answer = self.compose.run(slot.service, "python", "-m", "service.probe", "gpu", BLUE_IMAGE=image)
+            variables = self.description.variables(*self._described({"blue": image}))
+            answer = self.compose.run(variables, slot.service, "python", "-m", "service.probe", "gpu")
             return view(json.loads(answer))
         except (CommandFailedError, ValueError, KeyError, TypeError) as error:
             return View(why=f"the release does not report GPUs: {error}")
@@ -202,31 +204,49 @@ class ComposeTarget:
             raise StateCorruptError(f"the journal on the target is inconsistent: {error}") from None
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
-        """Rewrite .env from the running containers. `planned` (blue=..., green=...) names an image about to start.
+        """Rewrite .env and compose.running.yaml from the containers.
 
-        A colour without a container keeps its entry in .env, so that `up` after `down` starts the live release.
+        `planned` (blue=..., green=...) names an image about to start.
+        Only a planned colour gets the current settings. A colour without a container keeps its stored entry, so that
+        `up` after `down` starts the live release as it ran.
         """
-        stored = self._stored()
-        images = {}
+        values, images = self._described(planned)
+        stored = [profile for profile in self.description.env.get("COMPOSE_PROFILES", "").split(",") if profile]
+        values["COMPOSE_PROFILES"] = ",".join(self._profiles(live) if live else stored)
+        self.description.store(values, images, {Colour(colour) for colour in planned})
+
+    @cached_property
+    def description(self) -> StackDescription:
+        return StackDescription(self.engine, self.compose, self.settings)
+
+    def _described(self, planned: Mapping[str, str]) -> tuple[dict[str, str], dict[Colour, str]]:
+        """Return the variables of .env without profiles, and the image of each colour."""
+        stored, images = self.description.env, {}
         for colour, container in self.colours.items():
             release = container.release()
             stored_image = stored.get(f"{colour.name}_IMAGE", "")
             images[colour] = planned.get(colour.value) or (release.image if release else stored_image)
-        stored_profiles = stored.get("COMPOSE_PROFILES", "").split(",")
-        self.compose.write_env(
-            dotenv.render(
-                dotenv.derive(
-                    project=self.settings.project,
-                    place=self.place,
-                    proxy_image=self.proxy_image,
-                    images=images,
-                    hold_budget_s=self.hold_budget_s,
-                    runtime=self.engine.gpu_runtime if self.settings.flavour == "cuda" else "",
-                    speech=self.settings.speech,
-                    profiles=self._profiles(live) if live else [profile for profile in stored_profiles if profile],
-                )
-            )
+        values = dotenv.derive(
+            file=RUNNING,
+            project=self.settings.project,
+            place=self.place,
+            proxy_image=self.proxy_image,
+            images=images,
+            profiles=(),
+            hold_budget_s=self.hold_budget_s,
         )
+        return values, images
+
+    def changed_settings(self, colour: Colour) -> list[str]:
+        """Describe how the current settings differ from those of a colour's containers."""
+        replicas = self.colours[colour].replicas
+        return self.description.changes(replicas[0].slot.service, *self._described({})) if replicas else []
+
+    def lost_runtime(self, colour: Colour) -> str:
+        """Return the container runtime of a colour that the engine no longer has; "" if it has it."""
+        found = [replica.find() for replica in self.colours[colour].replicas]
+        used = {container.attrs["HostConfig"]["Runtime"] for container in found if container}
+        return ", ".join(sorted(used - self.engine.runtimes))
 
     def _profiles(self, live: Colour) -> list[str]:
         """Return the profiles of the colour's containers; that of its first slot if there are none."""
@@ -235,12 +255,8 @@ class ComposeTarget:
     @property
     def live_from_env(self) -> Colour | None:
         """The live colour according to .env: needs no exec, but is stale after a cutover from another clone."""
-        profiles = self._stored().get("COMPOSE_PROFILES", "").split(",")
+        profiles = self.description.env.get("COMPOSE_PROFILES", "").split(",")
         return next((colour for colour in Colour if not set(profiles).isdisjoint(colour.profiles)), None)
-
-    def _stored(self) -> dict[str, str]:
-        path = self.compose.env_file
-        return dotenv.parse(path.read_text()) if path.exists() else {}
 
     def adopt(self, image: str, proxy_image: str) -> None:
         """Set fresh images for the first `up` of a clone if its target runs nothing; otherwise refresh .env.
@@ -253,7 +269,7 @@ class ComposeTarget:
             self.proxy_image = proxy_image
         stack = self.survey()
         live = self.live_or_none(stack)
-        first = live is None and not self._stored().get("COMPOSE_PROFILES")
+        first = live is None and not self.description.env.get("COMPOSE_PROFILES")
         self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
 
     def live(self, stack: Stack) -> Colour | None:
@@ -267,21 +283,3 @@ class ComposeTarget:
         except ProxyError:
             current = history.in_progress(self.history())
             return Colour(current.colour).other if current and current.step == CANARY else None
-
-    def await_healthy(self, services: list[str], timeout_s: float = 60) -> None:
-        """Wait until the containers run and pass their health check, if any.
-
-        Raises:
-            CommandFailedError: timeout; the detail has the last log lines.
-        """
-        for service in services:
-            name = self.settings.container(service)
-            began = self.clock.now()
-            for now in self.clock.polls():
-                container = self.engine.container(name)
-                health = container.attrs["State"].get("Health", {}).get("Status") if container else None
-                if container and container.status == "running" and health in (None, "healthy"):
-                    break
-                if now - began > timeout_s:
-                    logs = self.engine.logs(container) if container else ""
-                    raise CommandFailedError(f"{name} is not healthy after {timeout_s:.0f} s", detail=logs)

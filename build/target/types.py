@@ -183,8 +183,14 @@ class Target(Protocol):
     def keys_error(self, image: str, folder: str) -> str:
         """Return why a release cannot use the API keys in a folder of the target; "" if it can."""
 
-    def stack_error(self) -> str:
-        """Return why the stack's description is invalid; "" if it is valid."""
+    def stack_error(self, **planned: str) -> str:
+        """Return why the stack's description with the images of `planned` is invalid; "" if it is valid."""
+
+    def changed_settings(self, colour: Colour) -> list[str]:
+        """Describe how the current settings differ from those of a colour's containers."""
+
+    def lost_runtime(self, colour: Colour) -> str:
+        """Return the container runtime of a colour that the target no longer has; "" if it has it."""
 
     def refresh_env(self, live: Colour | None, **planned: str) -> None:
         """Store what runs, so that a restart of the stack starts it again. `planned` maps colours to images."""

@@ -63,13 +63,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class GpuMemoryFacts:
-    """Input of the decision. `pids` are the live containers' processes in the host's numbering."""
+    """Input of the decision.
+
+    Attributes:
+        pids: the live containers' processes in the host's numbering.
+        expected: the live release runs on a GPU, so a view without devices means that its memory is unknown.
+    """
 
     view: View
     pids: frozenset[int] = field(default_factory=frozenset)
     need: Need | None = None
     margin: int = 0
     replicas: int = 1
+    expected: bool = False
 
 
 def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
@@ -82,7 +88,7 @@ def decide(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
     """
     devices = facts.view.devices
     if not devices:
-        return Plan(requested or Strategy.OVERLAP, reason=f"no GPU memory to share ({facts.view.why or 'no device'})")
+        return _blind(facts, requested)
     _require_devices(facts)
     need = facts.need or Need(_most(devices, facts.pids), "estimated from the live release")
     holders = [device for device in devices if device.held(facts.pids)]
@@ -134,6 +140,16 @@ def _require_devices(facts: GpuMemoryFacts) -> None:
             f"{facts.replicas} replicas need {facts.replicas} GPUs, and the target has {count}",
             remedy=f"switch with `--replicas {count}`; nothing was changed",
         )
+
+
+def _blind(facts: GpuMemoryFacts, requested: Strategy | None) -> Plan:
+    """Return the plan for a live release that reports no device: only a CPU has room for both without a measurement."""
+    why = facts.view.why or "no device"
+    if facts.expected and facts.need and requested is None:
+        need = f"the candidate needs {gib(facts.need.size)} ({facts.need.source})"
+        reason = f"{need}, and the live release cannot read its GPU ({why}), so one release is loaded at a time"
+        return Plan(Strategy.HOLD, need=facts.need.size, reason=reason)
+    return Plan(requested or Strategy.OVERLAP, reason=f"no GPU memory to share ({why})")
 
 
 def _plan(facts: GpuMemoryFacts, need: Need, strategy: Strategy, chosen: Sequence[Device], conclusion: str) -> Plan:

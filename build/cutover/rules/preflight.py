@@ -34,7 +34,8 @@ class PreflightFacts:
         unfinished: requests in flight on the idle colour.
         live_usable: whether the proxy's health checks of the live colour pass.
         serving, recorded: the release in the live colour, and the journal's live release.
-        compose_error: why compose.yaml with this .env is invalid; empty if valid.
+        lost_runtime: the container runtime of the live colour, if the engine no longer has it; empty otherwise.
+        compose_error: why compose.yaml with the current settings is invalid; empty if valid.
         skew_s: how far the target's clock is ahead of this machine's.
     """
 
@@ -55,6 +56,7 @@ class PreflightFacts:
     live_usable: bool
     serving: Release | None
     recorded: Release | None
+    lost_runtime: str
     compose_error: str
     skew_s: float
 
@@ -129,8 +131,14 @@ def _colours(facts: PreflightFacts) -> Iterator[Finding]:
 
 def _surroundings(facts: PreflightFacts) -> Iterator[Finding]:
     if facts.compose_error:
-        message = f"compose.yaml with this .env is invalid: {facts.compose_error}"
-        yield Finding("compose", Level.PROBLEM, message, "`docker compose config` shows where", CommandFailedError)
+        message = f"compose.yaml with the current settings is invalid: {facts.compose_error}"
+        yield Finding("compose", Level.PROBLEM, message, "correct compose.yaml or the setting", CommandFailedError)
+    if facts.lost_runtime:
+        message = (
+            f"the engine no longer has the container runtime {facts.lost_runtime}, with which {facts.live} runs: "
+            "a candidate would start without a GPU"
+        )
+        yield Finding("runtime", Level.PROBLEM, message, "install it again and run `docker info` to see the runtimes")
     if abs(facts.skew_s) > SKEW_S:
         message = f"the target's clock is {facts.skew_s:+.0f} s from this machine's; the journal has the target's times"
         yield Finding("clock", Level.WARNING, message)

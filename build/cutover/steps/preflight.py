@@ -15,9 +15,9 @@ from build.state import history
 
 def check(run: Run) -> JournalFacts:
     """Raise the first problem's error, which lists all problems; report and journal warnings."""
-    run.refresh_env(run.live, **{run.idle.value: run.release.image})
+    planned = {run.idle.value: run.release.image}
     with ThreadPoolExecutor(max_workers=1) as beside:  # Compose takes as long as all other checks
-        found = preflight.evaluate(_facts(run, beside.submit(run.target.stack_error)))
+        found = preflight.evaluate(_facts(run, beside.submit(run.target.stack_error, **planned)))
     findings.refuse(found)
     for finding in found:
         run.progress.note(f"{finding.subject}: {finding.message}")
@@ -52,6 +52,7 @@ def _facts(run: Run, compose_error: Future[str]) -> preflight.PreflightFacts:
         live_usable=any(server.usable for server in lives),
         serving=run.old.release() if run.old else None,
         recorded=history.recorded(target.history()),
+        lost_runtime=target.lost_runtime(run.live) if run.live else "",
         skew_s=target.now() - time.time(),
         compose_error=compose_error.result(),
     )

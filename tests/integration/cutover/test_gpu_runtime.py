@@ -23,5 +23,9 @@ def test_containers_of_the_cuda_flavour_run_with_the_nvidia_runtime(stack: Stack
         assert "NVIDIA_VISIBLE_DEVICES=all" in app.attrs["Config"]["Env"]
         assert other.container("proxy").attrs["HostConfig"]["Runtime"] == "runc"
         before = other.containers()
-        engine.run("docker", "compose", "--project-directory", str(other.root), "up", "-d")
+        other.compose("up", "-d")
+        assert other.containers() == before
+        # The settings do not ask for the runtime any more, as if the engine had lost it: .env says what runs.
+        other.run("build.cutover", "status", CUTOVER_FLAVOUR="slim")
+        other.compose("up", "-d")
         assert other.containers() == before

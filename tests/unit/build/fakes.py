@@ -57,7 +57,7 @@ class Target:
         self.colours[Colour.BLUE].holds = OLD
         self.proxy.healthy = self._healthy
         self.proxy.requests = lambda *_range: haproxy_log.read(self.log)
-        self.start: Callable[[Slot], None] = self._start
+        self.start: Callable[..., None] = self._start
         self.keys_error: Callable[[str, str], str] = lambda _image, _folder: ""
         self.image_labels: Callable[[str], dict[str, str]] = lambda _image: {}
         self.orders = Orders(self.calls)
@@ -69,6 +69,9 @@ class Target:
         self.lock_error: OrchestratorError | None = None
         self.lock = SimpleNamespace(held=self._held, confirm=self._confirm)
         self.proxy_image = "proxy"
+        self.starts = NEW
+        self.failing: set[str] = set()  # colours whose health checks fail, as the proxy sees them
+        self.changed: list[str] = []
         self.env: list[tuple[Colour | None, dict[str, str]]] = []
 
     def _healthy(self, server: str) -> bool:
@@ -81,16 +84,22 @@ class Target:
     def is_here(self) -> bool:
         return True
 
-    def stack_error(self) -> str:
+    def stack_error(self, **_planned: str) -> str:
+        return ""
+
+    def changed_settings(self, _colour: Colour) -> list[str]:
+        return self.changed
+
+    def lost_runtime(self, _colour: Colour) -> str:
         return ""
 
     def processes(self) -> dict[int, str]:
         return {PIDS[colour.value]: f"app-{colour}" for colour in Colour}
 
-    def _start(self, slot: Slot) -> None:
+    def _start(self, slot: Slot, *_others: Slot) -> None:
         self.calls.append(f"{slot.service} up")
         colour = self.colours[Colour(slot.service.removeprefix("app-"))]
-        colour.holds = NEW
+        colour.holds = self.starts
         colour.running = colour.running or colour.exits_on_stop
         if colour.name in self.orders.parked:
             colour.phase = "unloaded"
@@ -140,9 +149,9 @@ class Target:
         return {
             colour: ColourFacts(
                 release=container.holds,
-                container="running" if container.holds else "absent",
+                container=("running" if container.running else "exited") if container.holds else "absent",
                 admin=self.proxy.servers_now[colour.servers[0]].admin,
-                usable=self.proxy.servers_now[colour.servers[0]].usable,
+                usable=self.proxy.servers_now[colour.servers[0]].usable and colour.value not in self.failing,
                 standby=self.proxy.servers_now[colour.standbys[0]].usable,
             )
             for colour, container in self.colours.items()

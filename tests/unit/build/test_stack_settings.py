@@ -7,6 +7,7 @@ from pathlib import Path
 
 from build import settings
 from build.model import dotenv
+from build.model.colours import Colour
 from service.settings import Limits, unknown
 from service.settings import Settings as ServiceSettings
 
@@ -33,16 +34,18 @@ def test_the_limits_of_a_client_reach_the_service(tmp_path: Path) -> None:
     assert ServiceSettings.from_env(speech(tmp_path)).client_limits == Limits()
 
 
-def test_env_names_only_compose_yaml() -> None:
+def test_compose_yaml_alone_starts_nothing() -> None:
+    """compose.yaml is a template: with the variables of .env alone it has no image for either colour."""
     values = dotenv.derive(
+        file="compose.yaml",
         project="p",
         place=settings.load(REPOSITORY, {}).place,
         proxy_image="x",
-        images={},
-        profiles=(),
-        runtime="",
+        images=dict.fromkeys(Colour, "sha256:1"),
+        profiles=["blue"],
         hold_budget_s=7.5,
-        speech={},
     )
-    assert values["COMPOSE_FILE"] == "compose.yaml"
     assert values["HOLD_BUDGET_S"] == "7.5"
+    required = set(re.findall(r"\$\{(\w+):\?", (REPOSITORY / "compose.yaml").read_text()))
+    assert required - values.keys() == {"LINE_BLUE_IMAGE", "LINE_GREEN_IMAGE"}
+    assert required <= dotenv.template_variables(values, {}, "", {}).keys()

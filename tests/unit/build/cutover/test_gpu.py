@@ -47,8 +47,11 @@ def facts(*devices: Device, need: int | None = None, pids: frozenset[int] = froz
     (facts(device(live=9, mine=False)), None, OVERLAP),
     (GpuMemoryFacts(View(why="no NVML")), None, OVERLAP),
     (GpuMemoryFacts(View(why="no NVML")), HOLD, HOLD),
+    (GpuMemoryFacts(View(why="no NVML"), need=Need(GIB, "a label"), expected=True), None, HOLD),
+    (GpuMemoryFacts(View(why="no NVML"), need=Need(GIB, "a label"), expected=True), OVERLAP, OVERLAP),
+    (GpuMemoryFacts(View(why="no NVML"), need=Need(GIB, "a label")), None, OVERLAP),
 ], ids=["fits", "fits-alone", "by-pid", "requested", "estimate", "estimate-fits", "requested-on-estimate",
-        "nothing-known", "no-gpu", "no-gpu-requested"])  # fmt: skip
+        "nothing-known", "no-gpu", "no-gpu-requested", "lost-gpu", "lost-gpu-requested", "live-on-cpu"])  # fmt: skip
 def test_the_strategy_follows_from_the_memory(
     known: GpuMemoryFacts, requested: Strategy | None, strategy: Strategy
 ) -> None:

@@ -31,6 +31,7 @@ GOOD = PreflightFacts(
     live_usable=True,
     serving=OLD,
     recorded=OLD,
+    lost_runtime="",
     compose_error="",
     skew_s=0.4,
 )
@@ -50,6 +51,7 @@ PROBLEMS: list[tuple[dict[str, object], str, type[OrchestratorError]]] = [
     ({"keys": "none there"}, "cannot use the API keys in .*: none there", PreflightError),
     ({"hold": "all"}, r"holds requests \(mode all\)", PreflightError),
     ({"unfinished": 2}, "still has 2 requests", PreflightError),
+    ({"lost_runtime": "nvidia"}, "no longer has the container runtime nvidia, with which blue runs", PreflightError),
     ({"compose_error": "bad indent"}, "invalid: bad indent", CommandFailedError),
 ]
 

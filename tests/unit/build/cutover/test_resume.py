@@ -41,7 +41,8 @@ def test_the_next_cutover_finishes_a_switch_killed_between_its_two_commands() ->
     target.proxy.set_admin("green-1", "ready")
     target.calls.clear()
     assert switch(target) == NEW
-    assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown"]
+    # The last probe asks whether the release that is live by now is well.
+    assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown", "green-1 probed"]
     assert [cutover.state for cutover in target.history()] == ["retired"]
 
 

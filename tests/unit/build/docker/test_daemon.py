@@ -181,10 +181,10 @@ def test_an_unknown_context_is_named(contexts: Contexts) -> None:
     assert not daemon.is_local()
 
 
-DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$CALLS/argv"\nenv >"$CALLS/env"\n'
+DOCKER = '#!/bin/sh\nprintf "%s\\n" "$@" >"$CALLS/argv"\nenv >"$CALLS/env"\necho \'{"services": {}}\'\n'
 
 
-def test_compose_reads_only_compose_yaml_and_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_reads_only_the_stacks_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "compose.yaml").write_text("services: {proxy: {image: '${PROXY_IMAGE:?}', ports: ['${PORT:-1}:1']}}")
@@ -193,17 +193,24 @@ def test_compose_reads_only_compose_yaml_and_env(tmp_path: Path, monkeypatch: py
     for name in ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_REMOVE_ORPHANS", "PROXY_IMAGE", "PORT"):
         monkeypatch.setenv(name, "unwanted")
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
-    Compose(tmp_path).up("proxy")
-    argv = (tmp_path / "argv").read_text().splitlines()
-    files = [argv[at + 1] for at, word in enumerate(argv) if word == "--file"]
-    assert (files, argv[-1]) == ([str(tmp_path / "compose.yaml")], "proxy")
-    environ = (tmp_path / "env").read_text()
-    assert "unwanted" not in environ
-    assert "arm64" not in environ
+    compose = Compose(tmp_path)
+
+    def used() -> list[str]:
+        argv = (tmp_path / "argv").read_text().splitlines()
+        environ = (tmp_path / "env").read_text()
+        assert "unwanted" not in environ
+        assert "arm64" not in environ
+        return [argv[at + 1] for at, word in enumerate(argv) if word in {"--file", "--env-file"}]
+
+    compose.up("proxy")
+    assert used() == [str(tmp_path / "compose.running.yaml"), str(tmp_path / ".env")]
+    assert compose.render({"PORT": "7860"}) == {"services": {}}
+    assert used() == [str(tmp_path / "compose.yaml"), os.devnull]
+    assert "PORT=7860" in (tmp_path / "env").read_text().splitlines()
 
 
 def test_compose_files_that_the_stack_does_not_use_are_named(tmp_path: Path) -> None:
     compose = Compose(tmp_path)
-    assert compose.ignored({"COMPOSE_FILE": "compose.yaml"}) == []
+    assert compose.ignored({"COMPOSE_FILE": "compose.running.yaml"}) == []
     (tmp_path / "compose.override.yaml").write_text("services: {}")
     assert compose.ignored({"COMPOSE_FILE": "mine.yaml"}) == ["compose.override.yaml", "COMPOSE_FILE"]

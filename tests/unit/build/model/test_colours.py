@@ -50,23 +50,19 @@ def test_shares_follow_from_the_request_rates() -> None:
 
 def test_env_has_only_the_live_profile_and_parses() -> None:
     values = dotenv.derive(
+        file="compose.running.yaml",
         project="p",
         place=StackAddress(1, "10.0.0"),
         proxy_image="x",
         images={Colour.GREEN: "sha256:1"},
         profiles=["green", "green-2"],
-        runtime="",
         hold_budget_s=60,
-        speech={"TTS_DEVICE": "cpu", "MODELS": ""},
     )
     text = dotenv.render(values)
     assert dotenv.parse(text) == {key: value for key, value in values.items() if value}
     assert dotenv.parse(text)["COMPOSE_PROFILES"] == "green,green-2"
-    assert dotenv.parse(text)["TTS_DEVICE"] == "cpu"
     assert dotenv.parse(text)["PUBLISH"] == "127.0.0.1"
-    assert not {"APP_RUNTIME", "KEYS_FOLDER"} & set(dotenv.parse(text))
-    assert "MODELS" not in dotenv.parse(text)
-    assert "BLUE_IMAGE" not in dotenv.parse(text)
+    assert not {"KEYS_FOLDER", "BLUE_IMAGE"} & set(dotenv.parse(text))
 
 
 def test_the_address_of_an_old_proxy_without_labels_is_loopback_without_keys() -> None:

@@ -141,3 +141,23 @@ def test_replace_refs_are_ignored(repository: Repository) -> None:
     repository.write({"service/a.py": "2"})
     repository.git("replace", first, repository.commit())
     assert git.tree_files(repository.root, first, ("service",)) == files
+
+
+def test_an_ancestor_is_known_unless_the_clone_is_shallow(repository: Repository, tmp_path: Path) -> None:
+    shas = []
+    for text in ("1", "2", "3"):
+        repository.write({"a": text})
+        repository.commit()
+        shas.append(git.read(repository.root).sha)
+    first, _, third = shas
+    assert git.is_ancestor(repository.root, first, third) is True
+    assert git.is_ancestor(repository.root, third, first) is False
+    assert git.is_ancestor(repository.root, first, first) is False
+    assert git.is_ancestor(repository.root, "0" * 40, first) is None
+    repository.git("checkout", "--quiet", "-b", "other", first)
+    repository.write({"b": "4"})
+    repository.commit()
+    assert git.is_ancestor(repository.root, "HEAD", third) is False
+    command.run(["git", "clone", "--quiet", "--depth=2", f"file://{repository.root}", str(tmp_path / "shallow")])
+    assert git.is_ancestor(tmp_path / "shallow", first, "HEAD") is True
+    assert git.is_ancestor(tmp_path / "shallow", "HEAD", first) is None
