@@ -22,7 +22,7 @@ from agent.orders import Orders
 from agent.protocol import SOCKET, Refusal, RefusedError
 from agent.rescue import Clock
 from agent.start_flags import StartFlags
-from agent.target import Target, boot_time
+from agent.target import ALERTMANAGER, Target, boot_time
 
 LINE_BYTES = 2**20  # of one request: a record with all of its facts is a few kilobytes
 
@@ -68,12 +68,13 @@ def main() -> None:
     expiry_s = float(os.environ.get("AGENT_EXPIRY_S", EXPIRY_S))
     target = Target(state, proxy, StartFlags(orders), Orders(orders), expiry_s=expiry_s)
     with Sessions(os.environ.get("AGENT_SOCKET", SOCKET), target) as sessions:
-        threading.Thread(target=_guardian(target, expiry_s).run, args=(threading.Event(),), daemon=True).start()
+        guardian = _guardian(target, state, expiry_s)
+        threading.Thread(target=guardian.run, args=(threading.Event(),), daemon=True).start()
         sessions.serve_forever()
 
 
-def _guardian(target: Target, expiry_s: float) -> Guardian:
-    alerts = Alerts(os.environ.get("AGENT_PROJECT", "glm-tts"), os.environ.get("AGENT_ALERTMANAGER", ""))
+def _guardian(target: Target, state: Path, expiry_s: float) -> Guardian:
+    alerts = Alerts(os.environ.get("AGENT_PROJECT", "glm-tts"), state / ALERTMANAGER)
     return Guardian(target.answer, readiness.readyz, Clock(boot_time, time.sleep), alerts, note, expiry_s)
 
 

@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 NAME = "CutoverNeedsAttention"
 RUNBOOK = "python -m build.cutover status (docs/operations/runbook.md)"
@@ -20,15 +21,20 @@ TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class Alerts:
-    """Where alerts go; `manager` is "" for the log alone."""
+    """Where alerts go: the log, and the Alertmanager whose address is in a file, if it exists.
+
+    The address may contain a secret, so it is neither in the container's environment nor in its labels. An
+    orchestrator sends it when it acquires the lock.
+    """
 
     project: str
-    manager: str = ""
+    address: Path
 
     def send(self, summary: str, *, severity: str = "critical", release: str = "", cutover: str = "") -> None:
         """Log and post an alert. A receiver that fails is logged: nothing that the agent does depends on it."""
         note(f"alert ({severity}): {summary}")
-        if not self.manager:
+        manager = self.address.read_text().strip() if self.address.exists() else ""
+        if not manager:
             return
         now = datetime.now(UTC)
         labels = {"alertname": NAME, "project": self.project, "release": release or "none", "severity": severity}
@@ -36,18 +42,19 @@ class Alerts:
         ends = (now + LASTS).isoformat()
         body = [{"labels": labels, "annotations": annotations, "startsAt": now.isoformat(), "endsAt": ends}]
         try:
-            self._post(json.dumps(body).encode())
+            _post(manager, json.dumps(body).encode())
         except (OSError, ValueError) as error:
             # Without the address, which may contain a secret.
             note(f"Alertmanager did not accept the alert: {type(error).__name__}")
 
-    def _post(self, body: bytes) -> None:
-        url = f"{self.manager.rstrip('/')}/api/v2/alerts"
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("no address of HTTP")
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
-            pass
+
+def _post(manager: str, body: bytes) -> None:
+    url = f"{manager.rstrip('/')}/api/v2/alerts"
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("no address of HTTP")
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+        pass
 
 
 def note(line: str) -> None:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 
-def replace(path: Path, content: str) -> None:
+def replace(path: Path, content: str, mode: int = 0o644) -> None:
     """Write a file as a whole: after a crash it has the old content or the new one."""
     new = path.with_name(f"{path.name}.new")
     with new.open("w", encoding="utf-8") as file:
+        new.chmod(mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

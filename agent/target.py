@@ -22,6 +22,8 @@ from agent.orders import Orders
 from agent.protocol import PROTOCOL, Owner, Refusal, RefusedError
 from agent.start_flags import StartFlags
 
+ALERTMANAGER = "alertmanager"  # the file with its address
+
 Request = dict[str, Any]
 Answer = dict[str, Any]
 
@@ -45,7 +47,7 @@ class Target:
     ) -> None:
         self._now = now
         self._mutex = threading.RLock()
-        self._lock_file = state / "lock.json"
+        self._lock_file, self._alertmanager = state / "lock.json", state / ALERTMANAGER
         self._journal = Journal(state / "journal.jsonl")
         self._proxy, self._flags, self._orders = proxy, flags, orders
         self._lock = replace(_stored(self._lock_file), expiry_s=expiry_s).restored(now())
@@ -118,6 +120,8 @@ class Target:
         self._journal.check()
         owner = Owner.from_json({**request["owner"], "since": utc_now()})
         self._store(self._lock.acquire(owner, self._now(), takeover=request.get("takeover")))
+        if "alertmanager" in request:
+            files.replace(self._alertmanager, f"{request['alertmanager']}\n", mode=0o600)
         return {"epoch": self._lock.epoch}
 
     def _beat(self, request: Request) -> Answer:

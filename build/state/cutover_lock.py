@@ -115,8 +115,10 @@ class Heartbeat:
 class CutoverLock:
     """The lock of one target."""
 
-    def __init__(self, agent: AgentClient) -> None:
+    def __init__(self, agent: AgentClient, alertmanager: str = "") -> None:
+        """`alertmanager`: its address, for the alerts of the agent; each acquisition stores it on the target."""
         self._agent = agent
+        self._alertmanager = alertmanager
 
     def holder(self) -> Holder | None:
         """Return the current owner, or None."""
@@ -188,7 +190,7 @@ class CutoverLock:
                 time.sleep(WAIT_S)
 
     def _acquire(self, me: Owner, may_take_over: Callable[[], bool]) -> int:
-        request = {"owner": me.to_json()}
+        request = {"owner": me.to_json(), "alertmanager": self._alertmanager}
         try:
             return int(self._agent.ask("lock acquire", **request)["epoch"])
         except LockHeldError:

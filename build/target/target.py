@@ -51,7 +51,7 @@ class ComposeTarget:
         self.proxy: Proxy = HAProxy(self.engine, settings.container("proxy"), agent)
         self.journal = Journal(agent)
         self.orders = StartFlags(agent)
-        self.lock = CutoverLock(agent)
+        self.lock = CutoverLock(agent, settings.alertmanager.get_secret_value())
         self.reservations = GpuReservations(self.engine)
         self.colours = {colour: ColourContainers(self.engine, settings.project, colour) for colour in Colour}
 

@@ -28,7 +28,7 @@ SETTINGS = "".join((REFERENCE / name).read_text() for name in ("settings.md", "s
 JOURNAL = (REFERENCE / "journal.md").read_text()
 LABELS = (REFERENCE / "image-labels.md").read_text()
 # Set in images by conda, or for one library; no command or stack reads them from outside.
-INTERNAL = {"CONDA_DEFAULT_ENV", "CONDA_PREFIX", "GRADIO_ANALYTICS_CACHE_FREQUENCY"}
+INTERNAL = {"CONDA_DEFAULT_ENV", "CONDA_PREFIX", "CONTROL_EPOCH", "GRADIO_ANALYTICS_CACHE_FREQUENCY"}
 
 
 def sources() -> Iterator[Path]:
@@ -140,4 +140,9 @@ def test_records_have_the_fields_and_facts_of_the_reference_page(make: Callable[
 def test_the_runs_of_this_test_reach_every_strategy_and_most_events() -> None:
     records = [record for make in (canary, rollback, hold, failed) for record in make().records]
     assert {record["strategy"] for record in records if record["event"] == Event.BEGIN} == set(states.Strategy)
-    assert set(Event) - {record["event"] for record in records} == {Event.PAUSED, Event.HOOK, Event.LOCK_BROKEN}
+    assert set(Event) - {record["event"] for record in records} == {
+        Event.AGENT,
+        Event.PAUSED,
+        Event.HOOK,
+        Event.LOCK_BROKEN,
+    }

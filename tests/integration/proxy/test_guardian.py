@@ -51,7 +51,7 @@ class Agent:
         flags, orders = StartFlags(self.folder), Orders(self.folder)
         self.target = Target(self.folder, self.haproxy, flags, orders, self.now)
         clock = Clock(self.now, time.sleep)
-        self.guardian = Guardian(self.target.answer, self.readyz, clock, Alerts("test"), note)
+        self.guardian = Guardian(self.target.answer, self.readyz, clock, Alerts("test", Path("no file")), note)
 
     def now(self) -> float:
         return time.monotonic() + self.ahead_s

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from agent.protocol import PROTOCOL
+from agent.target import ALERTMANAGER
 from harness.stack import REPOSITORY, wait_for
 from tests.unit.agent.fake_proxy import STATES, Runtime, runtime
 
@@ -204,3 +205,9 @@ def test_an_agent_that_died_while_it_acted_goes_on_after_its_restart(tmp_path: P
             wait_for("the release of the lock", lambda: session.ask("lock show")["owner"] is None, 20)
             (record,) = session.ask("journal read")["records"]
             assert (record["event"], record["did"]) == ("agent", "open")
+
+
+def test_the_address_of_alertmanager_is_stored_for_this_user_alone(agent: Agent) -> None:
+    assert agent.session().ask("lock acquire", owner=OWNER, alertmanager="http://user:secret@alerts")["ok"]
+    file = agent.folder / "state" / ALERTMANAGER
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("http://user:secret@alerts\n", 0o600)

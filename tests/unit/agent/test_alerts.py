@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,13 @@ from build.notify import alert
 from build.notify.alert import Alert
 
 
-def test_an_alert_has_the_orchestrators_labels(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def address(tmp_path: Path) -> Path:
+    """Return the file with Alertmanager's address, which does not exist yet."""
+    return tmp_path / "alertmanager"
+
+
+def test_an_alert_has_the_orchestrators_labels(address: Path, capsys: pytest.CaptureFixture[str]) -> None:
     received: list[tuple[str, list[dict[str, object]]]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,7 +36,8 @@ def test_an_alert_has_the_orchestrators_labels(capsys: pytest.CaptureFixture[str
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        Alerts("speech", f"http://127.0.0.1:{server.server_port}/").send("blue is sick", release="abc", cutover="1")
+        address.write_text(f"http://127.0.0.1:{server.server_port}/\n")
+        Alerts("speech", address).send("blue is sick", release="abc", cutover="1")
         server.shutdown()
     ((path, (sent,)),) = received
     assert path == "/api/v2/alerts"
@@ -40,8 +48,11 @@ def test_an_alert_has_the_orchestrators_labels(capsys: pytest.CaptureFixture[str
     assert "alert (critical): blue is sick" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1/?token=secret", "file:///etc/passwd"])
-def test_a_receiver_that_fails_is_a_line_without_its_address(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/?token=secret", "file:///etc/passwd"])
+def test_a_receiver_that_fails_is_a_line_without_its_address(
+    url: str, address: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address.write_text(url)
     Alerts("speech", address).send("blue is sick")
     output = capsys.readouterr().out
     assert "did not accept" in output

@@ -175,7 +175,7 @@ class Recorder(Alerts):
     """Keeps alerts."""
 
     def __init__(self, project: str, sent: list[str]) -> None:
-        super().__init__(project)
+        super().__init__(project, Path("none"))
         object.__setattr__(self, "sent", sent)
 
     def send(self, summary: str, **_facts: str) -> None:
