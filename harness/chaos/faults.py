@@ -234,6 +234,7 @@ FAULTS = (
     Fault("dockerd killed", _kill_dockerd, unfinished, engine=("--live-restore",)),
     Fault("dockerd restarted", _restart_dockerd, unfinished, engine=()),
     Fault("lock broken", _break_lock, unfinished, finish=(), ends=True),
+    Fault("orchestrator killed and not resumed", still.never_resumed, unfinished, ends=True),
     Fault("orchestrator stands still", still.at_a_record, unfinished, heal=still.changed_nothing, ends=True),
     Fault("orchestrator stands still in a step", still.inside_a_step, intents, heal=still.changed_nothing, ends=True),
 )

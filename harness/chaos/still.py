@@ -1,4 +1,4 @@
-"""An orchestrator that stands still while a successor takes its lock, acts and ends; then it wakes.
+"""Orchestrators that fall silent: one that stands still and wakes after its successor, one that no one resumes.
 
 Ctrl-Z, a closed laptop, a paused machine and a dead network look like this from the target.
 """
@@ -10,12 +10,16 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from agent.lock import EXPIRY_S
 from build.errors import LockLostError
+from build.proxy.types import Hold
+from build.state.history import Event
 from harness.chaos.chaos_stack import PATIENCE, ChaosStack
 from harness.chaos.scene import Scene
 from harness.stack import wait_for
 
 EXPIRES_S = 60
+RESCUE_S = EXPIRY_S + 45  # from the last heartbeat until clients are served again
 WORKED_TICKS = 20  # of processor time, after which a process is inside its step
 
 
@@ -60,6 +64,20 @@ def state(chaos: ChaosStack) -> dict[str, Any]:
         "journal": chaos.stack.journal(),
         "env": (chaos.stack.root / ".env").read_text(),
     }
+
+
+def never_resumed(scene: Scene) -> str:
+    """Kill the orchestrator and wait until the target's agent has acted and a release serves; return the proof."""
+    chaos, code = scene.chaos, scene.process.kill()
+
+    def rescued() -> bool:
+        found = chaos.status()
+        serves = found.live is not None and found.stack[found.live].usable
+        return serves and found.lock is None and found.hold == Hold("none", 0)
+
+    wait_for("the agent to act", lambda: chaos.newest()["event"] == Event.AGENT and rescued(), RESCUE_S)
+    record = chaos.newest()
+    return f"it ended with {code}; the agent: {record['did']} ({record['reason']})"
 
 
 def _expired(chaos: ChaosStack) -> bool:
