@@ -128,9 +128,9 @@ def test_without_a_subcommand_all_possible_locks_are_written_and_the_exit_code_s
     require("plain")
     done = run()
     assert done.returncode == LocksIncompleteError.exit_code == 32
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()]
-    assert [conda_lock("slim"), "plain", "", "1.0=test_0"] in rows
-    assert [conda_lock("cuda"), "plain", "", "1.0=test_0"] in rows
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [conda_lock("slim"), "plain", "1.0=test_0"] in rows
+    assert [conda_lock("cuda"), "plain", "1.0=test_0"] in rows
     reasons = [line for line in done.stderr.splitlines() if line.startswith("  | ")]
     assert [line[4:21] for line in reasons] == ["apt lock of slim:", "apt lock of cuda:"], (
         "only the locks that need the engine are missing"
