@@ -214,7 +214,8 @@ def test_a_second_interrupt_aborts_the_requests_that_a_rollback_waits_for(patien
 
 
 def test_a_rollback_takes_over_while_the_old_colour_drains(patient: Stack, tmp_path: Path) -> None:
-    old, new = patient.releases[-1], patient.release("to be left at once")
+    before = patient.status()
+    old, new = before["colours"][before["live"]]["release"]["sha"], patient.release("to be left at once")
     app, verified, go = patient.live_app(), tmp_path / "verified", tmp_path / "go"
     waits = f'["sh", "-c", "touch {verified}; until [ -e {go} ]; do sleep 0.1; done"]'
     with (
