@@ -225,6 +225,7 @@ def test_a_rollback_takes_over_while_the_old_colour_drains(patient: Stack, tmp_p
     ):
         wait_for("the gate's end", lambda: verified.exists() or process.poll() is not None, PATIENCE_S)
         assert process.poll() is None, process.communicate()[0]
+        app.exec_run(["rm", "-f", "/tmp/end"])  # noqa: S108 - another test's, in its container
         request = Clients(patient, pool).send(f"Never {LONG}")
         wait_for("the request", lambda: in_flight(app) == {"long": 1})
         go.touch()
