@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from build.errors import CommandFailedError, ImageNotFoundError, SettingsError
+from build.errors import CommandFailedError, ImageNotFoundError, PreflightError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
 from build.progress import Progress
 from build.target.target import ComposeTarget
 
 HEALTHY_S = 60
+SOCKET_FOLDER = "/run/haproxy"  # a volume that proxy and agent share
 
 
 def ensure_up(target: ComposeTarget, progress: Progress) -> None:
@@ -19,6 +20,7 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     Raises:
         ImageNotFoundError: no proxy image exists.
         SettingsError: the proxy's address or keys differ from the settings.
+        PreflightError: the running proxy predates the agent.
         CommandFailedError: a container is not healthy in time; the detail has the last lines of its log.
     """
     if ignored := target.compose.ignored(os.environ):
@@ -39,6 +41,8 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     missing = [service for service in ("proxy", "agent") if not target.running(service)]
     if not missing:
         return
+    if "proxy" not in missing:
+        _refuse_older(target)
     if not target.proxy_image:
         raise ImageNotFoundError(
             "there is no proxy image, so the stack cannot start", remedy="`make up`, or `uv run python -m build.images`"
@@ -48,6 +52,17 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     target.refresh_env(None)
     target.compose.up(*missing)
     _await_healthy(target, missing)
+
+
+def _refuse_older(target: ComposeTarget) -> None:
+    """Raise PreflightError for a proxy of 0.1.0, which keeps its runtime socket to itself."""
+    name = target.settings.container("proxy")
+    proxy = target.engine.container(name)
+    if proxy is not None and not any(mount["Destination"] == SOCKET_FOLDER for mount in proxy.attrs["Mounts"]):
+        raise PreflightError(
+            f"{name} was started by version 0.1.0 and shares no runtime socket, so no agent can command it",
+            remedy='restart the stack as docs/guides/upgrading.md says under "From 0.1.0"; nothing was changed',
+        )
 
 
 def _await_healthy(target: ComposeTarget, services: list[str]) -> None:
