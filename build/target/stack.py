@@ -11,7 +11,6 @@ from build.progress import Progress
 from build.target.target import ComposeTarget
 
 HEALTHY_S = 60
-SOCKET_FOLDER = "/run/haproxy"  # a volume that proxy and agent share
 
 
 def ensure_up(target: ComposeTarget, progress: Progress) -> None:
@@ -41,8 +40,11 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     missing = [service for service in ("proxy", "agent") if not target.running(service)]
     if not missing:
         return
-    if "proxy" not in missing:
-        _refuse_older(target)
+    if target.predates_agent:
+        raise PreflightError(
+            f"{target.settings.container('proxy')} was started by version 0.1.0, and no agent can command it",
+            remedy='restart the stack as docs/guides/upgrading.md says under "From 0.1.0"; nothing was changed',
+        )
     if not target.proxy_image:
         raise ImageNotFoundError(
             "there is no proxy image, so the stack cannot start", remedy="`make up`, or `uv run python -m build.images`"
@@ -52,17 +54,6 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     target.refresh_env(None)
     target.compose.up(*missing)
     _await_healthy(target, missing)
-
-
-def _refuse_older(target: ComposeTarget) -> None:
-    """Raise PreflightError for a proxy of 0.1.0, which keeps its runtime socket to itself."""
-    name = target.settings.container("proxy")
-    proxy = target.engine.container(name)
-    if proxy is not None and not any(mount["Destination"] == SOCKET_FOLDER for mount in proxy.attrs["Mounts"]):
-        raise PreflightError(
-            f"{name} was started by version 0.1.0 and shares no runtime socket, so no agent can command it",
-            remedy='restart the stack as docs/guides/upgrading.md says under "From 0.1.0"; nothing was changed',
-        )
 
 
 def _await_healthy(target: ComposeTarget, services: list[str]) -> None:

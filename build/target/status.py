@@ -80,7 +80,10 @@ def read(target: ComposeTarget) -> TargetStatus:
     proxy_running = target.running("proxy")
     agent_running = target.running("agent")
     if proxy_running and not agent_running:
-        warnings.append("the agent does not run, so history and traffic are unavailable: run `docker compose up -d`")
+        remedy = (
+            'see "From 0.1.0" in docs/guides/upgrading.md' if target.predates_agent else "run `docker compose up -d`"
+        )
+        warnings.append(f"the agent does not run, so history and traffic are unavailable: {remedy}")
     if live and live is colours.serving_as_backup(stack):
         warnings.append(f"{live} serves only as a backup: no regular server is up; the next switch makes it regular")
     elif proxy_running and live and not stack[live].usable:
