@@ -279,7 +279,8 @@ class ComposeTarget:
             self.proxy_image = proxy_image
         stack = self.survey()
         live = self.live_or_none(stack)
-        first = live is None and not self.description.env.get("COMPOSE_PROFILES")
+        empty = all(facts.container == "absent" for facts in stack.values())
+        first = empty and not self.description.env.get("COMPOSE_PROFILES")
         self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
 
     def live(self, stack: Stack) -> Colour | None:
