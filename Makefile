@@ -19,7 +19,7 @@ up: ## install missing programs, build the images, start the stack, speak a sent
 
 down: ## remove the containers of the stack; keep journal, images and .env
 	@command -v docker >/dev/null || { echo 'docker is not installed, so no stack runs on this machine' >&2; exit 1; }
-	@docker compose --profile '*' down
+	@docker compose --profile '*' down --remove-orphans
 
 test: ## unit, integration and end-to-end tests, without the ones below
 	@scripts/bootstrap

@@ -37,7 +37,7 @@ _ERRORS: dict[Refusal, tuple[type[OrchestratorError], str]] = {
     ),
     Refusal.UNWRITABLE: (StateCorruptError, "free disk space on the target"),
     Refusal.PROXY: (ProxyError, "see the logs of the proxy's container: `docker compose logs proxy`"),
-    Refusal.INVALID: (AgentUnreachableError, "`make up` replaces an agent of another version"),
+    Refusal.INVALID: (AgentUnreachableError, "`make down`, then `make up`, replaces an agent of another version"),
 }
 
 

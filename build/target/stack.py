@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from build.errors import CommandFailedError, ImageNotFoundError, SettingsError
+from build.errors import CommandFailedError, ImageNotFoundError, PreflightError, SettingsError
 from build.host import findings
 from build.host.facts import host_facts
 from build.progress import Progress
@@ -19,6 +19,7 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     Raises:
         ImageNotFoundError: no proxy image exists.
         SettingsError: the proxy's address or keys differ from the settings.
+        PreflightError: the running proxy predates the agent.
         CommandFailedError: a container is not healthy in time; the detail has the last lines of its log.
     """
     if ignored := target.compose.ignored(os.environ):
@@ -39,6 +40,7 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     missing = [service for service in ("proxy", "agent") if not target.running(service)]
     if not missing:
         return
+    _refuse_older(target)
     if not target.proxy_image:
         raise ImageNotFoundError(
             "there is no proxy image, so the stack cannot start", remedy="`make up`, or `uv run python -m build.images`"
@@ -48,6 +50,14 @@ def ensure_up(target: ComposeTarget, progress: Progress) -> None:
     target.refresh_env(None)
     target.compose.up(*missing)
     _await_healthy(target, missing)
+
+
+def _refuse_older(target: ComposeTarget) -> None:
+    if target.predates_agent:
+        raise PreflightError(
+            f"{target.settings.container('proxy')} was started by version 0.1.0, and no agent can command it",
+            remedy='restart the stack as docs/guides/upgrading.md says under "From 0.1.0"; nothing was changed',
+        )
 
 
 def _await_healthy(target: ComposeTarget, services: list[str]) -> None:

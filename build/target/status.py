@@ -80,7 +80,7 @@ def read(target: ComposeTarget) -> TargetStatus:
     proxy_running = target.running("proxy")
     agent_running = target.running("agent")
     if proxy_running and not agent_running:
-        warnings.append("the agent does not run, so history and traffic are unavailable: run `docker compose up -d`")
+        warnings.append(f"the agent does not run, so history and traffic are unavailable: {_agent_remedy(target)}")
     if live and live is colours.serving_as_backup(stack):
         warnings.append(f"{live} serves only as a backup: no regular server is up; the next switch makes it regular")
     elif proxy_running and live and not stack[live].usable:
@@ -103,6 +103,10 @@ def read(target: ComposeTarget) -> TargetStatus:
         warnings=tuple(warnings),
         served=any(cutover.served for cutover in past),
     )
+
+
+def _agent_remedy(target: ComposeTarget) -> str:
+    return 'see "From 0.1.0" in docs/guides/upgrading.md' if target.predates_agent else "run `docker compose up -d`"
 
 
 def _of_history(past: list[Cutover]) -> list[str]:

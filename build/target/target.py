@@ -36,6 +36,7 @@ from build.target.start_flags import StartFlags
 from build.target.types import Clock
 
 HOLD_BUDGET_S = 60.0  # the default of proxy/hold.lua, for a proxy that was created without a value
+SOCKET_FOLDER = "/run/haproxy"  # a volume that proxy and agent share
 ABSENT = Server(admin="maint", up=False, check="", sessions=0, queued=0, rate=0, total=0, errors=0)
 
 
@@ -109,6 +110,15 @@ class ComposeTarget:
     def running(self, service: str) -> bool:
         container = self.engine.container(self.settings.container(service))
         return container is not None and container.status == "running"
+
+    @property
+    def predates_agent(self) -> bool:
+        """True for a stack of 0.1.0: its proxy keeps the runtime socket to itself, so no agent can command it."""
+        container = self.engine.container(self.settings.container("proxy"))
+        shared = ("volume", SOCKET_FOLDER)
+        return container is not None and all(
+            (mount["Type"], mount["Destination"]) != shared for mount in container.attrs["Mounts"]
+        )
 
     def now(self) -> float:
         """Return the engine's time in seconds since 1970."""
@@ -269,7 +279,8 @@ class ComposeTarget:
             self.proxy_image = proxy_image
         stack = self.survey()
         live = self.live_or_none(stack)
-        first = live is None and not self.description.env.get("COMPOSE_PROFILES")
+        empty = all(facts.container == "absent" for facts in stack.values())
+        first = empty and not self.description.env.get("COMPOSE_PROFILES")
         self.refresh_env(Colour.BLUE if first else live, **({"blue": image} if first else {}))
 
     def live(self, stack: Stack) -> Colour | None:
