@@ -7,6 +7,7 @@ owner that has lost its lock cannot act between the check and the change.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from agent.protocol import PROTOCOL, Owner, Refusal, RefusedError
 from agent.start_flags import StartFlags
 
 ALERTMANAGER = "alertmanager"  # the file with its address
+_READS = re.compile(r"hold|show [^;\n]+")  # HAProxy runs what follows a semicolon or a newline as the next command
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -88,7 +90,10 @@ class Target:
             raise RefusedError(Refusal.INVALID, f"unknown operation {operation!r}", protocol=PROTOCOL)
         except RefusedError as refused:
             return refused.answer()
-        except (KeyError, TypeError, ValueError) as error:
+        except OSError as error:  # such as a full disk; without an answer the sender would repeat the request
+            message = f"a file of the target cannot be written: {error.strerror or error}"
+            return RefusedError(Refusal.UNWRITABLE, message).answer()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             return RefusedError(Refusal.INVALID, f"the request makes no sense: {error!r}").answer()
 
     def _read_journal(self, request: Request) -> Answer:
@@ -112,7 +117,7 @@ class Target:
 
     def _show_proxy(self, request: Request) -> Answer:
         commands = request["commands"]
-        if changing := [command for command in commands if not (command == "hold" or command.startswith("show "))]:
+        if changing := [command for command in commands if not _READS.fullmatch(command)]:
             raise RefusedError(Refusal.INVALID, f"a change needs the lock: {changing[0]!r}")
         return {"output": self._proxy.ask(commands)}
 
