@@ -52,6 +52,7 @@ class Target:
         self._lock_file, self._alertmanager = state / "lock.json", state / ALERTMANAGER
         self._journal = Journal(state / "journal.jsonl")
         self._proxy, self._flags, self._orders = proxy, flags, orders
+        self._newest = 0  # number of the current owner's newest request
         self._lock = replace(_stored(self._lock_file), expiry_s=expiry_s).restored(now())
         self._reads: dict[str, Callable[[Request], Answer]] = {
             "hello": lambda _request: {"protocol": PROTOCOL, "at": utc_now()},
@@ -86,6 +87,7 @@ class Target:
                 if operation in self._fenced:
                     # An effect counts as a heartbeat, so that its owner keeps the lock for a full expiry after it.
                     self._beat(request)
+                    self._in_order(int(request.get("number", self._newest)))
                     return {"ok": True, **self._fenced[operation](request)}
             raise RefusedError(Refusal.INVALID, f"unknown operation {operation!r}", protocol=PROTOCOL)
         except RefusedError as refused:
@@ -124,7 +126,9 @@ class Target:
     def _acquire(self, request: Request) -> Answer:
         self._journal.check()
         owner = Owner.from_json({**request["owner"], "since": utc_now()})
-        self._store(self._lock.acquire(owner, self._now(), takeover=request.get("takeover")))
+        acquired = self._lock.acquire(owner, self._now(), takeover=request.get("takeover"))
+        self._newest = self._newest if acquired.epoch == self._lock.epoch else 0
+        self._store(acquired)
         if "alertmanager" in request:
             files.replace(self._alertmanager, f"{request['alertmanager']}\n", mode=0o600)
         return {"epoch": self._lock.epoch}
@@ -133,6 +137,12 @@ class Target:
         # Not stored: a restarted agent gives every owner a full expiry anyway.
         self._lock = self._lock.beat(int(request["epoch"]), self._now())
         return {}
+
+    def _in_order(self, number: int) -> None:
+        """Refuse a request that its sender has given up and repeated: what came after it would be undone."""
+        if number < self._newest:
+            raise RefusedError(Refusal.FENCED, f"request {number} came after request {self._newest} of its owner")
+        self._newest = number
 
     def _release(self, request: Request) -> Answer:
         released = self._lock.release(int(request["epoch"]))

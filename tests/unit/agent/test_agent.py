@@ -137,6 +137,20 @@ def test_a_change_of_the_proxy_needs_the_lock_and_is_saved_before_it_is_acknowle
     assert session.ask("proxy show", commands=["hold"])["output"] == "all 0\n"
 
 
+def test_a_request_that_was_stuck_on_its_way_undoes_nothing(agent: Agent) -> None:
+    session = agent.session()
+    epoch = session.acquire()
+
+    def change(number: int, mode: str) -> Any:
+        return session.ask("proxy change", epoch=epoch, number=number, commands=[f"hold {mode}"]).get("refusal")
+
+    assert [change(3, "all"), change(3, "all"), change(5, "none"), change(3, "all")] == [None, None, None, "fenced"]
+    assert agent.proxy.mode == "none"
+    assert session.ask("lock release", epoch=epoch)["ok"]
+    epoch = session.acquire()
+    assert change(1, "long") is None, "the next owner counts anew"
+
+
 def test_a_silent_proxy_is_a_refusal_and_its_saved_state_stays(agent: Agent) -> None:
     session = agent.session()
     epoch = session.acquire()
