@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
 import socket
@@ -17,6 +16,7 @@ from typing import Any
 from agent.protocol import Owner
 from build.agent_client import AgentClient
 from build.errors import LockHeldError, LockLostError, OrchestratorError
+from build.system import users
 from build.system.interrupts import INTERRUPTS
 
 BEAT_S = 5.0
@@ -74,14 +74,6 @@ def _has_ended(owner: Owner) -> bool:
     except PermissionError:
         pass  # another user's process; with hidepid, /proc does not show it
     return _started(owner.pid) not in {owner.started, ""}
-
-
-def user() -> str:
-    """Return the name of this process's user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user ID without an entry in passwd, as in many containers
-        return str(os.getuid())
 
 
 class Heartbeat:
@@ -149,7 +141,7 @@ class CutoverLock:
             LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
         pid = str(os.getpid())
-        me = Owner(user(), _host(), pid, _started(pid), purpose, id=secrets.token_hex(8))
+        me = Owner(users.name(), _host(), pid, _started(pid), purpose, id=secrets.token_hex(8))
         with INTERRUPTS.shielded():  # an interrupt between grant and release would leave the lock to expire
             self._agent.epoch = self._wait(me, wait_s, note, may_take_over)
             heartbeat = Heartbeat(self._agent)
