@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from build.cutover import gpu_room, plan, renewal
 from build.cutover.prefetch import StandbyPrefetch
@@ -71,6 +72,8 @@ def run(
         idle = live.other if live else Colour.BLUE
         standby = kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead)
         chosen = STANDBY if standby else plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)
+        if standby:  # what exists serves, whatever the settings say now
+            rollout = replace(rollout, replicas=len(target.colours[idle].replicas))
         cutover = Run(target, progress, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
         if kind == ROLLBACK:
             progress.step(f"rolling back to {wanted}: {_expected(cutover)}")
