@@ -19,6 +19,8 @@ up: ## install missing programs, build the images, start the stack, speak a sent
 
 down: ## remove the containers of the stack; keep journal, images and .env
 	@command -v docker >/dev/null || { echo 'docker is not installed, so no stack runs on this machine' >&2; exit 1; }
+	@# The agent may have moved traffic since .env was written, and `docker compose up` starts what .env names.
+	@! test -x .venv/bin/python || .venv/bin/python -m build.cutover status >/dev/null 2>&1 || true
 	@docker compose --profile '*' down --remove-orphans
 
 test: ## unit, integration and end-to-end tests, without the ones below

@@ -45,6 +45,9 @@ class Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         target = cast(Sessions, self.server).target
         while line := self.rfile.readline(LINE_BYTES):
+            rest = line
+            while rest and not rest.endswith(b"\n"):  # too long: its rest must not be answered as another request
+                rest = self.rfile.readline(LINE_BYTES)
             try:
                 request = json.loads(line)
                 answer = target.answer(request if isinstance(request, dict) else {})

@@ -6,12 +6,14 @@ successful cutover resolves them.
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 NAME = "CutoverNeedsAttention"
 RUNBOOK = "python -m build.cutover status (docs/operations/runbook.md)"
@@ -33,17 +35,15 @@ class Alerts:
     def send(self, summary: str, *, severity: str = "critical", release: str = "", cutover: str = "") -> None:
         """Log and post an alert. A receiver that fails is logged: nothing that the agent does depends on it."""
         note(f"alert ({severity}): {summary}")
-        manager = self.address.read_text().strip() if self.address.exists() else ""
-        if not manager:
-            return
         now = datetime.now(UTC)
         labels = {"alertname": NAME, "project": self.project, "release": release or "none", "severity": severity}
         annotations = {"summary": summary, "runbook": RUNBOOK, "cutover": cutover}
         ends = (now + LASTS).isoformat()
         body = [{"labels": labels, "annotations": annotations, "startsAt": now.isoformat(), "endsAt": ends}]
         try:
-            _post(manager, json.dumps(body).encode())
-        except (OSError, ValueError) as error:
+            if manager := self.address.read_text().strip() if self.address.exists() else "":
+                _post(manager, json.dumps(body).encode())
+        except Exception as error:  # noqa: BLE001 - such as http.client.InvalidURL, which is neither OSError nor ValueError
             # Without the address, which may contain a secret.
             note(f"Alertmanager did not accept the alert: {type(error).__name__}")
 
@@ -52,7 +52,14 @@ def _post(manager: str, body: bytes) -> None:
     url = f"{manager.rstrip('/')}/api/v2/alerts"
     if not url.startswith(("http://", "https://")):
         raise ValueError("no address of HTTP")
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    headers = {"Content-Type": "application/json"}
+    if user:  # urllib would take it for a part of the host
+        headers["Authorization"] = f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
+    address = f"{scheme}://{host}{slash}{path}"
+    request = urllib.request.Request(address, body, headers)  # noqa: S310 - checked above
     with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
         pass
 

@@ -13,12 +13,13 @@ from agent.dead_man import Decision, Did
 from agent.lock import EXPIRY_S
 from agent.orders import Do
 from agent.protocol import Refusal, RefusedError
-from agent.rescue import ME, Ask, Clock, Observer, Rescue, Tenure, View, answered
+from agent.rescue import LOAD_S, ME, Ask, Clock, Observer, Rescue, Tenure, View, answered
 from agent.servers import Answer
 from agent.watch import Verdict, Watch
 
 LOCK_S = 1.0
 LOOK_S = 5.0
+BLIND_S = 15.0  # how long it may fail to see or act before it alerts: a proxy that starts or restarts takes seconds
 # Someone else has the lock, or took it meanwhile: it is theirs to act.
 NOT_OURS = (Refusal.HELD, Refusal.FENCED)
 
@@ -36,10 +37,14 @@ class Guardian:
     _watch: Watch = field(default_factory=Watch)
     _looked: float = float("-inf")
     _alone_since: float | None = None
-    _failed: str = ""
+    _failed: str = ""  # what it has alerted that it cannot do
+    _blind_since: float | None = None
+    _began: float = 0.0
+    _was_well: bool = False  # whether the live release was healthy since this agent began
     _again: bool = False
 
     def __post_init__(self) -> None:
+        self._began = self.clock.now()
         self._observer = Observer(self.ask, self.readyz)
         self._rescue = Rescue(self.ask, self._observer, self.clock, self.note)
 
@@ -52,7 +57,7 @@ class Guardian:
         """Look and act once; an act that fails is tried again at the next tick."""
         try:
             if self._tick():
-                self._failed = ""
+                self._failed, self._blind_since = "", None
         except RefusedError as refused:
             if refused.refusal in NOT_OURS:
                 self._again = False
@@ -62,9 +67,10 @@ class Guardian:
             self._cannot(repr(error))
 
     def _cannot(self, why: str) -> None:
-        if why != self._failed:
+        self._blind_since = self.clock.now() if self._blind_since is None else self._blind_since
+        if why != self._failed and self.clock.now() - self._blind_since >= BLIND_S:
+            self._failed = why
             self.alerts.send(f"the agent cannot see or act: {why}")
-        self._failed = why
 
     def _tick(self) -> bool:
         """Return whether the target was looked at."""
@@ -130,7 +136,12 @@ class Guardian:
         if not colour or not any(cutover.served for cutover in view.past):
             return
         asked = self._observer.asked(view.proxied, watch.in_rotation(view.proxied, colour))
-        self._watch, verdict = self._watch.after(healthy=watch.healthy(asked, colour))
+        well = watch.healthy(asked, colour)
+        self._was_well = self._was_well or well
+        # After a reboot, or `make down` and `up`, the models of all releases are still loading: none is sick yet.
+        if not self._was_well and self.clock.now() - self._began < LOAD_S:
+            return
+        self._watch, verdict = self._watch.after(healthy=well)
         if not self._watch.sick:
             return
         move = self._move(view)

@@ -34,7 +34,7 @@ class Lock:
         return self.owner is not None and now - self.heard > self.expiry_s
 
     def acquire(self, owner: Owner, now: float, *, takeover: int | None = None) -> Lock:
-        """Grant the lock with the next epoch. An owner whose answer was lost may ask again.
+        """Grant the lock with the next epoch. An owner whose answer was lost may ask again, and gets the same one.
 
         Args:
             takeover: the epoch of an owner that the caller knows to have ended, such as a process of its own machine.
@@ -42,8 +42,9 @@ class Lock:
         Raises:
             RefusedError: the lock has an owner that is neither expired nor the one to take over from.
         """
-        asks_again = self.owner is not None and owner.id != "" and owner.id == self.owner.id
-        if self.owner and not (asks_again or takeover == self.epoch or self.expired(now)):
+        if self.owner and self.owner.id == owner.id != "":
+            return replace(self, heard=now)
+        if self.owner and not (takeover == self.epoch or self.expired(now)):
             raise RefusedError(
                 Refusal.HELD, "another cutover holds the lock", owner=self.owner.to_json(), held_epoch=self.epoch
             )

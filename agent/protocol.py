@@ -1,7 +1,8 @@
 """What an orchestrator and the agent say to each other: JSON lines, one answer for each request, in order.
 
-A request is `{"do": OPERATION, "epoch": N, ...}`; operations that only read need no epoch. The answer is
-`{"ok": true, ...}`, or `{"ok": false, "refusal": REFUSAL, "message": TEXT, ...}`.
+A request is `{"do": OPERATION, "epoch": N, "number": M, ...}`; operations that only read need no epoch. The number
+grows with each request of a sender and stays when one is repeated, so that one that was stuck on its way is refused.
+The answer is `{"ok": true, ...}`, or `{"ok": false, "refusal": REFUSAL, "message": TEXT, ...}`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from agent import cutovers, dead_man, readiness, servers
@@ -42,7 +43,7 @@ class View:
     proxied: Servers
     hold: str
 
-    @property
+    @cached_property
     def past(self) -> list[Cutover]:
         return cutovers.read(self.records)
 
@@ -173,6 +174,7 @@ class Rescue:
                 commands, reason = dead_man.serve_commands(candidates), f"{cutover.old} did not load its model"
                 tenure.change(commands)
                 return replace(decision, did=Did.SERVE, step="switch", state="switched", reason=reason)
+        self._give_gpu(tenure, candidates, olds)  # it may load its model later
         # In rotation, but down until a health check passes.
         down = [f"set server {servers.BACKEND}/{name} health down" for name in olds]
         tenure.change((*servers.state(olds, "drain"), *down, *dead_man.serve_commands(olds)))
@@ -180,12 +182,15 @@ class Rescue:
 
     def _exchange(self, tenure: Tenure, unload: tuple[str, ...], load: tuple[str, ...]) -> bool:
         """Move the GPU from some servers to others; return whether the latter are ready in time."""
+        self._give_gpu(tenure, unload, load)
+        return self._until(tenure, load, LOAD_S, lambda answer: answer.phase == "ready")
+
+    def _give_gpu(self, tenure: Tenure, unload: tuple[str, ...], load: tuple[str, ...]) -> None:
         tenure.park(unload, parked=True)
         tenure.park(servers.slots(load), parked=False)  # the orchestrator parks the whole colour
         tenure.order(unload, Do.UNLOAD)
         self._until(tenure, unload, UNLOAD_S, lambda answer: answer.phase in {"", "unloaded"})
         tenure.order(load, Do.LOAD)
-        return self._until(tenure, load, LOAD_S, lambda answer: answer.phase == "ready")
 
     def _until(
         self, tenure: Tenure, names: tuple[str, ...], within_s: float, condition: Callable[[Answer], bool]

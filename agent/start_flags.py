@@ -7,7 +7,6 @@ Compose sees no changed configuration, and a container that crashes reads the cu
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from agent import files
@@ -32,11 +31,15 @@ class StartFlags:
         """Replace a slot's flags; raise RefusedError for a name that is no slot's or no device's."""
         if not is_slot(slot) or not _DEVICE.fullmatch(device):
             raise RefusedError(Refusal.INVALID, f"no slot or no device: {slot!r}, {device!r}")
-        shutil.rmtree(self._folder / slot, ignore_errors=True)
+        folder = self._folder / slot
+        folder.mkdir(exist_ok=True)
         wanted = ({"park": ""} if parked else {}) | ({"device": device} if device else {})
+        # A flag that stays is never missing, since a container may restart at any moment.
         for name, value in wanted.items():
-            (self._folder / slot).mkdir(exist_ok=True)
-            files.replace(self._folder / slot / name, f"{value}\n")
+            files.replace(folder / name, f"{value}\n")
+        for path in folder.iterdir():
+            if path.name not in wanted:
+                path.unlink()
 
     def park(self, slot: str, *, parked: bool) -> None:
         """Set or clear `park` alone; the slot keeps its device."""

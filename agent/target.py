@@ -7,6 +7,7 @@ owner that has lost its lock cannot act between the check and the change.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from agent.protocol import PROTOCOL, Owner, Refusal, RefusedError
 from agent.start_flags import StartFlags
 
 ALERTMANAGER = "alertmanager"  # the file with its address
+_READS = re.compile(r"hold|show [^;\n]+")  # HAProxy runs what follows a semicolon or a newline as the next command
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -50,6 +52,7 @@ class Target:
         self._lock_file, self._alertmanager = state / "lock.json", state / ALERTMANAGER
         self._journal = Journal(state / "journal.jsonl")
         self._proxy, self._flags, self._orders = proxy, flags, orders
+        self._newest = 0  # number of the current owner's newest request
         self._lock = replace(_stored(self._lock_file), expiry_s=expiry_s).restored(now())
         self._reads: dict[str, Callable[[Request], Answer]] = {
             "hello": lambda _request: {"protocol": PROTOCOL, "at": utc_now()},
@@ -84,11 +87,15 @@ class Target:
                 if operation in self._fenced:
                     # An effect counts as a heartbeat, so that its owner keeps the lock for a full expiry after it.
                     self._beat(request)
+                    self._in_order(int(request.get("number", self._newest)))
                     return {"ok": True, **self._fenced[operation](request)}
             raise RefusedError(Refusal.INVALID, f"unknown operation {operation!r}", protocol=PROTOCOL)
         except RefusedError as refused:
             return refused.answer()
-        except (KeyError, TypeError, ValueError) as error:
+        except OSError as error:  # such as a full disk; without an answer the sender would repeat the request
+            message = f"a file of the target cannot be written: {error.strerror or error}"
+            return RefusedError(Refusal.UNWRITABLE, message).answer()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             return RefusedError(Refusal.INVALID, f"the request makes no sense: {error!r}").answer()
 
     def _read_journal(self, request: Request) -> Answer:
@@ -112,14 +119,16 @@ class Target:
 
     def _show_proxy(self, request: Request) -> Answer:
         commands = request["commands"]
-        if changing := [command for command in commands if not (command == "hold" or command.startswith("show "))]:
+        if changing := [command for command in commands if not _READS.fullmatch(command)]:
             raise RefusedError(Refusal.INVALID, f"a change needs the lock: {changing[0]!r}")
         return {"output": self._proxy.ask(commands)}
 
     def _acquire(self, request: Request) -> Answer:
         self._journal.check()
         owner = Owner.from_json({**request["owner"], "since": utc_now()})
-        self._store(self._lock.acquire(owner, self._now(), takeover=request.get("takeover")))
+        acquired = self._lock.acquire(owner, self._now(), takeover=request.get("takeover"))
+        self._newest = self._newest if acquired.epoch == self._lock.epoch else 0
+        self._store(acquired)
         if "alertmanager" in request:
             files.replace(self._alertmanager, f"{request['alertmanager']}\n", mode=0o600)
         return {"epoch": self._lock.epoch}
@@ -128,6 +137,12 @@ class Target:
         # Not stored: a restarted agent gives every owner a full expiry anyway.
         self._lock = self._lock.beat(int(request["epoch"]), self._now())
         return {}
+
+    def _in_order(self, number: int) -> None:
+        """Refuse a request that its sender has given up and repeated: what came after it would be undone."""
+        if number < self._newest:
+            raise RefusedError(Refusal.FENCED, f"request {number} came after request {self._newest} of its owner")
+        self._newest = number
 
     def _release(self, request: Request) -> Answer:
         released = self._lock.release(int(request["epoch"]))

@@ -52,6 +52,7 @@ class AgentClient:
     def __init__(self, container: str) -> None:
         self.container = container
         self.epoch = 0
+        self._number = 0
         self._mutex = threading.Lock()
         self._sessions: list[ExecSession] = []  # none or one
         weakref.finalize(self, _close, self._sessions)
@@ -65,7 +66,7 @@ class AgentClient:
             LockHeldError, StateCorruptError, ProxyError: as refused.
         """
         with INTERRUPTS.deferred():  # an unread answer would be taken for that of the next request
-            answer = self._answer(json.dumps({"do": operation, **fields}, separators=(",", ":")))
+            answer = self._answer({"do": operation, **fields})
         if answer.get("ok"):
             return answer
         error, remedy = _ERRORS.get(answer["refusal"], _ERRORS[Refusal.INVALID])
@@ -75,14 +76,16 @@ class AgentClient:
         """Send a request that needs the cutover lock."""
         return self.ask(operation, epoch=self.epoch, **fields)
 
-    def _answer(self, request: str) -> Answer:
+    def _answer(self, request: dict[str, Any]) -> Answer:
         deadline = time.monotonic() + PATIENCE_S
         with self._mutex:
+            self._number += 1  # a request that is stuck on its way and arrives after the next one is refused
+            line = json.dumps({**request, "number": self._number}, separators=(",", ":"))
             while True:
                 try:
                     if not self._sessions:
                         self._sessions.append(inside(self.container, "socat", "-", f"UNIX-CONNECT:{SOCKET}"))
-                    answer = json.loads(self._sessions[0].ask(request, min(ATTEMPT_S, _left(deadline))))
+                    answer = json.loads(self._sessions[0].ask(line, min(ATTEMPT_S, _left(deadline))))
                 except (CommandFailedError, ValueError) as error:
                     _close(self._sessions)
                     if _left(deadline) <= RETRY_S:

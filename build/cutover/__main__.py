@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from collections.abc import Iterator
@@ -38,6 +37,7 @@ from build.model.states import Strategy
 from build.settings import Settings
 from build.state import history as journal_history
 from build.state.history import Cutover
+from build.system import users
 from build.target.stack import ensure_up
 from build.target.status import TargetStatus, read
 from build.target.target import ComposeTarget
@@ -276,7 +276,7 @@ def break_lock(
     reason: Annotated[str, typer.Option(help="the reason, for the journal")],
 ) -> None:
     """Break the cutover lock of a dead process and journal the reason; then run `resume` or `abort`."""
-    cutover.break_lock(ComposeTarget(console.settings()), Reporter(), getpass.getuser(), reason)
+    cutover.break_lock(ComposeTarget(console.settings()), Reporter(), users.name(), reason)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from build.cutover import gpu_room, plan, renewal
 from build.cutover.prefetch import StandbyPrefetch
@@ -18,7 +19,7 @@ from build.cutover.rules.gpu import Plan
 from build.cutover.run import ROLLBACK, Run
 from build.cutover.state_machine import ROLLBACK_ACTION, FailureAction, StrategyRequest, step_named
 from build.errors import NothingToResumeError, OrchestratorError
-from build.model.colours import Colour
+from build.model.colours import Colour, Stack
 from build.model.release import Release
 from build.model.rollout import AT_ONCE, Rollout
 from build.model.states import RETIRE, SERVING, State, Strategy
@@ -69,14 +70,21 @@ def run(
             if not why:
                 return wanted
         idle = live.other if live else Colour.BLUE
-        standby = kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead)
-        chosen = STANDBY if standby else plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)
+        if kind == ROLLBACK and request.strategy is None and _on_standby(target, idle, wanted, ahead):
+            # What exists serves, whatever the settings say now.
+            chosen, rollout = STANDBY, replace(rollout, replicas=len(target.colours[idle].replicas))
+        else:
+            chosen = plan.plan(target, progress, wanted, live, request, replicas=rollout.replicas)
         cutover = Run(target, progress, secrets.token_hex(4), kind, wanted, idle, live, chosen, rollout, ahead)
-        if kind == ROLLBACK:
-            progress.step(f"rolling back to {wanted}: {_expected(cutover)}")
-        cutover.begin(stack)
-        _execute(cutover, State.PULLED, check)
+        _begin(cutover, stack, check)
         return wanted
+
+
+def _begin(cutover: Run, stack: Stack, check: Check) -> None:
+    if cutover.kind == ROLLBACK:
+        cutover.progress.step(f"rolling back to {cutover.release}: {_expected(cutover)}")
+    cutover.begin(stack)
+    _execute(cutover, State.PULLED, check)
 
 
 def resume(target: Target, progress: Progress, *, wait_s: float = 0) -> Release:

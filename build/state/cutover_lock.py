@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
 import socket
@@ -17,6 +16,8 @@ from typing import Any
 from agent.protocol import Owner
 from build.agent_client import AgentClient
 from build.errors import LockHeldError, LockLostError, OrchestratorError
+from build.system import users
+from build.system.interrupts import INTERRUPTS
 
 BEAT_S = 5.0
 WAIT_S = 1.0
@@ -73,13 +74,6 @@ def _has_ended(owner: Owner) -> bool:
     except PermissionError:
         pass  # another user's process; with hidepid, /proc does not show it
     return _started(owner.pid) not in {owner.started, ""}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user ID without an entry in passwd, as in many containers
-        return str(os.getuid())
 
 
 class Heartbeat:
@@ -147,9 +141,10 @@ class CutoverLock:
             LockHeldError: another process holds the lock; the message says which one, since when and for what.
         """
         pid = str(os.getpid())
-        me = Owner(_user(), _host(), pid, _started(pid), purpose, id=secrets.token_hex(8))
-        self._agent.epoch = self._wait(me, wait_s, note, may_take_over)
-        heartbeat = Heartbeat(self._agent)
+        me = Owner(users.name(), _host(), pid, _started(pid), purpose, id=secrets.token_hex(8))
+        with INTERRUPTS.shielded():  # an interrupt between grant and release would leave the lock to expire
+            self._agent.epoch = self._wait(me, wait_s, note, may_take_over)
+            heartbeat = Heartbeat(self._agent)
         try:
             yield heartbeat
         finally:
@@ -187,7 +182,8 @@ class CutoverLock:
                 if note:
                     note(f"waiting: {error.message}")
                     note = None
-                time.sleep(WAIT_S)
+                with INTERRUPTS.allowed():
+                    time.sleep(WAIT_S)
 
     def _acquire(self, me: Owner, may_take_over: Callable[[], bool]) -> int:
         request = {"owner": me.to_json(), "alertmanager": self._alertmanager}

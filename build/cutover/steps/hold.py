@@ -152,6 +152,7 @@ def switch(run: Run) -> JournalFacts:
 
 def retire(run: Run) -> JournalFacts:
     """Stop the old process, idle since the hold; its container stays and loads its model when it starts."""
+    traffic.require_not_undone(run)
     traffic.announce(run)
     live, old = _live_colour(run)
     tally = Tally(run, live)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from build.cutover.run import ROLLBACK, STOP_GRACE_S, JournalFacts, Run
 from build.cutover.steps import candidate, drain, memory
-from build.errors import CandidateExitedError, CommandFailedError, DrainError, EngineUnreachableError, ProxyError
+from build.errors import (
+    CandidateExitedError,
+    CommandFailedError,
+    DrainError,
+    EngineUnreachableError,
+    InconclusiveError,
+    ProxyError,
+)
 from build.gate import gate
 from build.model.colours import Colour
 from build.model.hook_points import Point
@@ -73,6 +80,18 @@ def switch(run: Run) -> JournalFacts:
     return {"acknowledged_ms": round((run.clock.now() - began) * 1000, 1)}
 
 
+def require_not_undone(run: Run) -> None:
+    """Check that the candidate is in rotation before the old colour leaves it; raise InconclusiveError if not.
+
+    An `abort` that was killed may have given the traffic back, and the journal does not know.
+    """
+    if not any(server.admin == "ready" for server in run.servers(run.idle)):
+        raise InconclusiveError(
+            f"{run.idle} is not in rotation: a rollback was interrupted",
+            remedy="finish the rollback with `python -m build.cutover abort`",
+        )
+
+
 def announce(run: Run) -> None:
     """Update .env and run the post-switch hook."""
     run.refresh_env(run.idle)
@@ -82,6 +101,8 @@ def announce(run: Run) -> None:
 
 def retire(run: Run) -> JournalFacts:
     """Drain the old colour; keep it on standby or stop it. Its container stays for a fast rollback."""
+    if run.live:
+        require_not_undone(run)
     announce(run)
     if not (run.live and run.old):
         return {}

@@ -254,7 +254,7 @@ class Orchestrator:
         yield
 
     def _overlap_soak(self) -> Steps:
-        self._own()
+        self._alive()  # a server in maintenance is down: the undo of another owner was interrupted
         yield
 
     _hold_soak = _overlap_soak

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from agent.__main__ import LINE_BYTES
 from agent.protocol import PROTOCOL
 from agent.target import ALERTMANAGER
 from harness.stack import REPOSITORY, wait_for
@@ -36,7 +37,7 @@ class Session:
         self.stream = self.connection.makefile("rwb", buffering=0)
 
     def send(self, line: bytes) -> dict[str, Any]:
-        self.stream.write(line + b"\n")
+        self.connection.sendall(line + b"\n")
         answer: dict[str, Any] = json.loads(self.stream.readline())
         return answer
 
@@ -103,9 +104,26 @@ def test_it_states_its_protocol_and_refuses_what_it_does_not_know(agent: Agent) 
     assert session.ask("hello")["protocol"] == PROTOCOL
     for line in (b"no JSON", b"[1]", b'{"do":"dance"}', b'{"do":"proxy change"}', b'{"do":"lock acquire"}'):
         assert session.send(line)["refusal"] == "invalid"
-    assert session.ask("proxy show", commands=["set server app/blue-1 state maint"])["refusal"] == "invalid"
+    for command in ("set server app/blue-1 state maint", "show stat;hold all", "show stat\nhold all"):
+        assert session.ask("proxy show", commands=[command])["refusal"] == "invalid"
+    assert session.ask("flags set", epoch=session.acquire(), slots=["blue"])["refusal"] == "invalid"
     assert agent.proxy.commands == []
     assert session.ask("hello")["ok"]
+
+
+def test_a_line_that_is_too_long_gets_one_answer(agent: Agent) -> None:
+    session = agent.session()
+    for length in (LINE_BYTES - 1, LINE_BYTES, 2 * LINE_BYTES, 2 * LINE_BYTES + 5):
+        assert session.send(b"x" * length)["refusal"] == "invalid"
+        assert session.ask("hello")["ok"]
+
+
+def test_a_state_that_cannot_be_stored_is_a_refusal(agent: Agent) -> None:
+    session = agent.session()
+    epoch = session.acquire()
+    (agent.folder / "haproxy/servers.new").mkdir()  # as a full disk: the file cannot be written
+    assert session.ask("proxy change", epoch=epoch, commands=["hold all"])["refusal"] == "unwritable"
+    assert session.ask("confirm", epoch=epoch)["ok"]
 
 
 def test_a_change_of_the_proxy_needs_the_lock_and_is_saved_before_it_is_acknowledged(agent: Agent) -> None:
@@ -117,6 +135,20 @@ def test_a_change_of_the_proxy_needs_the_lock_and_is_saved_before_it_is_acknowle
     assert (agent.folder / "haproxy/hold").read_text() == "all\n"
     assert (agent.folder / "haproxy/servers").read_text() == STATES
     assert session.ask("proxy show", commands=["hold"])["output"] == "all 0\n"
+
+
+def test_a_request_that_was_stuck_on_its_way_undoes_nothing(agent: Agent) -> None:
+    session = agent.session()
+    epoch = session.acquire()
+
+    def change(number: int, mode: str) -> Any:
+        return session.ask("proxy change", epoch=epoch, number=number, commands=[f"hold {mode}"]).get("refusal")
+
+    assert [change(3, "all"), change(3, "all"), change(5, "none"), change(3, "all")] == [None, None, None, "fenced"]
+    assert agent.proxy.mode == "none"
+    assert session.ask("lock release", epoch=epoch)["ok"]
+    epoch = session.acquire()
+    assert change(1, "long") is None, "the next owner counts anew"
 
 
 def test_a_silent_proxy_is_a_refusal_and_its_saved_state_stays(agent: Agent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from base64 import b64decode
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,12 +23,12 @@ def address(tmp_path: Path) -> Path:
 
 
 def test_an_alert_has_the_orchestrators_labels(address: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    received: list[tuple[str, list[dict[str, object]]]] = []
+    received: list[tuple[str, str, list[dict[str, object]]]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.append((self.path, json.loads(body)))
+            received.append((self.path, self.headers["Authorization"], json.loads(body)))
             self.send_response(200)
             self.end_headers()
 
@@ -36,10 +37,11 @@ def test_an_alert_has_the_orchestrators_labels(address: Path, capsys: pytest.Cap
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        address.write_text(f"http://127.0.0.1:{server.server_port}/\n")
+        address.write_text(f"http://me:p%40ss@127.0.0.1:{server.server_port}/\n")
         Alerts("speech", address).send("blue is sick", release="abc", cutover="1")
         server.shutdown()
-    ((path, (sent,)),) = received
+    ((path, authorization, (sent,)),) = received
+    assert b64decode(authorization.removeprefix("Basic ")) == b"me:p@ss"
     assert path == "/api/v2/alerts"
     assert NAME == alert.NAME
     own = Alert("speech", "critical", "blue is sick", "", "1", release="abc").alertmanager(datetime.now(UTC))[0]
@@ -48,7 +50,15 @@ def test_an_alert_has_the_orchestrators_labels(address: Path, capsys: pytest.Cap
     assert "alert (critical): blue is sick" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/?token=secret", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1/?token=secret",
+        "file:///etc/passwd",
+        "http://secret@127.0.0.1:nonsense",  # http.client.InvalidURL, whose message has the address
+        "http://127.0.0.1:1/a secret",
+    ],
+)
 def test_a_receiver_that_fails_is_a_line_without_its_address(
     url: str, address: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

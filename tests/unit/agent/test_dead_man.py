@@ -231,6 +231,19 @@ def test_an_unproven_candidate_never_serves_and_the_gate_opens_all_the_same(worl
     assert journaled(world).agent == "open"
 
 
+def test_a_model_that_loads_late_is_still_awaited(world: World) -> None:
+    """Neither model loads in time; then the old one has room."""
+    _, new, old = held(world, "admit", "ready")
+    world.guard(EXPIRY_S)
+    old.loads = new.loads = False
+    silence(world, 1000)
+    assert (journaled(world).agent, old.phase, new.phase) == ("open", "unloaded", "unloaded")
+    old.loads = True
+    world.guard(5)
+    assert (old.phase, world.proxy.serving()) == ("ready", ["blue"])
+    assert not (world.path / "blue/park").exists()
+
+
 def test_a_hold_that_was_switched_already_keeps_its_candidate(world: World) -> None:
     owner, _, _ = held(world, "switch", "ready")
     owner.change("set server app/green-1 state ready", "hold none")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent.guardian import BLIND_S, LOOK_S
+from agent.rescue import LOAD_S
 from agent.watch import MOST_FAILURES
 from build.model.release import Release
 from build.state import history
@@ -24,6 +26,7 @@ def world() -> Iterator[World]:
     world.proxy.admin = {"blue-1": "maint", "green-1": "ready"}
     ended(world, "first", "old", "new", "blue")  # the two releases take turns
     ended(world, "second", "new", "old", "green")
+    world.guard(5)  # the agent has seen it healthy
     yield world
     world.close()
 
@@ -154,6 +157,28 @@ def test_a_proxy_that_is_away_is_one_alert_and_no_end(world: World) -> None:
     live(world).hangs = True
     world.guard(LOOKS_S)
     assert live(world).release == "old"
+
+
+def test_a_short_absence_of_the_proxy_is_no_alert(world: World) -> None:
+    for _ in range(3):
+        world.proxy.away = True
+        world.guard(BLIND_S - LOOK_S)
+        world.proxy.away = False
+        world.guard(LOOK_S)
+    assert world.alerts == []
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_stack_that_starts_may_load_its_model(world: World, comes: bool) -> None:
+    """After a reboot the standby may be ready first, which says nothing about the live release."""
+    live(world).phase = "loading"
+    world.restart_agent()
+    world.guard(LOAD_S - 1)
+    assert (live(world).release, world.alerts) == ("new", [])
+    if comes:
+        live(world).phase = "ready"
+    world.guard(LOOKS_S)
+    assert live(world).release == ("new" if comes else "old")
 
 
 def test_a_stack_before_its_first_release_is_not_sick() -> None:

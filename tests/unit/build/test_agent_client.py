@@ -10,7 +10,7 @@ import pytest
 
 from build import agent_client
 from build.agent_client import AgentClient
-from build.errors import InterruptedByUserError
+from build.errors import CommandFailedError, InterruptedByUserError
 from build.system.interrupts import INTERRUPTS, Interrupts
 
 
@@ -46,3 +46,20 @@ def test_an_interrupt_waits_for_the_answer_so_that_the_next_request_gets_its_own
         agent.ask("proxy show")
     assert answered == [True]
     assert agent.ask("journal read")["did"] == "journal read"
+
+
+def test_a_repeated_request_keeps_its_number_and_the_next_one_has_a_higher(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+
+    class Lossy(Session):
+        def ask(self, line: str, _timeout_s: float) -> str:
+            sent.append(json.loads(line)["number"])
+            if len(sent) == 1:
+                raise CommandFailedError("the answer is lost")
+            return super().ask(line, _timeout_s)
+
+    monkeypatch.setattr(agent_client, "inside", lambda *_: Lossy(lambda: None))
+    agent = AgentClient("agent")
+    agent.change("proxy change")
+    agent.change("proxy change")
+    assert sent[0] == sent[1] < sent[2]

@@ -8,7 +8,13 @@ from typing import Any, cast
 import pytest
 
 from build.cutover import cutover
-from build.errors import CandidateExitedError, NothingToResumeError, OrchestratorError, RollbackIncompleteError
+from build.errors import (
+    CandidateExitedError,
+    InconclusiveError,
+    NothingToResumeError,
+    OrchestratorError,
+    RollbackIncompleteError,
+)
 from build.model.colours import Colour
 from build.model.release import Release
 from tests.unit.build.cutover import test_hold
@@ -44,6 +50,18 @@ def test_the_next_cutover_finishes_a_switch_killed_between_its_two_commands() ->
     # The last probe asks whether the release that is live by now is well.
     assert moves(target) == ["green-1 ready", "blue-1 drain", "blue-1 maint", "blue-1 shutdown", "green-1 probed"]
     assert [cutover.state for cutover in target.history()] == ["retired"]
+
+
+def test_a_resumed_retirement_after_a_killed_abort_leaves_the_old_colour_in_rotation() -> None:
+    target = Target()
+    interrupt(target, *RETIRING)  # and an `abort` gave the traffic back
+    target.proxy.set_admin("blue-1", "ready")
+    target.proxy.set_admin("green-1", "maint")
+    target.calls.clear()
+    with pytest.raises(InconclusiveError, match="green is not in rotation"):
+        cutover.resume(cast(Any, target), Report())
+    assert moves(target) == []
+    assert target.history()[-1].paused
 
 
 def test_a_resumed_switch_moves_no_traffic_to_a_discarded_candidate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import pytest
 from agent.lock import Lock
 from agent.protocol import Owner, RefusedError
 from build.agent_client import AgentClient
-from build.errors import LockHeldError
+from build.errors import InterruptedByUserError, LockHeldError
 from build.state.cutover_lock import CutoverLock
+from build.system.interrupts import INTERRUPTS, Interrupts
 
 
 class Agent:
@@ -19,6 +21,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self.on_acquire: Callable[[], None] = lambda: None
         self.lock = Lock().acquire(Owner("ci", "runner", "1", "1", "switch", id="first"), 0)
 
     def ask(self, operation: str, **fields: Any) -> dict[str, Any]:
@@ -26,6 +29,7 @@ class Agent:
             owner = self.lock.owner
             return {"owner": owner and owner.to_json(), "epoch": self.lock.epoch, "expired": False}
         assert operation == "lock acquire"
+        self.on_acquire()
         try:
             self.lock = self.lock.acquire(Owner.from_json(fields["owner"]), 0, takeover=fields.get("takeover"))
         except RefusedError as refused:
@@ -68,3 +72,22 @@ def test_an_owner_that_follows_meanwhile_keeps_the_lock(agent: Agent) -> None:
     with pytest.raises(LockHeldError), held(agent, judge):
         pass
     agent.lock.check(2, 0)
+
+
+def test_an_interrupt_during_the_acquisition_releases_the_lock(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in vars(Interrupts()).items():
+        monkeypatch.setattr(INTERRUPTS, name, value)
+    agent.lock = agent.lock.release(1)
+    agent.on_acquire = lambda: INTERRUPTS.receive(signal.SIGINT)
+    with pytest.raises(InterruptedByUserError), held(agent, lambda: False):
+        INTERRUPTS.check()
+    assert agent.lock.owner is None
+    assert agent.epoch == 0
+
+
+def test_an_owner_that_asks_again_keeps_its_epoch() -> None:
+    owner = Owner("ci", "runner", "1", "1", "switch", id="first")
+    lock = Lock().acquire(owner, 0)
+    again = lock.acquire(owner, 20)
+    assert again.epoch == lock.epoch
+    again.check(lock.epoch, 45)
