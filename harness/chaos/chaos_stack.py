@@ -60,9 +60,9 @@ class Clocks:
 
     def install(self, stack: Stack) -> None:
         """Make the stack's agent, which writes the journal's timestamps, use the target's clock."""
-        volumes = "    volumes:\n      - cutover-state:/var/lib/cutover\n"
-        environment = f"    environment: {{LD_PRELOAD: {INSIDE}/{LIBRARY}, JUMPED_CLOCK: {INSIDE}/target}}\n"
-        stack.edit_compose((volumes, f"{environment}{volumes}      - {self.folder}:{INSIDE}:ro\n"))
+        project, state = "      AGENT_PROJECT:", "      - cutover-state:/var/lib/cutover\n"
+        clock = f"      LD_PRELOAD: {INSIDE}/{LIBRARY}\n      JUMPED_CLOCK: {INSIDE}/target\n"
+        stack.edit_compose((project, f"{clock}{project}"), (state, f"{state}      - {self.folder}:{INSIDE}:ro\n"))
 
 
 def clocks(folder: Path) -> Clocks:

@@ -285,9 +285,10 @@ class Orchestrator:
         yield
 
     def _hold_retire(self) -> Steps:
+        # Docker knows no epoch: one act, since a stop that stands still after its confirmation until a successor needs the
+        # old colour is not fenced (docs/decisions/0003-lock-and-interruption.md, consequences).
         old = self._of(self.old)
         self.do("confirm")
-        yield
         if old:
             old.phase = "stopped"
         yield
