@@ -40,7 +40,7 @@ def inside_a_step(scene: Scene) -> str:
 def _stand_still(scene: Scene) -> str:
     chaos, pid = scene.chaos, scene.process.process.pid
     os.kill(pid, signal.SIGSTOP)
-    wait_for("its lock to expire", lambda: _expired(chaos), EXPIRES_S)
+    wait_for("its lock to expire", lambda: _has_lost_lock(chaos, pid), EXPIRES_S)
     done = chaos.stack.run("build.cutover", *scene.switch, check=False, **PATIENCE)
     scene.seen = state(chaos)
     os.kill(pid, signal.SIGCONT)
@@ -80,9 +80,10 @@ def never_resumed(scene: Scene) -> str:
     return f"it ended with {code}; the agent: {record['did']} ({record['reason']})"
 
 
-def _expired(chaos: ChaosStack) -> bool:
+def _has_lost_lock(chaos: ChaosStack, pid: int) -> bool:
+    """Return whether the lock has expired; the agent may have it then, or may have acted already."""
     holder = chaos.target.lock.holder()
-    return holder is not None and holder.expired
+    return holder is None or holder.expired or holder.owner.pid != str(pid)
 
 
 def _ticks(pid: int) -> int:

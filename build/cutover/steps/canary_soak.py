@@ -5,6 +5,7 @@ from __future__ import annotations
 from build.cutover.rules import canary as rules
 from build.cutover.rules.canary import CanaryOutcome, Window
 from build.cutover.run import JournalFacts, Run
+from build.cutover.steps import traffic
 from build.cutover.steps.observer import Observer
 from build.errors import CanaryFailedError, InconclusiveError, OrchestratorError
 from build.model.colours import Colour
@@ -19,6 +20,7 @@ MOST_FAILED_SAMPLES = 5
 
 def canary(run: Run) -> JournalFacts | None:
     """Give the candidate one share after the other, each until its verdict; a resumed canary skips passed shares."""
+    traffic.require_alive(run)  # resumed: an undo that was killed may have removed it
     passed = {share["share"] for share in run.journaled.facts.get("canary", [])}
     for share in run.rollout.canary:
         if share not in passed:

@@ -167,14 +167,17 @@ class Orchestrator:
         self.change(f"@{self.old}-1 state ready", "hold none")
         yield
 
-    # Docker, by IDs, after a confirmation. The process may stand still in between.
+    # Docker, by IDs, after a confirmation. Both are one act here, since Docker knows no epoch: an act that stands still
+    # after its confirmation until a successor needs the same container is not fenced
+    # (docs/decisions/0003-lock-and-interruption.md, consequences).
 
     def _remove(self, colour: str) -> Steps:
         container = self.world.containers[colour]
-        self.do("confirm")
         yield
+        self.do("confirm")
         if container and self.world.containers[colour] is container:
             self.world.containers[colour] = None
+        yield
 
     def _launch(self, phase: str) -> Steps:
         self.change(f"@{self.new}-1 state maint")
@@ -239,6 +242,7 @@ class Orchestrator:
     _hold_admit = _overlap_admit
 
     def _overlap_canary(self) -> Steps:
+        self._alive()
         self.change(f"@{self.old}-1 weight 95", f"@{self.new}-1 weight 5", f"@{self.new}-1 state ready")
         yield
 
@@ -285,8 +289,6 @@ class Orchestrator:
         yield
 
     def _hold_retire(self) -> Steps:
-        # Docker knows no epoch: one act, since a stop that stands still after its confirmation until a successor needs the
-        # old colour is not fenced (docs/decisions/0003-lock-and-interruption.md, consequences).
         old = self._of(self.old)
         self.do("confirm")
         if old:
