@@ -123,8 +123,11 @@ class Link:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
+                if self._failed.is_set():
+                    continue  # nothing of it arrives
                 server = socket.create_connection(("127.0.0.1", self._to))
-                self._sockets += [client, server]
+                self._sockets.append(server)
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
 

@@ -59,6 +59,7 @@ class Stepped:
         self._server.listen()
         self.process = stack.start("harness.chaos.journal_stepper", str(path), *command, **env)
         self._link: IO[str] | None = None
+        self._connection: socket.socket | None = None
         self._paused = False
 
     def until(self, point: Point) -> bool:
@@ -78,7 +79,7 @@ class Stepped:
 
     def at_next_record(self) -> bool:
         """Return whether the process has written the next record, or has ended."""
-        return bool(self._link and select.select([self._link], [], [], 0)[0])
+        return bool(self._connection and select.select([self._connection], [], [], 0)[0])
 
     def end(self) -> tuple[int, str]:
         """Continue to the end; return exit code and output."""
@@ -95,6 +96,7 @@ class Stepped:
     def _next(self) -> dict[str, Any] | None:
         if self._link is None:
             connection, _ = self._server.accept()
+            self._connection = connection
             connection.settimeout(PATIENCE_S)
             with connection:  # the file object keeps it open
                 self._link = connection.makefile("rw")
