@@ -36,11 +36,9 @@ COVERING = (
     "hold done:verify target's clock jumps",
     "overlap done:admit lock broken",
     "warm intent:switch candidate hangs",
-    "overlap done:switch orchestrator stands still",
     "overlap intent:verify orchestrator stands still in a step",
     "overlap intent:soak orchestrator stands still in a step",
     "hold intent:load orchestrator stands still in a step",
-    "warm intent:retire orchestrator stands still in a step",
 )
 
 
