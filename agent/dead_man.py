@@ -148,7 +148,7 @@ class _Sides:
         commands = (
             *serve_commands(self._olds, gate=()),
             *proxy.state(self._candidates, admin),
-            *proxy.weight(self._candidates),
+            *proxy.whole_weight(self._candidates),
             *proxy.state(standbys, "maint"),
         )
         gate = () if self._hold == "none" else OPEN_GATE
@@ -157,7 +157,7 @@ class _Sides:
 
 def serve_commands(servers: tuple[str, ...], gate: tuple[str, ...] = OPEN_GATE) -> tuple[str, ...]:
     """Return the commands that give servers their full share of the traffic."""
-    return (*proxy.weight(servers), *proxy.state(servers, "ready"), *gate)
+    return (*proxy.whole_weight(servers), *proxy.state(servers, "ready"), *gate)
 
 
 def _known(names: tuple[str, ...] | list[str], servers: Servers) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from agent.orders import Do
 from agent.protocol import Refusal, RefusedError
 from agent.rescue import LOAD_S, ME, Ask, Clock, Observer, Rescue, Tenure, View, answered
 from agent.servers import Answer
-from agent.watch import Verdict, Watch
+from agent.watch import Watch
 
 LOCK_S = 1.0
 LOOK_S = 5.0
@@ -141,7 +141,7 @@ class Guardian:
         # After a reboot, or `make down` and `up`, the models of all releases are still loading: none is sick yet.
         if not self._was_well and self.clock.now() - self._began < LOAD_S:
             return
-        self._watch, verdict = self._watch.after(healthy=well)
+        self._watch = self._watch.after(healthy=well)
         if not self._watch.sick:
             return
         move = self._move(view)
@@ -150,7 +150,7 @@ class Guardian:
             self.alerts.send(
                 f"{colour} was sick, and its standby has the traffic", release=move.previous, cutover=move.id
             )
-        elif verdict is Verdict.ALERT:
+        elif self._watch.just_sick:
             self.alerts.send(f"{colour} is live and sick, and no standby can serve", release=_release(view, colour))
 
     def _move(self, view: View) -> Cutover | None:

@@ -108,6 +108,6 @@ def state(servers: Iterable[str], to: str) -> tuple[str, ...]:
     return tuple(f"set server {BACKEND}/{name} state {to}" for name in servers)
 
 
-def weight(servers: Iterable[str], to: int = WHOLE) -> tuple[str, ...]:
-    """Return the commands that set the weight of servers."""
-    return tuple(f"set server {BACKEND}/{name} weight {to}" for name in servers)
+def whole_weight(servers: Iterable[str]) -> tuple[str, ...]:
+    """Return the commands that give servers their full weight."""
+    return tuple(f"set server {BACKEND}/{name} weight {WHOLE}" for name in servers)

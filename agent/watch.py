@@ -7,7 +7,6 @@ second move would only hide it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from agent import servers as proxy
 from agent.cutovers import Cutover, other
@@ -17,30 +16,24 @@ from agent.servers import Servers
 MOST_FAILURES = 3  # in a row
 
 
-class Verdict(Enum):
-    """Result of one look."""
-
-    WELL = auto()
-    WAIT = auto()  # not yet, or an operator was alerted
-    ALERT = auto()
-
-
 @dataclass(frozen=True)
 class Watch:
     """What earlier looks found: how often in a row the live release was sick."""
 
     failures: int = 0
 
-    def after(self, *, healthy: bool) -> tuple[Watch, Verdict]:
-        """Return the watch after one more look, and what that look says."""
-        if healthy:
-            return Watch(), Verdict.WELL
-        failures = self.failures + 1
-        return Watch(failures), Verdict.ALERT if failures == MOST_FAILURES else Verdict.WAIT
+    def after(self, *, healthy: bool) -> Watch:
+        """Return the watch after one more look."""
+        return Watch() if healthy else Watch(self.failures + 1)
 
     @property
     def sick(self) -> bool:
         return self.failures >= MOST_FAILURES
+
+    @property
+    def just_sick(self) -> bool:
+        """Whether the newest look made it sick: an operator is alerted once."""
+        return self.failures == MOST_FAILURES
 
 
 def live(servers: Servers) -> str:

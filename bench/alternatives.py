@@ -12,8 +12,9 @@ from pathlib import Path
 import requests
 
 from build.system import command
+from harness.addresses import free_port
 from harness.nested import nested_engine
-from harness.stack import REPOSITORY, Stack, free_port, wait_for
+from harness.stack import REPOSITORY, Stack, wait_for
 
 PATIENCE_S = 600
 GRACE_S = 150

@@ -10,7 +10,8 @@ from typing import Any
 import requests
 
 from harness import images
-from harness.stack import Stack, free_port, wait_for
+from harness.addresses import free_port
+from harness.stack import Stack, wait_for
 
 TAG = "glm-tts-test-alertmanager"
 ALERTMANAGER = """FROM {os_image}

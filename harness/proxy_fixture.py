@@ -15,7 +15,8 @@ from build.docker.engine import DockerEngine
 from build.errors import ProxyError
 from build.proxy.haproxy import HAProxy
 from build.state.cutover_lock import CutoverLock
-from harness.stack import Stack, crash, free_port, free_subnet, wait_for
+from harness.addresses import free_port, free_subnet
+from harness.stack import Stack, crash, wait_for
 
 BACKEND = Path(__file__).with_name("backend.py").read_text()
 HOLD_BUDGET_S = 3

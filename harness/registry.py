@@ -16,7 +16,8 @@ import requests
 from testcontainers.core.container import DockerContainer
 
 from harness import images
-from harness.stack import free_port, wait_for
+from harness.addresses import free_port
+from harness.stack import wait_for
 from harness.tokens import Tokens
 
 # testcontainers' reaper, Ryuk, is an image on Docker Hub. Every container here ends with its context.

@@ -15,7 +15,8 @@ from typing import Any
 import docker
 
 from harness import images
-from harness.stack import Stack, free_port, wait_for
+from harness.addresses import free_port
+from harness.stack import Stack, wait_for
 
 TAG = "glm-tts-test-sshd"
 SSHD = """FROM {os_image}

@@ -24,7 +24,6 @@ class ExecSession:
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._shown = shlex.join(argv)[:200]
-        self._buffer = b""
         # Apart from the answers: docker writes warnings there. In a file, since a full pipe would block it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         try:

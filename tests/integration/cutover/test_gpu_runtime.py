@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.addresses import free_port, free_subnet
 from harness.nested import nested_engine
-from harness.stack import Stack, clone, free_port, free_subnet
+from harness.stack import Stack, clone
 
 
 def test_containers_of_the_cuda_flavour_run_with_the_nvidia_runtime(stack: Stack, tmp_path: Path) -> None:

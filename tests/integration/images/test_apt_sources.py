@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness import images
+from harness.addresses import free_port
 from harness.mirror import UNSIGNED, Mirror, serving
-from harness.stack import REPOSITORY, free_port
+from harness.stack import REPOSITORY
 
 LOCKED_AT, TODAY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC)
 TIME = "20260102T030405Z"

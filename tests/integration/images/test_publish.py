@@ -28,9 +28,10 @@ from build.system import git
 from build.verify import rules
 from build.verify.rules import Line
 from harness import images
+from harness.addresses import free_port
 from harness.faults import faults
 from harness.registry import Running
-from harness.stack import PATIENCE_S, Stack, free_port, wait_for
+from harness.stack import PATIENCE_S, Stack, wait_for
 
 DOCUMENTS = {referrers.SBOM, referrers.VERIFICATION, referrers.BUILD_RECORD}
 

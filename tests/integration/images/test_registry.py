@@ -11,9 +11,9 @@ import pytest
 from build.errors import RegistryError
 from build.registry.client import OCI_MANIFEST, Registry, sha256
 from build.registry.retry import RetryPolicy
+from harness.addresses import free_port
 from harness.faults import Faults, faults
 from harness.registry import Running, docker_config, running_registry
-from harness.stack import free_port
 
 NAME = "team/thing"
 

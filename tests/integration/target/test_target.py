@@ -33,7 +33,8 @@ from build.settings import load
 from build.state.cutover_lock import CutoverLock
 from build.state.journal import FILE, Journal
 from build.target.start_flags import StartFlags
-from harness.stack import Stack, crash, free_port, wait_for
+from harness.addresses import free_port
+from harness.stack import Stack, crash, wait_for
 
 
 def shell(stack: Stack, script: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,13 +15,6 @@ from tests.unit.agent.world import Container, World
 
 OWNER = Owner("me", "here", "1", "2", "switch").to_json()
 WITHIN_S = 45  # clients are served again after the lock's expiry, the load of a model apart
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.close()
 
 
 class Silent:
@@ -76,6 +68,17 @@ def silence(world: World, seconds: float = EXPIRY_S + WITHIN_S) -> None:
     world.guard(seconds)
     assert world.ask("lock show")["owner"] is None, "the agent must release the lock"
     assert world.proxy.hold == "none"
+
+
+def held(world: World, step: str, phase: str, *, pending: bool = True) -> tuple[Silent, Container, Container]:
+    """A hold up to a step: the old colour has no model, and requests wait."""
+    world.small = True
+    owner = Silent(world, "hold", step, pending=pending)
+    new, old = candidate(world, phase=phase), world.containers["blue"]
+    assert old
+    old.phase = "unloaded"
+    owner.change("hold all", "set server app/blue-1 state maint")
+    return owner, new, old
 
 
 def test_a_heartbeat_keeps_the_agent_away(world: World) -> None:
@@ -164,92 +167,6 @@ def test_after_the_soak_the_candidate_keeps_serving(world: World) -> None:
     silence(world)
     assert world.proxy.serving() == ["green"]
     assert resumes_with(world) == "retire"
-
-
-def held(world: World, step: str, phase: str, *, pending: bool = True) -> tuple[Silent, Container, Container]:
-    """A hold up to a step: the old colour has no model, and requests wait."""
-    world.small = True
-    owner = Silent(world, "hold", step, pending=pending)
-    new, old = candidate(world, phase=phase), world.containers["blue"]
-    assert old
-    old.phase = "unloaded"
-    owner.change("hold all", "set server app/blue-1 state maint")
-    return owner, new, old
-
-
-@pytest.mark.parametrize(
-    ("step", "phase"),
-    [("hold", "unloaded"), ("load", "unloaded"), ("load", "ready"), ("verify", "ready"), ("admit", "ready")],
-)
-@pytest.mark.parametrize("pending", [True, False])
-def test_a_hold_ends_with_the_old_model(world: World, step: str, phase: str, pending: bool) -> None:
-    owner, new, old = held(world, step, phase, pending=pending)
-    owner.park("blue", "blue-2")
-    silence(world)
-    assert world.proxy.serving() == ["blue"]
-    assert (old.phase, new.phase) == ("ready", "unloaded")
-    assert resumes_with(world) == "hold"
-    assert (world.path / "green/park").exists(), "a candidate that restarts must not load"
-    assert not list(world.path.glob("blue*/park"))
-
-
-def test_a_hold_whose_old_colour_still_serves_only_opens_the_gate(world: World) -> None:
-    world.small = True
-    owner = Silent(world, "hold", "hold")
-    candidate(world, phase="unloaded", admin="maint")
-    owner.change("hold long")
-    old = world.containers["blue"]
-    assert old
-    silence(world)
-    assert world.proxy.serving() == ["blue"]
-    assert not old.control("unload", owner.epoch), "an unload that was under way must not reach the live release"
-
-
-def test_a_verified_candidate_serves_if_the_old_process_is_gone(world: World) -> None:
-    held(world, "admit", "ready")
-    world.containers["blue"] = None
-    silence(world)
-    assert world.proxy.serving() == ["green"]
-    assert resumes_with(world) == "soak"
-
-
-def test_a_verified_candidate_serves_if_the_old_model_does_not_load(world: World) -> None:
-    _, new, old = held(world, "admit", "ready")
-    old.loads = False
-    silence(world, 600)
-    assert world.proxy.serving() == ["green"]
-    assert (new.phase, old.phase) == ("ready", "unloaded")
-    assert journaled(world).agent == "serve"
-
-
-def test_an_unproven_candidate_never_serves_and_the_gate_opens_all_the_same(world: World) -> None:
-    _, new, old = held(world, "load", "ready")
-    new.proven = False
-    old.loads = False
-    silence(world, 600)
-    assert world.proxy.serving() == ["blue"]
-    assert journaled(world).agent == "open"
-
-
-def test_a_model_that_loads_late_is_still_awaited(world: World) -> None:
-    """Neither model loads in time; then the old one has room."""
-    _, new, old = held(world, "admit", "ready")
-    world.guard(EXPIRY_S)
-    old.loads = new.loads = False
-    silence(world, 1000)
-    assert (journaled(world).agent, old.phase, new.phase) == ("open", "unloaded", "unloaded")
-    old.loads = True
-    world.guard(5)
-    assert (old.phase, world.proxy.serving()) == ("ready", ["blue"])
-    assert not (world.path / "blue/park").exists()
-
-
-def test_a_hold_that_was_switched_already_keeps_its_candidate(world: World) -> None:
-    owner, _, _ = held(world, "switch", "ready")
-    owner.change("set server app/green-1 state ready", "hold none")
-    silence(world)
-    assert world.proxy.serving() == ["green"]
-    assert resumes_with(world) == "soak"
 
 
 def test_a_gate_that_is_shut_without_a_cutover_opens(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from agent.readiness import readyz
 from agent.servers import Answer
-from harness.stack import free_port
+from harness.addresses import free_port
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, served
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,16 +18,14 @@ LOOKS_S = 5 * (MOST_FAILURES + 1)
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(world: World) -> World:
     """A cutover from blue to green has ended; blue stands by, loaded."""
-    world = World()
     world.containers["green"] = Container("new", proven=True)
     world.proxy.admin = {"blue-1": "maint", "green-1": "ready"}
     ended(world, "first", "old", "new", "blue")  # the two releases take turns
     ended(world, "second", "new", "old", "green")
     world.guard(5)  # the agent has seen it healthy
-    yield world
-    world.close()
+    return world
 
 
 def ended(world: World, identity: str, release: str, previous: str | None, colour: str, state: str = "retired") -> None:

@@ -22,7 +22,8 @@ from build.proxy import haproxy_log
 from build.settings import Settings
 from build.state import history
 from build.target.gpu import View
-from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Proxy, Reservations
+from tests.unit.build.fake_drivers import PIDS, SERVER, Clock, ColourContainer, Gpu, Orders, Reservations
+from tests.unit.build.fake_proxy import Proxy
 
 OLD, NEW = (Release(name * 40, f"sha256:{name * 64}") for name in "ab")
 # The fake colours produce noise, so the golden set has no calibration.

@@ -11,8 +11,8 @@ from queue import Queue
 import httpx
 import pytest
 
+from harness.addresses import free_port
 from harness.plain_http import PLAIN
-from harness.stack import free_port
 from service import engines, server, watchdog
 from service.app import Service
 from service.engine import EngineFatalError
@@ -152,11 +152,11 @@ async def test_a_lost_gpu_is_reported_where_the_engine_uses_one(
 
 def test_a_blocked_loop_ends_the_process() -> None:
     hang = (
-        "import asyncio, time; from service.watchdog import watch_loop\n"
+        "import asyncio, threading, time; from service.watchdog import watch_loop\n"
         "async def main():\n"
         "    task = asyncio.create_task(watch_loop(0.5)); await asyncio.sleep(0)\n"
         "    await asyncio.to_thread(time.sleep, 1.5)\n"
-        "    print('alive', flush=True); time.sleep(60)\n"
+        "    print('alive', flush=True); threading.Event().wait()\n"
         "asyncio.run(main())\n"
     )
     done = subprocess.run([sys.executable, "-c", hang], capture_output=True, text=True, timeout=30, check=False)

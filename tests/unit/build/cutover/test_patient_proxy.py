@@ -12,7 +12,7 @@ from build.errors import LockLostError, OrchestratorError, ProxyError
 from build.model.colours import Colour
 from build.proxy.types import Proxy
 from tests.unit.build.cutover.test_canary_soak import SHARES, SOAK, at_intent, busy, in_rotation, switch
-from tests.unit.build.fake_drivers import PatchedProxy
+from tests.unit.build.fake_proxy import PatchedProxy
 from tests.unit.build.fakes import NEW, Target
 
 CALLS: list[Callable[[Proxy], object]] = [

@@ -22,7 +22,7 @@ from build.errors import (
 )
 from build.model.colours import Colour, Slot
 from tests.unit.build.cutover.test_switch import exit_early, moves, switch
-from tests.unit.build.fake_drivers import PatchedProxy
+from tests.unit.build.fake_proxy import PatchedProxy
 from tests.unit.build.fakes import NEW, OLD, Report, Target
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
