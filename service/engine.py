@@ -71,11 +71,19 @@ class VoiceReference:
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """One sentence as it is spoken, and the silence after it in seconds, beside what the model itself leaves."""
+
+    text: str
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Utterance:
     """One text to synthesize, already checked for the voice; `speed` is a factor (2.0 is twice as fast).
 
     The same `seed` gives the same speech; without a seed each synthesis differs. `seed` and `prompt` are set only if
-    the engine's Description supports them.
+    the engine's Description supports them. `sentences` are those of `text`, in order; empty: the text was not split.
     """
 
     text: str
@@ -83,6 +91,7 @@ class Utterance:
     speed: float = 1.0
     seed: int | None = None
     prompt: VoiceReference | None = None
+    sentences: tuple[Sentence, ...] = ()
 
 
 @dataclass(frozen=True)
