@@ -22,8 +22,8 @@ from harness.stack import wait_for
 STRATEGIES = (Strategy.OVERLAP, Strategy.HOLD, Strategy.WARM)
 # The proxy sends to a dead colour until its health checks fail, and retries for 3 s.
 CRASH_DETECTION_S = 3.0
-# Components that every request passes: seconds until they accept connections again, and the reason. The time in which the
-# engine is down is measured, and comes on top.
+# Components that every request passes: seconds until they accept connections again, and the reason. The time in which
+# the engine is down is measured, and comes on top.
 OUTAGES = {
     "dockerd killed": (1.0, "a starting engine rewrites the rules of the published port"),
     "proxy killed": (3.0, "requests in the proxy, and those until it listens again"),
