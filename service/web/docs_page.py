@@ -60,9 +60,10 @@ def _fields(operation: dict[str, Any]) -> str:
         f"<td>{escape(field.get('description', ''))}"
         for name, field in schema.get("properties", {}).items()
     ] + [
-        f"<tr><td><code>{escape(header['name'])}</code><td>{escape(_allowed(header['schema'], False))}, a header"
-        f"<td>{escape(header['description'])}"
-        for header in operation.get("parameters", ())
+        f"<tr><td><code>{escape(value['name'])}</code>"
+        f"<td>{escape(_allowed(value['schema'], False))}, in the {escape(value['in'])}"
+        f"<td>{escape(value.get('description', ''))}"
+        for value in operation.get("parameters", ())
     ]
     return f"<table>{''.join(rows)}</table>" if rows else ""
 
