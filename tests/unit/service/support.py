@@ -44,6 +44,7 @@ class FakeEngine:
         self.prepared = False
         self.seeds = self.prompts = False
         self.last: Utterance | None = None
+        self.voices = ("joe",)
         self.loaded = False
 
     def prepare(self) -> None:
@@ -76,7 +77,7 @@ class FakeEngine:
             raise self.unload_error
 
     def describe(self) -> Description:
-        voices = (Voice("joe", "Joe", "en"),)
+        voices = tuple(Voice(name, name.title(), "en") for name in self.voices)
         return Description("fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts)
 
 
