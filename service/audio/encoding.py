@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import av
 import numpy as np
@@ -144,7 +144,8 @@ class _Compressed:
         self._rate = rate
         self._file = io.BytesIO() if whole else _Stream()
         self._container = av.open(self._file, "w", format=codec.container, options=codec.options)
-        self._stream: Any = self._container.add_stream(codec.codec, rate=rate, layout="mono", format=codec.samples)
+        stream = self._container.add_stream(codec.codec, rate=rate, layout="mono", format=codec.samples)
+        self._stream = cast(av.AudioStream, stream)
         if codec.bit_rate:
             self._stream.bit_rate = codec.bit_rate
 

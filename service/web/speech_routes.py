@@ -88,7 +88,7 @@ async def _file(
 ) -> Response:
     spoken = await while_connected(request.receive, speech.synthesize(utterance))
     content = await encoded(spoken.pieces, spoken.sample_rate, form)
-    headers = audio_headers(form, encoded_rate(spoken.sample_rate, form)) | notes
+    headers = audio_headers(form, encoded_rate(spoken.sample_rate, form)) | dict(notes)
     headers["X-Audio-Duration"] = f"{spoken.seconds:.3f}"
     if spoken.seconds:
         headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"
