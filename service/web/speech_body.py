@@ -15,7 +15,7 @@ from service.formats import LENGTH_IN_HEADER, Format
 
 DEFAULT_FORMAT: Format = get_args(Format)[0]
 
-# An empty string in these means "not given": forms send it for a field that nobody filled in.
+# An empty string in these means "not given": forms send it for fields left empty.
 _OPTIONAL_TEXTS = ("voice", "model", "response_format", "stream_format", "speed", "seed", "stream", "strict")
 # Templates of low-code tools send numbers and truth values as text.
 _SCALARS = ("speed", "seed", "stream", "strict")
