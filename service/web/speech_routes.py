@@ -29,11 +29,13 @@ def speech_routes(speech: Speech, settings: Settings) -> APIRouter:
     """Return the route; prompts are files of the folder `settings.voices`."""
     router = APIRouter(tags=["speech"])
     names = ClientNames(speech, settings)
+    described = json_body(SpeechBody, openapi.speech_fields(speech, names))
+    openapi.describe_strictness(described, strict=settings.strict)
 
     @router.post(
         "/v1/audio/speech",
         response_class=Response,
-        openapi_extra=json_body(SpeechBody, openapi.speech_fields(speech, names)),
+        openapi_extra=described,
         responses=openapi.synthesis_responses(openapi.AUDIO),
     )
     async def speak(request: Request) -> Response:
