@@ -28,8 +28,9 @@ class _Codec(NamedTuple):
 
 
 _CODECS = {
-    # Constant bit rate without the Xing frame, which states a length: players of joined files stop after it.
-    "mp3": _Codec("libmp3lame", "s16p", "mp3", {"write_xing": "0", "id3v2_version": "0"}, 64_000),
+    # Constant bit rate. FFmpeg leaves the Xing frame out where it cannot seek: it states a length, and players of
+    # joined files stop after it.
+    "mp3": _Codec("libmp3lame", "s16p", "mp3", {"id3v2_version": "0"}, 64_000),
     # Short pages (in microseconds), so that the end of a sentence does not wait for the next one.
     "opus": _Codec("libopus", "s16", "ogg", {"page_duration": "60000"}, 32_000),
     "aac": _Codec("aac", "fltp", "adts", {}, 64_000),
