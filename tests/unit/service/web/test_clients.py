@@ -45,6 +45,16 @@ async def test_recorded_requests(client: httpx.AsyncClient, recorded: dict[str, 
     assert response.content
 
 
+async def test_a_whole_seed_may_be_written_as_a_float(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.seeds = True
+    for seed in (7, 7.0, "7", 7e0):
+        assert (await client.post(SPEECH, json={"input": "Yes.", "seed": seed})).status_code == 200
+        assert engine.last
+        assert engine.last.seed == 7
+        engine.last = None
+    assert (await client.post(SPEECH, json={"input": "Yes.", "seed": 7.5})).status_code == 400
+
+
 async def test_many_unknown_fields_are_named_in_a_short_header(client: httpx.AsyncClient) -> None:
     fields = {f"field_{number:03}" + "x" * 500: 1 for number in range(100)}
     response = await client.post(SPEECH, json={"input": "Yes."} | fields)
