@@ -36,13 +36,14 @@ _CODECS = {
     "aac": _Codec("aac", "fltp", "adts", {}, 64_000),
     "flac": _Codec("flac", "s16", "flac", {"metadata_header_padding": "0"}),
 }
+# OpenAI's rate or more, so that files of different voices can be joined, and clients that assume its rate are right.
 _RATES: dict[str, tuple[int, ...]] = {
-    "mp3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-    "opus": (8000, 12000, 16000, 24000, 48000),
-    "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+    "mp3": (OPENAI_RATE, 32_000, 44_100, 48_000),
+    "opus": (OPENAI_RATE, 48_000),
+    "aac": (OPENAI_RATE, 32_000, 44_100, 48_000),
     "pcm": (OPENAI_RATE,),
 }
-"""Sample rates (Hz) of the formats that do not have every rate."""
+"""Sample rates (Hz) of the formats that do not take every rate."""
 
 # The length of a stream is unknown when its header is sent; readers take this value as "to the end".
 _UNKNOWN = 0xFFFFFFFF
