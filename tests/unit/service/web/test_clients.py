@@ -142,6 +142,15 @@ async def test_slashes_do_not_matter(client: httpx.AsyncClient, path: str) -> No
     assert (await client.post(url, json={"input": "Yes."})).status_code == 200
 
 
+async def test_another_spelling_of_a_path_has_the_same_limits(settings: Settings, engine: FakeEngine) -> None:
+    service = Service(dataclasses.replace(settings, client_rpm=1), engine)
+    await service.lifecycle.load()
+    async with client_of(service) as client:
+        statuses = [(await client.post(f"{SPEECH}{slash}", json={"input": "Yes."})).status_code for slash in ("", "/")]
+    assert statuses == [200, 429]
+    await service.close()
+
+
 async def test_older_gradio_clients_send_a_slash(client: httpx.AsyncClient) -> None:
     assert (await client.post("/api/predict/", json={"data": ["", "", "Yes."]})).status_code == 200
 
