@@ -21,6 +21,7 @@ _CONTROL = "/run/service/control.sock"
 _ORDERS = "/run/orders"
 _GLM_PACKAGES = "/models/env/lib/python3.11/site-packages"
 _PROCESSORS = ("cuda", "cpu")
+_LOG_FORMATS = ("text", "json")
 _GLM_RATES = ("24000", "32000")
 
 
@@ -80,6 +81,18 @@ def _path(value: str) -> Path:
 
 def _path_or_none(value: str) -> Path | None:
     return _path(value) if value else None
+
+
+def _log_format(value: str) -> str:
+    if value not in _LOG_FORMATS:
+        raise ValueError(f"must be {' or '.join(_LOG_FORMATS)}.{nearest(value, list(_LOG_FORMATS))}")
+    return value
+
+
+def _web_address(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        raise ValueError("must be a URL that begins with http:// or https://, such as http://collector:4318")
+    return value
 
 
 def _glm_rate(value: str) -> int:
@@ -199,6 +212,19 @@ class Settings:
         "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: /models/piper. No files: the embedded voice",
         _folder_or_none,
     )
+    log_format: str = _option("TTS_LOG_FORMAT", "text", "format of the log on stderr: text or json", _log_format)
+    otlp_endpoint: str = _option(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "URL of an OpenTelemetry collector (OTLP over HTTP), which gets traces at /v1/traces; empty: no traces",
+        _web_address,
+    )
+    otlp_traces_endpoint: str = _option(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "",
+        "whole URL for traces, instead of the one above; empty: that one",
+        _web_address,
+    )
     glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", "folder of GLM-TTS's code", _path)
     glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", "folder of GLM-TTS's weights", _path)
     glm_voices: Path = _option(
@@ -213,6 +239,12 @@ class Settings:
     def client_limits(self) -> Limits:
         """Limits of each client whose key sets none."""
         return Limits(self.client_rpm, self.client_cpm, self.client_concurrent)
+
+    @property
+    def traces_endpoint(self) -> str:
+        """URL that gets the traces; empty: no traces."""
+        base = self.otlp_endpoint.removesuffix("/")
+        return self.otlp_traces_endpoint or (f"{base}/v1/traces" if base else "")
 
     @property
     def parked(self) -> bool:

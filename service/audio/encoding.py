@@ -11,6 +11,7 @@ import soundfile
 
 from service.audio.resample import resample
 from service.engine import Audio
+from service.telemetry.record import Step, current_record
 
 _COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
 _INLINE_MAX_BYTES = 1 << 20  # copied in less than a millisecond
@@ -42,6 +43,11 @@ async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
 
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """Encode int16 pieces as a complete file of `form` (a key of formats.MEDIA_TYPES); slow for compressed formats."""
+    with current_record().during(Step.ENCODE):
+        return _encode(pieces, sample_rate, form)
+
+
+def _encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     if form in _COMPRESSED:
         return _compress(np.concatenate(pieces), sample_rate, form)
     data = [np.ascontiguousarray(piece, "<i2").data for piece in pieces]

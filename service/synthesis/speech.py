@@ -17,8 +17,12 @@ from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
 from service.metrics.metrics import Metrics
+from service.synthesis import in_flight
+from service.synthesis.fair_queue import Priority
 from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.playback import Playback
 from service.synthesis.scheduler import OnPosition, Scheduler
+from service.telemetry.record import current_record
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
@@ -91,11 +95,19 @@ class Speech:
         `spoken` gets the engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready,
         QueueFullError if the queue is full, DeadlineExceededError after the deadline.
         """
-        self._lifecycle.check_accepting()
+        of_request = current_record()
+        of_request.voice = utterance.voice
+        of_request.characters += len(utterance.text)
+        playback = Playback() if spoken is None else None
         spoken = spoken or Synthesis(self.engine.sample_rate)
-        start = functools.partial(_timed, self.engine, utterance, spoken)
-        async with self._scheduler.job(start, on_position) as pieces:
-            yield self._counted(pieces, spoken, time.monotonic())
+        try:
+            self._lifecycle.check_accepting()
+            start = functools.partial(_timed, self.engine, utterance, spoken)
+            async with self._scheduler.job(start, on_position) as pieces:
+                yield self._counted(pieces, spoken, playback, time.monotonic())
+        except ServiceError as error:  # a stream that has begun tells its client no code
+            of_request.error_code = error.code
+            raise
 
     async def synthesize(self, utterance: Utterance) -> Synthesis:
         """Return the complete audio of the utterance; raises the errors of `pieces`."""
@@ -104,15 +116,25 @@ class Speech:
             spoken.pieces = [piece async for piece in pieces]
         return spoken
 
-    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Synthesis, accepted: float) -> AsyncIterator[Audio]:
-        audio_s = 0.0
+    async def _counted(
+        self, pieces: AsyncIterator[Audio], spoken: Synthesis, playback: Playback | None, accepted: float
+    ) -> AsyncIterator[Audio]:
+        """Yield the pieces; measure the first audio and, of a stream, the silence between pieces."""
+        priority = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE
+        of_request, audio_s = current_record(), 0.0
+        asked = accepted
         async for piece in pieces:
-            length = seconds([piece], self.engine.sample_rate)
+            received, length = time.monotonic(), seconds([piece], self.engine.sample_rate)
             if length and not audio_s:
-                self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
+                self._metrics.first_audio_seconds.labels(priority).observe(received - accepted)
+                of_request.first_audio_s = of_request.first_audio_s or received - of_request.began
+            if playback and (stall := playback.receive(asked, received, length)) is not None:
+                self._metrics.stall_seconds.labels(priority).observe(stall)
             audio_s += length
+            of_request.audio_s += length
             self._metrics.audio_seconds.inc(length)
             yield piece
+            asked = time.monotonic()
         if not audio_s:
             raise ServiceError("the engine returned no audio", code="engine_failed")
         self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)

@@ -19,6 +19,7 @@ from service.errors import InvalidError
 from service.fields import SEED, quote
 from service.formats import STREAMED, Format
 from service.synthesis.speech import SPEED, Speech, while_connected
+from service.telemetry.record import current_record
 from service.web import openapi
 from service.web.json_body import json_body, read_json
 from service.web.streaming import SpeechStream, audio_headers
@@ -78,7 +79,7 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
         """Synthesize `input`, as a file or, with `stream_format`, as a stream during the synthesis."""
         body = await read_json(request, SpeechBody)
         _check_model(body.model, speech)
-        form = body.response_format
+        form = current_record().format = body.response_format
         if body.stream_format and form not in STREAMED:
             message = f"response_format {form} does not support streaming; use {' or '.join(STREAMED)}"
             raise InvalidError(message, code="not_streamable", param="response_format")
