@@ -18,7 +18,7 @@ from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, StackAddress
 from build.model.suggestion import did_you_mean
-from build.settings_types import Archive, Folder, Hooks, HostAddress, Prefix, Shares, WebAddress
+from build.settings_types import Folder, Hooks, HostAddress, OpenUrl, Prefix, Shares, WebAddress
 
 # The setting in each file that limits how long a stopping container or proxy connection may live.
 STOP_LIMITS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
@@ -62,9 +62,11 @@ class Settings(BaseModel):
     glm_code: Folder = Field(
         "", description="folder on the target with GLM-TTS's code, for engine glm_tts; mounted at /opt/GLM-TTS"
     )
-    apt_snapshot: Archive = Field(
-        "",
-        description="snapshot archive for the locked Debian or Ubuntu packages of a base; empty: the mirror",
+    log_format: Literal["", "text", "json"] = Field("", description="log format of the service; empty: text")
+    otlp_endpoint: OpenUrl = Field("", description="URL of an OpenTelemetry collector for traces; empty: no traces")
+    trace_share: float = Field(1, ge=0, le=1, description="share of requests to trace, without a caller's decision")
+    apt_snapshot: OpenUrl = Field(
+        "", description="snapshot archive for the locked Debian or Ubuntu packages of a base; empty: the mirror"
     )
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) that a build requires; default: by flavour")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="time limit for the start of a candidate")
@@ -141,6 +143,9 @@ class Settings(BaseModel):
             "TTS_ENGINE": self.engine,
             "MODELS": self.models,
             "GLM_CODE": self.glm_code,
+            "TTS_LOG_FORMAT": self.log_format,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
+            "OTEL_TRACES_SAMPLER_ARG": f"{self.trace_share:g}" if self.otlp_endpoint else "",
             "TTS_CLIENT_RPM": str(self.client_rpm or ""),
             "TTS_CLIENT_CPM": str(self.client_cpm or ""),
             "TTS_CLIENT_CONCURRENT": str(self.client_concurrent or ""),

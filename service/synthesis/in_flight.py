@@ -149,15 +149,19 @@ class InFlight:
         self._items.add(item)
         outcome = Outcome.COMPLETED
         try:
-            return await task
+            result = await task
         except asyncio.CancelledError:
             outcome, own.status = (Outcome.CUT, DrainingError.status) if item.cut else (Outcome.UNFINISHED, CLIENT_GONE)
             if item.cut:
                 raise DrainingError from None
             raise
         except ServiceError as error:
-            own.status, own.error_code = error.status, error.code
+            own.status = error.status
+            own.fail(error.code)
             raise
+        else:
+            own.error_code = ""  # the work has repeated or reported what failed
+            return result
         finally:
             self.leave(item, outcome)
             log_access(own)

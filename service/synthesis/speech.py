@@ -56,6 +56,9 @@ class Speech:
         self._lifecycle = lifecycle
         self._scheduler = scheduler
         self._metrics = metrics
+        for priority in Priority:
+            metrics.first_audio_seconds.labels(priority)
+            metrics.stall_seconds.labels(priority)
 
     @property
     def voices(self) -> tuple[Voice, ...]:
@@ -106,7 +109,7 @@ class Speech:
             async with self._scheduler.job(start, on_position) as pieces:
                 yield self._counted(pieces, spoken, playback, time.monotonic())
         except ServiceError as error:  # a stream that has begun tells its client no code
-            of_request.error_code = error.code
+            of_request.fail(error.code)
             raise
 
     async def synthesize(self, utterance: Utterance) -> Synthesis:

@@ -17,6 +17,7 @@ access = logging.getLogger("service.access")
 
 _SHORT = {
     "error.type": "error",
+    "tts.total_seconds": "total_s",
     "tts.client": "client",
     "tts.class": "class",
     "tts.voice": "voice",
@@ -27,7 +28,6 @@ _SHORT = {
     "tts.inference_seconds": "inference_s",
     "tts.encode_seconds": "encode_s",
     "tts.first_audio_seconds": "first_audio_s",
-    "tts.total_seconds": "total_s",
     "tts.client_left": "client_left",
     "tts.outcome": "outcome",
 }
@@ -47,7 +47,8 @@ def configure(form: str) -> None:
 def log_access(record: RequestRecord) -> None:
     """Log the line of a request that has ended."""
     # The page loads fifty files; do not log each at INFO.
-    level = logging.DEBUG if record.route == "page" and record.status < 400 else logging.INFO
+    file = record.route == "page" and record.status < 400 and not record.characters
+    level = logging.DEBUG if file else logging.INFO
     message = f"{record.method} {printable(record.path)} {record.status}"
     access.log(level, "%s", message, extra={"fields": record.attributes()})
 

@@ -37,7 +37,10 @@ class Timing(NamedTuple):
 
 @dataclass(eq=False)
 class RequestRecord:
-    """What is known of a request, or of a synthesis of a web tab; `kind` is its class. Times are in seconds."""
+    """What is known of a request, or of a synthesis of a web tab; `kind` is its class.
+
+    Times are in seconds of the monotonic clock; `began_ns` is Unix time in nanoseconds.
+    """
 
     method: str = ""
     path: str = ""
@@ -54,6 +57,7 @@ class RequestRecord:
     audio_s: float = 0.0
     first_audio_s: float | None = None
     outcome: str = ""
+    began_ns: int = field(default_factory=time.time_ns)
     began: float = field(default_factory=time.monotonic)
     ended: float | None = None
     steps: list[Timing] = field(default_factory=list)
@@ -63,6 +67,10 @@ class RequestRecord:
         """Time from the start of the request to its end, or until now."""
         return (self.ended or time.monotonic()) - self.began
 
+    def unix_ns(self, moment: float) -> int:
+        """Return a time of the monotonic clock as Unix time in nanoseconds."""
+        return self.began_ns + round((moment - self.began) * 1e9)
+
     def seconds(self, step: Step) -> float | None:
         """Return the time spent on a step; parallel inferences add up. None: there was none."""
         spent = [timing.ended - timing.began for timing in self.steps if timing.step is step]
@@ -71,6 +79,10 @@ class RequestRecord:
     def add(self, step: Step, began: float) -> None:
         """Record a step that began at a time of the monotonic clock and ends now."""
         self.steps.append(Timing(step, began, time.monotonic()))
+
+    def fail(self, code: str) -> None:
+        """Record the code of an error; the first one is the cause of any other."""
+        self.error_code = self.error_code or code
 
     def end(self, kind: str, outcome: str) -> None:
         """Record the end of the request, its class and its outcome."""
@@ -110,6 +122,7 @@ class RequestRecord:
             "http.route": self.route,
             "http.response.status_code": self.status,
             "error.type": self.error_code,
+            "tts.total_seconds": _rounded(self.total_s),
             "tts.client": self.client,
             "tts.class": self.kind,
             "tts.voice": self.voice,
@@ -120,7 +133,6 @@ class RequestRecord:
             "tts.inference_seconds": _rounded(self.seconds(Step.INFERENCE)),
             "tts.encode_seconds": _rounded(self.seconds(Step.ENCODE)),
             "tts.first_audio_seconds": _rounded(self.first_audio_s),
-            "tts.total_seconds": _rounded(self.total_s),
             "tts.client_left": self.status == CLIENT_GONE,
             "tts.outcome": self.outcome,
         }

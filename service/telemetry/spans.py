@@ -51,15 +51,14 @@ class Spans:
             shutdown_on_exit=False,
         )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_OncePerMinute())
         self._tracer = self._provider.get_tracer("service", release)
 
     def begin(self, record: RequestRecord) -> Span:
         """Start the span of a request; the record's trace is the caller's before, and the request's own after."""
         parent = set_span_in_context(_remote(record.trace)) if record.trace else None
         attributes: dict[str, Attribute] = {"http.request.method": record.method, "url.path": record.path}
-        span = self._tracer.start_span(
-            record.method, parent, SpanKind.SERVER, attributes, start_time=_unix_ns(record.began)
-        )
+        span = self._tracer.start_span(record.method, parent, SpanKind.SERVER, attributes, start_time=record.began_ns)
         own = span.get_span_context()
         state = record.trace.state if record.trace else ""
         record.trace = TraceContext(f"{own.trace_id:032x}", f"{own.span_id:016x}", own.trace_flags.sampled, state)
@@ -71,20 +70,20 @@ class Spans:
             return
         inside = set_span_in_context(span)
         for step, began, ended in record.steps:
-            self._tracer.start_span(step, inside, start_time=_unix_ns(began)).end(_unix_ns(ended))
+            self._tracer.start_span(step, inside, start_time=record.unix_ns(began)).end(record.unix_ns(ended))
         span.update_name(f"{record.method} {record.route}")
         span.set_attributes(record.attributes() | {"tts.request_id": record.request_id})
         if record.status >= _SERVER_ERROR:
             span.set_status(StatusCode.ERROR)
-        span.end()
+        span.end(record.unix_ns(record.began + record.total_s))
 
-    async def close(self, within_s: float = CLOSE_S) -> None:
-        """Export what is left; give up after `within_s`, because a collector that does not answer must not delay."""
+    async def close(self) -> None:
+        """Export what is left; give up after CLOSE_S, because a collector that does not answer must not delay."""
         last = threading.Thread(target=self._provider.shutdown, name="traces", daemon=True)
         last.start()
-        await asyncio.to_thread(last.join, within_s)
+        await asyncio.to_thread(last.join, CLOSE_S)
         if last.is_alive():
-            logger.warning("the last traces were not exported within %g s and are lost", within_s)
+            logger.warning("the last traces were not exported within %g s and are lost", CLOSE_S)
 
 
 def _remote(caller: TraceContext) -> NonRecordingSpan:
@@ -98,6 +97,18 @@ def _remote(caller: TraceContext) -> NonRecordingSpan:
     return NonRecordingSpan(context)
 
 
-def _unix_ns(moment: float) -> int:
-    """Return a time of the monotonic clock as Unix time in nanoseconds."""
-    return time.time_ns() - round((time.monotonic() - moment) * 1e9)
+class _OncePerMinute(logging.Filter):
+    """Passes one line a minute: a collector that is down must not fill the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log the line."""
+        del record
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + 60
+        return True

@@ -40,7 +40,12 @@ def parse(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
         [value.decode("latin-1").strip() for name, value in headers if name == wanted]
         for wanted in (b"traceparent", b"tracestate")
     )
-    found = _PARENT.fullmatch(parents[0]) if len(parents) == 1 else None
+    return from_header(parents[0], ",".join(states)) if len(parents) == 1 else None
+
+
+def from_header(parent: str, state: str = "") -> TraceContext | None:
+    """Return the span that a `traceparent` names, or None if it is invalid."""
+    found = _PARENT.fullmatch(parent)
     if not found or (found[1] == "00" and found[5]):
         return None
-    return TraceContext(found[2], found[3], bool(int(found[4], 16) & _SAMPLED), ",".join(states))
+    return TraceContext(found[2], found[3], bool(int(found[4], 16) & _SAMPLED), state)

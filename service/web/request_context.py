@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import DrainingError, respond
+from service.errors import DrainingError, ServiceError, respond
 from service.metrics.metrics import Metrics
 from service.paths import HEALTH, belongs_to_page
 from service.synthesis.in_flight import Class, InFlight, Outcome, TrackedRequest
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # OpenTelemetry is imported only where traces are exported
 
 logger = logging.getLogger(__name__)
 
+_PATH_CHARS = 300
 _OWN = (b"x-release", b"x-request-id", b"traceresponse")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -58,7 +59,7 @@ class RequestContext:
             if scope["type"] == "websocket":  # no route uses websockets
                 await send({"type": "websocket.close", "code": 1000})
             return
-        record = RequestRecord(scope["method"], scope["path"], _request_id(scope))
+        record = RequestRecord(scope["method"], scope["path"][:_PATH_CHARS], _request_id(scope))
         scope["request_id"] = record.request_id
         with record.bound(), self._traced(scope, record):
             exchange = _Exchange(record, self._enter(scope))
@@ -71,10 +72,13 @@ class RequestContext:
             if not (exchange.item and exchange.item.cut):
                 raise
             await _cut(exchange, scope, receive, send)
-        except Exception:
+        except Exception as error:
             # Once a response has begun, no error can be sent. Returning leaves it incomplete, and the server then
             # closes the connection, which tells the client.
-            logger.exception("unexpected error")
+            if isinstance(error.__cause__, ServiceError):  # Starlette wraps an error that it can no longer answer
+                logger.warning("the response ended half way: %s", error.__cause__)
+            else:
+                logger.exception("unexpected error")
         finally:
             self._finish(exchange, scope)
 

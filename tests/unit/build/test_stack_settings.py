@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from build import settings
+from build.errors import SettingsError
 from build.model import dotenv
 from build.model.colours import Colour
 from service.settings import Limits, unknown
@@ -32,6 +35,22 @@ def test_the_limits_of_a_client_reach_the_service(tmp_path: Path) -> None:
     environ = {"CUTOVER_CLIENT_RPM": "30", "CUTOVER_CLIENT_CPM": "9000", "CUTOVER_CLIENT_CONCURRENT": "2"}
     assert ServiceSettings.from_env(speech(tmp_path, **environ)).client_limits == Limits(30, 9000, 2)
     assert ServiceSettings.from_env(speech(tmp_path)).client_limits == Limits()
+
+
+def test_logs_and_traces_reach_the_service(tmp_path: Path) -> None:
+    environ = {"CUTOVER_LOG_FORMAT": "json", "CUTOVER_OTLP_ENDPOINT": "http://collector:4318"}
+    passed = speech(tmp_path, **environ, CUTOVER_TRACE_SHARE="0.05")
+    reached = ServiceSettings.from_env(passed)
+    assert (reached.log_format, reached.traces_endpoint) == ("json", "http://collector:4318/v1/traces")
+    assert passed["OTEL_TRACES_SAMPLER_ARG"] == "0.05"
+    default = ServiceSettings.from_env(speech(tmp_path))
+    assert (default.log_format, default.traces_endpoint) == ("text", "")
+
+
+@pytest.mark.parametrize("url", ["collector:4318", "http://user:secret@collector:4318", "http://a b"])
+def test_the_address_of_a_collector_is_open_to_all(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="CUTOVER_OTLP_ENDPOINT"):
+        speech(tmp_path, CUTOVER_OTLP_ENDPOINT=url)
 
 
 def test_compose_yaml_alone_starts_nothing() -> None:
