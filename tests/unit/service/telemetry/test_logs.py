@@ -8,10 +8,14 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from service.telemetry.record import RequestRecord, Step
+from service.telemetry.trace_context import from_header
 from tests.unit.service.telemetry.conftest import Log
+from tests.unit.service.telemetry.test_trace_context import PARENT
 
 HARD = 'one\ntwo\r\nthree\u2028four "quoted" \\ \x1b[31m \ud800 喂 {}'
 
@@ -25,6 +29,20 @@ def test_each_entry_is_one_line_of_json(log: Log, message: str) -> None:
     assert entry["timestamp"][-5] == "."
     written = datetime.fromisoformat(entry["timestamp"])
     assert before.replace(microsecond=0) <= written <= datetime.now(UTC)
+
+
+def test_the_guide_lists_every_field() -> None:
+    record = RequestRecord(
+        "GET", "/", "id", from_header(PARENT), "/", 499, "code", "key anna", "short", "joe", "mp3", 1
+    )
+    record.audio_s = record.first_audio_s = 1.0
+    for step in Step:
+        record.add(step, 0.0)
+    record.end("short", "completed")
+    guide = Path("docs/guides/logs-and-traces.md").read_text()
+    fields = record.attributes() | record.identity()
+    assert len(fields) == 21
+    assert [name for name in fields if f"`{name}`" not in guide] == []
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
