@@ -15,14 +15,13 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.engine import Audio, EngineFatalError, NoMemoryError, Piece, is_out_of_memory
 from service.errors import DeadlineExceededError, QueueFullError, ServiceError, UnavailableError
 from service.metrics.metrics import Metrics, Refusal
 from service.synthesis import in_flight
 from service.synthesis.fair_queue import Priority, PrioritySlots
-from service.telemetry.record import RequestRecord, Step, current_record
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,6 @@ class _Job:
     on_position: OnPosition | None = None
     pieces: Iterator[Piece] | None = None
     worked: float = 0.0
-    record: RequestRecord = field(default_factory=current_record)
 
     def step(self) -> Piece | None:
         """Return the next piece, or None at the end. Runs in a worker thread."""
@@ -215,7 +213,6 @@ class Scheduler:
         if job in self._queue:
             self._dequeue(job)
             in_flight.mark_started()
-            job.record.add(Step.QUEUE, job.accepted)
             self._metrics.queue_wait_seconds.labels(job.priority).observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()
         try:
@@ -234,7 +231,7 @@ class Scheduler:
 
     def _timed(self, job: _Job) -> Piece | None:
         try:
-            with job.record.during(Step.INFERENCE), self._metrics.inference_seconds.time():
+            with self._metrics.inference_seconds.time():
                 piece = job.step()
         except Exception as error:
             if is_out_of_memory(error):
