@@ -27,6 +27,7 @@ OUTAGES = {
     "dockerd killed": (1.0, "a starting engine rewrites the rules of the published port"),
     "proxy killed": (3.0, "requests in the proxy, and those until it listens again"),
     "dockerd restarted": (200.0, "no connection while the engine stops, which its containers may delay, and starts"),
+    "power cut and not resumed": (90.0, "no connection while the machine starts and the models load"),
 }
 RECOVERY_S = 180
 
@@ -35,6 +36,7 @@ RECOVERY_S = 180
 RECORDS = {
     "dockerd killed": 1,
     "dockerd restarted": 1,
+    "power cut and not resumed": 1,
     "orchestrator killed": None,
     "candidate killed": 4,
     "operator's clock jumps": 1,

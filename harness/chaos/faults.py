@@ -195,6 +195,17 @@ def _restart_dockerd(scene: Scene) -> str:
     return _restart(scene, "TERM")
 
 
+def _cut_power(scene: Scene) -> str:
+    """Restart the machine of a cutover whose orchestrator does not come back; the target's agent acts."""
+    nested = scene.chaos.nested
+    assert nested
+    before = scene.chaos.stack.container("proxy").attrs["State"]["StartedAt"]
+    scene.process.kill()
+    nested.cut_power()
+    proof = still.rescue(scene)
+    return f"proxy of {before}, now of {scene.chaos.stack.container('proxy').attrs['State']['StartedAt']}; {proof}"
+
+
 def _restart(scene: Scene, signal_name: str) -> str:
     nested = scene.chaos.nested
     assert nested
@@ -233,6 +244,7 @@ FAULTS = (
     ),
     Fault("dockerd killed", _kill_dockerd, unfinished, engine=("--live-restore",)),
     Fault("dockerd restarted", _restart_dockerd, unfinished, engine=()),
+    Fault("power cut and not resumed", _cut_power, unfinished, engine=(), ends=True),
     Fault("lock broken", _break_lock, unfinished, finish=(), ends=True),
     Fault("orchestrator killed and not resumed", still.never_resumed, unfinished, ends=True),
     Fault("orchestrator stands still", still.at_a_record, unfinished, heal=still.changed_nothing, ends=True),
