@@ -144,7 +144,7 @@ class InFlight:
 
         task = asyncio.ensure_future(run())
         kind = Class.BATCH if batch else self._by_size(len(text.encode()))
-        own = RequestRecord("TAB", "/", uuid.uuid4().hex, route="page", status=200)
+        own = RequestRecord(path="/", request_id=uuid.uuid4().hex, route="page", status=200)
         item = TrackedRequest(kind, task, page=True, request=False, record=own)
         self._items.add(item)
         outcome = Outcome.COMPLETED

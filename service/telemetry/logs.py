@@ -49,7 +49,7 @@ def log_access(record: RequestRecord) -> None:
     # The page loads fifty files; do not log each at INFO.
     file = record.route == "page" and record.status < 400 and not record.characters
     level = logging.DEBUG if file else logging.INFO
-    message = f"{record.method} {printable(record.path)} {record.status}"
+    message = f"{record.method or 'TAB'} {printable(record.path)} {record.status}"
     access.log(level, "%s", message, extra={"fields": record.attributes()})
 
 

@@ -208,6 +208,7 @@ async def test_work_of_a_tab_has_a_line_of_its_own(service: Service, log: Log) -
 
     assert await service.traffic.for_a_tab("one. two.", work()) == pytest.approx(0.2)
     (line,) = log.access()
+    assert "http.request.method" not in line
     assert (line["message"], line["http.route"], line["tts.class"]) == ("TAB / 200", "page", "short")
     assert (line["tts.voice"], line["tts.audio_seconds"], line["tts.outcome"]) == ("joe", 0.2, "completed")
 
