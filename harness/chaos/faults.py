@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,7 +202,9 @@ def _cut_power(scene: Scene) -> str:
     assert nested
     before = scene.chaos.stack.container("proxy").attrs["State"]["StartedAt"]
     scene.process.kill()
+    began = time.monotonic()
     nested.cut_power()
+    scene.outage_s = time.monotonic() - began
     proof = still.rescue(scene)
     return f"proxy of {before}, now of {scene.chaos.stack.container('proxy').attrs['State']['StartedAt']}; {proof}"
 
@@ -209,9 +212,10 @@ def _cut_power(scene: Scene) -> str:
 def _restart(scene: Scene, signal_name: str) -> str:
     nested = scene.chaos.nested
     assert nested
-    before = nested.pid
+    before, began = nested.pid, time.monotonic()
     nested.kill(signal_name)
     nested.start()
+    scene.outage_s = 0.0 if nested.options else time.monotonic() - began
     proxy = scene.chaos.stack.container("proxy")
     return f"dockerd {before} ended by SIG{signal_name}, now {nested.pid}; proxy of {proxy.attrs['State']['StartedAt']}"
 
