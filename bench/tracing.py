@@ -76,7 +76,7 @@ def _service(folder: Path, **environment: str) -> Iterator[_Service]:
         argv = [sys.executable, "-m", "service"]
         with subprocess.Popen(argv, env=os.environ | own, stdout=stderr, stderr=stderr) as process:
             try:
-                wait_for("the service", lambda: "lifecycle: ready" in log.read_text())
+                wait_for("the service", lambda: "lifecycle: ready" in log.read_text(), 180)
                 found = re.search(r"listening on 127.0.0.1:(\d+)", log.read_text())
                 assert found  # noqa: S101 - the service listens before it is ready
                 with closing(Client(f"http://127.0.0.1:{found[1]}")) as client:
