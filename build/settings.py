@@ -18,7 +18,7 @@ from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, StackAddress
 from build.model.suggestion import did_you_mean
-from build.settings_types import Folder, Hooks, HostAddress, OpenUrl, Prefix, Shares, WebAddress
+from build.settings_types import Folder, Hooks, HostAddress, NamePairs, Names, OpenUrl, Prefix, Shares, WebAddress
 
 # The setting in each file that limits how long a stopping container or proxy connection may live.
 STOP_LIMITS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
@@ -54,14 +54,16 @@ class Settings(BaseModel):
     client_rpm: int = Field(0, ge=0, le=999_999_999, description=f"speech requests a minute {_PER_CLIENT}")
     client_cpm: int = Field(0, ge=0, le=999_999_999, description=f"characters a minute {_PER_CLIENT}")
     client_concurrent: int = Field(0, ge=0, le=999_999_999, description=f"concurrent requests {_PER_CLIENT}")
+    voice_names: NamePairs = Field("", description="voices by the names that clients send: NAME=VOICE ...")
+    model_names: Names = Field("", description="names that select the model; empty: OpenAI's names")
+    strict: bool = Field(False, description="reject fields of a speech request that would be ignored or changed")
+    cors_origins: Names = Field("", description="origins whose web pages may call the API; *: all; empty: none")
     subnet_prefix: Prefix = Field("172.29.118", description="first three octets of the stack's /24 network")
     flavour: Literal["slim", "cuda"] = Field("slim", description="base image: slim (CPU) or cuda (GPU)")
     device: Literal["", "cuda", "cpu"] = Field("", description="device of the engine; empty: the engine chooses")
     engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="speech engine; empty: by flavour")
     models: Folder = Field("", description="folder on the target with weights and voices, mounted at /models")
-    glm_code: Folder = Field(
-        "", description="folder on the target with GLM-TTS's code, for engine glm_tts; mounted at /opt/GLM-TTS"
-    )
+    glm_code: Folder = Field("", description="folder on the target with GLM-TTS's code, mounted at /opt/GLM-TTS")
     log_format: Literal["", "text", "json"] = Field("", description="log format of the service; empty: text")
     otlp_endpoint: OpenUrl = Field("", description="URL of an OpenTelemetry collector for traces; empty: no traces")
     trace_share: float = Field(1, ge=0, le=1, description="share of requests to trace, without a caller's decision")
@@ -70,18 +72,13 @@ class Settings(BaseModel):
     )
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) that a build requires; default: by flavour")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="time limit for the start of a candidate")
-    stall_timeout_s: float = Field(
-        60, gt=0, le=3600, description="time limit for a starting candidate without progress"
-    )
+    stall_timeout_s: float = Field(60, gt=0, le=3600, description="time limit for a start without progress")
     drain_short_s: float = Field(
         30, gt=0, le=3600, description="drain time limit for short requests; the remaining ones are aborted"
     )
     drain_long_s: float = Field(120, gt=0, le=3600, description="drain time limit for long requests")
     drain_stream_s: float = Field(
-        60,
-        gt=0,
-        le=3600,
-        description="drain time limit for web tabs with a request in flight; idle tabs move on at once",
+        60, gt=0, le=3600, description="drain time limit for web tabs with a request; idle tabs move on at once"
     )
     drain_batch_s: float = Field(
         30,
@@ -149,6 +146,10 @@ class Settings(BaseModel):
             "TTS_CLIENT_RPM": str(self.client_rpm or ""),
             "TTS_CLIENT_CPM": str(self.client_cpm or ""),
             "TTS_CLIENT_CONCURRENT": str(self.client_concurrent or ""),
+            "TTS_VOICE_NAMES": self.voice_names,
+            "TTS_MODEL_NAMES": self.model_names,
+            "TTS_STRICT": "1" if self.strict else "",
+            "TTS_CORS_ORIGINS": self.cors_origins,
         }
 
     @property

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from service import openai_names, setting_values
 from service.engine_names import ENGINES, default
 from service.fields import nearest
 
@@ -21,8 +22,6 @@ _CONTROL = "/run/service/control.sock"
 _ORDERS = "/run/orders"
 _GLM_PACKAGES = "/models/env/lib/python3.11/site-packages"
 _PROCESSORS = ("cuda", "cpu")
-_LOG_FORMATS = ("text", "json")
-_GLM_RATES = ("24000", "32000")
 
 
 class SettingsError(Exception):
@@ -31,14 +30,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def _release(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value):
-        raise ValueError(
-            "must be 1 to 128 of the characters A-Z a-z 0-9 . _ -, because the service sends it as a header"
-        )
-    return value
 
 
 def _engine(value: str) -> str:
@@ -83,24 +74,6 @@ def _path_or_none(value: str) -> Path | None:
     return _path(value) if value else None
 
 
-def _log_format(value: str) -> str:
-    if value not in _LOG_FORMATS:
-        raise ValueError(f"must be {' or '.join(_LOG_FORMATS)}.{nearest(value, list(_LOG_FORMATS))}")
-    return value
-
-
-def _web_address(value: str) -> str:
-    if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
-        raise ValueError("must be a URL that begins with http:// or https://, such as http://collector:4318")
-    return value
-
-
-def _glm_rate(value: str) -> int:
-    if value not in _GLM_RATES:
-        raise ValueError(f"must be {' or '.join(_GLM_RATES)} (Hz)")
-    return int(value)
-
-
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
@@ -142,7 +115,7 @@ class Settings:
     """All settings; times in seconds."""
 
     release: str = _option(
-        "RELEASE", "unreleased", "name of the release; the service sends it as `X-Release`", _release
+        "RELEASE", "unreleased", "name of the release; the service sends it as `X-Release`", setting_values.release
     )
     engine: str = _option(
         "TTS_ENGINE", default(), "engine: piper, vits or glm_tts; the default depends on the flavour", _engine
@@ -165,6 +138,31 @@ class Settings:
         _seconds(0.1, 3600),
     )
     max_chars: int = _option("TTS_MAX_CHARS", "4096", "longest text of a request (characters)", _integer(1, 1_000_000))
+    strict: bool = _option(
+        "TTS_STRICT",
+        "0",
+        "1: reject fields of a request that would be ignored or changed; a request may choose",
+        setting_values.flag,
+    )
+    voice_names: dict[str, str] = _option(
+        "TTS_VOICE_NAMES",
+        "",
+        "voices by the names that clients send, as NAME=VOICE separated by spaces; names of OpenAI's voices that are "
+        "not listed select the first voice",
+        setting_values.pairs,
+    )
+    model_names: tuple[str, ...] = _option(
+        "TTS_MODEL_NAMES",
+        " ".join(openai_names.MODELS),
+        "names, separated by spaces, that select the model beside its own; also with a date: tts-1-1106",
+        setting_values.words,
+    )
+    cors_origins: tuple[str, ...] = _option(
+        "TTS_CORS_ORIGINS",
+        "",
+        "origins, separated by spaces, whose pages may call the API (CORS); *: all; empty: none",
+        setting_values.origins,
+    )
     concurrency: int = _option("TTS_CONCURRENCY", "0", "parallel inferences; 0: the engine's default", _integer(0, 256))
     long_bytes: int = _option(
         "TTS_LONG_BYTES",
@@ -212,18 +210,20 @@ class Settings:
         "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: /models/piper. No files: the embedded voice",
         _folder_or_none,
     )
-    log_format: str = _option("TTS_LOG_FORMAT", "text", "format of the log on stderr: text or json", _log_format)
+    log_format: str = _option(
+        "TTS_LOG_FORMAT", "text", "format of the log on stderr: text or json", setting_values.log_format
+    )
     otlp_endpoint: str = _option(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",
         "URL of an OpenTelemetry collector (OTLP over HTTP), which gets traces at /v1/traces; empty: no traces",
-        _web_address,
+        setting_values.web_address,
     )
     otlp_traces_endpoint: str = _option(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "",
         "whole URL for traces, instead of the one above; empty: that one",
-        _web_address,
+        setting_values.web_address,
     )
     glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", "folder of GLM-TTS's code", _path)
     glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", "folder of GLM-TTS's weights", _path)
@@ -232,7 +232,7 @@ class Settings:
     )
     glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, "folder of the Python packages of GLM-TTS", _path)
     glm_sample_rate: int = _option(
-        "TTS_GLM_SAMPLE_RATE", "24000", "sample rate (Hz) of GLM-TTS: 24000 or 32000", _glm_rate
+        "TTS_GLM_SAMPLE_RATE", "24000", "sample rate (Hz) of GLM-TTS: 24000 or 32000", setting_values.glm_rate
     )
 
     @property
