@@ -149,8 +149,9 @@ async def test_first_audio_is_recorded_before_the_end(
 
 
 async def test_batch_items_do_not_mix_with_people(client: httpx.AsyncClient, say: Say) -> None:
-    await client.post(SPEECH, json={"input": "one. two."}, headers={"X-TTS-Class": "batch"})
-    await say("x.")
+    body = {"input": "one. two.", "stream": False}
+    await client.post(SPEECH, json=body, headers={"X-TTS-Class": "batch"})
+    await say("one. two.", stream=False)
     now = await scraped(client)
     for priority in ("people", "batch"):
         assert now("tts_time_to_first_audio_seconds_count", priority=priority) == 1

@@ -122,7 +122,7 @@ async def test_a_client_that_leaves_is_logged_as_such(
 ) -> None:
     engine.gate.clear()
     engine.ungated = 1
-    body = {"input": "one. two.", "stream_format": "audio"}
+    body = {"input": "one. two.", "response_format": "wav", "stream": True}
     async with client.stream("POST", SPEECH, json=body) as response:
         await anext(response.aiter_raw())
     await until(log.access)
@@ -147,7 +147,7 @@ async def test_a_failure_half_way_has_its_code_and_its_cause(
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(engine, "synthesize", half)
-    body = {"input": "one. two.", "stream_format": "audio"}
+    body = {"input": "one. two.", "response_format": "wav", "stream": True}
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post(SPEECH, json=body, headers={"X-Request-Id": "id-2"})
     await until(log.access)
