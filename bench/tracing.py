@@ -17,13 +17,17 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
+from typing import Annotated
 
 import psutil
+import typer
 
 from bench.http_client import Client
+from build import console
 from build.console import out
 from harness.stack import wait_for
 
+app = console.app("Measure what traces cost, on two services without a stack.")
 TEXT = "Good morning to you."
 FIRST = 10  # pairs that do not count
 
@@ -85,7 +89,8 @@ def _service(folder: Path, **environment: str) -> Iterator[_Service]:
                 process.terminate()
 
 
-def measure(pairs: int) -> None:
+@app.command()
+def main(pairs: Annotated[int, typer.Argument(min=1, help="pairs of requests")] = 200) -> None:
     """Print medians over `pairs` pairs: time beyond the engine's work, and CPU time of a request with its engine."""
     with ExitStack() as stack:
         url = stack.enter_context(_collector())
@@ -107,4 +112,4 @@ def measure(pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    console.main(app)
