@@ -24,6 +24,7 @@ from batch.tasks import validate
 from service import VERSION
 from service.formats import ClipFormat
 from service.taskfile.tasks import Rules
+from service.telemetry.trace_context import from_header
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -78,7 +79,7 @@ def _run(resolved: Settings, key: str) -> None:
             err.print(f"{checked.done} of {total} clips exist already")
 
         async def synthesize() -> None:
-            async with Client(resolved, checked.prompts, key) as client:
+            async with Client(resolved, checked.prompts, key, from_header(os.environ.get("TRACEPARENT", ""))) as client:
                 await Run(resolved, checked, output, client, progress).run()
 
         with ConsoleProgress(err, total, checked.done) as progress:
