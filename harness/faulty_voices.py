@@ -7,7 +7,7 @@ import dataclasses
 import io
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from build.target.container import ServiceStatus
 from build.target.synthesis import SynthesisResponse
-from service.engine import Audio, Piece, Utterance
+from service.engine import Audio, Chunk, Utterance, spoken
 
 Sound = npt.NDArray[np.float32]
 RATE = 22050
@@ -37,8 +37,13 @@ def wav(samples: npt.NDArray[np.floating], rate: int = RATE) -> bytes:
 
 
 class Speaks(Protocol):
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """As `Engine.synthesize`."""
+    sample_rate: int
+
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
+        """As `Engine.plan`."""
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
+        """As `Engine.speak`."""
 
 
 @dataclass
@@ -71,8 +76,8 @@ class Mouth:
         began, first = self.now(), 0.0
         for _ in range(self.work):
             pieces: list[Audio] = []
-            for piece in self.engine.synthesize(Utterance(self.words(text), voice, self.speed)):
-                pieces.append(piece.samples)
+            for samples in spoken(self.engine, Utterance(self.words(text), voice, self.speed)):
+                pieces.append(samples)
                 first = first or self.now() - began
         took = self.now() - began
         sound = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
@@ -86,14 +91,23 @@ class Recorded:
 
     def __init__(self, engine: Speaks) -> None:
         self._engine = engine
-        self._takes: dict[Utterance, list[Piece]] = {}
+        self._takes: dict[Utterance, list[Chunk]] = {}
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+    @property
+    def sample_rate(self) -> int:
+        return self._engine.sample_rate
+
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
         """Return the pieces of the first synthesis."""
         if utterance not in self._takes:
             # Without a seed, one take in many has dropouts that DNSMOS hardly detects.
-            self._takes[utterance] = list(self._engine.synthesize(dataclasses.replace(utterance, seed=SEED)))
-        return iter(self._takes[utterance])
+            pieces = spoken(self._engine, dataclasses.replace(utterance, seed=SEED))
+            self._takes[utterance] = [Chunk(samples, samples.size) for samples in pieces]
+        return self._takes[utterance]
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:  # noqa: ARG002 - as the engine's
+        samples: Audio = chunk.payload
+        return samples
 
 
 def noise(sound: Sound) -> Sound:

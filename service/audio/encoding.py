@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import struct
 
@@ -13,7 +12,6 @@ from service.audio.resample import resample
 from service.engine import Audio
 
 _COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
-_INLINE_MAX_BYTES = 1 << 20  # copied in less than a millisecond
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 # The length of a stream is unknown when its header is sent; readers take this value as "to the end".
@@ -33,11 +31,22 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
     )
 
 
-async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
-    """Call `encode`, in a thread if it takes longer than starting one."""
-    if form in _COMPRESSED or sum(piece.nbytes for piece in pieces) > _INLINE_MAX_BYTES:
-        return await asyncio.to_thread(encode, pieces, sample_rate, form)
-    return encode(pieces, sample_rate, form)
+class FileEncoder:
+    """Encodes a whole file of `form` at the end."""
+
+    def __init__(self, form: str, sample_rate: int) -> None:
+        self._form = form
+        self._sample_rate = sample_rate
+        self._pieces: list[Audio] = []
+
+    def add(self, samples: Audio) -> bytes:
+        """Keep a piece; return nothing yet."""
+        self._pieces.append(samples)
+        return b""
+
+    def end(self) -> bytes:
+        """Return the file."""
+        return encode(self._pieces, self._sample_rate, self._form)
 
 
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:

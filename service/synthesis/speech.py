@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
+import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from starlette.types import Receive
 
-from service.audio.encoding import seconds
-from service.engine import Audio, Engine, Piece, Utterance, Voice
+from service.audio.encoding import FileEncoder
+from service.engine import Audio, Chunk, Engine, Utterance, Voice, speak
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
 from service.metrics.metrics import Metrics
+from service.synthesis.admission import Size
+from service.synthesis.job import OnPosition, Part, Task
 from service.synthesis.lifecycle import Lifecycle
-from service.synthesis.scheduler import OnPosition, Scheduler
+from service.synthesis.scheduler import Scheduler
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
@@ -27,18 +29,24 @@ _MAX_LISTED = 20  # a model may have hundreds of speakers
 T = TypeVar("T")
 
 
+class Encoder(Protocol):
+    """Encodes speech piece by piece; worker threads call it, one at a time."""
+
+    def add(self, samples: Audio) -> bytes:
+        """Return the bytes that are ready after `samples`, perhaps none."""
+
+    def end(self) -> bytes:
+        """Return the last bytes."""
+
+
 @dataclass
 class Synthesis:
-    """Synthesized audio, and the seconds that the engine worked on it."""
+    """A synthesized text: the encoded audio, its duration, and the seconds that the engine worked on it."""
 
     sample_rate: int
-    pieces: list[Audio] = field(default_factory=list)
+    content: bytes = b""
+    seconds: float = 0.0
     worked_s: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the audio in seconds."""
-        return seconds(self.pieces, self.sample_rate)
 
 
 class Speech:
@@ -86,45 +94,81 @@ class Speech:
     async def pieces(
         self, utterance: Utterance, spoken: Synthesis | None = None, on_position: OnPosition | None = None
     ) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and yield its audio during the synthesis, at least one piece.
+        """Accept the utterance and yield its audio during the synthesis, at least one piece; raises as `parts`."""
+        async with self.parts(utterance, None, spoken, on_position) as parts:
+            yield (part.samples async for part in parts)
+
+    @contextlib.asynccontextmanager
+    async def parts(
+        self, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis | None = None,
+        on_position: OnPosition | None = None,
+    ) -> AsyncIterator[AsyncIterator[Part]]:  # fmt: skip
+        """Accept the utterance and yield its speech during the synthesis, as audio and encoded; at least one part.
 
         `spoken` gets the engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready,
-        QueueFullError if the queue is full, DeadlineExceededError after the deadline.
+        QueueFullError if the text cannot be spoken in time, DeadlineExceededError if an inference takes too long.
         """
         self._lifecycle.check_accepting()
         spoken = spoken or Synthesis(self.engine.sample_rate)
-        start = functools.partial(_timed, self.engine, utterance, spoken)
-        async with self._scheduler.job(start, on_position) as pieces:
-            yield self._counted(pieces, spoken, time.monotonic())
+        async with self._scheduler.job(self._task(utterance, encoder, spoken), on_position) as parts:
+            yield self._counted(parts, spoken, time.monotonic())
 
-    async def synthesize(self, utterance: Utterance) -> Synthesis:
-        """Return the complete audio of the utterance; raises the errors of `pieces`."""
+    def _task(self, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> Task:
+        work = _Work(self.engine, utterance, encoder, spoken)
+        size = Size.of(utterance.text, utterance.voice, utterance.speed)
+        text = (utterance.text, utterance.voice, utterance.speed, utterance.seed)
+        return Task(work.plan, work.speak, work.encode, self.engine.describe().parallel, size, text)
+
+    async def synthesize(self, utterance: Utterance, form: str = "wav") -> Synthesis:
+        """Return the complete audio of the utterance in a format; raises the errors of `parts`."""
         spoken = Synthesis(self.engine.sample_rate)
-        async with self.pieces(utterance, spoken) as pieces:
-            spoken.pieces = [piece async for piece in pieces]
+        encoder = FileEncoder(form, spoken.sample_rate)
+        async with self.parts(utterance, encoder, spoken) as parts:
+            spoken.content = b"".join([part.encoded async for part in parts])
         return spoken
 
-    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Synthesis, accepted: float) -> AsyncIterator[Audio]:
-        audio_s = 0.0
-        async for piece in pieces:
-            length = seconds([piece], self.engine.sample_rate)
-            if length and not audio_s:
+    async def _counted(self, parts: AsyncIterator[Part], spoken: Synthesis, accepted: float) -> AsyncIterator[Part]:
+        async for part in parts:
+            length = part.samples.size / self.engine.sample_rate
+            if length and not spoken.seconds:
                 self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
-            audio_s += length
+            spoken.seconds += length
             self._metrics.audio_seconds.inc(length)
-            yield piece
-        if not audio_s:
+            yield part
+        if not spoken.seconds:
             raise ServiceError("the engine returned no audio", code="engine_failed")
-        self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
+        self._metrics.real_time_factor.observe(spoken.worked_s / spoken.seconds)
 
 
-def _timed(engine: Engine, utterance: Utterance, spoken: Synthesis) -> Iterator[Piece]:
-    """Synthesize and add up the time spent."""
-    began = time.monotonic()
-    for piece in engine.synthesize(utterance):
-        spoken.worked_s += time.monotonic() - began
-        yield piece
+class _Work:
+    """A text as worker threads speak it; adds up the engine's time."""
+
+    def __init__(self, engine: Engine, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> None:
+        self._engine = engine
+        self._utterance = utterance
+        self._encoder = encoder
+        self._spoken = spoken
+        self._adding = threading.Lock()
+
+    def plan(self) -> Sequence[Chunk]:
+        with self._timed():
+            return self._engine.plan(self._utterance)
+
+    def speak(self, chunk: Chunk, alone: bool) -> Audio:
+        with self._timed():
+            return speak(self._engine, chunk, alone=alone)
+
+    def encode(self, samples: Audio, last: bool) -> bytes:
+        if self._encoder is None:
+            return b""
+        return self._encoder.add(samples) + (self._encoder.end() if last else b"")
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
         began = time.monotonic()
+        yield
+        with self._adding:
+            self._spoken.worked_s += time.monotonic() - began
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
