@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from service.engine import Audio, Chunk
-from service.synthesis.admission import Claim, Size, due_at
+from service.synthesis.admission import Claim, Size
 from service.synthesis.fair_queue import Priority
 from service.synthesis.in_flight import TrackedRequest
 
@@ -58,13 +58,11 @@ class Hooks(NamedTuple):
 
 @dataclass(frozen=True)
 class Terms:
-    """What was decided about a text on acceptance: seconds of work and deadline, times by the monotonic clock."""
+    """What was decided about a text on acceptance; times by the clock of the event loop."""
 
     priority: Priority
-    since: float
     accepted: float
-    work_s: float
-    deadline_s: float
+    claim: Claim
     request: TrackedRequest | None
 
 
@@ -74,12 +72,14 @@ class Job:
     def __init__(self, task: Task, terms: Terms, ahead: int, on_position: OnPosition | None = None) -> None:
         self.task = task
         self.terms = terms
+        self._claim = terms.claim
         self.on_position = on_position
         self.priority = terms.priority
         self.running = 0
         self.worked_s = 0.0
         self.alone = False  # an inference of it used all processors
         self.ended = False
+        self._failed = False
         self._ahead = ahead
         self._loop = asyncio.get_running_loop()
         self._chunks: Sequence[Chunk] | None = None
@@ -113,20 +113,23 @@ class Job:
         return self._chunks is not None and self._submitted == len(self._chunks)
 
     @property
+    def complete(self) -> bool:
+        """Whether all of it has been spoken."""
+        return self.lone and not self.running and not self._failed
+
+    @property
     def due(self) -> float:
         """Time at which its next chunk is due."""
-        return due_at(self.terms.since, self.terms.work_s * self._share(self._submitted + 1))
+        return self._claim.due - self._claim.patience * self._claim.work_s * (1 - self._share(self._submitted + 1))
 
     @property
     def claim(self) -> Claim:
         """Its work that is not done."""
-        terms = self.terms
-        left_s = terms.work_s * (1 - self._done)
-        return Claim(left_s, due_at(terms.since, terms.work_s), terms.deadline_s)
+        return replace(self._claim, work_s=self._claim.work_s * (1 - self._done))
 
     def urgent(self, now: float) -> bool:
         """Return whether it has begun and less than twice the time that it needs is left to its deadline."""
-        return self.begun and now + 2 * self.claim.work_s > self._began + self.terms.deadline_s
+        return self.begun and now + 2 * self.claim.work_s > self._began + self._claim.deadline_s
 
     def submit(self, now: float) -> int:
         """Return the number of the next chunk, which gets a slot."""
@@ -136,8 +139,9 @@ class Job:
         self.running += 1
         return self._submitted - 1
 
-    def leave_slot(self) -> None:
-        """Count one chunk as done."""
+    def leave_slot(self, seconds: float) -> None:
+        """Count one chunk as done after so many seconds in its slot."""
+        self.worked_s += seconds
         self.running -= 1
         self._done = self._share(self._submitted - self.running)
 
@@ -157,7 +161,7 @@ class Job:
 
     def fail(self, error: Exception) -> None:
         """End the text with an error; its client gets the parts that are done first."""
-        self.ended = True
+        self.ended = self._failed = True
         self._output.put_nowait(error)
 
     def work(self, number: int, hooks: Hooks) -> None:
@@ -172,11 +176,8 @@ class Job:
             hooks.spoke(samples, time.monotonic() - began)
             with self._in_order:
                 self._spoken[number] = samples
-                parts = list(self._encode_complete(len(chunks)))
-                self.worked_s += time.monotonic() - began
                 self.alone |= lone
-                for part in parts:
-                    self._deliver(part)
+                self._deliver_complete(len(chunks))
 
     def _plan(self, planned: Callable[[], None]) -> Sequence[Chunk]:
         chunks = self.task.plan()
@@ -187,13 +188,13 @@ class Job:
             self._call(planned)
         return chunks
 
-    def _encode_complete(self, chunks: int) -> Iterator[Part]:
-        """Encode the parts whose turn has come."""
+    def _deliver_complete(self, chunks: int) -> None:
+        """Encode and deliver the parts whose turn has come."""
         while not self.ended and self._encoded in self._spoken:
             samples = self._spoken.pop(self._encoded)
             self._encoded += 1
             last = self._encoded == chunks
-            yield Part(samples, self.task.encode(samples, last), last)
+            self._deliver(Part(samples, self.task.encode(samples, last), last))
 
     def _deliver(self, part: Part) -> None:
         self._call(self._output.put_nowait, part)

@@ -14,12 +14,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from service.engine import Audio, EngineFatalError, NoMemoryError, is_out_of_memory
 from service.errors import DeadlineExceededError, QueueFullError, ServiceError, UnavailableError
 from service.metrics.metrics import Metrics, Refusal
 from service.synthesis import in_flight
-from service.synthesis.admission import Admission, Claim, Pace, Queue, deadline, due_at
+from service.synthesis.admission import Admission, Claim, Pace, Queue
 from service.synthesis.fair_queue import FairQueue, Priority
 from service.synthesis.job import Hooks, Job, OnPosition, Part, Task, Terms
 
@@ -33,6 +34,14 @@ _AHEAD = 2
 
 HUNG = 2
 """Multiple of the request deadline after which an inference counts as hung."""
+
+
+class _Inference(NamedTuple):
+    """An inference in a slot: its text, its start, and what happens if it takes too long."""
+
+    job: Job
+    began: float
+    timers: tuple[asyncio.TimerHandle, ...]
 
 
 class Scheduler:
@@ -58,7 +67,7 @@ class Scheduler:
         self._pace = Pace(characters_per_s)
         self._admissions = {priority: Admission(slots) for priority in Priority}
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
-        self._running: dict[Future[None], list[asyncio.TimerHandle]] = {}
+        self._running: dict[Future[None], _Inference] = {}
         for priority in Priority:
             metrics.queue_depth.labels(priority).set_function(functools.partial(self.waiting_of, priority))
             metrics.queue_capacity.labels(priority).set(self.capacity_of(priority))
@@ -98,15 +107,13 @@ class Scheduler:
         Leaving the block releases everything in any case.
         """
         job = Job(task, self._admit(task), _AHEAD * self.slots, on_position)
-        late = asyncio.get_running_loop().call_later(job.terms.deadline_s, self._expire, job)
+        late = asyncio.get_running_loop().call_later(job.terms.claim.deadline_s, self._expire, job)
         self._jobs.append(job)
         self._enqueue(job)
         self._dispatch()
         try:
             yield self._parts(job)
             self.completed += 1
-            if not job.alone:  # it would need more time beside others
-                self._pace.learn(task.size, job.worked_s)
         except (asyncio.CancelledError, GeneratorExit):
             self._metrics.abandoned.inc()
             raise
@@ -118,19 +125,17 @@ class Scheduler:
 
     def _admit(self, task: Task) -> Terms:
         """Return the terms of a text; raise QueueFullError if it cannot be spoken in time."""
-        priority, now = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE, time.monotonic()
+        priority, now = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE, asyncio.get_running_loop().time()
         admission, work_s = self._admissions[priority], self._pace.estimate(task.size)
-        since = admission.since(task.text, now)
-        new = Claim(work_s, due_at(since, work_s), deadline(work_s, self.deadline_s))
+        new = Claim.of(work_s, now, self.deadline_s)
         claims = [job.claim for job in self._jobs if priority is Priority.BATCH or job.priority is priority]
         queue = Queue(claims, self.capacity_of(priority), self.waiting_of(priority))
-        excess_s = admission.excess_s(task.text, new, queue)
-        if excess_s > 0:
+        if admission.excess_s(task.text, new, queue, now) > 0:
             self._metrics.rejected.labels(Refusal.QUEUE_FULL if priority is Priority.PEOPLE else Refusal.BATCH).inc()
-            retry_after = admission.reject(task.text, new, excess_s, queue, now)
+            retry_after = admission.reject(task.text, new, queue, now)
             raise QueueFullError(_describe_overload(queue, priority, new), retry_after=retry_after)
         admission.accept(task.text)
-        return Terms(priority, since, now, work_s, new.deadline_s, in_flight.current())
+        return Terms(priority, now, new, in_flight.current())
 
     def _enqueue(self, job: Job) -> None:
         """Insert a job where its turn will be; those behind it move back."""
@@ -174,7 +179,7 @@ class Scheduler:
             return
         if job.priority is Priority.BATCH:
             self._metrics.rejected.labels(Refusal.BATCH).inc()
-            seconds = f"{job.terms.deadline_s:g} s"
+            seconds = f"{job.terms.claim.deadline_s:g} s"
             message = f"other requests came first, and the batch item did not start within {seconds}; retry it"
             job.fail(QueueFullError(message, retry_after=1))
         else:
@@ -183,12 +188,12 @@ class Scheduler:
     def _miss_deadline(self, job: Job) -> None:
         if not job.ended:
             self._metrics.rejected.labels(Refusal.DEADLINE).inc()
-            job.fail(DeadlineExceededError(f"no speech within {job.terms.deadline_s:g} s"))
+            job.fail(DeadlineExceededError(f"no speech within {job.terms.claim.deadline_s:g} s"))
 
     def _dispatch(self) -> None:
         """Give free slots to the texts whose turn it is."""
         while len(self._running) < self.slots:
-            job = self._fair.next((job for job in self._jobs if job.ready), time.monotonic())
+            job = self._fair.next((job for job in self._jobs if job.ready), asyncio.get_running_loop().time())
             if job is None:
                 return
             self._submit(job)
@@ -198,26 +203,29 @@ class Scheduler:
 
         An inference cannot be interrupted: it keeps its core after a disconnect or the deadline.
         """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if not job.begun:
             self._dequeue(job)
             if job.terms.request:
                 job.terms.request.spoken = True
-            self._metrics.queue_wait_seconds.labels(job.priority).observe(time.monotonic() - job.terms.accepted)
-        loop, number = asyncio.get_running_loop(), job.submit(time.monotonic())
+            self._metrics.queue_wait_seconds.labels(job.priority).observe(now - job.terms.accepted)
+        number = job.submit(now)
         try:
             thread = self._pool.submit(self._work, job, number)
         except RuntimeError as error:  # no thread can be started
-            job.leave_slot()
+            job.leave_slot(0.0)
             job.fail(error)
             return
-        self._running[thread] = [
+        timers = (
             loop.call_later(self.deadline_s, self._miss_deadline, job),
             loop.call_later(HUNG * self.deadline_s, self._report_hang, HUNG * self.deadline_s),
-        ]
+        )
+        self._running[thread] = _Inference(job, now, timers)
 
         def done(_thread: Future[None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed when the last thread ends
-                loop.call_soon_threadsafe(self._release_slot, job, thread)
+                loop.call_soon_threadsafe(self._release_slot, thread)
 
         thread.add_done_callback(done)
 
@@ -239,16 +247,19 @@ class Scheduler:
         """Return whether the one inference that runs may use all processors; a guess, since threads ask."""
         return len(self._running) <= 1 and not self._queue
 
-    def _release_slot(self, job: Job, thread: Future[None]) -> None:
-        for timer in self._running.pop(thread):
+    def _release_slot(self, thread: Future[None]) -> None:
+        job, began, timers = self._running.pop(thread)
+        for timer in timers:
             timer.cancel()
-        job.leave_slot()
+        job.leave_slot(asyncio.get_running_loop().time() - began)
         error = None if thread.cancelled() else thread.exception()
         if isinstance(error, Exception):
             job.fail(error)
         # Report it here too: after a disconnect no other code sees the error.
         if isinstance(error, EngineFatalError):
             self._on_broken(f"the engine is broken: {error}")
+        if job.complete and not job.alone:  # alone it was faster than it is beside others
+            self._pace.learn(job.task.size, job.worked_s)
         self._dispatch()
 
     def _report_hang(self, seconds: float) -> None:

@@ -113,7 +113,7 @@ async def test_an_engine_without_audio_is_an_error(service: Service, say: Say, m
 
     monkeypatch.setattr(service.engine, "plan", nothing)
     assert (await say("x")).status_code == 500
-    assert at_rest(service)
+    await until(lambda: at_rest(service))
 
 
 async def test_after_the_deadline_the_client_gets_504_and_the_slot_is_released(
