@@ -1,6 +1,7 @@
 """`python -m bench [NAME...]`.
 
-By default all but five run: full and idle take minutes, chaos injects faults, cold and twice build images.
+By default the quick ones run: full, idle, overload and peers take minutes, chaos injects faults, cold and twice build
+images.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from bench import (
     hold,
     idle,
     latency,
+    overload,
+    peers,
     rebuild,
     reproducibility,
     rollback,
@@ -36,8 +39,10 @@ from harness.stack import Stack, fresh_stack
 
 app = console.app("Measure the figures of docs/benchmarks.md on this machine.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
-NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice")
-DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1}
+ALONE: dict[str, Callable[[int], None]] = {"overload": overload.measure, "peers": peers.measure}
+"""Benchmarks of the service without a stack."""
+NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice", *ALONE)
+DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1, "overload": 1}
 
 
 @app.command()
@@ -46,7 +51,9 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     runs: Annotated[
         int | None,
         typer.Option(
-            min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, idle, cold and twice: 1)"
+            min=1,
+            max=200,
+            help="runs per benchmark; it prints medians (5; hold, full, idle, cold, twice and overload: 1)",
         ),
     ] = None,
     rate: Annotated[
@@ -88,10 +95,15 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     }
     chosen = names or QUICK
     for name in chosen:
-        if name not in benches:
+        if name not in NAMES:
             raise typer.BadParameter(f"unknown benchmark {name}, choose from {', '.join(NAMES)}")
+    for name in chosen:
+        if name in ALONE:
+            ALONE[name](runs or DEFAULT_RUNS.get(name, 5))
+    if not (on_stack := [name for name in chosen if name not in ALONE]):
+        return
     with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
-        for name in chosen:
+        for name in on_stack:
             benches[name](stack, runs or DEFAULT_RUNS.get(name, 5))
 
 

@@ -129,7 +129,7 @@ class Simulated:
 def simulated(slots: int, *, pace: float = 100.0, deadline_s: float = 100.0, parallel: bool = True) -> Simulated:
     """Return a scheduler in the running virtual loop."""
     pool = VirtualPool(lambda job, number: _characters(job, number) / pace)
-    scheduler = Scheduler(slots, 128, deadline_s, Metrics(), lambda reason: None, pace)
+    scheduler = Scheduler(slots, 128, deadline_s, Metrics(), lambda _reason: None, pace)
     scheduler._pool = pool  # type: ignore[assignment]
     return Simulated(scheduler, pool, pace, parallel)
 
