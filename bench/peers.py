@@ -50,9 +50,11 @@ class Server:
     stream: tuple[tuple[str, str], ...] = ()
     whole: tuple[tuple[str, str], ...] = ()
 
-    def say(self, connection: http.client.HTTPConnection, text: str, *, stream: bool = False) -> Times:
-        """Request the speech of a text; raise RuntimeError for any status but 200."""
+    def say(self, text: str, *, stream: bool = False) -> Times:
+        """Request the speech of a text on a new connection; raise RuntimeError for any status but 200."""
         body = json.dumps({self.field: text, **dict(self.stream if stream else self.whole)})
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         began = time.monotonic()
         connection.request("POST", self.path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -60,14 +62,10 @@ class Server:
         first_s = time.monotonic() - began
         content += response.read()
         took_s = time.monotonic() - began
+        connection.close()
         if response.status != http.client.OK:
             raise RuntimeError(f"HTTP {response.status} from {self.url}: {content[:200]!r}")
         return Times(first_s, took_s, (len(content) - WAV_HEADER_BYTES) / BYTES_A_SECOND)
-
-    def connect(self) -> http.client.HTTPConnection:
-        """Return a connection to the server."""
-        parts = urlsplit(self.url)
-        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
 
 
 def measure(runs: int) -> None:
@@ -126,13 +124,10 @@ def _row(kind: str, clients: int, measure_name: str, pairs: list[tuple[float, fl
 
 def _alone(ours: Server, theirs: Server, text: str, rounds: int, *, stream: bool) -> list[tuple[float, float]]:
     """Return the seconds of both servers, one request at a time, to the first audio or to the end."""
-    connections = [(each, each.connect()) for each in (ours, theirs)]
     found = []
     for number in range(rounds):
-        times = [
-            each.say(connection, text.format(*[number] * text.count("{}")), stream=stream)
-            for each, connection in connections
-        ]
+        spoken = text.format(*[number] * text.count("{}"))
+        times = [each.say(spoken, stream=stream) for each in (ours, theirs)]
         own, other = (each.first_s if stream else each.took_s for each in times)
         found.append((own, other))
     return found
@@ -143,8 +138,7 @@ def _rate(target: Server, text: str, clients: int, texts: int) -> float:
     remaining = iter([text.format(*[number] * text.count("{}")) for number in range(texts)])
 
     def lane(_: int) -> float:
-        connection = target.connect()
-        return sum(target.say(connection, each).sound_s for each in remaining)
+        return sum(target.say(each).sound_s for each in remaining)
 
     with ThreadPoolExecutor(clients) as pool:
         began = time.monotonic()

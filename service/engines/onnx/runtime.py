@@ -199,11 +199,10 @@ def _options() -> SessionOptions:
 def _wide_options(processors: int) -> SessionOptions:
     """Return the options of the session for a lone inference.
 
-    Its threads spin while they wait for work, since sleeping ones make it no faster, and stop with the inference.
+    Its threads spin while they wait for work, since sleeping ones make it no faster.
     """
     options = _options()
     options.intra_op_num_threads = processors
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
 
