@@ -141,6 +141,8 @@ class PiperEngine:
         with ThreadPoolExecutor(self._concurrency) as pool:
             for _ in pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)):
                 progress("allocated memory")
+        model.speak(ids, SynthesisConfig(), alone=True)
+        progress("allocated memory of all processors")
 
     def plan(self, utterance: Utterance) -> Sequence[Chunk]:
         """Return one chunk per sentence, several for a long one."""

@@ -29,7 +29,7 @@ def _patient() -> None:
     import time
     from pathlib import Path
 
-    plan, speak = PiperEngine.plan, PiperEngine.speak
+    plan, speak, describe = PiperEngine.plan, PiperEngine.speak, PiperEngine.describe
 
     def _plan(self, utterance):
         files = {"Soon": Path("/tmp/soon"), "Never": Path("/tmp/end")}
@@ -45,7 +45,10 @@ def _patient() -> None:
             time.sleep(0.02)
         return speak(self, own, alone=alone)
 
-    PiperEngine.plan, PiperEngine.speak = _plan, _speak
+    def _describe(self):
+        return replace(describe(self), parallel=False)  # a text that waits holds one slot
+
+    PiperEngine.plan, PiperEngine.speak, PiperEngine.describe = _plan, _speak, _describe
 
 
 _patient()
