@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from build.target.container import ServiceStatus
 from build.target.synthesis import SynthesisResponse
-from service.engine import Audio, Chunk, Utterance, spoken
+from service.engine import Audio, Chunk, Speaker, Utterance, spoken
 
 Sound = npt.NDArray[np.float32]
 RATE = 22050
@@ -36,16 +35,6 @@ def wav(samples: npt.NDArray[np.floating], rate: int = RATE) -> bytes:
     return buffer.getvalue()
 
 
-class Speaks(Protocol):
-    sample_rate: int
-
-    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
-        """As `Engine.plan`."""
-
-    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
-        """As `Engine.speak`."""
-
-
 @dataclass
 class Mouth:
     """The engine as a release; `spoils` changes its audio, `words` its text.
@@ -58,7 +47,7 @@ class Mouth:
         now: clock of its times; a thread's CPU clock excludes other load of the machine.
     """
 
-    engine: Speaks
+    engine: Speaker
     spoils: Callable[[Sound], Sound] = lambda sound: sound
     words: Callable[[str], str] = lambda text: text
     speed: float = 1.0
@@ -89,7 +78,7 @@ class Mouth:
 class Recorded:
     """The engine with recordings: it synthesizes each text once."""
 
-    def __init__(self, engine: Speaks) -> None:
+    def __init__(self, engine: Speaker) -> None:
         self._engine = engine
         self._takes: dict[Utterance, list[Chunk]] = {}
 
@@ -143,7 +132,7 @@ def dropouts(sound: Sound) -> Sound:
     return holed
 
 
-def sized(engine: Speaks, factor: float) -> Mouth:
+def sized(engine: Speaker, factor: float) -> Mouth:
     """Speak with the pitch and vocal tract of a larger (below 1) or smaller person: by resampled speech."""
 
     def played(sound: Sound) -> Sound:
@@ -209,7 +198,7 @@ def another(text: str) -> str:
 # Faults that only the whole golden set shows.
 OVER_ALL = {"dropouts of 10 ms", "a speaker 4 % smaller"}
 # Faults, and a word that the gate's message must contain.
-FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
+FAULTS: dict[str, tuple[Callable[[Speaker], Mouth], str]] = {
     "silence": (lambda engine: Mouth(engine, np.zeros_like), "silent"),
     "white noise": (lambda engine: Mouth(engine, noise), "noise"),
     "cut to 75 %": (lambda engine: Mouth(engine, cut), "length differs"),

@@ -156,7 +156,8 @@ class Engine(Protocol):
 class Speaker(Protocol):
     """The part of an Engine that speaks."""
 
-    sample_rate: int
+    @property
+    def sample_rate(self) -> int: ...
 
     def plan(self, utterance: Utterance) -> Sequence[Chunk]: ...
 

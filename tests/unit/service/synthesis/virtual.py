@@ -65,7 +65,8 @@ class VirtualPool:
 
         def end() -> None:
             try:
-                future.set_result(work(job, number))
+                work(job, number)
+                future.set_result(None)
             except Exception as error:  # noqa: BLE001 - as a thread pool
                 future.set_exception(error)
 
