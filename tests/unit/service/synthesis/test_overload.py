@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.errors import QueueFullError
-from service.synthesis.admission import RETRY_AFTER_MAX_S
+from service.synthesis.admission import RETRY_AFTER_MAX_S, Size
 from tests.unit.service.synthesis.virtual import Simulated, as_batch, run, simulated
 
 SHORT, LONG = 40, 4096
@@ -86,6 +86,7 @@ def test_estimates_that_are_too_low_are_corrected() -> None:
         load = Load(sim)
         await load.run(16)
         assert load.characters / TIME_S >= 0.9 * SLOTS * PACE / 2
+        assert sim.scheduler._pace.estimate(Size("joe", LONG)) == pytest.approx(2 * LONG / PACE, rel=0.1)
         assert max(load.service_s[-20:]) < 1.1 * 3 * LONG / (PACE / 2), "a slower engine has longer deadlines"
 
     run(main())
@@ -118,6 +119,15 @@ def test_a_text_longer_than_the_usual_deadline_is_accepted_by_a_slow_engine() ->
         await asyncio.sleep(1)
         assert await sim.say(short) < 20, "the next slot after the sentence that runs"
         await first
+
+    run(main())
+
+
+def test_a_text_that_has_begun_is_finished_after_its_deadline() -> None:
+    async def main() -> None:
+        sim = simulated(1, pace=100.0)
+        sim.pool._seconds = lambda _job, _number: 20.0
+        assert await sim.say(sim.task(800)) == pytest.approx(200.0)
 
     run(main())
 
