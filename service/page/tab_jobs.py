@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from service.audio.encoding import FileEncoder
+from service.audio.encoding import Encoder
 from service.engine import Utterance
 from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech, Synthesis
@@ -28,9 +29,9 @@ class TabJobs:
 
     async def speak(self, utterance: Utterance, spoken: Synthesis, form: str, report: Report) -> None:
         """Synthesize a file into `spoken` and report the queue position, then the sentences; raises as Speech.parts."""
-        encoder = FileEncoder(form, spoken.sample_rate)
+        encode = functools.partial(Encoder, form, whole=True)
         parts = self._speech.parts(
-            utterance, encoder, spoken, on_position=lambda ahead: report(_describe_position(ahead))
+            utterance, encode, spoken, on_position=lambda ahead: report(_describe_position(ahead))
         )
         async with parts as speech:
             number = 0

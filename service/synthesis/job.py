@@ -108,14 +108,10 @@ class Job:
         return more and (self.task.parallel or not self.running)
 
     @property
-    def lone(self) -> bool:
-        """Whether no chunk of it is left to submit. Also worker threads ask."""
-        return self._chunks is not None and self._submitted == len(self._chunks)
-
-    @property
     def complete(self) -> bool:
         """Whether all of it has been spoken."""
-        return self.lone and not self.running and not self._failed
+        all_submitted = self._chunks is not None and self._submitted == len(self._chunks)
+        return all_submitted and not self.running and not self._failed
 
     @property
     def due(self) -> float:
@@ -171,7 +167,7 @@ class Job:
         if not chunks:
             self._deliver(Part(np.zeros(0, np.int16), b"", last=True))
         elif not self.ended:
-            lone = self.lone and hooks.alone()
+            lone = number + 1 == len(chunks) and hooks.alone()
             samples = self.task.speak(chunks[number], lone)
             hooks.spoke(samples, time.monotonic() - began)
             with self._in_order:

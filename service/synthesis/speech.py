@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from service.audio.encoding import FileEncoder
+from service.audio.encoding import Encoder
 from service.engine import Audio, Chunk, Engine, Utterance, Voice, speak
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
@@ -28,15 +29,8 @@ _MAX_LISTED = 20  # a model may have hundreds of speakers
 
 T = TypeVar("T")
 
-
-class Encoder(Protocol):
-    """Encodes speech piece by piece; worker threads call it, one at a time."""
-
-    def add(self, samples: Audio) -> bytes:
-        """Return the bytes that are ready after `samples`, perhaps none."""
-
-    def end(self) -> bytes:
-        """Return the last bytes."""
+Encode = Callable[[int], Encoder]
+"""Creates the encoder of a text from the sample rate (Hz) of its speech."""
 
 
 @dataclass
@@ -100,16 +94,18 @@ class Speech:
 
     @contextlib.asynccontextmanager
     async def parts(
-        self, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis | None = None,
+        self, utterance: Utterance, encode: Encode | None, spoken: Synthesis | None = None,
         on_position: OnPosition | None = None,
     ) -> AsyncIterator[AsyncIterator[Part]]:  # fmt: skip
         """Accept the utterance and yield its speech during the synthesis, as audio and encoded; at least one part.
 
-        `spoken` gets the engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready,
-        QueueFullError if the text cannot be spoken in time, DeadlineExceededError if an inference takes too long.
+        `encode` creates an encoder, which worker threads call within the limits of the synthesis. `spoken` gets the
+        engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready, QueueFullError if
+        the text cannot be spoken in time, DeadlineExceededError if an inference takes too long.
         """
         self._lifecycle.check_accepting()
         spoken = spoken or Synthesis(self.engine.sample_rate)
+        encoder = encode(self.engine.sample_rate) if encode else None
         async with self._scheduler.job(self._task(utterance, encoder, spoken), on_position) as parts:
             yield self._counted(parts, spoken, time.monotonic())
 
@@ -122,8 +118,7 @@ class Speech:
     async def synthesize(self, utterance: Utterance, form: str = "wav") -> Synthesis:
         """Return the complete audio of the utterance in a format; raises the errors of `parts`."""
         spoken = Synthesis(self.engine.sample_rate)
-        encoder = FileEncoder(form, spoken.sample_rate)
-        async with self.parts(utterance, encoder, spoken) as parts:
+        async with self.parts(utterance, functools.partial(Encoder, form, whole=True), spoken) as parts:
             spoken.content = b"".join([part.encoded async for part in parts])
         return spoken
 
