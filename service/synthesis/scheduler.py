@@ -67,6 +67,7 @@ class Scheduler:
         self._pace = Pace(characters_per_s)
         self._admissions = {priority: Admission(slots) for priority in Priority}
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
+        self._busy = 0  # slots; counted before their threads start
         self._running: dict[Future[None], _Inference] = {}
         for priority in Priority:
             metrics.queue_depth.labels(priority).set_function(functools.partial(self.waiting_of, priority))
@@ -211,9 +212,11 @@ class Scheduler:
                 job.terms.request.spoken = True
             self._metrics.queue_wait_seconds.labels(job.priority).observe(now - job.terms.accepted)
         number = job.submit(now)
+        self._busy += 1
         try:
             thread = self._pool.submit(self._work, job, number)
         except RuntimeError as error:  # no thread can be started
+            self._busy -= 1
             job.leave_slot(0.0)
             job.fail(error)
             return
@@ -245,9 +248,10 @@ class Scheduler:
 
     def _alone(self) -> bool:
         """Return whether the one inference that runs may use all processors; a guess, since threads ask."""
-        return len(self._running) <= 1 and not self._queue
+        return self._busy <= 1 and not self._queue
 
     def _release_slot(self, thread: Future[None]) -> None:
+        self._busy -= 1
         job, began, timers = self._running.pop(thread)
         for timer in timers:
             timer.cancel()
