@@ -12,7 +12,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.guard import client_of
-from service.audio.encoding import encode
 from service.audio.reference import check_prompt, find_prompt, read_prompt
 from service.errors import InvalidError
 from service.synthesis.speech import Speech, while_connected
@@ -61,12 +60,12 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         client_of(request.scope).charge(utterance.text)
         spoken = await while_connected(request.receive, speech.synthesize(utterance))
         rate = spoken.sample_rate
-        content = await asyncio.to_thread(_data_url, spoken.pieces, rate)
+        content = await asyncio.to_thread(_data_url, spoken.content)
         message = f"output: {spoken.seconds:.2f} s of speech at {rate} Hz, voice {utterance.voice}.{note}"
         return {"data": [{"name": "speech.wav", "data": content}, message]}
 
     return router
 
 
-def _data_url(pieces: list[Any], rate: int) -> str:
-    return "data:audio/wav;base64," + base64.b64encode(encode(pieces, rate, "wav")).decode()
+def _data_url(content: bytes) -> str:
+    return "data:audio/wav;base64," + base64.b64encode(content).decode()
