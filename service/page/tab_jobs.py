@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from service.audio.encoding import seconds
-from service.engine import Audio, Utterance
+from service.engine import Utterance
+from service.page.language import Translator
+from service.page.player import GrowingSpeech
 from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech
 
@@ -26,15 +27,15 @@ class TabJobs:
         self._traffic = traffic
         self._tasks: dict[tuple[str | None, str], asyncio.Future[None]] = {}
 
-    async def speak(self, utterance: Utterance, pieces: list[Audio], report: Report) -> None:
-        """Synthesize into `pieces` and report the queue position, then the sentences; raises as Speech.pieces."""
-        rate = self._speech.engine.sample_rate
+    async def speak(self, utterance: Utterance, growing: GrowingSpeech, say: Translator, report: Report) -> None:
+        """Synthesize into `growing` and report the queue position, then the sentences; raises as Speech.pieces."""
         async with self._speech.pieces(
-            utterance, on_position=lambda ahead: report(_describe_position(ahead))
+            utterance, on_position=lambda ahead: report(_describe_position(ahead, say))
         ) as speech:
             async for piece in speech:
-                pieces.append(piece)
-                report(f"Sentence {len(pieces)} is ready: {seconds(pieces, rate):.1f} s so far.")
+                await growing.add(piece)
+                count = len(growing.pieces)
+                report(say("Sentence {count} is ready: {seconds:.1f} s so far.", count=count, seconds=growing.seconds))
 
     async def follow(
         self, session: str | None, kind: str, text: str, work: Callable[[Report], Coroutine[Any, Any, None]]
@@ -69,5 +70,5 @@ class TabJobs:
         return task is not None and task.cancel()
 
 
-def _describe_position(ahead: int) -> str:
-    return f"Waiting in the queue with {ahead} ahead." if ahead else "Next in the queue."
+def _describe_position(ahead: int, say: Translator) -> str:
+    return say("Waiting in the queue with {ahead} ahead.", ahead=ahead) if ahead else say("Next in the queue.")

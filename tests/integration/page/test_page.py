@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def wav(seconds: float) -> bytes:
 
 def refusal(events: Iterator[tuple[str, Any]]) -> str:
     """Return the error note of a text that is rejected."""
-    *_, (kind, (_, note)) = events
+    *_, (kind, (_, note, _)) = events
     assert kind == "complete"
     assert 'role="alert"' in note
     return str(note)
@@ -56,12 +57,55 @@ def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(serve
     first = next(values[1] for _, values in events if "Next in the queue." not in values[1])
     assert first == "<p>Sentence 1 is ready: 0.1 s so far.</p>"
     served.engine.gate.set()
-    *_, (kind, (audio, note)) = events
+    *_, (kind, (download, note, _)) = events
     assert kind == "complete"
     assert note.startswith("<p>0.3 seconds at 8000 Hz")
-    content = served.file(audio)
+    content = served.file(download["value"])
     assert content.startswith(b"fLaC")
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
+
+
+def sounds(events: Iterator[tuple[str, Any]]) -> Iterator[list[str]]:
+    """Yield the player's value after each event that has one, as its parts."""
+    return (str(values[2]).split(" ") for _, values in events if isinstance(values[2], str))
+
+
+def decoded(parts: list[str]) -> float:
+    """Return the seconds of audio in the parts of a player's value."""
+    audio = b"".join(base64.b64decode(part) for part in parts)
+    return float(soundfile.info(io.BytesIO(audio)).duration)
+
+
+def test_the_player_gets_the_speech_while_it_is_made(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    served.engine.ungated = 20
+    playing = sounds(served.speak("Word. " * 40, form="flac"))
+    first = next(playing)
+    while decoded(first[1:]) < 1:
+        first = next(playing)
+    assert served.service.scheduler.jobs == 1
+    served.engine.gate.set()
+    *_, last = playing
+    assert last[: len(first)] == first, "parts are only appended"
+    assert last[-1] == "."
+    assert decoded(last[1:-1]) == pytest.approx(4, abs=0.2)
+
+
+def test_the_player_ends_where_the_speech_was_stopped(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    served.engine.ungated = 20
+    playing = sounds(served.ask("speak", "Word. " * 40, "joe", 1.0, "wav", None, "", session="a-tab"))
+    assert len(next(playing)) > 1
+    wait_for("20 sentences", lambda: len(served.engine.spoken) == 20, 20)
+    served.post("stop_text", session="a-tab")
+    *_, last = playing
+    assert last[-1] == "."
+    assert decoded(last[1:-1]) < 3
+
+
+def test_a_press_of_stop_without_work_is_answered(served: ServedPage) -> None:
+    ((kind, (note,)),) = served.ask("stop_text")
+    assert (kind, note) == ("complete", "<p>There is nothing to stop.</p>")
 
 
 def test_the_queue_position_is_shown(served: ServedPage) -> None:
@@ -87,6 +131,10 @@ def test_stop_ends_only_the_work_of_its_own_tab(served: ServedPage) -> None:
     assert served.service.scheduler.jobs == 1
     served.post("stop_text", session="a-tab")
     served.until_busy_with(0)
+
+
+def test_the_same_error_again_is_a_new_note(served: ServedPage) -> None:
+    assert refusal(served.speak(" ")) != refusal(served.speak(" "))
 
 
 def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(served: ServedPage) -> None:
@@ -117,7 +165,7 @@ def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(served: Serve
         note = refusal(served.speak("Hello."))
     finally:
         served.service.lifecycle.phase = Phase.READY
-    assert note == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
+    assert "<p>The service is not ready (phase warming). Try again in 2 s.</p>" in note
     served.service.scheduler.queue_limit = 0
     try:
         note = refusal(served.speak("Hello."))
