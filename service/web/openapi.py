@@ -14,9 +14,10 @@ from fastapi.openapi.utils import get_openapi
 from service.audio.reference import prompt_names
 from service.engine import Voice
 from service.fields import SEED
-from service.formats import MEDIA_TYPES, STREAMED
-from service.synthesis.speech import Speech
+from service.formats import MEDIA_TYPES
+from service.synthesis.speech import SPEED, Speech
 from service.text_check import ALPHABETS
+from service.web.client_names import ClientNames
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _ERROR_SCHEMA = {
@@ -36,11 +37,10 @@ _ERROR_SCHEMA = {
     },
 }
 _REASONS = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or a field is missing or out of range; the message names it.",
     401: "The API key is missing or unknown.",
     413: "The body is too large.",
-    415: "The content type is not JSON.",
-    422: "A field is missing, unknown or out of range; the message names it.",
+    415: "The content type is not JSON, or the body is compressed.",
     429: "The queue is full, or the client has reached a rate limit; Retry-After is the delay before a retry.",
     503: "No model is ready, or this release is being replaced; Retry-After is the delay before a retry.",
     504: "The synthesis did not finish before its deadline.",
@@ -52,10 +52,18 @@ AUDIO: dict[str, Any] = {
                                         "text/event-stream")},
     "headers": {
         "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Sample rate in Hz."},
-        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds of audio; only of complete files."},
+        "X-Audio-Duration": {
+            "schema": {"type": "string"},
+            "description": "Seconds of speech; only of complete responses.",
+        },
         "X-Realtime-Factor": {
             "schema": {"type": "string"},
-            "description": "Seconds of inference per second of speech; only of complete files.",
+            "description": "Seconds of inference per second of speech; only of complete responses.",
+        },
+        "X-Ignored-Fields": {"schema": {"type": "string"}, "description": "Fields of the body that had no effect."},
+        "X-Changed-Fields": {
+            "schema": {"type": "string"},
+            "description": "Fields that were text, and the number or truth value that was used.",
         },
     },
 }  # fmt: skip
@@ -67,6 +75,9 @@ def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 
 
 REFUSED = _refusals([401])
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"description": "The name does not exist.", "content": {"application/json": {"schema": _ERROR}}}
+}
 
 
 def synthesis_responses(success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
@@ -75,23 +86,28 @@ def synthesis_responses(success: dict[str, Any] | None = None) -> dict[int | str
     return good | _refusals(_REASONS)
 
 
-def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def speech_fields(speech: Speech, names: ClientNames) -> dict[str, dict[str, Any]]:
     """Return the allowed values of SpeechBody's fields, which depend on this process."""
     about = speech.engine.describe()
-    nothing = {"anyOf": [{"type": "null"}]}
+    voices = {"type": "string", "enum": list(dict.fromkeys([*(voice.id for voice in speech.voices), *names.voices]))}
+    as_object = {"type": "object", "properties": {"id": voices}, "required": ["id"]}
+    models = {"type": "string", "enum": list(dict.fromkeys([about.model, *names.models]))}
+    low, high = SPEED if about.speeds else (1, 1)
+    seed = {"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}
     fields: dict[str, dict[str, Any]] = {
         "input": _text(speech, _widest(speech.voices)),
-        "voice": {"anyOf": [{"enum": [voice.id for voice in speech.voices], "type": "string"}, {"type": "null"}]},
-        "model": {"anyOf": [{"enum": [about.model, *model_names], "type": "string"}, {"type": "null"}]},
-        "seed": {"anyOf": [{"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, {"type": "null"}]},
+        "voice": _or_null(voices, as_object),
+        "model": _or_null(models),
+        "speed": _or_null({"type": "number", "minimum": low, "maximum": high}),
+        "seed": _or_null(seed) if about.seeds else _or_null(),
     }
-    if not about.seeds:
-        fields["seed"] = nothing
-    if not about.speeds:
-        fields["speed"] = {"minimum": 1, "maximum": 1}
     if not about.prompts:
-        fields |= {"ref_audio": nothing, "ref_text": nothing}
+        fields |= {"ref_audio": _or_null(), "ref_text": _or_null()}
     return fields
+
+
+def _or_null(*schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [*schemas, {"type": "null"}]}
 
 
 def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
@@ -109,15 +125,6 @@ def _text(speech: Speech, voice: Voice) -> dict[str, Any]:
 def _widest(voices: Iterable[Voice]) -> Voice:
     """Return the voice with the largest alphabet: the Chinese alphabet includes all others."""
     return max(voices, key=lambda voice: voice.language == "zh")
-
-
-def restrict_streamed_formats(described: dict[str, Any]) -> None:
-    """Add to a route's description that stream_format is valid only with some formats."""
-    schema = described["requestBody"]["content"]["application/json"]["schema"]
-    schema["anyOf"] = [
-        {"properties": {"response_format": {"enum": list(STREAMED)}}},
-        {"properties": {"stream_format": {"type": "null"}}},
-    ]
 
 
 @functools.cache
