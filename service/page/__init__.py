@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from service.page import batch_tab, status_tab, text_tab
 from service.page.index_page import TITLE, IndexPage
@@ -58,7 +57,6 @@ def build(speech: Speech, traffic: InFlight) -> FastAPI:
     queue.sleep_when_free = queue.progress_update_sleep_when_free = _POLL_S
     app = FastAPI(openapi_url=None)
     app.add_middleware(IndexPage)
-    app.add_middleware(CORSMiddleware)  # it allows no origin; without it Gradio allows all of them, with credentials
     gr.mount_gradio_app(
         app, blocks, "/", theme=theme, css=CSS, i18n=label.i18n, favicon_path=str(_ICON), footer_links=[],
         ssr_mode=False, run_history=False, enable_monitoring=False, pwa=False,

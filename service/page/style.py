@@ -29,8 +29,10 @@ CSS = """
 .about pre, .about code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 [role=tab][aria-selected=true] { color: var(--primary-700) !important; }
 .dark [role=tab][aria-selected=true] { color: var(--primary-300) !important; }
+#speech .html-container { padding: 0; }
 #speech audio { width: 100%; color-scheme: light; }
-.dark #speech audio { color-scheme: dark; }
+.dark #speech .html-container { padding: 0; }
+#speech audio { color-scheme: dark; }
 #status { display: grid; grid-template-columns: minmax(8rem, 1fr) 2fr; margin: 0; }
 #status dt, #status dd { margin: 0; padding: .6rem .2rem; border-bottom: 1px solid var(--border-color-primary);
   overflow-wrap: anywhere; }

@@ -31,3 +31,11 @@
 new MutationObserver(() => {
   for (const button of document.querySelectorAll(".upload-container[aria-label]")) button.removeAttribute("aria-label");
 }).observe(document, {childList: true, subtree: true});
+
+// The arrow keys move along the tabs, as screen readers tell their users; Gradio has only the Tab key.
+document.addEventListener("keydown", event => {
+  const tab = event.target.closest("[role=tab]"), step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  if (!tab || !step) return;
+  const tabs = [...tab.parentElement.querySelectorAll("[role=tab]")];
+  tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length].focus();
+});

@@ -21,7 +21,7 @@ from tests.unit.service.support import served
 
 KEY, LINE = new("anna", {})
 NODE = Path(__file__).with_name("openai_node")
-PYTHON_EXAMPLE = '''
+PYTHON_EXAMPLE = """
 from pathlib import Path
 from openai import OpenAI
 
@@ -35,7 +35,7 @@ with client.audio.speech.with_streaming_response.create(
     instructions="Speak in a cheerful and positive tone.",
 ) as response:
     response.stream_to_file(speech_file_path)
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,9 @@ def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) ->
         assert '"joe", "slow"' in json.dumps(enum)
 
         def say(voice: str | None) -> float:
-            response = client.post("/v1/audio/speech", json={"input": TEXT, "response_format": "wav"} | ({"voice": voice} if voice else {}))
+            response = client.post(
+                "/v1/audio/speech", json={"input": TEXT, "response_format": "wav"} | ({"voice": voice} if voice else {})
+            )
             assert response.status_code == 200, response.text
             samples, rate = soundfile.read(io.BytesIO(response.content))
             assert rate == 22050

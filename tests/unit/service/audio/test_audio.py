@@ -37,7 +37,9 @@ def test_lossless_formats_decode_to_the_same_samples(form: str) -> None:
     assert np.array_equal(samples, np.concatenate(PIECES))
 
 
-@pytest.mark.parametrize(("form", "spoken_s", "elsewhere"), [("wav", 1, False), ("wav", 60, True), ("flac", 1, True), ("pcm", 1, True)])
+@pytest.mark.parametrize(
+    ("form", "spoken_s", "elsewhere"), [("wav", 1, False), ("wav", 60, True), ("flac", 1, True), ("pcm", 1, True)]
+)
 def test_slow_encodings_run_in_a_thread(
     monkeypatch: pytest.MonkeyPatch, form: str, spoken_s: int, elsewhere: bool
 ) -> None:
