@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import uuid
 from typing import Any
 
-from service.audio.encoding import Encoder, seconds
+from service.audio.encoding import Encoder, encoded, seconds
 from service.engine import Audio
 from service.page.scripts import read_script
 
-_END = "."
+_FORMAT, _END = "mp3", "."
 
 
 class GrowingSpeech:
@@ -25,7 +26,10 @@ class GrowingSpeech:
         self.sample_rate = sample_rate
         self.pieces: list[Audio] = []
         self.value: str | None = None
-        self._encoder = Encoder("mp3", sample_rate)
+        self._parts: list[bytes] = []
+        self._encoder: Encoder | None = None
+        self._ended = False
+        self._lock = threading.Lock()  # after a cancellation, an encoder goes on in its thread
 
     @property
     def seconds(self) -> float:
@@ -34,17 +38,35 @@ class GrowingSpeech:
     async def add(self, piece: Audio) -> None:
         """Add a piece."""
         self.pieces.append(piece)
-        self._append(await asyncio.to_thread(self._encoder.add, piece))
+        await asyncio.to_thread(self._add, piece)
 
     async def end(self) -> None:
         """Let the player end; call it also for speech that was stopped."""
-        if self.pieces:
-            self._append(await asyncio.to_thread(self._encoder.end))
-        if self.value:
-            self.value += f" {_END}"
+        await asyncio.to_thread(self._end)
+
+    async def file(self, form: str) -> bytes:
+        """End, and return all of the speech as a file of `form`."""
+        await self.end()
+        if form == _FORMAT:
+            return b"".join(self._parts)
+        return await encoded(self.pieces, self.sample_rate, form)
+
+    def _add(self, piece: Audio) -> None:
+        with self._lock:
+            if not self._ended:
+                self._encoder = self._encoder or Encoder(_FORMAT, self.sample_rate)
+                self._append(self._encoder.add(piece))
+
+    def _end(self) -> None:
+        with self._lock:
+            if self._encoder and not self._ended:
+                self._append(self._encoder.end())
+                self.value = f"{self.value} {_END}"
+            self._ended = True
 
     def _append(self, part: bytes) -> None:
         if part:
+            self._parts.append(part)
             self.value = f"{self.value or uuid.uuid4().hex} {base64.b64encode(part).decode()}"
 
 
