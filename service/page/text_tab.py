@@ -75,7 +75,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
     ) -> AsyncIterator[tuple[Any, str, Any]]:
         say = translator_for(request.request.headers)
         growing = GrowingSpeech(speech.engine.sample_rate)
-        download = gr.DownloadButton(visible=False)
+        download = gr.skip()
         try:
             utterance = speech.utterance(text, voice, speed, param="the text")
             utterance = await _with_prompt(speech, utterance, prompt, transcript)
@@ -87,7 +87,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
                     lambda report: jobs.speak(utterance, growing, say, report),
                 )  # fmt: skip
                 async for report in reports:
-                    yield download, f"<p>{report}</p>", growing.value or gr.skip()
+                    yield gr.DownloadButton(visible=False), f"<p>{report}</p>", growing.value or gr.skip()
             content = await growing.file(form)
             file = await asyncio.to_thread(files.write_file, content, f"speech.{form}", cache)
             download = gr.DownloadButton(value=file, visible=True)
