@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from service import openai_names
+from service import openai_names, setting_values
 from service.engine_names import ENGINES, default
 from service.fields import nearest
 
@@ -72,32 +72,6 @@ def _address(value: str) -> str:
 
 def _addresses(value: str) -> frozenset[str]:
     return frozenset(map(_address, value.split()))
-
-
-def _flag(value: str) -> bool:
-    if value not in ("0", "1"):
-        raise ValueError("must be 1 (yes) or 0 (no)")
-    return value == "1"
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(value.split())
-
-
-def _pairs(value: str) -> dict[str, str]:
-    pairs = [word.partition("=") for word in value.split()]
-    for name, equals, voice in pairs:
-        if not (name and voice):
-            raise ValueError(f"{name + equals!r} must be NAME=VOICE; separate several by spaces")
-    return {name: voice for name, _, voice in pairs}
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    origins = _words(value)
-    for origin in origins:
-        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
-            raise ValueError(f"{origin!r} must be an origin such as https://chat.example or *, without a path")
-    return origins
 
 
 def _path(value: str) -> Path:
@@ -180,26 +154,29 @@ class Settings:
     )
     max_chars: int = _option("TTS_MAX_CHARS", "4096", "longest text of a request (characters)", _integer(1, 1_000_000))
     strict: bool = _option(
-        "TTS_STRICT", "0", "1: reject fields of a request that would be ignored or changed; a request may choose", _flag
+        "TTS_STRICT",
+        "0",
+        "1: reject fields of a request that would be ignored or changed; a request may choose",
+        setting_values.flag,
     )
     voice_names: dict[str, str] = _option(
         "TTS_VOICE_NAMES",
         "",
         "voices by the names that clients send, as NAME=VOICE separated by spaces; names of OpenAI's voices that are "
         "not listed select the first voice",
-        _pairs,
+        setting_values.pairs,
     )
     model_names: tuple[str, ...] = _option(
         "TTS_MODEL_NAMES",
         " ".join(openai_names.MODELS),
         "names, separated by spaces, that select the model beside its own; also with a date: tts-1-1106",
-        _words,
+        setting_values.words,
     )
     cors_origins: tuple[str, ...] = _option(
         "TTS_CORS_ORIGINS",
         "",
         "origins, separated by spaces, whose pages may call the API (CORS); *: all; empty: none",
-        _origins,
+        setting_values.origins,
     )
     concurrency: int = _option("TTS_CONCURRENCY", "0", "parallel inferences; 0: the engine's default", _integer(0, 256))
     long_bytes: int = _option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import av
 import numpy as np
@@ -28,8 +28,9 @@ class _Codec(NamedTuple):
 
 
 _CODECS = {
-    # Constant bit rate without the Xing frame, which states a length: players of joined files stop after it.
-    "mp3": _Codec("libmp3lame", "s16p", "mp3", {"write_xing": "0", "id3v2_version": "0"}, 64_000),
+    # Constant bit rate. FFmpeg leaves the Xing frame out where it cannot seek: it states a length, and players of
+    # joined files stop after it.
+    "mp3": _Codec("libmp3lame", "s16p", "mp3", {"id3v2_version": "0"}, 64_000),
     # Short pages (in microseconds), so that the end of a sentence does not wait for the next one.
     "opus": _Codec("libopus", "s16", "ogg", {"page_duration": "60000"}, 32_000),
     "aac": _Codec("aac", "fltp", "adts", {}, 64_000),
@@ -144,7 +145,8 @@ class _Compressed:
         self._rate = rate
         self._file = io.BytesIO() if whole else _Stream()
         self._container = av.open(self._file, "w", format=codec.container, options=codec.options)
-        self._stream: Any = self._container.add_stream(codec.codec, rate=rate, layout="mono", format=codec.samples)
+        stream = self._container.add_stream(codec.codec, rate=rate, layout="mono", format=codec.samples)
+        self._stream = cast(av.AudioStream, stream)
         if codec.bit_rate:
             self._stream.bit_rate = codec.bit_rate
 

@@ -21,7 +21,7 @@ class ApiPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http" and (path := _plain(scope["path"])) != scope["path"]:
-            scope = scope | {"path": path}
+            scope = {**scope, "path": path}
         await self.app(scope, receive, send)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from service.web.openapi import NOT_GIVEN
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2rem auto; padding: 0 1rem; color: #1f2937; }
 h2 { font: 600 1.05rem ui-monospace, monospace; margin: 2rem 0 .3rem; overflow-wrap: anywhere; }
@@ -70,7 +72,7 @@ def _fields(operation: dict[str, Any]) -> str:
 
 def _allowed(field: dict[str, Any], required: bool) -> str:
     """Summarize the allowed values of a field."""
-    kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind != NOT_GIVEN and kind.get("type") != "null"]
     if not kinds:
         return "not supported by this engine"
     kind = kinds[0]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service import openai_names
 from service.audio.reference import prompt_names
 from service.engine import Voice
 from service.fields import SEED
-from service.formats import MEDIA_TYPES
+from service.formats import MEDIA_TYPES, Format
 from service.synthesis.speech import SPEED, Speech
 from service.text_check import ALPHABETS
 from service.web.client_names import ClientNames
+from service.web.speech_body import SCALARS
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _ERROR_SCHEMA = {
@@ -74,7 +77,14 @@ def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _REASONS[status], "content": content} for status in statuses}
 
 
+# Numbers as text.
+_NORMAL_SPEED_TEXT = r" *1(\.0+)? *"
+_SPEED_TEXT = r" *(0\.(2[5-9]|[3-9])\d*|[123](\.\d+)?|4(\.0+)?) *"
+_SEED_TEXT = r" *(0|[1-9]\d{0,8}) *"
+
 REFUSED = _refusals([401])
+NOT_GIVEN: dict[str, Any] = {"enum": ["", None]}
+"""Schema of an optional field without a value."""
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"description": "The name does not exist.", "content": {"application/json": {"schema": _ERROR}}}
 }
@@ -90,24 +100,47 @@ def speech_fields(speech: Speech, names: ClientNames) -> dict[str, dict[str, Any
     """Return the allowed values of SpeechBody's fields, which depend on this process."""
     about = speech.engine.describe()
     voices = {"type": "string", "enum": list(dict.fromkeys([*(voice.id for voice in speech.voices), *names.voices]))}
-    as_object = {"type": "object", "properties": {"id": voices}, "required": ["id"]}
+    as_object = {"type": "object", "properties": {"id": _optional(voices)}, "required": ["id"]}
     models = {"type": "string", "enum": list(dict.fromkeys([about.model, *names.models]))}
     low, high = SPEED if about.speeds else (1, 1)
-    seed = {"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}
+    dated = f"({'|'.join(map(re.escape, names.models))}){openai_names.DATE.pattern}"
+    speed = _SPEED_TEXT if about.speeds else _NORMAL_SPEED_TEXT
+    flag = _optional({"type": "boolean"}, {"enum": ["true", "false"]})
     fields: dict[str, dict[str, Any]] = {
         "input": _text(speech, _widest(speech.voices)),
-        "voice": _or_null(voices, as_object),
-        "model": _or_null(models),
-        "speed": _or_null({"type": "number", "minimum": low, "maximum": high}),
-        "seed": _or_null(seed) if about.seeds else _or_null(),
+        "voice": _optional(voices, as_object),
+        "model": _optional(models, _text_like(dated)),
+        "response_format": _optional({"enum": list(get_args(Format))}),
+        "speed": _optional({"type": "number", "minimum": low, "maximum": high}, _text_like(speed)),
+        "stream_format": _optional({"enum": ["audio", "sse"]}),
+        "stream": flag,
+        "seed": _optional({"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, _text_like(_SEED_TEXT)),
+        "strict": flag,
     }
+    if not about.seeds:
+        fields["seed"] = _optional()
     if not about.prompts:
-        fields |= {"ref_audio": _or_null(), "ref_text": _or_null()}
+        nothing = {"anyOf": [{"type": "null"}]}
+        fields |= {"ref_audio": nothing, "ref_text": nothing}
     return fields
 
 
-def _or_null(*schemas: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [*schemas, {"type": "null"}]}
+def _text_like(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+def _optional(*schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [*schemas, NOT_GIVEN]}
+
+
+def describe_strictness(described: dict[str, Any], *, strict: bool) -> None:
+    """Add to a route's description that a strict request has no unknown fields and no numbers as text."""
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    chosen: dict[str, Any] = {"properties": {"strict": {"enum": [False, "false"]}}, "required": ["strict"]}
+    lenient = chosen if strict else {"properties": {"strict": {"enum": [False, "false", *NOT_GIVEN["enum"]]}}}
+    names: dict[str, dict[str, Any]] = {name: {} for name in schema["properties"]}
+    scalars = {name: {"not": {"type": "string", "minLength": 1}} for name in SCALARS}
+    schema["anyOf"] = [lenient, {"properties": names | scalars, "additionalProperties": False}]
 
 
 def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:

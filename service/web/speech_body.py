@@ -15,10 +15,11 @@ from service.formats import LENGTH_IN_HEADER, Format
 
 DEFAULT_FORMAT: Format = get_args(Format)[0]
 
-# An empty string in these means "not given": forms send it for a field that nobody filled in.
+# An empty string in these means "not given": forms send it for fields left empty.
 _OPTIONAL_TEXTS = ("voice", "model", "response_format", "stream_format", "speed", "seed", "stream", "strict")
 # Templates of low-code tools send numbers and truth values as text.
-_SCALARS = ("speed", "seed", "stream", "strict")
+SCALARS = ("speed", "seed", "stream", "strict")
+"""Fields that are numbers or truth values, and may be text."""
 _MAX_SCALAR = 32
 _MAX_NAMED, _MAX_NAME = 20, 40
 
@@ -122,7 +123,7 @@ def normalized(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         for name, field in value.items()
         if field is not None and not (field == "" and name in _OPTIONAL_TEXTS)
     }
-    changed = {name: _scalar(fields[name]) for name in _SCALARS if isinstance(fields.get(name), str)}
+    changed = {name: _scalar(fields[name]) for name in SCALARS if isinstance(fields.get(name), str)}
     changed = {name: new for name, new in changed.items() if new is not None}
     return fields | changed, changed
 

@@ -29,11 +29,13 @@ def speech_routes(speech: Speech, settings: Settings) -> APIRouter:
     """Return the route; prompts are files of the folder `settings.voices`."""
     router = APIRouter(tags=["speech"])
     names = ClientNames(speech, settings)
+    described = json_body(SpeechBody, openapi.speech_fields(speech, names))
+    openapi.describe_strictness(described, strict=settings.strict)
 
     @router.post(
         "/v1/audio/speech",
         response_class=Response,
-        openapi_extra=json_body(SpeechBody, openapi.speech_fields(speech, names)),
+        openapi_extra=described,
         responses=openapi.synthesis_responses(openapi.AUDIO),
     )
     async def speak(request: Request) -> Response:
@@ -88,7 +90,7 @@ async def _file(
 ) -> Response:
     spoken = await while_connected(request.receive, speech.synthesize(utterance))
     content = await encoded(spoken.pieces, spoken.sample_rate, form)
-    headers = audio_headers(form, encoded_rate(spoken.sample_rate, form)) | notes
+    headers = audio_headers(form, encoded_rate(spoken.sample_rate, form)) | dict(notes)
     headers["X-Audio-Duration"] = f"{spoken.seconds:.3f}"
     if spoken.seconds:
         headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"

@@ -44,7 +44,7 @@ class FakeEngine:
         self.prepared = False
         self.seeds = self.prompts = False
         self.last: Utterance | None = None
-        self.voices = ("joe",)
+        self.voices: tuple[str, ...] = ("joe",)
         self.loaded = False
 
     def prepare(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from service.app import Service
 from service.settings import Settings
@@ -19,6 +20,14 @@ pytestmark = pytest.mark.anyio
 
 RECORDED = [json.loads(line) for line in Path(__file__).with_name("clients.jsonl").read_text().splitlines()]
 SPEECH = "/v1/audio/speech"
+
+
+async def test_the_description_allows_what_the_service_accepts(client: httpx.AsyncClient) -> None:
+    described = (await client.get("/openapi.json")).json()["paths"][SPEECH]["post"]["requestBody"]
+    validator = Draft202012Validator(described["content"]["application/json"]["schema"])
+    for recorded in RECORDED:
+        valid = validator.is_valid(recorded["body"])
+        assert valid is (recorded["expect"]["status"] == 200), recorded["client"]
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=[recorded["client"] for recorded in RECORDED])

@@ -48,7 +48,7 @@ def preflight(origin: str) -> dict[str, str]:
 
 
 def allowed(response: httpx.Response) -> str:
-    return response.headers.get("access-control-allow-origin", "")
+    return str(response.headers.get("access-control-allow-origin", ""))
 
 
 @pytest.mark.parametrize(

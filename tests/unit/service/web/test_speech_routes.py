@@ -9,13 +9,12 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import av
 import httpx
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
+from harness.decoding import decoded
 from service.app import Service
 from service.engine import Engine
 from service.settings import Settings
@@ -179,15 +178,6 @@ async def test_invalid_input_gets_an_error_in_the_common_format(
     method, path, content = sent
     response = await client.request(method, path, content=content, headers=JSON)
     check_error(response, status, named)
-
-
-def decoded(content: bytes) -> tuple[NDArray[np.float32], int]:
-    """Decode a file or stream by FFmpeg; return samples [n] from -32768 to 32767, and their rate in Hz."""
-    with av.open(io.BytesIO(content)) as file:
-        resampler = av.AudioResampler("flt", "mono")
-        frames = [piece for frame in file.decode(audio=0) for piece in resampler.resample(frame)]
-    samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
-    return samples * np.float32(32768), frames[0].sample_rate
 
 
 def check_error(response: httpx.Response, status: int, named: str) -> None:
