@@ -67,7 +67,8 @@ def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(serve
 
 def sounds(events: Iterator[tuple[str, Any]]) -> Iterator[list[str]]:
     """Yield the player's value after each event that has one, as its parts."""
-    return (str(values[2]).split(" ") for _, values in events if isinstance(values[2], str))
+    values = (values[-1] for _, values in events if len(values) == 3)  # a press of stop has one value
+    return (value.split(" ") for value in values if isinstance(value, str))
 
 
 def decoded(parts: list[str]) -> float:

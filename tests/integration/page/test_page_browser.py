@@ -25,6 +25,7 @@ __all__ = ("served", "serving")  # fixtures
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Gradio's import leaves event loops open
 
 WIDTHS = (320, 1280)
+INSIDE_THE_PLAYER = 12  # tab stops of the browser, at most
 TABS = ("Text", "Batch", "Status")
 FOUR = "One. Two. Three. Four."  # the engine returns 0.1 s of audio for each
 
@@ -291,7 +292,7 @@ def test_the_page_fits_and_every_control_is_reachable(
 def check_tab_order(page: Page) -> None:
     """Check that the Tab key reaches every control of the visible tab."""
     page.evaluate("document.activeElement.blur()")
-    for _ in range(page.evaluate(f"({CONTROLS})().length") + 5):
+    for _ in range(page.evaluate(f"({CONTROLS})().length") + INSIDE_THE_PLAYER):
         page.keyboard.press("Tab")
         page.evaluate(MARK)
     assert page.evaluate(NAMES) == []
