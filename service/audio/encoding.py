@@ -35,10 +35,13 @@ _CODECS = {
     "opus": _Codec("libopus", "s16", "ogg", {"page_duration": "60000"}, 32_000),
     "aac": _Codec("aac", "fltp", "adts", {}, 64_000),
     "flac": _Codec("flac", "s16", "flac", {"metadata_header_padding": "0"}),
+    # For the player of the web page, in which browsers append the parts. Short clusters (in milliseconds), as above.
+    "webm": _Codec("libopus", "s16", "webm", {"live": "1", "cluster_time_limit": "100"}, 32_000),
 }
 _RATES: dict[str, tuple[int, ...]] = {
     "mp3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
     "opus": (8000, 12000, 16000, 24000, 48000),
+    "webm": (8000, 12000, 16000, 24000, 48000),
     "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
     "pcm": (OPENAI_RATE,),
 }

@@ -12,11 +12,12 @@ import threading
 import uuid
 from typing import Any
 
-from service.audio.encoding import Encoder, encoded, seconds
+from service.audio.encoding import Encoder, seconds
 from service.engine import Audio
 from service.page.scripts import read_script
 
-_FORMAT, _END = "mp3", "."
+# Chromium, Firefox and Safari append it to a player. MP3 would exclude Firefox.
+_FORMAT, _END = "webm", "."
 
 
 class GrowingSpeech:
@@ -26,7 +27,6 @@ class GrowingSpeech:
         self.sample_rate = sample_rate
         self.pieces: list[Audio] = []
         self.value: str | None = None
-        self._parts: list[bytes] = []
         self._encoder: Encoder | None = None
         self._ended = False
         self._lock = threading.Lock()  # after a cancellation, an encoder goes on in its thread
@@ -44,13 +44,6 @@ class GrowingSpeech:
         """Let the player end; call it also for speech that was stopped."""
         await asyncio.to_thread(self._end)
 
-    async def file(self, form: str) -> bytes:
-        """End, and return all of the speech as a file of `form`."""
-        await self.end()
-        if form == _FORMAT:
-            return b"".join(self._parts)
-        return await encoded(self.pieces, self.sample_rate, form)
-
     def _add(self, piece: Audio) -> None:
         with self._lock:
             if not self._ended:
@@ -59,14 +52,13 @@ class GrowingSpeech:
 
     def _end(self) -> None:
         with self._lock:
-            if self._encoder and not self._ended:
+            self._ended = True
+            if self._encoder:
                 self._append(self._encoder.end())
                 self.value = f"{self.value} {_END}"
-            self._ended = True
 
     def _append(self, part: bytes) -> None:
         if part:
-            self._parts.append(part)
             self.value = f"{self.value or uuid.uuid4().hex} {base64.b64encode(part).decode()}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from service import formats
 from service.access.guard import client_of
+from service.audio.encoding import encoded
 from service.audio.reference import check_prompt, read_prompt
 from service.engine import Utterance
 from service.errors import ServiceError
@@ -88,7 +89,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
                 )  # fmt: skip
                 async for report in reports:
                     yield gr.DownloadButton(visible=False), f"<p>{report}</p>", growing.value or gr.skip()
-            content = await growing.file(form)
+            content = await encoded(growing.pieces, growing.sample_rate, form)
             file = await asyncio.to_thread(files.write_file, content, f"speech.{form}", cache)
             download = gr.DownloadButton(value=file, visible=True)
             note = f"<p>{_summary(growing, len(content), say)}</p>"

@@ -1,7 +1,7 @@
-// Plays speech while it is made. The value is a growing list, separated by spaces: an ID of the speech, its MP3 parts in
-// base64, and "." at its end.
+// Plays speech while it is made. The value is a growing list, separated by spaces: an ID of the speech, its WebM
+// parts in base64, and "." at its end.
 const audio = element.querySelector("audio");
-const TYPE = "audio/mpeg";
+const TYPE = 'audio/webm; codecs="opus"';
 const Source = window.MediaSource ?? window.ManagedMediaSource; // iPhones have only the latter
 audio.setAttribute("aria-label", window.pageTexts.speech);
 audio.disableRemotePlayback = true; // ManagedMediaSource requires it
@@ -34,12 +34,15 @@ const append = async ({media, buffer}, part) => {
 
 watch("value", () => {
   const [id, ...parts] = props.value.split(" ");
-  if (!Source?.isTypeSupported(TYPE)) {
+  const failed = audio.error && speech.id === id; // for example, without an audio device
+  if (failed || !Source?.isTypeSupported(TYPE)) {
     if (parts.at(-1) === ".") play(new Blob(parts.slice(0, -1).map(decoded), {type: TYPE}));
     return;
   }
   if (speech.id !== id) speech = start(id);
   const current = speech;
-  for (const part of parts.slice(current.appended)) current.work = current.work.then(() => append(current, part));
+  for (const part of parts.slice(current.appended)) {
+    current.work = current.work.then(() => append(current, part)).catch(() => {}); // see `failed`
+  }
   current.appended = parts.length;
 });
