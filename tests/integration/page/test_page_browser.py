@@ -85,8 +85,8 @@ def test_pressing_the_button_plays_the_typed_text(browser: Chromium, served: Ser
         expect_note(window.page, "0.4 seconds at 8000 Hz")
         playback = window.hear()
     assert served.engine.spoken == ["One", "Two", "Three", "Four"]
-    assert playback.seconds == pytest.approx(0.4, abs=0.02)
-    assert playback.element == pytest.approx(0.4, abs=0.02)
+    assert playback.seconds == pytest.approx(0.4, abs=0.05)
+    assert playback.element == pytest.approx(0.4, abs=0.05)
     assert playback.peak > 0.2
 
 
@@ -98,7 +98,7 @@ def test_speech_plays_while_it_is_made(window: Window, served: ServedPage) -> No
     assert not window.page.evaluate(COMPLETE)
     assert served.service.scheduler.jobs == 1
     served.engine.gate.set()
-    assert window.hear().seconds == pytest.approx(4, abs=0.02)
+    assert window.hear().seconds == pytest.approx(4, abs=0.05)
 
 
 def test_stopped_speech_can_be_played_to_where_it_was_stopped(window: Window, served: ServedPage) -> None:
