@@ -17,7 +17,7 @@ LENGTH_IN_HEADER: tuple[Format, ...] = ("wav", "flac")
 """Formats whose header states the length: complete files by default, since many readers need the length."""
 
 OPENAI_RATE = 24_000
-"""Sample rate (Hz) of raw samples in OpenAI's API: its clients assume it."""
+"""Sample rate (Hz) of OpenAI's API: its clients assume it for raw samples."""
 
 MEDIA_TYPES: dict[str, str] = {
     "mp3": "audio/mpeg",

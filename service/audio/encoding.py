@@ -38,14 +38,15 @@ _CODECS = {
     # For the player of the web page, in which browsers append the parts. Short clusters (in milliseconds), as above.
     "webm": _Codec("libopus", "s16", "webm", {"live": "1", "cluster_time_limit": "100"}, 32_000),
 }
+# OpenAI's rate or more, so that files of different voices can be joined, and clients that assume its rate are right.
 _RATES: dict[str, tuple[int, ...]] = {
-    "mp3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-    "opus": (8000, 12000, 16000, 24000, 48000),
-    "webm": (8000, 12000, 16000, 24000, 48000),
-    "aac": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+    "mp3": (OPENAI_RATE, 32_000, 44_100, 48_000),
+    "opus": (OPENAI_RATE, 48_000),
+    "webm": (OPENAI_RATE, 48_000),
+    "aac": (OPENAI_RATE, 32_000, 44_100, 48_000),
     "pcm": (OPENAI_RATE,),
 }
-"""Sample rates (Hz) of the formats that do not have every rate."""
+"""Sample rates (Hz) of the formats that do not take every rate."""
 
 # The length of a stream is unknown when its header is sent; readers take this value as "to the end".
 _UNKNOWN = 0xFFFFFFFF

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 
 from service.errors import NotFoundError
 from service.fields import quote
@@ -31,8 +31,10 @@ def list_routes(speech: Speech, settings: Settings) -> APIRouter:
         found = [described(name) for name in dict.fromkeys((speech.engine.describe().model, *names.models))]
         return {"object": "list", "data": found, "models": found}
 
+    known = Path(json_schema_extra={"enum": [speech.engine.describe().model, *names.models]})
+
     @router.get("/v1/models/{name:path}", responses=openapi.REFUSED | openapi.NOT_FOUND)
-    async def model(name: str) -> dict[str, Any]:
+    async def model(name: str = known) -> dict[str, Any]:
         """Describe one model."""
         if not names.is_model(name):
             message = f"model {quote(name)} does not exist; GET /v1/models lists the models"

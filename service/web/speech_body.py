@@ -125,6 +125,8 @@ def normalized(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     changed = {name: _scalar(fields[name]) for name in SCALARS if isinstance(fields.get(name), str)}
     changed = {name: new for name, new in changed.items() if new is not None}
+    if isinstance(seed := fields.get("seed"), float) and seed.is_integer():
+        fields["seed"] = int(seed)  # JSON has one kind of number
     return fields | changed, changed
 
 

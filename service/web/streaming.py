@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +81,9 @@ class SpeechStream(Response):
             async with self._speech.pieces(self._utterance) as pieces:
                 # Events carry bare samples, since a client joins them.
                 encoder = self._encoder("pcm" if self._delivery.form == "wav" else self._delivery.form)
-                async for chunk in _with_pauses(_encoded(self._counted(pieces), encoder)):
-                    await self._send(send, _delta(chunk) if chunk else _KEEP_ALIVE, encoder.sample_rate)
+                async with contextlib.aclosing(_with_pauses(_encoded(self._counted(pieces), encoder))) as chunks:
+                    async for chunk in chunks:
+                        await self._send(send, _delta(chunk) if chunk else _KEEP_ALIVE, encoder.sample_rate)
             last = _event({"type": "speech.audio.done", "usage": self._usage()})
         except ServiceError as error:
             if not self._started:
@@ -125,7 +127,7 @@ async def _encoded(pieces: AsyncIterator[Audio], encoder: Encoder) -> AsyncItera
         yield chunk
 
 
-async def _with_pauses(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _with_pauses(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """Yield the chunks, and b"" after each KEEP_ALIVE_S without one."""
     pending: asyncio.Future[bytes | None] | None = None
     try:

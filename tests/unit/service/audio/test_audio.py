@@ -133,7 +133,7 @@ def test_silence_and_tiny_pieces_are_encoded(form: str) -> None:
 
 @pytest.mark.parametrize(
     ("form", "rate", "expected"),
-    [("pcm", 22050, 24000), ("pcm", 32000, 24000), ("opus", 22050, 24000), ("mp3", 22050, 22050), ("mp3", 9000, 11025),
+    [("pcm", 22050, 24000), ("pcm", 32000, 24000), ("opus", 22050, 24000), ("mp3", 22050, 24000), ("mp3", 32000, 32000),
      ("aac", 96000, 48000), ("wav", 9000, 9000), ("flac", 96000, 96000)],
 )  # fmt: skip
 def test_a_format_without_the_rate_takes_the_next_higher_one(form: str, rate: int, expected: int) -> None:

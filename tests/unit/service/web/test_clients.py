@@ -39,10 +39,20 @@ async def test_recorded_requests(client: httpx.AsyncClient, recorded: dict[str, 
         assert response.json()["error"]["code"] == expected["code"]
         return
     assert response.headers["content-type"] == expected["media"]
-    assert response.headers["x-sample-rate"] == expected.get("rate", "8000")
+    assert response.headers["x-sample-rate"] == expected["rate"]
     assert response.headers.get("x-ignored-fields", "") == expected["ignored"]
     assert response.headers.get("x-changed-fields", "") == expected.get("changed", "")
     assert response.content
+
+
+async def test_a_whole_seed_may_be_written_as_a_float(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.seeds = True
+    for seed in (7, 7.0, "7", 7e0):
+        assert (await client.post(SPEECH, json={"input": "Yes.", "seed": seed})).status_code == 200
+        assert engine.last
+        assert engine.last.seed == 7
+        engine.last = None
+    assert (await client.post(SPEECH, json={"input": "Yes.", "seed": 7.5})).status_code == 400
 
 
 async def test_many_unknown_fields_are_named_in_a_short_header(client: httpx.AsyncClient) -> None:
@@ -130,6 +140,15 @@ async def is_described(client: httpx.AsyncClient, name: str) -> bool:
 async def test_slashes_do_not_matter(client: httpx.AsyncClient, path: str) -> None:
     url = httpx.URL("http://service", raw_path=path.encode())
     assert (await client.post(url, json={"input": "Yes."})).status_code == 200
+
+
+async def test_another_spelling_of_a_path_has_the_same_limits(settings: Settings, engine: FakeEngine) -> None:
+    service = Service(dataclasses.replace(settings, client_rpm=1), engine)
+    await service.lifecycle.load()
+    async with client_of(service) as client:
+        statuses = [(await client.post(f"{SPEECH}{slash}", json={"input": "Yes."})).status_code for slash in ("", "/")]
+    assert statuses == [200, 429]
+    await service.close()
 
 
 async def test_older_gradio_clients_send_a_slash(client: httpx.AsyncClient) -> None:

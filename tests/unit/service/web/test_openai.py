@@ -166,6 +166,21 @@ def test_the_first_sentence_comes_early_and_a_disconnect_stops_the_rest(
     assert service.metrics.abandoned._value.get() == abandoned + 1
 
 
+def test_a_disconnect_between_comments_stops_the_rest(
+    client: openai.OpenAI, running: Served, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.01)
+    engine.gate.clear()
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="joe", input=THREE, response_format="pcm", stream_format="sse"
+    ) as response:
+        assert next(response.iter_lines()) == ": keep-alive"
+    eventually(lambda: running.service.traffic.requests == 0)
+    engine.gate.set()
+    eventually(lambda: at_rest(running.service))
+    assert "Three" not in engine.spoken
+
+
 def test_errors_map_to_the_exceptions_of_the_client(client: openai.OpenAI, running: Served) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.audio.speech.create(model="tts-1", voice="zoe", input="x")

@@ -50,9 +50,9 @@ def quick_load(piper: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
 FILES = [
     ("wav", "audio/wav", 22050, 0.0),
     ("flac", "audio/flac", 22050, 0.0),
-    ("mp3", "audio/mpeg", 22050, 0.12),
+    ("mp3", "audio/mpeg", 24000, 0.12),
     ("opus", "audio/ogg; codecs=opus", 24000, 0.0),
-    ("aac", "audio/aac", 22050, 0.12),
+    ("aac", "audio/aac", 24000, 0.12),
 ]
 
 
