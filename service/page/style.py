@@ -31,8 +31,7 @@ CSS = """
 .dark [role=tab][aria-selected=true] { color: var(--primary-300) !important; }
 #speech .html-container { padding: 0; }
 #speech audio { width: 100%; color-scheme: light; }
-.dark #speech .html-container { padding: 0; }
-#speech audio { color-scheme: dark; }
+.dark #speech audio { color-scheme: dark; }
 #status { display: grid; grid-template-columns: minmax(8rem, 1fr) 2fr; margin: 0; }
 #status dt, #status dd { margin: 0; padding: .6rem .2rem; border-bottom: 1px solid var(--border-color-primary);
   overflow-wrap: anywhere; }

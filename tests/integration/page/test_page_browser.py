@@ -270,6 +270,7 @@ def test_the_page_fits_and_every_control_is_reachable(
         page = window.page
         speak(page, "A sentence.")
         window.hear()
+        assert page.locator("audio").evaluate("player => getComputedStyle(player).colorScheme") == colours
         page.get_by_role("button", name="Clone a voice").click()
         for tab in TABS:
             select_tab(page, tab)
