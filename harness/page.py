@@ -30,7 +30,7 @@ def player_seconds(value: str) -> float:
     """Return the seconds of audio in a value of the player: an ID, parts in base64, and "." once it is complete."""
     content = b"".join(base64.b64decode(part) for part in value.removesuffix(" .").split(" ")[1:])
     try:
-        with av.open(io.BytesIO(content)) as file:
+        with av.open(io.BytesIO(content), "r") as file:
             return sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
     except av.EOFError:  # only the header so far
         return 0.0

@@ -131,20 +131,13 @@ def _speak_all_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> An
 
     async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
         say = translator_for(request.request.headers)
-        if not path:
-            yield gr.DownloadButton(visible=False), alert_html(f"<p>{say('Choose a task file first.')}</p>", _CHOOSER)
-            return
         try:
             checked = await asyncio.to_thread(_read, path, form, speech)
-        except BadTasksError as error:
-            yield gr.DownloadButton(visible=False), _refusal(error.problems, say)
+            folder = await asyncio.to_thread(files.create_folder, cache)
+        except (BadTasksError, StorageFullError) as error:
+            yield gr.DownloadButton(visible=False), _refusal(error, say)
             return
         client = client_of(request.request.scope)
-        try:
-            folder = await asyncio.to_thread(files.create_folder, cache)
-        except StorageFullError as error:
-            yield gr.DownloadButton(visible=False), alert(error, say)
-            return
         batch = Batch(checked, form, folder / "speech.zip", client, say)
         reports = jobs.follow(request.session_hash, "batch", "", lambda report: batch.run(speech, report))
         end = say("Done.")
@@ -170,16 +163,22 @@ def _speak_all_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> An
     return speak_all
 
 
-def _read(path: str, form: str, speech: Speech) -> list[PageTask]:
+def _read(path: str | None, form: str, speech: Speech) -> list[PageTask]:
+    if not path:
+        raise BadTasksError([])
     file = Path(path)
     if file.stat().st_size > MAX_FILE:
         raise BadTasksError([f"The file is larger than {MAX_FILE // 1024} KiB"])
     return read_tasks(file, form, speech)
 
 
-def _refusal(problems: list[str], say: Translator) -> str:
-    lines = "".join(f'<li lang="en">{html.escape(problem)}.</li>' for problem in problems[:_MAX_LISTED])
-    if (more := len(problems) - _MAX_LISTED) > 0:
+def _refusal(error: BadTasksError | StorageFullError, say: Translator) -> str:
+    if isinstance(error, StorageFullError):
+        return alert(error, say)
+    if not error.problems:
+        return alert_html(f"<p>{say('Choose a task file first.')}</p>", _CHOOSER)
+    lines = "".join(f'<li lang="en">{html.escape(problem)}.</li>' for problem in error.problems[:_MAX_LISTED])
+    if (more := len(error.problems) - _MAX_LISTED) > 0:
         lines += f"<li>{say('and {count} more', count=more)}</li>"
     advice = say("The batch has not started. Correct this, then choose the file again:")
     return alert_html(f"<p>{advice}</p><ul>{lines}</ul>", _CHOOSER)
