@@ -43,21 +43,19 @@ async def test_speech_without_a_piece_plays_nothing() -> None:
 async def test_an_encoder_that_outlives_its_cancellation_ends_before_the_speech(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begun, go = threading.Event(), threading.Event()
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     class SlowEncoder:
         def __init__(self, *_: object) -> None:
-            self.busy = False
+            pass
 
         def add(self, _samples: Audio) -> bytes:
-            self.busy = True
             begun.set()
             assert go.wait(10)
-            self.busy = False
             return b"piece"
 
         def end(self) -> bytes:
-            assert not self.busy
+            ended.set()
             return b"end"
 
     monkeypatch.setattr("service.page.player.Encoder", SlowEncoder)
@@ -67,6 +65,7 @@ async def test_an_encoder_that_outlives_its_cancellation_ends_before_the_speech(
     adding.cancel()
     ending = asyncio.ensure_future(speech.end())
     await asyncio.wait({adding})
+    assert not await asyncio.to_thread(ended.wait, 0.2)
     go.set()
     await ending
     parts = str(speech.value).split(" ")[1:]
