@@ -68,5 +68,5 @@ def test_too_large_headers_get_an_error_of_the_api(door: Door, size: int) -> Non
 
 
 def test_many_and_large_headers_within_the_limits_pass(door: Door) -> None:
-    headers = {f"X-Header-{number}": "a" * 40 for number in range(200)}
+    headers = {f"X-Header-{number}": "a" * 140 for number in range(90)}  # the backend takes 100
     assert door.get("/v1/models", headers=headers).status_code == 200
