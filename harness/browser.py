@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import docker
-from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, ViewportSize, sync_playwright
 
 from harness import images
 from harness.stack import PREFIX, wait_for
@@ -52,20 +52,23 @@ PATIENCE_MS = 60_000
 
 Colours = Literal["light", "dark"]
 
-# Players may be outside the document: record each one when it starts to play.
+# Record each player when it starts to play, and the parts of the audio that it is given.
 KEEP_PLAYERS = """
 window.players = [];
+window.parts = [];
 const play = HTMLMediaElement.prototype.play;
-HTMLMediaElement.prototype.play = function () { players.push(this); return play.call(this); };
+HTMLMediaElement.prototype.play = function () { players.push(this); parts.length = 0; return play.call(this); };
+const append = SourceBuffer.prototype.appendBuffer;
+SourceBuffer.prototype.appendBuffer = function (part) { parts.push(part); return append.call(this, part); };
 """
 PLAYERS = "players.map(player => [player.currentSrc, player.readyState, player.networkState, player.error?.message])"
-# Decode all of it without the element: a header with a duration does not prove that there is sound.
+PLAYS = "players.at(-1)?.currentTime > 0"
+COMPLETE = "Number.isFinite(players.at(-1).duration)"
+# Decode all of it without the element: a duration does not prove that there is sound.
 HEAR = """async () => {
-    const player = players.at(-1);
-    const bytes = await (await fetch(player.currentSrc)).arrayBuffer();
-    const sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(bytes);
+    const sound = await new OfflineAudioContext(1, 1, 44100).decodeAudioData(await new Blob(parts).arrayBuffer());
     const peak = sound.getChannelData(0).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
-    return {seconds: sound.duration, element: player.duration, peak};
+    return {seconds: sound.duration, element: players.at(-1).duration, peak};
 }"""
 
 
@@ -101,9 +104,10 @@ class Window:
         return [message for message in self.complaints if not message.startswith("warning")]
 
     def hear(self) -> PlayedAudio:
-        """Wait until a player plays; return the audio."""
+        """Wait until a player plays and has all of the audio; return the audio."""
         try:
-            self.page.wait_for_function("players.at(-1)?.currentTime > 0")
+            self.page.wait_for_function(PLAYS)
+            self.page.wait_for_function(COMPLETE)
         except TimeoutError as error:
             error.add_note(f"players: {self.page.evaluate(PLAYERS)}; console: {self.complaints}")
             raise
@@ -120,9 +124,10 @@ class Chromium:
     folder: Path
 
     @contextmanager
-    def window(self, width: int, colours: Colours = "light") -> Iterator[Window]:
-        """Yield a page that is `width` pixels wide."""
-        context = self.browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=colours)
+    def window(self, width: int, colours: Colours = "light", language: str = "en-US") -> Iterator[Window]:
+        """Yield a page that is `width` pixels wide, in a browser that prefers `language`."""
+        viewport: ViewportSize = {"width": width, "height": HEIGHT}
+        context = self.browser.new_context(viewport=viewport, color_scheme=colours, locale=language)
         context.add_init_script(KEEP_PLAYERS)
         context.set_default_timeout(PATIENCE_MS)
         window = Window(context.new_page())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
 import gc
+import io
 import json
 import sys
 import uuid
@@ -15,12 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 
 from harness.stack import wait_for
 from service.app import Service
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, served
+
+
+def player_seconds(value: str) -> float:
+    """Return the seconds of audio in a value of the player: an ID, parts in base64, and "." once it is complete."""
+    content = b"".join(base64.b64decode(part) for part in value.removesuffix(" .").split(" ")[1:])
+    try:
+        with av.open(io.BytesIO(content), "r") as file:
+            return sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
+    except av.EOFError:  # only the header so far
+        return 0.0
 
 
 @dataclass

@@ -27,8 +27,8 @@ def select_tab(page: Page, name: str) -> None:
 
 
 def choose_format(page: Page, name: str) -> None:
-    page.get_by_role("combobox", name="Format").click()
-    page.get_by_role("option", name=name).click()
+    page.get_by_role("combobox", name="Format").filter(visible=True).click()
+    page.get_by_role("option", name=name).filter(visible=True).click()
 
 
 def expect_note(page: Page, what: str | re.Pattern[str]) -> None:

@@ -69,7 +69,7 @@ def page_picture(browser: Chromium, url: str) -> None:
         expect(button(window.page, "Speak")).to_be_visible()
         speak(window.page, TEXT)
         window.hear()
-        expect(button(window.page, "Play")).to_be_visible()  # it has played to its end
+        window.page.wait_for_function("document.querySelector('audio').ended")
         window.page.mouse.move(0, 0)
         save(until(window.page, ".about"), "page.png")
 

@@ -10,8 +10,8 @@ Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 ClipFormat = Literal["wav", "flac", "pcm"]
 """Formats of the batch client: it reads their duration without decoding."""
 
-PAGE: list[tuple[str, Format]] = [("WAV", "wav"), ("FLAC, half the size", "flac")]
-"""Formats of the page, with their labels."""
+PAGE: list[tuple[str, Format]] = [("MP3", "mp3"), ("WAV", "wav"), ("FLAC", "flac")]
+"""Formats of the page, with their labels; the first is its default."""
 
 LENGTH_IN_HEADER: tuple[Format, ...] = ("wav", "flac")
 """Formats whose header states the length: complete files by default, since many readers need the length."""

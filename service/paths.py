@@ -5,7 +5,7 @@ from __future__ import annotations
 HEALTH = ("/livez", "/readyz", "/metrics", "/health")
 
 # Gradio's own routes, without those that this page does not need: proxying, monitoring, screen recording.
-_PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
+_PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/pwa_icon", "/robots.txt")
 _PREFIXES = ("/assets/", "/static/", "/svelte/", "/gradio_api/")
 _CLOSED = ("/gradio_api/proxy", "/gradio_api/monitoring", "/gradio_api/run", "/gradio_api/process_recording")
 

@@ -33,11 +33,14 @@ _CODECS = {
     "opus": _Codec("libopus", "s16", "ogg", {"page_duration": "60000"}, 32_000),
     "aac": _Codec("aac", "fltp", "adts", {}, 64_000),
     "flac": _Codec("flac", "s16", "flac", {"metadata_header_padding": "0"}),
+    # For the player of the web page, in which browsers append the parts. Short clusters (in milliseconds), as above.
+    "webm": _Codec("libopus", "s16", "webm", {"live": "1", "cluster_time_limit": "100"}, 32_000),
 }
 # OpenAI's rate or more, so that files of different voices can be joined, and clients that assume its rate are right.
 _RATES: dict[str, tuple[int, ...]] = {
     "mp3": (OPENAI_RATE, 32_000, 44_100, 48_000),
     "opus": (OPENAI_RATE, 48_000),
+    "webm": (OPENAI_RATE, 48_000),
     "aac": (OPENAI_RATE, 32_000, 44_100, 48_000),
     "pcm": (OPENAI_RATE,),
 }

@@ -11,11 +11,14 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
 from service.page import batch_tab, status_tab, text_tab
+from service.page.index_page import TITLE, IndexPage
+from service.page.language import Labels
 from service.page.style import COLOURS, CSS
 from service.page.tab_jobs import TabJobs
 from service.synthesis.in_flight import InFlight
@@ -31,6 +34,8 @@ _POLL_S = 0.05
 # Every synthesis leaves a file in the temporary folder (memory, in the container) until it is this old (seconds).
 _FILES_CHECKED_S, _FILES_LIFETIME_S = 60, 600
 
+_ICON = Path(__file__).parent / "icon.svg"
+
 
 def build(speech: Speech, traffic: InFlight) -> FastAPI:
     """Build the page as a separate application; enter its lifespan before it serves. Blocking."""
@@ -41,34 +46,35 @@ def build(speech: Speech, traffic: InFlight) -> FastAPI:
     theme = gr.themes.Soft(primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"])
     for name, colour in COLOURS.items():  # Gradio's `set` would also reset the values that the theme changed
         setattr(theme, name, colour)
-    blocks = gr.Blocks(title="Speech", analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_LIFETIME_S))
+    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_FILES_CHECKED_S, _FILES_LIFETIME_S))
+    label = Labels(gr)
     with blocks:
-        _lay_out(gr, speech, TabJobs(speech, traffic))
+        _lay_out(gr, label, speech, TabJobs(speech, traffic))
     # By default Gradio summarizes all past calls with pandas after each one, for a page that is not served here.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     blocks.queue(max_size=_MAX_QUEUED_EVENTS, default_concurrency_limit=_CONCURRENT_EVENTS)
     queue = blocks._queue
     queue.sleep_when_free = queue.progress_update_sleep_when_free = _POLL_S
     app = FastAPI(openapi_url=None)
+    app.add_middleware(IndexPage)
     gr.mount_gradio_app(
-        app, blocks, "/", theme=theme, css=CSS, head=status_tab.SCRIPT, footer_links=[], ssr_mode=False,
-        run_history=False, enable_monitoring=False, pwa=False,
+        app, blocks, "/", theme=theme, css=CSS, i18n=label.i18n, favicon_path=str(_ICON), footer_links=[],
+        ssr_mode=False, run_history=False, enable_monitoring=False, pwa=False,
     )  # fmt: skip
     return app
 
 
-def _lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
-    gr.Markdown("# Text to speech\nType a text and listen to it.", elem_id="title")
+def _lay_out(gr: Any, label: Labels, speech: Speech, jobs: TabJobs) -> None:
+    gr.Markdown(label("# Text to speech\nType a text and listen to it."), elem_id="title")
     with gr.Tabs():
-        with gr.Tab("Text"):
-            text_tab.lay_out(gr, speech, jobs)
-        with gr.Tab("Batch"):
-            batch_tab.lay_out(gr, speech, jobs)
-        with gr.Tab("Status"):
-            gr.HTML(status_tab.PANEL)
-    gr.Markdown(
-        "For programs, there is an [API](/docs) that is compatible with OpenAI's speech endpoint.", elem_classes="about"
-    )
+        with gr.Tab(label("Text")):
+            text_tab.lay_out(gr, label, speech, jobs)
+        with gr.Tab(label("Batch")):
+            batch_tab.lay_out(gr, label, speech, jobs)
+        with gr.Tab(label("Status")):
+            status_tab.lay_out(gr, label)
+    about = label("For programs, there is an [API](/docs) that is compatible with OpenAI's speech endpoint.")
+    gr.Markdown(about, elem_classes="about")
 
 
 @contextlib.contextmanager

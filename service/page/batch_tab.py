@@ -16,7 +16,9 @@ from service.access.guard import client_of
 from service.access.rate_limits import Client
 from service.errors import QueueFullError, RateLimitedError, ServiceError, StorageFullError, UnavailableError
 from service.page import files
-from service.page.error_html import alert, describe
+from service.page import note as notes
+from service.page.error_html import alert, alert_html, describe
+from service.page.language import Labels, Translator, translator_for
 from service.page.tab_jobs import Report, StoppedError, TabJobs
 from service.page.tasks import MAX_CHARS, MAX_LINES, BadTasksError, PageTask, read_tasks
 from service.page.text_tab import add_stop_handler
@@ -24,14 +26,15 @@ from service.synthesis.speech import Speech
 
 MAX_FILE = 1024 * 1024
 _MAX_LISTED = 20
+_CHOOSER = "#tasks button"
 _RETRY_S = 1  # seconds until a retry if the error names none
 
-_ABOUT = f"""A task file has one JSON object per line, up to {MAX_LINES} lines and {MAX_CHARS:,} characters of text:
-```json
-{{"input_text": "Good morning.", "output_name": "greeting"}}
-```
-A line may also name a `voice`. The whole file is checked before the first line is spoken. Single texts have priority
-over batches."""
+_FILE = "A task file has one JSON object per line, up to {lines} lines and {chars} characters of text:"
+_LINE = '{"input_text": "Good morning.", "output_name": "greeting"}'
+_ORDER = (
+    "A line may also name a `voice`. The whole file is checked before the first line is spoken. Single texts have "
+    "priority over batches."
+)
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Batch:
     form: str
     zip: Path
     client: Client
+    say: Translator
     done: int = 0
     audio_s: float = 0.0
     failed: list[dict[str, str]] = field(default_factory=list)
@@ -83,65 +87,67 @@ class Batch:
                 return ""
             files.add_to_zip(self.zip, "rest.jsonl", "".join(task.line + "\n" for task in rest))
         except StorageFullError:
-            return "The zip has the finished clips, but there was no space for a list of the other lines."
-        return "The zip has the finished clips, and a task file with the remaining lines."
+            return self.say("The zip has the finished clips, but there was no space for a list of the other lines.")
+        return self.say("The zip has the finished clips, and a task file with the remaining lines.")
 
     def progress(self) -> str:
         """Return the progress as HTML."""
-        total = len(self.tasks)
-        failed = f", {len(self.failed)} failed" if self.failed else ""
-        bar = f'<progress aria-label="Progress" max="{total}" value="{self.done}"></progress>'
-        return f"{bar}<p>{self.done} of {total} lines, {self.audio_s:.1f} s of speech{failed}.</p>"
+        facts = {"done": self.done, "total": len(self.tasks), "seconds": self.audio_s, "failed": len(self.failed)}
+        counts = "{done} of {total} lines, {seconds:.1f} s of speech, {failed} failed."
+        if not self.failed:
+            counts = "{done} of {total} lines, {seconds:.1f} s of speech."
+        label = self.say("Progress")
+        bar = f'<progress aria-label="{label}" max="{len(self.tasks)}" value="{self.done}"></progress>'
+        return f"{bar}<p>{self.say(counts, **facts)}</p>"
 
 
-def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
+def lay_out(gr: Any, label: Labels, speech: Speech, jobs: TabJobs) -> None:
     """Create the controls of the tab and their event handlers."""
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=300):
-            tasks = gr.File(label="Task file", file_types=[".jsonl"], height=140, elem_id="tasks")
-            form = gr.Dropdown(formats.PAGE, value="wav", label="Format")
+        with gr.Column(scale=3, min_width=260):
+            tasks = gr.File(label=label("Task file"), file_types=[".jsonl"], height=140, elem_id="tasks")
+            form = gr.Dropdown(formats.PAGE, value=formats.PAGE[0][1], label=label("Format"))
             with gr.Row():
-                button = gr.Button("Speak all", variant="primary", size="lg", min_width=140, scale=2)
-                stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
-        with gr.Column(scale=2, min_width=300):
-            note = gr.HTML("<p>The progress appears here, then a zip file to download.</p>", elem_classes="note")
-            result = gr.DownloadButton("Download the zip", variant="primary", visible=False)
-    gr.Markdown(_ABOUT, elem_classes="about")
+                button = gr.Button(label("Speak all"), variant="primary", size="lg", min_width=140, scale=2)
+                stop = gr.Button(label("Stop"), size="lg", min_width=90, scale=1)
+        with gr.Column(scale=2, min_width=260):
+            note = notes.lay_out(gr, label("The progress appears here, then a zip file to download."))
+            result = gr.DownloadButton(label("Download the zip"), variant="primary", visible=False)
+    gr.Markdown(label(_FILE, lines=MAX_LINES, chars=f"{MAX_CHARS:,}"), elem_classes="about")
+    gr.Markdown(f"```\n{_LINE}\n```", elem_classes="about")
+    gr.Markdown(label(_ORDER), elem_classes="about")
 
     speak_all = _speak_all_handler(gr, speech, jobs, result.GRADIO_CACHE)
     # One batch at a time for all visitors; the others see their position in Gradio's own queue.
     button.click(speak_all, [tasks, form], [result, note], api_name="batch", concurrency_limit=1,
                  show_progress_on=[note])  # fmt: skip
-    add_stop_handler(gr, jobs, stop, "batch")
+    add_stop_handler(gr, jobs, stop, note, "batch")
 
 
 def _speak_all_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
     """Return the handler of the button; it keeps the zip in the folder `cache`."""
 
     async def speak_all(path: str | None, form: str, request: Any) -> AsyncIterator[tuple[Any, str]]:
+        say = translator_for(request.request.headers)
         try:
             checked = await asyncio.to_thread(_read, path, form, speech)
-        except BadTasksError as error:
-            yield gr.DownloadButton(visible=False), _refusal(error.problems)
+            folder = await asyncio.to_thread(files.create_folder, cache)
+        except (BadTasksError, StorageFullError) as error:
+            yield gr.DownloadButton(visible=False), _refusal(error, say)
             return
         client = client_of(request.request.scope)
-        try:
-            folder = await asyncio.to_thread(files.create_folder, cache)
-        except StorageFullError as error:
-            yield gr.DownloadButton(visible=False), alert(error)
-            return
-        batch = Batch(checked, form, folder / "speech.zip", client)
+        batch = Batch(checked, form, folder / "speech.zip", client, say)
         reports = jobs.follow(request.session_hash, "batch", "", lambda report: batch.run(speech, report))
-        end = "Done."
+        end = say("Done.")
         try:
             with client.request():
                 async with aclosing(reports):
                     async for report in reports:
                         yield gr.DownloadButton(visible=False), report
         except StoppedError:
-            end = "Stopped."
+            end = say("Stopped.")
         except ServiceError as error:
-            end = describe(error)
+            end = describe(error, say)
         except BaseException:  # the visitor has disconnected; nothing else would delete the files
             files.remove(folder)
             raise
@@ -157,17 +163,20 @@ def _speak_all_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> An
 
 def _read(path: str | None, form: str, speech: Speech) -> list[PageTask]:
     if not path:
-        raise BadTasksError(["Choose a task file first"])
+        raise BadTasksError([])
     file = Path(path)
     if file.stat().st_size > MAX_FILE:
         raise BadTasksError([f"The file is larger than {MAX_FILE // 1024} KiB"])
     return read_tasks(file, form, speech)
 
 
-def _refusal(problems: list[str]) -> str:
-    shown = problems[:_MAX_LISTED]
-    if more := len(problems) - len(shown):
-        shown.append(f"and {more} more")
-    lines = "".join(f"<li>{html.escape(problem)}.</li>" for problem in shown)
-    advice = "The batch has not started. Correct this, then choose the file again:"
-    return f'<div role="alert"><p>{advice}</p><ul>{lines}</ul></div>'
+def _refusal(error: BadTasksError | StorageFullError, say: Translator) -> str:
+    if isinstance(error, StorageFullError):
+        return alert(error, say)
+    if not error.problems:
+        return alert_html(f"<p>{say('Choose a task file first.')}</p>", _CHOOSER)
+    lines = "".join(f'<li lang="en">{html.escape(problem)}.</li>' for problem in error.problems[:_MAX_LISTED])
+    if (more := len(error.problems) - _MAX_LISTED) > 0:
+        lines += f"<li>{say('and {count} more', count=more)}</li>"
+    advice = say("The batch has not started. Correct this, then choose the file again:")
+    return alert_html(f"<p>{advice}</p><ul>{lines}</ul>", _CHOOSER)

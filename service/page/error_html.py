@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import html
+import itertools
 
 from service.errors import DrainingError, ServiceError
+from service.page.chinese import PROBLEMS
+from service.page.language import Language, Translator
 
 _REMEDIES = {
     "text_too_long": "Shorten it, or split it into the lines of a batch.",
@@ -20,20 +23,46 @@ _REMEDIES = {
 }
 _DRAINING = "The service is being updated. Press the button again."  # the error's own message addresses programs
 
+# Which control an error concerns, by the `param` of the error.
+_CONTROLS = {
+    "the text": "#text textarea",
+    "voice": "#voice input",
+    "speed": "#speed input[type=number]",
+    "the recording": "#prompt button",
+    "the transcript": "#transcript textarea",
+}
 
-def describe(error: ServiceError) -> str:
+_number = itertools.count()
+
+
+def describe(error: ServiceError, say: Translator) -> str:
     """Return the problem, its reason and the remedy as HTML text."""
     if error.code == DrainingError.code:
-        return _DRAINING
+        return say(_DRAINING)
+    problem = html.escape(f"{error.message[0].upper()}{error.message[1:]}.", quote=False)
+    remedy = _remedy(error, say)
+    if say.language is Language.CHINESE:
+        return f'{PROBLEMS.get(error.code, "")}{remedy}<br><span lang="en">{problem}</span>'
+    return f"{problem} {remedy}"
+
+
+def _remedy(error: ServiceError, say: Translator) -> str:
     if error.code in _REMEDIES:
-        remedy = _REMEDIES[error.code]
-    elif error.retry_after:
-        remedy = f"Try again in {error.retry_after} s."
-    else:
-        remedy = "Try again."
-    return html.escape(f"{error.message[0].upper()}{error.message[1:]}. {remedy}", quote=False)
+        return say(_REMEDIES[error.code])
+    if error.retry_after:
+        return say("Try again in {seconds} s.", seconds=error.retry_after)
+    return say("Try again.")
 
 
-def alert(error: ServiceError) -> str:
-    """Return the error as a note that stays until the next press and that a screen reader announces at once."""
-    return f'<div role="alert"><p>{describe(error)}</p></div>'
+def alert(error: ServiceError, say: Translator) -> str:
+    """Return the error as a note; see alert_html."""
+    return alert_html(f"<p>{describe(error, say)}</p>", _CONTROLS.get(error.param or "", ""))
+
+
+def alert_html(content: str, control: str = "") -> str:
+    """Return HTML as a note that stays until the next press and that a screen reader announces at once.
+
+    `control` is the CSS selector of the control to correct: the page moves the focus there. The number makes the page
+    announce the same error again.
+    """
+    return f'<div role="alert" data-control="{html.escape(control)}" data-number="{next(_number)}">{content}</div>'

@@ -1,94 +1,73 @@
-"""The tab that shows the state of the service; it polls only while it is visible."""
+"""The tab that shows the state of the service; its script (scripts/head.js) polls only while it is visible."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from service.hardware.gpu import Device, GpuReadings
 from service.metrics.metrics import Metrics
+from service.page.language import Labels, Translator, translator_for
 from service.synthesis.fair_queue import Priority
 from service.synthesis.scheduler import Scheduler
 
-PATH = "/status.json"
 GIB = 1024**3
 
-PANEL = '<dl id="status" aria-label="Status"><dt>Status</dt><dd>Loading.</dd></dl>'
 
-# Not a Gradio timer: that also ticks in hidden tabs. Each tick would count as tab work, and a drain would never see the
-# tab idle. The path is not part of the API, so the proxy routes it by the colour cookie.
-SCRIPT = f"""<script>
-(() => {{
-  const EVERY_MS = 3000;
-  let requested = 0;
-  const show = rows => {{
-    const list = document.getElementById("status");
-    list?.replaceChildren(...rows.flatMap(row => row.map((text, place) => {{
-      const cell = document.createElement(place ? "dd" : "dt");
-      cell.textContent = text;
-      return cell;
-    }})));
-  }};
-  const refresh = async () => {{
-    const list = document.getElementById("status");
-    if (document.hidden || !list || !list.getClientRects().length) {{ requested = 0; return; }}
-    if (Date.now() - requested < EVERY_MS) return;
-    requested = Date.now();
-    try {{
-      const response = await fetch("{PATH}", {{cache: "no-store"}});
-      if (!response.ok) throw response.status;
-      show((await response.json()).rows);
-    }} catch (problem) {{
-      show([["Status", "No response; retrying."]]);
-    }}
-  }};
-  setInterval(refresh, 250);
-}})();
-</script>"""
+def lay_out(gr: Any, label: Labels) -> None:
+    """Create the list that scripts/head.js fills."""
+    gr.HTML(f'<dl id="status"><dt></dt><dd>{label("Loading.")}</dd></dl>')
 
 
 def status_routes(status: Callable[[], dict[str, Any]], scheduler: Scheduler, metrics: Metrics) -> APIRouter:
     """Return the route GET /status.json, for the page."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get(PATH)
-    async def rows() -> dict[str, list[tuple[str, str]]]:
-        return {"rows": _rows(status(), scheduler, metrics) + _gpus(await metrics.gpus.refresh())}
+    # The path is not part of the API, so the proxy routes it by the colour cookie.
+    @router.get("/status.json")
+    async def rows(request: Request) -> dict[str, list[tuple[str, str]]]:
+        say = translator_for(request.headers)
+        return {"rows": _rows(status(), scheduler, metrics, say) + _gpus(await metrics.gpus.refresh(), say)}
 
     return router
 
 
-def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics) -> list[tuple[str, str]]:
-    age = now["last_inference_age_s"]
+def _rows(now: dict[str, Any], scheduler: Scheduler, metrics: Metrics, say: Translator) -> list[tuple[str, str]]:
+    age, phase = now["last_inference_age_s"], say(now["phase"])
     spoken = metrics.registry.get_sample_value("tts_audio_seconds_total") or 0.0
-    texts = "1 text" if scheduler.completed == 1 else f"{scheduler.completed} texts"
+    texts = (
+        "1 text, {seconds:.1f} s of audio" if scheduler.completed == 1 else "{count} texts, {seconds:.1f} s of audio"
+    )
+    running = scheduler.jobs - scheduler.waiting
     return [
-        ("Release", now["release"]),
-        ("Engine", now["engine"]),
-        ("Device", now["device"] or "none (no model is loaded)"),
-        ("Phase", f"{now['phase']}: {now['error']}" if now["error"] else str(now["phase"])),
-        ("Waiting", _waiting(scheduler, Priority.PEOPLE)),
-        ("Waiting batch lines", _waiting(scheduler, Priority.BATCH)),
-        ("In progress", f"{scheduler.jobs - scheduler.waiting} (at most {scheduler.slots})"),
-        ("Completed since the start", f"{texts}, {spoken:.1f} s of audio"),
-        ("Last inference", "none yet" if age is None else f"{age:.0f} s ago"),
+        (say("Release"), now["release"]),
+        (say("Engine"), now["engine"]),
+        (say("Device"), now["device"] or say("none (no model is loaded)")),
+        (say("Phase"), f"{phase}: {now['error']}" if now["error"] else phase),
+        (say("Waiting"), _waiting(scheduler, Priority.PEOPLE, say)),
+        (say("Waiting batch lines"), _waiting(scheduler, Priority.BATCH, say)),
+        (say("In progress"), say("{count} (at most {most})", count=running, most=scheduler.slots)),
+        (say("Completed since the start"), say(texts, count=scheduler.completed, seconds=spoken)),
+        (say("Last inference"), say("none yet") if age is None else say("{seconds:.0f} s ago", seconds=age)),
     ]
 
 
-def _waiting(scheduler: Scheduler, priority: Priority) -> str:
-    return f"{scheduler.waiting_of(priority)} (at most {scheduler.capacity_of(priority)})"
+def _waiting(scheduler: Scheduler, priority: Priority, say: Translator) -> str:
+    count, most = scheduler.waiting_of(priority), scheduler.capacity_of(priority)
+    return say("{count} (at most {most})", count=count, most=most)
 
 
-def _gpus(readings: GpuReadings | None) -> list[tuple[str, str]]:
+def _gpus(readings: GpuReadings | None, say: Translator) -> list[tuple[str, str]]:
     if readings is None:
-        return [("GPU", "none")]
-    rows = [(f"GPU {index}", f"{device.name}, {_memory(device)}") for index, device in enumerate(readings.devices)]
-    return rows if readings.whole else [*rows, ("GPU", "a GPU or its driver does not respond")]
+        return [("GPU", say("none"))]
+    rows = [(f"GPU {index}", f"{device.name}, {_memory(device, say)}") for index, device in enumerate(readings.devices)]
+    return rows if readings.whole else [*rows, ("GPU", say("a GPU or its driver does not respond"))]
 
 
-def _memory(device: Device) -> str:
+def _memory(device: Device, say: Translator) -> str:
     if device.memory_used is None or device.memory_size is None:
-        return "memory unknown"
-    return f"{device.memory_used / GIB:.1f} of {device.memory_size / GIB:.1f} GiB used"
+        return say("memory unknown")
+    used, size = device.memory_used / GIB, device.memory_size / GIB
+    return say("{used:.1f} of {size:.1f} GiB used", used=used, size=size)

@@ -9,6 +9,8 @@ from typing import Any
 
 from service.audio.encoding import Encoder
 from service.engine import Utterance
+from service.page.language import Translator
+from service.page.player import GrowingSpeech
 from service.synthesis.in_flight import InFlight
 from service.synthesis.speech import Speech, Synthesis
 
@@ -27,18 +29,25 @@ class TabJobs:
         self._traffic = traffic
         self._tasks: dict[tuple[str | None, str], asyncio.Future[None]] = {}
 
-    async def speak(self, utterance: Utterance, spoken: Synthesis, form: str, report: Report) -> None:
-        """Synthesize a file into `spoken` and report the queue position, then the sentences; raises as Speech.parts."""
+    async def speak(
+        self, utterance: Utterance, spoken: Synthesis, growing: GrowingSpeech, form: str, say: Translator,
+        report: Report,
+    ) -> None:  # fmt: skip
+        """Synthesize a file into `spoken`, which plays as `growing` meanwhile; report the position, then the sentences.
+
+        Raises as Speech.parts.
+        """
         encode = functools.partial(Encoder, form, whole=True)
         parts = self._speech.parts(
-            utterance, encode, spoken, on_position=lambda ahead: report(_describe_position(ahead))
+            utterance, encode, spoken, on_position=lambda ahead: report(_describe_position(ahead, say))
         )
         async with parts as speech:
-            number = 0
+            count = 0
             async for part in speech:
-                number += 1
+                count += 1
                 spoken.content += part.encoded
-                report(f"Sentence {number} is ready: {spoken.seconds:.1f} s so far.")
+                await growing.add(part.samples)
+                report(say("Sentence {count} is ready: {seconds:.1f} s so far.", count=count, seconds=spoken.seconds))
 
     async def follow(
         self, session: str | None, kind: str, text: str, work: Callable[[Report], Coroutine[Any, Any, None]]
@@ -73,5 +82,5 @@ class TabJobs:
         return task is not None and task.cancel()
 
 
-def _describe_position(ahead: int) -> str:
-    return f"Waiting in the queue with {ahead} ahead." if ahead else "Next in the queue."
+def _describe_position(ahead: int, say: Translator) -> str:
+    return say("Waiting in the queue with {ahead} ahead.", ahead=ahead) if ahead else say("Next in the queue.")

@@ -20,7 +20,7 @@ _UNSUPPORTED = ("prompt_audio", "prompt_text", "seed")
 
 
 class BadTasksError(Exception):
-    """The file is invalid; `problems` has a line for each problem."""
+    """The file is missing, or invalid: then `problems` has a line for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))

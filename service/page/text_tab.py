@@ -13,59 +13,70 @@ from service.access.guard import client_of
 from service.audio.reference import check_prompt, read_prompt
 from service.engine import Utterance
 from service.errors import ServiceError
-from service.page import files
+from service.page import files, player
+from service.page import note as notes
 from service.page.error_html import alert
-from service.page.style import WAVE
+from service.page.language import Labels, Translator, translator_for
+from service.page.player import GrowingSpeech
 from service.page.tab_jobs import StoppedError, TabJobs
 from service.synthesis.speech import SPEED, Speech, Synthesis
 from service.text_check import check_text
 
 _EXAMPLE = "Good evening. A new release has just gone live without losing a request."
+_FORMAT = formats.PAGE[0][1]
 
 
-def lay_out(gr: Any, speech: Speech, jobs: TabJobs) -> None:
+def lay_out(gr: Any, label: Labels, speech: Speech, jobs: TabJobs) -> None:
     """Create the controls of the tab and their event handlers."""
     about = speech.engine.describe()
     voices = [(voice.name, voice.id) for voice in speech.voices]
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=260):
             text = gr.Textbox(
-                _EXAMPLE, label="Text", lines=6, max_lines=16, placeholder="Type a text.",
-                info=f"At most {speech.max_chars} characters.",
+                _EXAMPLE, label=label("Text"), lines=6, max_lines=16, placeholder=label("Type a text."),
+                info=label("At most {count} characters. Press Shift+Enter to speak.", count=speech.max_chars),
+                elem_id="text",
             )  # fmt: skip
             with gr.Row():
-                voice = gr.Dropdown(voices, value=voices[0][1], label="Voice", min_width=140)
-                form = gr.Dropdown(formats.PAGE, value="wav", label="Format", min_width=140)
-            speed = gr.Slider(*SPEED, value=1.0, step=0.05, label="Speed", buttons=[], visible=about.speeds)
-            with gr.Accordion("Clone a voice", open=False, visible=about.prompts):
+                voice = gr.Dropdown(voices, value=voices[0][1], label=label("Voice"), min_width=120, elem_id="voice")
+                form = gr.Dropdown(formats.PAGE, value=_FORMAT, label=label("Format"), min_width=120)
+            speed = gr.Slider(
+                *SPEED, value=1.0, step=0.05, label=label("Speed"), buttons=[], visible=about.speeds, elem_id="speed"
+            )
+            with gr.Accordion(label("Clone a voice"), open=False, visible=about.prompts):
                 prompt = gr.Audio(
-                    sources=["upload", "microphone"], type="filepath", label="Recording", buttons=[], elem_id="prompt"
-                )
-                transcript = gr.Textbox(label="Transcript", info="What the recording says, word for word.")
+                    sources=["upload", "microphone"], type="filepath", label=label("Recording"), buttons=[],
+                    elem_id="prompt",
+                )  # fmt: skip
+                transcript = gr.Textbox(
+                    label=label("Transcript"), info=label("What the recording says, word for word."),
+                    elem_id="transcript",
+                )  # fmt: skip
             with gr.Row():
-                button = gr.Button("Speak", variant="primary", size="lg", min_width=140, scale=2)
-                stop = gr.Button("Stop", size="lg", min_width=90, scale=1)
-        with gr.Column(scale=2, min_width=300):
+                button = gr.Button(label("Speak"), variant="primary", size="lg", min_width=140, scale=2)
+                stop = gr.Button(label("Stop"), size="lg", min_width=90, scale=1)
+        with gr.Column(scale=2, min_width=260):
             # Above the player, so that a phone shows it without scrolling from the button.
-            note = gr.HTML("<p>Your speech appears here. You can play and download it.</p>", elem_classes="note")
-            audio = gr.Audio(
-                label="Speech", interactive=False, autoplay=True, buttons=["download"], elem_id="speech",
-                waveform_options=gr.WaveformOptions(**WAVE),
-            )  # fmt: skip
+            note = notes.lay_out(gr, label("Your speech appears here. It plays while it is made."))
+            playing = player.lay_out(gr)
+            file = gr.DownloadButton(label("Download"), visible=False)
 
-    speak = _speak_handler(gr, speech, jobs, audio.GRADIO_CACHE)
+    speak = _speak_handler(gr, speech, jobs, file.GRADIO_CACHE)
     inputs = [text, voice, speed, form, prompt, transcript]
-    gr.on([button.click, text.submit], speak, inputs, [audio, note], api_name="speak", show_progress="hidden")
-    add_stop_handler(gr, jobs, stop, "text")
+    gr.on([button.click, text.submit], speak, inputs, [file, note, playing], api_name="speak", show_progress="hidden")
+    add_stop_handler(gr, jobs, stop, note, "text")
 
 
 def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
-    """Return the handler of the button; it keeps the speech in the folder `cache`."""
+    """Return the handler of the button; it keeps the files in the folder `cache`."""
 
     async def speak(
         text: str, voice: str, speed: float, form: str, prompt: str | None, transcript: str, request: Any
-    ) -> AsyncIterator[tuple[Any, str]]:
+    ) -> AsyncIterator[tuple[Any, str, Any]]:
+        say = translator_for(request.request.headers)
         spoken = Synthesis(speech.engine.sample_rate)
+        growing = GrowingSpeech(speech.engine.sample_rate)
+        download = gr.skip()
         try:
             utterance = speech.utterance(text, voice, speed, param="the text")
             utterance = await _with_prompt(speech, utterance, prompt, transcript)
@@ -74,33 +85,40 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
                 client.charge(utterance.text)
                 reports = jobs.follow(
                     request.session_hash, "text", utterance.text,
-                    lambda report: jobs.speak(utterance, spoken, form, report),
+                    lambda report: jobs.speak(utterance, spoken, growing, form, say, report),
                 )  # fmt: skip
                 async for report in reports:
-                    yield gr.skip(), f"<p>{report}</p>"
+                    yield gr.DownloadButton(visible=False), f"<p>{report}</p>", growing.value or gr.skip()
             file = await asyncio.to_thread(files.write_file, spoken.content, f"speech.{form}", cache)
+            download = gr.DownloadButton(value=file, visible=True)
+            note = f"<p>{_summary(spoken, say)}</p>"
         except ServiceError as error:
-            yield gr.skip(), alert(error)
-            return
+            note = alert(error, say)
         except StoppedError:
-            yield gr.skip(), "<p>Stopped.</p>"
-            return
-        size = f"{len(spoken.content) / 1024:.0f} KiB"
-        yield file, f"<p>{spoken.seconds:.1f} seconds at {spoken.sample_rate} Hz, {size}.</p>"
+            note = f"<p>{say('Stopped.')}</p>"
+        await growing.end()
+        yield download, note, growing.value or gr.skip()
 
     speak.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
     return speak
 
 
-def add_stop_handler(gr: Any, jobs: TabJobs, button: Any, kind: str) -> None:
+def _summary(spoken: Synthesis, say: Translator) -> str:
+    facts = {"seconds": spoken.seconds, "rate": spoken.sample_rate, "size": len(spoken.content) / 1024}
+    return say("{seconds:.1f} seconds at {rate} Hz, {size:.0f} KiB.", **facts)
+
+
+def add_stop_handler(gr: Any, jobs: TabJobs, button: Any, note: Any, kind: str) -> None:
     """Make the button stop its own tab's work, however many tabs are busy."""
 
-    async def stop(request: Any) -> None:
-        if not jobs.stop(request.session_hash, kind):
-            gr.Info("There is nothing to stop.")
+    async def stop(request: Any) -> Any:
+        if jobs.stop(request.session_hash, kind):
+            return gr.skip()
+        say = translator_for(request.request.headers)
+        return f"<p>{say('There is nothing to stop.')}</p>"
 
     stop.__annotations__["request"] = gr.Request
-    button.click(stop, api_name=f"stop_{kind}", concurrency_limit=None, show_progress="hidden")
+    button.click(stop, None, note, api_name=f"stop_{kind}", concurrency_limit=None, show_progress="hidden")
 
 
 async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None, transcript: str) -> Utterance:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from harness.page import ServedPage, served_page
+from harness.page import ServedPage, player_seconds, served_page
 from harness.stack import wait_for
 from service.synthesis.lifecycle import Phase
 from tests.unit.service.support import at_rest
@@ -42,7 +42,7 @@ def wav(seconds: float) -> bytes:
 
 def refusal(events: Iterator[tuple[str, Any]]) -> str:
     """Return the error note of a text that is rejected."""
-    *_, (kind, (_, note)) = events
+    *_, (kind, (_, note, _)) = events
     assert kind == "complete"
     assert 'role="alert"' in note
     return str(note)
@@ -56,12 +56,51 @@ def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(serve
     first = next(values[1] for _, values in events if "Next in the queue." not in values[1])
     assert first == "<p>Sentence 1 is ready: 0.1 s so far.</p>"
     served.engine.gate.set()
-    *_, (kind, (audio, note)) = events
+    *_, (kind, (download, note, _)) = events
     assert kind == "complete"
     assert note.startswith("<p>0.3 seconds at 8000 Hz")
-    content = served.file(audio)
+    content = served.file(download["value"])
     assert content.startswith(b"fLaC")
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
+
+
+def sounds(events: Iterator[tuple[str, Any]]) -> Iterator[str]:
+    """Yield the player's value after each event that has one."""
+    values = (values[-1] for _, values in events if len(values) == 3)  # a press of stop has one value
+    return (value for value in values if isinstance(value, str))
+
+
+def test_the_player_gets_the_speech_while_it_is_made(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    served.engine.ungated = 20
+    playing = sounds(served.speak("Word. " * 40, form="flac"))
+    first = next(playing)
+    while player_seconds(first) < 1:
+        first = next(playing)
+    assert served.service.scheduler.jobs == 1
+    served.engine.gate.set()
+    *_, last = playing
+    assert last.startswith(f"{first} ")
+    assert last.endswith(" .")
+    assert player_seconds(last) == pytest.approx(4, abs=0.01)
+
+
+def test_the_player_ends_where_the_speech_was_stopped(served: ServedPage) -> None:
+    served.engine.gate.clear()
+    served.engine.ungated = 20
+    playing = sounds(served.ask("speak", "Word. " * 40, "joe", 1.0, "wav", None, "", session="a-tab"))
+    first = next(playing)
+    wait_for("20 sentences", lambda: len(served.engine.spoken) == 20, 20)
+    served.post("stop_text", session="a-tab")
+    *_, last = playing
+    assert last.startswith(f"{first} ")
+    assert last.endswith(" .")
+    assert player_seconds(last) < 3
+
+
+def test_a_press_of_stop_without_work_is_answered(served: ServedPage) -> None:
+    ((kind, (note,)),) = served.ask("stop_text")
+    assert (kind, note) == ("complete", "<p>There is nothing to stop.</p>")
 
 
 def test_the_queue_position_is_shown(served: ServedPage) -> None:
@@ -70,7 +109,7 @@ def test_the_queue_position_is_shown(served: ServedPage) -> None:
     for number, thread in enumerate(threads):
         thread.start()
         served.until_busy_with(number + 1)
-    events = served.speak("Last.")
+    events = served.speak("This one is longer, so it comes last.")
     assert next(events)[1][1] == "<p>Waiting in the queue with 1 ahead.</p>"
     served.engine.gate.set()
     notes = [values[1] for _, values in events]
@@ -87,6 +126,10 @@ def test_stop_ends_only_the_work_of_its_own_tab(served: ServedPage) -> None:
     assert served.service.scheduler.jobs == 1
     served.post("stop_text", session="a-tab")
     served.until_busy_with(0)
+
+
+def test_the_same_error_again_is_a_new_note(served: ServedPage) -> None:
+    assert refusal(served.speak(" ")) != refusal(served.speak(" "))
 
 
 def test_closing_a_tab_stops_its_synthesis_at_the_next_sentence(served: ServedPage) -> None:
@@ -117,7 +160,7 @@ def test_a_service_that_is_not_ready_or_full_shows_the_retry_delay(served: Serve
         note = refusal(served.speak("Hello."))
     finally:
         served.service.lifecycle.phase = Phase.READY
-    assert note == '<div role="alert"><p>The service is not ready (phase warming). Try again in 2 s.</p></div>'
+    assert "<p>The service is not ready (phase warming). Try again in 2 s.</p>" in note
     served.service.scheduler.queue_limit = 0
     try:
         note = refusal(served.speak("Hello."))
@@ -140,7 +183,7 @@ def test_a_recording_reaches_an_engine_that_supports_voice_cloning(served: Serve
 
 def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(served: ServedPage) -> None:
     parts = served.client.get("/config").json()["components"]
-    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [True]
+    assert [part["props"]["visible"] for part in parts if part["type"] == "accordion"] == [True]
 
 
 def test_the_status_tab_does_not_count_as_work_of_a_tab(served: ServedPage) -> None:

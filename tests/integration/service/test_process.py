@@ -109,12 +109,12 @@ def test_the_page_speaks_through_the_queue(running: Running) -> None:
     assert page.headers["x-release"] == "test-1"
     assert "fonts.googleapis" not in page.text
     parts = httpx.get(f"{running.url}/config").json()["components"]
-    assert [part["props"]["visible"] for part in parts if part["props"].get("label") == "Clone a voice"] == [False]
+    assert [part["props"]["visible"] for part in parts if part["type"] == "accordion"] == [False]
     call = f"{running.url}/gradio_api/call/speak"
     event = httpx.post(call, json={"data": ["Good morning.", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     response = httpx.get(f"{call}/{event}", timeout=20)
     assert "event: complete" in response.text
-    path = json.loads(response.text.rsplit("data: ", 1)[1])[0]["path"]
+    path = json.loads(response.text.rsplit("data: ", 1)[1])[0]["value"]["path"]
     assert httpx.get(f"{running.url}/gradio_api/file={path}").content.startswith(b"RIFF")
     event = httpx.post(call, json={"data": ["😀", "joe", 1.0, "wav", None, ""]}).json()["event_id"]
     assert "GRINNING FACE" in httpx.get(f"{call}/{event}", timeout=20).text
