@@ -19,7 +19,6 @@ from service.page.error_html import alert
 from service.page.style import WAVE
 from service.page.tab_jobs import StoppedError, TabJobs
 from service.synthesis.speech import SPEED, Speech
-from service.text_check import check_text
 
 _EXAMPLE = "Good evening. A new release has just gone live without losing a request."
 
@@ -68,7 +67,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
     ) -> AsyncIterator[tuple[Any, str]]:
         pieces: list[Audio] = []
         try:
-            utterance = speech.utterance(text, voice, speed, param="the text")
+            utterance = await speech.read_utterance(text, voice, speed, param="the text")
             utterance = await _with_prompt(speech, utterance, prompt, transcript)
             client = client_of(request.request.scope)
             with client.request():
@@ -109,6 +108,6 @@ async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None,
     if not (prompt and about.prompts):
         return utterance
     language = next(voice.language for voice in speech.voices if voice.id == utterance.voice)
-    words = check_text(transcript, language, speech.max_chars, "the transcript") if transcript.strip() else ""
+    words = speech.read(transcript, language, "the transcript").text if transcript.strip() else ""
     recording = await asyncio.to_thread(read_prompt, Path(prompt), "the recording", words)
     return dataclasses.replace(utterance, prompt=check_prompt(recording, about, "the recording", "the transcript"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.audio.reference import prompt_names
-from service.engine import Voice
 from service.fields import SEED
 from service.formats import MEDIA_TYPES, STREAMED
 from service.synthesis.speech import Speech
-from service.text_check import ALPHABETS
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _ERROR_SCHEMA = {
@@ -57,6 +53,10 @@ AUDIO: dict[str, Any] = {
             "schema": {"type": "string"},
             "description": "Seconds of inference per second of speech; only of complete files.",
         },
+        "X-Text-Dropped": {
+            "schema": {"type": "string"},
+            "description": "Characters of the text that were left out: counts by kind, and the first names.",
+        },
     },
 }  # fmt: skip
 
@@ -80,7 +80,7 @@ def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[
     about = speech.engine.describe()
     nothing = {"anyOf": [{"type": "null"}]}
     fields: dict[str, dict[str, Any]] = {
-        "input": _text(speech, _widest(speech.voices)),
+        "input": _text(speech),
         "voice": {"anyOf": [{"enum": [voice.id for voice in speech.voices], "type": "string"}, {"type": "null"}]},
         "model": {"anyOf": [{"enum": [about.model, *model_names], "type": "string"}, {"type": "null"}]},
         "seed": {"anyOf": [{"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, {"type": "null"}]},
@@ -98,17 +98,12 @@ def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
     """Return the allowed values of PredictBody's field: `data` as [prompt_audio, prompt_text, text]."""
     audio = {"enum": [None, "", *prompt_names(folder)]}
     transcript = {"type": ["string", "null"], "maxLength": speech.max_chars}
-    text = {"type": "string"} | _text(speech, speech.voices[0])
+    text = {"type": "string"} | _text(speech)
     return {"data": {"prefixItems": [audio, transcript, text], "items": False}}
 
 
-def _text(speech: Speech, voice: Voice) -> dict[str, Any]:
-    return {"minLength": 1, "maxLength": speech.max_chars, "pattern": speakable(voice.language)}
-
-
-def _widest(voices: Iterable[Voice]) -> Voice:
-    """Return the voice with the largest alphabet: the Chinese alphabet includes all others."""
-    return max(voices, key=lambda voice: voice.language == "zh")
+def _text(speech: Speech) -> dict[str, Any]:
+    return {"minLength": 1, "maxLength": speech.max_chars}
 
 
 def restrict_streamed_formats(described: dict[str, Any]) -> None:
@@ -118,23 +113,6 @@ def restrict_streamed_formats(described: dict[str, Any]) -> None:
         {"properties": {"response_format": {"enum": list(STREAMED)}}},
         {"properties": {"stream_format": {"type": "null"}}},
     ]
-
-
-@functools.cache
-def speakable(language: str) -> str:
-    """Return a pattern of the texts that a voice of `language` can read, with at least one letter or digit."""
-    known = ALPHABETS[language]
-    every = _class(known)
-    some = _class(lambda char: known(char) and char.isalnum())
-    return f"^{every}*{some}{every}*$"
-
-
-def _class(belongs: Callable[[str], bool]) -> str:
-    """Return a character class of a regular expression that JavaScript and Python both accept."""
-    found = [code for code in range(0x10000) if belongs(chr(code))]
-    runs = [[code for _, code in run] for _, run in itertools.groupby(enumerate(found), lambda at: at[1] - at[0])]
-    ranges = (f"\\u{run[0]:04X}" + (f"-\\u{run[-1]:04X}" if len(run) > 1 else "") for run in runs)
-    return f"[{''.join(ranges)}]"
 
 
 def describe(app: FastAPI, *, keys: bool) -> dict[str, Any]:

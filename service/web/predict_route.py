@@ -43,7 +43,7 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         if len(prompt_text or "") > speech.max_chars:
             message = f"data[1] has more than {speech.max_chars} characters"
             raise InvalidError(message, code="text_too_long", param="data[1]")
-        utterance = speech.utterance(text or "", None, 1.0, param="data[2]")
+        utterance = await speech.read_utterance(text or "", None, 1.0, param="data[2]")
         note = ""
         if prompt_audio:
             path = find_prompt(voices, prompt_audio, "data[0]")

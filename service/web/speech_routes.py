@@ -82,7 +82,7 @@ def speech_routes(speech: Speech, voices_folder: Path) -> APIRouter:
         if body.stream_format and form not in STREAMED:
             message = f"response_format {form} does not support streaming; use {' or '.join(STREAMED)}"
             raise InvalidError(message, code="not_streamable", param="response_format")
-        utterance = speech.utterance(body.input, body.voice, body.speed)
+        utterance = await speech.read_utterance(body.input, body.voice, body.speed)
         utterance = replace(utterance, seed=_seed(body, speech), prompt=await _prompt(body, speech, voices_folder))
         client_of(request.scope).charge(utterance.text)
         if body.stream_format:
@@ -145,7 +145,7 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> VoiceRefere
 async def _file(request: Request, speech: Speech, utterance: Utterance, form: str) -> Response:
     spoken = await while_connected(request.receive, speech.synthesize(utterance))
     content = await encoded(spoken.pieces, spoken.sample_rate, form)
-    headers = audio_headers(form, spoken.sample_rate) | {"X-Audio-Duration": f"{spoken.seconds:.3f}"}
+    headers = audio_headers(form, spoken.sample_rate, utterance) | {"X-Audio-Duration": f"{spoken.seconds:.3f}"}
     if spoken.seconds:
         headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"
     return Response(content, headers=headers)

@@ -18,9 +18,10 @@ SSE = "text/event-stream"
 _DONE = b'data: {"type": "speech.audio.done"}\n\n'
 
 
-def audio_headers(form: str, sample_rate: int) -> dict[str, str]:
-    """Return Content-Type and X-Sample-Rate (Hz) of speech at `sample_rate` in `form`."""
-    return {"Content-Type": MEDIA_TYPES[form], "X-Sample-Rate": str(encoded_rate(sample_rate, form))}
+def audio_headers(form: str, sample_rate: int, utterance: Utterance) -> dict[str, str]:
+    """Return the headers of speech at `sample_rate` (Hz) in `form`: its type, its rate, what the text lost."""
+    dropped = {"X-Text-Dropped": utterance.dropped} if utterance.dropped else {}
+    return {"Content-Type": MEDIA_TYPES[form], "X-Sample-Rate": str(encoded_rate(sample_rate, form))} | dropped
 
 
 class SpeechStream(Response):
@@ -48,7 +49,7 @@ class SpeechStream(Response):
         async with self._speech.pieces(self._utterance) as pieces:
             first = await anext(pieces)
             rate = self._speech.engine.sample_rate
-            self.init_headers(audio_headers(self._form, rate) | self._event_headers())
+            self.init_headers(audio_headers(self._form, rate, self._utterance) | self._event_headers())
             del self.headers["content-length"]
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             head = wav_header(rate) if self._form == "wav" else b""
