@@ -111,11 +111,13 @@ class PiperEngine:
         model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider)
         if source.name == embedded_voice.MODEL:  # the lifecycle tests it after the load
             return model
-        config = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
+        # without noise, so that each load measures the same gain
+        config = SynthesisConfig(speaker_id=next(iter(source.speakers.values())), noise_scale=0, noise_w_scale=0)
         pieces = [model.speak(ids, config) for ids in embedded_voice.phoneme_ids(model.front, _TRIAL)]
         samples = np.concatenate([piece.reshape(-1) for piece in pieces] or [np.zeros(0, np.float32)])
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
             raise EngineError("the model's test sentence is silent")
+        model.gain = embedded_voice.gain_of(samples)
         return model
 
     def _allocate_memory(self, model: Model, progress: Callable[[str], None]) -> None:
@@ -149,7 +151,7 @@ class PiperEngine:
                 samples = model.speak(ids, config)
             else:
                 samples = model.speak_seeded(ids, config, utterance.seed, number)
-            yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
+            yield Piece(embedded_voice.to_int16(samples, model.gain), last=number == len(pieces))
 
     def unload(self) -> None:
         """Drop all sessions and return freed pages to the system."""

@@ -130,8 +130,9 @@ class _Reader:
     def finish(self) -> list[Segment]:
         """Return all segments."""
         self.cut(0.0)
-        if self.found and self.found[-1].ends:
-            self.found[-1].pause_s = 0.0
+        if self.found:
+            last = self.found[-1]
+            self.found[-1] = Segment(last.text, 0.0 if last.ends else last.pause_s)
         return self.found
 
 

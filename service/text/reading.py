@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from service.sentence import Sentence
-from service.text import chinese, english, folding, markup, punctuation, sentences
+from service.text import chinese, english, folding, markup, punctuation, sentences, symbols
 from service.text.alphabets import ALPHABETS, is_chinese, name_character
 from service.text.folding import Losses
 
@@ -77,7 +77,7 @@ def _line(text: str, language: str, losses: Losses, *, normalizes: bool) -> str:
         line = chinese.speak(line) if has_chinese else english.speak(line)
     elif not normalizes and language == "en":
         line = english.speak(line)
-    line = punctuation.tidy_chinese(line) if has_chinese else punctuation.tidy(line)
+    line = punctuation.tidy_chinese(line) if has_chinese else punctuation.tidy(line.translate(symbols.CHINESE_MARKS))
     known = ALPHABETS[language]
     return "".join(_filtered(line, known, losses)).strip()
 

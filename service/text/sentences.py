@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterable, Iterator
 
 from service.sentence import Sentence
+from service.text.alphabets import is_chinese
 
 ELLIPSIS = 0.4
 """Seconds of silence of an ellipsis between sentences."""
 
-SHORT, SHORT_CHINESE = 12, 4
+SHORT, SHORT_CHINESE = 8, 4
 """A sentence with fewer letters is merged with its neighbour: alone it would sound cut off."""
 
 _LONGEST_MERGED = 200
 _STOP = re.compile(r"[.!?…]+[\"')]*(?=\s|$)|[。！？…]+[”’\"》]*")
 _ENDED = re.compile(r"[.!?。！？…][\"'”’》)]*$")
+_INNER_ELLIPSIS = re.compile(r"…(?=[^…]*\w)")
 _ORDINALS = ("cs", "da", "de", "et", "fi", "hr", "hu", "is", "lb", "lv", "nb", "nn", "no", "pl", "sk", "sl", "tr")
 _ORDINAL = re.compile(r"(?:^|\s)\d{1,2}\.$")
 _ABBREVIATED = re.compile(
@@ -51,7 +53,8 @@ def _ends(text: str, start: int, stop: re.Match[str], language: str) -> bool:
 def finish(text: str, language: str, *, ends: bool) -> Sentence:
     """Return a sentence with a mark at its end; an ellipsis is a pause."""
     pause_s = ELLIPSIS if "…" in text[-3:] else 0.0
-    stop, comma, keep = ("。", "，", "”’》") if language == "zh" and not text.isascii() else (".", ",", "\"'")
+    text = _INNER_ELLIPSIS.sub(",", text)
+    stop, comma, keep = ("。", "，", "”’》") if language == "zh" and any(map(is_chinese, text)) else (".", ",", "\"'")
     if pause_s:
         text = text.replace("…", stop)
     elif not _ENDED.search(text):

@@ -29,7 +29,9 @@ LOOK_ALIKES = str.maketrans(
 """Characters that only look different, in every language."""
 
 CHINESE_MARKS = str.maketrans(
-    {"。": ". ", "、": ", ", "【": " (", "】": ") ", "〔": " (", "〕": ") ", "〖": " (", "〗": ") ", "～": "~"}
+    {"。": ". ", "、": ", ", "，": ", ", "；": "; ", "：": ": ", "？": "? ", "！": "! ", "・": " ", "～": "~"}
+    | dict.fromkeys("【〔〖（", " (")
+    | dict.fromkeys("】〕〗）", ") ")
     | dict.fromkeys("「」『』《》〈〉", '"')
 )
 """Chinese punctuation for a voice of another language."""

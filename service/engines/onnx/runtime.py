@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine import EngineError, EngineFatalError, NoMemoryError
-from service.engines import error_messages
+from service.engines import embedded_voice, error_messages
 from service.engines.onnx import memory
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Model:
         _check_inputs(session, config.num_speakers)
         self.front = PiperVoice(session=session, config=config)
         """Converts text to phonemes, and phonemes to samples."""
+        self.gain = embedded_voice.GAIN
+        """Factor of all samples, so that voices are equally loud."""
 
     @property
     def provider(self) -> str:

@@ -90,10 +90,10 @@ RULES = (
     rule(rf"\b({one_of(_LABELS)})\.\s?(?=\d)", lambda match: f"{_LABELS[match[1]]} "),
     rule(rf"\b({one_of(_MONTHS)})(?:\.|(?=\s\d))(?=[\s,]|$)", lambda match: _stopped(_MONTHS[match[1]], match)),
     rule(rf"\b({one_of(_DAYS)})\.(?=,|\s\d)", lambda match: _DAYS[match[1]]),
-    rule(rf"\b(?:({one_of(_WORDS)})\.(?![\w.])|({one_of(_OPTIONAL_DOT)})(?=[\s,)]))",
+    rule(rf"\b(?:({one_of(_WORDS)})\.(?![\w.])|({one_of(_OPTIONAL_DOT)})(?![\w.]))",
          lambda match: _stopped(_WORDS[match[1] or match[2]], match)),
     rule(r"\bw/o\b", "without"),
     rule(r"\bw/(?=\s)", "with"),
-    rule(r"(?<![\w.])(?:[A-Za-z]\.){2,6}(?!\w)", _dotted),
+    rule(r"(?<![\w.])(?:[A-Za-z]\.){1,5}[A-Za-z](?:\.(?!\w)|(?![\w.]))", _dotted),
     rule(r"(?<![\w.'])([A-HJ-Z])\.(?=\s?[A-Z])", _initial),
 )  # fmt: skip

@@ -55,5 +55,5 @@ RULES = (
     rule(rf"\b({one_of(_RULERS)})\s([IVX]{{2,5}}|[IVX](?=[\s]*(?:[.,;:!?)\"]|'s|$|(?:of|and|was|had|is|died)\b)))\b",
          _ruler),
     rule(r"(?<=[A-Za-z] )([IVX]{2,5})\b(?!')", _name),
-    rule(r"^([IVX]{2,5}|[IVX](?=\.))(?=\.?(?:\s|$))", _name),
+    rule(r"^([IVX]{2,5}(?![\w'])|[IVX](?=\.\s\w))", _name),
 )  # fmt: skip

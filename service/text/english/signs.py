@@ -9,6 +9,7 @@ RULES = (
     rule(r"(?<=[A-Za-z])\(s\)", "s"),
     rule(r"(?<=[A-Za-z])/(?=[A-Za-z])", " "),
     rule(r"\b([CF])#(?!\w)", r"\1 sharp"),
+    rule(r"/+", " "),
     rule(r"<(/?\w[^<>]{0,80})>", r"\1 "),
     rule(r"(?<=\w)([<>])(?=\w)", lambda match: f" {symbols.SIGNS[match[1]]} "),
     rule(rf"(?<!\S)({one_of(symbols.SIGNS)})(?!\S)", lambda match: f" {symbols.SIGNS[match[1]]} "),
