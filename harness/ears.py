@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from num2words import num2words
+from num2words import num2words  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 RATE = 16_000
@@ -25,7 +25,7 @@ class Ears:
 
     def __init__(self) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
-        from faster_whisper import WhisperModel  # noqa: PLC0415 - 1 s, and it reads the variable above
+        from faster_whisper import WhisperModel  # type: ignore[import-untyped]  # noqa: PLC0415 - 1 s, and it reads the variable above
 
         self._model = WhisperModel(str(_weights()), device="cpu", compute_type="int8", cpu_threads=1)
 
@@ -51,13 +51,19 @@ def plain_words(text: str) -> list[str]:
     text = re.sub(r"(\d),(?=\d{3})", r"\1", text)
     text = re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", lambda match: num2words(int(match[1]), to="ordinal"), text)
     text = re.sub(r"(?<=\s)-(?=\d)|^-(?=\d)", "minus ", text)
-    text = re.sub(
-        r"\d+\.\d+|\d+", lambda match: f" {num2words(float(match[0]) if '.' in match[0] else int(match[0]))} ", text
-    )
+    text = re.sub(r"\b(1[1-9]\d|20\d)0s\b", lambda match: f"{num2words(int(match[1] + '0'), to='year')[:-1]}ies", text)
+    text = re.sub(r"\b(1[1-9]\d\d|20[1-9]\d)\b", lambda match: num2words(int(match[1]), to="year"), text)
+    text = re.sub(r"(\d)[.:](\d\d)(?= ?[ap]\.?m)", r"\1 \2", text)
+    text = re.sub(r"\d+\.\d+|\d+", _number, re.sub(r"\bii\b", "two", text))
+    text = re.sub(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", text)
     for sign, word in _SYMBOLS.items():
         text = text.replace(sign, word)
     words = re.findall(r"[^\W\d_]+", text.replace("'", ""))
     return [_SHORT.get(word, word) for word in words if word != "and"]
+
+
+def _number(match: re.Match[str]) -> str:
+    return f" {num2words(float(match[0]) if '.' in match[0] else int(match[0]))} "
 
 
 def _amount(match: re.Match[str]) -> str:

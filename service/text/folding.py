@@ -13,6 +13,8 @@ import emoji
 from service.text import symbols
 from service.text.alphabets import ALPHABETS
 
+# A zero-width space marks the end of a word; inside a short one it is only a trace of some editor.
+_WORD_BOUNDARY = re.compile(r"(?<=[^\W\d_]{3})\u200b(?=[^\W\d_]{3})")
 _ODD = re.compile(r"[^\n -~]")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴-⁹⁺⁻]+")
 _FRACTION_SLASH = "\u2044"
@@ -38,6 +40,7 @@ class Losses:
 def clean(text: str) -> str:
     """Return the text composed (NFC) without invisible characters; lines end in a line feed, spaces are spaces."""
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
+    text = _WORD_BOUNDARY.sub(" ", text)
     return _ODD.sub(lambda match: _visible(match[0]), text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from num2words import num2words
+from num2words import num2words  # type: ignore[import-untyped]
 
 from service.text.rules import Match, rule
 
