@@ -17,6 +17,10 @@ SHORT, SHORT_CHINESE = 8, 4
 _LONGEST_MERGED = 200
 _STOP = re.compile(r"[.!?…]+[\"')]*(?=\s|$)|[。！？…]+[”’\"》]*")
 _ENDED = re.compile(r"[.!?。！？…][\"'”’》)]*$")
+_SAID = re.compile(
+    r"\s(?:[A-Z][\w.'-]{0,20}\s){1,3}(?:said|says|asked|cried|replied|answered|shouted|whispered|exclaimed|called|muttered|"
+    r"added|demanded|murmured|yelled|snapped|inquired|went on)\b"
+)
 _INNER_ELLIPSIS = re.compile(r"…(?=[^…]*\w)")
 _ORDINALS = ("cs", "da", "de", "et", "fi", "hr", "hu", "is", "lb", "lv", "nb", "nn", "no", "pl", "sk", "sl", "tr")
 _ORDINAL = re.compile(r"(?:^|\s)\d{1,2}\.$")
@@ -41,6 +45,8 @@ def _parts(text: str, language: str) -> Iterator[str]:
 
 
 def _ends(text: str, start: int, stop: re.Match[str], language: str) -> bool:
+    if stop[0][-1] in "\"'" and _SAID.match(text, stop.end()):
+        return False
     following = text[stop.end() : stop.end() + 3].lstrip(" \"'")
     if following[:1].islower() or following[:1] in ("，", ","):
         return False

@@ -38,12 +38,12 @@ _MONTHS = {
     "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July",
     "Aug": "August", "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
 }  # fmt: skip
-_DAYS = {
+DAYS = {
     "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
     "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
 }  # fmt: skip
 _LABELS = {
-    "No": "number", "Nos": "numbers", "no": "number", "nos": "numbers", "Fig": "figure", "Figs": "figures",
+    "No": "number", "Nos": "numbers", "Fig": "figure", "Figs": "figures",
     "fig": "figure", "figs": "figures", "p": "page", "pp": "pages", "P": "page", "vol": "volume", "Vol": "volume",
     "ch": "chapter", "Ch": "chapter", "Chap": "chapter", "chap": "chapter", "sec": "section", "Sec": "section",
     "Eq": "equation", "eq": "equation", "Op": "opus", "op": "opus", "Art": "article", "art": "article",
@@ -89,7 +89,7 @@ RULES = (
     rule(r"\bSt\.\s?(?=[A-Z])", "Saint "),
     rule(rf"\b({one_of(_LABELS)})\.\s?(?=\d)", lambda match: f"{_LABELS[match[1]]} "),
     rule(rf"\b({one_of(_MONTHS)})(?:\.|(?=\s\d))(?=[\s,]|$)", lambda match: _stopped(_MONTHS[match[1]], match)),
-    rule(rf"\b({one_of(_DAYS)})\.(?=,|\s\d)", lambda match: _DAYS[match[1]]),
+    rule(rf"\b({one_of(DAYS)})\.(?=,|\s\d)", lambda match: DAYS[match[1]]),
     rule(rf"\b(?:({one_of(_WORDS)})\.(?![\w.])|({one_of(_OPTIONAL_DOT)})(?![\w.]))",
          lambda match: _stopped(_WORDS[match[1] or match[2]], match)),
     rule(r"\bw/o\b", "without"),

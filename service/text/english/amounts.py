@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from service.text.english.numbers import NUMBER, cardinal, decimal, ordinal
-from service.text.rules import Match, rule
+from service.text.english.units import UNITS, plural
+from service.text.rules import Match, one_of, rule
 
 _PARTS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
-_OF_FORMULAS = {"+": "plus", "-": "minus", "−": "minus", "*": "times", "×": "times", "x": "times", "÷": "divided by",
+_OF_FORMULAS = {"+": "plus", "-": "minus", "−": "minus", "*": "times", "×": "times", "x": "by", "÷": "divided by",
                 "=": "equals", "<": "is less than", ">": "is greater than", "±": "plus or minus"}  # fmt: skip
+_COMPARED = {"<=": "less than or equal to", ">=": "greater than or equal to", "!=": "does not equal", "==": "equals",
+             "->": "to", "=>": "implies", "&&": "and"}  # fmt: skip
 _SPECIAL = {"24/7": "twenty-four seven", "9/11": "nine eleven"}
 
 
@@ -37,11 +40,17 @@ def _operator(match: Match) -> str:
 
 
 RULES = (
+    rule(one_of(_COMPARED), lambda match: f" {_COMPARED[match[0]]} "),
+    rule(rf"(?<=[\w)])\s?([<>])\s?(?=-?{NUMBER})", _operator),
     rule(r"\bCO ?2\b", "C O two"),
     # a footnote's number after a word
-    rule(r"(?<=[a-z]{2})\^\d{1,3}(?=[\s.,;:!?]|$)", ""),
+    rule(r"(?<=[a-z]{3})\^\d{1,3}(?=[\s.,;:!?]|$)", ""),
     rule(r"(?<=[\w)])\^\s?([+-]?\d{1,6})", _power),
     rule(r"(?<![\w./,])(?:(\d{1,6})[ -])?(\d{1,4})/(\d{1,4})(?![\d/]|\.\d)", _fraction),
+    rule(
+        rf"(?<=\b)(and a half|half|thirds?|quarters?|eighths?)\s({one_of(UNITS)})\b",
+        lambda match: f"{match[1]} {plural(UNITS[match[2]]) if match[1].startswith('and') else UNITS[match[2]]}",
+    ),
     rule(rf"(?<=\d)\s([+*×÷=<>±x−-])\s(?=-?{NUMBER})", _operator),
     rule(rf"(?<=\d)([*×÷=<>±x])(?={NUMBER})", _operator),
     rule(rf"(?<=\d)\+(?={NUMBER}(?:[+*=]|\s=))", " plus "),

@@ -76,7 +76,13 @@ def _range(match: Match) -> str:
         return f"{year(first)} to {year(last)}"
     if len(first) == 4 and first[0] in "12" and len(last) == 2 and int(last) > int(first[2:]):
         return f"{year(first)} to {cardinal(last)}"
+    if len(first) > 2 and _value(first) >= _value(last):  # a model such as 747-400
+        return f"{decimal(first)} {decimal(last)}"
     return f"{decimal(first)} to {decimal(last)}"
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
 
 
 RULES = (
@@ -92,7 +98,7 @@ RULES = (
         rf"{START}(1[1-9]\d\d|20\d\d)(?!\d|[.,]\d|\s(?:{_NOT_NOUNS}[a-z]+s|percent|people|men|women|children)\b)",
         lambda match: year(match[1]),
     ),
-    rule(r"(?<![\w.])COVID-19\b", "COVID nineteen"),
+    rule(r"\b(in|year|of|since|by|AD) (10\d\d)\b(?![.,]\d)", lambda match: f"{match[1]} {year(match[2])}"),
     rule(r"(?<=[A-Za-z])[-']?(?=\d)", " "),
     rule(r"(?<=\d)(?=[A-Za-z])", " "),
     rule(rf"(?:(?<=^)|(?<=[\s(\"]))-(?={NUMBER})", "minus "),

@@ -51,6 +51,7 @@ def _name(match: Match) -> str:
 
 
 RULES = (
+    rule(r"\bWWI{1,2}\b", lambda match: f"World War {'one' if match[0] == 'WWI' else 'two'}"),
     rule(rf"\b({one_of(_PARTS)})\s{_NUMERALS}\b(?!')", _part),
     rule(rf"\b({one_of(_RULERS)})\s([IVX]{{2,5}}|[IVX](?=[\s]*(?:[.,;:!?)\"]|'s|$|(?:of|and|was|had|is|died)\b)))\b",
          _ruler),
