@@ -19,7 +19,7 @@ _ODD = re.compile(r"[^\n -~]")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴-⁹⁺⁻]+")
 _FRACTION_SLASH = "\u2044"
 _GREEK = re.compile(r"(?<![\u0370-\u03ff])[\u03b1-\u03c9\u0391-\u03a9](?![\u0370-\u03ff])")
-_BEYOND_LATIN_1 = re.compile(r"[\u2000-\U0010ffff]")
+_PERHAPS_EMOJI = re.compile(r"[\u2030-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001ffff]")
 _GUILLEMETS = re.compile(r"[«‹]\s|\s[»›](?=[\s,.;:!?)]|$)")  # as the French set them
 _KEPT = "()[]{}<>*_~^\\|—–（）「」『』【】〔〕〖〗〈〉～・"  # later stages read or drop them
 _SPACES = re.compile(r"\s+")
@@ -66,7 +66,7 @@ def fold(text: str, language: str, losses: Losses) -> str:
         text = _words(text, chinese=chinese)
         text = _GUILLEMETS.sub('"', text)
         text = clean(text.translate(symbols.LOOK_ALIKES))  # entities may have brought back invisible characters
-        if _BEYOND_LATIN_1.search(text):
+        if _PERHAPS_EMOJI.search(text):
             text = emoji.replace_emoji(text, lambda found, _: _drop_emoji(found, losses))
         if not chinese:
             text = text.translate(symbols.CHINESE_MARKS)

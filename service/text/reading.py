@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.sentence import Sentence
@@ -72,22 +72,22 @@ def read(
 def _line(text: str, language: str, losses: Losses, *, normalizes: bool) -> str:
     """Return a segment in tidy words of the alphabet."""
     line = folding.fold(text, language, losses)
-    has_chinese = language == "zh" and any(map(is_chinese, line))
-    if not normalizes and (has_chinese or language == "zh"):
-        line = chinese.speak(line) if has_chinese else english.speak(line)
-    elif not normalizes and language == "en":
+    in_chinese = language == "zh" and (any(map(is_chinese, line)) or not any(map(str.isalpha, line)))
+    if not normalizes and in_chinese:
+        line = chinese.speak(line)
+    elif not normalizes and language in ("en", "zh"):
         line = english.speak(line)
-    line = punctuation.tidy_chinese(line) if has_chinese else punctuation.tidy(line.translate(symbols.CHINESE_MARKS))
+    line = punctuation.tidy_chinese(line) if in_chinese else punctuation.tidy(line.translate(symbols.CHINESE_MARKS))
+    return _filtered(line, language, losses)
+
+
+def _filtered(line: str, language: str, losses: Losses) -> str:
+    """Drop what is left outside the alphabet."""
     known = ALPHABETS[language]
-    return "".join(_filtered(line, known, losses)).strip()
-
-
-def _filtered(line: str, known: Callable[[str], bool], losses: Losses) -> Iterator[str]:
-    for char in line:
-        if known(char) or char == "…":
-            yield char
-        else:
-            losses.drop("symbol", char)
+    foreign = {char for char in set(line) if not known(char) and char != "…"}
+    for char in filter(foreign.__contains__, line):
+        losses.drop("symbol", char)
+    return line.translate(dict.fromkeys(map(ord, foreign))).strip()
 
 
 def _add(spoken: list[Sentence], line: str, segment: markup.Segment, language: str) -> None:

@@ -16,13 +16,12 @@ class Rule(NamedTuple):
     """
 
     pattern: re.Pattern[str]
-    read: Callable[[Match], str]
+    read: Callable[[Match], str] | str
 
 
 def rule(pattern: str, read: Callable[[Match], str] | str, flags: int = 0) -> Rule:
-    """Return a rule; a text as `read` is a template of re.Match.expand."""
-    compiled = re.compile(pattern, flags)
-    return Rule(compiled, (lambda match: match.expand(read)) if isinstance(read, str) else read)
+    """Return a rule; a text as `read` is a template of re.sub."""
+    return Rule(re.compile(pattern, flags), read)
 
 
 def apply(rules: Iterable[Rule], text: str) -> str:

@@ -38,7 +38,7 @@ _MONTHS = {
     "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July",
     "Aug": "August", "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
 }  # fmt: skip
-DAYS = {
+_DAYS = {
     "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
     "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
 }  # fmt: skip
@@ -89,7 +89,8 @@ RULES = (
     rule(r"\bSt\.\s?(?=[A-Z])", "Saint "),
     rule(rf"\b({one_of(_LABELS)})\.\s?(?=\d)", lambda match: f"{_LABELS[match[1]]} "),
     rule(rf"\b({one_of(_MONTHS)})(?:\.|(?=\s\d))(?=[\s,]|$)", lambda match: _stopped(_MONTHS[match[1]], match)),
-    rule(rf"\b({one_of(DAYS)})\.(?=,|\s\d)", lambda match: DAYS[match[1]]),
+    rule(rf"\b({one_of(_DAYS)})\s?[–-]\s?({one_of(_DAYS)})\b", lambda match: f"{_DAYS[match[1]]} to {_DAYS[match[2]]}"),
+    rule(rf"\b({one_of(_DAYS)})\.(?=,|\s\d)", lambda match: _DAYS[match[1]]),
     rule(rf"\b(?:({one_of(_WORDS)})\.(?![\w.])|({one_of(_OPTIONAL_DOT)})(?![\w.]))",
          lambda match: _stopped(_WORDS[match[1] or match[2]], match)),
     rule(r"\bw/o\b", "without"),

@@ -9,8 +9,6 @@ from service.text.rules import Match, one_of, rule
 _PARTS = {2: ("half", "halves"), 4: ("quarter", "quarters")}
 _OF_FORMULAS = {"+": "plus", "-": "minus", "−": "minus", "*": "times", "×": "times", "x": "by", "÷": "divided by",
                 "=": "equals", "<": "is less than", ">": "is greater than", "±": "plus or minus"}  # fmt: skip
-_COMPARED = {"<=": "less than or equal to", ">=": "greater than or equal to", "!=": "does not equal", "==": "equals",
-             "->": "to", "=>": "implies", "&&": "and"}  # fmt: skip
 _SPECIAL = {"24/7": "twenty-four seven", "9/11": "nine eleven"}
 
 
@@ -40,7 +38,6 @@ def _operator(match: Match) -> str:
 
 
 RULES = (
-    rule(one_of(_COMPARED), lambda match: f" {_COMPARED[match[0]]} "),
     rule(rf"(?<=[\w)])\s?([<>])\s?(?=-?{NUMBER})", _operator),
     rule(r"\bCO ?2\b", "C O two"),
     # a footnote's number after a word

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from service.text.english.abbreviations import DAYS
 from service.text.english.numbers import START, cardinal, ordinal, year
 from service.text.rules import Match, one_of, rule
 
@@ -11,7 +10,6 @@ _MONTHS = (
     "December",
 )  # fmt: skip
 _MONTH = one_of(_MONTHS)
-_DAY = one_of(DAYS)
 _HALF = r"(?:\s?(AM|PM|am|pm)\b)?"
 _TENS = ("tens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
 
@@ -64,7 +62,6 @@ def _time(match: Match) -> str:
 
 
 RULES = (
-    rule(rf"\b({_DAY})\s?[–-]\s?({_DAY})\b", lambda match: f"{DAYS[match[1]]} to {DAYS[match[2]]}"),
     rule(r"(?:(?<=:\d\d)|(?<=[AP]M))\s?[–-]\s?(?=\d{1,2}(?::\d\d|\s?[AP]M\b))", " to "),
     rule(r"(?<![\w.,:-])(\d{1,2})\s?[–-]\s?(?=\d{1,2}\s?[AP]M\b)", lambda match: f"{cardinal(match[1])} to "),
     rule(rf"{START}(\d{{4}})-(\d\d)-(\d\d)(?:T(?=\d))?(?![\d-])", lambda match: _iso(match) + " "),
