@@ -56,6 +56,8 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
                 note = (
                     f" The prompt audio ({seconds}) was not used: engine {about.engine} does not support voice cloning."
                 )
+        if utterance.dropped:
+            note += f" Left out of the text: {utterance.dropped}."
         client_of(request.scope).charge(utterance.text)
         spoken = await while_connected(request.receive, speech.synthesize(utterance))
         rate = spoken.sample_rate

@@ -42,6 +42,7 @@ class FakeEngine:
         self.level = 9000
         self.prepared = False
         self.seeds = self.prompts = False
+        self.normalizes = True  # numbers of a text stay as a test wrote them
         self.last: Utterance | None = None
         self.loaded = False
 
@@ -74,7 +75,9 @@ class FakeEngine:
 
     def describe(self) -> Description:
         voices = (Voice("joe", "Joe", "en"),)
-        return Description("fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts)
+        return Description(
+            "fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts, normalizes=self.normalizes
+        )
 
 
 class Hurried:

@@ -19,6 +19,7 @@ STREAMED = {"stream_format": "audio", "response_format": "wav"}
 
 @pytest.fixture
 async def service(settings: Settings, engine: FakeEngine) -> AsyncIterator[Service]:
+    engine.normalizes = False
     service = Service(settings, engine)
     await service.lifecycle.load()
     yield service
