@@ -20,7 +20,7 @@ _TITLES = {
 _TITLES_WITH_DOT = {
     "Col": "Colonel", "Gen": "General", "Maj": "Major", "Cpl": "Corporal", "Cmdr": "Commander", "Adm": "Admiral",
     "Rev": "Reverend", "Hon": "Honorable", "Sen": "Senator", "Rep": "Representative", "Gov": "Governor",
-    "Pres": "President", "Mlle": "Mademoiselle", "Fr": "Father", "Mt": "Mount", "Ft": "Fort", "Supt": "Superintendent",
+    "Mlle": "Mademoiselle", "Fr": "Father", "Mt": "Mount", "Ft": "Fort", "Supt": "Superintendent",
     "Insp": "Inspector", "Det": "Detective",
 }  # fmt: skip
 _WORDS = {
@@ -39,7 +39,7 @@ _MONTHS = {
     "Aug": "August", "Sept": "September", "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December",
 }  # fmt: skip
 _DAYS = {
-    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
+    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", 
     "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
 }  # fmt: skip
 _LABELS = {
