@@ -40,6 +40,7 @@ def test_a_text_is_read_in_these_words(case: dict[str, Any]) -> None:
             '"Stop that now!" he said. "Go far away from me now."',
             ['"Stop that now!" he said.', '"Go far away from me now."'],
         ),
+        ('"Who is there now?" Mrs. Bennet asked them all.', ['"Who is there now?" Missus Bennet asked them all.']),
         ("Yes. No. Maybe we should go there.", ["Yes. No. Maybe we should go there."]),
         ("A sentence of some length. Ah.", ["A sentence of some length. Ah."]),
         ("J. R. R. Tolkien wrote long books. We read them.", ["J R R Tolkien wrote long books.", "We read them."]),
