@@ -62,9 +62,18 @@ async def test_a_header_and_a_metric_name_what_was_left_out(
 )
 async def test_a_text_without_words_is_refused(client: httpx.AsyncClient, text: str, code: str) -> None:
     response = await client.post(SPEECH, json={"input": text})
-    assert response.status_code in (400, 422)
+    assert response.status_code == 400
     assert response.json()["error"]["code"] == code
     assert response.json()["error"]["param"] == "input"
+
+
+async def test_a_strict_request_refuses_what_would_be_left_out(client: httpx.AsyncClient) -> None:
+    for strict, status in ((True, 400), (False, 200)):
+        response = await client.post(SPEECH, json={"input": "Great job 🎉!", "strict": strict})
+        assert response.status_code == status
+    refused = (await client.post(SPEECH, json={"input": "Great job 🎉!", "strict": True})).json()["error"]
+    assert (refused["code"], refused["param"]) == ("unspeakable_text", "input")
+    assert "U+1F389 PARTY POPPER" in refused["message"]
 
 
 async def test_raw_phonemes_never_reach_an_engine(client: httpx.AsyncClient, engine: FakeEngine) -> None:
