@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from batch import settings
 from batch.book import characters as characters_file
-from batch.errors import BatchError, BookError, StoppedError
+from batch.errors import BatchError, BookError, StoppedError, TasksError
 from batch.output.output import Output
 from batch.output.verify import verify as verify_output
 from batch.settings import Settings
@@ -24,6 +24,7 @@ from batch.tasks import texts, validate
 from service import VERSION
 from service.formats import ClipFormat
 from service.taskfile.tasks import Rules
+from service.telemetry.trace_context import from_header
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -79,7 +80,7 @@ def _run(resolved: Settings, key: str) -> None:
             err.print(f"{checked.done} of {total} clips exist already")
 
         async def synthesize() -> None:
-            async with Client(resolved, checked.prompts, key) as client:
+            async with Client(resolved, checked.prompts, key, from_header(os.environ.get("TRACEPARENT", ""))) as client:
                 await Run(resolved, checked, output, client, progress).run()
 
         with ConsoleProgress(err, total, checked.done) as progress:
@@ -92,6 +93,24 @@ def check(tasks: Tasks, response_format: ClipFormat = "wav", max_chars: MaxChars
     checked = validate.check(tasks, Rules(response_format, max_chars), {}, _bad_line)
     _warn_of_losses(checked)
     out.print(f"{len(checked.pending)} tasks, all valid")
+
+
+@app.command()
+def convert(
+    tasks: Annotated[Path, typer.Argument(help="JSON, CSV, a list with |, OpenAI's batch form, or another encoding")],
+    out_file: Annotated[Path, typer.Option("--out", metavar="JSONL", help="task file to write")],
+    encoding: Annotated[str, typer.Option(help="encoding of the list [UTF-8, or by its first bytes]")] = "",
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing task file")] = False,
+) -> None:
+    """Write a task file from a list of tasks in another form."""
+    from batch import convert as conversion  # noqa: PLC0415 - 0.01 s
+
+    if out_file.exists() and not force:
+        raise TasksError(f"{out_file} exists already", "choose another --out, or overwrite it by --force")
+    result = conversion.convert(tasks, out_file, encoding)
+    for name, count in result.left_out.most_common():
+        err.print(f"{count} tasks have {escape(name)}, which a task file does not take: left out")
+    out.print(f"{result.tasks} tasks in {escape(str(out_file))}")
 
 
 @app.command()
@@ -119,6 +138,8 @@ def generate(
         err.print(f"{len(result.unspeakable)} texts that no voice can speak are left out; the review lists them")
     if result.lost:
         err.print(f"the service will leave out characters that have no sound: {texts.describe(result.lost)}")
+    if result.unread.counts:
+        err.print(f"perhaps speech, not read as such: {escape(str(result.unread))}")
     if result.review:
         err.print(f"{len(result.review)} uncertain speakers: review {escape(str(generation.review_path(out_file)))}")
 
