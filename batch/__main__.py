@@ -20,7 +20,7 @@ from batch.errors import BatchError, BookError, StoppedError, TasksError
 from batch.output.output import Output
 from batch.output.verify import verify as verify_output
 from batch.settings import Settings
-from batch.tasks import validate
+from batch.tasks import texts, validate
 from service import VERSION
 from service.formats import ClipFormat
 from service.taskfile.tasks import Rules
@@ -74,6 +74,7 @@ def _run(resolved: Settings, key: str) -> None:
 
     with Output(resolved.out, resolved.clip_settings) as output:
         checked = validate.check(resolved.tasks, resolved.rules, output.done, _bad_line)
+        _warn_of_losses(checked)
         total = checked.done + len(checked.pending)
         if checked.done:
             err.print(f"{checked.done} of {total} clips exist already")
@@ -90,6 +91,7 @@ def _run(resolved: Settings, key: str) -> None:
 def check(tasks: Tasks, response_format: ClipFormat = "wav", max_chars: MaxChars = 4096) -> None:
     """Check a file of tasks without synthesis."""
     checked = validate.check(tasks, Rules(response_format, max_chars), {}, _bad_line)
+    _warn_of_losses(checked)
     out.print(f"{len(checked.pending)} tasks, all valid")
 
 
@@ -132,6 +134,10 @@ def generate(
     for speaker, tasks in result.tasks.most_common():
         out.print(f"{tasks:6} {escape(speaker)}")
     out.print(f"{result.tasks.total()} tasks in {escape(str(out_file))}")
+    if result.unspeakable:
+        err.print(f"{len(result.unspeakable)} texts that no voice can speak are left out; the review lists them")
+    if result.lost:
+        err.print(f"the service will leave out characters that have no sound: {texts.describe(result.lost)}")
     if result.unread.counts:
         err.print(f"perhaps speech, not read as such: {escape(str(result.unread))}")
     if result.review:
@@ -145,6 +151,11 @@ def verify(
     """Check that an output has the clip of each task exactly once and unchanged, and no other clips."""
     clips = verify_output(tasks, folder, max_chars, lambda problem: err.print(escape(problem)))
     out.print(f"{clips} clips: none missing, repeated or changed")
+
+
+def _warn_of_losses(checked: validate.CheckedTasks) -> None:
+    if checked.lost:
+        err.print(f"the service will leave out characters that have no sound: {texts.describe(checked.lost)}")
 
 
 def _bad_line(number: int, problem: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.sentence import Sentence as Sentence  # noqa: PLC0414 - engines import it from here
+
 Audio = NDArray[np.int16]
 """Mono samples, shape [n], at the engine's `sample_rate`."""
 
@@ -61,19 +63,12 @@ class VoiceReference:
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """One sentence as it is spoken, and the silence after it in seconds, beside what the model itself leaves."""
-
-    text: str
-    pause_s: float = 0.0
-
-
-@dataclass(frozen=True)
 class Utterance:
     """One text to synthesize, already checked for the voice; `speed` is a factor (2.0 is twice as fast).
 
     The same `seed` gives the same speech; without a seed each synthesis differs. `seed` and `prompt` are set only if
     the engine's Description supports them. `sentences` are those of `text`, in order; empty: the text was not split.
+    `dropped` names what the front end left out of the client's text, in ASCII.
     """
 
     text: str
@@ -82,6 +77,7 @@ class Utterance:
     seed: int | None = None
     prompt: VoiceReference | None = None
     sentences: tuple[Sentence, ...] = ()
+    dropped: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +98,10 @@ class Description:
     """Properties of an engine; `device` is the provider in use, "" until the model is loaded.
 
     `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference, whose text it needs
-    if `transcripts`. `speeds`: it can change the speaking rate. `parallel`: the chunks of one text may be spoken at the
-    same time and in any order; otherwise one after the other. `characters_per_s`: characters that one inference speaks
-    per second of its time, a first estimate that the scheduler corrects by what it measures.
+    if `transcripts`. `speeds`: it can change the speaking rate. `normalizes`: it reads numbers, dates and
+    abbreviations itself. `parallel`: the chunks of one text may be spoken at the same time and in any order; otherwise
+    one after the other. `characters_per_s`: characters that one inference speaks per second of its time, a first
+    estimate that the scheduler corrects by what it measures.
     """
 
     engine: str
@@ -116,6 +113,7 @@ class Description:
     prompts: bool = False
     transcripts: bool = False
     speeds: bool = True
+    normalizes: bool = False
     parallel: bool = True
     characters_per_s: float = 100.0
 

@@ -18,6 +18,7 @@ from batch.book.sentences import split
 from batch.book.unread import UNCLOSED, Unread
 from batch.errors import BookError
 from batch.output import shards
+from batch.tasks import texts
 
 _MAX_BYTES = 64 * 1024 * 1024
 _DIGITS = 6
@@ -27,11 +28,13 @@ NARRATOR = "narrator"
 
 @dataclass
 class GenerationResult:
-    """Result for a book: counts of tasks by speaker, the lines of the review, and what was not read as speech."""
+    """Result for a book: tasks by speaker, the lines of the review, what was not read as speech or cannot be spoken."""
 
     tasks: Counter[str] = field(default_factory=Counter)
     review: list[str] = field(default_factory=list)
     strangers: Counter[str] = field(default_factory=Counter)
+    unspeakable: list[str] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
     unread: Unread = field(default_factory=Unread)
 
 
@@ -72,6 +75,11 @@ def generate(text: str, characters: Characters, home: Path, tasks: Path, max_cha
                     label, voice = _voice(part, characters)
                     names = []
                     for piece in _pieces(part.text, max_chars):
+                        if problem := texts.check(piece, result.lost):
+                            result.unspeakable.append(
+                                f"line {paragraph.line(part.start)}: {problem}: {_excerpt(piece)}"
+                            )
+                            continue
                         number += 1
                         names.append(f"{number:0{_DIGITS}}-{_slug(label)}")
                         task = {"output_name": names[-1], "input_text": piece}
@@ -127,10 +135,13 @@ def _review(result: GenerationResult, paragraph: Paragraph, part: Part, clip: st
     label = f" {speaker.label!r}" if speaker.label else ""
     if speaker.label:
         result.strangers[speaker.label] += 1
-    text = part.text if len(part.text) <= _EXCERPT else f"{part.text[:_EXCERPT]}..."
     result.review.append(
-        f"line {paragraph.line(part.start)}: {clip}: {name_or_guess}{label} ({speaker.reason}): {text}"
+        f"line {paragraph.line(part.start)}: {clip}: {name_or_guess}{label} ({speaker.reason}): {_excerpt(part.text)}"
     )
+
+
+def _excerpt(text: str) -> str:
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
 
 
 def _note_unread(unread: Unread, found: Sequence[Paragraph], parts: Sequence[Part], speech: Style) -> None:
@@ -150,3 +161,5 @@ def _review_lines(result: GenerationResult) -> Iterator[str]:
     for label, count in result.strangers.most_common():
         yield f"unknown speaker {label!r}: {count}"
     yield from result.review
+    for line in result.unspeakable:
+        yield f"left out, {line}"

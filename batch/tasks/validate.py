@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch.errors import TasksError
-from batch.tasks import other_forms
+from batch.tasks import other_forms, texts
 from batch.tasks.prompts import Prompts
 from service.fields import quote
 from service.taskfile import lines, names
@@ -29,6 +30,8 @@ class CheckedTasks:
     prompts: Prompts
     pending: dict[int, int] = field(default_factory=dict)
     done: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """Characters that the service will leave out, by kind."""
 
     def todo(self) -> Iterator[tuple[Task, str]]:
         """Yield each pending task once, with its identity.
@@ -70,6 +73,8 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
     for number, line in numbered(path):
         try:
             task = parse(line, rules)
+            if problem := texts.check(task.input_text, checked.lost):
+                raise BadLineError(f"input_text {problem}")
             identity = task.identity(checked.prompts.digest(task.prompt_audio))
             key = names.key(task.output_name)
             _unique(task, number, first_lines, key)

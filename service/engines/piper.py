@@ -123,11 +123,13 @@ class PiperEngine:
         model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider, cpu.available())
         if source.name == embedded_voice.MODEL:  # the lifecycle tests it after the load
             return model
-        config = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
+        # without noise, so that each load measures the same gain
+        config = SynthesisConfig(speaker_id=next(iter(source.speakers.values())), noise_scale=0, noise_w_scale=0)
         pieces = [model.speak(ids, config) for ids in embedded_voice.phoneme_ids(model.front, _TRIAL)]
         samples = np.concatenate([piece.reshape(-1) for piece in pieces] or [np.zeros(0, np.float32)])
         if not np.isfinite(samples).all() or np.abs(samples).max(initial=0) < _AUDIBLE:
             raise EngineError("the model's test sentence is silent")
+        model.gain = embedded_voice.gain_of(samples)
         return model
 
     def _allocate_memory(self, model: Model, progress: Callable[[str], None]) -> None:
@@ -167,7 +169,7 @@ class PiperEngine:
             samples = model.speak(wanted.ids, wanted.config, alone=alone)
         else:
             samples = model.speak_seeded(wanted.ids, wanted.config, wanted.seed, wanted.number)
-        return embedded_voice.to_int16(samples)
+        return embedded_voice.to_int16(samples, model.gain)
 
     def _model(self, name: str) -> Model:
         if name not in self._models:

@@ -30,6 +30,10 @@ _STALLS = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
 _FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 
 
+DROPPED = ("emoji", "symbol", "mark", "markup")
+"""Kinds of what the front end leaves out of a text."""
+
+
 class Refusal(StrEnum):
     """Why the service rejected a synthesis that it would accept at another time."""
 
@@ -121,6 +125,11 @@ class Metrics:
         self.real_time_factor = self._histogram(
             "tts_real_time_factor_ratio", "Inference time per second of audio, per synthesis", _FACTORS
         )
+        self.text_dropped = self._counter(
+            "tts_text_dropped", "Characters and elements of texts that were left out, by kind", "kind"
+        )
+        for kind in DROPPED:
+            self.text_dropped.labels(kind)
         self.audio_seconds = self._counter("tts_audio_seconds", "Duration of the synthesized audio")
 
     def _of_engine(self) -> None:

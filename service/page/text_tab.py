@@ -20,7 +20,6 @@ from service.page.language import Labels, Translator, translator_for
 from service.page.player import GrowingSpeech
 from service.page.tab_jobs import StoppedError, TabJobs
 from service.synthesis.speech import SPEED, Speech, Synthesis
-from service.text_check import check_text
 
 _EXAMPLE = "Good evening. A new release has just gone live without losing a request."
 _FORMAT = formats.PAGE[0][1]
@@ -78,7 +77,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
         growing = GrowingSpeech(speech.engine.sample_rate)
         download = gr.skip()
         try:
-            utterance = speech.utterance(text, voice, speed, param="the text")
+            utterance = await speech.read_utterance(text, voice, speed, param="the text")
             utterance = await _with_prompt(speech, utterance, prompt, transcript)
             client = client_of(request.request.scope)
             with client.request():
@@ -126,6 +125,6 @@ async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None,
     if not (prompt and about.prompts):
         return utterance
     language = next(voice.language for voice in speech.voices if voice.id == utterance.voice)
-    words = check_text(transcript, language, speech.max_chars, "the transcript") if transcript.strip() else ""
+    words = speech.read(transcript, language, "the transcript").text if transcript.strip() else ""
     recording = await asyncio.to_thread(read_prompt, Path(prompt), "the recording", words)
     return dataclasses.replace(utterance, prompt=check_prompt(recording, about, "the recording", "the transcript"))

@@ -25,9 +25,11 @@ from service.synthesis.lifecycle import Lifecycle
 from service.synthesis.listener import Listener
 from service.synthesis.scheduler import Scheduler
 from service.telemetry.record import Step, current_record
-from service.text_check import check_text
+from service.text import reading
+from service.text.reading import Reading, TextError
 
 SPEED = (0.25, 4.0)
+_QUICK_CHARS = 200  # a longer text may take more than a few milliseconds to read
 _MAX_LISTED = 20  # a model may have hundreds of speakers
 
 T = TypeVar("T")
@@ -66,8 +68,23 @@ class Speech:
         """The available voices; the first is the default."""
         return self.engine.describe().voices
 
-    def utterance(self, text: str, voice_id: str | None, speed: float, param: str = "input") -> Utterance:
-        """Check a request and return its utterance; raise InvalidError with `param` for text that cannot be spoken."""
+    async def read_utterance(
+        self, text: str, voice_id: str | None, speed: float, param: str = "input", *, strict: bool = False
+    ) -> Utterance:
+        """Return the utterance of a request, as `utterance`; a long text is read in a thread."""
+        work = functools.partial(self.utterance, text, voice_id, speed, param, strict=strict)
+        return await asyncio.to_thread(work) if len(text) > _QUICK_CHARS else work()
+
+    def utterance(
+        self, text: str, voice_id: str | None, speed: float, param: str = "input", *, strict: bool = False
+    ) -> Utterance:
+        """Check a request and return its utterance, whose text is in words and split into sentences.
+
+        `strict`: refuse characters that would be left out.
+
+        Raises:
+            InvalidError: the text cannot be spoken; names `param`.
+        """
         voice = self._voice(voice_id)
         if not SPEED[0] <= speed <= SPEED[1]:
             message = f"speed must be from {SPEED[0]:g} to {SPEED[1]:g}, not {speed:g}"
@@ -76,7 +93,19 @@ class Speech:
         if speed != 1 and not about.speeds:
             message = f"engine {about.engine} does not support speed; leave it out"
             raise InvalidError(message, code="speed_not_supported", param="speed")
-        return Utterance(check_text(text, voice.language, self.max_chars, param), voice.id, speed)
+        found = self.read(text, voice.language, param, strict=strict)
+        for kind, count in found.dropped.items():
+            self._metrics.text_dropped.labels(kind).inc(count)
+        dropped = reading.describe(found)
+        return Utterance(found.text, voice.id, speed, sentences=found.sentences, dropped=dropped)
+
+    def read(self, text: str, language: str, param: str, *, strict: bool = False) -> Reading:
+        """Return how the engine's voices of `language` speak a text; raise InvalidError with `param`."""
+        normalizes = self.engine.describe().normalizes
+        try:
+            return reading.read(text, language, max_chars=self.max_chars, normalizes=normalizes, strict=strict)
+        except TextError as error:
+            raise InvalidError(f"{param} {error}", code=error.code, param=param) from None
 
     def _voice(self, voice_id: str | None) -> Voice:
         if voice_id is None:

@@ -12,7 +12,7 @@ from service.paths import belongs_to_page
 
 _SHOWN = (
     "Retry-After", "X-Audio-Duration", "X-Changed-Fields", "X-Ignored-Fields", "X-Realtime-Factor", "X-Release",
-    "X-Request-Id", "X-Sample-Rate",
+    "X-Request-Id", "X-Sample-Rate", "X-Text-Dropped",
 )  # fmt: skip
 
 

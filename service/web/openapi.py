@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,11 +12,9 @@ from fastapi.openapi.utils import get_openapi
 
 from service import openai_names
 from service.audio.reference import prompt_names
-from service.engine import Voice
 from service.fields import SEED
 from service.formats import MEDIA_TYPES, Format
 from service.synthesis.speech import SPEED, Speech
-from service.text_check import ALPHABETS
 from service.web.client_names import ClientNames
 from service.web.speech_body import SCALARS
 
@@ -68,6 +64,10 @@ AUDIO: dict[str, Any] = {
             "schema": {"type": "string"},
             "description": "Fields that were text, and the number or truth value that was used.",
         },
+        "X-Text-Dropped": {
+            "schema": {"type": "string"},
+            "description": "Characters of the text that were left out: counts by kind, and the first names.",
+        },
     },
 }  # fmt: skip
 
@@ -107,7 +107,7 @@ def speech_fields(speech: Speech, names: ClientNames) -> dict[str, dict[str, Any
     speed = _SPEED_TEXT if about.speeds else _NORMAL_SPEED_TEXT
     flag = _optional({"type": "boolean"}, {"enum": ["true", "false"]})
     fields: dict[str, dict[str, Any]] = {
-        "input": _text(speech, _widest(speech.voices)),
+        "input": _text(speech),
         "voice": _optional(voices, as_object),
         "model": _optional(models, _text_like(dated)),
         "response_format": _optional({"enum": list(get_args(Format))}),
@@ -147,34 +147,12 @@ def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
     """Return the allowed values of PredictBody's field: `data` as [prompt_audio, prompt_text, text]."""
     audio = {"enum": [None, "", *prompt_names(folder)]}
     transcript = {"type": ["string", "null"], "maxLength": speech.max_chars}
-    text = {"type": "string"} | _text(speech, speech.voices[0])
+    text = {"type": "string"} | _text(speech)
     return {"data": {"prefixItems": [audio, transcript, text], "items": False}}
 
 
-def _text(speech: Speech, voice: Voice) -> dict[str, Any]:
-    return {"minLength": 1, "maxLength": speech.max_chars, "pattern": speakable(voice.language)}
-
-
-def _widest(voices: Iterable[Voice]) -> Voice:
-    """Return the voice with the largest alphabet: the Chinese alphabet includes all others."""
-    return max(voices, key=lambda voice: voice.language == "zh")
-
-
-@functools.cache
-def speakable(language: str) -> str:
-    """Return a pattern of the texts that a voice of `language` can read, with at least one letter or digit."""
-    known = ALPHABETS[language]
-    every = _class(known)
-    some = _class(lambda char: known(char) and char.isalnum())
-    return f"^{every}*{some}{every}*$"
-
-
-def _class(belongs: Callable[[str], bool]) -> str:
-    """Return a character class of a regular expression that JavaScript and Python both accept."""
-    found = [code for code in range(0x10000) if belongs(chr(code))]
-    runs = [[code for _, code in run] for _, run in itertools.groupby(enumerate(found), lambda at: at[1] - at[0])]
-    ranges = (f"\\u{run[0]:04X}" + (f"-\\u{run[-1]:04X}" if len(run) > 1 else "") for run in runs)
-    return f"[{''.join(ranges)}]"
+def _text(speech: Speech) -> dict[str, Any]:
+    return {"minLength": 1, "maxLength": speech.max_chars}
 
 
 def describe(app: FastAPI, *, keys: bool) -> dict[str, Any]:

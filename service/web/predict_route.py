@@ -43,7 +43,7 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         if len(prompt_text or "") > speech.max_chars:
             message = f"data[1] has more than {speech.max_chars} characters"
             raise InvalidError(message, code="text_too_long", param="data[1]")
-        utterance = speech.utterance(text or "", None, 1.0, param="data[2]")
+        utterance = await speech.read_utterance(text or "", None, 1.0, param="data[2]")
         note = ""
         if prompt_audio:
             path = find_prompt(voices, prompt_audio, "data[0]")
@@ -56,6 +56,8 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
                 note = (
                     f" The prompt audio ({seconds}) was not used: engine {about.engine} does not support voice cloning."
                 )
+        if utterance.dropped:
+            note += f" Left out of the text: {utterance.dropped}."
         current_record().format = "wav"
         client_of(request.scope).charge(utterance.text)
         spoken = await while_connected(request.receive, speech.synthesize(utterance))

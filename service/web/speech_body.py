@@ -30,7 +30,7 @@ class SpeechBody(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
     input: str = Field(
-        description="Text to synthesize: letters of the voice's language, digits, usual punctuation, currency signs."
+        description="Text to synthesize in the voice's language; may have Markdown, HTML, SSML, numbers and signs."
     )
     model: str | None = Field(None, description="A name from /v1/models; all select the one loaded model.")
     voice: str | None = Field(
@@ -66,7 +66,9 @@ class SpeechBody(BaseModel):
     )
     ref_text: str | None = Field(None, description="Transcript of ref_audio.")
     strict: bool | None = Field(
-        None, description="true: reject fields that would be ignored or changed. Default: the setting TTS_STRICT."
+        None,
+        description="true: reject fields that would be ignored or changed, and characters that would be left out. "
+        "Default: the setting TTS_STRICT.",
     )
     _changed: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -42,17 +42,19 @@ def speech_routes(speech: Speech, settings: Settings) -> APIRouter:
     async def speak(request: Request) -> Response:
         """Synthesize `input`, streamed as it is spoken or complete (field `stream`)."""
         body = await read_json(request, SpeechBody)
-        if settings.strict if body.strict is None else body.strict:
+        strict = settings.strict if body.strict is None else body.strict
+        if strict:
             body.check_strict()
         current_record().format = body.form
         names.check_model(body.model)
         speed = 1.0 if body.speed is None else body.speed
-        utterance = speech.utterance(body.input, names.voice(body.voice), speed)
+        utterance = await speech.read_utterance(body.input, names.voice(body.voice), speed, strict=strict)
         utterance = replace(utterance, seed=_seed(body, speech), prompt=await _prompt(body, speech, settings.voices))
         client_of(request.scope).charge(utterance.text)
+        notes = body.notes() | ({"X-Text-Dropped": utterance.dropped} if utterance.dropped else {})
         if body.streamed:
-            return SpeechStream(speech, utterance, Delivery(body.form, body.stream_format == "sse", body.notes()))
-        return await _file(request, speech, utterance, body.form, body.notes())
+            return SpeechStream(speech, utterance, Delivery(body.form, body.stream_format == "sse", notes))
+        return await _file(request, speech, utterance, body.form, notes)
 
     return router
 

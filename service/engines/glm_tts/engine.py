@@ -137,7 +137,7 @@ class GlmTtsEngine:
         return Description(
             "glm_tts", "GLM-TTS", self._device.name if self._device else "",
             tuple(recorded.voice for recorded in self._voices.values()) or _NO_VOICE,
-            concurrency=1, seeds=True, prompts=True, transcripts=True, speeds=False, parallel=False,
+            concurrency=1, seeds=True, prompts=True, transcripts=True, speeds=False, normalizes=True, parallel=False,
             characters_per_s=_CHARACTERS_PER_S,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from service.audio.reference import read_recording
 from service.engine import Voice, VoiceReference
 from service.errors import InvalidError
 from service.fields import nearest, quote
-from service.text_check import check_text
+from service.text import reading
 
 FIELDS = ("name", "wav", "transcript", "language")
 LANGUAGES = ("zh", "en")
@@ -94,8 +94,12 @@ def _recorded(folder: Path, fields: dict[str, Any]) -> RecordedVoice:
     if values["language"] not in LANGUAGES:
         raise VoiceListError(f"language must be {' or '.join(LANGUAGES)}, not {quote(values['language'])}")
     try:
-        transcript = check_text(values["transcript"], values["language"], _MAX_TRANSCRIPT, "transcript")
+        transcript = reading.read(
+            values["transcript"], values["language"], max_chars=_MAX_TRANSCRIPT, normalizes=True
+        ).text
         prompt = read_recording(folder, values["wav"], "wav", transcript)
+    except reading.TextError as error:
+        raise VoiceListError(f"transcript {error}") from None
     except InvalidError as error:
         raise VoiceListError(error.message) from None
     return RecordedVoice(Voice(values["name"], values["name"], values["language"]), prompt)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine import EngineError, EngineFatalError, NoMemoryError
-from service.engines import error_messages
+from service.engines import embedded_voice, error_messages
 from service.engines.onnx import memory
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ class Model:
         self._wide = self.front
         if processors > 1 and provider == CPU:
             self._wide = PiperVoice(session=self._session(_wide_options(processors), provider), config=config)
+        self.gain = embedded_voice.GAIN
+        """Factor of all samples, so that voices are equally loud."""
 
     @property
     def provider(self) -> str:

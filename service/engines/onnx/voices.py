@@ -14,7 +14,7 @@ from typing import Any
 from service.engine import Voice
 from service.engines import embedded_voice
 from service.fields import quote
-from service.text_check import ALPHABETS
+from service.text.alphabets import ALPHABETS
 
 MODEL, CONFIG = ".onnx", ".onnx.json"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")

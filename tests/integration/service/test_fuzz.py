@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -70,7 +71,10 @@ def test_the_service_matches_its_openapi_description(client: httpx.Client, tmp_p
         *("--header", f"Authorization: Bearer {KEY}", "--max-examples", "15", "--generation-deterministic"),
         *("--workers", "1", "--suppress-health-check", "all", "--no-color"),
     ]
-    run = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.integration.service.fuzz_hooks", "PYTHONPATH": str(Path.cwd())}
+    run = subprocess.run(
+        argv, cwd=tmp_path, env=os.environ | hooks, capture_output=True, text=True, timeout=300, check=False
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "No issues found" in run.stdout
 

@@ -44,6 +44,7 @@ class FakeEngine:
         self.level = 9000
         self.prepared = False
         self.seeds = self.prompts = False
+        self.normalizes = True  # numbers of a text stay as a test wrote them
         self.last: Utterance | None = None
         self.voices: tuple[str, ...] = ("joe",)
         self.loaded = False
@@ -83,7 +84,9 @@ class FakeEngine:
 
     def describe(self) -> Description:
         voices = tuple(Voice(name, name.title(), "en") for name in self.voices)
-        return Description("fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts)
+        return Description(
+            "fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts, normalizes=self.normalizes
+        )
 
 
 class Hurried:

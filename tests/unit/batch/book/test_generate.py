@@ -225,6 +225,20 @@ def test_the_tasks_of_a_book_are_valid(book: Path, capsys: pytest.CaptureFixture
     assert batch("check", out) == 0
 
 
+def test_what_no_voice_can_speak_is_left_out_and_listed(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book.write_text("A fox ran off 🦊.\n\nМир и труд.\n\nThe end.\n")
+    out = book.parent / "tasks.jsonl"
+    assert batch("generate", book, "--characters", book.parent / "cast.yaml", "--out", out) == 0
+    texts = [json.loads(line)["input_text"] for line in out.read_text().splitlines()]
+    assert texts == ["A fox ran off 🦊.", "The end."]
+    errors = plain(capsys.readouterr().err)
+    assert "1 texts that no voice can speak are left out" in errors
+    assert "no sound: 1 emoji" in errors
+    (review,) = (out.parent / "tasks.review.txt").read_text().splitlines()
+    assert review.startswith("left out, line 3: has characters that a voice of language 'en' cannot speak: U+041C")
+    assert review.endswith("Мир и труд.")
+
+
 def test_an_existing_task_file_is_not_overwritten(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = book.parent / "tasks.jsonl"
     out.write_text("corrected")

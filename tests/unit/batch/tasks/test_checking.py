@@ -105,3 +105,21 @@ def test_special_files_are_refused_unread(tmp_path: Path, strange: Path | str) -
         os.mkfifo(path)
     with pytest.raises(TasksError, match="is not a regular file"):
         check(path, Rules(), {}, lambda _number, _problem: None)
+
+
+def test_texts_that_no_voice_can_speak_are_reported_before_the_run(tmp_path: Path) -> None:
+    texts = ["Plain words.", "Good 😀 job", "今天天气很好。", "привет", "— *** —1", "Tom &amp; Nora", "αβγδ", "😀 5"]
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(
+        b"\n".join(line(output_name=f"clip{number}", input_text=text) for number, text in enumerate(texts))
+    )
+    _, problems = checked(path)
+    assert sorted(problems) == [4, 7]
+    assert "input_text has characters that a voice of language 'en' cannot speak: U+043F" in problems[4]
+
+
+def test_what_the_service_will_leave_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(line(input_text="Good 😀 job 🎉, a ⌘ key"))
+    assert batch("check", path) == 0
+    assert "will leave out characters that have no sound: 2 emoji, 1 symbol" in plain(capsys.readouterr().err)

@@ -123,8 +123,8 @@ BAD = [
     (speech(input=""), 400, "input is empty"),
     (speech(input="..."), 400, "no letter or digit"),
     (speech(input="x" * 100_000), 400, "100000 characters, at most 4096"),
-    (speech(input="\x07 output"), 400, "U+0007"),
-    (speech(input="😀"), 400, "U+1F600 GRINNING FACE"),
+    (speech(input="output \u043c"), 400, "U+043C"),
+    (speech(input="😀"), 400, "no letter or digit"),
     (speech(input="你好"), 400, "U+4F60"),
     (speech(input=5), 400, "input is 5"),
     (speech(input=None), 400, "input is missing"),
@@ -211,7 +211,7 @@ async def test_a_body_without_a_length_is_limited_too(client: httpx.AsyncClient)
 async def test_an_unexpected_error_does_not_show_its_details(
     client: httpx.AsyncClient, real: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **_more: object) -> None:
         raise KeyError("secret output")
 
     caplog.handler.setFormatter(TextFormatter())
