@@ -1,7 +1,7 @@
 """`python -m bench [NAME...]`.
 
 By default the quick ones run: full, idle, overload and peers take minutes, chaos injects faults, cold and twice build
-images.
+images, attribution needs a corpus.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from bench import (
+    attribution,
     batch,
     chaos,
     cold,
@@ -41,7 +42,7 @@ app = console.app("Measure the figures of docs/benchmarks.md on this machine.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
 ALONE: dict[str, Callable[[int], None]] = {"overload": overload.measure, "peers": peers.measure}
 """Benchmarks of the service without a stack."""
-NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice", *ALONE)
+NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice", "attribution", *ALONE)
 DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1, "overload": 1}
 
 
@@ -73,6 +74,10 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     every: Annotated[bool, typer.Option("--every", help="chaos: each fault at each possible record")] = False,
     minutes: Annotated[float, typer.Option(min=0.5, help="full: minutes with a full queue")] = 10.0,
     seconds: Annotated[float, typer.Option(min=10, help="idle: seconds of one measurement")] = 60.0,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="attribution: folder of a corpus of attributed quotations, PDNC or WP", exists=True),
+    ] = None,
     missing: Annotated[bool, typer.Option("--missing", help="chaos: only combinations without results")] = False,
 ) -> None:
     """Run benchmarks on a separate stack, next to a live one."""
@@ -97,14 +102,18 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     for name in chosen:
         if name not in NAMES:
             raise typer.BadParameter(f"unknown benchmark {name}, choose from {', '.join(NAMES)}")
+    if "attribution" in chosen:
+        if not corpus:
+            raise typer.BadParameter("attribution needs --corpus, the folder of a corpus: docs/benchmarks.md names two")
+        for folder in corpus:
+            attribution.measure(folder)
     for name in chosen:
         if name in ALONE:
             ALONE[name](runs or DEFAULT_RUNS.get(name, 5))
-    if not (on_stack := [name for name in chosen if name not in ALONE]):
-        return
-    with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
-        for name in on_stack:
-            benches[name](stack, runs or DEFAULT_RUNS.get(name, 5))
+    if stacked := [name for name in chosen if name in benches]:
+        with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
+            for name in stacked:
+                benches[name](stack, runs or DEFAULT_RUNS.get(name, 5))
 
 
 if __name__ == "__main__":

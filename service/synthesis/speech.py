@@ -19,9 +19,12 @@ from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
 from service.metrics.metrics import Metrics
 from service.synthesis.admission import Size
+from service.synthesis.fair_queue import Priority
 from service.synthesis.job import OnPosition, Part, Task
 from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.listener import Listener
 from service.synthesis.scheduler import Scheduler
+from service.telemetry.record import Step, current_record
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
@@ -54,6 +57,9 @@ class Speech:
         self._lifecycle = lifecycle
         self._scheduler = scheduler
         self._metrics = metrics
+        for priority in Priority:
+            metrics.first_audio_seconds.labels(priority)
+            metrics.stall_seconds.labels(priority)
 
     @property
     def voices(self) -> tuple[Voice, ...]:
@@ -103,11 +109,18 @@ class Speech:
         engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready, QueueFullError if
         the text cannot be spoken in time, DeadlineExceededError if an inference takes too long.
         """
-        self._lifecycle.check_accepting()
-        spoken = spoken or Synthesis(self.engine.sample_rate)
-        encoder = encode(self.engine.sample_rate) if encode else None
-        async with self._scheduler.job(self._task(utterance, encoder, spoken), on_position) as parts:
-            yield self._counted(parts, spoken, time.monotonic())
+        request = current_record()
+        request.voice = utterance.voice
+        request.characters += len(utterance.text)
+        streamed, spoken = spoken is None, spoken or Synthesis(self.engine.sample_rate)
+        try:
+            self._lifecycle.check_accepting()
+            encoder = encode(self.engine.sample_rate) if encode else None
+            async with self._scheduler.job(self._task(utterance, encoder, spoken), on_position) as parts:
+                yield self._counted(parts, spoken, Listener(self._metrics, streamed=streamed))
+        except ServiceError as error:  # a stream that has begun tells its client no code
+            request.fail(error.code)
+            raise
 
     def _task(self, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> Task:
         work = _Work(self.engine, utterance, encoder, spoken)
@@ -122,14 +135,13 @@ class Speech:
             spoken.content = b"".join([part.encoded async for part in parts])
         return spoken
 
-    async def _counted(self, parts: AsyncIterator[Part], spoken: Synthesis, accepted: float) -> AsyncIterator[Part]:
+    async def _counted(self, parts: AsyncIterator[Part], spoken: Synthesis, listener: Listener) -> AsyncIterator[Part]:
         async for part in parts:
             length = part.samples.size / self.engine.sample_rate
-            if length and not spoken.seconds:
-                self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
             spoken.seconds += length
-            self._metrics.audio_seconds.inc(length)
+            listener.receive(length)
             yield part
+            listener.ask()
         if not spoken.seconds:
             raise ServiceError("the engine returned no audio", code="engine_failed")
         self._metrics.real_time_factor.observe(spoken.worked_s / spoken.seconds)
@@ -144,13 +156,16 @@ class _Work:
         self._encoder = encoder
         self._spoken = spoken
         self._adding = threading.Lock()
+        self._request = current_record()
+        self._accepted = time.monotonic()
 
     def plan(self) -> Sequence[Chunk]:
-        with self._timed():
+        self._request.add(Step.QUEUE, self._accepted)
+        with self._timed(), self._request.bound():
             return self._engine.plan(self._utterance)
 
     def speak(self, chunk: Chunk, alone: bool) -> Audio:
-        with self._timed():
+        with self._timed(), self._request.during(Step.INFERENCE):
             return speak(self._engine, chunk, alone=alone)
 
     def encode(self, samples: Audio, last: bool) -> bytes:
