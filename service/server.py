@@ -103,9 +103,10 @@ async def run(settings: Settings) -> int:
         control.close()
         with contextlib.suppress(OSError):
             settings.control.unlink()
-        for task in background:
+        # A load under way goes on in its thread until the process ends: it may take minutes.
+        for task in (start, *background):
             task.cancel()
-        if not service.lifecycle.broken:  # a broken engine may never end its load
+        if not service.lifecycle.broken:
             await asyncio.gather(start, *background, return_exceptions=True)
             await service.close()
     return exit_code(service)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,9 @@ from service.engine import Utterance, VoiceReference
 from service.errors import InvalidError
 from service.fields import SEED, quote
 from service.formats import STREAMED, Format
+from service.large_text import LargeText
 from service.synthesis.speech import SPEED, Speech, while_connected
+from service.threads import untrusted
 from service.web import openapi
 from service.web.json_body import json_body, read_json
 from service.web.streaming import SpeechStream, audio_headers
@@ -53,10 +54,10 @@ class SpeechBody(BaseModel):
         description="The same seed, text, voice and speed give the same audio from the same release on the same "
         "machine. Rejected if the engine does not support seeds.",
     )
-    ref_audio: str | None = Field(
+    ref_audio: LargeText | None = Field(
         None,
-        description="Recording of the voice to clone, 3 to 10 s of wav, flac or mp3: in base64, or the name of a file "
-        "in the voices folder. Rejected if the engine does not support voice cloning.",
+        description="Recording of the voice to clone, 3 to 10 s of wav, flac, ogg, aiff or mp3: in base64, as a data: "
+        "URL, or the name of a file in the voices folder. Rejected if the engine does not support voice cloning.",
     )
     ref_text: str | None = Field(None, description="Transcript of ref_audio.")
 
@@ -138,7 +139,7 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> VoiceRefere
     if len(body.ref_text or "") > speech.max_chars:
         message = f"ref_text has more than {speech.max_chars} characters"
         raise InvalidError(message, code="text_too_long", param="ref_text")
-    prompt = await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+    prompt = await untrusted(read_reference, folder, body.ref_audio, body.ref_text or "")
     return check_prompt(prompt, about, "ref_audio", "ref_text")
 
 
