@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -27,6 +28,9 @@ EXIT_OK, EXIT_FAILED, EXIT_ADDRESS = 0, 3, 4
 _FAILURE_SHOWN_S = 1.0
 _POLL_S = 0.05
 _SETTLED_S = 0.5
+
+SWITCH_S = 0.001
+"""Longest time (seconds) that another thread's Python code keeps the interpreter from the event loop; default 0.005."""
 
 
 class CannotListenError(Exception):
@@ -82,6 +86,7 @@ def uvicorn_config(service: Service) -> uvicorn.Config:
 
 async def run(settings: Settings) -> int:
     """Serve until a signal or a failure; return the exit code. Raise CannotListenError."""
+    sys.setswitchinterval(SWITCH_S)
     service = Service(settings)
     listener = listener_of(settings)
     server = Server(uvicorn_config(service), service)
@@ -95,6 +100,7 @@ async def run(settings: Settings) -> int:
         Orders(service).follow(),  # before the start reads its flags
         watchdog.watch_gpu(service),
         watchdog.watch_loop(HUNG * settings.deadline_s),
+        watchdog.measure_loop(service.metrics.loop_lag),
     )
     start, *background = (asyncio.create_task(task) for task in (service.start(), *work))
     try:

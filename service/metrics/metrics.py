@@ -24,6 +24,7 @@ from service.metrics.collectors import Gpus, Memory
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks a return type
 
 _SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 80, 160)
+_LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 
 
@@ -108,6 +109,9 @@ class Metrics:
         self.audio_seconds = self._counter("tts_audio_seconds", "Duration of the synthesized audio")
 
     def _of_engine(self) -> None:
+        self.loop_lag = self._histogram(
+            "tts_event_loop_lag_seconds", "Delay of a timer of the event loop, that is of every other request", _LAGS
+        )
         self.ready = self._gauge("tts_ready", "1 if the service accepts requests")
         self.phase = self._gauge("tts_phase", "1 for the current phase of the service", "phase")
         self.loads = self._counter(

@@ -17,7 +17,7 @@ from service.large_text import LargeText
 
 MAX_FIELDS = 100
 _SMALL = 16 * 1024  # bytes
-_MAX_STRINGS = 4  # per byte: one in four bytes may be a quotation mark; more would take long to step through
+_MAX_STRINGS = 1000  # names of fields included
 
 _CONTENT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
@@ -41,12 +41,12 @@ class BoundedJson:
         return len(self._parsed) < _SMALL
 
     def feed(self, data: bytes) -> None:
-        """Add the next bytes; raise TooLargeError if more than `most` must be parsed."""
+        """Add the next bytes; raise TooLargeError or InvalidError if too much must be parsed."""
         data, self._rest = self._rest + data, b""
         at = 0
         while at < len(data):
             at = self._outside(data, at) if self._string is None else self._inside(data, at)
-        if len(self._parsed) > self._most or self._strings > self._most // _MAX_STRINGS:
+        if len(self._parsed) > self._most:
             raise TooLargeError(f"the body has more than {self._most} bytes beside its recording")
 
     def _outside(self, data: bytes, at: int) -> int:
@@ -55,6 +55,8 @@ class BoundedJson:
         if end:
             self._string, self._taken = len(self._parsed), 0
             self._strings += 1
+            if self._strings > _MAX_STRINGS:
+                raise InvalidError(f"the body has more than {_MAX_STRINGS} names and strings", code="too_many_fields")
         return end or len(data)
 
     def _inside(self, data: bytes, at: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +18,10 @@ BODY_RATE = 4096
 
 READ_S = 60.0
 """Longest time (seconds) that a client may take to read the next part of its response."""
+
+
+PART = 256 * 1024
+"""Largest part of a response (bytes) that is sent at once."""
 
 
 class StalledReaderError(Exception):
@@ -49,13 +54,22 @@ class Patience:
             return message
 
         async def send_in_time(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self.read_s):
-                    await send(message)
-            except TimeoutError:
-                raise StalledReaderError from None
+            for part in _parts(message):
+                try:
+                    async with asyncio.timeout(self.read_s):
+                        await send(part)
+                except TimeoutError:
+                    raise StalledReaderError from None
 
         try:
             await self.app(scope, receive_in_time, send_in_time)
         except StalledReaderError:
             scope["client_gone"] = True
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """Yield a large piece of a body in parts: the server would copy what the client has not read yet, all at once."""
+    body = message.get("body", b"")
+    for start in range(0, len(body) - PART, PART):
+        yield message | {"body": body[start : start + PART], "more_body": True}
+    yield message | {"body": body[(len(body) - 1) // PART * PART :]} if len(body) > PART else message
