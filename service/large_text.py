@@ -28,7 +28,7 @@ class LargeText:
         return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the text part by part; raise ValueError if it is not valid JSON."""
+        """Yield the text part by part; ValueError may refuse text with characters that base64 does not have."""
         rest = b""
         for part in self._parts:
             joined = rest + part

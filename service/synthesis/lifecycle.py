@@ -57,6 +57,7 @@ class Lifecycle:
         self.stopping = False
         self.broken = False  # the engine or its device; only a new process helps
         self.busy = False  # a thread loads, prepares or unloads the model, even if its command was cancelled
+        self._leak = ""  # why the last unload did not release all memory
         self._metrics = metrics
         self._changing = asyncio.Lock()  # one load, start or unload at a time; a command waits for the one before it
         self._enter(Phase.STARTING)
@@ -148,17 +149,21 @@ class Lifecycle:
         self._settle(Phase.UNLOADING)
         async with self._changing:
             self._check(Phase.DRAINING, Phase.UNLOADING, Phase.UNLOADED, to="unload")
-            self._settle(Phase.UNLOADING)
-            self._metrics.memory.unloaded()
-            self._metrics.device.clear()
-            try:
-                await self._in_thread(self.engine.unload)
-            except Exception as error:
-                logger.exception("the engine failed to release its memory")
-                message = f"the model is unloaded, but not all of its memory was released: {error}"
-                raise RefusedError(message) from None
-            finally:
-                self._settle(Phase.UNLOADED)
+            if self.phase is not Phase.UNLOADED:  # by an unload that this one waited for
+                await self._unload()
+        if self._leak:
+            raise RefusedError(f"the model is unloaded, but not all of its memory was released: {self._leak}")
+
+    async def _unload(self) -> None:
+        self._metrics.memory.unloaded()
+        self._metrics.device.clear()
+        self._leak = ""
+        try:
+            await self._in_thread(self.engine.unload)
+        except Exception as error:
+            logger.exception("the engine failed to release its memory")
+            self._leak = str(error)
+        self._settle(Phase.UNLOADED)
 
     def stop(self) -> None:
         """Accept no new requests until the process exits. Idempotent."""

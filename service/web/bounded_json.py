@@ -77,7 +77,7 @@ class BoundedJson:
         elif before > self._longest:
             self._large[-1].append(content)
         else:
-            self._large.append([bytes(self._parsed[self._string :]), content])
+            self._large.append([bytes(self._parsed[self._string :]) + content])
             del self._parsed[self._string :]
             self._parsed += _mark(len(self._large) - 1).encode()
 
