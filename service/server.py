@@ -19,6 +19,7 @@ from service.control.server import listen
 from service.settings import Settings
 from service.synthesis.in_flight import Class
 from service.synthesis.scheduler import HUNG
+from service.web.http_protocol import SmallReads
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,8 @@ def uvicorn_config(service: Service) -> uvicorn.Config:
     uvicorn ignores proxy headers: the guard evaluates them, because it knows the proxy's address.
     """
     return uvicorn.Config(
-        service.asgi, lifespan="off", access_log=False, log_config=None, server_header=False, proxy_headers=False,
+        service.asgi, http=SmallReads, lifespan="off", access_log=False, log_config=None,
+        server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(service.settings.grace_s)),
     )  # fmt: skip
 

@@ -83,7 +83,8 @@ def _read(file: soundfile.SoundFile, allowed: tuple[float, float]) -> NDArray[np
     if not low <= seconds <= high:
         shown = f"more than {high:g}" if blocks and frames >= most else f"{seconds:.2f}"
         raise BadRecordingError(f"lasts {shown} s; it must last {low:g} to {high:g} s", length=True)
-    return np.concatenate(blocks)
+    found: NDArray[np.float32] = np.concatenate(blocks)
+    return found
 
 
 def _unknown(frames: int) -> bool:
@@ -95,7 +96,7 @@ def _mixed(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mix to mono. Where the channels cancel each other (one is inverted), the loudest one is the voice."""
     if not np.isfinite(channels).all():
         raise BadRecordingError("has samples that are not finite numbers; export it again")
-    mixed = channels.mean(axis=1)
+    mixed: NDArray[np.float32] = channels.mean(axis=1)
     levels = np.sqrt(np.square(channels).mean(axis=0))
     if np.sqrt(np.square(mixed).mean()) < _CANCELLED * levels.max():
         mixed = channels[:, int(levels.argmax())]
@@ -107,7 +108,8 @@ def _mixed(channels: NDArray[np.float32]) -> NDArray[np.float32]:
 def _to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Convert to int16; samples of a float file beyond -1..1 are scaled, not clipped."""
     peak = max(1.0, float(np.abs(samples).max()))
-    return np.rint(samples * (32767 / peak)).astype(np.int16)
+    scaled: NDArray[np.int16] = np.rint(samples * (32767 / peak)).astype(np.int16)
+    return scaled
 
 
 def _kind(source: Path | BinaryIO) -> str:

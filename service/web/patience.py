@@ -71,5 +71,5 @@ def _parts(message: Message) -> Iterator[Message]:
     """Yield a large piece of a body in parts: the server would copy what the client has not read yet, all at once."""
     body = message.get("body", b"")
     for start in range(0, len(body) - PART, PART):
-        yield message | {"body": body[start : start + PART], "more_body": True}
-    yield message | {"body": body[(len(body) - 1) // PART * PART :]} if len(body) > PART else message
+        yield {**message, "body": body[start : start + PART], "more_body": True}
+    yield {**message, "body": body[(len(body) - 1) // PART * PART :]} if len(body) > PART else message

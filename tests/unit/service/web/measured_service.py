@@ -30,7 +30,7 @@ class Longest:
             run(handle)
             self.seconds = max(self.seconds, time.thread_time() - began)
 
-        asyncio.events.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.events.Handle._run = timed
 
     def report(self) -> None:
         sys.stdout.write(f"{self.seconds}\n")
@@ -49,7 +49,7 @@ def main() -> None:
     engine = FakeEngine()
     engine.prompts = True
     engines.create = lambda _settings: engine
-    Service.start = start  # type: ignore[method-assign]
+    Service.start = start
     os._exit(asyncio.run(server.run(Settings.from_env(os.environ))))
 
 

@@ -148,6 +148,16 @@ def test_a_hostile_body_gets_a_short_answer(measured: Measured, body: bytes) -> 
     assert measured.longest() < LONGEST_S
 
 
+def test_a_body_in_chunks_of_one_byte_is_read_in_turn_with_others(measured: Measured) -> None:
+    head = f"POST {SPEECH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += "Transfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in speech() + b" " * 50_000) + b"0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", measured.port)) as client:
+        client.sendall(head.encode() + chunks)
+        assert client.recv(12) == b"HTTP/1.1 200"
+    assert measured.longest() < LONGEST_S
+
+
 def test_the_limit_of_a_route_without_recordings_is_small(measured: Measured) -> None:
     answer = measured.request(b" " * 300_000, "/api/predict")
     assert answer.status_code == 413
