@@ -12,10 +12,14 @@ import signal
 import sys
 import time
 
+import pytest
+
 from service import engines, server
 from service.app import Service
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine
+
+PATCH = pytest.MonkeyPatch()
 
 
 class Longest:
@@ -30,7 +34,7 @@ class Longest:
             run(handle)
             self.seconds = max(self.seconds, time.thread_time() - began)
 
-        asyncio.events.Handle._run = timed
+        PATCH.setattr(asyncio.events.Handle, "_run", timed)
 
     def report(self) -> None:
         sys.stdout.write(f"{self.seconds}\n")
@@ -48,8 +52,8 @@ def main() -> None:
 
     engine = FakeEngine()
     engine.prompts = True
-    engines.create = lambda _settings: engine
-    Service.start = start
+    PATCH.setattr(engines, "create", lambda _settings: engine)
+    PATCH.setattr(Service, "start", start)
     os._exit(asyncio.run(server.run(Settings.from_env(os.environ))))
 
 
