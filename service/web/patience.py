@@ -16,7 +16,7 @@ BODY_S = 20.0
 BODY_RATE = 4096
 """Bytes per second: the slowest that a large body may arrive."""
 
-READ_S = 60.0
+READ_S = 120.0
 """Longest time (seconds) that a client may take to read the next part of its response."""
 
 
