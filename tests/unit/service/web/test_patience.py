@@ -60,14 +60,14 @@ async def test_a_body_that_stops_arriving_gets_408(service: Service, monkeypatch
 
 
 async def test_a_body_that_arrives_has_more_time(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    patient(service, monkeypatch, body_s=0.05)
-    monkeypatch.setattr(patience, "BODY_RATE", 100)
+    patient(service, monkeypatch, body_s=0.3)
+    monkeypatch.setattr(patience, "BODY_RATE", 1)
     client = Connection(b'{"input":', b'"x"' + b" " * 1000, b"}")
     client.reads.set()
     receive = client.receive
 
     async def late() -> Message:
-        await asyncio.sleep(0.1 if len(client.bodies) == 1 else 0)
+        await asyncio.sleep(0.4 if len(client.bodies) == 1 else 0)
         return await receive()
 
     await asyncio.wait_for(service.asgi(SCOPE | {}, late, client.send), 10)
