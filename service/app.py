@@ -112,6 +112,7 @@ class Service:
         await self._page_life.aclose()
         self.scheduler.close()
         if not (self.scheduler.stuck or self.lifecycle.busy):
+            self.lifecycle.thaw()
             try:
                 await asyncio.to_thread(self.engine.unload)
             except Exception:  # the process exits, which releases the rest

@@ -90,6 +90,7 @@ async def run(settings: Settings) -> int:
     """Serve until a signal or a failure; return the exit code. Raise CannotListenError."""
     sys.setswitchinterval(SWITCH_S)
     service = Service(settings)
+    service.lifecycle.freezes = True
     listener = listener_of(settings)
     server = Server(uvicorn_config(service), service)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -57,6 +58,7 @@ class Lifecycle:
         self.stopping = False
         self.broken = False  # the engine or its device; only a new process helps
         self.busy = False  # a thread loads, prepares or unloads the model, even if its command was cancelled
+        self.freezes = False  # whether `load` takes all present objects out of garbage collections
         self._leak = ""  # why the last unload did not release all memory
         self._metrics = metrics
         self._changing = asyncio.Lock()  # one load, start or unload at a time; a command waits for the one before it
@@ -104,6 +106,14 @@ class Lifecycle:
                 self._metrics.load_ended(succeeded=True, took_s=time.monotonic() - began)
                 self._metrics.device.labels(self.engine.describe().device).set(1)
                 self._enter(Phase.READY)
+                # A full collection takes 0.1 s with the page's objects and stops every thread.
+                if self.freezes:
+                    gc.freeze()
+
+    def thaw(self) -> None:
+        """Let garbage collections see the model's objects again, so that an unload frees them."""
+        if self.freezes:
+            gc.unfreeze()
 
     async def park(self, beside: Awaitable[object]) -> None:
         """Import the modules for a load, wait for `beside`, and stay without a model; FAILED on any error."""
@@ -158,6 +168,7 @@ class Lifecycle:
         self._metrics.memory.unloaded()
         self._metrics.device.clear()
         self._leak = ""
+        self.thaw()
         try:
             await self._in_thread(self.engine.unload)
         except Exception as error:
