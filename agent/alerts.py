@@ -1,7 +1,7 @@
 """Alerts of the agent: a line in its log, and Alertmanager's API v2 where an address is set.
 
 Labels and names are those of the orchestrator's alerts (build.notify.alert). So one route serves both, and the next
-successful cutover resolves them.
+successful cutover resolves them. That clients are not served is an alert of its own: it ends when they are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 NAME = "CutoverNeedsAttention"
+UNHEALTHY = "LiveReleaseUnhealthy"  # sent again while it lasts, so that it ends by itself
 RUNBOOK = "python -m build.cutover status (docs/operations/runbook.md)"
 LASTS = timedelta(days=7)  # Alertmanager resolves an alert without an end after five minutes
+UNHEALTHY_LASTS = timedelta(minutes=5)
 TIMEOUT_S = 5
 
 
@@ -35,10 +37,25 @@ class Alerts:
     def send(self, summary: str, *, severity: str = "critical", release: str = "", cutover: str = "") -> None:
         """Log and post an alert. A receiver that fails is logged: nothing that the agent does depends on it."""
         note(f"alert ({severity}): {summary}")
+        self._deliver(NAME, summary, LASTS, severity=severity, release=release, cutover=cutover)
+
+    def unhealthy(self, summary: str, release: str) -> None:
+        """Log and post that clients are not served; to be called again while it lasts."""
+        note(f"alert (critical): {summary}")
+        self._deliver(UNHEALTHY, summary, UNHEALTHY_LASTS, release=release)
+
+    def healthy(self, release: str) -> None:
+        """Log that clients are served again, and resolve the alert of `unhealthy`."""
+        note("the live release is healthy again")
+        self._deliver(UNHEALTHY, "the live release is healthy again", timedelta(0), release=release)
+
+    def _deliver(
+        self, name: str, summary: str, lasts: timedelta, *, release: str, severity: str = "critical", cutover: str = ""
+    ) -> None:
         now = datetime.now(UTC)
-        labels = {"alertname": NAME, "project": self.project, "release": release or "none", "severity": severity}
+        labels = {"alertname": name, "project": self.project, "release": release or "none", "severity": severity}
         annotations = {"summary": summary, "runbook": RUNBOOK, "cutover": cutover}
-        ends = (now + LASTS).isoformat()
+        ends = (now + lasts).isoformat()
         body = [{"labels": labels, "annotations": annotations, "startsAt": now.isoformat(), "endsAt": ends}]
         try:
             if manager := self.address.read_text().strip() if self.address.exists() else "":

@@ -19,9 +19,12 @@ from agent.watch import Watch
 
 LOCK_S = 1.0
 LOOK_S = 5.0
+RETRY_S = 5.0
 BLIND_S = 15.0  # how long it may fail to see or act before it alerts: a proxy that starts or restarts takes seconds
 # Someone else has the lock, or took it meanwhile: it is theirs to act.
 NOT_OURS = (Refusal.HELD, Refusal.FENCED)
+# Neither the lock nor a record can be had: of a full disk, or of a journal that is not as it was written.
+UNRECORDABLE = (Refusal.UNWRITABLE, Refusal.DAMAGED)
 
 
 @dataclass
@@ -40,7 +43,9 @@ class Guardian:
     _failed: str = ""  # what it has alerted that it cannot do
     _blind_since: float | None = None
     _began: float = 0.0
+    _retry_at: float = float("-inf")
     _was_well: bool = False  # whether the live release was healthy since this agent began
+    _unhealthy: str | None = None  # the release of the alert that clients are not served
     _again: bool = False
 
     def __post_init__(self) -> None:
@@ -54,7 +59,9 @@ class Guardian:
             self.tick()
 
     def tick(self) -> None:
-        """Look and act once; an act that fails is tried again at the next tick."""
+        """Look and act once; what fails is tried again after RETRY_S."""
+        if self.clock.now() < self._retry_at:
+            return
         try:
             if self._tick():
                 self._failed, self._blind_since = "", None
@@ -62,15 +69,26 @@ class Guardian:
             if refused.refusal in NOT_OURS:
                 self._again = False
             else:
-                self._cannot(refused.message)
+                self._cannot(refused.message, unrecordable=refused.refusal in UNRECORDABLE)
         except Exception as error:  # noqa: BLE001 - a guardian that ends at a surprise guards nothing
             self._cannot(repr(error))
 
-    def _cannot(self, why: str) -> None:
-        self._blind_since = self.clock.now() if self._blind_since is None else self._blind_since
-        if why != self._failed and self.clock.now() - self._blind_since >= BLIND_S:
+    def _cannot(self, why: str, *, unrecordable: bool = False) -> None:
+        now = self.clock.now()
+        self._retry_at = now + RETRY_S
+        self._blind_since = now if self._blind_since is None else self._blind_since
+        if now - self._blind_since < BLIND_S:
+            return
+        opened = unrecordable and self._opened_gate()
+        if why != self._failed or opened:
             self._failed = why
-            self.alerts.send(f"the agent cannot see or act: {why}")
+            outcome = "; it opened the gate, which held requests, without a record" if opened else ""
+            self.alerts.send(f"the agent cannot see or act: {why}{outcome}")
+
+    def _opened_gate(self) -> bool:
+        """Open the gate without the lock; return whether it was shut. Waiting requests matter more than a record."""
+        answer = self.ask({"do": "gate open"})
+        return bool(answer["ok"]) and answer["held"] != "none"
 
     def _tick(self) -> bool:
         """Return whether the target was looked at."""
@@ -125,33 +143,33 @@ class Guardian:
                 self._act()
             return
         self._alone_since = None
-        if current:
-            self._watch = Watch()
-        else:
+        # A new stack has blue in rotation before its first release.
+        if any(cutover.served for cutover in view.past):
             self._look_at_live(view)
 
     def _look_at_live(self, view: View) -> None:
-        colour = watch.live(view.proxied)
-        # A new stack has blue in rotation before its first release.
-        if not colour or not any(cutover.served for cutover in view.past):
-            return
-        asked = self._observer.asked(view.proxied, watch.in_rotation(view.proxied, colour))
-        well = watch.healthy(asked, colour)
+        asked = self._observer.asked(view.proxied, watch.in_rotation(view.proxied))
+        well = watch.healthy(asked)
         self._was_well = self._was_well or well
+        if well and self._unhealthy is not None:
+            self.alerts.healthy(self._unhealthy)
+            self._unhealthy = None
         # After a reboot, or `make down` and `up`, the models of all releases are still loading: none is sick yet.
         if not self._was_well and self.clock.now() - self._began < LOAD_S:
             return
         self._watch = self._watch.after(healthy=well)
         if not self._watch.sick:
             return
+        colour = watch.live(view.proxied)
         move = self._move(view)
         if move:
             self._watch = Watch()
             self.alerts.send(
                 f"{colour} was sick, and its standby has the traffic", release=move.previous, cutover=move.id
             )
-        elif self._watch.just_sick:
-            self.alerts.send(f"{colour} is live and sick, and no standby can serve", release=_release(view, colour))
+        elif self._watch.alert_due:
+            self._unhealthy = _release(view, colour)
+            self.alerts.unhealthy(watch.trouble(view.proxied), self._unhealthy)
 
     def _move(self, view: View) -> Cutover | None:
         """Give the traffic to the standby if there is one; return the cutover that is taken back by it."""
@@ -159,7 +177,7 @@ class Guardian:
             return None
         with Tenure(self.ask) as tenure:
             view = self._observer.look()
-            found = None if view.current else self._to_standby(view)
+            found = self._to_standby(view)
             if not found:
                 return None
             served, decision = found
@@ -169,6 +187,8 @@ class Guardian:
             return served
 
     def _to_standby(self, view: View) -> tuple[Cutover, Decision] | None:
+        if view.current:  # paused: an operator decides
+            return None
         served = next((cutover for cutover in reversed(view.past) if cutover.served), None)
         standbys = view.names(cutovers.other(watch.live(view.proxied)))
         asked = self._observer.asked(view.proxied, standbys)

@@ -6,6 +6,7 @@ owner that has lost its lock cannot act between the check and the change.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -66,6 +67,7 @@ class Target:
             "lock beat": self._beat,
             "lock release": self._release,
             "lock break": self._break,
+            "gate open": self._open_gate,
         }
         self._fenced: dict[str, Callable[[Request], Answer]] = {
             "journal append": self._append,
@@ -129,7 +131,8 @@ class Target:
         acquired = self._lock.acquire(owner, self._now(), takeover=request.get("takeover"))
         self._newest = self._newest if acquired.epoch == self._lock.epoch else 0
         self._store(acquired)
-        if "alertmanager" in request:
+        # An operator without the setting knows nothing of the others' address.
+        if request.get("alertmanager"):
             files.replace(self._alertmanager, f"{request['alertmanager']}\n", mode=0o600)
         return {"epoch": self._lock.epoch}
 
@@ -158,6 +161,20 @@ class Target:
         self._journal.append({**fields, "reason": str(request["reason"])})
         self._store(self._lock.broken())
         return {"owner": owner.to_json()}
+
+    def _open_gate(self, _request: Request) -> Answer:
+        """Open the gate without the lock and without a record, for a target that can write neither.
+
+        Only while no owner is alive. An epoch may outlive it: its owner finds the gate open and ends with an error.
+        """
+        if self._lock.owner and not self._lock.expired(self._now()):
+            raise RefusedError(Refusal.HELD, f"the gate is {self._lock.owner}'s")
+        held = self._proxy.ask(["hold"]).partition(" ")[0]
+        if held != "none":
+            self._proxy.ask(["hold none"])
+            with contextlib.suppress(OSError):
+                self._proxy.save()
+        return {"held": held}
 
     def _set_flags(self, request: Request) -> Answer:
         for slot, flags in request["slots"].items():

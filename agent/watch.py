@@ -14,6 +14,7 @@ from agent.dead_man import Decision, Did, serve_commands
 from agent.servers import Servers
 
 MOST_FAILURES = 3  # in a row
+ALERT_EVERY = 12  # failures; a minute of looks
 
 
 @dataclass(frozen=True)
@@ -31,33 +32,33 @@ class Watch:
         return self.failures >= MOST_FAILURES
 
     @property
-    def just_sick(self) -> bool:
-        """Whether the newest look made it sick: an operator is alerted once."""
-        return self.failures == MOST_FAILURES
+    def alert_due(self) -> bool:
+        """Whether to send the alert, or to send it again before its receiver takes it for resolved."""
+        return self.sick and (self.failures - MOST_FAILURES) % ALERT_EVERY == 0
 
 
 def live(servers: Servers) -> str:
     """Return the colour in rotation; "" if there is none or both are."""
-    colours = {name.partition("-")[0] for name, server in servers.items() if server.admin == "ready" and _own(name)}
+    colours = {name.partition("-")[0] for name in in_rotation(servers)}
     return colours.pop() if len(colours) == 1 else ""
 
 
-def in_rotation(servers: Servers, colour: str) -> tuple[str, ...]:
-    """Return the servers of a colour that get traffic."""
-    return tuple(
-        name
-        for name, server in servers.items()
-        if server.admin == "ready" and _own(name) and name.startswith(f"{colour}-")
-    )
+def in_rotation(servers: Servers) -> tuple[str, ...]:
+    """Return the servers that get traffic."""
+    return tuple(name for name, server in servers.items() if server.admin == "ready" and not name.endswith("-standby"))
 
 
-def _own(name: str) -> bool:
-    return not name.endswith("-standby")
+def healthy(servers: Servers) -> bool:
+    """Return whether clients are served; one healthy container is enough, since the proxy passes the sick ones over."""
+    return any(servers[name].healthy for name in in_rotation(servers))
 
 
-def healthy(servers: Servers, colour: str) -> bool:
-    """Return whether the colour serves; one healthy container is enough, since the proxy passes the sick ones over."""
-    return any(servers[name].healthy for name in in_rotation(servers, colour))
+def trouble(servers: Servers) -> str:
+    """Return what is wrong when clients are not served."""
+    if not in_rotation(servers):
+        return "no colour is in rotation, so no request is served"
+    colour = live(servers)
+    return f"{colour} is live and sick, and no standby can serve" if colour else "both colours are live and sick"
 
 
 def to_standby(served: Cutover | None, servers: Servers, standbys: tuple[str, ...], *, moved: bool) -> Decision | None:
@@ -76,5 +77,5 @@ def to_standby(served: Cutover | None, servers: Servers, standbys: tuple[str, ..
         server.admin != "maint" or not server.ready or server.answer.release != served.previous for server in loaded
     ):
         return None
-    out = proxy.state(in_rotation(servers, colour), "maint")
+    out = proxy.state(in_rotation(servers), "maint")
     return Decision(Did.STANDBY, (*serve_commands(standbys), *out), "", "rolled-back", "the live release was sick")

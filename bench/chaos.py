@@ -30,9 +30,10 @@ def measure(_stack: Stack, _runs: int, *, only: Sequence[str] = (), every: bool 
     Args:
         only: words; the name of a combination must contain one of them, such as `hold done:load candidate killed`.
         every: each fault at each record, not only as many as show its effect.
-        missing: omit combinations that the results have.
+        missing: omit combinations that the results have, of a commit that still exists.
     """
-    measured, known = provenance.measured(REPOSITORY, provenance.RESULTS), _read()
+    measured = provenance.measured(REPOSITORY, provenance.RESULTS)
+    known = {name for name, row in _read().items() if row["commit"] and not row["wrong"]}
     chosen = [case for case in _mixed(cases_of(every=every)) if not only or any(word in str(case) for word in only)]
     if missing:
         chosen = [case for case in chosen if str(case) not in known]

@@ -9,7 +9,7 @@ import random
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +42,7 @@ class Nested:
     container: str
     folder: Path
     options: Sequence[str] = ()
+    outside: dict[str, str] = field(default_factory=lambda: dict(os.environ))  # reaches the engine that runs it
 
     @cached_property
     def client(self) -> docker.DockerClient:
@@ -52,7 +53,7 @@ class Nested:
     def address(self) -> str:
         """Address from this machine of the ports that its containers publish."""
         template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        return command.run(["docker", "inspect", "--format", template, self.container]).decode().strip()
+        return self._outside("inspect", "--format", template, self.container)
 
     @property
     def pid(self) -> str:
@@ -86,7 +87,7 @@ class Nested:
         host, group = f"unix://{INSIDE}/docker.sock", str(os.getgid())
         argv = ["dockerd", "--host", host, "--group", group, "--config-file", f"{INSIDE}/{SETTINGS}", *self.options]
         script = f'exec "$@" >>{INSIDE}/dockerd.log 2>&1'
-        command.run(["docker", "exec", "--detach", self.container, "sh", "-c", script, "sh", *argv])
+        self._outside("exec", "--detach", self.container, "sh", "-c", script, "sh", *argv)
         try:
             wait_for("the nested engine", self.answers, PATIENCE_S)
         except AssertionError as error:
@@ -101,6 +102,13 @@ class Nested:
     def restart(self) -> None:
         """Kill dockerd, as a crash does, and start it again."""
         self.kill()
+        self.start()
+
+    def cut_power(self) -> None:
+        """End every process of the engine's machine at once, and start it again as a machine boots."""
+        self._outside("kill", self.container)
+        self._outside("start", self.container)
+        self._inside("sh", "-c", "rm -rf /run/docker* /run/containerd")  # on a machine they are in memory
         self.start()
 
     def answers(self) -> bool:
@@ -119,7 +127,10 @@ class Nested:
         return self.has(f"/proc/{pid}")
 
     def _inside(self, *argv: str) -> str:
-        return command.run(["docker", "exec", self.container, *argv]).decode().strip()
+        return self._outside("exec", self.container, *argv)
+
+    def _outside(self, *argv: str) -> str:
+        return command.run(["docker", *argv], env=self.outside).decode().strip()
 
 
 def _fails(act: Callable[[], object]) -> bool:

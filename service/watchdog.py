@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 
 from service.app import Service
+from service.engine import Utterance
+from service.errors import ServiceError, UnavailableError
+from service.synthesis.lifecycle import WARM_UP_TEXT
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +62,22 @@ async def watch_gpu(service: Service, every_s: float = GPU_S) -> None:
             continue
         readings = await service.metrics.gpus.refresh()
         seen = seen.after(whole=readings is None or readings.whole, now=time.monotonic())
-        if seen.lost(service.scheduler.last_success):
+        if seen.lost(service.scheduler.last_success) and not await _speaks(service):
             service.lifecycle.report_broken(
                 "the GPU is lost: NVML cannot read it, and no inference has succeeded since"
             )
             return
+
+
+async def _speaks(service: Service) -> bool:
+    """Return whether an inference still succeeds; without traffic no other one would tell."""
+    try:
+        await service.speech.synthesize(Utterance(WARM_UP_TEXT, service.speech.voices[0].id))
+    except UnavailableError:  # draining or unloading: another release serves
+        return True
+    except ServiceError:
+        return False
+    return True
 
 
 async def watch_loop(limit_s: float) -> None:

@@ -22,11 +22,13 @@ from harness.stack import wait_for
 STRATEGIES = (Strategy.OVERLAP, Strategy.HOLD, Strategy.WARM)
 # The proxy sends to a dead colour until its health checks fail, and retries for 3 s.
 CRASH_DETECTION_S = 3.0
-# Components that every request passes: seconds until they accept connections again, and the reason.
+# Components that every request passes: seconds until they accept connections again, and the reason. The time in which
+# the engine is down is measured, and comes on top.
 OUTAGES = {
     "dockerd killed": (1.0, "a starting engine rewrites the rules of the published port"),
     "proxy killed": (3.0, "requests in the proxy, and those until it listens again"),
-    "dockerd restarted": (200.0, "no connection while the engine stops, which its containers may delay, and starts"),
+    "dockerd restarted": (20.0, "no connection while the engine is down and its containers start"),
+    "power cut and not resumed": (20.0, "no connection while the engine is down and its containers start"),
 }
 RECOVERY_S = 180
 
@@ -35,6 +37,7 @@ RECOVERY_S = 180
 RECORDS = {
     "dockerd killed": 1,
     "dockerd restarted": 1,
+    "power cut and not resumed": 1,
     "orchestrator killed": None,
     "candidate killed": 4,
     "operator's clock jumps": 1,
@@ -111,7 +114,7 @@ def run(chaos: ChaosStack, case: Case) -> Row:
         ended = [f"{argv[0]} {code}", *_finish(scene, case.fault)]
         _traffic_flows(chaos, load)
     print(f"--- {case}: {proof}\n{output}")
-    expect_lost, because = bound(case, chaos.rate, in_flight)
+    expect_lost, because = bound(case, chaos.rate, in_flight, scene.outage_s)
     report = load.report
     row = Row(
         fault=case.fault.name,
@@ -162,7 +165,7 @@ def _traffic_flows(chaos: ChaosStack, load: Load) -> None:
     wait_for("traffic afterwards", lambda: len(load.report.samples) > served + chaos.rate)
 
 
-def bound(case: Case, rate: float, in_flight: int) -> tuple[int, str]:
+def bound(case: Case, rate: float, in_flight: int, outage_s: float = 0) -> tuple[int, str]:
     """Return the upper bound of lost requests and its reason; 0 if a good colour stays alive."""
     name, serving = case.fault.name, takes_all_traffic(case.strategy, case.point)
     if name.startswith("candidate") and shares_traffic(case.strategy, case.point):
@@ -170,6 +173,7 @@ def bound(case: Case, rate: float, in_flight: int) -> tuple[int, str]:
     outage = {"candidate killed": serving, "live colour killed": not serving}
     if name in OUTAGES:
         seconds, because = OUTAGES[name]
+        seconds += outage_s
     elif outage.get(name) and not is_held(case.strategy, case.point):
         seconds = CRASH_DETECTION_S
         because = "the only serving colour: its requests, and those until the health checks fail"

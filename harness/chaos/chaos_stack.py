@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from build import settings
 from build.docker.engine import DockerEngine
@@ -180,9 +182,10 @@ def nested_chaos_stack(scratch: Path) -> Iterator[ChaosStack]:
         nested.load(proxy, *references.values())
         env = {**host_stack.env, "DOCKER_HOST": nested.host}
         stack = replace(host_stack, env=env, docker=nested.client, host=nested.address)
-        chaos = _deployed(stack, gpus, wall_clocks, references)
-        chaos.nested = nested
-        yield chaos
+        with patch.dict(os.environ, {"DOCKER_HOST": nested.host}):  # for the sessions of this process's target
+            chaos = _deployed(stack, gpus, wall_clocks, references)
+            chaos.nested = nested
+            yield chaos
 
 
 def _built(stack: Stack, gpus: FakeGpus, at: str = "") -> dict[str, str]:

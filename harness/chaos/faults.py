@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,12 +196,26 @@ def _restart_dockerd(scene: Scene) -> str:
     return _restart(scene, "TERM")
 
 
+def _cut_power(scene: Scene) -> str:
+    """Restart the machine of a cutover whose orchestrator does not come back; the target's agent acts."""
+    nested = scene.chaos.nested
+    assert nested
+    before = scene.chaos.stack.container("proxy").attrs["State"]["StartedAt"]
+    scene.process.kill()
+    began = time.monotonic()
+    nested.cut_power()
+    scene.outage_s = time.monotonic() - began
+    proof = still.rescue(scene)
+    return f"proxy of {before}, now of {scene.chaos.stack.container('proxy').attrs['State']['StartedAt']}; {proof}"
+
+
 def _restart(scene: Scene, signal_name: str) -> str:
     nested = scene.chaos.nested
     assert nested
-    before = nested.pid
+    before, began = nested.pid, time.monotonic()
     nested.kill(signal_name)
     nested.start()
+    scene.outage_s = 0.0 if nested.options else time.monotonic() - began
     proxy = scene.chaos.stack.container("proxy")
     return f"dockerd {before} ended by SIG{signal_name}, now {nested.pid}; proxy of {proxy.attrs['State']['StartedAt']}"
 
@@ -233,6 +248,7 @@ FAULTS = (
     ),
     Fault("dockerd killed", _kill_dockerd, unfinished, engine=("--live-restore",)),
     Fault("dockerd restarted", _restart_dockerd, unfinished, engine=()),
+    Fault("power cut and not resumed", _cut_power, unfinished, engine=(), ends=True),
     Fault("lock broken", _break_lock, unfinished, finish=(), ends=True),
     Fault("orchestrator killed and not resumed", still.never_resumed, unfinished, ends=True),
     Fault("orchestrator stands still", still.at_a_record, unfinished, heal=still.changed_nothing, ends=True),

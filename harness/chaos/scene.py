@@ -21,6 +21,7 @@ class Scene:
         release: the candidate's.
         process: the orchestrator.
         seen: the target as the fault left it, for a later comparison.
+        outage_s: how long the engine was down.
     """
 
     chaos: ChaosStack
@@ -30,6 +31,7 @@ class Scene:
     release: str
     process: Stepped
     seen: dict[str, Any] = field(default_factory=dict)
+    outage_s: float = 0.0
 
     @property
     def candidate(self) -> Any:

@@ -69,7 +69,12 @@ def state(chaos: ChaosStack) -> dict[str, Any]:
 
 def never_resumed(scene: Scene) -> str:
     """Kill the orchestrator and wait until the target's agent has acted and a release serves; return the proof."""
-    chaos, code = scene.chaos, scene.process.kill()
+    return f"it ended with {scene.process.kill()}; {rescue(scene)}"
+
+
+def rescue(scene: Scene) -> str:
+    """Wait until the target's agent has acted for an orchestrator that ended, and a release serves."""
+    chaos = scene.chaos
 
     def rescued() -> bool:
         found = chaos.status()
@@ -78,7 +83,7 @@ def never_resumed(scene: Scene) -> str:
 
     wait_for("the agent to act", lambda: chaos.newest()["event"] == Event.AGENT and rescued(), RESCUE_S)
     record = chaos.newest()
-    return f"it ended with {code}; the agent: {record['did']} ({record['reason']})"
+    return f"the agent: {record['did']} ({record['reason']})"
 
 
 def _ticks(pid: int) -> int:

@@ -242,4 +242,19 @@ def test_an_agent_that_died_while_it_acted_goes_on_after_its_restart(tmp_path: P
 def test_the_address_of_alertmanager_is_stored_for_this_user_alone(agent: Agent) -> None:
     assert agent.session().ask("lock acquire", owner=OWNER, alertmanager="http://user:secret@alerts")["ok"]
     file = agent.folder / "state" / ALERTMANAGER
-    assert (file.read_text(), file.stat().st_mode & 0o777) == ("http://user:secret@alerts\n", 0o600)
+    stored = "http://user:secret@alerts\n"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (stored, 0o600)
+    agent.session().ask("lock release", epoch=1)
+    assert agent.session().ask("lock acquire", owner=OWNER, alertmanager="")["ok"]
+    assert file.read_text() == stored, "an operator without the setting keeps the others' address"
+
+
+def test_the_gate_is_opened_without_the_lock_only_while_no_owner_is_alive(agent: Agent) -> None:
+    session, proxy = agent.session(), agent.proxy
+    epoch = session.ask("lock acquire", owner=OWNER)["epoch"]
+    session.ask("proxy change", epoch=epoch, commands=["hold all"])
+    assert session.ask("gate open")["refusal"] == "held"
+    assert proxy.mode == "all"
+    session.ask("lock release", epoch=epoch)
+    assert session.ask("gate open")["held"] == "all"
+    assert proxy.mode == "none"

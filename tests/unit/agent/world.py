@@ -73,7 +73,8 @@ class Proxy(HAProxy):
         return "".join(map(self._run, commands))
 
     def save(self) -> None:
-        pass
+        if self.world.full:
+            raise OSError(28, "No space left on device")
 
     def _run(self, command: str) -> str:
         words = command.split()
@@ -109,7 +110,7 @@ class World:
     def __init__(self, *, small: bool = False) -> None:
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self.path = Path(self.folder.name)
-        self.time, self.small = 1000.0, small
+        self.time, self.small, self.full = 1000.0, small, False
         self.containers: dict[str, Container | None] = {"blue": Container("old", proven=True), "green": None}
         self.proxy = Proxy(self)
         self.alerts: list[str] = []
@@ -181,3 +182,9 @@ class Recorder(Alerts):
     def send(self, summary: str, **_facts: str) -> None:
         self.sent: list[str]
         self.sent.append(summary)
+
+    def unhealthy(self, summary: str, release: str) -> None:
+        self.sent.append(f"{summary} ({release})")
+
+    def healthy(self, release: str) -> None:
+        self.sent.append(f"healthy ({release})")

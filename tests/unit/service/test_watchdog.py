@@ -122,10 +122,14 @@ def test_a_gpu_is_lost_after_three_failed_reads_without_a_success_since() -> Non
     assert not watch.after(whole=True, now=40.0).lost(5.0)
 
 
-@pytest.mark.parametrize(("device", "lost"), [("cuda (fake)", True), ("CPU", False)])
+@pytest.mark.parametrize(
+    ("device", "speaks", "lost"), [("cuda (fake)", False, True), ("cuda (fake)", True, False), ("CPU", False, False)]
+)
 async def test_a_lost_gpu_is_reported_where_the_engine_uses_one(
-    service: Service, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, device: str, lost: bool
+    service: Service, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, device: str, speaks: bool, lost: bool
 ) -> None:
+    """An idle release whose NVML alone is lost still speaks when it is asked."""
+    engine.error = None if speaks else RuntimeError("no device")
     reads = 0
 
     async def refresh() -> GpuReadings:
@@ -146,7 +150,7 @@ async def test_a_lost_gpu_is_reported_where_the_engine_uses_one(
     service.scheduler.last_success = None
     task = asyncio.create_task(watch_gpu(service, every_s=0))
     await until(lambda: task.done() or looks > 10)
-    assert (service.lifecycle.broken, reads > 0) == (lost, lost)
+    assert (service.lifecycle.broken, reads > 0) == (lost, device != "CPU")
     task.cancel()
 
 
