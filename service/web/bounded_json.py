@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
-from service.errors import BadJsonError, InvalidError, TooLargeError
+from service.errors import BadJsonError, InvalidError
 from service.fields import quote
 from service.large_text import LargeText
 
@@ -41,13 +41,14 @@ class BoundedJson:
         return len(self._parsed) < _SMALL
 
     def feed(self, data: bytes) -> None:
-        """Add the next bytes; raise TooLargeError or InvalidError if too much must be parsed."""
+        """Add the next bytes; raise InvalidError if too much must be parsed."""
         data, self._rest = self._rest + data, b""
         at = 0
         while at < len(data):
             at = self._outside(data, at) if self._string is None else self._inside(data, at)
         if len(self._parsed) > self._most:
-            raise TooLargeError(f"the body has more than {self._most} bytes beside its recording")
+            message = f"the body has more than {self._most} bytes beside its long strings"
+            raise InvalidError(message, code="too_many_fields")
 
     def _outside(self, data: bytes, at: int) -> int:
         end = data.find(b'"', at) + 1

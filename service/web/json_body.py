@@ -43,7 +43,7 @@ def json_body(model: type[BaseModel], known: Mapping[str, dict[str, Any]]) -> di
 
 
 async def read_json(request: Request, model: type[M]) -> M:
-    """Read and check the request's body; raise NotJsonError, BadJsonError, TooLargeError or InvalidError."""
+    """Read and check the request's body; raise NotJsonError, BadJsonError or InvalidError."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise NotJsonError(f"Content-Type must be application/json, not {quote(content_type)}", param="Content-Type")

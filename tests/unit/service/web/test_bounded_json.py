@@ -61,7 +61,7 @@ def test_a_body_is_the_same_wherever_it_is_split(value: dict[str, Any], ensure_a
         (b'{"x": {"a": 1, "a": 1}}', "invalid_json", 'field "a" occurs twice'),
         (b'["a"]', "invalid_type", "must be a JSON object"),
         (b"[" * 999, "invalid_json", "nested too deeply"),
-        (b"[" * 1001, "body_too_large", "more than 1000 bytes beside"),
+        (b"[" * 1001, "too_many_fields", "more than 1000 bytes beside"),
         (b"{" + b",".join(b'"%d":1' % number for number in range(MAX_FIELDS + 1)) + b"}", "too_many_fields", "101"),
     ],
 )
