@@ -27,8 +27,8 @@ CRASH_DETECTION_S = 3.0
 OUTAGES = {
     "dockerd killed": (1.0, "a starting engine rewrites the rules of the published port"),
     "proxy killed": (3.0, "requests in the proxy, and those until it listens again"),
-    "dockerd restarted": (20.0, "no connection while the engine is down and its containers start"),
-    "power cut and not resumed": (20.0, "no connection while the engine is down and its containers start"),
+    "dockerd restarted": (10.0, "no connection while the engine is down and its containers start"),
+    "power cut and not resumed": (10.0, "no connection while the engine is down and its containers start"),
 }
 RECOVERY_S = 180
 
