@@ -99,6 +99,8 @@ class BoundedJson:
                 f"the body has {len(value)} fields, at most {MAX_FIELDS} are allowed", code="too_many_fields"
             )
         large = {_mark(number).replace("\\u0000", "\0"): LargeText(parts) for number, parts in enumerate(self._large)}
+        for name in large.keys() & value.keys():
+            raise InvalidError(f"the name of a field has {large[name].size} bytes", code="invalid_value")
         return {name: _restored(item, large) for name, item in value.items()} if large else value
 
 

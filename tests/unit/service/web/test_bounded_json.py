@@ -59,6 +59,7 @@ def test_a_body_is_the_same_wherever_it_is_split(value: dict[str, Any], ensure_a
         (b'{"a": NaN}', "invalid_json", "NaN is not a JSON value"),
         (b'{"a": 1, "b": 2, "a": 3}', "invalid_json", 'field "a" occurs twice'),
         (b'{"x": {"a": 1, "a": 1}}', "invalid_json", 'field "a" occurs twice'),
+        (b'{"a": 1, "' + b"b" * 200 + b'": 1}', "invalid_value", "the name of a field has 200 bytes"),
         (b'["a"]', "invalid_type", "must be a JSON object"),
         (b"[" * 999, "invalid_json", "nested too deeply"),
         (b"[" * 1001, "too_many_fields", "more than 1000 bytes beside"),
