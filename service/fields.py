@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
-from itertools import islice
 
 SEED = (0, 2**31 - 1)
 """Smallest and largest seed."""
@@ -15,7 +14,11 @@ _LONGEST_WORD = 100
 def quote(value: object, limit: int = 60) -> str:
     """Quote a value in a message: JSON, ASCII, cut to `limit` characters. The effort does not grow with the value."""
     value = value[: limit + 1] if isinstance(value, str) else value
-    text = "".join(islice(json.JSONEncoder(default=repr).iterencode(value), limit + 1))
+    text = ""
+    for part in json.JSONEncoder(default=repr).iterencode(value):
+        text += part
+        if len(text) > limit:
+            break
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
