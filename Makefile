@@ -25,6 +25,7 @@ down: ## remove the containers of the stack; keep journal, images and .env
 
 test: ## unit, integration and end-to-end tests, without the ones below
 	@scripts/bootstrap
+	@scripts/bootstrap --node
 	@tests/run
 
 test-unit: ## unit tests, without Docker

@@ -126,7 +126,7 @@ class FullQueue:
         """Return the status of the response, 0 without one."""
         status = 0
         try:
-            body = {"input": next(self._texts), "voice": "joe"}
+            body = {"input": next(self._texts), "voice": "joe", "response_format": "wav"}
             async with self._session.post(url + SPEECH, json=body) as response:
                 await response.read()
                 status = response.status

@@ -40,7 +40,7 @@ class Client:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         self._headers = {"Content-Type": "application/json", **authorization()}
 
-    def request(self, text: str, form: str = "wav", **fields: str) -> Response:
+    def request(self, text: str, form: str = "wav", **fields: str | bool) -> Response:
         """Request the synthesis of a text; return the response with any status."""
         body = json.dumps({"input": text, "voice": "joe", "response_format": form, **fields})
         began = time.monotonic()
@@ -54,7 +54,7 @@ class Client:
         worked_s = sound_s * float(response.headers.get("X-Realtime-Factor", 0))
         return Response(response.status, first_s, took_s, sound_s, worked_s, content)
 
-    def synthesize(self, text: str, form: str = "wav", **fields: str) -> Response:
+    def synthesize(self, text: str, form: str = "wav", **fields: str | bool) -> Response:
         """Request the synthesis of a text; raise RuntimeError for any status but 200."""
         response = self.request(text, form, **fields)
         if response.status != http.client.OK:

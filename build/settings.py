@@ -18,7 +18,7 @@ from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, StackAddress
 from build.model.suggestion import did_you_mean
-from build.settings_types import Archive, Folder, Hooks, HostAddress, Prefix, Shares, WebAddress
+from build.settings_types import Archive, Folder, Hooks, HostAddress, NamePairs, Names, Prefix, Shares, WebAddress
 
 # The setting in each file that limits how long a stopping container or proxy connection may live.
 STOP_LIMITS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
@@ -54,6 +54,10 @@ class Settings(BaseModel):
     client_rpm: int = Field(0, ge=0, le=999_999_999, description=f"speech requests a minute {_PER_CLIENT}")
     client_cpm: int = Field(0, ge=0, le=999_999_999, description=f"characters a minute {_PER_CLIENT}")
     client_concurrent: int = Field(0, ge=0, le=999_999_999, description=f"concurrent requests {_PER_CLIENT}")
+    voice_names: NamePairs = Field("", description="voices by the names that clients send: NAME=VOICE ...")
+    model_names: Names = Field("", description="names that select the model; empty: OpenAI's names")
+    strict: bool = Field(False, description="reject fields of a speech request that would be ignored or changed")
+    cors_origins: Names = Field("", description="origins whose web pages may call the API; *: all; empty: none")
     subnet_prefix: Prefix = Field("172.29.118", description="first three octets of the stack's /24 network")
     flavour: Literal["slim", "cuda"] = Field("slim", description="base image: slim (CPU) or cuda (GPU)")
     device: Literal["", "cuda", "cpu"] = Field("", description="device of the engine; empty: the engine chooses")
@@ -76,10 +80,7 @@ class Settings(BaseModel):
     )
     drain_long_s: float = Field(120, gt=0, le=3600, description="drain time limit for long requests")
     drain_stream_s: float = Field(
-        60,
-        gt=0,
-        le=3600,
-        description="drain time limit for web tabs with a request in flight; idle tabs move on at once",
+        60, gt=0, le=3600, description="drain time limit for web tabs with a request; idle tabs move on at once"
     )
     drain_batch_s: float = Field(
         30,
@@ -144,6 +145,10 @@ class Settings(BaseModel):
             "TTS_CLIENT_RPM": str(self.client_rpm or ""),
             "TTS_CLIENT_CPM": str(self.client_cpm or ""),
             "TTS_CLIENT_CONCURRENT": str(self.client_concurrent or ""),
+            "TTS_VOICE_NAMES": self.voice_names,
+            "TTS_MODEL_NAMES": self.model_names,
+            "TTS_STRICT": "1" if self.strict else "",
+            "TTS_CORS_ORIGINS": self.cors_origins,
         }
 
     @property

@@ -39,6 +39,20 @@ def _folder(path: str) -> str:
     return path
 
 
+def _names(text: str) -> str:
+    # Compose and .env take the text unquoted.
+    if re.search(r"[^ !-~]|[$'\"\\#]", text):
+        raise ValueError("must be names separated by spaces, without quotes, backslashes, $ and #")
+    return " ".join(text.split())
+
+
+def _name_pairs(text: str) -> str:
+    text = _names(text)
+    if not all(re.fullmatch("[^=]+=.+", pair) for pair in text.split()):
+        raise ValueError("must be pairs NAME=VOICE separated by spaces")
+    return text
+
+
 def _http(url: SecretStr) -> SecretStr:
     if url.get_secret_value() and not url.get_secret_value().startswith(("http://", "https://")):
         raise ValueError("must be a URL that begins with http:// or https://")
@@ -58,6 +72,8 @@ def _shares(value: object) -> object:
 
 
 Prefix = Annotated[str, AfterValidator(_three_octets)]
+Names = Annotated[str, AfterValidator(_names)]
+NamePairs = Annotated[str, AfterValidator(_name_pairs)]
 HostAddress = Annotated[str, AfterValidator(_own_address)]
 Folder = Annotated[str, AfterValidator(_folder)]  # on the target; "" for none
 Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]

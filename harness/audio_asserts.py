@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from build.audio.signal import decode
 
-PCM_RATE = 22050
+PCM_RATE = 24000
 SILENT_DBFS = -50.0
 # Part of the end that must contain sound. A word ends with up to 0.3 s of silence, a text with up to a tenth of it.
 TAIL_S, TAIL_SHARE = 0.5, 0.1
@@ -22,11 +22,11 @@ def fault_in_wav(body: bytes, at_least_s: float) -> str:
     return _fault(samples, rate, at_least_s)
 
 
-def fault_in_pcm(body: bytes, at_least_s: float) -> str:
-    """Return the same for raw 16-bit mono PCM at 22.05 kHz."""
+def fault_in_pcm(body: bytes, at_least_s: float, rate: int = PCM_RATE) -> str:
+    """Return the same for raw 16-bit mono PCM at `rate` Hz (X-Sample-Rate of the response)."""
     if len(body) % 2:
         return f"{len(body)} bytes: the last sample is incomplete"
-    return _fault(np.frombuffer(body, "<i2").astype(np.float32) / np.float32(32768), PCM_RATE, at_least_s)
+    return _fault(np.frombuffer(body, "<i2").astype(np.float32) / np.float32(32768), rate, at_least_s)
 
 
 def _fault(samples: npt.NDArray[np.float32], rate: int, at_least_s: float) -> str:

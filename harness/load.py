@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from build.model.percentile import nearest_rank
-from harness.audio_asserts import fault_in_pcm, fault_in_wav
+from harness.audio_asserts import PCM_RATE, fault_in_pcm, fault_in_wav
 
 # Short: at most 0.8 s of audio each. The values are lower bounds of the duration, in seconds.
 SHORT = {"Yes.": 0.25, "No.": 0.25, "Good.": 0.25, "Maybe.": 0.25}
@@ -162,8 +162,9 @@ class Load:
             async with self._session.post(self._url, json=body) as response:
                 status, release = response.status, response.headers.get("X-Release", "")
                 sound = await response.read()
-            find_fault = fault_in_pcm if streamed else fault_in_wav
-            failure = find_fault(sound, at_least_s) if status == 200 else f"HTTP {status}"
+            rate = int(response.headers.get("X-Sample-Rate", PCM_RATE))  # older releases send PCM at the engine's rate
+            fault = fault_in_pcm(sound, at_least_s, rate) if streamed else fault_in_wav(sound, at_least_s)
+            failure = fault if status == 200 else f"HTTP {status}"
         except (aiohttp.ClientError, TimeoutError) as error:
             failure = f"{type(error).__name__}: {error}"
         self._report.samples.append(Sample(kind, began, time.time(), status, release, failure))

@@ -27,9 +27,12 @@ from service.synthesis.scheduler import Scheduler
 from service.synthesis.speech import Speech
 from service.threads import abandonable
 from service.web import openapi
+from service.web.api_paths import ApiPaths
 from service.web.body_limit import BodyLimit
+from service.web.cors import Cors
 from service.web.docs_page import docs_routes
 from service.web.health_routes import health_routes
+from service.web.list_routes import list_routes
 from service.web.page_router import PageRouter
 from service.web.patience import Patience
 from service.web.predict_route import predict_routes
@@ -61,8 +64,8 @@ class Service:
         self.front = PageRouter(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
         limited = BodyLimit(Patience(self.front), settings.max_chars, lambda: self.engine.describe().prompts)
-        guarded = Guard(limited, settings, keys, self.metrics)
-        self.asgi: ASGIApp = RequestContext(guarded, settings.release, self.traffic, self.metrics)
+        shared = Cors(Guard(limited, settings, keys, self.metrics), settings.cors_origins)
+        self.asgi: ASGIApp = ApiPaths(RequestContext(shared, settings.release, self.traffic, self.metrics))
         self.epoch = 0  # the newest of the control commands and orders
         self._page_life = contextlib.AsyncExitStack()
 
@@ -74,7 +77,8 @@ class Service:
             redoc_url=None,
             redirect_slashes=False,
         )
-        app.include_router(speech_routes(self.speech, self.settings.voices))
+        app.include_router(speech_routes(self.speech, self.settings))
+        app.include_router(list_routes(self.speech, self.settings))
         app.include_router(predict_routes(self.speech, self.settings.voices))
         app.include_router(health_routes(self.status, self.metrics))
         app.include_router(status_routes(self.status, self.scheduler, self.metrics))

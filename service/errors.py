@@ -78,10 +78,16 @@ class UnauthorizedError(ClientError):
         self.headers = {"WWW-Authenticate": challenge}
 
 
-class InvalidError(ClientError):
-    """422: a field is missing, unknown or out of range."""
+class NotFoundError(ClientError):
+    """404: what the path names does not exist."""
 
-    status, code = 422, "invalid_value"
+    status, code = 404, "not_found"
+
+
+class InvalidError(ClientError):
+    """400: a field is missing, unknown or out of range; OpenAI's status for it."""
+
+    status, code = 400, "invalid_value"
 
 
 class ClientGoneError(ClientError):

@@ -57,7 +57,7 @@ def fetch_speech(port: int, text: str, voice: str | None, timeout_s: float) -> b
     """Synthesize the text over HTTP on this machine; return the WAV, or raise ProbeError with the service's reason."""
     import http.client  # noqa: PLC0415 - most of the start-up time, and half of the health checks need no HTTP
 
-    body: dict[str, Any] = {"input": text} | ({"voice": voice} if voice else {})
+    body: dict[str, Any] = {"input": text, "response_format": "wav"} | ({"voice": voice} if voice else {})
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request("POST", "/v1/audio/speech", json.dumps(body), {"Content-Type": "application/json"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HEALTH = ("/livez", "/readyz", "/metrics")
+HEALTH = ("/livez", "/readyz", "/metrics", "/health")
 
 # Gradio's own routes, without those that this page does not need: proxying, monitoring, screen recording.
 _PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from service import openai_names, setting_values
 from service.engine_names import ENGINES, default
 from service.fields import nearest
 
@@ -152,6 +153,31 @@ class Settings:
         _seconds(0.1, 3600),
     )
     max_chars: int = _option("TTS_MAX_CHARS", "4096", "longest text of a request (characters)", _integer(1, 1_000_000))
+    strict: bool = _option(
+        "TTS_STRICT",
+        "0",
+        "1: reject fields of a request that would be ignored or changed; a request may choose",
+        setting_values.flag,
+    )
+    voice_names: dict[str, str] = _option(
+        "TTS_VOICE_NAMES",
+        "",
+        "voices by the names that clients send, as NAME=VOICE separated by spaces; names of OpenAI's voices that are "
+        "not listed select the first voice",
+        setting_values.pairs,
+    )
+    model_names: tuple[str, ...] = _option(
+        "TTS_MODEL_NAMES",
+        " ".join(openai_names.MODELS),
+        "names, separated by spaces, that select the model beside its own; also with a date: tts-1-1106",
+        setting_values.words,
+    )
+    cors_origins: tuple[str, ...] = _option(
+        "TTS_CORS_ORIGINS",
+        "",
+        "origins, separated by spaces, whose pages may call the API (CORS); *: all; empty: none",
+        setting_values.origins,
+    )
     concurrency: int = _option("TTS_CONCURRENCY", "0", "parallel inferences; 0: the engine's default", _integer(0, 256))
     long_bytes: int = _option(
         "TTS_LONG_BYTES",

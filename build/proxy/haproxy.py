@@ -84,7 +84,7 @@ class HAProxy:
 
         The request comes from the proxy's address, so keys and limits apply to the client that it forwards.
         """
-        body = json.dumps({"model": "tts-1", "input": text, "voice": voice})
+        body = json.dumps({"model": "tts-1", "input": text, "voice": voice, "response_format": "wav"})
         request = (
             f"POST /v1/audio/speech HTTP/1.1\r\nHost: {server.address}\r\nConnection: close\r\n"
             f"X-Forwarded-For: {CLIENT}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"

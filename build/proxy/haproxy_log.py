@@ -38,8 +38,13 @@ def read(lines: Iterable[str]) -> list[Request]:
                     failed=int(status) >= FAILED_FROM or int(status) < 0 or end[0] not in GOOD_ENDS,
                     served_s=(int(took_ms) - max(int(request_ms), 0) - max(int(queued_ms), 0)) / 1000,
                     api=(path or "").startswith(API),
-                    speech=method == "POST" and path in SPEECH,
+                    speech=method == "POST" and _plain(path) in SPEECH,
                     client=client,
                 )
             )
     return found
+
+
+def _plain(path: str) -> str:
+    """Return the path without trailing and double slashes, as the service reads it."""
+    return re.sub("/{2,}", "/", path).rstrip("/")

@@ -5,20 +5,168 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
+from typing import NamedTuple, Protocol, cast
 
+import av
 import numpy as np
-import soundfile
 
-from service.audio.resample import resample
+from service.audio.resample import Resampler
 from service.engine import Audio
+from service.formats import LENGTH_IN_HEADER, OPENAI_RATE
 
-_COMPRESSED = {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}
 _INLINE_MAX_BYTES = 1 << 20  # copied in less than a millisecond
-_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+
+
+class _Codec(NamedTuple):
+    """How FFmpeg writes a format: codec and container by its names, options of the container, bits per second."""
+
+    codec: str
+    samples: str
+    container: str
+    options: dict[str, str]
+    bit_rate: int | None = None
+
+
+_CODECS = {
+    # Constant bit rate. FFmpeg leaves the Xing frame out where it cannot seek: it states a length, and players of
+    # joined files stop after it.
+    "mp3": _Codec("libmp3lame", "s16p", "mp3", {"id3v2_version": "0"}, 64_000),
+    # Short pages (in microseconds), so that the end of a sentence does not wait for the next one.
+    "opus": _Codec("libopus", "s16", "ogg", {"page_duration": "60000"}, 32_000),
+    "aac": _Codec("aac", "fltp", "adts", {}, 64_000),
+    "flac": _Codec("flac", "s16", "flac", {"metadata_header_padding": "0"}),
+}
+# OpenAI's rate or more, so that files of different voices can be joined, and clients that assume its rate are right.
+_RATES: dict[str, tuple[int, ...]] = {
+    "mp3": (OPENAI_RATE, 32_000, 44_100, 48_000),
+    "opus": (OPENAI_RATE, 48_000),
+    "aac": (OPENAI_RATE, 32_000, 44_100, 48_000),
+    "pcm": (OPENAI_RATE,),
+}
+"""Sample rates (Hz) of the formats that do not take every rate."""
 
 # The length of a stream is unknown when its header is sent; readers take this value as "to the end".
 _UNKNOWN = 0xFFFFFFFF
 _WAV_HEADER_BYTES = 44
+
+
+def encoded_rate(sample_rate: int, form: str) -> int:
+    """Return the sample rate (Hz) of speech in `form`: the same, or the next higher one that the format has."""
+    rates = _RATES.get(form, (sample_rate,))
+    return next((rate for rate in rates if rate >= sample_rate), rates[-1])
+
+
+class _Writer(Protocol):
+    def add(self, samples: Audio) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
+class Encoder:
+    """Encodes one response, fed piece by piece. Slow for compressed formats: call it in a thread, one at a time.
+
+    Args:
+        form: a key of formats.MEDIA_TYPES.
+        sample_rate: that of the pieces in Hz; the attribute is that of the encoded audio.
+        whole: the header states the length, so that all bytes of wav and flac come at the end.
+    """
+
+    def __init__(self, form: str, sample_rate: int, *, whole: bool = False) -> None:
+        self.sample_rate = encoded_rate(sample_rate, form)
+        self._resampler = Resampler(sample_rate, self.sample_rate)
+        self._writer = _writer(form, self.sample_rate, whole=whole and form in LENGTH_IN_HEADER)
+
+    def add(self, samples: Audio) -> bytes:
+        """Return the bytes that are ready after `samples`, perhaps none."""
+        return self._writer.add(self._resampler.add(samples))
+
+    def end(self) -> bytes:
+        """Return the last bytes; nothing can be added afterwards."""
+        return self._writer.add(self._resampler.end()) + self._writer.end()
+
+
+def _writer(form: str, rate: int, *, whole: bool) -> _Writer:
+    if form in _CODECS:
+        return _Compressed(_CODECS[form], rate, whole=whole)
+    if whole:
+        return _WholeWav(rate)
+    return _Raw(wav_header(rate) if form == "wav" else b"")
+
+
+class _Raw:
+    """Samples behind a header."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+
+    def add(self, samples: Audio) -> bytes:
+        head, self._head = self._head, b""
+        return head + samples.astype("<i2", copy=False).tobytes()
+
+    def end(self) -> bytes:
+        return b""
+
+
+class _WholeWav:
+    """A WAV file whose header states its length."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._pieces: list[Audio] = []
+
+    def add(self, samples: Audio) -> bytes:
+        self._pieces.append(samples)
+        return b""
+
+    def end(self) -> bytes:
+        data = [np.ascontiguousarray(piece, "<i2").data for piece in self._pieces]
+        return b"".join([wav_header(self._rate, sum(piece.nbytes for piece in data)), *data])
+
+
+class _Stream:
+    """File that FFmpeg writes to and cannot seek in."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def taken(self) -> bytes:
+        """Return what was written since the last call."""
+        written, self._written = bytes(self._written), bytearray()
+        return written
+
+
+class _Compressed:
+    """FFmpeg's encoder and container. A whole file is written to a file that it seeks in to complete the header."""
+
+    def __init__(self, codec: _Codec, rate: int, *, whole: bool) -> None:
+        self._rate = rate
+        self._file = io.BytesIO() if whole else _Stream()
+        self._container = av.open(self._file, "w", format=codec.container, options=codec.options)
+        stream = self._container.add_stream(codec.codec, rate=rate, layout="mono", format=codec.samples)
+        self._stream = cast(av.AudioStream, stream)
+        if codec.bit_rate:
+            self._stream.bit_rate = codec.bit_rate
+
+    def add(self, samples: Audio) -> bytes:
+        if not samples.size:
+            return b""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples)[None], format="s16", layout="mono")
+        frame.sample_rate = self._rate
+        return self._encoded(frame)
+
+    def end(self) -> bytes:
+        body = self._encoded(None)
+        self._container.close()
+        return self._file.getvalue() if isinstance(self._file, io.BytesIO) else body + self._file.taken()
+
+    def _encoded(self, frame: av.AudioFrame | None) -> bytes:
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
+        return self._file.taken() if isinstance(self._file, _Stream) else b""
 
 
 def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
@@ -35,37 +183,15 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
 
 async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """Call `encode`, in a thread if it takes longer than starting one."""
-    if form in _COMPRESSED or sum(piece.nbytes for piece in pieces) > _INLINE_MAX_BYTES:
+    if form != "wav" or sum(piece.nbytes for piece in pieces) > _INLINE_MAX_BYTES:
         return await asyncio.to_thread(encode, pieces, sample_rate, form)
     return encode(pieces, sample_rate, form)
 
 
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
     """Encode int16 pieces as a complete file of `form` (a key of formats.MEDIA_TYPES); slow for compressed formats."""
-    if form in _COMPRESSED:
-        return _compress(np.concatenate(pieces), sample_rate, form)
-    data = [np.ascontiguousarray(piece, "<i2").data for piece in pieces]
-    header = [wav_header(sample_rate, sum(piece.nbytes for piece in data))] if form == "wav" else []
-    return b"".join([*header, *data])
-
-
-def _compress(samples: Audio, sample_rate: int, form: str) -> bytes:
-    rate = encoded_rate(sample_rate, form)
-    samples = resample(samples, sample_rate, rate)
-    container, codec = _COMPRESSED[form]
-    file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", rate, 1, format=container, subtype=codec) as out:
-        # Write one second at a time: libsndfile copies each block to its stack.
-        for start in range(0, samples.size, rate):
-            out.write(samples[start : start + rate])
-    return file.getvalue()
-
-
-def encoded_rate(sample_rate: int, form: str) -> int:
-    """Return the sample rate (Hz) of a file of `form`. Opus supports only some rates; use the next higher one."""
-    if form != "opus":
-        return sample_rate
-    return next((rate for rate in _OPUS_RATES if rate >= sample_rate), _OPUS_RATES[-1])
+    encoder = Encoder(form, sample_rate, whole=True)
+    return b"".join([*map(encoder.add, pieces), encoder.end()])
 
 
 def seconds(pieces: list[Audio], sample_rate: int) -> float:

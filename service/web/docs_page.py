@@ -6,7 +6,9 @@ from html import escape
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from service.web.openapi import NOT_GIVEN
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 860px; margin: 2rem auto; padding: 0 1rem; color: #1f2937; }
@@ -16,16 +18,20 @@ table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid #e5
 vertical-align: top; } pre { background: #f3f4f6; padding: .8rem; overflow: auto; border-radius: 6px; }
 """
 _EXAMPLE = """curl -s localhost:7860/v1/audio/speech -H 'Content-Type: application/json' \\
-  -d '{"input": "Good morning."}' -o hello.wav"""
+  -d '{"input": "Good morning."}' -o hello.mp3"""
 
 
 def docs_routes(app: FastAPI) -> APIRouter:
-    """Return the route GET /docs, rendered from the application's own OpenAPI description."""
+    """Return GET /docs, rendered from the application's own OpenAPI description, and its old name /__docs__."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
         return HTMLResponse(render(app.openapi()))
+
+    @router.get("/__docs__")
+    async def old_name() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     return router
 
@@ -56,16 +62,17 @@ def _fields(operation: dict[str, Any]) -> str:
         f"<td>{escape(field.get('description', ''))}"
         for name, field in schema.get("properties", {}).items()
     ] + [
-        f"<tr><td><code>{escape(header['name'])}</code><td>{escape(_allowed(header['schema'], False))}, a header"
-        f"<td>{escape(header['description'])}"
-        for header in operation.get("parameters", ())
+        f"<tr><td><code>{escape(value['name'])}</code>"
+        f"<td>{escape(_allowed(value['schema'], False))}, in the {escape(value['in'])}"
+        f"<td>{escape(value.get('description', ''))}"
+        for value in operation.get("parameters", ())
     ]
     return f"<table>{''.join(rows)}</table>" if rows else ""
 
 
 def _allowed(field: dict[str, Any], required: bool) -> str:
     """Summarize the allowed values of a field."""
-    kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind != NOT_GIVEN and kind.get("type") != "null"]
     if not kinds:
         return "not supported by this engine"
     kind = kinds[0]

@@ -1,4 +1,4 @@
-"""The health routes: /livez, /readyz, /metrics."""
+"""The health routes: /livez, /readyz, /health, /metrics."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def health_routes(status: Callable[[], dict[str, Any]], metrics: Metrics) -> API
         """Readiness: 200 in phase `ready`, also under load; 503 in any other phase."""
         now = status()
         return JSONResponse({key: now[key] for key in READY_KEYS}, 200 if now["phase"] == "ready" else 503)
+
+    @router.get("/health", responses={503: {"description": "Not ready; the body names the phase."}})
+    async def health() -> Response:
+        """Readiness for clients: the state alone, also through the proxy."""
+        phase = status()["phase"]
+        ready = phase == "ready"
+        return JSONResponse({"status": "ok" if ready else phase}, 200 if ready else 503)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def scrape() -> Response:

@@ -47,6 +47,10 @@ async def read_json(request: Request, model: type[M]) -> M:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise NotJsonError(f"Content-Type must be application/json, not {quote(content_type)}", param="Content-Type")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        message = f"the body has Content-Encoding {quote(encoding)}, which the service does not decode; send plain JSON"
+        raise NotJsonError(message, code="unsupported_content_encoding", param="Content-Encoding")
     body = await _received(request)
     value = body.value() if body.small else await untrusted(body.value)
     try:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service import openai_names
 from service.audio.reference import prompt_names
 from service.engine import Voice
 from service.fields import SEED
-from service.formats import MEDIA_TYPES, STREAMED
-from service.synthesis.speech import Speech
+from service.formats import MEDIA_TYPES, Format
+from service.synthesis.speech import SPEED, Speech
 from service.text_check import ALPHABETS
+from service.web.client_names import ClientNames
+from service.web.speech_body import SCALARS
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _ERROR_SCHEMA = {
@@ -36,11 +40,10 @@ _ERROR_SCHEMA = {
     },
 }
 _REASONS = {
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or a field is missing or out of range; the message names it.",
     401: "The API key is missing or unknown.",
     413: "The body is too large.",
-    415: "The content type is not JSON.",
-    422: "A field is missing, unknown or out of range; the message names it.",
+    415: "The content type is not JSON, or the body is compressed.",
     429: "The queue is full, or the client has reached a rate limit; Retry-After is the delay before a retry.",
     503: "No model is ready, or this release is being replaced; Retry-After is the delay before a retry.",
     504: "The synthesis did not finish before its deadline.",
@@ -52,10 +55,18 @@ AUDIO: dict[str, Any] = {
                                         "text/event-stream")},
     "headers": {
         "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Sample rate in Hz."},
-        "X-Audio-Duration": {"schema": {"type": "string"}, "description": "Seconds of audio; only of complete files."},
+        "X-Audio-Duration": {
+            "schema": {"type": "string"},
+            "description": "Seconds of speech; only of complete responses.",
+        },
         "X-Realtime-Factor": {
             "schema": {"type": "string"},
-            "description": "Seconds of inference per second of speech; only of complete files.",
+            "description": "Seconds of inference per second of speech; only of complete responses.",
+        },
+        "X-Ignored-Fields": {"schema": {"type": "string"}, "description": "Fields of the body that had no effect."},
+        "X-Changed-Fields": {
+            "schema": {"type": "string"},
+            "description": "Fields that were text, and the number or truth value that was used.",
         },
     },
 }  # fmt: skip
@@ -66,7 +77,17 @@ def _refusals(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _REASONS[status], "content": content} for status in statuses}
 
 
+# Numbers as text.
+_NORMAL_SPEED_TEXT = r" *1(\.0+)? *"
+_SPEED_TEXT = r" *(0\.(2[5-9]|[3-9])\d*|[123](\.\d+)?|4(\.0+)?) *"
+_SEED_TEXT = r" *(0|[1-9]\d{0,8}) *"
+
 REFUSED = _refusals([401])
+NOT_GIVEN: dict[str, Any] = {"enum": ["", None]}
+"""Schema of an optional field without a value."""
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"description": "The name does not exist.", "content": {"application/json": {"schema": _ERROR}}}
+}
 
 
 def synthesis_responses(success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
@@ -75,23 +96,51 @@ def synthesis_responses(success: dict[str, Any] | None = None) -> dict[int | str
     return good | _refusals(_REASONS)
 
 
-def speech_fields(speech: Speech, model_names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def speech_fields(speech: Speech, names: ClientNames) -> dict[str, dict[str, Any]]:
     """Return the allowed values of SpeechBody's fields, which depend on this process."""
     about = speech.engine.describe()
-    nothing = {"anyOf": [{"type": "null"}]}
+    voices = {"type": "string", "enum": list(dict.fromkeys([*(voice.id for voice in speech.voices), *names.voices]))}
+    as_object = {"type": "object", "properties": {"id": _optional(voices)}, "required": ["id"]}
+    models = {"type": "string", "enum": list(dict.fromkeys([about.model, *names.models]))}
+    low, high = SPEED if about.speeds else (1, 1)
+    dated = f"({'|'.join(map(re.escape, names.models))}){openai_names.DATE.pattern}"
+    speed = _SPEED_TEXT if about.speeds else _NORMAL_SPEED_TEXT
+    flag = _optional({"type": "boolean"}, {"enum": ["true", "false"]})
     fields: dict[str, dict[str, Any]] = {
         "input": _text(speech, _widest(speech.voices)),
-        "voice": {"anyOf": [{"enum": [voice.id for voice in speech.voices], "type": "string"}, {"type": "null"}]},
-        "model": {"anyOf": [{"enum": [about.model, *model_names], "type": "string"}, {"type": "null"}]},
-        "seed": {"anyOf": [{"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, {"type": "null"}]},
+        "voice": _optional(voices, as_object),
+        "model": _optional(models, _text_like(dated)),
+        "response_format": _optional({"enum": list(get_args(Format))}),
+        "speed": _optional({"type": "number", "minimum": low, "maximum": high}, _text_like(speed)),
+        "stream_format": _optional({"enum": ["audio", "sse"]}),
+        "stream": flag,
+        "seed": _optional({"type": "integer", "minimum": SEED[0], "maximum": SEED[1]}, _text_like(_SEED_TEXT)),
+        "strict": flag,
     }
     if not about.seeds:
-        fields["seed"] = nothing
-    if not about.speeds:
-        fields["speed"] = {"minimum": 1, "maximum": 1}
+        fields["seed"] = _optional()
     if not about.prompts:
+        nothing = {"anyOf": [{"type": "null"}]}
         fields |= {"ref_audio": nothing, "ref_text": nothing}
     return fields
+
+
+def _text_like(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+def _optional(*schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [*schemas, NOT_GIVEN]}
+
+
+def describe_strictness(described: dict[str, Any], *, strict: bool) -> None:
+    """Add to a route's description that a strict request has no unknown fields and no numbers as text."""
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    chosen: dict[str, Any] = {"properties": {"strict": {"enum": [False, "false"]}}, "required": ["strict"]}
+    lenient = chosen if strict else {"properties": {"strict": {"enum": [False, "false", *NOT_GIVEN["enum"]]}}}
+    names: dict[str, dict[str, Any]] = {name: {} for name in schema["properties"]}
+    scalars = {name: {"not": {"type": "string", "minLength": 1}} for name in SCALARS}
+    schema["anyOf"] = [lenient, {"properties": names | scalars, "additionalProperties": False}]
 
 
 def predict_fields(speech: Speech, folder: Path) -> dict[str, dict[str, Any]]:
@@ -109,15 +158,6 @@ def _text(speech: Speech, voice: Voice) -> dict[str, Any]:
 def _widest(voices: Iterable[Voice]) -> Voice:
     """Return the voice with the largest alphabet: the Chinese alphabet includes all others."""
     return max(voices, key=lambda voice: voice.language == "zh")
-
-
-def restrict_streamed_formats(described: dict[str, Any]) -> None:
-    """Add to a route's description that stream_format is valid only with some formats."""
-    schema = described["requestBody"]["content"]["application/json"]["schema"]
-    schema["anyOf"] = [
-        {"properties": {"response_format": {"enum": list(STREAMED)}}},
-        {"properties": {"stream_format": {"type": "null"}}},
-    ]
 
 
 @functools.cache

@@ -2,70 +2,159 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.audio.encoding import encoded_rate, wav_header
-from service.engine import Utterance
-from service.errors import ClientGoneError
+from service.audio.encoding import Encoder
+from service.engine import Audio, Utterance
+from service.errors import ClientGoneError, ServiceError, error_body
 from service.formats import MEDIA_TYPES
 from service.synthesis.speech import Speech, while_connected
 
+logger = logging.getLogger(__name__)
+
 SSE = "text/event-stream"
-_DONE = b'data: {"type": "speech.audio.done"}\n\n'
+KEEP_ALIVE_S = 10.0
+"""Proxies and clients close a stream without data after 30 s or more."""
+AUDIO_TOKENS_PER_S = 20
+"""Output tokens of `usage` a second of speech, about as many as of OpenAI's models."""
+
+_KEEP_ALIVE = b": keep-alive\n\n"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a client wants its speech: the format, as events or alone, and further headers."""
+
+    form: str
+    events: bool
+    headers: Mapping[str, str]
 
 
 def audio_headers(form: str, sample_rate: int) -> dict[str, str]:
-    """Return Content-Type and X-Sample-Rate (Hz) of speech at `sample_rate` in `form`."""
-    return {"Content-Type": MEDIA_TYPES[form], "X-Sample-Rate": str(encoded_rate(sample_rate, form))}
+    """Return Content-Type and X-Sample-Rate of encoded speech at `sample_rate` Hz in `form`."""
+    return {"Content-Type": MEDIA_TYPES[form], "X-Sample-Rate": str(sample_rate)}
 
 
 class SpeechStream(Response):
-    """Response that starts with the first piece, so that earlier errors keep their status.
+    """Response that starts with the first audio, so that earlier errors keep their status.
 
-    A later error leaves it incomplete, which tells the client: events end without `speech.audio.done`.
+    A later error leaves audio incomplete, which tells the client; among events it is an event of its own. Events start
+    with a comment if the first audio takes longer than KEEP_ALIVE_S.
     """
 
-    def __init__(self, speech: Speech, utterance: Utterance, form: str, *, events: bool) -> None:
+    def __init__(self, speech: Speech, utterance: Utterance, delivery: Delivery) -> None:
         self._speech = speech
         self._utterance = utterance
-        self._form = form
-        self._events = events
+        self._delivery = delivery
+        self._started = False
+        self._samples = 0
         self.background = None
         self.status_code = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream to the client until the end, or until it disconnects."""
+        stream = self._events(send) if self._delivery.events else self._audio(send)
         try:
-            await while_connected(receive, self._run(send))
+            await while_connected(receive, stream)
         except ClientGoneError:
             scope["client_gone"] = True
 
-    async def _run(self, send: Send) -> None:
+    async def _audio(self, send: Send) -> None:
         async with self._speech.pieces(self._utterance) as pieces:
-            first = await anext(pieces)
-            rate = self._speech.engine.sample_rate
-            self.init_headers(audio_headers(self._form, rate) | self._event_headers())
-            del self.headers["content-length"]
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            head = wav_header(rate) if self._form == "wav" else b""
-            await self._send(send, head + first.tobytes())
-            async for piece in pieces:
-                await self._send(send, piece.tobytes())
-        last = _DONE if self._events else b""
+            encoder = self._encoder(self._delivery.form)
+            async for chunk in _encoded(pieces, encoder):
+                await self._send(send, chunk, encoder.sample_rate)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _events(self, send: Send) -> None:
+        try:
+            async with self._speech.pieces(self._utterance) as pieces:
+                # Events carry bare samples, since a client joins them.
+                encoder = self._encoder("pcm" if self._delivery.form == "wav" else self._delivery.form)
+                async with contextlib.aclosing(_with_pauses(_encoded(self._counted(pieces), encoder))) as chunks:
+                    async for chunk in chunks:
+                        await self._send(send, _delta(chunk) if chunk else _KEEP_ALIVE, encoder.sample_rate)
+            last = _event({"type": "speech.audio.done", "usage": self._usage()})
+        except ServiceError as error:
+            if not self._started:
+                raise
+            logger.warning("a stream of events ends with an error: %s", error.message)
+            body = error_body(error.message, error.type, error.code, error.param)
+            last = _event({"type": "error", **json.loads(body)})
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _send(self, send: Send, audio: bytes) -> None:
-        body = _delta(audio) if self._events else audio
+    def _encoder(self, form: str) -> Encoder:
+        return Encoder(form, self._speech.engine.sample_rate)
+
+    async def _send(self, send: Send, body: bytes, sample_rate: int) -> None:
+        """Send a part of the body, and the headers before the first."""
+        if not self._started:
+            self._started = True
+            kind = {"Content-Type": SSE, "Cache-Control": "no-cache"} if self._delivery.events else {}
+            self.init_headers({**audio_headers(self._delivery.form, sample_rate), **self._delivery.headers, **kind})
+            del self.headers["content-length"]
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    def _event_headers(self) -> dict[str, str]:
-        return {"Content-Type": SSE, "Cache-Control": "no-cache"} if self._events else {}
+    async def _counted(self, pieces: AsyncIterator[Audio]) -> AsyncIterator[Audio]:
+        async for piece in pieces:
+            self._samples += piece.size
+            yield piece
+
+    def _usage(self) -> dict[str, int]:
+        """Return the usage in OpenAI's format: a token is a character of the text, and 1/20 s of speech."""
+        read = len(self._utterance.text)
+        spoken = round(self._samples / self._speech.engine.sample_rate * AUDIO_TOKENS_PER_S)
+        return {"input_tokens": read, "output_tokens": spoken, "total_tokens": read + spoken}
+
+
+async def _encoded(pieces: AsyncIterator[Audio], encoder: Encoder) -> AsyncIterator[bytes]:
+    """Yield the encoded bytes after each piece, where there are any."""
+    async for piece in pieces:
+        if chunk := await asyncio.to_thread(encoder.add, piece):
+            yield chunk
+    if chunk := await asyncio.to_thread(encoder.end):
+        yield chunk
+
+
+async def _with_pauses(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Yield the chunks, and b"" after each KEEP_ALIVE_S without one."""
+    pending: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(_next(chunks))
+            done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
+            if not done:
+                yield b""
+                continue
+            chunk, pending = pending.result(), None
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        if pending:
+            pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """Return the next chunk, or None at the end."""
+    return await anext(chunks, None)
 
 
 def _delta(audio: bytes) -> bytes:
-    event = {"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode()}
-    return b"data: " + json.dumps(event).encode() + b"\n\n"
+    return _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode()})
+
+
+def _event(fields: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"

@@ -69,7 +69,7 @@ def test_a_good_candidate_gets_all_shares_and_then_all_traffic(stack: Stack) -> 
 
 @pytest.mark.parametrize(
     ("name", "dockerfile", "reason", "most_failed"),
-    [("failing", FAILING, "failed", 20), ("slow", SLOW, "slow", 0), ("refusing", REFUSING, "clients got 422", 40)],
+    [("failing", FAILING, "failed", 20), ("slow", SLOW, "slow", 0), ("refusing", REFUSING, "clients got 400", 40)],
 )
 def test_a_candidate_that_fails_only_on_client_traffic_is_rolled_back(
     stack: Stack, name: str, dockerfile: str, reason: str, most_failed: int
@@ -102,7 +102,7 @@ def test_a_candidate_that_refuses_every_client_does_not_pass_its_soak(stack: Sta
         done = stack.run("build.cutover", "switch", reference, "--unverified", "--soak", "30", check=False)
     print(done.stderr, load.report.summary())
     assert done.returncode == CanaryFailedError.exit_code
-    assert "clients got 422" in done.stderr
+    assert "clients got 400" in done.stderr
     assert newest(stack)["end"]["state"] == "rolled-back"
     assert live_sha(stack) == before
     assert load.report.samples[-1].release == before

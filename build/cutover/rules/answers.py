@@ -12,7 +12,9 @@ from build.model.percentile import nearest_rank
 from build.proxy.types import Request
 
 # Each of these statuses names a regression of its own: keys, paths, size of a body, content of a body, limits.
-APART = frozenset({401, 404, 413, 422, 429})
+APART = frozenset({400, 401, 404, 413, 429})
+# Older releases answer 422 where newer ones answer 400, as OpenAI does; an upgrade must not count as a regression.
+OLD_STATUS = {422: 400}
 CLIENT_ERROR, SERVER_ERROR = 400, 500
 LIMITED = "429"
 # All classes but 2xx, in the order of a report. `4xx` has the other statuses; `broken`: no or no complete answer.
@@ -91,7 +93,8 @@ def class_of(request: Request) -> str:
         return "5xx"
     if request.failed:
         return "broken"
-    return str(request.status) if request.status in APART else f"{request.status // 100}xx"
+    status = OLD_STATUS.get(request.status, request.status)
+    return str(status) if status in APART else f"{status // 100}xx"
 
 
 def proven(candidate: Count, live: Count, most: float = CHANCE) -> bool:

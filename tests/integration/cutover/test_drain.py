@@ -77,7 +77,7 @@ class Clients:
         self.first_chunk = threading.Event()
 
     def send(self, text: str, **headers: str) -> Future[requests.Response]:
-        return self._pool.submit(self._post, {"input": text}, headers)
+        return self._pool.submit(self._post, {"input": text, "response_format": "wav"}, headers)
 
     def _post(self, body: dict[str, Any], headers: dict[str, str]) -> requests.Response:
         return requests.post(f"{self._stack.url}/v1/audio/speech", json=body, headers=headers, timeout=120)

@@ -27,7 +27,7 @@ ANNA, ANNAS_LINE = new("anna", {"rpm": 0})
 BERT, BERTS_LINE = new("bert", {"rpm": 2})
 DORA, DORAS_LINE = new("dora", {})
 DEFAULT_RPM = 9  # requests per minute of a key without a limit of its own
-BODY = {"model": "tts-1", "voice": "joe", "input": "Good morning."}
+BODY = {"model": "tts-1", "voice": "joe", "input": "Good morning.", "response_format": "wav"}
 FEW = "4"
 
 

@@ -168,6 +168,13 @@ def test_the_hold_survives_a_killed_proxy(door: Door) -> None:
     assert door.proxy.held().mode == "all"
 
 
+def test_the_question_for_readiness_does_not_wait(door: Door) -> None:
+    assert door.get("/health").status_code == 200
+    door.proxy.set_admin("blue-1", "maint")
+    answer = door.get("/health")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready"), "held answers have another code"
+
+
 def test_requests_wait_while_no_colour_is_usable(door: Door) -> None:
     door.proxy.set_admin("blue-1", "maint")
     thread, answers = in_background(door.post)

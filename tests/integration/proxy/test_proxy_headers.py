@@ -57,3 +57,16 @@ def test_a_published_proxy_removes_the_release_header_in_both_directions(door: D
 def test_requests_from_inside_a_colour_get_the_release_header(beyond: Door) -> None:
     script = f"import urllib.request as r; print(r.urlopen('http://{beyond.inside}/').headers['X-Release'])"
     assert beyond.containers["blue"].exec_run(["python", "-c", script]).output.decode().strip() == "of-the-backend"
+
+
+@pytest.mark.parametrize("size", [16_500, 60_000])
+def test_too_large_headers_get_an_error_of_the_api(door: Door, size: int) -> None:
+    answer = door.get("/v1/models", headers={"X-Large": "a" * size})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (431, "application/json")
+    assert answer.json()["error"]["code"] == "headers_too_large"
+    assert answer.headers["X-Request-Id"]
+
+
+def test_many_and_large_headers_within_the_limits_pass(door: Door) -> None:
+    headers = {f"X-Header-{number}": "a" * 140 for number in range(90)}  # the backend takes 100
+    assert door.get("/v1/models", headers=headers).status_code == 200

@@ -41,7 +41,8 @@ def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) ->
         assert '"joe", "slow"' in json.dumps(enum)
 
         def say(voice: str | None) -> float:
-            response = client.post("/v1/audio/speech", json={"input": TEXT} | ({"voice": voice} if voice else {}))
+            body = {"input": TEXT, "voice": voice, "response_format": "wav"}
+            response = client.post("/v1/audio/speech", json=body)
             assert response.status_code == 200, response.text
             samples, rate = soundfile.read(io.BytesIO(response.content))
             assert rate == 22050

@@ -149,7 +149,7 @@ def test_without_an_image_compose_refers_to_make_up(bare: Stack) -> None:
 def test_compose_alone_starts_the_stack_and_a_switch_replaces_the_release(bare: Stack) -> None:
     first = bare.release("compose alone")
     bare.compose("up", "-d")
-    body = {"model": "tts-1", "voice": "joe", "input": "Up by Compose alone."}
+    body = {"model": "tts-1", "voice": "joe", "input": "Up by Compose alone.", "response_format": "wav"}
 
     def speaks() -> requests.Response | None:
         try:

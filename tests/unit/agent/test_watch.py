@@ -51,7 +51,8 @@ def begun(world: World, identity: str, release: str, previous: str, colour: str,
         "event": "begin", "kind": "switch", "strategy": "overlap", "colour": colour,
         "release": {"sha": release, "image": release}, "previous": {"sha": previous, "image": previous},
     }  # fmt: skip
-    for record in (begin, *events):
+    records: list[dict[str, Any]] = [begin, *events]
+    for record in records:
         world.ask("journal append", epoch=epoch, record={"cutover": identity, **record})
     world.ask("lock release", epoch=epoch)
 

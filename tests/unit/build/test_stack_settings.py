@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from build import settings
+from build.errors import SettingsError
 from build.model import dotenv
 from build.model.colours import Colour
 from service.settings import Limits, unknown
@@ -32,6 +35,29 @@ def test_the_limits_of_a_client_reach_the_service(tmp_path: Path) -> None:
     environ = {"CUTOVER_CLIENT_RPM": "30", "CUTOVER_CLIENT_CPM": "9000", "CUTOVER_CLIENT_CONCURRENT": "2"}
     assert ServiceSettings.from_env(speech(tmp_path, **environ)).client_limits == Limits(30, 9000, 2)
     assert ServiceSettings.from_env(speech(tmp_path)).client_limits == Limits()
+
+
+def test_names_strictness_and_origins_reach_the_service(tmp_path: Path) -> None:
+    environ = {
+        "CUTOVER_VOICE_NAMES": "alloy=joe  nova=anna",
+        "CUTOVER_MODEL_NAMES": "kokoro",
+        "CUTOVER_STRICT": "true",
+        "CUTOVER_CORS_ORIGINS": "https://chat.example *",
+    }
+    found = ServiceSettings.from_env(speech(tmp_path, **environ))
+    assert found.voice_names == {"alloy": "joe", "nova": "anna"}
+    assert (found.model_names, found.strict) == (("kokoro",), True)
+    assert found.cors_origins == ("https://chat.example", "*")
+    assert not ServiceSettings.from_env(speech(tmp_path)).strict
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("VOICE_NAMES", "alloy"), ("VOICE_NAMES", "alloy= joe"), ("MODEL_NAMES", "$HOME"), ("CORS_ORIGINS", "a\nB=1")],
+)
+def test_a_list_of_names_must_fit_into_a_line_of_env(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"CUTOVER_{name} in the environment: must be"):
+        speech(tmp_path, **{f"CUTOVER_{name}": value})
 
 
 def test_compose_yaml_alone_starts_nothing() -> None:

@@ -54,6 +54,6 @@ def say(client: httpx.AsyncClient) -> Say:
     """POST /v1/audio/speech with a text and any other fields."""
 
     async def post(text: str, **fields: Any) -> httpx.Response:
-        return await client.post("/v1/audio/speech", json={"input": text} | fields)
+        return await client.post("/v1/audio/speech", json={"input": text, "response_format": "wav"} | fields)
 
     return post

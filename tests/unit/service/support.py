@@ -37,12 +37,14 @@ class FakeEngine:
         self.ungated = 0  # number of sentences of a text that pass a closed gate
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
+        self.error_after: int | None = None  # number of sentences of a text after which it fails
         self.load_error: Exception | None = None
         self.unload_error: Exception | None = None
         self.level = 9000
         self.prepared = False
         self.seeds = self.prompts = False
         self.last: Utterance | None = None
+        self.voices: tuple[str, ...] = ("joe",)
         self.loaded = False
 
     def prepare(self) -> None:
@@ -64,6 +66,8 @@ class FakeEngine:
             assert number <= self.ungated or self.gate.wait(10), "a test forgot to open the gate"
             if self.error:
                 raise self.error
+            if self.error_after is not None and number > self.error_after:
+                raise RuntimeError("a test wants this error")
             self.spoken.append(sentence.strip())
             yield Piece(np.full(SAMPLE_RATE // 10, self.level, np.int16), last=number == len(sentences))
 
@@ -73,7 +77,7 @@ class FakeEngine:
             raise self.unload_error
 
     def describe(self) -> Description:
-        voices = (Voice("joe", "Joe", "en"),)
+        voices = tuple(Voice(name, name.title(), "en") for name in self.voices)
         return Description("fake", "fake-1", "CPU", voices, self.concurrency, self.seeds, self.prompts)
 
 

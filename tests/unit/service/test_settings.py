@@ -28,6 +28,9 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         "TTS_PUBLISHED": "everywhere",
         "TTS_PROXY": "proxy",
         "TTS_INSIDE": "127.0.0.1 colour",
+        "TTS_STRICT": "maybe",
+        "TTS_VOICE_NAMES": "alloy",
+        "TTS_CORS_ORIGINS": "https://chat.example/path",
     }
     with pytest.raises(SettingsError) as error:
         Settings.from_env(wrong)
@@ -35,6 +38,23 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     assert "Did you mean 'piper'?" in str(error.value)
     for name in wrong:
         assert name in str(error.value)
+
+
+def test_names_and_origins_are_lists_separated_by_spaces() -> None:
+    values = {
+        "TTS_VOICE_NAMES": "alloy=joe  nova=en=1",
+        "TTS_MODEL_NAMES": "kokoro piper",
+        "TTS_CORS_ORIGINS": "https://chat.example http://localhost:3000 app://obsidian.md",
+        "TTS_STRICT": "1",
+    }
+    settings = Settings.from_env(values)
+    assert settings.voice_names == {"alloy": "joe", "nova": "en=1"}
+    assert settings.model_names == ("kokoro", "piper")
+    assert settings.cors_origins == ("https://chat.example", "http://localhost:3000", "app://obsidian.md")
+    assert settings.strict
+    defaults = Settings.from_env({})
+    assert (defaults.voice_names, defaults.cors_origins, defaults.strict) == ({}, (), False)
+    assert defaults.model_names == ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 
 
 def test_an_unknown_variable_is_a_warning_with_the_nearest_name() -> None:

@@ -161,7 +161,7 @@ def test_without_client_traffic_both_colours_get_golden_texts_and_silence_fails(
     assert blue == green > 1
 
 
-@pytest.mark.parametrize("status", [401, 404, 413, 422, 429, 400, 307])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 429, 307])
 @pytest.mark.parametrize("rollout", [SHARES, SOAK])
 def test_a_release_that_refuses_every_client_does_not_pass(status: int, rollout: Rollout) -> None:
     target = Target()
@@ -177,7 +177,7 @@ def test_a_release_that_refuses_every_client_does_not_pass(status: int, rollout:
 
 
 def _class(status: int) -> str:
-    return {400: "4xx", 307: "3xx"}.get(status, str(status))
+    return {403: "4xx", 422: "400", 307: "3xx"}.get(status, str(status))
 
 
 def test_limits_are_not_compared_while_the_candidate_gets_more_requests() -> None:

@@ -55,8 +55,8 @@ def test_a_window_counts_what_clients_got_apart_from_the_cutovers_own_requests(t
     watching = observer(target)
     target.log = [
         line(0.1, "blue-1"),
-        line(0.2, "green-1", 422),
-        line(0.3, "green-1", 422),
+        line(0.2, "green-1", 400),
+        line(0.3, "green-1", 400),
         line(0.4, "green-1", 401, first="GET /v1/models HTTP/1.1"),
         line(0.5, "green-1", 503),
         line(0.6, "green-1", end="SD"),
@@ -70,31 +70,31 @@ def test_a_window_counts_what_clients_got_apart_from_the_cutovers_own_requests(t
     ]
     target.clock.time = BEGAN + 2
     windows = watching.sample()
-    assert windows[GREEN].clients.answers == {"422": 2, "401": 1, "5xx": 1, "broken": 2}
+    assert windows[GREEN].clients.answers == {"400": 2, "401": 1, "5xx": 1, "broken": 2}
     assert windows[BLUE].clients.answers == {"2xx": 1}
     assert (windows[GREEN].clients.took_s, windows[BLUE].clients.took_s) == ((), (0.201,))
     assert windows[GREEN].own.answers == windows[BLUE].own.answers == {"2xx": 1}
     assert windows[GREEN].facts() == {
-        "sent": 7, "failed": 0, "own": 1, "answers": {"401": 1, "422": 2, "5xx": 1, "broken": 2}, "p50_s": 0.201,
+        "sent": 7, "failed": 0, "own": 1, "answers": {"401": 1, "400": 2, "5xx": 1, "broken": 2}, "p50_s": 0.201,
         "p95_s": 0.201,
     }  # fmt: skip
 
 
 def test_the_history_of_a_soak_is_that_of_the_old_colour(target: Target) -> None:
     # Green has an earlier release's requests from before the switch, or the candidate's in its canary.
-    target.log = [line(-5, "blue-1"), line(-4, "blue-1", 422), line(-3, "green-1", 422), line(-90, "blue-1", 404)]
+    target.log = [line(-5, "blue-1"), line(-4, "blue-1", 400), line(-3, "green-1", 400), line(-90, "blue-1", 404)]
     watching = observer(target, before_s=60)
     target.log.append(line(1, "green-1"))
     target.clock.time = BEGAN + 2
     windows = watching.sample()
-    assert windows[BLUE].clients.answers == {"2xx": 1, "422": 1}
+    assert windows[BLUE].clients.answers == {"2xx": 1, "400": 1}
     assert windows[GREEN].clients.answers == {"2xx": 1}
     assert windows[BLUE].sent == 2
 
 
 def test_a_refused_request_of_the_cutover_is_a_failure(target: Target) -> None:
     watching = observer(target)
-    target.log = [line(0.1, "green-1", 422, OWN), line(0.2, "green-1", 500, OWN)]
+    target.log = [line(0.1, "green-1", 400, OWN), line(0.2, "green-1", 500, OWN)]
     target.proxy.servers_now["green-1"] = replace(target.proxy.servers_now["green-1"], total=2, errors=1)
     target.clock.time = BEGAN + 1
     assert str(watching.sample()[GREEN].counted) == "2 of 2"
@@ -107,11 +107,11 @@ def test_refused_clients_are_not_silent(target: Target) -> None:
 
     def speak(_proxy: str, server: str, *_request: Any) -> SynthesisResponse:
         spoken.append(server)
-        return SynthesisResponse(b"", error="HTTP 422")
+        return SynthesisResponse(b"", error="HTTP 400")
 
     target.colours[GREEN].speak_through = speak  # type: ignore[method-assign,assignment]
     for second in range(2 * QUIET_SAMPLES):
-        target.log.append(line(second + 0.5, "green-1", 422))
+        target.log.append(line(second + 0.5, "green-1", 400))
         target.clock.time += 1
         watching.sample()
         watching.speak_if_quiet(BLUE, GREEN)

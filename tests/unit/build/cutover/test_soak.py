@@ -22,11 +22,11 @@ from tests.unit.build.fakes import NEW, Target
 
 def test_a_soak_without_history_fails_if_most_clients_are_refused() -> None:
     target = Target()
-    target.log = lines("green-1", 5, status=422)
-    with pytest.raises(CanaryFailedError, match="5 of 5 requests of clients got 422; live: 0 of 0"):
+    target.log = lines("green-1", 5, status=400)
+    with pytest.raises(CanaryFailedError, match="5 of 5 requests of clients got 400; live: 0 of 0"):
         switch(target, SOAK)
     target = Target()
-    target.log = lines("green-1", 4, status=422)
+    target.log = lines("green-1", 4, status=400)
     assert switch(target, SOAK) == NEW
 
 

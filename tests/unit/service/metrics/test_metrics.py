@@ -50,7 +50,7 @@ async def test_requests_are_counted_by_route_status_and_release(client: httpx.As
     await client.get("/livez")
     now = await scraped(client)
     assert now("tts_requests_total", route=SPEECH, status="200", release="test-1") == 1
-    assert now("tts_requests_total", route=SPEECH, status="422", release="test-1") == 1
+    assert now("tts_requests_total", route=SPEECH, status="400", release="test-1") == 1
     assert now("tts_request_duration_seconds_count", route=SPEECH, release="test-1") == 2
     assert now("tts_build_info", release="test-1", engine="fake", version=VERSION) == 1
     assert not [labels for name, labels in now.series if "livez" in str(labels)], "health checks must not be counted"

@@ -251,7 +251,7 @@ async def test_a_disconnect_while_sending_counts_as_499(service: Service, path: 
 async def test_speech_as_events_is_not_a_tab_stream(service: Service, engine: FakeEngine) -> None:
     engine.gate.clear()
     engine.ungated = 1
-    client = Client(service, body={"input": "One. Two.", "stream_format": "sse"})
+    client = Client(service, body={"input": "One. Two.", "stream_format": "sse", "response_format": "pcm"})
     await until(lambda: len(client.messages) == 2)
     assert in_flight(service) == {"short": 1}
     assert service.traffic.requests == 1, "a drain must wait for it"

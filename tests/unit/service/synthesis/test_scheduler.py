@@ -214,7 +214,7 @@ async def test_the_metrics_of_two_requests(service: Service, client: httpx.Async
     text = (await client.get("/metrics")).text
     for line in (
         'tts_requests_total{release="test-1",route="/v1/audio/speech",status="200"} 1.0',
-        'tts_requests_total{release="test-1",route="/v1/audio/speech",status="422"} 1.0',
+        'tts_requests_total{release="test-1",route="/v1/audio/speech",status="400"} 1.0',
         'tts_request_duration_seconds_count{release="test-1",route="/v1/audio/speech"} 2.0',
         "tts_audio_seconds_total 0.2",
         "tts_inference_duration_seconds_count 2.0",
