@@ -15,7 +15,7 @@ from service.errors import BadJsonError, InvalidError
 from service.fields import quote
 from service.large_text import LargeText
 
-MAX_FIELDS = 100
+MAX_FIELDS = 200
 _SMALL = 16 * 1024  # bytes
 _MAX_STRINGS = 1000  # names of fields included
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Pr
 
 from service.errors import InvalidError
 from service.fields import nearest, quote
-from service.large_text import LargeText
 from service.formats import LENGTH_IN_HEADER, Format
+from service.large_text import LargeText
 
 DEFAULT_FORMAT: Format = get_args(Format)[0]
 

@@ -9,7 +9,7 @@ from service.errors import ServiceError
 from service.large_text import LargeText
 from service.web.bounded_json import MAX_FIELDS, BoundedJson
 
-LONGEST, MOST = 100, 1000
+LONGEST, MOST = 100, 3000
 
 
 def parsed(content: bytes, step: int = 1 << 16) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def test_a_body_is_the_same_wherever_it_is_split(value: dict[str, Any], ensure_a
         (b'{"x": {"a": 1, "a": 1}}', "invalid_json", 'field "a" occurs twice'),
         (b'{"a": 1, "' + b"b" * 200 + b'": 1}', "invalid_value", "the name of a field has 200 bytes"),
         (b'["a"]', "invalid_type", "must be a JSON object"),
-        (b"[" * 999, "invalid_json", "nested too deeply"),
-        (b"[" * 1001, "too_many_fields", "more than 1000 bytes beside"),
-        (b"{" + b",".join(b'"%d":1' % number for number in range(MAX_FIELDS + 1)) + b"}", "too_many_fields", "101"),
+        (b"[" * 2999, "invalid_json", "nested too deeply"),
+        (b"[" * 3001, "too_many_fields", "more than 3000 bytes beside"),
+        (b"{" + b",".join(b'"%d":1' % number for number in range(MAX_FIELDS + 1)) + b"}", "too_many_fields", "201"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 1 << 16])

@@ -121,7 +121,7 @@ def filled(before: bytes, after: bytes) -> bytes:
 
 HOSTILE = {
     "100,000 unknown fields": b"{" + b",".join(b'"field-%d": 1' % number for number in range(100_000)) + b"}",
-    "101 unknown fields": b"{" + b",".join(b'"field-%d": 1' % number for number in range(101)) + b"}",
+    "201 unknown fields": b"{" + b",".join(b'"field-%d": 1' % number for number in range(201)) + b"}",
     "a voice of 25 MB": filled(b'{"input": "x", "voice": "', b'"}'),
     "a text of 25 MB": filled(b'{"input": "', b'"}'),
     "a name of 25 MB": filled(b'{"input": "x", "', b'": 1}'),
