@@ -16,6 +16,7 @@ COPY --link service/metrics /app/service/metrics
 COPY --link service/page /app/service/page
 COPY --link service/synthesis /app/service/synthesis
 COPY --link service/taskfile /app/service/taskfile
+COPY --link service/telemetry /app/service/telemetry
 COPY --link service/web /app/service/web
 COPY --link service/*.py /app/service/
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from batch import settings
 from batch.book import characters as characters_file
-from batch.errors import BatchError, BookError, StoppedError
+from batch.errors import BatchError, BookError, StoppedError, TasksError
 from batch.output.output import Output
 from batch.output.verify import verify as verify_output
 from batch.settings import Settings
@@ -24,6 +24,7 @@ from batch.tasks import validate
 from service import VERSION
 from service.formats import ClipFormat
 from service.taskfile.tasks import Rules
+from service.telemetry.trace_context import from_header
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -78,7 +79,7 @@ def _run(resolved: Settings, key: str) -> None:
             err.print(f"{checked.done} of {total} clips exist already")
 
         async def synthesize() -> None:
-            async with Client(resolved, checked.prompts, key) as client:
+            async with Client(resolved, checked.prompts, key, from_header(os.environ.get("TRACEPARENT", ""))) as client:
                 await Run(resolved, checked, output, client, progress).run()
 
         with ConsoleProgress(err, total, checked.done) as progress:
@@ -90,6 +91,24 @@ def check(tasks: Tasks, response_format: ClipFormat = "wav", max_chars: MaxChars
     """Check a file of tasks without synthesis."""
     checked = validate.check(tasks, Rules(response_format, max_chars), {}, _bad_line)
     out.print(f"{len(checked.pending)} tasks, all valid")
+
+
+@app.command()
+def convert(
+    tasks: Annotated[Path, typer.Argument(help="JSON, CSV, a list with |, OpenAI's batch form, or another encoding")],
+    out_file: Annotated[Path, typer.Option("--out", metavar="JSONL", help="task file to write")],
+    encoding: Annotated[str, typer.Option(help="encoding of the list [UTF-8, or by its first bytes]")] = "",
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing task file")] = False,
+) -> None:
+    """Write a task file from a list of tasks in another form."""
+    from batch import convert as conversion  # noqa: PLC0415 - 0.01 s
+
+    if out_file.exists() and not force:
+        raise TasksError(f"{out_file} exists already", "choose another --out, or overwrite it by --force")
+    result = conversion.convert(tasks, out_file, encoding)
+    for name, count in result.left_out.most_common():
+        err.print(f"{count} tasks have {escape(name)}, which a task file does not take: left out")
+    out.print(f"{result.tasks} tasks in {escape(str(out_file))}")
 
 
 @app.command()
@@ -113,6 +132,8 @@ def generate(
     for speaker, tasks in result.tasks.most_common():
         out.print(f"{tasks:6} {escape(speaker)}")
     out.print(f"{result.tasks.total()} tasks in {escape(str(out_file))}")
+    if result.unread.counts:
+        err.print(f"perhaps speech, not read as such: {escape(str(result.unread))}")
     if result.review:
         err.print(f"{len(result.review)} uncertain speakers: review {escape(str(generation.review_path(out_file)))}")
 

@@ -1,6 +1,7 @@
 """`python -m bench [NAME...]`.
 
-By default all but five run: full and idle take minutes, chaos injects faults, cold and twice build images.
+By default all but six run: full and idle take minutes, chaos injects faults, cold and twice build images, attribution
+needs a corpus.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 
 from bench import (
+    attribution,
     batch,
     chaos,
     cold,
@@ -36,7 +38,7 @@ from harness.stack import Stack, fresh_stack
 
 app = console.app("Measure the figures of docs/benchmarks.md on this machine.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
-NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice")
+NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice", "attribution")
 DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1}
 
 
@@ -66,6 +68,10 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     every: Annotated[bool, typer.Option("--every", help="chaos: each fault at each possible record")] = False,
     minutes: Annotated[float, typer.Option(min=0.5, help="full: minutes with a full queue")] = 10.0,
     seconds: Annotated[float, typer.Option(min=10, help="idle: seconds of one measurement")] = 60.0,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="attribution: folder of a corpus of attributed quotations, PDNC or WP", exists=True),
+    ] = None,
     missing: Annotated[bool, typer.Option("--missing", help="chaos: only combinations without results")] = False,
 ) -> None:
     """Run benchmarks on a separate stack, next to a live one."""
@@ -88,11 +94,17 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     }
     chosen = names or QUICK
     for name in chosen:
-        if name not in benches:
+        if name not in NAMES:
             raise typer.BadParameter(f"unknown benchmark {name}, choose from {', '.join(NAMES)}")
-    with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
-        for name in chosen:
-            benches[name](stack, runs or DEFAULT_RUNS.get(name, 5))
+    if "attribution" in chosen:
+        if not corpus:
+            raise typer.BadParameter("attribution needs --corpus, the folder of a corpus: docs/benchmarks.md names two")
+        for folder in corpus:
+            attribution.measure(folder)
+    if stacked := [name for name in chosen if name in benches]:
+        with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
+            for name in stacked:
+                benches[name](stack, runs or DEFAULT_RUNS.get(name, 5))
 
 
 if __name__ == "__main__":

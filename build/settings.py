@@ -18,7 +18,7 @@ from build.model.colours import MOST_REPLICAS
 from build.model.hook_points import FACTS, Point
 from build.model.placement import LOOPBACK, StackAddress
 from build.model.suggestion import did_you_mean
-from build.settings_types import Archive, Folder, Hooks, HostAddress, NamePairs, Names, Prefix, Shares, WebAddress
+from build.settings_types import Folder, Hooks, HostAddress, NamePairs, Names, OpenUrl, Prefix, Shares, WebAddress
 
 # The setting in each file that limits how long a stopping container or proxy connection may live.
 STOP_LIMITS = {"compose.yaml": "stop_grace_period", "proxy/haproxy.cfg": "hard-stop-after"}
@@ -63,18 +63,16 @@ class Settings(BaseModel):
     device: Literal["", "cuda", "cpu"] = Field("", description="device of the engine; empty: the engine chooses")
     engine: Literal["", "piper", "vits", "glm_tts"] = Field("", description="speech engine; empty: by flavour")
     models: Folder = Field("", description="folder on the target with weights and voices, mounted at /models")
-    glm_code: Folder = Field(
-        "", description="folder on the target with GLM-TTS's code, for engine glm_tts; mounted at /opt/GLM-TTS"
-    )
-    apt_snapshot: Archive = Field(
-        "",
-        description="snapshot archive for the locked Debian or Ubuntu packages of a base; empty: the mirror",
+    glm_code: Folder = Field("", description="folder on the target with GLM-TTS's code, mounted at /opt/GLM-TTS")
+    log_format: Literal["", "text", "json"] = Field("", description="log format of the service; empty: text")
+    otlp_endpoint: OpenUrl = Field("", description="URL of an OpenTelemetry collector for traces; empty: no traces")
+    trace_share: float = Field(1, ge=0, le=1, description="share of requests to trace, without a caller's decision")
+    apt_snapshot: OpenUrl = Field(
+        "", description="snapshot archive for the locked Debian or Ubuntu packages of a base; empty: the mirror"
     )
     free_gb: float | None = Field(None, ge=0, description="free disk (GB) that a build requires; default: by flavour")
     start_timeout_s: float = Field(600, gt=0, le=7200, description="time limit for the start of a candidate")
-    stall_timeout_s: float = Field(
-        60, gt=0, le=3600, description="time limit for a starting candidate without progress"
-    )
+    stall_timeout_s: float = Field(60, gt=0, le=3600, description="time limit for a start without progress")
     drain_short_s: float = Field(
         30, gt=0, le=3600, description="drain time limit for short requests; the remaining ones are aborted"
     )
@@ -142,6 +140,9 @@ class Settings(BaseModel):
             "TTS_ENGINE": self.engine,
             "MODELS": self.models,
             "GLM_CODE": self.glm_code,
+            "TTS_LOG_FORMAT": self.log_format,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_endpoint,
+            "OTEL_TRACES_SAMPLER_ARG": f"{self.trace_share:g}" if self.otlp_endpoint else "",
             "TTS_CLIENT_RPM": str(self.client_rpm or ""),
             "TTS_CLIENT_CPM": str(self.client_cpm or ""),
             "TTS_CLIENT_CONCURRENT": str(self.client_concurrent or ""),

@@ -59,8 +59,9 @@ def _http(url: SecretStr) -> SecretStr:
     return url
 
 
-def _archive(url: str) -> str:
-    # The URL ends up in the image's history, so it must hold no credentials. apt's sources have no quoting.
+def _open_url(url: str) -> str:
+    # The URL ends up in an image's history or a container's environment, so it must hold no credentials.
+    # apt's sources have no quoting.
     if url and not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", url):
         raise ValueError("must be a URL that begins with http:// or https://, without a user or a password")
     return url
@@ -77,7 +78,7 @@ NamePairs = Annotated[str, AfterValidator(_name_pairs)]
 HostAddress = Annotated[str, AfterValidator(_own_address)]
 Folder = Annotated[str, AfterValidator(_folder)]  # on the target; "" for none
 Shares = Annotated[tuple[int, ...], BeforeValidator(_shares), AfterValidator(rollout.shares)]
-Archive = Annotated[str, AfterValidator(_archive)]
+OpenUrl = Annotated[str, AfterValidator(_open_url)]  # anyone may read it
 # Secret, so never printed: a webhook's address often contains a token.
 WebAddress = Annotated[SecretStr, AfterValidator(_http)]
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -47,6 +47,7 @@ PREPARED = {
     "docs/guides/release.md": CHANGE,
     "docs/guides/batch.md": """
         echo '{"output_name": "one", "input_text": "Good morning."}' > tasks.jsonl
+        echo '[{"name": "two", "text": "Good evening."}]' > list.json
         echo '“Good morning,” said Anna. “我走了。”张三说。' > book.txt
         sed -n '/^narrator/,/^```/{/^```/d;p}' docs/guides/batch.md > voices.yaml
         cp voices/examples/sample.wav voices/zhang.wav""",

@@ -9,6 +9,7 @@ import sys
 
 from service.keys import KeysError
 from service.settings import Settings, SettingsError, unknown
+from service.telemetry import logs
 
 
 def main() -> int:
@@ -16,7 +17,7 @@ def main() -> int:
 
     0: clean stop. 2: invalid settings. 3: the model failed. 4: the address is taken. 5: the engine hangs or is broken.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(os.environ.get("TTS_LOG_FORMAT", ""))  # for the settings' own errors too
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -39,6 +39,9 @@ from service.web.predict_route import predict_routes
 from service.web.request_context import RequestContext
 from service.web.speech_routes import speech_routes
 
+if TYPE_CHECKING:
+    from service.telemetry.spans import Spans
+
 logger = logging.getLogger(__name__)
 
 
@@ -63,9 +66,10 @@ class Service:
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
         self.front = PageRouter(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
+        self.spans = _spans(settings)
         limited = BodyLimit(Patience(self.front), settings.max_chars, lambda: self.engine.describe().prompts)
         shared = Cors(Guard(limited, settings, keys, self.metrics), settings.cors_origins)
-        self.asgi: ASGIApp = ApiPaths(RequestContext(shared, settings.release, self.traffic, self.metrics))
+        self.asgi: ASGIApp = ApiPaths(RequestContext(shared, settings.release, self.traffic, self.metrics, self.spans))
         self.epoch = 0  # the newest of the control commands and orders
         self._page_life = contextlib.AsyncExitStack()
 
@@ -114,6 +118,8 @@ class Service:
     async def close(self) -> None:
         """Release all resources after the server has stopped."""
         await self._page_life.aclose()
+        if self.spans:
+            await self.spans.close()
         self.scheduler.close()
         if not (self.scheduler.stuck or self.lifecycle.busy):
             self.lifecycle.thaw()
@@ -143,3 +149,12 @@ class Service:
             "error": self.lifecycle.error,
             "epoch": self.epoch,
         }
+
+
+def _spans(settings: Settings) -> Spans | None:
+    """Return the exporter of traces if an endpoint is set; otherwise OpenTelemetry is not even imported."""
+    if not settings.traces_endpoint:
+        return None
+    from service.telemetry.spans import Spans  # noqa: PLC0415 - takes half a second, and most services have no traces
+
+    return Spans(settings.traces_endpoint, settings.release)

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from service.fields import quote
+from service.telemetry.record import current_record
 
 _MAX_MESSAGE, _MAX_PARAM = 2000, 120  # characters; a message may quote the request
 
@@ -153,6 +154,7 @@ def error_body(message: str, error_type: str, code: str, param: str | None) -> b
 
 def respond(error: ServiceError) -> Response:
     """Return the HTTP response of an error."""
+    current_record().fail(error.code)
     retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     body = error_body(error.message, error.type, error.code, error.param)
     return Response(body, error.status, {**error.headers, **retry}, media_type="application/json")
@@ -160,6 +162,7 @@ def respond(error: ServiceError) -> Response:
 
 def respond_status(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return the HTTP response of an error that is not a ServiceError, with its own status."""
+    current_record().fail(code)
     error_type = ClientError.type if status < 500 else ServiceError.type
     return Response(error_body(message, error_type, code, None), status, headers, media_type="application/json")
 

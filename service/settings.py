@@ -22,7 +22,6 @@ _CONTROL = "/run/service/control.sock"
 _ORDERS = "/run/orders"
 _GLM_PACKAGES = "/models/env/lib/python3.11/site-packages"
 _PROCESSORS = ("cuda", "cpu")
-_GLM_RATES = ("24000", "32000")
 
 
 class SettingsError(Exception):
@@ -31,14 +30,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-def _release(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value):
-        raise ValueError(
-            "must be 1 to 128 of the characters A-Z a-z 0-9 . _ -, because the service sends it as a header"
-        )
-    return value
 
 
 def _engine(value: str) -> str:
@@ -83,12 +74,6 @@ def _path_or_none(value: str) -> Path | None:
     return _path(value) if value else None
 
 
-def _glm_rate(value: str) -> int:
-    if value not in _GLM_RATES:
-        raise ValueError(f"must be {' or '.join(_GLM_RATES)} (Hz)")
-    return int(value)
-
-
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if not re.fullmatch(r"\d{1,9}", value) or not low <= int(value) <= high:
@@ -130,7 +115,7 @@ class Settings:
     """All settings; times in seconds."""
 
     release: str = _option(
-        "RELEASE", "unreleased", "name of the release; the service sends it as `X-Release`", _release
+        "RELEASE", "unreleased", "name of the release; the service sends it as `X-Release`", setting_values.release
     )
     engine: str = _option(
         "TTS_ENGINE", default(), "engine: piper, vits or glm_tts; the default depends on the flavour", _engine
@@ -225,6 +210,21 @@ class Settings:
         "folder of Piper voices (`NAME.onnx` and `NAME.onnx.json`); empty: /models/piper. No files: the embedded voice",
         _folder_or_none,
     )
+    log_format: str = _option(
+        "TTS_LOG_FORMAT", "text", "format of the log on stderr: text or json", setting_values.log_format
+    )
+    otlp_endpoint: str = _option(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        "URL of an OpenTelemetry collector (OTLP over HTTP), which gets traces at /v1/traces; empty: no traces",
+        setting_values.web_address,
+    )
+    otlp_traces_endpoint: str = _option(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "",
+        "whole URL for traces, instead of the one above; empty: that one",
+        setting_values.web_address,
+    )
     glm_code: Path = _option("TTS_GLM_CODE", "/opt/GLM-TTS", "folder of GLM-TTS's code", _path)
     glm_weights: Path = _option("TTS_GLM_WEIGHTS", "/models/GLM-TTS", "folder of GLM-TTS's weights", _path)
     glm_voices: Path = _option(
@@ -232,13 +232,19 @@ class Settings:
     )
     glm_packages: Path = _option("TTS_GLM_PACKAGES", _GLM_PACKAGES, "folder of the Python packages of GLM-TTS", _path)
     glm_sample_rate: int = _option(
-        "TTS_GLM_SAMPLE_RATE", "24000", "sample rate (Hz) of GLM-TTS: 24000 or 32000", _glm_rate
+        "TTS_GLM_SAMPLE_RATE", "24000", "sample rate (Hz) of GLM-TTS: 24000 or 32000", setting_values.glm_rate
     )
 
     @property
     def client_limits(self) -> Limits:
         """Limits of each client whose key sets none."""
         return Limits(self.client_rpm, self.client_cpm, self.client_concurrent)
+
+    @property
+    def traces_endpoint(self) -> str:
+        """URL that gets the traces; empty: no traces."""
+        base = self.otlp_endpoint.removesuffix("/")
+        return self.otlp_traces_endpoint or (f"{base}/v1/traces" if base else "")
 
     @property
     def parked(self) -> bool:

@@ -6,15 +6,16 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch.book.attribution import Attribution, Certainty, Part
 from batch.book.characters import Character, Characters, Voice
-from batch.book.paragraphs import Paragraph, paragraphs
-from batch.book.quotation import marks
+from batch.book.paragraphs import Paragraph, clean, paragraphs
+from batch.book.quotation import Style, missed, style
 from batch.book.sentences import split
+from batch.book.unread import UNCLOSED, Unread
 from batch.errors import BookError
 from batch.output import shards
 
@@ -26,11 +27,12 @@ NARRATOR = "narrator"
 
 @dataclass
 class GenerationResult:
-    """Result for a book: counts of tasks by speaker, and the lines of the review."""
+    """Result for a book: counts of tasks by speaker, the lines of the review, and what was not read as speech."""
 
     tasks: Counter[str] = field(default_factory=Counter)
     review: list[str] = field(default_factory=list)
     strangers: Counter[str] = field(default_factory=Counter)
+    unread: Unread = field(default_factory=Unread)
 
 
 def read_book(path: Path, encoding: str) -> str:
@@ -56,13 +58,17 @@ def read_book(path: Path, encoding: str) -> str:
 def generate(text: str, characters: Characters, home: Path, tasks: Path, max_chars: int) -> GenerationResult:
     """Write `tasks` and its review; the characters file's paths are relative to the folder `home`."""
     result = GenerationResult()
-    attribution = Attribution(characters.characters, marks(text))
+    found = list(paragraphs(clean(text)))
+    speech = style([paragraph.text for paragraph in found])
+    attribution = Attribution(characters.characters, speech)
     number = 0
     try:
         tasks.parent.mkdir(parents=True, exist_ok=True)
         with shards.replaced(tasks) as file:
-            for paragraph in paragraphs(text):
-                for part in attribution.paragraph(paragraph.text):
+            for at, paragraph in enumerate(found):
+                parts = attribution.paragraph(paragraph.text)
+                _note_unread(result.unread, found[at : at + 2], parts, speech)
+                for part in parts:
                     label, voice = _voice(part, characters)
                     names = []
                     for piece in _pieces(part.text, max_chars):
@@ -77,7 +83,7 @@ def generate(text: str, characters: Characters, home: Path, tasks: Path, max_cha
         with shards.replaced(review_path(tasks)) as file:
             file.write("".join(f"{line}\n" for line in _review_lines(result)).encode())
     except OSError as error:
-        raise BookError(f"{tasks} cannot be result: {error.strerror}", "choose another --out") from None
+        raise BookError(f"{tasks} cannot be written: {error.strerror}", "choose another --out") from None
     return result
 
 
@@ -127,7 +133,20 @@ def _review(result: GenerationResult, paragraph: Paragraph, part: Part, clip: st
     )
 
 
+def _note_unread(unread: Unread, found: Sequence[Paragraph], parts: Sequence[Part], speech: Style) -> None:
+    """Note what a paragraph, the first of `found`, has of speech that is not read as speech."""
+    if kind := missed(found[0].text, speech):
+        unread.add(f"a paragraph with speech in {kind.value}", found[0].line(0))
+    following = found[1].text[:1] if len(found) > 1 else ""
+    for part in parts:
+        continued = part is parts[-1] and following == found[0].text[part.start]
+        if part.speaker and not part.closed and not continued:
+            unread.add(UNCLOSED, found[0].line(part.start))
+
+
 def _review_lines(result: GenerationResult) -> Iterator[str]:
+    if result.unread.counts:
+        yield f"perhaps speech, read by the narrator or to the end of the paragraph: {result.unread}"
     for label, count in result.strangers.most_common():
         yield f"unknown speaker {label!r}: {count}"
     yield from result.review

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _ENDS = tuple(".!?…:;。！？：；\"'”’」』）)*-—")
 _INDENT = re.compile(r"\t| {2,}|\u3000")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_APOSTROPHES = str.maketrans("ʼ´＇", "’’'")
 _CJK = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
@@ -22,6 +25,11 @@ class Paragraph:
     def line(self, at: int) -> int:
         """Return the book's line number (from 1) of the character at `at`."""
         return max((number for start, number in self.starts if start <= at), default=self.starts[0][1])
+
+
+def clean(text: str) -> str:
+    """Return a book's text without invisible characters, in Unicode's composed form, every line kept."""
+    return _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).translate(_APOSTROPHES)
 
 
 def paragraphs(text: str) -> Iterator[Paragraph]:

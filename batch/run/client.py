@@ -15,6 +15,7 @@ from batch.run.responses import BROKEN, Response
 from batch.settings import Settings
 from batch.tasks.prompts import Prompts
 from service.taskfile.tasks import BadLineError, Task
+from service.telemetry.trace_context import TraceContext
 
 _CONNECT_S = 10.0
 _MAX_RESPONSE_BYTES = 256 * 1024 * 1024
@@ -23,16 +24,19 @@ _MESSAGE_CHARS = 300
 
 
 class Client:
-    """Client of one service; an async context manager."""
+    """Client of one service; an async context manager. `caller` is the trace that the requests belong to."""
 
-    def __init__(self, settings: Settings, prompts: Prompts, key: str) -> None:
+    def __init__(self, settings: Settings, prompts: Prompts, key: str, caller: TraceContext | None = None) -> None:
+        own = {"X-TTS-Class": "batch"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        if caller:
+            own["traceparent"] = caller.header
         self._form = settings.response_format
         self._timeout_s = settings.timeout_s
         self._voice = settings.voice
         self._prompts = prompts
         self._http = httpx.AsyncClient(
             base_url=settings.endpoint,
-            headers={"X-TTS-Class": "batch"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+            headers=own,
             timeout=httpx.Timeout(settings.timeout_s, connect=_CONNECT_S, pool=None),
             # Loading the certificates takes 50 ms; skip it for a service without TLS.
             verify=not settings.endpoint.startswith("http://"),

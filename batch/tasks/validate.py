@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch.errors import TasksError
+from batch.tasks import other_forms
 from batch.tasks.prompts import Prompts
 from service.fields import quote
 from service.taskfile import lines, names
-from service.taskfile.tasks import BadLineError, Rules, Task, parse
+from service.taskfile.tasks import BadLineError, EncodingError, Rules, Task, parse
 
 Report = Callable[[int, str], None]
 """Receives the number of a line and its problem."""
@@ -62,9 +63,10 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
     Raises:
         TasksError: after every invalid line was reported.
     """
+    other_forms.reject(path)
     checked = CheckedTasks(path, rules, Prompts(path.parent))
     first_lines: dict[int, int] = {}
-    bad = 0
+    bad = encoded = 0
     for number, line in numbered(path):
         try:
             task = parse(line, rules)
@@ -79,9 +81,15 @@ def check(path: Path, rules: Rules, done: Mapping[int, str], report: Report) -> 
                 )
         except BadLineError as error:
             bad += 1
-            report(number, str(error))
+            encoded += isinstance(error, EncodingError)
+            if encoded <= 1 or not isinstance(error, EncodingError):
+                report(number, str(error))
     if bad:
         remedy = "correct them; for new clips of changed tasks, choose another --out"
+        if encoded:
+            remedy = (
+                f"{encoded} lines are not UTF-8: {other_forms.command(path, '--encoding', 'ENCODING')}, such as cp1252"
+            )
         raise TasksError(f"{path} has {bad} bad {'line' if bad == 1 else 'lines'}; no request was sent", remedy)
     if not first_lines:
         raise TasksError(f"{path} has no tasks", "write one JSON object per line, with output_name and input_text")

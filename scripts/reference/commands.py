@@ -19,6 +19,7 @@ PROGRAMS = (
     ("python -m batch run", ["batch", "run"]),
     ("python -m batch verify", ["batch", "verify"]),
     ("python -m batch check", ["batch", "check"]),
+    ("python -m batch convert", ["batch", "convert"]),
     ("python -m batch generate", ["batch", "generate"]),
     ("python -m service.keys new", ["service.keys", "new"]),
     ("python -m service.control", ["service.control"]),

@@ -15,6 +15,7 @@ from service.keys import Keys
 from service.metrics.metrics import Metrics, Refusal
 from service.paths import HEALTH, belongs_to_page
 from service.settings import Limits, Settings
+from service.telemetry.record import current_record
 
 SPEECH = ("/v1/audio/speech", "/api/predict")
 
@@ -48,6 +49,7 @@ class Guard:
         try:
             client = self._client(scope)
             scope[_CLIENT] = client
+            current_record().client = client.name
             if scope["method"] == "POST" and scope["path"] in SPEECH:
                 with client.request():
                     await self.app(scope, receive, send)

@@ -13,6 +13,7 @@ import numpy as np
 from service.audio.resample import Resampler
 from service.engine import Audio
 from service.formats import LENGTH_IN_HEADER, OPENAI_RATE
+from service.telemetry.record import Step, current_record
 
 _INLINE_MAX_BYTES = 1 << 20  # copied in less than a millisecond
 
@@ -74,15 +75,18 @@ class Encoder:
     def __init__(self, form: str, sample_rate: int, *, whole: bool = False) -> None:
         self.sample_rate = encoded_rate(sample_rate, form)
         self._resampler = Resampler(sample_rate, self.sample_rate)
+        self._record = current_record()
         self._writer = _writer(form, self.sample_rate, whole=whole and form in LENGTH_IN_HEADER)
 
     def add(self, samples: Audio) -> bytes:
         """Return the bytes that are ready after `samples`, perhaps none."""
-        return self._writer.add(self._resampler.add(samples))
+        with self._record.during(Step.ENCODE):
+            return self._writer.add(self._resampler.add(samples))
 
     def end(self) -> bytes:
         """Return the last bytes; nothing can be added afterwards."""
-        return self._writer.add(self._resampler.end()) + self._writer.end()
+        with self._record.during(Step.ENCODE):
+            return self._writer.add(self._resampler.end()) + self._writer.end()
 
 
 def _writer(form: str, rate: int, *, whole: bool) -> _Writer:

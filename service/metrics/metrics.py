@@ -19,12 +19,14 @@ from prometheus_client import (
 )
 
 from service.metrics.collectors import Gpus, Memory
+from service.telemetry.record import RequestRecord, Step
 
 # They double the number of series, and Prometheus ignores them in this format.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library lacks a return type
 
 _SECONDS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 80, 160)
-_LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STALLS = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40)
 _FACTORS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 
 
@@ -84,6 +86,9 @@ class Metrics:
         self.rejected = self._counter("tts_rejected", "Syntheses rejected for a temporary reason", "reason")
         for reason in Refusal:
             self.rejected.labels(reason)
+        self.errors = self._counter(
+            "tts_errors", "Requests and syntheses of web tabs that ended with an error, by its code", "code"
+        )
 
     def _of_speech(self) -> None:
         self.queue_depth = self._gauge("tts_queue_depth", "Accepted syntheses that have not started", "priority")
@@ -99,9 +104,19 @@ class Metrics:
             "tts_time_to_first_audio_seconds",
             "Time from acceptance to the first piece of audio, streamed or not",
             _SECONDS,
+            "priority",
+        )
+        self.stall_seconds = self._histogram(
+            "tts_stream_stall_seconds",
+            "Silence before a piece of audio, for a listener who plays each piece at once; 0: it came in time",
+            _STALLS,
+            "priority",
         )
         self.inference_seconds = self._histogram(
             "tts_inference_duration_seconds", "Duration of one inference, about a sentence", _SECONDS
+        )
+        self.encode_seconds = self._histogram(
+            "tts_encode_duration_seconds", "Time to encode the audio of one request", _SHORT_SECONDS, "format"
         )
         self.real_time_factor = self._histogram(
             "tts_real_time_factor_ratio", "Inference time per second of audio, per synthesis", _FACTORS
@@ -110,7 +125,9 @@ class Metrics:
 
     def _of_engine(self) -> None:
         self.loop_lag = self._histogram(
-            "tts_event_loop_lag_seconds", "Delay of a timer of the event loop, that is of every other request", _LAGS
+            "tts_event_loop_lag_seconds",
+            "Delay of a timer of the event loop, that is of every other request",
+            _SHORT_SECONDS,
         )
         self.ready = self._gauge("tts_ready", "1 if the service accepts requests")
         self.phase = self._gauge("tts_phase", "1 for the current phase of the service", "phase")
@@ -139,6 +156,14 @@ class Metrics:
         if succeeded:
             self.memory.ready()
             self.last_success.set_to_current_time()
+
+    def request_ended(self, record: RequestRecord) -> None:
+        """Count what the record of an ended request says."""
+        if record.error_code:
+            self.errors.labels(record.error_code).inc()
+        encoded_s = record.seconds(Step.ENCODE)
+        if encoded_s is not None:
+            self.encode_seconds.labels(record.format).observe(encoded_s)
 
     async def render(self) -> bytes:
         """Return the exposition text, with the current state of the GPUs and the process."""

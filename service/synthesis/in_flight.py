@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+import uuid
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
@@ -15,8 +16,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
-from service.errors import DrainingError
+from service.errors import DrainingError, ServiceError
 from service.metrics.metrics import Metrics
+from service.telemetry.logs import log_access
+from service.telemetry.record import CLIENT_GONE, RequestRecord, current_record
 
 T = TypeVar("T")
 
@@ -49,6 +52,7 @@ class TrackedRequest:
     task: asyncio.Future[Any]
     page: bool
     request: bool = True
+    record: RequestRecord = field(default_factory=current_record)
     began: float = field(default_factory=time.monotonic)
     spoken: bool = False  # an inference for it has started
     cut: bool = False
@@ -119,6 +123,8 @@ class InFlight:
     def leave(self, item: TrackedRequest, outcome: Outcome) -> None:
         """Record the end of an item."""
         self._items.discard(item)
+        item.record.end(item.kind, outcome)
+        self._metrics.request_ended(item.record)
         self._ended[item.kind, outcome] += 1
         self._metrics.class_requests.labels(item.kind, outcome).inc()
         if item.page and item.kind is not Class.STREAM:
@@ -133,22 +139,32 @@ class InFlight:
 
         async def run() -> T:
             _current.set(item)  # what starts in it belongs to the tab, not to the request for which Gradio runs it
-            return await work
+            with item.record.bound():
+                return await work
 
         task = asyncio.ensure_future(run())
         kind = Class.BATCH if batch else self._by_size(len(text.encode()))
-        item = TrackedRequest(kind, task, page=True, request=False)
+        own = RequestRecord(path="/", request_id=uuid.uuid4().hex, route="page", status=200)
+        item = TrackedRequest(kind, task, page=True, request=False, record=own)
         self._items.add(item)
         outcome = Outcome.COMPLETED
         try:
-            return await task
+            result = await task
         except asyncio.CancelledError:
-            outcome = Outcome.CUT if item.cut else Outcome.UNFINISHED
+            outcome, own.status = (Outcome.CUT, DrainingError.status) if item.cut else (Outcome.UNFINISHED, CLIENT_GONE)
             if item.cut:
                 raise DrainingError from None
             raise
+        except ServiceError as error:
+            own.status = error.status
+            own.fail(error.code)
+            raise
+        else:
+            own.error_code = ""  # the work has repeated or reported what failed
+            return result
         finally:
             self.leave(item, outcome)
+            log_access(own)
 
     async def cut(self, kind: Class, *, waiting: bool = False) -> None:
         """Abort the items of a class, with `waiting` only those without a first inference; return soon after."""

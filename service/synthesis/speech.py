@@ -17,8 +17,11 @@ from service.engine import Audio, Engine, Piece, Utterance, Voice
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
 from service.metrics.metrics import Metrics
+from service.synthesis.fair_queue import Priority
 from service.synthesis.lifecycle import Lifecycle
+from service.synthesis.listener import Listener
 from service.synthesis.scheduler import OnPosition, Scheduler
+from service.telemetry.record import RequestRecord, Step, current_record
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
@@ -52,6 +55,9 @@ class Speech:
         self._lifecycle = lifecycle
         self._scheduler = scheduler
         self._metrics = metrics
+        for priority in Priority:
+            metrics.first_audio_seconds.labels(priority)
+            metrics.stall_seconds.labels(priority)
 
     @property
     def voices(self) -> tuple[Voice, ...]:
@@ -91,11 +97,18 @@ class Speech:
         `spoken` gets the engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready,
         QueueFullError if the queue is full, DeadlineExceededError after the deadline.
         """
-        self._lifecycle.check_accepting()
-        spoken = spoken or Synthesis(self.engine.sample_rate)
-        start = functools.partial(_timed, self.engine, utterance, spoken)
-        async with self._scheduler.job(start, on_position) as pieces:
-            yield self._counted(pieces, spoken, time.monotonic())
+        request = current_record()
+        request.voice = utterance.voice
+        request.characters += len(utterance.text)
+        streamed, spoken = spoken is None, spoken or Synthesis(self.engine.sample_rate)
+        try:
+            self._lifecycle.check_accepting()
+            start = functools.partial(_recorded, self.engine, utterance, spoken, request, time.monotonic())
+            async with self._scheduler.job(start, on_position) as pieces:
+                yield self._counted(pieces, spoken, Listener(self._metrics, streamed=streamed))
+        except ServiceError as error:  # a stream that has begun tells its client no code
+            request.fail(error.code)
+            raise
 
     async def synthesize(self, utterance: Utterance) -> Synthesis:
         """Return the complete audio of the utterance; raises the errors of `pieces`."""
@@ -104,27 +117,33 @@ class Speech:
             spoken.pieces = [piece async for piece in pieces]
         return spoken
 
-    async def _counted(self, pieces: AsyncIterator[Audio], spoken: Synthesis, accepted: float) -> AsyncIterator[Audio]:
-        audio_s = 0.0
+    async def _counted(
+        self, pieces: AsyncIterator[Audio], spoken: Synthesis, listener: Listener
+    ) -> AsyncIterator[Audio]:
         async for piece in pieces:
-            length = seconds([piece], self.engine.sample_rate)
-            if length and not audio_s:
-                self._metrics.first_audio_seconds.observe(time.monotonic() - accepted)
-            audio_s += length
-            self._metrics.audio_seconds.inc(length)
+            listener.receive(seconds([piece], self.engine.sample_rate))
             yield piece
-        if not audio_s:
+            listener.ask()
+        if not listener.audio_s:
             raise ServiceError("the engine returned no audio", code="engine_failed")
-        self._metrics.real_time_factor.observe(spoken.worked_s / audio_s)
+        self._metrics.real_time_factor.observe(spoken.worked_s / listener.audio_s)
 
 
-def _timed(engine: Engine, utterance: Utterance, spoken: Synthesis) -> Iterator[Piece]:
-    """Synthesize and add up the time spent."""
-    began = time.monotonic()
-    for piece in engine.synthesize(utterance):
+def _recorded(
+    engine: Engine, utterance: Utterance, spoken: Synthesis, request: RequestRecord, accepted: float
+) -> Iterator[Piece]:
+    """Synthesize, and record the wait and each inference. Runs in worker threads."""
+    request.add(Step.QUEUE, accepted)
+    pieces: Iterator[Piece] | None = None
+    while True:
+        began = time.monotonic()
+        with request.during(Step.INFERENCE):
+            pieces = pieces or engine.synthesize(utterance)
+            piece = next(pieces, None)
+        if piece is None:
+            return
         spoken.worked_s += time.monotonic() - began
         yield piece
-        began = time.monotonic()
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

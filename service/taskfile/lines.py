@@ -57,7 +57,7 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if number == 1:
-            if encoding := _other_encoding(line):
+            if encoding := other_encoding(line):
                 raise TaskFileError(f"{path} is {encoding}", f"convert it: iconv -f {encoding} -t UTF-8 {path.name}")
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > MAX_LINE and not line.endswith(b"\n"):
@@ -68,7 +68,7 @@ def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
-def _other_encoding(head: bytes) -> str:
+def other_encoding(head: bytes) -> str:
     """Return the encoding of a file whose first bytes cannot be UTF-8, by its iconv name; "" otherwise."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):

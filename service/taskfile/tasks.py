@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -20,6 +21,10 @@ FIELDS = (*_TEXTS, "seed", "error")
 
 class BadLineError(ValueError):
     """All problems of a line."""
+
+
+class EncodingError(BadLineError):
+    """A line is not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,14 @@ def parse(line: bytes | None, rules: Rules) -> Task:
     """Parse one line; raise BadLineError."""
     if line is None:
         raise BadLineError(f"has more than {MAX_LINE} bytes")
+    if line.startswith(codecs.BOM_UTF8):
+        raise BadLineError("begins with a byte order mark, as when files are joined: delete the mark")
+    if not line.strip(b"\0\r\n"):
+        raise BadLineError("has only zero bytes, as after a power failure: delete it, and check the lines before it")
     try:
         fields = _renamed(json.loads(line.decode(), object_pairs_hook=_unique_fields))
     except UnicodeDecodeError as error:
-        raise BadLineError(f"is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}") from None
+        raise EncodingError(f"is not UTF-8: byte {error.start + 1} is 0x{line[error.start]:02x}") from None
     except BadLineError:
         raise
     except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from service.audio.encoding import encode
 from service.audio.reference import check_prompt, find_prompt, read_prompt
 from service.errors import InvalidError
 from service.synthesis.speech import Speech, while_connected
+from service.telemetry.record import current_record
 from service.web import openapi
 from service.web.json_body import json_body, read_json
 
@@ -61,6 +62,7 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
                 note = (
                     f" The prompt audio ({seconds}) was not used: engine {about.engine} does not support voice cloning."
                 )
+        current_record().format = "wav"
         client_of(request.scope).charge(utterance.text)
         spoken = await while_connected(request.receive, speech.synthesize(utterance))
         rate = spoken.sample_rate

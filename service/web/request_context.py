@@ -1,24 +1,33 @@
-"""The outermost middleware: request id, traffic count, log line, and handling of unexpected errors."""
+"""The outermost middleware: request ID, trace, count, log line, and handling of unexpected errors."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
-import time
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import DrainingError, respond
+from service.errors import DrainingError, ServiceError, respond
 from service.metrics.metrics import Metrics
 from service.paths import HEALTH, belongs_to_page
 from service.synthesis.in_flight import Class, InFlight, Outcome, TrackedRequest
+from service.telemetry import trace_context
+from service.telemetry.logs import log_access
+from service.telemetry.record import CLIENT_GONE, RequestRecord
 
-logger = logging.getLogger("service.access")
+if TYPE_CHECKING:  # OpenTelemetry is imported only where traces are exported
+    from service.telemetry.spans import Spans
 
-_OWN = (b"x-release", b"x-request-id")
+logger = logging.getLogger(__name__)
+
+_PATH_CHARS = 300
+_OWN = (b"x-release", b"x-request-id", b"traceresponse")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -26,22 +35,23 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 class _Exchange:
     """One request and its outcome; `item` is its entry in the traffic, where it is counted."""
 
-    request_id: str
+    record: RequestRecord
     item: TrackedRequest | None
-    status: int = 0
     ended: bool = False
     cut: bool = False
-    began: float = field(default_factory=time.monotonic)
 
 
 class RequestContext:
-    """Outermost middleware: adds X-Release and X-Request-Id to every response, counts, measures and logs."""
+    """Outermost middleware: request IDs, trace context, count, metrics, log line and trace of every request."""
 
-    def __init__(self, app: ASGIApp, release: str, traffic: InFlight, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, release: str, traffic: InFlight, metrics: Metrics, spans: Spans | None = None
+    ) -> None:
         self.app = app
-        self.release = release.encode()
+        self.release = release
         self.traffic = traffic
         self.metrics = metrics
+        self.spans = spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -49,21 +59,43 @@ class RequestContext:
             if scope["type"] == "websocket":  # no route uses websockets
                 await send({"type": "websocket.close", "code": 1000})
             return
-        exchange = _Exchange(_request_id(scope), self._enter(scope))
-        scope["request_id"] = exchange.request_id
-        recording_send = self._recording_send(exchange, send)
+        record = RequestRecord(scope["method"], scope["path"][:_PATH_CHARS], _request_id(scope))
+        scope["request_id"] = record.request_id
+        with record.bound(), self._traced(scope, record):
+            exchange = _Exchange(record, self._enter(scope))
+            await self._handle(exchange, scope, receive, self._recording_send(exchange, send))
+
+    async def _handle(self, exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self.app(scope, receive, recording_send)
+            await self.app(scope, receive, send)
         except asyncio.CancelledError:
             if not (exchange.item and exchange.item.cut):
                 raise
-            await _cut(exchange, scope, receive, recording_send)
-        except Exception:
+            await _cut(exchange, scope, receive, send)
+        except Exception as error:
             # Once a response has begun, no error can be sent. Returning leaves it incomplete, and the server then
             # closes the connection, which tells the client.
-            logger.exception("unexpected error, request id %s", exchange.request_id)
+            if isinstance(error.__cause__, ServiceError):  # Starlette wraps an error that it can no longer answer
+                logger.warning("the response ended half way: %s", error.__cause__)
+            else:
+                logger.exception("unexpected error")
         finally:
             self._finish(exchange, scope)
+
+    @contextlib.contextmanager
+    def _traced(self, scope: Scope, record: RequestRecord) -> Iterator[None]:
+        """Continue the caller's trace: as a span of it where traces are exported, otherwise by its ID alone."""
+        caller = trace_context.parse(scope["headers"])
+        if not self.spans or scope["path"] in HEALTH:
+            record.trace = caller and caller.child()
+            yield
+            return
+        record.trace = caller
+        span = self.spans.begin(record)
+        try:
+            yield
+        finally:
+            self.spans.end(span, record)
 
     def _enter(self, scope: Scope) -> TrackedRequest | None:
         path = scope["path"]
@@ -73,7 +105,10 @@ class RequestContext:
 
     def _recording_send(self, exchange: _Exchange, send: Send) -> Send:
         """Return a `send` that adds the headers and records the kind of the response and its end."""
-        own = [(b"x-release", self.release), (b"x-request-id", exchange.request_id.encode())]
+        record = exchange.record
+        own = [(b"x-release", self.release.encode()), (b"x-request-id", record.request_id.encode())]
+        if record.trace:
+            own.append((b"traceresponse", record.trace.header.encode()))
 
         async def recording_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -83,34 +118,29 @@ class RequestContext:
                 if events and exchange.item and exchange.item.page:  # speech as events ends, a tab's stream does not
                     exchange.item.kind = Class.STREAM
             await send(message)
-            exchange.status = message.get("status", exchange.status)
+            record.status = message.get("status", record.status)
             exchange.ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         return recording_send
 
     def _finish(self, exchange: _Exchange, scope: Scope) -> None:
-        item = exchange.item
+        item, record = exchange.item, exchange.record
         if not item:
             return
-        took = time.monotonic() - exchange.began
-        status = 499 if scope.get("client_gone") else exchange.status or 499
-        self.traffic.leave(item, _outcome(exchange, item, status))
-        route = scope.get("part") or getattr(scope.get("route"), "path", "unmatched")
-        release = self.release.decode()
-        self.metrics.requests.labels(route, status, release).inc()
+        record.status = CLIENT_GONE if scope.get("client_gone") else record.status or CLIENT_GONE
+        record.route = str(scope.get("part") or getattr(scope.get("route"), "path", "unmatched"))
+        self.traffic.leave(item, _outcome(exchange, item))
+        self.metrics.requests.labels(record.route, record.status, self.release).inc()
         if item.kind is not Class.STREAM:
-            self.metrics.request_seconds.labels(route, release).observe(took)
-        # The page loads fifty files; do not log each at INFO.
-        level = logging.DEBUG if route == "page" and status < 400 else logging.INFO
-        path = _printable(scope["path"])
-        logger.log(level, "%s %s %s %.3fs %s", scope["method"], path, status, took, exchange.request_id)
+            self.metrics.request_seconds.labels(record.route, self.release).observe(record.total_s)
+        log_access(record)
 
 
-def _outcome(exchange: _Exchange, item: TrackedRequest, status: int) -> Outcome:
+def _outcome(exchange: _Exchange, item: TrackedRequest) -> Outcome:
     # Gradio does not distinguish an abort of its streams from another end.
     if exchange.cut or (item.cut and item.kind is Class.STREAM):
         return Outcome.CUT
-    return Outcome.COMPLETED if exchange.ended and status != 499 else Outcome.UNFINISHED
+    return Outcome.COMPLETED if exchange.ended and exchange.record.status != CLIENT_GONE else Outcome.UNFINISHED
 
 
 async def _cut(exchange: _Exchange, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,15 +153,10 @@ async def _cut(exchange: _Exchange, scope: Scope, receive: Receive, send: Send) 
     exchange.cut = True
     if task := asyncio.current_task():
         task.uncancel()
-    if not exchange.status:
+    if not exchange.record.status:
         await respond(DrainingError())(scope, receive, send)
     elif exchange.item and exchange.item.kind is Class.STREAM:
         await send({"type": "http.response.body", "body": b""})
-
-
-def _printable(path: str) -> str:
-    """Return the path escaped, so that it cannot forge a log line."""
-    return path.encode("unicode_escape").decode()
 
 
 def _request_id(scope: Scope) -> str:

@@ -17,6 +17,7 @@ from service.errors import InvalidError
 from service.fields import SEED, quote
 from service.settings import Settings
 from service.synthesis.speech import Speech, while_connected
+from service.telemetry.record import current_record
 from service.threads import untrusted
 from service.web import openapi
 from service.web.client_names import ClientNames
@@ -43,6 +44,7 @@ def speech_routes(speech: Speech, settings: Settings) -> APIRouter:
         body = await read_json(request, SpeechBody)
         if settings.strict if body.strict is None else body.strict:
             body.check_strict()
+        current_record().format = body.form
         names.check_model(body.model)
         speed = 1.0 if body.speed is None else body.speed
         utterance = speech.utterance(body.input, names.voice(body.voice), speed)

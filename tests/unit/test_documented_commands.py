@@ -19,7 +19,7 @@ SCENARIO = guides.scenario()
 VALUES = {"project": "glm-tts-test", "registry": "127.0.0.1:5000/team", "port": "7860", "scratch": "/tmp/scratch"}  # noqa: S108
 CAPTURED = " ".join(("tts_" + "a" * 43, "anna sha256:" + "0" * 64, "r/glm-tts-slim@sha256:" + "0" * 64))
 # Placeholders of running text that must be real for a parser.
-REAL = {"--rollout PATH": "--rollout .", "--minutes M": "--minutes 1"}
+REAL = {"--rollout PATH": "--rollout .", "--corpus PATH": "--corpus .", "--minutes M": "--minutes 1"}
 
 # Running text may name a command without its arguments.
 INCOMPLETE = re.compile("are required|Missing (argument|option)")

@@ -11,6 +11,7 @@ import pytest
 from harness.proxy_fixture import Door, opened
 from harness.stack import Stack
 
+TRACE = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", "vendor=1")]
 FORGED = [("X-Forwarded-For", "198.51.100.1"), ("x-forwarded-FOR", "127.0.0.1, 10.0.0.1"), ("X-Release", "forged")]
 
 
@@ -29,10 +30,10 @@ def beyond(stack: Stack) -> Iterator[Door]:
 
 
 def arrived(door: Door) -> list[tuple[str, str]]:
-    """Return the headers that a backend gets from a client with forged headers."""
+    """Return the headers that a backend gets from a client with forged headers and a trace."""
     connection = http.client.HTTPConnection(door.url.removeprefix("http://"), timeout=10)
     connection.putrequest("GET", "/v1/headers")
-    for name, value in FORGED:
+    for name, value in FORGED + TRACE:
         connection.putheader(name, value)
     connection.endheaders()
     found = json.loads(connection.getresponse().read())
@@ -44,6 +45,11 @@ def test_the_proxy_overwrites_a_forged_client_address(door: Door, beyond: Door) 
     for proxy in (door, beyond):
         gateway = f"{proxy.inside.rpartition('.')[0]}.1"  # source address of a client on this machine
         assert [value for name, value in arrived(proxy) if name == "x-forwarded-for"] == [gateway]
+
+
+def test_the_trace_of_a_client_reaches_the_service(door: Door, beyond: Door) -> None:
+    for proxy in (door, beyond):
+        assert set(TRACE) <= set(arrived(proxy))
 
 
 def test_a_published_proxy_removes_the_release_header_in_both_directions(door: Door, beyond: Door) -> None:

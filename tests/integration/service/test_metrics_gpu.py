@@ -39,7 +39,7 @@ PATIENCE_S = 30.0
 
 @dataclass
 class Served:
-    """A service in a separate process that has spoken once."""
+    """A service in a separate process that has spoken once and rejected an empty text."""
 
     gpus: FakeGpus
     url: str
@@ -68,6 +68,7 @@ def started(folder: Path, gpus: FakeGpus, **environment: str) -> Iterator[Served
         try:
             url = process.stdout.readline().strip()
             assert httpx.post(f"{url}/v1/audio/speech", json={"input": "x."}, timeout=PATIENCE_S).status_code == 200
+            assert httpx.post(f"{url}/v1/audio/speech", json={"input": ""}, timeout=PATIENCE_S).is_client_error
             yield Served(gpus, url)
             process.stdin.close()
             assert process.wait(timeout=PATIENCE_S) == 0

@@ -37,6 +37,22 @@ def test_the_limits_of_a_client_reach_the_service(tmp_path: Path) -> None:
     assert ServiceSettings.from_env(speech(tmp_path)).client_limits == Limits()
 
 
+def test_logs_and_traces_reach_the_service(tmp_path: Path) -> None:
+    environ = {"CUTOVER_LOG_FORMAT": "json", "CUTOVER_OTLP_ENDPOINT": "http://collector:4318"}
+    passed = speech(tmp_path, **environ, CUTOVER_TRACE_SHARE="0.05")
+    reached = ServiceSettings.from_env(passed)
+    assert (reached.log_format, reached.traces_endpoint) == ("json", "http://collector:4318/v1/traces")
+    assert passed["OTEL_TRACES_SAMPLER_ARG"] == "0.05"
+    default = ServiceSettings.from_env(speech(tmp_path))
+    assert (default.log_format, default.traces_endpoint) == ("text", "")
+
+
+@pytest.mark.parametrize("url", ["collector:4318", "http://user:secret@collector:4318", "http://a b"])
+def test_the_address_of_a_collector_is_open_to_all(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="CUTOVER_OTLP_ENDPOINT"):
+        speech(tmp_path, CUTOVER_OTLP_ENDPOINT=url)
+
+
 def test_names_strictness_and_origins_reach_the_service(tmp_path: Path) -> None:
     environ = {
         "CUTOVER_VOICE_NAMES": "alloy=joe  nova=anna",

@@ -28,6 +28,9 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         "TTS_PUBLISHED": "everywhere",
         "TTS_PROXY": "proxy",
         "TTS_INSIDE": "127.0.0.1 colour",
+        "TTS_LOG_FORMAT": "xml",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http:///v1",
         "TTS_STRICT": "maybe",
         "TTS_VOICE_NAMES": "alloy",
         "TTS_CORS_ORIGINS": "https://chat.example/path",
@@ -92,3 +95,17 @@ def test_publishing_beyond_loopback_requires_keys(address: str) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
 def test_publishing_on_loopback_requires_no_keys(address: str) -> None:
     assert Settings.from_env({"TTS_PUBLISHED": address}).api_keys is None
+
+
+@pytest.mark.parametrize(
+    ("base", "traces", "used"),
+    [
+        ("", "", ""),
+        ("http://collector:4318", "", "http://collector:4318/v1/traces"),
+        ("https://collector/otlp/", "", "https://collector/otlp/v1/traces"),
+        ("http://collector:4318", "http://other:4318/own", "http://other:4318/own"),
+    ],
+)
+def test_the_address_for_traces_follows_the_standard(base: str, traces: str, used: str) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": base, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": traces}
+    assert Settings.from_env(environ).traces_endpoint == used

@@ -11,8 +11,9 @@ from batch.book.attribution import Attribution, Certainty
 from batch.book.characters import Character
 from batch.book.mentions import Finder
 from batch.book.paragraphs import paragraphs
-from batch.book.quotation import marks
+from batch.book.quotation import style
 from batch.book.sentences import split
+from tests.unit.batch.book import attributed as books
 from tests.unit.batch.support import batch, plain, wav
 
 CAST = (
@@ -26,21 +27,11 @@ CAST = (
 
 
 def attributed(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
-    """Return (speaker, text) pairs: a name, ?name for a guess, ? for an unknown speaker, "" for the narrator."""
-    attribution = Attribution(cast, marks(text))
-    found = []
-    for paragraph in paragraphs(text):
-        for part in attribution.paragraph(paragraph.text):
-            speaker = part.speaker
-            name = "" if not speaker or speaker.character is None else cast[speaker.character].name
-            doubt = "" if not speaker or speaker.certainty is Certainty.STATED else "?"
-            if any(map(str.isalnum, part.text)):
-                found.append((doubt + name, part.text))
-    return found
+    return books.attributed(text, cast)
 
 
 def speech(text: str, *, cast: tuple[Character, ...] = CAST) -> list[tuple[str, str]]:
-    return [(speaker, text) for speaker, text in attributed(text, cast=cast) if speaker]
+    return books.speech(text, cast)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +88,7 @@ def test_a_stated_speaker_is_attributed(text: str, speaker_name: str) -> None:
     ],
 )
 def test_an_unknown_speaker_needs_review(text: str, speaker_name: str) -> None:
-    attribution = Attribution(CAST, marks(text))
+    attribution = Attribution(CAST, style([paragraph.text for paragraph in paragraphs(text)]))
     parts = [part for paragraph in paragraphs(text) for part in attribution.paragraph(paragraph.text)]
     speaker = [part.speaker for part in parts if part.speaker][-1]
     assert speaker.certainty is Certainty.UNKNOWN

@@ -52,6 +52,22 @@ def test_temporary_errors_are_retried_and_are_no_failures(service: FakeService, 
     assert sorted(service.requests.values()) == [1] * 4 + [2] * 6
 
 
+@pytest.mark.parametrize(
+    ("caller", "sent"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("not a trace\n", False),
+        ("", False),
+    ],
+)
+def test_requests_belong_to_the_trace_of_the_caller(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str, sent: bool
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", caller)
+    assert run(service, write_tasks(tmp_path / "tasks.jsonl", 2)) == 0
+    assert [headers.get("traceparent") for headers in service.headers] == [caller if sent else None] * 2
+
+
 def test_waiting_for_a_drain_does_not_count_as_a_retry(service: FakeService, tmp_path: Path) -> None:
     async def draining(_body: dict[str, Any], before: int) -> web.StreamResponse:
         return refusal(503, "draining", after="0") if before < 20 else spoken()

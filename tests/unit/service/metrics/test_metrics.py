@@ -102,15 +102,15 @@ async def test_queue_wait_first_audio_and_inference_are_timed(
     took = time.monotonic() - began
     now = await scraped(client)
     assert now("tts_queue_wait_seconds_count", priority="people") == 2
-    for name in ("tts_time_to_first_audio_seconds", "tts_real_time_factor_ratio"):
-        assert now(f"{name}_count") == 2
+    assert now("tts_time_to_first_audio_seconds_count", priority="people") == 2
+    assert now("tts_real_time_factor_ratio_count") == 2
     assert now("tts_inference_duration_seconds_count") == 3
     assert now("tts_audio_seconds_total") == pytest.approx(0.3)
     waited, worked = opened - queued, opened - begun
     assert waited < (now("tts_queue_wait_seconds_sum", priority="people") or 0) < 2 * took, (
         "only the second request waited"
     )
-    assert waited + worked < (now("tts_time_to_first_audio_seconds_sum") or 0) < 2 * took
+    assert waited + worked < (now("tts_time_to_first_audio_seconds_sum", priority="people") or 0) < 2 * took
     factor = now("tts_real_time_factor_ratio_sum") or 0
     assert worked < 0.2 * factor < 2 * took, "the first request has 0.2 s of audio"
 
@@ -138,14 +138,66 @@ async def test_first_audio_is_recorded_before_the_end(
         chunks = response.aiter_raw()
         await anext(chunks)
         half = await scraped(client)
-        assert half("tts_time_to_first_audio_seconds_count") == 1
+        assert half("tts_time_to_first_audio_seconds_count", priority="people") == 1
         assert (half("tts_audio_seconds_total"), half("tts_real_time_factor_ratio_count")) == (1, 0)
         on.set()
         async for _ in chunks:
             pass
     whole = await scraped(client)
-    assert whole("tts_time_to_first_audio_seconds_count") == 1
+    assert whole("tts_time_to_first_audio_seconds_count", priority="people") == 1
     assert (whole("tts_audio_seconds_total"), whole("tts_real_time_factor_ratio_count")) == (2, 1)
+
+
+async def test_batch_items_do_not_mix_with_people(client: httpx.AsyncClient, say: Say) -> None:
+    body = {"input": "one. two.", "stream": False}
+    await client.post(SPEECH, json=body, headers={"X-TTS-Class": "batch"})
+    await say("one. two.", stream=False)
+    now = await scraped(client)
+    for priority in ("people", "batch"):
+        assert now("tts_time_to_first_audio_seconds_count", priority=priority) == 1
+        assert now("tts_stream_stall_seconds_count", priority=priority) == 0, "a complete file has no gaps"
+
+
+async def test_silence_between_the_pieces_of_a_stream_is_measured(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """Each piece has 0.1 s of audio. The second comes in time, the third when the gate opens."""
+    engine.gate.clear()
+    engine.ungated = 2
+    body = {"input": "one. two. three.", "stream_format": "audio"}
+    async with client.stream("POST", SPEECH, json=body) as response:
+        pieces = response.aiter_raw()
+        await anext(pieces)
+        await until_scraped(client, "tts_stream_stall_seconds_count", 1, priority="people")
+        began = time.monotonic()
+        await asyncio.sleep(0.4)  # the test measures this time
+        engine.gate.set()
+        async for _ in pieces:
+            pass
+    stalled = time.monotonic() - began
+    now = await scraped(client)
+    assert now("tts_stream_stall_seconds_count", priority="people") == 2
+    assert now("tts_stream_stall_seconds_bucket", priority="people", le="0.0") == 1
+    assert 0.2 < (now("tts_stream_stall_seconds_sum", priority="people") or 0) < stalled + 0.1
+
+
+async def test_errors_are_counted_by_code(client: httpx.AsyncClient, engine: FakeEngine, say: Say) -> None:
+    await say("")
+    await say("x.", voice="nobody")
+    engine.error = RuntimeError("a fault")
+    await say("x.")
+    await client.get("/nowhere")
+    now = await scraped(client)
+    counts = {dict(labels)["code"]: value for (name, labels), value in now.series.items() if name == "tts_errors_total"}
+    assert counts == {"empty_text": 1, "no_such_voice": 1, "engine_failed": 1, "not_found": 1}
+
+
+async def test_encoding_is_timed_by_format(client: httpx.AsyncClient, say: Say) -> None:
+    for form in ("wav", "flac", "flac"):
+        await say("x.", response_format=form)
+    now = await scraped(client)
+    assert now("tts_encode_duration_seconds_count", format="wav") == 1
+    assert now("tts_encode_duration_seconds_count", format="flac") == 2
 
 
 async def test_rejections_are_counted_by_reason(settings: Settings, engine: FakeEngine) -> None:

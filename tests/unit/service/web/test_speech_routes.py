@@ -18,6 +18,7 @@ from harness.decoding import decoded
 from service.app import Service
 from service.engine import Engine
 from service.settings import Settings
+from service.telemetry.logs import TextFormatter
 from service.web.body_limit import MAX_BODY
 from tests.unit.service.support import JSON, at_rest, client_of
 
@@ -213,6 +214,8 @@ async def test_an_unexpected_error_does_not_show_its_details(
     def broken(*_: object) -> None:
         raise KeyError("secret output")
 
+    caplog.handler.setFormatter(TextFormatter())
+
     monkeypatch.setattr(real.speech, "utterance", broken)
     headers = {"X-Request-Id": "my-id_1.2"}
     transport = httpx.ASGITransport(real.asgi, raise_app_exceptions=False)
@@ -220,7 +223,7 @@ async def test_an_unexpected_error_does_not_show_its_details(
         response = await raw.post("/v1/audio/speech", json={"input": "x"}, headers=headers)
     check_error(response, 500, "my-id_1.2")
     assert "secret" not in response.text
-    assert "my-id_1.2" in caplog.text
+    assert "unexpected error request_id=my-id_1.2" in caplog.text
     assert "secret output" in caplog.text
 
 

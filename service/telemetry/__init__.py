@@ -1,0 +1,1 @@
+"""What an operator sees of a request: its record, log lines and trace."""
