@@ -1,7 +1,7 @@
 """`python -m bench [NAME...]`.
 
-By default all but six run: full and idle take minutes, chaos injects faults, cold and twice build images, attribution
-needs a corpus.
+By default the quick ones run: full, idle, overload and peers take minutes, chaos injects faults, cold and twice build
+images, attribution needs a corpus.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from bench import (
     hold,
     idle,
     latency,
+    overload,
+    peers,
     rebuild,
     reproducibility,
     rollback,
@@ -38,8 +40,10 @@ from harness.stack import Stack, fresh_stack
 
 app = console.app("Measure the figures of docs/benchmarks.md on this machine.")
 QUICK = ("gate", "rebuild", "switch", "rollback", "soak", "hold", "throughput", "latency", "first", "batch")
-NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice", "attribution")
-DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1}
+ALONE: dict[str, Callable[[int], None]] = {"overload": overload.measure, "peers": peers.measure}
+"""Benchmarks of the service without a stack."""
+NAMES = (*QUICK, "full", "idle", "chaos", "cold", "twice", "attribution", *ALONE)
+DEFAULT_RUNS = {"hold": 1, "full": 1, "idle": 1, "cold": 1, "twice": 1, "overload": 1}
 
 
 @app.command()
@@ -48,7 +52,9 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
     runs: Annotated[
         int | None,
         typer.Option(
-            min=1, max=200, help="runs per benchmark; it prints medians (5; hold, full, idle, cold and twice: 1)"
+            min=1,
+            max=200,
+            help="runs per benchmark; it prints medians (5; hold, full, idle, cold, twice and overload: 1)",
         ),
     ] = None,
     rate: Annotated[
@@ -101,6 +107,9 @@ def main(  # noqa: PLR0913, PLR0917 - a command line
             raise typer.BadParameter("attribution needs --corpus, the folder of a corpus: docs/benchmarks.md names two")
         for folder in corpus:
             attribution.measure(folder)
+    for name in chosen:
+        if name in ALONE:
+            ALONE[name](runs or DEFAULT_RUNS.get(name, 5))
     if stacked := [name for name in chosen if name in benches]:
         with tempfile.TemporaryDirectory() as scratch, fresh_stack(Path(scratch)) as stack:
             for name in stacked:

@@ -14,21 +14,21 @@ import wave
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from service.engine import Utterance
+from service.engine import Utterance, spoken
 from service.engines.piper import PiperEngine
 from service.hardware.cpu import available
 
 # A typical script runs this for each line: start, load the model, synthesize, write a file.
 ONE_CLIP = """\
 import sys, wave
-from service.engine import Utterance
+from service.engine import Utterance, spoken
 from service.engines.piper import PiperEngine
 engine = PiperEngine(1)
 engine.load(lambda _: None)
 with wave.open(sys.argv[1], "wb") as file:
     file.setparams((1, 2, engine.sample_rate, 0, "NONE", ""))
-    for piece in engine.synthesize(Utterance(sys.argv[2], "joe")):
-        file.writeframes(piece.samples.tobytes())
+    for samples in spoken(engine, Utterance(sys.argv[2], "joe")):
+        file.writeframes(samples.tobytes())
 """
 FILE = "/tmp/bench-clip.wav"  # noqa: S108 - in a separate container
 
@@ -39,7 +39,7 @@ def alone() -> Callable[[int, str], float]:
     engine.load(lambda _: None)
 
     def synthesize(_: int, text: str) -> float:
-        return sum(piece.samples.size for piece in engine.synthesize(Utterance(text, "joe"))) / engine.sample_rate
+        return sum(samples.size for samples in spoken(engine, Utterance(text, "joe"))) / engine.sample_rate
 
     return synthesize
 

@@ -7,18 +7,17 @@ import dataclasses
 import io
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from build.target.container import ServiceStatus
 from build.target.synthesis import SynthesisResponse
-from service.engine import Audio, Piece, Utterance
+from service.engine import Audio, Chunk, Speaker, Utterance, spoken
 
 Sound = npt.NDArray[np.float32]
 RATE = 22050
@@ -36,11 +35,6 @@ def wav(samples: npt.NDArray[np.floating], rate: int = RATE) -> bytes:
     return buffer.getvalue()
 
 
-class Speaks(Protocol):
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """As `Engine.synthesize`."""
-
-
 @dataclass
 class Mouth:
     """The engine as a release; `spoils` changes its audio, `words` its text.
@@ -53,7 +47,7 @@ class Mouth:
         now: clock of its times; a thread's CPU clock excludes other load of the machine.
     """
 
-    engine: Speaks
+    engine: Speaker
     spoils: Callable[[Sound], Sound] = lambda sound: sound
     words: Callable[[str], str] = lambda text: text
     speed: float = 1.0
@@ -71,8 +65,8 @@ class Mouth:
         began, first = self.now(), 0.0
         for _ in range(self.work):
             pieces: list[Audio] = []
-            for piece in self.engine.synthesize(Utterance(self.words(text), voice, self.speed)):
-                pieces.append(piece.samples)
+            for samples in spoken(self.engine, Utterance(self.words(text), voice, self.speed)):
+                pieces.append(samples)
                 first = first or self.now() - began
         took = self.now() - began
         sound = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
@@ -84,16 +78,25 @@ class Mouth:
 class Recorded:
     """The engine with recordings: it synthesizes each text once."""
 
-    def __init__(self, engine: Speaks) -> None:
+    def __init__(self, engine: Speaker) -> None:
         self._engine = engine
-        self._takes: dict[Utterance, list[Piece]] = {}
+        self._takes: dict[Utterance, list[Chunk]] = {}
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+    @property
+    def sample_rate(self) -> int:
+        return self._engine.sample_rate
+
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
         """Return the pieces of the first synthesis."""
         if utterance not in self._takes:
             # Without a seed, one take in many has dropouts that DNSMOS hardly detects.
-            self._takes[utterance] = list(self._engine.synthesize(dataclasses.replace(utterance, seed=SEED)))
-        return iter(self._takes[utterance])
+            pieces = spoken(self._engine, dataclasses.replace(utterance, seed=SEED))
+            self._takes[utterance] = [Chunk(samples, samples.size) for samples in pieces]
+        return self._takes[utterance]
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:  # noqa: ARG002 - as the engine's
+        samples: Audio = chunk.payload
+        return samples
 
 
 def noise(sound: Sound) -> Sound:
@@ -129,7 +132,7 @@ def dropouts(sound: Sound) -> Sound:
     return holed
 
 
-def sized(engine: Speaks, factor: float) -> Mouth:
+def sized(engine: Speaker, factor: float) -> Mouth:
     """Speak with the pitch and vocal tract of a larger (below 1) or smaller person: by resampled speech."""
 
     def played(sound: Sound) -> Sound:
@@ -195,7 +198,7 @@ def another(text: str) -> str:
 # Faults that only the whole golden set shows.
 OVER_ALL = {"dropouts of 10 ms", "a speaker 4 % smaller"}
 # Faults, and a word that the gate's message must contain.
-FAULTS: dict[str, tuple[Callable[[Speaks], Mouth], str]] = {
+FAULTS: dict[str, tuple[Callable[[Speaker], Mouth], str]] = {
     "silence": (lambda engine: Mouth(engine, np.zeros_like), "silent"),
     "white noise": (lambda engine: Mouth(engine, noise), "noise"),
     "cut to 75 %": (lambda engine: Mouth(engine, cut), "length differs"),

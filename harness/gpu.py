@@ -42,7 +42,7 @@ def _fake_gpu() -> None:
     library = ctypes.CDLL("libnvidia-ml.so.1")
     library.fake_claim.argtypes = [ctypes.c_uint, ctypes.c_uint64]
     library.fake_drop.argtypes = [ctypes.c_uint64, ctypes.c_double]
-    load, unload, synthesize = PiperEngine.load, PiperEngine.unload, PiperEngine.synthesize
+    load, unload, plan, speak = PiperEngine.load, PiperEngine.unload, PiperEngine.plan, PiperEngine.speak
 
     def behaviour() -> dict:
         behaviours = json.loads((Path(os.environ["FAKE_NVML"]) / "behaviours.json").read_text())
@@ -63,12 +63,16 @@ def _fake_gpu() -> None:
         wanted = behaviour()
         library.fake_drop(wanted["keeps"], wanted["late_s"])
 
-    def _synthesize(self, utterance):
+    def _plan(self, utterance):
         silent = behaviour()["silent"] and utterance.text != "Ready to speak."
-        for piece in synthesize(self, utterance):
-            yield piece._replace(samples=piece.samples * 0) if silent else piece
+        return [replace(chunk, payload=(chunk, silent)) for chunk in plan(self, utterance)]
 
-    PiperEngine.load, PiperEngine.unload, PiperEngine.synthesize = _load, _unload, _synthesize
+    def _speak(self, chunk, *, alone=False):
+        own, silent = chunk.payload
+        return speak(self, own, alone=alone) * (0 if silent else 1)
+
+    PiperEngine.load, PiperEngine.unload = _load, _unload
+    PiperEngine.plan, PiperEngine.speak = _plan, _speak
 
 
 _fake_gpu()

@@ -61,8 +61,9 @@ class Service:
         self.metrics.build.labels(settings.release, about.engine, VERSION).set(1)
         self.lifecycle = Lifecycle(self.engine, self.metrics)
         self.scheduler = Scheduler(
-            about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.report_broken
-        )
+            about.concurrency, settings.queue, settings.deadline_s, self.metrics, self.lifecycle.report_broken,
+            about.characters_per_s,
+        )  # fmt: skip
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
         self.front = PageRouter(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None

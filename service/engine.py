@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Audio = NDArray[np.int16]
 """Mono samples, shape [n], at the engine's `sample_rate`."""
-
-
-class Piece(NamedTuple):
-    """Piece of speech, about a sentence long.
-
-    `last` marks the final piece: the scheduler needs no further turn to detect the end.
-    """
-
-    samples: Audio
-    last: bool
 
 
 class EngineError(Exception):
@@ -94,12 +84,27 @@ class Utterance:
     sentences: tuple[Sentence, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """One inference of a text: a sentence, or part of a long one.
+
+    `payload` belongs to the engine alone. `work` is the expected work relative to the text's other chunks (characters,
+    phonemes). `pause_s` seconds of silence follow the speech.
+    """
+
+    payload: Any
+    work: float
+    pause_s: float = 0.0
+
+
 @dataclass(frozen=True)
 class Description:
     """Properties of an engine; `device` is the provider in use, "" until the model is loaded.
 
     `seeds`: the same seed gives the same audio. `prompts`: it clones the voice of a VoiceReference, whose text it needs
-    if `transcripts`. `speeds`: it can change the speaking rate.
+    if `transcripts`. `speeds`: it can change the speaking rate. `parallel`: the chunks of one text may be spoken at the
+    same time and in any order; otherwise one after the other. `characters_per_s`: characters that one inference speaks
+    per second of its time, a first estimate that the scheduler corrects by what it measures.
     """
 
     engine: str
@@ -111,10 +116,12 @@ class Description:
     prompts: bool = False
     transcripts: bool = False
     speeds: bool = True
+    parallel: bool = True
+    characters_per_s: float = 100.0
 
 
 class Engine(Protocol):
-    """One model per process. Worker threads call `synthesize`, at most `concurrency` at a time."""
+    """One model per process. Worker threads call `plan` and `speak`, at most `concurrency` at a time."""
 
     sample_rate: int
     """Samples per second (Hz); valid once loaded."""
@@ -125,11 +132,18 @@ class Engine(Protocol):
     def load(self, progress: Callable[[str], None]) -> None:
         """Load the model (blocking); call `progress(step)` after each step. Raise EngineError on failure."""
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield the speech in pieces of about a sentence; the caller may stop between any two.
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
+        """Split a text into inferences (blocking): one for each sentence, several for a long one.
 
-        Raise NoMemoryError or EngineFatalError where they apply; any other error fails this utterance alone. The caller
-        uses only `next` on the iterator, so deletion must be enough to clean it up.
+        The engine splits the text itself if `utterance.sentences` is empty.
+        """
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
+        """Return the speech of one chunk, without its pause (blocking).
+
+        `alone`: no other inference runs or waits, so this one may use all processors. The chunks of a text come in any
+        order and in parallel, or one after the other if the Description says so; the last ones may never come. Raise
+        NoMemoryError or EngineFatalError where they apply; any other error fails this text alone.
         """
 
     def unload(self) -> None:
@@ -137,3 +151,27 @@ class Engine(Protocol):
 
     def describe(self) -> Description:
         """Return the properties of the engine; callable at any time."""
+
+
+class Speaker(Protocol):
+    """The part of an Engine that speaks."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]: ...
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio: ...
+
+
+def speak(engine: Speaker, chunk: Chunk, *, alone: bool = False) -> Audio:
+    """Return the speech of a chunk and the silence after it (blocking)."""
+    samples = engine.speak(chunk, alone=alone)
+    pause = round(chunk.pause_s * engine.sample_rate)
+    return np.concatenate([samples, np.zeros(pause, np.int16)]) if pause else samples
+
+
+def spoken(engine: Speaker, utterance: Utterance) -> Iterator[Audio]:
+    """Yield the speech of a text chunk by chunk, without a scheduler (blocking)."""
+    for chunk in engine.plan(utterance):
+        yield speak(engine, chunk)

@@ -134,7 +134,8 @@ class Settings:
     deadline_s: float = _option(
         "TTS_DEADLINE_S",
         "100",
-        "longest time (seconds) from acceptance to the end of a synthesis; then 504",
+        "deadline of a synthesis (seconds), longer for long texts of a slow engine: a text that would miss it gets "
+        "429; also the longest time of one inference, then 504",
         _seconds(0.1, 3600),
     )
     max_chars: int = _option("TTS_MAX_CHARS", "4096", "longest text of a request (characters)", _integer(1, 1_000_000))

@@ -17,7 +17,7 @@ def _recorded() -> None:
 
     if "FAKE_NVML" not in os.environ:  # verification of the image at build time
         return
-    prepare, load, synthesize = PiperEngine.prepare, PiperEngine.load, PiperEngine.synthesize
+    prepare, load, plan, speak = PiperEngine.prepare, PiperEngine.load, PiperEngine.plan, PiperEngine.speak
     folder, lock = Path(os.environ["FAKE_NVML"], "spoken"), threading.Lock()
 
     def _prepare(self):
@@ -32,13 +32,13 @@ def _recorded() -> None:
             if "recorded" in self._models:
                 prepare(self)
                 load(self, lambda _: None)
-            pieces = [piece.samples for piece in synthesize(self, utterance)]
+            pieces = [speak(self, chunk) for chunk in plan(self, utterance)]
         fresh = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         with fresh.open("wb") as file:
             np.savez(file, *pieces)
         fresh.rename(path)
 
-    def _synthesize(self, utterance):
+    def _plan(self, utterance):
         if not self._models:
             raise EngineError("the model is not loaded")
         path = folder / hashlib.sha256(repr(utterance).encode()).hexdigest()
@@ -46,16 +46,18 @@ def _recorded() -> None:
             _record(self, utterance, path)
         with np.load(path) as recording:
             pieces = [recording[f"arr_{number}"] for number in range(len(recording.files))]
-        for number, samples in enumerate(pieces, start=1):
-            time.sleep(len(samples) / self.sample_rate * PACE)
-            yield Piece(samples, last=number == len(pieces))
+        return [Chunk(samples, len(samples)) for samples in pieces]
+
+    def _speak(self, chunk, *, alone=False):
+        time.sleep(len(chunk.payload) / self.sample_rate * PACE)
+        return chunk.payload
 
     def _describe(self):
         device = runtime.CPU if self._models else ""
         return Description("piper", "en_US-joe-medium", device, embedded_voice.VOICES, self._concurrency)
 
     PiperEngine.prepare, PiperEngine.load = _prepare, _load
-    PiperEngine.synthesize, PiperEngine.describe = _synthesize, _describe
+    PiperEngine.plan, PiperEngine.speak, PiperEngine.describe = _plan, _speak, _describe
 
 
 PACE = 0.1  # of real time; about the speed of the voice on an idle core

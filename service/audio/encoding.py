@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import struct
 from typing import NamedTuple, Protocol, cast
@@ -14,8 +13,6 @@ from service.audio.resample import Resampler
 from service.engine import Audio
 from service.formats import LENGTH_IN_HEADER, OPENAI_RATE
 from service.telemetry.record import Step, current_record
-
-_INLINE_MAX_BYTES = 1 << 20  # copied in less than a millisecond
 
 
 class _Codec(NamedTuple):
@@ -183,13 +180,6 @@ def wav_header(sample_rate: int, data_bytes: int | None = None) -> bytes:
         *(b"fmt ", 16, 1, 1, sample_rate, sample_rate * 2, 2, 16),
         *(b"data", size),
     )
-
-
-async def encoded(pieces: list[Audio], sample_rate: int, form: str) -> bytes:
-    """Call `encode`, in a thread if it takes longer than starting one."""
-    if form != "wav" or sum(piece.nbytes for piece in pieces) > _INLINE_MAX_BYTES:
-        return await asyncio.to_thread(encode, pieces, sample_rate, form)
-    return encode(pieces, sample_rate, form)
 
 
 def encode(pieces: list[Audio], sample_rate: int, form: str) -> bytes:

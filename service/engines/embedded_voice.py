@@ -11,14 +11,17 @@ import ctypes
 import functools
 import gc
 import json
+import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Audio, Voice
+from service.engine import Audio, Chunk, Sentence, Utterance, Voice
 
 if TYPE_CHECKING:
     from piper import PiperVoice
@@ -33,6 +36,7 @@ HEADROOM = 0.89
 # Time and memory of an inference grow with its length, and it cannot be interrupted: limit it to about 20 s of speech.
 MAX_PHONEMES = 400
 BREAKS = (";", ":", ",", " ")
+_BRACKETS = re.compile(r"\[(?=\[)")  # piper reads [[...]] as raw phonemes
 
 
 def read_json() -> dict[str, Any]:
@@ -52,11 +56,38 @@ def read_config() -> PiperConfig:
 
 def phoneme_ids(voice: PiperVoice, text: str, speed: float = 1.0) -> list[list[int]]:
     """Return the phoneme ids of each inference: one per sentence, several if it is long, more at a slow speed."""
+    return [ids for sentence in _phonemes(voice, text) for ids in _split_ids(voice, sentence, speed)]
+
+
+def plan(voice: PiperVoice, utterance: Utterance) -> list[Chunk]:
+    """Return the inferences of a text; the payload of each is its phoneme ids."""
+    if not utterance.sentences:
+        return [Chunk(ids, len(ids)) for ids in phoneme_ids(voice, utterance.text, utterance.speed)]
+    return [chunk for sentence in utterance.sentences for chunk in _sentence(voice, sentence, utterance.speed)]
+
+
+def _sentence(voice: PiperVoice, sentence: Sentence, speed: float) -> list[Chunk]:
+    # espeak may find several sentences in one, at an abbreviation for example.
+    phonemes = list(chain.from_iterable(_join(_phonemes(voice, sentence.text))))
+    chunks = [Chunk(ids, len(ids)) for ids in _split_ids(voice, phonemes, speed)]
+    return [*chunks[:-1], *(replace(chunk, pause_s=sentence.pause_s) for chunk in chunks[-1:])]
+
+
+def _join(parts: list[list[str]]) -> Iterator[list[str]]:
+    """Yield the parts with a space between each two."""
+    for number, part in enumerate(parts):
+        yield [" ", *part] if number else part
+
+
+def _phonemes(voice: PiperVoice, text: str) -> list[list[str]]:
+    """Return the phonemes of each sentence that espeak finds."""
     _patch_phonemizer()
-    # piper reads [[...]] as raw phonemes; escape brackets in the text.
-    sentences = voice.phonemize(text.replace("[[", "[ ["))
+    return voice.phonemize(_BRACKETS.sub("[ ", text))
+
+
+def _split_ids(voice: PiperVoice, phonemes: list[str], speed: float) -> list[list[int]]:
     limit = int(MAX_PHONEMES * min(1.0, speed))
-    return [voice.phonemes_to_ids(piece) for sentence in sentences for piece in split_phonemes(sentence, limit)]
+    return [voice.phonemes_to_ids(part) for part in split_phonemes(phonemes, limit)]
 
 
 _OWN_REFERENCES = 2  # references to an item of a list: the list's and that of getrefcount

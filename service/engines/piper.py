@@ -9,14 +9,15 @@ earlier (0.1 s): whether it is a GPU build decides the concurrency.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from service.engine import Description, EngineError, EngineFatalError, NoMemoryError, Piece, Utterance
+from service.engine import Audio, Chunk, Description, EngineError, EngineFatalError, NoMemoryError, Utterance
 from service.engines import embedded_voice
 from service.engines.onnx import runtime, voices
 from service.engines.onnx.runtime import Model, Onnx, Onnxruntime
@@ -24,6 +25,8 @@ from service.engines.onnx.voices import Source
 from service.hardware import cpu
 
 if TYPE_CHECKING:
+    from piper import SynthesisConfig
+
     from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,7 +38,16 @@ _LONG = (
     "and so the memory that they need is here before a client asks for it."
 )
 _AUDIBLE = 0.01
+_CHARACTERS_PER_S = 120.0  # on one processor
 _RUNTIME_ERRORS = (runtime.ProviderError, NoMemoryError, EngineFatalError)  # errors that no voice causes
+
+
+class _Inference(NamedTuple):
+    model: str
+    ids: list[int]
+    config: SynthesisConfig
+    seed: int | None
+    number: int  # of the text's chunks
 
 
 class PiperEngine:
@@ -108,7 +120,7 @@ class PiperEngine:
     def _load_model(self, source: Source, provider: str) -> Model:
         from piper.config import PiperConfig, SynthesisConfig
 
-        model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider)
+        model = Model(self._onnx, source.path, PiperConfig.from_dict(source.config), provider, cpu.available())
         if source.name == embedded_voice.MODEL:  # the lifecycle tests it after the load
             return model
         config = SynthesisConfig(speaker_id=next(iter(source.speakers.values())))
@@ -129,27 +141,38 @@ class PiperEngine:
         with ThreadPoolExecutor(self._concurrency) as pool:
             for _ in pool.map(lambda _: model.speak(ids, SynthesisConfig()), range(self._concurrency)):
                 progress("allocated memory")
+        model.speak(ids, SynthesisConfig(), alone=True)
+        progress("allocated memory of all processors")
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, one per sentence (long sentences are split).
-
-        Raise NoMemoryError if memory is too small for a sentence, EngineFatalError if only a new process helps.
-        """
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
+        """Return one chunk per sentence, several for a long one."""
         from piper.config import SynthesisConfig
 
         name, speaker = self._speakers[utterance.voice]
-        model = self._models.get(name)
-        if model is None:
+        front = self._model(name).front
+        config = SynthesisConfig(speaker_id=speaker, length_scale=front.config.length_scale / utterance.speed)
+        return [
+            replace(chunk, payload=_Inference(name, chunk.payload, config, utterance.seed, number))
+            for number, chunk in enumerate(embedded_voice.plan(front, utterance), start=1)
+        ]
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
+        """Return the speech of one chunk; `alone`, on all processors.
+
+        Raise NoMemoryError if memory is too small for it, EngineFatalError if only a new process helps.
+        """
+        wanted: _Inference = chunk.payload
+        model = self._model(wanted.model)
+        if wanted.seed is None:
+            samples = model.speak(wanted.ids, wanted.config, alone=alone)
+        else:
+            samples = model.speak_seeded(wanted.ids, wanted.config, wanted.seed, wanted.number)
+        return embedded_voice.to_int16(samples)
+
+    def _model(self, name: str) -> Model:
+        if name not in self._models:
             raise EngineError("the model is not loaded")
-        scale = model.front.config.length_scale / utterance.speed
-        config = SynthesisConfig(speaker_id=speaker, length_scale=scale)
-        pieces = embedded_voice.phoneme_ids(model.front, utterance.text, utterance.speed)
-        for number, ids in enumerate(pieces, start=1):
-            if utterance.seed is None:
-                samples = model.speak(ids, config)
-            else:
-                samples = model.speak_seeded(ids, config, utterance.seed, number)
-            yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
+        return self._models[name]
 
     def unload(self) -> None:
         """Drop all sessions and return freed pages to the system."""
@@ -163,7 +186,10 @@ class PiperEngine:
     def describe(self) -> Description:
         """Return the engine's properties, its voices (the embedded one first) and the provider in use."""
         device = next((model.provider for model in self._models.values()), "")
-        return Description("piper", embedded_voice.MODEL, device, self._voices, self._concurrency, seeds=True)
+        return Description(
+            "piper", embedded_voice.MODEL, device, self._voices, self._concurrency, seeds=True,
+            characters_per_s=_CHARACTERS_PER_S,
+        )  # fmt: skip
 
 
 def _raise_if_any(problems: list[str]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from service import formats
 from service.access.guard import client_of
 from service.access.rate_limits import Client
-from service.audio.encoding import encoded
 from service.errors import QueueFullError, RateLimitedError, ServiceError, StorageFullError, UnavailableError
 from service.page import files
 from service.page.error_html import alert, describe
@@ -67,12 +66,11 @@ class Batch:
                 if not charged:
                     self.client.charge(task.utterance.text)
                     charged = True
-                spoken = await speech.synthesize(task.utterance)
+                spoken = await speech.synthesize(task.utterance, self.form)
                 break
             except (RateLimitedError, QueueFullError) as error:
                 await asyncio.sleep(error.retry_after or _RETRY_S)
-        content = await encoded(spoken.pieces, spoken.sample_rate, self.form)
-        files.add_to_zip(self.zip, task.file, content)
+        files.add_to_zip(self.zip, task.file, spoken.content)
         self.audio_s += spoken.seconds
 
     def close(self) -> str:

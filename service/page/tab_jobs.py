@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from service.audio.encoding import seconds
-from service.engine import Audio, Utterance
+from service.audio.encoding import Encoder
+from service.engine import Utterance
 from service.synthesis.in_flight import InFlight
-from service.synthesis.speech import Speech
+from service.synthesis.speech import Speech, Synthesis
 
 Report = Callable[[str], None]
 
@@ -26,15 +27,18 @@ class TabJobs:
         self._traffic = traffic
         self._tasks: dict[tuple[str | None, str], asyncio.Future[None]] = {}
 
-    async def speak(self, utterance: Utterance, pieces: list[Audio], report: Report) -> None:
-        """Synthesize into `pieces` and report the queue position, then the sentences; raises as Speech.pieces."""
-        rate = self._speech.engine.sample_rate
-        async with self._speech.pieces(
-            utterance, on_position=lambda ahead: report(_describe_position(ahead))
-        ) as speech:
-            async for piece in speech:
-                pieces.append(piece)
-                report(f"Sentence {len(pieces)} is ready: {seconds(pieces, rate):.1f} s so far.")
+    async def speak(self, utterance: Utterance, spoken: Synthesis, form: str, report: Report) -> None:
+        """Synthesize a file into `spoken` and report the queue position, then the sentences; raises as Speech.parts."""
+        encode = functools.partial(Encoder, form, whole=True)
+        parts = self._speech.parts(
+            utterance, encode, spoken, on_position=lambda ahead: report(_describe_position(ahead))
+        )
+        async with parts as speech:
+            number = 0
+            async for part in speech:
+                number += 1
+                spoken.content += part.encoded
+                report(f"Sentence {number} is ready: {spoken.seconds:.1f} s so far.")
 
     async def follow(
         self, session: str | None, kind: str, text: str, work: Callable[[Report], Coroutine[Any, Any, None]]

@@ -10,15 +10,14 @@ from typing import Any
 
 from service import formats
 from service.access.guard import client_of
-from service.audio.encoding import encoded, seconds
 from service.audio.reference import check_prompt, read_prompt
-from service.engine import Audio, Utterance
+from service.engine import Utterance
 from service.errors import ServiceError
 from service.page import files
 from service.page.error_html import alert
 from service.page.style import WAVE
 from service.page.tab_jobs import StoppedError, TabJobs
-from service.synthesis.speech import SPEED, Speech
+from service.synthesis.speech import SPEED, Speech, Synthesis
 from service.text_check import check_text
 
 _EXAMPLE = "Good evening. A new release has just gone live without losing a request."
@@ -66,7 +65,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
     async def speak(
         text: str, voice: str, speed: float, form: str, prompt: str | None, transcript: str, request: Any
     ) -> AsyncIterator[tuple[Any, str]]:
-        pieces: list[Audio] = []
+        spoken = Synthesis(speech.engine.sample_rate)
         try:
             utterance = speech.utterance(text, voice, speed, param="the text")
             utterance = await _with_prompt(speech, utterance, prompt, transcript)
@@ -74,20 +73,20 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
             with client.request():
                 client.charge(utterance.text)
                 reports = jobs.follow(
-                    request.session_hash, "text", utterance.text, lambda report: jobs.speak(utterance, pieces, report)
-                )
+                    request.session_hash, "text", utterance.text,
+                    lambda report: jobs.speak(utterance, spoken, form, report),
+                )  # fmt: skip
                 async for report in reports:
                     yield gr.skip(), f"<p>{report}</p>"
-            rate = speech.engine.sample_rate
-            content = await encoded(pieces, rate, form)
-            file = await asyncio.to_thread(files.write_file, content, f"speech.{form}", cache)
+            file = await asyncio.to_thread(files.write_file, spoken.content, f"speech.{form}", cache)
         except ServiceError as error:
             yield gr.skip(), alert(error)
             return
         except StoppedError:
             yield gr.skip(), "<p>Stopped.</p>"
             return
-        yield file, f"<p>{seconds(pieces, rate):.1f} seconds at {rate} Hz, {len(content) / 1024:.0f} KiB.</p>"
+        size = f"{len(spoken.content) / 1024:.0f} KiB"
+        yield file, f"<p>{spoken.seconds:.1f} seconds at {spoken.sample_rate} Hz, {size}.</p>"
 
     speak.__annotations__["request"] = gr.Request  # Gradio reads the annotation to pass the request
     return speak

@@ -1,18 +1,27 @@
-"""Slots and the queue for them. People have priority over batches, but batches never starve.
+"""The order in which texts get slots: fair to short and long texts, to people and batches. Pure decisions.
 
-While both wait, a batch item gets one slot in eight: the n-th batch item waits for at most 8 n inferences. The rule is
-a share, not a time, so that it fits sentences of 0.1 s and of 10 s. A batch item in progress precedes those that have
-not started: fewer items in progress make a drain shorter.
+**Order.** A text that is accepted at time A is due at A + PATIENCE x work, where work is the expected seconds of
+inference up to and including its next chunk. The earliest due gets the next slot. So a short text passes a long one,
+and two long ones take turns. Once there is more work than the slots can do, those that were accepted first finish
+first: a due time never changes, and those of newcomers grow with the clock.
+
+**One slot each.** A text gets a second slot only while no other text waits for its first.
+
+**People and batches.** People have priority over batch items, but batches never starve: while both wait, a batch item
+gets one slot in eight. The rule is a share, not a time, so that it fits sentences of 0.1 s and of 10 s. A batch item in
+progress precedes those that have not started: fewer items in progress make a drain shorter. One that would otherwise
+miss its deadline takes its turn among the people.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 PEOPLE_IN_A_ROW = 7
+PATIENCE = 4.0
+"""A text counts as late once it has got less than one slot divided by this."""
 
 
 class Priority(StrEnum):
@@ -22,49 +31,48 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
-class PrioritySlots:
-    """Slots, assigned in order of the requests within each lane; for a single event loop."""
+class Turn(Protocol):
+    """A text that wants a slot."""
 
-    def __init__(self, slots: int) -> None:
-        self.free = slots
-        self._people: deque[asyncio.Future[None]] = deque()
-        self._begun: deque[asyncio.Future[None]] = deque()
-        self._batch: deque[asyncio.Future[None]] = deque()
+    @property
+    def priority(self) -> Priority: ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has had a slot before."""
+
+    @property
+    def running(self) -> int:
+        """Number of its chunks that have a slot now."""
+
+    @property
+    def due(self) -> float:
+        """Time at which its next chunk is due, by the clock of `FairQueue.next`."""
+
+    def urgent(self, now: float) -> bool:
+        """Return whether it would miss its deadline as a batch item."""
+
+
+T = TypeVar("T", bound=Turn)
+
+
+class FairQueue:
+    """Chooses the text that gets a slot."""
+
+    def __init__(self) -> None:
         self._in_a_row = 0  # slots that went to people while a batch item waited
 
-    async def acquire(self, priority: Priority, *, begun: bool) -> None:
-        """Acquire a slot; `begun`: the synthesis has had one before."""
-        if self.free:  # then no request waits
-            self.free -= 1
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        lane = self._people if priority is Priority.PEOPLE else self._begun if begun else self._batch
-        lane.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if not waiter.cancelled():  # cancelled at the moment when it got its slot
-                self.release()
-            raise
-        finally:
-            lane.remove(waiter)
-
-    def release(self) -> None:
-        """Release a slot and hand it to the next waiter."""
-        people, batch = _first(self._people), _first((*self._begun, *self._batch))
-        if batch is None:
+    def next(self, ready: Iterable[T], now: float) -> T | None:
+        """Return which of the texts that can use a slot gets it; None if there is none."""
+        everyone = list(ready)
+        lanes: dict[Priority, list[T]] = {Priority.PEOPLE: [], Priority.BATCH: []}
+        for turn in [turn for turn in everyone if not turn.running] or everyone:
+            lanes[Priority.PEOPLE if turn.urgent(now) else turn.priority].append(turn)
+        people, batch = lanes[Priority.PEOPLE], lanes[Priority.BATCH]
+        if not batch:
             self._in_a_row = 0
-        chosen = people
-        if batch and (people is None or self._in_a_row >= PEOPLE_IN_A_ROW):
-            chosen, self._in_a_row = batch, 0
-        elif batch:
-            self._in_a_row += 1
-        if chosen is None:
-            self.free += 1
-        else:
-            chosen.set_result(None)
-
-
-def _first(lane: Iterable[asyncio.Future[None]]) -> asyncio.Future[None] | None:
-    """Return the next waiter of a lane. Those that have a slot or were cancelled stay in the lane until they run."""
-    return next((waiter for waiter in lane if not waiter.done()), None)
+        if batch and (not people or self._in_a_row >= PEOPLE_IN_A_ROW):
+            self._in_a_row = 0
+            return min(batch, key=lambda turn: (not turn.begun, turn.due))
+        self._in_a_row += bool(batch)
+        return min(people, key=lambda turn: turn.due, default=None)

@@ -61,11 +61,9 @@ class TrackedRequest:
 _current: ContextVar[TrackedRequest | None] = ContextVar("item", default=None)
 
 
-def mark_started() -> None:
-    """Mark that the request of this task gets its first inference."""
-    item = _current.get()
-    if item:
-        item.spoken = True
+def current() -> TrackedRequest | None:
+    """Return the request that this task answers."""
+    return _current.get()
 
 
 def is_batch() -> bool:

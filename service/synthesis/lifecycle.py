@@ -12,7 +12,7 @@ from typing import ParamSpec
 
 import numpy as np
 
-from service.engine import Engine, EngineError, EngineFatalError, Utterance, is_out_of_memory
+from service.engine import Engine, EngineError, EngineFatalError, Utterance, is_out_of_memory, spoken
 from service.errors import UnavailableError
 from service.metrics.metrics import Metrics, Refusal
 from service.threads import abandonable
@@ -220,6 +220,6 @@ class Lifecycle:
 def warm_up(engine: Engine) -> None:
     """Synthesize one sentence like a request and check the audio; raise EngineError if it is silent. Blocking."""
     voice = engine.describe().voices[0]
-    pieces = [piece.samples for piece in engine.synthesize(Utterance(WARM_UP_TEXT, voice.id))]
+    pieces = list(spoken(engine, Utterance(WARM_UP_TEXT, voice.id)))
     if not pieces or np.abs(np.concatenate(pieces).astype(np.int32)).max(initial=0) < _AUDIBLE:
         raise EngineError("the first inference was silent")

@@ -1,8 +1,8 @@
 """The scheduler: a bounded queue in front of as many slots as the engine has parallel inferences.
 
-A request holds a slot for one piece (about a sentence). Slots go in order of the requests; people have priority over
-batch items, which do not starve (service.synthesis.fair_queue). So a long text yields between its sentences, and an
-abandoned one stops at the next.
+A text holds a slot for one chunk (about a sentence), in which a worker thread speaks it and encodes what is complete.
+The fair queue decides which text gets a slot, admission which texts are accepted. Free slots speak more chunks of the
+same text in advance. A text that has begun is finished unless its client leaves or the engine fails.
 """
 
 from __future__ import annotations
@@ -11,54 +11,37 @@ import asyncio
 import contextlib
 import functools
 import logging
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from service.engine import Audio, EngineFatalError, NoMemoryError, Piece, is_out_of_memory
+from service.engine import Audio, EngineFatalError, NoMemoryError, is_out_of_memory
 from service.errors import DeadlineExceededError, QueueFullError, ServiceError, UnavailableError
 from service.metrics.metrics import Metrics, Refusal
 from service.synthesis import in_flight
-from service.synthesis.fair_queue import Priority, PrioritySlots
+from service.synthesis.admission import Admission, Claim, Pace, Queue
+from service.synthesis.fair_queue import FairQueue, Priority
+from service.synthesis.job import Hooks, Job, OnPosition, Part, Task, Terms
 
 logger = logging.getLogger(__name__)
-
-Start = Callable[[], Iterator[Piece]]
-"""Starts a synthesis; a worker thread calls it, and each step of the iterator."""
-
-OnPosition = Callable[[int], None]
-"""Receives the number of syntheses ahead of a waiting one, on acceptance and on each change."""
 
 _BATCH_SHARE = 4
 """Batch items have the queue limit divided by this as places, in addition to those of people."""
 
-_RETRY_AFTER_MAX_S = 60
-_LEARNING_RATE = 0.1
+_AHEAD = 2
+"""Chunks of a text, per slot, that are begun before the client takes them: a slow reader piles up no more."""
+
 HUNG = 2
 """Multiple of the request deadline after which an inference counts as hung."""
 
 
-@dataclass(eq=False)
-class _Job:
-    """One accepted synthesis. `budget` is the remaining time in seconds; waiting for a slow client does not use it."""
+class _Inference(NamedTuple):
+    """An inference in a slot: its text, its start, and what happens if it takes too long."""
 
-    start: Start
-    budget: float
-    accepted: float
-    priority: Priority
-    on_position: OnPosition | None = None
-    pieces: Iterator[Piece] | None = None
-    worked: float = 0.0
-
-    def step(self) -> Piece | None:
-        """Return the next piece, or None at the end. Runs in a worker thread."""
-        began = time.monotonic()
-        self.pieces = self.pieces or self.start()
-        piece = next(self.pieces, None)
-        self.worked += time.monotonic() - began
-        return piece
+    job: Job
+    began: float
+    timers: tuple[asyncio.TimerHandle, ...]
 
 
 class Scheduler:
@@ -68,26 +51,34 @@ class Scheduler:
     """
 
     def __init__(
-        self, slots: int, queue_limit: int, deadline_s: float, metrics: Metrics, on_broken: Callable[[str], None]
-    ) -> None:
+        self, slots: int, queue_limit: int, deadline_s: float, metrics: Metrics, on_broken: Callable[[str], None],
+        characters_per_s: float = 100.0,
+    ) -> None:  # fmt: skip
         self.slots = slots
         self.queue_limit = queue_limit
         self.deadline_s = deadline_s
-        self.jobs = 0
-        self._queue: list[_Job] = []
         self.completed = 0
         self.last_success: float | None = None
+        self._jobs: list[Job] = []
+        self._queue: list[Job] = []
         self._metrics = metrics
         self._on_broken = on_broken
-        self._turns = PrioritySlots(slots)
+        self._fair = FairQueue()
+        self._pace = Pace(characters_per_s)
+        self._admissions = {priority: Admission(slots) for priority in Priority}
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="engine")
-        self._running: dict[Future[Piece | None], asyncio.TimerHandle] = {}
-        self._job_seconds = 0.5  # average seconds per job; an initial guess that is updated
+        self._busy = 0  # slots; counted before their threads start
+        self._running: dict[Future[None], _Inference] = {}
         for priority in Priority:
             metrics.queue_depth.labels(priority).set_function(functools.partial(self.waiting_of, priority))
             metrics.queue_capacity.labels(priority).set(self.capacity_of(priority))
             metrics.queue_wait_seconds.labels(priority)
         metrics.jobs.set_function(lambda: self.jobs)
+
+    @property
+    def jobs(self) -> int:
+        """Number of syntheses accepted and not finished."""
+        return len(self._jobs)
 
     @property
     def waiting(self) -> int:
@@ -107,55 +98,53 @@ class Scheduler:
         """Whether a thread is still in the engine."""
         return bool(self._running)
 
-    def retry_after(self, priority: Priority) -> int:
-        """Return the estimated seconds until the queue has moved: the work ahead, divided by the slots."""
-        ahead = self.waiting if priority is Priority.BATCH else self.waiting_of(priority)
-        estimate = math.ceil((ahead + 1) * self._job_seconds / self.slots)
-        return max(1, min(estimate, _RETRY_AFTER_MAX_S))
-
     @contextlib.asynccontextmanager
-    async def job(self, start: Start, on_position: OnPosition | None = None) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept a synthesis and yield its pieces.
+    async def job(self, task: Task, on_position: OnPosition | None = None) -> AsyncIterator[AsyncIterator[Part]]:
+        """Accept a synthesis and yield its parts in order.
 
-        Raise QueueFullError if the queue is full, DeadlineExceededError after the deadline.
-
-        The traffic knows whether this task is a batch item. A batch item that has not started by its deadline gets
-        QueueFullError, because a retry can succeed. Leaving the block releases everything in any case.
+        Raise QueueFullError if the queue is full or the text could not be spoken in time, DeadlineExceededError if it
+        did not start by its deadline or an inference took longer than that. The traffic knows whether this task is a
+        batch item. A batch item that has not started by its deadline gets QueueFullError, because a retry can succeed.
+        Leaving the block releases everything in any case.
         """
-        priority = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE
-        self._check_capacity(priority)
-        job = _Job(start, self.deadline_s, time.monotonic(), priority, on_position)
-        self.jobs += 1
+        job = Job(task, self._admit(task), _AHEAD * self.slots, on_position)
+        late = asyncio.get_running_loop().call_later(job.terms.claim.deadline_s, self._expire, job)
+        self._jobs.append(job)
         self._enqueue(job)
+        self._dispatch()
         try:
-            yield self._pieces(job)
+            yield self._parts(job)
             self.completed += 1
-            self._job_seconds += _LEARNING_RATE * (job.worked - self._job_seconds)
         except (asyncio.CancelledError, GeneratorExit):
             self._metrics.abandoned.inc()
             raise
         finally:
-            self.jobs -= 1
+            late.cancel()
+            job.ended = True
+            self._jobs.remove(job)
             self._dequeue(job)
 
-    def _check_capacity(self, priority: Priority) -> None:
-        waiting = self.waiting_of(priority)
-        if waiting < self.capacity_of(priority):
-            return
-        people = priority is Priority.PEOPLE
-        self._metrics.rejected.labels(Refusal.QUEUE_FULL if people else Refusal.BATCH).inc()
-        items = "requests" if people else "batch items"
-        raise QueueFullError(
-            f"the queue is full: {waiting} {items} are waiting", retry_after=self.retry_after(priority)
-        )
+    def _admit(self, task: Task) -> Terms:
+        """Return the terms of a text; raise QueueFullError if it cannot be spoken in time."""
+        priority, now = Priority.BATCH if in_flight.is_batch() else Priority.PEOPLE, asyncio.get_running_loop().time()
+        admission, work_s = self._admissions[priority], self._pace.estimate(task.size)
+        new = Claim.of(work_s, now, self.deadline_s)
+        claims = [job.claim for job in self._jobs if priority is Priority.BATCH or job.priority is priority]
+        queue = Queue(claims, self.capacity_of(priority), self.waiting_of(priority))
+        if admission.excess_s(task.text, new, queue, now) > 0:
+            self._metrics.rejected.labels(Refusal.QUEUE_FULL if priority is Priority.PEOPLE else Refusal.BATCH).inc()
+            retry_after = admission.reject(task.text, new, queue, now)
+            raise QueueFullError(_describe_overload(queue, priority, new), retry_after=retry_after)
+        admission.accept(task.text)
+        return Terms(priority, now, new, in_flight.current())
 
-    def _enqueue(self, job: _Job) -> None:
-        """Insert a job behind the last of its priority; those behind it move back."""
-        place = self.waiting_of(Priority.PEOPLE) if job.priority is Priority.PEOPLE else len(self._queue)
+    def _enqueue(self, job: Job) -> None:
+        """Insert a job where its turn will be; those behind it move back."""
+        place = sum(_place(other) <= _place(job) for other in self._queue)
         self._queue.insert(place, job)
         self._report_positions(place)
 
-    def _dequeue(self, job: _Job) -> None:
+    def _dequeue(self, job: Job) -> None:
         """Remove a job that has started or ended; those behind it move up."""
         if job not in self._queue:
             return
@@ -168,91 +157,130 @@ class Scheduler:
             if job.on_position:
                 job.on_position(ahead)
 
-    async def _pieces(self, job: _Job) -> AsyncIterator[Audio]:
+    async def _parts(self, job: Job) -> AsyncIterator[Part]:
         while True:
-            began = time.monotonic()
-            piece = await self._next(job)
-            job.budget -= time.monotonic() - began
-            if piece is not None:
-                yield piece.samples
-            if piece is None or piece.last:
+            try:
+                part = await job.take()
+            except ServiceError:
+                raise
+            except NoMemoryError as error:
+                logger.warning("%s", error)
+                raise UnavailableError(str(error), code="out_of_memory", retry_after=1) from None
+            except Exception as error:  # any engine error: the request fails, the service continues
+                logger.exception("the engine failed")
+                raise ServiceError(f"the engine failed: {type(error).__name__}", code="engine_failed") from error
+            self._dispatch()
+            yield part
+            if part.last:
                 return
 
-    async def _next(self, job: _Job) -> Piece | None:
-        """Return one piece within the remaining time of the job."""
-        try:
-            async with asyncio.timeout(max(job.budget, 0)):
-                await self._turns.acquire(job.priority, begun=job not in self._queue)
-                return await asyncio.wrap_future(self._submit(job))
-        except TimeoutError:
-            raise self._deadline_error(job) from None
-        except NoMemoryError as error:
-            logger.warning("%s", error)
-            raise UnavailableError(
-                str(error), code="out_of_memory", retry_after=self.retry_after(job.priority)
-            ) from None
-        except Exception as error:  # any engine error: the request fails, the service continues
-            logger.exception("the engine failed")
-            raise ServiceError(f"the engine failed: {type(error).__name__}", code="engine_failed") from error
-
-    def _deadline_error(self, job: _Job) -> ServiceError:
-        if job.priority is Priority.BATCH and job in self._queue:
+    def _expire(self, job: Job) -> None:
+        """Reject a text that has not started by its deadline; one that has is finished."""
+        if job.begun or job.ended:
+            return
+        if job.priority is Priority.BATCH:
             self._metrics.rejected.labels(Refusal.BATCH).inc()
-            message = (
-                f"other requests came first, and the batch item did not start within {self.deadline_s:g} s; retry it"
-            )
-            return QueueFullError(message, retry_after=self.retry_after(job.priority))
-        self._metrics.rejected.labels(Refusal.DEADLINE).inc()
-        return DeadlineExceededError(f"the synthesis did not finish within {self.deadline_s:g} s")
+            seconds = f"{job.terms.claim.deadline_s:g} s"
+            message = f"other requests came first, and the batch item did not start within {seconds}; retry it"
+            job.fail(QueueFullError(message, retry_after=1))
+        else:
+            self._miss_deadline(job)
 
-    def _submit(self, job: _Job) -> Future[Piece | None]:
-        """Start the next step of a job in the acquired slot. The slot is released once the thread is done.
+    def _miss_deadline(self, job: Job) -> None:
+        if not job.ended:
+            self._metrics.rejected.labels(Refusal.DEADLINE).inc()
+            job.fail(DeadlineExceededError(f"no speech within {job.terms.claim.deadline_s:g} s"))
+
+    def _dispatch(self) -> None:
+        """Give free slots to the texts whose turn it is."""
+        while len(self._running) < self.slots:
+            job = self._fair.next((job for job in self._jobs if job.ready), asyncio.get_running_loop().time())
+            if job is None:
+                return
+            self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        """Start the next chunk of a job. Its slot is free again once the thread is done.
 
         An inference cannot be interrupted: it keeps its core after a disconnect or the deadline.
         """
-        if job in self._queue:
-            self._dequeue(job)
-            in_flight.mark_started()
-            self._metrics.queue_wait_seconds.labels(job.priority).observe(time.monotonic() - job.accepted)
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not job.begun:
+            self._dequeue(job)
+            if job.terms.request:
+                job.terms.request.spoken = True
+            self._metrics.queue_wait_seconds.labels(job.priority).observe(now - job.terms.accepted)
+        number = job.submit(now)
+        self._busy += 1
         try:
-            thread = self._pool.submit(self._timed, job)
-        except BaseException:
-            self._turns.release()
-            raise
-        self._running[thread] = loop.call_later(HUNG * self.deadline_s, self._report_hang)
+            thread = self._pool.submit(self._work, job, number)
+        except RuntimeError as error:  # no thread can be started
+            self._busy -= 1
+            job.leave_slot(0.0)
+            job.fail(error)
+            return
+        timers = (
+            loop.call_later(self.deadline_s, self._miss_deadline, job),
+            loop.call_later(HUNG * self.deadline_s, self._report_hang, HUNG * self.deadline_s),
+        )
+        self._running[thread] = _Inference(job, now, timers)
 
-        def done(_thread: Future[Piece | None]) -> None:
+        def done(_thread: Future[None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed when the last thread ends
                 loop.call_soon_threadsafe(self._release_slot, thread)
 
         thread.add_done_callback(done)
-        return thread
 
-    def _timed(self, job: _Job) -> Piece | None:
+    def _work(self, job: Job, number: int) -> None:
         try:
-            with self._metrics.inference_seconds.time():
-                piece = job.step()
+            job.work(number, Hooks(self._alone, self._dispatch, self._note_speech))
         except Exception as error:
             if is_out_of_memory(error):
                 self._metrics.out_of_memory.inc()
             raise
-        if piece is not None and piece.samples.any():  # silence does not prove that the engine works
+
+    def _note_speech(self, samples: Audio, seconds: float) -> None:
+        self._metrics.inference_seconds.observe(seconds)
+        if samples.any():  # silence does not prove that the engine works
             self.last_success = time.monotonic()
             self._metrics.last_success.set_to_current_time()
-        return piece
 
-    def _release_slot(self, thread: Future[Piece | None]) -> None:
-        self._running.pop(thread).cancel()
-        self._turns.release()
+    def _alone(self) -> bool:
+        """Return whether the one inference that runs may use all processors; a guess, since threads ask."""
+        return self._busy <= 1 and not self._queue
+
+    def _release_slot(self, thread: Future[None]) -> None:
+        self._busy -= 1
+        job, began, timers = self._running.pop(thread)
+        for timer in timers:
+            timer.cancel()
+        job.leave_slot(asyncio.get_running_loop().time() - began)
+        error = None if thread.cancelled() else thread.exception()
+        if isinstance(error, Exception):
+            job.fail(error)
         # Report it here too: after a disconnect no other code sees the error.
-        if not thread.cancelled() and isinstance(error := thread.exception(), EngineFatalError):
+        if isinstance(error, EngineFatalError):
             self._on_broken(f"the engine is broken: {error}")
+        if job.complete and not job.alone:  # alone it was faster than it is beside others
+            self._pace.learn(job.task.size, job.worked_s)
+        self._dispatch()
 
-    def _report_hang(self) -> None:
+    def _report_hang(self, seconds: float) -> None:
         """Report a hung inference: its slot is lost until a new process starts."""
-        self._on_broken(f"an inference has not returned for {HUNG * self.deadline_s:g} s")
+        self._on_broken(f"an inference has not returned for {seconds:g} s")
 
     def close(self) -> None:
         """Accept no more work; do not wait for threads that are still in the engine."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _describe_overload(queue: Queue, priority: Priority, new: Claim) -> str:
+    if queue.waiting < queue.capacity:
+        return f"other requests come first, and this text could not be spoken within {new.deadline_s:.0f} s"
+    items = "requests" if priority is Priority.PEOPLE else "batch items"
+    return f"the queue is full: {queue.waiting} {items} are waiting"
+
+
+def _place(job: Job) -> tuple[bool, float]:
+    return job.priority is Priority.BATCH, job.due

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from service.audio.encoding import seconds
-from service.engine import Audio, Engine, Piece, Utterance, Voice
+from service.audio.encoding import Encoder
+from service.engine import Audio, Chunk, Engine, Utterance, Voice, speak
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
 from service.metrics.metrics import Metrics
+from service.synthesis.admission import Size
 from service.synthesis.fair_queue import Priority
+from service.synthesis.job import OnPosition, Part, Task
 from service.synthesis.lifecycle import Lifecycle
 from service.synthesis.listener import Listener
-from service.synthesis.scheduler import OnPosition, Scheduler
-from service.telemetry.record import RequestRecord, Step, current_record
+from service.synthesis.scheduler import Scheduler
+from service.telemetry.record import Step, current_record
 from service.text_check import check_text
 
 SPEED = (0.25, 4.0)
@@ -29,19 +32,18 @@ _MAX_LISTED = 20  # a model may have hundreds of speakers
 
 T = TypeVar("T")
 
+Encode = Callable[[int], Encoder]
+"""Creates the encoder of a text from the sample rate (Hz) of its speech."""
+
 
 @dataclass
 class Synthesis:
-    """Synthesized audio, and the seconds that the engine worked on it."""
+    """A synthesized text: the encoded audio, its duration, and the seconds that the engine worked on it."""
 
     sample_rate: int
-    pieces: list[Audio] = field(default_factory=list)
+    content: bytes = b""
+    seconds: float = 0.0
     worked_s: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the audio in seconds."""
-        return seconds(self.pieces, self.sample_rate)
 
 
 class Speech:
@@ -92,10 +94,20 @@ class Speech:
     async def pieces(
         self, utterance: Utterance, spoken: Synthesis | None = None, on_position: OnPosition | None = None
     ) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and yield its audio during the synthesis, at least one piece.
+        """Accept the utterance and yield its audio during the synthesis, at least one piece; raises as `parts`."""
+        async with self.parts(utterance, None, spoken, on_position) as parts:
+            yield (part.samples async for part in parts)
 
-        `spoken` gets the engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready,
-        QueueFullError if the queue is full, DeadlineExceededError after the deadline.
+    @contextlib.asynccontextmanager
+    async def parts(
+        self, utterance: Utterance, encode: Encode | None, spoken: Synthesis | None = None,
+        on_position: OnPosition | None = None,
+    ) -> AsyncIterator[AsyncIterator[Part]]:  # fmt: skip
+        """Accept the utterance and yield its speech during the synthesis, as audio and encoded; at least one part.
+
+        `encode` creates an encoder, which worker threads call within the limits of the synthesis. `spoken` gets the
+        engine's time; `on_position` receives the queue position. Raise UnavailableError if not ready, QueueFullError if
+        the text cannot be spoken in time, DeadlineExceededError if an inference takes too long.
         """
         request = current_record()
         request.voice = utterance.voice
@@ -103,47 +115,71 @@ class Speech:
         streamed, spoken = spoken is None, spoken or Synthesis(self.engine.sample_rate)
         try:
             self._lifecycle.check_accepting()
-            start = functools.partial(_recorded, self.engine, utterance, spoken, request, time.monotonic())
-            async with self._scheduler.job(start, on_position) as pieces:
-                yield self._counted(pieces, spoken, Listener(self._metrics, streamed=streamed))
+            encoder = encode(self.engine.sample_rate) if encode else None
+            async with self._scheduler.job(self._task(utterance, encoder, spoken), on_position) as parts:
+                yield self._counted(parts, spoken, Listener(self._metrics, streamed=streamed))
         except ServiceError as error:  # a stream that has begun tells its client no code
             request.fail(error.code)
             raise
 
-    async def synthesize(self, utterance: Utterance) -> Synthesis:
-        """Return the complete audio of the utterance; raises the errors of `pieces`."""
+    def _task(self, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> Task:
+        work = _Work(self.engine, utterance, encoder, spoken)
+        size = Size.of(utterance.text, utterance.voice, utterance.speed)
+        text = (utterance.text, utterance.voice, utterance.speed, utterance.seed)
+        return Task(work.plan, work.speak, work.encode, self.engine.describe().parallel, size, text)
+
+    async def synthesize(self, utterance: Utterance, form: str = "wav") -> Synthesis:
+        """Return the complete audio of the utterance in a format; raises the errors of `parts`."""
         spoken = Synthesis(self.engine.sample_rate)
-        async with self.pieces(utterance, spoken) as pieces:
-            spoken.pieces = [piece async for piece in pieces]
+        async with self.parts(utterance, functools.partial(Encoder, form, whole=True), spoken) as parts:
+            spoken.content = b"".join([part.encoded async for part in parts])
         return spoken
 
-    async def _counted(
-        self, pieces: AsyncIterator[Audio], spoken: Synthesis, listener: Listener
-    ) -> AsyncIterator[Audio]:
-        async for piece in pieces:
-            listener.receive(seconds([piece], self.engine.sample_rate))
-            yield piece
+    async def _counted(self, parts: AsyncIterator[Part], spoken: Synthesis, listener: Listener) -> AsyncIterator[Part]:
+        async for part in parts:
+            length = part.samples.size / self.engine.sample_rate
+            listener.receive(length)
+            spoken.seconds += length
+            yield part
             listener.ask()
-        if not listener.audio_s:
+        if not spoken.seconds:
             raise ServiceError("the engine returned no audio", code="engine_failed")
-        self._metrics.real_time_factor.observe(spoken.worked_s / listener.audio_s)
+        self._metrics.real_time_factor.observe(spoken.worked_s / spoken.seconds)
 
 
-def _recorded(
-    engine: Engine, utterance: Utterance, spoken: Synthesis, request: RequestRecord, accepted: float
-) -> Iterator[Piece]:
-    """Synthesize, and record the wait and each inference. Runs in worker threads."""
-    request.add(Step.QUEUE, accepted)
-    pieces: Iterator[Piece] | None = None
-    while True:
+class _Work:
+    """A text as worker threads speak it; adds up the engine's time, and records each step."""
+
+    def __init__(self, engine: Engine, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> None:
+        self._engine = engine
+        self._utterance = utterance
+        self._encoder = encoder
+        self._spoken = spoken
+        self._adding = threading.Lock()
+        self._request = current_record()
+        self._accepted = time.monotonic()
+
+    def plan(self) -> Sequence[Chunk]:
+        self._request.add(Step.QUEUE, self._accepted)
+        with self._timed(Step.PLAN):
+            return self._engine.plan(self._utterance)
+
+    def speak(self, chunk: Chunk, alone: bool) -> Audio:
+        with self._timed(Step.INFERENCE):
+            return speak(self._engine, chunk, alone=alone)
+
+    def encode(self, samples: Audio, last: bool) -> bytes:
+        if self._encoder is None:
+            return b""
+        return self._encoder.add(samples) + (self._encoder.end() if last else b"")
+
+    @contextlib.contextmanager
+    def _timed(self, step: Step) -> Iterator[None]:
         began = time.monotonic()
-        with request.during(Step.INFERENCE):
-            pieces = pieces or engine.synthesize(utterance)
-            piece = next(pieces, None)
-        if piece is None:
-            return
-        spoken.worked_s += time.monotonic() - began
-        yield piece
+        with self._request.during(step):
+            yield
+        with self._adding:
+            self._spoken.worked_s += time.monotonic() - began
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -23,6 +23,7 @@ class Step(StrEnum):
     """Kind of work for a request."""
 
     QUEUE = "queue"
+    PLAN = "plan"  # the text as the engine reads it
     INFERENCE = "inference"
     ENCODE = "encode"
 

@@ -8,14 +8,12 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.guard import client_of
-from service.audio.encoding import encode
 from service.audio.reference import check_prompt, find_prompt, read_prompt
 from service.errors import InvalidError
 from service.synthesis.speech import Speech, while_connected
@@ -67,16 +65,15 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         spoken = await while_connected(request.receive, speech.synthesize(utterance))
         rate = spoken.sample_rate
         message = f"output: {spoken.seconds:.2f} s of speech at {rate} Hz, voice {utterance.voice}.{note}"
-        parts = await asyncio.to_thread(_response, spoken.pieces, rate, message)
+        parts = await asyncio.to_thread(_response, spoken.content, message)
         headers = {"Content-Length": str(sum(map(len, parts)))}
         return StreamingResponse(_each(parts), headers=headers, media_type="application/json")
 
     return router
 
 
-def _response(pieces: list[Any], rate: int, message: str) -> list[bytes]:
+def _response(content: bytes, message: str) -> list[bytes]:
     """Return the response in parts: one call for all would hold the interpreter's lock for tens of milliseconds."""
-    content = encode(pieces, rate, "wav")
     url = "data:audio/wav;base64,"
     head, tail = json.dumps({"data": [{"name": "speech.wav", "data": url}, message]}).split(url, 1)
     coded = [base64.b64encode(content[start : start + _STEP]) for start in range(0, len(content), _STEP)]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.access.guard import client_of
-from service.audio.encoding import encoded, encoded_rate
+from service.audio.encoding import encoded_rate
 from service.audio.reference import check_prompt, read_reference
 from service.engine import Utterance, VoiceReference
 from service.errors import InvalidError
@@ -90,10 +90,9 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> VoiceRefere
 async def _file(
     request: Request, speech: Speech, utterance: Utterance, form: str, notes: Mapping[str, str]
 ) -> Response:
-    spoken = await while_connected(request.receive, speech.synthesize(utterance))
-    content = await encoded(spoken.pieces, spoken.sample_rate, form)
+    spoken = await while_connected(request.receive, speech.synthesize(utterance, form))
     headers = audio_headers(form, encoded_rate(spoken.sample_rate, form)) | dict(notes)
     headers["X-Audio-Duration"] = f"{spoken.seconds:.3f}"
     if spoken.seconds:
         headers["X-Realtime-Factor"] = f"{spoken.worked_s / spoken.seconds:.3f}"
-    return Response(content, headers=headers)
+    return Response(spoken.content, headers=headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -14,10 +15,11 @@ from typing import Any
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.audio.encoding import Encoder
-from service.engine import Audio, Utterance
+from service.audio.encoding import Encoder, encoded_rate
+from service.engine import Utterance
 from service.errors import ClientGoneError, ServiceError, error_body
 from service.formats import MEDIA_TYPES
+from service.synthesis.job import Part
 from service.synthesis.speech import Speech, while_connected
 
 logger = logging.getLogger(__name__)
@@ -70,20 +72,22 @@ class SpeechStream(Response):
             scope["client_gone"] = True
 
     async def _audio(self, send: Send) -> None:
-        async with self._speech.pieces(self._utterance) as pieces:
-            encoder = self._encoder(self._delivery.form)
-            async for chunk in _encoded(pieces, encoder):
-                await self._send(send, chunk, encoder.sample_rate)
+        form = self._delivery.form
+        async with self._speech.parts(self._utterance, functools.partial(Encoder, form)) as parts:
+            async for chunk in self._encoded(parts):
+                await self._send(send, chunk, form)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self, send: Send) -> None:
+        # Events carry bare samples, since a client joins them.
+        form = "pcm" if self._delivery.form == "wav" else self._delivery.form
         try:
-            async with self._speech.pieces(self._utterance) as pieces:
-                # Events carry bare samples, since a client joins them.
-                encoder = self._encoder("pcm" if self._delivery.form == "wav" else self._delivery.form)
-                async with contextlib.aclosing(_with_pauses(_encoded(self._counted(pieces), encoder))) as chunks:
-                    async for chunk in chunks:
-                        await self._send(send, _delta(chunk) if chunk else _KEEP_ALIVE, encoder.sample_rate)
+            async with (
+                self._speech.parts(self._utterance, functools.partial(Encoder, form)) as parts,
+                contextlib.aclosing(_with_pauses(self._encoded(parts))) as chunks,
+            ):
+                async for chunk in chunks:
+                    await self._send(send, _delta(chunk) if chunk else _KEEP_ALIVE, form)
             last = _event({"type": "speech.audio.done", "usage": self._usage()})
         except ServiceError as error:
             if not self._started:
@@ -93,38 +97,29 @@ class SpeechStream(Response):
             last = _event({"type": "error", **json.loads(body)})
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    def _encoder(self, form: str) -> Encoder:
-        return Encoder(form, self._speech.engine.sample_rate)
-
-    async def _send(self, send: Send, body: bytes, sample_rate: int) -> None:
+    async def _send(self, send: Send, body: bytes, form: str) -> None:
         """Send a part of the body, and the headers before the first."""
         if not self._started:
             self._started = True
+            sample_rate = encoded_rate(self._speech.engine.sample_rate, form)
             kind = {"Content-Type": SSE, "Cache-Control": "no-cache"} if self._delivery.events else {}
             self.init_headers({**audio_headers(self._delivery.form, sample_rate), **self._delivery.headers, **kind})
             del self.headers["content-length"]
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def _counted(self, pieces: AsyncIterator[Audio]) -> AsyncIterator[Audio]:
-        async for piece in pieces:
-            self._samples += piece.size
-            yield piece
+    async def _encoded(self, parts: AsyncIterator[Part]) -> AsyncIterator[bytes]:
+        """Yield the encoded bytes of each part that has any; count the samples."""
+        async for part in parts:
+            self._samples += part.samples.size
+            if part.encoded:
+                yield part.encoded
 
     def _usage(self) -> dict[str, int]:
         """Return the usage in OpenAI's format: a token is a character of the text, and 1/20 s of speech."""
         read = len(self._utterance.text)
         spoken = round(self._samples / self._speech.engine.sample_rate * AUDIO_TOKENS_PER_S)
         return {"input_tokens": read, "output_tokens": spoken, "total_tokens": read + spoken}
-
-
-async def _encoded(pieces: AsyncIterator[Audio], encoder: Encoder) -> AsyncIterator[bytes]:
-    """Yield the encoded bytes after each piece, where there are any."""
-    async for piece in pieces:
-        if chunk := await asyncio.to_thread(encoder.add, piece):
-            yield chunk
-    if chunk := await asyncio.to_thread(encoder.end):
-        yield chunk
 
 
 async def _with_pauses(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:

@@ -15,15 +15,19 @@ ONE_SILENT = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 
 
-def _silent(self, utterance, synthesize=PiperEngine.synthesize):
+def _plan(self, utterance, plan=PiperEngine.plan):
     import os
 
-    for piece in synthesize(self, utterance):
-        mute = "-2" in os.environ["TTS_ORDERS"] and utterance.text != "Ready to speak."
-        yield piece._replace(samples=piece.samples * 0) if mute else piece
+    mute = "-2" in os.environ["TTS_ORDERS"] and utterance.text != "Ready to speak."
+    return [replace(chunk, payload=(chunk, mute)) for chunk in plan(self, utterance)]
 
 
-PiperEngine.synthesize = _silent
+def _silent(self, chunk, *, alone=False, speak=PiperEngine.speak):
+    own, mute = chunk.payload
+    return speak(self, own, alone=alone) * (0 if mute else 1)
+
+
+PiperEngine.plan, PiperEngine.speak = _plan, _silent
 END
 USER 10001:10001"""
 

@@ -14,7 +14,7 @@ import torch
 
 from harness import gpu
 from service.app import Service
-from service.engine import EngineError, EngineFatalError, NoMemoryError, Utterance
+from service.engine import EngineError, EngineFatalError, NoMemoryError, Utterance, spoken
 from service.engines.torch_device import is_fatal, is_out_of_memory
 from service.engines.vits import VitsEngine
 from service.engines.vits.model import Vits
@@ -29,7 +29,7 @@ GIB = 1 << 30
 
 
 def speak(engine: VitsEngine) -> int:
-    return sum(piece.samples.size for piece in engine.synthesize(Utterance("Good morning.", "joe")))
+    return sum(samples.size for samples in spoken(engine, Utterance("Good morning.", "joe")))
 
 
 def test_out_of_memory_fails_one_utterance_and_frees_its_memory(vits: VitsEngine) -> None:

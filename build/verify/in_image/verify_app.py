@@ -24,9 +24,13 @@ def moved(name: str, before: str) -> ModuleType:
 
 def main(text: str) -> None:
     engine = importlib.import_module("service.engines.piper").PiperEngine(1)
-    utterance = moved("service.engine", "service.engines.base").Utterance(text, "joe")
+    protocol = moved("service.engine", "service.engines.base")
+    utterance = protocol.Utterance(text, "joe")
     engine.load(lambda _: None)
-    pieces = [piece.samples for piece in engine.synthesize(utterance)]
+    if hasattr(protocol, "spoken"):
+        pieces = list(protocol.spoken(engine, utterance))
+    else:  # images of earlier releases
+        pieces = [piece.samples for piece in engine.synthesize(utterance)]
     wav = moved("service.audio.encoding", "service.audio").encode(pieces, engine.sample_rate, "wav")
     output: dict[str, object] = {"wav": base64.b64encode(wav).decode()}
     if importlib.util.find_spec("torch") and importlib.util.find_spec("service.engines.vits"):

@@ -10,17 +10,17 @@ from __future__ import annotations
 import functools
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine import Audio, Description, EngineError, Piece, Utterance, Voice
+from service.engine import Audio, Chunk, Description, EngineError, Utterance, Voice
 from service.engines.glm_tts import mounts, reading, voices
 from service.engines.glm_tts.mounts import Mounts
-from service.engines.glm_tts.upstream import Upstream, configure_imports
+from service.engines.glm_tts.upstream import SynthesisState, Upstream, configure_imports
 from service.fields import SEED
 
 if TYPE_CHECKING:
@@ -31,6 +31,16 @@ logger = logging.getLogger(__name__)
 
 # Placeholder: the API description needs a voice before a load can report an invalid voices file.
 _NO_VOICE = (Voice("none", "no voice", "en"),)
+
+
+_CHARACTERS_PER_S = 30.0  # at half of real time
+
+T = TypeVar("T")
+
+
+class _Stretch(NamedTuple):
+    state: SynthesisState
+    text: str
 
 
 class GlmTtsEngine:
@@ -90,23 +100,29 @@ class GlmTtsEngine:
             raise
         self._device = device
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, one per sentence (long sentences are split, very short ones merged).
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
+        """Return one chunk per sentence (long sentences are split, very short ones merged).
 
-        Raise NoMemoryError if memory is too small for a sentence, EngineFatalError if only a new process helps.
+        Raise NoMemoryError if memory is too small for the recording, EngineFatalError if only a new process helps.
         """
-        from service.engines.torch_device import guarded
-
-        device = self._device
-        if device is None:
-            raise EngineError("the model is not loaded")
         prompt = utterance.prompt or self._voices[utterance.voice].prompt
         seed = secrets.randbelow(SEED[1]) if utterance.seed is None else utterance.seed
-        state = guarded(device, functools.partial(self._upstream.begin, utterance.text, prompt, seed), "a recording")
-        for number, stretch in enumerate(state.stretches, start=1):
-            label = f"a sentence of {len(stretch)} characters"
-            samples = guarded(device, functools.partial(self._upstream.speak, state, stretch), label)
-            yield Piece(_to_int16(samples), last=number == len(state.stretches))
+        begin = functools.partial(self._upstream.begin, utterance, prompt, seed)
+        state = self._guarded(begin, "a recording")
+        return [Chunk(_Stretch(state, part.text), len(part.text), part.pause_s) for part in state.stretches]
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:  # noqa: ARG002 - it uses the whole GPU anyway
+        """Return the speech of the text's next chunk; raises as `plan`."""
+        state, text = chunk.payload
+        work = functools.partial(self._upstream.speak, state, text)
+        return _to_int16(self._guarded(work, f"a sentence of {len(text)} characters"))
+
+    def _guarded(self, work: Callable[[], T], task: str) -> T:
+        from service.engines.torch_device import guarded
+
+        if self._device is None:
+            raise EngineError("the model is not loaded")
+        return guarded(self._device, work, task)
 
     def unload(self) -> None:
         """Drop the models and free their memory except the CUDA context; raise EngineError if some stays allocated."""
@@ -121,7 +137,8 @@ class GlmTtsEngine:
         return Description(
             "glm_tts", "GLM-TTS", self._device.name if self._device else "",
             tuple(recorded.voice for recorded in self._voices.values()) or _NO_VOICE,
-            concurrency=1, seeds=True, prompts=True, transcripts=True, speeds=False,
+            concurrency=1, seeds=True, prompts=True, transcripts=True, speeds=False, parallel=False,
+            characters_per_s=_CHARACTERS_PER_S,
         )  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
+
+from service.engine import Sentence
 
 SHORT = 12
 """A sentence with fewer letters is merged with its neighbour: alone it would sound cut off."""
@@ -25,6 +27,25 @@ def stretches(text: str) -> list[str]:
     """Split a text into pieces for one inference each: a sentence, part of a long one, or several very short ones."""
     parts = [part.strip() for sentence in sentences(text) for part in _cut(sentence)]
     return [part for part in parts if part]
+
+
+def paused(given: Iterable[Sentence]) -> list[Sentence]:
+    """Return the pieces of given sentences; the silence after a sentence follows its last piece.
+
+    A very short sentence is merged with its neighbour.
+    """
+    merged: list[Sentence] = []
+    for sentence in given:
+        if merged and min(_letters(merged[-1].text), _letters(sentence.text)) < SHORT:
+            merged[-1] = Sentence(f"{merged[-1].text} {sentence.text}", sentence.pause_s)
+        else:
+            merged.append(sentence)
+    return [piece for sentence in merged for piece in _pieces(sentence)]
+
+
+def _pieces(sentence: Sentence) -> list[Sentence]:
+    found = [Sentence(part) for part in stretches(sentence.text)]
+    return [*found[:-1], *(Sentence(last.text, sentence.pause_s) for last in found[-1:])]
 
 
 def sentences(text: str) -> list[str]:

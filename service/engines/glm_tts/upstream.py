@@ -29,10 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.audio.resample import resample
-from service.engine import EngineError, VoiceReference
+from service.engine import EngineError, Sentence, Utterance, VoiceReference
 from service.engines.glm_tts import grammar
 from service.engines.glm_tts.mounts import Mounts
-from service.engines.glm_tts.sentences import stretches
+from service.engines.glm_tts.sentences import paused
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class _Speaker(NamedTuple):
 class SynthesisState:
     """One text in progress: its pieces in order, and the state that upstream keeps between them."""
 
-    stretches: list[str]
+    stretches: list[Sentence]
     seed: int
     name: str
     speaker: _Speaker
@@ -141,8 +141,9 @@ class Upstream:
         """Compute the features of a prompt in advance, so that the first text in its voice does not wait for them."""
         self._run(lambda models: self._speaker(models, prompt))
 
-    def begin(self, text: str, prompt: VoiceReference, seed: int) -> SynthesisState:
+    def begin(self, utterance: Utterance, prompt: VoiceReference, seed: int) -> SynthesisState:
         """Split a text for a voice; the same `seed` gives the same speech."""
+        given = utterance.sentences or (Sentence(utterance.text),)
 
         def work(models: _Models) -> SynthesisState:
             speaker = self._speaker(models, prompt)
@@ -150,7 +151,8 @@ class Upstream:
             # Upstream appends each piece to the cache as a prompt for the next: another text must never share it.
             cache = {"cache_text": [prompt.text], "cache_text_token": [speaker.text_token],
                      "cache_speech_token": [list(speaker.speech_token)], "use_cache": True}  # fmt: skip
-            parts = stretches(models.text_frontend.text_normalize(text))
+            normalize = models.text_frontend.text_normalize
+            parts = paused(Sentence(normalize(sentence.text), sentence.pause_s) for sentence in given)
             return SynthesisState(parts, seed, f"text-{self._texts_begun}", speaker, cache)
 
         return self._run(work)

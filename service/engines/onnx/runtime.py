@@ -110,8 +110,12 @@ def check(session: InferenceSession, provider: str) -> None:
 class Model:
     """Loaded network of a voice; thread-safe."""
 
-    def __init__(self, onnx: Onnx, path: Path, config: PiperConfig, provider: str) -> None:
-        """Load the network; raise EngineError for another file, ProviderError for another provider."""
+    def __init__(self, onnx: Onnx, path: Path, config: PiperConfig, provider: str, processors: int = 1) -> None:
+        """Load the network; raise EngineError for another file, ProviderError for another provider.
+
+        On the CPU, a second session computes a lone inference on all `processors`. It has its own copy of the weights:
+        onnxruntime can share them only from a model of its own format, and then crashes (1.32).
+        """
         from piper import PiperVoice
 
         self._onnx = onnx
@@ -120,6 +124,9 @@ class Model:
         _check_inputs(session, config.num_speakers)
         self.front = PiperVoice(session=session, config=config)
         """Converts text to phonemes, and phonemes to samples."""
+        self._wide = self.front
+        if processors > 1 and provider == CPU:
+            self._wide = PiperVoice(session=self._session(_wide_options(processors), provider), config=config)
 
     @property
     def provider(self) -> str:
@@ -127,12 +134,12 @@ class Model:
         active: str = self.front.session.get_providers()[0]
         return active
 
-    def speak(self, ids: list[int], config: SynthesisConfig) -> NDArray[np.float32]:
-        """Return the samples [n] of phoneme ids.
+    def speak(self, ids: list[int], config: SynthesisConfig, *, alone: bool = False) -> NDArray[np.float32]:
+        """Return the samples [n] of phoneme ids; `alone`, on all processors.
 
         Raise NoMemoryError if memory is too small for them, EngineFatalError if the engine can no longer work.
         """
-        return _run(self.front, ids, config)
+        return _run(self._wide if alone else self.front, ids, config)
 
     def speak_seeded(self, ids: list[int], config: SynthesisConfig, seed: int, number: int) -> NDArray[np.float32]:
         """Return the samples of piece `number`, with noise derived from `seed`; always on the CPU.
@@ -180,13 +187,22 @@ def _options() -> SessionOptions:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # One thread only. A second one that sleeps does not speed up a lone request. One that spins (the default) takes CPU
-    # time from other processes (docs/engines/piper.md).
+    # One thread only: as many inferences in parallel as processors give the highest throughput.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # onnxruntime keeps a memory plan for each input length, and sentences have any length: 300 MB more after 200
     # sentences in two threads, without a speed-up.
     options.enable_mem_pattern = False
+    return options
+
+
+def _wide_options(processors: int) -> SessionOptions:
+    """Return the options of the session for a lone inference.
+
+    Its threads spin while they wait for work, since sleeping ones make it no faster.
+    """
+    options = _options()
+    options.intra_op_num_threads = processors
     return options
 
 

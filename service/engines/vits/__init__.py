@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.engine import Description, EngineError, Piece, Utterance
+from service.engine import Audio, Chunk, Description, EngineError, Utterance
 from service.engines import embedded_voice
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ logger = logging.getLogger(__name__)
 class _Loaded(NamedTuple):
     front: PiperVoice  # converts text to phonemes; torch replaces its session
     runtime: Runtime
+
+
+class _Inference(NamedTuple):
+    ids: list[int]
+    speed: float
+    seed: int | None
+    number: int  # of the text's chunks
 
 
 class VitsEngine:
@@ -67,29 +75,38 @@ class VitsEngine:
         self._loaded = _Loaded(PiperVoice(session=None, config=config), runtime)
         progress("loaded the model")
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
-        """Yield int16 mono pieces, one per sentence (long sentences are split).
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
+        """Return one chunk per sentence, several for a long one."""
+        front = self._model().front
+        return [
+            replace(chunk, payload=_Inference(chunk.payload, utterance.speed, utterance.seed, number))
+            for number, chunk in enumerate(embedded_voice.plan(front, utterance), start=1)
+        ]
 
-        Raise NoMemoryError if memory is too small for a sentence, EngineFatalError if only a new process helps.
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:  # noqa: ARG002 - it uses the whole device anyway
+        """Return the speech of one chunk.
+
+        Raise NoMemoryError if memory is too small for it, EngineFatalError if only a new process helps.
         """
         import torch
 
         from service.engines.vits.model import Scales
 
+        front, runtime = self._model()
+        wanted: _Inference = chunk.payload
+        usual = front.config
+        scales = Scales(usual.noise_scale, usual.length_scale / wanted.speed, usual.noise_w_scale)
+        generator = torch.Generator()
+        if wanted.seed is None:
+            generator.seed()
+        else:  # of its own for each chunk, since chunks come in any order
+            generator.manual_seed(wanted.seed + wanted.number - 1)
+        return embedded_voice.to_int16(runtime.speak(wanted.ids, scales, generator))
+
+    def _model(self) -> _Loaded:
         if self._loaded is None:
             raise EngineError("the model is not loaded")
-        front, runtime = self._loaded
-        usual = front.config
-        scales = Scales(usual.noise_scale, usual.length_scale / utterance.speed, usual.noise_w_scale)
-        generator = torch.Generator()
-        if utterance.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(utterance.seed)
-        pieces = embedded_voice.phoneme_ids(front, utterance.text, utterance.speed)
-        for number, ids in enumerate(pieces, start=1):
-            samples = runtime.speak(ids, scales, generator)
-            yield Piece(embedded_voice.to_int16(samples), last=number == len(pieces))
+        return self._loaded
 
     def unload(self) -> None:
         """Drop the model and free its memory except the CUDA context; raise EngineError if some stays allocated."""

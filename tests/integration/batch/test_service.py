@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.engine import Audio, Chunk
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
 from tests.unit.batch.support import batch, clips, manifest, named, start, until, write_tasks
@@ -20,9 +21,9 @@ from tests.unit.service.support import FakeEngine, Served, served
 class SlowEngine(FakeEngine):
     """Needs ten milliseconds per sentence."""
 
-    def synthesize(self, utterance):  # type: ignore[no-untyped-def]  # as in FakeEngine
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
         time.sleep(0.01)
-        yield from super().synthesize(utterance)
+        return super().speak(chunk, alone=alone)
 
 
 @dataclass(frozen=True)

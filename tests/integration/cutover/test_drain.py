@@ -29,17 +29,26 @@ def _patient() -> None:
     import time
     from pathlib import Path
 
-    synthesize = PiperEngine.synthesize
+    plan, speak, describe = PiperEngine.plan, PiperEngine.speak, PiperEngine.describe
 
-    def _synthesize(self, utterance):
+    def _plan(self, utterance):
         files = {"Soon": Path("/tmp/soon"), "Never": Path("/tmp/end")}
         until = next((path for word, path in files.items() if utterance.text.startswith(word)), None)
-        for piece in synthesize(self, utterance):
-            yield piece
-            while until and not until.exists():
-                time.sleep(0.02)
+        return [
+            replace(chunk, payload=(chunk, until if number else None))
+            for number, chunk in enumerate(plan(self, utterance))
+        ]
 
-    PiperEngine.synthesize = _synthesize
+    def _speak(self, chunk, *, alone=False):
+        own, until = chunk.payload
+        while until and not until.exists():
+            time.sleep(0.02)
+        return speak(self, own, alone=alone)
+
+    def _describe(self):
+        return replace(describe(self), parallel=False)  # a text that waits holds one slot
+
+    PiperEngine.plan, PiperEngine.speak, PiperEngine.describe = _plan, _speak, _describe
 
 
 _patient()

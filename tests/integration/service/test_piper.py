@@ -7,56 +7,66 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.engine import Engine, EngineError, Utterance
+from service.engine import Engine, EngineError, Sentence, Utterance, spoken
 from service.engines.embedded_voice import split_phonemes
 from service.engines.piper import PiperEngine
 
 
-def spoken(engine: Engine, text: str, speed: float = 1.0) -> list[np.ndarray]:
-    return [piece.samples for piece in engine.synthesize(Utterance(text, "joe", speed))]
+def say(engine: Engine, text: str, speed: float = 1.0) -> list[np.ndarray]:
+    return list(spoken(engine, Utterance(text, "joe", speed)))
 
 
 def test_a_sentence_is_audible(piper: Engine) -> None:
-    (samples,) = spoken(piper, "Good morning.")
+    (samples,) = say(piper, "Good morning.")
     assert samples.dtype == np.int16
     assert 0.4 < samples.size / piper.sample_rate < 2.0
     assert 10_000 < np.abs(samples).max() < 0.95 * 32767
     assert piper.describe().device == "CPUExecutionProvider"
 
 
-def test_each_sentence_is_a_piece_and_the_final_one_is_marked(piper: Engine) -> None:
-    pieces = list(piper.synthesize(Utterance("One. Two. Three.", "joe")))
-    assert [piece.last for piece in pieces] == [False, False, True]
+def test_each_sentence_is_a_chunk(piper: Engine) -> None:
+    assert len(piper.plan(Utterance("One. Two. Three.", "joe"))) == 3
+
+
+def test_given_sentences_are_not_split_again(piper: Engine) -> None:
+    given = (Sentence("Here is St. Mary! Are you there?", 0.5), Sentence("and so on " * 35, 0.25), Sentence("End."))
+    chunks = piper.plan(Utterance("", "joe", sentences=given))
+    assert [chunk.pause_s for chunk in chunks] == [0.5, 0.0, 0.25, 0.0]
+    first, *_ = spoken(piper, Utterance("", "joe", sentences=given))
+    assert not first[-piper.sample_rate // 2 :].any()
+    assert first[: -piper.sample_rate // 2].any()
 
 
 def test_a_higher_speed_shortens_the_speech(piper: Engine) -> None:
     text = "This sentence takes a while."
-    slow, fast = (sum(map(len, spoken(piper, text, speed))) for speed in (0.5, 2.0))
+    slow, fast = (sum(map(len, say(piper, text, speed))) for speed in (0.5, 2.0))
     assert 2.5 < slow / fast < 6
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.25])
 def test_a_long_sentence_is_split_into_bounded_pieces(piper: Engine, speed: float) -> None:
-    pieces = spoken(piper, "and so on " * 35, speed)
+    pieces = say(piper, "and so on " * 35, speed)
     assert len(pieces) > 1
     assert max(map(len, pieces)) < 30 * piper.sample_rate
 
 
-def test_brackets_are_not_read_as_raw_phonemes(piper: Engine) -> None:
-    assert sum(map(len, spoken(piper, "[[ab]] word"))) > 0
+@pytest.mark.parametrize("text", ["[[ab]] word", "[[[ab]]] word", "[[[[ab]] word"])
+def test_brackets_are_not_read_as_raw_phonemes(piper: Engine, text: str) -> None:
+    read = piper.plan(Utterance(text, "joe"))[0].payload.ids
+    assert read == piper.plan(Utterance("ab word", "joe"))[0].payload.ids
 
 
 def test_a_seed_repeats_the_speech_beside_other_syntheses(piper: Engine) -> None:
     def seeded(seed: int) -> bytes:
-        pieces = piper.synthesize(Utterance("One is this. Two is that.", "joe", seed=seed))
-        return b"".join(piece.samples.tobytes() for piece in pieces)
+        pieces = spoken(piper, Utterance("One is this. Two is that.", "joe", seed=seed))
+        return b"".join(samples.tobytes() for samples in pieces)
 
     first, other = seeded(7), seeded(8)
     assert first != other
     with ThreadPoolExecutor(4) as pool:
         repeated = list(pool.map(seeded, [7, 8, 7, 8]))
     assert repeated == [first, other, first, other]
-    assert spoken(piper, "One is this.")[0].tobytes() != spoken(piper, "One is this.")[0].tobytes(), "without a seed"
+    assert say(piper, "One is this.")[0].tobytes() != say(piper, "One is this.")[0].tobytes(), "without a seed"
 
 
 def test_sentences_are_split_after_the_strongest_break() -> None:
@@ -74,6 +84,6 @@ def test_unload_drops_the_model_and_load_restores_it() -> None:
     assert session() is None
     assert engine.describe().device == ""
     with pytest.raises(EngineError, match="not loaded"):
-        spoken(engine, "Hello.")
+        say(engine, "Hello.")
     engine.load(lambda _step: None)
-    assert spoken(engine, "Hello.")
+    assert say(engine, "Hello.")

@@ -15,7 +15,7 @@ STAGES = """
 import json, random, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from service.engine import Utterance
+from service.engine import Utterance, spoken
 from service.engines.piper import PiperEngine
 
 seen = {}
@@ -25,7 +25,7 @@ def look(stage):
 
 def say(voice, words):
     text = " ".join(["quick", "a", "brown", "however"][n % 4] for n in range(words))
-    for _ in engine.synthesize(Utterance(text, voice)):
+    for _ in spoken(engine, Utterance(text, voice)):
         pass
 
 def say_many(count, voice, most):

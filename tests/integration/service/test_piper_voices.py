@@ -16,7 +16,7 @@ import soundfile
 
 from harness.voices import add
 from service import engines
-from service.engine import EngineError, Utterance
+from service.engine import EngineError, Utterance, spoken
 from service.engines.piper import PiperEngine
 from service.settings import Settings
 from tests.unit.service.support import served
@@ -25,7 +25,7 @@ TEXT = "Good morning."
 
 
 def seconds(engine: PiperEngine, voice: str) -> float:
-    return sum(piece.samples.size for piece in engine.synthesize(Utterance(TEXT, voice))) / engine.sample_rate
+    return sum(samples.size for samples in spoken(engine, Utterance(TEXT, voice))) / engine.sample_rate
 
 
 def test_two_voices_are_listed_and_served(tmp_path: Path, settings: Settings) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 from service.app import Service
-from service.engine import Description, Engine, Piece, Utterance, Voice
+from service.engine import Audio, Chunk, Description, Engine, Utterance, Voice
 from service.server import Server, uvicorn_config
 from service.settings import Settings
 
@@ -32,6 +32,7 @@ class FakeEngine:
     def __init__(self, concurrency: int = 1) -> None:
         self.concurrency = concurrency
         self.spoken: list[str] = []
+        self.alone: list[bool] = []  # for each of `spoken`
         self.gate = threading.Event()
         self.gate.set()
         self.ungated = 0  # number of sentences of a text that pass a closed gate
@@ -58,18 +59,22 @@ class FakeEngine:
         self.loaded = True
         progress("loaded")
 
-    def synthesize(self, utterance: Utterance) -> Iterator[Piece]:
+    def plan(self, utterance: Utterance) -> Sequence[Chunk]:
         self.last = utterance
-        sentences = [sentence for sentence in utterance.text.split(".") if sentence.strip()]
-        for number, sentence in enumerate(sentences, start=1):
-            self.entered.release()
-            assert number <= self.ungated or self.gate.wait(10), "a test forgot to open the gate"
-            if self.error:
-                raise self.error
-            if self.error_after is not None and number > self.error_after:
-                raise RuntimeError("a test wants this error")
-            self.spoken.append(sentence.strip())
-            yield Piece(np.full(SAMPLE_RATE // 10, self.level, np.int16), last=number == len(sentences))
+        sentences = [sentence.strip() for sentence in utterance.text.split(".") if sentence.strip()]
+        return [Chunk((number, sentence), len(sentence)) for number, sentence in enumerate(sentences, start=1)]
+
+    def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
+        number, sentence = chunk.payload
+        self.entered.release()
+        assert number <= self.ungated or self.gate.wait(10), "a test forgot to open the gate"
+        if self.error:
+            raise self.error
+        if self.error_after is not None and number > self.error_after:
+            raise RuntimeError("a test wants this error")
+        self.spoken.append(sentence)
+        self.alone.append(alone)
+        return np.full(SAMPLE_RATE // 10, self.level, np.int16)
 
     def unload(self) -> None:
         self.loaded = False
@@ -161,7 +166,7 @@ def at_rest(service: Service) -> bool:
     """Return whether the service has no work, and all slots are free."""
     scheduler = service.scheduler
     counts = (scheduler.jobs, scheduler.waiting, len(scheduler._running), service.traffic.requests)
-    return counts == (0, 0, 0, 0) and scheduler._turns.free == scheduler.slots
+    return counts == (0, 0, 0, 0)
 
 
 Say = Callable[..., Awaitable[httpx.Response]]

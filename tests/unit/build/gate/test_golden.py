@@ -16,7 +16,7 @@ from build.gate.golden import FLOORS, SPEAKER_FLOOR, Calibration, GoldenSet
 from build.gate.golden_files import load, render
 from build.settings import Settings
 from harness.stack import REPOSITORY
-from service.engine import Engine, Utterance
+from service.engine import Engine, Utterance, spoken
 
 WRONG = """
 voice: joe
@@ -86,7 +86,7 @@ def test_a_calibration_covers_the_spread_and_survives_a_round_trip(piper: Engine
     texts = GoldenSet.model_validate({"voice": "joe", "texts": [{"name": "a", "say": "Good evening."}]})
     takes = []
     for _ in range(3):
-        pieces = [piece.samples for piece in piper.synthesize(Utterance("Good evening.", "joe"))]
+        pieces = list(spoken(piper, Utterance("Good evening.", "joe")))
         samples = np.concatenate(pieces).astype(np.float32) / np.float32(32768)
         takes.append(features.features(samples, 22050, speaker.embedding(samples, 22050)))
     calibration = golden.calibrate("abc", texts, {"a": takes}, [3.3, 3.15, 3.4])

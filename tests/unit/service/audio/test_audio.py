@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
-import threading
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 
 from harness.decoding import decoded
 from service import formats
-from service.audio import encoding
 from service.audio.encoding import Encoder, encode, encoded_rate, seconds, wav_header
 from service.audio.reference import find_prompt, read_prompt, read_reference
 from service.audio.resample import Resampler, resample
@@ -35,23 +32,6 @@ def test_lossless_formats_decode_to_the_same_samples(form: str) -> None:
     samples, rate = soundfile.read(io.BytesIO(encode(PIECES, RATE, form)), dtype="int16")
     assert rate == RATE
     assert np.array_equal(samples, np.concatenate(PIECES))
-
-
-@pytest.mark.parametrize(
-    ("form", "spoken_s", "elsewhere"), [("wav", 1, False), ("wav", 60, True), ("flac", 1, True), ("pcm", 1, True)]
-)
-def test_slow_encodings_run_in_a_thread(
-    monkeypatch: pytest.MonkeyPatch, form: str, spoken_s: int, elsewhere: bool
-) -> None:
-    threads = []
-
-    def recorded(*_arguments: object) -> bytes:
-        threads.append(threading.current_thread())
-        return b"encoded"
-
-    monkeypatch.setattr(encoding, "encode", recorded)
-    assert asyncio.run(encoding.encoded([np.zeros(spoken_s * RATE, np.int16)], RATE, form)) == b"encoded"
-    assert (threads != [threading.current_thread()]) is elsewhere
 
 
 def samples_of(content: bytes, form: str) -> tuple[NDArray[np.float32], int]:

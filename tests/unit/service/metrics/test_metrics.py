@@ -7,7 +7,7 @@ import dataclasses
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from random import Random
 
 import httpx
@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from service import VERSION
 from service.app import Service
-from service.engine import NoMemoryError, Piece, Utterance
+from service.engine import Audio, Chunk, NoMemoryError
 from service.engines.embedded_voice import trim_memory
 from service.settings import Settings
 from service.synthesis.lifecycle import Phase
@@ -127,13 +127,13 @@ async def test_first_audio_is_recorded_before_the_end(
 ) -> None:
     on = threading.Event()
 
-    def slow(_utterance: Utterance) -> Iterator[Piece]:
-        yield Piece(np.full(SAMPLE_RATE, 9000, np.int16), last=False)
-        assert on.wait(10)
-        yield Piece(np.full(SAMPLE_RATE, 9000, np.int16), last=True)
+    def slow(chunk: Chunk, *, alone: bool = False) -> Audio:
+        number, _ = chunk.payload
+        assert number == 1 or on.wait(10)
+        return np.full(SAMPLE_RATE, 9000, np.int16)
 
-    monkeypatch.setattr(service.engine, "synthesize", slow)
-    body = {"input": "x.", "stream_format": "audio"}
+    monkeypatch.setattr(service.engine, "speak", slow)
+    body = {"input": "x. y.", "stream_format": "audio"}
     async with client.stream("POST", SPEECH, json=body) as response:
         chunks = response.aiter_raw()
         await anext(chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from service.app import Service
 from service.engine import Utterance
 from service.errors import DeadlineExceededError, QueueFullError
 from service.settings import Settings
-from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, Priority, PrioritySlots
+from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, FairQueue, Priority
 from tests.unit.service.support import FakeEngine, at_rest, client_of, entered, until
 
 pytestmark = pytest.mark.anyio
@@ -95,57 +96,61 @@ async def test_a_batch_item_yields_between_its_sentences(settings: Settings, eng
     await service.close()
 
 
+@dataclass(eq=False)
+class Waiting:
+    """A text that wants a slot."""
+
+    name: str
+    priority: Priority = Priority.PEOPLE
+    begun: bool = False
+    running: int = 0
+    due: float = 0.0
+    late_at: float = 1e9
+
+    def urgent(self, now: float) -> bool:
+        return now >= self.late_at
+
+
+def order(turns: list[Waiting], now: float = 0.0) -> list[str]:
+    """Return the order in which texts of one chunk get a slot."""
+    queue, rest, names = FairQueue(), list(turns), []
+    while turn := queue.next(rest, now):
+        rest.remove(turn)
+        names.append(turn.name)
+    return names
+
+
+async def test_the_earliest_due_gets_the_slot() -> None:
+    assert order([Waiting("late", due=2.0), Waiting("early", due=1.0), Waiting("last", due=3.0)]) == [
+        "early",
+        "late",
+        "last",
+    ]
+
+
+async def test_a_text_gets_a_second_slot_only_while_no_other_waits() -> None:
+    assert order([Waiting("second slot", running=1), Waiting("first slot", due=9.0)]) == ["first slot", "second slot"]
+    batch = Waiting("batch", Priority.BATCH, due=9.0)
+    assert order([Waiting("second slot", running=1), batch]) == ["batch", "second slot"]
+
+
 async def test_a_batch_item_in_progress_precedes_waiting_ones() -> None:
-    turns, order = PrioritySlots(1), list[str]()
-    await turns.acquire(Priority.PEOPLE, begun=False)
-
-    async def take_turn(name: str, *, begun: bool) -> None:
-        await turns.acquire(Priority.BATCH, begun=begun)
-        order.append(name)
-        turns.release()
-
     items = [("first", False), ("second", False), ("begun", True), ("begun, too", True)]
-    waiting = [asyncio.create_task(take_turn(name, begun=begun)) for name, begun in items]
-    await asyncio.sleep(0)
-    turns.release()
-    await asyncio.gather(*waiting)
-    assert order == ["begun", "begun, too", "first", "second"]
+    turns = [Waiting(name, Priority.BATCH, begun, due=place) for place, (name, begun) in enumerate(items)]
+    assert order(turns) == ["begun", "begun, too", "first", "second"]
 
 
 async def test_one_slot_in_eight_goes_to_batch_items_under_constant_load() -> None:
-    turns, order = PrioritySlots(1), list[Priority]()
-    await turns.acquire(Priority.PEOPLE, begun=False)
-
-    async def take_turn(priority: Priority) -> None:
-        await turns.acquire(priority, begun=False)
-        order.append(priority)
-        turns.release()
-
-    items = [asyncio.create_task(take_turn(Priority.BATCH)) for _ in range(3)]
-    people = [asyncio.create_task(take_turn(Priority.PEOPLE)) for _ in range(100)]
-    await asyncio.sleep(0)
-    turns.release()
-    await asyncio.gather(*items, *people)
-    places = [place for place, priority in enumerate(order, start=1) if priority is Priority.BATCH]
+    items = [Waiting("batch", Priority.BATCH) for _ in range(3)]
+    names = order([*items, *(Waiting("person") for _ in range(100))])
+    places = [place for place, name in enumerate(names, start=1) if name == "batch"]
     assert places == [(PEOPLE_IN_A_ROW + 1) * number for number in (1, 2, 3)]
-    assert turns.free == 1
 
 
-@pytest.mark.parametrize("assigned", [True, False], ids=["as it gets its slot", "while it waits"])
-async def test_a_cancelled_waiter_releases_its_slot(assigned: bool) -> None:
-    turns = PrioritySlots(1)
-    await turns.acquire(Priority.PEOPLE, begun=False)
-    waiter = asyncio.create_task(turns.acquire(Priority.BATCH, begun=False))
-    await asyncio.sleep(0)
-    if assigned:
-        turns.release()
-    waiter.cancel()
-    if not assigned:
-        turns.release()
-    with pytest.raises(asyncio.CancelledError):
-        await waiter
-    assert turns.free == 1
-    await turns.acquire(Priority.PEOPLE, begun=False)
+async def test_a_batch_item_that_would_miss_its_deadline_takes_its_turn_among_people() -> None:
+    turns = [Waiting("batch", Priority.BATCH, begun=True, due=1.0, late_at=5.0), Waiting("person", due=2.0)]
+    assert order(turns, now=4.0) == ["person", "batch"]
+    assert order(turns, now=5.0) == ["batch", "person"]
 
 
 async def test_batch_items_do_not_take_the_places_of_people(busy: Service, engine: FakeEngine) -> None:

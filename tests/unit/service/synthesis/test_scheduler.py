@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ import pytest
 
 from service import VERSION
 from service.app import Service
-from service.engine import EngineFatalError, NoMemoryError, Piece, Utterance
+from service.engine import Chunk, EngineFatalError, NoMemoryError, Utterance
 from service.errors import ServiceError
 from service.settings import Settings
 from tests.unit.service.support import FakeEngine, Say, at_rest, client_of, entered, until
@@ -108,12 +108,12 @@ async def test_a_fatal_engine_error_ends_the_service(service: Service, engine: F
 
 
 async def test_an_engine_without_audio_is_an_error(service: Service, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(_utterance: Utterance) -> Iterator[Piece]:
-        yield from ()
+    def nothing(_utterance: Utterance) -> Sequence[Chunk]:
+        return []
 
-    monkeypatch.setattr(service.engine, "synthesize", nothing)
+    monkeypatch.setattr(service.engine, "plan", nothing)
     assert (await say("x")).status_code == 500
-    assert at_rest(service)
+    await until(lambda: at_rest(service))
 
 
 async def test_after_the_deadline_the_client_gets_504_and_the_slot_is_released(

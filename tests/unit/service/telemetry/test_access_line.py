@@ -6,14 +6,14 @@ import asyncio
 import dataclasses
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from service.app import Service
-from service.engine import NoMemoryError, Piece, Utterance
+from service.engine import Audio, Chunk, NoMemoryError
 from service.keys import new
 from service.settings import Settings
 from service.synthesis.in_flight import Class
@@ -140,13 +140,14 @@ async def test_a_client_that_leaves_is_logged_as_such(
 async def test_a_failure_half_way_has_its_code_and_its_cause(
     client: httpx.AsyncClient, engine: FakeEngine, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = engine.synthesize
+    whole = engine.speak
 
-    def half(utterance: Utterance) -> Iterator[Piece]:
-        yield next(whole(utterance))
-        raise RuntimeError("a fault")
+    def half(chunk: Chunk, *, alone: bool = False) -> Audio:
+        if engine.spoken:
+            raise RuntimeError("a fault")
+        return whole(chunk, alone=alone)
 
-    monkeypatch.setattr(engine, "synthesize", half)
+    monkeypatch.setattr(engine, "speak", half)
     body = {"input": "one. two.", "response_format": "wav", "stream": True}
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post(SPEECH, json=body, headers={"X-Request-Id": "id-2"})
@@ -169,19 +170,20 @@ async def test_a_failure_half_way_has_its_code_and_its_cause(
 async def test_lines_of_worker_threads_and_warnings_have_the_id_of_their_request(
     client: httpx.AsyncClient, engine: FakeEngine, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def complains(utterance: Utterance) -> Iterator[Piece]:
+    def complains(chunk: Chunk, *, alone: bool = False) -> Audio:
+        del alone
         assert threading.current_thread().name.startswith("engine")
-        logging.getLogger("engine").warning("strange: %s", utterance.text)
+        logging.getLogger("engine").warning("strange: %s", chunk.payload[1])
         raise NoMemoryError("too long")
 
-    monkeypatch.setattr(engine, "synthesize", complains)
+    monkeypatch.setattr(engine, "speak", complains)
     for number in range(3):
         headers = {"X-Request-Id": f"id-{number}"}
         await client.post(SPEECH, json={"input": f"text {number}."}, headers=headers)
     logging.getLogger("engine").warning("beside all requests")
     lines = [(entry["message"], entry.get("request_id")) for entry in log.of("engine")]
     assert lines == [
-        *((f"strange: text {number}.", f"id-{number}") for number in range(3)),
+        *((f"strange: text {number}", f"id-{number}") for number in range(3)),
         ("beside all requests", None),
     ]
     assert [entry["request_id"] for entry in log.of("service.synthesis.scheduler")] == ["id-0", "id-1", "id-2"]

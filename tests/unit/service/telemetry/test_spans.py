@@ -129,7 +129,7 @@ async def test_a_request_is_a_span_with_its_steps_in_the_callers_trace(
         (span for span in collector.spans if span is not request), key=lambda span: span.start_time_unix_nano
     )
     names = [span.name for span in steps]
-    assert [names.count(step) for step in ("queue", "inference")] == [1, 2]
+    assert [names.count(step) for step in ("queue", "plan", "inference")] == [1, 1, 2]
     assert names[-1] == "encode"
     times = [before, request.start_time_unix_nano]
     for step in steps:

@@ -16,7 +16,7 @@ import pytest
 
 from harness.glm_tts import Mounted
 from service import engines
-from service.engine import Engine, EngineError, EngineFatalError, NoMemoryError, Utterance, VoiceReference
+from service.engine import Engine, EngineError, EngineFatalError, NoMemoryError, Utterance, VoiceReference, spoken
 from service.engines.glm_tts import manifest, reading
 from service.engines.glm_tts.upstream import _SPEAKERS
 
@@ -25,18 +25,18 @@ GIB = 1 << 30
 
 
 def speak(engine: Engine, text: str = LONG, voice: str = "anna", **more: object) -> np.ndarray:
-    return np.concatenate([piece.samples for piece in engine.synthesize(Utterance(text, voice, **more))])  # type: ignore[arg-type]
+    return np.concatenate(list(spoken(engine, Utterance(text, voice, **more))))  # type: ignore[arg-type]
 
 
 def prompt(text: str = "Something else.", level: int = 5000, rate: int = 16000) -> VoiceReference:
     return VoiceReference(np.full(rate * 4, level, np.int16), rate, text)
 
 
-def test_each_sentence_is_a_piece_and_the_final_one_is_marked(engine: Engine) -> None:
-    pieces = list(engine.synthesize(Utterance(LONG, "anna")))
-    assert [piece.last for piece in pieces] == [False, False, True]
-    assert {piece.samples.dtype for piece in pieces} == {np.dtype(np.int16)}
-    assert all(piece.samples.any() for piece in pieces)
+def test_each_sentence_is_a_piece(engine: Engine) -> None:
+    pieces = list(spoken(engine, Utterance(LONG, "anna")))
+    assert len(pieces) == 3
+    assert {samples.dtype for samples in pieces} == {np.dtype(np.int16)}
+    assert all(samples.any() for samples in pieces)
     assert engine.sample_rate == 24000
 
 
@@ -50,13 +50,11 @@ def test_each_text_has_its_own_cache(engine: Engine, mount: Mounted) -> None:
 
 
 def test_a_text_of_long_words_is_synthesized(engine: Engine) -> None:
-    pieces = list(engine.synthesize(Utterance("internationalisation " * 50, "anna")))
-    assert len(pieces) > 5
-    assert pieces[-1].last
+    assert len(list(spoken(engine, Utterance("internationalisation " * 50, "anna")))) > 5
 
 
 def test_an_abandoned_text_does_not_affect_the_next_one(engine: Engine, mount: Mounted) -> None:
-    next(engine.synthesize(Utterance(LONG, "anna")))
+    next(spoken(engine, Utterance(LONG, "anna")))
     speak(engine)
     assert [sentence.before for sentence in mount.module.said] == [1, 1, 2, 3]
 
@@ -283,13 +281,13 @@ def test_the_stand_in_enforces_the_constraints_of_upstream(engine: Engine, mount
             front.text_normalize("Now.")
         mount.module.gate.set()
         busy.result(timeout=10)
-    first, second = (upstream.begin(LONG, prompt(), 1) for _ in range(2))
-    upstream.speak(first, first.stretches[0])
+    first, second = (upstream.begin(Utterance(LONG, "anna"), prompt(), 1) for _ in range(2))
+    upstream.speak(first, first.stretches[0].text)
     with pytest.raises(AssertionError, match="of another text"):
-        upstream.speak(dataclasses.replace(second, cache=first.cache), second.stretches[0])
+        upstream.speak(dataclasses.replace(second, cache=first.cache), second.stretches[0].text)
     copied = {name: list(first.cache[name]) for name in first.cache if name.startswith("cache_")}
     with pytest.raises(AssertionError, match="not fresh"):
-        upstream.speak(dataclasses.replace(second, cache=copied), second.stretches[0])
+        upstream.speak(dataclasses.replace(second, cache=copied), second.stretches[0].text)
     with pytest.raises(ImportError, match="TorchCodec"):
         upstream._models.frontend._extract_speech_feat("anna.wav")
     os.chdir(mount.root)
