@@ -25,6 +25,7 @@ from service.synthesis.in_flight import InFlight
 from service.synthesis.lifecycle import Lifecycle
 from service.synthesis.scheduler import Scheduler
 from service.synthesis.speech import Speech
+from service.threads import abandonable
 from service.web import openapi
 from service.web.api_paths import ApiPaths
 from service.web.body_limit import BodyLimit
@@ -33,6 +34,7 @@ from service.web.docs_page import docs_routes
 from service.web.health_routes import health_routes
 from service.web.list_routes import list_routes
 from service.web.page_router import PageRouter
+from service.web.patience import Patience
 from service.web.predict_route import predict_routes
 from service.web.request_context import RequestContext
 from service.web.speech_routes import speech_routes
@@ -65,9 +67,9 @@ class Service:
         self.speech = Speech(self.engine, self.lifecycle, self.scheduler, self.metrics, settings.max_chars)
         self.front = PageRouter(self._api())
         keys = Keys(settings.api_keys, settings.client_limits) if settings.api_keys else None
-        guarded = Guard(BodyLimit(self.front), settings, keys, self.metrics)
         self.spans = _spans(settings)
-        shared = Cors(guarded, settings.cors_origins)
+        limited = BodyLimit(Patience(self.front), settings.max_chars, lambda: self.engine.describe().prompts)
+        shared = Cors(Guard(limited, settings, keys, self.metrics), settings.cors_origins)
         self.asgi: ASGIApp = ApiPaths(RequestContext(shared, settings.release, self.traffic, self.metrics, self.spans))
         self.epoch = 0  # the newest of the control commands and orders
         self._page_life = contextlib.AsyncExitStack()
@@ -90,6 +92,7 @@ class Service:
         app.add_exception_handler(ServiceError, on_service_error)
         app.add_exception_handler(HTTPException, on_http_error)
         app.add_exception_handler(Exception, on_unexpected)
+        app.openapi()  # now: it takes tens of milliseconds
         return app
 
     async def start(self) -> None:
@@ -109,7 +112,7 @@ class Service:
 
     async def _open_page(self) -> None:
         """Import Gradio (seconds of CPU) in a thread, then mount the page."""
-        app = await asyncio.to_thread(page.build, self.speech, self.traffic)
+        app = await abandonable(page.build, self.speech, self.traffic)
         await self._page_life.enter_async_context(app.router.lifespan_context(app))
         self.front.page = app
 
@@ -119,7 +122,8 @@ class Service:
         if self.spans:
             await self.spans.close()
         self.scheduler.close()
-        if not self.scheduler.stuck:
+        if not (self.scheduler.stuck or self.lifecycle.busy):
+            self.lifecycle.thaw()
             try:
                 await asyncio.to_thread(self.engine.unload)
             except Exception:  # the process exits, which releases the rest

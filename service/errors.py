@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from service.fields import quote
 from service.telemetry.record import current_record
 
+_MAX_MESSAGE, _MAX_PARAM = 2000, 120  # characters; a message may quote the request
+
 
 class ServiceError(Exception):
     """Error with a message for the client. `param` names the invalid field; `retry_after` is in seconds."""
@@ -45,6 +47,14 @@ class BadJsonError(ClientError):
     """400: the body is not valid JSON."""
 
     status, code = 400, "invalid_json"
+
+
+class SlowBodyError(ClientError):
+    """408: the body arrives too slowly, or not at all."""
+
+    status, code = 408, "timeout"
+
+    headers = MappingProxyType({"Connection": "close"})
 
 
 class TooLargeError(ClientError):
@@ -135,6 +145,8 @@ def error_body(message: str, error_type: str, code: str, param: str | None) -> b
     Clients of /api/predict take the word "output" in a body for success, and a message may quote the request. So every
     error of every route spells it "out-put".
     """
+    message = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}..."
+    param = param and param[:_MAX_PARAM]
     error: dict[str, Any] = {"message": message, "type": error_type, "code": code, "param": param}
     safe = {key: re.sub("(?i)(out)(put)", r"\1-\2", value) if value else value for key, value in error.items()}
     return json.dumps({"error": safe}).encode()

@@ -8,17 +8,21 @@ from difflib import get_close_matches
 SEED = (0, 2**31 - 1)
 """Smallest and largest seed."""
 
+_LONGEST_WORD = 100
+
 
 def quote(value: object, limit: int = 60) -> str:
-    """Quote a value in a message: JSON, ASCII, cut to `limit` characters."""
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = repr(value)
+    """Quote a value in a message: JSON, ASCII, cut to `limit` characters. The effort does not grow with the value."""
+    value = value[: limit + 1] if isinstance(value, str) else value
+    text = ""
+    for part in json.JSONEncoder(default=repr).iterencode(value):
+        text += part
+        if len(text) > limit:
+            break
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def nearest(word: str, known: list[str]) -> str:
     """Return ' Did you mean ...?' for a mistyped word, or ""."""
-    match = get_close_matches(word, known, n=1)
+    match = get_close_matches(word, known, n=1) if len(word) <= _LONGEST_WORD else []
     return f" Did you mean {match[0]!r}?" if match else ""

@@ -25,7 +25,7 @@ _AUDIBLE = 300  # of 32767
 _CONTROL_TIMEOUT_S = 3.0
 _HEALTH_TIMEOUT_S = 15.0
 
-ON_PURPOSE = ("draining", "unloaded")
+ON_PURPOSE = ("draining", "unloading", "unloaded")
 """Phases that a command requested; they count as healthy.
 
 If the container were unhealthy, a supervisor that acts on health would kill it while it still synthesizes.

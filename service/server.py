@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -18,6 +19,7 @@ from service.control.server import listen
 from service.settings import Settings
 from service.synthesis.in_flight import Class
 from service.synthesis.scheduler import HUNG
+from service.web.http_protocol import SmallReads
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ EXIT_OK, EXIT_FAILED, EXIT_ADDRESS = 0, 3, 4
 _FAILURE_SHOWN_S = 1.0
 _POLL_S = 0.05
 _SETTLED_S = 0.5
+
+SWITCH_S = 0.001
+"""Longest time (seconds) that another thread's Python code keeps the interpreter from the event loop; default 0.005."""
 
 
 class CannotListenError(Exception):
@@ -75,14 +80,17 @@ def uvicorn_config(service: Service) -> uvicorn.Config:
     uvicorn ignores proxy headers: the guard evaluates them, because it knows the proxy's address.
     """
     return uvicorn.Config(
-        service.asgi, lifespan="off", access_log=False, log_config=None, server_header=False, proxy_headers=False,
+        service.asgi, http=SmallReads, lifespan="off", access_log=False, log_config=None,
+        server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(service.settings.grace_s)),
     )  # fmt: skip
 
 
 async def run(settings: Settings) -> int:
     """Serve until a signal or a failure; return the exit code. Raise CannotListenError."""
+    sys.setswitchinterval(SWITCH_S)
     service = Service(settings)
+    service.lifecycle.freezes = True
     listener = listener_of(settings)
     server = Server(uvicorn_config(service), service)
     try:
@@ -95,6 +103,7 @@ async def run(settings: Settings) -> int:
         Orders(service).follow(),  # before the start reads its flags
         watchdog.watch_gpu(service),
         watchdog.watch_loop(HUNG * settings.deadline_s),
+        watchdog.measure_loop(service.metrics.loop_lag),
     )
     start, *background = (asyncio.create_task(task) for task in (service.start(), *work))
     try:
@@ -103,9 +112,10 @@ async def run(settings: Settings) -> int:
         control.close()
         with contextlib.suppress(OSError):
             settings.control.unlink()
-        for task in background:
+        # A load under way goes on in its thread until the process ends: it may take minutes.
+        for task in (start, *background):
             task.cancel()
-        if not service.lifecycle.broken:  # a broken engine may never end its load
+        if not service.lifecycle.broken:
             await asyncio.gather(start, *background, return_exceptions=True)
             await service.close()
     return exit_code(service)

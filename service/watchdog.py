@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from prometheus_client import Histogram
+
 from service.app import Service
 from service.engine import Utterance
 from service.errors import ServiceError, UnavailableError
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 EXIT_BROKEN = 5
 GPU_S = 20.0
 MOST_FAILED_READS = 3  # in a row: a busy driver answers late
+TICK_S = 0.05
 END_S = 10.0
 """Longest time (seconds) that a broken process takes to end by itself."""
 
@@ -89,6 +92,15 @@ async def watch_loop(limit_s: float) -> None:
             await asyncio.sleep(limit_s / 10)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+async def measure_loop(lag: Histogram, every_s: float = TICK_S) -> None:
+    """Record by how much this loop delays a timer that ends every `every_s`; run until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + every_s
+        await asyncio.sleep(every_s)
+        lag.observe(max(0.0, loop.time() - due))
 
 
 def end_soon(code: int, within_s: float = END_S, end: Callable[[int], None] = os._exit) -> None:

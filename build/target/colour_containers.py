@@ -17,7 +17,7 @@ from build.target.readiness import ContainerSnapshot
 from build.target.synthesis import SynthesisResponse
 
 # From worst to best; "" means no answer (yet).
-PHASES = ("failed", "", "starting", "loading", "unloaded", "warming", "draining", "ready")
+PHASES = ("failed", "", "starting", "loading", "unloading", "unloaded", "warming", "draining", "ready")
 
 
 class ColourContainers:

@@ -128,6 +128,8 @@ def make(root: Path) -> Mounted:
     shutil.copy(HERE / "torch.py", found.root / "torch")
     for name in mounts.PACKAGES:
         (found.packages / f"{name}.py").touch()
+    (found.packages / "tn.py").unlink()
+    shutil.copytree(HERE / "tn", found.packages / "tn")
     for name in ("frontend/campplus.onnx", "configs/spk_prompt_dict.yaml"):
         (found.code / name).parent.mkdir()
         (found.code / name).write_text(name)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-import soundfile
-
+from service.audio.recording import CONTAINERS, REFERENCE_SECONDS, BadRecordingError, decode
 from service.engine import Description, VoiceReference
 from service.errors import InvalidError
+from service.large_text import LargeText
 
 PROMPT_SECONDS = (0.1, 60.0)
-REFERENCE_SECONDS = (3.0, 10.0)
 
-# A few bytes of FLAC can decode to hours of silence. These limits and the seconds above bound the decoded size.
-_FORMATS = ("WAV", "WAVEX", "FLAC", "MP3")
 _MAX_LISTED = 100
-_MAX_RATE, _MAX_CHANNELS = 192_000, 2
+_MAX_NAME = 4096
+_DATA_URL = re.compile(r"\s*data:([^,]{0,200}),", re.IGNORECASE)
+_TO_STANDARD = str.maketrans("-_", "+/", " \t\r\n")  # from the alphabet for URLs; without line breaks
+_PADDED = 4  # the last characters: the padding belongs to the end
+_EXTENSIONS = frozenset(CONTAINERS.values())
 
 
 def find_prompt(folder: Path, name: str, param: str) -> Path:
@@ -38,7 +40,7 @@ def find_prompt(folder: Path, name: str, param: str) -> Path:
 
 def prompt_names(folder: Path) -> list[str]:
     """Return the names of the first hundred audio files in `folder`, for the API description."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix[1:].upper() in _FORMATS)
+    found = sorted(path for path in folder.rglob("*") if path.suffix[1:].lower() in _EXTENSIONS)
     return [str(path.relative_to(folder)) for path in found[:_MAX_LISTED]]
 
 
@@ -47,20 +49,51 @@ def read_prompt(path: Path, param: str, text: str = "") -> VoiceReference:
     return _decode(path, PROMPT_SECONDS, param, text)
 
 
-def read_reference(folder: Path, audio: str, text: str) -> VoiceReference:
+def read_reference(folder: Path, audio: str | LargeText, text: str) -> VoiceReference:
     """Return the prompt of `ref_audio` and `ref_text`.
 
-    `ref_audio` is base64 or, if it contains a dot, the name of a file in `folder`. Raise InvalidError unless it is wav,
-    flac or mp3 of 3 to 10 s. Blocking: call it in a thread.
+    `ref_audio` is base64, a data: URL, or, if it contains a dot, the name of a file in `folder`. Raise InvalidError
+    unless it is a recording of 3 to 10 s. Blocking: call it in a thread.
     """
-    if "." in audio:
-        return read_recording(folder, audio, "ref_audio", text)
+    audio = LargeText.of(audio)
+    name = next(iter(audio), "") if audio.size <= _MAX_NAME else ""
+    if "." in name and not _DATA_URL.match(name):
+        return read_recording(folder, name, "ref_audio", text)
+    return _decode(_from_base64(audio), REFERENCE_SECONDS, "ref_audio", text)
+
+
+def _from_base64(audio: LargeText) -> BinaryIO:
+    """Decode part by part: base64 with either alphabet, line breaks, and with or without padding."""
+    content, rest, parts = io.BytesIO(), "", iter(audio)
     try:
-        content = base64.b64decode(audio, validate=True)
+        rest = _after_header(next(parts, ""))
+        for part in parts:
+            rest = _decode_whole(rest, content) + part
+        rest = _decode_whole(rest, content).translate(_TO_STANDARD)
+        content.write(base64.b64decode(rest + "=" * (-len(rest) % 4), validate=True))
     except (binascii.Error, ValueError):
         message = "ref_audio is neither base64 nor a file name with its extension"
         raise InvalidError(message, code="not_audio", param="ref_audio") from None
-    return _decode(io.BytesIO(content), REFERENCE_SECONDS, "ref_audio", text)
+    content.seek(0)
+    return content
+
+
+def _decode_whole(text: str, content: BinaryIO) -> str:
+    """Decode the groups of four characters at the beginning; return the rest, which the next part may complete."""
+    text = text.translate(_TO_STANDARD)
+    whole = max(0, (len(text) - _PADDED) // 4 * 4)
+    content.write(base64.b64decode(text[:whole], validate=True))
+    return text[whole:]
+
+
+def _after_header(text: str) -> str:
+    """Return the content of a data: URL of any media type, or the text itself."""
+    url = _DATA_URL.match(text)
+    if not url:
+        return text
+    if not url[1].lower().replace(" ", "").endswith(";base64"):
+        raise InvalidError("ref_audio is a data: URL without ;base64", code="not_audio", param="ref_audio")
+    return text[url.end() :]
 
 
 def read_recording(folder: Path, name: str, param: str, text: str) -> VoiceReference:
@@ -83,23 +116,10 @@ def check_prompt(prompt: VoiceReference, about: Description, audio: str, text: s
     return prompt
 
 
-def _decode(source: Path | io.BytesIO, allowed: tuple[float, float], param: str, text: str) -> VoiceReference:
-    """Decode at most the upper limit of `allowed` (seconds) and mix the channels down to mono."""
-    refusal = InvalidError(f"{param} is not readable audio", code="not_audio", param=param)
-    low, high = allowed
+def _decode(source: Path | BinaryIO, allowed: tuple[float, float], param: str, text: str) -> VoiceReference:
     try:
-        with soundfile.SoundFile(source) as file:
-            rate = int(file.samplerate)
-            if file.format not in _FORMATS or not 0 < rate <= _MAX_RATE or file.channels > _MAX_CHANNELS:
-                formats = "wav, flac or mp3 with at most two channels and 192 kHz"
-                raise InvalidError(f"{param} is not {formats}", code="not_audio", param=param)
-            duration = file.frames / rate
-            if low <= duration <= high:  # according to the header, which may be wrong
-                samples = file.read(int(high * rate) + 1, dtype="int16", always_2d=True)
-                duration = len(samples) / rate
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError):
-        raise refusal from None
-    if not low <= duration <= high:
-        message = f"{param} lasts {duration:.2f} s; it must last {low:g} to {high:g} s"
-        raise InvalidError(message, code="bad_prompt_length", param=param)
-    return VoiceReference(samples.mean(axis=1).astype(np.int16), rate, text)
+        samples, rate = decode(source, allowed)
+    except BadRecordingError as error:
+        code = "bad_prompt_length" if error.length else "not_audio"
+        raise InvalidError(f"{param} {error}", code=code, param=param) from None
+    return VoiceReference(samples, rate, text)

@@ -133,6 +133,11 @@ class Metrics:
         self.audio_seconds = self._counter("tts_audio_seconds", "Duration of the synthesized audio")
 
     def _of_engine(self) -> None:
+        self.loop_lag = self._histogram(
+            "tts_event_loop_lag_seconds",
+            "Delay of a timer of the event loop, that is of every other request",
+            _SHORT_SECONDS,
+        )
         self.ready = self._gauge("tts_ready", "1 if the service accepts requests")
         self.phase = self._gauge("tts_phase", "1 for the current phase of the service", "phase")
         self.loads = self._counter(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect
 
-from service.errors import BadJsonError, ClientGoneError, InvalidError, NotJsonError
+from service.errors import ClientGoneError, InvalidError, NotJsonError
 from service.fields import nearest, quote
+from service.large_text import LargeText
+from service.threads import untrusted
+from service.web.body_limit import BodyLimits
+from service.web.bounded_json import BoundedJson
 
 M = TypeVar("M", bound=BaseModel)
 
+_STEP = 64 * 1024  # bytes between which other requests get their turn
+_MAX_LISTED = 5
 
 BATCH_HEADER = {
     "name": "X-TTS-Class",
@@ -37,7 +43,7 @@ def json_body(model: type[BaseModel], known: Mapping[str, dict[str, Any]]) -> di
 
 
 async def read_json(request: Request, model: type[M]) -> M:
-    """Read and check the request's body; raise NotJsonError, BadJsonError, TooLargeError or InvalidError."""
+    """Read and check the request's body; raise NotJsonError, BadJsonError or InvalidError."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise NotJsonError(f"Content-Type must be application/json, not {quote(content_type)}", param="Content-Type")
@@ -45,38 +51,42 @@ async def read_json(request: Request, model: type[M]) -> M:
     if encoding not in ("", "identity"):
         message = f"the body has Content-Encoding {quote(encoding)}, which the service does not decode; send plain JSON"
         raise NotJsonError(message, code="unsupported_content_encoding", param="Content-Encoding")
-    try:
-        raw = await request.body()
-    except ClientDisconnect:
-        raise ClientGoneError("the client disconnected while it was sending") from None
-    try:
-        value = json.loads(raw, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadJsonError(f"the body is not JSON: {reason}") from None
-    if not isinstance(value, dict):
-        raise InvalidError("the body must be a JSON object", code="invalid_type")
+    body = await _received(request)
+    value = body.value() if body.small else await untrusted(body.value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        message = "; ".join(_describe(problem, list(model.model_fields)) for problem in problems)
+        described = [_describe(problem, list(model.model_fields)) for problem in problems[:_MAX_LISTED]]
+        more = [f"{len(problems) - _MAX_LISTED} more problems"] if len(problems) > _MAX_LISTED else []
+        message = "; ".join(described + more)
         raise InvalidError(message, code=problems[0]["type"], param=_field(problems[0])) from None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
+async def _received(request: Request) -> BoundedJson:
+    limits: BodyLimits = request.scope["body_limits"]
+    body = BoundedJson(limits.string, limits.parsed)
+    try:
+        async for part in request.stream():
+            for start in range(0, len(part), _STEP):
+                body.feed(part[start : start + _STEP])
+                await asyncio.sleep(0)
+    except ClientDisconnect:
+        raise ClientGoneError("the client disconnected while it was sending") from None
+    return body
 
 
 def _field(problem: ErrorDetails) -> str:
     """Return data[0] for ("data", 0)."""
     first, *rest = problem["loc"] or ("body",)
-    return str(first)[:60] + "".join(f"[{part}]" for part in rest)
+    return str(first)[:60] + "".join(f"[{part}]" for part in rest)[:60]
 
 
 def _describe(problem: ErrorDetails, fields: list[str]) -> str:
     """Describe one problem: the field, the value, the allowed values."""
     name = _field(problem)
+    if isinstance(problem["input"], LargeText):
+        return f"{name} has {problem['input'].size} bytes, which is too long"
     if problem["type"] == "missing":
         return f"{name} is missing"
     if problem["type"] == "extra_forbidden":

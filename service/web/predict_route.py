@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.access.guard import client_of
@@ -18,6 +20,8 @@ from service.synthesis.speech import Speech, while_connected
 from service.telemetry.record import current_record
 from service.web import openapi
 from service.web.json_body import json_body, read_json
+
+_STEP = 3 << 16  # bytes; a multiple of three, so that the parts join
 
 
 class PredictBody(BaseModel):
@@ -37,7 +41,7 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
     described = json_body(PredictBody, openapi.predict_fields(speech, voices))
 
     @router.post("/api/predict", openapi_extra=described, responses=openapi.synthesis_responses())
-    async def predict(request: Request) -> dict[str, Any]:
+    async def predict(request: Request) -> Response:
         """Synthesize the text; the response is {"data": [{"name", "data": <data URL>}, <message>]}."""
         prompt_audio, prompt_text, text = (await read_json(request, PredictBody)).data
         if len(prompt_text or "") > speech.max_chars:
@@ -62,12 +66,22 @@ def predict_routes(speech: Speech, voices: Path) -> APIRouter:
         client_of(request.scope).charge(utterance.text)
         spoken = await while_connected(request.receive, speech.synthesize(utterance))
         rate = spoken.sample_rate
-        content = await asyncio.to_thread(_data_url, spoken.content)
         message = f"output: {spoken.seconds:.2f} s of speech at {rate} Hz, voice {utterance.voice}.{note}"
-        return {"data": [{"name": "speech.wav", "data": content}, message]}
+        parts = await asyncio.to_thread(_response, spoken.content, message)
+        headers = {"Content-Length": str(sum(map(len, parts)))}
+        return StreamingResponse(_each(parts), headers=headers, media_type="application/json")
 
     return router
 
 
-def _data_url(content: bytes) -> str:
-    return "data:audio/wav;base64," + base64.b64encode(content).decode()
+def _response(content: bytes, message: str) -> list[bytes]:
+    """Return the response in parts: one call for all would hold the interpreter's lock for tens of milliseconds."""
+    url = "data:audio/wav;base64,"
+    head, tail = json.dumps({"data": [{"name": "speech.wav", "data": url}, message]}).split(url, 1)
+    coded = [base64.b64encode(content[start : start + _STEP]) for start in range(0, len(content), _STEP)]
+    return [f"{head}{url}".encode(), *coded, tail.encode()]
+
+
+async def _each(parts: list[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Pr
 from service.errors import InvalidError
 from service.fields import nearest, quote
 from service.formats import LENGTH_IN_HEADER, Format
+from service.large_text import LargeText
 
 DEFAULT_FORMAT: Format = get_args(Format)[0]
 
@@ -59,10 +60,10 @@ class SpeechBody(BaseModel):
         description="The same seed, text, voice and speed give the same audio from the same release on the same "
         "machine. Rejected if the engine does not support seeds.",
     )
-    ref_audio: str | None = Field(
+    ref_audio: LargeText | None = Field(
         None,
-        description="Recording of the voice to clone, 3 to 10 s of wav, flac or mp3: in base64, or the name of a file "
-        "in the voices folder. Rejected if the engine does not support voice cloning.",
+        description="Recording of the voice to clone, 3 to 10 s of wav, flac, ogg, aiff or mp3: in base64, as a data: "
+        "URL, or the name of a file in the voices folder. Rejected if the engine does not support voice cloning.",
     )
     ref_text: str | None = Field(None, description="Transcript of ref_audio.")
     strict: bool | None = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from service.fields import SEED, quote
 from service.settings import Settings
 from service.synthesis.speech import Speech, while_connected
 from service.telemetry.record import current_record
+from service.threads import untrusted
 from service.web import openapi
 from service.web.client_names import ClientNames
 from service.web.json_body import json_body, read_json
@@ -85,7 +85,7 @@ async def _prompt(body: SpeechBody, speech: Speech, folder: Path) -> VoiceRefere
     if len(body.ref_text or "") > speech.max_chars:
         message = f"ref_text has more than {speech.max_chars} characters"
         raise InvalidError(message, code="text_too_long", param="ref_text")
-    prompt = await asyncio.to_thread(read_reference, folder, body.ref_audio, body.ref_text or "")
+    prompt = await untrusted(read_reference, folder, body.ref_audio, body.ref_text or "")
     return check_prompt(prompt, about, "ref_audio", "ref_text")
 
 

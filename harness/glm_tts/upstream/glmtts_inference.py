@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from tn.chinese.normalizer import Normalizer as ZhNormalizer  # type: ignore[import-not-found]
+from tn.english.normalizer import Normalizer as EnNormalizer  # type: ignore[import-not-found]
 from utils import audio  # type: ignore[import-not-found]
 
 GIB = 1 << 30
@@ -54,6 +56,12 @@ def _no_path(speech: Any) -> Any:
 
 
 class TextFrontEnd:
+    def __init__(self) -> None:
+        self.grammars = (
+            ZhNormalizer(remove_erhua=False, full_to_half=True, remove_interjections=False, overwrite_cache=True),
+            EnNormalizer(),
+        )
+
     def text_normalize(self, text: str) -> str:
         with _rules():
             text = " ".join(text.split()).lower()

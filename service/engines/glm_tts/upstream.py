@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from service.audio.resample import resample
 from service.engine import EngineError, Sentence, Utterance, VoiceReference
+from service.engines.glm_tts import grammar
 from service.engines.glm_tts.mounts import Mounts
 from service.engines.glm_tts.sentences import paused
 
@@ -124,6 +125,7 @@ class Upstream:
         if missing:
             raise EngineError(f"this engine does not support the version of GLM-TTS in {self._mounts.code}: "
                               f"it lacks {', '.join(missing)}")  # fmt: skip
+        grammar.prepare(grammar.cache_folder())
         return module
 
     def load(self) -> None:

@@ -198,7 +198,7 @@ def book(tmp_path: Path) -> Path:
     (tmp_path / "book.txt").write_text(BOOK)
     (tmp_path / "cast.yaml").write_text(YAML)
     (tmp_path / "voices").mkdir()
-    (tmp_path / "voices/z.wav").write_bytes(wav())
+    (tmp_path / "voices/z.wav").write_bytes(wav(4))
     return tmp_path / "book.txt"
 
 

@@ -72,7 +72,7 @@ def test_finished_clips_are_not_requested_again(
 
 def test_request_bodies_and_headers(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prompts").mkdir()
-    (tmp_path / "prompts/a.wav").write_bytes(wav())
+    (tmp_path / "prompts/a.wav").write_bytes(wav(4))
     fields = {"prompt_speech": "prompts/a.wav", "prompt_text": "Hi.", "seed": 0}
     tasks = tmp_path / "tasks.jsonl"
     lines = [{"uttid": "one", "syn_text": "One."} | fields, {"output_name": "two", "input_text": "Two.", "voice": "b"}]
@@ -81,7 +81,7 @@ def test_request_bodies_and_headers(service: FakeService, tmp_path: Path, monkey
     (tmp_path / "key").write_text("from-a-file\n")
     assert run(service, tasks, "--in-flight-max", 4, "--voice", "a", "--api-key-file", tmp_path / "key") == 0
     sent = {body["input"]: body for body in service.bodies}
-    prompt = base64.b64encode(wav()).decode()
+    prompt = base64.b64encode(wav(4)).decode()
     common = {"response_format": "wav", "voice": "a"}
     assert sent["One."] == {"input": "One.", "ref_audio": prompt, "ref_text": "Hi.", "seed": 0} | common
     assert sent["Two."] == {"input": "Two.", "response_format": "wav", "voice": "b"}
@@ -100,7 +100,7 @@ def test_failed_items_stop_no_others_and_can_be_run_again(
         return refusal(500, "engine_failed") if body["input"] == "Text 5." else spoken()
 
     service.respond = picky
-    (tmp_path / "a.wav").write_bytes(wav())
+    (tmp_path / "a.wav").write_bytes(wav(4))
     tasks = write_tasks(tmp_path / "tasks.jsonl", 12, prompt_audio="a.wav")
     assert run(service, tasks, "--retries", 1) == 5
     assert "failed: clip-003.wav: 422 unspeakable_text: input has [characters]" in plain(capsys.readouterr().err)

@@ -47,7 +47,7 @@ def test_every_bad_line_is_reported_with_its_number(tmp_path: Path, capsys: pyte
     assert sorted(problems) == [3, 4, 5, 6, 7, 8, 10]
     assert "repeats that of line 1" in problems[3]
     assert "cannot be read: No such file" in problems[5]
-    assert "is not a WAV" in problems[6]
+    assert "is not readable audio" in problems[6]
     assert batch("run", path, "--endpoint", "http://127.0.0.1:9", "--out", tmp_path / "out") == 4
     errors = plain(capsys.readouterr().err)
     assert "line 10: is not UTF-8" in errors
@@ -55,7 +55,7 @@ def test_every_bad_line_is_reported_with_its_number(tmp_path: Path, capsys: pyte
 
 
 def test_the_tasks_of_a_valid_file_are_read_once(tmp_path: Path) -> None:
-    (tmp_path / "p.wav").write_bytes(wav())
+    (tmp_path / "p.wav").write_bytes(wav(4))
     path = write_tasks(tmp_path / "tasks.jsonl", 3, prompt_audio="p.wav")
     good, _ = checked(path)
     assert good

@@ -170,7 +170,7 @@ def folder(tmp_path: Path) -> Path:
     voices = tmp_path / "voices"
     voices.mkdir()
     (tmp_path / "secret.wav").write_bytes(b"secret")
-    (voices / "good.wav").write_bytes(encode([np.zeros(RATE, np.int16)], RATE, "wav"))
+    (voices / "good.wav").write_bytes(encode([np.full(RATE, 3000, np.int16)], RATE, "wav"))
     (voices / "link.wav").symlink_to(tmp_path / "secret.wav")
     (voices / "loop").symlink_to(voices / "loop")
     (voices / "text.wav").write_text("this is no audio")
@@ -202,18 +202,8 @@ def test_a_prompt_must_be_audio_of_a_minimum_length(folder: Path) -> None:
         read_prompt(folder / "short.wav", "p")
 
 
-@pytest.mark.parametrize(("form", "channels", "rate"), [("OGG", 1, 16000), ("WAV", 3, 16000), ("WAV", 1, 384_000)])
-def test_a_reference_must_be_wav_flac_or_mp3_with_limited_channels_and_rate(
-    folder: Path, form: str, channels: int, rate: int
-) -> None:
-    file = io.BytesIO()
-    soundfile.write(file, np.zeros((4 * rate, channels), np.int16), rate, format=form)
-    with pytest.raises(InvalidError, match="is not wav, flac or mp3 with at most two channels"):
-        read_reference(folder, base64.b64encode(file.getvalue()).decode(), "")
-
-
 def test_a_header_with_a_shorter_length_limits_the_decoded_audio(folder: Path) -> None:
-    data = encode([np.zeros(40 * RATE, np.int16)], RATE, "wav")
+    data = encode([np.full(40 * RATE, 3000, np.int16)], RATE, "wav")
     with pytest.raises(InvalidError, match="lasts"):
         read_reference(folder, base64.b64encode(data).decode(), "")
     promised = wav_header(RATE, 5 * RATE * 2) + data[44:]

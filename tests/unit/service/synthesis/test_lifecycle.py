@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import threading
 
 import httpx
@@ -107,6 +108,19 @@ async def test_a_parked_process_loads_its_model_on_command(
         assert engine.prepared
         await service.lifecycle.load()
         assert (service.lifecycle.phase, engine.loaded) == (Phase.READY, True)
+
+
+async def test_a_loaded_model_is_left_out_of_garbage_collections(service: Service) -> None:
+    gc.unfreeze()
+    lifecycle = service.lifecycle
+    lifecycle.freezes = True
+    for _ in range(2):
+        await lifecycle.unload()
+        assert gc.get_freeze_count() == 0, "an unload must free the objects of the model"
+        await lifecycle.load()
+        assert gc.get_freeze_count() > 10_000
+    await service.close()
+    assert gc.get_freeze_count() == 0
 
 
 async def test_a_parked_process_reports_a_failed_import(settings: Settings, engine: FakeEngine) -> None:

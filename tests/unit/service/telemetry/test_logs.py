@@ -20,7 +20,7 @@ from tests.unit.service.telemetry.test_trace_context import PARENT
 HARD = 'one\ntwo\r\nthree\u2028four "quoted" \\ \x1b[31m \ud800 喂 {}'
 
 
-@pytest.mark.parametrize("message", [HARD, "", "plain", "%s %d"])
+@pytest.mark.parametrize("message", [HARD, "", "plain", "%s %d"], ids=["hard", "empty", "plain", "percent"])
 def test_each_entry_is_one_line_of_json(log: Log, message: str) -> None:
     before = datetime.now(UTC)
     logging.getLogger("some.part").warning(message)

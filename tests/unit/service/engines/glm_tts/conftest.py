@@ -11,6 +11,7 @@ import pytest
 from harness.glm_tts import Mounted, mounted
 from service import engines
 from service.engine import Engine
+from service.engines.glm_tts import grammar
 
 
 @pytest.fixture
@@ -25,6 +26,13 @@ def objects_of_other_tests_frozen() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def grammar_built_by_the_load(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no process for each test; test_grammar does."""
+    if request.path.stem != "test_grammar":
+        monkeypatch.setattr(grammar, "_build_apart", lambda cache: cache.mkdir(parents=True, exist_ok=True))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def no_torch(mount: Mounted) -> None:
 
 
 def no_package(mount: Mounted) -> None:
-    (mount.packages / "tn.py").unlink()
+    shutil.rmtree(mount.packages / "tn")
     (mount.packages / "x_transformers.py").unlink()
 
 

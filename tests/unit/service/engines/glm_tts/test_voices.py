@@ -13,7 +13,7 @@ from service.engines.glm_tts import voices
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     for name, seconds in (("anna.wav", 4), ("short.wav", 2), ("long.flac", 12)):
-        soundfile.write(tmp_path / name, np.zeros(seconds * 8000), 8000)
+        soundfile.write(tmp_path / name, np.full(seconds * 8000, 0.1), 8000)
     (tmp_path / "text.wav").write_text("no audio")
     return tmp_path / "voices.jsonl"
 
