@@ -71,6 +71,7 @@ CHINESE = {
     "warming": "正在预热",
     "ready": "就绪",
     "draining": "正在退出",
+    "unloading": "正在卸载",
     "unloaded": "已卸载",
     "failed": "失败",
     "Waiting": "等待",
@@ -95,7 +96,9 @@ CHINESE = {
     "Choose a voice from the list. If the list is outdated, reload this page.": (
         "请从列表中选择音色。如果列表已过时，请刷新页面。"
     ),
-    "Choose a wav, flac or mp3 file, or record again.": "请选择 wav、flac 或 mp3 文件，或重新录音。",
+    "Choose a wav, flac, ogg, aiff or mp3 file with a voice, or record again.": (
+        "请选择有人声的 wav、flac、ogg、aiff 或 mp3 文件，或重新录音。"
+    ),
     "Trim it, or record again.": "请剪短，或重新录音。",
     "Type what the recording says.": "请输入录音中所说的内容。",
     "Try a shorter text, or try again later.": "请改用较短的文字，或稍后再试。",

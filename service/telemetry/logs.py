@@ -40,7 +40,8 @@ def configure(form: str) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    sys.excepthook = _log_uncaught
+    if sys.excepthook is sys.__excepthook__:  # otherwise service.interpreter explains a failed import
+        sys.excepthook = _log_uncaught
     threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
 
 

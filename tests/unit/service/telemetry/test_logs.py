@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from service.telemetry.logs import JsonFormatter
 from service.telemetry.record import RequestRecord, Step
 from service.telemetry.trace_context import from_header
 from tests.unit.service.telemetry.conftest import Log
 from tests.unit.service.telemetry.test_trace_context import PARENT
 
-HARD = 'one\ntwo\r\nthree\u2028four "quoted" \\ \x1b[31m \ud800 喂 {}'
+HARD = 'one\ntwo\r\nthree\u2028four "quoted" \\ \x1b[31m 喂 {}'
 
 
 @pytest.mark.parametrize("message", [HARD, "", "plain", "%s %d"], ids=["hard", "empty", "plain", "percent"])
@@ -29,6 +30,12 @@ def test_each_entry_is_one_line_of_json(log: Log, message: str) -> None:
     assert entry["timestamp"][-5] == "."
     written = datetime.fromisoformat(entry["timestamp"])
     assert before.replace(microsecond=0) <= written <= datetime.now(UTC)
+
+
+def test_a_lone_surrogate_is_written_as_ascii() -> None:
+    line = JsonFormatter().format(logging.makeLogRecord({"msg": "a \ud800 b"}))
+    assert line.isascii()
+    assert json.loads(line)["message"] == "a \ud800 b"
 
 
 def test_the_guide_lists_every_field() -> None:
