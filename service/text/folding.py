@@ -59,6 +59,7 @@ def _visible(char: str) -> str:
 def fold(text: str, language: str, losses: Losses) -> str:
     """Return the text in characters that the later stages and a voice of `language` know, in one line."""
     chinese = language == "zh"
+    text = _EMOTICON.sub(lambda found: _drop_emoji(found[0].strip(), losses), text)
     if not text.isascii():
         text = _SUPERSCRIPTS.sub(
             lambda match: "^" + unicodedata.normalize("NFKC", match[0]).replace("\u2212", "-"), text
@@ -84,6 +85,9 @@ def _words(text: str, *, chinese: bool) -> str:
 
 
 _BEYOND_ASCII_SIGNS = re.compile("(?P<sign>[" + "".join(symbols.PICTURES) + r"])(?:\s*(?P=sign))*")
+
+
+_EMOTICON = re.compile(r"(?:(?<=\s)|^)(?:[:;=8]'?-?[)(DPpO/|\]\[*]|<3|[xX]D|\^_\^)(?=\s|$|[.,!?])")
 
 
 def _drop_emoji(found: str, losses: Losses) -> str:

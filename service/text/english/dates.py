@@ -54,9 +54,9 @@ def _time(match: Match) -> str:
     spoken = cardinal(str(hour))
     if minute:
         spoken += f" {'oh ' if minute < 10 else ''}{cardinal(str(minute))}"
-    elif not after and not second:
+    elif not after and not int(second or 0):
         spoken += " o'clock" if 0 < hour <= 12 else " hundred hours"
-    if second:
+    if int(second or 0):
         spoken += f" and {cardinal(str(int(second)))} second{'' if int(second) == 1 else 's'}"
     return spoken + after
 
@@ -64,7 +64,7 @@ def _time(match: Match) -> str:
 RULES = (
     rule(r"(?:(?<=:\d\d)|(?<=[AP]M))\s?[–-]\s?(?=\d{1,2}(?::\d\d|\s?[AP]M\b))", " to "),
     rule(r"(?<![\w.,:-])(\d{1,2})\s?[–-]\s?(?=\d{1,2}\s?[AP]M\b)", lambda match: f"{cardinal(match[1])} to "),
-    rule(rf"{START}(\d{{4}})-(\d\d)-(\d\d)(?:T(?=\d))?(?![\d-])", lambda match: _iso(match) + " "),
+    rule(rf"{START}(\d{{4}})-(\d\d)-(\d\d)(?:(T)(?=\d\d:)|(?![\d-]))", lambda match: _iso(match) + (" at " if match[4] else " ")),
     rule(rf"{START}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}})(?![\d/])", _slashes),
     rule(rf"\b({_MONTH})\s(\d{{1,2}})(?:st|nd|rd|th)?(?:\s?[–-]\s?(\d{{1,2}}))?(?:,?\s(\d{{4}})(?!\d))?(?![\d:])",
          _month_first),
@@ -72,6 +72,6 @@ RULES = (
     rule(rf"\b({_MONTH}),?\s(\d{{4}})(?!\d)", lambda match: f"{match[1]} {year(match[2])}"),
     rule(r"(?<![\w.,])(?:(1\d|20)|')(\d)0'?s\b", _decade),
     rule(r"(?<![\w.,])'(\d\d)\b(?![\d'])", lambda match: f" {cardinal(match[1])}"),
-    rule(rf"{START}(\d{{1,2}}):(\d\d)(?::(\d\d))?{_HALF}(?![\d:])", _time),
+    rule(rf"{START}(\d{{1,2}}):(\d\d)(?::(\d\d)(?:\.\d{{1,9}})?)?(?:Z\b|[+-]\d\d:\d\d)?{_HALF}(?![\d:])", _time),
     rule(rf"{START}(\d{{1,2}})\s?(AM|PM)\b", lambda match: f"{cardinal(match[1])} {match[2]}"),
 )  # fmt: skip

@@ -96,5 +96,6 @@ RULES = (
     # the comma of "3,20 €" separates decimals
     rule(rf"(?<![\w.,])(\d++(,\d\d)|{NUMBER})\s?({_SIGN}|{_CODE}\b)", _after),
     rule(rf"\b({_CODE})\s?({NUMBER}){_SCALE}", _code),
+    rule(rf"(?<![\w.,])¢({NUMBER})", lambda match: f"{decimal(match[1])} cent{'' if is_one(match[1]) else 's'}"),
     rule(rf"(?<![\w.,])({NUMBER})\s?¢", lambda match: f"{decimal(match[1])} cent{'' if is_one(match[1]) else 's'}"),
 )  # fmt: skip

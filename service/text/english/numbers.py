@@ -81,6 +81,11 @@ def _range(match: Match) -> str:
     return f"{decimal(first)} to {decimal(last)}"
 
 
+def _power_of_ten(match: Match) -> str:
+    minus = "minus " if match[2] == "-" else ""
+    return f"{decimal(match[1])} times ten to the {minus}{cardinal(match[3])}"
+
+
 def _value(number: str) -> float:
     return float(number.replace(",", ""))
 
@@ -99,6 +104,7 @@ RULES = (
         lambda match: year(match[1]),
     ),
     rule(r"\b(in|year|of|since|by|AD) (10\d\d)\b(?![.,]\d)", lambda match: f"{match[1]} {year(match[2])}"),
+    rule(rf"{START}({NUMBER})[eE]([+-]?)(\d{{1,3}})\b", _power_of_ten),
     rule(r"(?<=[A-Za-z])[-']?(?=\d)", " "),
     rule(r"(?<=\d)(?=[A-Za-z])", " "),
     rule(rf"(?:(?<=^)|(?<=[\s(\"]))-(?={NUMBER})", "minus "),

@@ -36,8 +36,8 @@ def value(numeral: str) -> int:
 
 
 def _part(match: Match) -> str:
-    number = value(match[2])
-    return f"{match[1]} {cardinal(str(number))}" if number else match[0]
+    number, part = value(match[2]), "Volume" if match[1] == "Vol" else match[1]
+    return f"{part} {cardinal(str(number))}" if number else match[0]
 
 
 def _ruler(match: Match) -> str:
@@ -52,7 +52,7 @@ def _name(match: Match) -> str:
 
 RULES = (
     rule(r"\bWWI{1,2}\b", lambda match: f"World War {'one' if match[0] == 'WWI' else 'two'}"),
-    rule(rf"\b({one_of(_PARTS)})\s{_NUMERALS}\b(?!')", _part),
+    rule(rf"\b({one_of(_PARTS)})\.?\s{_NUMERALS}\b(?!')", _part),
     rule(rf"\b({one_of(_RULERS)})\s([IVX]{{2,5}}|[IVX](?=[\s]*(?:[.,;:!?)\"]|'s|$|(?:of|and|was|had|is|died)\b)))\b",
          _ruler),
     rule(r"(?<=[A-Za-z] )([IVX]{2,5})\b(?!')", _name),

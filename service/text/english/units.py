@@ -82,7 +82,7 @@ RULES = (
     rule(rf"{_BEFORE}\s?%", lambda match: f"{decimal(match[1])} percent"),
     rule(r"(?<![\w.,])(\d{1,2})'\s?(?:(\d{1,2})\")?(?!\w)", _feet),
     rule(rf"(?<![\w.,/\"])({NUMBER})\"(?!\w)(?=[^\"]*$)", lambda match: _named(match[1], "inch")),
-    rule(rf"{_BEFORE}\s?-?{_ALL}(\^?[23])?(?:/({one_of(_PER)}))?(?![\w/^])(?:\.(?=\s[a-z]))?", _measure),
+    rule(rf"{_BEFORE}\s?-?{_ALL}(\^?[23])?(?:/({one_of(_PER)}))?(?![\w/^])(?:\.(?=\s[a-z]|[,;:]))?", _measure),
     rule(r"(?<=\w)/(mo|yr|hr|wk)\b", lambda match: f" per {_SHORT_PER[match[1]]}"),
     rule(
         rf"(?<=\w)/({one_of(('hour', 'day', 'week', 'month', 'year', 'person', 'second', 'minute', 'night'))})\b",

@@ -29,8 +29,7 @@ WRONG: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
     "empty text": (SPEECH, speech(""), JSON, 400, "input"),
     "only spaces": (SPEECH, speech("  \n "), JSON, 400, "input"),
     "100,000 characters": (SPEECH, speech("a " * 50_000), JSON, 400, "4096"),
-    "control characters": (SPEECH, speech("bell \x07 here"), JSON, 400, "U+0007"),
-    "emoji": (SPEECH, speech("well done 😀"), JSON, 400, "U+1F600"),
+    "emoji": (SPEECH, speech("well done 😀", strict=True), JSON, 400, "U+1F600"),
     "another language": (SPEECH, speech("你好"), JSON, 400, "U+4F60"),
     "no text at all": (SPEECH, b"{}", JSON, 400, "missing"),
     "unknown field": (SPEECH, speech("Hi.", spead=2, strict=True), JSON, 400, "speed"),
@@ -94,7 +93,9 @@ def test_after_bad_input_the_service_is_idle_and_serves(stack: Stack) -> None:
         return bool(status["phase"] == "ready" and status["requests"] == status["jobs"] == 0)
 
     wait_for("an idle service", at_rest)
-    answer = requests.post(stack.url + SPEECH, data=speech("Still here."), headers=JSON, timeout=60)
+    answer = requests.post(
+        stack.url + SPEECH, data=speech("Still here.", response_format="wav"), headers=JSON, timeout=60
+    )
     assert fault_in_wav(answer.content, 0.4) == ""
     assert len(answer.headers["X-Release"]) == 40
 
