@@ -64,7 +64,8 @@ def _time(match: Match) -> str:
 RULES = (
     rule(r"(?:(?<=:\d\d)|(?<=[AP]M))\s?[–-]\s?(?=\d{1,2}(?::\d\d|\s?[AP]M\b))", " to "),
     rule(r"(?<![\w.,:-])(\d{1,2})\s?[–-]\s?(?=\d{1,2}\s?[AP]M\b)", lambda match: f"{cardinal(match[1])} to "),
-    rule(rf"{START}(\d{{4}})-(\d\d)-(\d\d)(?:(T)(?=\d\d:)|(?![\d-]))", lambda match: _iso(match) + (" at " if match[4] else " ")),
+    rule(rf"{START}(\d{{4}})-(\d\d)-(\d\d)(?:(T)(?=\d\d:)|(?![\d-]))",
+         lambda match: _iso(match) + (" at " if match[4] else " ")),
     rule(rf"{START}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}})(?![\d/])", _slashes),
     rule(rf"\b({_MONTH})\s(\d{{1,2}})(?:st|nd|rd|th)?(?:\s?[–-]\s?(\d{{1,2}}))?(?:,?\s(\d{{4}})(?!\d))?(?![\d:])",
          _month_first),
