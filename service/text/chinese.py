@@ -95,6 +95,7 @@ _START = r"(?<![A-Za-z0-9.,])"
 
 RULES = (
     rule(r"</?[A-Za-z][^<>]{0,80}>", " "),
+    rule(r"(?<=\d)\s+(?=\d)", "，"),  # numbers that stand apart are no one number
     rule(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", "点"),
     # numbers of telephones
     rule(r"(?<!\d)1[3-9]\d{9}(?!\d)|(?<!\d)0\d{2,3}-\d{7,8}(?!\d)|(?<!\d)400-\d{3}-\d{4}(?!\d)",
@@ -106,10 +107,12 @@ RULES = (
     rule(rf"([{''.join(_MONEY)}])\s?({_NUMBER})({_SCALES})(?:元)?",
          lambda match: f"{number(match[2].removesuffix('.00'))}{match[3]}{_MONEY[match[1]]}"),
     rule(rf"{_START}-(?={_NUMBER})", "负"),
+    rule(rf"{_START}({_NUMBER})[%％]?\s?[~–-]\s?({_NUMBER})\s?[%％]",
+         lambda match: f"百分之{number(match[1])}到{number(match[2])}"),
+    rule(rf"{_START}({_NUMBER})\s?[~–-]\s?(?={_NUMBER})", lambda match: f"{number(match[1])}到"),
     rule(rf"{_START}({_NUMBER})\s?[%％]", lambda match: f"百分之{number(match[1])}"),
     rule(rf"{_START}({_NUMBER})\s?‰", lambda match: f"千分之{number(match[1])}"),
     rule(rf"{_START}({_NUMBER})\s?(?:°\s?([CF])|°)", _degrees),
-    rule(rf"{_START}({_NUMBER})\s?[~–-]\s?(?={_NUMBER})", lambda match: f"{number(match[1])}到"),
     rule(r"(?<=[点分秒度])\s?[~–-]\s?(?=[\d零一二三四五六七八九十两负])", "到"),
     rule(r"(?<!\d)(\d{1,3})[:：](\d{1,3})(?!\d)", lambda match: f"{cardinal(match[1])}比{cardinal(match[2])}"),
     rule(r"(?<![\d/])(\d{1,6})/(\d{1,6})(?![\d/])",
