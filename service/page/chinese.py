@@ -96,9 +96,7 @@ CHINESE = {
     "Choose a voice from the list. If the list is outdated, reload this page.": (
         "请从列表中选择音色。如果列表已过时，请刷新页面。"
     ),
-    "Choose a wav, flac, ogg, aiff or mp3 file with a voice, or record again.": (
-        "请选择有人声的 wav、flac、ogg、aiff 或 mp3 文件，或重新录音。"
-    ),
+    "Choose another file with a voice, or record again.": ("请另选有人声的文件，或重新录音。"),
     "Trim it, or record again.": "请剪短，或重新录音。",
     "Type what the recording says.": "请输入录音中所说的内容。",
     "Try a shorter text, or try again later.": "请改用较短的文字，或稍后再试。",

@@ -15,7 +15,7 @@ _REMEDIES = {
     "unspeakable_text": "Remove these characters, or write them out in words.",
     "out_of_range": "Move the slider back into its range.",
     "no_such_voice": "Choose a voice from the list. If the list is outdated, reload this page.",
-    "not_audio": "Choose a wav, flac, ogg, aiff or mp3 file with a voice, or record again.",
+    "not_audio": "Choose another file with a voice, or record again.",
     "bad_prompt_length": "Trim it, or record again.",
     "missing": "Type what the recording says.",
     "deadline_exceeded": "Try a shorter text, or try again later.",

@@ -178,7 +178,7 @@ def test_a_recording_reaches_an_engine_that_supports_voice_cloning(served: Serve
     assert prompt
     assert (prompt.samples.size, prompt.sample_rate, prompt.text) == (32000, 8000, "What the recording says.")
     note = refusal(served.speak("Hello.", prompt=served.upload("prompt.wav", b"no audio")))
-    assert "The recording is not readable audio; send wav, flac, ogg, aiff or mp3. Choose a wav" in note
+    assert "The recording is not readable audio; send wav, flac, ogg, aiff or mp3. Choose another" in note
 
 
 def test_voice_cloning_controls_are_visible_if_the_engine_supports_it(served: ServedPage) -> None:

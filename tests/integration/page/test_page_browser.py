@@ -165,7 +165,9 @@ def test_an_error_stays_visible_until_the_next_valid_text(window: Window, served
     page.get_by_role("button", name="Clone a voice").click()
     upload_file(page, {"name": "prompt.wav", "mimeType": "audio/wav", "buffer": b"no audio"}, "Drop Audio Here")
     speak(page, FOUR)
-    expect(alert).to_contain_text("The recording is not readable audio. Choose a wav")
+    expect(alert).to_contain_text(
+        "The recording is not readable audio; send wav, flac, ogg, aiff or mp3. Choose another"
+    )
     button(page, "Clear").click()
     speak(page, FOUR)
     expect_note(page, "0.4 seconds")
