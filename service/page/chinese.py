@@ -82,6 +82,7 @@ CHINESE = {
     "1 text, {seconds:.1f} s of audio": "1 个文本，{seconds:.1f} 秒音频",
     "{count} texts, {seconds:.1f} s of audio": "{count} 个文本，{seconds:.1f} 秒音频",
     "Last inference": "最近一次推理",
+    "Left out of the text:": "文字中略去的内容：",
     "none yet": "尚无",
     "{seconds:.0f} s ago": "{seconds:.0f} 秒前",
     "none": "无",
@@ -96,7 +97,7 @@ CHINESE = {
     "Choose a voice from the list. If the list is outdated, reload this page.": (
         "请从列表中选择音色。如果列表已过时，请刷新页面。"
     ),
-    "Choose another file with a voice, or record again.": ("请另选有人声的文件，或重新录音。"),
+    "Choose another file with a voice, or record again.": "请另选有人声的文件，或重新录音。",
     "Trim it, or record again.": "请剪短，或重新录音。",
     "Type what the recording says.": "请输入录音中所说的内容。",
     "Try a shorter text, or try again later.": "请改用较短的文字，或稍后再试。",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import html
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
                     yield gr.DownloadButton(visible=False), f"<p>{report}</p>", growing.value or gr.skip()
             file = await asyncio.to_thread(files.write_file, spoken.content, f"speech.{form}", cache)
             download = gr.DownloadButton(value=file, visible=True)
-            note = f"<p>{_summary(spoken, say)}</p>"
+            note = f"<p>{_summary(spoken, say)}</p>{_left_out(utterance, say)}"
         except ServiceError as error:
             note = alert(error, say)
         except StoppedError:
@@ -105,6 +106,12 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
 def _summary(spoken: Synthesis, say: Translator) -> str:
     facts = {"seconds": spoken.seconds, "rate": spoken.sample_rate, "size": len(spoken.content) / 1024}
     return say("{seconds:.1f} seconds at {rate} Hz, {size:.0f} KiB.", **facts)
+
+
+def _left_out(utterance: Utterance, say: Translator) -> str:
+    if not utterance.dropped:
+        return ""
+    return f"<p>{say('Left out of the text:')} <span lang='en'>{html.escape(utterance.dropped)}</span></p>"
 
 
 def add_stop_handler(gr: Any, jobs: TabJobs, button: Any, note: Any, kind: str) -> None:

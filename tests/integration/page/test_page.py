@@ -64,6 +64,13 @@ def test_progress_is_shown_per_sentence_and_the_file_has_the_chosen_format(serve
     assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(0.3)
 
 
+def test_what_was_left_out_of_the_text_is_named(served: ServedPage) -> None:
+    *_, (_, (_, note, _)) = served.speak("Well done 🎉.")
+    assert "Left out of the text: <span lang='en'>emoji 1: U+1F389 PARTY POPPER</span>" in note
+    *_, (_, (_, note, _)) = served.speak("Well done.")
+    assert "Left out" not in note
+
+
 def sounds(events: Iterator[tuple[str, Any]]) -> Iterator[str]:
     """Yield the player's value after each event that has one."""
     values = (values[-1] for _, values in events if len(values) == 3)  # a press of stop has one value
