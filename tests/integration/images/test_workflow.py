@@ -133,7 +133,7 @@ def test_the_batch_job_uses_the_live_release_and_stores_clips_and_failures(
     folder.mkdir()
     (folder / "staging.yaml").write_text("tasks: tasks.jsonl\nshard_size: 2\n")
     lines = [{"output_name": f"clip-{number}", "input_text": f"Clip {number}."} for number in range(3)]
-    lines.append({"output_name": "cyrillic", "input_text": "Доброе утро."})
+    lines.append({"output_name": "chinese", "input_text": "早上好。"})
     (folder / "tasks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     known = contexts(stack, registry, target)
     needs = {"deploy": {"outputs": {"batch": known["vars"]["BATCH_CONFIG"]}}}
@@ -150,7 +150,7 @@ def test_the_batch_job_uses_the_live_release_and_stores_clips_and_failures(
     assert sorted((entry["output_name"], entry["release"]) for entry in entries) == [
         (f"clip-{number}.wav", sha) for number in range(3)
     ]
-    assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "cyrillic.wav"
+    assert json.loads((out / "failed.jsonl").read_text())["output_name"] == "chinese.wav"
     assert not (job.temp / "ssh").exists(), "the job removes the key"
 
 
