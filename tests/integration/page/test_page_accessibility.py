@@ -64,6 +64,8 @@ def test_axe_finds_nothing(browser: Chromium, served: ServedPage, axe: str, widt
     with opened(browser, served, width, colours) as window:
         page = window.page
         page.evaluate(axe)
+        expect(button(page, "Speak")).to_be_visible()
+        expect(page.get_by_text("Loading...")).to_have_count(0)
         found = {"start": page.evaluate(VIOLATIONS)}
         speak(page, FOUR)
         expect_note(page, "seconds at")
