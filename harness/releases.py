@@ -26,12 +26,17 @@ SILENCE = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 
 
-def _silent(self, utterance, spoken=PiperEngine.synthesize):
-    for piece in spoken(self, utterance):
-        yield piece if utterance.text == "Ready to speak." else piece._replace(samples=piece.samples * 0)
+def _plan(self, utterance, plan=PiperEngine.plan):
+    heard = utterance.text == "Ready to speak."
+    return [replace(chunk, payload=(chunk, heard)) for chunk in plan(self, utterance)]
 
 
-PiperEngine.synthesize = _silent
+def _silent(self, chunk, *, alone=False, speak=PiperEngine.speak):
+    own, heard = chunk.payload
+    return speak(self, own, alone=alone) * heard
+
+
+PiperEngine.plan, PiperEngine.speak = _plan, _silent
 END
 USER 10001:10001"""
 
@@ -40,13 +45,13 @@ _ONLY = """USER root
 RUN cat >>/app/service/engines/piper.py <<'END'
 
 
-def _spoilt(self, utterance, spoken=PiperEngine.synthesize):
+def _spoilt(self, utterance, plan=PiperEngine.plan):
     if utterance.text in ("Yes.", "No.", "Good."):
         {what}
-    yield from spoken(self, utterance)
+    return plan(self, utterance)
 
 
-PiperEngine.synthesize = _spoilt
+PiperEngine.plan = _spoilt
 END
 USER 10001:10001"""
 FAILING = _ONLY.format(what='raise RuntimeError("no such word")')
