@@ -18,6 +18,7 @@ from harness.voices import add
 from service import engines
 from service.engine import EngineError, Utterance, spoken
 from service.engines.piper import PiperEngine
+from service.hardware import cpu
 from service.settings import Settings
 from tests.unit.service.support import served
 
@@ -89,13 +90,16 @@ def test_unload_drops_all_voices_and_load_restores_them(tmp_path: Path) -> None:
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
-    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "allocated memory", "allocated memory"], (
+    wide = ["allocated memory of all processors"] if cpu.available() > 1 else []
+    assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "allocated memory", "allocated memory", *wide], (
         "each step must be reported as progress"
     )
-    sessions = [weakref.ref(model.front.session) for model in engine._models.values()]
+    models = engine._models.values()
+    sessions = [weakref.ref(front.session) for model in models for front in (model.front, model._wide)]
+    del models
     engine.unload()
     gc.collect()
-    assert [session() for session in sessions] == [None] * 2
+    assert [session() for session in sessions] == [None] * 4
     with pytest.raises(EngineError, match="not loaded"):
         seconds(engine, "bert")
     engine.load(lambda _step: None)
