@@ -54,7 +54,7 @@ def _patient() -> None:
 _patient()
 """
 SLOTS = 4
-SHORT = "Soon. Then it is spoken."
+SHORT = "Soon this sentence has an end. Then the next one is spoken."
 LONG = "this goes on. " + "And it goes on with one more sentence. " * 12
 # Drain budgets: requests are aborted after them, and a busy machine needs part of them for the other requests.
 LONG_BUDGET_S, SHORT_BUDGET_S = 40, 120
