@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batch import textfile
 from batch.errors import TasksError
 from batch.output import shards
 from batch.tasks import forms
-from service.taskfile.lines import other_encoding
 
 _MAX_BYTES = 256 * 1024 * 1024
 
@@ -26,7 +26,10 @@ class Conversion:
 
 def convert(path: Path, out: Path, encoding: str) -> Conversion:
     """Write the tasks of a list in any form that `forms` knows; raise TasksError if it is in no such form."""
-    text = _read(path, encoding)
+    try:
+        text = textfile.read(path, _MAX_BYTES, encoding)
+    except textfile.TextFileError as error:
+        raise TasksError(str(error), error.remedy) from None
     result = Conversion()
     try:
         with shards.replaced(out) as file:
@@ -42,20 +45,3 @@ def convert(path: Path, out: Path, encoding: str) -> Conversion:
     except OSError as error:
         raise TasksError(f"{out} cannot be written: {error.strerror}", "choose another --out") from None
     return result
-
-
-def _read(path: Path, encoding: str) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise TasksError(f"cannot read {path}: {error.strerror}", "choose a list of tasks") from None
-    if len(content) > _MAX_BYTES:
-        raise TasksError(f"{path} has more than {_MAX_BYTES} bytes", "split it")
-    try:
-        return content.decode(encoding or other_encoding(content[:4]) or "utf-8")
-    except LookupError:
-        raise TasksError(f"encoding {encoding} is unknown", "choose an encoding of Python, such as gb18030") from None
-    except UnicodeDecodeError as error:
-        remedy = "set --encoding, for example cp1252 or gb18030"
-        raise TasksError(f"{path} is not {error.encoding}: byte {error.start + 1}", remedy) from None

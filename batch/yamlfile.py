@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from batch import textfile
+
 _MAX_BYTES = 1024 * 1024
 
 
@@ -25,17 +27,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def text(path: Path) -> str:
-    """Return the text of a small file; raise ValueError with the problem."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError(f"{path} has more than {_MAX_BYTES} bytes")
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: byte {error.start + 1}") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    """Return the text of a small UTF-8 file; raise ValueError with the problem."""
+    return textfile.read(path, _MAX_BYTES, "UTF-8")
 
 
 def load(path: Path) -> Any:

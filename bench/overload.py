@@ -1,6 +1,6 @@
 """Four times the capacity: how much of it is still served, what is given up, and whether Retry-After holds.
 
-Clients send a mix of short texts and texts of 4096 characters, one after the other, and come back as they are told.
+Clients send a mix of short texts and texts of 4096 characters, one after the other, and come back after Retry-After.
 They ask for the highest speed, and the deadline is shorter in proportion, so that a run takes minutes, not an hour.
 """
 
@@ -58,8 +58,10 @@ def measure(runs: int) -> None:
     """Print the goodput at and beyond the capacity for each of `runs`, and write it to RESULTS."""
     rows = []
     for _ in range(runs):
-        with lone_service(TTS_DEADLINE_S=str(DEADLINE_S)) as url:
-            within, beyond = (asyncio.run(_load(url, clients * CAPACITY * available())) for clients in (1, BEYOND))
+        with lone_service(TTS_DEADLINE_S=str(DEADLINE_S)) as server:
+            within, beyond = (
+                asyncio.run(_load(server.url, clients * CAPACITY * available())) for clients in (1, BEYOND)
+            )
         share = beyond.characters / within.characters
         held = beyond.kept / max(1, beyond.kept + beyond.broken)
         out.print(

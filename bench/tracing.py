@@ -5,27 +5,20 @@ The time beyond the engine's own work on the same response has none of the engin
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import psutil
 import typer
 
 from bench.http_client import Client
+from bench.lone_service import LoneServer, lone_service
 from build import console
 from build.console import out
-from harness.stack import wait_for
 
 app = console.app("Measure what traces cost, on two services without a stack.")
 TEXT = "Good morning to you."
@@ -49,17 +42,12 @@ class _Collector(BaseHTTPRequestHandler):
 @dataclass
 class _Service:
     client: Client
-    process: psutil.Process
-    beyond_ms: list[float]
+    server: LoneServer
+    beyond_ms: list[float] = field(default_factory=list)
 
     def synthesize(self) -> None:
         response = self.client.synthesize(TEXT)
         self.beyond_ms.append(1e3 * (response.took_s - response.worked_s))
-
-    @property
-    def cpu_s(self) -> float:
-        times = self.process.cpu_times()
-        return times.user + times.system
 
 
 @contextmanager
@@ -73,20 +61,9 @@ def _collector() -> Iterator[str]:
 
 
 @contextmanager
-def _service(folder: Path, **environment: str) -> Iterator[_Service]:
-    own = {"TTS_HOST": "127.0.0.1", "TTS_PORT": "0", "TTS_CONTROL": str(folder / "control"), **environment}
-    log = folder / "log"
-    with log.open("w") as stderr:
-        argv = [sys.executable, "-m", "service"]
-        with subprocess.Popen(argv, env=os.environ | own, stdout=stderr, stderr=stderr) as process:
-            try:
-                wait_for("the service", lambda: "lifecycle: ready" in log.read_text(), 180)
-                found = re.search(r"listening on 127.0.0.1:(\d+)", log.read_text())
-                assert found  # noqa: S101 - the service listens before it is ready
-                with closing(Client(f"http://127.0.0.1:{found[1]}")) as client:
-                    yield _Service(client, psutil.Process(process.pid), [])
-            finally:
-                process.terminate()
+def _service(**environment: str) -> Iterator[_Service]:
+    with lone_service(**environment) as server, closing(Client(server.url)) as client:
+        yield _Service(client, server)
 
 
 @app.command()
@@ -94,15 +71,14 @@ def main(pairs: Annotated[int, typer.Argument(min=1, help="pairs of requests")] 
     """Print medians over `pairs` pairs: time beyond the engine's work, and CPU time of a request with its engine."""
     with ExitStack() as stack:
         url = stack.enter_context(_collector())
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-        plain = stack.enter_context(_service(folders[0]))
-        traced = stack.enter_context(_service(folders[1], OTEL_EXPORTER_OTLP_ENDPOINT=url))
+        plain = stack.enter_context(_service())
+        traced = stack.enter_context(_service(OTEL_EXPORTER_OTLP_ENDPOINT=url))
         for number in range(FIRST + pairs):
             if number == FIRST:
-                before = [service.cpu_s for service in (plain, traced)]
+                before = [service.server.cpu_s for service in (plain, traced)]
             for service in (plain, traced) if number % 2 else (traced, plain):
                 service.synthesize()
-        cpu = [1e3 * (service.cpu_s - was) / pairs for service, was in zip((plain, traced), before, strict=True)]
+        cpu = [1e3 * (service.server.cpu_s - was) / pairs for service, was in zip((plain, traced), before, strict=True)]
     without, with_traces = plain.beyond_ms[FIRST:], traced.beyond_ms[FIRST:]
     added = median(one - other for one, other in zip(with_traces, without, strict=True))
     out.print(

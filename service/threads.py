@@ -28,7 +28,7 @@ async def abandonable(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         try:
             result: Any = work(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - the waiting coroutine raises it
-            with contextlib.suppress(Exception):  # cancelled meanwhile: no one waits for the outcome
+            with contextlib.suppress(Exception):  # cancelled meanwhile: the outcome is unused
                 done.set_exception(error)
         else:
             with contextlib.suppress(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from batch.book.names import ABBREVIATIONS, CJK
+from batch.book.names import CJK, masked
 from batch.book.span import Span
 from batch.book.verbs import ENGLISH
 
@@ -37,7 +37,7 @@ def dashes(text: str) -> list[Span]:
     opening = _START.match(text)
     if not opening:
         return []
-    if said := _SAID.search(ABBREVIATIONS.sub(lambda match: match.group()[:-1] + "_", text), opening.end()):
+    if said := _SAID.search(masked(text), opening.end()):
         found = [_speech(0, said.start(), opening.end()), Span(said.start(), said.end(), quoted=False)]
         return found + ([_speech(said.end(), len(text), 0)] if text[said.end() :].strip() else [])
     return _alternating(text, opening.end())

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batch import textfile
 from batch.book.attribution import Attribution, Certainty, Part
 from batch.book.characters import Character, Characters, Voice
 from batch.book.paragraphs import Paragraph, clean, paragraphs
@@ -41,18 +42,9 @@ class GenerationResult:
 def read_book(path: Path, encoding: str) -> str:
     """Read a book's text; raise BookError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise BookError(f"{path} has more than {_MAX_BYTES} bytes", "split it into volumes")
-        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
-        remedy = "set --encoding, for example gb18030, utf-16 or cp1252"
-        raise BookError(f"{path} is not {encoding}: byte {error.start + 1}", remedy) from None
-    except LookupError:
-        raise BookError(f"encoding {encoding} is unknown", "choose an encoding of Python, such as gb18030") from None
-    except OSError as error:
-        raise BookError(f"{path} cannot be read: {error.strerror}", "choose a text file") from None
+        text = textfile.read(path, _MAX_BYTES, encoding)
+    except textfile.TextFileError as error:
+        raise BookError(str(error), error.remedy) from None
     if not any(map(str.isalnum, text)):
         raise BookError(f"{path} has no text", "choose a text file")
     return text

@@ -34,6 +34,12 @@ _STOPPED = "|".join(sorted({*_SHORT, "mr", "mrs", "ms", "messrs", "jr", "esq"}, 
 ABBREVIATIONS = re.compile(rf"\b(?:{_STOPPED}|[a-hj-z])\.(?=\s)", re.IGNORECASE)
 """Words that end with a full stop inside a sentence: titles and initials."""
 
+
+def masked(text: str) -> str:
+    """Return the text with other characters for the full stops of abbreviations, every offset kept."""
+    return ABBREVIATIONS.sub(lambda match: match.group()[:-1] + "_", text)
+
+
 CJK = "\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[^\W_{CJK}]+(?:[-'’][^\W_{CJK}]+)*")
 _POSSESSIVE = re.compile(r"['’]s$", re.IGNORECASE)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from batch.book.mentions import Finder, Mention
-from batch.book.names import ABBREVIATIONS, CJK
+from batch.book.names import CJK, masked
 from batch.book.verbs import CHINESE, ENGLISH
 
 _STOP = re.compile(r"[.!?…][”’\"'」』)]*(?=\s|$)|[。！？…]+[”’」』）]*")
@@ -221,19 +221,14 @@ def is_object(text: str, mention: Mention) -> bool:
 
 def first_sentence(narration: str) -> str:
     """Return the first sentence of a narration."""
-    stop = _STOP.search(_masked(narration)) or re.search(r"[;；]", narration)
+    stop = _STOP.search(masked(narration)) or re.search(r"[;；]", narration)
     return narration[: stop.end()] if stop else narration
 
 
 def last_sentence(narration: str) -> str:
     """Return the last sentence of a narration."""
-    ends = [match.end() for match in _STOP.finditer(_masked(narration)) if match.end() < len(narration.rstrip())]
+    ends = [match.end() for match in _STOP.finditer(masked(narration)) if match.end() < len(narration.rstrip())]
     return narration[ends[-1] if ends else 0 :]
-
-
-def _masked(text: str) -> str:
-    """Return the text with other characters for the full stops of abbreviations, every offset kept."""
-    return ABBREVIATIONS.sub(lambda match: match.group()[:-1] + "_", text)
 
 
 def is_chinese(text: str) -> bool:

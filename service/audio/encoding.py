@@ -57,7 +57,9 @@ def encoded_rate(sample_rate: int, form: str) -> int:
     return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 
 
-class _Writer(Protocol):
+class Writer(Protocol):
+    """Turns audio into bytes, fed piece by piece."""
+
     def add(self, samples: Audio) -> bytes: ...
 
     def end(self) -> bytes: ...
@@ -89,7 +91,7 @@ class Encoder:
             return self._writer.add(self._resampler.end()) + self._writer.end()
 
 
-def _writer(form: str, rate: int, *, whole: bool) -> _Writer:
+def _writer(form: str, rate: int, *, whole: bool) -> Writer:
     if form in _CODECS:
         return _Compressed(_CODECS[form], rate, whole=whole)
     if whole:

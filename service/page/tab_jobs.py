@@ -37,7 +37,7 @@ class TabJobs:
 
         Raises as Speech.parts.
         """
-        encode = functools.partial(Encoder, form, whole=True)
+        encode = growing.beside(functools.partial(Encoder, form, whole=True))
         parts = self._speech.parts(
             utterance, encode, spoken, on_position=lambda ahead: report(_describe_position(ahead, say))
         )
@@ -46,7 +46,6 @@ class TabJobs:
             async for part in speech:
                 count += 1
                 spoken.content += part.encoded
-                await growing.add(part.samples)
                 report(say("Sentence {count} is ready: {seconds:.1f} s so far.", count=count, seconds=spoken.seconds))
 
     async def follow(

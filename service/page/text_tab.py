@@ -21,6 +21,7 @@ from service.page.language import Labels, Translator, translator_for
 from service.page.player import GrowingSpeech
 from service.page.tab_jobs import StoppedError, TabJobs
 from service.synthesis.speech import SPEED, Speech, Synthesis
+from service.threads import untrusted
 
 _EXAMPLE = "Good evening. A new release has just gone live without losing a request."
 _FORMAT = formats.PAGE[0][1]
@@ -75,7 +76,7 @@ def _speak_handler(gr: Any, speech: Speech, jobs: TabJobs, cache: str) -> Any:
     ) -> AsyncIterator[tuple[Any, str, Any]]:
         say = translator_for(request.request.headers)
         spoken = Synthesis(speech.engine.sample_rate)
-        growing = GrowingSpeech(speech.engine.sample_rate)
+        growing = GrowingSpeech()
         download = gr.skip()
         try:
             utterance = await speech.read_utterance(text, voice, speed, param="the text")
@@ -133,5 +134,5 @@ async def _with_prompt(speech: Speech, utterance: Utterance, prompt: str | None,
         return utterance
     language = next(voice.language for voice in speech.voices if voice.id == utterance.voice)
     words = speech.read(transcript, language, "the transcript").text if transcript.strip() else ""
-    recording = await asyncio.to_thread(read_prompt, Path(prompt), "the recording", words)
+    recording = await untrusted(read_prompt, Path(prompt), "the recording", words)
     return dataclasses.replace(utterance, prompt=check_prompt(recording, about, "the recording", "the transcript"))

@@ -5,7 +5,7 @@ rest is for short texts that pass it and for estimates that are too low. It is r
 otherwise, with the time after which it fits.
 
 That time holds a place: the service counts the promised work as if it waited, so that a newcomer does not take what a
-rejected client was told to wait for. The same text gets the place. Promises hold nothing back while less than half of
+rejected client waits for. The same text gets the place. Promises hold nothing back while less than half of
 what fits is there: if the clients do not come back, the slots still have work.
 """
 
@@ -107,7 +107,7 @@ class Claim:
 
 
 class Promise(NamedTuple):
-    """A rejected text that was told to come back at the time `at`, and has its place until `until`."""
+    """A rejected text whose Retry-After ends at the time `at`, and which has its place until `until`."""
 
     claim: Claim
     at: float

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from service.audio.encoding import Encoder
+from service.audio.encoding import Encoder, Writer
 from service.engine import Audio, Chunk, Engine, Utterance, Voice, speak
 from service.errors import ClientGoneError, InvalidError, ServiceError
 from service.fields import nearest, quote
@@ -27,6 +27,7 @@ from service.synthesis.scheduler import Scheduler
 from service.telemetry.record import Step, current_record
 from service.text import reading
 from service.text.reading import Reading, TextError
+from service.threads import untrusted
 
 SPEED = (0.25, 4.0)
 _QUICK_CHARS = 200  # a longer text may take more than a few milliseconds to read
@@ -34,7 +35,7 @@ _MAX_LISTED = 20  # a model may have hundreds of speakers
 
 T = TypeVar("T")
 
-Encode = Callable[[int], Encoder]
+Encode = Callable[[int], Writer]
 """Creates the encoder of a text from the sample rate (Hz) of its speech."""
 
 
@@ -73,7 +74,7 @@ class Speech:
     ) -> Utterance:
         """Return the utterance of a request, as `utterance`; a long text is read in a thread."""
         work = functools.partial(self.utterance, text, voice_id, speed, param, strict=strict)
-        return await asyncio.to_thread(work) if len(text) > _QUICK_CHARS else work()
+        return await untrusted(work) if len(text) > _QUICK_CHARS else work()
 
     def utterance(
         self, text: str, voice_id: str | None, speed: float, param: str = "input", *, strict: bool = False
@@ -120,16 +121,8 @@ class Speech:
         raise InvalidError(message, code="no_such_voice", param="voice")
 
     @contextlib.asynccontextmanager
-    async def pieces(
-        self, utterance: Utterance, spoken: Synthesis | None = None, on_position: OnPosition | None = None
-    ) -> AsyncIterator[AsyncIterator[Audio]]:
-        """Accept the utterance and yield its audio during the synthesis, at least one piece; raises as `parts`."""
-        async with self.parts(utterance, None, spoken, on_position) as parts:
-            yield (part.samples async for part in parts)
-
-    @contextlib.asynccontextmanager
     async def parts(
-        self, utterance: Utterance, encode: Encode | None, spoken: Synthesis | None = None,
+        self, utterance: Utterance, encode: Encode, spoken: Synthesis | None = None,
         on_position: OnPosition | None = None,
     ) -> AsyncIterator[AsyncIterator[Part]]:  # fmt: skip
         """Accept the utterance and yield its speech during the synthesis, as audio and encoded; at least one part.
@@ -144,14 +137,14 @@ class Speech:
         streamed, spoken = spoken is None, spoken or Synthesis(self.engine.sample_rate)
         try:
             self._lifecycle.check_accepting()
-            encoder = encode(self.engine.sample_rate) if encode else None
-            async with self._scheduler.job(self._task(utterance, encoder, spoken), on_position) as parts:
+            task = self._task(utterance, encode(self.engine.sample_rate), spoken)
+            async with self._scheduler.job(task, on_position) as parts:
                 yield self._counted(parts, spoken, Listener(self._metrics, streamed=streamed))
         except ServiceError as error:  # a stream that has begun tells its client no code
             request.fail(error.code)
             raise
 
-    def _task(self, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> Task:
+    def _task(self, utterance: Utterance, encoder: Writer, spoken: Synthesis) -> Task:
         work = _Work(self.engine, utterance, encoder, spoken)
         size = Size.of(utterance.text, utterance.voice, utterance.speed)
         text = (utterance.text, utterance.voice, utterance.speed, utterance.seed)
@@ -179,7 +172,7 @@ class Speech:
 class _Work:
     """A text as worker threads speak it; adds up the engine's time, and records each step."""
 
-    def __init__(self, engine: Engine, utterance: Utterance, encoder: Encoder | None, spoken: Synthesis) -> None:
+    def __init__(self, engine: Engine, utterance: Utterance, encoder: Writer, spoken: Synthesis) -> None:
         self._engine = engine
         self._utterance = utterance
         self._encoder = encoder
@@ -198,8 +191,6 @@ class _Work:
             return speak(self._engine, chunk, alone=alone)
 
     def encode(self, samples: Audio, last: bool) -> bytes:
-        if self._encoder is None:
-            return b""
         return self._encoder.add(samples) + (self._encoder.end() if last else b"")
 
     @contextlib.contextmanager

@@ -144,7 +144,7 @@ _current: ContextVar[RequestRecord | None] = ContextVar("request", default=None)
 
 
 def current_record() -> RequestRecord:
-    """Return the record of the request that this code works for; outside of requests a record that no one reads."""
+    """Return the record of the request that this code works for; outside of requests an unused record."""
     return _current.get() or RequestRecord()
 
 

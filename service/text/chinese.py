@@ -95,7 +95,7 @@ _START = r"(?<![A-Za-z0-9.,])"
 
 RULES = (
     rule(r"</?[A-Za-z][^<>]{0,80}>", " "),
-    rule(r"(?<=\d)\s+(?=\d)", "，"),  # numbers that stand apart are no one number
+    rule(r"(?<=\d)\s+(?=\d)", "，"),  # numbers that stand apart are separate
     rule(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", "点"),
     # numbers of telephones
     rule(r"(?<!\d)1[3-9]\d{9}(?!\d)|(?<!\d)0\d{2,3}-\d{7,8}(?!\d)|(?<!\d)400-\d{3}-\d{4}(?!\d)",

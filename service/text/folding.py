@@ -23,6 +23,8 @@ _PERHAPS_EMOJI = re.compile(r"[\u2030-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\
 _GUILLEMETS = re.compile(r"[«‹]\s|\s[»›](?=[\s,.;:!?)]|$)")  # as the French set them
 _KEPT = "()[]{}<>*_~^\\|—–（）「」『』【】〔〕〖〗〈〉～・"  # later stages read or drop them
 _SPACES = re.compile(r"\s+")
+_BEYOND_ASCII_SIGNS = re.compile("(?P<sign>[" + "".join(symbols.PICTURES) + r"])(?:\s*(?P=sign))*")
+_EMOTICON = re.compile(r"(?:(?<=\s)|^)(?:[:;=8]'?-?[)(DPpO/|\]\[*]|<3|[xX]D|\^_\^)(?=\s|$|[.,!?])")
 
 
 @dataclass
@@ -82,12 +84,6 @@ def _words(text: str, *, chinese: bool) -> str:
     """Replace signs that no engine reads by their words."""
     table = symbols.CHINESE_PICTURES if chinese else symbols.PICTURES
     return _BEYOND_ASCII_SIGNS.sub(lambda match: f" {table[match[0]]} " if match[0] in table else match[0], text)
-
-
-_BEYOND_ASCII_SIGNS = re.compile("(?P<sign>[" + "".join(symbols.PICTURES) + r"])(?:\s*(?P=sign))*")
-
-
-_EMOTICON = re.compile(r"(?:(?<=\s)|^)(?:[:;=8]'?-?[)(DPpO/|\]\[*]|<3|[xX]D|\^_\^)(?=\s|$|[.,!?])")
 
 
 def _drop_emoji(found: str, losses: Losses) -> str:

@@ -97,9 +97,10 @@ def _add(spoken: list[Sentence], line: str, segment: markup.Segment, language: s
         if spoken:
             spoken[-1] = Sentence(spoken[-1].text, spoken[-1].pause_s + (segment.pause_s or _DOT_PAUSE))
         return
-    found = [sentences.finish(_calm(part) if language == "en" else part, language, ends=True) for part in parts[:-1]]
-    found.append(sentences.finish(_calm(parts[-1]) if language == "en" else parts[-1], language, ends=segment.ends))
-    found = sentences.merged(found, language)
+    if language == "en":
+        parts = list(map(_calm, parts))
+    found = [sentences.finish(part, language, ends=True) for part in parts[:-1]]
+    found = sentences.merged([*found, sentences.finish(parts[-1], language, ends=segment.ends)], language)
     found[-1] = Sentence(found[-1].text, max(found[-1].pause_s, segment.pause_s))
     spoken += found
 

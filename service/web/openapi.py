@@ -45,30 +45,19 @@ _REASONS = {
     504: "The synthesis did not finish before its deadline.",
 }
 
+_AUDIO_HEADERS = {
+    "X-Sample-Rate": "Sample rate in Hz.",
+    "X-Audio-Duration": "Seconds of speech; only of complete responses.",
+    "X-Realtime-Factor": "Seconds of inference per second of speech; only of complete responses.",
+    "X-Ignored-Fields": "Fields of the body that had no effect.",
+    "X-Changed-Fields": "Fields that were text, and the number or truth value that was used.",
+    "X-Text-Dropped": "Characters of the text that were left out: counts by kind, and the first names.",
+}
 AUDIO: dict[str, Any] = {
     "description": "The speech.",
     "content": {media: {} for media in (*sorted({form.partition(";")[0] for form in MEDIA_TYPES.values()}),
                                         "text/event-stream")},
-    "headers": {
-        "X-Sample-Rate": {"schema": {"type": "string"}, "description": "Sample rate in Hz."},
-        "X-Audio-Duration": {
-            "schema": {"type": "string"},
-            "description": "Seconds of speech; only of complete responses.",
-        },
-        "X-Realtime-Factor": {
-            "schema": {"type": "string"},
-            "description": "Seconds of inference per second of speech; only of complete responses.",
-        },
-        "X-Ignored-Fields": {"schema": {"type": "string"}, "description": "Fields of the body that had no effect."},
-        "X-Changed-Fields": {
-            "schema": {"type": "string"},
-            "description": "Fields that were text, and the number or truth value that was used.",
-        },
-        "X-Text-Dropped": {
-            "schema": {"type": "string"},
-            "description": "Characters of the text that were left out: counts by kind, and the first names.",
-        },
-    },
+    "headers": {name: {"schema": {"type": "string"}, "description": text} for name, text in _AUDIO_HEADERS.items()},
 }  # fmt: skip
 
 

@@ -10,18 +10,21 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
 import numpy as np
 
 from service.app import Service
+from service.audio.encoding import Encoder
 from service.engine import Audio, Chunk, Description, Engine, Utterance, Voice
 from service.server import Server, uvicorn_config
 from service.settings import Settings
 
 SAMPLE_RATE = 8000
 JSON = {"Content-Type": "application/json"}
+PCM = partial(Encoder, "pcm")
 
 
 class FakeEngine:

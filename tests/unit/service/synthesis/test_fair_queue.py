@@ -15,7 +15,7 @@ from service.engine import Utterance
 from service.errors import DeadlineExceededError, QueueFullError
 from service.settings import Settings
 from service.synthesis.fair_queue import PEOPLE_IN_A_ROW, FairQueue, Priority
-from tests.unit.service.support import FakeEngine, at_rest, client_of, entered, until
+from tests.unit.service.support import PCM, FakeEngine, at_rest, client_of, entered, until
 
 pytestmark = pytest.mark.anyio
 
@@ -179,8 +179,9 @@ async def test_the_reported_position_is_the_queue_position(busy: Service, engine
 
     async def say(name: str) -> None:
         positions[name] = []
-        async with busy.speech.pieces(Utterance(f"{name}.", "joe"), on_position=positions[name].append) as pieces:
-            async for _ in pieces:
+        utterance = Utterance(f"{name}.", "joe")
+        async with busy.speech.parts(utterance, PCM, on_position=positions[name].append) as parts:
+            async for _ in parts:
                 pass
 
     requests = [asyncio.create_task(busy.traffic.for_a_tab("x", say("batch"), batch=True))]

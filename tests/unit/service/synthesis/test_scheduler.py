@@ -15,7 +15,7 @@ from service.app import Service
 from service.engine import Chunk, EngineFatalError, NoMemoryError, Utterance
 from service.errors import ServiceError
 from service.settings import Settings
-from tests.unit.service.support import FakeEngine, Say, at_rest, client_of, entered, until
+from tests.unit.service.support import PCM, FakeEngine, Say, at_rest, client_of, entered, until
 
 pytestmark = pytest.mark.anyio
 
@@ -187,10 +187,10 @@ async def test_a_cancelled_request_stops_at_the_next_sentence(service: Service, 
 async def test_a_slow_reader_does_not_exceed_the_deadline(settings: Settings, engine: FakeEngine) -> None:
     service = Service(dataclasses.replace(settings, deadline_s=0.2), engine)
     await service.lifecycle.load()
-    async with service.speech.pieces(Utterance("a. b.", "joe")) as pieces:
-        await anext(pieces)
+    async with service.speech.parts(Utterance("a. b.", "joe"), PCM) as parts:
+        await anext(parts)
         await asyncio.sleep(0.3)  # the test needs this time to pass
-        assert (await anext(pieces)).size
+        assert (await anext(parts)).samples.size
     await until(lambda: at_rest(service))
     await service.close()
 

@@ -14,7 +14,7 @@ from service.app import Service
 from service.audio.encoding import Encoder
 from service.engine import Audio, Chunk, Utterance
 from service.settings import Settings
-from tests.unit.service.support import FakeEngine, at_rest, entered, until
+from tests.unit.service.support import PCM, FakeEngine, at_rest, entered, until
 from tests.unit.service.synthesis.virtual import run, simulated
 
 pytestmark = pytest.mark.anyio
@@ -105,11 +105,11 @@ async def test_nothing_is_encoded_after_the_client_has_left(two_slots: Service, 
 
 async def test_a_slow_reader_piles_up_no_speech(two_slots: Service, engine: Numbered) -> None:
     text = " ".join(f"s{number}." for number in range(40))
-    async with two_slots.speech.pieces(Utterance(text, "joe")) as pieces:
-        await anext(pieces)
+    async with two_slots.speech.parts(Utterance(text, "joe"), PCM) as parts:
+        await anext(parts)
         await until(lambda: at_rest_but_for_the_reader(two_slots))
         assert len(engine.spoken) <= 6
-        rest: list[Any] = [int(piece[0]) // UNIT async for piece in pieces]
+        rest: list[Any] = [int(part.samples[0]) // UNIT async for part in parts]
     assert rest == list(range(2, 41))
 
 
