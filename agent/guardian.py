@@ -12,8 +12,8 @@ from agent.cutovers import Cutover
 from agent.dead_man import Decision, Did
 from agent.lock import EXPIRY_S
 from agent.orders import Do
-from agent.protocol import Refusal, RefusedError
-from agent.rescue import LOAD_S, ME, Ask, Clock, Observer, Rescue, Tenure, View, answered
+from agent.protocol import AGENT, Refusal, RefusedError
+from agent.rescue import LOAD_S, Ask, Clock, Observer, Rescue, Tenure, View, answered
 from agent.servers import Answer
 from agent.watch import Watch
 
@@ -94,7 +94,7 @@ class Guardian:
         """Return whether the target was looked at."""
         lock = answered(self.ask({"do": "lock show"}))
         owner = lock["owner"]
-        if owner and owner["what"] == ME.what:  # this agent before it was restarted
+        if owner and owner["what"] == AGENT:  # this agent before it was restarted
             self._act(int(lock["epoch"]))
         elif owner and lock["expired"]:
             self._act()

@@ -13,6 +13,7 @@ from typing import Any
 
 PROTOCOL = 1  # raised by a change that an older side cannot follow
 SOCKET = "/run/agent/socket"
+AGENT = "agent"  # what the agent does with the lock
 
 
 class Refusal(StrEnum):
@@ -58,7 +59,14 @@ class Owner:
     since: str = ""
     id: str = ""
 
+    @property
+    def is_agent(self) -> bool:
+        """Whether this is the agent of the target, which acts in the place of a silent orchestrator."""
+        return self.what == AGENT
+
     def __str__(self) -> str:
+        if self.is_agent:
+            return f"the target's agent, in the place of a silent orchestrator, since {self.since}"
         return f"{self.user}@{self.host} (pid {self.pid}) since {self.since}: {self.what}"
 
     def to_json(self) -> dict[str, str]:

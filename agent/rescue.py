@@ -15,14 +15,14 @@ from agent import cutovers, dead_man, readiness, servers
 from agent.cutovers import Cutover
 from agent.dead_man import Decision, Did
 from agent.orders import Do
-from agent.protocol import Owner, Refusal, RefusedError
+from agent.protocol import AGENT, Owner, Refusal, RefusedError
 from agent.servers import Answer, Servers
 
 POLL_S = 0.5
 SEEN_S = 5.0  # for a service to see an order; it polls every second
 UNLOAD_S = 30.0
 LOAD_S = 300.0  # for a model to load; the gate answers 503 long before
-ME = Owner(user="agent", host="target", pid="", started="", what="agent")
+ME = Owner(user="agent", host="target", pid="", started="", what=AGENT)
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -67,13 +67,10 @@ def run(
     texts = attempt.golden.texts.first(settings.gate_syntheses)
     progress.step(f"gate: the candidate synthesizes {len(texts)} texts" + (" beside the live release" if live else ""))
     results, faults = attempt.synthesize_all(texts)
-    # A voice or a machine may have a bad moment, so a failure of an overall measure is tried a second time.
-    for overall_faults in (attempt.audio_faults, attempt.speed_faults):
-        if not faults and (first_faults := overall_faults(results)):
-            progress.note(f"{first_faults[0]}; repeating all texts once")
-            repeated, faults = attempt.synthesize_all(texts)
-            results += repeated
-            faults = faults or overall_faults(results)
+    faults = faults or attempt.lasting_faults(texts, results, attempt.audio_faults, rounds=1)
+    faults = faults or attempt.lasting_faults(
+        texts, results, attempt.speed_faults, rounds=rules.speed_rounds(len(texts))
+    )
     progress.note(f"judged in {clock.now() - began:.1f} s")
     if faults:
         listen = f"listen to the recordings in {folder}; " if folder else ""
@@ -123,6 +120,28 @@ class GateRun:
         name = rules.text_to_repeat(results)
         repeated = [self.speak(text) for text in texts if text.name == name for _ in range(REPEATS)]
         return results + repeated, rules.remaining_faults(results, repeated)
+
+    def lasting_faults(
+        self,
+        texts: Sequence[Text],
+        results: list[Result],
+        overall_faults: Callable[[Sequence[Result]], list[str]],
+        *,
+        rounds: int,
+    ) -> list[str]:
+        """Return the faults of an overall measure that remain when all texts are repeated, at most `rounds` times.
+
+        A voice or a machine may have a bad moment. The results of each round are appended to `results`.
+        """
+        for number in range(1, rounds + 1):
+            if not (found := overall_faults(results)):
+                return []
+            self._progress.note(f"{found[0]}; repeating all texts ({number} of at most {rounds})")
+            repeated, faults = self.synthesize_all(texts)
+            results += repeated
+            if faults:
+                return faults
+        return overall_faults(results)
 
     def speak(self, text: Text) -> Result:
         """Judge one text, spoken by the live release, then by the candidate, so that both run under the same load."""

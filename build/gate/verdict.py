@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
@@ -21,6 +22,7 @@ REPEATS = 2  # of a text that failed so narrowly
 STREAMED = 0.8
 FIRST_SLACK_S = 0.2
 MEDIAN_SLACK = 1.5
+SPEED_TAKES = 8  # of each release; a busy machine doubles the time of one or two takes of a tenth of a second
 
 # The value of a deviation that is beyond its bound goes into the braces.
 DESCRIPTIONS = {
@@ -197,6 +199,11 @@ def speaker_faults(candidate: Floats, stored: Floats, live: Floats, most: float)
     apart = min(speaker_embedding.apart(candidate, reference) for reference in references)
     fault = f"speaker differs from the reference over all texts: distance {apart:.4f}, at most {most:.4f}"
     return apart, [fault] if apart > most else []
+
+
+def speed_rounds(texts: int) -> int:
+    """Return how often a set of texts is repeated at most before a candidate counts as slow."""
+    return max(1, math.ceil(SPEED_TAKES / texts) - 1)
 
 
 def speed_faults(candidate: Sequence[Result], live: Sequence[Result], expect: Expect) -> list[str]:

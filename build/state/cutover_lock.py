@@ -21,6 +21,7 @@ from build.system.interrupts import INTERRUPTS
 
 BEAT_S = 5.0
 WAIT_S = 1.0
+AGENT_S = 30.0  # for the agent to bring traffic to a good release, unless that one must load its model
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class CutoverLock:
         """Hold the lock in the block; the agent's client carries its epoch meanwhile.
 
         Args:
-            wait_s: how long to wait for another owner.
+            wait_s: how long to wait for another owner; for the agent, which is soon done, at least AGENT_S.
             note: called once with a message that names the other owner.
             may_take_over: whether the work of another owner may end now; its later changes are then refused.
 
@@ -172,12 +173,13 @@ class CutoverLock:
     def _wait(
         self, me: Owner, wait_s: float, note: Callable[[str], None] | None, may_take_over: Callable[[], bool]
     ) -> int:
-        deadline = time.monotonic() + wait_s
+        began = time.monotonic()
         while True:
             try:
                 return self._acquire(me, may_take_over)
             except LockHeldError as error:
-                if time.monotonic() >= deadline:
+                patience_s = max(wait_s, AGENT_S) if error.facts.get("by_agent") else wait_s
+                if time.monotonic() - began >= patience_s:
                     raise
                 if note:
                     note(f"waiting: {error.message}")
@@ -196,6 +198,7 @@ class CutoverLock:
             raise LockHeldError(
                 f"another command holds the cutover lock: {holder}",
                 remedy="wait with `--wait SECONDS`; if it is dead: `python -m build.cutover lock break --reason ...`",
+                facts={"by_agent": holder.owner.is_agent},
             )
         # Its process has ended, or it may be taken over, or it released the lock just now.
         return int(self._agent.ask("lock acquire", takeover=holder.epoch if holder else None, **request)["epoch"])

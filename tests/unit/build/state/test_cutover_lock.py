@@ -10,8 +10,10 @@ import pytest
 
 from agent.lock import Lock
 from agent.protocol import Owner, RefusedError
+from agent.rescue import ME
 from build.agent_client import AgentClient
 from build.errors import InterruptedByUserError, LockHeldError
+from build.state import cutover_lock
 from build.state.cutover_lock import CutoverLock
 from build.system.interrupts import INTERRUPTS, Interrupts
 
@@ -62,6 +64,28 @@ def test_any_other_owner_keeps_the_lock(agent: Agent) -> None:
     with pytest.raises(LockHeldError, match="ci@runner"), held(agent, lambda: False):
         pass
     agent.lock.check(1, 0)
+
+
+def test_a_command_waits_for_the_agent_which_is_soon_done(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutover_lock, "WAIT_S", 0.01)
+    agent.lock = agent.lock.release(1).acquire(ME, 0)
+    asked: list[int] = []
+
+    def ends_at_the_third() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            agent.lock = agent.lock.release(2)
+
+    agent.on_acquire = ends_at_the_third
+    with held(agent, lambda: False):
+        assert len(asked) == 3
+
+
+def test_an_agent_that_acts_for_long_is_named(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutover_lock, "AGENT_S", 0)
+    agent.lock = agent.lock.release(1).acquire(ME, 0)
+    with pytest.raises(LockHeldError, match="the target's agent, in the place of"), held(agent, lambda: False):
+        pass
 
 
 def test_an_owner_that_follows_meanwhile_keeps_the_lock(agent: Agent) -> None:
