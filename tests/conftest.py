@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import BYTECODE
 from harness.load import capacity
 from harness.registry import Running, running_registry
 from harness.stack import Stack, fresh_stack
-from tests import BYTECODE
 
 HALF = 0.5
 MOST_PER_S = 10.0

@@ -55,6 +55,19 @@ def test_the_image_has_no_build_tools(app: Any, tool: str) -> None:
     assert run(app, "sh", "-c", f"command -v {tool}")[0] != 0
 
 
+@pytest.mark.parametrize("service", ["proxy", "agent", "app"])
+def test_folders_of_volumes_are_empty_in_the_image(stack: Stack, service: str) -> None:
+    # Docker copies an image's content into a new volume; two containers that start together would do so at once.
+    container = stack.live_app() if service == "app" else stack.container(service)
+    folders = [mount["Destination"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"]
+    assert folders
+    script = 'for folder; do if [ -d "$folder" ]; then find "$folder" -mindepth 1; fi; done'
+    found = stack.docker.containers.run(
+        container.image, entrypoint=["sh", "-c", script, "sh"], command=folders, network="none", remove=True
+    )
+    assert found == b""
+
+
 def test_the_image_has_no_package_cache_and_no_secret(app: Any) -> None:
     places = "/var/lib/apt/lists /var/cache/apt/archives /root /cache /run/secrets /channel /wheels /src"
     script = f"for place in {places}; do [ ! -e $place ] || find $place -type f -size +0; done"
