@@ -11,7 +11,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from statistics import median
@@ -70,7 +70,7 @@ def measure(runs: int) -> None:
             f"({median(beyond.told or [0]):.0f} s in the median) held in {held:.0%} of {beyond.kept + beyond.broken}; "
             f"short texts took {median(beyond.short_s or [0]):.1f} s, at most {max(beyond.short_s, default=0):.1f} s"
         )
-        rows.append({"within": asdict(within), "beyond": asdict(beyond), "goodput": share, "retry_after_held": held})
+        rows.append({"within": vars(within), "beyond": vars(beyond), "goodput": share, "retry_after_held": held})
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 EXIT_BROKEN = 5
 GPU_S = 20.0
 MOST_FAILED_READS = 3  # in a row: a busy driver answers late
-TICK_S = 0.05
+TICK_S = 0.1
 END_S = 10.0
 """Longest time (seconds) that a broken process takes to end by itself."""
 

@@ -27,9 +27,9 @@ from service.synthesis.speech import Speech
 # The scheduler orders the syntheses; Gradio only keeps one page's visitors from filling the service's queue.
 _CONCURRENT_EVENTS = 8
 _MAX_QUEUED_EVENTS = 64
-# Gradio looks for events of the page every millisecond, which takes 7 % of a core without any. These are its values for
-# Windows.
-_POLL_S = 0.05
+# Gradio looks for events of the page every millisecond, which takes 7 % of a core without any. _POLL_S is its value for
+# Windows. The page uses no progress bar of Gradio's, which has a loop of its own.
+_POLL_S, _PROGRESS_POLL_S = 0.05, 1.0
 
 # Every synthesis leaves a file in the temporary folder (memory, in the container) until it is this old (seconds).
 _FILES_CHECKED_S, _FILES_LIFETIME_S = 60, 600
@@ -54,7 +54,7 @@ def build(speech: Speech, traffic: InFlight) -> FastAPI:
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     blocks.queue(max_size=_MAX_QUEUED_EVENTS, default_concurrency_limit=_CONCURRENT_EVENTS)
     queue = blocks._queue
-    queue.sleep_when_free = queue.progress_update_sleep_when_free = _POLL_S
+    queue.sleep_when_free, queue.progress_update_sleep_when_free = _POLL_S, _PROGRESS_POLL_S
     app = FastAPI(openapi_url=None)
     app.add_middleware(IndexPage)
     gr.mount_gradio_app(

@@ -55,7 +55,7 @@ def require_alive(run: Run) -> None:
         gone = not run.candidate.running
     else:
         gone = run.candidate.crashed or any(server.admin == "maint" or not server.up for server in servers)
-    # The proxy checks five times a second; the probe also catches a candidate that began to hang since.
+    # The proxy checks twice a second; the probe also catches a candidate that began to hang since.
     if gone or not run.proxy.probe(*servers):
         raise CandidateExitedError(
             f"{run.release} in {run.idle} exited, hangs or was taken out after the gate, so it gets no traffic",
