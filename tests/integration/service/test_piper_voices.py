@@ -90,7 +90,7 @@ def test_unload_drops_all_voices_and_load_restores_them(tmp_path: Path) -> None:
     engine = PiperEngine(2, tmp_path)
     steps: list[str] = []
     engine.load(steps.append)
-    wide = ["allocated memory of all processors"] if cpu.available() > 1 else []
+    wide = ["started the threads of all processors"] if cpu.available() > 1 else []
     assert steps[1:] == ["loaded en_US-joe-medium", "loaded bert", "allocated memory", "allocated memory", *wide], (
         "each step must be reported as progress"
     )

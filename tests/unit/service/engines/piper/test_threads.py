@@ -11,6 +11,7 @@ from service.engine import Utterance
 from service.engines.onnx.runtime import Onnxruntime
 from service.engines.piper import PiperEngine
 from service.hardware import cpu
+from service.hardware.pressure import CpuPressure
 
 PROCESSORS = 3
 
@@ -44,8 +45,10 @@ class Noted(Onnxruntime):
         return Session(super().session(model, options, provider), options.intra_op_num_threads, self.runs)
 
 
-def test_a_lone_inference_uses_all_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("waiting", "threads"), [(0.1, PROCESSORS), (0.9, 1)])
+def test_a_lone_inference_uses_idle_processors(waiting: float, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "available", lambda: PROCESSORS)
+    monkeypatch.setattr(CpuPressure, "share", lambda _self: waiting)
     onnx = Noted()
     engine = PiperEngine(1, device="cpu", onnx=onnx)
     engine.load(lambda _step: None)
@@ -54,4 +57,4 @@ def test_a_lone_inference_uses_all_processors(monkeypatch: pytest.MonkeyPatch) -
     (chunk,) = engine.plan(Utterance("Yes.", "joe"))
     assert engine.speak(chunk, alone=True).any()
     assert engine.speak(chunk).any()
-    assert onnx.runs == [PROCESSORS, 1]
+    assert onnx.runs == [threads, 1]
