@@ -83,12 +83,12 @@ class Verifier:
 
     def app(self, image: Image, base: VerificationReport) -> VerificationReport:
         """Verify code, identity and voice of an app; the layers of its base are not read."""
-        from build.audio import signal  # noqa: PLC0415 - imports numpy (0.1 s), which a run without changes avoids
-
         checks = checksum.of("app")
         if known := self._known(image, "app", checks):
             self._verdicts.write(str(image.id), base)  # the base may have been verified again by changed checks
             return known
+        from build.audio import signal  # noqa: PLC0415 - imports numpy (0.1 s), which a run without changes avoids
+
         self._progress.step(f"scanning /app of {image.id}")
         labels, folder = image.labels, layers.read_folder(self._engine, image, "/app")
         release = labels.get(RELEASE_LABEL, "")
