@@ -166,7 +166,7 @@ class PiperEngine:
     def speak(self, chunk: Chunk, *, alone: bool = False) -> Audio:
         """Return the speech of one chunk; `alone`, on all processors unless other processes of the host need them.
 
-        Threads that wait for each other spin: on all processors an inference is a third faster, for 1.7 times the work.
+        Threads that wait for each other spin: on all processors an inference takes less time and more work.
         Raise NoMemoryError if memory is too small for it, EngineFatalError if only a new process helps.
         """
         wanted: _Inference = chunk.payload

@@ -98,13 +98,13 @@ def test_an_engine_three_times_slower_is_rejected(piper: Engine) -> None:
 
 
 class SlowAtFirst(Mouth):
-    """Its first takes need three times the time, as on a machine that is busy for a moment."""
+    """Its first takes need several times the time, as on a machine that is busy for a moment."""
 
-    slow_takes = 3
+    slow_takes, factor = 3, 3
 
     def speak(self, text: str, voice: str, timeout_s: float) -> SynthesisResponse:
         response = super().speak(text, voice, timeout_s)
-        factor = 3 if len(self.spoken) <= self.slow_takes else 1
+        factor = self.factor if len(self.spoken) <= self.slow_takes else 1
         return replace(response, first_s=response.first_s * factor, took_s=response.took_s * factor)
 
 
@@ -112,6 +112,17 @@ def test_a_candidate_that_is_slow_for_a_moment_passes(piper: Engine) -> None:
     candidate = SlowAtFirst(piper, now=time.thread_time)
     judge(candidate, Mouth(piper, now=time.thread_time))
     assert candidate.slow_takes < len(candidate.spoken) <= rules.SPEED_TAKES
+
+
+class VerySlow(SlowAtFirst):
+    slow_takes, factor = 100, 1000
+
+
+def test_a_slow_candidate_without_a_live_release_is_repeated_once(piper: Engine) -> None:
+    candidate = VerySlow(piper, now=time.thread_time)
+    with pytest.raises(GateRefusedError, match="slow"):
+        judge(candidate)
+    assert len(candidate.spoken) == 2
 
 
 def test_a_release_that_is_silent_every_second_time_is_not_repeated_until_it_passes(recorded: Recorded) -> None:
